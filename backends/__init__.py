@@ -1,0 +1,21 @@
+"""Array libraries behind one small protocol: NumPy on the CPU, CuPy on CUDA, others by `register`.
+
+Nothing above this package is known here. A backend is a value, found when it is needed; importing this package
+imports NumPy alone.
+"""
+
+from .base import Array, Backend, Device, DeviceError
+from .registry import current_device, device, device_of, find_device, register, set_device
+
+__all__ = [
+    "Array",
+    "Backend",
+    "Device",
+    "DeviceError",
+    "current_device",
+    "device",
+    "device_of",
+    "find_device",
+    "register",
+    "set_device",
+]

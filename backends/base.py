@@ -1,0 +1,156 @@
+"""What an array library must supply to be a backend, and the devices it offers."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an array of whichever library is behind the device
+
+
+class DeviceError(RuntimeError):
+    """A device that is unknown, not present, or mixed with another in one op."""
+
+
+class Backend:
+    """One array library. Subclass it, supply the parts without a default, and hand the class to `register`.
+
+    `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its operators
+    follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before each op.
+    """
+
+    name: str
+    xp: Any
+    promotes = False
+
+    def count(self) -> int:
+        """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""
+        return 1
+
+    def handle(self, index: int) -> Any:
+        """What the namespace's creation functions take as `device=`."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its devices")
+
+    def index_of(self, array: Array) -> int:
+        """Number of the device that holds `array`."""
+        return 0
+
+    def from_host(self, array: np.ndarray, index: int) -> Array:
+        """`array` on device `index`; it may share memory where the device is the host."""
+        return self.xp.asarray(array, device=self.handle(index))
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """`array` as a NumPy array; it may share memory where the device is the host."""
+        raise NotImplementedError(f"{type(self).__name__} does not copy to the host")
+
+    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        """`target[key] += values` in place, an index that occurs twice counting twice."""
+        raise NotImplementedError(f"{type(self).__name__} does not scatter")
+
+    def dtype_of(self, array: Array) -> np.dtype[Any]:
+        """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
+        return np.dtype(str(array.dtype).rpartition(".")[2])
+
+    def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
+        """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
+        return np.can_cast(old, new, "same_kind")
+
+    def checked(self, array: Array) -> Array:
+        """`array`, if it holds numbers. Raises TypeError for strings and objects."""
+        if self.dtype_of(array).kind not in "biufc":
+            raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}")
+        return array
+
+    def show(self, array: Array, prefix: str) -> str:
+        """The values of `array` as text, its lines indented below `prefix`."""
+        return np.array2string(self.to_host(array), separator=", ", prefix=prefix)
+
+    def generator(self, seed: int | None) -> np.random.Generator:
+        """Source of random numbers. Drawing on the host gives every device the same numbers for the same seed."""
+        return np.random.default_rng(seed)
+
+    def synchronize(self, index: int) -> None:
+        """Wait until device `index` has done what was asked of it."""
+
+    def memory(self, index: int) -> dict[str, int]:
+        """Bytes `used` by this process and `total` on device `index`."""
+        raise NotImplementedError(f"{type(self).__name__} does not report memory")
+
+    def guard(self, index: int) -> AbstractContextManager[Any] | None:
+        """What must be entered around work on device `index`; None where nothing must."""
+        return None
+
+
+class Device:
+    """One device of a backend, such as `cpu` or `cuda:1`. There is one object per device, so `is` compares them."""
+
+    __slots__ = ("backend", "guard", "index", "name", "plain", "promotes", "xp")
+
+    def __init__(self, backend: Backend, index: int) -> None:
+        self.backend = backend
+        self.index = index
+        self.name = backend.name if backend.count() == 1 and backend.name == "cpu" else f"{backend.name}:{index}"
+        self.promotes = backend.promotes
+        self.guard = backend.guard(index)
+        self.plain = self.promotes and self.guard is None  # whether an op can simply be called
+        self.xp = _namespace(backend)
+
+    @property
+    def handle(self) -> Any:
+        """The device in the terms of its array library."""
+        return self.backend.handle(self.index)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        self.backend.synchronize(self.index)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes `used` by this process and `total` on the device."""
+        return self.backend.memory(self.index)
+
+    def __repr__(self) -> str:
+        return f"device({self.name!r})"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, str) and other == self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+def _namespace(backend: Backend) -> Any:
+    """The library's own namespace, and beside it what the gates need and the standard lacks."""
+    xp = backend.xp
+
+    def scatter(values: Array, *, key: Any, shape: tuple[int, ...]) -> Array:
+        """zeros(shape) with `values` added at `key`."""
+        target = xp.zeros(shape, dtype=values.dtype, device=backend.handle(backend.index_of(values)))
+        if _is_basic(key):
+            target[key] = values
+        else:
+            backend.scatter_add(target, key, values)
+        return target
+
+    def setitem(x: Array, v: Any, *, key: Any) -> Array:
+        """A copy of `x` with `v` at `key`."""
+        target = xp.asarray(x, copy=True)
+        target[key] = v
+        return target
+
+    def to_device(x: Array, device: Device) -> Array:
+        """`x` in the memory of another device."""
+        return device.backend.from_host(backend.to_host(x), device.index)
+
+    names = {name: getattr(xp, name) for name in dir(xp) if not name.startswith("_")}
+    return SimpleNamespace(**{**names, "scatter": scatter, "setitem": setitem, "to_device": to_device})
+
+
+def _is_basic(key: Any) -> bool:
+    """Whether `key` names each element at most once: no index arrays in it."""
+    return all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in (key if isinstance(key, tuple) else (key,)))

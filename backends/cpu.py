@@ -1,0 +1,39 @@
+"""NumPy on the CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Backend
+
+
+class NumPy(Backend):
+    """The CPU. NumPy 2 is its own standard namespace."""
+
+    name = "cpu"
+    xp = np
+    promotes = True
+
+    def handle(self, index: int) -> str:
+        return "cpu"
+
+    def from_host(self, array: np.ndarray, index: int) -> Array:
+        return array
+
+    def to_host(self, array: Array) -> np.ndarray:
+        return np.asarray(array)
+
+    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        np.add.at(target, key, values)
+
+    def dtype_of(self, array: Array) -> np.dtype[Any]:
+        return array.dtype  # type: ignore[no-any-return]
+
+    def memory(self, index: int) -> dict[str, int]:
+        page = os.sysconf("SC_PAGE_SIZE")
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        return {"used": resident * page, "total": os.sysconf("SC_PHYS_PAGES") * page}

@@ -1,0 +1,48 @@
+"""NumPy 2's promotion for array libraries that refuse to promote by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Device
+
+_WEAK = (int, float, complex)
+
+
+def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
+    """`operands` as arrays of the dtypes that NumPy would compute with.
+
+    `rule` names the NumPy ufunc whose choice of dtypes holds, or is one of
+    "result_type" (all operands share one), "where" (all but the first do), "float" (integers become float64) and
+    "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays beside it.
+    """
+    kinds = [type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v) for v in operands]
+    if rule in _RULES:
+        dtypes = _RULES[rule](kinds)
+    else:
+        dtypes = getattr(np, rule).resolve_dtypes((*kinds, None))
+    return [_cast(device, v, dtype) for v, dtype in zip(operands, dtypes, strict=False)]
+
+
+def _common(kinds: list[Any]) -> list[np.dtype[Any]]:
+    """One dtype for all; a number's type stands for a number of that type, which is weak."""
+    return [np.result_type(*[kind(0) if kind in _WEAK else kind for kind in kinds])] * len(kinds)
+
+
+_RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {
+    "result_type": _common,
+    "where": lambda kinds: [np.dtype(bool), *_common(kinds[1:])],
+    "float": lambda kinds: [np.dtype(kind if np.dtype(kind).kind in "fc" else float) for kind in kinds],
+    "count": lambda kinds: [np.dtype(int if np.dtype(kind) == np.dtype(bool) else kind) for kind in kinds],
+}
+
+
+def _cast(device: Device, value: Any, dtype: np.dtype[Any]) -> Array:
+    if type(value) in (*_WEAK, bool):
+        return device.backend.from_host(np.asarray(value, dtype), device.index)
+    if device.backend.dtype_of(value) == dtype:
+        return value
+    return device.xp.astype(value, getattr(device.xp, dtype.name))

@@ -1,0 +1,110 @@
+"""Which backends there are, and which device new Tensors go to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from .base import Array, Backend, Device, DeviceError
+
+
+def _numpy() -> Backend:
+    from .cpu import NumPy
+
+    return NumPy()
+
+
+def _cupy() -> Backend:
+    from .cuda import CuPy
+
+    return CuPy()
+
+
+_factories: dict[str, Callable[[], Backend]] = {}
+_libraries: dict[str, str] = {}  # top-level module of an array's type -> name of its backend
+_backends: dict[str, Backend] = {}
+_devices: dict[tuple[str, int], Device] = {}
+_current: ContextVar[Device | None] = ContextVar("xgrad_device", default=None)
+
+
+def register(name: str, factory: Callable[[], Backend], *, library: str) -> None:
+    """Offer a backend under `name`; `factory` is called when a device of it is first asked for.
+
+    `library` is the module whose arrays it takes. Registering a name again replaces its backend.
+
+    >>> import xgrad.backends
+    >>> xgrad.backends.register("mine", MyBackend, library="my_arrays")     # doctest: +SKIP
+    """
+    _factories[name] = factory
+    _libraries[library] = name
+    _backends.pop(name, None)
+    for key in [key for key in _devices if key[0] == name]:
+        del _devices[key]
+
+
+register("cpu", _numpy, library="numpy")
+register("cuda", _cupy, library="cupy")
+
+
+def find_device(spec: str | Device) -> Device:
+    """The device named `cpu`, `cuda`, `cuda:N` or `auto` (CUDA where it works, else the CPU).
+
+    Raises DeviceError for a name that is not known and for a device that is not there, saying what is missing.
+    """
+    if isinstance(spec, Device):
+        return spec
+    if spec == "auto":
+        try:
+            return find_device("cuda")
+        except DeviceError:
+            return find_device("cpu")
+    name, _, number = str(spec).partition(":")
+    if name not in _factories or (number and not number.isdecimal()):
+        raise DeviceError(f"unknown device {spec!r}; there are {', '.join(_factories)}, each with ':N', and 'auto'")
+    index = int(number or 0)
+    if (name, index) not in _devices:
+        if name not in _backends:
+            _backends[name] = _factories[name]()
+        count = _backends[name].count()
+        if index >= count:
+            raise DeviceError(f"no device {spec!r}: {name} has {count}, numbered from 0")
+        _devices[name, index] = Device(_backends[name], index)
+    return _devices[name, index]
+
+
+def device_of(array: Array) -> Device | None:
+    """The device that holds `array`; None where it is an array of no registered library."""
+    name = _libraries.get(type(array).__module__.partition(".")[0])
+    if name is None:
+        return None
+    first = find_device(name)
+    index = first.backend.index_of(array)
+    return first if index == 0 else find_device(f"{name}:{index}")
+
+
+def current_device() -> Device:
+    """Where new Tensors go: as set by `set_device` or `device`, else the environment's XGRAD_DEVICE, else the CPU."""
+    return _current.get() or find_device(os.environ.get("XGRAD_DEVICE") or "cpu")
+
+
+def set_device(spec: str | Device) -> None:
+    """Send new Tensors of this thread (or asynchronous task) to `spec`, as `find_device` reads it."""
+    _current.set(find_device(spec))
+
+
+@contextmanager
+def device(spec: str | Device) -> Iterator[Device]:
+    """Send new Tensors to `spec` inside a `with` block.
+
+    >>> import xgrad as xg
+    >>> with xg.device("cpu"):
+    ...     xg.zeros(2).device
+    device('cpu')
+    """
+    token = _current.set(find_device(spec))
+    try:
+        yield current_device()
+    finally:
+        _current.reset(token)

@@ -1,0 +1,190 @@
+"""`apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow back, records it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .backends import Array, Device, DeviceError, device_of
+from .backends.promotion import promote
+from .errors import GraphError, ShapeError
+from .graphs import NOTHING, Node
+from .modes import MODE, where_in_time
+from .ops import Op, shaping
+from .recording import Recorded
+
+if TYPE_CHECKING:
+    from .tensors import Tensor
+
+NUMBERS = frozenset((float, int, bool, complex))
+_NO_PARAMS: dict[str, Any] = {}
+
+
+class Value:
+    """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows to it."""
+
+    __slots__ = ("__weakref__", "data", "device", "node")
+
+    def __init__(self, data: Array, device: Device, node: Node | None = None) -> None:
+        self.data = data
+        self.device = device
+        self.node = node
+
+
+def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = _NO_PARAMS) -> Tensor:
+    """Run `op` on operands of which one at least is a Tensor, the others Tensors, plain arrays or numbers.
+
+    Returns a Tensor, or a tuple of them for an op whose output is a tuple. Raises DeviceError for operands on several
+    devices, ShapeError for shapes that do not fit, each naming the op, the operands and the time step.
+    """
+    arrays: list[Any] = []
+    parents: list[Node | None] = []
+    kind: Any = None
+    device: Any = None
+    needs, bit = 0, 1
+    for v in operands:
+        if isinstance(v, Value):
+            if v.device is not device:
+                if device is not None:
+                    _refuse_mixing(op, operands)
+                device, kind = v.device, type(v)
+            arrays.append(v.data)
+            node = v.node
+            if node is None or not node.needs:
+                parents.append(None)
+            else:
+                parents.append(node)
+                needs += bit
+        elif type(v) in NUMBERS:
+            arrays.append(v)
+            parents.append(None)
+        else:
+            return apply(op, _adopted(op, operands), params)
+        bit += bit
+    try:
+        if device.plain:
+            z = op.forward(device.xp, *arrays, **params)
+        else:
+            z, arrays = _guarded(op, device, arrays, params)
+    except Exception as error:
+        _explain(op, operands, error)
+    mode = MODE.get()
+    if mode.record:
+        node = _recorded(op, device, operands, arrays, parents, params, z, needs if mode.grad else 0)
+    elif needs and mode.grad and op.rules:
+        node = Node(op, device, tuple(parents), params, _saved(op, arrays, z, needs), *_form(z))
+    else:
+        node = None
+    return kind(z, device, node) if type(z) is not tuple else _parts(kind, z, device, node)  # type: ignore[no-any-return]
+
+
+def _saved(op: Op, arrays: list[Any], z: Any, needs: int) -> tuple[Any, Any, Any]:
+    """What of (z, x, y) the derivatives of the operands in `needs` (bits) ask for."""
+    keep_z, keep_x, keep_y = op.keeps[needs & 3]
+    if op.variadic:
+        x = tuple(map(_shape, arrays)) if op.shapes else tuple(arrays)
+        return z if keep_z else None, x if keep_x else None, tuple(arrays[1:]) if keep_y else None
+    if keep_z or keep_x or keep_y:
+        return z if keep_z else None, arrays[0] if keep_x else None, arrays[1] if keep_y else None
+    return NOTHING
+
+
+def _form(z: Any) -> tuple[Any, Any]:
+    """Shape and dtype; of a tuple, the shapes of its parts."""
+    return (_shape(z), None) if type(z) is tuple else (z.shape, z.dtype)
+
+
+def _shape(array: Any) -> tuple[Any, ...]:
+    """Shape of an array, of a number, or of each in a tuple."""
+    return tuple(map(_shape, array)) if type(array) is tuple else getattr(array, "shape", ())
+
+
+def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
+    """What `node` saved, as Tensors that are connected to the graph again, so that the sweep can record itself."""
+    z, x, y = node.saved
+    op, device, parents = node.op, node.device, node.parents
+    assert op is not None
+
+    def tensor(array: Any, parent: Node | None) -> Any:
+        return array if array is None or type(array) in NUMBERS else kind(array, device, parent)
+
+    if op.variadic:
+        x = x if x is None or op.shapes else tuple(map(tensor, x, parents))
+        y = y if y is None else tuple(map(tensor, y, parents[1:]))
+    else:
+        x = tensor(x, parents[0])
+        y = y if y is None else tensor(y, parents[1])
+    return tensor(z, node), x, y
+
+
+def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
+    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple."""
+    whole = kind(z, device, node)
+    if isinstance(node, Recorded):
+        nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [node], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
+    elif node is not None:
+        nodes = [Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype) for i, part in enumerate(z)]
+    else:
+        nodes = [None] * len(z)
+    return tuple(kind(part, device, n) for part, n in zip(z, nodes, strict=True))
+
+
+def _recorded(op: Op, device: Device, operands: tuple[Any, ...], arrays: list[Any], parents: list[Node | None], params: dict[str, Any], z: Any, needs: int) -> Recorded:
+    """A node that remembers its value and its operands, whether or not a gradient flows through it."""
+    node = Recorded(op, device, tuple(parents), params, _saved(op, arrays, z, needs), *_form(z))
+    node.remember(z, [_as_recorded(v) for v in operands], needs=bool(needs and op.rules))
+    return node
+
+
+def _as_recorded(v: Any) -> Any:
+    """An operand as it is now: its recorded node, or, of a Tensor from elsewhere, a handle that nobody will change."""
+    if not isinstance(v, Value):
+        return v
+    return v.node if isinstance(v.node, Recorded) else type(v)(v.data, v.device, v.node)
+
+
+def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """The forward on a library that must be told the device, or that does not promote dtypes by itself."""
+    if device.guard is not None:
+        with device.guard:
+            return op.forward(device.xp, *arrays, **params), arrays
+    if op.promotion:
+        arrays = promote(device, op.promotion, arrays)
+    return op.forward(device.xp, *arrays, **params), arrays
+
+
+def adopt(value: Any, like: Value, op: Op) -> Any:
+    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as they are."""
+    if isinstance(value, Value) or type(value) in NUMBERS:
+        return value
+    home, device = device_of(value), like.device
+    if home is None:
+        raise TypeError(f"{op.name!r} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+    if home is not device:
+        if value.shape:
+            raise DeviceError(f"{op.name!r} was given an array on {home} beside a Tensor on {device}; use xg.asarray(array, device={str(device)!r})")
+        value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
+    return type(like)(device.backend.checked(value), device)
+
+
+def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    like = next(v for v in operands if isinstance(v, Value))
+    return tuple(adopt(v, like, op) for v in operands)
+
+
+def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
+    devices = dict.fromkeys(str(v.device) for v in operands if isinstance(v, Value))
+    raise DeviceError(f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)")
+
+
+def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
+    """Say of an array library's error which op, operands and time step it was."""
+    given = " and ".join(f"{_shape(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
+    message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
+    if isinstance(error, ShapeError | DeviceError | GraphError):
+        raise error
+    if isinstance(error, IndexError | TypeError):
+        raise type(error)(message) from error
+    if isinstance(error, ValueError):
+        raise ShapeError(message) from error
+    error.add_note(message)
+    raise error

@@ -1,0 +1,145 @@
+"""The one dispatcher of derivatives: by hand through `deriv`, and for the engine's reverse sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .backends import DeviceError, current_device, device_of
+from .backends.promotion import promote
+from .backends.dtypes import is_complex
+from .errors import ShapeError
+from .ops import Op, find_op
+
+
+def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool) -> Sequence[Any]:
+    """The gradient of each operand: None where `targets` has None or the op has no derivative for it.
+
+    `place` is [xp, dz, z, x, y, None], of which a rule picks what it asks for. A target has the shape and dtype that its
+    gradient is to have. With `conjugate`, for a complex z, the rules, which are plain calculus, become the conjugate
+    transpose: conj(dz) goes in and the conjugate comes out.
+    """
+    xp = place[0]
+    if conjugate:
+        place[1] = xp.conj(place[1])
+    if op.variadic:
+        rule, pick = op.rules[0]
+        found = list(rule(*pick(place), **params))
+    else:
+        found = []
+        for target, entry in zip(targets, op.rules):
+            if target is None or entry is None:
+                found.append(None)
+                continue
+            rule, pick = entry
+            place[5] = target.shape
+            found.append(rule(*pick(place), **params) if params else rule(*pick(place)))
+    for i, target in enumerate(targets):
+        g = found[i]
+        if target is None or g is None:
+            found[i] = None
+            continue
+        if conjugate and is_complex(g.dtype):
+            found[i] = g = xp.conj(g)
+        if g.shape != target.shape or g.dtype != target.dtype:
+            found[i] = _fit(xp, g, target)
+    return found
+
+
+def _fit(xp: Any, g: Any, target: Any) -> Any:
+    """`g` summed over the axes along which `target` was broadcast, in the dtype of `target`."""
+    shape = target.shape
+    if g.shape != shape:
+        extra = g.ndim - len(shape)
+        axes = tuple(a for a in range(g.ndim) if a < extra or (shape[a - extra] == 1 and g.shape[a] != 1))
+        if extra < 0 or any(a not in axes and n != shape[a - extra] for a, n in enumerate(g.shape)):
+            raise ShapeError(f"a gradient of shape {g.shape} does not fit an operand of shape {shape}")
+        g = xp.reshape(xp.sum(g, axis=axes), shape)
+    if g.dtype != target.dtype:
+        g = xp.astype(xp.real(g) if is_complex(g.dtype) and not is_complex(target.dtype) else g, target.dtype)
+    return g
+
+
+def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> tuple[Any, ...]:
+    """Gradients of the operands of `z = op(x, y)`, given the gradient `dz` of its output.
+
+    Args:
+        dz: array of the output's shape (a number is spread over it).
+        x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat", "stack",
+            "where") takes their tuple as `x`.
+        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table.
+        z: the op's output, if it is at hand; else it is computed where the derivative needs it.
+        params: the op's parameters, as `axis=0` for "sum".
+
+    Returns:
+        A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative for it.
+        Arrays give arrays, Tensors give Tensors.
+
+    Raises:
+        UnknownOpError, ShapeError, TypeError (the wrong number of operands or parameters).
+
+    The rules are those of https://cs231n.github.io/optimization-2/, for any batch, broadcast and transpose.
+
+    >>> import numpy as np, xgrad as xg
+    >>> dx, dy = xg.deriv(np.array([1.0, 1.0]), np.array([2.0, 3.0]), np.array(10.0), "*")
+    >>> dx, dy
+    (array([10., 10.]), array(5.))
+    """
+    entry = find_op(op)
+    operands = _operands(entry, x, y)
+    given, params = params, {**entry.defaults, **params}
+    if set(params) != set(entry.parameters):
+        raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
+    xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
+    try:
+        if entry.elementwise:
+            dz = _spread(xp, dz, operands)
+        if z is None and entry.keeps[3][0]:
+            z = entry.forward(xp, *operands, **params)
+        place = [xp, dz, z, *_saved_places(entry, operands), None]
+        targets = [None if rule is None else v for v, rule in zip(operands, entry.rules * (len(operands) if entry.variadic else 1), strict=False)]
+        found = gradients(entry, place, params, targets, is_complex(dz.dtype))
+    except (ValueError, IndexError) as error:
+        shapes = ", ".join(str(v.shape) for v in operands)
+        raise ShapeError(f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of shapes {shapes}: {error}") from error
+    return tuple(found) + (None,) * (len(operands) - len(found))
+
+
+def _operands(op: Op, x: Any, y: Any) -> list[Any]:
+    if op.variadic:
+        return list(x) if y is None and isinstance(x, tuple | list) else [v for v in (x, y) if v is not None]
+    operands = [x] if y is None else [x, y]
+    if len(operands) != op.arity:
+        raise TypeError(f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}")
+    return operands
+
+
+def _saved_places(op: Op, operands: list[Any]) -> tuple[Any, Any]:
+    """What stands for x and y among what a rule may ask for."""
+    if op.variadic:
+        return tuple(v.shape for v in operands) if op.shapes else tuple(operands), tuple(operands[1:])
+    x, y = (*operands, None)[:2]
+    return x, y
+
+
+def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
+    """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and their namespace."""
+    tensor = next((v for v in values if hasattr(v, "xp")), None)
+    if tensor is not None:
+        return tensor.xp, [v if v is None else tensor.xp.asarray(v, device=tensor.device) for v in values]
+    devices = {d: None for d in map(device_of, values) if d is not None}
+    if len(devices) > 1:
+        raise DeviceError(f"deriv of {op.name!r} was given arrays of {' and '.join(map(str, devices))}")
+    device = next(iter(devices), None) or current_device()
+    dz, z, *operands = (v if v is None or device_of(v) else device.xp.asarray(v, device=device.handle) for v in values)
+    if not device.promotes and op.promotion:
+        operands = promote(device, op.promotion, operands)
+    return device.xp, [dz, z, *operands]
+
+
+def _spread(xp: Any, dz: Any, operands: list[Any]) -> Any:
+    """`dz` in the shape of the output; an elementwise op's is that of its operands broadcast together."""
+    shape = xp.broadcast_arrays(*operands)[0].shape
+    if dz.shape not in ((), shape):
+        raise ShapeError(f"the output has shape {shape}")
+    return dz if dz.shape == shape else xp.broadcast_to(dz, shape)

@@ -1,0 +1,15 @@
+"""The errors that xgrad raises beside Python's own; DeviceError lives with the backends."""
+
+from __future__ import annotations
+
+
+class ShapeError(ValueError):
+    """Shapes that do not fit. The message names the op, the shapes and, inside a scan, the time step."""
+
+
+class GraphError(RuntimeError):
+    """A gradient that cannot be had: through a freed graph, of a value that needs none, of a non-scalar without `dz`."""
+
+
+class UnknownOpError(LookupError):
+    """An op that is not in the table."""

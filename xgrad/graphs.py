@@ -1,0 +1,150 @@
+"""The graph engine: nodes, their order, and the reverse sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from itertools import count
+from operator import attrgetter
+from typing import Any
+
+from .backends import Device
+from .backends.dtypes import is_complex
+from .derivatives import gradients
+from .errors import GraphError
+from .ops import Op
+from .ops.shaping import ITEM
+
+_next_number = count().__next__
+_by_number = attrgetter("number")
+
+NOTHING = (None, None, None)  # saved by an op whose derivative needs neither output nor operands
+FREED = (None, None, None, "freed")
+
+
+class Node:
+    """One op that was run, without its value: what the sweep needs to go back through it.
+
+    Nodes are numbered as they are made, so the order of their numbers is a topological order, and the backward pass is
+    the forward list in reverse. `saved` holds (z, x, y) as far as the op's derivative asks for them.
+    """
+
+    __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
+    needs = True  # whether a gradient flows to it
+
+    def __init__(
+        self, op: Op | None, device: Device, parents: tuple[Node | None, ...], params: dict[str, Any], saved: tuple[Any, ...], shape: Any, dtype: Any
+    ) -> None:
+        self.op = op
+        self.device = device
+        self.parents = parents
+        self.params = params
+        self.saved = saved
+        self.shape = shape
+        self.dtype = dtype
+        self.number = _next_number()
+
+
+class Leaf(Node):
+    """Where a graph begins, and where `backward` leaves the gradient."""
+
+    __slots__ = ("grad", "name")
+
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+        super().__init__(None, device, (), {}, NOTHING, shape, dtype)
+        self.grad: Any = None
+        self.name = name
+
+
+def ancestors(root: Node, stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
+    """The nodes that `root` was computed from, newest first, and the sources: leaves and `stops`, which end the walk."""
+    seen, stack, inner, sources = {root}, [root], [], []
+    while stack:
+        node = stack.pop()
+        if node.op is None or node in stops:
+            sources.append(node)
+            continue
+        inner.append(node)
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    inner.sort(key=_by_number, reverse=True)
+    return inner, sources
+
+
+def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
+    """`targets`, and of `order` (newest first) the nodes that depend on them: the only ones whose gradient is of use."""
+    useful = set(targets)
+    for node in reversed(order):
+        if not useful.isdisjoint(node.parents):
+            useful.add(node)
+    return useful
+
+
+def bprop(
+    order: list[Node],
+    grads: dict[Any, Any],
+    wanted: Collection[Node] | None = None,
+    *,
+    xp: Any = None,
+    lift: Callable[[Node], tuple[Any, ...]] | None = None,
+    free: bool = True,
+    keep: bool = False,
+) -> None:
+    """The reverse sweep: visit `order` (newest first) and add each node's gradients to those its operands already have.
+
+    `grads` begins with the output's gradient and ends with that of every source (with `keep`, of every node). If
+    `wanted` is given, only those nodes are given one. `free` drops saved arrays as it goes. Gradients are raw arrays; with `lift`, which turns
+    a node's saved arrays into Tensors, and `xp`, the namespace of those, they are Tensors and record themselves.
+    """
+    owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
+    dtype, conjugate = None, False
+    for node in order:
+        dz = grads.get(node) if keep else grads.pop(node, None)
+        if dz is None:
+            continue
+        op, saved, device = node.op, node.saved, node.device
+        assert op is not None
+        if op is ITEM:  # one part of a tuple's gradient
+            _put(dz, node, grads)
+            continue
+        if saved is FREED:
+            raise GraphError(_freed(node))
+        if free and saved is not NOTHING:
+            node.saved = FREED
+        if node.dtype is not dtype:
+            dtype = node.dtype
+            conjugate = dtype is not None and is_complex(dtype)
+        targets = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
+        place = [device.xp, dz, *saved, None] if lift is None else [xp, dz, *lift(node), None]
+        if device.guard is None:
+            found = gradients(op, place, node.params, targets, conjugate)
+        else:
+            with device.guard:
+                found = gradients(op, place, node.params, targets, conjugate)
+        for parent, g in zip(targets, found):
+            if g is None:
+                continue
+            if parent not in grads:
+                grads[parent] = g  # borrowed: `+` hands the same array to both of its operands
+            elif parent in owned:
+                grads[parent] += g
+            else:
+                grads[parent] = grads[parent] + g
+                owned.add(parent)
+
+
+def _put(dz: Any, node: Node, grads: dict[Any, Any]) -> None:
+    """Add `dz` to its own part of the gradient of a tuple."""
+    whole, i = node.parents[0], node.params["i"]
+    assert whole is not None
+    parts = grads.setdefault(whole, [None] * len(whole.shape))
+    parts[i] = dz if parts[i] is None else parts[i] + dz
+
+
+def _freed(node: Node) -> str:
+    assert node.op is not None
+    return (
+        f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been through this graph; "
+        "call backward(retain_graph=True) the first time, or compute the output again"
+    )

@@ -1,0 +1,53 @@
+"""What holds for the code that runs now, in this thread or asynchronous task: recording, and the time step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+
+class Mode(NamedTuple):
+    """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
+
+    `steps`: the time step of each scan that is under way, outermost first.
+    """
+
+    grad: bool = True
+    record: bool = False
+    steps: tuple[int, ...] = ()
+
+
+MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
+
+
+@contextmanager
+def mode(**changes: bool | tuple[int, ...]) -> Iterator[None]:
+    """Change parts of the mode inside a `with` block."""
+    token = MODE.set(MODE.get()._replace(**changes))
+    try:
+        yield
+    finally:
+        MODE.reset(token)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside a `with` block: results need no gradient, and leaves may be changed in place.
+
+    >>> import xgrad as xg
+    >>> w = xg.tensor(2.0, requires_grad=True)
+    >>> with xg.no_grad():
+    ...     w -= 0.5
+    >>> w
+    tensor(1.5, requires_grad=True)
+    """
+    with mode(grad=False):
+        yield
+
+
+def where_in_time() -> str:
+    """` at step t=3` inside a scan, else nothing."""
+    steps = MODE.get().steps
+    return f" at step t={', '.join(map(str, steps))}" if steps else ""

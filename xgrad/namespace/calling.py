@@ -1,0 +1,24 @@
+"""How a function of the namespace becomes an op on Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..applying import apply
+from ..backends import device_of
+from ..ops import Op
+from ..tensors import Tensor
+from .creation import asarray
+
+
+def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] | None = None) -> Tensor:
+    """`apply`, for operands that may all be plain arrays or numbers: they go to the current device."""
+    for v in operands:
+        if isinstance(v, Tensor):
+            break
+    else:
+        for v in operands:
+            if not isinstance(v, int | float | complex) and device_of(v) is None:
+                raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(v).__name__}; use xg.asarray")
+        operands = tuple(map(asarray, operands))
+    return apply(op, operands, params or {})

@@ -1,0 +1,179 @@
+"""Making Tensors, and moving them between dtypes and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..applying import apply
+from ..backends import Device, current_device, device_of, find_device
+from ..backends.dtypes import canonical, is_floating
+from ..errors import GraphError
+from ..graphs import Leaf
+from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
+from ..ops.shaping import TO_DEVICE
+from ..tensors import Tensor
+
+Shape = int | tuple[int, ...]
+Place = str | Device | None
+
+
+def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
+    """A Tensor with a copy of `data`.
+
+    Args:
+        data: numbers, nested lists of them, an array, or a Tensor.
+        requires_grad: whether `backward` is to leave a gradient in `.grad`; only floating dtypes have one.
+        dtype: default that of `data`: float64 for Python floats, int64 for integers.
+        device: default the current device.
+        name: what graphs and errors call it.
+
+    Raises TypeError for a gradient of integers.
+
+    >>> import xgrad as xg
+    >>> xg.tensor([1.0, 2.0], requires_grad=True)
+    tensor([1., 2.], requires_grad=True)
+    """
+    with_value = asarray(data.detach() if isinstance(data, Tensor) else data, dtype=dtype, device=device, copy=True)
+    if requires_grad and not is_floating(with_value.dtype):
+        raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
+    if not requires_grad and name is None:
+        return with_value
+    if not requires_grad:
+        raise GraphError(f"the name {name!r} is for a Tensor with requires_grad=True, which graphs show")
+    return Tensor(with_value.data, with_value.device, Leaf(with_value.device, with_value.shape, with_value.data.dtype, name))
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
+    """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
+
+    Args:
+        obj: numbers, nested lists of them, an array of any backend, or a Tensor.
+        dtype: default that of `obj`.
+        device: default the current device; a Tensor stays where it is.
+        copy: True copies always, False never (ValueError where it would have to).
+
+    >>> import numpy as np, xgrad as xg
+    >>> xg.asarray(np.arange(3))
+    tensor([0, 1, 2])
+    """
+    if isinstance(obj, Tensor):
+        if dtype is None and device is None and copy is None:
+            return obj
+        moved = obj if device is None else to_device(obj, device)
+        moved = moved if dtype is None else astype(moved, dtype)
+        _refuse_copy(copy, moved is not obj)
+        return apply(NONE, (_copied(moved),)) if copy and moved is obj else moved
+    target = current_device() if device is None else find_device(device)
+    home = device_of(obj)
+    if home is None:
+        home = find_device("cpu")
+        obj = home.xp.asarray(obj)
+        copy = None if copy else copy
+    raw = home.backend.checked(obj)
+    if home is not target:
+        _refuse_copy(copy, True)
+        raw = target.backend.from_host(home.backend.to_host(raw), target.index)
+    if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
+        _refuse_copy(copy, True)
+        raw = target.xp.astype(raw, getattr(target.xp, canonical(dtype).name))
+    elif copy and home is target:
+        raw = target.xp.asarray(raw, copy=True)
+    return Tensor(raw if hasattr(raw, "shape") else target.xp.asarray(raw), target)
+
+
+def _refuse_copy(copy: bool | None, needed: bool) -> None:
+    if copy is False and needed:
+        raise ValueError("asarray(copy=False), and this dtype or device cannot be had without a copy")
+
+
+def _copied(x: Tensor) -> Tensor:
+    return Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
+    """`x` in another dtype. A gradient passes between floating dtypes, and none through integers.
+
+    A Tensor's value is never changed in place, so one of that dtype already is returned as it is, whatever `copy`.
+    """
+    x, dtype = asarray(x), canonical(dtype)
+    if x.dtype == dtype:
+        return x
+    return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (x,), {"dtype": dtype})
+
+
+def to_device(x: Any, device: str | Device, /) -> Tensor:
+    """`x` on another device; a gradient flows back from there."""
+    x, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
+    if x.device is target:
+        return x
+    moved = apply(TO_DEVICE, (x,), {"source": x.device, "target": target})
+    return Tensor(moved.data, target, moved.node)
+
+
+def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
+    """A new array by the creation function of the device's own library."""
+    target = current_device() if device is None else find_device(device)
+    raw_dtype = None if dtype is None else getattr(target.xp, canonical(dtype).name)
+    return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+
+
+def zeros(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Zeros, float64 unless `dtype` says otherwise."""
+    return _new("zeros", shape, dtype=dtype or "float64", device=device)
+
+
+def ones(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Ones, float64 unless `dtype` says otherwise."""
+    return _new("ones", shape, dtype=dtype or "float64", device=device)
+
+
+def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """An array whose elements may be anything, float64 unless `dtype` says otherwise."""
+    return _new("empty", shape, dtype=dtype or "float64", device=device)
+
+
+def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """An array filled with one number, of that number's dtype unless `dtype` says otherwise."""
+    return _new("full", shape, fill_value, dtype=dtype, device=device)
+
+
+def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Evenly spaced values from `start` up to but not including `stop`."""
+    start, stop = (0, start) if stop is None else (start, stop)
+    return _new("arange", start, stop, step, dtype=dtype, device=device)
+
+
+def linspace(start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`."""
+    return _new("linspace", start, stop, num, dtype=dtype or "float64", device=device, endpoint=endpoint)
+
+
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None) -> Tensor:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    return _new("eye", n_rows, n_cols, dtype=dtype or "float64", device=device, k=k)
+
+
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Zeros in the shape, dtype and device of `x`."""
+    x = asarray(x)
+    return zeros(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def ones_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Ones in the shape, dtype and device of `x`."""
+    x = asarray(x)
+    return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def show(x: Tensor) -> str:
+    """What `repr` prints: the values, and what is not the default of dtype, device and gradient."""
+    parts = [x.device.backend.show(x.data, prefix="tensor(")]
+    if x.dtype.name not in ("float64", "int64", "bool", "complex128"):
+        parts.append(f"dtype={x.dtype}")
+    if x.device.name != "cpu":
+        parts.append(f"device={str(x.device)!r}")
+    if x.name:
+        parts.append(f"name={x.name!r}")
+    if x.requires_grad:
+        parts.append("requires_grad=True")
+    return f"tensor({', '.join(parts)})"

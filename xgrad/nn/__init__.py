@@ -1,0 +1,8 @@
+"""Modules with weights, and losses. float32 unless a module is told otherwise."""
+
+from .layers import Embedding, Linear
+from .losses import cross_entropy
+from .modules import Module
+from .recurrent import GRU
+
+__all__ = ["GRU", "Embedding", "Linear", "Module", "cross_entropy"]

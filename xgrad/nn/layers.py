@@ -1,0 +1,52 @@
+"""Layers without a memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends import Device
+from ..namespace import asarray, float32, take
+from ..random import Generator
+from ..tensors import Tensor
+from .modules import Module, checked_input, uniform_parameter
+
+
+class Linear(Module):
+    """x @ weightᵀ + bias, for x of shape (..., n_in).
+
+    `weight` has shape (n_out, n_in), both are drawn evenly from ±1/√n_in, as in torch.
+
+    >>> import xgrad as xg
+    >>> xg.nn.Linear(3, 2)(xg.ones((5, 3), dtype=xg.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, bias: bool = True, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None
+    ) -> None:
+        limit = n_in**-0.5
+        self.weight = uniform_parameter((n_out, n_in), limit, dtype, rng, device)
+        self.bias = uniform_parameter((n_out,), limit, dtype, rng, device) if bias else None
+
+    def __call__(self, x: Any) -> Tensor:
+        y = checked_input(x, self.weight, self) @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+
+class Embedding(Module):
+    """A table of vectors: row i of `weight`, of shape (count, size), stands for the number i.
+
+    >>> import xgrad as xg
+    >>> xg.nn.Embedding(10, 4)(xg.asarray([[1, 2, 3]])).shape
+    (1, 3, 4)
+    """
+
+    def __init__(self, count: int, size: int, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None) -> None:
+        self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
+
+    def __call__(self, indices: Any) -> Tensor:
+        """The rows at `indices`, integers of any shape. Raises TypeError for others, IndexError for a row that is not there."""
+        indices = asarray(indices, device=None if isinstance(indices, Tensor) else self.weight.device)
+        if indices.dtype.kind not in "iu":
+            raise TypeError(f"Embedding takes integers, not {indices.dtype}")
+        return take(self.weight, indices, axis=0)

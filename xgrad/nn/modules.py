@@ -1,0 +1,123 @@
+"""Modules: objects whose Tensors are the leaves of a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import optree
+
+from ..backends import Device
+from ..errors import ShapeError
+from ..modes import no_grad
+from ..namespace import asarray, tensor
+from ..random import Generator, default_rng
+from ..tensors import Tensor
+from ..trees import NAMESPACE
+
+
+class Module:
+    """Base of everything with weights.
+
+    A subclass sets Tensors, modules, and lists or dicts of them as attributes in `__init__`, and defines `__call__`. It is
+    a node of a tree then: `grad(loss)(model, x)` gives gradients in the structure of the model, `tree_map` maps over it.
+
+    >>> import xgrad as xg
+    >>> class Scale(xg.nn.Module):
+    ...     def __init__(self):
+    ...         self.s = xg.tensor(2.0, requires_grad=True)
+    ...     def __call__(self, x):
+    ...         return self.s * x
+    >>> xg.grad(lambda model, x: model(x))(Scale(), 3.0).s
+    tensor(3.)
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        optree.register_pytree_node(cls, _children, lambda described, children: _rebuilt(cls, described, children), namespace=NAMESPACE)
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """The Tensors by the path that leads to them, as "gru.W_zh"."""
+        paths, leaves, _ = optree.tree_flatten_with_path(self, namespace=NAMESPACE)
+        return {".".join(map(str, path)): leaf for path, leaf in zip(paths, leaves, strict=True)}
+
+    def parameters(self) -> list[Tensor]:
+        """The Tensors of this module and those inside it."""
+        return list(self.named_parameters().values())
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for p in self.parameters():
+            p.grad = None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The values by name, to be saved."""
+        return {name: p.detach() for name, p in self.named_parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the values of `state`, which must have the names, shapes and dtypes of this module, or nothing changes.
+
+        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit.
+        """
+        mine = self.named_parameters()
+        if set(mine) != set(state):
+            missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
+            raise KeyError(f"{type(self).__name__} misses {missing or 'nothing'} and does not know {unknown or 'nothing'}")
+        values = {name: asarray(value, device=mine[name].device) for name, value in state.items()}
+        for name, value in values.items():
+            if value.shape != mine[name].shape:
+                raise ShapeError(f"{name} has shape {mine[name].shape}, and is given {value.shape}")
+            if value.dtype != mine[name].dtype:
+                raise TypeError(f"{name} is {mine[name].dtype}, and is given {value.dtype}")
+        with no_grad():
+            for name, value in values.items():
+                mine[name][...] = value
+
+    def to(self, device: str | Device) -> Self:
+        """A module like this one with its weights on another device."""
+
+        def moved(p: Tensor) -> Tensor:
+            return tensor(p, requires_grad=p.requires_grad, device=device)
+
+        return optree.tree_map(moved, self, namespace=NAMESPACE)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        weights = ", ".join(f"{name}: {p.shape}" for name, p in self.named_parameters().items())
+        return f"{type(self).__name__}({weights})"
+
+
+def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:
+    """A weight drawn evenly from [-limit, limit)."""
+    return tensor((rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device)
+
+
+def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
+    """`x` as a Tensor beside `weight`. Raises TypeError where its dtype is another floating dtype."""
+    x = asarray(x, device=None if isinstance(x, Tensor) else weight.device)
+    if x.dtype != weight.dtype:
+        name = type(who).__name__
+        raise TypeError(f"{name} has {weight.dtype} weights and got {x.dtype}; use x.astype(xg.{weight.dtype}), or {name}(..., dtype=xg.{x.dtype})")
+    return x
+
+
+def _is_dynamic(value: Any) -> bool:
+    """Whether there are Tensors in it."""
+    if isinstance(value, dict):
+        return any(map(_is_dynamic, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_dynamic, value))
+    return isinstance(value, Tensor | Module)
+
+
+def _children(module: Module) -> tuple[list[Any], Any, list[str]]:
+    dynamic = [name for name, value in vars(module).items() if _is_dynamic(value)]
+    static = tuple((name, value) for name, value in vars(module).items() if name not in dynamic)
+    return [getattr(module, name) for name in dynamic], (tuple(dynamic), static), dynamic
+
+
+def _rebuilt(cls: type[Module], described: Any, children: Any) -> Module:
+    names, static = described
+    module = object.__new__(cls)
+    vars(module).update(static)
+    vars(module).update(zip(names, children, strict=True))
+    return module

@@ -1,0 +1,115 @@
+"""Recurrent layers: equations, and `scan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from ..backends import Device
+from ..errors import ShapeError
+from ..namespace import asarray, float32, sigmoid, tanh, tensor, zeros
+from ..random import Generator
+from ..tensors import Tensor
+from ..transforms import scan
+from .modules import Module, checked_input, uniform_parameter
+
+
+class GRU(Module):
+    """Gated recurrent unit over a batch of sequences.
+
+        z_t     = sigmoid(h @ W_zhᵀ + x_t @ W_zxᵀ + b_z)
+        r_t     = sigmoid(h @ W_rhᵀ + x_t @ W_rxᵀ + b_r)
+        h_tilde = tanh((r_t * h) @ W_hᵀ + x_t @ W_xᵀ + b_h)             reset="before"  (K. Cho et al. 2014)
+        h_tilde = tanh(r_t * (h @ W_hᵀ + b_hh) + x_t @ W_xᵀ + b_h)      reset="after"   (cuDNN, torch)
+        h       = (1 - z_t) * h + z_t * h_tilde
+
+    z weighs the new state; torch's z weighs the old one.
+
+    Args:
+        input_size, hidden_size: I and H. Weights on h have shape (H, H), those on x (H, I), all drawn from ±1/√H.
+        reset: whether the reset gate acts before or after the matrix product.
+        bias: whether there are b_z, b_r, b_h and, for "after", b_hh.
+
+    >>> import xgrad as xg
+    >>> ys, h = xg.nn.GRU(3, 4)(xg.zeros((7, 2, 3), dtype=xg.float32))
+    >>> ys.shape, h.shape
+    ((7, 2, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        reset: Literal["before", "after"] = "before",
+        bias: bool = True,
+        *,
+        dtype: Any = float32,
+        rng: Generator | None = None,
+        device: str | Device | None = None,
+    ) -> None:
+        if reset not in ("before", "after"):
+            raise ValueError(f"reset is 'before' or 'after', not {reset!r}")
+        self.reset = reset
+
+        def weight(*shape: int) -> Tensor:
+            return uniform_parameter(shape, hidden_size**-0.5, dtype, rng, device)
+
+        self.W_zh, self.W_zx = weight(hidden_size, hidden_size), weight(hidden_size, input_size)
+        self.W_rh, self.W_rx = weight(hidden_size, hidden_size), weight(hidden_size, input_size)
+        self.W_h, self.W_x = weight(hidden_size, hidden_size), weight(hidden_size, input_size)
+        self.b_z = weight(hidden_size) if bias else None
+        self.b_r = weight(hidden_size) if bias else None
+        self.b_h = weight(hidden_size) if bias else None
+        self.b_hh = weight(hidden_size) if bias and reset == "after" else None
+
+    def __call__(self, xs: Any, h0: Any = None) -> tuple[Tensor, Tensor]:
+        """`(ys, h)`: the states after each step, (T, B, H), and the last one, (B, H), for xs (T, B, I) and h0 (B, H), zeros if None."""
+        xs = checked_input(xs, self.W_zx, self)
+        hidden_size, input_size = self.W_zx.shape
+        if xs.ndim != 3 or xs.shape[2] != input_size:
+            raise ShapeError(f"GRU takes xs of shape (T, B, {input_size}), not {xs.shape}")
+        batch = xs.shape[1]
+        h = zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device) if h0 is None else checked_input(h0, self.W_zx, self)
+        if h.shape != (batch, hidden_size):
+            raise ShapeError(f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}")
+        h, ys = scan(self._step, h, self._from_inputs(xs))
+        return ys, h
+
+    def _from_inputs(self, xs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the inputs give to z, r and h_tilde, for all steps at once."""
+        gates = (self.W_zx, self.b_z), (self.W_rx, self.b_r), (self.W_x, self.b_h)
+        z, r, h = (xs @ W.T if b is None else xs @ W.T + b for W, b in gates)
+        return z, r, h
+
+    def _step(self, h: Tensor, from_x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        x_z, x_r, x_h = from_x
+        z_t = sigmoid(h @ self.W_zh.T + x_z)
+        r_t = sigmoid(h @ self.W_rh.T + x_r)
+        if self.reset == "before":
+            h_tilde = tanh((r_t * h) @ self.W_h.T + x_h)
+        else:
+            from_h = h @ self.W_h.T
+            h_tilde = tanh(r_t * (from_h if self.b_hh is None else from_h + self.b_hh) + x_h)
+        h = (1 - z_t) * h + z_t * h_tilde
+        return h, h
+
+    @classmethod
+    def from_torch(cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None) -> Self:
+        """A GRU with reset="after" and the weights of a one-layer `torch.nn.GRU`, given its `state_dict()`.
+
+        torch's z weighs the old state, so its rows are negated: 1 - sigmoid(a) = sigmoid(-a).
+        """
+        names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
+        if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
+            raise KeyError(f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}")
+        ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
+        hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
+        gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)
+        r, z, n = (slice(i * hidden_size, (i + 1) * hidden_size) for i in range(3))
+        values = {"W_rx": ih[r], "W_zx": -ih[z], "W_x": ih[n], "W_rh": hh[r], "W_zh": -hh[z], "W_h": hh[n]}
+        if bias:
+            bi, bh = (asarray(state[f"bias_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
+            values |= {"b_r": bi[r] + bh[r], "b_z": -(bi[z] + bh[z]), "b_h": bi[n], "b_hh": bh[n]}
+        for name, value in values.items():
+            setattr(gru, name, tensor(value, requires_grad=True))
+        return gru

@@ -1,0 +1,65 @@
+"""Taking elements and putting them back: each is the derivative of the other.
+
+Index arrays are operands, so that an index computed on the way stays part of the graph. The parameter `key` is the index
+as written, with `Hole(i)` where the i-th of them belongs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .table import op
+
+
+class Hole(NamedTuple):
+    """The place of the i-th index array in a key."""
+
+    i: int
+
+
+def split(key: Any, is_array: Any) -> tuple[Any, list[Any]]:
+    """`key` with holes for its index arrays, and the arrays."""
+    arrays: list[Any] = []
+
+    def part(k: Any) -> Any:
+        if not is_array(k):
+            return k
+        arrays.append(k)
+        return Hole(len(arrays) - 1)
+
+    return (tuple(part(k) for k in key) if isinstance(key, tuple) else part(key)), arrays
+
+
+def fill(key: Any, indices: tuple[Any, ...]) -> Any:
+    """`key` with its index arrays back in their places."""
+    if not indices:
+        return key
+    if isinstance(key, Hole):
+        return indices[key.i]
+    return tuple(indices[k.i] if isinstance(k, Hole) else k for k in key)
+
+
+def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
+    """Index arrays have no derivative."""
+    return (None,) * len(indices)
+
+
+GETITEM = op("getitem", lambda xp, x, *indices, key: x[fill(key, indices)],
+    dx=lambda xp, dz, x_shape, rest, *, key:
+        (xp.scatter(dz, key=fill(key, rest), shape=x_shape[0]), *_none_for(rest)),
+    variadic=True, analytic=True)  # fmt: skip
+
+# zeros of a shape with dz added at key: what getitem passes back.
+SCATTER = op("scatter", lambda xp, x, *indices, key, shape: xp.scatter(x, key=fill(key, indices), shape=shape),
+    dx=lambda dz, rest, *, key, shape: (dz[fill(key, rest)], *_none_for(rest)),
+    variadic=True, analytic=True)  # fmt: skip
+
+# x with v at key: what was overwritten gets no gradient.
+SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fill(key, indices)),
+    dx=lambda xp, dz, rest, *, key:
+        (xp.setitem(dz, 0, key=fill(key, rest[1:])), dz[fill(key, rest[1:])], *_none_for(rest[1:])),
+    variadic=True, analytic=True)  # fmt: skip
+
+TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
+    dx=lambda xp, dz, x_shape, y, *, axis:
+        xp.scatter(dz, key=(*(slice(None),) * (axis % len(x_shape)), y), shape=x_shape))  # fmt: skip

@@ -1,0 +1,49 @@
+"""The matrix product."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from .table import op
+
+
+def _rows(xp: Any, x: Any) -> Any:
+    """`x` as a matrix, its leading axes taken together."""
+    return x if x.ndim == 2 else xp.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _transposed(xp: Any, x: Any) -> Any:
+    return x.T if x.ndim == 2 else xp.matrix_transpose(x)
+
+
+def matmul(xp: Any, x: Any, y: Any) -> Any:
+    """x @ y. Many rows against one matrix are one product, not a stack of small ones."""
+    if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:
+        return xp.reshape(_rows(xp, x) @ y, (*x.shape[:-1], y.shape[1]))
+    return x @ y
+
+
+def _dx(xp: Any, dz: Any, x_shape: tuple[int, ...], y: Any) -> Any:
+    """dz @ yᵀ"""
+    if y.ndim == 1:
+        y, dz = xp.expand_dims(y, axis=1), xp.expand_dims(dz, axis=-1)
+    if len(x_shape) == 1:
+        dz = xp.expand_dims(dz, axis=-2)
+    dx = matmul(xp, dz, _transposed(xp, y))
+    return xp.sum(dx, axis=tuple(range(dx.ndim - 1))) if len(x_shape) == 1 else dx
+
+
+def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
+    """xᵀ @ dz"""
+    if len(y_shape) == 1:
+        dz = xp.expand_dims(dz, axis=-1)
+    if x.ndim == 1:
+        x, dz = xp.expand_dims(x, axis=0), xp.expand_dims(dz, axis=-2)
+    if len(y_shape) <= 2:  # the products of all rows add up: one matmul does both
+        dy = _rows(xp, x).T @ _rows(xp, dz)
+        return xp.reshape(dy, y_shape)
+    return _transposed(xp, x) @ dz
+
+
+MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True)

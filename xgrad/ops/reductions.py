@@ -1,0 +1,90 @@
+"""Reductions over axes, and softmax."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from .table import op
+
+Axis = int | tuple[int, ...] | None
+
+
+def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """`axis` as a tuple of axes from 0 to ndim - 1; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """`shape` with the reduced axes as 1."""
+    axes = normal_axes(axis, len(shape))
+    return tuple(1 if a in axes else n for a, n in enumerate(shape))
+
+
+def _kept(xp: Any, z: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+    """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its operand."""
+    kept = _kept_shape(shape, axis)
+    return z if z.shape == kept else xp.reshape(z, kept)
+
+
+def _size(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many elements each result was made of."""
+    return prod(shape[a] for a in normal_axes(axis, len(shape)))
+
+
+SUM = op("sum", lambda xp, x, *, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(_kept(xp, dz, x_shape, axis), x_shape),
+    promotion="count", analytic=True)  # fmt: skip
+
+MEAN = op("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(x, axis=axis, keepdims=keepdims),
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(_kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
+    promotion="float", analytic=True)  # fmt: skip
+
+
+def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
+    """True at exactly one element of each reduction: the first of the best."""
+    axes = normal_axes(axis, x.ndim)
+    order = tuple(a for a in range(x.ndim) if a not in axes) + axes
+    moved = xp.permute_dims(x, order)
+    kept = moved.shape[: x.ndim - len(axes)]
+    count = _size(x.shape, axis)
+    best = argbest(xp.reshape(moved, (*kept, count)), axis=-1, keepdims=True)
+    mask = xp.reshape(xp.arange(count, device=x.device) == best, moved.shape)
+    return xp.permute_dims(mask, tuple(order.index(a) for a in range(x.ndim)))
+
+
+MAX = op("max", lambda xp, x, *, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), _kept(xp, dz, x.shape, axis), 0))  # fmt: skip
+
+MIN = op("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), _kept(xp, dz, x.shape, axis), 0))  # fmt: skip
+
+
+def _finite_or_zero(xp: Any, x: Any) -> Any:
+    """`x`, but 0 where it is infinite or NaN: a shift that leaves infinities to the sum itself."""
+    return xp.where(xp.isfinite(x), x, 0)
+
+
+def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
+    shift = _finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
+    z = xp.log(xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return z if keepdims else xp.squeeze(z, axis=normal_axes(axis, x.ndim))
+
+
+LOGSUMEXP = op("logsumexp", _logsumexp,
+    dx=lambda xp, dz, z, x, *, axis, keepdims:
+        _kept(xp, dz, x.shape, axis) * xp.exp(x - _finite_or_zero(xp, _kept(xp, z, x.shape, axis))),
+    promotion="float")  # fmt: skip
+
+
+def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+SOFTMAX = op("softmax", _softmax,
+    dx=lambda xp, dz, z, *, axis: z * (dz - xp.sum(dz * z, axis=axis, keepdims=True)),
+    promotion="float")  # fmt: skip

@@ -1,0 +1,57 @@
+"""Ops that move elements and change none."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+from .table import op
+
+RESHAPE = op("reshape", lambda xp, x, *, shape: xp.reshape(x, shape),
+    dx=lambda xp, dz, x_shape, *, shape: xp.reshape(dz, x_shape),
+    analytic=True)  # fmt: skip
+
+def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """`axes`, all of them in reverse where None is given."""
+    return tuple(reversed(range(ndim))) if axes is None else tuple(a % ndim for a in axes)
+
+
+TRANSPOSE = op("transpose", lambda xp, x, *, axes=None: xp.permute_dims(x, _order(axes, x.ndim)),
+    dx=lambda xp, dz, *, axes: xp.permute_dims(dz, tuple(sorted(range(dz.ndim), key=_order(axes, dz.ndim).__getitem__))),
+    function="permute_dims", analytic=True)  # fmt: skip
+
+# `deriv` sums over the axes that were broadcast, as it does for every op.
+BROADCAST_TO = op("broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+    dx=lambda dz, *, shape: dz,
+    analytic=True)  # fmt: skip
+
+
+def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: int) -> tuple[Any, ...]:
+    """Each operand's own part of dz."""
+    stops = list(accumulate(shape[axis] for shape in x_shape))
+    before = (slice(None),) * (axis % dz.ndim)
+    return tuple(dz[(*before, slice(start, stop))] for start, stop in zip([0, *stops], stops, strict=False))
+
+
+CONCAT = op("concat", lambda xp, *x, axis=0: xp.concat(x, axis=axis),
+    dx=_concat_dx,
+    variadic=True, promotion="result_type", analytic=True)  # fmt: skip
+
+STACK = op("stack", lambda xp, *x, axis=0: xp.stack(x, axis=axis),
+    dx=lambda xp, dz, *, axis: xp.unstack(dz, axis=axis),
+    variadic=True, promotion="result_type", analytic=True)  # fmt: skip
+
+
+def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) -> Any:
+    """The parts' gradients side by side, zero for a part that nobody used."""
+    some = next(part for part in dz if part is not None)
+    zero = xp.zeros_like(some) if any(part is None for part in dz) else None
+    return xp.stack([zero if part is None else part for part in dz], axis=axis)
+
+
+TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, target),
+    dx=lambda xp, dz, *, source, target: xp.to_device(dz, source))  # fmt: skip
+
+# An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the tuple's.
+UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True)
+ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True)

@@ -1,0 +1,132 @@
+"""The table of gates: one entry per op, its forward and its derivatives side by side.
+
+A derivative is a function of what it needs, by name:
+
+    dz                  gradient of the output
+    x, y, z             first operand, second operand, output
+    x_shape, y_shape    in the rule of that operand, its shape alone, so that nothing is kept alive
+    xp                  the array namespace: of raw arrays, or of Tensors, which record and so give second derivatives
+    and the op's parameters, after a `*`
+
+The names a rule asks for are what the op saves. A rule is plain calculus: `deriv` sums over broadcast axes, casts to the
+operand's dtype and conjugates for complex numbers, once, for all of them.
+
+An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each. In it `x` is
+the tuple of the operands, `x_shape` that of their shapes, and `rest` that of all operands but the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+from ..errors import UnknownOpError
+
+Rule = Callable[..., Any]
+
+#: What a rule may ask for, and where `deriv` has it at hand. The last place holds the shape of the operand in question.
+_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "y": 4, "x_shape": 5, "y_shape": 5}
+_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "rest": 4}
+
+
+class Op:
+    """One gate: `forward(xp, *operands, **params)` and a rule per operand.
+
+    Attributes:
+        name: what `deriv` and listings call it, "+" or "tanh".
+        function: its name in the array standard, "add" or "tanh".
+        rules: one `(rule, pick)` per operand, `pick` choosing what the rule asks for; None where there is no derivative.
+        variadic: whether it takes any number of operands, with one rule for all.
+        promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
+        elementwise: whether operands broadcast against each other.
+        arity: how many operands it takes, None for any number.
+        parameters: the names of its parameters; `defaults`: the values of those that may be left out.
+        analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
+    """
+
+    __slots__ = ("analytic", "arity", "defaults", "elementwise", "forward", "function", "keeps", "name", "parameters", "promotion", "rules", "shapes", "variadic")
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        *,
+        dx: Rule | None = None,
+        dy: Rule | None = None,
+        function: str | None = None,
+        variadic: bool = False,
+        promotion: str | None = None,
+        elementwise: bool = False,
+        analytic: bool = False,
+    ) -> None:
+        self.name = name
+        self.function = function or name
+        self.forward = forward
+        self.variadic = variadic
+        self.promotion = promotion
+        self.elementwise = elementwise
+        self.analytic = analytic
+        signature = inspect.signature(forward).parameters.values()
+        self.arity = None if variadic else sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
+        self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
+        self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        rules = (dx, dy)[: self.arity or 1]
+        self.rules = tuple(None if rule is None else (rule, _picker(rule, _VARIADIC_PLACES if variadic else _PLACES)) for rule in rules) if any(rules) else ()
+        uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in rules]
+        #: whether the operands of a variadic op are saved as their shapes alone
+        self.shapes = variadic and "x_shape" in uses[0]
+        #: which of (z, x, y) to save, by the bits of the operands that need a gradient
+        self.keeps = tuple(_kept(set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)), variadic) for bits in range(4))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any operand has a derivative."""
+        return bool(self.rules)
+
+    def __repr__(self) -> str:
+        return f"Op({self.name!r})"
+
+
+def _picker(rule: Rule, at: dict[str, int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    names = [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    unknown = [name for name in names if name not in at]
+    if unknown or "dz" not in names:
+        raise TypeError(f"a derivative takes dz and any of {', '.join(at)}, and parameters after a '*'; this one takes {', '.join(names)}")
+    places = [at[name] for name in names]
+    return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
+
+
+def _kept(uses: set[str], variadic: bool) -> tuple[bool, bool, bool]:
+    return "z" in uses, "x" in uses or (variadic and "x_shape" in uses), "y" in uses or "rest" in uses
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
+    """Enter an op into the table under its name and its function's name, and return it."""
+    entry = Op(name, forward, **attributes)
+    for key in {entry.name, entry.function}:
+        if key in OPS:
+            raise ValueError(f"op {key!r} is already in the table")
+    OPS[entry.name] = OPS[entry.function] = entry
+    return entry
+
+
+def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None = None, **attributes: Any) -> Op:
+    """An op that broadcasts, and whose dtypes are those of the NumPy ufunc of its name unless `promotion` says which."""
+    function = attributes.get("function") or name
+    return op(name, forward, promotion=promotion or function, elementwise=True, **attributes)
+
+
+def find_op(name: str) -> Op:
+    """The op called `name`. Raises UnknownOpError, with the near ones."""
+    try:
+        return OPS[name]
+    except (KeyError, TypeError):
+        near = difflib.get_close_matches(str(name), OPS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted(OPS))}"
+        raise UnknownOpError(f"no op {name!r}; {hint}") from None

@@ -1,0 +1,329 @@
+"""The Tensor: a handle to a value, with the operators and methods that NumPy's arrays have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from .applying import NUMBERS, Value, adopt, apply
+from .backends import Device, current_device, device_of
+from .errors import GraphError, ShapeError
+from .graphs import Leaf
+from .modes import MODE, where_in_time
+from .ops import OPS, arithmetic, functions, indexing, linalg, ordering, reductions, shaping
+from .reverse import backward
+
+
+class Tensor(Value):
+    """An array on a device, and, if it needs a gradient, the node of the graph that computed it.
+
+    Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a graph that was
+    recorded from it: `x[i] = v` and `x += y` give this handle a new value.
+    """
+
+    __slots__ = ()
+    xp: ClassVar[Any]  # the namespace of functions on Tensors, which sets it
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return sys.modules[__package__]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.data.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype, a NumPy dtype on every device."""
+        return self.device.backend.dtype_of(self.data)
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse."""
+        return apply(shaping.TRANSPOSE, (self,), {"axes": None})
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        axes = range(self.ndim)
+        return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
+
+    def __repr__(self) -> str:
+        text: str = self.xp.show(self)
+        return text
+
+    def __len__(self) -> int:
+        if not self.data.shape:
+            raise TypeError("a Tensor of shape () has no length")
+        return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.data.shape:
+            raise TypeError("a Tensor of shape () cannot be iterated over")
+        return iter(apply(shaping.UNSTACK, (self,), {"axis": 0}))
+
+    # Gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient flows to it: it is a leaf that needs one, or computed from such."""
+        return self.node is not None and self.node.needs
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether `backward` leaves a gradient here."""
+        return isinstance(self.node, Leaf)
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given, by which graphs and errors call it."""
+        return getattr(self.node, "name", None)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradients that `backward` has added up here since it was last set to None; only leaves have one."""
+        return self.node.grad if isinstance(self.node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if not isinstance(self.node, Leaf):
+            raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
+        if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
+            raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
+        self.node.grad = value
+
+    def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
+
+        Args:
+            dz: gradient of what is differentiated with respect to this Tensor; 1 where it is a scalar.
+            create_graph: record the sweep itself, so that the gradients can be differentiated again.
+            retain_graph: keep what the graph saved, so that backward may be called again.
+
+        Raises:
+            GraphError: nothing here needs a gradient; no `dz` for a non-scalar; the graph was freed by an earlier call.
+            ShapeError: `dz` has another shape.
+
+        >>> import xgrad as xg
+        >>> x = xg.tensor([1.0, 2.0], requires_grad=True)
+        >>> xg.sum(x * x).backward()
+        >>> x.grad
+        tensor([2., 4.])
+        """
+        backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
+
+    def detach(self) -> Tensor:
+        """The same value, to which no gradient flows."""
+        return Tensor(self.data, self.device)
+
+    # To other places
+
+    def numpy(self) -> Any:
+        """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
+        host = self.device.backend.to_host(self.data)
+        view = host[...]  # the handle's own array stays as writeable as it was
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """The value of a single element as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
+        return self.numpy().item()
+
+    def to(self, device: str | Device) -> Tensor:
+        """This Tensor on another device; a gradient flows back from there."""
+        moved: Tensor = self.xp.to_device(self, device)
+        return moved
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(), or take the value with t.numpy()")
+        if copy is False and self.device.name != "cpu":
+            raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
+        host = self.numpy()
+        return host.astype(dtype or host.dtype) if copy or (dtype is not None and dtype != host.dtype) else host
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Tensor:
+        op = OPS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
+        if op is None or method != "__call__":
+            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            raise TypeError(f"np.{call} has no derivative here and would drop the gradient; use a function of xgrad, or t.numpy()")
+        if kwargs:
+            raise TypeError(f"np.{ufunc.__name__} on a Tensor takes no {', '.join(f'{k}=' for k in kwargs)}: a Tensor is never written into")
+        return apply(op, inputs)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self.item().__index__()
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
+        return bool(self.item())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._must_be_free("copied deeply")
+        copy = Tensor(self.data.copy() if hasattr(self.data, "copy") else self.data, self.device, self._own_leaf())
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce__(self) -> Any:
+        self._must_be_free("pickled")
+        return _unpickled, (self.device.backend.to_host(self.data), str(self.device), self.requires_grad, self.name)
+
+    def _own_leaf(self) -> Leaf | None:
+        return Leaf(self.device, self.node.shape, self.node.dtype, self.name) if self.node is not None else None
+
+    def _must_be_free(self, done: str) -> None:
+        if self.requires_grad and not self.is_leaf:
+            raise GraphError(f"a Tensor that was computed from others cannot be {done} with its graph; use t.detach()")
+
+    # Elements
+
+    def __getitem__(self, key: Any) -> Tensor:
+        pattern, arrays = index_operands(self, key)
+        return apply(indexing.GETITEM, (self, *arrays), {"key": pattern})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pattern, arrays = index_operands(self, key)
+        if type(value) in NUMBERS:
+            value = self.xp.asarray(value, dtype=self.dtype, device=self.device)
+        value = self.xp.astype(adopt(value, self, indexing.SETITEM), self.dtype)
+        self._become(apply(indexing.SETITEM, (self, value, *arrays), {"key": pattern}))
+
+    # Methods that NumPy's arrays have too
+
+    def sum(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
+        """As `xgrad.sum`."""
+        return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def mean(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
+        """As `xgrad.mean`."""
+        return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def max(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
+        """As `xgrad.max`."""
+        return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def min(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
+        """As `xgrad.min`."""
+        return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        """As `xgrad.argmax`."""
+        return apply(ordering.ARGMAX, (self,), {"axis": axis, "keepdims": keepdims})
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """As `xgrad.reshape`; the shape may be given as one tuple or as its numbers."""
+        return apply(shaping.RESHAPE, (self,), {"shape": _unpacked(shape)})
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in the order given, in reverse where none is."""
+        return apply(shaping.TRANSPOSE, (self,), {"axes": _unpacked(axes) or None})
+
+    def astype(self, dtype: Any) -> Tensor:
+        """As `xgrad.astype`."""
+        cast: Tensor = self.xp.astype(self, dtype)
+        return cast
+
+    # Operators. Each line is the gate of its symbol.
+
+    def __pos__(self) -> Tensor: return self
+    def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
+    def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
+    def __add__(self, y: Any) -> Tensor: return apply(arithmetic.ADD, (self, y))
+    def __sub__(self, y: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (self, y))
+    def __mul__(self, y: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (self, y))
+    def __truediv__(self, y: Any) -> Tensor: return apply(arithmetic.DIVIDE, (self, y))
+    def __pow__(self, y: Any) -> Tensor: return apply(arithmetic.POWER, (self, y))
+    def __matmul__(self, y: Any) -> Tensor: return apply(linalg.MATMUL, (self, y))
+    def __radd__(self, x: Any) -> Tensor: return apply(arithmetic.ADD, (x, self))
+    def __rsub__(self, x: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (x, self))
+    def __rmul__(self, x: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (x, self))
+    def __rtruediv__(self, x: Any) -> Tensor: return apply(arithmetic.DIVIDE, (x, self))
+    def __rpow__(self, x: Any) -> Tensor: return apply(arithmetic.POWER, (x, self))
+    def __rmatmul__(self, x: Any) -> Tensor: return apply(linalg.MATMUL, (x, self))
+    def __lt__(self, y: Any) -> Tensor: return apply(OPS["<"], (self, y))
+    def __le__(self, y: Any) -> Tensor: return apply(OPS["<="], (self, y))
+    def __gt__(self, y: Any) -> Tensor: return apply(OPS[">"], (self, y))
+    def __ge__(self, y: Any) -> Tensor: return apply(OPS[">="], (self, y))
+    def __eq__(self, y: object) -> Tensor: return apply(OPS["=="], (self, y))  # type: ignore[override]
+    def __ne__(self, y: object) -> Tensor: return apply(OPS["!="], (self, y))  # type: ignore[override]
+    def __iadd__(self, y: Any) -> Tensor: return self._become(self + y)
+    def __isub__(self, y: Any) -> Tensor: return self._become(self - y)
+    def __imul__(self, y: Any) -> Tensor: return self._become(self * y)
+    def __itruediv__(self, y: Any) -> Tensor: return self._become(self / y)
+    def __ipow__(self, y: Any) -> Tensor: return self._become(self**y)
+    def __imatmul__(self, y: Any) -> Tensor: return self._become(self @ y)
+    __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
+
+    def _become(self, new: Tensor) -> Tensor:
+        """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
+        leaf = self.requires_grad and self.is_leaf
+        if leaf and MODE.get().grad:
+            raise GraphError(f"{_called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
+        if new.shape != self.shape:
+            raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
+        if new.dtype != self.dtype:
+            if not self.device.backend.can_cast(new.dtype, self.dtype):
+                raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
+            new = self.xp.astype(new, self.dtype)
+        self.data = new.data
+        if not leaf:
+            self.node = new.node
+        return self
+
+
+#: NumPy's ufuncs whose names are not those of the array standard.
+_UFUNCS = {"power": "pow", "absolute": "abs", "conjugate": "conj"}
+
+
+def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
+    copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
+    return copy
+
+
+def _unpacked(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], tuple | list) else numbers
+
+
+def _called(x: Tensor) -> str:
+    return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"
+
+
+def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
+    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
+    simple = type(key)
+    if simple is int or simple is slice:
+        return key, []
+    key = tuple(map(_listed, key)) if isinstance(key, tuple) else _listed(key)
+    pattern, arrays = indexing.split(key, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
+    return pattern, [adopt(a, x, indexing.GETITEM) for a in arrays]
+
+
+def _listed(k: Any) -> Any:
+    """A list in an index is an array of integers or booleans."""
+    if not isinstance(k, list):
+        return k
+    device = current_device()
+    return device.xp.asarray(k or [], dtype=None if k else device.xp.int64)

@@ -1,0 +1,175 @@
+"""Are the gradients right? Checked against differences, along random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..backends.dtypes import canonical, is_floating
+from ..modes import no_grad
+from ..namespace import asarray, astype, imag, reshape, sum
+from ..random import default_rng
+from ..tensors import Tensor
+from ..trees import flatten, paths, unflatten
+from .recorded import graph
+from .reverse_mode import vjp
+
+_COMPLEX_STEP = 1e-30  # no difference is taken, so it may be as small as floating point goes
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Check the gradients of `f` at `args`, and, up to `order`, the gradients of those gradients.
+
+    Along a random direction, `f` moves as its gradient says: compared with a complex step (W. Squire and G. Trapp, Using
+    complex variables to estimate derivatives of real functions, 1998), exact to rounding, where every op of `f` is
+    holomorphic and its arguments are float64, and with central differences elsewhere.
+
+    Args:
+        f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container of them.
+        args: where to check; integers and booleans in them are held fixed.
+        order: how many times to differentiate.
+        rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
+        seed: of the random directions.
+
+    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers.
+
+    >>> import xgrad as xg
+    >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
+    """
+    leaves, structure = flatten(tuple(args))
+    names = paths(tuple(args))
+    values = [asarray(leaf).detach() for leaf in leaves]
+    chosen = [i for i, v in enumerate(values) if is_floating(v.dtype)]
+
+    def of_chosen(*moved: Tensor) -> list[Tensor]:
+        everything = list(values)
+        for i, v in zip(chosen, moved, strict=True):
+            everything[i] = v
+        return [asarray(z) for z in flatten(f(*unflatten(structure, everything)))[0]]
+
+    labels = [f"argument {names[i]}" for i in chosen]
+    _check(of_chosen, [values[i] for i in chosen], labels, 1, order, (rtol, atol), default_rng(seed))
+
+
+def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int, tolerance: Any, rng: Any) -> None:
+    """Check one order, then the function that computes its gradients."""
+    with no_grad():
+        outputs = f(*values)
+    floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
+    weights = [_random_like(outputs[i], rng) for i in floating]
+
+    def scalar(*moved: Tensor) -> Any:
+        """The outputs as one number, each element with a random weight."""
+        z = f(*moved)
+        return _total([sum(z[i] * w) for i, w in zip(floating, weights, strict=True)])
+
+    def gradient(*moved: Tensor) -> list[Tensor]:
+        _, pull = vjp(scalar, *moved)
+        return list(pull(asarray(1.0, device=moved[0].device)))
+
+    if not values or not floating:
+        return
+    analytic = [g.detach() for g in gradient(*values)]
+    complex_step = at == 1 and _allows_complex_step(scalar, values)  # a gradient of complex numbers is a conjugate: not holomorphic
+    slope = _complex_slope if complex_step else _central_slope
+    rtol, atol = _tolerance(values, complex_step, tolerance)
+    for i, label in enumerate(labels):
+        direction = _random_like(values[i], rng)
+        predicted = _number(sum(analytic[i] * direction))
+        measured, noise = slope(scalar, values, i, direction)
+        scale = max(abs(predicted), abs(measured), _number(sum(abs(analytic[i] * direction))))
+        if not abs(predicted - measured) <= atol + rtol * scale + noise:
+            raise AssertionError(_worst(scalar, values, analytic[i], slope, i, at, label))
+    if at < order:
+        _check(gradient, values, labels, at + 1, order, tolerance, rng)
+
+
+def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
+    """Im f(x + i h d) / h"""
+    moved = list(values)
+    moved[i] = values[i] + direction * complex(0, _COMPLEX_STEP)
+    with no_grad():
+        return _number(imag(f(*moved))) / _COMPLEX_STEP, 0.0
+
+
+def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
+    """(f(x + h d) - f(x - h d)) / 2h, and the rounding error of that difference."""
+    h = _epsilon(values[i]) ** (1 / 3)
+    with no_grad():
+        up, down = (_number(f(*values[:i], astype(values[i] + s * h * direction, values[i].dtype), *values[i + 1 :])) for s in (1, -1))
+    return (up - down) / (2 * h), 10 * _epsilon(values[i]) * max(abs(up), abs(down), 1e-3) / h
+
+
+def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
+    """Whether every op on the way is holomorphic, and every argument may be complex."""
+    if any(v.dtype != canonical("float64") for v in values):
+        return False
+    recorded = graph(f, *values)
+    if not all(stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in recorded):
+        return False
+    try:
+        for i, v in enumerate(values):
+            _complex_slope(f, values, i, v)
+    except (TypeError, ValueError):  # a function may well insist on real numbers
+        return False
+    return True
+
+
+def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[float, float]:
+    epsilon = max(_epsilon(v) for v in values)
+    default = 1e3 * epsilon if complex_step else 20 * epsilon ** (2 / 3)
+    return tuple(default if t is None else t for t in given)  # type: ignore[return-value]
+
+
+def _worst(f: Any, values: list[Tensor], analytic: Tensor, slope: Any, i: int, at: int, label: str) -> str:
+    """The element whose derivative is furthest off, found one by one."""
+    x = values[i]
+    worst = (-1.0, (), 0.0, 0.0)
+    for index in _indices(x.shape):
+        unit = _unit(x, index)
+        says, measured = _number(analytic[index]), slope(f, values, i, unit)[0]
+        gap = abs(says - measured)
+        if not gap <= worst[0]:
+            worst = (gap, index, says, measured)
+    _, index, says, measured = worst
+    return f"order {at}: the gradient of {label} at index {index} is {says!r}, differences give {measured!r}"
+
+
+def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = [()]
+    for n in shape:
+        found = [(*index, k) for index in found for k in range(n)]
+    return found
+
+
+def _unit(x: Tensor, index: tuple[int, ...]) -> Tensor:
+    e = x.xp.zeros_like(x)
+    e[index] = 1
+    return e
+
+
+def _random_like(x: Tensor, rng: Any) -> Tensor:
+    return rng.normal(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[no-any-return]
+
+
+def _total(terms: list[Any]) -> Any:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return reshape(total, ())
+
+
+def _number(x: Any) -> float:
+    return float(x.item().real if isinstance(x.item(), complex) else x.item())
+
+
+def _epsilon(x: Tensor) -> float:
+    return {2: 2.0**-10, 4: 2.0**-23, 8: 2.0**-52}[x.dtype.itemsize]

@@ -1,0 +1,201 @@
+"""Gates of one's own: a group of ops under one name, a class with forward and backward, a new op in the table."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any
+
+from ..applying import NUMBERS
+from ..backends import current_device, device_of
+from ..backends.dtypes import is_floating
+from ..errors import GraphError
+from ..modes import MODE, mode
+from ..namespace import asarray
+from ..namespace.calling import call
+from ..ops import OPS, Op, op
+from ..ops.table import Rule
+from ..tensors import Tensor
+from .reverse_mode import vjp
+
+Function = Callable[..., Any]
+
+
+def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None = None) -> Any:
+    """Make a function one named gate in graphs and listings.
+
+    Without `dx`, its derivative is found by the engine from what the function does. With `dx` (and `dy`, where it has two
+    operands), it is given by hand: a function of any of `dz`, `x`, `y`, `z` by these names, and of nothing else.
+    Everything that needs a gradient must come in as an operand.
+
+    >>> import xgrad as xg
+    >>> @xg.gate(dx=lambda dz, z: dz * (1 - z) * z)
+    ... def logistic(x):
+    ...     return 1 / (1 + xg.exp(-x))
+    >>> xg.grad(logistic)(0.0)
+    tensor(0.25)
+    """
+    if f is None:
+        return lambda function: gate(function, dx=dx, dy=dy)
+    function = f
+
+    def forward(xp: Any, *operands: Any) -> Any:
+        return _lowered(operands, lambda *tensors: function(*tensors))
+
+    def engine_dx(xp: Any, dz: Any, x: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _engine_derivative(function, dz, x)
+
+    if dx is None and dy is None:
+        entry = Op(function.__name__, forward, dx=engine_dx, variadic=True, promotion="result_type")
+    elif _operand_count(function) <= 2:
+        one, two = (lambda xp, x: forward(xp, x)), (lambda xp, x, y: forward(xp, x, y))
+        entry = Op(function.__name__, one if _operand_count(function) == 1 else two, dx=dx, dy=dy, promotion="result_type")
+    else:
+        entry = Op(function.__name__, forward, dx=dx, variadic=True, promotion="result_type")
+
+    @wraps(function)
+    def named(*operands: Any) -> Any:
+        if dx is None and dy is None and not MODE.get().record:
+            return function(*operands)  # nobody looks at the graph: its ops record themselves
+        _refuse_closure(function, operands)
+        return call(entry, operands)
+
+    return named
+
+
+class Gate:
+    """A gate as a class, as in https://cs231n.github.io/optimization-2/. Each call works on a copy of the instance.
+
+    Subclasses define `forward(self, x, y, ...)`, which may keep what it needs on `self`, and `backward(self, dz)`, which
+    returns one gradient per operand (None for none). Both are handed Tensors.
+
+    >>> import xgrad as xg
+    >>> class MultiplyGate(xg.Gate):
+    ...     def forward(self, x, y):
+    ...         self.x, self.y = x, y
+    ...         return x * y
+    ...     def backward(self, dz):
+    ...         return self.y * dz, self.x * dz
+    >>> xg.grad(MultiplyGate())(3.0, -4.0)
+    tensor(-4.)
+    """
+
+    def forward(self, *operands: Any) -> Any:
+        """Compute the output."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def backward(self, dz: Any) -> Any:
+        """One gradient per operand, given that of the output."""
+        raise NotImplementedError(f"{type(self).__name__} defines no backward")
+
+    def __call__(self, *operands: Any) -> Any:
+        return call(_class_op(type(self)), operands, {"gate": copy.copy(self)})
+
+
+@cache
+def _class_op(kind: type[Gate]) -> Op:
+    def forward(xp: Any, *operands: Any, gate: Gate) -> Any:
+        return _lowered(operands, gate.forward)
+
+    def dx(dz: Any, x: tuple[Any, ...], *, gate: Gate) -> tuple[Any, ...]:
+        if isinstance(dz, Tensor):  # to be differentiated again: what backward uses must be connected to the operands
+            gate = copy.copy(gate)
+            gate.forward(*x)
+            return _per_operand(gate.backward(dz), len(x), kind)
+        with mode(grad=False, record=False):
+            found = _per_operand(gate.backward(_raised(dz)), len(x), kind)
+        return tuple(None if g is None else asarray(g).data for g in found)
+
+    return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
+
+
+def _per_operand(found: Any, count: int, kind: type[Gate]) -> tuple[Any, ...]:
+    gradients = tuple(found) if isinstance(found, Sequence) else (found,)
+    if len(gradients) != count:
+        raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {count} operands")
+    return gradients
+
+
+def register_op(
+    name: str,
+    forward: Function,
+    *,
+    dx: Rule | None = None,
+    dy: Rule | None = None,
+    variadic: bool = False,
+    elementwise: bool = True,
+) -> Function:
+    """Add an op to the table and return it as a function of Tensors; `deriv` and graphs know it by `name`.
+
+    Args:
+        forward: `forward(xp, x)` or `forward(xp, x, y)`, with parameters after a `*`, on arrays of namespace `xp`.
+        dx, dy: its derivatives, functions of any of `xp`, `dz`, `x`, `y`, `z`, `x_shape`, `y_shape`, by these names. They
+            are written in functions of `xp`, so that they can be differentiated again.
+        variadic: `forward(xp, *x)` takes any number of operands, and `dx` returns a tuple of gradients.
+        elementwise: its operands broadcast against each other.
+
+    Raises ValueError for a name that is taken, TypeError for a derivative that asks for something else.
+
+    >>> import xgrad as xg
+    >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)), dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)))
+    >>> softplus(0.0), xg.grad(softplus)(0.0)
+    (tensor(0.69314718), tensor(0.5))
+    """
+    entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, promotion="result_type")
+
+    def function(*operands: Any, **params: Any) -> Any:
+        return call(entry, operands, {**entry.defaults, **params})
+
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def unregister_op(name: str) -> None:
+    """Take an op that was registered out of the table again."""
+    entry = OPS.pop(name)
+    OPS.pop(entry.function, None)
+
+
+def _raised(array: Any) -> Any:
+    """An array as a Tensor on its device; numbers and Tensors stay."""
+    if isinstance(array, Tensor) or type(array) in NUMBERS:
+        return array
+    return Tensor(array, device_of(array) or current_device())
+
+
+def _lowered(operands: Sequence[Any], f: Function) -> Any:
+    """`f`, a function of Tensors, on arrays."""
+    if any(isinstance(v, Tensor) for v in operands):
+        return f(*operands)
+    with mode(grad=False, record=False):
+        return asarray(f(*map(_raised, operands))).data
+
+
+def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...]:
+    """The gradients of `f`, found by running it again under the engine."""
+    operands = [_raised(v) for v in x]
+    chosen = [i for i, v in enumerate(operands) if isinstance(v, Tensor) and is_floating(v.dtype)]
+
+    def of_chosen(*values: Any) -> Any:
+        return f(*(values[chosen.index(i)] if i in chosen else v for i, v in enumerate(operands)))
+
+    raw = not isinstance(dz, Tensor)
+    with mode(record=False):
+        _, pull = vjp(of_chosen, *(operands[i] for i in chosen))
+        found = dict(zip(chosen, pull(_raised(dz)), strict=True))
+    return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
+
+
+def _refuse_closure(f: Function, operands: Sequence[Any]) -> None:
+    """A gate sees only its operands: a Tensor that needs a gradient must not come in past them."""
+    for cell in getattr(f, "__closure__", None) or ():
+        value = cell.cell_contents
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise GraphError(f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient and is not an operand; pass it in")
+
+
+def _operand_count(f: Function) -> int:
+    return f.__code__.co_argcount
+
+

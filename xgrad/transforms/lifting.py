@@ -1,0 +1,44 @@
+"""Arguments of a transformed function as Tensors to which a gradient flows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.dtypes import is_floating
+from ..graphs import NOTHING, Leaf, Node
+from ..namespace import asarray
+from ..ops.arithmetic import NONE
+from ..tensors import Tensor
+from ..trees import flatten, paths, unflatten
+
+
+class Lifted:
+    """A tree of arguments whose leaves are fresh Tensors; `inputs` lists them.
+
+    A Tensor that was itself computed from others stays connected to them, so transforms nest. A leaf made with
+    requires_grad=True is taken as its value.
+    """
+
+    def __init__(self, tree: Any, what: str) -> None:
+        leaves, self.structure = flatten(tree)
+        names = paths(tree)
+        self.inputs = [_input(leaf, f"{what}{name}") for leaf, name in zip(leaves, names, strict=True)]
+        self.tree = unflatten(self.structure, self.inputs)
+
+    def like(self, gradients: list[Any]) -> Any:
+        """The gradients of the inputs in the structure of the tree."""
+        return unflatten(self.structure, gradients)
+
+
+def _input(value: Any, what: str) -> Tensor:
+    x = asarray(value)
+    if not is_floating(x.dtype):
+        raise TypeError(f"{what} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
+    maker = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
+    return Tensor(x.data, x.device, Node(NONE, x.device, (maker,), {}, NOTHING, x.shape, x.data.dtype))
+
+
+def to_tensors(tree: Any) -> Any:
+    """A tree with plain arrays and numbers made Tensors on the current device."""
+    leaves, structure = flatten(tree)
+    return unflatten(structure, [asarray(leaf) for leaf in leaves])

@@ -1,0 +1,174 @@
+"""Reverse mode as functions of functions, with JAX's signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ..errors import ShapeError
+from ..graphs import ancestors
+from ..modes import mode
+from ..namespace import asarray, astype, sum
+from ..reverse import pull_back
+from ..tensors import Tensor
+from ..trees import flatten, unflatten
+from .lifting import Lifted
+
+Argnums = int | tuple[int, ...]
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns `(f(*args), gradient)`; see `grad`. With `has_aux` it returns `((value, aux), gradient)`.
+
+    >>> import xgrad as xg
+    >>> xg.value_and_grad(lambda x: x * x)(3.0)
+    (tensor(9.), tensor(6.))
+    """
+    single = isinstance(argnums, int)
+
+    @wraps(f)
+    def gradient_function(*args: Any, **kwargs: Any) -> Any:
+        chosen = _positions(argnums, len(args), f)
+        lifted = [Lifted(args[i], f"argument {i} of {_name(f)}") for i in chosen]
+        values = list(args)
+        for i, tree in zip(chosen, lifted, strict=True):
+            values[i] = tree.tree
+        with mode(grad=True):
+            z = f(*values, **kwargs)
+        z, aux = _with_aux(z, f) if has_aux else (z, None)
+        z = _real_scalar(z, f)
+        found = iter(pull_back(z, None, [x for tree in lifted for x in tree.inputs]))
+        gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
+        inputs = {x.node for tree in lifted for x in tree.inputs}
+        value = _released(z, inputs)
+        return ((value, _tree_released(aux, inputs)) if has_aux else value), (gradients[0] if single else gradients)
+
+    return gradient_function
+
+
+def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of the scalar `f(*args)` with respect to one argument, or a tuple of them.
+
+    Args:
+        f: a function of arrays, Tensors, floats, or nested lists, tuples, dicts and modules of them.
+        argnums: position, or tuple of positions, to differentiate with respect to.
+        has_aux: `f` returns `(value, aux)`, and the gradient comes with aux: `(gradient, aux)`.
+
+    Returns:
+        The gradient in the structure, shapes and dtypes of the argument; zeros where `f` does not depend on it.
+
+    Raises:
+        TypeError: the argument holds integers, or `f` returns no real scalar.
+
+    >>> import xgrad as xg
+    >>> xg.grad(lambda x: x**3)(2.0)
+    tensor(12.)
+    >>> xg.grad(xg.grad(lambda x: x**3))(2.0)
+    tensor(12.)
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @wraps(f)
+    def gradient_function(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return gradient_function
+
+
+def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """`(f(*primals), pull)`, where `pull(dz)` gives a tuple with the gradient of each primal.
+
+    Args:
+        f: a function whose output is a Tensor, or a nested container of them.
+        primals: its arguments, arrays or nested containers of them.
+        has_aux: `f` returns `(output, aux)`, and aux comes third.
+
+    `pull` may be called many times. Raises ShapeError where `dz` has not the structure and shapes of the output.
+
+    >>> import xgrad as xg
+    >>> z, pull = xg.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> pull(1.0)
+    (tensor(3.), tensor(2.))
+    """
+    lifted = [Lifted(primal, f"argument {i} of {_name(f)}") for i, primal in enumerate(primals)]
+    with mode(grad=True):
+        output = f(*(tree.tree for tree in lifted))
+    output, aux = _with_aux(output, f) if has_aux else (output, None)
+    outputs, structure = flatten(output)
+    outputs = [asarray(z) for z in outputs]
+    inputs = [x for tree in lifted for x in tree.inputs]
+
+    def pull(dz: Any) -> tuple[Any, ...]:
+        given, dz_structure = flatten(dz)
+        if dz_structure != structure:
+            raise ShapeError(f"dz has the structure {dz_structure}, the output of {_name(f)} has {structure}")
+        found = iter(_pull_all(outputs, given, inputs))
+        return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
+
+    nodes = {x.node for x in inputs}
+    value = unflatten(structure, [_released(z, nodes) for z in outputs])
+    return (value, pull, _tree_released(aux, nodes)) if has_aux else (value, pull)
+
+
+def _pull_all(outputs: list[Tensor], dz: list[Any], inputs: list[Tensor]) -> list[Tensor]:
+    """Gradients of several outputs at once: those of sum(z * dz), in one sweep."""
+    if len(outputs) == 1:
+        return pull_back(outputs[0], dz[0], inputs, free=False)
+    for z, d in zip(outputs, dz, strict=True):
+        if asarray(d).shape != z.shape:
+            raise ShapeError(f"dz has shape {asarray(d).shape}, the output has {z.shape}")
+    connected = [(z, asarray(d, device=z.device)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
+    if not connected:
+        return pull_back(asarray(0.0), None, inputs)
+    with mode(grad=True):
+        total: Any = 0
+        for z, d in connected:
+            total = total + sum(z * astype(d, z.dtype))
+    return pull_back(total, None, inputs, free=False)
+
+
+def _positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    for i in positions:
+        if not -count <= i < count:
+            raise TypeError(f"argnums={argnums}, but {_name(f)} was called with {count} positional arguments")
+    return [i % count for i in positions]
+
+
+def _with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise TypeError(f"with has_aux, {_name(f)} must return a pair (value, aux)")
+    return output
+
+
+def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
+    if not isinstance(z, Tensor):
+        if not isinstance(z, float | int):
+            raise TypeError(f"the gradient is of a Tensor of shape (), but {_name(f)} returned {type(z).__name__}")
+        z = asarray(float(z))
+    if z.shape != ():
+        raise TypeError(f"the gradient is of a scalar, but {_name(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
+    if z.dtype.kind == "c":
+        raise TypeError(f"{_name(f)} returned a complex number, whose gradient is ambiguous; take xg.real or xg.abs, or use xg.vjp")
+    return z
+
+
+def _released(x: Tensor, inputs: set[Any]) -> Tensor:
+    """A result without its graph, unless it is to be differentiated further: through something beside these inputs."""
+    if not x.requires_grad:
+        return x
+    assert x.node is not None
+    _, sources = ancestors(x.node, inputs)
+    inner = all(s in inputs and s.parents == (None,) for s in sources)
+    return x.detach() if inner else x
+
+
+def _tree_released(tree: Any, inputs: set[Any]) -> Any:
+    leaves, structure = flatten(tree)
+    return unflatten(structure, [_released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
