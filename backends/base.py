@@ -130,9 +130,11 @@ def _namespace(backend: Backend) -> Any:
 
     def scatter(values: Array, *, key: Any, shape: tuple[int, ...]) -> Array:
         """zeros(shape) with `values` added at `key`."""
+        key = key if isinstance(key, tuple) else (key,)
         target = xp.zeros(shape, dtype=values.dtype, device=backend.handle(backend.index_of(values)))
         if _is_basic(key):
-            target[key] = values
+            key = tuple(k for k in key if k is not None)  # new axes, which the standard does not assign to
+            target[key] = xp.reshape(values, target[key].shape)
         else:
             backend.scatter_add(target, key, values)
         return target
@@ -151,6 +153,6 @@ def _namespace(backend: Backend) -> Any:
     return SimpleNamespace(**{**names, "scatter": scatter, "setitem": setitem, "to_device": to_device})
 
 
-def _is_basic(key: Any) -> bool:
+def _is_basic(key: tuple[Any, ...]) -> bool:
     """Whether `key` names each element at most once: no index arrays in it."""
-    return all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in (key if isinstance(key, tuple) else (key,)))
+    return all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key)

@@ -29,7 +29,7 @@ def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
 
 def _common(kinds: list[Any]) -> list[np.dtype[Any]]:
     """One dtype for all; a number's type stands for a number of that type, which is weak."""
-    return [np.result_type(*[kind(0) if kind in _WEAK else kind for kind in kinds])] * len(kinds)
+    return [np.result_type(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])] * len(kinds)
 
 
 _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {

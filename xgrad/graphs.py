@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from .backends import Device
-from .backends.dtypes import is_complex
+from .backends.dtypes import canonical, is_complex
 from .derivatives import gradients
 from .errors import GraphError
 from .ops import Op
@@ -19,6 +19,13 @@ _by_number = attrgetter("number")
 
 NOTHING = (None, None, None)  # saved by an op whose derivative needs neither output nor operands
 FREED = (None, None, None, "freed")
+
+
+class Form(NamedTuple):
+    """What the gradient of a Tensor must be like."""
+
+    shape: tuple[int, ...]
+    dtype: Any
 
 
 class Node:
@@ -115,14 +122,17 @@ def bprop(
         if node.dtype is not dtype:
             dtype = node.dtype
             conjugate = dtype is not None and is_complex(dtype)
-        targets = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
-        place = [device.xp, dz, *saved, None] if lift is None else [xp, dz, *lift(node), None]
+        parents = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
+        if lift is None:
+            place, targets = [device.xp, dz, *saved, None], parents
+        else:
+            place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
         if device.guard is None:
             found = gradients(op, place, node.params, targets, conjugate)
         else:
             with device.guard:
                 found = gradients(op, place, node.params, targets, conjugate)
-        for parent, g in zip(targets, found):
+        for parent, g in zip(parents, found):
             if g is None:
                 continue
             if parent not in grads:

@@ -207,9 +207,12 @@ class Tensor(Value):
     def __setitem__(self, key: Any, value: Any) -> None:
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:
-            value = self.xp.asarray(value, dtype=self.dtype, device=self.device)
-        value = self.xp.astype(adopt(value, self, indexing.SETITEM), self.dtype)
-        self._become(apply(indexing.SETITEM, (self, value, *arrays), {"key": pattern}))
+            value = self.xp.asarray(value, device=self.device)
+            weak = value.dtype.kind == self.dtype.kind or value.dtype.kind in "bi"
+        else:
+            value, weak = adopt(value, self, indexing.SETITEM), False
+        value = value if weak else self._castable(value)
+        self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype), *arrays), {"key": pattern}))
 
     # Methods that NumPy's arrays have too
 
@@ -284,14 +287,20 @@ class Tensor(Value):
             raise GraphError(f"{_called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
         if new.shape != self.shape:
             raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
+        new = self._castable(new)
         if new.dtype != self.dtype:
-            if not self.device.backend.can_cast(new.dtype, self.dtype):
-                raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
             new = self.xp.astype(new, self.dtype)
         self.data = new.data
         if not leaf:
             self.node = new.node
         return self
+
+
+    def _castable(self, new: Tensor) -> Tensor:
+        """`new`, if its dtype may become this one's in place."""
+        if not self.device.backend.can_cast(new.dtype, self.dtype):
+            raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
+        return new
 
 
 #: NumPy's ufuncs whose names are not those of the array standard.
@@ -313,12 +322,21 @@ def _called(x: Tensor) -> str:
 
 def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
     """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
-    simple = type(key)
-    if simple is int or simple is slice:
-        return key, []
-    key = tuple(map(_listed, key)) if isinstance(key, tuple) else _listed(key)
-    pattern, arrays = indexing.split(key, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
+    kind, axes = type(key), len(x.data.shape)
+    if kind is int or kind is slice:
+        return (key if axes == 1 else (key, ...)), []
+    parts = tuple(map(_listed, key)) if isinstance(key, tuple) else (_listed(key),)
+    if not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
+        parts = (*parts, ...)  # the standard wants every axis named
+    pattern, arrays = indexing.split(parts, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
     return pattern, [adopt(a, x, indexing.GETITEM) for a in arrays]
+
+
+def _axes_of(k: Any) -> int:
+    """How many axes a part of an index takes up."""
+    if k is None:
+        return 0
+    return len(k.shape) if hasattr(k, "dtype") and "bool" in str(k.dtype) else 1
 
 
 def _listed(k: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .table import elementwise
 
 EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True)
@@ -13,8 +15,16 @@ SIN = elementwise("sin", lambda xp, x: xp.sin(x), dx=lambda xp, dz, x: dz * xp.c
 COS = elementwise("cos", lambda xp, x: xp.cos(x), dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True)
 TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), dx=lambda dz, z: dz * (1 - z * z), analytic=True)
 
-# One tanh instead of 1 / (1 + exp(-x)): it cannot overflow, and array libraries have a fast tanh.
-SIGMOID = elementwise("sigmoid", lambda xp, x: 0.5 * xp.tanh(0.5 * x) + 0.5,
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    """(tanh(x/2) + 1) / 2: it cannot overflow, and array libraries have a fast tanh."""
+    z = xp.tanh(0.5 * x)
+    z *= 0.5
+    z += 0.5
+    return z
+
+
+SIGMOID = elementwise("sigmoid", _sigmoid,
     dx=lambda dz, z: dz * ((1 - z) * z),
     promotion="tanh", analytic=True)  # fmt: skip
 

@@ -6,6 +6,7 @@ as written, with `Hole(i)` where the i-th of them belongs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .table import op
@@ -17,7 +18,7 @@ class Hole(NamedTuple):
     i: int
 
 
-def split(key: Any, is_array: Any) -> tuple[Any, list[Any]]:
+def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[Any, ...], list[Any]]:
     """`key` with holes for its index arrays, and the arrays."""
     arrays: list[Any] = []
 
@@ -27,15 +28,13 @@ def split(key: Any, is_array: Any) -> tuple[Any, list[Any]]:
         arrays.append(k)
         return Hole(len(arrays) - 1)
 
-    return (tuple(part(k) for k in key) if isinstance(key, tuple) else part(key)), arrays
+    return tuple(part(k) for k in key), arrays
 
 
 def fill(key: Any, indices: tuple[Any, ...]) -> Any:
     """`key` with its index arrays back in their places."""
     if not indices:
         return key
-    if isinstance(key, Hole):
-        return indices[key.i]
     return tuple(indices[k.i] if isinstance(k, Hole) else k for k in key)
 
 
@@ -62,4 +61,4 @@ SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fil
 
 TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
     dx=lambda xp, dz, x_shape, y, *, axis:
-        xp.scatter(dz, key=(*(slice(None),) * (axis % len(x_shape)), y), shape=x_shape))  # fmt: skip
+        xp.scatter(dz, key=(*(slice(None),) * (axis % len(x_shape)), y, ...), shape=x_shape))  # fmt: skip

@@ -69,8 +69,9 @@ def _finite_or_zero(xp: Any, x: Any) -> Any:
 
 def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
-    shift = _finite_or_zero(xp, xp.max(x, axis=axis, keepdims=True))
-    z = xp.log(xp.sum(xp.exp(x - shift), axis=axis, keepdims=True)) + shift
+    top = xp.max(x, axis=axis, keepdims=True)
+    total = xp.sum(xp.exp(x - _finite_or_zero(xp, top)), axis=axis, keepdims=True)
+    z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
     return z if keepdims else xp.squeeze(z, axis=normal_axes(axis, x.ndim))
 
 

@@ -30,7 +30,7 @@ def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: 
     """Each operand's own part of dz."""
     stops = list(accumulate(shape[axis] for shape in x_shape))
     before = (slice(None),) * (axis % dz.ndim)
-    return tuple(dz[(*before, slice(start, stop))] for start, stop in zip([0, *stops], stops, strict=False))
+    return tuple(dz[(*before, slice(start, stop), ...)] for start, stop in zip([0, *stops], stops, strict=False))
 
 
 CONCAT = op("concat", lambda xp, *x, axis=0: xp.concat(x, axis=axis),

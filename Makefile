@@ -1,0 +1,44 @@
+# Two commands need nothing but Python 3.11 or newer, git and make:   make train   make test
+PYTHON ?= python3
+DEVICE ?= cpu
+BIN := .venv/bin
+
+# The CuPy that fits the driver, where CUDA is asked for.
+CUDA := $(if $(filter cuda%,$(DEVICE)),$(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo cuda12 || echo cuda13))
+comma := ,
+extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
+
+.PHONY: train test lint types parity bench docs clean
+
+train: .venv/.installed-$(call extras,train)
+	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
+
+test: .venv/.installed-$(call extras,test)
+	XGRAD_DEVICE=$(DEVICE) $(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
+	$(BIN)/python -m pytest -m parity
+
+bench: .venv/.installed-$(call extras,peers)
+	$(BIN)/python benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv runs build dist *.egg-info
+
+.venv/.installed-torch: | .venv/bin/python
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	touch $@
+
+.venv/.installed-%: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	touch '$@'
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'xgrad needs Python 3.11 or newer; this is' `$(PYTHON) --version`'. Name another: make PYTHON=python3.12 ...'; exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,36 @@
+"""Every engine test runs on every backend: NumPy, the strict one on its second device, and CUDA where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+import xgrad as xg
+
+from .strict import register_strict
+
+register_strict()
+
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("quick")
+
+DEVICES = ["cpu", "strict:1", "cuda"]
+
+
+@pytest.fixture(params=DEVICES, autouse=False)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The device under test, where new Tensors go."""
+    try:
+        here = xg.device(request.param)
+        here.__enter__()
+    except xg.DeviceError as error:
+        pytest.skip(str(error))
+    yield request.param
+    here.__exit__(None, None, None)
+
+
+@pytest.fixture
+def rng() -> xg.random.Generator:
+    return xg.random.default_rng(0)

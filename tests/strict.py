@@ -1,0 +1,51 @@
+"""array_api_strict as a third backend: the standard and nothing else, on three devices that do not mix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_strict
+import numpy as np
+
+from xgrad.backends import Array, Backend, register
+
+_NAMES = ("CPU_DEVICE", "device1", "device2")
+
+
+class Strict(Backend):
+    name = "strict"
+    xp = array_api_strict
+
+    def count(self) -> int:
+        return len(_NAMES)
+
+    def handle(self, index: int) -> Any:
+        return array_api_strict.Device(_NAMES[index])
+
+    def index_of(self, array: Array) -> int:
+        return next(i for i, name in enumerate(_NAMES) if array.device == array_api_strict.Device(name))
+
+    def to_host(self, array: Array) -> np.ndarray:
+        return np.asarray(array.to_device(self.handle(0)))
+
+    def from_host(self, array: np.ndarray, index: int) -> Array:
+        return array_api_strict.asarray(array, device=self.handle(index), copy=True)
+
+    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        """One element after the other, which needs no more than integer indices."""
+        places = np.arange(target.size).reshape(target.shape)[self._host_key(key)]
+        host = self.to_host(target).copy()
+        np.add.at(host.reshape(-1), places, self.to_host(values))
+        target[...] = self.from_host(host, self.index_of(target))
+
+    def _host_key(self, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        return tuple(self.to_host(k) if hasattr(k, "dtype") else k for k in parts)
+
+    def memory(self, index: int) -> dict[str, int]:
+        return {"used": 0, "total": 0}
+
+
+def register_strict() -> None:
+    array_api_strict.set_array_api_strict_flags(api_version="2024.12")
+    register("strict", Strict, library="array_api_strict")
