@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .dtypes import canonical
+
 Array = Any  # an array of whichever library is behind the device
 
 
@@ -53,6 +55,10 @@ class Backend:
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
         return np.dtype(str(array.dtype).rpartition(".")[2])
+
+    def native_dtype(self, dtype: Any) -> Any:
+        """A dtype of NumPy's, or one of the library's own, as the library writes it."""
+        return getattr(self.xp, canonical(dtype).name)
 
     def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
         """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
@@ -145,12 +151,16 @@ def _namespace(backend: Backend) -> Any:
         target[key] = v
         return target
 
+    def astype(x: Array, dtype: Any) -> Array:
+        """`x` in a dtype as NumPy or as the library writes it."""
+        return xp.astype(x, backend.native_dtype(dtype))
+
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
         return device.backend.from_host(backend.to_host(x), device.index)
 
     names = {name: getattr(xp, name) for name in dir(xp) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, "scatter": scatter, "setitem": setitem, "to_device": to_device})
+    return SimpleNamespace(**{**names, "astype": astype, "scatter": scatter, "setitem": setitem, "to_device": to_device})
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:

@@ -30,6 +30,9 @@ class NumPy(Backend):
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         np.add.at(target, key, values)
 
+    def native_dtype(self, dtype: Any) -> Any:
+        return dtype
+
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         return array.dtype  # type: ignore[no-any-return]
 

@@ -52,6 +52,9 @@ class CuPy(Backend):
 
         cupyx.scatter_add(target, key, values)
 
+    def native_dtype(self, dtype: Any) -> Any:
+        return dtype
+
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         return array.dtype  # type: ignore[no-any-return]
 

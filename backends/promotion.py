@@ -45,4 +45,4 @@ def _cast(device: Device, value: Any, dtype: np.dtype[Any]) -> Array:
         return device.backend.from_host(np.asarray(value, dtype), device.index)
     if device.backend.dtype_of(value) == dtype:
         return value
-    return device.xp.astype(value, getattr(device.xp, dtype.name))
+    return device.xp.astype(value, dtype)

@@ -75,7 +75,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         raw = target.backend.from_host(home.backend.to_host(raw), target.index)
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
-        raw = target.xp.astype(raw, getattr(target.xp, canonical(dtype).name))
+        raw = target.xp.astype(raw, canonical(dtype))
     elif copy and home is target:
         raw = target.xp.asarray(raw, copy=True)
     return Tensor(raw if hasattr(raw, "shape") else target.xp.asarray(raw), target)
@@ -113,7 +113,7 @@ def to_device(x: Any, device: str | Device, /) -> Tensor:
 def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
     """A new array by the creation function of the device's own library."""
     target = current_device() if device is None else find_device(device)
-    raw_dtype = None if dtype is None else getattr(target.xp, canonical(dtype).name)
+    raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
     return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
 
 

@@ -73,5 +73,5 @@ for _symbol, _function, _compare in (
     elementwise(_symbol, _compare, function=_function)
 
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.
-ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, getattr(xp, dtype.name)), dx=lambda dz, *, dtype: dz)
-ROUND_TO = op("round_to", lambda xp, x, *, dtype: xp.astype(x, getattr(xp, dtype.name)))
+ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz)
+ROUND_TO = op("round_to", lambda xp, x, *, dtype: xp.astype(x, dtype))
