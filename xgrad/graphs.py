@@ -52,7 +52,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where a graph begins, and where `backward` leaves the gradient."""
+    """Where a graph begins by the user's wish, and where `backward` leaves the gradient. A transform's inputs are plain Nodes without an op."""
 
     __slots__ = ("grad", "name")
 

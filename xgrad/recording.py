@@ -52,7 +52,7 @@ def names_from_variables() -> Iterator[None]:
         if event == "return" and not _is_ours(frame):
             for name, value in frame.f_locals.items():
                 node = getattr(value, "node", None) if type(value).__module__.startswith("xgrad") else None
-                if isinstance(node, Recorded) and node.name is None and node.op is not None:
+                if isinstance(node, Recorded) and node.name is None:
                     node.name = name
 
     before = sys.getprofile()

@@ -34,8 +34,9 @@ def _input(value: Any, what: str) -> Tensor:
     x = asarray(value)
     if not is_floating(x.dtype):
         raise TypeError(f"{what} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
-    maker = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
-    return Tensor(x.data, x.device, Node(NONE, x.device, (maker,), {}, NOTHING, x.shape, x.data.dtype))
+    if x.requires_grad and not isinstance(x.node, Leaf):
+        return Tensor(x.data, x.device, Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
+    return Tensor(x.data, x.device, Node(None, x.device, (), {}, NOTHING, x.shape, x.data.dtype))
 
 
 def to_tensors(tree: Any) -> Any:

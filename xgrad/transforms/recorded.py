@@ -14,7 +14,6 @@ from ..errors import GraphError
 from ..graphs import NOTHING, Leaf, Node, ancestors, bprop
 from ..modes import mode
 from ..namespace import asarray
-from ..ops.arithmetic import NONE
 from ..ops.shaping import ITEM
 from ..recording import Recorded, names_from_variables
 from ..reverse import output_gradient
@@ -77,7 +76,7 @@ def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
 
 
 def _input(x: Tensor, name: str | None) -> Tensor:
-    node = Recorded(NONE, x.device, (None,), {}, NOTHING, x.shape, x.data.dtype)
+    node = Recorded(None, x.device, (), {}, NOTHING, x.shape, x.data.dtype)
     node.remember(x.data, [], needs=is_floating(x.dtype), name=name)
     return Tensor(x.data, x.device, node)
 
@@ -107,9 +106,11 @@ class GraphNode:
     def op(self) -> str:
         """What computed it; "input" or "leaf" where nothing did."""
         node = self.node
-        if node is None or isinstance(node, Leaf):
-            return "leaf" if node is not None else "constant"
-        return "input" if node.op is NONE and not self.operands else node.op.name
+        if node is None:
+            return "constant"
+        if node.op is None:
+            return "leaf" if isinstance(node, Leaf) else "input"
+        return str(node.op.name)
 
     @property
     def params(self) -> dict[str, Any]:

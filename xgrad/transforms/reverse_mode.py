@@ -161,7 +161,7 @@ def _released(x: Tensor, inputs: set[Any]) -> Tensor:
         return x
     assert x.node is not None
     _, sources = ancestors(x.node, inputs)
-    inner = all(s in inputs and s.parents == (None,) for s in sources)
+    inner = all(s in inputs and not s.parents for s in sources)
     return x.detach() if inner else x
 
 

@@ -1,0 +1,116 @@
+"""Loops through time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+
+rng = np.random.default_rng(0)
+
+
+def cell(h: Any, x: Any) -> tuple[Any, Any]:
+    h = xg.tanh(0.5 * h + x)
+    return h, h * 2
+
+
+def test_equals_a_plain_loop(device: str) -> None:
+    xs = rng.normal(size=(4, 3))
+    h, ys = xg.scan(cell, np.zeros(3), xs)
+    state, expected = np.zeros(3), []
+    for x in xs:
+        state = np.tanh(0.5 * state + x)
+        expected.append(2 * state)
+    np.testing.assert_allclose(h.numpy(), state)
+    np.testing.assert_allclose(ys.numpy(), expected)
+
+
+def test_reverse(device: str) -> None:
+    xs = rng.normal(size=(4, 3))
+    h, ys = xg.scan(cell, np.zeros(3), xs, reverse=True)
+    h_forward, ys_forward = xg.scan(cell, np.zeros(3), xs[::-1].copy())
+    np.testing.assert_array_equal(h.numpy(), h_forward.numpy())
+    np.testing.assert_array_equal(ys.numpy()[::-1], ys_forward.numpy())
+
+
+def test_gradients(device: str) -> None:
+    def f(h: Any, xs: Any, w: Any) -> Any:
+        return xg.scan(lambda h, x: cell(h * w, x), h, xs)
+
+    xg.check_grads(f, (xg.asarray(rng.normal(size=3)), xg.asarray(rng.normal(size=(4, 3))), xg.asarray(0.7)))
+
+
+def test_trees(device: str) -> None:
+    def body(carry: Any, x: Any) -> Any:
+        h, count = carry["h"] + x["a"] * x["b"], carry["count"] + 1
+        return {"h": h, "count": count}, (h, {"half": h / 2})
+
+    carry, (hs, other) = xg.scan(body, {"h": 0.0, "count": 0}, {"a": np.arange(3.0), "b": np.full(3, 2.0)})
+    assert carry["h"].item() == 6
+    assert carry["count"].item() == 3
+    assert hs.numpy().tolist() == [0, 2, 6]
+    assert other["half"].numpy().tolist() == [0, 1, 3]
+
+
+def test_length_without_xs(device: str) -> None:
+    h, ys = xg.scan(lambda h, _: (h * 2, None), 1.0, length=5)
+    assert h.item() == 32
+    assert ys is None
+
+
+def test_no_steps_give_empty_outputs_of_the_right_shape(device: str) -> None:
+    h, ys = xg.scan(lambda h, x: (h, {"y": xg.stack([h, x]).astype(xg.float32)}), np.ones(3), np.zeros((0, 3)))
+    assert h.numpy().tolist() == [1, 1, 1]
+    assert ys["y"].shape == (0, 2, 3)
+    assert ys["y"].dtype == xg.float32
+    _, ys = xg.scan(lambda h, _: (h, None), 1.0, length=0)
+    assert ys is None
+
+
+def test_nested(device: str) -> None:
+    def outer(h: Any, row: Any) -> Any:
+        h, _ = xg.scan(lambda a, x: (a * x, None), h, row)
+        return h, h
+
+    _, ys = xg.scan(outer, 1.0, np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert ys.numpy().tolist() == [2, 24]
+
+
+class TestBadInput:
+    def test_an_error_inside_names_the_step(self) -> None:
+        def body(h: Any, x: Any) -> Any:
+            return h, h @ xg.ones(3 if x.item() < 2 else 4)
+
+        with pytest.raises(xg.ShapeError, match=r"'@'.*\(3,\).*\(4,\).*step t=2"):
+            xg.scan(body, np.ones(3), np.arange(4.0))
+
+        def outer(h: Any, x: Any) -> Any:
+            return xg.scan(body, h, np.arange(4.0))[0], None
+
+        with pytest.raises(xg.ShapeError, match="step t=0, 2"):
+            xg.scan(outer, np.ones(3), length=2)
+
+    def test_a_carry_that_changes(self) -> None:
+        with pytest.raises(xg.ShapeError, match=r"carry was \(3,\).*t=0.*\(1, 3\)"):
+            xg.scan(lambda h, _: (h[None], None), np.ones(3), length=2)
+        with pytest.raises(TypeError, match="float32.*t=0.*float64"):
+            xg.scan(lambda h, x: (h + x, None), np.ones(3, "f"), np.ones((2, 3)))
+        with pytest.raises(TypeError, match="structure"):
+            xg.scan(lambda h, _: ((h, h), None), 1.0, length=2)
+        with pytest.raises(TypeError, match="pair"):
+            xg.scan(lambda h, _: h, 1.0, length=2)
+
+    def test_lengths(self) -> None:
+        with pytest.raises(xg.ShapeError, match=r"xs\['b'\] has 3 steps, but xs\['a'\] has 2"):
+            xg.scan(cell, 0.0, {"a": np.ones(2), "b": np.ones(3)})
+        with pytest.raises(xg.ShapeError, match="length=4"):
+            xg.scan(cell, 0.0, np.ones(2), length=4)
+        with pytest.raises(ValueError, match="length="):
+            xg.scan(cell, 0.0)
+        with pytest.raises(ValueError, match="negative"):
+            xg.scan(cell, 0.0, length=-1)
+        with pytest.raises(xg.ShapeError, match="leading axis"):
+            xg.scan(cell, 0.0, 1.0)
