@@ -145,6 +145,10 @@ def _namespace(backend: Backend) -> Any:
             backend.scatter_add(target, key, values)
         return target
 
+    def untake(values: Array, indices: Array, *, axis: int, shape: tuple[int, ...]) -> Array:
+        """zeros(shape) with the slices of `values` along `axis` added at `indices`."""
+        return scatter(values, key=(*(slice(None),) * (axis % len(shape)), indices), shape=shape)
+
     def setitem(x: Array, v: Any, *, key: Any) -> Array:
         """A copy of `x` with `v` at `key`."""
         target = xp.asarray(x, copy=True)
@@ -160,7 +164,7 @@ def _namespace(backend: Backend) -> Any:
         return device.backend.from_host(backend.to_host(x), device.index)
 
     names = {name: getattr(xp, name) for name in dir(xp) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, "astype": astype, "scatter": scatter, "setitem": setitem, "to_device": to_device})
+    return SimpleNamespace(**{**names, "astype": astype, "scatter": scatter, "setitem": setitem, "to_device": to_device, "untake": untake})
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:

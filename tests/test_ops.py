@@ -107,6 +107,7 @@ CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
         (lambda x: _set(x, 0, x[2] * x[1]), (normal(3),)),
     ],
     "scatter": [(lambda x: xg.grad(lambda a: xg.sum(a[xg.asarray([0, 0, 2])] ** 2))(x), (normal(3),))],
+    "untake": [(lambda x: xg.grad(lambda a: xg.sum(xg.take(a, xg.asarray([0, 0, 2]), axis=0) ** 2))(x), (normal(3, 2),))],
     "astype": [(lambda x: x.astype(xg.float64), (rng.standard_normal(3).astype("f"),))],
     "to_device": [(lambda x: x.to(x.device) * 2, (normal(3),))],
     "conj": [(lambda x: xg.real(xg.conj(x.astype(xg.complex128) * 1j) * (2 + 3j)), (normal(3),))],

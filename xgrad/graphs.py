@@ -32,7 +32,8 @@ class Node:
     """One op that was run, without its value: what the sweep needs to go back through it.
 
     Nodes are numbered as they are made, so the order of their numbers is a topological order, and the backward pass is
-    the forward list in reverse. `saved` holds (z, x, y) as far as the op's derivative asks for them.
+    the forward list in reverse. `device` is where its output is. `saved` holds (z, x, y) as far as the op's derivative asks
+    for them.
     """
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")

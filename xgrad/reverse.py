@@ -10,6 +10,7 @@ from .applying import Value, lift
 from .errors import GraphError, ShapeError
 from .graphs import Leaf, Node, ancestors, bprop, leading_to
 from .modes import mode, where_in_time
+from .recording import Recorded
 
 
 def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
@@ -17,7 +18,10 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     root = _root(z)
     dz = output_gradient(z, dz)
     order, sources = ancestors(root)
-    grads = _sweep(z, dz, order, None, create_graph=create_graph, free=not retain_graph)
+    recorded = [node for node in order if isinstance(node, Recorded)]
+    grads = _sweep(z, dz, order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
+    for node in recorded:
+        node.grad = grads.get(node)
     for leaf in sources:
         if isinstance(leaf, Leaf) and leaf in grads:
             leaf.grad = grads[leaf] if leaf.grad is None else leaf.grad + grads[leaf]
@@ -41,17 +45,17 @@ def pull_back(z: Any, dz: Any, inputs: Sequence[Any], *, free: bool = True) -> l
     return [grads.get(node, None) if node in grads else _zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
 
 
-def _sweep(z: Any, dz: Any, order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool) -> dict[Node, Any]:
-    """The gradients, as Tensors, of the sources of `z`."""
+def _sweep(z: Any, dz: Any, order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False) -> dict[Node, Any]:
+    """The gradients, as Tensors, of the sources of `z`; with `keep`, of every node."""
     kind = type(z)
     if create_graph:
         with mode(grad=True):
             grads: dict[Node, Any] = {z.node: dz}
-            bprop(order, grads, wanted, xp=z.xp, lift=partial(lift, kind), free=False)
+            bprop(order, grads, wanted, xp=z.xp, lift=partial(lift, kind), free=False, keep=keep)
         return grads
     raw = {z.node: dz.data}
-    bprop(order, raw, wanted, free=free)
-    return {node: kind(g, node.device) for node, g in raw.items()}
+    bprop(order, raw, wanted, free=free, keep=keep)
+    return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
 
 
 def _root(z: Value) -> Node:

@@ -40,7 +40,7 @@ from .elementwise import (
     tanh,
     where,
 )
-from .indexing import scatter, setitem, take
+from .indexing import scatter, setitem, take, untake
 from .linalg import matmul, matrix_transpose
 from .manipulation import broadcast_arrays, broadcast_to, concat, expand_dims, permute_dims, reshape, squeeze, stack, transpose, unstack
 from .reductions import argmax, argmin, logsumexp, max, mean, min, softmax, sum
@@ -129,6 +129,7 @@ __all__ = [
     "uint32",
     "uint64",
     "unstack",
+    "untake",
     "where",
     "zeros",
     "zeros_like",

@@ -107,6 +107,8 @@ def to_device(x: Any, device: str | Device, /) -> Tensor:
     if x.device is target:
         return x
     moved = apply(TO_DEVICE, (x,), {"source": x.device, "target": target})
+    if moved.node is not None:
+        moved.node.device = target  # where its output is, and so its gradient
     return Tensor(moved.data, target, moved.node)
 
 

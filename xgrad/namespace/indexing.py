@@ -27,6 +27,11 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     return reshape(flat, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
+def untake(values: Any, indices: Any, *, axis: int, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of a shape with the slices of `values` along `axis` added at `indices`: the transpose of `take`."""
+    return call(i.UNTAKE, (values, indices), {"axis": axis, "shape": shape})
+
+
 def scatter(values: Any, *, key: Any, shape: tuple[int, ...]) -> Tensor:
     """Zeros of a shape with `values` added at `key`: the transpose of `x[key]`."""
     values = asarray(values)

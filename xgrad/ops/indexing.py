@@ -60,5 +60,8 @@ SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fil
     variadic=True, analytic=True)  # fmt: skip
 
 TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
-    dx=lambda xp, dz, x_shape, y, *, axis:
-        xp.scatter(dz, key=(*(slice(None),) * (axis % len(x_shape)), y, ...), shape=x_shape))  # fmt: skip
+    dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape))  # fmt: skip
+
+# zeros of a shape with the slices of dz added where take found them.
+UNTAKE = op("untake", lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
+    dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis))  # fmt: skip

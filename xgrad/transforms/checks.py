@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends.dtypes import canonical, is_floating
 from ..modes import no_grad
-from ..namespace import asarray, astype, imag, reshape, sum
+from ..namespace import asarray, astype, imag, ones_like, reshape, sum
 from ..random import default_rng
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
@@ -64,7 +64,8 @@ def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int,
     with no_grad():
         outputs = f(*values)
     floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
-    weights = [_random_like(outputs[i], rng) for i in floating]
+    one = len(floating) == 1 and outputs[floating[0]].shape == ()  # a scalar is shown as it is
+    weights = [ones_like(outputs[i]) if one else _random_like(outputs[i], rng) for i in floating]
 
     def scalar(*moved: Tensor) -> Any:
         """The outputs as one number, each element with a random weight."""
