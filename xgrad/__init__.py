@@ -5,9 +5,6 @@
 `xg` is an array namespace that follows the Python Array API standard; every function on Tensors can be differentiated.
 """
 
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as _version
-
 from . import backends, io, nn, optim, random
 from .backends import DeviceError, current_device, device, set_device
 from .derivatives import deriv
@@ -99,10 +96,15 @@ from .tensors import Tensor
 from .transforms import Gate, Graph, GraphNode, check_grads, gate, grad, graph, record, register_op, scan, unregister_op, value_and_grad, vjp
 from .trees import map as tree_map
 
-try:
-    __version__ = _version("xgrad")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when it is asked for: that takes a quarter of the import's time."""
+    if name != "__version__":
+        raise AttributeError(f"module 'xgrad' has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("xgrad")
+
 
 __all__ = [
     "DeviceError",
@@ -113,7 +115,6 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "UnknownOpError",
-    "__version__",
     "abs",
     "add",
     "arange",

@@ -10,13 +10,14 @@ from .errors import GraphError, ShapeError
 from .graphs import NOTHING, Node
 from .modes import MODE, where_in_time
 from .ops import Op, shaping
+from .ops.table import shape_of
 from .recording import Recorded
 
 if TYPE_CHECKING:
     from .tensors import Tensor
 
 NUMBERS = frozenset((float, int, bool, complex))
-_NO_PARAMS: dict[str, Any] = {}
+NO_PARAMS: dict[str, Any] = {}
 
 
 class Value:
@@ -30,7 +31,7 @@ class Value:
         self.node = node
 
 
-def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = _NO_PARAMS) -> Tensor:
+def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Run `op` on operands of which one at least is a Tensor, the others Tensors, plain arrays or numbers.
 
     Returns a Tensor, or a tuple of them for an op whose output is a tuple. Raises DeviceError for operands on several
@@ -62,7 +63,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = _NO_PARAMS
         bit += bit
     try:
         if device.plain:
-            z = op.forward(device.xp, *arrays, **params)
+            z = op.forward(device.xp, *arrays, **params) if params else op.forward(device.xp, *arrays)
         else:
             z, arrays = _guarded(op, device, arrays, params)
     except Exception as error:
@@ -70,32 +71,14 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = _NO_PARAMS
     mode = MODE.get()
     if mode.record:
         node = _recorded(op, device, operands, arrays, parents, params, z, needs if mode.grad else 0)
-    elif needs and mode.grad and op.rules:
-        node = Node(op, device, tuple(parents), params, _saved(op, arrays, z, needs), *_form(z))
-    else:
+    elif not needs or not mode.grad or not op.rules:
         node = None
+    else:
+        save = op.saves[needs & 3]
+        saved = NOTHING if save is None else save((None, z, *arrays))
+        form = (z.shape, z.dtype) if type(z) is not tuple else (shape_of(z), None)
+        node = Node(op, device, tuple(parents), params, saved, *form)
     return kind(z, device, node) if type(z) is not tuple else _parts(kind, z, device, node)  # type: ignore[no-any-return]
-
-
-def _saved(op: Op, arrays: list[Any], z: Any, needs: int) -> tuple[Any, Any, Any]:
-    """What of (z, x, y) the derivatives of the operands in `needs` (bits) ask for."""
-    keep_z, keep_x, keep_y = op.keeps[needs & 3]
-    if op.variadic:
-        x = tuple(map(_shape, arrays)) if op.shapes else tuple(arrays)
-        return z if keep_z else None, x if keep_x else None, tuple(arrays[1:]) if keep_y else None
-    if keep_z or keep_x or keep_y:
-        return z if keep_z else None, arrays[0] if keep_x else None, arrays[1] if keep_y else None
-    return NOTHING
-
-
-def _form(z: Any) -> tuple[Any, Any]:
-    """Shape and dtype; of a tuple, the shapes of its parts."""
-    return (_shape(z), None) if type(z) is tuple else (z.shape, z.dtype)
-
-
-def _shape(array: Any) -> tuple[Any, ...]:
-    """Shape of an array, of a number, or of each in a tuple."""
-    return tuple(map(_shape, array)) if type(array) is tuple else getattr(array, "shape", ())
 
 
 def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
@@ -130,7 +113,9 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
 
 def _recorded(op: Op, device: Device, operands: tuple[Any, ...], arrays: list[Any], parents: list[Node | None], params: dict[str, Any], z: Any, needs: int) -> Recorded:
     """A node that remembers its value and its operands, whether or not a gradient flows through it."""
-    node = Recorded(op, device, tuple(parents), params, _saved(op, arrays, z, needs), *_form(z))
+    save = op.saves[needs & 3] if needs else None
+    saved = NOTHING if save is None else save((None, z, *arrays))
+    node = Recorded(op, device, tuple(parents), params, saved, shape_of(z), getattr(z, "dtype", None))
     node.remember(z, [_as_recorded(v) for v in operands], needs=bool(needs and op.rules))
     return node
 
@@ -178,7 +163,7 @@ def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
 
 def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
-    given = " and ".join(f"{_shape(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
+    given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if isinstance(error, ShapeError | DeviceError | GraphError):
         raise error

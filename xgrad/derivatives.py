@@ -24,26 +24,26 @@ def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequenc
         place[1] = xp.conj(place[1])
     if op.variadic:
         rule, pick = op.rules[0]
-        found = list(rule(*pick(place), **params))
-    else:
-        found = []
-        for target, entry in zip(targets, op.rules):
-            if target is None or entry is None:
-                found.append(None)
-                continue
-            rule, pick = entry
-            place[5] = target.shape
-            found.append(rule(*pick(place), **params) if params else rule(*pick(place)))
-    for i, target in enumerate(targets):
-        g = found[i]
-        if target is None or g is None:
-            found[i] = None
+        return [None if g is None or target is None else _matched(xp, g, target, conjugate) for g, target in zip(rule(*pick(place), **params), targets)]
+    found = []
+    for target, entry in zip(targets, op.rules):
+        if target is None or entry is None:
+            found.append(None)
             continue
-        if conjugate and is_complex(g.dtype):
-            found[i] = g = xp.conj(g)
-        if g.shape != target.shape or g.dtype != target.dtype:
-            found[i] = _fit(xp, g, target)
+        rule, pick = entry
+        place[5] = target.shape
+        g = rule(*pick(place), **params) if params else rule(*pick(place))
+        if conjugate or g.shape != target.shape or g.dtype is not target.dtype:
+            g = _matched(xp, g, target, conjugate)
+        found.append(g)
     return found
+
+
+def _matched(xp: Any, g: Any, target: Any, conjugate: bool) -> Any:
+    """What a rule gave, as the gradient of an operand like `target`."""
+    if conjugate and is_complex(g.dtype):
+        g = xp.conj(g)
+    return g if g.shape == target.shape and g.dtype == target.dtype else _fit(xp, g, target)
 
 
 def _fit(xp: Any, g: Any, target: Any) -> Any:
@@ -94,9 +94,10 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
     try:
         if entry.elementwise:
             dz = _spread(xp, dz, operands)
-        if z is None and entry.keeps[3][0]:
+        if z is None and entry.uses_z:
             z = entry.forward(xp, *operands, **params)
-        place = [xp, dz, z, *_saved_places(entry, operands), None]
+        save = entry.saves[3]
+        place = [xp, dz, *(save((None, z, *operands)) if save else (None, None, None)), None]
         targets = [None if rule is None else v for v, rule in zip(operands, entry.rules * (len(operands) if entry.variadic else 1), strict=False)]
         found = gradients(entry, place, params, targets, is_complex(dz.dtype))
     except (ValueError, IndexError) as error:
@@ -112,14 +113,6 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
     if len(operands) != op.arity:
         raise TypeError(f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}")
     return operands
-
-
-def _saved_places(op: Op, operands: list[Any]) -> tuple[Any, Any]:
-    """What stands for x and y among what a rule may ask for."""
-    if op.variadic:
-        return tuple(v.shape for v in operands) if op.shapes else tuple(operands), tuple(operands[1:])
-    x, y = (*operands, None)[:2]
-    return x, y
 
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:

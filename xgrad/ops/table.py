@@ -44,10 +44,14 @@ class Op:
         elementwise: whether operands broadcast against each other.
         arity: how many operands it takes, None for any number.
         parameters: the names of its parameters; `defaults`: the values of those that may be left out.
+        saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z, x, y) to keep
+            for their rules; None where that is nothing.
+        shapes: whether it keeps the shapes of its operands instead of them.
+        uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
     """
 
-    __slots__ = ("analytic", "arity", "defaults", "elementwise", "forward", "function", "keeps", "name", "parameters", "promotion", "rules", "shapes", "variadic")
+    __slots__ = ("analytic", "arity", "defaults", "elementwise", "forward", "function", "name", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic")
 
     def __init__(
         self,
@@ -76,10 +80,10 @@ class Op:
         rules = (dx, dy)[: self.arity or 1]
         self.rules = tuple(None if rule is None else (rule, _picker(rule, _VARIADIC_PLACES if variadic else _PLACES)) for rule in rules) if any(rules) else ()
         uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in rules]
-        #: whether the operands of a variadic op are saved as their shapes alone
-        self.shapes = variadic and "x_shape" in uses[0]
-        #: which of (z, x, y) to save, by the bits of the operands that need a gradient
-        self.keeps = tuple(_kept(set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)), variadic) for bits in range(4))
+        asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
+        self.saves = tuple(_saver(names, variadic) for names in asked)
+        self.shapes = variadic and "x_shape" in asked[3]
+        self.uses_z = "z" in asked[3]
 
     @property
     def differentiable(self) -> bool:
@@ -99,8 +103,19 @@ def _picker(rule: Rule, at: dict[str, int]) -> Callable[[tuple[Any, ...]], tuple
     return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
 
 
-def _kept(uses: set[str], variadic: bool) -> tuple[bool, bool, bool]:
-    return "z" in uses, "x" in uses or (variadic and "x_shape" in uses), "y" in uses or "rest" in uses
+def _saver(asked: set[str], variadic: bool) -> Callable[[tuple[Any, ...]], tuple[Any, Any, Any]] | None:
+    if not asked & {"z", "x", "y", "rest"} and not (variadic and "x_shape" in asked):
+        return None
+    z = 1 if "z" in asked else 0
+    if not variadic:
+        return itemgetter(z, 2 if "x" in asked else 0, 3 if "y" in asked else 0)
+    whole: Callable[[Any], Any] = shape_of if "x_shape" in asked else tuple if "x" in asked else lambda operands: None
+    return lambda values: (values[z], whole(values[2:]), values[3:] if "rest" in asked else None)
+
+
+def shape_of(value: Any) -> tuple[Any, ...]:
+    """Shape of an array, of a number, or of each in a tuple."""
+    return tuple(map(shape_of, value)) if type(value) is tuple else getattr(value, "shape", ())
 
 
 OPS: dict[str, Op] = {}
