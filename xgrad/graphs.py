@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from itertools import count
+from math import prod
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from .backends.dtypes import canonical, is_complex
 from .derivatives import gradients
 from .errors import GraphError
 from .ops import Op
+from .ops.linalg import rows
 from .ops.shaping import ITEM
 
 _next_number = count().__next__
@@ -106,8 +109,11 @@ def bprop(
     a node's saved arrays into Tensors, and `xp`, the namespace of those, they are Tensors and record themselves.
     """
     owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
+    waiting: dict[Node, Uses] = {}
     dtype, conjugate = None, False
     for node in order:
+        if node in waiting:
+            waiting.pop(node).give(node, grads)
         dz = grads.get(node) if keep else grads.pop(node, None)
         if dz is None:
             continue
@@ -128,6 +134,9 @@ def bprop(
             place, targets = [device.xp, dz, *saved, None], parents
         else:
             place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
+        if op.by_rows and lift is None and _is_matrix_of_rows(parents[1], saved[1]):
+            waiting.setdefault(parents[1], Uses(op, parents[1], conjugate)).add(saved[1], dz)
+            parents = targets = (parents[0], None)
         if device.guard is None:
             found = gradients(op, place, node.params, targets, conjugate)
         else:
@@ -143,6 +152,58 @@ def bprop(
             else:
                 grads[parent] = grads[parent] + g
                 owned.add(parent)
+    for node, uses in waiting.items():
+        uses.give(node, grads)
+
+
+def _is_matrix_of_rows(W: Node | None, x: Any) -> bool:
+    """Whether `x @ W` is a product of rows with one matrix that wants a gradient."""
+    return W is not None and len(W.shape) == 2 and len(x.shape) > 1
+
+
+class Uses:
+    """The products x @ W with one matrix, as there is one at every time step; its gradient is found from all together.
+
+    dW is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones and their sum.
+    """
+
+    __slots__ = ("_W", "_conjugate", "_dz", "_op", "_rows", "_total", "_x")
+    ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time
+
+    def __init__(self, op: Op, W: Node, conjugate: bool) -> None:
+        self._op, self._W, self._conjugate = op, W, conjugate
+        self._x: list[Any] = []
+        self._dz: list[Any] = []
+        self._rows = 0
+        self._total: Any = None
+
+    def add(self, x: Any, dz: Any) -> None:
+        """Take note of a use."""
+        self._x.append(x)
+        self._dz.append(dz)
+        self._rows += prod(x.shape[:-1])
+        if self._rows >= self.ENOUGH:
+            self._add_up()
+
+    def give(self, node: Node, grads: dict[Any, Any]) -> None:
+        """Add the gradient from all uses to what `node` has from elsewhere."""
+        self._add_up()
+        grads[node] = self._total if node not in grads else grads[node] + self._total
+
+    def _add_up(self) -> None:
+        if not self._x:
+            return
+        device = self._W.device
+        x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(device.xp, self._x), _joined(device.xp, self._dz))
+        with device.guard or nullcontext():
+            _, g = gradients(self._op, [device.xp, dz, None, x, None, None], {}, (None, self._W), self._conjugate)
+        self._total = g if self._total is None else self._total + g
+        self._x, self._dz, self._rows = [], [], 0
+
+
+def _joined(xp: Any, arrays: list[Any]) -> Any:
+    """The rows of all arrays in one."""
+    return xp.concat([rows(xp, a) for a in arrays])
 
 
 def _put(dz: Any, node: Node, grads: dict[Any, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 from ..backends import Device
@@ -72,7 +72,7 @@ class GRU(Module):
         h = zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device) if h0 is None else checked_input(h0, self.W_zx, self)
         if h.shape != (batch, hidden_size):
             raise ShapeError(f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}")
-        h, ys = scan(self._step, h, self._from_inputs(xs))
+        h, ys = scan(self._cell(), h, self._from_inputs(xs))
         return ys, h
 
     def _from_inputs(self, xs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,17 +81,23 @@ class GRU(Module):
         z, r, h = (xs @ W.T if b is None else xs @ W.T + b for W, b in gates)
         return z, r, h
 
-    def _step(self, h: Tensor, from_x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        x_z, x_r, x_h = from_x
-        z_t = sigmoid(h @ self.W_zh.T + x_z)
-        r_t = sigmoid(h @ self.W_rh.T + x_r)
-        if self.reset == "before":
-            h_tilde = tanh((r_t * h) @ self.W_h.T + x_h)
-        else:
-            from_h = h @ self.W_h.T
-            h_tilde = tanh(r_t * (from_h if self.b_hh is None else from_h + self.b_hh) + x_h)
-        h = (1 - z_t) * h + z_t * h_tilde
-        return h, h
+    def _cell(self) -> Callable[[Tensor, tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]:
+        """One time step, given what the inputs give."""
+        W_z, W_r, W_h = self.W_zh.T, self.W_rh.T, self.W_h.T
+        b_hh = 0.0 if self.b_hh is None else self.b_hh
+
+        def step(h: Tensor, from_x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            x_z, x_r, x_h = from_x
+            z_t = sigmoid(h @ W_z + x_z)
+            r_t = sigmoid(h @ W_r + x_r)
+            if self.reset == "before":
+                h_tilde = tanh((r_t * h) @ W_h + x_h)
+            else:
+                h_tilde = tanh(r_t * (h @ W_h + b_hh) + x_h)
+            h = (1 - z_t) * h + z_t * h_tilde
+            return h, h
+
+        return step
 
     @classmethod
     def from_torch(cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None) -> Self:

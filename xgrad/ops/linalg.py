@@ -8,7 +8,7 @@ from typing import Any
 from .table import op
 
 
-def _rows(xp: Any, x: Any) -> Any:
+def rows(xp: Any, x: Any) -> Any:
     """`x` as a matrix, its leading axes taken together."""
     return x if x.ndim == 2 else xp.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
@@ -20,7 +20,7 @@ def _transposed(xp: Any, x: Any) -> Any:
 def matmul(xp: Any, x: Any, y: Any) -> Any:
     """x @ y. Many rows against one matrix are one product, not a stack of small ones."""
     if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:
-        return xp.reshape(_rows(xp, x) @ y, (*x.shape[:-1], y.shape[1]))
+        return xp.reshape(rows(xp, x) @ y, (*x.shape[:-1], y.shape[1]))
     return x @ y
 
 
@@ -41,9 +41,9 @@ def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     if x.ndim == 1:
         x, dz = xp.expand_dims(x, axis=0), xp.expand_dims(dz, axis=-2)
     if len(y_shape) <= 2:  # the products of all rows add up: one matmul does both
-        dy = _rows(xp, x).T @ _rows(xp, dz)
+        dy = rows(xp, x).T @ rows(xp, dz)
         return xp.reshape(dy, y_shape)
     return _transposed(xp, x) @ dz
 
 
-MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True)
+MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True, by_rows=True)

@@ -49,9 +49,10 @@ class Op:
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
+        by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
-    __slots__ = ("analytic", "arity", "defaults", "elementwise", "forward", "function", "name", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic")
+    __slots__ = ("analytic", "arity", "by_rows", "defaults", "elementwise", "forward", "function", "name", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic")
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Op:
         promotion: str | None = None,
         elementwise: bool = False,
         analytic: bool = False,
+        by_rows: bool = False,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -73,6 +75,7 @@ class Op:
         self.promotion = promotion
         self.elementwise = elementwise
         self.analytic = analytic
+        self.by_rows = by_rows
         signature = inspect.signature(forward).parameters.values()
         self.arity = None if variadic else sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
