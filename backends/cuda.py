@@ -67,7 +67,7 @@ class CuPy(Backend):
 
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         # CuPy works on its current device; with a single device that is always the right one.
-        return self.cupy.cuda.Device(index) if self.count() > 1 else None  # type: ignore[no-any-return]
+        return self.cupy.cuda.Device(index) if self.count() > 1 else None
 
 
 def _advice() -> str:

@@ -12,9 +12,10 @@ DType = np.dtype[Any]
 def canonical(dtype: Any) -> DType:
     """A dtype given by name, as a Python type, or as any array library writes it."""
     try:
-        return np.dtype(dtype)
+        found: DType = np.dtype(dtype)
     except TypeError:
-        return np.dtype(str(dtype).rpartition(".")[2])
+        found = np.dtype(str(dtype).rpartition(".")[2])
+    return found
 
 
 def is_floating(dtype: Any) -> bool:

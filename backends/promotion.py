@@ -20,10 +20,7 @@ def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
     "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays beside it.
     """
     kinds = [type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v) for v in operands]
-    if rule in _RULES:
-        dtypes = _RULES[rule](kinds)
-    else:
-        dtypes = getattr(np, rule).resolve_dtypes((*kinds, None))
+    dtypes = _RULES[rule](kinds) if rule in _RULES else getattr(np, rule).resolve_dtypes((*kinds, None))
     return [_cast(device, v, dtype) for v, dtype in zip(operands, dtypes, strict=False)]
 
 

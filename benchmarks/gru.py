@@ -105,7 +105,8 @@ def jax(case: str) -> Job:
 
         return (jax.lax.scan(body, jnp.zeros((p.B, p.H)), x)[1] * p.dy).sum()
 
-    gradient, W, x, kept = jax.jit(jax.grad(loss, (0, 1))), {name: jnp.asarray(w) for name, w in p.W.items()}, jnp.asarray(p.x), []
+    gradient, W, x = jax.jit(jax.grad(loss, (0, 1))), {name: jnp.asarray(w) for name, w in p.W.items()}, jnp.asarray(p.x)
+    kept: list[Any] = []
 
     def step() -> None:
         kept[:] = jax.block_until_ready(gradient(W, x))
@@ -127,7 +128,8 @@ def autograd(case: str) -> Job:
             total = total + anp.sum(h * p.dy[t])
         return total
 
-    gradient, kept = grad(loss, (0, 1)), []
+    gradient = grad(loss, (0, 1))
+    kept: list[Any] = []
 
     def step() -> None:
         kept[:] = gradient(p.W, p.x)

@@ -7,6 +7,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -18,10 +19,11 @@ def describe() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     np.ones((2, 2)) @ np.ones((2, 2))
-    blas = next((b for b in threadpool_info() if b["user_api"] == "blas"), {})
-    core = f"{blas.get('internal_api', '?')} {blas.get('version', '?')}, core type {blas.get('architecture', '?')}, {blas.get('num_threads', '?')} threads"
+    blas: dict[str, Any] = next((b for b in threadpool_info() if b["user_api"] == "blas"), {})
+    name, number, core, threads = (blas.get(key, "?") for key in ("internal_api", "version", "architecture", "num_threads"))
     versions = ", ".join(f"{name} {_version(name)}" for name in ("xgrad", "numpy", "torch", "jax", "autograd", "mygrad"))
-    return f"{datetime.now(UTC):%Y-%m-%d}; {model}, {os.cpu_count()} cores; {core}\nPython {platform.python_version()}; {versions}"
+    machine = f"{model}, {os.cpu_count()} cores; {name} {number}, core type {core}, {threads} threads"
+    return f"{datetime.now(UTC):%Y-%m-%d}; {machine}\nPython {platform.python_version()}; {versions}"
 
 
 def _version(package: str) -> str:

@@ -59,7 +59,8 @@ def autograd(case: str) -> Job:
     import autograd.numpy as anp
     from autograd import make_vjp
 
-    one, kept = np.ones(16), []
+    one = np.ones(16)
+    kept: list[Any] = []
 
     def step() -> None:
         pull, _ = make_vjp(lambda xw: _chain(anp.tanh, *xw))((X, W))

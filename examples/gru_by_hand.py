@@ -37,7 +37,7 @@ def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
 
 def backward(dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
     """The same equations from the last to the first, each answered by one `deriv`; gradients of W, h and x."""
-    h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, z17 = z
+    h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, _ = z
 
     # z17 = z15 + z16
     dz15, dz16 = deriv(dz17, z15, z16, "+")
@@ -97,7 +97,9 @@ def through_time(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> list[list[xg.
     return steps
 
 
-def back_through_time(dhs: list[xg.Tensor], W: Tensors, xs: list[xg.Tensor], steps: list[list[xg.Tensor]]) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
+def back_through_time(
+    dhs: list[xg.Tensor], W: Tensors, xs: list[xg.Tensor], steps: list[list[xg.Tensor]]
+) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
     """Backward over all steps, `dhs` being what the loss itself asks of each state; gradients of W, h0 and every x."""
     dW = {name: xg.zeros_like(w) for name, w in W.items()}
     dh = xg.zeros_like(dhs[0])
@@ -121,7 +123,7 @@ def by_engine(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor
     return gradients
 
 
-def random_problem(T: int, B: int, I: int, H: int, seed: int = 0) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:  # noqa: E741
+def random_problem(T: int, B: int, I: int, H: int, seed: int = 0) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:
     """Weights, h0, inputs, and what the loss asks of each state."""
     rng = xg.random.default_rng(seed)
     W = {name: rng.normal((H, H)) * H**-0.5 for name in ("zh", "rh", "h")} | {name: rng.normal((H, I)) * I**-0.5 for name in ("zx", "rx", "x")}

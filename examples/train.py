@@ -31,7 +31,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed for this Python: run `make train` once, then `. .venv/bin/activate`, and try again")
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 - after the choice of a backend without a screen
+import matplotlib.pyplot as plt
 
 
 class Model(xg.nn.Module):
@@ -307,7 +307,8 @@ def main(argv: list[str] | None = None) -> None:
     text = Text(read_text(options.data))
     if len(text.train_ids) < options.batch * (options.window + 1):
         need = math.ceil(options.batch * (options.window + 1) / 0.9)
-        fail(f"the text has {len(text.characters):,} characters, and {options.batch} streams of one window need {need:,}; use a smaller --batch or --window")
+        have = len(text.characters)
+        fail(f"the text has {have:,} characters, {options.batch} streams of one window need {need:,}; use a smaller --batch or --window")
     checkpoint = Path(options.out, "checkpoint.safetensors")
     try:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)

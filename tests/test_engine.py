@@ -31,7 +31,7 @@ def test_staged_computation_of_the_notes(device: str) -> None:
     f = num * invden
     f.backward()
 
-    v = {k: t.item() for k, t in dict(sigy=sigy, num=num, sigx=sigx, xpy=xpy, den=den, invden=invden).items()}
+    v = {k: t.item() for k, t in {"sigy": sigy, "num": num, "sigx": sigx, "xpy": xpy, "den": den, "invden": invden}.items()}
     dnum, dinvden = v["invden"], v["num"]
     dden = (-1.0 / v["den"] ** 2) * dinvden
     dxpy = 2 * v["xpy"] * dden

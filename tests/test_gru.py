@@ -11,7 +11,7 @@ import pytest
 import xgrad as xg
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-from gru_by_hand import back_through_time, by_engine, random_problem, through_time  # noqa: E402
+from gru_by_hand import back_through_time, by_engine, random_problem, through_time
 
 SIZES = [(1, 1, 1, 1), (1, 3, 2, 4), (5, 1, 3, 4), (7, 4, 3, 5), (20, 2, 6, 3)]
 

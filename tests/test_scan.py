@@ -96,7 +96,7 @@ class TestBadInput:
     def test_a_carry_that_changes(self) -> None:
         with pytest.raises(xg.ShapeError, match=r"carry was \(3,\).*t=0.*\(1, 3\)"):
             xg.scan(lambda h, _: (h[None], None), np.ones(3), length=2)
-        with pytest.raises(TypeError, match="float32.*t=0.*float64"):
+        with pytest.raises(TypeError, match=r"float32.*t=0.*float64"):
             xg.scan(lambda h, x: (h + x, None), np.ones(3, "f"), np.ones((2, 3)))
         with pytest.raises(TypeError, match="structure"):
             xg.scan(lambda h, _: ((h, h), None), 1.0, length=2)

@@ -86,7 +86,7 @@ def test_help_reads_well(tmp_path: Path) -> None:
         (b" \n\n ", ["--data", "bad.txt"], "bad.txt is empty"),
         (b"\xff\xfe\x00binary", ["--data", "bad.txt"], "not text in UTF-8"),
         (b"zero\0bytes" * 100, ["--data", "bad.txt"], "zero bytes"),
-        (b"too short", ["--data", "bad.txt"], "9 characters, and 4 streams of one window need 40"),
+        (b"too short", ["--data", "bad.txt"], "9 characters, 4 streams of one window need 40"),
         (None, ["--device", "tpu"], "unknown device 'tpu'"),
         (None, ["--resume", "--out", "nowhere"], "no checkpoint at nowhere"),
         (None, ["--steps", "0"], "0 is not above 0"),

@@ -67,7 +67,7 @@ def test_an_argument_that_is_not_used_has_zero_gradient(device: str) -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_nested(order: int, device: str) -> None:
-    f = lambda x: x**5  # noqa: E731
+    f = lambda x: x**5
     for _ in range(order):
         f = xg.grad(f)
     factor = {1: 5, 2: 20, 3: 60, 4: 120}[order]

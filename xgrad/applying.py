@@ -103,7 +103,8 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
     """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple."""
     whole = kind(z, device, node)
     if isinstance(node, Recorded):
-        nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [node], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
+        parent = node if node.needs else None
+        nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
     elif node is not None:
         nodes = [Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype) for i, part in enumerate(z)]
     else:
@@ -111,7 +112,9 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
     return tuple(kind(part, device, n) for part, n in zip(z, nodes, strict=True))
 
 
-def _recorded(op: Op, device: Device, operands: tuple[Any, ...], arrays: list[Any], parents: list[Node | None], params: dict[str, Any], z: Any, needs: int) -> Recorded:
+def _recorded(
+    op: Op, device: Device, operands: tuple[Any, ...], arrays: list[Any], parents: list[Node | None], params: dict[str, Any], z: Any, needs: int
+) -> Recorded:
     """A node that remembers its value and its operands, whether or not a gradient flows through it."""
     save = op.saves[needs & 3] if needs else None
     saved = NOTHING if save is None else save((None, z, *arrays))

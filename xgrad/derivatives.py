@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .backends import DeviceError, current_device, device_of
-from .backends.promotion import promote
 from .backends.dtypes import is_complex
+from .backends.promotion import promote
 from .errors import ShapeError
 from .ops import Op, find_op
 
@@ -24,8 +24,8 @@ def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequenc
         place[1] = xp.conj(place[1])
     if op.variadic:
         rule, pick = op.rules[0]
-        return [None if g is None or target is None else _matched(xp, g, target, conjugate) for g, target in zip(rule(*pick(place), **params), targets)]
-    found = []
+        return [None if g is None or t is None else _matched(xp, g, t, conjugate) for g, t in zip(rule(*pick(place), **params), targets)]
+    found: list[Any] = []
     for target, entry in zip(targets, op.rules):
         if target is None or entry is None:
             found.append(None)
@@ -81,9 +81,9 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
     The rules are those of https://cs231n.github.io/optimization-2/, for any batch, broadcast and transpose.
 
     >>> import numpy as np, xgrad as xg
-    >>> dx, dy = xg.deriv(np.array([1.0, 1.0]), np.array([2.0, 3.0]), np.array(10.0), "*")
+    >>> dx, dy = xg.deriv(np.array([1.0, 1.0]), np.array([2.0, 3.0]), np.array([10.0]), "*")
     >>> dx, dy
-    (array([10., 10.]), array(5.))
+    (array([10., 10.]), array([5.]))
     """
     entry = find_op(op)
     operands = _operands(entry, x, y)

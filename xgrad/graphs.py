@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from itertools import count
 from math import prod
@@ -129,9 +129,10 @@ def bprop(
         if node.dtype is not dtype:
             dtype = node.dtype
             conjugate = dtype is not None and is_complex(dtype)
-        parents = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
+        parents: Sequence[Any] = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
+        targets = parents
         if lift is None:
-            place, targets = [device.xp, dz, *saved, None], parents
+            place = [device.xp, dz, *saved, None]
         else:
             place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
         if op.by_rows and lift is None and _is_matrix_of_rows(parents[1], saved[1]):

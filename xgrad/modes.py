@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Mode(NamedTuple):
@@ -23,7 +23,7 @@ MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 
 
 
 @contextmanager
-def mode(**changes: bool | tuple[int, ...]) -> Iterator[None]:
+def mode(**changes: Any) -> Iterator[None]:
     """Change parts of the mode inside a `with` block."""
     token = MODE.set(MODE.get()._replace(**changes))
     try:

@@ -25,7 +25,7 @@ class Recorded(Node):
         """Fill in what the engine itself has no use for. `operands` are nodes, arrays and numbers."""
         self.value = value
         self.operands = operands
-        self.needs = needs  # type: ignore[misc]
+        self.needs = needs
         self.name = name
         self.grad: Any = None
         self.steps = MODE.get().steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -171,7 +172,7 @@ class Tensor(Value):
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.item().__index__()
+        return operator.index(self.item())
 
     def __complex__(self) -> complex:
         return complex(self.item())

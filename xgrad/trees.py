@@ -7,12 +7,12 @@ from typing import Any
 
 import optree
 
-NAMESPACE = "xgrad"
+_NAMESPACE = "xgrad"
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
     """The leaves of `tree`, and its structure."""
-    leaves, structure = optree.tree_flatten(tree, namespace=NAMESPACE)
+    leaves, structure = optree.tree_flatten(tree, namespace=_NAMESPACE)
     return list(leaves), structure
 
 
@@ -28,14 +28,20 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     >>> xg.tree_map(lambda x: 2 * x, {"a": 1, "b": [2, 3]})
     {'a': 2, 'b': [4, 6]}
     """
-    return optree.tree_map(f, tree, *rest, namespace=NAMESPACE)
+    return optree.tree_map(f, tree, *rest, namespace=_NAMESPACE)
+
+
+def leaves_with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    """Each leaf after the keys, indices and attribute names that lead to it."""
+    paths, leaves, _ = optree.tree_flatten_with_path(tree, namespace=_NAMESPACE)
+    return list(zip(paths, leaves, strict=True))
 
 
 def paths(tree: Any) -> list[str]:
     """How to reach each leaf from the root, as `[0]['W']`."""
-    return [optree_path(path) for path in optree.tree_paths(tree, namespace=NAMESPACE)]
+    return ["".join(f"[{part!r}]" for part in path) for path, _ in leaves_with_paths(tree)]
 
 
-def optree_path(path: tuple[Any, ...]) -> str:
-    """A path as Python would write it."""
-    return "".join(f"[{part!r}]" if isinstance(part, int) else f"[{part!r}]" for part in path)
+def register(kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any]) -> None:
+    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's names."""
+    optree.register_pytree_node(kind, children, rebuilt, namespace=_NAMESPACE)

@@ -95,18 +95,18 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
 
     A Tensor's value is never changed in place, so one of that dtype already is returned as it is, whatever `copy`.
     """
-    x, dtype = asarray(x), canonical(dtype)
-    if x.dtype == dtype:
-        return x
-    return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (x,), {"dtype": dtype})
+    t, dtype = asarray(x), canonical(dtype)
+    if t.dtype == dtype:
+        return t
+    return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
 
 
 def to_device(x: Any, device: str | Device, /) -> Tensor:
     """`x` on another device; a gradient flows back from there."""
-    x, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
-    if x.device is target:
-        return x
-    moved = apply(TO_DEVICE, (x,), {"source": x.device, "target": target})
+    t, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
+    if t.device is target:
+        return t
+    moved = apply(TO_DEVICE, (t,), {"source": t.device, "target": target})
     if moved.node is not None:
         moved.node.device = target  # where its output is, and so its gradient
     return Tensor(moved.data, target, moved.node)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-import optree
-
+from .. import trees
 from ..backends import Device
 from ..errors import ShapeError
 from ..modes import no_grad
 from ..namespace import asarray, tensor
 from ..random import Generator, default_rng
 from ..tensors import Tensor
-from ..trees import NAMESPACE
 
 
 class Module:
@@ -34,12 +32,11 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        optree.register_pytree_node(cls, _children, lambda described, children: _rebuilt(cls, described, children), namespace=NAMESPACE)
+        trees.register(cls, _children, lambda described, children: _rebuilt(cls, described, children))
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The Tensors by the path that leads to them, as "gru.W_zh"."""
-        paths, leaves, _ = optree.tree_flatten_with_path(self, namespace=NAMESPACE)
-        return {".".join(map(str, path)): leaf for path, leaf in zip(paths, leaves, strict=True)}
+        return {".".join(map(str, path)): leaf for path, leaf in trees.leaves_with_paths(self)}
 
     def parameters(self) -> list[Tensor]:
         """The Tensors of this module and those inside it."""
@@ -79,7 +76,8 @@ class Module:
         def moved(p: Tensor) -> Tensor:
             return tensor(p, requires_grad=p.requires_grad, device=device)
 
-        return optree.tree_map(moved, self, namespace=NAMESPACE)  # type: ignore[return-value]
+        twin: Self = trees.map(moved, self)
+        return twin
 
     def __repr__(self) -> str:
         weights = ", ".join(f"{name}: {p.shape}" for name, p in self.named_parameters().items())
@@ -93,11 +91,11 @@ def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Gen
 
 def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
     """`x` as a Tensor beside `weight`. Raises TypeError where its dtype is another floating dtype."""
-    x = asarray(x, device=None if isinstance(x, Tensor) else weight.device)
-    if x.dtype != weight.dtype:
+    t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
+    if t.dtype != weight.dtype:
         name = type(who).__name__
-        raise TypeError(f"{name} has {weight.dtype} weights and got {x.dtype}; use x.astype(xg.{weight.dtype}), or {name}(..., dtype=xg.{x.dtype})")
-    return x
+        raise TypeError(f"{name} has {weight.dtype} weights and got {t.dtype}; use x.astype(xg.{weight.dtype}), or {name}(..., dtype=xg.{t.dtype})")
+    return t
 
 
 def _is_dynamic(value: Any) -> bool:

@@ -52,7 +52,10 @@ class Op:
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
-    __slots__ = ("analytic", "arity", "by_rows", "defaults", "elementwise", "forward", "function", "name", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic")
+    __slots__ = (
+        "analytic", "arity", "by_rows", "defaults", "elementwise", "forward", "function", "name",
+        "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,7 +84,8 @@ class Op:
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         rules = (dx, dy)[: self.arity or 1]
-        self.rules = tuple(None if rule is None else (rule, _picker(rule, _VARIADIC_PLACES if variadic else _PLACES)) for rule in rules) if any(rules) else ()
+        at = _VARIADIC_PLACES if variadic else _PLACES
+        self.rules: tuple[Any, ...] = tuple(None if rule is None else (rule, _picker(rule, at)) for rule in rules) if any(rules) else ()
         uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in rules]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
         self.saves = tuple(_saver(names, variadic) for names in asked)
@@ -97,7 +101,7 @@ class Op:
         return f"Op({self.name!r})"
 
 
-def _picker(rule: Rule, at: dict[str, int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+def _picker(rule: Rule, at: dict[str, int]) -> Callable[[Any], tuple[Any, ...]]:
     names = [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     unknown = [name for name in names if name not in at]
     if unknown or "dz" not in names:

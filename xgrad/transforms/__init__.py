@@ -6,4 +6,18 @@ from .recorded import Graph, GraphNode, graph, record
 from .reverse_mode import grad, value_and_grad, vjp
 from .through_time import scan
 
-__all__ = ["Gate", "Graph", "GraphNode", "check_grads", "gate", "grad", "graph", "record", "register_op", "scan", "unregister_op", "value_and_grad", "vjp"]
+__all__ = [
+    "Gate",
+    "Graph",
+    "GraphNode",
+    "check_grads",
+    "gate",
+    "grad",
+    "graph",
+    "record",
+    "register_op",
+    "scan",
+    "unregister_op",
+    "value_and_grad",
+    "vjp",
+]

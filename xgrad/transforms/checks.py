@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends.dtypes import canonical, is_floating
 from ..modes import no_grad
-from ..namespace import asarray, astype, imag, ones_like, reshape, sum
+from ..namespace import asarray, astype, imag, ones_like, reshape, sum, zeros_like
 from ..random import default_rng
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
@@ -133,7 +133,7 @@ def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[fl
 def _worst(f: Any, values: list[Tensor], analytic: Tensor, slope: Any, i: int, at: int, label: str) -> str:
     """The element whose derivative is furthest off, found one by one."""
     x = values[i]
-    worst = (-1.0, (), 0.0, 0.0)
+    worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
     for index in _indices(x.shape):
         unit = _unit(x, index)
         says, measured = _number(analytic[index]), slope(f, values, i, unit)[0]
@@ -152,7 +152,7 @@ def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _unit(x: Tensor, index: tuple[int, ...]) -> Tensor:
-    e = x.xp.zeros_like(x)
+    e = zeros_like(x)
     e[index] = 1
     return e
 

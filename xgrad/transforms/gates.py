@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import cache, wraps
-from typing import Any
+from functools import wraps
+from typing import Any, ClassVar
 
 from ..applying import NUMBERS
 from ..backends import current_device, device_of
@@ -81,6 +81,12 @@ class Gate:
     tensor(-4.)
     """
 
+    _op: ClassVar[Op]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._op = _class_op(cls)
+
     def forward(self, *operands: Any) -> Any:
         """Compute the output."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
@@ -90,10 +96,9 @@ class Gate:
         raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def __call__(self, *operands: Any) -> Any:
-        return call(_class_op(type(self)), operands, {"gate": copy.copy(self)})
+        return call(self._op, operands, {"gate": copy.copy(self)})
 
 
-@cache
 def _class_op(kind: type[Gate]) -> Op:
     def forward(xp: Any, *operands: Any, gate: Gate) -> Any:
         return _lowered(operands, gate.forward)

@@ -48,7 +48,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     >>> g = xg.graph(lambda x, y: x * y + y, 2.0, 3.0)
     >>> g.bprop()
     >>> [(node.name, node.op, float(node.value), float(node.grad)) for node in g]
-    [('x', 'input', 2.0, 4.0), ('y', 'input', 3.0, 3.0), ('z1', '*', 6.0, 1.0), ('z2', '+', 9.0, 1.0)]
+    [('x', 'input', 2.0, 3.0), ('y', 'input', 3.0, 3.0), ('z1', '*', 6.0, 1.0), ('z2', '+', 9.0, 1.0)]
     """
     if isinstance(f, Tensor):
         return Graph(f, [])

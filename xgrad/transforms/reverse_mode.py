@@ -144,10 +144,10 @@ def _with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
 
 
 def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
-    if not isinstance(z, Tensor):
-        if not isinstance(z, float | int):
-            raise TypeError(f"the gradient is of a Tensor of shape (), but {_name(f)} returned {type(z).__name__}")
+    if isinstance(z, float | int):
         z = asarray(float(z))
+    if not isinstance(z, Tensor):
+        raise TypeError(f"the gradient is of a Tensor of shape (), but {_name(f)} returned {type(z).__name__}")
     if z.shape != ():
         raise TypeError(f"the gradient is of a scalar, but {_name(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
     if z.dtype.kind == "c":
