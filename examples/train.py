@@ -1,9 +1,9 @@
 """Train a character-level language model: a GRU written as equations, on NumPy or CuPy unchanged.
 
-    python train.py                         two minutes on two CPU cores, on text that comes with Python
-    python train.py --data book.txt         on any text
-    python train.py --resume                go on from the checkpoint of an earlier run, bit for bit
-    XGRAD_DEVICE=cuda python train.py       on CUDA
+    python train.py                      two minutes on two CPU cores, on text that comes with Python
+    python train.py --data book.txt      on any text
+    python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
+    XGRAD_DEVICE=cuda python train.py    on CUDA
 """
 
 from __future__ import annotations
@@ -204,8 +204,7 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
             window = data[place * options.window : (place + 1) * options.window + 1]
             (nats, run.h), grads = gradient(run.model, window, run.h)
             bits = float(nats) / math.log(2)
-            if not math.isfinite(bits):
-                fail(f"the loss is {bits} at step {run.step}; try a smaller --lr than {options.lr} (the last checkpoint is as it was)")
+            stop_unless_finite(bits, run, options)
             grads, _ = xg.optim.clip_by_global_norm(grads, options.clip)
             run.optimizer.lr = learning_rate(run.step, options)
             run.optimizer.step(grads)
@@ -216,9 +215,16 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
             bar.update()
             if run.step % options.validate_every == 0 or run.step == options.steps:
                 held_out = bits_per_character(run.model, text.held_out_ids, options)
+                stop_unless_finite(held_out, run, options)
                 run.validation.append((run.step, held_out))
                 tqdm.write(f"step {run.step:>6}: {held_out:.3f} bits/char held out, {smooth(run.curve):.3f} in training, {speed:,.0f} characters/s")
                 run.save(checkpoint)
+
+
+def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> None:
+    """End a run that has gone wrong before it overwrites a checkpoint."""
+    if not bits < 100:
+        fail(f"the loss is {bits:.3g} bits per character at step {run.step}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, is as it was)")
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
@@ -272,25 +278,25 @@ def positive(kind: type) -> Any:
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=100))
     add, whole, real = parser.add_argument, positive(int), positive(float)
     add("--data", metavar="FILE", help="text to learn, UTF-8 (default: the reference pages that come with Python)")
     add("--out", metavar="FOLDER", default="runs", help="where the checkpoint and the curve go (default: %(default)s)")
     add("--resume", action="store_true", help="go on from the checkpoint in the --out folder")
-    add("--steps", type=whole, default=1000, help="windows to learn from (default: %(default)s)")
-    add("--hidden", type=whole, default=256, help="size of the GRU's state (default: %(default)s)")
-    add("--embedding", type=whole, default=64, help="size of a character's vector (default: %(default)s)")
-    add("--batch", type=whole, default=32, help="streams read side by side (default: %(default)s)")
-    add("--window", type=whole, default=64, help="characters through which gradients flow back (default: %(default)s)")
-    add("--lr", type=real, default=5e-3, help="Adam's learning rate at the start (default: %(default)s)")
-    add("--clip", type=real, default=1.0, help="greatest norm of the gradient (default: %(default)s)")
-    add("--validate-every", type=whole, default=200, metavar="STEPS", help="steps between looks at the held-out text (default: %(default)s)")
-    add("--streams", type=whole, default=16, help="streams that the held-out text is read as (default: %(default)s)")
+    add("--steps", type=whole, default=1000, metavar="N", help="windows to learn from (default: %(default)s)")
+    add("--hidden", type=whole, default=256, metavar="N", help="size of the GRU's state (default: %(default)s)")
+    add("--embedding", type=whole, default=64, metavar="N", help="size of a character's vector (default: %(default)s)")
+    add("--batch", type=whole, default=32, metavar="N", help="streams read side by side (default: %(default)s)")
+    add("--window", type=whole, default=64, metavar="N", help="characters through which gradients flow back (default: %(default)s)")
+    add("--lr", type=real, default=5e-3, metavar="X", help="Adam's learning rate at the start (default: %(default)s)")
+    add("--clip", type=real, default=1.0, metavar="X", help="greatest norm of the gradient (default: %(default)s)")
+    add("--validate-every", type=whole, default=200, metavar="N", help="steps between looks at the held-out text (default: %(default)s)")
+    add("--streams", type=whole, default=16, metavar="N", help="streams that the held-out text is read as (default: %(default)s)")
     add("--sample", type=int, default=300, metavar="N", help="characters to write at the end (default: %(default)s)")
-    add("--temperature", type=real, default=0.7, help="of the sample: lower is safer (default: %(default)s)")
-    add("--seed", type=int, default=0, help="the same seed gives the same run (default: %(default)s)")
+    add("--temperature", type=real, default=0.7, metavar="X", help="of the sample: lower is safer (default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same run (default: %(default)s)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the weights (default: %(default)s)")
-    add("--device", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)
 

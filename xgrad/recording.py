@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,27 +33,37 @@ class Recorded(Node):
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_PACKAGE)
+    return frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__))
 
 
-def _source() -> str:
-    """File and line of the user's code that is being run."""
+def _user_frame() -> FrameType | None:
+    """The user's code that is being run."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_ours(frame):
         frame = frame.f_back
+    return frame
+
+
+def _source() -> str:
+    frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
 
 
-@contextmanager
+def _name(variables: Mapping[str, Any]) -> None:
+    """Give recorded nodes that have no name yet those of the variables that hold them."""
+    for name, value in variables.items():
+        node = getattr(value, "node", None) if type(value).__module__.startswith("xgrad") else None
+        if isinstance(node, Recorded) and node.name is None:
+            node.name = name
+
+
+@contextlib.contextmanager
 def names_from_variables() -> Iterator[None]:
-    """Give each recorded node the name of the variable that holds it when the user's function returns."""
+    """Name recorded nodes as the user's functions that run inside do when they return, and the code around at the end."""
 
     def on_event(frame: FrameType, event: str, arg: Any) -> None:
         if event == "return" and not _is_ours(frame):
-            for name, value in frame.f_locals.items():
-                node = getattr(value, "node", None) if type(value).__module__.startswith("xgrad") else None
-                if isinstance(node, Recorded) and node.name is None:
-                    node.name = name
+            _name(frame.f_locals)
 
     before = sys.getprofile()
     sys.setprofile(on_event)
@@ -61,3 +71,6 @@ def names_from_variables() -> Iterator[None]:
         yield
     finally:
         sys.setprofile(before)
+        frame = _user_frame()
+        if frame is not None:
+            _name(frame.f_locals)

@@ -31,7 +31,7 @@ def record() -> Iterator[None]:
     ...     z = x * x
     >>> print(xg.graph(z))
     x     = leaf            () float64    = 3.
-    z1    = x * x           () float64    = 9.
+    z     = x * x           () float64    = 9.
     """
     with mode(record=True), names_from_variables():
         yield
