@@ -1,6 +1,6 @@
 """Train a character-level language model: a GRU written as equations, on NumPy or CuPy unchanged.
 
-    python train.py                      two minutes on two CPU cores, on text that comes with Python
+    python train.py                      two minutes on two cores, on text that comes with Python
     python train.py --data book.txt      on any text
     python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
     XGRAD_DEVICE=cuda python train.py    on CUDA
@@ -224,7 +224,8 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
 def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> None:
     """End a run that has gone wrong before it overwrites a checkpoint."""
     if not bits < 100:
-        fail(f"the loss is {bits:.3g} bits per character at step {run.step}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, is as it was)")
+        loss = f"the loss is {bits:.3g} bits per character at step {run.step}"
+        fail(f"{loss}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, is as it was)")
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
@@ -278,7 +279,9 @@ def positive(kind: type) -> Any:
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=100))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=100)
+    )
     add, whole, real = parser.add_argument, positive(int), positive(float)
     add("--data", metavar="FILE", help="text to learn, UTF-8 (default: the reference pages that come with Python)")
     add("--out", metavar="FOLDER", default="runs", help="where the checkpoint and the curve go (default: %(default)s)")

@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_run(text: Path, tmp_path: Path) -> None:
 def test_help_reads_well(tmp_path: Path) -> None:
     result = run("--help", cwd=tmp_path)
     assert result.returncode == 0
-    assert "two minutes on two CPU cores" in result.stdout
+    assert "two minutes on two cores" in result.stdout
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 

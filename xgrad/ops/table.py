@@ -66,6 +66,7 @@ class Op:
         dy: Rule | None = None,
         function: str | None = None,
         variadic: bool = False,
+        arity: int | None = None,
         promotion: str | None = None,
         elementwise: bool = False,
         analytic: bool = False,
@@ -80,7 +81,7 @@ class Op:
         self.analytic = analytic
         self.by_rows = by_rows
         signature = inspect.signature(forward).parameters.values()
-        self.arity = None if variadic else sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
+        self.arity = None if variadic else arity or sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         rules = (dx, dy)[: self.arity or 1]

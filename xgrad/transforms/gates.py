@@ -41,22 +41,20 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     function = f
 
     def forward(xp: Any, *operands: Any) -> Any:
-        return _lowered(operands, lambda *tensors: function(*tensors))
+        return _lowered(operands, function)
 
     def engine_dx(xp: Any, dz: Any, x: tuple[Any, ...]) -> tuple[Any, ...]:
         return _engine_derivative(function, dz, x)
 
-    if dx is None and dy is None:
-        entry = Op(function.__name__, forward, dx=engine_dx, variadic=True, promotion="result_type")
-    elif _operand_count(function) <= 2:
-        one, two = (lambda xp, x: forward(xp, x)), (lambda xp, x, y: forward(xp, x, y))
-        entry = Op(function.__name__, one if _operand_count(function) == 1 else two, dx=dx, dy=dy, promotion="result_type")
-    else:
-        entry = Op(function.__name__, forward, dx=dx, variadic=True, promotion="result_type")
+    by_hand = dx is not None or dy is not None
+    count = function.__code__.co_argcount
+    variadic = not by_hand or count > 2
+    rules = {"dx": dx, "dy": dy} if by_hand else {"dx": engine_dx}
+    entry = Op(function.__name__, forward, **rules, variadic=variadic, arity=None if variadic else count, promotion="result_type")
 
     @wraps(function)
     def named(*operands: Any) -> Any:
-        if dx is None and dy is None and not MODE.get().record:
+        if not by_hand and not MODE.get().record:
             return function(*operands)  # nobody looks at the graph: its ops record themselves
         _refuse_closure(function, operands)
         return call(entry, operands)
@@ -198,9 +196,4 @@ def _refuse_closure(f: Function, operands: Sequence[Any]) -> None:
         value = cell.cell_contents
         if isinstance(value, Tensor) and value.requires_grad:
             raise GraphError(f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient and is not an operand; pass it in")
-
-
-def _operand_count(f: Function) -> int:
-    return f.__code__.co_argcount
-
 
