@@ -261,3 +261,19 @@ def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
     total.backward()
     np.testing.assert_array_equal(x.grad.numpy(), 2 * np.ones((200, 50)))
     assert len({id(p) for p in xg.graphs.ancestors(total.node)[1]}) == 1
+
+
+def test_a_matrix_that_is_used_many_times_in_many_ways(device: str) -> None:
+    """The products with one matrix are answered together; the sum is that of one by one."""
+    rng = np.random.default_rng(0)
+    W, a, b, c = rng.normal(size=(3, 4)), rng.normal(size=(700, 3)), rng.normal(size=(2, 300, 3)), rng.normal(size=3)
+
+    def f(W: xg.Tensor, a: xg.Tensor, b: xg.Tensor, c: xg.Tensor) -> xg.Tensor:
+        total = xg.sum(xg.tanh(a @ W)) + xg.sum((b @ W) ** 2) + xg.sum(c @ W) + xg.sum(W * W) + xg.sum(W.T @ c)
+        return total + xg.sum(a[:2].astype(xg.float32) @ W) + xg.sum(xg.real((a[:1] * 1j) @ W * 1j))
+
+    g = xg.grad(f)(*map(xg.asarray, (W, a, b, c))).numpy()
+    expected = a.T @ (1 - np.tanh(a @ W) ** 2) + np.einsum("tri,trj->ij", b, 2 * (b @ W)) + 2 * c[:, None] + 2 * W
+    expected += a[:2].astype("f").sum(axis=0)[:, None] - a[0][:, None]
+    np.testing.assert_allclose(g, expected, rtol=1e-10)
+    xg.check_grads(lambda W: f(W, *map(xg.asarray, (a[:3], b[:, :2], c))), (xg.asarray(W),))

@@ -104,9 +104,9 @@ def bprop(
 ) -> None:
     """The reverse sweep: visit `order` (newest first) and add each node's gradients to those its operands already have.
 
-    `grads` begins with the output's gradient and ends with that of every source (with `keep`, of every node). If
-    `wanted` is given, only those nodes are given one. `free` drops saved arrays as it goes. Gradients are raw arrays; with `lift`, which turns
-    a node's saved arrays into Tensors, and `xp`, the namespace of those, they are Tensors and record themselves.
+    `grads` begins with the output's gradient and ends with that of every source (with `keep`, of every node). If `wanted`
+    is given, only those nodes are given one. `free` drops saved arrays as it goes. Gradients are raw arrays; with `lift`,
+    which turns a node's saved arrays into Tensors, and `xp`, the namespace of those, they are Tensors that record themselves.
     """
     owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
     waiting: dict[Node, Uses] = {}
@@ -135,8 +135,8 @@ def bprop(
             place = [device.xp, dz, *saved, None]
         else:
             place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
-        if op.by_rows and lift is None and _is_matrix_of_rows(parents[1], saved[1]):
-            waiting.setdefault(parents[1], Uses(op, parents[1], conjugate)).add(saved[1], dz)
+        if op.by_rows and lift is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
+            waiting.setdefault(parents[1], Uses(op, parents[1])).add(saved[1], dz)
             parents = targets = (parents[0], None)
         if device.guard is None:
             found = gradients(op, place, node.params, targets, conjugate)
@@ -168,11 +168,11 @@ class Uses:
     dW is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones and their sum.
     """
 
-    __slots__ = ("_W", "_conjugate", "_dz", "_op", "_rows", "_total", "_x")
+    __slots__ = ("_W", "_dz", "_op", "_rows", "_total", "_x")
     ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time
 
-    def __init__(self, op: Op, W: Node, conjugate: bool) -> None:
-        self._op, self._W, self._conjugate = op, W, conjugate
+    def __init__(self, op: Op, W: Node) -> None:
+        self._op, self._W = op, W
         self._x: list[Any] = []
         self._dz: list[Any] = []
         self._rows = 0
@@ -180,6 +180,8 @@ class Uses:
 
     def add(self, x: Any, dz: Any) -> None:
         """Take note of a use."""
+        if self._x and (x.dtype != self._x[0].dtype or dz.dtype != self._dz[0].dtype):
+            self._add_up()
         self._x.append(x)
         self._dz.append(dz)
         self._rows += prod(x.shape[:-1])
@@ -197,7 +199,7 @@ class Uses:
         device = self._W.device
         x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(device.xp, self._x), _joined(device.xp, self._dz))
         with device.guard or nullcontext():
-            _, g = gradients(self._op, [device.xp, dz, None, x, None, None], {}, (None, self._W), self._conjugate)
+            _, g = gradients(self._op, [device.xp, dz, None, x, None, None], {}, (None, self._W), False)
         self._total = g if self._total is None else self._total + g
         self._x, self._dz, self._rows = [], [], 0
 
