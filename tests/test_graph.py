@@ -92,6 +92,14 @@ def test_recording_ordinary_code(device: str) -> None:
     assert g["x"].grad.numpy().tolist() == [3, 4]
 
 
+def test_a_constant_may_have_a_name(device: str) -> None:
+    c = xg.tensor([3.0, 4.0], name="c")
+    assert not c.requires_grad
+    assert c.name == "c"
+    g = xg.graph(lambda x: xg.sum(x * c), np.array([1.0, 2.0]))
+    assert [(s.name, s.op) for s in g] == [("c", "constant"), ("x", "input"), ("z1", "*"), ("z2", "sum")]
+
+
 def test_an_ordinary_graph_says_what_is_not_kept(device: str) -> None:
     x = xg.tensor([1.0], requires_grad=True)
     g = xg.graph(xg.sum(xg.tanh(x) * x))

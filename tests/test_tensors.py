@@ -106,6 +106,7 @@ def test_numbers_out() -> None:
     x = xg.asarray([2.5])
     assert (float(x), int(x), x.item(), bool(x), complex(x)) == (2.5, 2, 2.5, True, 2.5 + 0j)
     assert [10, 20, 30][xg.asarray(1)] == 20
+    assert f"{x:.2f} {x}" == "2.50 tensor([2.5])"
     with pytest.raises(ValueError, match="ambiguous"):
         bool(xg.ones(2))
     with pytest.raises(xg.ShapeError):

@@ -66,6 +66,13 @@ class Leaf(Node):
         self.name = name
 
 
+class Named(Leaf):
+    """A value with a name, to which no gradient flows."""
+
+    __slots__ = ()
+    needs = False
+
+
 def ancestors(root: Node, stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
     """The nodes that `root` was computed from, newest first, and the sources: leaves and `stops`, which end the walk."""
     seen, stack, inner, sources = {root}, [root], [], []

@@ -84,7 +84,7 @@ class Tensor(Value):
     @property
     def is_leaf(self) -> bool:
         """Whether `backward` leaves a gradient here."""
-        return isinstance(self.node, Leaf)
+        return isinstance(self.node, Leaf) and self.node.needs
 
     @property
     def name(self) -> str | None:
@@ -98,7 +98,7 @@ class Tensor(Value):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if not isinstance(self.node, Leaf):
+        if not isinstance(self.node, Leaf) or not self.node.needs:
             raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
@@ -165,6 +165,9 @@ class Tensor(Value):
             raise TypeError(f"np.{ufunc.__name__} on a Tensor takes no {', '.join(f'{k}=' for k in kwargs)}: a Tensor is never written into")
         return apply(op, inputs)
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
     def __float__(self) -> float:
         return float(self.item())
 
@@ -193,7 +196,7 @@ class Tensor(Value):
         return _unpickled, (self.device.backend.to_host(self.data), str(self.device), self.requires_grad, self.name)
 
     def _own_leaf(self) -> Leaf | None:
-        return Leaf(self.device, self.node.shape, self.node.dtype, self.name) if self.node is not None else None
+        return type(self.node)(self.device, self.node.shape, self.node.dtype, self.name) if isinstance(self.node, Leaf) else None
 
     def _must_be_free(self, done: str) -> None:
         if self.requires_grad and not self.is_leaf:

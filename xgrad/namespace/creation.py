@@ -7,8 +7,7 @@ from typing import Any
 from ..applying import apply
 from ..backends import Device, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_floating
-from ..errors import GraphError
-from ..graphs import Leaf
+from ..graphs import Leaf, Named
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import TO_DEVICE
 from ..tensors import Tensor
@@ -38,9 +37,8 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
         raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
     if not requires_grad and name is None:
         return with_value
-    if not requires_grad:
-        raise GraphError(f"the name {name!r} is for a Tensor with requires_grad=True, which graphs show")
-    return Tensor(with_value.data, with_value.device, Leaf(with_value.device, with_value.shape, with_value.data.dtype, name))
+    kind = Leaf if requires_grad else Named
+    return Tensor(with_value.data, with_value.device, kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:

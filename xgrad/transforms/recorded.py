@@ -109,7 +109,7 @@ class GraphNode:
         if node is None:
             return "constant"
         if node.op is None:
-            return "leaf" if isinstance(node, Leaf) else "input"
+            return "input" if not isinstance(node, Leaf) else "leaf" if node.needs else "constant"
         return str(node.op.name)
 
     @property
