@@ -1,6 +1,6 @@
 # Two commands need nothing but Python 3.11 or newer, git and make:   make train   make test
 PYTHON ?= python3
-DEVICE ?= cpu
+DEVICE ?= $(or $(XGRAD_DEVICE),cpu)
 BIN := .venv/bin
 
 # The CuPy that fits the driver, where CUDA is asked for.

@@ -143,4 +143,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except xg.DeviceError as error:
+        raise SystemExit(f"gru_by_hand.py: {error}") from None

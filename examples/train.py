@@ -16,6 +16,7 @@ import json
 import lzma
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -137,12 +138,12 @@ def sample(model: Model, text: Text, length: int, temperature: float, rng: xg.ra
     """Characters drawn one after the other, each from the model's distribution after those before it."""
     h = no_state(1, model)
     i = text.vocabulary.index("\n") if "\n" in text.vocabulary else 0
-    with xg.no_grad():
-        for _ in range(length):
+    for _ in range(length):
+        with xg.no_grad():
             logits, h = model(xg.asarray([[i]]), h)
             chances = xg.softmax(logits[0, 0] / temperature).numpy().cumsum()
-            i = int((chances < rng.uniform(0, chances[-1], ()).item()).sum())
-            yield text.vocabulary[i]
+        i = min(int((chances < rng.uniform(0, 1, ()).item() * chances[-1]).sum()), len(chances) - 1)
+        yield text.vocabulary[i]
 
 
 # Training
@@ -177,14 +178,16 @@ class Run:
             other = {k: v for k, v in saved["signature"].items() if self.signature.get(k) != v}
             if other:
                 mine = {k: self.signature.get(k) for k in other}
-                fail(f"{path} is of another model or text: it has {other}, this run has {mine}")
+                fail(f"{path} is of another model or text, or another schedule: it has {other}, this run has {mine}")
             self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
             self.optimizer.load_state_dict({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
             self.h, self.rng.state, self.step = tensors["h"], saved["rng"], saved["step"]
             self.curve, self.validation = saved["curve"], saved["validation"]
         except FileNotFoundError as error:
             fail(f"{error}; train without --resume first, or name the folder with --out")
-        except (ValueError, KeyError, TypeError) as error:
+        except KeyError as error:
+            fail(f"cannot resume: {path} is no checkpoint of train.py; it has no {error}")
+        except (ValueError, TypeError) as error:
             fail(f"cannot resume: {error}")
 
 
@@ -218,7 +221,10 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
                 stop_unless_finite(held_out, run, options)
                 run.validation.append((run.step, held_out))
                 tqdm.write(f"step {run.step:>6}: {held_out:.3f} bits/char held out, {smooth(run.curve):.3f} in training, {speed:,.0f} characters/s")
-                run.save(checkpoint)
+                try:
+                    run.save(checkpoint)
+                except OSError as error:
+                    fail(f"cannot write {checkpoint}: {error.strerror or error}")
 
 
 def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> None:
@@ -248,7 +254,7 @@ def draw(run: Run, compressed: dict[str, float], path: Path) -> None:
     axes.plot(*zip(*run.validation, strict=True), "o-", color="C0", markersize=4, label="held out")
     for i, (name, value) in enumerate(compressed.items()):
         axes.axhline(value, color=f"C{i + 1}", linestyle="--", linewidth=1, label=name)
-    axes.set(xlabel="step", ylabel="bits per character", ylim=(0, min(8, max(bits))), title="GRU character model")
+    axes.set(xlabel="step", ylabel="bits per character", ylim=(0, min(8, max(bits) + 0.1)), title="GRU character model")
     axes.legend()
     beside = path.with_name(f".{path.name}")
     figure.savefig(beside, dpi=120, format="png")
@@ -277,6 +283,21 @@ def positive(kind: type) -> Any:
     return parse
 
 
+def seed(word: str) -> int:
+    """A whole number from 0 on."""
+    if int(word) < 0:
+        raise argparse.ArgumentTypeError(f"{word} is below 0")
+    return int(word)
+
+
+def temperature(word: str) -> float:
+    """A number that logits can be divided by."""
+    value = float(positive(float)(word))
+    if value < 1e-3:
+        raise argparse.ArgumentTypeError(f"{word} is below 0.001")
+    return value
+
+
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -296,8 +317,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--validate-every", type=whole, default=200, metavar="N", help="steps between looks at the held-out text (default: %(default)s)")
     add("--streams", type=whole, default=16, metavar="N", help="streams that the held-out text is read as (default: %(default)s)")
     add("--sample", type=int, default=300, metavar="N", help="characters to write at the end (default: %(default)s)")
-    add("--temperature", type=real, default=0.7, metavar="X", help="of the sample: lower is safer (default: %(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same run (default: %(default)s)")
+    add("--temperature", type=temperature, default=0.7, metavar="X", help="of the sample: lower is safer (default: %(default)s)")
+    add("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same run (default: %(default)s)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the weights (default: %(default)s)")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
     add("--quiet", action="store_true", help="no progress bar")
@@ -314,13 +335,15 @@ def main(argv: list[str] | None = None) -> None:
     except xg.DeviceError as error:
         fail(str(error))
     text = Text(read_text(options.data))
-    if len(text.train_ids) < options.batch * (options.window + 1):
-        need = math.ceil(options.batch * (options.window + 1) / 0.9)
+    if len(text.train_ids) < options.batch * (options.window + 1) or len(text.held_out) < 2:
+        need = max(math.ceil(options.batch * (options.window + 1) / 0.9), 20)
         have = len(text.characters)
         fail(f"the text has {have:,} characters, {options.batch} streams of one window need {need:,}; use a smaller --batch or --window")
     checkpoint = Path(options.out, "checkpoint.safetensors")
     try:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=checkpoint.parent):
+            pass
     except OSError as error:
         fail(f"cannot write to {options.out}: {error.strerror}")
 
@@ -336,7 +359,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         train(run, text, options, checkpoint)
     except KeyboardInterrupt:
-        fail(f"stopped at step {run.step}; the last checkpoint is {checkpoint}, go on from it with --resume")
+        saved = f"the last checkpoint is {checkpoint}, go on from it with --resume" if checkpoint.exists() else "before the first checkpoint"
+        fail(f"stopped at step {run.step}; {saved}")
 
     compressed = text.compressed()
     held_out = run.validation[-1][1]

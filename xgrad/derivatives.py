@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .backends import DeviceError, current_device, device_of
-from .backends.dtypes import is_complex
+from .backends.dtypes import is_complex, is_floating
 from .backends.promotion import promote
 from .errors import ShapeError
 from .ops import Op, find_op
+
+
+class Form(NamedTuple):
+    """What a gradient must be like."""
+
+    shape: tuple[int, ...]
+    dtype: Any
 
 
 def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool) -> Sequence[Any]:
@@ -49,6 +56,8 @@ def _matched(xp: Any, g: Any, target: Any, conjugate: bool) -> Any:
 def _fit(xp: Any, g: Any, target: Any) -> Any:
     """`g` summed over the axes along which `target` was broadcast, in the dtype of `target`."""
     shape = target.shape
+    if len(shape) > g.ndim and shape == (1,) * (len(shape) - g.ndim) + tuple(g.shape):
+        g = xp.reshape(g, shape)  # an assignment takes a value with leading axes of length 1
     if g.shape != shape:
         extra = g.ndim - len(shape)
         axes = tuple(a for a in range(g.ndim) if a < extra or (shape[a - extra] == 1 and g.shape[a] != 1))
@@ -73,7 +82,8 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
 
     Returns:
         A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative for it.
-        Arrays give arrays, Tensors give Tensors.
+        Arrays give arrays of their own, which may be added to in place; Tensors give Tensors. The gradient of an integer
+        is in the dtype of `dz`.
 
     Raises:
         UnknownOpError, ShapeError, TypeError (the wrong number of operands or parameters).
@@ -92,17 +102,19 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
         raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
     try:
-        if entry.elementwise:
-            dz = _spread(xp, dz, operands)
-        if z is None and entry.uses_z:
+        if z is None and (entry.uses_z or (dz.shape == () and not entry.elementwise)):
             z = entry.forward(xp, *operands, **params)
+        dz = _spread(xp, dz, operands if entry.elementwise else [dz if z is None or isinstance(z, tuple) else z])
         save = entry.saves[3]
         place = [xp, dz, *(save((None, z, *operands)) if save else (None, None, None)), None]
-        targets = [None if rule is None else v for v, rule in zip(operands, entry.rules * (len(operands) if entry.variadic else 1), strict=False)]
+        rules = entry.rules * len(operands) if entry.variadic else entry.rules
+        targets = [None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dz.dtype) for v, rule in zip(operands, rules)]
         found = gradients(entry, place, params, targets, is_complex(dz.dtype))
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(v.shape) for v in operands)
         raise ShapeError(f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of shapes {shapes}: {error}") from error
+    if not hasattr(dz, "xp"):  # arrays may be added to in place, so each must be one's own
+        found = [xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g for g in found]
     return tuple(found) + (None,) * (len(operands) - len(found))
 
 
@@ -117,21 +129,25 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
     """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and their namespace."""
+    devices = {d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in values) if d is not None}
+    if len(devices) > 1:
+        raise DeviceError(f"deriv of {op.name!r} was given arrays on {' and '.join(map(str, devices))}")
+    device = next(iter(devices), None) or current_device()
     tensor = next((v for v in values if hasattr(v, "xp")), None)
     if tensor is not None:
-        return tensor.xp, [v if v is None else tensor.xp.asarray(v, device=tensor.device) for v in values]
-    devices = {d: None for d in map(device_of, values) if d is not None}
-    if len(devices) > 1:
-        raise DeviceError(f"deriv of {op.name!r} was given arrays of {' and '.join(map(str, devices))}")
-    device = next(iter(devices), None) or current_device()
-    dz, z, *operands = (v if v is None or device_of(v) else device.xp.asarray(v, device=device.handle) for v in values)
+        tensors: list[Any] = [v if v is None else tensor.xp.asarray(v, device=device) for v in values]
+        dz, *rest = tensors
+        return tensor.xp, [dz if is_floating(dz.dtype) else tensor.xp.astype(dz, "float64"), *rest]
+    arrays: list[Any] = [v if v is None or device_of(v) else device.xp.asarray(v, device=device.handle) for v in values]
+    dz, z, *operands = arrays
+    dz = dz if is_floating(dz.dtype) else device.xp.astype(dz, "float64")
     if not device.promotes and op.promotion:
         operands = promote(device, op.promotion, operands)
     return device.xp, [dz, z, *operands]
 
 
 def _spread(xp: Any, dz: Any, operands: list[Any]) -> Any:
-    """`dz` in the shape of the output; an elementwise op's is that of its operands broadcast together."""
+    """`dz` in the shape of the output: that of `operands` broadcast together."""
     shape = xp.broadcast_arrays(*operands)[0].shape
     if dz.shape not in ((), shape):
         raise ShapeError(f"the output has shape {shape}")

@@ -7,11 +7,11 @@ from contextlib import nullcontext
 from itertools import count
 from math import prod
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from .backends import Device
 from .backends.dtypes import canonical, is_complex
-from .derivatives import gradients
+from .derivatives import Form, gradients
 from .errors import GraphError
 from .ops import Op
 from .ops.linalg import rows
@@ -22,13 +22,6 @@ _by_number = attrgetter("number")
 
 NOTHING = (None, None, None)  # saved by an op whose derivative needs neither output nor operands
 FREED = (None, None, None, "freed")
-
-
-class Form(NamedTuple):
-    """What the gradient of a Tensor must be like."""
-
-    shape: tuple[int, ...]
-    dtype: Any
 
 
 class Node:
@@ -56,7 +49,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where a graph begins by the user's wish, and where `backward` leaves the gradient. A transform's inputs are plain Nodes without an op."""
+    """Where a graph begins by the user's wish, and where `backward` leaves the gradient."""
 
     __slots__ = ("grad", "name")
 
@@ -64,6 +57,16 @@ class Leaf(Node):
         super().__init__(None, device, (), {}, NOTHING, shape, dtype)
         self.grad: Any = None
         self.name = name
+
+
+class Input(Node):
+    """An argument of a function while a transform runs it; afterwards no gradient flows to it any more."""
+
+    __slots__ = ("needs",)
+
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any) -> None:
+        super().__init__(None, device, (), {}, NOTHING, shape, dtype)
+        self.needs = True
 
 
 class Named(Leaf):
@@ -79,7 +82,8 @@ def ancestors(root: Node, stops: Collection[Node] = ()) -> tuple[list[Node], lis
     while stack:
         node = stack.pop()
         if node.op is None or node in stops:
-            sources.append(node)
+            if node.needs:
+                sources.append(node)
             continue
         inner.append(node)
         for parent in node.parents:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from .applying import Value, lift
+from .backends import DeviceError
 from .errors import GraphError, ShapeError
 from .graphs import Leaf, Node, ancestors, bprop, leading_to
 from .modes import mode, where_in_time
@@ -72,7 +73,9 @@ def output_gradient(z: Any, dz: Any) -> Any:
         if z.shape != ():
             raise GraphError(f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only a scalar's is 1 by itself")
         return z.xp.ones((), dtype=z.dtype, device=z.device)
-    dz = z.xp.asarray(dz, device=z.device)
+    if isinstance(dz, Value) and dz.device is not z.device:
+        raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")
+    dz = z.xp.asarray(dz, device=z.device, copy=None if isinstance(dz, Value) else True)
     if dz.shape != z.shape:
         raise ShapeError(f"dz has shape {dz.shape}, the output has {z.shape}{where_in_time()}")
     return z.xp.astype(dz, z.dtype)

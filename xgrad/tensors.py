@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from .applying import NUMBERS, Value, adopt, apply
-from .backends import Device, current_device, device_of
+from .backends import Device, device_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
 from .modes import MODE, where_in_time
@@ -57,6 +57,8 @@ class Tensor(Value):
     @property
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
+        if self.ndim < 2:
+            raise ShapeError(f"a matrix has two axes at least; this Tensor has shape {self.shape}")
         axes = range(self.ndim)
         return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
 
@@ -123,6 +125,10 @@ class Tensor(Value):
         tensor([2., 4.])
         """
         backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
+
+    def twin(self) -> Tensor:
+        """Another handle to the same value and node; changing one in place leaves the other."""
+        return Tensor(self.data, self.device, self.node)
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
@@ -255,7 +261,7 @@ class Tensor(Value):
 
     # Operators. Each line is the gate of its symbol.
 
-    def __pos__(self) -> Tensor: return self
+    def __pos__(self) -> Tensor: return self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __add__(self, y: Any) -> Tensor: return apply(arithmetic.ADD, (self, y))
@@ -329,7 +335,7 @@ def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
     kind, axes = type(key), len(x.data.shape)
     if kind is int or kind is slice:
         return (key if axes == 1 else (key, ...)), []
-    parts = tuple(map(_listed, key)) if isinstance(key, tuple) else (_listed(key),)
+    parts = tuple(_listed(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
     if not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
         parts = (*parts, ...)  # the standard wants every axis named
     pattern, arrays = indexing.split(parts, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
@@ -343,9 +349,8 @@ def _axes_of(k: Any) -> int:
     return len(k.shape) if hasattr(k, "dtype") and "bool" in str(k.dtype) else 1
 
 
-def _listed(k: Any) -> Any:
+def _listed(k: Any, device: Device) -> Any:
     """A list in an index is an array of integers or booleans."""
     if not isinstance(k, list):
         return k
-    device = current_device()
-    return device.xp.asarray(k or [], dtype=None if k else device.xp.int64)
+    return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)

@@ -36,6 +36,9 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)  # a temporary file is its owner's alone; this one is like any other
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)

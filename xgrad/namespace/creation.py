@@ -65,18 +65,14 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     home = device_of(obj)
     if home is None:
         home = find_device("cpu")
-        obj = home.xp.asarray(obj)
-        copy = None if copy else copy
-    raw = home.backend.checked(obj)
+    raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
         raw = target.backend.from_host(home.backend.to_host(raw), target.index)
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
-    elif copy and home is target:
-        raw = target.xp.asarray(raw, copy=True)
-    return Tensor(raw if hasattr(raw, "shape") else target.xp.asarray(raw), target)
+    return Tensor(raw, target)
 
 
 def _refuse_copy(copy: bool | None, needed: bool) -> None:
@@ -91,11 +87,11 @@ def _copied(x: Tensor) -> Tensor:
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
     """`x` in another dtype. A gradient passes between floating dtypes, and none through integers.
 
-    A Tensor's value is never changed in place, so one of that dtype already is returned as it is, whatever `copy`.
+    `copy` is accepted: whether a Tensor shares its memory never shows, since its value is never changed in place.
     """
     t, dtype = asarray(x), canonical(dtype)
     if t.dtype == dtype:
-        return t
+        return t.twin()
     return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
 
 

@@ -137,6 +137,9 @@ def tanh(x: Any, /) -> Tensor:
 def sigmoid(x: Any, /) -> Tensor:
     """1 / (1 + exp(-x)), without overflow.
 
+    Computed as (tanh(x / 2) + 1) / 2: exact to rounding of 1, so that far below zero, where the value itself is smaller
+    than that, it is 0.
+
     >>> import xgrad as xg
     >>> xg.sigmoid(xg.asarray([0.0, 1000.0]))
     tensor([0.5, 1. ])

@@ -76,7 +76,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 
 
 def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
-    if not arrays:
+    if not len(arrays):
         raise ValueError(f"{function} needs at least one array")
     return tuple(arrays)
 

@@ -29,11 +29,11 @@ DIVIDE = elementwise("/", lambda xp, x, y: x / y,
     function="divide", analytic=True)  # fmt: skip
 
 
-def _exponent_less_one(xp: Any, y: Any) -> Any:
-    """y - 1, but 1 where y is 0: there the factor y makes the derivative 0, for x = 0 too."""
+def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
+    """y - 1, but 1 where x and y are 0: there the factor y makes the derivative 0."""
     if isinstance(y, int | float):
         return y - 1 if y != 0 else 1
-    return xp.where(y == 0, xp.ones_like(y), y - 1)
+    return xp.where(y == 0, xp.where(x == 0, 1, y - 1), y - 1)
 
 
 def _log_or_zero(xp: Any, x: Any) -> Any:
@@ -42,7 +42,7 @@ def _log_or_zero(xp: Any, x: Any) -> Any:
 
 
 POWER = elementwise("**", lambda xp, x, y: x ** y,
-    dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, y)),
+    dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x)),
     function="pow", promotion="power", analytic=True)  # fmt: skip
 

@@ -14,7 +14,11 @@ def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """`axis` as a tuple of axes from 0 to ndim - 1; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise IndexError(f"axis {a} of an array with {ndim} axes")
+    return tuple(a % ndim for a in axes)
 
 
 def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:

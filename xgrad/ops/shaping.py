@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+from .reductions import normal_axes
 from .table import op
 
 RESHAPE = op("reshape", lambda xp, x, *, shape: xp.reshape(x, shape),
@@ -13,7 +14,7 @@ RESHAPE = op("reshape", lambda xp, x, *, shape: xp.reshape(x, shape),
 
 def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axes`, all of them in reverse where None is given."""
-    return tuple(reversed(range(ndim))) if axes is None else tuple(a % ndim for a in axes)
+    return tuple(reversed(range(ndim))) if axes is None else normal_axes(tuple(axes), ndim)
 
 
 TRANSPOSE = op("transpose", lambda xp, x, *, axes=None: xp.permute_dims(x, _order(axes, x.ndim)),

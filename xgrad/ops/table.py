@@ -84,6 +84,8 @@ class Op:
         self.arity = None if variadic else arity or sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        if self.arity is not None and self.arity > 2 and (dx or dy):
+            raise TypeError(f"{name!r} takes {self.arity} operands: with more than two it is variadic, and dx returns the gradients of all")
         rules = (dx, dy)[: self.arity or 1]
         at = _VARIADIC_PLACES if variadic else _PLACES
         self.rules: tuple[Any, ...] = tuple(None if rule is None else (rule, _picker(rule, at)) for rule in rules) if any(rules) else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ClassVar
@@ -47,7 +48,9 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
         return _engine_derivative(function, dz, x)
 
     by_hand = dx is not None or dy is not None
-    count = function.__code__.co_argcount
+    count = len(inspect.signature(function).parameters)
+    if by_hand and count == 2 and (dx is None or dy is None):
+        raise TypeError(f"{function.__name__} has two operands: give both derivatives, dx and dy")
     variadic = not by_hand or count > 2
     rules = {"dx": dx, "dy": dy} if by_hand else {"dx": engine_dx}
     entry = Op(function.__name__, forward, **rules, variadic=variadic, arity=None if variadic else count, promotion="result_type")
@@ -192,8 +195,8 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
 
 def _refuse_closure(f: Function, operands: Sequence[Any]) -> None:
     """A gate sees only its operands: a Tensor that needs a gradient must not come in past them."""
-    for cell in getattr(f, "__closure__", None) or ():
-        value = cell.cell_contents
+    outside = inspect.getclosurevars(f)
+    for value in (*outside.nonlocals.values(), *outside.globals.values()):
         if isinstance(value, Tensor) and value.requires_grad:
             raise GraphError(f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient and is not an operand; pass it in")
 

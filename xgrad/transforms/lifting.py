@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_floating
-from ..graphs import NOTHING, Leaf, Node
+from ..graphs import NOTHING, Input, Leaf, Node
 from ..namespace import asarray
 from ..ops.arithmetic import NONE
 from ..tensors import Tensor
@@ -23,7 +23,13 @@ class Lifted:
         leaves, self.structure = flatten(tree)
         names = paths(tree)
         self.inputs = [_input(leaf, f"{what}{name}") for leaf, name in zip(leaves, names, strict=True)]
-        self.tree = unflatten(self.structure, self.inputs)
+        self.tree = unflatten(self.structure, [x.twin() for x in self.inputs])  # which the function may change in place
+
+    def close(self) -> None:
+        """The transform is done: what it returns depends on the inputs no more."""
+        for x in self.inputs:
+            if isinstance(x.node, Input):
+                x.node.needs = False
 
     def like(self, gradients: list[Any]) -> Any:
         """The gradients of the inputs in the structure of the tree."""
@@ -36,10 +42,10 @@ def _input(value: Any, what: str) -> Tensor:
         raise TypeError(f"{what} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
     if x.requires_grad and not isinstance(x.node, Leaf):
         return Tensor(x.data, x.device, Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
-    return Tensor(x.data, x.device, Node(None, x.device, (), {}, NOTHING, x.shape, x.data.dtype))
+    return Tensor(x.data, x.device, Input(x.device, x.shape, x.data.dtype))
 
 
 def to_tensors(tree: Any) -> Any:
-    """A tree with plain arrays and numbers made Tensors on the current device."""
+    """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their own."""
     leaves, structure = flatten(tree)
-    return unflatten(structure, [asarray(leaf) for leaf in leaves])
+    return unflatten(structure, [asarray(leaf).twin() for leaf in leaves])

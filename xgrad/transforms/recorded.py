@@ -53,6 +53,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     if isinstance(f, Tensor):
         return Graph(f, [])
     inputs: list[Tensor] = []
+    inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     with mode(record=True, grad=True), names_from_variables():
         lifted = [_lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)]
         z = f(*lifted)
@@ -72,7 +73,7 @@ def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
     leaves, structure = flatten(arg)
     lifted = [_input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)]
     inputs += lifted
-    return unflatten(structure, lifted)
+    return unflatten(structure, [x.twin() for x in lifted])
 
 
 def _input(x: Tensor, name: str | None) -> Tensor:
@@ -82,20 +83,15 @@ def _input(x: Tensor, name: str | None) -> Tensor:
 
 
 class GraphNode:
-    """One stage of a graph.
-
-    Attributes:
-        name: the input's or variable's name, else z1, z2, ... by place.
-        op: what computed it; "input" or "leaf" where nothing did.
-        operands: the stages and numbers that it was computed from.
-        params: the op's parameters.
-        source: file and line where it was written.
+    """One stage of a graph: `name`, the input's or variable's, else z1, z2, ... by place; `operands`, the stages and
+    numbers that it was computed from; and what follows.
     """
 
     def __init__(self, name: str, node: Node | Tensor, operands: tuple[Any, ...]) -> None:
         self.name = name
         self.operands = operands
         self._at = node
+        self._grad: Tensor | None = None
 
     @property
     def node(self) -> Any:
@@ -133,7 +129,7 @@ class GraphNode:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `bprop` or `backward` found here."""
-        return getattr(self.node, "grad", None)
+        return self._grad if self._grad is not None else getattr(self.node, "grad", None)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -155,12 +151,15 @@ class GraphNode:
 
 
 class Graph:
-    """Stages in topological order. Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back."""
+    """Stages in topological order. Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back.
+
+    `output` is the stage of the result.
+    """
 
     def __init__(self, output: Tensor, inputs: list[Tensor]) -> None:
-        self._inputs = [x.node for x in inputs]
-        self.nodes = _stages(output, self._inputs)
-        self._output = output
+        self.nodes = _stages(output, [x.node for x in inputs])
+        self.output = next(stage for stage in self.nodes if _key(stage._at) == _key(output))
+        self._value = output
 
     def __iter__(self) -> Iterator[GraphNode]:
         return iter(self.nodes)
@@ -174,14 +173,9 @@ class Graph:
                 return stage
         raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self.nodes)}")
 
-    @property
-    def output(self) -> GraphNode:
-        """The last stage."""
-        return self.nodes[-1]
-
     def bprop(self, dz: Any = None) -> None:
         """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in reverse."""
-        z = self._output
+        z = self._value
         if z.node is None or not z.node.needs:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")
         order, _ = ancestors(z.node)
@@ -189,9 +183,8 @@ class Graph:
         with mode(record=False, grad=False):
             bprop(order, grads, xp=z.xp, lift=partial(lift, Tensor), free=False, keep=True)
         for stage in self.nodes:
-            if isinstance(stage.node, Recorded):
-                g = grads.get(stage.node)
-                stage.node.grad = None if g is None or isinstance(g, list) else g
+            g = grads.get(stage.node)
+            stage._grad = g if isinstance(g, Tensor) else None
 
     def fprop(self, **inputs: Any) -> Tensor:
         """Compute every stage again with new values for some inputs, by name, and return the output.
@@ -206,10 +199,11 @@ class Graph:
             for stage in self.nodes:
                 new[stage] = _again(stage, new, inputs)
         for stage, z in new.items():
+            stage._grad = None
             if isinstance(stage._at, Recorded):
                 stage._at = z[0].node.parents[0] if isinstance(z, tuple) else z.node
-        self._output = new[self.output]
-        return self._output.detach()
+        self._value = new[self.output]
+        return self._value.detach()
 
     def __str__(self) -> str:
         width = max(len(stage.name) for stage in self.nodes)

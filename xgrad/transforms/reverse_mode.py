@@ -41,8 +41,10 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         found = iter(pull_back(z, None, [x for tree in lifted for x in tree.inputs]))
         gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
         inputs = {x.node for tree in lifted for x in tree.inputs}
-        value = _released(z, inputs)
-        return ((value, _tree_released(aux, inputs)) if has_aux else value), (gradients[0] if single else gradients)
+        value, aux = _released(z, inputs), _tree_released(aux, inputs)
+        for tree in lifted:
+            tree.close()
+        return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
 
     return gradient_function
 
@@ -97,7 +99,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         output = f(*(tree.tree for tree in lifted))
     output, aux = _with_aux(output, f) if has_aux else (output, None)
     outputs, structure = flatten(output)
-    outputs = [asarray(z) for z in outputs]
+    outputs = [asarray(z).twin() for z in outputs]
     inputs = [x for tree in lifted for x in tree.inputs]
 
     def pull(dz: Any) -> tuple[Any, ...]:
@@ -131,6 +133,8 @@ def _pull_all(outputs: list[Tensor], dz: list[Any], inputs: list[Tensor]) -> lis
 
 def _positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
     positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    if len(set(positions)) < len(positions):
+        raise TypeError(f"argnums={argnums} names an argument twice")
     for i in positions:
         if not -count <= i < count:
             raise TypeError(f"argnums={argnums}, but {_name(f)} was called with {count} positional arguments")

@@ -57,12 +57,12 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
-            ys.append(y_leaves)
+            ys.append([asarray(leaf).twin() for leaf in y_leaves])  # the body may go on changing its own handle
     finally:
         MODE.reset(token)
     if reverse:
         ys.reverse()
-    return carry, unflatten(y_structure, [stack([asarray(y) for y in series]) for series in zip(*ys, strict=True)])
+    return carry, unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
 
 
 def _step(f: Body, carry: Any, x: Any, t: int) -> tuple[Any, Any]:
