@@ -66,6 +66,13 @@ def test_integers_are_held_fixed(device: str) -> None:
     xg.check_grads(lambda x, i: xg.take(x, i, axis=0) * x[0], (xg.asarray([1.0, 2.0]), xg.asarray([1, 0, 1])))
 
 
+def test_complex_numbers_are_refused_clearly() -> None:
+    with pytest.raises(TypeError, match="real arguments"):
+        xg.check_grads(lambda x: xg.real(x), (xg.asarray([1j]),))
+    with pytest.raises(TypeError, match="real outputs"):
+        xg.check_grads(lambda x: x * (1 + 2j), (xg.asarray([1.0]),))
+
+
 def test_functions_of_nothing_that_moves() -> None:
     xg.check_grads(lambda i: i + 1, (xg.asarray([1]),))
     xg.check_grads(lambda x: xg.sum(x), (xg.zeros((0, 2)),))

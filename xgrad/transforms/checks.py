@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backends.dtypes import canonical, is_floating
+from ..backends.dtypes import canonical, is_complex, is_floating
 from ..modes import no_grad
 from ..namespace import asarray, astype, imag, ones_like, reshape, sum, zeros_like
 from ..random import default_rng
@@ -39,7 +39,8 @@ def check_grads(
         rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
         seed: of the random directions.
 
-    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers.
+    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers; TypeError for
+    complex arguments or outputs.
 
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
@@ -48,6 +49,9 @@ def check_grads(
     names = paths(tuple(args))
     values = [asarray(leaf).detach() for leaf in leaves]
     chosen = [i for i, v in enumerate(values) if is_floating(v.dtype)]
+    for i in chosen:
+        if is_complex(values[i].dtype):
+            raise TypeError(f"check_grads checks real arguments; argument {names[i]} is {values[i].dtype}: pass its real and imaginary part")
 
     def of_chosen(*moved: Tensor) -> list[Tensor]:
         everything = list(values)
@@ -63,6 +67,9 @@ def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int,
     """Check one order, then the function that computes its gradients."""
     with no_grad():
         outputs = f(*values)
+    for z in outputs:
+        if is_complex(z.dtype):
+            raise TypeError(f"check_grads checks real outputs, not {z.dtype}: take xg.real and xg.imag of it")
     floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
     one = len(floating) == 1 and outputs[floating[0]].shape == ()  # a scalar is shown as it is
     weights = [ones_like(outputs[i]) if one else _random_like(outputs[i], rng) for i in floating]
