@@ -137,6 +137,12 @@ class TestBadInput:
         with pytest.raises(xg.GraphError, match=r"'scale'.*operand"):
             scale(1.0)
 
+    def test_a_gate_that_uses_a_global_that_needs_a_gradient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(globals(), "weight", xg.tensor(2.0, requires_grad=True))
+        scale = xg.gate(dx=lambda dz: dz)(lambda x: weight * x)  # noqa: F821
+        with pytest.raises(xg.GraphError, match="not an operand"):
+            scale(1.0)
+
     def test_a_gate_class_without_methods(self) -> None:
         class Empty(xg.Gate):
             pass

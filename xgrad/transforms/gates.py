@@ -59,7 +59,7 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     def named(*operands: Any) -> Any:
         if not by_hand and not MODE.get().record:
             return function(*operands)  # nobody looks at the graph: its ops record themselves
-        _refuse_closure(function, operands)
+        _refuse_closure(function)
         return call(entry, operands)
 
     return named
@@ -193,10 +193,12 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
 
 
-def _refuse_closure(f: Function, operands: Sequence[Any]) -> None:
+def _refuse_closure(f: Any) -> None:
     """A gate sees only its operands: a Tensor that needs a gradient must not come in past them."""
-    outside = inspect.getclosurevars(f)
-    for value in (*outside.nonlocals.values(), *outside.globals.values()):
+    if not hasattr(f, "__code__"):
+        return
+    closed_over = (cell.cell_contents for cell in f.__closure__ or ())
+    for value in (*closed_over, *map(f.__globals__.get, f.__code__.co_names)):
         if isinstance(value, Tensor) and value.requires_grad:
             raise GraphError(f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient and is not an operand; pass it in")
 
