@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,8 @@ class DeviceError(RuntimeError):
     """A device that is unknown, not present, or mixed with another in one op."""
 
 
-class Backend:
-    """One array library. Subclass it, supply the parts without a default, and hand the class to `register`.
+class Backend(ABC):
+    """One array library. Subclass it, supply the abstract parts, and hand the class to `register`.
 
     `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its operators
     follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before each op.
@@ -32,9 +33,9 @@ class Backend:
         """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""
         return 1
 
+    @abstractmethod
     def handle(self, index: int) -> Any:
         """What the namespace's creation functions take as `device=`."""
-        raise NotImplementedError(f"{type(self).__name__} does not name its devices")
 
     def index_of(self, array: Array) -> int:
         """Number of the device that holds `array`."""
@@ -44,13 +45,13 @@ class Backend:
         """`array` on device `index`; it may share memory where the device is the host."""
         return self.xp.asarray(array, device=self.handle(index))
 
+    @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
         """`array` as a NumPy array; it may share memory where the device is the host."""
-        raise NotImplementedError(f"{type(self).__name__} does not copy to the host")
 
+    @abstractmethod
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         """`target[key] += values` in place, an index that occurs twice counting twice."""
-        raise NotImplementedError(f"{type(self).__name__} does not scatter")
 
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
@@ -78,12 +79,12 @@ class Backend:
         """Source of random numbers. Drawing on the host gives every device the same numbers for the same seed."""
         return np.random.default_rng(seed)
 
-    def synchronize(self, index: int) -> None:
+    def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
         """Wait until device `index` has done what was asked of it."""
 
+    @abstractmethod
     def memory(self, index: int) -> dict[str, int]:
         """Bytes `used` by this process and `total` on device `index`."""
-        raise NotImplementedError(f"{type(self).__name__} does not report memory")
 
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         """What must be entered around work on device `index`; None where nothing must."""

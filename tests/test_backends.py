@@ -126,6 +126,9 @@ class _Minimal(Backend):
     def scatter_add(self, target: Any, key: Any, values: Any) -> None:
         np.add.at(target, key, values)
 
+    def memory(self, index: int) -> dict[str, int]:
+        return {"used": 0, "total": 0}
+
 
 def test_a_backend_of_ones_own() -> None:
     register("minimal", _Minimal, library="no_such_library")

@@ -188,6 +188,14 @@ def test_addition_keeps_no_array_alive() -> None:
     xg.sum(z).backward()
 
 
+def test_where_keeps_its_condition_alone() -> None:
+    x = xg.tensor(np.ones(3), requires_grad=True)
+    z = xg.where(xg.asarray([True, False, True]), x, x * 2)
+    assert [a.dtype for a in z.node.saved[1]] == [bool]
+    xg.sum(z).backward()
+    assert x.grad.numpy().tolist() == [1, 2, 1]
+
+
 def test_backward_frees_what_was_saved() -> None:
     x = xg.tensor(np.ones(100_000), requires_grad=True)
     tracemalloc.start()

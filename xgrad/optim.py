@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
         return unflatten(structure, [g * scale.astype(g.dtype) for g in leaves]), norm
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient."""
 
     def __init__(self, params: Any, lr: float) -> None:
@@ -66,9 +67,9 @@ class Optimizer:
                 raise ShapeError(f"a gradient of shape {g.shape} for a parameter of shape {p.shape}")
         return leaves
 
+    @abstractmethod
     def _change(self, i: int, g: Tensor) -> Tensor:
         """What to subtract from parameter `i`, whose gradient is `g`."""
-        raise NotImplementedError(f"{type(self).__name__} defines no step")
 
     def _slots(self) -> dict[str, list[Tensor]]:
         """What it remembers of each parameter, by name."""

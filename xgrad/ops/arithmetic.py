@@ -58,7 +58,7 @@ MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y),
     dy=lambda xp, dz, x, y: xp.where(x <= y, 0, dz))  # fmt: skip
 
 WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b),
-    dx=lambda xp, dz, x: (None, xp.where(x[0], dz, 0), xp.where(x[0], 0, dz)),
+    dx=lambda xp, dz, first: (None, xp.where(first[0], dz, 0), xp.where(first[0], 0, dz)),
     variadic=True, promotion="where")  # fmt: skip
 
 # Comparisons have no derivative.

@@ -12,7 +12,7 @@ The names a rule asks for are what the op saves. A rule is plain calculus: `deri
 operand's dtype and conjugates for complex numbers, once, for all of them.
 
 An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each. In it `x` is
-the tuple of the operands, `x_shape` that of their shapes, and `rest` that of all operands but the first.
+the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and `rest` that of the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Rule = Callable[..., Any]
 
 #: What a rule may ask for, and where `deriv` has it at hand. The last place holds the shape of the operand in question.
 _PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "y": 4, "x_shape": 5, "y_shape": 5}
-_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "rest": 4}
+_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "first": 3, "rest": 4}
 
 
 class Op:
@@ -114,12 +114,16 @@ def _picker(rule: Rule, at: dict[str, int]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _saver(asked: set[str], variadic: bool) -> Callable[[tuple[Any, ...]], tuple[Any, Any, Any]] | None:
-    if not asked & {"z", "x", "y", "rest"} and not (variadic and "x_shape" in asked):
+    if not asked & {"z", "x", "y", "first", "rest"} and not (variadic and "x_shape" in asked):
         return None
     z = 1 if "z" in asked else 0
     if not variadic:
         return itemgetter(z, 2 if "x" in asked else 0, 3 if "y" in asked else 0)
-    whole: Callable[[Any], Any] = shape_of if "x_shape" in asked else tuple if "x" in asked else lambda operands: None
+    whole: Callable[[Any], Any] = lambda operands: None
+    if "x_shape" in asked:
+        whole = shape_of
+    elif "x" in asked or "first" in asked:
+        whole = itemgetter(slice(None if "x" in asked else 1))
     return lambda values: (values[z], whole(values[2:]), values[3:] if "rest" in asked else None)
 
 

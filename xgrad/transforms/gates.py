@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ClassVar
@@ -65,7 +66,7 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     return named
 
 
-class Gate:
+class Gate(ABC):
     """A gate as a class, as in https://cs231n.github.io/optimization-2/. Each call works on a copy of the instance.
 
     Subclasses define `forward(self, x, y, ...)`, which may keep what it needs on `self`, and `backward(self, dz)`, which
@@ -88,13 +89,13 @@ class Gate:
         super().__init_subclass__(**kwargs)
         cls._op = _class_op(cls)
 
+    @abstractmethod
     def forward(self, *operands: Any) -> Any:
         """Compute the output."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
+    @abstractmethod
     def backward(self, dz: Any) -> Any:
         """One gradient per operand, given that of the output."""
-        raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def __call__(self, *operands: Any) -> Any:
         return call(self._op, operands, {"gate": copy.copy(self)})
