@@ -86,6 +86,10 @@ class Backend(ABC):
     def memory(self, index: int) -> dict[str, int]:
         """Bytes `used` by this process and `total` on device `index`."""
 
+    def facts(self, index: int) -> dict[str, str]:
+        """What the library knows of device `index` and of itself, for people to read."""
+        return {}
+
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         """What must be entered around work on device `index`; None where nothing must."""
         return None

@@ -45,6 +45,11 @@ class NumPy(Backend):
         resident = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
         return {"used": resident * page, "total": os.sysconf("SC_PHYS_PAGES") * page}
 
+    def facts(self, index: int) -> dict[str, str]:
+        built: Any = np.show_config(mode="dicts")
+        blas = built["Build Dependencies"].get("blas", {})
+        return {"BLAS": blas.get("name", "unknown"), "BLAS version": blas.get("version", "unknown")}
+
 
 def _keep_freed_memory() -> None:
     """Let glibc keep up to a gigabyte of freed memory for the next step, instead of returning it page by page after each.

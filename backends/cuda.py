@@ -65,15 +65,36 @@ class CuPy(Backend):
         with self.cupy.cuda.Device(index) as device:
             return {"used": self.cupy.get_default_memory_pool().used_bytes(), "total": device.mem_info[1]}
 
+    def facts(self, index: int) -> dict[str, str]:
+        runtime = self.cupy.cuda.runtime
+        properties = runtime.getDeviceProperties(index)
+        return {
+            "GPU": properties["name"].decode(),
+            "compute capability": f"{properties['major']}.{properties['minor']}",
+            "CUDA": _release(runtime.runtimeGetVersion()),
+            "driver": f"for CUDA up to {_release(runtime.driverGetVersion())}",
+        }
+
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         # CuPy works on its current device; with a single device that is always the right one.
         return self.cupy.cuda.Device(index) if self.count() > 1 else None
 
 
-def _advice() -> str:
-    """What to install, from what the driver says of itself."""
+def fitting_extra() -> str | None:
+    """The extra whose CuPy fits the driver, from what that says of itself; None where there is no driver."""
     if shutil.which("nvidia-smi") is None:
-        return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
+        return None
     report = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False).stdout
-    extra = "cuda12" if "CUDA Version: 12" in report else "cuda13"
+    return "cuda12" if "CUDA Version: 12" in report else "cuda13"
+
+
+def _advice() -> str:
+    extra = fitting_extra()
+    if extra is None:
+        return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
     return f"Install the CuPy that fits this driver with: pip install 'xgrad[{extra}]'."
+
+
+def _release(number: int) -> str:
+    """CUDA writes 12.4 as 12040."""
+    return f"{number // 1000}.{number % 1000 // 10}"

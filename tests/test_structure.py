@@ -21,9 +21,10 @@ LAYERS = [
     ["graphs", "recording"],
     ["applying", "reverse"],
     ["tensors", "namespace"],
-    ["random", "trees"],
+    ["program", "random", "trees"],
     ["transforms"],
-    ["nn", "optim", "io"],
+    ["nn", "optim", "io", "information"],
+    ["__main__"],
 ]
 ROW = {name: i for i, row in enumerate(LAYERS) for name in row}
 

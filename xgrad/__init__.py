@@ -8,7 +8,8 @@
 from . import backends, io, nn, optim, random
 from .backends import DeviceError, current_device, device, set_device
 from .derivatives import deriv
-from .errors import GraphError, ShapeError, UnknownOpError
+from .errors import GraphError, ShapeError, TraceError, UnknownOpError
+from .information import info
 from .modes import no_grad
 from .namespace import (
     abs,
@@ -113,6 +114,7 @@ __all__ = [
     "GraphError",
     "GraphNode",
     "ShapeError",
+    "TraceError",
     "Tensor",
     "UnknownOpError",
     "abs",
@@ -153,6 +155,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "imag",
+    "info",
     "int16",
     "int32",
     "int64",

@@ -61,14 +61,16 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
         else:
             return apply(op, _adopted(op, operands), params)
         bit += bit
+    mode = MODE.get()
     try:
-        if device.plain:
+        if mode.trace is not None:
+            z, arrays = mode.trace.emit(op, device, operands, params)
+        elif device.plain:
             z = op.forward(device.xp, *arrays, **params) if params else op.forward(device.xp, *arrays)
         else:
             z, arrays = _guarded(op, device, arrays, params)
     except Exception as error:
         _explain(op, operands, error)
-    mode = MODE.get()
     if mode.record:
         node = _recorded(op, device, operands, arrays, parents, params, z, needs if mode.grad else 0)
     elif not needs or not mode.grad or not op.rules:
@@ -88,6 +90,8 @@ def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
     assert op is not None
 
     def tensor(array: Any, parent: Node | None) -> Any:
+        if type(array) is tuple:
+            return _parts(kind, array, device, parent)
         return array if array is None or type(array) in NUMBERS else kind(array, device, parent)
 
     if op.variadic:
@@ -101,8 +105,8 @@ def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
 
 def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
     """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple."""
-    whole = kind(z, device, node)
     if isinstance(node, Recorded):
+        whole = kind(z, device, node)
         parent = node if node.needs else None
         nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
     elif node is not None:

@@ -11,5 +11,9 @@ class GraphError(RuntimeError):
     """A gradient that cannot be had: through a freed graph, of a value that needs none, of a non-scalar without `dz`."""
 
 
+class TraceError(TypeError):
+    """A function that cannot be traced: it asks for a value where there is only a shape. The message names the line."""
+
+
 class UnknownOpError(LookupError):
     """An op that is not in the table."""

@@ -76,9 +76,11 @@ class Named(Leaf):
     needs = False
 
 
-def ancestors(root: Node, stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
-    """The nodes that `root` was computed from, newest first, and the sources: leaves and `stops`, which end the walk."""
-    seen, stack, inner, sources = {root}, [root], [], []
+def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
+    """The nodes that `roots` were computed from, newest first, and the sources: leaves and `stops`, which end the walk."""
+    seen, stack = set(roots), list(dict.fromkeys(roots))
+    inner: list[Node] = []
+    sources: list[Node] = []
     while stack:
         node = stack.pop()
         if node.op is None or node in stops:

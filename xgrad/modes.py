@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 class Mode(NamedTuple):
     """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
 
-    `steps`: the time step of each scan that is under way, outermost first.
+    `trace`: the tracer that ops are written down by instead of being run. `steps`: the time step of each scan that is under
+    way, outermost first.
     """
 
     grad: bool = True
     record: bool = False
+    trace: Any = None
     steps: tuple[int, ...] = ()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .backends import Device, current_device, find_device
+from .errors import TraceError
+from .modes import MODE
 from .namespace import asarray
 from .tensors import Tensor
 
@@ -49,6 +51,8 @@ class Generator:
         return self._placed(self._draw.integers(low, high, shape), None, device)
 
     def _placed(self, values: Any, dtype: Any, device: str | Device | None) -> Tensor:
+        if MODE.get().trace is not None:
+            raise TraceError("random numbers are drawn while a function is traced, and would be the same at every call and step: draw them before")
         with_dtype = values if dtype is None else asarray(values, dtype=dtype, device="cpu").data
         return asarray(with_dtype, device=self._home if device is None else device)
 

@@ -29,7 +29,7 @@ class Recorded(Node):
         self.name = name
         self.grad: Any = None
         self.steps = MODE.get().steps
-        self.source = _source()
+        self.source = source_line()
 
 
 def _is_ours(frame: FrameType) -> bool:
@@ -44,7 +44,8 @@ def _user_frame() -> FrameType | None:
     return frame
 
 
-def _source() -> str:
+def source_line() -> str:
+    """File and line of the user's code that is being run."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
 
@@ -52,9 +53,11 @@ def _source() -> str:
 def _name(variables: Mapping[str, Any]) -> None:
     """Give recorded nodes that have no name yet those of the variables that hold them."""
     for name, value in variables.items():
-        node = getattr(value, "node", None) if type(value).__module__.startswith("xgrad") else None
-        if isinstance(node, Recorded) and node.name is None:
-            node.name = name
+        if not type(value).__module__.startswith("xgrad"):
+            continue
+        for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
+            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and holder.name is None:
+                holder.name = name
 
 
 @contextlib.contextmanager

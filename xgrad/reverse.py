@@ -10,7 +10,7 @@ from .applying import Value, lift
 from .backends import DeviceError
 from .errors import GraphError, ShapeError
 from .graphs import Leaf, Node, ancestors, bprop, leading_to
-from .modes import mode, where_in_time
+from .modes import MODE, mode, where_in_time
 from .recording import Recorded
 
 
@@ -18,9 +18,9 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     """`Tensor.backward`: add the gradients to the leaves that `z` was computed from."""
     root = _root(z)
     dz = output_gradient(z, dz)
-    order, sources = ancestors(root)
+    order, sources = ancestors([root])
     recorded = [node for node in order if isinstance(node, Recorded)]
-    grads = _sweep(z, dz, order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
+    grads = _sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
     for node in recorded:
         node.grad = grads.get(node)
     for leaf in sources:
@@ -28,33 +28,41 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
             leaf.grad = grads[leaf] if leaf.grad is None else leaf.grad + grads[leaf]
 
 
-def pull_back(z: Any, dz: Any, inputs: Sequence[Any], *, free: bool = True) -> list[Any]:
-    """Gradients of `z` with respect to `inputs`, Tensors that it may depend on; zeros where it does not.
+def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True) -> list[Any]:
+    """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where none does.
 
     They are connected to a graph of their own wherever something beside the inputs, or the inputs themselves through
     their makers, needs a gradient: that is what a derivative of a derivative goes through.
     """
+    roots = [(z, output_gradient(z, d)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
     targets = [x.node for x in inputs]
-    if not z.requires_grad:
+    if not roots:
         return [_zeros_like(x) for x in inputs]
-    order, sources = ancestors(z.node, frozenset(targets))
+    order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
     outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
     wanted = leading_to(order, targets) if outside else None
     if wanted is not None:
         order = [node for node in order if node in wanted]
-    grads = _sweep(z, output_gradient(z, dz), order, wanted, create_graph=outside, free=free and not outside)
-    return [grads.get(node, None) if node in grads else _zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    grads = _sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
+    return [grads[node] if node in grads else _zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
 
 
-def _sweep(z: Any, dz: Any, order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False) -> dict[Node, Any]:
-    """The gradients, as Tensors, of the sources of `z`; with `keep`, of every node."""
+def _sweep(
+    roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
+) -> dict[Node, Any]:
+    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node."""
+    z, _ = roots[0]
     kind = type(z)
-    if create_graph:
-        with mode(grad=True):
-            grads: dict[Node, Any] = {z.node: dz}
+    if create_graph or MODE.get().trace is not None:  # a trace writes the rules down as they are applied to Tensors
+        with mode(grad=create_graph):
+            grads: dict[Node, Any] = {}
+            for z, dz in roots:
+                grads[z.node] = grads[z.node] + dz if z.node in grads else dz
             bprop(order, grads, wanted, xp=z.xp, lift=partial(lift, kind), free=False, keep=keep)
         return grads
-    raw = {z.node: dz.data}
+    raw: dict[Node, Any] = {}
+    for z, dz in roots:
+        raw[z.node] = raw[z.node] + dz.data if z.node in raw else dz.data
     bprop(order, raw, wanted, free=free, keep=keep)
     return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
 

@@ -7,9 +7,11 @@ from typing import Any
 from ..applying import apply
 from ..backends import Device, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_floating
+from ..errors import TraceError
 from ..graphs import Leaf, Named
+from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
-from ..ops.shaping import TO_DEVICE
+from ..ops.shaping import NEW, TO_DEVICE
 from ..tensors import Tensor
 
 Shape = int | tuple[int, ...]
@@ -32,6 +34,8 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     >>> xg.tensor([1.0, 2.0], requires_grad=True)
     tensor([1., 2.], requires_grad=True)
     """
+    if MODE.get().trace is not None and requires_grad:
+        raise TraceError("a leaf is made while a function is traced: make it before, or differentiate with xg.grad")
     with_value = asarray(data.detach() if isinstance(data, Tensor) else data, dtype=dtype, device=device, copy=True)
     if requires_grad and not is_floating(with_value.dtype):
         raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
@@ -81,6 +85,8 @@ def _refuse_copy(copy: bool | None, needed: bool) -> None:
 
 
 def _copied(x: Tensor) -> Tensor:
+    if MODE.get().trace is not None:
+        return x
     return Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
 
 
@@ -109,6 +115,10 @@ def to_device(x: Any, device: str | Device, /) -> Tensor:
 def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
     """A new array by the creation function of the device's own library."""
     target = current_device() if device is None else find_device(device)
+    trace = MODE.get().trace
+    if trace is not None:
+        params = {"function": function, "args": args, "dtype": None if dtype is None else canonical(dtype).name, "options": options}
+        return Tensor(trace.emit(NEW, target, (), params)[0], target)
     raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
     return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
 

@@ -53,6 +53,9 @@ def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) 
 TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, target),
     dx=lambda xp, dz, *, source, target: xp.to_device(dz, source))  # fmt: skip
 
+# A new array, by the creation function of that name.
+NEW = op("new", lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options))
+
 # An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the tuple's.
 UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True)
 ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True)

@@ -178,7 +178,7 @@ class Graph:
         z = self._value
         if z.node is None or not z.node.needs:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")
-        order, _ = ancestors(z.node)
+        order, _ = ancestors([z.node])
         grads = {z.node: output_gradient(z, dz)}
         with mode(record=False, grad=False):
             bprop(order, grads, xp=z.xp, lift=partial(lift, Tensor), free=False, keep=True)

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ShapeError
 from ..graphs import ancestors
 from ..modes import mode
-from ..namespace import asarray, astype, sum
+from ..namespace import asarray
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
@@ -38,7 +38,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
             z = f(*values, **kwargs)
         z, aux = _with_aux(z, f) if has_aux else (z, None)
         z = _real_scalar(z, f)
-        found = iter(pull_back(z, None, [x for tree in lifted for x in tree.inputs]))
+        found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
         gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
         inputs = {x.node for tree in lifted for x in tree.inputs}
         value, aux = _released(z, inputs), _tree_released(aux, inputs)
@@ -106,29 +106,12 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         given, dz_structure = flatten(dz)
         if dz_structure != structure:
             raise ShapeError(f"dz has the structure {dz_structure}, the output of {_name(f)} has {structure}")
-        found = iter(_pull_all(outputs, given, inputs))
+        found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
     nodes = {x.node for x in inputs}
     value = unflatten(structure, [_released(z, nodes) for z in outputs])
     return (value, pull, _tree_released(aux, nodes)) if has_aux else (value, pull)
-
-
-def _pull_all(outputs: list[Tensor], dz: list[Any], inputs: list[Tensor]) -> list[Tensor]:
-    """Gradients of several outputs at once: those of sum(z * dz), in one sweep."""
-    if len(outputs) == 1:
-        return pull_back(outputs[0], dz[0], inputs, free=False)
-    for z, d in zip(outputs, dz, strict=True):
-        if asarray(d).shape != z.shape:
-            raise ShapeError(f"dz has shape {asarray(d).shape}, the output has {z.shape}")
-    connected = [(z, asarray(d, device=z.device)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
-    if not connected:
-        return pull_back(asarray(0.0), None, inputs)
-    with mode(grad=True):
-        total: Any = 0
-        for z, d in connected:
-            total = total + sum(z * astype(d, z.dtype))
-    return pull_back(total, None, inputs, free=False)
 
 
 def _positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
@@ -164,7 +147,7 @@ def _released(x: Tensor, inputs: set[Any]) -> Tensor:
     if not x.requires_grad:
         return x
     assert x.node is not None
-    _, sources = ancestors(x.node, inputs)
+    _, sources = ancestors([x.node], inputs)
     inner = all(s in inputs and not s.parents for s in sources)
     return x.detach() if inner else x
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
+from ..program.scans import apply_scan
+from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
 from .lifting import to_tensors
@@ -15,8 +18,11 @@ from .lifting import to_tensors
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> tuple[Any, Any]:
+def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, *, compiled: bool = True) -> tuple[Any, Any]:
     """Repeat `carry, y = f(carry, x)` over the leading axis of `xs`, as `jax.lax.scan` does.
+
+    The body runs once, on variables without values, and becomes a program that is optimised and repeated: its Python code
+    costs the same for any number of steps. Tensors, arrays and numbers that it uses from outside are read at each call.
 
     Args:
         f: one time step. It must return a carry of the structure, shapes and dtypes that it was given.
@@ -24,15 +30,17 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
         xs: what is read at each step, every leaf with T as its leading axis; None if `length` says how many steps.
         length: T.
         reverse: from the last step to the first; `ys` stay in the order of `xs`.
+        compiled: False runs the body's Python code at every step, for bodies that look at values, and to look at them.
 
     Returns:
         `(carry, ys)`: the last carry, and what the steps gave as `y`, stacked along a leading axis of T. With T = 0 the
-        body runs once, on zeros, to find the shapes of `ys`.
+        shapes of `ys` are those that the body gives.
 
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
-        An error inside the body names the time step.
+        TraceError: a body that branches on a value, or takes one out.
+        An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
     >>> total, sums = xg.scan(lambda s, x: (s + x, s + x), 0.0, xg.asarray([1.0, 2.0, 3.0]))
@@ -42,8 +50,42 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
     carry = to_tensors(init)
     leaves, structure = flatten(to_tensors(xs))
     steps = _length(leaves, xs, length)
+    mode = MODE.get()
+    if compiled and (not mode.record or mode.trace is not None):
+        return _traced(f, carry, leaves, structure, steps, reverse)
     if steps == 0:
         return carry, _no_outputs(f, carry, unflatten(structure, [zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in leaves]))
+    return _looped(f, carry, leaves, structure, steps, reverse)
+
+
+def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: int, reverse: bool) -> tuple[Any, Any]:
+    """The loop as one gate, whose body is a program."""
+    init, carry_structure = flatten(carry)
+    _same_device([*init, *leaves])
+    tracer = Tracer()
+    with tracing(tracer, grad=False):
+        h = [tracer.input(x) for x in init]
+        x = [tracer.slice_of(leaf) for leaf in leaves]
+        after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
+        y_leaves, y_structure = flatten(y)
+        outputs = [tracer.output(asarray(v)) for v in (*flatten(after)[0], *y_leaves)]
+    body = body_of(tracer, outputs, len(init))
+    operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
+    tracer.close()
+    if not operands:
+        raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
+    z = apply_scan(operands, body=body, length=steps, reverse=reverse)
+    return unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+
+
+def _same_device(tensors: list[Tensor]) -> None:
+    devices = dict.fromkeys(str(x.device) for x in tensors)
+    if len(devices) > 1:
+        raise DeviceError(f"scan was given Tensors on {' and '.join(devices)}; move one with .to(device)")
+
+
+def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: int, reverse: bool) -> tuple[Any, Any]:
+    """The loop as its steps, one after the other."""
     slices = [unstack(leaf) for leaf in leaves]
     outer = MODE.get()
     ys: list[list[Any]] = []
@@ -65,19 +107,20 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
     return carry, unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
 
 
-def _step(f: Body, carry: Any, x: Any, t: int) -> tuple[Any, Any]:
-    """One step of the body, its carry checked against the one before."""
+def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
+    """One step of the body, its carry checked against the one before; `t` is None where it stands for all."""
     result = f(carry, x)
+    when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"the body of scan must return a pair (carry, y), at step t={t} it returned {type(result).__name__}")
+        raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
     after = to_tensors(result[0])
     old, structure = flatten(carry)
     new, new_structure = flatten(after)
     if structure != new_structure:
-        raise TypeError(f"scan: the carry had the structure {structure}, after step t={t} it has {new_structure}")
+        raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.data.shape != b.data.shape or a.data.dtype != b.data.dtype:
-            message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after step t={t} it is {b.shape} {b.dtype}"
+            message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return after, result[1]
 

@@ -1,0 +1,323 @@
+"""What xgrad runs on here, how fast that is, and what would make it faster: `xg.info()` and `python -m xgrad info`.
+
+What only this needs is imported when it is asked for, so that `import xgrad` does not wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from .backends import Device, DeviceError, current_device, find_device
+
+#: What OPENBLAS_CORETYPE may name on x86, under the widest instructions that its matmul uses. OpenBLAS ignores other names.
+CORE_TYPES = {
+    "SSE or AVX": "prescott core2 penryn dunnington atom nano nehalem sandybridge athlon opteron opteron_sse3 barcelona bobcat "
+    "bulldozer piledriver steamroller excavator",
+    "AVX2": "haswell zen",
+    "AVX-512": "skylakex cooperlake sapphirerapids",
+}
+WIDTHS = list(CORE_TYPES)
+
+#: The environment variable that sets the threads of a BLAS library, where it is not OpenBLAS. All read OMP_NUM_THREADS besides.
+THREADS = {"mkl": "MKL_NUM_THREADS", "blis": "BLIS_NUM_THREADS", "accelerate": "VECLIB_MAXIMUM_THREADS"}
+
+#: Environment variables that change the device or the speed.
+VARIABLES = ["XGRAD_DEVICE", "XGRAD_NATIVE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", *THREADS.values()]
+
+
+class Blas(NamedTuple):
+    """The library behind matmul on the CPU. Core type and threads are None where threadpoolctl is not there to tell."""
+
+    name: str
+    version: str
+    core: str | None = None
+    threads: int | None = None
+
+
+class Gpu(NamedTuple):
+    """A CUDA device: what its backend says of it, and its memory in bytes."""
+
+    name: str
+    facts: dict[str, str]
+    memory: dict[str, int]
+
+
+class Info(NamedTuple):
+    """The facts that `info` collects. Its text is what `python -m xgrad info` prints."""
+
+    device: str | None  # None where XGRAD_DEVICE names one that cannot be used
+    chosen: str  # how the device was chosen
+    versions: dict[str, str]
+    processor: str
+    instructions: str | None  # one of WIDTHS; None where this is not x86
+    l2: int  # bytes of second-level cache; 0 where not known
+    cores: int  # that this process may use
+    blas: Blas
+    rates: dict[str, float]  # dtype -> matmul's GFLOP/s on the device
+    memory: dict[str, int]  # bytes `used` by this process and `total` on the device
+    gpus: list[Gpu]
+    cuda_extra: str | None  # the extra to install, where there is an NVIDIA driver and no CuPy
+    environment: dict[str, str]  # those of VARIABLES that are set
+
+    @property
+    def advice(self) -> list[str]:
+        """What would make xgrad faster here."""
+        return advise(self)
+
+    def __repr__(self) -> str:
+        if self.blas.core is None:
+            detail = "core type and threads are not known without threadpoolctl: pip install 'xgrad[fast]'"
+        else:
+            detail = f"core type {self.blas.core}, {_number(self.blas.threads or 1, 'thread')}"
+        where = "the CPU" if self.device in (None, "cpu") else self.device
+        rates = ", ".join(f"{rate:.3g} GFLOP/s in {dtype}" for dtype, rate in self.rates.items())
+        rows = [
+            ("versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
+            ("device", f"{self.device or 'none'} ({self.chosen})"),
+            ("processor", ", ".join(filter(None, [self.processor, self.instructions]))),
+            ("cores", f"{self.cores} available to this process"),
+            ("BLAS", f"{self.blas.name} {self.blas.version}, {detail}"),
+            ("matmul", f"{rates}, measured on {where} just now; other work there makes it less"),
+            ("memory", f"{_memory(self.memory)} on {where}"),
+            *((gpu.name, f"{', '.join(f'{name} {fact}' for name, fact in gpu.facts.items())}; {_memory(gpu.memory)}") for gpu in self.gpus),
+            ("environment", ", ".join(f"{name}={value}" for name, value in self.environment.items()) or "nothing set that matters here"),
+            *(("advice", line) for line in self.advice or ["nothing to advise"]),
+        ]
+        return "\n".join(f"{title:<12} {text}" for title, text in rows)
+
+
+def info() -> Info:
+    """What xgrad runs on here: devices, versions, BLAS, measured speed, and advice where it could be faster.
+
+    >>> import xgrad as xg
+    >>> facts = xg.info()  # print it, or read its attributes
+    >>> facts.rates["float32"] > 0  # GFLOP/s
+    True
+    """
+    device, chosen = _current()
+    cpu = find_device("cpu")
+    used = device or cpu
+    cpuinfo = _processor_lines()
+    versions = _versions()
+    return Info(
+        device=device.name if device else None,
+        chosen=chosen,
+        versions=versions,
+        processor=_processor(cpuinfo),
+        instructions=_instructions(cpuinfo.get("flags")),
+        l2=_second_level_cache(),
+        cores=_cores(),
+        blas=_blas(cpu),
+        memory=used.memory(),  # before the measurement adds to it
+        rates={dtype: _rate(used, dtype) for dtype in ("float32", "float64")},
+        gpus=[] if versions["CuPy"] == "absent" else _gpus(),
+        cuda_extra=_cuda_extra() if versions["CuPy"] == "absent" else None,
+        environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
+    )
+
+
+def advise(facts: Info) -> list[str]:
+    """What would make xgrad faster where these are the facts; nothing else is looked at."""
+    lines = []
+    if facts.device is None:
+        lines.append("XGRAD_DEVICE names a device that cannot be used here (see above): name another, or unset it")
+    lines += [*_core_advice(facts), *_thread_advice(facts)]
+    if facts.environment.get("XGRAD_NATIVE") == "0":
+        lines.append("XGRAD_NATIVE=0 turns compiled loops off; unset it")
+    if facts.versions["llvmlite"] == "absent":
+        lines.append("without llvmlite there are no compiled loops: pip install 'xgrad[fast]'")
+    if facts.cuda_extra:
+        lines.append(f"there is an NVIDIA driver but no CuPy, so the GPU is not used: pip install 'xgrad[{facts.cuda_extra}]'")
+    return lines
+
+
+def _core_advice(facts: Info) -> list[str]:
+    """On variables that have OpenBLAS take the processor for a lesser one."""
+    lines = []
+    core = facts.environment.get("OPENBLAS_CORETYPE", "")
+    width = next((width for width, names in CORE_TYPES.items() if core.lower() in names.split()), None)
+    if width and facts.instructions and WIDTHS.index(width) < WIDTHS.index(facts.instructions):
+        what = f"keeps matmul from using {facts.instructions}, which this processor has, and can halve its speed"
+        lines.append(f"OPENBLAS_CORETYPE={core} {what}; unset it")
+    kilobytes = _integer(facts.environment.get("OPENBLAS_L2_SIZE"))
+    if 0 < kilobytes < facts.l2 // 1024:
+        lines.append(f"OPENBLAS_L2_SIZE={kilobytes} is less than this processor's {facts.l2 // 1024} KiB, which can slow matmul down; unset it")
+    return lines
+
+
+def _thread_advice(facts: Info) -> list[str]:
+    """On threads, of which there should be one for each core."""
+    cores = _number(facts.cores, "core")
+    own = next((variable for name, variable in THREADS.items() if name in facts.blas.name.lower()), "OPENBLAS_NUM_THREADS")
+    # A library reads its own variable first; OMP_NUM_THREADS counts where that is not set.
+    variable = next((name for name in (own, "OMP_NUM_THREADS") if _integer(facts.environment.get(name)) > 0), None)
+    asked = _integer(facts.environment.get(variable)) if variable else 0
+    if asked > facts.cores:
+        return [f"{variable}={asked} asks for more threads than the {cores} available; set it to {facts.cores}"]
+    if (facts.blas.threads or 0) > facts.cores:
+        return [f"BLAS runs {facts.blas.threads} threads on the {cores} available, and they hinder each other; set {own}={facts.cores}"]
+    if 0 < asked < facts.cores:
+        return [f"{variable}={asked} has matmul use {_number(asked, 'thread')} of the {cores} available; unset it, unless other work needs the rest"]
+    return []
+
+
+def _current() -> tuple[Device | None, str]:
+    """The current device, and how it was chosen."""
+    wanted = os.environ.get("XGRAD_DEVICE")
+    try:
+        device = current_device()
+    except DeviceError as error:
+        return None, f"XGRAD_DEVICE={wanted} cannot be used: {error}"
+    without = None  # the device if the program had set none
+    with suppress(DeviceError):
+        without = find_device(wanted or "cpu")
+    if device is not without:
+        return device, "set by the program"
+    return device, f"XGRAD_DEVICE={wanted}" if wanted else "the default, as XGRAD_DEVICE is not set"
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    def first(*packages: str) -> str:
+        for package in packages:
+            with suppress(PackageNotFoundError):
+                return version(package)
+        return "absent"
+
+    return {
+        "xgrad": first("xgrad"),
+        "Python": platform.python_version(),
+        "NumPy": first("numpy"),
+        "CuPy": first("cupy", "cupy-cuda13x", "cupy-cuda12x"),
+        "llvmlite": first("llvmlite"),
+        "optree": first("optree"),
+    }
+
+
+def _processor_lines() -> dict[str, str]:
+    """What Linux says of the first processor; empty elsewhere."""
+    first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+
+
+def _processor(cpuinfo: dict[str, str]) -> str:
+    import platform
+
+    return cpuinfo.get("model name") or platform.processor() or platform.machine()
+
+
+def _instructions(flags: str | None) -> str | None:
+    """The widest instructions that OpenBLAS could use."""
+    if flags is None:
+        return None
+    have = set(flags.split())
+    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= have:
+        return "AVX-512"
+    return "AVX2" if {"avx2", "fma"} <= have else "SSE or AVX"
+
+
+def _second_level_cache() -> int:
+    """Its bytes; 0 where Linux does not tell."""
+    for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        if _text(cache / "level").strip() == "2":
+            return 1024 * _integer(_text(cache / "size").strip().removesuffix("K"))
+    return 0
+
+
+def _cores() -> int:
+    """Cores that this process may use: its affinity, and no more than its control group's share of time amounts to."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(affinity, quota(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup"))))))
+
+
+def quota(root: Path, groups: str) -> float:
+    """How many cores' worth of time the control groups below `root` allow, where `groups` is the text of /proc/self/cgroup."""
+    own = next((line.removeprefix("0::/") for line in groups.splitlines() if line.startswith("0::/")), "")
+    folders = [root / own, *(root / own).parents]  # the limits of every group above hold too
+    limits = [_text(folder / "cpu.max").split() for folder in folders if folder.is_relative_to(root)]
+    limits.append([_text(root / "cpu" / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")])  # version 1 of control groups
+    return min((int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0].isdecimal()), default=math.inf)
+
+
+def _blas(cpu: Device) -> Blas:
+    told = cpu.backend.facts(cpu.index)
+    built = Blas(told.get("BLAS", "unknown"), told.get("BLAS version", "unknown"))
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return built
+    loaded: list[dict[str, Any]] = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    # Other packages may have brought a BLAS of their own; NumPy's wheels keep theirs in a folder that bears its name.
+    loaded.sort(key=lambda library: "numpy" not in library["filepath"])
+    if not loaded:  # a library that threadpoolctl does not know, such as Accelerate
+        return built
+    first = loaded[0]
+    return Blas(first["internal_api"], str(first["version"]), first.get("architecture", "unknown"), first["num_threads"])
+
+
+def _rate(device: Device, dtype: str) -> float:
+    """GFLOP/s of a square matmul on `device`: the middle one of the five best, as a busy machine only ever makes it slower."""
+    xp = device.xp
+
+    def seconds(n: int, budget: float) -> list[float]:
+        """Of one matmul, at least twice, as the first may have to set the library up."""
+        x = xp.ones((n, n), dtype=getattr(xp, dtype), device=device.handle)
+        times: list[float] = []
+        while len(times) < 2 or sum(times) < budget:
+            device.synchronize()
+            start = perf_counter()
+            xp.matmul(x, x)
+            device.synchronize()
+            times.append(perf_counter() - start)
+        return times
+
+    with device.guard or nullcontext():
+        n = 512
+        while n < 4096 and min(seconds(n, 0)) < 0.004:  # a short one would measure how soon threads wake up
+            n *= 2
+        best = sorted(seconds(n, 0.05))[:5]
+    return 2 * n**3 / best[len(best) // 2] / 1e9
+
+
+def _gpus() -> list[Gpu]:
+    try:
+        backend = find_device("cuda").backend
+    except DeviceError:  # CuPy is installed, but there is no GPU
+        return []
+    devices = [find_device(f"cuda:{i}") for i in range(backend.count())]
+    return [Gpu(device.name, backend.facts(device.index), device.memory()) for device in devices]
+
+
+def _cuda_extra() -> str | None:
+    from .backends.cuda import fitting_extra
+
+    return fitting_extra()
+
+
+def _memory(memory: dict[str, int]) -> str:
+    return f"{memory['used'] / 1e9:.2f} GB used by this process, of {memory['total'] / 1e9:.1f} GB"
+
+
+def _number(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def _integer(text: str | None) -> int:
+    """A variable's value, of a list of them the first; 0 for what is no number."""
+    first = (text or "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
+
+
+def _text(path: Path) -> str:
+    """What a file holds, or nothing where it is not there."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

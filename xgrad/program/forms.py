@@ -1,0 +1,108 @@
+"""Shape and dtype of what an op gives, from those of its operands, without computing it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+from ..backends import find_device
+from ..backends.dtypes import canonical
+from ..derivatives import Form
+from ..errors import ShapeError
+from ..modes import mode
+from ..ops import Op
+from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE
+
+
+def form_of(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
+    if op.elementwise or op.name == "where":
+        return Form(broadcast([getattr(v, "shape", ()) for v in operands]), _dtype(op, tuple(map(_kind, operands)), _key(params)))
+    if op.name == "scan":
+        return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
+    if op.name == "@":
+        return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, tuple(map(_kind, operands)), ()))
+    if op is RESHAPE:
+        return Form(_reshaped(operands[0], params["shape"]), canonical(operands[0].dtype))
+    if op is TRANSPOSE or op is BROADCAST_TO:  # views of one element, whatever the shape
+        return _form(_run(op, operands, params))
+    return _by_running(op, tuple(v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands), _Params(params))
+
+
+def broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that they broadcast to together."""
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return first
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
+    result = []
+    for lengths in zip(*padded):
+        longer = {n for n in lengths if n != 1}
+        if len(longer) > 1:
+            raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
+        result.append(longer.pop() if longer else 1)
+    return tuple(result)
+
+
+def _kind(v: Any) -> Any:
+    """A dtype; of a number, which is weak, its type."""
+    return type(v) if isinstance(v, int | float | complex) else canonical(v.dtype)
+
+
+def _key(params: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(params.items())
+
+
+@lru_cache(4096)
+def _dtype(op: Op, kinds: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
+    """What one element of these dtypes gives."""
+    xp = find_device("cpu").xp
+    rank = 2 if op.name == "@" else 0
+    ones = [kind(1) if isinstance(kind, type) else xp.ones((1,) * rank, dtype=kind) for kind in kinds]
+    return op.forward(xp, *ones, **dict(params)).dtype
+
+
+def _product(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    rows, columns = x[:-1][-1:], y[-1:] if len(y) > 1 else ()
+    if not x or not y or x[-1] != y[-2:][0]:
+        raise ShapeError(f"shapes {x} and {y} have no matrix product")
+    return (*broadcast([x[:-2], y[:-2]]), *rows, *columns)
+
+
+def _reshaped(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    size, known = prod(x.shape), prod(n for n in shape if n != -1)
+    if -1 in shape and known:
+        shape = tuple(size // known if n == -1 else n for n in shape)
+    if prod(shape) != size:
+        raise ShapeError(f"an array of shape {x.shape} cannot be reshaped to {shape}")
+    return tuple(shape)
+
+
+class _Params(dict[str, Any]):
+    """Parameters as part of a key: equal where they are written alike."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(self))
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other)
+
+
+@lru_cache(4096)
+def _by_running(op: Op, operands: tuple[Any, ...], params: _Params) -> Any:
+    return _form(_run(op, operands, params))
+
+
+def _run(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """The op on zeros, which take the memory of one element."""
+    xp = find_device("cpu").xp
+    zeros = [v if isinstance(v, int | float | complex) else xp.broadcast_to(xp.zeros((), dtype=canonical(v.dtype)), v.shape) for v in operands]
+    with mode(grad=False, record=False, trace=None):
+        return op.forward(xp, *zeros, **params)
+
+
+def _form(z: Any) -> Any:
+    return tuple(map(_form, z)) if isinstance(z, tuple) else Form(z.shape, canonical(z.dtype))
+

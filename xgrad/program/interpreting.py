@@ -1,0 +1,95 @@
+"""The plainest executor: a program stage by stage, in the array namespace of any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from ..applying import NUMBERS
+from ..backends import Array, Device
+from ..backends.promotion import promote
+from ..modes import mode
+from ..ops import OPS
+from .stages import Body, Item, Loop, Operand, Program, Stage, Value
+
+
+def interpret(program: Program, device: Device, inputs: Sequence[Array]) -> list[Array]:
+    """The outputs of `program` on arrays of `device`."""
+    values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
+    with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
+        _run(program.stages, values, device)
+    return [values[v] if type(v) is Value else _filled(device, v, (), "float64") for v in program.outputs]
+
+
+def interpret_scan(device: Device, body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
+    """A scan, one step after the other."""
+    inner, carries = body.program.inputs, body.carries
+    state = [_filled(device, v, inner[i].shape, inner[i].dtype) if type(v) in NUMBERS else v for i, v in enumerate(operands[:carries])]
+    xs, rest = operands[carries : carries + body.xs], operands[carries + body.xs :]
+    xs = [_filled(device, v, (length, *inner[carries + i].shape), inner[carries + i].dtype) if type(v) in NUMBERS else v for i, v in enumerate(xs)]
+    written: list[list[Array]] = [[] for _ in body.program.outputs[carries:]]
+    for t in reversed(range(length)) if reverse else range(length):
+        found = interpret(body.program, device, [*state, *(x[t, ...] for x in xs), *rest])
+        state = found[:carries]
+        for series, y in zip(written, found[carries:], strict=True):
+            series.append(y)
+    if reverse:
+        for series in written:
+            series.reverse()
+    return (*state, *(_stacked(device, series, form) for series, form in zip(written, body.forms(length)[carries:], strict=True)))
+
+
+def _stacked(device: Device, series: list[Array], form: Any) -> Array:
+    return device.xp.stack(series) if series else _filled(device, 0, *form)
+
+
+def _run(stages: Sequence[Item], values: dict[Operand, Any], device: Device) -> None:
+    for stage in stages:
+        if isinstance(stage, Loop):
+            _loop(stage, values, device)
+            continue
+        operands = [values[v] if type(v) is Value else v for v in stage.operands]
+        if stage.op == "scan":
+            z: Any = interpret_scan(device, operands=operands, **stage.params)
+        elif stage.op == "new":
+            z = _new(device, **stage.params)
+        else:
+            op = OPS[stage.op]
+            if not device.promotes and op.promotion:
+                operands = promote(device, op.promotion, operands)
+            z = op.forward(device.xp, *operands, **stage.params)
+        values.update(zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True))
+
+
+def _loop(loop: Loop, values: dict[Operand, Any], device: Device) -> None:
+    def now(v: Operand) -> Any:
+        return values[v] if type(v) is Value else v
+
+    for c in loop.carry:
+        values[c.inner] = values[c.init] if type(c.init) is Value else _filled(device, c.init, c.inner.shape, c.inner.dtype)
+    written: list[list[Array]] = [[] for _ in loop.ys]
+    for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
+        for x in loop.xs:
+            values[x.inner] = values[x.outer][t, ...]
+        _run(loop.stages, values, device)
+        for series, y in zip(written, loop.ys, strict=True):
+            z = now(y.inner)
+            series.append(z if type(y.inner) is Value else _filled(device, z, y.outer.shape[1:], y.outer.dtype))
+        after = [now(c.next) for c in loop.carry]
+        for c, z in zip(loop.carry, after, strict=True):
+            values[c.inner] = z if type(c.next) is Value else _filled(device, z, c.inner.shape, c.inner.dtype)
+    for c in loop.carry:
+        if c.final is not None:
+            values[c.final] = values[c.inner]
+    for series, y in zip(written, loop.ys, strict=True):
+        values[y.outer] = _stacked(device, series[::-1] if loop.reverse else series, y.outer[1:])
+
+
+def _filled(device: Device, number: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    return device.xp.full(shape, number, dtype=device.backend.native_dtype(dtype), device=device.handle)
+
+
+def _new(device: Device, *, function: str, args: tuple[Any, ...], dtype: Any, options: dict[str, Any]) -> Array:
+    raw = None if dtype is None else device.backend.native_dtype(dtype)
+    return getattr(device.xp, function)(*args, dtype=raw, device=device.handle, **options)

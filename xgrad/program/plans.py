@@ -1,0 +1,90 @@
+"""What a kernel writer is given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
+
+A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Number = int | float | bool
+
+
+class Buffer(NamedTuple):
+    """A block of memory of `size` elements: an "input" (C-contiguous), an "output", or "scratch"."""
+
+    kind: str
+    size: int
+    dtype: str
+
+
+class Ref(NamedTuple):
+    """A view of a buffer, in elements.
+
+    Element (i, j, ...) at steps (t, u, ...) of the enclosing loops, outermost first, is at
+    offset + t * steps[0] + u * steps[1] + ... + i * strides[0] + j * strides[1] + ...
+    """
+
+    buffer: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    steps: tuple[int, ...] = ()
+
+
+class Step(NamedTuple):
+    """One elementwise op on the values of a map: each of `args` is the number of a value or, where `literal` says so, a number itself."""
+
+    value: int
+    op: str
+    args: tuple[Number, ...]
+    literal: tuple[bool, ...]
+    dtype: str
+
+
+class Reduction(NamedTuple):
+    """`value` folded by "sum", "max" or "min" over the axes along which `out` has stride 0. `out` is overwritten."""
+
+    value: int
+    kind: str
+    out: Ref
+
+
+class Map(NamedTuple):
+    """For every index of `shape`: load, compute, store. All refs have this shape, with stride 0 where they broadcast.
+
+    Any two refs of one map are equal or do not overlap.
+    """
+
+    shape: tuple[int, ...]
+    loads: tuple[tuple[int, Ref], ...]
+    steps: tuple[Step, ...]
+    stores: tuple[tuple[int, Ref], ...]
+    reductions: tuple[Reduction, ...] = ()
+
+
+class Gemm(NamedTuple):
+    """out = a @ b, or out += a @ b, for (M, K) and (K, N), or stacks of them in a first axis.
+
+    Each matrix has stride 1 along one of its two axes; `out` along its last.
+    """
+
+    out: Ref
+    a: Ref
+    b: Ref
+    accumulate: bool
+
+
+class Loop(NamedTuple):
+    """`body` for t = 0, 1, ..., length - 1, or with `reverse` for t = length - 1, ..., 0."""
+
+    length: int
+    reverse: bool
+    body: tuple[Any, ...]
+
+
+class Plan(NamedTuple):
+    """Buffers, and the maps, gemms and loops to run in order."""
+
+    buffers: tuple[Buffer, ...]
+    body: tuple[Map | Gemm | Loop, ...]

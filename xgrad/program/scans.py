@@ -1,0 +1,231 @@
+"""`scan` as one gate: a body that is repeated, and as its derivative another body, repeated against time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..applying import apply
+from ..backends import Device, find_device
+from ..backends.dtypes import is_floating
+from ..graphs import Input
+from ..modes import MODE
+from ..ops import OPS, op
+from ..ops.arithmetic import ADD
+from ..ops.shaping import NEW
+from ..reverse import pull_back
+from ..tensors import Tensor
+from .running import run_scan
+from .stages import Body, Operand, Program, Stage, Value
+from .tracing import Tracer, Var, tracing
+
+
+def _forward(xp: Any, *operands: Any, body: Body, length: int, reverse: bool, derivative: Any = None) -> tuple[Any, ...]:
+    return run_scan(body, length, reverse, operands)
+
+
+def _dx(
+    xp: Any, dz: list[Any], z: tuple[Any, ...], x: tuple[Any, ...], *, body: Body, length: int, reverse: bool, derivative: Any
+) -> tuple[Any, ...]:
+    """The derivative of the body, from the last step to the first."""
+    tensors = any(isinstance(v, Tensor) for v in (*dz, *x))
+
+    def scan(operands: Sequence[Any], **params: Any) -> Any:
+        return apply_scan(operands, **params) if tensors else _forward(xp, *operands, **params)
+
+    if any(d is not None for d in dz[derivative.visible :]):  # what was kept for the derivative is differentiated itself
+        derivative = derivative_of(body, derivative.wanted)
+        z = scan(x, body=derivative.forward, length=length, reverse=reverse)
+        dz = [*dz, *[None] * (len(z) - len(dz))]
+    back = derivative.back(tuple(d is not None for d in dz[: derivative.visible]))
+    source = {"dz": dz, "z": z, "x": x, "number": (0.0,)}
+    found = scan([source[kind][i] for kind, i in back.operands], body=back.body, length=length, reverse=not reverse)
+    gradients: list[Any] = [None] * len(x)
+    for i, k in back.gradients:
+        gradients[i] = found[k]
+    return tuple(gradients)
+
+
+SCAN = op("scan", _forward, dx=_dx, variadic=True)
+
+
+def derivative_of(body: Body, wanted: tuple[bool, ...]) -> Any:
+    """How to differentiate a scan of `body` with respect to the operands that are `wanted`."""
+    return body.once(("derivative", wanted), lambda: Derivative(body, wanted))
+
+
+def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: bool) -> tuple[Any, ...]:
+    """A scan on Tensors, recorded where a gradient will flow back. Numbers among the operands stand for arrays filled with them."""
+    wanted = tuple(isinstance(v, Tensor) and v.requires_grad for v in operands)
+    visible = len(body.program.outputs)
+    derivative = derivative_of(body, wanted) if MODE.get().grad and any(wanted) else None
+    params = {"body": derivative.forward if derivative else body, "length": length, "reverse": reverse, "derivative": derivative}
+    z: Any = apply(SCAN, tuple(operands), params)
+    return z[:visible]  # type: ignore[no-any-return]
+
+
+def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
+    """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to differentiate it."""
+    values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
+    for stage in program.stages:
+        assert isinstance(stage, Stage)
+        z = _applied(stage, [values[v] if type(v) is Value else v for v in stage.operands], inputs[0].device)
+        values.update(zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True))
+    return [values[v] if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
+
+
+def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
+    if stage.op == "scan":
+        return apply_scan(operands, **stage.params)
+    if not operands:
+        return Tensor(MODE.get().trace.emit(NEW, device, (), stage.params)[0], device)
+    return apply(OPS[stage.op], tuple(operands), dict(stage.params))
+
+
+#: Ops that are computed again in the backward pass rather than kept, where their operands are at hand.
+CHEAP = frozenset("+ - * neg < <= > >= == != where abs sign none real conj maximum minimum reshape transpose broadcast_to getitem new astype".split())
+
+
+#: How many of them in a row.
+LONGEST = 4
+
+
+class Back(NamedTuple):
+    """The backward loop: its body, where its operands come from, and which operand's gradient each of its results is.
+
+    `operands` are pairs: ("dz" | "z" | "x", position in these) or ("number", 0) for zero.
+    """
+
+    body: Body
+    operands: list[tuple[str, int]]
+    gradients: list[tuple[int, int]]
+
+
+class Joint(NamedTuple):
+    """One trace of a body and its reverse sweep."""
+
+    tracer: Tracer
+    inputs: list[Var]
+    xs: int
+    outputs: list[Any]
+    cotangents: dict[int, Var]  # by output
+    gradients: dict[int, Var]  # by input
+
+
+class Derivative:
+    """How to differentiate a scan.
+
+    `forward` is its body with what the backward loop needs as further outputs; `back` gives the backward loop.
+    """
+
+    def __init__(self, body: Body, wanted: tuple[bool, ...]) -> None:
+        self.wanted = wanted
+        self.visible = len(body.program.outputs)
+        self._origin = body
+        program = body.program
+        self._active = [i for i, v in enumerate(program.inputs) if is_floating(v.dtype) and (i < body.carries or wanted[i])]
+        joint = self._joint((True,) * self.visible)
+        kept = _residuals(joint, body.carries)
+        outputs: list[Any] = list(joint.outputs)
+        self._places: dict[int, tuple[str, int]] = {}  # of a kept Var, by its index: where the backward loop finds it
+        for var in kept:
+            place = next((i for i, v in enumerate(outputs) if i >= body.carries and v is var), None)
+            if place is None:
+                place = len(outputs)
+                outputs.append(var)
+            self._places[var.index] = ("z", place)
+        for i, var in enumerate(joint.inputs):
+            if i >= body.carries:
+                self._places[var.index] = ("x", i)
+        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs)
+        joint.tracer.close()
+
+    def _joint(self, given: tuple[bool, ...]) -> Joint:
+        """Trace the body, then its reverse sweep from the outputs that are given a gradient."""
+        program, device, tracer = self._origin.program, find_device("cpu"), Tracer()
+        with tracing(tracer, grad=True):
+            inputs = [tracer.variable(v.shape, v.dtype) for v in program.inputs]
+            tensors = [Tensor(v, device) for v in inputs]
+            for i in self._active:
+                tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)
+            outputs = replay(program, [x.twin() for x in tensors])
+            cotangents = {i: tracer.variable(z.shape, z.dtype) for i, z in enumerate(outputs) if given[i] and is_floating(z.dtype)}
+            for i in range(self._origin.carries):  # a carry has a gradient from later steps, given or not
+                if i not in cotangents and is_floating(outputs[i].dtype):
+                    cotangents[i] = tracer.variable(outputs[i].shape, outputs[i].dtype)
+            found = pull_back([outputs[i] for i in cotangents], [Tensor(v, device) for v in cotangents.values()], [tensors[i] for i in self._active])
+        return Joint(tracer, inputs, self._origin.xs, [z.data for z in outputs], cotangents, {i: g.data for i, g in zip(self._active, found, strict=True)})
+
+    def back(self, given: tuple[bool, ...]) -> Back:
+        """The backward loop, where `given` says which outputs have a gradient."""
+        return self._origin.once(("back", self.wanted, given), lambda: self._back(given))  # type: ignore[no-any-return]
+
+    def _back(self, given: tuple[bool, ...]) -> Back:
+        body, joint = self._origin, self._joint(given)
+        tracer = joint.tracer
+        carried = [i for i in self._active if i < body.carries]
+        read = [i for i in self._active if body.carries <= i < body.carries + body.xs and self.wanted[i]]
+        summed = [i for i in self._active if i >= body.carries + body.xs and self.wanted[i]]
+        with tracing(tracer, grad=False):
+            device = find_device("cpu")
+            before = [tracer.variable(joint.gradients[i].shape, joint.gradients[i].dtype) for i in summed]
+            after = [apply(ADD, (Tensor(v, device), Tensor(joint.gradients[i], device))).data for v, i in zip(before, summed, strict=True)]
+        inputs: list[Var] = [joint.cotangents[i] for i in carried] + before
+        operands = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(before)
+        carries = len(inputs)
+        for i, var in joint.cotangents.items():
+            if i >= body.carries:
+                inputs.append(var)
+                operands.append(("dz", i))
+        outputs = [joint.gradients[i] for i in carried] + after + [joint.gradients[i] for i in read]
+        used = tracer.reads(outputs, self._places)
+        stacked = [v for v in used if self._is_stacked(self._places[v.index])]
+        constant = [v for v in used if v not in stacked]
+        inputs += stacked + constant
+        operands += [self._places[v.index] for v in (*stacked, *constant)]
+        program = tracer.program(outputs, inputs)
+        tracer.close()
+        gradients = [(i, k) for k, i in enumerate([*carried, *summed, *read]) if self.wanted[i]]
+        return Back(Body(program, carries, len(inputs) - carries - len(constant)), operands, gradients)
+
+    def _is_stacked(self, place: tuple[str, int]) -> bool:
+        kind, i = place
+        return kind == "z" or i < self._origin.carries + self._origin.xs
+
+
+def _residuals(joint: Joint, carries: int) -> list[Var]:
+    """What the reverse sweep needs of the forward values, and cannot cheaply compute again from what is at hand.
+
+    At hand are slices of what is read and what is the same at every step; a carry has to be kept like any other value.
+    """
+    written = {out: (op, operands) for op, operands, _, outputs, _ in joint.tracer.written for out in outputs}
+    useful = joint.tracer.ancestors(joint.gradients.values())
+    back = set(joint.cotangents.values())
+    needed: dict[Var, None] = {}
+    for out, (_, operands) in written.items():
+        variables = [v for v in operands if type(v) is Var]
+        if not back.isdisjoint(variables):
+            back.add(out)
+            if out in useful:
+                needed.update((v, None) for v in variables if v not in back)
+    starts = set(joint.inputs[:carries])
+    steady = set(joint.inputs) - set(joint.inputs[: carries + joint.xs])
+    for out, (_, operands) in written.items():
+        if all(v in steady for v in operands if type(v) is Var):
+            steady.add(out)
+    kept = {v for v in needed if v in written and v not in steady and written[v][0].name not in CHEAP}
+
+    def recomputed(v: Any, depth: int = 0) -> set[Var] | None:
+        """The carries that `v` is computed from if it is computed again; None where it cannot be."""
+        if type(v) is not Var or v in kept or v in steady or v not in written:
+            return {v} & starts
+        op, operands = written[v]
+        if op.name not in CHEAP or depth == LONGEST:
+            return None
+        parts = [recomputed(u, depth + 1) for u in operands]
+        return None if None in parts else set().union(*(p for p in parts if p))
+
+    for v in needed:
+        found = recomputed(v)
+        kept |= {v} if found is None else found
+    return sorted(kept, key=lambda v: v.index)

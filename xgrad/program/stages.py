@@ -1,0 +1,203 @@
+"""What a program is made of. Plain data: printable, comparable, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, NamedTuple
+
+Number = int | float | complex
+
+
+class Value(NamedTuple):
+    """The result of a stage, or an input. Names are unique in a program, its loops' bodies included."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
+
+
+Operand = Value | Number
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it. All but "scan" have one output."""
+
+    op: str
+    operands: tuple[Operand, ...]
+    outputs: tuple[Value, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
+
+    @property
+    def output(self) -> Value:
+        """The output of a stage that has one."""
+        (value,) = self.outputs
+        return value
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The operands that are not numbers."""
+        return tuple(v for v in self.operands if type(v) is Value)
+
+    def __hash__(self) -> int:
+        return hash((self.op, self.operands, self.outputs))
+
+
+class Carry(NamedTuple):
+    """A value that goes from step to step: `inner` is what a step begins with, first `init`, then the `next` of the step before.
+
+    `final` is the last `next`, where somebody asks for it.
+    """
+
+    inner: Value
+    init: Operand
+    next: Operand
+    final: Value | None
+
+
+class Pair(NamedTuple):
+    """`inner` at step t is the slice [t] of `outer`."""
+
+    inner: Value
+    outer: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Stages that are repeated `length` times. They may use any value computed before the loop.
+
+    `xs` are read, one slice a step; `ys` are written, one slice a step.
+    """
+
+    length: int
+    reverse: bool
+    carry: tuple[Carry, ...]
+    xs: tuple[Pair, ...]
+    ys: tuple[Pair, ...]
+    stages: tuple[Stage | Loop, ...]
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """What it defines outside: the last carries and the stacked ys."""
+        return tuple(c.final for c in self.carry if c.final is not None) + tuple(y.outer for y in self.ys)
+
+    @property
+    def inner(self) -> tuple[Value, ...]:
+        """What a step is given: carries and slices."""
+        return tuple(c.inner for c in self.carry) + tuple(x.inner for x in self.xs)
+
+    @property
+    def results(self) -> tuple[Operand, ...]:
+        """What a step gives: the next carries and the slices of ys."""
+        return tuple(c.next for c in self.carry) + tuple(y.inner for y in self.ys)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """What it reads from outside, each once."""
+        bound = {*self.inner, *(v for s in self.stages for v in s.outputs)}
+        used: list[Operand] = [c.init for c in self.carry] + [x.outer for x in self.xs]
+        used += [v for v in (*self.results, *(v for s in self.stages for v in s.values)) if v not in bound]
+        return tuple(dict.fromkeys(v for v in used if type(v) is Value))
+
+
+Item = Stage | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Stages in single assignment, from `inputs` to `outputs`."""
+
+    inputs: tuple[Value, ...]
+    stages: tuple[Item, ...]
+    outputs: tuple[Operand, ...]
+
+    def __str__(self) -> str:
+        from .listing import listing
+
+        return listing(self)
+
+    def __hash__(self) -> int:
+        return hash((self.inputs, len(self.stages), self.outputs))
+
+
+@dataclass(frozen=True)
+class Body:
+    """One time step, as a program.
+
+    Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the same at every
+    step. Its outputs are the next carries, and slices of what is written.
+    """
+
+    program: Program
+    carries: int
+    xs: int
+    _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is made of this body once, and kept with it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def __reduce__(self) -> Any:
+        return Body, (self.program, self.carries, self.xs)
+
+    def __hash__(self) -> int:
+        return hash(self.program)
+
+    def forms(self, length: int) -> tuple[tuple[tuple[int, ...], str], ...]:
+        """Shape and dtype of what a scan gives: the last carries, and the stacked slices."""
+        forms = [(v.shape, v.dtype) if type(v) is Value else ((), "float64") for v in self.program.outputs]
+        return tuple((shape if i < self.carries else (length, *shape), dtype) for i, (shape, dtype) in enumerate(forms))
+
+
+def everything(stages: Iterable[Item]) -> Iterator[Item]:
+    """All stages, those inside loops too."""
+    for stage in stages:
+        yield stage
+        if isinstance(stage, Loop):
+            yield from everything(stage.stages)
+
+
+def substitute(item: Item, new: Mapping[Value, Operand]) -> Item:
+    """`item` with the values it reads replaced."""
+
+    def of(v: Any) -> Any:
+        return new.get(v, v) if type(v) is Value else v
+
+    if isinstance(item, Stage):
+        return replace(item, operands=tuple(map(of, item.operands))) if any(v in new for v in item.values) else item
+    return replace(
+        item,
+        carry=tuple(c._replace(init=of(c.init), next=of(c.next)) for c in item.carry),
+        xs=tuple(Pair(x.inner, of(x.outer)) for x in item.xs),
+        ys=tuple(Pair(of(y.inner), y.outer) for y in item.ys),
+        stages=tuple(substitute(s, new) for s in item.stages),
+    )
+
+
+class Names:
+    """Names that a program does not have yet."""
+
+    def __init__(self, program: Program) -> None:
+        self._taken = {v.name for v in program.inputs}
+        for s in everything(program.stages):
+            self._taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
+        self._count = 0
+
+    def new(self, shape: tuple[int, ...], dtype: str, like: str = "v") -> Value:
+        """A value of that form."""
+        while True:
+            self._count += 1
+            name = f"{like}{self._count}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return Value(name, shape, dtype)

@@ -1,0 +1,218 @@
+"""From a function to a program: it runs once on variables that have a shape and a dtype but no value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from ..applying import NUMBERS, apply
+from ..backends import Device
+from ..backends.dtypes import canonical
+from ..errors import GraphError, TraceError
+from ..modes import MODE, mode
+from ..ops import OPS, Op
+from ..ops.indexing import GETITEM
+from ..ops.shaping import ITEM, NEW, UNSTACK
+from ..recording import source_line
+from ..tensors import Tensor
+from .caches import Cache
+from .forms import form_of
+from .stages import Body, Program, Stage, Value
+
+
+class Var:
+    """What stands for an array while a function is traced: a shape and a dtype."""
+
+    __slots__ = ("dtype", "index", "name", "shape", "tracer")
+
+    def __init__(self, tracer: Tracer, index: int, shape: tuple[int, ...], dtype: Any) -> None:
+        self.tracer = tracer
+        self.index = index
+        self.shape = shape
+        self.dtype = dtype
+        self.name: str | None = None
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TraceError(
+            f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
+            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False)"
+        )
+
+
+class Tracer:
+    """Writes down ops instead of running them.
+
+    Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other values of them.
+    """
+
+    def __init__(self, *, remember: bool = False) -> None:
+        self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
+        self.captured: dict[int, tuple[Var, Tensor]] = {}
+        self.inputs: list[Var] = []
+        self._remember = remember
+        self._count = 0
+        self._open = True
+
+    def variable(self, shape: tuple[int, ...], dtype: Any) -> Var:
+        """Another variable, computed by nothing."""
+        self._count += 1
+        return Var(self, self._count, shape, dtype)
+
+    def input(self, x: Tensor, name: str | None = None) -> Tensor:
+        """A Tensor to trace with, in the place of `x`."""
+        var = self.variable(x.shape, x.dtype)
+        var.name = name
+        self.inputs.append(var)
+        return Tensor(var, x.device)
+
+    def slice_of(self, x: Tensor) -> Tensor:
+        """A Tensor in the place of one slice of `x` along its first axis."""
+        self.inputs.append(self.variable(x.data.shape[1:], x.dtype))
+        return Tensor(self.inputs[-1], x.device)
+
+    def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
+        if not self._open:
+            raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+        refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
+        if OPS.get(op.name) is not op and op is not ITEM:  # a gate of the user's own is what its function does
+            with mode(grad=False):
+                z = op.forward(Tensor.xp, *(v if type(v) in NUMBERS else Tensor(v, device) for v in refs), **params)
+            return z.data, refs
+        if op is UNSTACK:
+            return self._unstacked(refs[0], params["axis"]), refs
+        form = form_of(op, tuple(refs), params)
+        several = type(form) is tuple
+        outputs = tuple(self.variable(f.shape, f.dtype) for f in (form if several else (form,)))
+        self.written.append((op, refs, params, outputs, source_line() if self._remember else ""))
+        return (outputs if several else outputs[0]), refs
+
+    def _unstacked(self, x: Var, axis: int) -> tuple[Var, ...]:
+        before = (slice(None),) * (axis % x.ndim)
+        keys = [(*before, i, ...) for i in range(x.shape[axis])]
+        parts = []
+        for key in keys:
+            form = form_of(GETITEM, (x,), {"key": key})
+            parts.append(self.variable(form.shape, form.dtype))
+            self.written.append((GETITEM, [x], {"key": key}, (parts[-1],), source_line() if self._remember else ""))
+        return tuple(parts)
+
+    def _own(self, v: Any) -> Var:
+        data = v.data
+        if type(data) is Var and data.tracer is self:
+            return data
+        return self.capture(v)
+
+    def capture(self, v: Tensor) -> Var:
+        """The input that stands for a Tensor from outside."""
+        key = id(v.data)
+        if key not in self.captured:
+            if type(v.data) is Var and not v.data.tracer._open:
+                raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+            var = self.variable(v.data.shape, v.dtype)
+            var.name = v.name
+            self.captured[key] = (var, v.twin())
+        return self.captured[key][0]
+
+    def output(self, x: Any) -> Any:
+        """What a traced function returned, as a Var of this tracer."""
+        return self._own(x)
+
+    def close(self) -> None:
+        """No more ops; what was written down is let go."""
+        self._open = False
+        self.written, self.inputs, self.captured = [], [], {}
+
+    def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
+        """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
+        return (
+            tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
+            tuple(
+                (op.name, tuple([r.index if type(r) is Var else (type(r), r) for r in refs]), repr(params) if params else None)
+                for op, refs, params, _, _ in self.written
+            ),
+            tuple(v.index for v in outputs),
+            len(self.inputs),
+        )
+
+    def everything_read(self) -> list[Var]:
+        """The inputs: those that were given, and after them those that were captured."""
+        return [*self.inputs, *(var for var, _ in self.captured.values())]
+
+    def ancestors(self, outputs: Iterable[Any], stops: Collection[Var] = ()) -> set[Var]:
+        """The variables that `outputs` are computed from, themselves included, back to `stops`."""
+        found = {v for v in outputs if type(v) is Var}
+        for _, operands, _, results, _ in reversed(self.written):
+            if any(out in found and out not in stops for out in results):
+                found.update(v for v in operands if type(v) is Var)
+        return found
+
+    def reads(self, outputs: Iterable[Any], places: Mapping[int, Any]) -> list[Var]:
+        """Those of the variables whose indices are in `places` from which `outputs` are computed, going no further back."""
+        found = {v for v in outputs if type(v) is Var}
+        for _, operands, _, results, _ in reversed(self.written):
+            if any(out in found and out.index not in places for out in results):
+                found.update(v for v in operands if type(v) is Var)
+        return sorted((v for v in found if v.index in places), key=lambda v: v.index)
+
+    def program(self, outputs: Sequence[Any], inputs: Sequence[Var] | None = None) -> Program:
+        """What `outputs` are computed by, from `inputs`, as data."""
+        inputs = self.everything_read() if inputs is None else inputs
+        useful = self.ancestors(outputs, set(inputs))
+        entries = [e for e in self.written if any(out in useful and out not in inputs for out in e[3])]
+        values = _named(inputs, [out for e in entries for out in e[3]])
+        stages = tuple(
+            Stage(op.name, tuple(values[r] if type(r) is Var else r for r in refs), tuple(values[out] for out in outs), _data(op, params), source)
+            for op, refs, params, outs, source in entries
+        )
+        return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
+
+
+def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as far as they are data: not how a scan that was recorded is differentiated."""
+    return {k: v for k, v in params.items() if op.name != "scan" or k != "derivative"}
+
+
+def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
+    """A Value for each Var: with the name the user gave it, else x1, x2, ... for inputs and z1, z2, ... by place."""
+    taken: set[str] = set()
+    values: dict[Var, Value] = {}
+    reserved = {v.name for v in (*inputs, *computed) if v.name}
+    for letter, variables in (("x", inputs), ("z", computed)):
+        for i, v in enumerate(variables, 1):
+            stem = v.name or f"{letter}{i}"
+            name, k = stem, 2
+            while name in taken or (v.name is None and name in reserved):
+                name, k = f"{stem}_{k}", k + 1
+            taken.add(name)
+            values[v] = Value(name, v.shape, canonical(v.dtype).name)
+    return values
+
+
+def tracing(tracer: Tracer, *, grad: bool) -> Any:
+    """A `with` block whose ops `tracer` writes down."""
+    return mode(trace=tracer, grad=grad, record=False)
+
+
+def active() -> Tracer | None:
+    """The tracer that ops go to now, if any."""
+    return MODE.get().trace  # type: ignore[no-any-return]
+
+
+BODIES = Cache(1024)
+
+
+def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
+    """The body of a scan that was traced: the same object for the same program."""
+    return BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
