@@ -1,0 +1,95 @@
+"""One stage of a loop's body for all steps at once: the same gate with a leading axis of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...ops import OPS
+from ...ops.reductions import normal_axes
+from ..stages import Names, Operand, Stage, Value
+
+#: How an operand looks outside of the loop, and whether it has an axis of time there.
+Outside = Callable[[Operand], tuple[Operand, bool]]
+
+
+def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[Stage] | None:
+    """Stages that compute `stage` for all steps, the result last; None where that is not known for its op."""
+    if len(stage.outputs) != 1:
+        return None
+    rank = len(stage.output.shape)
+    found: list[Stage] = []
+    out = names.new((length, *stage.output.shape), stage.output.dtype)
+    args = [outside(v) for v in stage.operands]
+    op = OPS.get(stage.op)
+
+    def add(name: str, operands: tuple[Operand, ...], shape: tuple[int, ...], dtype: str, **params: Any) -> Value:
+        value = names.new(shape, dtype)
+        found.append(Stage(name, operands, (value,), params, stage.source))
+        return value
+
+    def aligned(v: Operand, stacked: bool) -> Operand:
+        """With axes of length 1 after time, so that it broadcasts as it did before."""
+        if not stacked or type(v) is not Value or len(v.shape) == rank + 1:
+            return v
+        shape = (length, *(1,) * (rank + 1 - len(v.shape)), *v.shape[1:])
+        return add("reshape", (v,), shape, v.dtype, shape=shape)
+
+    def everywhere(v: Operand, stacked: bool) -> Operand:
+        """Repeated for every step."""
+        assert type(v) is Value
+        return v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
+
+    def give(operands: tuple[Operand, ...], **params: Any) -> list[Stage]:
+        found.append(Stage(stage.op, operands, (out,), params, stage.source))
+        return found
+
+    params = dict(stage.params)
+    if op is not None and (op.elementwise or stage.op in ("where", "astype", "round_to", "none")):
+        return give(tuple(aligned(*a) for a in args), **params)
+    if stage.op == "@":
+        return _product(stage, args, give, add)
+    if stage.op in ("concat", "stack"):
+        axis = params["axis"] % rank
+        return give(tuple(everywhere(*a) for a in args), axis=axis + 1)
+    if len(args) > 1 or not args:
+        if stage.op == "take" and not args[0][1] and params["axis"] == 0:
+            return give((args[0][0], args[1][0]), **params)
+        return None
+    v, _ = args[0]
+    assert type(v) is Value
+    inner = len(v.shape) - 1
+    if stage.op == "reshape":
+        return give((v,), shape=out.shape)
+    if stage.op == "broadcast_to":
+        return give((aligned(v, True),), shape=out.shape)
+    if stage.op == "transpose":
+        axes = params.get("axes")
+        order = tuple(reversed(range(inner))) if axes is None else normal_axes(tuple(axes), inner)
+        return give((v,), axes=(0, *(a + 1 for a in order)))
+    if stage.op == "getitem":
+        key = params["key"] if isinstance(params["key"], tuple) else (params["key"],)
+        return give((v,), key=(slice(None), *key))
+    if stage.op == "scatter":
+        key = params["key"] if isinstance(params["key"], tuple) else (params["key"],)
+        return give((v,), key=(slice(None), *key), shape=(length, *params["shape"]))
+    if "axis" in params:
+        axes = normal_axes(params["axis"], inner)
+        return give((v,), **{**params, "axis": tuple(a + 1 for a in axes) if stage.op not in ("argmax", "argmin") else axes[0] + 1})
+    return None
+
+
+def _product(stage: Stage, args: list[tuple[Operand, bool]], give: Any, add: Any) -> list[Stage] | None:
+    (a, a_stacked), (b, b_stacked) = args
+    assert type(a) is Value
+    assert type(b) is Value
+    a_rank, b_rank = len(a.shape) - a_stacked, len(b.shape) - b_stacked
+    if a_rank >= 2 and b_rank >= 2:
+        if (a_stacked and a_rank < b_rank and not b_stacked) or (b_stacked and b_rank < a_rank and not a_stacked) or (a_stacked and b_stacked and a_rank != b_rank):
+            return None  # their leading axes would no longer meet
+        return give((a, b))  # type: ignore[no-any-return]
+    if a_stacked and not b_stacked and (a_rank == 1 or b_rank == 1) and b_rank <= 2:
+        return give((a, b))  # type: ignore[no-any-return]
+    if b_stacked and not a_stacked and a_rank == 2 and b_rank == 1:
+        return give((b, add("transpose", (a,), a.shape[::-1], a.dtype, axes=None)))  # type: ignore[no-any-return]
+    return None
