@@ -1,0 +1,66 @@
+"""Views of buffers: what transposing, slicing and reshaping do to strides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from .plans import Ref
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of a contiguous array."""
+    return tuple(prod(shape[a + 1 :]) for a in range(len(shape)))
+
+
+def contiguous(buffer: int, shape: tuple[int, ...], depth: int = 0) -> Ref:
+    """A whole buffer."""
+    return Ref(buffer, 0, shape, row_major(shape), (0,) * depth)
+
+
+def is_contiguous(ref: Ref) -> bool:
+    """Whether its elements lie one after the other."""
+    return all(s == r or n == 1 for n, s, r in zip(ref.shape, ref.strides, row_major(ref.shape)))
+
+
+def transposed(ref: Ref, axes: Sequence[int]) -> Ref:
+    """The axes in another order."""
+    return ref._replace(shape=tuple(ref.shape[a] for a in axes), strides=tuple(ref.strides[a] for a in axes))
+
+
+def sliced(ref: Ref, ranges: Sequence[tuple[int, int]]) -> Ref:
+    """A start and a stop along every axis."""
+    offset = ref.offset + sum(start * s for (start, _), s in zip(ranges, ref.strides))
+    return ref._replace(offset=offset, shape=tuple(stop - start for start, stop in ranges))
+
+
+def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
+    """The same elements in another shape, None where they would have to move."""
+    if -1 in shape:
+        rest = prod(n for n in shape if n != -1)
+        shape = tuple(prod(ref.shape) // max(rest, 1) if n == -1 else n for n in shape)
+    if prod(ref.shape) == 0:
+        return ref._replace(shape=shape, strides=row_major(shape))
+    old = [(n, s) for n, s in zip(ref.shape, ref.strides) if n != 1]
+    strides: list[int] = []
+    at, left, stride = 0, 1, 0  # how many elements of the current run of old axes are left, and the stride outside of them
+    for n in shape:
+        if n == 1:
+            strides.append(0)
+            continue
+        if left == 1:
+            if at == len(old):
+                return None
+            left, _ = old[at]
+            last = at
+            # a run of old axes that are one behind the other in memory
+            while last + 1 < len(old) and old[last][1] == old[last + 1][0] * old[last + 1][1]:
+                last += 1
+                left *= old[last][0]
+            stride = old[last][1]
+            at = last + 1
+        if left % n:
+            return None
+        left //= n
+        strides.append(stride * left)
+    return ref._replace(shape=shape, strides=tuple(strides)) if left == 1 and at == len(old) else None
