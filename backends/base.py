@@ -28,6 +28,7 @@ class Backend(ABC):
     name: str
     xp: Any
     promotes = False
+    native: Any = None  # the module that compiles and launches native code, where there is one
 
     def count(self) -> int:
         """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import native
 from .base import Array, Backend
 
 
@@ -18,6 +19,7 @@ class NumPy(Backend):
     name = "cpu"
     xp = np
     promotes = True
+    native = native
 
     def __init__(self) -> None:
         _keep_freed_memory()

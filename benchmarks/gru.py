@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from by_hand import CompiledLoop, Loop, NumpyLoop
+from ours import gradient_step, without_native_code
 from turns import Job
 
 TITLE = "GRU, reset before the product (torch.nn.GRU: after it), forward + backward, float32, milliseconds"
 CASE = "T,B,I,H"
-CASES = ["64,1,32,32", "64,16,64,64", "64,32,128,128", "100,32,128,256", "100,64,256,512"]
+CASES = ["64,1,32,32", "64,16,64,64", "64,32,128,128", "100,32,128,256", "100,64,256,512", "50,64,512,1024", "1000,16,64,128"]
 UNIT = 1e3
 NAMES = ("W_zh", "W_zx", "W_rh", "W_rx", "W_h", "W_x")
 
 
 class Problem:
-    """Inputs, weights by the seed's names, and what the loss asks of each state; the same for every peer."""
+    """Inputs, weights by name, and what the loss asks of each state; the same for every peer."""
 
     def __init__(self, case: str) -> None:
         self.T, self.B, self.I, self.H = (int(n) for n in case.split(","))
@@ -39,8 +41,60 @@ def cell(sigmoid: Callable[[Any], Any], tanh: Callable[[Any], Any], W: dict[str,
     return (1 - z) * h + z * h_tilde
 
 
+def equations(p: Problem) -> Callable[[Any, Any], Any]:
+    """`run(W, x)` in xgrad: the states after each step."""
+    import xgrad as xg
+
+    h0 = xg.zeros((p.B, p.H), dtype=xg.float32)
+
+    def run(W: Any, x: Any) -> Any:
+        def body(h: Any, x: Any) -> Any:
+            h = cell(xg.sigmoid, xg.tanh, W, h, x)
+            return h, h
+
+        return xg.scan(body, h0, x)[1]
+
+    return run
+
+
 def xgrad(case: str) -> Job:
-    """xgrad.nn.GRU."""
+    """The equations in `xg.scan`, in `xg.vjp`, in `xg.compile`."""
+    import xgrad as xg
+
+    p = Problem(case)
+    gradient, kept = gradient_step(equations(p)), list[Any]()
+    W, x, dy = {name: xg.asarray(w) for name, w in p.W.items()}, xg.asarray(p.x), xg.asarray(p.dy)
+
+    def step() -> None:
+        kept[:] = gradient(W, x, dy)
+
+    return Job(step, lambda: norms([*(kept[0][name] for name in NAMES), kept[1]]))
+
+
+def xgrad_without_fast(case: str) -> Job:
+    """The same where the packages of the extra `fast` are missing."""
+    without_native_code()
+    return xgrad(case)
+
+
+def eager_scan(case: str) -> Job:
+    """The equations in `xg.scan`, then `backward`; nothing is compiled by name."""
+    import xgrad as xg
+
+    p = Problem(case)
+    run, W = equations(p), {name: xg.tensor(w, requires_grad=True) for name, w in p.W.items()}
+    x, dy = xg.tensor(p.x, requires_grad=True), xg.asarray(p.dy)
+
+    def step() -> None:
+        for leaf in (*W.values(), x):
+            leaf.grad = None
+        run(W, x).backward(dy)
+
+    return Job(step, lambda: norms([*(W[name].grad for name in NAMES), x.grad]))
+
+
+def module(case: str) -> Job:
+    """xgrad.nn.GRU, then `backward`."""
     import xgrad as xg
 
     p = Problem(case)
@@ -54,6 +108,17 @@ def xgrad(case: str) -> Job:
         gru(x)[0].backward(dy)
 
     return Job(step, lambda: norms([*(getattr(gru, name).grad for name in NAMES), x.grad]))
+
+
+def by_hand(kind: type[Loop]) -> Callable[[str], Job]:
+    """A loop of `by_hand.py`."""
+
+    def peer(case: str) -> Job:
+        p = Problem(case)
+        loop = kind(p.W, p.x, p.dy)
+        return Job(loop.step, lambda: norms(loop.gradients()[name] for name in (*NAMES, "x")))
+
+    return peer
 
 
 def torch_loop(case: str) -> Job:
@@ -115,11 +180,13 @@ def jax(case: str) -> Job:
 
 
 def autograd(case: str) -> Job:
-    """The same equations looped in HIPS autograd."""
+    """The same equations looped in HIPS autograd, at sizes where that takes less than a second."""
     import autograd.numpy as anp
     from autograd import grad
 
     p = Problem(case)
+    if p.T * p.B * p.H > 1e6:
+        raise SystemExit("left out where it takes more than a second")
 
     def loss(W: Any, x: Any) -> Any:
         h, total = np.zeros((p.B, p.H), "f"), 0.0
@@ -137,4 +204,15 @@ def autograd(case: str) -> Job:
     return Job(step, lambda: norms([*(kept[0][name] for name in NAMES), kept[1]]))
 
 
-PEERS = {"xgrad": xgrad, "torch loop": torch_loop, "torch.nn.GRU": torch_gru, "jax scan": jax, "autograd": autograd}
+PEERS = {
+    "xgrad": xgrad,
+    "eager scan": eager_scan,
+    "nn.GRU": module,
+    "xgrad without fast": xgrad_without_fast,
+    "hand compiled": by_hand(CompiledLoop),
+    "hand NumPy": by_hand(NumpyLoop),
+    "torch loop": torch_loop,
+    "torch.nn.GRU": torch_gru,
+    "jax scan": jax,
+    "autograd": autograd,
+}

@@ -21,7 +21,7 @@ def describe() -> str:
     np.ones((2, 2)) @ np.ones((2, 2))
     blas: dict[str, Any] = next((b for b in threadpool_info() if b["user_api"] == "blas"), {})
     name, number, core, threads = (blas.get(key, "?") for key in ("internal_api", "version", "architecture", "num_threads"))
-    versions = ", ".join(f"{name} {_version(name)}" for name in ("xgrad", "numpy", "torch", "jax", "autograd", "mygrad"))
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("xgrad", "numpy", "torch", "jax", "autograd", "mygrad", "numba"))
     machine = f"{model}, {os.cpu_count()} cores; {name} {number}, core type {core}, {threads} threads"
     return f"{datetime.now(UTC):%Y-%m-%d}; {machine}\nPython {platform.python_version()}; {versions}"
 

@@ -39,11 +39,9 @@ def import_cost(turns: int) -> None:
     print(f"\nimport xgrad adds {added:.3f} s to import numpy, which takes {statistics.median(a for a, _ in pairs):.3f} s", flush=True)
 
 
-def chain_cost(turns: int) -> None:
+def chain_cost() -> None:
     """A chain of a million additions."""
     n = 1_000_000
     result = subprocess.run([sys.executable, "-c", CHAIN.format(n=n)], check=True, capture_output=True, text=True)
     forward, backward, kilobytes = map(float, result.stdout.split())
     print(f"\na chain of {n:,} nodes: {forward:.1f} s forward, {backward:.1f} s backward, {kilobytes * 1024 / n:.0f} bytes a node", flush=True)
-
-

@@ -84,12 +84,13 @@ def table(name: str, suite: Any, options: Any) -> None:
             if p in absent:
                 print(f"  {p}: {said}", file=sys.stderr)
         middle = {p: statistics.median(t) * suite.UNIT for p, t in times.items() if t}
-        ratios = ", ".join(f"{middle[p] / middle[peers[0]]:.2f}" if p in middle else "-" for p in peers[1:])
-        shown = " | ".join(f"{middle[p]:.2f}" if p in middle else "-" for p in peers)
+        ratios = ", ".join(f"{middle[p] / middle[peers[0]]:.2f}" if {p, peers[0]} <= {*middle} else "-" for p in peers[1:])
+        shown = " | ".join(f"{middle[p]:.4g}" if p in middle else "-" for p in peers)
         print(f"| {case} | {shown} | {ratios} | {_difference([w.check for w in workers.values() if w.check])} |", flush=True)
 
 
 def _difference(checks: list[list[float]]) -> str:
-    """The largest relative difference between what the peers computed."""
-    worst = max((abs(a - b) / max(abs(b), 1e-30) for c in checks[1:] for a, b in zip(c, checks[0], strict=True)), default=None)
+    """The largest relative difference between what the peers computed; what is nearly nothing counts as a thousandth of the largest."""
+    least = max((abs(b) for c in checks[:1] for b in c), default=0.0) / 1e3 or 1.0
+    worst = max((abs(a - b) / max(abs(b), least) for c in checks[1:] for a, b in zip(c, checks[0], strict=True)), default=None)
     return "-" if worst is None else f"{worst:.0e}"

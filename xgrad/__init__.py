@@ -94,7 +94,7 @@ from .namespace import (
     zeros_like,
 )
 from .tensors import Tensor
-from .transforms import Gate, Graph, GraphNode, check_grads, gate, grad, graph, record, register_op, scan, unregister_op, value_and_grad, vjp
+from .transforms import Gate, Graph, GraphNode, check_grads, compile, gate, grad, graph, record, register_op, scan, unregister_op, value_and_grad, vjp
 from .trees import map as tree_map
 
 
@@ -129,6 +129,7 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_to",
     "check_grads",
+    "compile",
     "complex128",
     "complex64",
     "concat",

@@ -1,16 +1,106 @@
-"""Which executor runs what."""
+"""Which executor runs what: native code on the CPU where it pays, else the array library stage by stage."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-from ..backends import Array, current_device, device_of
-from .interpreting import interpret_scan
-from .stages import Body
+from ..applying import NUMBERS
+from ..backends import Array, Device, current_device, device_of
+from .interpreting import interpret
+from .llvm import write
+from .lowering import Lowered, Unsupported, lower
+from .passes import optimise
+from .stages import Body, Program, Stage, Value
+
+#: Seconds that a program runs through the array library before it is worth compiling.
+PATIENCE = 0.5
+
+
+class Executable:
+    """A program made ready for one device.
+
+    `seconds` is what it took to optimise and to compile it; `why` says why it does not run as native code, if it does not.
+    """
+
+    def __init__(self, program: Program, device: Device, *, at_once: bool) -> None:
+        start = time.perf_counter()
+        self.program = program
+        self.device = device
+        self.optimised = optimise(program)
+        self.lowered: Lowered | None = None
+        self.seconds = {"optimise": time.perf_counter() - start, "compile": 0.0}
+        self.why: str | None = None
+        self._native: Any = None
+        self._left = 0.0 if at_once or os.environ.get("XGRAD_NATIVE") == "1" else PATIENCE
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, in memory of their own, for arrays like the program's inputs."""
+        if self._native is None and self.why is None and self._left <= 0:
+            self._compile()
+        if self._native is not None:
+            found = self._native.run(inputs)
+            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self._outputs]
+        start = time.perf_counter()
+        outputs = interpret(self.optimised, self.device, inputs)
+        self._left -= time.perf_counter() - start
+        return self._unshared(outputs, inputs)
+
+    def _compile(self) -> None:
+        start = time.perf_counter()
+        self.why = _refusal(self.device)
+        if self.why is not None:
+            return
+        try:
+            self.lowered = lower(self.optimised)
+            native = self.device.backend.native
+            text, numbers = write(self.lowered.plan, vector_bytes=native.vector_bytes(), long_blas=native.find_blas().long)
+            self._native = native.Native(self.lowered.plan.buffers, text, numbers)
+        except (Unsupported, NotImplementedError) as error:
+            self.why = str(error)
+        else:
+            places = [i for i, b in enumerate(self.lowered.plan.buffers) if b.kind == "output"]
+            self._outputs = [(places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in self.lowered.outputs]
+        self.seconds["compile"] = time.perf_counter() - start
+
+    def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
+        """Outputs that are inputs, or appear twice, as copies."""
+        seen = {id(x) for x in inputs}
+        found = []
+        for z in outputs:
+            found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen else z)
+            seen.add(id(z))
+        return found
+
+
+def _refusal(device: Device) -> str | None:
+    """Why nothing is run as native code on this device, None where it can be."""
+    native = device.backend.native
+    if native is None:
+        return f"there is no native code for {device}"
+    if os.environ.get("XGRAD_NATIVE") == "0":
+        return "XGRAD_NATIVE=0 is set"
+    return native.missing()  # type: ignore[no-any-return]
 
 
 def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
     """A scan on arrays and numbers."""
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
-    return interpret_scan(device, body, length, reverse, operands)
+    numbers = tuple([(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS])
+    ready = body.once(("run", device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, at_once=False))
+    return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
+
+
+def _alone(body: Body, length: int, reverse: bool, numbers: tuple[tuple[int, Any], ...]) -> Program:
+    """A program that is one scan."""
+    fixed = dict(numbers)
+    operands: list[Any] = []
+    for i, v in enumerate(body.program.inputs):
+        shape = (length, *v.shape) if body.carries <= i < body.carries + body.xs else v.shape
+        operands.append(fixed.get(i, Value(f"x{i}", shape, v.dtype)))
+    outputs = tuple(Value(f"y{i}", shape, dtype) for i, (shape, dtype) in enumerate(body.forms(length)))
+    stage = Stage("scan", tuple(operands), outputs, {"body": body, "length": length, "reverse": reverse})
+    return Program(tuple(v for v in operands if type(v) is Value), (stage,), outputs)

@@ -122,7 +122,7 @@ class Tracer:
                 raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
             var = self.variable(v.data.shape, v.dtype)
             var.name = v.name
-            self.captured[key] = (var, v.twin())
+            self.captured[key] = (var, v)
         return self.captured[key][0]
 
     def output(self, x: Any) -> Any:

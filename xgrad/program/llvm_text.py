@@ -1,0 +1,199 @@
+"""Writing LLVM IR as text: types, constants, instructions in single assignment, blocks and loops."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+#: LLVM's name of each dtype as a value in a register. In memory a bool is a byte.
+TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
+SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "bool": 1}
+_SHORT = {"float": "f32", "double": "f64"}
+
+
+def stored(dtype: str) -> str:
+    """The type of an element of `dtype` in memory."""
+    return "i8" if dtype == "bool" else TYPES[dtype]
+
+
+def constant(type_: str, value: float) -> str:
+    """A number as a constant of a scalar type. Floating constants are written by their bits, so none is rounded twice."""
+    if type_ == "i1":
+        return "true" if value else "false"
+    if type_.startswith("i"):
+        return str(int(value))
+    if type_ == "float" and abs(value) != float("inf"):
+        value = struct.unpack("<f", struct.pack("<f", value))[0] if abs(value) < 3.4028235677973366e38 else value * float("inf")
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Module:
+    """Functions written so far, and the declarations that they need."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, str] = {}
+        self.declared: dict[str, str] = {}
+
+    def text(self) -> str:
+        """The module as LLVM reads it."""
+        return "\n".join([*self.declared.values(), *self.functions.values(), "!0 = !{}", ""])
+
+
+class Code:
+    """The body of one function as it is written, for vectors of `lanes` elements. A value is its name in the text, such as "%v3"."""
+
+    def __init__(self, module: Module, lanes: int) -> None:
+        self.module = module
+        self.lanes = lanes
+        self.lines: list[str] = []
+        self.block = "entry"
+        self._names = 0
+
+    def name(self) -> str:
+        """A name not used before."""
+        self._names += 1
+        return f"v{self._names}"
+
+    def put(self, line: str) -> None:
+        """An instruction without a result."""
+        self.lines.append(f"  {line}")
+
+    def let(self, instruction: str) -> str:
+        """An instruction's result."""
+        name = f"%{self.name()}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def start(self, block: str) -> None:
+        """Begin a block; the one before must have ended with a branch."""
+        self.lines.append(f"{block}:")
+        self.block = block
+
+    def vector(self, type_: str) -> str:
+        """The type of a vector of scalars."""
+        return f"<{self.lanes} x {type_}>"
+
+    def constant(self, type_: str, value: float) -> str:
+        """A vector that has `value` in every lane."""
+        element = f"{type_} {constant(type_, value)}"
+        return f"<{', '.join([element] * self.lanes)}>"
+
+    def splat(self, type_: str, scalar: str) -> str:
+        """A vector that has `scalar` in every lane."""
+        first = self.let(f"insertelement {self.vector(type_)} poison, {type_} {scalar}, i64 0")
+        return self.let(f"shufflevector {self.vector(type_)} {first}, {self.vector(type_)} poison, {self.vector('i32')} zeroinitializer")
+
+    def shuffle(self, type_: str, x: str, y: str, lanes: Sequence[int]) -> str:
+        """The given lanes of `x` followed by `y`."""
+        mask = ", ".join(f"i32 {i}" for i in lanes)
+        return self.let(f"shufflevector {self.vector(type_)} {x}, {self.vector(type_)} {y}, <{len(lanes)} x i32> <{mask}>")
+
+    def binary(self, instruction: str, type_: str, x: str, y: str) -> str:
+        """An instruction on two vectors of one type."""
+        return self.let(f"{instruction} {self.vector(type_)} {x}, {y}")
+
+    def select(self, type_: str, condition: str, x: str, y: str) -> str:
+        """x where `condition` holds, y elsewhere."""
+        return self.let(f"select {self.vector('i1')} {condition}, {self.vector(type_)} {x}, {self.vector(type_)} {y}")
+
+    def cast(self, instruction: str, old: str, x: str, new: str) -> str:
+        """A vector in another type."""
+        return self.let(f"{instruction} {self.vector(old)} {x} to {self.vector(new)}")
+
+    def intrinsic(self, name: str, type_: str, *args: str) -> str:
+        """An intrinsic function of LLVM's from vectors of one floating type to that type."""
+        full, vector = f"@llvm.{name}.v{self.lanes}{_SHORT[type_]}", self.vector(type_)
+        self.module.declared[full] = f"declare {vector} {full}({', '.join([vector] * len(args))})"
+        return self.let(f"call contract {vector} {full}({', '.join(f'{vector} {x}' for x in args)})")
+
+    def load(self, type_: str, pointer: str, size: int, mask: str | None) -> str:
+        """`lanes` neighbours from memory, or those of them that `mask` allows, and 0."""
+        vector = self.vector(type_)
+        if mask is None:
+            return self.let(f"load {vector}, ptr {pointer}, align {size}")
+        full = f"@llvm.masked.load.v{self.lanes}{_SHORT.get(type_, type_)}.p0"
+        self.module.declared[full] = f"declare {vector} {full}(ptr, i32, {self.vector('i1')}, {vector})"
+        return self.let(f"call {vector} {full}(ptr {pointer}, i32 {size}, {self.vector('i1')} {mask}, {vector} zeroinitializer)")
+
+    def store(self, type_: str, x: str, pointer: str, size: int, mask: str | None) -> None:
+        """A vector to neighbours in memory, or those of its lanes that `mask` allows."""
+        vector = self.vector(type_)
+        if mask is None:
+            self.put(f"store {vector} {x}, ptr {pointer}, align {size}")
+            return
+        full = f"@llvm.masked.store.v{self.lanes}{_SHORT.get(type_, type_)}.p0"
+        self.module.declared[full] = f"declare void {full}({vector}, ptr, i32, {self.vector('i1')})"
+        self.put(f"call void {full}({vector} {x}, ptr {pointer}, i32 {size}, {self.vector('i1')} {mask})")
+
+    def _apart(self, type_: str, pointer: str, stride: str) -> str:
+        """Pointers to elements `stride` apart."""
+        steps = self.binary("mul", "i64", f"<{', '.join(f'i64 {i}' for i in range(self.lanes))}>", self.splat("i64", stride))
+        return self.let(f"getelementptr {type_}, ptr {pointer}, {self.vector('i64')} {steps}")
+
+    def gather(self, type_: str, pointer: str, stride: str, size: int, mask: str | None) -> str:
+        """As `load`, from elements `stride` apart."""
+        vector, ones = self.vector(type_), self.constant("i1", True)
+        full = f"@llvm.masked.gather.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
+        self.module.declared[full] = f"declare {vector} {full}({self.vector('ptr')}, i32, {self.vector('i1')}, {vector})"
+        pointers = self._apart(type_, pointer, stride)
+        return self.let(f"call {vector} {full}({self.vector('ptr')} {pointers}, i32 {size}, {self.vector('i1')} {mask or ones}, {vector} zeroinitializer)")
+
+    def scatter(self, type_: str, x: str, pointer: str, stride: str, size: int, mask: str | None) -> None:
+        """As `store`, to elements `stride` apart."""
+        vector, ones = self.vector(type_), self.constant("i1", True)
+        full = f"@llvm.masked.scatter.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
+        self.module.declared[full] = f"declare void {full}({vector}, {self.vector('ptr')}, i32, {self.vector('i1')})"
+        pointers = self._apart(type_, pointer, stride)
+        self.put(f"call void {full}({vector} {x}, {self.vector('ptr')} {pointers}, i32 {size}, {self.vector('i1')} {mask or ones})")
+
+    def first(self, count: str) -> str:
+        """The mask of the first `count` lanes, an i64 no larger than that."""
+        short = self.let(f"trunc i64 {count} to i32")
+        return self.binary("icmp ult", "i32", f"<{', '.join(f'i32 {i}' for i in range(self.lanes))}>", self.splat("i32", short))
+
+    def address(self, type_: str, pointer: str, index: str) -> str:
+        """Pointer to the element `index` places on."""
+        return pointer if index == "0" else self.let(f"getelementptr {type_}, ptr {pointer}, i64 {index}")
+
+    def loop(
+        self,
+        stop: str,
+        body: Callable[[str, list[str]], Sequence[str]],
+        start: str = "0",
+        step: int = 1,
+        carried: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
+        """`body(i, values)` for i = start, start + step, ... below `stop`.
+
+        `carried` has the type and the first value of what goes from each turn to the next; `body` returns the next values.
+        Returns the last ones.
+        """
+        before, index = self.block, self.name()
+        head, inside, after = f"head.{index}", f"body.{index}", f"exit.{index}"
+        self.put(f"br label %{head}")
+        self.start(head)
+        values = [f"%{self.name()}" for _ in carried]
+        at = len(self.lines)
+        self.lines += [""] * (1 + len(values))
+        more = self.let(f"icmp slt i64 %{index}, {stop}")
+        self.put(f"br i1 {more}, label %{inside}, label %{after}")
+        self.start(inside)
+        results = body(f"%{index}", values)
+        following = self.let(f"add nsw i64 %{index}, {step}")
+        self.put(f"br label %{head}")
+        self.lines[at] = f"  %{index} = phi i64 [ {start}, %{before} ], [ {following}, %{self.block} ]"
+        for i, ((type_, first), value, result) in enumerate(zip(carried, values, results, strict=True)):
+            self.lines[at + 1 + i] = f"  {value} = phi {type_} [ {first}, %{before} ], [ {result}, %{self.block} ]"
+        self.start(after)
+        return values
+
+    def when(self, condition: str, body: Callable[[], Sequence[str]], otherwise: Sequence[tuple[str, str]] = ()) -> list[str]:
+        """`body()` where an i1 holds. `otherwise` has the types and values that stand for its results where it does not."""
+        before, name = self.block, self.name()
+        self.put(f"br i1 {condition}, label %then.{name}, label %after.{name}")
+        self.start(f"then.{name}")
+        results = body()
+        last = self.block
+        self.put(f"br label %after.{name}")
+        self.start(f"after.{name}")
+        return [self.let(f"phi {type_} [ {x}, %{last} ], [ {value}, %{before} ]") for (type_, value), x in zip(otherwise, results, strict=True)]

@@ -1,0 +1,44 @@
+"""Passes: each takes a program to one that computes the same, faster. `PASSES` lists them in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..stages import Program
+from .defer import defer
+from .hoist import hoist
+from .opening import open_scans
+from .products import accumulate, join, merge, transpose_inside, whole_stacks
+from .simplify import simplify
+
+Pass = Callable[[Program], Program]
+
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("open", open_scans),
+    ("simplify", simplify),
+    ("hoist", hoist),
+    ("simplify", simplify),
+    ("defer", defer),
+    ("simplify", simplify),
+    ("transpose", transpose_inside),
+    ("accumulate", accumulate),
+    ("merge", merge),
+    ("join", join),
+    ("stack", whole_stacks),
+    ("hoist", hoist),
+    ("simplify", simplify),
+    ("merge", merge),
+    ("join", join),
+    ("hoist", hoist),
+    ("simplify", simplify),
+)
+
+
+def optimise(program: Program) -> Program:
+    """All passes, one after the other."""
+    for _, apply in PASSES:
+        program = apply(program)
+    return program
+
+
+__all__ = ["PASSES", "accumulate", "defer", "hoist", "join", "merge", "open_scans", "optimise", "simplify", "transpose_inside", "whole_stacks"]

@@ -1,0 +1,270 @@
+"""Fewer and larger matrix products.
+
+    (a @ b)ᵀ              = bᵀ @ aᵀ                      so that the result need not be moved
+    y + a @ b             = `@+`(y, a, b)                added to its target as it is computed
+    a @ b, a @ c          = parts of a @ [b | c]         one product for all gates that read the same state
+    a @ b + c @ d         = [a | c] @ [b ; d]            one product for what all gates give to the same gradient
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...ops import OPS, op
+from ..stages import Item, Loop, Names, Operand, Program, Stage, Value
+from .simplify import slices
+
+if "@+" not in OPS:
+    op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3)
+
+
+def transpose_inside(program: Program) -> Program:
+    """(a @ b)ᵀ = bᵀ @ aᵀ"""
+    names = Names(program)
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        made = _makers(stages)
+        found: list[Item] = []
+        for s in stages:
+            inner = made.get(s.values[0]) if isinstance(s, Stage) and s.op == "transpose" else None
+            if isinstance(s, Stage) and inner is not None and inner.op == "@" and uses[inner.output] == 1 and all(len(v.shape) == 2 for v in inner.values):
+                a, b = inner.values
+                turned = [names.new(v.shape[::-1], v.dtype) for v in (b, a)]
+                found += [Stage("transpose", (v,), (t,), {"axes": None}) for v, t in zip((b, a), turned)]
+                found.append(Stage("@", tuple(turned), s.outputs, {}, inner.source))
+            else:
+                found.append(s)
+        return found
+
+    return _everywhere(program, on)
+
+
+def accumulate(program: Program) -> Program:
+    """y + a @ b as one product that is added to y."""
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        made = _makers(stages)
+        found: list[Item] = []
+        dropped: set[Value] = set()
+        for s in stages:
+            if isinstance(s, Stage) and s.op == "+" and s.output.dtype.startswith("float"):
+                for base, product in (s.operands, s.operands[::-1]):
+                    m = made.get(product) if type(product) is Value else None
+                    if m is None or m.op != "@" or uses[m.output] != 1 or m.output.shape != s.output.shape or product == base:
+                        continue
+                    if type(base) is Value and (base.shape, base.dtype) == (s.output.shape, s.output.dtype) and m.output.dtype == s.output.dtype:
+                        s = Stage("@+", (base, *m.operands), s.outputs, {}, m.source)
+                        dropped.add(m.output)
+                        break
+            found.append(s)
+            if isinstance(s, Stage):
+                made.update((v, s) for v in s.outputs)
+        return [s for s in found if isinstance(s, Loop) or dropped.isdisjoint(s.outputs)]
+
+    return _everywhere(program, on)
+
+
+def merge(program: Program) -> Program:
+    """Products of the same matrix with several others as one."""
+    names = Names(program)
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        made = _makers(stages)
+        groups: dict[Any, list[Stage]] = {}
+        for s in stages:
+            if isinstance(s, Stage) and s.op in ("@", "@+") and all(len(v.shape) >= 2 for v in s.values[-2:]):
+                *base, a, b = s.values
+                if len(b.shape) == 2 and b in outside and (a.dtype == b.dtype):
+                    groups.setdefault((a, bool(base), b.dtype), []).append(s)
+        position = {id(s): i for i, s in enumerate(stages)}
+        new: dict[int, list[Item]] = {}
+        gone: set[int] = set()
+        for (a, _, dtype), group in groups.items():
+            group = _independent(group, stages, made)
+            if len(group) < 2 or not _worth(a, group, outside):
+                continue
+            widths = [s.values[-1].shape[1] for s in group]
+            rows, total = group[0].values[-1].shape[0], sum(widths)
+            weight = names.new((rows, total), dtype)
+            added: list[Item] = [Stage("concat", tuple(s.values[-1] for s in group), (weight,), {"axis": 1})]
+            whole = names.new((*a.shape[:-1], total), dtype)
+            operands: tuple[Operand, ...] = (a, weight)
+            if group[0].op == "@+":
+                base = names.new(whole.shape, dtype)
+                added.append(Stage("concat", tuple(s.operands[0] for s in group), (base,), {"axis": len(base.shape) - 1}))
+                operands = (base, *operands)
+            added.append(Stage(group[0].op, operands, (whole,), {}, group[0].source))
+            at = 0
+            for s, width in zip(group, widths):
+                added.append(Stage("getitem", (whole,), s.outputs, {"key": (..., slice(at, at + width))}, s.source))
+                at += width
+            new[max(position[id(s)] for s in group)] = added
+            gone.update(position[id(s)] for s in group)
+        return _ordered([t for i, s in enumerate(stages) for t in (new.get(i) or ([s] if i not in gone else []))])
+
+    return _everywhere(program, on)
+
+
+def join(program: Program) -> Program:
+    """A sum of products of several matrices as one product of them side by side."""
+    names = Names(program)
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        made = _makers(stages)
+        found: list[Item] = []
+        for s in stages:
+            inner = made.get(s.operands[0]) if isinstance(s, Stage) and s.op == "@+" and type(s.operands[0]) is Value else None
+            if isinstance(s, Stage) and inner is not None and inner.op in ("@", "@+") and uses[inner.output] == 1:
+                *base, a, b = inner.operands
+                c, d = s.operands[1:]
+                assert type(a) is Value
+                assert type(b) is Value
+                assert type(c) is Value
+                assert type(d) is Value
+                fits = len(b.shape) == len(d.shape) == 2 and len(a.shape) == len(c.shape) > 1 and a.shape[:-1] == c.shape[:-1]
+                if fits and {b, d} <= outside and _computed_here(a, made) and _computed_here(c, made) and a != c:
+                    left = names.new((*a.shape[:-1], a.shape[-1] + c.shape[-1]), a.dtype)
+                    right = names.new((b.shape[0] + d.shape[0], b.shape[1]), b.dtype)
+                    found.append(Stage("concat", (a, c), (left,), {"axis": len(left.shape) - 1}))
+                    found.append(Stage("concat", (b, d), (right,), {"axis": 0}))
+                    s = Stage("@+" if base else "@", (*base, left, right), s.outputs, {}, s.source)
+                    made[s.output] = s
+            found.append(s)
+        return found
+
+    return _everywhere(program, on)
+
+
+def whole_stacks(program: Program) -> Program:
+    """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of that."""
+    names = Names(program)
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        found: list[Item] = []
+        for s in stages:
+            after: list[Item] = []
+            if isinstance(s, Loop):
+                for c in s.stages:
+                    if not isinstance(c, Stage) or c.op != "concat":
+                        continue
+                    parts = {y.inner: y for y in s.ys if y.inner in c.operands}
+                    if len(parts) < 2 or len(parts) != len(c.operands):
+                        continue
+                    axis = c.params["axis"] % len(c.output.shape)
+                    stack = names.new((s.length, *c.output.shape), c.output.dtype)
+                    at = 0
+                    for v in c.values:
+                        key = (*(slice(None),) * (axis + 1), slice(at, at + v.shape[axis]))
+                        after.append(Stage("getitem", (stack,), (parts[v].outer,), {"key": (*key, ...)}))
+                        at += v.shape[axis]
+                    pair = type(s.ys[0])(c.output, stack)
+                    s = replace(s, ys=(*(y for y in s.ys if y not in parts.values()), pair))
+            found += [s, *after]
+        return found
+
+    return _everywhere(program, on)
+
+
+# Helpers
+
+On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
+
+
+def _everywhere(program: Program, on: On) -> Program:
+    """Rewrite every list of stages: that of the program, and those of the loops."""
+    uses: dict[Value, int] = {}
+
+    def count(stages: Sequence[Item], results: Sequence[Any]) -> None:
+        for s in stages:
+            read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
+            for v in read:
+                if type(v) is Value:
+                    uses[v] = uses.get(v, 0) + 1
+            if isinstance(s, Loop):
+                count(s.stages, s.results)
+        for v in results:
+            if type(v) is Value:
+                uses[v] = uses.get(v, 0) + 2
+
+    def visit(stages: Sequence[Item], outside: set[Value]) -> list[Item]:
+        known = set(outside)
+        inner: list[Item] = []
+        for s in stages:
+            if isinstance(s, Loop):
+                s = replace(s, stages=tuple(visit(s.stages, known)))
+            inner.append(s)
+            known.update(s.outputs)
+        return on(inner, uses, outside)
+
+    count(program.stages, program.outputs)
+    return replace(program, stages=tuple(visit(program.stages, _inputs(program))))
+
+
+def _inputs(program: Program) -> set[Value]:
+    """What is there before the program, or is only a view or a part of that."""
+    known = set(program.inputs)
+    for s in program.stages:
+        if isinstance(s, Stage) and s.op in ("transpose", "getitem", "concat", "reshape") and all(v in known for v in s.values):
+            known.update(s.outputs)
+    return known
+
+
+def _makers(stages: Sequence[Item]) -> dict[Value, Stage]:
+    return {v: s for s in stages if isinstance(s, Stage) for v in s.outputs}
+
+
+def _computed_here(v: Value, made: dict[Value, Stage]) -> bool:
+    """Whether `v` can be computed right into a part of a larger array: or is such a part already."""
+    stage = made.get(v)
+    if stage is None:
+        return False
+    if stage.op == "getitem" and len(stage.operands) == 1:
+        source = stage.operands[0]
+        return type(source) is Value and slices(stage.params["key"], source.shape) is not None
+    stage_op = OPS.get(stage.op)
+    return stage.op in ("concat", "where") or (stage_op is not None and stage_op.elementwise)
+
+
+def _independent(group: list[Stage], stages: Sequence[Item], made: dict[Value, Stage]) -> list[Stage]:
+    """Those of the group whose inputs do not depend on another one of it."""
+    outputs = {s.output for s in group}
+    reached: set[Value] = set()
+    after: set[Value] = set()
+    for s in stages:
+        if not reached.isdisjoint(s.values):
+            reached.update(s.outputs)
+            after.update(v for v in s.outputs if v in outputs)
+        reached.update(v for v in s.outputs if v in outputs)
+    return [s for s in group if s.output not in after]
+
+
+def _worth(a: Value, group: list[Stage], outside: set[Value]) -> bool:
+    """Whether the matrices to be put side by side are small beside the rows they are multiplied with, or fixed in a loop."""
+    rows = 1
+    for n in a.shape[:-1]:
+        rows *= n
+    return a not in outside or rows >= sum(s.values[-1].shape[1] for s in group)
+
+
+def _ordered(stages: list[Item]) -> list[Item]:
+    """The stages so that each comes after what it reads, otherwise in their order."""
+    local = {v for s in stages for v in s.outputs}
+    known: set[Value] = set()
+    found: list[Item] = []
+    waiting = stages
+    while waiting:
+        later: list[Item] = []
+        for s in waiting:
+            if any(v in local and v not in known for v in s.values):
+                later.append(s)
+            else:
+                found.append(s)
+                known.update(s.outputs)
+        if len(later) == len(waiting):
+            raise AssertionError("stages that need each other")
+        waiting = later
+    return found
+
+

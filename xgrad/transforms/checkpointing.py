@@ -1,0 +1,134 @@
+"""Less memory for more time: what a function computes on its way is computed again in the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from ..applying import apply
+from ..backends import Array, current_device, device_of
+from ..backends.dtypes import is_floating
+from ..modes import MODE, mode
+from ..namespace import asarray, concat, reshape
+from ..ops import op
+from ..program.caches import Cache
+from ..program.interpreting import interpret
+from ..program.scans import replay
+from ..program.stages import Program
+from ..program.tracing import Tracer, tracing
+from ..tensors import Tensor
+from ..trees import flatten, map, unflatten
+from .reverse_mode import vjp
+
+# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
+AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True)
+
+
+def _forward(xp: Any, *x: Array, program: Program) -> tuple[Array, ...]:
+    return tuple(interpret(program, device_of(x[0]) or current_device(), x))
+
+
+def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ...]:
+    """Run the program again, and back through it."""
+    raw = not any(isinstance(v, Tensor) for v in (*dz, *x))
+    given = [i for i, d in enumerate(dz) if d is not None]
+    moves = [_raised(dz[i]) for i in given]
+    operands = [apply(AFTER, (_raised(v), moves[0])) for v in x]
+    chosen = [i for i, v in enumerate(operands) if is_floating(v.dtype)]
+
+    def again(*values: Tensor) -> list[Any]:
+        moved = dict(zip(chosen, values, strict=True))
+        outputs = replay(program, [moved.get(i, v) for i, v in enumerate(operands)])
+        return [outputs[i] for i in given]
+
+    with mode(record=False):
+        _, pull = vjp(again, *(operands[i] for i in chosen))
+        found = dict(zip(chosen, pull(moves), strict=True))
+    return tuple(None if g is None else g.data if raw else g for g in [found.get(i) for i in range(len(x))])
+
+
+CHECKPOINT = op("checkpoint", _forward, dx=_dx, variadic=True)
+PROGRAMS = Cache(1024)
+
+
+def _raised(v: Any) -> Tensor:
+    return v if isinstance(v, Tensor) else Tensor(v, device_of(v) or current_device())
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which keeps nothing for the backward pass but its arguments, and runs again there.
+
+    Tensors and arrays among its arguments, in nested containers too, are what it is a function of; numbers and other
+    objects are taken as they are. It runs on variables without values, as the body of `scan` does. Tensors that it uses
+    from outside get their gradients.
+
+    Raises TraceError where `f` looks at the value of a Tensor.
+
+    >>> import xgrad as xg
+    >>> xg.grad(xg.checkpoint(lambda x: xg.exp(xg.sin(x))))(0.0)
+    tensor(1.)
+    """
+
+    @wraps(f)
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        outside = MODE.get()
+        if outside.record or (outside.trace is None and not outside.grad):
+            return f(*args, **kwargs)
+        leaves, structure = flatten((args, kwargs))
+        places = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        given = [asarray(leaves[i]) for i in places]
+        tracer = Tracer()
+        with tracing(tracer, grad=False):
+            for i, x in zip(places, given, strict=True):
+                leaves[i] = tracer.input(x)
+            args, kwargs = unflatten(structure, leaves)
+            z, z_structure = flatten(f(*args, **kwargs))
+            outputs = [tracer.output(asarray(v)) for v in z]
+        operands = (*given, *(v for _, v in tracer.captured.values()))
+        if not operands or not outputs:
+            return unflatten(z_structure, z)
+        program = PROGRAMS.get(tracer.key(outputs), lambda: tracer.program(outputs))
+        tracer.close()
+        parts: Any = apply(CHECKPOINT, operands, {"program": program})
+        return unflatten(z_structure, list(parts))
+
+    return checkpointed
+
+
+def scan_in_segments(
+    scan: Callable[..., tuple[Any, Any]],
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any,
+    length: int,
+    reverse: bool,
+    every: int,
+) -> tuple[Any, Any]:
+    """`scan` that keeps its carry once in `every` steps and computes the steps between again: memory for T/every + every.
+
+    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says. The steps that are left over are a
+    segment of their own, the last to be run.
+    """
+    if every < 1:
+        raise ValueError(f"scan: checkpoint_every={every} is not positive")
+    whole = length // every
+    done = whole * every
+    first, rest = (slice(length - done, None), slice(0, length - done)) if reverse else (slice(0, done), slice(done, None))
+
+    def segment(carry: Any, xs: Any, steps: int) -> tuple[Any, Any]:
+        return checkpoint(lambda carry, xs: scan(f, carry, xs, steps, reverse))(carry, xs)  # type: ignore[no-any-return]
+
+    def cut(x: Tensor) -> Tensor:
+        return reshape(x[first], (whole, every, *x.shape[1:]))
+
+    carry, ys = scan(lambda carry, xs: segment(carry, xs, every), init, map(cut, xs), whole, reverse)
+    ys = map(lambda y: reshape(y, (done, *y.shape[2:])), ys)
+    if done == length:
+        return carry, ys
+    carry, last = segment(carry, map(lambda x: x[rest], xs), length - done)
+    return carry, map(lambda a, b: concat(_in_order(a, b, reverse)), ys, last)
+
+
+def _in_order(ys: Tensor, last: Tensor, reverse: bool) -> Sequence[Tensor]:
+    return (last, ys) if reverse else (ys, last)

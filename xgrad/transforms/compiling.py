@@ -1,0 +1,149 @@
+"""Functions that are traced once, optimised, and run fast."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from ..backends import current_device, device_of
+from ..errors import GraphError
+from ..graphs import Leaf
+from ..modes import MODE
+from ..namespace import asarray
+from ..program.caches import Cache
+from ..program.running import Executable
+from ..program.scans import apply_scan
+from ..program.stages import Body, Program
+from ..program.tracing import Tracer, Var, tracing
+from ..tensors import Tensor
+from ..trees import flatten, unflatten
+
+#: How many signatures a compiled function remembers.
+SIGNATURES = 64
+
+
+def compile(f: Callable[..., Any]) -> Compiled:
+    """`f`, traced once for each signature of shapes and dtypes, optimised as a whole, and run with its memory laid out beforehand.
+
+    Args:
+        f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
+            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
+            signature. Tensors that it uses from outside are read at each call; its other side effects happen once.
+
+    Returns:
+        A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
+        `.explain(*args)` what was made of it and what a run costs.
+
+    Raises:
+        TraceError: `f` branches on a value, takes one out, or draws random numbers.
+
+    >>> import xgrad as xg
+    >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
+    >>> slope(xg.asarray([1.0, 2.0]))
+    tensor([ 3., 12.])
+    """
+    return Compiled(f)
+
+
+class Compiled:
+    """What `compile` returns."""
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        update_wrapper(self, f)
+        self._f = f
+        self._traced = Cache(SIGNATURES)
+        self._traces = 0
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, structure = flatten(args)
+        traced = self._find(leaves, structure)
+        arrays = [leaves[i] for i in traced.read]
+        outputs = traced.run(arrays)
+        return unflatten(traced.structure, outputs)
+
+    def program(self, *args: Any) -> Program:
+        """What was traced for arguments like these."""
+        return self._find(*flatten(args)).body.program
+
+    def executable(self, *args: Any) -> Executable:
+        """What runs for arguments like these."""
+        return self._find(*flatten(args)).executable
+
+    def explain(self, *args: Any) -> str:
+        """What each pass did for arguments like these, and what one run costs."""
+        from ..program.explaining import explain
+
+        return explain(self.executable(*args))
+
+    def _find(self, leaves: list[Any], structure: Any) -> _Traced:
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), MODE.get().grad)
+        return self._traced.get(key, lambda: self._trace(leaves, structure))  # type: ignore[no-any-return]
+
+    def _trace(self, leaves: list[Any], structure: Any) -> _Traced:
+        self._traces += 1
+        if self._traces == SIGNATURES + 1:
+            name = getattr(self._f, "__name__", "the function")
+            warnings.warn(
+                f"compile has traced {name} for {SIGNATURES} signatures and begins to forget them: its arguments keep changing shapes, dtypes or "
+                "Python numbers. Pad them to few shapes, pass numbers as arrays, or call it uncompiled",
+                stacklevel=4,
+            )
+        return _Traced(self._f, leaves, structure)
+
+
+def _signature(v: Any) -> Any:
+    if isinstance(v, Tensor):
+        node = v.node
+        return (v.data.shape, v.data.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
+    shape = getattr(v, "shape", None)
+    if shape is not None and device_of(v) is not None:
+        return (shape, v.dtype)
+    return (type(v), v)
+
+
+class _Traced:
+    """One signature of a function: its program, and what it reads from outside."""
+
+    def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
+        tracer = Tracer()
+        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        with tracing(tracer, grad=MODE.get().grad):
+            values = list(leaves)
+            for i in self.read:
+                given = asarray(leaves[i])
+                values[i] = tracer.input(given)
+                if given.requires_grad:
+                    values[i].node = Leaf(given.device, given.shape, given.dtype)
+            result = f(*unflatten(structure, values))
+            found, self.structure = flatten(result)
+            found = [asarray(z) for z in found]
+            outputs = [tracer.output(z) for z in found]
+        self.connected = any(z.requires_grad for z in found)
+        self.outside = [handle for _, handle in tracer.captured.values()]
+        if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
+            raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
+        devices = {v.device for v in (*self.outside, *(v for v in leaves if isinstance(v, Tensor)))} or {current_device()}
+        self.device = devices.pop()
+        self.body = Body(tracer.program(outputs), 0, 0)
+        self._static = None if self.body.program.inputs else True
+        tracer.close()
+        self._executable: Executable | None = None
+
+    @property
+    def executable(self) -> Executable:
+        """What runs it."""
+        if self._executable is None:
+            self._executable = Executable(self.body.program, self.device, at_once=True)
+        return self._executable
+
+    def run(self, arrays: list[Any]) -> list[Tensor]:
+        """The outputs for arrays in the places of the inputs."""
+        operands = [*arrays, *self.outside]
+        if MODE.get().trace is not None or (self.connected and MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in operands)):
+            z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
+            return [v[0] for v in z]
+        device = self.device
+        found = self.executable([v.data if isinstance(v, Tensor) else asarray(v).data for v in operands])
+        return [Tensor(z, device) for z in found]
