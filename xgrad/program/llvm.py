@@ -121,7 +121,8 @@ class _Writer:
         def one(i: str, _: list[str]) -> list[str]:
             a, b, c = (code.address(type_, base, self.times(i, r.strides[0]) if stack else "0") for base, r in zip(bases, refs))
             add = "true" if gemm.accumulate else "false"
-            code.put(f"call void {name}(ptr {blas}, i64 {m_}, i64 {n_}, i64 {k_}, ptr {a}, i64 {lda_}, ptr {b}, i64 {ldb_}, i1 {add}, ptr {c}, i64 {ldc_})")
+            matrices = f"ptr {a}, i64 {lda_}, ptr {b}, i64 {ldb_}, i1 {add}, ptr {c}, i64 {ldc_}"
+            code.put(f"call void {name}(ptr {blas}, i64 {m_}, i64 {n_}, i64 {k_}, {matrices})")
             return []
 
         if stack:
@@ -153,6 +154,8 @@ class _MapWriter:
         self.folds = []
         for r, view in zip(m.reductions, views[stores:]):
             reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
+            if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
+                raise NotImplementedError(f"a {r.kind} over outer axes is set to its start before the map loads; give it a place of its own")
             if any(reduced):
                 self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))
             else:

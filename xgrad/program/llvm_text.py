@@ -135,8 +135,8 @@ class Code:
         vector, ones = self.vector(type_), self.constant("i1", True)
         full = f"@llvm.masked.gather.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
         self.module.declared[full] = f"declare {vector} {full}({self.vector('ptr')}, i32, {self.vector('i1')}, {vector})"
-        pointers = self._apart(type_, pointer, stride)
-        return self.let(f"call {vector} {full}({self.vector('ptr')} {pointers}, i32 {size}, {self.vector('i1')} {mask or ones}, {vector} zeroinitializer)")
+        pointers = f"{self.vector('ptr')} {self._apart(type_, pointer, stride)}"
+        return self.let(f"call {vector} {full}({pointers}, i32 {size}, {self.vector('i1')} {mask or ones}, {vector} zeroinitializer)")
 
     def scatter(self, type_: str, x: str, pointer: str, stride: str, size: int, mask: str | None) -> None:
         """As `store`, to elements `stride` apart."""

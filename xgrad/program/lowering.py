@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ..ops import OPS
 from ..ops.reductions import normal_axes
 from . import plans
-from .places import contiguous, is_contiguous, reshaped, sliced, transposed
+from .memory import shared_memory
+from .places import contiguous, disjoint, is_contiguous, refs, renamed, reshaped, sliced, transposed
 from .plans import Buffer, Gemm, Map, Ref, Step
 from .stages import Carry, Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import SUPPORTED
@@ -72,8 +73,7 @@ class _Lowering:
                 self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
             taken.add(ref.buffer)
             found.append(ref)
-        plan = plans.Plan(tuple(self.buffers), tuple(self.body))
-        return Lowered(plan, tuple(found))
+        return Lowered(shared_memory(plans.Plan(tuple(self.buffers), tuple(self.body))), tuple(found))
 
     # What is used where
 
@@ -384,7 +384,6 @@ class _Lowering:
         if any(c.next != c.inner and type(c.next) is not Value for c in loop.carry):
             raise Unsupported("a carry that becomes a number")
         T = loop.length
-        outer_done = set(self.done)
         self._compute([x.outer for x in loop.xs] + [c.init for c in loop.carry if type(c.init) is Value] + [v for v in loop.values if v not in self.done])
         histories: dict[Carry, Ref] = {}
         written: dict[Value, Value] = {}  # inner -> the outer it is written to first
@@ -421,7 +420,7 @@ class _Lowering:
         for x in loop.xs:
             self.place[x.inner] = _stepping(self._ref_outside(x.outer))
             self.done.add(x.inner)
-            if self.users.get(x.outer) == [loop] and self.buffers[self.place[x.outer].buffer].kind == "scratch" and len(self.users.get(x.inner, [])) == 1 and x.outer not in outer_done | self.wanted:
+            if len(self.users.get(x.inner, [])) == 1 and self._is_last_reader(loop, x.outer):
                 self._spare.add(x.inner)
         results = []
         for c in loop.carry:
@@ -457,8 +456,9 @@ class _Lowering:
                 target = slot if loop.reverse else slot._replace(offset=slot.offset + stride)
             else:
                 target = self.place[c.inner]
-            if self._ref(c.next) != target:
-                moves.append((self._ref(c.next), target))
+            source = self._ref(c.next)
+            if source != target and not (c not in histories and self._overwrite(source, target)):
+                moves.append((source, target))
         self._move(moves)
         self.depth -= 1
         inner, self.body = tuple(self.body), body
@@ -473,6 +473,40 @@ class _Lowering:
                     self.place[c.final] = last
                 self.done.add(c.final)
         self.done.update(y.outer for y in loop.ys)
+
+    def _is_last_reader(self, loop: Loop, v: Value) -> bool:
+        """Whether nobody but `loop` reads the memory of `v`, and that in parts that do not overlap."""
+        ref = self.place[v]
+        if self.buffers[ref.buffer].kind != "scratch":
+            return False
+        for u, place in self.place.items():
+            if place.buffer == ref.buffer:
+                users = self.users.get(u, [])
+                if not all(s is loop or (isinstance(s, Stage) and s.op in VIEWS) for s in users) or u in self.wanted:
+                    return False
+        parts = [self.place[x.outer] for x in loop.xs if self.place[x.outer].buffer == ref.buffer]
+        return all(disjoint(a, b) for i, a in enumerate(parts) for b in parts[:i])
+
+    def _overwrite(self, new: Ref, old: Ref) -> bool:
+        """Let a step write a carry's next value over the old one, if nothing reads the old one after that."""
+        if self.buffers[new.buffer].kind != "scratch" or new._replace(buffer=old.buffer) != old or any(new.steps):
+            return False
+        written = False
+        for item in self.body:
+            reads, writes = refs(item)
+            if (isinstance(item, plans.Loop) and {new.buffer, old.buffer} & {r.buffer for r in (*reads, *writes)}) or any(w.buffer == old.buffer for w in writes):
+                return False
+            if written and any(r.buffer == old.buffer for r in reads):
+                return False
+            if any(w.buffer == new.buffer for w in writes):
+                written = True
+                if any(r.buffer == old.buffer and (r != old or isinstance(item, Gemm)) for r in reads):
+                    return False
+        if not written:
+            return False
+        self.body = [renamed(item, new.buffer, old.buffer) for item in self.body]
+        self.place = {v: r._replace(buffer=old.buffer) if r.buffer == new.buffer else r for v, r in self.place.items()}
+        return True
 
     def _fixed(self, v: Value) -> bool:
         return v in self.place

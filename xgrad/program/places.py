@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
-from .plans import Ref
+from .plans import Gemm, Loop, Map, Ref
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -64,3 +65,37 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
         left //= n
         strides.append(stride * left)
     return ref._replace(shape=shape, strides=tuple(strides)) if left == 1 and at == len(old) else None
+
+
+def disjoint(a: Ref, b: Ref) -> bool:
+    """Whether two views of one buffer are different columns of it."""
+    if a.strides != b.strides or a.shape[:-1] != b.shape[:-1] or not a.shape or a.strides[-1] != 1 or len(a.shape) < 2:
+        return False
+    row = min(s for s in a.strides[:-1])
+    start, other = a.offset % row if row else a.offset, b.offset % row if row else b.offset
+    return a.offset // row == b.offset // row and (start + a.shape[-1] <= other or other + b.shape[-1] <= start) if row else False
+
+
+def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
+    """What an item of a plan reads, and what it writes."""
+    if isinstance(item, Map):
+        return [r for _, r in item.loads], [r for _, r in item.stores] + [r.out for r in item.reductions]
+    if isinstance(item, Gemm):
+        return [item.a, item.b], [item.out]
+    inner = [refs(i) for i in item.body]
+    return [r for reads, _ in inner for r in reads], [w for _, writes in inner for w in writes]
+
+
+def renamed(item: Any, old: int, new: int) -> Any:
+    """The item with one buffer in the place of another."""
+
+    def of(ref: Ref) -> Ref:
+        return ref._replace(buffer=new) if ref.buffer == old else ref
+
+    if isinstance(item, Map):
+        reductions = tuple(r._replace(out=of(r.out)) for r in item.reductions)
+        return item._replace(loads=tuple((v, of(r)) for v, r in item.loads), stores=tuple((v, of(r)) for v, r in item.stores), reductions=reductions)
+    if isinstance(item, Gemm):
+        return item._replace(out=of(item.out), a=of(item.a), b=of(item.b))
+    assert isinstance(item, Loop)
+    return item._replace(body=tuple(renamed(i, old, new) for i in item.body))

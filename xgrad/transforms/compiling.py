@@ -98,9 +98,7 @@ def _signature(v: Any) -> Any:
         node = v.node
         return (v.data.shape, v.data.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
     shape = getattr(v, "shape", None)
-    if shape is not None and device_of(v) is not None:
-        return (shape, v.dtype)
-    return (type(v), v)
+    return (type(v), v) if shape is None else (type(v), shape, v.dtype)
 
 
 class _Traced:
@@ -127,7 +125,7 @@ class _Traced:
         devices = {v.device for v in (*self.outside, *(v for v in leaves if isinstance(v, Tensor)))} or {current_device()}
         self.device = devices.pop()
         self.body = Body(tracer.program(outputs), 0, 0)
-        self._static = None if self.body.program.inputs else True
+        self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
         self._executable: Executable | None = None
 
@@ -145,5 +143,7 @@ class _Traced:
             z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
             return [v[0] for v in z]
         device = self.device
-        found = self.executable([v.data if isinstance(v, Tensor) else asarray(v).data for v in operands])
+        if self._foreign:
+            operands = [asarray(v) for v in operands]
+        found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
         return [Tensor(z, device) for z in found]

@@ -8,7 +8,7 @@ from ..stages import Program
 from .defer import defer
 from .hoist import hoist
 from .opening import open_scans
-from .products import accumulate, join, merge, transpose_inside, whole_stacks
+from .products import accumulate, join, merge, transpose_inside, whole_slices, whole_stacks
 from .simplify import simplify
 
 Pass = Callable[[Program], Program]
@@ -29,6 +29,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", simplify),
     ("merge", merge),
     ("join", join),
+    ("slices", whole_slices),
     ("hoist", hoist),
     ("simplify", simplify),
 )
@@ -41,4 +42,4 @@ def optimise(program: Program) -> Program:
     return program
 
 
-__all__ = ["PASSES", "accumulate", "defer", "hoist", "join", "merge", "open_scans", "optimise", "simplify", "transpose_inside", "whole_stacks"]
+__all__ = ["PASSES", "accumulate", "defer", "hoist", "join", "merge", "open_scans", "optimise", "simplify", "transpose_inside", "whole_slices", "whole_stacks"]

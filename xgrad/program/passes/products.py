@@ -167,6 +167,53 @@ def whole_stacks(program: Program) -> Program:
     return _everywhere(program, on)
 
 
+def whole_slices(program: Program) -> Program:
+    """Where a loop reads neighbouring parts of one array and puts them together, it reads them together."""
+    names = Names(program)
+
+    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
+        made = _makers(stages)
+        found: list[Item] = []
+        for s in stages:
+            if isinstance(s, Loop):
+                outer = {x.inner: x.outer for x in s.xs}
+                for c in s.stages:
+                    if not isinstance(c, Stage) or c.op != "concat" or not all(v in outer for v in c.operands):
+                        continue
+                    axis = c.params["axis"] % len(c.output.shape) + 1
+                    run = _neighbours([made.get(outer[v]) for v in c.values], axis)
+                    if run is None:
+                        continue
+                    source, start, stop = run
+                    part = names.new((s.length, *c.output.shape), c.output.dtype)
+                    found.append(Stage("getitem", (source,), (part,), {"key": (*(slice(None),) * axis, slice(start, stop), ...)}))
+                    inner = names.new(c.output.shape, c.output.dtype)
+                    stages_ = tuple(t if t is not c else Stage("none", (inner,), c.outputs) for t in s.stages)
+                    s = replace(s, xs=(*s.xs, type(s.xs[0])(inner, part)), stages=stages_)
+            found.append(s)
+        return found
+
+    return _everywhere(program, on)
+
+
+def _neighbours(parts: Sequence[Stage | None], axis: int) -> tuple[Value, int, int] | None:
+    """The array of which `parts` are slices, one beginning along `axis` where the one before ends; from where to where."""
+    source, first, at = None, 0, 0
+    for part in parts:
+        if part is None or part.op != "getitem" or len(part.operands) != 1 or type(part.operands[0]) is not Value:
+            return None
+        whole = part.operands[0]
+        ranges = slices(part.params["key"], whole.shape)
+        if ranges is None or any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, whole.shape)) if a != axis):
+            return None
+        if source is None:
+            source, first = whole, ranges[axis][0]
+        elif source != whole or ranges[axis][0] != at:
+            return None
+        at = ranges[axis][1]
+    return None if source is None else (source, first, at)
+
+
 # Helpers
 
 On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
