@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ class NumPy(Backend):
 
     def handle(self, index: int) -> str:
         return "cpu"
+
+    def laid(self, buffers: Sequence[Any], text: str) -> Laid:
+        """What runs a plan that was written as Python text."""
+        return Laid(buffers, text)
 
     def from_host(self, array: np.ndarray, index: int) -> Array:
         return array
@@ -51,6 +56,35 @@ class NumPy(Backend):
         built: Any = np.show_config(mode="dicts")
         blas = built["Build Dependencies"].get("blas", {})
         return {"BLAS": blas.get("name", "unknown"), "BLAS version": blas.get("version", "unknown")}
+
+
+class Laid:
+    """A plan as Python code, with what it takes to run it. Several threads may call `run` at once.
+
+    `buffers` are the plan's (kind, size, dtype), `text` what `numpy_text.write` made of it.
+    """
+
+    def __init__(self, buffers: Sequence[Any], text: str) -> None:
+        space: dict[str, Any] = {}
+        exec(compile(text, "<a plan>", "exec"), space)
+        self._run, self._buffers = space["run"], buffers
+        self._free: list[list[np.ndarray]] = []
+
+    def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The outputs, flat, in new memory."""
+        scratch = self._free.pop() if self._free else [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "scratch"]
+        outputs = [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "output"]
+        sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
+        buffers = [np.ascontiguousarray(next(sources[b.kind]), b.dtype).reshape(-1) for b in self._buffers]
+        self._run(np, _view, np.empty, buffers)
+        self._free.append(scratch)
+        return outputs
+
+
+def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """A view of a flat array, in elements."""
+    size = buffer.itemsize
+    return np.ndarray(shape, buffer.dtype, buffer, offset * size, tuple(s * size for s in strides)) if buffer.size else np.empty(shape, buffer.dtype)
 
 
 def _keep_freed_memory() -> None:

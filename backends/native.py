@@ -24,6 +24,8 @@ import numpy as np
 #: Compiled functions kept in memory.
 KEPT = 256
 _ALIGN = 64
+#: What stands before and after "sgemm" in the libraries there are, and whether it then takes 64-bit integers.
+_SPELLINGS = (("scipy_cblas_", "64_", True), ("cblas_", "64_", True), ("cblas_", "_64", True), ("scipy_cblas_", "", False), ("cblas_", "", False))
 
 
 class Blas(NamedTuple):
@@ -71,7 +73,7 @@ def find_blas() -> Blas | None:
             library = ctypes.CDLL(path)
         except OSError:
             continue
-        for before, after, long in (("scipy_cblas_", "64_", True), ("cblas_", "64_", True), ("cblas_", "_64", True), ("scipy_cblas_", "", False), ("cblas_", "", False)):
+        for before, after, long in _SPELLINGS:
             try:
                 found = [ctypes.cast(getattr(library, f"{before}{name}{after}"), ctypes.c_void_p).value for name in ("sgemm", "dgemm")]
             except AttributeError:
@@ -115,8 +117,8 @@ class _Host(NamedTuple):
 
 @cache
 def _host() -> _Host:
-    import llvmlite
-    import llvmlite.binding as llvm
+    import llvmlite  # type: ignore[import-untyped]
+    import llvmlite.binding as llvm  # type: ignore[import-untyped]
 
     if llvm.llvm_version_info[0] < 20:  # later versions do it themselves and refuse the call
         llvm.initialize()
@@ -171,7 +173,7 @@ def _compile(text: str) -> bytes:
     llvm, machine = _host().binding, _machine()
     module = llvm.parse_assembly(text)
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the text has its vectors
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
@@ -239,11 +241,19 @@ class _Workspace:
         scratch = [(i, b) for i, b in enumerate(buffers) if b.kind == "scratch"]
         starts, size = _places([b for _, b in scratch])
         self.scratch = np.zeros(size + _ALIGN, np.uint8)
-        base = self.scratch.__array_interface__["data"][0]
+        base = _address(self.scratch)
         base += -base % _ALIGN
         for (i, _), start in zip(scratch, starts):
             self.pointers[i] = base + start
         self.address = ctypes.addressof(self.pointers)
+
+
+def _address(array: np.ndarray) -> int:
+    """Where a contiguous array's memory starts."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError, BufferError):  # read-only or empty: the slow way, by a microsecond
+        return int(array.__array_interface__["data"][0])
 
 
 def _places(buffers: Sequence[Any]) -> tuple[list[int], int]:
@@ -268,7 +278,7 @@ class Native:
             raise RuntimeError(missing())
         self._call, self._sgemm, self._dgemm = self.compiled.call, blas.sgemm, blas.dgemm
         self._numbers = np.array(numbers, np.int64)
-        self._table = self._numbers.__array_interface__["data"][0]
+        self._table = _address(self._numbers)
         self._buffers = buffers
         self._inputs = [(i, np.dtype(b.dtype), b.size) for i, b in enumerate(buffers) if b.kind == "input"]
         outputs = [(i, b) for i, b in enumerate(buffers) if b.kind == "output"]
@@ -283,6 +293,8 @@ class Native:
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """The outputs, flat, in new memory, for arrays of the input buffers' sizes. Raises ValueError for other sizes."""
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
         try:
             space = self._free.pop()
         except IndexError:
@@ -291,10 +303,8 @@ class Native:
         for n, x in enumerate(inputs):
             if x is not given[n]:
                 self._take(space, n, x)
-        if n_missing := len(self._inputs) - len(inputs):
-            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(self._inputs) - n_missing} were given")
         block = np.empty(self._size + _ALIGN, np.uint8)
-        address = block.__array_interface__["data"][0]
+        address = _address(block)
         skip = -address % _ALIGN
         address += skip
         for i, start in self._places:
@@ -307,14 +317,12 @@ class Native:
 
     def _take(self, space: _Workspace, n: int, x: Any) -> None:
         """Note the address of input `n`, or of a copy that is contiguous and of the right dtype."""
-        if n >= len(self._inputs):
-            raise ValueError(f"{len(self._inputs)} inputs are expected, more were given")
         i, dtype, size = self._inputs[n]
         used = x
         if type(x) is not np.ndarray or x.dtype != dtype or not (x.flags.c_contiguous and x.flags.aligned):
             used = np.require(x, dtype, ["C", "A"])
         if used.size != size:
             raise ValueError(f"input {n} has {used.size} elements where {size} are expected")
-        space.pointers[i] = used.__array_interface__["data"][0]
+        space.pointers[i] = _address(used)
         space.used[n] = used
         space.given[n] = x if used is x else None  # a copy is of the values of now

@@ -32,14 +32,17 @@ class Lowered(NamedTuple):
     outputs: tuple[Ref, ...]
 
 
-def lower(program: Program) -> Lowered:
-    """The plan of a program. Raises Unsupported, naming the stage, where there is no kernel for it."""
-    return _Lowering(program).run()
+def lower(program: Program, *, recompute: bool = True) -> Lowered:
+    """The plan of a program. With `recompute`, cheap values are computed again in each map that needs them.
+
+    Raises Unsupported, naming the stage, where there is no kernel for it.
+    """
+    return _Lowering(program, recompute).run()
 
 
 class _Lowering:
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, recompute: bool) -> None:
+        self.program, self.recompute = program, recompute
         self.buffers: list[Buffer] = []
         self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
         self.done: set[Value] = set()  # what has been computed into its place
@@ -329,7 +332,7 @@ class _Lowering:
         if not later:
             return False
         stage = self.made[v]
-        if stage.op not in CHEAP:
+        if stage.op not in CHEAP or not self.recompute:
             return True
         return any(u is None or isinstance(u, Loop) or not _elementwise(u) or u.output.shape != v.shape for u in later)
 

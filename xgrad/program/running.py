@@ -10,6 +10,7 @@ from typing import Any
 
 from ..applying import NUMBERS
 from ..backends import Array, Device, current_device, device_of
+from . import numpy_text
 from .interpreting import interpret
 from .llvm import write
 from .lowering import Lowered, Unsupported, lower
@@ -23,7 +24,7 @@ PATIENCE = 0.5
 class Executable:
     """A program made ready for one device.
 
-    `seconds` is what it took to optimise and to compile it; `why` says why it does not run as native code, if it does not.
+    `kind` says what runs it, `seconds` what it took to optimise and to compile it, and `why` why it was not compiled, if so.
     """
 
     def __init__(self, program: Program, device: Device, *, at_once: bool) -> None:
@@ -34,15 +35,16 @@ class Executable:
         self.lowered: Lowered | None = None
         self.seconds = {"optimise": time.perf_counter() - start, "compile": 0.0}
         self.why: str | None = None
-        self._native: Any = None
+        self.kind = "the array library, stage by stage"
+        self._ready: Any = None
         self._left = 0.0 if at_once or os.environ.get("XGRAD_NATIVE") == "1" else PATIENCE
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in memory of their own, for arrays like the program's inputs."""
-        if self._native is None and self.why is None and self._left <= 0:
+        if self._ready is None and self.why is None and self._left <= 0:
             self._compile()
-        if self._native is not None:
-            found = self._native.run(inputs)
+        if self._ready is not None:
+            found = self._ready.run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self._outputs]
         start = time.perf_counter()
         outputs = interpret(self.optimised, self.device, inputs)
@@ -50,15 +52,21 @@ class Executable:
         return self._unshared(outputs, inputs)
 
     def _compile(self) -> None:
+        """Make code of it: native where that is at hand, else Python that calls NumPy."""
         start = time.perf_counter()
-        self.why = _refusal(self.device)
-        if self.why is not None:
-            return
+        backend = self.device.backend
+        no_native = _refusal(self.device)
         try:
-            self.lowered = lower(self.optimised)
-            native = self.device.backend.native
-            text, numbers = write(self.lowered.plan, vector_bytes=native.vector_bytes(), long_blas=native.find_blas().long)
-            self._native = native.Native(self.lowered.plan.buffers, text, numbers)
+            if backend.name != "cpu":
+                raise Unsupported(no_native)
+            self.lowered = lower(self.optimised, recompute=no_native is None)
+            if no_native is None:
+                text, numbers = write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+                self._ready = backend.native.Native(self.lowered.plan.buffers, text, numbers)
+                self.kind = "native code"
+            else:
+                self._ready = backend.laid(self.lowered.plan.buffers, numpy_text.write(self.lowered.plan))
+                self.kind = "NumPy"
         except (Unsupported, NotImplementedError) as error:
             self.why = str(error)
         else:

@@ -1,0 +1,151 @@
+"""A plan as Python text: NumPy's own functions, each writing into memory laid out beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops import OPS
+from .plans import Gemm, Loop, Map, Plan, Ref, Step
+
+_WRITERS = frozenset(
+    "+ - * / ** neg maximum minimum < <= > >= == != abs sign floor sqrt exp expm1 log log1p sin cos tanh isnan isfinite".split()
+)
+
+
+def write(plan: Plan) -> str:
+    """The text of `run(np, view, empty, buffers)`, where `buffers` are flat arrays.
+
+    `view(buffer, offset, shape, strides)` gives a view, in elements, and `empty(shape, dtype)` new memory.
+    """
+    return _Writer(plan).text()
+
+
+class _Writer:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.head: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.loops: list[tuple[Loop, dict[str, str]]] = []
+
+    def text(self) -> str:
+        body = self._items(self.plan.body, 1)
+        return "\n".join(["def run(np, view, empty, buffers):", *(f"    {line}" for line in self.head), *body, "    return None", ""])
+
+    # Arrays
+
+    def _array(self, ref: Ref) -> str:
+        """The name of what `ref` is at this step."""
+        depth = len(ref.steps)
+        moving = [d for d in range(depth) if ref.steps[d]]
+        lengths = tuple(self.loops[d][0].length for d in moving)
+        strides = tuple(ref.steps[d] for d in moving)
+        name = self._outer((ref.buffer, ref.offset, (*lengths, *ref.shape), (*strides, *ref.strides)), "a")
+        for d in moving:  # one more slice in each loop that it moves with
+            loop, slices = self.loops[d]
+            name = slices.setdefault(name, f"{name}_{'tuvw'[d]}")
+        return name
+
+    def _outer(self, key: tuple[Any, ...], letter: str) -> str:
+        if key not in self.names:
+            self.names[key] = f"{letter}{len(self.names)}"
+            if letter == "a":
+                buffer, offset, shape, strides = key
+                self.head.append(f"{self.names[key]} = view(buffers[{buffer}], {offset}, {shape}, {strides})")
+            else:
+                self.head.append(f"{self.names[key]} = empty({key[0]}, {key[1]!r})")
+        return self.names[key]
+
+    # Items
+
+    def _items(self, items: Any, depth: int) -> list[str]:
+        lines: list[str] = []
+        for item in items:
+            if isinstance(item, Loop):
+                lines += self._loop(item, depth)
+            else:
+                found = self._map(item) if isinstance(item, Map) else self._gemm(item)
+                lines += [f"{'    ' * depth}{line}" for line in found]
+        return lines
+
+    def _loop(self, loop: Loop, depth: int) -> list[str]:
+        self.loops.append((loop, {}))
+        body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
+        _, slices = self.loops.pop()
+        order = "[::-1]" if loop.reverse else ""
+        parts = [f"range({loop.length})", *(f"{whole}{order}" for whole in slices)]
+        names = ["_", *slices.values()]
+        return [f"{'    ' * depth}for {', '.join(names)} in zip({', '.join(parts)}):", *body]
+
+    def _gemm(self, item: Gemm) -> list[str]:
+        out, a, b = self._array(item.out), self._array(item.a), self._array(item.b)
+        if not item.accumulate:
+            return [f"np.matmul({a}, {b}, out={out})"]
+        temporary = self._outer((item.out.shape, self.plan.buffers[item.out.buffer].dtype, "product"), "w")
+        return [f"np.matmul({a}, {b}, out={temporary})", f"np.add({out}, {temporary}, out={out})"]
+
+    def _map(self, item: Map) -> list[str]:
+        lines: list[str] = []
+        where: dict[int, str] = {v: self._array(ref) for v, ref in item.loads}
+        last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
+        folded = {r.value for r in item.reductions}
+        stores: dict[int, list[Ref]] = {}
+        for v, ref in item.stores:
+            stores.setdefault(v, []).append(ref)
+        free: dict[str, list[str]] = {}
+        held: dict[int, tuple[str, str]] = {}
+        count = 0
+        direct: dict[int, Ref] = {}
+        for i, step in enumerate(item.steps):
+            target = next((ref for ref in stores.get(step.value, ()) if self._may_write(ref, i, item, last)), None)
+            if target is not None:
+                out = self._array(target)
+                direct[step.value] = target
+            elif free.get(step.dtype):
+                out = free[step.dtype].pop()
+                held[step.value] = (step.dtype, out)
+            else:
+                out = self._outer((item.shape, step.dtype, count), "w")
+                held[step.value] = (step.dtype, out)
+                count += 1
+            lines += _step(step, [repr(a) if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out)
+            where[step.value] = out
+            for a, literal in zip(step.args, step.literal):
+                if not literal and last[a] == i and a in held and a not in stores and a not in folded:
+                    dtype, name = held.pop(int(a))
+                    free.setdefault(dtype, []).append(name)
+        for v, found in stores.items():
+            for ref in found:
+                if direct.get(v) != ref:
+                    lines.append(f"np.copyto({self._array(ref)}, {where[v]}, casting='unsafe')")
+        for r in item.reductions:
+            axes = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
+            kept = [a for a in range(len(item.shape)) if a not in axes]
+            out = self._array(r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)))
+            fold = {"sum": "add", "max": "maximum", "min": "minimum"}[r.kind]
+            lines.append(f"np.{fold}.reduce({where[r.value]}, axis={axes}, out={out})")
+        return lines
+
+    def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
+        """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to be read from there."""
+        return all(last.get(v, -1) < i or (last.get(v, -1) == i and load == ref) for v, load in item.loads if load.buffer == ref.buffer) and not any(
+            load.buffer == ref.buffer and load != ref and last.get(v, -1) >= i for v, load in item.loads
+        )
+
+
+def _step(step: Step, args: list[str], out: str) -> list[str]:
+    if step.op == "sigmoid":
+        return [
+            f"np.multiply({args[0]}, 0.5, out={out})",
+            f"np.tanh({out}, out={out})",
+            f"np.multiply({out}, 0.5, out={out})",
+            f"np.add({out}, 0.5, out={out})",
+        ]
+    if step.op == "where":
+        return [f"np.copyto({out}, np.where({', '.join(args)}), casting='unsafe')"]
+    if step.op == "relu":
+        return [f"np.copyto({out}, np.where({args[0]} < 0, 0, {args[0]}))"]
+    if step.op in _WRITERS and step.dtype != "bool":
+        return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out}, casting='unsafe')"]
+    if step.op in _WRITERS:
+        return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out})"]
+    return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
