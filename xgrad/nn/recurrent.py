@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from ..backends import Device
@@ -72,32 +72,19 @@ class GRU(Module):
         h = zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device) if h0 is None else checked_input(h0, self.W_zx, self)
         if h.shape != (batch, hidden_size):
             raise ShapeError(f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}")
-        h, ys = scan(self._cell(), h, self._from_inputs(xs))
+        h, ys = scan(self._step, h, xs)
         return ys, h
 
-    def _from_inputs(self, xs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the inputs give to z, r and h_tilde, for all steps at once."""
-        gates = (self.W_zx, self.b_z), (self.W_rx, self.b_r), (self.W_x, self.b_h)
-        z, r, h = (xs @ W.T if b is None else xs @ W.T + b for W, b in gates)
-        return z, r, h
-
-    def _cell(self) -> Callable[[Tensor, tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]:
-        """One time step, given what the inputs give."""
-        W_z, W_r, W_h = self.W_zh.T, self.W_rh.T, self.W_h.T
-
-        def step(h: Tensor, from_x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            x_z, x_r, x_h = from_x
-            z_t = sigmoid(h @ W_z + x_z)
-            r_t = sigmoid(h @ W_r + x_r)
-            if self.reset == "before":
-                h_tilde = tanh((r_t * h) @ W_h + x_h)
-            else:
-                from_h = h @ W_h
-                h_tilde = tanh(r_t * (from_h if self.b_hh is None else from_h + self.b_hh) + x_h)
-            h = h + z_t * (h_tilde - h)  # (1 - z_t) * h + z_t * h_tilde, in fewer passes over memory
-            return h, h
-
-        return step
+    def _step(self, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """One time step: the equations."""
+        z_t = sigmoid(_affine(h, self.W_zh) + _affine(x, self.W_zx, self.b_z))
+        r_t = sigmoid(_affine(h, self.W_rh) + _affine(x, self.W_rx, self.b_r))
+        if self.reset == "before":
+            h_tilde = tanh(_affine(r_t * h, self.W_h) + _affine(x, self.W_x, self.b_h))
+        else:
+            h_tilde = tanh(r_t * _affine(h, self.W_h, self.b_hh) + _affine(x, self.W_x, self.b_h))
+        h = (1 - z_t) * h + z_t * h_tilde
+        return h, h
 
     @classmethod
     def from_torch(cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None) -> Self:
@@ -119,3 +106,8 @@ class GRU(Module):
         for name, value in values.items():
             setattr(gru, name, tensor(value, requires_grad=True))
         return gru
+
+
+def _affine(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
+    """x @ Wᵀ + b"""
+    return x @ W.T if b is None else x @ W.T + b

@@ -23,8 +23,8 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     args = [outside(v) for v in stage.operands]
     op = OPS.get(stage.op)
 
-    def add(name: str, operands: tuple[Operand, ...], shape: tuple[int, ...], dtype: str, **params: Any) -> Value:
-        value = names.new(shape, dtype)
+    def add(name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any) -> Value:
+        value = names.new(form, dtype)
         found.append(Stage(name, operands, (value,), params, stage.source))
         return value
 

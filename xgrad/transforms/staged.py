@@ -1,0 +1,270 @@
+"""A function as a program, and as the listing of its backward pass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..backends import find_device
+from ..backends.dtypes import canonical, is_complex, is_floating
+from ..derivatives import Form, gradients
+from ..namespace import asarray
+from ..ops import OPS
+from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
+from ..program.scans import derivative_of
+from ..program.stages import Item, Operand, Program, Stage, Value
+from ..program.tracing import Tracer, Var, tracing
+from ..recording import names_from_variables
+from ..tensors import Tensor
+from ..trees import flatten, paths, unflatten
+
+
+def trace(f: Callable[..., Any], *args: Any) -> Program:
+    """The program that `f(*args)` runs: its stages in order, in single assignment, with shapes and dtypes. It is plain data.
+
+    Args:
+        f: a function of arrays, Tensors, numbers and nested containers of them. It runs once, on Tensors without values.
+        args: of which the shapes and dtypes count, and not the values.
+
+    Returns:
+        A Program, to print, compare, pickle, or write out as `source`. Its inputs are the leaves of the arguments, under
+        the names of the parameters, and after them the Tensors that `f` uses from outside. Its outputs are the leaves of
+        what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
+
+    Raises:
+        TraceError: `f` branches on a value, or takes one out. The message names the line.
+
+    >>> import xgrad as xg
+    >>> def neuron(w, x):
+    ...     dot = w @ x
+    ...     return xg.sigmoid(dot)
+    >>> print(xg.trace(neuron, [1.0, 2.0], xg.zeros(2)))
+    w[0] = input               () float64
+    """
+    inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
+    tracer = Tracer(remember=True)
+    names = _parameter_names(f, len(args))
+    with tracing(tracer, grad=True):
+        inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
+        with names_from_variables():
+            result = f(*inputs)
+        outputs = [tracer.output(asarray(leaf)) for leaf in flatten(result)[0]]
+    program = tracer.program(outputs)
+    tracer.close()
+    return program
+
+
+def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
+    names = []
+    for p in inspect.signature(f).parameters.values():
+        names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
+    return names[:count]
+
+
+def _inputs(tracer: Tracer, arg: Any, name: str) -> Any:
+    """An argument with Tensors of `tracer` as its leaves."""
+    leaves, structure = flatten(arg)
+    return unflatten(structure, [tracer.input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)])
+
+
+class Derivation(NamedTuple):
+    """`forward`, a program, and `backward`, the lines that find its gradients. As text it is Python, but for its scans."""
+
+    forward: Program
+    backward: str
+
+    def __str__(self) -> str:
+        program = opened(self.forward)
+        inputs = "".join(f"# {v.name} is given: {form(v)}\n" for v in program.inputs)
+        return f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
+
+
+def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivation:
+    """The backward pass of `f(*args)`, written down stage by stage in terms of `deriv` and `+=`.
+
+    Args:
+        f, args: as for `trace`. Gradients are found of all floating inputs.
+        inline: write out the rule of each gate instead of calling `deriv`.
+
+    Returns:
+        A Derivation: print it. A scan has its backward loop written out.
+
+    Raises:
+        TraceError, as `trace` does.
+
+    >>> import xgrad as xg
+    >>> print(xg.derive(lambda x: xg.tanh(x * x), 1.0))
+    """
+    return _Backward(trace(f, *args), inline).derivation()
+
+
+class _Backward:
+    """The lines of a backward pass, last stage first."""
+
+    def __init__(self, program: Program, inline: bool) -> None:
+        self.program, self.inline = program, inline
+        self.names = Unique(v.name for v in program.inputs)
+        for s in program.stages:
+            self.names.taken.update(v.name for v in s.outputs)
+        self.lines: list[Row] = []
+        self.grads: dict[Value, str] = {}  # the name of each gradient that has been given a value
+        self.own: set[Value] = set()  # whose gradient is an array of its own, which may be added to in place
+        self.derivatives: dict[Value, Any] = {}  # of scans, by their first output
+        self.called: dict[Value, str] = {}  # the name that a gradient has, given or not
+
+    def derivation(self) -> Derivation:
+        """Both passes."""
+        program = self._with_residuals()
+        roots = list(dict.fromkeys(v for v in program.outputs if type(v) is Value and v in self.active))
+        for v in roots:
+            name = self.grads[v] = self._d(v)
+            if v.shape == () and len(roots) == 1:
+                self.lines.append(Row(0, name, "1.0", form(v)))
+            else:
+                self.lines.append(Row(0, "", f"# {name} is given: {form(v)}"))
+        for s in reversed(program.stages):
+            assert isinstance(s, Stage)
+            if any(v in self.grads for v in s.outputs):
+                (self._scan if s.op == "scan" else self._written_out if self.inline else self._by_deriv)(s)
+        for v in program.inputs:
+            if is_floating(v.dtype) and v not in self.grads:
+                self._add(v, Text(f"zeros_like({v.name})"))
+        return Derivation(program, aligned(self.lines, "# "))
+
+    def _with_residuals(self) -> Program:
+        """The program with what its backward loops need as outputs of its scans. Sets `active`: what has a gradient."""
+        self.active = {v for v in self.program.inputs if is_floating(v.dtype)}
+        stages: list[Item] = []
+        for s in self.program.stages:
+            assert isinstance(s, Stage)
+            if any(v in self.active for v in s.values) and OPS[s.op].rules:
+                self.active.update(v for v in s.outputs if is_floating(v.dtype))
+                if s.op == "scan":
+                    s = self._kept(s)
+            stages.append(s)
+        return replace(self.program, stages=tuple(stages))
+
+    def _kept(self, s: Stage) -> Stage:
+        derivative = derivative_of(s.params["body"], tuple(v in self.active for v in s.operands))
+        self.derivatives[s.outputs[0]] = derivative
+        forward, length = derivative.forward, s.params["length"]
+        kept = forward.program.outputs[len(s.outputs) :]
+        more = tuple(Value(self.names.name(f"{v.name}s"), (length, *v.shape), v.dtype) for v in kept if type(v) is Value)
+        return Stage("scan", s.operands, s.outputs + more, {**s.params, "body": forward}, s.source)
+
+    def _d(self, v: Value) -> str:
+        """What the gradient of `v` is called."""
+        if v not in self.called:
+            self.called[v] = self.names.name(f"d{v.name}")
+        return self.called[v]
+
+    def _add(self, v: Value, text: Text) -> None:
+        """The first gradient of a value is assigned, the others are added, in place unless the array is another's too."""
+        again, name = v in self.grads, self._d(v)
+        if v in self.own:
+            self.lines.append(Row(0, "", f"{name} += {text.text}"))
+            return
+        self.grads[v] = name
+        if again or text.level < ATOM or text.text.startswith(("deriv(", "ret[")):
+            self.own.add(v)
+        self.lines.append(Row(0, name, f"{name} + {text.within(SUM)}" if again else text.text, form(v)))
+
+    def _by_deriv(self, s: Stage) -> None:
+        args = [operand(v).text for v in s.operands]
+        if OPS[s.op].variadic:
+            given = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
+        else:
+            given = ", ".join(args if len(args) == 2 else [*args, "None"])
+        call = f"deriv({', '.join([self.grads[s.output], given, _quoted(s.op), *options(s.op, s.params)])})"
+        wanted = [v for v in s.operands if type(v) is Value and v in self.active]
+        if len(s.operands) == 1:
+            self._add(wanted[0], Text(f"{call}[0]"))
+        elif all(v not in self.grads for v in wanted) and len(set(wanted)) == len(wanted):
+            for v in wanted:
+                self.grads[v] = self._d(v)
+            self.own.update(wanted)
+            self.lines.append(Row(0, ", ".join(self._d(v) if v in self.grads else "_" for v in s.operands), call, form(*wanted)))  # type: ignore[arg-type,index]
+        else:
+            self.lines.append(Row(0, "ret", call))
+            for i, v in enumerate(s.operands):
+                if type(v) is Value and v in self.active:
+                    self._add(v, Text(f"ret[{i}]"))
+
+    def _written_out(self, s: Stage) -> None:
+        """The rule of each operand as an expression: the rule runs on variables, as a function that is traced does."""
+        op, device, tracer = OPS[s.op], find_device("cpu"), Tracer()
+        known: dict[Var, Text] = {}
+
+        def variable(v: Operand, text: Text) -> Any:
+            if type(v) is not Value:
+                return v
+            var = tracer.variable(v.shape, canonical(v.dtype))
+            known[var] = text
+            return Tensor(var, device)
+
+        with tracing(tracer, grad=False):
+            dz, z = (variable(s.output, Text(name)) for name in (self.grads[s.output], s.output.name))
+            x = tuple(variable(v, operand(v)) for v in s.operands)
+            place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
+            if op.variadic:
+                place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
+            targets = [Form(v.shape, canonical(v.dtype)) if type(v) is Value and v in self.active else None for v in s.operands]
+            found = gradients(op, place, dict(s.params), targets, is_complex(s.output.dtype))
+        for v, g in zip(s.operands, found):
+            if g is not None and type(v) is Value:
+                self._add(v, self._nested(tracer, g.data, known))
+
+    def _nested(self, tracer: Tracer, result: Var, known: dict[Var, Text]) -> Text:
+        """`result` as one expression; what is used more than once in it is given a name, in a line before."""
+        useful = tracer.ancestors([result], known)
+        entries = [e for e in tracer.written if e[3][0] in useful and e[3][0] not in known]
+        uses: dict[Any, int] = {}
+        for _, operands, _, _, _ in entries:
+            for v in operands:
+                if type(v) is Var:
+                    uses[v] = uses.get(v, 0) + 1
+        for op, operands, params, (out, *_), _ in entries:
+            x = operands[0] if operands else None
+            if op.name in ("reshape", "broadcast_to") and x.shape == out.shape:
+                known[out] = known[x]
+                continue
+            text = expression(op.name, [known[v] if type(v) is Var else operand(v) for v in operands], params)
+            if uses.get(out, 0) > 1:
+                name = self.names.name("t")
+                self.lines.append(Row(0, name, text.text))
+                text = Text(name)
+            known[out] = text
+        return known[result]
+
+    def _scan(self, s: Stage) -> None:
+        """The backward loop, which is a scan against time."""
+        derivative = self.derivatives[s.outputs[0]]
+        visible = s.outputs[: derivative.visible]
+        back = derivative.back(tuple(v in self.grads for v in visible))
+        source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
+        source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
+        operands = tuple(source[kind][i] for kind, i in back.operands)
+        forms = back.body.forms(s.params["length"])
+        targets = [s.operands[i] for i, _ in back.gradients]
+        outputs, after = [], []
+        for k, (shape, dtype) in enumerate(forms):
+            v = next((v for v, (_, place) in zip(targets, back.gradients) if place == k), None)
+            if type(v) is Value and v not in self.grads:
+                name = self.grads[v] = self._d(v)
+            else:
+                name = self.names.name(f"d{v.name}" if type(v) is Value else "d")
+                if type(v) is Value:
+                    after.append((v, name))
+            outputs.append(Value(name, shape, dtype))
+        params = {"body": back.body, "length": s.params["length"], "reverse": not s.params["reverse"]}
+        loop = opened(Program((), (Stage("scan", operands, tuple(outputs), params),), ()))
+        self.lines += rows(loop.stages)
+        for v, name in after:
+            self._add(v, Text(name))
+
+
+def _quoted(name: str) -> str:
+    """A name in double quotes, as the notes write ops."""
+    return f'"{name}"'
