@@ -14,11 +14,11 @@ from ..ops import OPS
 from .stages import Body, Item, Loop, Operand, Program, Stage, Value
 
 
-def interpret(program: Program, device: Device, inputs: Sequence[Array]) -> list[Array]:
-    """The outputs of `program` on arrays of `device`."""
+def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: Any = None) -> list[Array]:
+    """The outputs of `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
     with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
-        _run(program.stages, values, device)
+        _run(program.stages, values, device, scan)
     return [values[v] if type(v) is Value else _filled(device, v, (), "float64") for v in program.outputs]
 
 
@@ -44,14 +44,16 @@ def _stacked(device: Device, series: list[Array], form: Any) -> Array:
     return device.xp.stack(series) if series else _filled(device, 0, *form)
 
 
-def _run(stages: Sequence[Item], values: dict[Operand, Any], device: Device) -> None:
+def _run(stages: Sequence[Item], values: dict[Operand, Any], device: Device, scan: Any = None) -> None:
     for stage in stages:
         if isinstance(stage, Loop):
             _loop(stage, values, device)
             continue
         operands = [values[v] if type(v) is Value else v for v in stage.operands]
-        if stage.op == "scan":
-            z: Any = interpret_scan(device, operands=operands, **stage.params)
+        if stage.op == "scan" and scan is not None:
+            z: Any = scan(operands=operands, **stage.params)
+        elif stage.op == "scan":
+            z = interpret_scan(device, operands=operands, **stage.params)
         elif stage.op == "new":
             z = _new(device, **stage.params)
         else:

@@ -209,12 +209,12 @@ class Unique:
 Parts = Callable[[Stage], "Program | None"]
 
 
-def opened(program: Program, parts: Parts = lambda stage: None) -> Program:
+def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
     """The program with every scan as a `Loop`, and for a stage that `parts` says a program of, the stages of that.
 
-    Values keep their names as far as these are unique.
+    Values of these keep their names as far as they are unique, and not among those that are `taken`.
     """
-    names = Unique(v.name for v in program.inputs)
+    names = Unique([*taken, *(v.name for v in program.inputs)])
     for s in everything(program.stages):
         names.taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
     opening = _Opening(names, parts)

@@ -24,20 +24,21 @@ PATIENCE = 0.5
 class Executable:
     """A program made ready for one device.
 
-    `kind` says what runs it, `seconds` what it took to optimise and to compile it, and `why` why it was not compiled, if so.
+    A `whole` program is compiled at once, a single scan once it has run for a while. `kind` says what runs it, `seconds` what it took to optimise and to compile it, and `why` why it was not compiled, if so.
     """
 
-    def __init__(self, program: Program, device: Device, *, at_once: bool) -> None:
+    def __init__(self, program: Program, device: Device, *, whole: bool) -> None:
         start = time.perf_counter()
         self.program = program
         self.device = device
+        self._whole = whole
         self.optimised = optimise(program)
         self.lowered: Lowered | None = None
         self.seconds = {"optimise": time.perf_counter() - start, "compile": 0.0}
         self.why: str | None = None
         self.kind = "the array library, stage by stage"
         self._ready: Any = None
-        self._left = 0.0 if at_once or os.environ.get("XGRAD_NATIVE") == "1" else PATIENCE
+        self._left = 0.0 if whole or os.environ.get("XGRAD_NATIVE") == "1" else PATIENCE
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in memory of their own, for arrays like the program's inputs."""
@@ -47,7 +48,10 @@ class Executable:
             found = self._ready.run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self._outputs]
         start = time.perf_counter()
-        outputs = interpret(self.optimised, self.device, inputs)
+        if self._whole:  # its scans may still be compiled one by one
+            outputs = interpret(self.program, self.device, inputs, run_scan)
+        else:
+            outputs = interpret(self.optimised, self.device, inputs)
         self._left -= time.perf_counter() - start
         return self._unshared(outputs, inputs)
 
@@ -98,7 +102,7 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
     """A scan on arrays and numbers."""
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
     numbers = tuple([(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS])
-    ready = body.once(("run", device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, at_once=False))
+    ready = body.once(("run", device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 Number = int | float | complex
 
@@ -119,10 +119,13 @@ class Program:
     stages: tuple[Item, ...]
     outputs: tuple[Operand, ...]
 
-    def __str__(self) -> str:
-        from .listing import listing
+    # What can be made of a program lies above it, and is set by the modules of these names.
+    listing: ClassVar[Callable[[Program], str]]
+    source: ClassVar[Callable[..., str]]
+    explain: ClassVar[Callable[[Program], str]]
 
-        return listing(self)
+    def __str__(self) -> str:
+        return self.listing()
 
     def __hash__(self) -> int:
         return hash((self.inputs, len(self.stages), self.outputs))

@@ -13,6 +13,7 @@ from ..graphs import Leaf
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache
+from ..program.explaining import explain
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -73,8 +74,6 @@ class Compiled:
 
     def explain(self, *args: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
-        from ..program.explaining import explain
-
         return explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
@@ -133,7 +132,7 @@ class _Traced:
     def executable(self) -> Executable:
         """What runs it."""
         if self._executable is None:
-            self._executable = Executable(self.body.program, self.device, at_once=True)
+            self._executable = Executable(self.body.program, self.device, whole=True)
         return self._executable
 
     def run(self, arrays: list[Any]) -> list[Tensor]:

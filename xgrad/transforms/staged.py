@@ -139,7 +139,7 @@ class _Backward:
         stages: list[Item] = []
         for s in self.program.stages:
             assert isinstance(s, Stage)
-            if any(v in self.active for v in s.values) and OPS[s.op].rules:
+            if self._wanted(s):
                 self.active.update(v for v in s.outputs if is_floating(v.dtype))
                 if s.op == "scan":
                     s = self._kept(s)
@@ -153,6 +153,12 @@ class _Backward:
         kept = forward.program.outputs[len(s.outputs) :]
         more = tuple(Value(self.names.name(f"{v.name}s"), (length, *v.shape), v.dtype) for v in kept if type(v) is Value)
         return Stage("scan", s.operands, s.outputs + more, {**s.params, "body": forward}, s.source)
+
+    def _wanted(self, s: Stage) -> dict[int, Value]:
+        """The operands that have a gradient, by place."""
+        op = OPS[s.op]
+        rules = op.rules * len(s.operands) if op.variadic else op.rules
+        return {i: v for i, (v, rule) in enumerate(zip(s.operands, rules)) if rule is not None and type(v) is Value and v in self.active}
 
     def _d(self, v: Value) -> str:
         """What the gradient of `v` is called."""
@@ -172,25 +178,22 @@ class _Backward:
         self.lines.append(Row(0, name, f"{name} + {text.within(SUM)}" if again else text.text, form(v)))
 
     def _by_deriv(self, s: Stage) -> None:
-        args = [operand(v).text for v in s.operands]
-        if OPS[s.op].variadic:
-            given = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
-        else:
-            given = ", ".join(args if len(args) == 2 else [*args, "None"])
+        args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
+        together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
+        given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
         call = f"deriv({', '.join([self.grads[s.output], given, _quoted(s.op), *options(s.op, s.params)])})"
-        wanted = [v for v in s.operands if type(v) is Value and v in self.active]
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
-        elif all(v not in self.grads for v in wanted) and len(set(wanted)) == len(wanted):
-            for v in wanted:
+        elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
+            for v in wanted.values():
                 self.grads[v] = self._d(v)
-            self.own.update(wanted)
-            self.lines.append(Row(0, ", ".join(self._d(v) if v in self.grads else "_" for v in s.operands), call, form(*wanted)))  # type: ignore[arg-type,index]
+                self.own.add(v)
+            left = ", ".join(self.grads[wanted[i]] if i in wanted else "_" for i in range(len(args)))
+            self.lines.append(Row(0, left, call, form(*wanted.values())))
         else:
             self.lines.append(Row(0, "ret", call))
-            for i, v in enumerate(s.operands):
-                if type(v) is Value and v in self.active:
-                    self._add(v, Text(f"ret[{i}]"))
+            for i, v in wanted.items():
+                self._add(v, Text(f"ret[{i}]"))
 
     def _written_out(self, s: Stage) -> None:
         """The rule of each operand as an expression: the rule runs on variables, as a function that is traced does."""
@@ -210,11 +213,12 @@ class _Backward:
             place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
             if op.variadic:
                 place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
-            targets = [Form(v.shape, canonical(v.dtype)) if type(v) is Value and v in self.active else None for v in s.operands]
+            wanted = self._wanted(s)
+            targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
             found = gradients(op, place, dict(s.params), targets, is_complex(s.output.dtype))
-        for v, g in zip(s.operands, found):
-            if g is not None and type(v) is Value:
-                self._add(v, self._nested(tracer, g.data, known))
+        for i, v in wanted.items():
+            if found[i] is not None:
+                self._add(v, self._nested(tracer, found[i].data, known))
 
     def _nested(self, tracer: Tracer, result: Var, known: dict[Var, Text]) -> Text:
         """`result` as one expression; what is used more than once in it is given a name, in a line before."""
@@ -259,7 +263,7 @@ class _Backward:
                     after.append((v, name))
             outputs.append(Value(name, shape, dtype))
         params = {"body": back.body, "length": s.params["length"], "reverse": not s.params["reverse"]}
-        loop = opened(Program((), (Stage("scan", operands, tuple(outputs), params),), ()))
+        loop = opened(Program((), (Stage("scan", operands, tuple(outputs), params),), ()), taken=self.names.taken)
         self.lines += rows(loop.stages)
         for v, name in after:
             self._add(v, Text(name))

@@ -1,0 +1,266 @@
+"""A program as Python that needs only NumPy or CuPy: a function forward, and one backward."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..backends import find_device
+from ..backends.dtypes import canonical, is_floating
+from ..graphs import Input
+from ..ops import find_op
+from ..reverse import pull_back
+from ..tensors import Tensor
+from .listing import Text, Unique, form, number, opened
+from .scans import replay
+from .source_text import HELPERS, dtype_name, known, written
+from .stages import Item, Loop, Operand, Program, Stage, Value
+from .tracing import Tracer, tracing
+
+#: The libraries, and what they are called in the text.
+LIBRARIES = {"numpy": "np", "cupy": "cp"}
+
+
+def source(program: Program, backend: str = "numpy") -> str:
+    """A module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)` that imports nothing but the library.
+
+    Args:
+        program: as `trace` gives it. One that was optimised has no `backward`.
+        backend: "numpy" or "cupy".
+
+    `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a tuple with the
+    gradient of each floating input, given those of the floating outputs.
+
+    Raises:
+        ValueError: another backend, or a program that moves values between devices.
+
+    >>> import xgrad as xg
+    >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
+    >>> module = {}
+    >>> exec(text, module)
+    >>> import numpy as np
+    >>> z, saved = module["forward"](np.array([1.0, 2.0, 3.0]))
+    >>> module["backward"](saved, np.ones(()))
+    (array([2., 4., 6.]),)
+    """
+    if backend not in LIBRARIES:
+        raise ValueError(f"source is written for {' or '.join(LIBRARIES)}, not {backend!r}")
+    writer = _Writer(LIBRARIES[backend])
+    passes = _passes(program)
+    text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
+    helpers = "\n".join(HELPERS[name].replace("np.", f"{writer.xp}.") + "\n" for name in HELPERS if name in writer.helpers)
+    return f"import {backend} as {writer.xp}\n\n{helpers}\n{text}".replace("\n\n\n\n", "\n\n\n")
+
+
+class _Passes(NamedTuple):
+    """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the outputs `given`."""
+
+    forward: Program
+    saved: tuple[Value, ...]
+    given: tuple[int, ...]
+    back: Program | None
+
+
+def _passes(program: Program) -> _Passes:
+    """Both passes, from one trace of the program and its reverse sweep."""
+    active = [v for v in program.inputs if is_floating(v.dtype)]
+    if not active or any(isinstance(s, Loop) for s in program.stages):
+        return _Passes(program, (), (), None)
+    device, tracer = find_device("cpu"), Tracer()
+    with tracing(tracer, grad=True):
+        values: dict[Operand, Tensor] = {}
+        for v in program.inputs:
+            values[v] = _variable(tracer, v)
+            if v in active:
+                values[v].node = Input(device, v.shape, canonical(v.dtype))
+        inputs = [values[v].data for v in program.inputs]
+        for s in program.stages:
+            _replayed(s, values, program.inputs)
+        outputs = [values[v].twin() if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
+        given = tuple(i for i, z in enumerate(outputs) if z.requires_grad)
+        if not given:
+            tracer.close()
+            return _Passes(program, (), (), None)
+        dz = [_variable(tracer, v._replace(name=f"d{v.name}")) for v in (program.outputs[i] for i in given) if type(v) is Value]
+        found = pull_back([outputs[i] for i in given], dz, [values[v] for v in active])
+    for v, g in zip(active, found, strict=True):
+        if g.data.name is None:
+            g.data.name = f"d{v.name}"
+    z = [Tensor.data.__get__(x) for x in outputs]
+    whole = tracer.program([*z, *(g.data for g in found)], [*inputs, *(d.data for d in dz)])
+    tracer.close()
+    return _split(whole, len(inputs), len(outputs), given)
+
+
+def _variable(tracer: Tracer, v: Value) -> Tensor:
+    var = tracer.variable(v.shape, canonical(v.dtype))
+    var.name = v.name
+    return Tensor(var, find_device("cpu"))
+
+
+def _replayed(s: Item, values: dict[Operand, Tensor], inputs: Sequence[Value]) -> None:
+    """One stage on Tensors, whose outputs keep their names."""
+    assert isinstance(s, Stage)
+    read = tuple(dict.fromkeys(s.values)) or inputs[:1]
+    for v, z in zip(s.outputs, replay(Program(tuple(read), (s,), s.outputs), [values[v] for v in read]), strict=True):
+        if z.data.name is None:
+            z.data.name = v.name
+        values[v] = z
+
+
+def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) -> _Passes:
+    """What the outputs need goes forward, the rest back; what was computed before and is read there is saved."""
+    needed = set(whole.outputs[:outputs])
+    early, late = [], []
+    for s in reversed(whole.stages):
+        if needed.isdisjoint(s.outputs):
+            late.append(s)
+        else:
+            early.append(s)
+            needed.update(s.values)
+    early.reverse()
+    late.reverse()
+    gradients = whole.outputs[outputs:]
+    before = {*whole.inputs[:inputs], *(v for s in early for v in s.outputs)}
+    read = dict.fromkeys(v for v in (*(v for s in late for v in s.values), *gradients) if type(v) is Value and v in before)
+    saved = tuple(read)
+    forward = Program(whole.inputs[:inputs], tuple(early), (*whole.outputs[:outputs], *saved))
+    return _Passes(forward, saved, given, Program((*saved, *whole.inputs[inputs:]), tuple(late), gradients))
+
+
+def _parts(s: Stage) -> Program | None:
+    """A gate that NumPy does not have, as the program of its forward function."""
+    if s.op == "to_device":
+        raise ValueError(f"{s.source}: the program moves values between devices; its source is for one")
+    if s.op in ("scan", "new") or known(s.op):
+        return None
+    tracer = Tracer()
+    inputs = [_variable(tracer, v) for v in s.values]
+    given = iter(inputs)
+    with tracing(tracer, grad=False):
+        z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
+    program = tracer.program([z.data], [x.data for x in inputs])
+    tracer.close()
+    return _computed(program, s)
+
+
+def _computed(program: Program, s: Stage) -> Program:
+    """A program of each mention of the operands: their numbers are part of it."""
+    return Program(program.inputs, program.stages, program.outputs)
+
+
+class _Writer:
+    """Functions of one module."""
+
+    def __init__(self, xp: str) -> None:
+        self.xp = xp
+        self.helpers: set[str] = set()
+
+    def forward(self, program: Program, passes: _Passes) -> str:
+        body = _Body(self, passes.forward)
+        outputs = [body.text(v) for v in body.program.outputs]
+        count = len(program.outputs)
+        result = outputs[0] if count == 1 else _tuple(outputs[:count])
+        return body.function("forward", body.names(passes.forward.inputs), f"{result}, {_tuple(outputs[count:])}")
+
+    def backward(self, program: Program, passes: _Passes) -> str:
+        assert passes.back is not None
+        body = _Body(self, passes.back)
+        saved, given = body.names(passes.saved), body.names(passes.back.inputs[len(passes.saved) :])
+        first = [f"{', '.join(saved)}{',' * (len(saved) == 1)} = saved"] if saved else []
+        return body.function("backward", ["saved", *given], _tuple([body.text(v) for v in body.program.outputs])[1:-1], first)
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+
+
+class _Body:
+    """The lines of one function."""
+
+    def __init__(self, writer: _Writer, program: Program) -> None:
+        self.xp, self.helpers = writer.xp, writer.helpers
+        self.inputs = program.inputs
+        self.program = opened(program, _parts)
+        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "float", "range", "reversed", "saved", "slice", "forward", "backward"])
+        self._names: dict[Value, str] = {}
+        self._lines: list[tuple[str, str]] = []
+        self.names(self.inputs)
+
+    def names(self, values: Sequence[Value]) -> list[str]:
+        """What these are called: their names, made identifiers."""
+        for v in values:
+            if v not in self._names:
+                stem = re.sub(r"\W+", "_", v.name).strip("_")
+                self._names[v] = self._unique.name(stem if stem.isidentifier() else f"v{stem}")
+        return [self._names[v] for v in values]
+
+    def text(self, v: Operand) -> str:
+        """An output."""
+        return self.names([v])[0] if type(v) is Value else f"{self.xp}.asarray({number(v).text})"
+
+    def function(self, name: str, parameters: Sequence[str], result: str, first: Sequence[str] = ()) -> str:
+        """The whole text."""
+        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{v.name}, '}{form(v)}" for v in self.inputs]
+        self._read = {v for v in self.program.outputs if type(v) is Value}
+        self._block(self.program.stages, 1, self._read)
+        width = min(max((len(line) for line, beside in self._lines if beside), default=0), 70)
+        lines = [f"{line:<{width}}  # {beside}" if beside else line for line, beside in self._lines]
+        return "\n".join([f"def {name}({', '.join(parameters)}):", *about, *(f"    {line}" for line in first), *lines, f"    return {result}\n"])
+
+    def _block(self, items: Sequence[Item], depth: int, kept: set[Value]) -> None:
+        """Lines for these, each value let go after its last use unless it is `kept`."""
+        last: dict[Value, int] = {}
+        for i, s in enumerate(items):
+            last.update(dict.fromkeys(s.values, i))
+        made: set[Value] = set()
+        for i, s in enumerate(items):
+            used = [v for v in s.outputs if v in last or v in kept]
+            if isinstance(s, Loop):
+                self._loop(s, depth, set(used))
+            elif used:
+                self._line(depth, self.names(used)[0], self._expression(s), form(*used))
+            made.update(used)
+            gone = [self._names[v] for v in dict.fromkeys(s.values) if last[v] == i and v in made and v not in kept and v.shape]
+            if gone:
+                self._line(depth, "", f"del {', '.join(gone)}")
+
+    def _line(self, depth: int, left: str, right: str, beside: str = "") -> None:
+        self._lines.append((f"{'    ' * depth}{left}{' = ' if left else ''}{right}", beside))
+
+    def _expression(self, s: Stage) -> str:
+        args = [Text(self.names([v])[0]) if type(v) is Value else number(v) for v in s.operands]
+        return written(self.xp, s.op, args, s.params, self.helpers).text
+
+    def _array(self, v: Operand, like: Value) -> str:
+        """A value, or an array of the form of `like` filled with a number."""
+        if type(v) is Value:
+            return self.names([v])[0]
+        return f"{self.xp}.full({like.shape}, {number(v).text}, {dtype_name(self.xp, like.dtype)})"
+
+    def _loop(self, loop: Loop, depth: int, used: set[Value]) -> None:
+        for c in loop.carry:
+            self._line(depth, self.names([c.inner])[0], self._array(c.init, c.inner), form(c.inner))
+        ys = [y for y in loop.ys if y.outer in used]
+        for y in ys:
+            self._line(depth, self.names([y.outer])[0], f"{self.xp}.empty({y.outer.shape}, {dtype_name(self.xp, y.outer.dtype)})", form(y.outer))
+        t = self._unique.name("t")
+        steps = f"range({loop.length})"
+        self._line(depth, "", f"for {t} in {f'reversed({steps})' if loop.reverse else steps}:")
+        for x in loop.xs:
+            right = f"{self.names([x.outer])[0]}[{t}]" if type(x.outer) is Value else self._array(x.outer, x.inner)
+            self._line(depth + 1, self.names([x.inner])[0], right, form(x.inner))
+        results = {v for v in (*(c.next for c in loop.carry), *(y.inner for y in ys)) if type(v) is Value}
+        self._block(loop.stages, depth + 1, results)
+        for y in ys:
+            self._line(depth + 1, f"{self._names[y.outer]}[{t}]", self.names([y.inner])[0] if type(y.inner) is Value else number(y.inner).text)
+        if loop.carry:
+            after = [self._array(c.next, c.inner) for c in loop.carry]
+            self._line(depth + 1, ", ".join(self.names([c.inner for c in loop.carry])), ", ".join(after))
+        elif not ys:
+            self._line(depth + 1, "", "pass")
+        for c in loop.carry:
+            if c.final in used:
+                self._line(depth, self.names([c.final])[0], self.names([c.inner])[0], form(c.final))  # type: ignore[list-item,arg-type]

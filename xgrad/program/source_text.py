@@ -1,0 +1,160 @@
+"""How each gate is written in NumPy, and the functions that the gates without a name there are written as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .listing import ATOM, Text, index, infix, key_argument
+
+#: What is called by its own name or by another.
+_FUNCTIONS = dict.fromkeys(
+    "exp expm1 log log1p sqrt sin cos tanh abs conj real imag sign floor isnan isfinite maximum minimum where take "
+    "sum mean max min argmax argmin reshape broadcast_to".split()
+)
+
+#: Functions of their own, put before those that use them. `np` stands for the library.
+HELPERS = {
+    "sigmoid": '''
+def sigmoid(x):
+    return np.tanh(0.5 * x) * 0.5 + 0.5
+''',
+    "relu": '''
+def relu(x):
+    return np.where(x < 0, 0, x)
+''',
+    "softmax": '''
+def softmax(x, axis=-1):
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+''',
+    "logsumexp": '''
+def logsumexp(x, axis=None, keepdims=False):
+    top = np.max(x, axis=axis, keepdims=True)
+    total = np.sum(np.exp(x - np.where(np.isfinite(top), top, 0)), axis=axis, keepdims=True)
+    z = np.log(np.where(total > 0, total, 1)) + top
+    return z if keepdims else np.squeeze(z, axis=axis)
+''',
+    "scatter": '''
+def scatter(values, key, shape):
+    """Zeros with `values` added at `key`."""
+    z = np.zeros(shape, values.dtype)
+    np.add.at(z, key, values)
+    return z
+''',
+    "put": '''
+def put(values, key, shape):
+    """Zeros with `values` at `key`, which names each place once."""
+    z = np.zeros(shape, values.dtype)
+    z[key] = values
+    return z
+''',
+    "setitem": '''
+def setitem(x, v, key):
+    """A copy of `x` with `v` at `key`."""
+    z = np.array(x)
+    z[key] = v
+    return z
+''',
+}
+
+
+def dtype_name(xp: str, dtype: Any) -> str:
+    """A dtype as the library has it."""
+    name = getattr(dtype, "name", dtype)
+    return f"{xp}.{'bool_' if name == 'bool' else name}"
+
+
+def known(op: str) -> bool:
+    """Whether the gate can be written down."""
+    return op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+
+
+def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
+    found = infix(op, args)
+    if found is not None:
+        return found
+    if op in _WRITTEN:
+        return _WRITTEN[op](xp, args, params, helpers)
+    if op in HELPERS:
+        helpers.add(op)
+    name = op if op in HELPERS else f"{xp}.{op}"
+    default: dict[str, Any] = {"keepdims": False} if "keepdims" in params else {}
+    keywords = [f"{k}={v!r}" for k, v in params.items() if k not in default or default[k] != v]
+    if op in ("reshape", "broadcast_to"):
+        keywords = [repr(params["shape"])]
+    return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
+
+
+def _same(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return args[0]
+
+
+def _product_added(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    product = infix("@", args[1:])
+    assert product is not None
+    sum_ = infix("+", (args[0], product))
+    assert sum_ is not None
+    return sum_
+
+
+def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
+
+
+def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    helper = "scatter" if len(args) > 1 else "put"
+    helpers.add(helper)
+    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {params['shape']})")
+
+
+def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    helpers.add("scatter")
+    axis = params["axis"] % len(params["shape"])
+    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {params['shape']})")
+
+
+def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    helpers.add("setitem")
+    return Text(f"setitem({args[0].text}, {args[1].text}, {key_argument(params['key'], [a.text for a in args[2:]])})")
+
+
+def _astype(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{args[0].within(ATOM)}.astype({dtype_name(xp, params['dtype'])})")
+
+
+def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    axes = params["axes"]
+    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {axes})")
+
+
+def _joined(function: str) -> Any:
+    def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+        return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={params['axis']})")
+
+    return join
+
+
+def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    parts = [repr(v) for v in params["args"]]
+    parts += [] if params["dtype"] is None else [f"dtype={dtype_name(xp, params['dtype'])}"]
+    parts += [f"{k}={v!r}" for k, v in params["options"].items()]
+    return Text(f"{xp}.{params['function']}({', '.join(parts)})")
+
+
+_WRITTEN: dict[str, Any] = {
+    "@+": _product_added,
+    "after": _same,
+    "astype": _astype,
+    "concat": _joined("concatenate"),
+    "getitem": _getitem,
+    "new": _new,
+    "none": _same,
+    "round_to": _astype,
+    "scatter": _scatter,
+    "setitem": _setitem,
+    "stack": _joined("stack"),
+    "transpose": _transpose,
+    "untake": _untake,
+}
