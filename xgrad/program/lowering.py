@@ -482,8 +482,9 @@ class _Lowering:
         ref = self.place[v]
         if self.buffers[ref.buffer].kind != "scratch":
             return False
+        slices = {x.inner for x in loop.xs}
         for u, place in self.place.items():
-            if place.buffer == ref.buffer:
+            if place.buffer == ref.buffer and u not in slices:
                 users = self.users.get(u, [])
                 if not all(s is loop or (isinstance(s, Stage) and s.op in VIEWS) for s in users) or u in self.wanted:
                     return False

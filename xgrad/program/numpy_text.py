@@ -86,6 +86,7 @@ class _Writer:
     def _map(self, item: Map) -> list[str]:
         lines: list[str] = []
         where: dict[int, str] = {v: self._array(ref) for v, ref in item.loads}
+        dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {s.value: s.dtype for s in item.steps}
         last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
         folded = {r.value for r in item.reductions}
         stores: dict[int, list[Ref]] = {}
@@ -107,7 +108,8 @@ class _Writer:
                 out = self._outer((item.shape, step.dtype, count), "w")
                 held[step.value] = (step.dtype, out)
                 count += 1
-            lines += _step(step, [repr(a) if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out)
+            mixed = any(not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal))
+            lines += _step(step, [repr(a) if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out, mixed)
             where[step.value] = out
             for a, literal in zip(step.args, step.literal):
                 if not literal and last[a] == i and a in held and a not in stores and a not in folded:
@@ -132,7 +134,7 @@ class _Writer:
         )
 
 
-def _step(step: Step, args: list[str], out: str) -> list[str]:
+def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     if step.op == "sigmoid":
         return [
             f"np.multiply({args[0]}, 0.5, out={out})",
@@ -144,7 +146,7 @@ def _step(step: Step, args: list[str], out: str) -> list[str]:
         return [f"np.copyto({out}, np.where({', '.join(args)}), casting='unsafe')"]
     if step.op == "relu":
         return [f"np.copyto({out}, np.where({args[0]} < 0, 0, {args[0]}))"]
-    if step.op in _WRITERS and step.dtype != "bool":
+    if step.op in _WRITERS and step.dtype != "bool" and mixed:
         return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out}, casting='unsafe')"]
     if step.op in _WRITERS:
         return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out})"]

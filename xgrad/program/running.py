@@ -15,6 +15,7 @@ from .interpreting import interpret
 from .llvm import write
 from .lowering import Lowered, Unsupported, lower
 from .passes import optimise
+from .passes.pack import pack
 from .stages import Body, Program, Stage, Value
 
 #: Seconds that a program runs through the array library before it is worth compiling.
@@ -63,7 +64,7 @@ class Executable:
         try:
             if backend.name != "cpu":
                 raise Unsupported(no_native)
-            self.lowered = lower(self.optimised, recompute=no_native is None)
+            self.lowered = lower(self.optimised if no_native is None else pack(self.optimised), recompute=no_native is None)
             if no_native is None:
                 text, numbers = write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
                 self._ready = backend.native.Native(self.lowered.plan.buffers, text, numbers)

@@ -292,7 +292,7 @@ def _worth(a: Value, group: list[Stage], outside: set[Value]) -> bool:
     rows = 1
     for n in a.shape[:-1]:
         rows *= n
-    return a not in outside or rows >= sum(s.values[-1].shape[1] for s in group)
+    return a not in outside or 4 * rows >= sum(s.values[-1].shape[1] for s in group)
 
 
 def _ordered(stages: list[Item]) -> list[Item]:

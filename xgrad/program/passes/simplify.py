@@ -38,7 +38,7 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
         stage = substitute(item, new)
         assert isinstance(stage, Stage)
         if len(stage.outputs) == 1:
-            stage = _literals(stage, made)
+            stage = _difference(_literals(stage, made), made)
             same = _same(stage, made)
             if same is None:
                 key = (stage.op, stage.operands, repr(stage.params), stage.output.dtype)
@@ -99,6 +99,17 @@ def _literals(stage: Stage, made: Lookup) -> Stage:
         if type(v) is Value and number is not None and type(other) is Value and other.shape == stage.output.shape and other.dtype == stage.output.dtype:
             operands = (number, other) if i == 0 else (other, number)
             return replace(stage, operands=operands)
+    return stage
+
+
+def _difference(stage: Stage, made: Lookup) -> Stage:
+    """x + -y = x - y"""
+    if stage.op != "+":
+        return stage
+    for x, y in (stage.operands, stage.operands[::-1]):
+        inner = made.get(y) if type(y) is Value else None
+        if inner is not None and inner.op == "neg" and inner.output.shape == stage.output.shape and inner.output.dtype == stage.output.dtype:
+            return replace(stage, op="-", operands=(x, inner.operands[0]))
     return stage
 
 

@@ -1,0 +1,46 @@
+"""The same function of all parts of an array is one call: worth it where calls are what costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..stages import Item, Loop, Names, Program, Stage, Value
+from .simplify import simplify, slices
+
+_PACKED = frozenset(("sigmoid", "tanh", "exp"))
+
+
+def pack(program: Program) -> Program:
+    """Apply a function to the whole instead of to each of its parts."""
+    names = Names(program)
+    return simplify(replace(program, stages=tuple(_packed(program.stages, names))))
+
+
+def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
+    parts: dict[tuple[Value, str], list[tuple[Stage, Stage]]] = {}
+    made = {s.output: s for s in stages if isinstance(s, Stage) and s.op == "getitem" and len(s.operands) == 1}
+    for s in stages:
+        if isinstance(s, Stage) and s.op in _PACKED and s.operands[0] in made:
+            part = made[s.operands[0]]
+            parts.setdefault((part.values[0], s.op), []).append((s, part))
+    whole: dict[Value, Stage] = {}  # by the output of the first function of a part
+    gone: dict[Value, Stage] = {}
+    for (source, op), pairs in parts.items():
+        ranges = [slices(part.params["key"], source.shape) for _, part in pairs]
+        if len(pairs) < 2 or any(r is None or r[:-1] != [(0, n) for n in source.shape[:-1]] for r in ranges):
+            continue
+        edges = sorted(r[-1] for r in ranges if r is not None)
+        if edges[0][0] == 0 and edges[-1][1] == source.shape[-1] and all(a[1] == b[0] for a, b in zip(edges, edges[1:])):
+            value = names.new(source.shape, pairs[0][0].output.dtype)
+            whole[pairs[0][0].output] = Stage(op, (source,), (value,), {}, pairs[0][0].source)
+            for s, part in pairs:
+                gone[s.output] = Stage("getitem", (value,), s.outputs, part.params, s.source)
+    found: list[Item] = []
+    for s in stages:
+        if isinstance(s, Loop):
+            found.append(replace(s, stages=tuple(_packed(s.stages, names))))
+            continue
+        if s.output in whole:
+            found.append(whole[s.output])
+        found.append(gone.get(s.output, s))
+    return found
