@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..ops import OPS
@@ -235,11 +236,13 @@ class _Opening:
         for s in stages:
             s = substitute(s, new)
             if isinstance(s, Loop):
-                found.append(s)
+                changed: dict[Value, Operand] = {}
+                s = replace(s, stages=self.stages(s.stages, changed))
+                found.append(substitute(s, changed))
             elif s.op == "scan":
                 found.append(self._loop(s))
             elif (inner := self.parts(s)) is not None:
-                inside, outputs = self._inside(inner, s.operands)
+                inside, outputs = self._inside(inner, s.values)
                 found += inside
                 new.update(zip(s.outputs, outputs))
                 self.same.update(zip(s.outputs, outputs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_floating
@@ -78,8 +78,8 @@ def _passes(program: Program) -> _Passes:
         inputs = [values[v].data for v in program.inputs]
         for s in program.stages:
             _replayed(s, values, program.inputs)
-        outputs = [values[v].twin() if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
-        given = tuple(i for i, z in enumerate(outputs) if z.requires_grad)
+        outputs = [values[v].twin() if type(v) is Value else v for v in program.outputs]
+        given = tuple(i for i, z in enumerate(outputs) if isinstance(z, Tensor) and z.requires_grad)
         if not given:
             tracer.close()
             return _Passes(program, (), (), None)
@@ -88,8 +88,8 @@ def _passes(program: Program) -> _Passes:
     for v, g in zip(active, found, strict=True):
         if g.data.name is None:
             g.data.name = f"d{v.name}"
-    z = [Tensor.data.__get__(x) for x in outputs]
-    whole = tracer.program([*z, *(g.data for g in found)], [*inputs, *(d.data for d in dz)])
+    results = [z.data if isinstance(z, Tensor) else z for z in outputs]
+    whole = tracer.program([*results, *(g.data for g in found)], [*inputs, *(d.data for d in dz)])
     tracer.close()
     return _split(whole, len(inputs), len(outputs), given)
 
@@ -143,12 +143,7 @@ def _parts(s: Stage) -> Program | None:
         z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
     program = tracer.program([z.data], [x.data for x in inputs])
     tracer.close()
-    return _computed(program, s)
-
-
-def _computed(program: Program, s: Stage) -> Program:
-    """A program of each mention of the operands: their numbers are part of it."""
-    return Program(program.inputs, program.stages, program.outputs)
+    return program
 
 
 class _Writer:
@@ -232,6 +227,8 @@ class _Body:
 
     def _expression(self, s: Stage) -> str:
         args = [Text(self.names([v])[0]) if type(v) is Value else number(v) for v in s.operands]
+        if s.op in ("reshape", "broadcast_to") and s.values[0].shape == s.output.shape:
+            return args[0].text
         return written(self.xp, s.op, args, s.params, self.helpers).text
 
     def _array(self, v: Operand, like: Value) -> str:
@@ -262,5 +259,5 @@ class _Body:
         elif not ys:
             self._line(depth + 1, "", "pass")
         for c in loop.carry:
-            if c.final in used:
-                self._line(depth, self.names([c.final])[0], self.names([c.inner])[0], form(c.final))  # type: ignore[list-item,arg-type]
+            if c.final is not None and c.final in used:
+                self._line(depth, self.names([c.final])[0], self.names([c.inner])[0], form(c.final))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .listing import ATOM, Text, index, infix, key_argument
 
-#: What is called by its own name or by another.
-_FUNCTIONS = dict.fromkeys(
-    "exp expm1 log log1p sqrt sin cos tanh abs conj real imag sign floor isnan isfinite maximum minimum where take "
-    "sum mean max min argmax argmin reshape broadcast_to".split()
-)
+#: What has the same name there.
+_FUNCTIONS = frozenset((
+    "abs", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p", "max",
+    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "where",
+))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
 HELPERS = {
@@ -80,8 +80,7 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     if op in HELPERS:
         helpers.add(op)
     name = op if op in HELPERS else f"{xp}.{op}"
-    default: dict[str, Any] = {"keepdims": False} if "keepdims" in params else {}
-    keywords = [f"{k}={v!r}" for k, v in params.items() if k not in default or default[k] != v]
+    keywords = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
         keywords = [repr(params["shape"])]
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
@@ -143,7 +142,7 @@ def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     return Text(f"{xp}.{params['function']}({', '.join(parts)})")
 
 
-_WRITTEN: dict[str, Any] = {
+_WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "@+": _product_added,
     "after": _same,
     "astype": _astype,

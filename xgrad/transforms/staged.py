@@ -229,10 +229,9 @@ class _Backward:
             for v in operands:
                 if type(v) is Var:
                     uses[v] = uses.get(v, 0) + 1
-        for op, operands, params, (out, *_), _ in entries:
-            x = operands[0] if operands else None
-            if op.name in ("reshape", "broadcast_to") and x.shape == out.shape:
-                known[out] = known[x]
+        for op, operands, params, (out,), _ in entries:
+            if op.name in ("reshape", "broadcast_to") and operands[0].shape == out.shape:
+                known[out] = known[operands[0]]
                 continue
             text = expression(op.name, [known[v] if type(v) is Var else operand(v) for v in operands], params)
             if uses.get(out, 0) > 1:
