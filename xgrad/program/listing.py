@@ -80,8 +80,8 @@ def option(v: Any) -> str:
 
 
 def options(op: str, params: Any) -> list[str]:
-    """Parameters as keywords, but those that are what they would be anyway."""
-    defaults = OPS[op].defaults if op in OPS else {}
+    """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the standard has none for it."""
+    defaults = OPS[op].defaults if op in OPS and op != "take" else {}
     return [f"{k}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
 
 
@@ -92,6 +92,8 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
         return found
     if op == "none":
         return args[0]
+    if op == "@+":
+        return Text(f"{args[0].text} + {args[1].within(PRODUCT)} @ {args[2].within(NEGATION)}", SUM)
     if op == "getitem":
         return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
     if op == "transpose" and params["axes"] is None:
@@ -274,3 +276,6 @@ class _Opening:
         xs: Any = zip(inner[carries:], scan.operands[carries:given])
         ys: Any = zip(results[carries:], scan.outputs[carries:])
         return Loop(scan.params["length"], scan.params["reverse"], carry, tuple(Pair(*x) for x in xs), tuple(Pair(*y) for y in ys), stages)
+
+
+Program.listing = listing

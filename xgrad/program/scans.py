@@ -107,6 +107,7 @@ class Joint(NamedTuple):
     tracer: Tracer
     inputs: list[Var]
     xs: int
+    forward: int  # the last variable of the forward pass
     outputs: list[Any]
     cotangents: dict[int, Var]  # by output
     gradients: dict[int, Var]  # by input
@@ -149,12 +150,13 @@ class Derivative:
             for i in self._active:
                 tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)
             outputs = replay(program, [x.twin() for x in tensors])
+            forward = tracer.count
             cotangents = {i: tracer.variable(z.shape, z.dtype) for i, z in enumerate(outputs) if given[i] and is_floating(z.dtype)}
             for i in range(self._origin.carries):  # a carry has a gradient from later steps, given or not
                 if i not in cotangents and is_floating(outputs[i].dtype):
                     cotangents[i] = tracer.variable(outputs[i].shape, outputs[i].dtype)
             found = pull_back([outputs[i] for i in cotangents], [Tensor(v, device) for v in cotangents.values()], [tensors[i] for i in self._active])
-        return Joint(tracer, inputs, self._origin.xs, [z.data for z in outputs], cotangents, {i: g.data for i, g in zip(self._active, found, strict=True)})
+        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs], cotangents, {i: g.data for i, g in zip(self._active, found, strict=True)})
 
     def back(self, given: tuple[bool, ...]) -> Back:
         """The backward loop, where `given` says which outputs have a gradient."""
@@ -201,13 +203,15 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
     written = {out: (op, operands) for op, operands, _, outputs, _ in joint.tracer.written for out in outputs}
     useful = joint.tracer.ancestors(joint.gradients.values())
     back = set(joint.cotangents.values())
-    needed: dict[Var, None] = {}
     for out, (_, operands) in written.items():
-        variables = [v for v in operands if type(v) is Var]
-        if not back.isdisjoint(variables):
+        if not back.isdisjoint(v for v in operands if type(v) is Var):
             back.add(out)
-            if out in useful:
-                needed.update((v, None) for v in variables if v not in back)
+    needed: dict[Var, None] = {}
+    for out, (_, operands) in reversed(written.items()):
+        # what the sweep makes of forward values alone is made again there: needed is what it is made from
+        if out in useful and (out in back or (out in needed and out.index > joint.forward)):
+            needed.update((v, None) for v in operands if type(v) is Var and v not in back)
+    needed = {v: None for v in sorted(needed, key=lambda v: v.index) if v.index <= joint.forward}
     starts = set(joint.inputs[:carries])
     steady = set(joint.inputs) - set(joint.inputs[: carries + joint.xs])
     for out, (_, operands) in written.items():

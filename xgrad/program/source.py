@@ -261,3 +261,6 @@ class _Body:
         for c in loop.carry:
             if c.final is not None and c.final in used:
                 self._line(depth, self.names([c.final])[0], self.names([c.inner])[0], form(c.final))
+
+
+Program.source = source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .listing import ATOM, Text, index, infix, key_argument
+from .listing import ATOM, Text, expression, index, infix, key_argument
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
@@ -91,11 +91,7 @@ def _same(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
 
 
 def _product_added(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-    product = infix("@", args[1:])
-    assert product is not None
-    sum_ = infix("+", (args[0], product))
-    assert sum_ is not None
-    return sum_
+    return expression("@+", args, params)
 
 
 def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:

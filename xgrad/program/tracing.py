@@ -61,13 +61,13 @@ class Tracer:
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self._remember = remember
-        self._count = 0
+        self.count = 0
         self._open = True
 
     def variable(self, shape: tuple[int, ...], dtype: Any) -> Var:
         """Another variable, computed by nothing."""
-        self._count += 1
-        return Var(self, self._count, shape, dtype)
+        self.count += 1
+        return Var(self, self.count, shape, dtype)
 
     def input(self, x: Tensor, name: str | None = None) -> Tensor:
         """A Tensor to trace with, in the place of `x`."""

@@ -12,6 +12,7 @@ from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
 from ..namespace import asarray
 from ..ops import OPS
+from ..program import source  # noqa: F401 - which sets Program.source
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
 from ..program.stages import Item, Operand, Program, Stage, Value
@@ -40,8 +41,12 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     >>> def neuron(w, x):
     ...     dot = w @ x
     ...     return xg.sigmoid(dot)
-    >>> print(xg.trace(neuron, [1.0, 2.0], xg.zeros(2)))
-    w[0] = input               () float64
+    >>> print(xg.trace(neuron, xg.zeros(2), xg.zeros(2)))
+    w   = input           (2,) float64
+    x   = input           (2,) float64
+    dot = w @ x           () float64
+    z2  = sigmoid(dot)    () float64
+    return z2
     """
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     tracer = Tracer(remember=True)
@@ -96,6 +101,22 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
 
     >>> import xgrad as xg
     >>> print(xg.derive(lambda x: xg.tanh(x * x), 1.0))
+    # forward
+    # x is given: () float64
+    z1 = x * x       # () float64
+    z2 = tanh(z1)    # () float64
+    <BLANKLINE>
+    # backward
+    dz2 = 1.0                                # () float64
+    dz1 = deriv(dz2, z1, None, "tanh")[0]    # () float64
+    ret = deriv(dz1, x, x, "*")
+    dx  = ret[0]                             # () float64
+    dx += ret[1]
+    >>> print(xg.derive(lambda x: xg.tanh(x * x), 1.0, inline=True).backward)
+    dz2 = 1.0                    # () float64
+    dz1 = dz2 * (1 - z2 * z2)    # () float64
+    dx  = dz1 * x                # () float64
+    dx += dz1 * x
     """
     return _Backward(trace(f, *args), inline).derivation()
 
@@ -256,6 +277,7 @@ class _Backward:
             v = next((v for v, (_, place) in zip(targets, back.gradients) if place == k), None)
             if type(v) is Value and v not in self.grads:
                 name = self.grads[v] = self._d(v)
+                self.own.add(v)
             else:
                 name = self.names.name(f"d{v.name}" if type(v) is Value else "d")
                 if type(v) is Value:
