@@ -170,9 +170,9 @@ class _Deferral:
     def _total(self, v: Value) -> Value:
         """The sum of `v` over time."""
         stage = self.made.get(v)
-        if stage is None or v in self.stacks or stage.op not in ("@", "+", "sum", "scatter", *_CHEAP_TO_STACK):
+        if stage is None or v in self.stacks or not self._is_linear(stage):
             return self._emit("sum", (self._stacked(v),), v, axis=(0,), keepdims=False)
-        if stage.op == "@":
+        if stage.op == "@" and all(u in self.bound for u in stage.values):
             return self._product(stage)
         if stage.op == "sum":
             (x,) = stage.operands
@@ -184,7 +184,15 @@ class _Deferral:
             total = self.names.new((1, *v.shape) if keepdims else v.shape, v.dtype)
             self.after.append(Stage("sum", (self._outside(x)[0],), (total,), {"axis": axes, "keepdims": keepdims}))
             return self._emit("reshape", (total,), v, shape=v.shape) if keepdims else total
-        return self._emit(stage.op, tuple(self._total(u) if type(u) is Value else u for u in stage.operands), v, **stage.params)
+        return self._emit(stage.op, tuple(self._total(u) if u in self.bound else u for u in stage.values), v, **stage.params)
+
+    def _is_linear(self, stage: Stage) -> bool:
+        """Whether the sum over time of what it gives is what it gives for sums over time."""
+        if stage.op == "@":
+            return all(len(u.shape) == 2 for u in stage.values)
+        if stage.op == "+":
+            return all(type(u) is Value and u.shape == stage.output.shape and u in self.bound for u in stage.operands)
+        return stage.op in ("sum", "scatter", *_CHEAP_TO_STACK) and len(stage.operands) == 1
 
     def _product(self, stage: Stage) -> Value:
         """The sum over t of a_t @ b_t: the columns of all a beside each other, times the rows of all b."""
