@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", help="only the cases whose names contain one of these")
     parser.add_argument("--worker", nargs=3, metavar=("SUITE", "PEER", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        os.environ.pop(name, None)
+    if [os.environ.pop(name) for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]:
+        os.execv(sys.executable, sys.orig_argv)  # NumPy has read them by now
     if options.worker:
         suite, peer, case = options.worker
         serve(SUITES[suite].PEERS[peer](case))

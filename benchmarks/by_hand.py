@@ -8,12 +8,14 @@ Gradients come for the six weights and for the inputs. The weights are packed on
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Loop:
@@ -168,8 +170,8 @@ def compiled() -> Any:
     flag, long, pointer, real = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
     sgemm.restype, sgemm.argtypes = None, [flag] * 3 + [long] * 3 + [real, pointer, long, pointer, long, real, pointer, long]
     ROWS, PLAIN, TURNED, ZERO, HALF, ONE = 101, 111, 112, np.float32(0), np.float32(0.5), np.float32(1)
-    inline: Any = numba.njit(inline="always")
-    fast: Any = numba.njit(fastmath=True, error_model="numpy")
+    inline: Decorator = numba.njit(inline="always")
+    fast: Decorator = numba.njit(fastmath=True, error_model="numpy")
 
     # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 to within that much. It vectorises.
     EDGE = np.float32(8)

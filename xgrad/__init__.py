@@ -94,7 +94,26 @@ from .namespace import (
     zeros_like,
 )
 from .tensors import Tensor
-from .transforms import Gate, Graph, GraphNode, check_grads, compile, gate, grad, graph, record, register_op, scan, unregister_op, value_and_grad, vjp
+from .transforms import (
+    Gate,
+    Graph,
+    GraphNode,
+    check_grads,
+    checkpoint,
+    compile,
+    derive,
+    gate,
+    grad,
+    graph,
+    jvp,
+    record,
+    register_op,
+    scan,
+    trace,
+    unregister_op,
+    value_and_grad,
+    vjp,
+)
 from .trees import map as tree_map
 
 
@@ -129,7 +148,9 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_to",
     "check_grads",
+    "checkpoint",
     "compile",
+    "derive",
     "complex128",
     "complex64",
     "concat",
@@ -162,6 +183,7 @@ __all__ = [
     "int64",
     "int8",
     "io",
+    "jvp",
     "isfinite",
     "isnan",
     "less",
@@ -209,6 +231,7 @@ __all__ = [
     "tensor",
     "transpose",
     "tree_map",
+    "trace",
     "uint16",
     "uint32",
     "uint64",

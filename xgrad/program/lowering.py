@@ -17,7 +17,7 @@ from .vector_ops import SUPPORTED
 
 DTYPES = frozenset(("float32", "float64", "bool", "int32", "int64"))
 CHEAP = frozenset("+ - * neg < <= > >= == != where abs none maximum minimum astype new".split())
-VIEWS = frozenset(("transpose", "reshape", "getitem", "broadcast_to"))
+VIEWS = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "after"))
 REDUCTIONS = frozenset(("sum", "max", "min"))
 
 
@@ -338,12 +338,14 @@ class _Lowering:
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
-        if type(x) is not Value or len(stage.operands) > 1:
+        if type(x) is not Value or (len(stage.operands) > 1 and stage.op != "after"):
             raise Unsupported(f"{stage.op!r} by an array")
         self._compute([x])
         ref = self._ref(x)
         view: Ref | None
-        if stage.op == "transpose":
+        if stage.op == "after":
+            view = ref
+        elif stage.op == "transpose":
             axes = stage.params.get("axes")
             view = transposed(ref, tuple(reversed(range(len(x.shape)))) if axes is None else normal_axes(tuple(axes), len(x.shape)))
         elif stage.op == "reshape":

@@ -12,7 +12,7 @@ from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
 from ..namespace import asarray
 from ..ops import OPS
-from ..program import source  # noqa: F401 - which sets Program.source
+from ..program import source as _source  # noqa: F401 - which sets Program.source
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
 from ..program.stages import Item, Operand, Program, Stage, Value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends import DeviceError
@@ -13,12 +14,15 @@ from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
+from .checkpointing import scan_in_segments
 from .lifting import to_tensors
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, *, compiled: bool = True) -> tuple[Any, Any]:
+def scan(
+    f: Body, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, *, compiled: bool = True, checkpoint_every: int | None = None
+) -> tuple[Any, Any]:
     """Repeat `carry, y = f(carry, x)` over the leading axis of `xs`, as `jax.lax.scan` does.
 
     The body runs once, on variables without values, and becomes a program that is optimised and repeated: its Python code
@@ -30,6 +34,8 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
         xs: what is read at each step, every leaf with T as its leading axis; None if `length` says how many steps.
         length: T.
         reverse: from the last step to the first; `ys` stay in the order of `xs`.
+        checkpoint_every: keep the carry once in so many steps, and compute what is between again in the backward pass: with
+            k, the memory that the gradient needs grows as T/k + k instead of T.
         compiled: False runs the body's Python code at every step, for bodies that look at values, and to look at them.
 
     Returns:
@@ -51,6 +57,9 @@ def scan(f: Body, init: Any, xs: Any = None, length: int | None = None, reverse:
     leaves, structure = flatten(to_tensors(xs))
     steps = _length(leaves, xs, length)
     mode = MODE.get()
+    if checkpoint_every is not None:
+        again = partial(scan, compiled=compiled)
+        return scan_in_segments(again, f, carry, unflatten(structure, leaves), steps, reverse, checkpoint_every)
     if compiled and (not mode.record or mode.trace is not None):
         return _traced(f, carry, leaves, structure, steps, reverse)
     if steps == 0:

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, substitute
 
 
 def open_scans(program: Program) -> Program:
-    """The program with every scan as a `Loop`."""
+    """The program with every scan as a `Loop`, and every checkpoint as the stages inside it."""
     names = Names(program)
-    return Program(program.inputs, tuple(_opened(s, names) for s in program.stages), program.outputs)
+    new: dict[Value, Operand] = {}
+    stages = _opened(program.stages, new, names, fresh=False)
+    return Program(program.inputs, tuple(stages), tuple(new.get(v, v) if type(v) is Value else v for v in program.outputs))
 
 
-def _opened(stage: Item, names: Names) -> Item:
-    if isinstance(stage, Loop) or stage.op != "scan":
-        return stage
-    body, length = stage.params["body"], stage.params["length"]
-    carries, xs = body.carries, body.xs
-    new: dict[Value, Operand] = {v: outer for v, outer in zip(body.program.inputs[carries + xs :], stage.operands[carries + xs :])}
-    for v in body.program.inputs[: carries + xs]:
-        new[v] = names.new(v.shape, v.dtype)
-    stages = []
-    for s in body.program.stages:
-        opened = substitute(s, new)
-        assert isinstance(opened, Stage)
-        outputs = tuple(names.new(v.shape, v.dtype) for v in s.outputs)
-        new.update(zip(s.outputs, outputs))
-        stages.append(_opened(Stage(opened.op, opened.operands, outputs, opened.params, opened.source), names))
+def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, fresh: bool) -> list[Item]:
+    """The stages opened, with values replaced as `new` says; it learns where the outputs are. `fresh` gives them new names."""
+    found: list[Item] = []
+    for item in stages:
+        stage = substitute(item, new)
+        if isinstance(stage, Loop):
+            found.append(stage)
+            continue
+        if stage.op == "checkpoint":
+            inner = stage.params["program"]
+            values: dict[Value, Operand] = dict(zip(inner.inputs, stage.operands))
+            found += _opened(inner.stages, values, names, fresh=True)
+            new.update((out, values.get(v, v) if type(v) is Value else v) for out, v in zip(stage.outputs, inner.outputs))
+            continue
+        if stage.op == "after" and fresh:  # a body is either of the forward or of the backward pass: there is nothing to keep apart
+            new[stage.output] = stage.operands[0]
+            continue
+        outputs = stage.outputs
+        if fresh:
+            outputs = tuple(names.new(v.shape, v.dtype) for v in outputs)
+            new.update(zip(stage.outputs, outputs))
+        if stage.op == "scan":
+            found.append(_loop(stage, outputs, names))
+        else:
+            found.append(Stage(stage.op, stage.operands, outputs, stage.params, stage.source))
+    return found
 
-    def of(v: Operand) -> Operand:
-        return new.get(v, v) if type(v) is Value else v
 
-    inner = [new[v] for v in body.program.inputs[: carries + xs]]
-    results = [of(v) for v in body.program.outputs]
-    carry = tuple(Carry(i, init, n, final) for i, init, n, final in zip(inner, stage.operands, results, stage.outputs[:carries]))  # type: ignore[arg-type]
-    pairs = tuple(Pair(i, x) for i, x in zip(inner[carries:], stage.operands[carries : carries + xs]))  # type: ignore[arg-type]
-    ys = tuple(Pair(y, outer) for y, outer in zip(results[carries:], stage.outputs[carries:]))  # type: ignore[arg-type]
-    return Loop(length, stage.params["reverse"], carry, pairs, ys, tuple(stages))
+def _loop(stage: Stage, outputs: tuple[Value, ...], names: Names) -> Loop:
+    body, carries, xs = stage.params["body"], stage.params["body"].carries, stage.params["body"].xs
+    new: dict[Value, Operand] = dict(zip(body.program.inputs[carries + xs :], stage.operands[carries + xs :]))
+    inner = [names.new(v.shape, v.dtype) for v in body.program.inputs[: carries + xs]]
+    new.update(zip(body.program.inputs, inner))
+    stages = _opened(body.program.stages, new, names, fresh=True)
+    results = [new.get(v, v) if type(v) is Value else v for v in body.program.outputs]
+    carry = tuple(Carry(*c) for c in zip(inner, stage.operands, results, outputs[:carries]))
+    pairs = tuple(Pair(i, x) for i, x in zip(inner[carries:], stage.operands[carries : carries + xs]) if type(x) is Value)
+    ys = tuple(Pair(y, outer) for y, outer in zip(results[carries:], outputs[carries:]))  # type: ignore[arg-type]
+    return Loop(stage.params["length"], stage.params["reverse"], carry, pairs, ys, tuple(stages))
