@@ -12,15 +12,8 @@ def without_native_code() -> None:
     os.environ["XGRAD_NATIVE"] = "0"
 
 
-def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`xg.compile(f)`; `f` itself in a version that has no compile."""
-    import xgrad as xg
-
-    return getattr(xg, "compile", lambda f: f)(f)  # type: ignore[no-any-return]
-
-
-def gradient_step(run: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def gradient_step(run: Callable[[Any, Any], Any]) -> Any:
     """`step(W, x, dy)`, compiled: the gradients of W and x, where `run(W, x)` gives an output whose gradient is dy."""
     import xgrad as xg
 
-    return compiled(lambda W, x, dy: xg.vjp(run, W, x)[1](dy))
+    return xg.compile(lambda W, x, dy: xg.vjp(run, W, x)[1](dy))

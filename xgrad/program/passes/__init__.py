@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..stages import Program
+from ..verify import verify
 from .defer import defer
 from .hoist import hoist
 from .opening import open_scans
@@ -36,9 +37,10 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 
 
 def optimise(program: Program) -> Program:
-    """All passes, one after the other."""
-    for _, apply in PASSES:
+    """All passes, one after the other, each checked."""
+    for name, apply in PASSES:
         program = apply(program)
+        verify(program, after=name)
     return program
 
 
