@@ -130,7 +130,7 @@ def placed(args: tuple[Any, ...]) -> tuple[xg.Tensor, ...]:
 
 
 def test_every_differentiable_op_of_the_table_has_a_case() -> None:
-    assert {op.name for op in OPS.values() if op.differentiable} == set(CASES) | {"scan"}
+    assert {op.name for op in OPS.values() if op.differentiable} == set(CASES) | {"scan", "checkpoint", "after"}
 
 
 @pytest.mark.parametrize(("name", "i"), TESTED)

@@ -10,10 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import optree
+
 from .graphs import Node
 from .modes import MODE
 
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
+_TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
 
 
 class Recorded(Node):
@@ -33,7 +36,7 @@ class Recorded(Node):
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__))
+    return frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__))
 
 
 def _user_frame() -> FrameType | None:

@@ -145,7 +145,7 @@ class Tensor(Value):
 
     def item(self) -> Any:
         """The value of a single element as a Python number."""
-        if self.size != 1:
+        if self.size != 1 and not MODE.get().trace:
             raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
         return self.numpy().item()
 
@@ -187,7 +187,7 @@ class Tensor(Value):
         return complex(self.item())
 
     def __bool__(self) -> bool:
-        if self.size != 1:
+        if self.size != 1 and not MODE.get().trace:
             raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
         return bool(self.item())
 

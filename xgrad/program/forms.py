@@ -19,6 +19,8 @@ def form_of(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
     if op.elementwise or op.name == "where":
         return Form(broadcast([getattr(v, "shape", ()) for v in operands]), _dtype(op, tuple(map(_kind, operands)), _key(params)))
+    if op.name == "checkpoint":
+        return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
         return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
     if op.name == "@":

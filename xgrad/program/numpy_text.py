@@ -29,6 +29,7 @@ class _Writer:
         self.head: list[str] = []
         self.names: dict[Any, str] = {}
         self.loops: list[tuple[Loop, dict[str, str]]] = []
+        self.scalars: set[str] = set()
 
     def text(self) -> str:
         body = self._items(self.plan.body, 1)
@@ -46,8 +47,10 @@ class _Writer:
         lengths = tuple(self.loops[d][0].length for d in moving)
         strides = tuple(ref.steps[d] for d in moving)
         name = self._outer((ref.buffer, ref.offset, (*lengths, *ref.shape), (*strides, *ref.strides)), "a")
-        for d in moving:  # one more slice in each loop that it moves with
+        for k, d in enumerate(moving):  # one more slice in each loop that it moves with
             loop, slices = self.loops[d]
+            if len(lengths) + len(ref.shape) == k + 1:
+                self.scalars.add(name)
             name = slices.setdefault(name, f"{name}_{'tuvw'[d]}")
         return name
 
@@ -78,9 +81,12 @@ class _Writer:
         body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
         _, slices = self.loops.pop()
         order = "[::-1]" if loop.reverse else ""
-        parts = [f"range({loop.length})", *(f"{whole}{order}" for whole in slices)]
-        names = ["_", *slices.values()]
-        return [f"{'    ' * depth}for {', '.join(names)} in zip({', '.join(parts)}):", *body]
+        indent = "    " * depth
+        parts = [f"range({loop.length}){order}", *(f"{whole}{order}" for whole in slices if whole not in self.scalars)]
+        names = [f"i{depth}", *(s for whole, s in slices.items() if whole not in self.scalars)]
+        # the slices of an axis alone are numbers, which nothing can be written into
+        single = [f"{indent}    {s} = {whole}[i{depth}, ...]" for whole, s in slices.items() if whole in self.scalars]
+        return [f"{indent}for {', '.join(names)}, in zip({', '.join(parts)}):", *single, *body]
 
     def _gemm(self, item: Gemm) -> list[str]:
         out, a, b = self._array(item.out), self._array(item.a), self._array(item.b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -46,6 +47,14 @@ def _dx(
     return tuple(gradients)
 
 
+_NUMBERED = re.compile(r"[xz]\d+(_\d+)?")
+
+
+def _given_name(v: Value) -> str | None:
+    """The name of a value, where somebody gave it one."""
+    return None if _NUMBERED.fullmatch(v.name) else v.name
+
+
 SCAN = op("scan", _forward, dx=_dx, variadic=True)
 
 
@@ -70,7 +79,10 @@ def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
     for stage in program.stages:
         assert isinstance(stage, Stage)
         z = _applied(stage, [values[v] if type(v) is Value else v for v in stage.operands], inputs[0].device)
-        values.update(zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True))
+        for v, part in zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True):
+            values[v] = part
+            if type(part.data) is Var and part.data.name is None:
+                part.data.name = _given_name(v)
     return [values[v] if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
 
 
@@ -145,7 +157,7 @@ class Derivative:
         """Trace the body, then its reverse sweep from the outputs that are given a gradient."""
         program, device, tracer = self._origin.program, find_device("cpu"), Tracer()
         with tracing(tracer, grad=True):
-            inputs = [tracer.variable(v.shape, v.dtype) for v in program.inputs]
+            inputs = [tracer.variable(v.shape, v.dtype, _given_name(v)) for v in program.inputs]
             tensors = [Tensor(v, device) for v in inputs]
             for i in self._active:
                 tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)

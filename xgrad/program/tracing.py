@@ -60,14 +60,16 @@ class Tracer:
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
-        self._remember = remember
+        self.remember = remember
         self.count = 0
         self._open = True
 
-    def variable(self, shape: tuple[int, ...], dtype: Any) -> Var:
+    def variable(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> Var:
         """Another variable, computed by nothing."""
         self.count += 1
-        return Var(self, self.count, shape, dtype)
+        var = Var(self, self.count, shape, dtype)
+        var.name = name
+        return var
 
     def input(self, x: Tensor, name: str | None = None) -> Tensor:
         """A Tensor to trace with, in the place of `x`."""
@@ -95,7 +97,7 @@ class Tracer:
         form = form_of(op, tuple(refs), params)
         several = type(form) is tuple
         outputs = tuple(self.variable(f.shape, f.dtype) for f in (form if several else (form,)))
-        self.written.append((op, refs, params, outputs, source_line() if self._remember else ""))
+        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
         return (outputs if several else outputs[0]), refs
 
     def _unstacked(self, x: Var, axis: int) -> tuple[Var, ...]:
@@ -105,7 +107,7 @@ class Tracer:
         for key in keys:
             form = form_of(GETITEM, (x,), {"key": key})
             parts.append(self.variable(form.shape, form.dtype))
-            self.written.append((GETITEM, [x], {"key": key}, (parts[-1],), source_line() if self._remember else ""))
+            self.written.append((GETITEM, [x], {"key": key}, (parts[-1],), source_line() if self.remember else ""))
         return tuple(parts)
 
     def _own(self, v: Any) -> Var:
@@ -138,6 +140,7 @@ class Tracer:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
+            tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
             tuple(
                 (op.name, tuple([r.index if type(r) is Var else (type(r), r) for r in refs]), repr(params) if params else None)
                 for op, refs, params, _, _ in self.written

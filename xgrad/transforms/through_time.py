@@ -71,7 +71,8 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     """The loop as one gate, whose body is a program."""
     init, carry_structure = flatten(carry)
     _same_device([*init, *leaves])
-    tracer = Tracer()
+    outer = MODE.get().trace
+    tracer = Tracer(remember=outer is not None and outer.remember)
     with tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
