@@ -29,6 +29,7 @@ class Backend(ABC):
     xp: Any
     promotes = False
     native: Any = None  # the module that compiles and launches native code, where there is one
+    laid: Any = None  # what runs a plan that was written as Python text, where there is one
 
     def count(self) -> int:
         """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""

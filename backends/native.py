@@ -117,8 +117,8 @@ class _Host(NamedTuple):
 
 @cache
 def _host() -> _Host:
-    import llvmlite  # type: ignore[import-untyped]
-    import llvmlite.binding as llvm  # type: ignore[import-untyped]
+    import llvmlite
+    import llvmlite.binding as llvm
 
     if llvm.llvm_version_info[0] < 20:  # later versions do it themselves and refuse the call
         llvm.initialize()

@@ -59,8 +59,8 @@ def _name(variables: Mapping[str, Any]) -> None:
         if not type(value).__module__.startswith("xgrad"):
             continue
         for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
-            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and holder.name is None:
-                holder.name = name
+            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(holder, "name", None) is None:
+                setattr(holder, "name", name)  # noqa: B010 - a node's or a variable's
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if not roots:
         return [_zeros_like(x) for x in inputs]
     order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
-    outside = any(d.requires_grad for _, d in roots) or any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
+    outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
+    outside = outside or any(d.requires_grad for _, d in roots)
     wanted = leading_to(order, targets) if outside else None
     if wanted is not None:
         order = [node for node in order if node in wanted]

@@ -7,8 +7,9 @@ from math import prod
 from typing import NamedTuple
 
 from ..backends import find_device
-from .lowering import Lowered, Unsupported, lower
+from .lowering import Lowered, lower
 from .passes import PASSES
+from .places import Unsupported
 from .plans import Buffer, Gemm, Map
 from .plans import Loop as PlanLoop
 from .running import Executable

@@ -11,7 +11,7 @@ from ..backends import Array, Device
 from ..backends.promotion import promote
 from ..modes import mode
 from ..ops import OPS
-from .stages import Body, Item, Loop, Operand, Program, Stage, Value
+from .stages import Body, Item, Loop, Operand, Program, Value
 
 
 def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: Any = None) -> list[Array]:

@@ -8,9 +8,8 @@ from typing import Any
 from ..ops import OPS
 from .plans import Gemm, Loop, Map, Plan, Ref, Step
 
-_WRITERS = frozenset(
-    "+ - * / ** neg maximum minimum < <= > >= == != abs sign floor sqrt exp expm1 log log1p sin cos tanh isnan isfinite".split()
-)
+_WRITERS = frozenset(("+", "-", "*", "/", "**", "neg", "maximum", "minimum", "<", "<=", ">", ">=", "==", "!=", "abs", "sign"))
+_WRITERS |= {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "isnan", "isfinite", "floor", "sqrt"}
 
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
@@ -48,7 +47,7 @@ class _Writer:
         strides = tuple(ref.steps[d] for d in moving)
         name = self._outer((ref.buffer, ref.offset, (*lengths, *ref.shape), (*strides, *ref.strides)), "a")
         for k, d in enumerate(moving):  # one more slice in each loop that it moves with
-            loop, slices = self.loops[d]
+            _, slices = self.loops[d]
             if len(lengths) + len(ref.shape) == k + 1:
                 self.scalars.add(name)
             name = slices.setdefault(name, f"{name}_{'tuvw'[d]}")

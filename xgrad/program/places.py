@@ -9,6 +9,10 @@ from typing import Any
 from .plans import Gemm, Loop, Map, Ref
 
 
+class Unsupported(Exception):
+    """A stage that this executor has no kernel for."""
+
+
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of a contiguous array."""
     return tuple(prod(shape[a + 1 :]) for a in range(len(shape)))
@@ -99,3 +103,70 @@ def renamed(item: Any, old: int, new: int) -> Any:
         return item._replace(out=of(item.out), a=of(item.a), b=of(item.b))
     assert isinstance(item, Loop)
     return item._replace(body=tuple(renamed(i, old, new) for i in item.body))
+
+
+def product_can_read(ref: Ref) -> bool:
+    """Whether a matrix product can read the view where it is: stride 1 along one of the last two axes."""
+    if len(ref.shape) < 2:
+        return not ref.shape or ref.strides[-1] == 1 or ref.shape[-1] == 1
+    rows, columns = ref.strides[-2:]
+    m, n = ref.shape[-2:]
+    if columns == 1 or n == 1:
+        return (rows >= n or m == 1) and (len(ref.shape) < 3 or reshaped(ref, (-1, n)) is not None or len(ref.shape) == 3)
+    return (rows == 1 or m == 1) and columns >= m and len(ref.shape) <= 3
+
+
+def broadcast(ref: Ref, shape: tuple[int, ...]) -> Ref:
+    """The view in a larger shape, with stride 0 where it is repeated."""
+    missing = len(shape) - len(ref.shape)
+    strides = (0,) * missing + tuple(0 if n == 1 else s for n, s in zip(ref.shape, ref.strides))
+    return ref._replace(shape=shape, strides=strides)
+
+
+def with_axis(ref: Ref, axis: int) -> Ref:
+    """The view with an axis of length 1 before `axis`."""
+    stride = 1 if axis == len(ref.shape) else ref.strides[axis] * ref.shape[axis]
+    return ref._replace(shape=(*ref.shape[:axis], 1, *ref.shape[axis:]), strides=(*ref.strides[:axis], max(stride, 1), *ref.strides[axis:]))
+
+
+def index(ref: Ref, axis: int, i: int) -> Ref:
+    """The i-th slice along an axis."""
+    shape, strides = ((*of[:axis], *of[axis + 1 :]) for of in (ref.shape, ref.strides))
+    return ref._replace(offset=ref.offset + i * ref.strides[axis], shape=shape, strides=strides)
+
+
+def slots(ref: Ref, start: int, stop: int) -> Ref:
+    """The slices from `start` to `stop` along the first axis."""
+    return ref._replace(offset=ref.offset + start * ref.strides[0], shape=(stop - start, *ref.shape[1:]))
+
+
+def stepping(ref: Ref) -> Ref:
+    """The slice of `ref` at the step of one more loop."""
+    return ref._replace(shape=ref.shape[1:], strides=ref.strides[1:], steps=(*ref.steps, ref.strides[0]))
+
+
+def viewed(ref: Ref, key: Any) -> Ref | None:
+    """`ref[key]` for a key of numbers, slices, new axes."""
+    key = key if isinstance(key, tuple) else (key,)
+    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key) or any(isinstance(k, bool) for k in key):
+        return None
+    used = sum(k is not None and k is not Ellipsis for k in key)
+    at = key.index(Ellipsis) if Ellipsis in key else len(key)
+    key = (*key[:at], *(slice(None),) * (len(ref.shape) - used), *key[at + 1 :])
+    offset, shape, strides, axis = ref.offset, [], [], 0
+    for k in key:
+        if k is None:
+            shape.append(1)
+            strides.append(0)
+            continue
+        n, s = ref.shape[axis], ref.strides[axis]
+        if isinstance(k, int):
+            offset += (k % n) * s
+        else:
+            start, stop, step = k.indices(n)
+            count = len(range(start, stop, step))
+            offset += start * s if count else 0
+            shape.append(count)
+            strides.append(s * step)
+        axis += 1
+    return ref._replace(offset=offset, shape=tuple(shape), strides=tuple(strides))

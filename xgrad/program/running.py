@@ -13,19 +13,21 @@ from ..backends import Array, Device, current_device, device_of
 from . import numpy_text
 from .interpreting import interpret
 from .llvm import write
-from .lowering import Lowered, Unsupported, lower
+from .lowering import Lowered, lower
 from .passes import optimise
 from .passes.pack import pack
+from .places import Unsupported
 from .stages import Body, Program, Stage, Value
 
 #: Seconds that a program runs through the array library before it is worth compiling.
-PATIENCE = 0.5
+PATIENCE = 0.1
 
 
 class Executable:
     """A program made ready for one device.
 
-    A `whole` program is compiled at once, a single scan once it has run for a while. `kind` says what runs it, `seconds` what it took to optimise and to compile it, and `why` why it was not compiled, if so.
+    A `whole` program is compiled at once, a single scan once it has run for a while. `kind` says what runs it, `seconds` what
+    it took to optimise and to compile it, and `why` why it was not compiled, if so.
     """
 
     def __init__(self, program: Program, device: Device, *, whole: bool) -> None:
@@ -49,10 +51,8 @@ class Executable:
             found = self._ready.run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self._outputs]
         start = time.perf_counter()
-        if self._whole:  # its scans may still be compiled one by one
-            outputs = interpret(self.program, self.device, inputs, run_scan)
-        else:
-            outputs = interpret(self.optimised, self.device, inputs)
+        # a whole program's scans may still be compiled one by one
+        outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
         self._left -= time.perf_counter() - start
         return self._unshared(outputs, inputs)
 

@@ -95,7 +95,8 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
 
 
 #: Ops that are computed again in the backward pass rather than kept, where their operands are at hand.
-CHEAP = frozenset("+ - * neg < <= > >= == != where abs sign none real conj maximum minimum reshape transpose broadcast_to getitem new astype".split())
+CHEAP = frozenset(("+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "sign", "real", "conj", "maximum", "minimum"))
+CHEAP |= {"none", "reshape", "transpose", "broadcast_to", "getitem", "new", "astype"}
 
 
 #: How many of them in a row.
@@ -168,7 +169,8 @@ class Derivative:
                 if i not in cotangents and is_floating(outputs[i].dtype):
                     cotangents[i] = tracer.variable(outputs[i].shape, outputs[i].dtype)
             found = pull_back([outputs[i] for i in cotangents], [Tensor(v, device) for v in cotangents.values()], [tensors[i] for i in self._active])
-        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs], cotangents, {i: g.data for i, g in zip(self._active, found, strict=True)})
+        gradients = {i: g.data for i, g in zip(self._active, found, strict=True)}
+        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs], cotangents, gradients)
 
     def back(self, given: tuple[bool, ...]) -> Back:
         """The backward loop, where `given` says which outputs have a gradient."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..applying import NUMBERS, apply
+from ..applying import NUMBERS
 from ..backends import Device
 from ..backends.dtypes import canonical
 from ..errors import GraphError, TraceError
 from ..modes import MODE, mode
 from ..ops import OPS, Op
 from ..ops.indexing import GETITEM
-from ..ops.shaping import ITEM, NEW, UNSTACK
+from ..ops.shaping import ITEM, UNSTACK
 from ..recording import source_line
 from ..tensors import Tensor
 from .caches import Cache
@@ -218,4 +218,5 @@ BODIES = Cache(1024)
 
 def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
     """The body of a scan that was traced: the same object for the same program."""
-    return BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
+    body: Body = BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
+    return body

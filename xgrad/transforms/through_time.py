@@ -21,7 +21,14 @@ Body = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def scan(
-    f: Body, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, *, compiled: bool = True, checkpoint_every: int | None = None
+    f: Body,
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    *,
+    compiled: bool = True,
+    checkpoint_every: int | None = None,
 ) -> tuple[Any, Any]:
     """Repeat `carry, y = f(carry, x)` over the leading axis of `xs`, as `jax.lax.scan` does.
 

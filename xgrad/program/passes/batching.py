@@ -85,7 +85,8 @@ def _product(stage: Stage, args: list[tuple[Operand, bool]], give: Any, add: Any
     assert type(b) is Value
     a_rank, b_rank = len(a.shape) - a_stacked, len(b.shape) - b_stacked
     if a_rank >= 2 and b_rank >= 2:
-        if (a_stacked and a_rank < b_rank and not b_stacked) or (b_stacked and b_rank < a_rank and not a_stacked) or (a_stacked and b_stacked and a_rank != b_rank):
+        shorter = a_stacked if a_rank < b_rank else b_stacked
+        if a_rank != b_rank and shorter:
             return None  # their leading axes would no longer meet
         return give((a, b))  # type: ignore[no-any-return]
     if a_stacked and not b_stacked and (a_rank == 1 or b_rank == 1) and b_rank <= 2:

@@ -129,8 +129,8 @@ class _Deferral:
         for s in self.loop.stages:
             for v in s.values:
                 uses[v] = uses.get(v, 0) + 1
-        for v in self.loop.results:
-            uses[v] = uses.get(v, 0) + 1
+        for result in self.loop.results:
+            uses[result] = uses.get(result, 0) + 1
         done: set[Carry] = set()
         for c in self.loop.carry:
             stage = self.made.get(c.next) if type(c.next) is Value else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ..stages import Item, Loop, Names, Program, Stage, Value, everything
 from .simplify import simplify, slices
@@ -78,7 +79,7 @@ def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
         if len(pairs) < 2 or any(r is None or r[:-1] != [(0, n) for n in source.shape[:-1]] for r in ranges):
             continue
         edges = sorted(r[-1] for r in ranges if r is not None)
-        if edges[0][0] == 0 and edges[-1][1] == source.shape[-1] and all(a[1] == b[0] for a, b in zip(edges, edges[1:])):
+        if edges[0][0] == 0 and edges[-1][1] == source.shape[-1] and all(a[1] == b[0] for a, b in pairwise(edges)):
             value = names.new(source.shape, pairs[0][0].output.dtype)
             whole[pairs[0][0].output] = Stage(op, (source,), (value,), {}, pairs[0][0].source)
             for s, part in pairs:

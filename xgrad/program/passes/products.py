@@ -29,7 +29,8 @@ def transpose_inside(program: Program) -> Program:
         found: list[Item] = []
         for s in stages:
             inner = made.get(s.values[0]) if isinstance(s, Stage) and s.op == "transpose" else None
-            if isinstance(s, Stage) and inner is not None and inner.op == "@" and uses[inner.output] == 1 and all(len(v.shape) == 2 for v in inner.values):
+            turns = inner is not None and inner.op == "@" and uses[inner.output] == 1 and all(len(v.shape) == 2 for v in inner.values)
+            if isinstance(s, Stage) and inner is not None and turns:
                 a, b = inner.values
                 turned = [names.new(v.shape[::-1], v.dtype) for v in (b, a)]
                 found += [Stage("transpose", (v,), (t,), {"axes": None}) for v, t in zip((b, a), turned)]
@@ -92,9 +93,9 @@ def merge(program: Program) -> Program:
             whole = names.new((*a.shape[:-1], total), dtype)
             operands: tuple[Operand, ...] = (a, weight)
             if group[0].op == "@+":
-                base = names.new(whole.shape, dtype)
-                added.append(Stage("concat", tuple(s.operands[0] for s in group), (base,), {"axis": len(base.shape) - 1}))
-                operands = (base, *operands)
+                bases = names.new(whole.shape, dtype)
+                added.append(Stage("concat", tuple(s.operands[0] for s in group), (bases,), {"axis": len(bases.shape) - 1}))
+                operands = (bases, *operands)
             added.append(Stage(group[0].op, operands, (whole,), {}, group[0].source))
             at = 0
             for s, width in zip(group, widths):

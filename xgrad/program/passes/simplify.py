@@ -96,7 +96,7 @@ def _literals(stage: Stage, made: Lookup) -> Stage:
     for i, j in ((0, 1), (1, 0)):
         v, other = stage.operands[i], stage.operands[j]
         number = literal(v, made)
-        if type(v) is Value and number is not None and type(other) is Value and other.shape == stage.output.shape and other.dtype == stage.output.dtype:
+        if type(v) is Value and number is not None and type(other) is Value and other[1:] == stage.output[1:]:
             operands = (number, other) if i == 0 else (other, number)
             return replace(stage, operands=operands)
     return stage
@@ -120,7 +120,7 @@ def _same(stage: Stage, made: Lookup) -> Operand | None:
     if type(first) is Value and (first.shape, first.dtype) == (out.shape, out.dtype):
         if stage.op in ("none", "reshape", "broadcast_to", "astype", "real", "conj"):
             return first if not out.dtype.startswith("complex") or stage.op not in ("real", "conj") else None
-        if stage.op in ("sum", "max", "min", "mean") and all(first.shape[a] == 1 for a in normal_axes(stage.params["axis"], len(first.shape))) and out.dtype[0] != "b":
+        if stage.op in ("sum", "max", "min", "mean") and all(first.shape[a] == 1 for a in normal_axes(stage.params["axis"], len(first.shape))):
             return first
         if stage.op == "transpose" and _axes(stage) == tuple(range(len(out.shape))):
             return first
@@ -128,9 +128,10 @@ def _same(stage: Stage, made: Lookup) -> Operand | None:
             return first
         if len(args) == 2 and type(args[1]) is not Value and (stage.op, args[1]) in (("+", 0), ("-", 0), ("*", 1), ("/", 1), ("**", 1)):
             return first
-    if len(args) == 2 and type(args[1]) is Value and (args[1].shape, args[1].dtype) == (out.shape, out.dtype):
-        if (stage.op, first) in (("+", 0), ("*", 1)) and type(first) is not Value:
-            return args[1]
+    if len(args) == 2 and type(first) is not Value and (stage.op, first) in (("+", 0), ("*", 1)):
+        other = args[1]
+        if type(other) is Value and other[1:] == out[1:]:
+            return other
     inner = made.get(first) if type(first) is Value else None
     if inner is None:
         return None

@@ -1,0 +1,189 @@
+"""Memory of a loop: where carries live from step to step, and where slices are read and written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import plans
+from .places import Unsupported, disjoint, index, refs, renamed, slots, stepping
+from .plans import Gemm, Ref
+from .stages import Carry, Loop, Stage, Value
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+VIEWS = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "after"))
+
+
+def lower_loop(at: Lowering, loop: Loop) -> None:
+    """Add a loop to a plan."""
+    _LoopLowering(at, loop).run()
+
+
+class _LoopLowering:
+    """One loop.
+
+    A carry of which every value is kept has a `history`, T + 1 slots of which each step reads one and writes the next: the
+    stacked values before and after the steps are views of it. Any other has a `state` that each step overwrites.
+    """
+
+    def __init__(self, at: Lowering, loop: Loop) -> None:
+        self.at, self.loop = at, loop
+        self.histories: dict[Carry, Ref] = {}
+        self.states: dict[Carry, Ref] = {}
+        self.written: dict[Value, Value] = {}  # a value inside, and the stack that it is computed into
+
+    def run(self) -> None:
+        at, loop = self.at, self.loop
+        if any(c.next != c.inner and type(c.next) is not Value for c in loop.carry):
+            raise Unsupported("a carry that becomes a number")
+        at.compute([v for v in loop.values if v not in at.done])
+        self._outside()
+        outer, at.items = at.items, []
+        spare, at.spare = at.spare, set()
+        at.depth += 1
+        self._inside()
+        results = [v for v in loop.results if type(v) is Value]
+        at.lower_stages(loop.stages, results)
+        self._write()
+        at.depth -= 1
+        inner, at.items, at.spare = tuple(at.items), outer, spare
+        at.items.append(plans.Loop(loop.length, loop.reverse, inner))
+        self._after()
+
+    def _outside(self) -> None:
+        """Lay out histories, states and stacks, and begin the carries."""
+        at, loop = self.at, self.loop
+        for c in loop.carry:
+            before = next((y for y in loop.ys if y.inner == c.inner), None)
+            after = next((y for y in loop.ys if y.inner == c.next and c.next != c.inner and y.inner not in self.written), None)
+            kept = [y for y in (before, after) if y is not None]
+            if not kept or any(y.outer in at.place for y in kept):
+                self.states[c] = at.buffer("scratch", c.inner)
+                at.assign(c.init, self.states[c])
+                continue
+            history = self.histories[c] = at.buffer("scratch", c.inner, loop.length + 1)
+            early, late = slots(history, 0, loop.length), slots(history, 1, loop.length + 1)
+            for y in kept:
+                at.place[y.outer] = early if (y is before) != loop.reverse else late
+                at.done.add(y.outer)
+                if type(y.inner) is Value:
+                    self.written.setdefault(y.inner, y.outer)
+            at.assign(c.init, index(history, 0, loop.length if loop.reverse else 0))
+        for y in loop.ys:
+            if y.outer not in at.done:
+                at.home(y.outer)
+                if y.inner not in self.written and self._is_computed(y.inner):
+                    self.written[y.inner] = y.outer
+
+    def _is_computed(self, v: object) -> bool:
+        """Whether a stage computes `v`, which may then do so anywhere."""
+        stage = self.at.made.get(v) if type(v) is Value else None
+        return stage is not None and stage.op not in VIEWS
+
+    def _slots(self, c: Carry) -> tuple[Ref, Ref]:
+        """Where a step reads a carry with a history, and where it writes the next."""
+        history = self.histories[c]
+        low = stepping(slots(history, 0, self.loop.length))
+        high = low._replace(offset=low.offset + history.strides[0])
+        return (high, low) if self.loop.reverse else (low, high)
+
+    def _inside(self) -> None:
+        """Say where a step finds what it reads, and where it computes what it writes."""
+        at, loop = self.at, self.loop
+        for x in loop.xs:
+            at.place[x.inner] = stepping(self._stack(x.outer))
+            at.done.add(x.inner)
+            if len(at.users.get(x.inner, [])) == 1 and self._is_last_reader(x.outer):
+                at.spare.add(x.inner)
+        for c in loop.carry:
+            at.done.add(c.inner)
+            if c in self.states:
+                at.place[c.inner] = self.states[c]._replace(steps=(*self.states[c].steps, 0))
+                continue
+            at.place[c.inner], late = self._slots(c)
+            if type(c.next) is Value and c.next not in at.place and self._is_computed(c.next):
+                at.place[c.next] = late
+        for inner, outer in self.written.items():
+            if inner not in at.place:
+                at.place[inner] = stepping(self._stack(outer))
+
+    def _stack(self, v: Value) -> Ref:
+        """Where `v` is, seen from outside of the loop that is being written."""
+        ref = self.at.place[v]
+        return ref._replace(steps=(*ref.steps, *(0,) * (self.at.depth - 1 - len(ref.steps))))
+
+    def _write(self) -> None:
+        """Copy what was not computed in its place, and give the carries their next values."""
+        at, loop = self.at, self.loop
+        for y in loop.ys:
+            target = stepping(self._stack(y.outer))
+            if type(y.inner) is not Value:
+                at.copy(y.inner, target)
+            elif at.ref(y.inner) != target:
+                at.copy(at.ref(y.inner), target)
+        moves: list[tuple[Ref, Ref]] = []
+        for c in loop.carry:
+            assert type(c.next) is Value
+            source, target = at.ref(c.next), self._slots(c)[1] if c in self.histories else at.place[c.inner]
+            if source != target and not (c in self.states and self._overwrite(source, target)):
+                moves.append((source, target))
+        changed = {target.buffer for _, target in moves}
+        for i, (source, target) in enumerate(moves):
+            if source.buffer in changed and source.buffer != target.buffer:  # carries that change places: read all before writing any
+                aside = at.buffer("scratch", Value("", source.shape, at.buffers[source.buffer].dtype))
+                at.copy(source, aside)
+                moves[i] = (aside, target)
+        for source, target in moves:
+            at.copy(source, target)
+
+    def _after(self) -> None:
+        """Say where the last carries are."""
+        at, loop = self.at, self.loop
+        for c in loop.carry:
+            if c.final is None:
+                continue
+            last = index(self.histories[c], 0, 0 if loop.reverse else loop.length) if c in self.histories else self.states[c]
+            if c.final in at.place:
+                at.copy(last, at.place[c.final])
+            else:
+                at.place[c.final] = last
+            at.done.add(c.final)
+        at.done.update(y.outer for y in loop.ys)
+
+    def _is_last_reader(self, v: Value) -> bool:
+        """Whether nobody but this loop reads the memory of `v`, and that in parts that do not overlap."""
+        at, buffer = self.at, self.at.place[v].buffer
+        if at.buffers[buffer].kind != "scratch":
+            return False
+        slices = {x.inner for x in self.loop.xs}
+        for u, place in at.place.items():
+            if place.buffer == buffer and u not in slices:
+                readers = [s for s in at.users.get(u, []) if not (isinstance(s, Stage) and s.op in VIEWS)]
+                if any(s is not self.loop for s in readers) or u in at.wanted:
+                    return False
+        parts = [at.place[x.outer] for x in self.loop.xs if at.place[x.outer].buffer == buffer]
+        return all(disjoint(a, b) for i, a in enumerate(parts) for b in parts[:i])
+
+    def _overwrite(self, new: Ref, old: Ref) -> bool:
+        """Let a step write a carry's next value over the old one, if nothing reads the old one after that."""
+        at = self.at
+        if at.buffers[new.buffer].kind != "scratch" or new._replace(buffer=old.buffer) != old or any(new.steps):
+            return False
+        written = False
+        for item in at.items:
+            reads, writes = refs(item)
+            touched = {r.buffer for r in (*reads, *writes)}
+            if any(w.buffer == old.buffer for w in writes) or (isinstance(item, plans.Loop) and not touched.isdisjoint((new.buffer, old.buffer))):
+                return False
+            if written and any(r.buffer == old.buffer for r in reads):
+                return False
+            if any(w.buffer == new.buffer for w in writes):
+                written = True
+                if any(r.buffer == old.buffer and (r != old or isinstance(item, Gemm)) for r in reads):
+                    return False
+        if not written:
+            return False
+        at.items = [renamed(item, new.buffer, old.buffer) for item in at.items]
+        at.place = {v: r._replace(buffer=old.buffer) if r.buffer == new.buffer else r for v, r in at.place.items()}
+        return True
