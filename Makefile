@@ -8,7 +8,7 @@ CUDA := $(if $(filter cuda%,$(DEVICE)),$(shell nvidia-smi 2>/dev/null | grep -q 
 comma := ,
 extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 
-.PHONY: train test lint types parity bench docs clean
+.PHONY: train test lint types parity fuzz bench clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -24,6 +24,9 @@ types: .venv/.installed-dev
 
 parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 	$(BIN)/python -m pytest -m parity
+
+fuzz: .venv/.installed-$(call extras,test)
+	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
 
 bench: .venv/.installed-$(call extras,peers)
 	$(BIN)/python benchmarks $(ARGS)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..stages import Program
 from ..verify import verify
 from .defer import defer
+from .expand import expand
 from .hoist import hoist
 from .opening import open_scans
 from .products import accumulate, join, merge, transpose_inside, whole_slices, whole_stacks
@@ -16,6 +17,7 @@ Pass = Callable[[Program], Program]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("open", open_scans),
+    ("expand", expand),
     ("simplify", simplify),
     ("hoist", hoist),
     ("simplify", simplify),

@@ -1,0 +1,58 @@
+"""Gates that are made of others become those: executors need to know the simple ones alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from ...backends import find_device
+from ...ops import OPS
+from ...ops.reductions import normal_axes
+from ...tensors import Tensor
+from ..stages import Item, Loop, Names, Operand, Program, Stage, Value, substitute
+from ..tracing import Tracer, tracing
+
+_COMPOSITE = frozenset(("softmax", "logsumexp"))
+
+
+def expand(program: Program) -> Program:
+    """Write out means, softmax and logsumexp."""
+    names = Names(program)
+    return replace(program, stages=tuple(_expanded(program.stages, names)))
+
+
+def _expanded(stages: tuple[Item, ...], names: Names) -> list[Item]:
+    found: list[Item] = []
+    for s in stages:
+        if isinstance(s, Loop):
+            found.append(replace(s, stages=tuple(_expanded(s.stages, names))))
+        elif s.op == "mean" and s.output.dtype == s.values[0].dtype:
+            (x,) = s.values
+            total = names.new(s.output.shape, s.output.dtype)
+            count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
+            found += [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
+        elif s.op in _COMPOSITE:
+            found += _written_out(s, names)
+        else:
+            found.append(s)
+    return found
+
+
+def _written_out(stage: Stage, names: Names) -> list[Item]:
+    """The stages that an op's forward records when it is handed Tensors."""
+    tracer = Tracer()
+    with tracing(tracer, grad=False):
+        inputs = [tracer.variable(v.shape, v.dtype) for v in stage.values]
+        tensors = [Tensor(v, find_device("cpu")) for v in inputs]
+        z = OPS[stage.op].forward(Tensor.xp, *tensors, **stage.params)
+        inner = tracer.program([tracer.output(z)], inputs)
+    tracer.close()
+    new: dict[Value, Operand] = dict(zip(inner.inputs, stage.values))
+    found: list[Item] = []
+    for s in inner.stages:
+        moved = substitute(s, new)
+        assert isinstance(moved, Stage)
+        out = stage.output if s.output == inner.outputs[0] else names.new(s.output.shape, s.output.dtype)
+        new[s.output] = out
+        found.append(replace(moved, outputs=(out,), source=stage.source))
+    return found
