@@ -39,7 +39,16 @@ class NumPy(Backend):
         return np.asarray(array)
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
-        np.add.at(target, key, values)
+        index = key[0] if len(key) == 1 else None
+        if isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and values.ndim > 1 and index.size:
+            # the rows of each index one after the other, and one sum for each: np.add.at goes element by element
+            index = np.where(index < 0, index + len(target), index)
+            order = np.argsort(index, kind="stable")
+            rows = index[order]
+            starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+            target[rows[starts]] += np.add.reduceat(values[order], starts, axis=0)
+        else:
+            np.add.at(target, key, values)
 
     def native_dtype(self, dtype: Any) -> Any:
         return dtype

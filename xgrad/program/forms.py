@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -15,8 +16,21 @@ from ..ops import Op
 from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE
 
 
-def form_of(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
+    key = tuple([(type(v), v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands])
+    try:
+        return _known(op, key, tuple(params.items()))
+    except TypeError:  # parameters that cannot be part of a key, as slices
+        return _found(op, tuple(operands), params)
+
+
+@lru_cache(4096)
+def _known(op: Op, key: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
+    return _found(op, tuple(second if isinstance(first, type) else Form(first, canonical(second)) for first, second in key), dict(params))
+
+
+def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     if op.elementwise or op.name == "where":
         return Form(broadcast([getattr(v, "shape", ()) for v in operands]), _dtype(op, tuple(map(_kind, operands)), _key(params)))
     if op.name == "checkpoint":

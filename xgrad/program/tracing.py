@@ -94,7 +94,7 @@ class Tracer:
             return z.data, refs
         if op is UNSTACK:
             return self._unstacked(refs[0], params["axis"]), refs
-        form = form_of(op, tuple(refs), params)
+        form = form_of(op, refs, params)
         several = type(form) is tuple
         outputs = tuple(self.variable(f.shape, f.dtype) for f in (form if several else (form,)))
         self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
@@ -142,7 +142,7 @@ class Tracer:
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
             tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
             tuple(
-                (op.name, tuple([r.index if type(r) is Var else (type(r), r) for r in refs]), repr(params) if params else None)
+                (op.name, tuple([r.index if type(r) is Var else (type(r), r) for r in refs]), _hashable(params) if params else None)
                 for op, refs, params, _, _ in self.written
             ),
             tuple(v.index for v in outputs),
@@ -180,6 +180,16 @@ class Tracer:
             for op, refs, params, outs, source in entries
         )
         return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
+
+
+def _hashable(params: dict[str, Any]) -> Any:
+    """Parameters as part of a key."""
+    items = tuple(params.items())
+    try:
+        hash(items)
+    except TypeError:  # slices
+        return repr(items)
+    return items
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
