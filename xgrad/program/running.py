@@ -11,6 +11,7 @@ from typing import Any
 from ..applying import NUMBERS
 from ..backends import Array, Device, current_device, device_of
 from . import numpy_text
+from .caches import Cache
 from .interpreting import interpret
 from .llvm import write
 from .lowering import Lowered, lower
@@ -21,6 +22,8 @@ from .stages import Body, Program, Stage, Value
 
 #: Seconds that a program runs through the array library before it is worth compiling.
 PATIENCE = 0.1
+#: How many lengths of a scan are kept ready, each with its memory.
+LENGTHS = 16
 
 
 class Executable:
@@ -103,7 +106,8 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
     """A scan on arrays and numbers."""
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
     numbers = tuple([(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS])
-    ready = body.once(("run", device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
+    runs: Cache = body.once("runs", lambda: Cache(LENGTHS))
+    ready = runs.get((device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
 
 

@@ -1,0 +1,190 @@
+"""compile: the same results, from memory of their own, of a program traced once."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+from xgrad.program.explaining import counts, peak
+from xgrad.program.lowering import lower
+from xgrad.program.passes import optimise
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(params=["native", "NumPy"])
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if request.param == "native":
+        pytest.importorskip("llvmlite")
+    else:
+        monkeypatch.setenv("XGRAD_NATIVE", "0")
+    return request.param
+
+
+def gru(W: Any, h: Any, x: Any) -> Any:
+    z_t = xg.sigmoid(h @ W["zh"].T + x @ W["zx"].T)
+    r_t = xg.sigmoid(h @ W["rh"].T + x @ W["rx"].T)
+    h_tilde = xg.tanh((r_t * h) @ W["h"].T + x @ W["x"].T)
+    h = (1 - z_t) * h + z_t * h_tilde
+    return h, h
+
+
+def weights(I: int, H: int, dtype: Any = "d") -> dict[str, np.ndarray]:
+    shapes = {"zh": (H, H), "rh": (H, H), "h": (H, H), "zx": (H, I), "rx": (H, I), "x": (H, I)}
+    return {name: (rng.normal(size=shape) / 4).astype(dtype) for name, shape in shapes.items()}
+
+
+def loss(W: Any, xs: Any) -> Any:
+    h, ys = xg.scan(lambda h, x: gru(W, h, x), xg.zeros((xs.shape[1], W["zh"].shape[0]), dtype=xs.dtype), xs)
+    return xg.mean(ys**2)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("d", 1e-12), ("f", 2e-5)])
+def test_the_gradients_of_a_gru(executor: str, dtype: str, tolerance: float) -> None:
+    W, xs = weights(3, 5, dtype), rng.normal(size=(7, 2, 3)).astype(dtype)
+    compiled = xg.compile(xg.value_and_grad(loss, argnums=(0, 1)))
+    value, (dW, dxs) = compiled(W, xs)
+    expected, (eW, exs) = xg.value_and_grad(loss, argnums=(0, 1))(W, xs)
+    np.testing.assert_allclose(value.numpy(), expected.numpy(), rtol=tolerance)
+    np.testing.assert_allclose(dxs.numpy(), exs.numpy(), rtol=tolerance, atol=tolerance)
+    for name, g in eW.items():
+        np.testing.assert_allclose(dW[name].numpy(), g.numpy(), rtol=tolerance, atol=tolerance)
+    assert compiled.executable(W, xs).kind.startswith("native" if executor == "native" else "NumPy")
+
+
+def test_composes_with_transforms(executor: str) -> None:
+    f = lambda x: xg.sum(xg.tanh(x) ** 3)
+    x, v = rng.normal(size=4), rng.normal(size=4)
+    for g in (xg.grad(f), lambda x: xg.vjp(f, x)[1](1.0)[0], lambda x: xg.jvp(f, (x,), (v,))[1], lambda x: xg.jvp(xg.grad(f), (x,), (v,))[1]):
+        np.testing.assert_allclose(xg.compile(g)(x).numpy(), g(x).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(xg.grad(xg.compile(f))(x).numpy(), xg.grad(f)(x).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(xg.grad(lambda x: xg.sum(xg.grad(xg.compile(f))(x)))(x).numpy(), xg.grad(lambda x: xg.sum(xg.grad(f)(x)))(x).numpy(), rtol=1e-10)
+    np.testing.assert_allclose(xg.compile(lambda x: xg.compile(f)(x) * 2)(x).numpy(), 2 * f(x).numpy(), rtol=1e-12)
+
+
+def test_what_it_returns_is_kept(executor: str) -> None:
+    f = xg.compile(lambda x: (x + 1, x * 2, x))
+    first = f(np.ones(3))
+    kept = [z.numpy().copy() for z in first]
+    f(np.full(3, 5.0))
+    for z, before in zip(first, kept):
+        np.testing.assert_array_equal(z.numpy(), before)
+    x = xg.ones(3)
+    assert not np.shares_memory(f(x)[2].data, x.data)
+
+
+def test_backward_reaches_leaves(executor: str) -> None:
+    w = xg.tensor([1.0, 2.0], requires_grad=True)
+    f = xg.compile(lambda x: xg.sum(w * x**2))
+    f(np.array([3.0, 4.0])).backward()
+    assert w.grad is not None
+    assert w.grad.numpy().tolist() == [9.0, 16.0]
+    leaf = xg.tensor([3.0, 4.0], requires_grad=True)
+    f(leaf).backward()
+    assert leaf.grad is not None
+    assert leaf.grad.numpy().tolist() == [6.0, 16.0]
+
+
+def test_tensors_from_outside_are_read_at_each_call(executor: str) -> None:
+    w = xg.tensor([1.0, 2.0])
+    f = xg.compile(lambda x: x * w)
+    assert f(np.ones(2)).numpy().tolist() == [1, 2]
+    w += 1
+    assert f(np.ones(2)).numpy().tolist() == [2, 3]
+
+
+def test_traces_once_a_signature() -> None:
+    calls = []
+
+    def f(x: Any, n: int) -> Any:
+        calls.append(n)
+        return x * n
+
+    g = xg.compile(f)
+    for n in (2, 2, 3):
+        assert g(np.ones(2), n).numpy().tolist() == [n, n]
+    g(np.ones(3), 2)
+    g(np.ones(2, "f"), 2)
+    assert calls == [2, 3, 2, 2]
+
+
+def test_shapes_that_keep_changing() -> None:
+    f = xg.compile(lambda x: x + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(64):
+            f(np.ones(n))
+    with pytest.warns(UserWarning, match="keep changing"):
+        f(np.ones(64))
+
+
+def test_a_branch_is_refused() -> None:
+    with pytest.raises(xg.TraceError, match=r"test_compile\.py:\d+.*xg\.where"):
+        xg.compile(lambda x: x if x > 0 else -x)(1.0)
+    with pytest.raises(xg.TraceError, match="drawn"):
+        xg.compile(lambda x: x + xg.random.default_rng(0).normal((2,)))(np.ones(2))
+
+
+def test_what_has_no_kernel_runs_through_the_array_library() -> None:
+    table, ids = rng.normal(size=(5, 3)), np.array([0, 2, 2])
+    f = xg.compile(xg.grad(lambda table: xg.sum(xg.take(table, xg.asarray(ids), axis=0) ** 2)))
+    expected = np.zeros_like(table)
+    np.add.at(expected, ids, 2 * table[ids])
+    np.testing.assert_allclose(f(table).numpy(), expected)
+    assert "take" in f.explain(table)
+
+
+def test_from_several_threads(executor: str) -> None:
+    W, xs = weights(3, 4), [rng.normal(size=(5, 2, 3)) for _ in range(4)]
+    f = xg.compile(loss)
+    expected = [f(W, x).item() for x in xs]
+    found: dict[int, list[float]] = {}
+    threads = [threading.Thread(target=lambda i=i: found.update({i: [f(W, xs[i]).item() for _ in range(50)]})) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert found == {i: [e] * 50 for i, e in enumerate(expected)}
+
+
+def test_products_leave_the_loop() -> None:
+    """Two products a step forward and two backward: the rest is before the loop or after it; and that for any length."""
+    W = weights(3, 5)
+    found = set()
+    for T in (3, 50):
+        program = xg.compile(xg.grad(loss, argnums=(0, 1))).program(W, rng.normal(size=(T, 2, 3)))
+        found.add(counts(optimise(program).stages))
+    (c,) = found
+    assert c.inner_products == 4
+
+
+def test_memory() -> None:
+    """Not much more than the arrays of a loop written by hand: eight stacks of states, the inputs, and the gradients."""
+    T, B, I, H = 100, 4, 16, 32
+    W, xs = weights(I, H, "f"), np.ones((T, B, I), "f")
+    program = xg.compile(xg.grad(loss, argnums=(0, 1))).program(W, xs)
+    by_hand = 4 * (8 * T * B * H + 2 * T * B * I + 2 * sum(w.size for w in W.values()))
+    assert peak(lower(optimise(program))) < 1.35 * by_hand
+
+
+def test_explain() -> None:
+    f = xg.compile(xg.grad(loss))
+    text = f.explain(weights(3, 5), np.ones((4, 2, 3)))
+    for word in ("hoist", "defer", "peak memory", "products", "flop"):
+        assert word in text
+    assert f.program(weights(3, 5), np.ones((4, 2, 3))).explain().startswith("pass")
+
+
+def test_programs_are_data() -> None:
+    program = xg.compile(xg.grad(loss)).program(weights(3, 5), np.ones((4, 2, 3)))
+    again = pickle.loads(pickle.dumps(program))
+    assert again == program
+    assert str(again) == str(program)
+    assert optimise(again) == optimise(program)
