@@ -397,5 +397,3 @@ def _elementwise(stage: Item) -> bool:
 
 def _filling(stage: Stage) -> Any:
     return {"zeros": 0, "ones": 1}.get(stage.params["function"]) if stage.params["function"] != "full" else stage.params["args"][1]
-
-

@@ -160,5 +160,6 @@ def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     if step.op in _WRITERS and step.dtype != "bool" and mixed:
         return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out}, casting='unsafe')"]
     if step.op in _WRITERS:
-        return [f"np.{OPS[step.op].function}({', '.join(args)}, {out})"]
+        place = f"out={out}" if step.op in ("maximum", "minimum") else out
+        return [f"np.{OPS[step.op].function}({', '.join(args)}, {place})"]
     return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]

@@ -22,6 +22,8 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     out = names.new((length, *stage.output.shape), stage.output.dtype)
     args = [outside(v) for v in stage.operands]
     op = OPS.get(stage.op)
+    if not any(stacked for _, stacked in args):
+        return None  # the same at every step: `hoist` takes it out
 
     def add(name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any) -> Value:
         value = names.new(form, dtype)

@@ -12,7 +12,7 @@ from typing import Any
 from ...ops.reductions import normal_axes
 from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, substitute
 from .batching import batched
-from .hoist import HEAVY
+from .hoist import HEAVY, invariant
 from .simplify import live
 
 _CHEAP_TO_STACK = frozenset(("reshape", "transpose", "getitem", "broadcast_to", "neg"))
@@ -28,7 +28,8 @@ def _deferred(stages: tuple[Item, ...], names: Names) -> list[Item]:
     found: list[Item] = []
     for item in stages:
         if isinstance(item, Loop):
-            found += _Deferral(replace(item, stages=tuple(_deferred(item.stages, names))), names).run()
+            before, item = invariant(replace(item, stages=tuple(_deferred(item.stages, names))))
+            found += [*before, *_Deferral(item, names).run()]
         else:
             found.append(item)
     return found

@@ -52,7 +52,7 @@ def _written_out(stage: Stage, names: Names) -> list[Item]:
     for s in inner.stages:
         moved = substitute(s, new)
         assert isinstance(moved, Stage)
-        out = stage.output if s.output == inner.outputs[0] else names.new(s.output.shape, s.output.dtype)
-        new[s.output] = out
+        out = stage.output if moved.output == inner.outputs[0] else names.new(*moved.output[1:])
+        new[moved.output] = out
         found.append(replace(moved, outputs=(out,), source=stage.source))
     return found

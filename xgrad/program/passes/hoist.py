@@ -28,6 +28,12 @@ def _hoisted(stages: tuple[Item, ...], names: Names) -> list[Item]:
 
 
 def _out_of(loop: Loop, names: Names) -> tuple[list[Item], Loop]:
+    before, loop = invariant(loop)
+    return _over_time(before, loop, names)
+
+
+def invariant(loop: Loop) -> tuple[list[Item], Loop]:
+    """The stages that are the same at every step, and the loop without them."""
     before: list[Item] = []
     bound = set(loop.inner)
     inside: list[Item] = []
@@ -37,7 +43,7 @@ def _out_of(loop: Loop, names: Names) -> tuple[list[Item], Loop]:
         else:
             bound.update(item.outputs)
             inside.append(item)
-    return _over_time(before, replace(loop, stages=tuple(inside)), names)
+    return before, replace(loop, stages=tuple(inside))
 
 
 def _over_time(before: list[Item], loop: Loop, names: Names) -> tuple[list[Item], Loop]:
