@@ -128,6 +128,8 @@ def test_shapes_that_keep_changing() -> None:
 def test_a_branch_is_refused() -> None:
     with pytest.raises(xg.TraceError, match=r"test_compile\.py:\d+.*xg\.where"):
         xg.compile(lambda x: x if x > 0 else -x)(xg.asarray(1.0))
+    with pytest.raises(xg.TraceError, match=r"test_compile\.py:\d+.*mask.*xg\.where"):
+        xg.compile(lambda x: x[x > 1])(np.ones(3))
     with pytest.raises(xg.TraceError, match="drawn"):
         xg.compile(lambda x: x + xg.random.default_rng(0).normal((2,)))(np.ones(2))
 

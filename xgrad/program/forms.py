@@ -10,10 +10,11 @@ from typing import Any
 from ..backends import find_device
 from ..backends.dtypes import canonical
 from ..derivatives import Form
-from ..errors import ShapeError
+from ..errors import ShapeError, TraceError
 from ..modes import mode
 from ..ops import Op
 from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE
+from ..recording import source_line
 
 
 def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -37,6 +38,8 @@ def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
         return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
+    if op.name == "getitem" and any(canonical(v.dtype).kind == "b" for v in operands[1:]):
+        raise TraceError(f"{source_line()}: how many elements a mask takes depends on its values, which a trace has not got; use xg.where")
     if op.name == "@":
         return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, tuple(map(_kind, operands)), ()))
     if op is RESHAPE:
