@@ -8,6 +8,7 @@ Gradients come for the six weights and for the inputs. The weights are packed on
 from __future__ import annotations
 
 import ctypes
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Loop:
+class Loop(ABC):
     """The arrays that both loops work on. `G` holds z and r of each step side by side, `C` the candidate; dG, dC and dA are the
     gradients of what goes into their sigmoid and tanh.
     """
@@ -39,9 +40,9 @@ class Loop:
         arrays = {id(owner): owner for a in vars(self).values() if isinstance(a, np.ndarray) for owner in [a if a.base is None else a.base]}
         return sum(a.nbytes for a in arrays.values())
 
+    @abstractmethod
     def step(self) -> None:
         """Forward, then backward."""
-        raise NotImplementedError
 
     def gradients(self) -> dict[str, Array]:
         """What `step` found: views that have the names and shapes of the weights, and `x`."""

@@ -9,8 +9,7 @@ from typing import NamedTuple
 from ..backends import find_device
 from .lowering import Lowered, lower
 from .passes import PASSES
-from .places import Unsupported
-from .plans import Buffer, Gemm, Map
+from .plans import Buffer, Gemm, Map, Unsupported
 from .plans import Loop as PlanLoop
 from .running import Executable
 from .stages import Item, Loop, Program
@@ -90,7 +89,7 @@ def explain(program: Program | Executable) -> str:
     lines.append("")
     try:
         lowered = ready.lowered or lower(at)
-    except (Unsupported, NotImplementedError) as error:
+    except Unsupported as error:
         return "\n".join([*lines, f"run stage by stage through the array library: there is no kernel for {error}"])
     plan = lowered.plan
     total = cost(plan.body, plan.buffers)

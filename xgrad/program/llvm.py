@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from . import llvm_gemm, vector_ops
 from .llvm_text import SIZES, TYPES, Code, Module, stored
-from .plans import Gemm, Loop, Map, Plan, Ref, Step
+from .plans import Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .vector_ops import Value
 
 #: The elementwise ops that a map may have.
@@ -24,7 +24,7 @@ def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tupl
     """The text for `plan`, and the numbers that its function reads.
 
     `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers.
-    Raises NotImplementedError for an op or a dtype that has no native form.
+    Raises Unsupported for an op or a dtype that has no native form.
     """
     writer = _Writer(plan, vector_bytes, long_blas)
     writer.body(plan.body, [])
@@ -107,7 +107,7 @@ class _Writer:
         code = self.code
         dtype = self.plan.buffers[gemm.out.buffer].dtype
         if dtype not in ("float32", "float64"):
-            raise NotImplementedError(f"a matrix product of dtype {dtype} has no native form; cast its operands to a floating dtype first")
+            raise Unsupported(f"a matrix product of dtype {dtype} has no native form; cast its operands to a floating dtype first")
         (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
         (ta, lda), (tb, ldb) = _leading(gemm.a), _leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
@@ -155,7 +155,7 @@ class _MapWriter:
         for r, view in zip(m.reductions, views[stores:]):
             reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
             if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
-                raise NotImplementedError(f"a {r.kind} over outer axes is set to its start before the map loads; give it a place of its own")
+                raise Unsupported(f"a {r.kind} over outer axes is set to its start before the map loads; give it a place of its own")
             if any(reduced):
                 self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))
             else:

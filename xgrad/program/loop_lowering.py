@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import plans
-from .places import Unsupported, disjoint, index, refs, renamed, slots, stepping
-from .plans import Gemm, Ref
+from .places import disjoint, index, refs, renamed, slots, stepping
+from .plans import Gemm, Ref, Unsupported
 from .stages import Carry, Loop, Stage, Value
 
 if TYPE_CHECKING:

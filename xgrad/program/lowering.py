@@ -11,8 +11,8 @@ from ..ops.reductions import normal_axes
 from . import plans
 from .loop_lowering import VIEWS, lower_loop
 from .memory import shared_memory
-from .places import Unsupported, broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
-from .plans import Buffer, Gemm, Map, Ref, Step
+from .places import broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
+from .plans import Buffer, Gemm, Map, Ref, Step, Unsupported
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import SUPPORTED
 
@@ -39,6 +39,12 @@ def lower(program: Program, *, recompute: bool = True) -> Lowered:
 
 
 class Lowering:
+    """A program on its way to a plan.
+
+    Elementwise stages wait until something needs them; then one map computes them with all that they are made of. The others
+    ("anchors": products, reductions, what moves elements) are done in their order. Views are places, and cost nothing.
+    """
+
     def __init__(self, program: Program, recompute: bool) -> None:
         self.program, self.recompute = program, recompute
         self.buffers: list[Buffer] = []
@@ -96,6 +102,7 @@ class Lowering:
     # Memory
 
     def buffer(self, kind: str, v: Value, slots: int = 0) -> Ref:
+        """A new buffer for `v`, or for `slots` of them."""
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
         return contiguous(len(self.buffers) - 1, shape, self.depth)
@@ -114,6 +121,7 @@ class Lowering:
     # Stages
 
     def lower_stages(self, stages: Sequence[Item], results: Sequence[Value]) -> None:
+        """Add stages to the plan, and see that `results` are computed."""
         self._join(stages)
         local = {out for s in stages for out in s.outputs}
         for item in stages:
@@ -136,7 +144,7 @@ class Lowering:
                 stage = local.get(v)
                 free = stage is not None and stage.op not in VIEWS and v not in self.place and item.operands.count(v) == 1
                 if free and v.dtype == item.output.dtype:
-                    self.place[v] = sliced(whole, [(at, at + v.shape[axis]) if a == axis else (0, n) for a, n in enumerate(v.shape)])
+                    self.place[v] = _part(whole, v, axis, at)
                 at += v.shape[axis]
 
     def _anchor(self, stage: Stage) -> None:
@@ -151,9 +159,7 @@ class Lowering:
             self.compute([v for v in stage.operands if type(v) is Value])
             for v in stage.operands:
                 assert type(v) is Value
-                part = sliced(whole, [(at, at + v.shape[axis]) if a == axis else (0, n) for a, n in enumerate(v.shape)])
-                if self.ref(v) != part:
-                    self.copy(self.ref(v), part)
+                self.copy(self.ref(v), _part(whole, v, axis, at))
                 at += v.shape[axis]
         elif stage.op == "stack":
             whole, axis = self.home(out), stage.params["axis"] % len(out.shape)
@@ -166,6 +172,7 @@ class Lowering:
         self.done.add(out)
 
     def assign(self, v: Operand, ref: Ref) -> None:
+        """Put the value of an operand at `ref`."""
         if type(v) is Value:
             self.compute([v])
             self.copy(self.ref(v), ref)
@@ -179,24 +186,19 @@ class Lowering:
             raise Unsupported(f"{stage.op!r} at {stage.params['key']}")
         x, v = stage.operands if stage.op == "setitem" else (0.0, stage.operands[0])
         self.assign(x, whole)
-        if type(v) is Value:
-            self.compute([v])
-            ref = self.ref(v)
-            if prod(ref.shape) != prod(target.shape):
-                missing = len(target.shape) - len(ref.shape)
-                if missing < 0:
-                    raise Unsupported("an assignment of more axes")
-                ref = broadcast(ref, target.shape)
-            elif ref.shape != target.shape:
-                again = reshaped(ref, target.shape)
-                if again is None:
-                    raise Unsupported("an assignment of another shape")
-                ref = again
-            self.copy(ref, target)
-        else:
+        if type(v) is not Value:
             self.copy(v, target)
+            return
+        self.compute([v])
+        ref: Ref | None = self.ref(v)
+        if v.size == prod(target.shape):  # the same but for axes of length 1
+            ref = reshaped(self.ref(v), target.shape)
+        if ref is None or len(v.shape) > len(target.shape):
+            raise Unsupported(f"{stage.op!r} of shape {v.shape} at {stage.params['key']}")
+        self.copy(ref, target)
 
     def copy(self, source: Ref | Any, target: Ref) -> None:
+        """Put what is at `source`, or a number, at `target`."""
         dtype = self.buffers[target.buffer].dtype
         if isinstance(source, Ref):
             if source == target:
@@ -294,14 +296,11 @@ class Lowering:
                 order[v] = len(order)
                 loads.append((order[v], broadcast(self.ref(v), shape)))
                 return order[v]
-            operands = stage.operands
-            if stage.op == "new":
-                args: tuple[Any, ...] = (_filling(stage),)
-            else:
-                args = tuple(visit(u) if type(u) is Value else u for u in operands)
-            literal = tuple(type(u) is not Value for u in operands) if stage.op != "new" else (True,)
+            operands = stage.operands if stage.filling is None else (stage.filling,)
+            args: tuple[Any, ...] = tuple(visit(u) if type(u) is Value else u for u in operands)
             order[v] = len(order)
-            steps.append(Step(order[v], "none" if stage.op == "new" else "astype" if stage.op == "round_to" else stage.op, args, literal, v.dtype))
+            name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
+            steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
             included.append(v)
             return order[v]
 
@@ -376,6 +375,11 @@ class Lowering:
         self._map(x.shape, (), [(x, stage.op, target._replace(shape=x.shape, strides=tuple(strides)))])
 
 
+def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
+    """Where `v` is in a concat, beginning at `at` along `axis`."""
+    return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
+
+
 def _check(v: Value) -> None:
     if v.dtype not in DTYPES:
         raise Unsupported(f"dtype {v.dtype}")
@@ -385,7 +389,7 @@ def _elementwise(stage: Item) -> bool:
     if isinstance(stage, Loop):
         return False
     if stage.op == "new":
-        return stage.params["function"] in ("zeros", "ones", "full")
+        return stage.filling is not None
     op = OPS.get(stage.op)
     known = stage.op in SUPPORTED or stage.op == "round_to"
     if op is None or not known:
@@ -393,7 +397,3 @@ def _elementwise(stage: Item) -> bool:
             raise Unsupported(f"{stage.op!r}")
         return False
     return op.elementwise or stage.op in ("where", "astype", "round_to", "none")
-
-
-def _filling(stage: Stage) -> Any:
-    return {"zeros": 0, "ones": 1}.get(stage.params["function"]) if stage.params["function"] != "full" else stage.params["args"][1]

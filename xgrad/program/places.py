@@ -9,10 +9,6 @@ from typing import Any
 from .plans import Gemm, Loop, Map, Ref
 
 
-class Unsupported(Exception):
-    """A stage that this executor has no kernel for."""
-
-
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of a contiguous array."""
     return tuple(prod(shape[a + 1 :]) for a in range(len(shape)))

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 Number = int | float | bool
 
 
+class Unsupported(NotImplementedError):
+    """A stage that there is no kernel for; it runs through the array library instead."""
+
+
 class Buffer(NamedTuple):
     """A block of memory of `size` elements: an "input" (C-contiguous), an "output", or "scratch"."""
 

@@ -17,7 +17,7 @@ from .llvm import write
 from .lowering import Lowered, lower
 from .passes import optimise
 from .passes.pack import pack
-from .places import Unsupported
+from .plans import Unsupported
 from .stages import Body, Program, Stage, Value
 
 #: Seconds that a program runs through the array library before it is worth compiling.
@@ -65,7 +65,7 @@ class Executable:
         backend = self.device.backend
         no_native = _refusal(self.device)
         try:
-            if backend.name != "cpu":
+            if backend.laid is None:
                 raise Unsupported(no_native)
             self.lowered = lower(self.optimised if no_native is None else pack(self.optimised), recompute=no_native is None)
             if no_native is None:
@@ -75,7 +75,7 @@ class Executable:
             else:
                 self._ready = backend.laid(self.lowered.plan.buffers, numpy_text.write(self.lowered.plan))
                 self.kind = "NumPy"
-        except (Unsupported, NotImplementedError) as error:
+        except Unsupported as error:
             self.why = str(error)
         else:
             places = [i for i, b in enumerate(self.lowered.plan.buffers) if b.kind == "output"]

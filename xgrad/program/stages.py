@@ -47,6 +47,15 @@ class Stage:
         """The operands that are not numbers."""
         return tuple(v for v in self.operands if type(v) is Value)
 
+    @property
+    def filling(self) -> Number | None:
+        """The number that fills the new array that this stage makes; None for any other stage."""
+        if self.op != "new":
+            return None
+        function, args = self.params["function"], self.params["args"]
+        number: Number | None = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
+        return number
+
     def __hash__(self) -> int:
         return hash((self.op, self.operands, self.outputs))
 
@@ -185,6 +194,14 @@ def substitute(item: Item, new: Mapping[Value, Operand]) -> Item:
         ys=tuple(Pair(of(y.inner), y.outer) for y in item.ys),
         stages=tuple(substitute(s, new) for s in item.stages),
     )
+
+
+def rewritten(stages: Iterable[Item], change: Callable[[Item], Iterable[Item]]) -> list[Item]:
+    """What `change` gives for each stage, in their order; the body of a loop is rewritten before the loop."""
+    found: list[Item] = []
+    for item in stages:
+        found += change(replace(item, stages=tuple(rewritten(item.stages, change))) if isinstance(item, Loop) else item)
+    return found
 
 
 class Names:

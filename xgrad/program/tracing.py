@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any, NoReturn
 
 from ..applying import NUMBERS
 from ..backends import Device
 from ..backends.dtypes import canonical
 from ..errors import GraphError, TraceError
-from ..modes import MODE, mode
+from ..modes import mode
 from ..ops import OPS, Op
 from ..ops.indexing import GETITEM
 from ..ops.shaping import ITEM, UNSTACK
@@ -38,10 +39,7 @@ class Var:
 
     @property
     def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
+        return prod(self.shape)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TraceError(
@@ -73,10 +71,8 @@ class Tracer:
 
     def input(self, x: Tensor, name: str | None = None) -> Tensor:
         """A Tensor to trace with, in the place of `x`."""
-        var = self.variable(x.shape, x.dtype)
-        var.name = name
-        self.inputs.append(var)
-        return Tensor(var, x.device)
+        self.inputs.append(self.variable(x.shape, x.dtype, name))
+        return Tensor(self.inputs[-1], x.device)
 
     def slice_of(self, x: Tensor) -> Tensor:
         """A Tensor in the place of one slice of `x` along its first axis."""
@@ -122,9 +118,7 @@ class Tracer:
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
                 raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
-            var = self.variable(v.data.shape, v.dtype)
-            var.name = v.name
-            self.captured[key] = (var, v)
+            self.captured[key] = (self.variable(v.data.shape, v.dtype, v.name), v)
         return self.captured[key][0]
 
     def output(self, x: Any) -> Any:
@@ -142,7 +136,7 @@ class Tracer:
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
             tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
             tuple(
-                (op.name, tuple([r.index if type(r) is Var else (type(r), r) for r in refs]), _hashable(params) if params else None)
+                (op, tuple([r.index if type(r) is Var else repr(r) for r in refs]), _hashable(params) if params else None)
                 for op, refs, params, _, _ in self.written
             ),
             tuple(v.index for v in outputs),
@@ -216,11 +210,6 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
 def tracing(tracer: Tracer, *, grad: bool) -> Any:
     """A `with` block whose ops `tracer` writes down."""
     return mode(trace=tracer, grad=grad, record=False)
-
-
-def active() -> Tracer | None:
-    """The tracer that ops go to now, if any."""
-    return MODE.get().trace  # type: ignore[no-any-return]
 
 
 BODIES = Cache(1024)

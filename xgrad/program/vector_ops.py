@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from . import vector_math
 from .llvm_text import TYPES, Code
+from .plans import Unsupported
 
 _FLOATS = ("float32", "float64")
 _ORDER = ("bool", "int32", "int64", "float32", "float64")
@@ -126,7 +127,7 @@ def _floating(name: str) -> Callable[[Code, str, list[str]], str]:
 
     def write(code: Code, dtype: str, args: list[str]) -> str:
         if dtype not in _FLOATS:
-            raise NotImplementedError(f"op {name!r} of dtype {dtype} has no native form; cast its operands to a floating dtype first")
+            raise Unsupported(f"op {name!r} of dtype {dtype} has no native form; cast its operands to a floating dtype first")
         if name == "/":
             return code.binary("fdiv contract", TYPES[dtype], *args)
         if name == "sqrt":
@@ -163,7 +164,7 @@ HEAVY = vector_math.NAMES | {"**", "/", "sqrt"}
 
 
 def apply(code: Code, op: str, args: list[Value], dtype: str) -> str:
-    """The value of an op in `dtype`. Raises NotImplementedError for what has no native form."""
+    """The value of an op in `dtype`. Raises Unsupported for what has no native form."""
     if op in _SAME_DTYPE:
         return _SAME_DTYPE[op](code, dtype, [convert(code, a, dtype) for a in args])
     if op in _COMPARISONS:
@@ -184,7 +185,7 @@ def apply(code: Code, op: str, args: list[Value], dtype: str) -> str:
         return code.binary("fcmp olt", type_, code.intrinsic("fabs", type_, x), code.constant(type_, float("inf")))
     if op == "**" and dtype in _FLOATS:
         return _power(code, args, dtype)
-    raise NotImplementedError(f"op {op!r} of dtype {dtype} has no native form; run it through the array library")
+    raise Unsupported(f"op {op!r} of dtype {dtype} has no native form; run it through the array library")
 
 
 def _power(code: Code, args: list[Value], dtype: str) -> str:

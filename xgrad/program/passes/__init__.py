@@ -10,8 +10,9 @@ from .defer import defer
 from .expand import expand
 from .hoist import hoist
 from .opening import open_scans
-from .products import accumulate, join, merge, transpose_inside, whole_slices, whole_stacks
+from .products import accumulate, join, merge, transpose_inside
 from .simplify import simplify
+from .stacks import whole_slices, whole_stacks
 
 Pass = Callable[[Program], Program]
 

@@ -6,11 +6,10 @@ The mirror of hoisting. Sums over time, as gradients of weights are, become one 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 from ...ops.reductions import normal_axes
-from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, substitute
+from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten, substitute
 from .batching import batched
 from .hoist import HEAVY, invariant
 from .simplify import live
@@ -21,18 +20,14 @@ _CHEAP_TO_STACK = frozenset(("reshape", "transpose", "getitem", "broadcast_to", 
 def defer(program: Program) -> Program:
     """Move stages behind loops, the innermost loops first."""
     names = Names(program)
-    return replace(program, stages=tuple(_deferred(program.stages, names)))
 
+    def change(item: Item) -> list[Item]:
+        if not isinstance(item, Loop):
+            return [item]
+        same, loop = invariant(item)
+        return [*same, *_Deferral(loop, names).run()]
 
-def _deferred(stages: tuple[Item, ...], names: Names) -> list[Item]:
-    found: list[Item] = []
-    for item in stages:
-        if isinstance(item, Loop):
-            before, item = invariant(replace(item, stages=tuple(_deferred(item.stages, names))))
-            found += [*before, *_Deferral(item, names).run()]
-        else:
-            found.append(item)
-    return found
+    return replace(program, stages=tuple(rewritten(program.stages, change)))
 
 
 class _Deferral:
@@ -89,13 +84,14 @@ class _Deferral:
         for item in reversed(self.loop.stages):
             if not needed.isdisjoint(item.outputs):
                 needed.update(item.values)
-        free = [s for s in self.loop.stages if isinstance(s, Stage) and s.op != "scan" and needed.isdisjoint(s.outputs)]
+        free = [s for s in self.loop.stages if isinstance(s, Stage) and needed.isdisjoint(s.outputs)]
         targets = {y.inner: y.outer for y in self.loop.ys}
         sunk: list[Stage] = []
+        outputs: set[Value] = set()
         for s in free:
-            if s.op in HEAVY or any(v in {o for t in sunk for o in t.outputs} for v in s.values):
+            if s.op in HEAVY or not outputs.isdisjoint(s.values):
                 sunk.append(s)
-        outputs = {s.output for s in sunk}
+                outputs.add(s.output)
         others = [s for s in self.loop.stages if s not in sunk]
         if any(not outputs.isdisjoint(s.values) for s in others):
             return
@@ -200,7 +196,7 @@ class _Deferral:
         a, b = stage.operands
         assert type(a) is Value
         assert type(b) is Value
-        length, inner = self.loop.length, prod((self.loop.length, a.shape[1]))
+        length, inner = self.loop.length, self.loop.length * a.shape[1]
         maker = self.made.get(a)
         if maker is not None and maker.op == "transpose" and a not in self.stacks:
             (x,) = maker.operands

@@ -9,7 +9,7 @@ from ...backends import find_device
 from ...ops import OPS
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from ..stages import Item, Loop, Names, Operand, Program, Stage, Value, substitute
+from ..stages import Item, Loop, Names, Operand, Program, Stage, Value, rewritten, substitute
 from ..tracing import Tracer, tracing
 
 _COMPOSITE = frozenset(("softmax", "logsumexp"))
@@ -18,24 +18,18 @@ _COMPOSITE = frozenset(("softmax", "logsumexp"))
 def expand(program: Program) -> Program:
     """Write out means, softmax and logsumexp."""
     names = Names(program)
-    return replace(program, stages=tuple(_expanded(program.stages, names)))
 
-
-def _expanded(stages: tuple[Item, ...], names: Names) -> list[Item]:
-    found: list[Item] = []
-    for s in stages:
+    def change(s: Item) -> list[Item]:
         if isinstance(s, Loop):
-            found.append(replace(s, stages=tuple(_expanded(s.stages, names))))
-        elif s.op == "mean" and s.output.dtype == s.values[0].dtype:
+            return [s]
+        if s.op == "mean" and s.output.dtype == s.values[0].dtype:
             (x,) = s.values
             total = names.new(s.output.shape, s.output.dtype)
             count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
-            found += [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
-        elif s.op in _COMPOSITE:
-            found += _written_out(s, names)
-        else:
-            found.append(s)
-    return found
+            return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
+        return _written_out(s, names) if s.op in _COMPOSITE else [s]
+
+    return replace(program, stages=tuple(rewritten(program.stages, change)))
 
 
 def _written_out(stage: Stage, names: Names) -> list[Item]:

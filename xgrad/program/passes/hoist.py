@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..stages import Item, Loop, Names, Operand, Pair, Program, Stage, Value
+from ..stages import Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
 from .batching import batched
 
 #: Gates that are worth an array over all steps; cheaper ones leave only where these need them.
-HEAVY = frozenset(("@", "@+", "take", "softmax", "logsumexp", "scan"))
+HEAVY = frozenset(("@", "take"))
 
 
 def hoist(program: Program) -> Program:
     """Move stages out of loops, the innermost loops first."""
     names = Names(program)
-    return replace(program, stages=tuple(_hoisted(program.stages, names)))
+
+    def change(item: Item) -> list[Item]:
+        return _out_of(item, names) if isinstance(item, Loop) else [item]
+
+    return replace(program, stages=tuple(rewritten(program.stages, change)))
 
 
-def _hoisted(stages: tuple[Item, ...], names: Names) -> list[Item]:
-    found: list[Item] = []
-    for item in stages:
-        if isinstance(item, Loop):
-            before, item = _out_of(replace(item, stages=tuple(_hoisted(item.stages, names))), names)
-            found += before
-        found.append(item)
-    return found
-
-
-def _out_of(loop: Loop, names: Names) -> tuple[list[Item], Loop]:
-    before, loop = invariant(loop)
-    return _over_time(before, loop, names)
+def _out_of(loop: Loop, names: Names) -> list[Item]:
+    """What comes before the loop, and the loop."""
+    same, loop = invariant(loop)
+    slices, loop = _over_time(loop, names)
+    return [*same, *slices, loop]
 
 
 def invariant(loop: Loop) -> tuple[list[Item], Loop]:
@@ -46,7 +42,7 @@ def invariant(loop: Loop) -> tuple[list[Item], Loop]:
     return before, replace(loop, stages=tuple(inside))
 
 
-def _over_time(before: list[Item], loop: Loop, names: Names) -> tuple[list[Item], Loop]:
+def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
     """Heavy stages that depend on slices alone, and what they depend on, for all steps at once."""
     outer: dict[Value, Value] = {x.inner: x.outer for x in loop.xs}
     bound = {*loop.inner, *(v for s in loop.stages for v in s.outputs)}
@@ -56,19 +52,18 @@ def _over_time(before: list[Item], loop: Loop, names: Names) -> tuple[list[Item]
 
     made: dict[Value, list[Stage]] = {}
     for item in loop.stages:
-        if isinstance(item, Loop) or item.op == "scan" or not all(v in outer or v not in bound for v in item.values):
+        if isinstance(item, Loop) or not all(v in outer or v not in bound for v in item.values):
             continue
         found = batched(item, loop.length, outside, names)
         if found is not None:
             made[item.output] = found
             outer[item.output] = found[-1].output
-    heavy = {out for out in made for s in loop.stages if isinstance(s, Stage) and out in s.outputs and s.op in HEAVY}
     needed: set[Value] = set()
     for item in reversed(loop.stages):
-        if isinstance(item, Stage) and item.output in made and (item.output in heavy or item.output in needed):
+        if isinstance(item, Stage) and item.output in made and (item.op in HEAVY or item.output in needed):
             needed.update((item.output, *item.values))
     moved = [s for s in loop.stages if isinstance(s, Stage) and s.output in made and s.output in needed]
     stages = tuple(s for s in loop.stages if s not in moved)
     read = {v for s in stages for v in s.values} | {v for v in loop.results if type(v) is Value}
     xs = tuple(Pair(s.output, outer[s.output]) for s in moved if s.output in read)
-    return [*before, *(s for m in moved for s in made[m.output])], replace(loop, xs=loop.xs + xs, stages=stages)
+    return [s for m in moved for s in made[m.output]], replace(loop, xs=loop.xs + xs, stages=stages)

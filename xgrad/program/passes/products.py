@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from ...ops import OPS, op
 from ..stages import Item, Loop, Names, Operand, Program, Stage, Value
 from .simplify import slices
 
-if "@+" not in OPS:
-    op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3)
+op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3)
 
 
 def transpose_inside(program: Program) -> Program:
@@ -25,7 +25,7 @@ def transpose_inside(program: Program) -> Program:
     names = Names(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        made = _makers(stages)
+        made = makers(stages)
         found: list[Item] = []
         for s in stages:
             inner = made.get(s.values[0]) if isinstance(s, Stage) and s.op == "transpose" else None
@@ -39,14 +39,14 @@ def transpose_inside(program: Program) -> Program:
                 found.append(s)
         return found
 
-    return _everywhere(program, on)
+    return everywhere(program, on)
 
 
 def accumulate(program: Program) -> Program:
     """y + a @ b as one product that is added to y."""
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        made = _makers(stages)
+        made = makers(stages)
         found: list[Item] = []
         dropped: set[Value] = set()
         for s in stages:
@@ -64,7 +64,7 @@ def accumulate(program: Program) -> Program:
                 made.update((v, s) for v in s.outputs)
         return [s for s in found if isinstance(s, Loop) or dropped.isdisjoint(s.outputs)]
 
-    return _everywhere(program, on)
+    return everywhere(program, on)
 
 
 def merge(program: Program) -> Program:
@@ -72,7 +72,6 @@ def merge(program: Program) -> Program:
     names = Names(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        made = _makers(stages)
         groups: dict[Any, list[Stage]] = {}
         for s in stages:
             if isinstance(s, Stage) and s.op in ("@", "@+") and all(len(v.shape) >= 2 for v in s.values[-2:]):
@@ -83,7 +82,7 @@ def merge(program: Program) -> Program:
         new: dict[int, list[Item]] = {}
         gone: set[int] = set()
         for (a, _, dtype), group in groups.items():
-            group = _independent(group, stages, made)
+            group = _independent(group, stages)
             if len(group) < 2 or not _worth(a, group, outside):
                 continue
             widths = [s.values[-1].shape[1] for s in group]
@@ -105,7 +104,7 @@ def merge(program: Program) -> Program:
             gone.update(position[id(s)] for s in group)
         return _ordered([t for i, s in enumerate(stages) for t in (new.get(i) or ([s] if i not in gone else []))])
 
-    return _everywhere(program, on)
+    return everywhere(program, on)
 
 
 def join(program: Program) -> Program:
@@ -113,7 +112,7 @@ def join(program: Program) -> Program:
     names = Names(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        made = _makers(stages)
+        made = makers(stages)
         found: list[Item] = []
         for s in stages:
             inner = made.get(s.operands[0]) if isinstance(s, Stage) and s.op == "@+" and type(s.operands[0]) is Value else None
@@ -135,92 +134,13 @@ def join(program: Program) -> Program:
             found.append(s)
         return found
 
-    return _everywhere(program, on)
+    return everywhere(program, on)
 
-
-def whole_stacks(program: Program) -> Program:
-    """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of that."""
-    names = Names(program)
-
-    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        found: list[Item] = []
-        for s in stages:
-            after: list[Item] = []
-            if isinstance(s, Loop):
-                for c in s.stages:
-                    if not isinstance(c, Stage) or c.op != "concat":
-                        continue
-                    parts = {y.inner: y for y in s.ys if y.inner in c.operands}
-                    if len(parts) < 2 or len(parts) != len(c.operands):
-                        continue
-                    axis = c.params["axis"] % len(c.output.shape)
-                    stack = names.new((s.length, *c.output.shape), c.output.dtype)
-                    at = 0
-                    for v in c.values:
-                        key = (*(slice(None),) * (axis + 1), slice(at, at + v.shape[axis]))
-                        after.append(Stage("getitem", (stack,), (parts[v].outer,), {"key": (*key, ...)}))
-                        at += v.shape[axis]
-                    pair = type(s.ys[0])(c.output, stack)
-                    s = replace(s, ys=(*(y for y in s.ys if y not in parts.values()), pair))
-            found += [s, *after]
-        return found
-
-    return _everywhere(program, on)
-
-
-def whole_slices(program: Program) -> Program:
-    """Where a loop reads neighbouring parts of one array and puts them together, it reads them together."""
-    names = Names(program)
-
-    def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
-        made = _makers(stages)
-        found: list[Item] = []
-        for s in stages:
-            if isinstance(s, Loop):
-                outer = {x.inner: x.outer for x in s.xs}
-                for c in s.stages:
-                    if not isinstance(c, Stage) or c.op != "concat" or not all(v in outer for v in c.operands):
-                        continue
-                    axis = c.params["axis"] % len(c.output.shape) + 1
-                    run = _neighbours([made.get(outer[v]) for v in c.values], axis)
-                    if run is None:
-                        continue
-                    source, start, stop = run
-                    part = names.new((s.length, *c.output.shape), c.output.dtype)
-                    found.append(Stage("getitem", (source,), (part,), {"key": (*(slice(None),) * axis, slice(start, stop), ...)}))
-                    inner = names.new(c.output.shape, c.output.dtype)
-                    stages_ = tuple(t if t is not c else Stage("none", (inner,), c.outputs) for t in s.stages)
-                    s = replace(s, xs=(*s.xs, type(s.xs[0])(inner, part)), stages=stages_)
-            found.append(s)
-        return found
-
-    return _everywhere(program, on)
-
-
-def _neighbours(parts: Sequence[Stage | None], axis: int) -> tuple[Value, int, int] | None:
-    """The array of which `parts` are slices, one beginning along `axis` where the one before ends; from where to where."""
-    source, first, at = None, 0, 0
-    for part in parts:
-        if part is None or part.op != "getitem" or len(part.operands) != 1 or type(part.operands[0]) is not Value:
-            return None
-        whole = part.operands[0]
-        ranges = slices(part.params["key"], whole.shape)
-        if ranges is None or any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, whole.shape)) if a != axis):
-            return None
-        if source is None:
-            source, first = whole, ranges[axis][0]
-        elif source != whole or ranges[axis][0] != at:
-            return None
-        at = ranges[axis][1]
-    return None if source is None else (source, first, at)
-
-
-# Helpers
 
 On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
 
 
-def _everywhere(program: Program, on: On) -> Program:
+def everywhere(program: Program, on: On) -> Program:
     """Rewrite every list of stages: that of the program, and those of the loops."""
     uses: dict[Value, int] = {}
 
@@ -259,7 +179,8 @@ def _inputs(program: Program) -> set[Value]:
     return known
 
 
-def _makers(stages: Sequence[Item]) -> dict[Value, Stage]:
+def makers(stages: Sequence[Item]) -> dict[Value, Stage]:
+    """The stage that computes each value."""
     return {v: s for s in stages if isinstance(s, Stage) for v in s.outputs}
 
 
@@ -275,7 +196,7 @@ def _computed_here(v: Value, made: dict[Value, Stage]) -> bool:
     return stage.op in ("concat", "where") or (stage_op is not None and stage_op.elementwise)
 
 
-def _independent(group: list[Stage], stages: Sequence[Item], made: dict[Value, Stage]) -> list[Stage]:
+def _independent(group: list[Stage], stages: Sequence[Item]) -> list[Stage]:
     """Those of the group whose inputs do not depend on another one of it."""
     outputs = {s.output for s in group}
     reached: set[Value] = set()
@@ -290,10 +211,7 @@ def _independent(group: list[Stage], stages: Sequence[Item], made: dict[Value, S
 
 def _worth(a: Value, group: list[Stage], outside: set[Value]) -> bool:
     """Whether the matrices to be put side by side are small beside the rows they are multiplied with, or fixed in a loop."""
-    rows = 1
-    for n in a.shape[:-1]:
-        rows *= n
-    return a not in outside or 4 * rows >= sum(s.values[-1].shape[1] for s in group)
+    return a not in outside or 4 * prod(a.shape[:-1]) >= sum(s.values[-1].shape[1] for s in group)
 
 
 def _ordered(stages: list[Item]) -> list[Item]:

@@ -41,10 +41,9 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
             stage = _difference(_literals(stage, made), made)
             same = _same(stage, made)
             if same is None:
-                key = (stage.op, stage.operands, repr(stage.params), stage.output.dtype)
-                same = seen.setdefault(key, stage.output) if all(type(v) is Value for v in stage.operands) or stage.op != "setitem" else None
-                same = None if same == stage.output else same
-            if same is not None:
+                key = (stage.op, tuple(v if type(v) is Value else repr(v) for v in stage.operands), repr(stage.params), stage.output.dtype)
+                same = seen.setdefault(key, stage.output)
+            if same != stage.output:
                 new[stage.output] = same
                 continue
             made[stage.output] = stage
@@ -77,17 +76,6 @@ def _loop(loop: Loop, made: Lookup, seen: dict[Any, Value], new: dict[Value, Ope
     return replace(result, stages=tuple(stages))
 
 
-def literal(v: Operand, made: Lookup) -> Any:
-    """The number that fills `v`, None where there is no such."""
-    if type(v) is not Value:
-        return v
-    stage = made.get(v)
-    if stage is None or stage.op != "new":
-        return None
-    function = stage.params["function"]
-    return {"zeros": 0.0, "ones": 1.0}.get(function) if function != "full" else stage.params["args"][1]
-
-
 def _literals(stage: Stage, made: Lookup) -> Stage:
     """Arrays of one number as that number, where the other operands say the shape and the dtype."""
     op = OPS.get(stage.op)
@@ -95,8 +83,8 @@ def _literals(stage: Stage, made: Lookup) -> Stage:
         return stage
     for i, j in ((0, 1), (1, 0)):
         v, other = stage.operands[i], stage.operands[j]
-        number = literal(v, made)
-        if type(v) is Value and number is not None and type(other) is Value and other[1:] == stage.output[1:]:
+        number = made[v].filling if type(v) is Value and v in made else None
+        if number is not None and type(other) is Value and other[1:] == stage.output[1:]:
             operands = (number, other) if i == 0 else (other, number)
             return replace(stage, operands=operands)
     return stage
