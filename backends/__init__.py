@@ -5,7 +5,7 @@ imports NumPy alone.
 """
 
 from .base import Array, Backend, Device, DeviceError
-from .registry import current_device, device, device_of, find_device, register, set_device
+from .registry import current_device, device, device_of, devices, find_device, register, set_device
 
 __all__ = [
     "Array",
@@ -15,6 +15,7 @@ __all__ = [
     "current_device",
     "device",
     "device_of",
+    "devices",
     "find_device",
     "register",
     "set_device",

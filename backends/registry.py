@@ -74,6 +74,18 @@ def find_device(spec: str | Device) -> Device:
     return _devices[name, index]
 
 
+def devices() -> list[Device]:
+    """Every device that can be used now, the CPU first. It asks each backend, CUDA too."""
+    found = []
+    for name in _factories:
+        try:
+            first = find_device(name)
+        except DeviceError:
+            continue
+        found += [find_device(f"{name}:{i}") for i in range(first.backend.count())]
+    return found
+
+
 def device_of(array: Array) -> Device | None:
     """The device that holds `array`; None where it is an array of no registered library."""
     name = _libraries.get(type(array).__module__.partition(".")[0])

@@ -34,7 +34,8 @@ class Value:
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Run `op` on operands of which one at least is a Tensor, the others Tensors, plain arrays or numbers.
 
-    Returns a Tensor, or a tuple of them for an op whose output is a tuple. Raises DeviceError for operands on several
+    Returns a Tensor, or a tuple of them for an op whose output is a tuple; NotImplemented, as operators do, where an operand
+    is of a kind that is not known here. Raises DeviceError for operands on several
     devices, ShapeError for shapes that do not fit, each naming the op, the operands and the time step.
     """
     arrays: list[Any] = []
@@ -59,7 +60,8 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
             arrays.append(v)
             parents.append(None)
         else:
-            return apply(op, _adopted(op, operands), params)
+            adopted = _adopted(op, operands)
+            return NotImplemented if adopted is None else apply(op, adopted, params)
         bit += bit
     mode = MODE.get()
     try:
@@ -158,9 +160,12 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
     return type(like)(device.backend.checked(value), device)
 
 
-def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The operands with plain arrays as Tensors; None where one is neither that nor a number."""
     like = next(v for v in operands if isinstance(v, Value))
-    return tuple(adopt(v, like, op) for v in operands)
+    if all(isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None for v in operands):
+        return tuple(adopt(v, like, op) for v in operands)
+    return None
 
 
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:

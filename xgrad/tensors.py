@@ -12,8 +12,12 @@ from .backends import Device, device_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
 from .modes import MODE, where_in_time
-from .ops import OPS, arithmetic, functions, indexing, linalg, ordering, reductions, shaping
+from .ops import arithmetic, comparing, functions, indexing, linalg, ordering, reductions, shaping
 from .reverse import backward
+
+
+#: The edition of the array standard that the namespace follows.
+API_VERSION = "2024.12"
 
 
 class Tensor(Value):
@@ -27,6 +31,8 @@ class Tensor(Value):
     xp: ClassVar[Any]  # the namespace of functions on Tensors, which sets it
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", API_VERSION):
+            raise ValueError(f"xgrad follows the array standard of {API_VERSION}, not of {api_version!r}")
         return sys.modules[__package__]
 
     @property
@@ -154,6 +160,22 @@ class Tensor(Value):
         moved: Tensor = self.xp.to_device(self, device)
         return moved
 
+    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
+        """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
+        if stream is not None:
+            raise ValueError("to_device(stream=) is not supported: work goes to the current stream of the device")
+        return self.to(device)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory of the value, without copying, for another library's `from_dlpack`."""
+        if self.requires_grad:
+            raise GraphError("from_dlpack would cut the gradient of this Tensor; say so with t.detach()")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        device: tuple[Any, int] = self.data.__dlpack_device__()
+        return device
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.requires_grad:
             raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(), or take the value with t.numpy()")
@@ -162,14 +184,11 @@ class Tensor(Value):
         host = self.numpy()
         return host.astype(dtype or host.dtype) if copy or (dtype is not None and dtype != host.dtype) else host
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Tensor:
-        op = OPS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
-        if op is None or method != "__call__":
-            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise TypeError(f"np.{call} has no derivative here and would drop the gradient; use a function of xgrad, or t.numpy()")
-        if kwargs:
-            raise TypeError(f"np.{ufunc.__name__} on a Tensor takes no {', '.join(f'{k}=' for k in kwargs)}: a Tensor is never written into")
-        return apply(op, inputs)
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self.xp.numpy_protocol.array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.xp.numpy_protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
@@ -259,35 +278,57 @@ class Tensor(Value):
         cast: Tensor = self.xp.astype(self, dtype)
         return cast
 
-    # Operators. Each line is the gate of its symbol.
+    # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
     def __pos__(self) -> Tensor: return self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
+    def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
     def __add__(self, y: Any) -> Tensor: return apply(arithmetic.ADD, (self, y))
     def __sub__(self, y: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (self, y))
     def __mul__(self, y: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (self, y))
     def __truediv__(self, y: Any) -> Tensor: return apply(arithmetic.DIVIDE, (self, y))
+    def __floordiv__(self, y: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (self, y))
+    def __mod__(self, y: Any) -> Tensor: return apply(arithmetic.REMAINDER, (self, y))
     def __pow__(self, y: Any) -> Tensor: return apply(arithmetic.POWER, (self, y))
     def __matmul__(self, y: Any) -> Tensor: return apply(linalg.MATMUL, (self, y))
+    def __and__(self, y: Any) -> Tensor: return apply(comparing.AND, (self, y))
+    def __or__(self, y: Any) -> Tensor: return apply(comparing.OR, (self, y))
+    def __xor__(self, y: Any) -> Tensor: return apply(comparing.XOR, (self, y))
+    def __lshift__(self, y: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (self, y))
+    def __rshift__(self, y: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (self, y))
     def __radd__(self, x: Any) -> Tensor: return apply(arithmetic.ADD, (x, self))
     def __rsub__(self, x: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (x, self))
     def __rmul__(self, x: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (x, self))
     def __rtruediv__(self, x: Any) -> Tensor: return apply(arithmetic.DIVIDE, (x, self))
+    def __rfloordiv__(self, x: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (x, self))
+    def __rmod__(self, x: Any) -> Tensor: return apply(arithmetic.REMAINDER, (x, self))
     def __rpow__(self, x: Any) -> Tensor: return apply(arithmetic.POWER, (x, self))
     def __rmatmul__(self, x: Any) -> Tensor: return apply(linalg.MATMUL, (x, self))
-    def __lt__(self, y: Any) -> Tensor: return apply(OPS["<"], (self, y))
-    def __le__(self, y: Any) -> Tensor: return apply(OPS["<="], (self, y))
-    def __gt__(self, y: Any) -> Tensor: return apply(OPS[">"], (self, y))
-    def __ge__(self, y: Any) -> Tensor: return apply(OPS[">="], (self, y))
-    def __eq__(self, y: object) -> Tensor: return apply(OPS["=="], (self, y))  # type: ignore[override]
-    def __ne__(self, y: object) -> Tensor: return apply(OPS["!="], (self, y))  # type: ignore[override]
+    def __rand__(self, x: Any) -> Tensor: return apply(comparing.AND, (x, self))
+    def __ror__(self, x: Any) -> Tensor: return apply(comparing.OR, (x, self))
+    def __rxor__(self, x: Any) -> Tensor: return apply(comparing.XOR, (x, self))
+    def __rlshift__(self, x: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (x, self))
+    def __rrshift__(self, x: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (x, self))
+    def __lt__(self, y: Any) -> Tensor: return apply(comparing.LESS, (self, y))
+    def __le__(self, y: Any) -> Tensor: return apply(comparing.LESS_EQUAL, (self, y))
+    def __gt__(self, y: Any) -> Tensor: return apply(comparing.GREATER, (self, y))
+    def __ge__(self, y: Any) -> Tensor: return apply(comparing.GREATER_EQUAL, (self, y))
+    def __eq__(self, y: object) -> Tensor: return apply(comparing.EQUAL, (self, y))  # type: ignore[override]
+    def __ne__(self, y: object) -> Tensor: return apply(comparing.NOT_EQUAL, (self, y))  # type: ignore[override]
     def __iadd__(self, y: Any) -> Tensor: return self._become(self + y)
     def __isub__(self, y: Any) -> Tensor: return self._become(self - y)
     def __imul__(self, y: Any) -> Tensor: return self._become(self * y)
     def __itruediv__(self, y: Any) -> Tensor: return self._become(self / y)
-    def __ipow__(self, y: Any) -> Tensor: return self._become(self**y)
+    def __ifloordiv__(self, y: Any) -> Tensor: return self._become(self // y)
+    def __imod__(self, y: Any) -> Tensor: return self._become(self % y)
+    def __ipow__(self, y: Any) -> Tensor: return self._become(self ** y)
     def __imatmul__(self, y: Any) -> Tensor: return self._become(self @ y)
+    def __iand__(self, y: Any) -> Tensor: return self._become(self & y)
+    def __ior__(self, y: Any) -> Tensor: return self._become(self | y)
+    def __ixor__(self, y: Any) -> Tensor: return self._become(self ^ y)
+    def __ilshift__(self, y: Any) -> Tensor: return self._become(self << y)
+    def __irshift__(self, y: Any) -> Tensor: return self._become(self >> y)
     __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
 
     def _become(self, new: Tensor) -> Tensor:
@@ -311,10 +352,6 @@ class Tensor(Value):
         if not self.device.backend.can_cast(new.dtype, self.dtype):
             raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
         return new
-
-
-#: NumPy's ufuncs whose names are not those of the array standard.
-_UFUNCS = {"power": "pow", "absolute": "abs", "conjugate": "conj"}
 
 
 def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:

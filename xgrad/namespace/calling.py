@@ -1,14 +1,45 @@
-"""How a function of the namespace becomes an op on Tensors."""
+"""How an op becomes a function on Tensors."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..applying import NO_PARAMS, apply
 from ..backends import device_of
-from ..ops import Op
+from ..ops import OPS, Op
 from ..tensors import Tensor
 from .creation import asarray
+from .table import enter
+
+
+def function_of(op: Op) -> Callable[..., Any]:
+    """The function that is an op of the table: its operands by place, its parameters by name."""
+    made: Any
+    if op.parameters or op.variadic:
+        made = _of_any_form(op)
+    elif op.arity == 1:
+        made = lambda x, /: call(op, (x,))
+    else:
+        made = lambda x, y, /: call(op, (x, y))
+    made.__name__ = made.__qualname__ = op.function.rpartition(".")[2]
+    made.__module__, made.__doc__ = __name__, op.doc
+    return made  # type: ignore[no-any-return]
+
+
+def _of_any_form(op: Op) -> Any:
+    parameters = list(inspect.signature(op.forward).parameters.values())[1:]
+    signature = inspect.Signature([p if p.kind is p.KEYWORD_ONLY else p.replace(kind=p.POSITIONAL_ONLY) for p in parameters])
+    arity = len(parameters) - len(op.parameters)
+
+    def made(*operands: Any, **params: Any) -> Any:
+        if len(operands) != arity or not params.keys() <= op.defaults.keys():
+            signature.bind(*operands, **params)  # whose error says what is wrong
+        return call(op, operands, {**op.defaults, **params})
+
+    made.__signature__ = signature  # type: ignore[attr-defined]
+    return made
 
 
 def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
@@ -18,4 +49,19 @@ def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) 
             if not isinstance(v, int | float | complex) and device_of(v) is None:
                 raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(v).__name__}; use xg.asarray")
         operands = tuple(map(asarray, operands))
-    return apply(op, operands, params)
+    z = apply(op, operands, params)
+    if z is NotImplemented:
+        kinds = " and ".join(type(v).__name__ for v in operands)
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {kinds}; use xg.asarray")
+    return z
+
+
+for _op in dict.fromkeys(OPS.values()):
+    if _op.doc:
+        _extension, _, _name = _op.function.rpartition(".")
+        globals()[_name] = enter(function_of(_op), " ".join(_op.numpy), _extension or None)
+
+
+def __getattr__(name: str) -> Any:
+    """The functions made here, for type checkers; the stubs of the namespace have their signatures."""
+    raise AttributeError(f"no op is a function called {name!r} just as it stands")

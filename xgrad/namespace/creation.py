@@ -13,11 +13,13 @@ from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, TO_DEVICE
 from ..tensors import Tensor
+from .table import function
 
 Shape = int | tuple[int, ...]
 Place = str | Device | None
 
 
+@function
 def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
     """A Tensor with a copy of `data`.
 
@@ -45,6 +47,7 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     return Tensor(with_value.data, with_value.device, kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
+@function
 def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
@@ -90,6 +93,7 @@ def _copied(x: Tensor) -> Tensor:
     return Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
 
 
+@function
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
     """`x` in another dtype. A gradient passes between floating dtypes, and none through integers.
 
@@ -123,48 +127,57 @@ def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -
     return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
 
 
+@function
 def zeros(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Zeros, float64 unless `dtype` says otherwise."""
     return _new("zeros", shape, dtype=dtype or "float64", device=device)
 
 
+@function
 def ones(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Ones, float64 unless `dtype` says otherwise."""
     return _new("ones", shape, dtype=dtype or "float64", device=device)
 
 
+@function
 def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """An array whose elements may be anything, float64 unless `dtype` says otherwise."""
     return _new("empty", shape, dtype=dtype or "float64", device=device)
 
 
+@function
 def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Place = None) -> Tensor:
     """An array filled with one number, of that number's dtype unless `dtype` says otherwise."""
     return _new("full", shape, fill_value, dtype=dtype, device=device)
 
 
+@function
 def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Evenly spaced values from `start` up to but not including `stop`."""
     start, stop = (0, start) if stop is None else (start, stop)
     return _new("arange", start, stop, step, dtype=dtype, device=device)
 
 
+@function
 def linspace(start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
     """`num` evenly spaced values from `start` to `stop`."""
     return _new("linspace", start, stop, num, dtype=dtype or "float64", device=device, endpoint=endpoint)
 
 
+@function
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
     return _new("eye", n_rows, n_cols, dtype=dtype or "float64", device=device, k=k)
 
 
+@function
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Zeros in the shape, dtype and device of `x`."""
     x = asarray(x)
     return zeros(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
+@function
 def ones_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Ones in the shape, dtype and device of `x`."""
     x = asarray(x)

@@ -9,8 +9,10 @@ from ..tensors import Tensor, index_operands
 from .calling import call
 from .creation import asarray
 from .manipulation import reshape
+from .table import function
 
 
+@function
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of that axis."""
     x, indices = asarray(x), asarray(indices)

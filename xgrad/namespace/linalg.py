@@ -1,20 +1,7 @@
-"""The matrix product and the transpose of matrices."""
+"""The linear algebra extension of the standard: its functions on Tensors."""
 
-from __future__ import annotations
+from . import linear_algebra  # noqa: F401 - which fills the table
+from .table import extension
 
-from typing import Any
-
-from ..ops.linalg import MATMUL
-from ..tensors import Tensor
-from .calling import call
-from .creation import asarray
-
-
-def matmul(x: Any, y: Any, /) -> Tensor:
-    """x @ y: matrices (..., n, k) and (..., k, m), whose leading axes broadcast; an operand of one axis is a vector."""
-    return call(MATMUL, (x, y))
-
-
-def matrix_transpose(x: Any, /) -> Tensor:
-    """The last two axes exchanged."""
-    return asarray(x).mT
+globals().update(extension("linalg"))
+__all__ = list(extension("linalg"))  # noqa: PLE0605 - as the table has them

@@ -1,32 +1,33 @@
-"""Arithmetic: the gates that the notes begin with."""
+"""Arithmetic: the gates that the notes begin with, and the others of two operands."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..backends.dtypes import is_floating
 from .table import elementwise, op
 
-NONE = op("none", lambda xp, x: x, dx=lambda dz: dz, analytic=True)
+NONE = elementwise("none", lambda xp, x: x, dx=lambda dz: dz, function="positive", analytic=True, doc="+x")
 
 ADD = elementwise("+", lambda xp, x, y: x + y,
     dx=lambda dz: dz,
     dy=lambda dz: dz,
-    function="add", analytic=True)  # fmt: skip
+    function="add", analytic=True, doc="x + y")  # fmt: skip
 
 SUBTRACT = elementwise("-", lambda xp, x, y: x - y,
     dx=lambda dz: dz,
     dy=lambda dz: -dz,
-    function="subtract", analytic=True)  # fmt: skip
+    function="subtract", analytic=True, doc="x - y")  # fmt: skip
 
 MULTIPLY = elementwise("*", lambda xp, x, y: x * y,
     dx=lambda dz, y: dz * y,
     dy=lambda dz, x: dz * x,
-    function="multiply", analytic=True)  # fmt: skip
+    function="multiply", analytic=True, doc="x * y")  # fmt: skip
 
 DIVIDE = elementwise("/", lambda xp, x, y: x / y,
     dx=lambda dz, y: dz / y,
     dy=lambda dz, z, y: -dz * z / y,
-    function="divide", analytic=True)  # fmt: skip
+    function="divide", analytic=True, doc="x / y")  # fmt: skip
 
 
 def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
@@ -41,36 +42,77 @@ def _log_or_zero(xp: Any, x: Any) -> Any:
     return xp.log(xp.where(x == 0, xp.ones_like(x), x))
 
 
-POWER = elementwise("**", lambda xp, x, y: x ** y,
+def _power(xp: Any, x: Any, y: Any) -> Any:
+    """x ** y. For a number y array libraries have short cuts; for an array their shortest breaks the standard at infinity."""
+    return x ** y if isinstance(y, int | float | complex) else xp.pow(x, y)
+
+
+POWER = elementwise("**", _power,
     dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x)),
-    function="pow", promotion="power", analytic=True)  # fmt: skip
+    function="pow", numpy="power", analytic=True,
+    doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
 
-NEGATIVE = elementwise("neg", lambda xp, x: -x, dx=lambda dz: -dz, function="negative", analytic=True)
+NEGATIVE = elementwise("neg", lambda xp, x: -x, dx=lambda dz: -dz, function="negative", analytic=True, doc="-x")
+
+
+def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
+    """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
+    if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
+        return x // y
+    return xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), x // y)
+
+
+FLOOR_DIVIDE = elementwise("//", _floor_divide, function="floor_divide",
+    doc="floor(x / y), which has no derivative.")  # fmt: skip
+
+REMAINDER = elementwise("%", lambda xp, x, y: x % y,
+    dx=lambda dz: dz,
+    dy=lambda dz, x, y: -dz * (x // y),
+    function="remainder", doc="x - y * floor(x / y), with the sign of y.")  # fmt: skip
+
+ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
+    dx=lambda dz, x, y: dz * y / (x * x + y * y),
+    dy=lambda dz, x, y: -dz * x / (x * x + y * y),
+    numpy="arctan2", analytic=True, doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
+
+HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
+    dx=lambda xp, dz, z, x: dz * (x / xp.where(z == 0, 1, z)),
+    dy=lambda xp, dz, z, y: dz * (y / xp.where(z == 0, 1, z)),
+    doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
+
+
+def _share(xp: Any, x: Any, z: Any) -> Any:
+    """exp(x - z), the part of exp(z) that x makes up; 0 of nothing."""
+    return xp.exp(x - xp.where(xp.isfinite(z), z, 0))
+
+
+LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y),
+    dx=lambda xp, dz, z, x: dz * _share(xp, x, z),
+    dy=lambda xp, dz, z, y: dz * _share(xp, y, z),
+    doc="log(exp(x) + exp(y)), without overflow.")  # fmt: skip
+
+COPYSIGN = elementwise("copysign", lambda xp, x, y: xp.copysign(x, y),
+    dx=lambda xp, dz, x, y: xp.where(xp.signbit(x) == xp.signbit(y), dz, -dz),
+    doc="|x| with the sign of y.")  # fmt: skip
+
+NEXTAFTER = elementwise("nextafter", lambda xp, x, y: xp.nextafter(x, y), dx=lambda dz: dz,
+    doc="The number next to x in the direction of y.")  # fmt: skip
 
 # Gates that choose. A tie goes to the first operand, so the gradient is never given twice.
 MAXIMUM = elementwise("maximum", lambda xp, x, y: xp.maximum(x, y),
     dx=lambda xp, dz, x, y: xp.where(x >= y, dz, 0),
-    dy=lambda xp, dz, x, y: xp.where(x >= y, 0, dz))  # fmt: skip
+    dy=lambda xp, dz, x, y: xp.where(x >= y, 0, dz),
+    doc="The larger of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
 MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y),
     dx=lambda xp, dz, x, y: xp.where(x <= y, dz, 0),
-    dy=lambda xp, dz, x, y: xp.where(x <= y, 0, dz))  # fmt: skip
+    dy=lambda xp, dz, x, y: xp.where(x <= y, 0, dz),
+    doc="The smaller of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
 WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b),
     dx=lambda xp, dz, first: (None, xp.where(first[0], dz, 0), xp.where(first[0], 0, dz)),
-    variadic=True, promotion="where")  # fmt: skip
-
-# Comparisons have no derivative.
-for _symbol, _function, _compare in (
-    ("<", "less", lambda xp, x, y: x < y),
-    ("<=", "less_equal", lambda xp, x, y: x <= y),
-    (">", "greater", lambda xp, x, y: x > y),
-    (">=", "greater_equal", lambda xp, x, y: x >= y),
-    ("==", "equal", lambda xp, x, y: x == y),
-    ("!=", "not_equal", lambda xp, x, y: x != y),
-):
-    elementwise(_symbol, _compare, function=_function)
+    variadic=True, promotion="where", numpy="", doc="`a` where `condition` holds, else `b`.")  # fmt: skip
 
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.
 ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz)

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from math import log as ln
 from typing import Any
 
+from ..backends.dtypes import is_complex
 from .table import elementwise
 
-EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True)
-EXPM1 = elementwise("expm1", lambda xp, x: xp.expm1(x), dx=lambda dz, z: dz * (z + 1), analytic=True)
-LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True)
-LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True)
-SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True)
-SIN = elementwise("sin", lambda xp, x: xp.sin(x), dx=lambda xp, dz, x: dz * xp.cos(x), analytic=True)
-COS = elementwise("cos", lambda xp, x: xp.cos(x), dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True)
-TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), dx=lambda dz, z: dz * (1 - z * z), analytic=True)
+EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
+EXPM1 = elementwise("expm1", lambda xp, x: xp.expm1(x), dx=lambda dz, z: dz * (z + 1), analytic=True, doc="eˣ - 1, exact near 0")
+LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
+LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
+LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
+LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), dx=lambda dz, x: dz / (x * ln(10)), analytic=True, doc="Logarithm to base 10.")
+SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True,
+    doc="Square root; its derivative at 0 is infinite.")  # fmt: skip
+SQUARE = elementwise("square", lambda xp, x: x * x, dx=lambda dz, x: dz * (2 * x), analytic=True, doc="x²")
+RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")
+
+# Of angles in radians
+
+SIN = elementwise("sin", lambda xp, x: xp.sin(x), dx=lambda xp, dz, x: dz * xp.cos(x), analytic=True, doc="Sine of an angle in radians.")
+COS = elementwise("cos", lambda xp, x: xp.cos(x), dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True, doc="Cosine of an angle in radians.")
+TAN = elementwise("tan", lambda xp, x: xp.tan(x), dx=lambda dz, z: dz * (1 + z * z), analytic=True, doc="Tangent of an angle in radians.")
+ASIN = elementwise("asin", lambda xp, x: xp.asin(x), dx=lambda xp, dz, x: dz / xp.sqrt(1 - x * x), analytic=True, numpy="arcsin",
+    doc="Angle between -π/2 and π/2 whose sine is x.")  # fmt: skip
+ACOS = elementwise("acos", lambda xp, x: xp.acos(x), dx=lambda xp, dz, x: -dz / xp.sqrt(1 - x * x), analytic=True, numpy="arccos",
+    doc="Angle between 0 and π whose cosine is x.")  # fmt: skip
+ATAN = elementwise("atan", lambda xp, x: xp.atan(x), dx=lambda dz, x: dz / (1 + x * x), analytic=True, numpy="arctan",
+    doc="Angle between -π/2 and π/2 whose tangent is x.")  # fmt: skip
+
+# Hyperbolic
+
+SINH = elementwise("sinh", lambda xp, x: xp.sinh(x), dx=lambda xp, dz, x: dz * xp.cosh(x), analytic=True, doc="Hyperbolic sine.")
+COSH = elementwise("cosh", lambda xp, x: xp.cosh(x), dx=lambda xp, dz, x: dz * xp.sinh(x), analytic=True, doc="Hyperbolic cosine.")
+TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), dx=lambda dz, z: dz * (1 - z * z), analytic=True, doc="Hyperbolic tangent.")
+ASINH = elementwise("asinh", lambda xp, x: xp.asinh(x), dx=lambda xp, dz, x: dz / xp.sqrt(x * x + 1), analytic=True, numpy="arcsinh",
+    doc="Inverse of the hyperbolic sine.")  # fmt: skip
+ACOSH = elementwise("acosh", lambda xp, x: xp.acosh(x), dx=lambda xp, dz, x: dz / (xp.sqrt(x - 1) * xp.sqrt(x + 1)), analytic=True, numpy="arccosh",
+    doc="Inverse of the hyperbolic cosine.")  # fmt: skip
+ATANH = elementwise("atanh", lambda xp, x: xp.atanh(x), dx=lambda dz, x: dz / (1 - x * x), analytic=True, numpy="arctanh",
+    doc="Inverse of the hyperbolic tangent.")  # fmt: skip
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
@@ -26,20 +54,38 @@ def _sigmoid(xp: Any, x: Any) -> Any:
 
 SIGMOID = elementwise("sigmoid", _sigmoid,
     dx=lambda dz, z: dz * ((1 - z) * z),
-    promotion="tanh", analytic=True)  # fmt: skip
+    promotion="tanh", analytic=True,
+    doc="""1 / (1 + exp(-x)), without overflow.
+
+    Computed as (tanh(x / 2) + 1) / 2: exact to rounding of 1, so that far below zero, where the value itself is smaller
+    than that, it is 0.
+
+    >>> import xgrad as xg
+    >>> xg.sigmoid(xg.asarray([0.0, 1000.0]))
+    tensor([0.5, 1. ])
+    """)  # fmt: skip
 
 RELU = elementwise("relu", lambda xp, x: xp.where(x < 0, 0, x),
     dx=lambda xp, dz, z: xp.where(z > 0, dz, 0),
-    promotion="negative")  # fmt: skip
+    promotion="negative",
+    doc="""max(x, 0); its derivative at 0 is 0.
 
-ABS = elementwise("abs", lambda xp, x: xp.abs(x), dx=lambda xp, dz, x: dz * xp.sign(x), promotion="absolute")
+    >>> import xgrad as xg
+    >>> xg.relu(xg.asarray([-1.0, 2.0]))
+    tensor([0., 2.])
+    """)  # fmt: skip
 
-CONJ = elementwise("conj", lambda xp, x: xp.conj(x), dx=lambda xp, dz: xp.conj(dz))
-REAL = elementwise("real", lambda xp, x: xp.real(x), dx=lambda dz: dz, promotion="absolute")
-IMAG = elementwise("imag", lambda xp, x: xp.imag(x), dx=lambda dz: dz * 1j, promotion="absolute")
+ABS = elementwise("abs", lambda xp, x: xp.abs(x), dx=lambda xp, dz, x: dz * xp.sign(x), numpy="absolute", doc="|x|; its derivative at 0 is 0.")
+
+CONJ = elementwise("conj", lambda xp, x: xp.conj(x), dx=lambda xp, dz: xp.conj(dz), numpy="conjugate", doc="Complex conjugate.")
+REAL = elementwise("real", lambda xp, x: xp.real(x) if is_complex(x.dtype) else x, dx=lambda dz: dz, promotion="positive", doc="Real part.")
+IMAG = elementwise("imag", lambda xp, x: xp.imag(x) if is_complex(x.dtype) else xp.zeros_like(x), dx=lambda dz: dz * 1j, promotion="positive",
+    doc="Imaginary part.")  # fmt: skip
 
 # Constant wherever they have a derivative at all: none is passed back.
 SIGN = elementwise("sign", lambda xp, x: xp.sign(x))
-FLOOR = elementwise("floor", lambda xp, x: xp.floor(x))
-ISNAN = elementwise("isnan", lambda xp, x: xp.isnan(x))
-ISFINITE = elementwise("isfinite", lambda xp, x: xp.isfinite(x))
+FLOOR = elementwise("floor", lambda xp, x: xp.floor(x), doc="The largest whole number that is not greater; no gradient flows back.")
+CEIL = elementwise("ceil", lambda xp, x: xp.ceil(x), doc="The smallest whole number that is not less; no gradient flows back.")
+TRUNC = elementwise("trunc", lambda xp, x: xp.trunc(x), doc="The whole number next to it towards 0; no gradient flows back.")
+ROUND = elementwise("round", lambda xp, x: xp.round(x), promotion="negative", numpy="rint",
+    doc="The nearest whole number, the even one of two; no gradient flows back.")  # fmt: skip

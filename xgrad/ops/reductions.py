@@ -8,6 +8,7 @@ from typing import Any
 from .table import op
 
 Axis = int | tuple[int, ...] | None
+AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -44,7 +45,7 @@ SUM = op("sum", lambda xp, x, *, axis=None, keepdims=False: xp.sum(x, axis=axis,
 
 MEAN = op("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(x, axis=axis, keepdims=keepdims),
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(_kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
-    promotion="float", analytic=True)  # fmt: skip
+    promotion="float", analytic=True, doc="Arithmetic mean. " + AXIS)  # fmt: skip
 
 
 def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
@@ -60,10 +61,12 @@ def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
 
 
 MAX = op("max", lambda xp, x, *, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), _kept(xp, dz, x.shape, axis), 0))  # fmt: skip
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), _kept(xp, dz, x.shape, axis), 0),
+    numpy="max amax", doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 MIN = op("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), _kept(xp, dz, x.shape, axis), 0))  # fmt: skip
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), _kept(xp, dz, x.shape, axis), 0),
+    numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 
 def _finite_or_zero(xp: Any, x: Any) -> Any:
@@ -82,7 +85,13 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) ->
 LOGSUMEXP = op("logsumexp", _logsumexp,
     dx=lambda xp, dz, z, x, *, axis, keepdims:
         _kept(xp, dz, x.shape, axis) * xp.exp(x - _finite_or_zero(xp, _kept(xp, z, x.shape, axis))),
-    promotion="float")  # fmt: skip
+    promotion="float",
+    doc="""log of the sum of exp(x) over axes, without overflow.
+
+    >>> import xgrad as xg
+    >>> xg.logsumexp(xg.asarray([1000.0, 1000.0]))
+    tensor(1000.69314718)
+    """)  # fmt: skip
 
 
 def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
@@ -92,4 +101,10 @@ def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
 
 SOFTMAX = op("softmax", _softmax,
     dx=lambda xp, dz, z, *, axis: z * (dz - xp.sum(dz * z, axis=axis, keepdims=True)),
-    promotion="float")  # fmt: skip
+    promotion="float",
+    doc="""exp(x) divided by its sum over `axis`, without overflow.
+
+    >>> import xgrad as xg
+    >>> xg.softmax(xg.asarray([0.0, 0.0]))
+    tensor([0.5, 0.5])
+    """)  # fmt: skip

@@ -38,6 +38,8 @@ class Op:
     Attributes:
         name: what `deriv` and listings call it, "+" or "tanh".
         function: its name in the array standard, "add" or "tanh".
+        doc: what it computes, for an op that is a function of the namespace just as it stands here; else None.
+        numpy: the names of the NumPy functions that mean the same, as "arccos" or "linalg.inv".
         rules: one `(rule, pick)` per operand, `pick` choosing what the rule asks for; None where there is no derivative.
         variadic: whether it takes any number of operands, with one rule for all.
         promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
@@ -53,8 +55,8 @@ class Op:
     """
 
     __slots__ = (
-        "analytic", "arity", "by_rows", "defaults", "elementwise", "forward", "function", "name",
-        "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "analytic", "arity", "by_rows", "defaults", "doc", "elementwise", "forward", "function", "name",
+        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,8 @@ class Op:
         dx: Rule | None = None,
         dy: Rule | None = None,
         function: str | None = None,
+        doc: str | None = None,
+        numpy: str | None = None,
         variadic: bool = False,
         arity: int | None = None,
         promotion: str | None = None,
@@ -74,6 +78,8 @@ class Op:
     ) -> None:
         self.name = name
         self.function = function or name
+        self.doc = doc
+        self.numpy = tuple((numpy or self.function).split())
         self.forward = forward
         self.variadic = variadic
         self.promotion = promotion
@@ -147,8 +153,8 @@ def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
 
 def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None = None, **attributes: Any) -> Op:
     """An op that broadcasts, and whose dtypes are those of the NumPy ufunc of its name unless `promotion` says which."""
-    function = attributes.get("function") or name
-    return op(name, forward, promotion=promotion or function, elementwise=True, **attributes)
+    known_as = attributes.get("numpy") or attributes.get("function") or name
+    return op(name, forward, promotion=promotion or known_as, elementwise=True, **attributes)
 
 
 def find_op(name: str) -> Op:

@@ -1,0 +1,7 @@
+"""The Fourier transforms extension of the standard: its functions on Tensors."""
+
+from . import fourier  # noqa: F401 - which fills the table
+from .table import extension
+
+globals().update(extension("fft"))
+__all__ = list(extension("fft"))  # noqa: PLE0605 - as the table has them

@@ -1,0 +1,38 @@
+"""Comparisons, logic and bits: element by element, and without a derivative."""
+
+from __future__ import annotations
+
+from .table import elementwise, op
+
+LESS = elementwise("<", lambda xp, x, y: x < y, function="less", doc="x < y")
+LESS_EQUAL = elementwise("<=", lambda xp, x, y: x <= y, function="less_equal", doc="x <= y")
+GREATER = elementwise(">", lambda xp, x, y: x > y, function="greater", doc="x > y")
+GREATER_EQUAL = elementwise(">=", lambda xp, x, y: x >= y, function="greater_equal", doc="x >= y")
+EQUAL = elementwise("==", lambda xp, x, y: x == y, function="equal", doc="x == y")
+NOT_EQUAL = elementwise("!=", lambda xp, x, y: x != y, function="not_equal", doc="x != y")
+
+ISNAN = elementwise("isnan", lambda xp, x: xp.isnan(x), doc="Whether each element is NaN.")
+ISINF = elementwise("isinf", lambda xp, x: xp.isinf(x), doc="Whether each element is infinite.")
+ISFINITE = elementwise("isfinite", lambda xp, x: xp.isfinite(x), doc="Whether each element is neither infinite nor NaN.")
+SIGNBIT = elementwise("signbit", lambda xp, x: xp.signbit(x), doc="Whether each element is negative, -0 included.")
+
+LOGICAL_AND = elementwise("logical_and", lambda xp, x, y: xp.logical_and(x, y), doc="Whether both are true.")
+LOGICAL_OR = elementwise("logical_or", lambda xp, x, y: xp.logical_or(x, y), doc="Whether one at least is true.")
+LOGICAL_XOR = elementwise("logical_xor", lambda xp, x, y: xp.logical_xor(x, y), doc="Whether just one is true.")
+LOGICAL_NOT = elementwise("logical_not", lambda xp, x: xp.logical_not(x), doc="Whether it is false.")
+
+AND = elementwise("&", lambda xp, x, y: x & y, function="bitwise_and", doc="x & y, of integers bit by bit.")
+OR = elementwise("|", lambda xp, x, y: x | y, function="bitwise_or", doc="x | y, of integers bit by bit.")
+XOR = elementwise("^", lambda xp, x, y: x ^ y, function="bitwise_xor", doc="x ^ y, of integers bit by bit.")
+INVERT = elementwise("~", lambda xp, x: ~x, function="bitwise_invert", numpy="invert", doc="~x, of integers bit by bit.")
+LEFT_SHIFT = elementwise("<<", lambda xp, x, y: x << y, function="bitwise_left_shift", numpy="left_shift", doc="x << y")
+RIGHT_SHIFT = elementwise(">>", lambda xp, x, y: x >> y, function="bitwise_right_shift", numpy="right_shift", doc="x >> y")
+
+ALL = op("all", lambda xp, x, *, axis=None, keepdims=False: xp.all(x, axis=axis, keepdims=keepdims),
+    doc="Whether all elements along `axis` (an axis, a tuple of them, or None for all) are true.")  # fmt: skip
+
+ANY = op("any", lambda xp, x, *, axis=None, keepdims=False: xp.any(x, axis=axis, keepdims=keepdims),
+    doc="Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true.")  # fmt: skip
+
+COUNT_NONZERO = op("count_nonzero", lambda xp, x, *, axis=None, keepdims=False: xp.count_nonzero(x, axis=axis, keepdims=keepdims),
+    doc="How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero.")  # fmt: skip
