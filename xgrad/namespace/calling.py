@@ -8,10 +8,9 @@ from typing import Any
 
 from ..applying import NO_PARAMS, apply
 from ..backends import device_of
-from ..ops import OPS, Op
+from ..ops import Op
 from ..tensors import Tensor
 from .creation import asarray
-from .table import enter
 
 
 def function_of(op: Op) -> Callable[..., Any]:
@@ -54,14 +53,3 @@ def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) 
         kinds = " and ".join(type(v).__name__ for v in operands)
         raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {kinds}; use xg.asarray")
     return z
-
-
-for _op in dict.fromkeys(OPS.values()):
-    if _op.doc:
-        _extension, _, _name = _op.function.rpartition(".")
-        globals()[_name] = enter(function_of(_op), " ".join(_op.numpy), _extension or None)
-
-
-def __getattr__(name: str) -> Any:
-    """The functions made here, for type checkers; the stubs of the namespace have their signatures."""
-    raise AttributeError(f"no op is a function called {name!r} just as it stands")

@@ -1,0 +1,41 @@
+"""Functions element by element that are composed of ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.dtypes import is_complex
+from ..ops.functions import SIGN
+from ..tensors import Tensor
+from .calling import call
+from .creation import asarray
+from .gates import maximum, minimum, where
+from .table import function
+
+
+@function
+def sign(x: Any, /) -> Tensor:
+    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x| and 0 at 0.
+
+    >>> import xgrad as xg
+    >>> xg.sign(xg.asarray([-3.0, 0.0]))
+    tensor([-1.,  0.])
+    """
+    x = asarray(x)
+    return where(x == 0, x, x / where(x == 0, 1, abs(x))) if is_complex(x.dtype) else call(SIGN, (x,))
+
+
+@function
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
+    """`x`, but `min` where it is less and `max` where it is more. At a bound the gradient goes to `x`.
+
+    The result has the dtype of `x`, as the standard has it.
+
+    >>> import xgrad as xg
+    >>> xg.clip(xg.asarray([-3.0, 0.5]), 0.0, 1.0)
+    tensor([0. , 0.5])
+    """
+    x = asarray(x)
+    z = x if min is None else maximum(x, min)
+    z = z if max is None else minimum(z, max)
+    return z if z.dtype == x.dtype else z.astype(x.dtype)
