@@ -139,29 +139,6 @@ def test_gradient(name: str, i: int, device: str) -> None:
     xg.check_grads(f, placed(args), order=2)
 
 
-ELEMENTWISE = [op.name for op in OPS.values() if op.elementwise and op.differentiable and op.name not in ("conj", "real", "imag")]
-SHAPES = [((), ()), ((0,), (0,)), ((1,), (3,)), ((2, 1), (1, 3)), ((2, 3), ()), ((0, 3), (1, 3)), ((4, 1, 2), (3, 1))]
-
-
-@pytest.mark.parametrize("shapes", SHAPES, ids=str)
-@pytest.mark.parametrize("name", sorted(set(ELEMENTWISE)))
-def test_elementwise_shapes(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], device: str) -> None:
-    op = OPS[name]
-    f = getattr(xg, op.function)
-    operands = [(distinct(*s) + 3.1 + i if name != "abs" else distinct(*s)) for i, s in enumerate(shapes[: op.arity])]
-    xg.check_grads(f, placed(tuple(operands)), order=2)
-
-
-@pytest.mark.parametrize("name", sorted(set(ELEMENTWISE)))
-def test_elementwise_float32(name: str, device: str) -> None:
-    op = OPS[name]
-    operands = [(distinct(3, 4) + 1 + 0.04 * i).astype("f") for i in range(op.arity or 1)]
-    z, pull = xg.vjp(getattr(xg, op.function), *placed(tuple(operands)))
-    assert z.dtype == xg.float32
-    assert all(g.dtype == xg.float32 for g in pull(xg.ones(z.shape, dtype=xg.float32)))
-    xg.check_grads(getattr(xg, op.function), placed(tuple(operands)), order=1)
-
-
 @pytest.mark.parametrize("name", ["+", "*", "/", "tanh", "sum", "max", "@", "getitem", "concat", "softmax"])
 def test_inputs_that_are_views(name: str) -> None:
     f, args = CASES[name][0]

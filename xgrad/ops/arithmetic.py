@@ -74,7 +74,7 @@ REMAINDER = elementwise("%", lambda xp, x, y: x % y,
 ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
     dx=lambda dz, x, y: dz * y / (x * x + y * y),
     dy=lambda dz, x, y: -dz * x / (x * x + y * y),
-    numpy="arctan2", analytic=True, doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
+    numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
 
 HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
     dx=lambda xp, dz, z, x: dz * (x / xp.where(z == 0, 1, z)),

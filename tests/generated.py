@@ -1,0 +1,86 @@
+"""What is made from the table of functions and kept in files: the stubs that type checkers read, and the table in the docs.
+
+    python -m tests.generated
+
+writes them; a test holds the files against what this would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import xgrad as xg
+from xgrad.namespace import calling
+from xgrad.namespace.dtypes import DTYPES
+from xgrad.namespace.numpy_functions import IN_NUMPY_ALONE
+from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
+
+from .conftest import DEVICES
+
+ROOT = Path(__file__).parent.parent
+
+
+def stub(part: str) -> str:
+    """The stub of the main namespace for "", of an extension by its name."""
+    functions = extension(part)
+    sources: dict[str, list[str]] = {}
+    made = []
+    for name, f in sorted(functions.items()):
+        if f.__module__ == calling.__name__:
+            said = (f.__doc__ or "").strip().splitlines()[0]
+            made.append(f'def {name}{_parameters(f)} -> Tensor:\n    """{said}"""\n')
+        else:
+            sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(name)
+    head = ["# Made from the table of functions by `python -m tests.generated`.", "from typing import Any", "", "from ..tensors import Tensor"]
+    names = list(functions)
+    if not part:
+        head += ["from . import fft as fft, linalg as linalg, numpy_protocol as numpy_protocol", "from .creation import show as show, to_device as to_device"]
+        head += ["from .indexing import scatter as scatter, setitem as setitem, untake as untake"]
+        made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in DTYPES)]
+        names += [*DTYPES, "e", "fft", "inf", "linalg", "nan", "newaxis", "pi"]
+    exported = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
+    imports = [f"from {module} import (\n" + "".join(f"    {name} as {name},\n" for name in found) + ")" for module, found in sorted(sources.items())]
+    return "\n".join([*head, *imports, "", *made, "", exported, ""])
+
+
+def _parameters(f: Callable[..., Any]) -> str:
+    """The parameters of a function made from an op, which has no annotations."""
+    signature = inspect.signature(f)
+    return str(signature.replace(parameters=[p.replace(annotation=Any) for p in signature.parameters.values()])).replace("typing.Any", "Any")
+
+
+def table() -> str:
+    """The page of the docs with every function."""
+    from .calls import CALLS
+    from .test_functions import FLAT
+    from .test_numpy import DIFFERENTIABLE
+
+    backends = ", ".join({"cpu": "NumPy", "strict:1": "array-api-strict"}.get(d, "CuPy where there is CUDA") for d in DEVICES)
+    theirs: dict[Any, list[str]] = {}
+    for name, f in SAME_IN_NUMPY.items():
+        theirs.setdefault(f, []).append(name)
+    lines = [TOP.format(backends=backends, version=xg.__array_api_version__), "| xgrad | NumPy | derivative |", "|---|---|---|"]
+    for name, f in sorted(FUNCTIONS.items(), key=lambda item: ("." in item[0], item[0])):
+        assert name in CALLS
+        numpys = ", ".join(f"`np.{n}`" for n in sorted(theirs.get(f, [])))
+        lines.append(f"| `xg.{name}` | {numpys or '-'} | {'-' if name in FLAT else 'yes'} |")
+    lines += [MIDDLE, "| NumPy | derivative |", "|---|---|"]
+    lines += [f"| `np.{name}` | {'yes' if name in DIFFERENTIABLE else '-'} |" for name in sorted(IN_NUMPY_ALONE)]
+    return "\n".join(lines) + "\n"
+
+
+TOP = ""
+MIDDLE = ""
+
+FILES: dict[str, Callable[[], str]] = {
+    "xgrad/namespace/__init__.pyi": lambda: stub(""),
+    "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
+    "xgrad/namespace/fft.pyi": lambda: stub("fft"),
+}
+
+if __name__ == "__main__":
+    for file, text in FILES.items():
+        (ROOT / file).write_text(text())

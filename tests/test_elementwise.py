@@ -1,0 +1,199 @@
+"""Functions element by element: the values are NumPy's, for every dtype, shape and stride; the gradients are right."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays, mutually_broadcastable_shapes
+
+import xgrad as xg
+from xgrad.ops import OPS
+
+from .test_ops import distinct, placed
+
+GATES = {op.function: op for op in OPS.values() if op.elementwise and op.doc}
+FUNCTIONS = sorted([*GATES, "sign"])
+
+BOOLEAN, SIGNED, UNSIGNED = ["bool"], ["int8", "int16", "int32", "int64"], ["uint8", "uint16", "uint32", "uint64"]
+REAL, COMPLEX = ["float32", "float64"], ["complex64", "complex128"]
+INTEGER, FLOATING = SIGNED + UNSIGNED, REAL + COMPLEX
+
+#: The dtypes that the standard has for a function, where they are not the floating ones.
+DTYPES: dict[str, list[str]] = {
+    **dict.fromkeys(["equal", "not_equal"], BOOLEAN + INTEGER + FLOATING),
+    **dict.fromkeys(["less", "less_equal", "greater", "greater_equal", "maximum", "minimum"], INTEGER + REAL),
+    **dict.fromkeys(["floor_divide", "remainder", "floor", "ceil", "trunc"], INTEGER + REAL),
+    **dict.fromkeys(["add", "subtract", "multiply", "square", "positive", "round", "sign", "isnan", "isinf", "isfinite", "pow"], INTEGER + FLOATING),
+    **dict.fromkeys(["negative", "abs"], SIGNED + FLOATING),
+    **dict.fromkeys(["atan2", "copysign", "hypot", "logaddexp", "nextafter", "signbit", "relu", "sigmoid"], REAL),
+    **dict.fromkeys(["logical_and", "logical_or", "logical_xor", "logical_not"], BOOLEAN),
+    **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"], BOOLEAN + INTEGER),
+    **dict.fromkeys(["bitwise_left_shift", "bitwise_right_shift"], SIGNED),
+    "real": COMPLEX,
+    "imag": COMPLEX,
+}
+
+#: Where a real function is defined and smooth, where that is not everywhere.
+DOMAIN = {
+    **dict.fromkeys(["acos", "asin", "atanh"], (-0.9, 0.9)),
+    **dict.fromkeys(["log", "log2", "log10", "sqrt", "pow", "reciprocal", "divide", "relu", "abs", "remainder"], (0.3, 3.0)),
+    "acosh": (1.2, 3.0),
+    "tan": (-1.2, 1.2),
+    "log1p": (-0.5, 3.0),
+}
+
+
+def in_numpy(name: str) -> Any:
+    """NumPy's function for one of ours."""
+    if name in ("sigmoid", "relu"):
+        return {"sigmoid": lambda x: ((np.tanh(x * x.dtype.type(0.5)) + 1) / 2).astype(x.dtype), "relu": lambda x: np.where(x < 0, x.dtype.type(0), x)}[name]
+    return np.round if name == "round" else getattr(np, GATES[name].numpy[0] if name in GATES else name)
+
+
+def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    """Arrays of small whole numbers, on which arithmetic of every dtype is exact or as good as its own rounding."""
+    low = 0 if dtype in UNSIGNED + BOOLEAN else -4
+    elements = st.integers(low, 1 if dtype == "bool" else 4)
+    if dtype in COMPLEX:
+        elements = st.builds(complex, elements, elements)
+    return arrays(np.dtype(dtype), shape, elements=elements)
+
+
+@st.composite
+def operands(draw: Any, name: str, mixed: bool) -> list[np.ndarray]:
+    """Arrays that broadcast, of the dtypes of a function, some of them views."""
+    arity = GATES[name].arity if name in GATES else 1
+    shapes = draw(mutually_broadcastable_shapes(num_shapes=arity, max_dims=3, max_side=3, min_side=0)).input_shapes
+    known = DTYPES.get(name, FLOATING)
+    first = draw(st.sampled_from(known))
+    dtypes = [first] * arity if not mixed else [first, *(draw(st.sampled_from(known)) for _ in range(arity - 1))]
+    drawn = [draw(whole_numbers(d, s)) for d, s in zip(dtypes, shapes, strict=True)]
+    if "shift" in name or (name == "pow" and np.dtype(dtypes[-1]).kind == "i"):
+        drawn[1] = abs(drawn[1])  # of integers there is no negative power
+    turn = draw(st.sampled_from(["as it is", "reversed", "transposed"]))
+    return [a[::-1].copy()[::-1] if turn == "reversed" and a.ndim else np.asfortranarray(a) if turn == "transposed" else a for a in drawn]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_and_dtypes_are_numpys(name: str, device: str) -> None:
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        args = data.draw(operands(name, mixed=data.draw(st.booleans())))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            expected = in_numpy(name)(*args)
+            z = getattr(xg, name)(*placed(tuple(args)))
+        assert z.dtype == expected.dtype
+        assert z.shape == expected.shape
+        precision = 1e-5 if expected.dtype.itemsize <= 4 or expected.dtype == "complex64" else 1e-12
+        np.testing.assert_allclose(z.numpy(), expected, rtol=precision, atol=precision)
+
+    check()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_python_numbers_are_weak(name: str) -> None:
+    if name in GATES and GATES[name].arity == 2 and "float32" in DTYPES.get(name, FLOATING):
+        x = np.asarray([0.5, 2.0, 3.0], "f")
+        for number in (2, 0.25, True):
+            if number is True and name in ("subtract", "nextafter"):
+                continue
+            ours, theirs = getattr(xg, name), in_numpy(name)
+            for z, expected in ((ours(xg.asarray(x), number), theirs(x, number)), (ours(number, xg.asarray(x)), theirs(number, x))):
+                assert z.dtype == expected.dtype
+                np.testing.assert_allclose(z.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_numpys_function_on_tensors_is_ours(name: str, device: str) -> None:
+    dtype = DTYPES.get(name, FLOATING)[0]
+    arity = GATES[name].arity if name in GATES else 1
+    args = [xg.astype(xg.asarray([1, 0, 1]), dtype) for _ in range(arity)]
+    if name in ("sigmoid", "relu"):
+        assert not hasattr(np, name)
+        return
+    with np.errstate(all="ignore"):
+        z = in_numpy(name)(*args)
+        expected = getattr(xg, name)(*args)
+    assert isinstance(z, xg.Tensor)
+    assert z.device == device
+    np.testing.assert_array_equal(z.numpy(), expected.numpy())
+
+
+def sample(name: str, shape: tuple[int, ...], i: int = 0) -> np.ndarray:
+    """An operand within the domain of a function, no two elements alike."""
+    low, high = DOMAIN.get(name, (-2.0, 2.0)) if (name, i) != ("remainder", 1) else (3.5, 4.0)
+    return low + (high - low) * (distinct(*shape) + 0.51 + 0.013 * i) / 1.05
+
+
+SMOOTH = sorted(name for name, op in GATES.items() if op.differentiable and name not in ("conj", "real", "imag", "positive"))
+SHAPES = [((), ()), ((0,), (0,)), ((1,), (3,)), ((2, 1), (1, 3)), ((2, 3), ()), ((0, 3), (1, 3)), ((4, 1, 2), (3, 1))]
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradients(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], device: str) -> None:
+    args = tuple(sample(name, s, i) for i, s in enumerate(shapes[: GATES[name].arity]))
+    xg.check_grads(getattr(xg, name), placed(args), order=2)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradients_in_float32(name: str, device: str) -> None:
+    args = tuple(sample(name, (3, 4), i).astype("f") for i in range(GATES[name].arity or 1))
+    z, pull = xg.vjp(getattr(xg, name), *placed(args))
+    assert z.dtype == xg.float32
+    assert all(g.dtype == xg.float32 for g in pull(xg.ones(z.shape, dtype=xg.float32)))
+    if name != "nextafter":  # whose step in float32 is smaller than a difference shows
+        xg.check_grads(getattr(xg, name), placed(args), order=1)
+
+
+FLAT = sorted(name for name in FUNCTIONS if name not in GATES or not GATES[name].differentiable)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_what_is_flat_or_no_number_has_no_gradient(name: str) -> None:
+    if set(REAL) & set(DTYPES.get(name, FLOATING)):
+        x = xg.tensor([1.0, -2.0], requires_grad=True)
+        assert not getattr(xg, name)(*[x] * (GATES[name].arity if name in GATES else 1)).requires_grad
+
+
+def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
+    inf = float("inf")
+    x, y = xg.asarray([inf, inf, -inf, 3.0, -3.0, 1.0]), xg.asarray([2.0, -2.0, 2.0, -inf, inf, 0.1])
+    with np.errstate(invalid="ignore"):
+        z = (x // y).numpy()
+    assert z.tolist() == [inf, -inf, -inf, 0, 0, 9]
+    assert np.signbit(z[3:5]).all()
+
+
+def test_the_sign_of_a_complex_number_has_its_direction(device: str) -> None:
+    x = xg.asarray(np.array([3 + 4j, 0j, -2j]))
+    np.testing.assert_allclose(xg.sign(x).numpy(), [0.6 + 0.8j, 0, -1j])
+    xg.check_grads(lambda x: xg.real(xg.sign(xg.astype(x, "complex128") * (1 + 2j) + 2j)), placed((distinct(4),)), order=2)
+
+
+def test_hypot_is_flat_at_the_origin() -> None:
+    dx, dy = xg.deriv(np.ones(1), np.zeros(1), np.zeros(1), "hypot")
+    assert dx.item() == dy.item() == 0
+
+
+def test_logaddexp_of_nothing(device: str) -> None:
+    low = xg.asarray(-float("inf"))
+    assert xg.logaddexp(low, low).item() == -float("inf")
+    assert xg.grad(lambda x: xg.logaddexp(x, 1.0))(low).item() == 0
+
+
+def test_clip(device: str) -> None:
+    x = distinct(2, 3) * 3
+    for low, high in ((-1.0, 1.0), (None, 0.5), (0.25, None), (None, None), (np.full((3,), -0.5), 1.0)):
+        bounds = [b if b is None or isinstance(b, float) else xg.asarray(b) for b in (low, high)]
+        z = xg.clip(xg.asarray(x), *bounds)
+        np.testing.assert_array_equal(z.numpy(), x if low is high is None else np.clip(x, low, high))
+        xg.check_grads(lambda x: xg.clip(x, *bounds), placed((x,)), order=2)
+    assert xg.clip(xg.asarray([1, 9], dtype="int8"), 2, 5).dtype == xg.int8
+    assert xg.grad(lambda x: xg.clip(x, 0.0, 1.0))(1.0).item() == 1

@@ -1,0 +1,126 @@
+"""Every function of the namespace: NumPy's values, on every backend, right gradients, and through NumPy's own functions."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
+
+from .calls import CALLS, NOT_IN_NUMPY, Call
+
+NAMES = [(name, k) for name, made in CALLS.items() for k in range(len(made))]
+NUMPY = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("__")}, **NOT_IN_NUMPY, __array_namespace_info__=np.__array_namespace_info__)
+
+
+def placed(call: Call) -> list[xg.Tensor]:
+    return [xg.asarray(a) for a in call.arrays]
+
+
+def same(z: Any, expected: Any) -> None:
+    """Whether a result is NumPy's, whatever it is made of."""
+    if isinstance(expected, tuple | list) and not isinstance(z, tuple) | hasattr(z, "shape"):
+        pytest.fail(f"a {type(z).__name__} where NumPy gives several arrays")
+    if isinstance(expected, tuple | list):
+        assert len(z) == len(expected)
+        for part, other in zip(z, expected, strict=True):
+            same(part, other)
+    elif isinstance(z, xg.Tensor):
+        assert z.shape == np.shape(expected)
+        assert z.dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(z.numpy(), expected, rtol=1e-5 if z.dtype.itemsize == 4 else 1e-10, atol=1e-12)
+    else:
+        assert z == expected
+
+
+def test_every_function_has_a_call() -> None:
+    assert set(CALLS) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(("name", "k"), NAMES)
+def test_values_are_numpys(name: str, k: int, device: str) -> None:
+    call = CALLS[name][k]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = call.f(NUMPY, *call.arrays)
+    z = call.f(xg, *placed(call))
+    same(z, expected)
+    for part in z if isinstance(z, tuple) else (z,):
+        assert not isinstance(part, xg.Tensor) or part.device == device
+
+
+def gradient_flows(call: Call) -> bool:
+    """Whether a result can be differentiated with respect to one of its arrays."""
+    args = [xg.tensor(a, requires_grad=a.dtype.kind in "fc", device="cpu") for a in call.arrays]
+    try:
+        z = call.f(xg, *args)
+    except xg.GraphError:  # memory that is handed on is not differentiated
+        return False
+    return any(isinstance(part, xg.Tensor) and part.requires_grad for part in (z if isinstance(z, tuple) else (z,)))
+
+
+DIFFERENTIABLE = [(name, k) for name, k in NAMES if gradient_flows(CALLS[name][k])]
+
+
+@pytest.mark.parametrize(("name", "k"), DIFFERENTIABLE)
+def test_gradients_are_right(name: str, k: int, device: str) -> None:
+    call = CALLS[name][k]
+    parts = [p for a in call.arrays for p in ((a.real, a.imag) if a.dtype.kind == "c" else (a,))]
+
+    def of_real_parts(*given: Any) -> list[xg.Tensor]:
+        rest = iter(given)
+        args = [next(rest) + 1j * next(rest) if a.dtype.kind == "c" else next(rest) for a in call.arrays]
+        z = call.f(xg, *args)
+        outputs = [part for part in (z if isinstance(z, tuple) else (z,)) if isinstance(part, xg.Tensor)]
+        return [half for part in outputs for half in ((xg.real(part), xg.imag(part)) if part.dtype.kind == "c" else (part,))]
+
+    xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=2)
+
+
+#: What has no derivative, or one that is zero wherever there is one.
+FLAT = """
+    __array_namespace_info__ all any arange argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
+    bitwise_xor can_cast ceil count_nonzero empty empty_like equal eye fft.fftfreq fft.rfftfreq finfo floor floor_divide from_dlpack full full_like
+    greater greater_equal iinfo isdtype isfinite isinf isnan less less_equal linalg.matrix_rank linspace logical_and logical_not logical_or logical_xor
+    nonzero not_equal ones ones_like result_type round searchsorted sign signbit tensor trunc unique_all unique_counts unique_inverse zeros zeros_like
+""".split()
+
+
+def test_everything_else_has_a_derivative() -> None:
+    assert {name for name in CALLS if name not in {n for n, _ in DIFFERENTIABLE}} == set(FLAT)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SAME_IN_NUMPY if name in CALLS))
+def test_numpys_functions_take_tensors(name: str, device: str) -> None:
+    """The same call, through NumPy's namespace on Tensors."""
+    for call in CALLS[name]:
+        if not call.arrays:
+            continue
+        args = placed(call)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            z, expected = call.f(NUMPY, *args), call.f(xg, *args)
+        for part, other in zip(z if isinstance(z, tuple) else (z,), expected if isinstance(expected, tuple) else (expected,), strict=True):
+            if isinstance(other, xg.Tensor):
+                assert isinstance(part, xg.Tensor)
+                np.testing.assert_allclose(part.numpy(), other.numpy())
+
+
+def test_every_function_says_what_it_does() -> None:
+    for name, f in FUNCTIONS.items():
+        assert f.__doc__, name
+        assert inspect.signature(f) is not None
+
+
+def test_the_namespace_is_the_table() -> None:
+    assert set(extension("")) <= set(xg.__all__)
+    assert set(xg.linalg.__all__) == set(extension("linalg"))
+    assert set(xg.fft.__all__) == set(extension("fft"))
+    for name in xg.__all__:
+        assert hasattr(xg, name), name
