@@ -1,8 +1,8 @@
 """NumPy's own functions on Tensors: what `np.sin(t)` and `np.linalg.solve(a, b)` do.
 
 NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function that means the
-same as one of the table is called with NumPy's arguments passed on by name; those that NumPy alone has stand in
-`numpy_functions`. Any other raises TypeError by its name: no gradient is dropped silently.
+same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has stand in `numpy_functions`.
+Any other raises TypeError by its name: no gradient is dropped silently.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from ..tensors import Tensor
 from .numpy_functions import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
@@ -19,18 +19,39 @@ from .table import SAME_IN_NUMPY
 #: Parameters of NumPy's that ours call otherwise.
 _OURS = {"a_min": "min", "a_max": "max", "newshape": "shape"}
 
+#: What a ufunc may be told that changes nothing, with NumPy's defaults.
+_PLAIN = {"out": (None,), "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None}
+
+
+class Way(NamedTuple):
+    """How the arguments of a NumPy function become those of ours."""
+
+    ours: Callable[..., Any]
+    leading: int  # how many go by place
+    names: tuple[str, ...]  # NumPy's names of those that may be given by place
+    defaults: dict[str, Any]  # NumPy's
+    keywords: dict[str, str]  # ours, by NumPy's names
+
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A NumPy function on arguments of which one at least is, or holds, a Tensor."""
-    name = f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
-    if name in IN_NUMPY_ALONE:
-        with _refusals(name):
-            return IN_NUMPY_ALONE[name](*args, **kwargs)
-    if name not in SAME_IN_NUMPY:
-        raise TypeError(f"np.{name} does not work on Tensors and would drop the gradient; use functions that do, or the value, t.numpy()")
-    ours = SAME_IN_NUMPY[name]
-    operands, named = _passed_on(name, function, ours, args, kwargs)
-    return ours(*operands, **named)
+    way = _way(function)
+    if len(args) <= way.leading and not kwargs:
+        return way.ours(*args)
+    operands = list(args[: way.leading])
+    given = dict(zip(way.names[way.leading :], args[way.leading :])) | kwargs
+    for name in way.names[len(operands) : way.leading]:
+        if name not in given:
+            break
+        operands.append(given.pop(name))
+    named = {}
+    for name, value in given.items():
+        if _same(value, way.defaults.get(name, inspect.Parameter.empty)):
+            continue
+        if name not in way.keywords:
+            _refuse_parameter(_name(function), name)
+        named[way.keywords[name]] = value
+    return way.ours(*operands, **named)
 
 
 def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -38,65 +59,73 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     name = ufunc.__name__
     if kwargs.get("out") is not None and any(out is not None for out in kwargs["out"]):
         raise TypeError(f"np.{name} with out=, or an operator in place on a NumPy array: a Tensor's value goes into no array; write a = a + t")
-    kwargs = {k: v for k, v in kwargs.items() if k != "out"}
-    if method == "__call__":
-        ours = IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name)
-    elif method == "outer":
-        ours = _outer(IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name))
-    else:
-        ours = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS}.get(method, {}).get(name)
     called = name if method == "__call__" else f"{name}.{method}"
+    if method in ("reduce", "accumulate"):
+        ours = (REDUCTIONS if method == "reduce" else ACCUMULATIONS).get(name)
+        kwargs = {"axis": 0, **kwargs}
+    else:
+        ours = (IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name)) if method in ("__call__", "outer") else None
     if ours is None:
-        raise TypeError(f"np.{called} does not work on Tensors and would drop the gradient; use functions that do, or the value, t.numpy()")
-    with _refusals(called):
-        return ours(*inputs, **kwargs)
+        _refuse(called)
+    if kwargs:
+        kwargs = {key: value for key, value in kwargs.items() if key not in _PLAIN or not _same(value, _PLAIN[key])}
+        for key in kwargs.keys() - _signature(ours).parameters.keys():
+            _refuse_parameter(called, key)
+    return _outer(ours, *inputs, **kwargs) if method == "outer" else ours(*inputs, **kwargs)
 
 
-def _outer(f: Callable[..., Any] | None) -> Callable[..., Any] | None:
+def _outer(f: Callable[..., Any], x: Any, y: Any) -> Any:
     """`f` of every element of `x` with every one of `y`."""
-    if f is None:
-        return None
-    return lambda x, y: f(*(Tensor.xp.reshape(v, (*Tensor.xp.asarray(v).shape, *extra)) for v, extra in ((x, (1,) * Tensor.xp.asarray(y).ndim), (y, ()))))
+    xp = Tensor.xp
+    y = y if isinstance(y, Tensor) else xp.asarray(y, device=x.device)
+    x = x if isinstance(x, Tensor) else xp.asarray(x, device=y.device)
+    return f(xp.reshape(x, (*x.shape, *(1,) * y.ndim)), y)
 
 
-class _refusals:  # noqa: N801 - used as a function is
-    """Say of a parameter that a function does not take which NumPy function it was."""
+@lru_cache(None)
+def _way(function: Callable[..., Any]) -> Way:
+    """Found once for each NumPy function. Raises TypeError for one that does not work on Tensors."""
+    name = _name(function)
+    ours = IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name)
+    if ours is None:
+        _refuse(name)
+    mine = list(_signature(ours).parameters.values())
+    try:
+        theirs = list(_signature(function).parameters.values())
+    except ValueError:  # a function in C, which does not say: then it is as ours
+        theirs = mine
+    leading = 0
+    for a, b in zip(theirs, mine):
+        if a.kind is b.kind is a.VAR_POSITIONAL:
+            leading = 2**62
+        if b.kind is not b.POSITIONAL_ONLY and not (b.kind is b.POSITIONAL_OR_KEYWORD and a.name == b.name):
+            break
+        leading += 1
+    by_place = tuple(a.name for a in theirs if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD))
+    defaults = {a.name: a.default for a in theirs if a.default is not a.empty}
+    by_name = {b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY)}
+    if any(b.kind is b.VAR_KEYWORD for b in mine):
+        by_name |= {a.name for a in theirs}
+    keywords = {**{b: a for b, a in _OURS.items() if a in by_name}, **{b: b for b in by_name}}
+    return Way(ours, leading, by_place, defaults, keywords)
 
-    def __init__(self, name: str) -> None:
-        self.name = name
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, TypeError) and "keyword argument" in str(error):
-            raise TypeError(f"np.{self.name} on a Tensor: {str(error).partition('() ')[2] or error}") from error
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
 
 
-def _passed_on(
-    name: str, theirs: Callable[..., Any], ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
-    """NumPy's arguments as ours, without those that have NumPy's default. Raises TypeError for one that ours does not take."""
-    signature = _signature(theirs)
-    mine = _signature(ours).parameters
-    given = signature.bind(*args, **kwargs).arguments
-    by_place = [p.name for p in mine.values() if p.kind is p.POSITIONAL_ONLY]
-    several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
-    operands, named = [], {}
-    for i, (key, value) in enumerate(given.items()):
-        parameter = signature.parameters[key]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            operands += value
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            named.update(value)
-        elif i < len(by_place) or several:
-            operands.append(value)
-        elif value is not parameter.default:
-            named[_OURS.get(key, key)] = value
-    for key in named:
-        if key not in mine:
-            reason = ": a Tensor is never written into" if key == "out" else ""
-            raise TypeError(f"np.{name} on a Tensor takes no {key}={reason}")
-    return operands, named
+def _same(value: Any, default: Any) -> bool:
+    """Whether an argument is NumPy's default, and so as if it had not been given."""
+    return value is default or (type(value) is type(default) and type(value) in (str, bool, int, float, tuple) and value == default)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise TypeError(f"np.{name} does not work on Tensors and would drop the gradient; use functions that do, or the value, t.numpy()")
+
+
+def _refuse_parameter(name: str, parameter: str) -> NoReturn:
+    reason = ": a Tensor is never written into" if parameter == "out" else ""
+    raise TypeError(f"np.{name} on a Tensor takes no {parameter}={reason}")
 
 
 @lru_cache(None)

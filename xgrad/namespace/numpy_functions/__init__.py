@@ -1,0 +1,12 @@
+"""Functions that NumPy has and the array standard has not, or has with another meaning: with NumPy's arguments, for Tensors.
+
+What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is refused by its name.
+"""
+
+from . import elementwise, shapes
+from .table import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
+
+__all__ = [
+    "ACCUMULATIONS", "IN_NUMPY_ALONE", "REDUCTIONS",
+    "elementwise", "shapes",
+]  # fmt: skip

@@ -1,0 +1,229 @@
+"""Element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log as ln
+from math import pi
+from typing import Any
+
+from ...backends.dtypes import finfo, is_complex, is_floating
+from ...tensors import Tensor
+from .table import in_numpy, together, xp
+
+
+@in_numpy("fabs")
+def fabs(x: Any) -> Tensor:
+    x = xp.asarray(x)
+    return xp.abs(x if is_floating(x.dtype) else xp.astype(x, xp.float64))
+
+
+@in_numpy("deg2rad", "radians")
+def deg2rad(x: Any) -> Tensor:
+    return xp.asarray(x) * (pi / 180)
+
+
+@in_numpy("rad2deg", "degrees")
+def rad2deg(x: Any) -> Tensor:
+    return xp.asarray(x) * (180 / pi)
+
+
+@in_numpy("exp2")
+def exp2(x: Any) -> Tensor:
+    return 2.0 ** xp.asarray(x)
+
+
+@in_numpy("cbrt")
+def cbrt(x: Any) -> Tensor:
+    x = xp.asarray(x)
+    return xp.sign(x) * xp.abs(x) ** (1 / 3)
+
+
+@in_numpy("float_power")
+def float_power(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    dtype = xp.complex128 if is_complex(x1.dtype) or is_complex(x2.dtype) else xp.float64
+    return xp.pow(xp.astype(x1, dtype), xp.astype(x2, dtype))
+
+
+@in_numpy("logaddexp2")
+def logaddexp2(x1: Any, x2: Any) -> Tensor:
+    return xp.logaddexp(x1 * ln(2), x2 * ln(2)) / ln(2)
+
+
+@in_numpy("heaviside")
+def heaviside(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    return xp.where(x1 == 0, x2, xp.where(x1 < 0, 0.0, xp.where(x1 > 0, 1.0, x1 * 1.0)))
+
+
+@in_numpy("fmax")
+def fmax(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    return xp.where(_isnan(x1), x2, xp.where(_isnan(x2), x1, xp.maximum(x1, x2)))
+
+
+@in_numpy("fmin")
+def fmin(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    return xp.where(_isnan(x1), x2, xp.where(_isnan(x2), x1, xp.minimum(x1, x2)))
+
+
+def _isnan(x: Tensor) -> Any:
+    return xp.isnan(x) if is_floating(x.dtype) else xp.zeros_like(x, dtype="bool")
+
+
+@in_numpy("fmod")
+def fmod(x1: Any, x2: Any) -> Tensor:
+    """x1 - x2 * trunc(x1 / x2): the remainder of |x1| by |x2|, with the sign of x1."""
+    x1, x2 = together((x1, x2))
+    rest = xp.remainder(xp.abs(x1), xp.abs(x2))
+    return xp.where(xp.less(x1, 0), -rest, rest)
+
+
+@in_numpy("divmod")
+def divmod_(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    return xp.floor_divide(x1, x2), xp.remainder(x1, x2)
+
+
+@in_numpy("modf")
+def modf(x: Any) -> tuple[Tensor, Tensor]:
+    x = xp.asarray(x)
+    return xp.where(xp.isinf(x), 0.0, x - xp.where(xp.isinf(x), 0.0, xp.trunc(x))), xp.trunc(x)
+
+
+@in_numpy("sinc")
+def sinc(x: Any) -> Tensor:
+    """sin(πx) / πx. Next to 0 its series, which has all the derivatives there; what is left out is less than rounding."""
+    t = xp.asarray(x) * pi
+    near = xp.abs(t) < 0.03
+    square, far = xp.where(near, t * t, 0.0), xp.where(near, 1.0, t)
+    series = 1 - square / 6 * (1 - square / 20 * (1 - square / 42 * (1 - square / 72)))
+    return xp.where(near, series, xp.sin(far) / far)
+
+
+@in_numpy("nan_to_num")
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """As NumPy's, but always a new Tensor."""
+    x = xp.asarray(x)
+    if not is_floating(x.dtype):
+        return x.twin()  # type: ignore[no-any-return]
+    if is_complex(x.dtype):
+        return nan_to_num(xp.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(xp.imag(x), copy, nan, posinf, neginf)
+    limits = finfo(x.dtype)
+    z = xp.where(xp.isnan(x), nan, x)
+    z = xp.where(x == xp.inf, limits.max if posinf is None else posinf, z)
+    return xp.where(x == -xp.inf, limits.min if neginf is None else neginf, z)
+
+
+@in_numpy("clip")
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+    """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
+    low, high = a_min if min is None else min, a_max if max is None else max
+    z = xp.asarray(a) if low is None else xp.maximum(a, low)
+    return z if high is None else xp.minimum(z, high)
+
+
+@in_numpy("round", "around")
+def around(a: Any, decimals: int = 0) -> Tensor:
+    a = xp.asarray(a)
+    if not is_floating(a.dtype):
+        return a.twin() if decimals >= 0 else xp.astype(around(xp.astype(a, xp.float64), decimals), a.dtype)
+    if decimals == 0:
+        return xp.round(a)
+    scale = 10.0 ** abs(decimals)
+    return xp.round(a * scale) / scale if decimals > 0 else xp.round(a / scale) * scale
+
+
+@in_numpy("fix")
+def fix(x: Any) -> Tensor:
+    return xp.trunc(x)
+
+
+@in_numpy("angle")
+def angle(z: Any, deg: bool = False) -> Tensor:
+    z = xp.asarray(z)
+    z = z if is_floating(z.dtype) else xp.astype(z, xp.float64)
+    phase = xp.atan2(xp.imag(z), xp.real(z))
+    return rad2deg(phase) if deg else phase
+
+
+@in_numpy("real_if_close")
+def real_if_close(a: Any, tol: float = 100) -> Tensor:
+    """Whether the imaginary parts are small depends on the values: not for use in a trace."""
+    a = xp.asarray(a)
+    if not is_complex(a.dtype):
+        return a  # type: ignore[no-any-return]
+    tol = tol * finfo(a.dtype).eps if tol > 1 else tol
+    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else a
+
+
+@in_numpy("iscomplex")
+def iscomplex(x: Any) -> Tensor:
+    return xp.imag(xp.asarray(x)) != 0
+
+
+@in_numpy("isreal")
+def isreal(x: Any) -> Tensor:
+    return xp.imag(xp.asarray(x)) == 0
+
+
+@in_numpy("isposinf")
+def isposinf(x: Any) -> Tensor:
+    return xp.isinf(x) & ~xp.signbit(x)
+
+
+@in_numpy("isneginf")
+def isneginf(x: Any) -> Tensor:
+    return xp.isinf(x) & xp.signbit(x)
+
+
+@in_numpy("where")
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None and y is None:
+        return xp.nonzero(condition)
+    condition = xp.asarray(condition)
+    return xp.where(condition if condition.dtype.kind == "b" else condition != 0, x, y)
+
+
+@in_numpy("select")
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
+    if len(condlist) != len(choicelist):
+        raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices")
+    z = default
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        z = xp.where(condition, choice, z)
+    return z  # type: ignore[no-any-return]
+
+
+@in_numpy("isclose")
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    a, b = together((a, b))
+    a, b = (v.detach() if is_floating(v.dtype) else xp.astype(v, xp.float64) for v in (a, b))
+    near = xp.isfinite(b) & (xp.abs(a - xp.where(xp.isfinite(b), b, 0.0)) <= atol + rtol * xp.abs(b)) | (a == b)
+    return near | (xp.isnan(a) & xp.isnan(b)) if equal_nan else near
+
+
+@in_numpy("allclose")
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    return bool(xp.all(isclose(a, b, rtol, atol, equal_nan)))
+
+
+@in_numpy("array_equal")
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+    a1, a2 = together((a1, a2))
+    if a1.shape != a2.shape:
+        return False
+    same = a1 == a2
+    if equal_nan and is_floating(a1.dtype) and is_floating(a2.dtype):
+        same = same | (xp.isnan(a1) & xp.isnan(a2))
+    return bool(xp.all(same))
+
+
+@in_numpy("array_equiv")
+def array_equiv(a1: Any, a2: Any) -> bool:
+    a1, a2 = together((a1, a2))
+    try:
+        return bool(xp.all(a1 == a2))
+    except ValueError:
+        return False

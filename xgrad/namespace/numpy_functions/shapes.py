@@ -1,0 +1,271 @@
+"""Arrays put together, taken apart and laid out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+from ...tensors import Tensor
+from .table import in_numpy, in_range, together, xp
+
+Ints = int | Sequence[int]
+
+
+def c_order(order: str | None, name: str) -> None:
+    """Refuse an order of elements that Tensors do not have."""
+    if order not in ("C", "A", "K", None):
+        raise TypeError(f"np.{name} on a Tensor takes order='C' alone, not {order!r}: transpose it first")
+
+
+@in_numpy("concatenate")
+def concatenate(arrays: Sequence[Any], axis: int | None = 0, *, dtype: Any = None) -> Tensor:
+    z = xp.concat(together(arrays), axis=axis)
+    return z if dtype is None else xp.astype(z, dtype)
+
+
+@in_numpy("stack")
+def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None) -> Tensor:
+    z = xp.stack(together(arrays), axis=axis)
+    return z if dtype is None else xp.astype(z, dtype)
+
+
+@in_numpy("vstack", "row_stack")
+def vstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
+    return concatenate([atleast_2d(x) for x in together(tup)], 0, dtype=dtype)
+
+
+@in_numpy("hstack")
+def hstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
+    arrays = [atleast_1d(x) for x in together(tup)]
+    return concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1, dtype=dtype)
+
+
+@in_numpy("dstack")
+def dstack(tup: Sequence[Any]) -> Tensor:
+    return concatenate([atleast_3d(x) for x in together(tup)], 2)
+
+
+@in_numpy("column_stack")
+def column_stack(tup: Sequence[Any]) -> Tensor:
+    return concatenate([x if x.ndim > 1 else xp.reshape(x, (-1, 1)) for x in together(tup)], 1)
+
+
+@in_numpy("append")
+def append(arr: Any, values: Any, axis: int | None = None) -> Tensor:
+    return concatenate((arr, values), axis)
+
+
+@in_numpy("atleast_1d")
+def atleast_1d(*arys: Any) -> Any:
+    return _each(arys, lambda x: x if x.ndim else xp.reshape(x, (1,)))
+
+
+@in_numpy("atleast_2d")
+def atleast_2d(*arys: Any) -> Any:
+    return _each(arys, lambda x: x if x.ndim > 1 else xp.reshape(x, (1, x.size)))
+
+
+@in_numpy("atleast_3d")
+def atleast_3d(*arys: Any) -> Any:
+    return _each(arys, lambda x: x if x.ndim > 2 else x[:, :, None] if x.ndim == 2 else xp.reshape(x, (1, x.size, 1)))
+
+
+def _each(arrays: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
+    """`f` of one array, or of each of several."""
+    results = tuple(map(f, together(arrays)))
+    return results[0] if len(results) == 1 else results
+
+
+@in_numpy("array_split")
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    ary = xp.asarray(ary)
+    axis = in_range(axis, ary.ndim)
+    n = ary.shape[axis]
+    if isinstance(indices_or_sections, int):
+        parts = indices_or_sections
+        if parts <= 0:
+            raise ValueError(f"array_split into {parts} sections")
+        stops = [(i * (n // parts) + min(i, n % parts)) for i in range(1, parts)]
+    else:
+        stops = [int(i) for i in indices_or_sections]
+    before = (slice(None),) * axis
+    return [ary[(*before, slice(a, b))] for a, b in zip([0, *stops], [*stops, n], strict=True)]
+
+
+@in_numpy("split")
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    n = xp.asarray(ary).shape[axis]
+    if isinstance(indices_or_sections, int) and n % indices_or_sections:
+        raise ValueError(f"split: {n} elements do not divide into {indices_or_sections} equal sections; use np.array_split")
+    return array_split(ary, indices_or_sections, axis)
+
+
+@in_numpy("vsplit")
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    return split(_with_axes(ary, 2, "vsplit"), indices_or_sections, 0)
+
+
+@in_numpy("hsplit")
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    ary = _with_axes(ary, 1, "hsplit")
+    return split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
+
+
+@in_numpy("dsplit")
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+    return split(_with_axes(ary, 3, "dsplit"), indices_or_sections, 2)
+
+
+def _with_axes(ary: Any, n: int, name: str) -> Tensor:
+    t: Tensor = xp.asarray(ary)
+    if t.ndim < n:
+        raise ValueError(f"{name} needs {n} axes at least, not shape {t.shape}")
+    return t
+
+
+@in_numpy("reshape")
+def reshape(a: Any, shape: Ints, order: str = "C", *, copy: bool | None = None) -> Tensor:
+    c_order(order, "reshape")
+    return xp.reshape(a, (shape,) if isinstance(shape, int) else tuple(shape))
+
+
+@in_numpy("ravel")
+def ravel(a: Any, order: str = "C") -> Tensor:
+    c_order(order, "ravel")
+    return xp.reshape(a, (-1,))
+
+
+@in_numpy("squeeze")
+def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    a = xp.asarray(a)
+    return xp.reshape(a, tuple(n for n in a.shape if n != 1)) if axis is None else xp.squeeze(a, axis)
+
+
+@in_numpy("expand_dims")
+def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
+    a = xp.asarray(a)
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    ndim = a.ndim + len(axes)
+    places = {in_range(i, ndim) for i in axes}
+    if len(places) < len(axes):
+        raise ValueError(f"expand_dims: repeated axis in {axis}")
+    lengths = iter(a.shape)
+    return xp.reshape(a, tuple(1 if i in places else next(lengths) for i in range(ndim)))
+
+
+@in_numpy("swapaxes")
+def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
+    a = xp.asarray(a)
+    order = list(range(a.ndim))
+    i, j = in_range(axis1, a.ndim), in_range(axis2, a.ndim)
+    order[i], order[j] = j, i
+    return xp.permute_dims(a, tuple(order))
+
+
+@in_numpy("moveaxis")
+def moveaxis(a: Any, source: Ints, destination: Ints) -> Tensor:
+    a = xp.asarray(a)
+    sources, targets = ([in_range(i, a.ndim) for i in ((v,) if isinstance(v, int) else v)] for v in (source, destination))
+    if len(sources) != len(targets) or len(set(sources)) < len(sources) or len(set(targets)) < len(targets):
+        raise ValueError(f"moveaxis: {source} to {destination}")
+    order = [i for i in range(a.ndim) if i not in sources]
+    for target, i in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, i)
+    return xp.permute_dims(a, tuple(order))
+
+
+@in_numpy("rollaxis")
+def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
+    a = xp.asarray(a)
+    axis = in_range(axis, a.ndim)
+    start = in_range(start, a.ndim + 1) if start >= 0 else in_range(start, a.ndim)
+    return moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+@in_numpy("flip")
+def flip(m: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    m = xp.asarray(m)
+    axes = {in_range(i, m.ndim) for i in (range(m.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis)}
+    return m[tuple(slice(None, None, -1 if i in axes else None) for i in range(m.ndim))]  # type: ignore[no-any-return]
+
+
+@in_numpy("flipud")
+def flipud(m: Any) -> Tensor:
+    return flip(m, 0)
+
+
+@in_numpy("fliplr")
+def fliplr(m: Any) -> Tensor:
+    return flip(m, 1)
+
+
+@in_numpy("rot90")
+def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
+    m = xp.asarray(m)
+    i, j = (in_range(axis, m.ndim) for axis in axes)
+    if len(axes) != 2 or i == j:
+        raise ValueError(f"rot90: {axes} are not two axes")
+    turned = (m, swapaxes(flip(m, j), i, j), flip(m, (i, j)), flip(swapaxes(m, i, j), j))
+    return turned[k % 4]
+
+
+@in_numpy("tile")
+def tile(A: Any, reps: Ints) -> Tensor:
+    return xp.tile(A, (reps,) if isinstance(reps, int) else tuple(reps))
+
+
+@in_numpy("repeat")
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
+    a = xp.asarray(a)
+    a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
+    if isinstance(repeats, int):
+        wide = xp.broadcast_to(xp.expand_dims(a, axis=axis + 1), (*a.shape[: axis + 1], repeats, *a.shape[axis + 1 :]))
+        return xp.reshape(wide, (*a.shape[:axis], a.shape[axis] * repeats, *a.shape[axis + 1 :]))
+    counts = [int(n) for n in repeats]
+    counts = counts * a.shape[axis] if len(counts) == 1 else counts
+    if len(counts) != a.shape[axis]:
+        raise ValueError(f"repeat: {len(counts)} counts for {a.shape[axis]} elements")
+    rows = [i for i, n in enumerate(counts) for _ in range(n)]
+    return xp.take(a, xp.asarray(rows, dtype="int64", device=a.device), axis=axis)
+
+
+@in_numpy("roll")
+def roll(a: Any, shift: Ints, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    a = xp.asarray(a)
+    if axis is None:
+        return xp.reshape(roll(xp.reshape(a, (-1,)), shift if isinstance(shift, int) else sum(shift), 0), a.shape)
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    shifts = (shift,) if isinstance(shift, int) else tuple(shift)
+    n = max(len(axes), len(shifts))
+    for s, i in zip(shifts * n if len(shifts) == 1 else shifts, axes * n if len(axes) == 1 else axes):
+        i = in_range(i, a.ndim)
+        s = s % a.shape[i] if a.shape[i] else 0
+        before = (slice(None),) * i
+        if s:
+            a = xp.concat([a[(*before, slice(-s, None))], a[(*before, slice(None, -s))]], axis=i)
+    return a.twin()  # type: ignore[no-any-return]
+
+
+@in_numpy("copy")
+def copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+    return xp.asarray(a, copy=True)
+
+
+@in_numpy("resize")
+def resize(a: Any, new_shape: Ints) -> Tensor:
+    flat, shape = ravel(a), (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
+    n = prod(shape)
+    if not flat.size:
+        return xp.zeros(shape, dtype=flat.dtype, device=flat.device)
+    return xp.reshape(tile(flat, -(-n // flat.size))[:n], shape)
+
+
+@in_numpy("meshgrid")
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
+    grids = [xp.reshape(x, (1,) * i + (-1,) + (1,) * (len(xi) - i - 1)) for i, x in enumerate(together(xi))]
+    if indexing == "xy" and len(xi) > 1:
+        grids = [swapaxes(x, 0, 1) for x in grids]
+    return tuple(grids) if sparse else tuple(xp.broadcast_arrays(*grids))
