@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .dtypes import canonical
+from . import summation
+from .dtypes import canonical, is_complex
 
 Array = Any  # an array of whichever library is behind the device
 
@@ -54,6 +55,10 @@ class Backend(ABC):
     @abstractmethod
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         """`target[key] += values` in place, an index that occurs twice counting twice."""
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        """Einstein's summation. `subscripts` has one letter per axis, and an output."""
+        return summation.einsum(self.xp, subscripts, *operands)
 
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
@@ -170,8 +175,16 @@ def _namespace(backend: Backend) -> Any:
         """`x` in the memory of another device."""
         return device.backend.from_host(backend.to_host(x), device.index)
 
+    def cofactor(x: Array) -> Array:
+        """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products of all S but one) conj(Vh)."""
+        u, s, vh = xp.linalg.svd(x, full_matrices=False)
+        i = xp.arange(s.shape[-1], device=backend.handle(backend.index_of(x)))
+        others = xp.prod(xp.where(i[:, None] == i, xp.ones_like(s[..., None, :]), s[..., None, :]), axis=-1)
+        conj = xp.conj if is_complex(x.dtype) else xp.positive
+        return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * ((conj(u) * others[..., None, :]) @ conj(vh))
+
     names = {name: getattr(xp, name) for name in dir(xp) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, "astype": astype, "scatter": scatter, "setitem": setitem, "to_device": to_device, "untake": untake})
+    return SimpleNamespace(**{**names, "astype": astype, "einsum": backend.einsum, "scatter": scatter, "setitem": setitem, "to_device": to_device, "untake": untake})
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:

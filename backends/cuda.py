@@ -52,6 +52,9 @@ class CuPy(Backend):
 
         cupyx.scatter_add(target, key, values)
 
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        return self.cupy.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
     def native_dtype(self, dtype: Any) -> Any:
         return dtype
 

@@ -16,9 +16,6 @@ from ..tensors import Tensor
 from .numpy_functions import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
 from .table import SAME_IN_NUMPY
 
-#: Parameters of NumPy's that ours call otherwise.
-_OURS = {"a_min": "min", "a_max": "max", "newshape": "shape"}
-
 #: What a ufunc may be told that changes nothing, with NumPy's defaults.
 _PLAIN = {"out": (None,), "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None}
 
@@ -30,7 +27,7 @@ class Way(NamedTuple):
     leading: int  # how many go by place
     names: tuple[str, ...]  # NumPy's names of those that may be given by place
     defaults: dict[str, Any]  # NumPy's
-    keywords: dict[str, str]  # ours, by NumPy's names
+    keywords: frozenset[str] | None  # what may be given by name; None for anything
 
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -48,9 +45,9 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     for name, value in given.items():
         if _same(value, way.defaults.get(name, inspect.Parameter.empty)):
             continue
-        if name not in way.keywords:
+        if way.keywords is not None and name not in way.keywords:
             _refuse_parameter(_name(function), name)
-        named[way.keywords[name]] = value
+        named[name] = value
     return way.ours(*operands, **named)
 
 
@@ -103,10 +100,8 @@ def _way(function: Callable[..., Any]) -> Way:
         leading += 1
     by_place = tuple(a.name for a in theirs if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD))
     defaults = {a.name: a.default for a in theirs if a.default is not a.empty}
-    by_name = {b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY)}
-    if any(b.kind is b.VAR_KEYWORD for b in mine):
-        by_name |= {a.name for a in theirs}
-    keywords = {**{b: a for b, a in _OURS.items() if a in by_name}, **{b: b for b in by_name}}
+    anything = any(b.kind is b.VAR_KEYWORD for b in mine)
+    keywords = None if anything else frozenset(b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY))
     return Way(ours, leading, by_place, defaults, keywords)
 
 

@@ -1,0 +1,81 @@
+"""Einstein's summation from the array standard alone, for libraries that have none of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Array = Any
+
+
+def einsum(xp: Any, subscripts: str, *operands: Array) -> Array:
+    """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output. An axis of length 1 broadcasts.
+
+    The operands are taken together two at a time from the left, each time as one matrix product: the indices that are summed
+    there are the inner ones, those that both keep are those of the batch.
+    """
+    inputs, _, output = subscripts.partition("->")
+    (mine, x), *others = [_prepared(xp, subscript, x) for subscript, x in zip(inputs.split(","), operands)]
+    while others:
+        (theirs, y), *others = others
+        later = {*output, *(c for subscript, _ in others for c in subscript)}
+        mine, x = _pair(xp, mine, x, theirs, y, later)
+    mine, x = _summed(xp, mine, x, set(output))
+    return xp.permute_dims(x, tuple(mine.index(c) for c in output))
+
+
+def _prepared(xp: Any, subscript: str, x: Array) -> tuple[str, Array]:
+    """An operand without repeated indices: their diagonal."""
+    for c in dict.fromkeys(subscript):
+        while subscript.count(c) > 1:
+            i = subscript.index(c)
+            j = subscript.index(c, i + 1)
+            rest = [a for a in range(x.ndim) if a not in (i, j)]
+            moved = xp.permute_dims(x, (*rest, i, j))
+            x = xp.linalg.diagonal(moved)
+            subscript = "".join(subscript[a] for a in rest) + c
+    return subscript, x
+
+
+def _summed(xp: Any, subscript: str, x: Array, kept: set[str]) -> tuple[str, Array]:
+    """`x` summed over the indices that are not in `kept`."""
+    axes = tuple(a for a, c in enumerate(subscript) if c not in kept)
+    return ("".join(c for c in subscript if c in kept), xp.sum(x, axis=axes, dtype=x.dtype)) if axes else (subscript, x)
+
+
+def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) -> tuple[str, Array]:
+    """Two operands as one, with the indices of either that are needed later."""
+    mine, x = _summed(xp, mine, x, later | set(theirs))
+    theirs, y = _summed(xp, theirs, y, later | set(mine))
+    # an axis of length 1 broadcasts against another length: then it is no index at all of that operand
+    narrow = {c for c in mine if c in theirs and (x.shape[mine.index(c)] == 1) != (y.shape[theirs.index(c)] == 1)}
+    mine, x = _without(xp, mine, x, narrow)
+    theirs, y = _without(xp, theirs, y, narrow)
+    mine, x = _summed(xp, mine, x, later | set(theirs))
+    theirs, y = _summed(xp, theirs, y, later | set(mine))
+    both = [c for c in mine if c in theirs]
+    batch, inner = [c for c in both if c in later], [c for c in both if c not in later]
+    rows, columns = [c for c in mine if c not in both], [c for c in theirs if c not in both]
+    shape = {**dict(zip(mine, x.shape)), **dict(zip(theirs, y.shape))}
+    x = _laid(xp, mine, x, shape, batch, rows, inner)
+    y = _laid(xp, theirs, y, shape, batch, inner, columns)
+    z = xp.astype(xp.matmul(x, y), x.dtype) if inner else x * y
+    left = [*batch, *rows, *columns]
+    return "".join(left), xp.reshape(z, tuple(shape[c] for c in left))
+
+
+def _without(xp: Any, subscript: str, x: Array, narrow: set[str]) -> tuple[str, Array]:
+    """`x` without those axes of `narrow` that have length 1."""
+    axes = tuple(a for a, c in enumerate(subscript) if c in narrow and x.shape[a] == 1)
+    return ("".join(c for a, c in enumerate(subscript) if a not in axes), xp.squeeze(x, axis=axes)) if axes else (subscript, x)
+
+
+def _laid(xp: Any, subscript: str, x: Array, shape: dict[str, int], *groups: list[str]) -> Array:
+    """`x` with its axes in three groups, each as one axis."""
+    x = xp.permute_dims(x, tuple(subscript.index(c) for group in groups for c in group))
+    lengths = []
+    for group in groups:
+        n = 1
+        for c in group:
+            n *= shape[c]
+        lengths.append(n)
+    return xp.reshape(x, tuple(lengths))

@@ -1,0 +1,86 @@
+"""Einstein's summation convention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_letters
+from typing import Any
+
+from ..errors import ShapeError
+from ..ops.einsum import EINSUM, split_subscripts
+from ..tensors import Tensor
+from .calling import call
+from .creation import asarray
+from .table import function
+
+
+@function(numpy="")
+def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
+    """Products of elements whose indices agree, summed over the indices that the result has not.
+
+    Args:
+        subscripts: a letter for each axis of each operand, as "ij,jk->ik". "..." stands for any number of axes, which
+            broadcast. An index that one operand has twice takes its diagonal. Without "->" the result has, in order of the
+            alphabet, the indices that occur once.
+        operands: Tensors, arrays or numbers. Or NumPy's other form, without a string: each operand followed by a list of
+            integers for its indices, and at the end, perhaps, those of the result.
+
+    Raises ShapeError where subscripts and shapes do not fit.
+
+    >>> import xgrad as xg
+    >>> xg.einsum("ij,j->i", xg.ones((2, 3)), xg.ones(3))
+    tensor([3., 3.])
+    """
+    if not isinstance(subscripts, str):
+        subscripts, operands = _from_lists((subscripts, *operands))
+    operands = tuple(v if hasattr(v, "shape") else asarray(v) for v in operands)
+    return call(EINSUM, operands, {"subscripts": _explicit(subscripts, [v.shape for v in operands])})
+
+
+def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Operands and lists of indices in turn as subscripts and operands."""
+
+    def letters(indices: Sequence[Any]) -> str:
+        return "".join("..." if i is Ellipsis else ascii_letters[i] for i in indices)
+
+    end = len(arguments) // 2 * 2
+    subscripts = ",".join(letters(indices) for indices in arguments[1:end:2])
+    return (f"{subscripts}->{letters(arguments[-1])}" if len(arguments) > end else subscripts), arguments[:end:2]
+
+
+def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
+    """`subscripts` with a letter for each axis, and an output."""
+    subscripts = subscripts.replace(" ", "")
+    inputs, output = split_subscripts(subscripts)
+    if len(inputs) != len(shapes):
+        raise ShapeError(f"einsum: {subscripts!r} is for {len(inputs)} operands, not {len(shapes)}")
+    free = [c for c in reversed(ascii_letters) if c not in subscripts]
+    widest = 0
+    for i, (subscript, shape) in enumerate(zip(inputs, shapes, strict=True)):
+        extra = len(shape) - len(subscript.replace("...", ""))
+        if extra < 0 or (extra and "..." not in subscript):
+            raise ShapeError(f"einsum: {subscript!r} in {subscripts!r} does not fit an operand of shape {shape}")
+        if "..." in subscript:
+            inputs[i] = subscript.replace("...", "".join(reversed(free[:extra])))
+            widest = max(widest, extra)
+    spread = "".join(reversed(free[:widest]))
+    if "->" not in subscripts:
+        named = subscripts.replace("...", "").replace(",", "")
+        output = "..." + "".join(sorted(c for c in set(named) if named.count(c) == 1))
+    output = output.replace("...", spread)
+    _check(subscripts, inputs, output, shapes)
+    return ",".join(inputs) + "->" + output
+
+
+def _check(subscripts: str, inputs: list[str], output: str, shapes: list[tuple[int, ...]]) -> None:
+    lengths: dict[str, int] = {}
+    for subscript, shape in zip(inputs, shapes, strict=True):
+        for c, n in zip(subscript, shape, strict=True):
+            if c not in ascii_letters:
+                raise ShapeError(f"einsum: {c!r} in {subscripts!r} is no index, which is a letter")
+            if lengths.setdefault(c, n) == 1:
+                lengths[c] = n
+            elif n not in (1, lengths[c]):
+                raise ShapeError(f"einsum: in {subscripts!r} an index is of length {lengths[c]} and of length {n}: shapes {', '.join(map(str, shapes))}")
+    if len(set(output)) != len(output) or not lengths.keys() >= set(output):
+        raise ShapeError(f"einsum: {output!r} in {subscripts!r} repeats an index, or has one that no operand has")

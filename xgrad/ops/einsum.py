@@ -1,0 +1,49 @@
+"""Einstein's summation: products of elements whose indices agree, summed over the indices that the result has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .table import op
+
+
+def split_subscripts(subscripts: str) -> tuple[list[str], str]:
+    """The subscripts of each operand, and of the output: "ij,jk->ik" is (["ij", "jk"], "ik")."""
+    inputs, _, output = subscripts.partition("->")
+    return inputs.split(","), output
+
+
+def _dx(xp: Any, dz: Any, x: tuple[Any, ...], *, subscripts: str) -> tuple[Any, ...]:
+    """The gradient of each operand: the einsum of dz with all the others."""
+    inputs, output = split_subscripts(subscripts)
+    return tuple(_of_one(xp, dz, output, i, inputs, x) for i in range(len(x)))
+
+
+def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[Any, ...]) -> Any:
+    """The gradient of operand `i`, whose indices that nobody else has are spread over its shape, as are repeated ones over its diagonal."""
+    mine, shape = inputs[i], x[i].shape
+    others = [(x[j], inputs[j]) for j in range(len(x)) if j != i]
+    known = {*output, *(c for _, subscript in others for c in subscript)}
+    distinct = "".join(dict.fromkeys(mine))
+    kept = "".join(c for c in distinct if c in known)
+    g = xp.einsum(",".join([output, *(subscript for _, subscript in others)]) + "->" + kept, dz, *(other for other, _ in others))
+    given = {c: g.shape[kept.index(c)] if c in known else 1 for c in distinct}
+    full = tuple(given[c] if n == 1 else n for c, n in dict(zip(mine, shape, strict=True)).items())  # an axis of length 1 is summed by `deriv`
+    g = xp.broadcast_to(xp.reshape(g, tuple(given.values())), full)
+    return g if distinct == mine else _on_the_diagonal(xp, g, distinct, mine, shape)
+
+
+def _on_the_diagonal(xp: Any, g: Any, distinct: str, subscript: str, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with the elements of `g` where the indices that repeat are equal."""
+    first = {c: subscript.index(c) for c in distinct}
+    g = xp.reshape(g, tuple(n if first[c] == place else 1 for place, (c, n) in enumerate(zip(subscript, shape, strict=True))))
+    at: list[Any] = [xp.reshape(xp.arange(n, device=g.device), (-1,) + (1,) * (len(shape) - place - 1)) for place, n in enumerate(shape)]
+    equal = None
+    for place, c in enumerate(subscript):
+        if first[c] != place:
+            same = at[place] == at[first[c]]
+            equal = same if equal is None else equal & same
+    return xp.where(equal, g, 0)
+
+
+EINSUM = op("einsum", lambda xp, *x, subscripts: xp.einsum(subscripts, *x), dx=_dx, variadic=True, promotion="result_type", analytic=True)
