@@ -181,7 +181,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
         raise error
     if isinstance(error, IndexError | TypeError):
         raise type(error)(message) from error
-    if isinstance(error, ValueError):
+    if type(error) is ValueError:  # and no kind of it, as LinAlgError
         raise ShapeError(message) from error
     error.add_note(message)
     raise error

@@ -7,6 +7,7 @@ from . import einstein, elementwise, fft, gates, indexing, inspection, linalg, m
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .indexing import scatter, setitem, untake
+from .linear_algebra import cofactor
 from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)

@@ -1,3 +1,145 @@
-"""Fourier transforms."""
+"""Fourier transforms: those over several axes are composed of those along one, which are ops."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..backends.dtypes import canonical
+from ..ops.fourier import SWAPPED
+from ..ops.reductions import normal_axes
+from ..tensors import Tensor
+from . import gates
+from .creation import Place, arange, asarray, astype
+from .gates import conj, where
+from .manipulation import concat
+from .table import function
+
+Lengths = Sequence[int] | None
+Axes = Sequence[int] | None
+
+
+def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
+    """Length and axis of each transform, the last to be done first. NumPy's -1 is the length that the axis has."""
+    if axes is None:
+        axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
+    s = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]  # type: ignore[misc]
+    if len(s) != len(axes):
+        raise ValueError(f"s={tuple(s)} and axes={tuple(axes)} are of different lengths")
+    return list(zip(s, axes))[::-1]
+
+
+@function(extension="fft")
+def fftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+    """`fft` along each of `axes` (all by default, or as many last ones as `s` has lengths)."""
+    z = asarray(x)
+    for n, axis in _along(z, s, axes):
+        z = gates.fft(z, n=n, axis=axis, norm=norm)
+    return z
+
+
+@function(extension="fft")
+def ifftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+    """Inverse of `fftn`, with the same arguments."""
+    z = asarray(x)
+    for n, axis in _along(z, s, axes):
+        z = gates.ifft(z, n=n, axis=axis, norm=norm)
+    return z
+
+
+@function(extension="fft")
+def rfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+    """`rfft` along the last of `axes`, then `fft` along the others."""
+    z = asarray(x)
+    (n, axis), *others = _some(_along(z, s, axes), "rfftn")
+    z = gates.rfft(z, n=n, axis=axis, norm=norm)
+    for n, axis in others:
+        z = gates.fft(z, n=n, axis=axis, norm=norm)
+    return z
+
+
+@function(extension="fft")
+def irfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+    """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along that, by default to 2 (m - 1) numbers."""
+    z = asarray(x)
+    last, *others = _some(_along(z, s, axes), "irfftn")
+    for n, axis in reversed(others):
+        z = gates.ifft(z, n=n, axis=axis, norm=norm)
+    return gates.irfft(z, n=last[0], axis=last[1], norm=norm)
+
+
+def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | None, int]]:
+    if not along:
+        raise ValueError(f"{name} needs one axis at least")
+    return along
+
+
+@function(extension="fft")
+def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
+    """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n real numbers."""
+    return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])
+
+
+@function(extension="fft")
+def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
+    """Inverse of `hfft`: n//2 + 1 complex numbers from n real ones."""
+    return conj(gates.rfft(x, n=n, axis=axis, norm=SWAPPED[_known(norm)]))
+
+
+def _known(norm: str) -> str:
+    if norm not in SWAPPED:
+        raise ValueError(f"norm is 'backward', 'ortho' or 'forward', not {norm!r}")
+    return norm
+
+
+@function(extension="fft")
+def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = None) -> Tensor:
+    """The frequencies of an `fft` of n samples, `d` apart: 0, 1, ..., -2, -1, over n d.
+
+    >>> import xgrad as xg
+    >>> xg.fft.fftfreq(4)
+    tensor([ 0.  ,  0.25, -0.5 , -0.25])
+    """
+    i = arange(n, device=device)
+    return _real(where(i < (n + 1) // 2, i, i - n), dtype) / (n * d)
+
+
+@function(extension="fft")
+def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = None) -> Tensor:
+    """The frequencies of an `rfft` of n samples, `d` apart: 0, 1, ..., n//2, over n d."""
+    return _real(arange(n // 2 + 1, device=device), dtype) / (n * d)
+
+
+def _real(x: Tensor, dtype: Any) -> Tensor:
+    dtype = canonical(dtype or "float64")
+    if dtype.kind != "f":
+        raise TypeError(f"frequencies are real floating point numbers, not {dtype}")
+    return astype(x, dtype)
+
+
+@function(extension="fft")
+def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+    """`x` with frequency 0, which comes first along `axes` (all by default), in the middle."""
+    x = asarray(x)
+    for axis in _shifted(x, axes):
+        x = _rolled(x, axis, (x.shape[axis] + 1) // 2)
+    return x.twin()
+
+
+@function(extension="fft")
+def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+    """Inverse of `fftshift`."""
+    x = asarray(x)
+    for axis in _shifted(x, axes):
+        x = _rolled(x, axis, x.shape[axis] // 2)
+    return x.twin()
+
+
+def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:
+    return normal_axes(axes if axes is None or isinstance(axes, int) else tuple(axes), x.ndim)
+
+
+def _rolled(x: Tensor, axis: int, first: int) -> Tensor:
+    """`x` beginning with its element `first`."""
+    before = (slice(None),) * axis
+    return concat([x[(*before, slice(first, None), ...)], x[(*before, slice(first), ...)]], axis=axis)

@@ -1,14 +1,74 @@
-"""The matrix product and the transpose of matrices."""
+"""Linear algebra: products, norms, and functions of matrices stacked along leading axes."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from ..applying import adopt
+from ..backends.dtypes import finfo, is_complex, is_floating
+from ..errors import ShapeError
+from ..ops import Op
+from ..ops import decompositions as d
 from ..ops.linalg import MATMUL
+from ..ops.reductions import normal_axes
 from ..tensors import Tensor
+from . import gates, reductions
 from .calling import call
-from .creation import asarray
+from .creation import asarray, astype, eye, zeros
+from .gates import conj, where
+from .manipulation import broadcast_to, permute_dims, reshape, stack, unstack
 from .table import function
+
+
+class EighResult(NamedTuple):
+    """Eigenvalues in ascending order, and the eigenvectors as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class QRResult(NamedTuple):
+    """Orthonormal columns, and what is upper triangular."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class SlogdetResult(NamedTuple):
+    """det(x) is sign times exp(logabsdet)."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+class SVDResult(NamedTuple):
+    """Left singular vectors as columns, singular values in descending order, right singular vectors as rows, conjugated."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+def _floating(x: Any) -> Tensor:
+    """`x` as numbers that have derivatives: integers become float64."""
+    x = asarray(x)
+    return x if is_floating(x.dtype) else astype(x, "float64")
+
+
+def _both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
+    """Two Tensors, a plain array as one beside the other."""
+    if isinstance(x, Tensor) or isinstance(y, Tensor):
+        x, y = adopt(x, y, op) if isinstance(y, Tensor) else x, adopt(y, x, op) if isinstance(x, Tensor) else y
+    return asarray(x), asarray(y)
+
+
+def _refuse(message: str) -> Any:
+    raise ShapeError(message)
+
+
+# Products
 
 
 @function
@@ -23,3 +83,272 @@ def matmul(x: Any, y: Any, /) -> Tensor:
 def matrix_transpose(x: Any, /) -> Tensor:
     """The last two axes exchanged."""
     return asarray(x).mT
+
+
+@function
+@function(extension="linalg")
+def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
+    """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists of axes.
+
+    >>> import xgrad as xg
+    >>> xg.tensordot(xg.ones((2, 3, 4)), xg.ones((4, 3)), axes=((1, 2), (1, 0))).shape
+    (2,)
+    """
+    x1, x2 = _both(x1, x2, MATMUL)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(x1.ndim, x2.ndim):
+            _refuse(f"tensordot over {axes} axes of arrays of shapes {x1.shape} and {x2.shape}")
+        axes = (range(x1.ndim - axes, x1.ndim), range(axes))
+    given = (tuple([a] if isinstance(a, int) else a) for a in axes)
+    first, second = (normal_axes(a, x.ndim) for a, x in zip(given, (x1, x2)))
+    if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
+        _refuse(f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: their lengths differ")
+    kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))
+    n, k, m = (math.prod(x.shape[a] for a in kept) for x, kept in ((x1, kept1), (x1, first), (x2, kept2)))
+    left, right = reshape(permute_dims(x1, (*kept1, *first)), (n, k)), reshape(permute_dims(x2, (*second, *kept2)), (k, m))
+    return reshape(left @ right, (*(x1.shape[a] for a in kept1), *(x2.shape[a] for a in kept2)))
+
+
+@function
+@function(extension="linalg")
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
+    """Sum of conj(x1) * x2 along an axis of what they broadcast to together.
+
+    >>> import xgrad as xg
+    >>> xg.vecdot(xg.asarray([1j, 2.0]), xg.asarray([1j, 1.0]))
+    tensor(3.+0.j)
+    """
+    x1, x2 = _both(x1, x2, MATMUL)
+    axis = _common_axis("vecdot", x1, x2, axis)
+    if x1.shape[axis] != x2.shape[axis]:
+        _refuse(f"vecdot along axis {axis} of arrays of shapes {x1.shape} and {x2.shape}: the lengths differ")
+    row, column = (_last(x, axis) for x in (conj(x1) if is_complex(x1.dtype) else x1, x2))
+    z = reshape(row, (*row.shape[:-1], 1, row.shape[-1])) @ reshape(column, (*column.shape, 1))
+    return reshape(z, z.shape[:-2])
+
+
+def _common_axis(name: str, x1: Tensor, x2: Tensor, axis: int) -> int:
+    """`axis`, counted from the end, as both have it."""
+    least = min(x1.ndim, x2.ndim)
+    if axis >= 0 and x1.ndim == x2.ndim:
+        axis -= least
+    if not -least <= axis < 0:
+        raise IndexError(f"{name}: axis {axis} of arrays of shapes {x1.shape} and {x2.shape}; count from the end, from {-least} to -1")
+    return axis
+
+
+def _last(x: Tensor, axis: int) -> Tensor:
+    """`x` with an axis moved to the end."""
+    return x if axis in (-1, x.ndim - 1) else permute_dims(x, (*(a for a in range(x.ndim) if a != axis % x.ndim), axis % x.ndim))
+
+
+@function(extension="linalg")
+def outer(x1: Any, x2: Any, /) -> Tensor:
+    """The products of every element of one vector with every one of another."""
+    x1, x2 = _both(x1, x2, MATMUL)
+    if not x1.ndim == x2.ndim == 1:
+        _refuse(f"outer takes two vectors, not shapes {x1.shape} and {x2.shape}")
+    return reshape(x1, (-1, 1)) * x2 if x1.size else zeros((0, x2.size), dtype=(x1 * x2[:0]).dtype, device=x1.device)
+
+
+@function(extension="linalg")
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
+    """Vector product of vectors of three elements along `axis`.
+
+    >>> import xgrad as xg
+    >>> xg.linalg.cross(xg.asarray([1.0, 0.0, 0.0]), xg.asarray([0.0, 1.0, 0.0]))
+    tensor([0., 0., 1.])
+    """
+    x1, x2 = _both(x1, x2, MATMUL)
+    axis = _common_axis("cross", x1, x2, axis)
+    if not x1.shape[axis] == x2.shape[axis] == 3:
+        _refuse(f"cross takes vectors of three elements; along axis {axis}, shapes {x1.shape} and {x2.shape} have others")
+    a, b = unstack(x1, axis=axis), unstack(x2, axis=axis)
+    return stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)], axis=axis)
+
+
+@function(extension="linalg")
+def matrix_power(x: Any, n: int, /) -> Tensor:
+    """`x` times itself, n factors: by squaring; of the inverse where n is negative, and the identity where it is 0."""
+    x = d.matrices(asarray(x), "matrix_power")
+    if x.shape[-1] != x.shape[-2]:
+        _refuse(f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}")
+    if n == 0:
+        return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
+    if n < 0:
+        x, n = gates.inv(x), -n
+    z = None
+    while True:
+        if n % 2:
+            z = x if z is None else z @ x
+        n //= 2
+        if not n:
+            return z  # type: ignore[return-value]
+        x = x @ x
+
+
+# Diagonals
+
+
+@function(extension="linalg")
+def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
+    """The diagonal of the last two axes, or the one `offset` above it."""
+    x = d.matrices(asarray(x), "diagonal")
+    *stacked, n, m = x.shape
+    start = offset if offset >= 0 else -offset * m
+    length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
+    flat = reshape(x, (*stacked, n * m))
+    return flat[..., start : start + length * (m + 1) : m + 1] if length else flat[..., :0]
+
+
+@function(extension="linalg")
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """Sum of a diagonal of the last two axes, in `dtype` if one is given."""
+    return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+# Norms
+
+
+@function(extension="linalg")
+def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2) -> Tensor:
+    """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the largest or smallest |x|
+    where ord is infinite, how many are not 0 where it is 0. The derivative of a norm that is 0 is 0.
+
+    >>> import xgrad as xg
+    >>> xg.linalg.vector_norm(xg.asarray([3.0, 4.0]))
+    tensor(5.)
+    >>> xg.grad(xg.linalg.vector_norm)(xg.zeros(2))
+    tensor([0., 0.])
+    """
+    x = _floating(x)
+    over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
+    if ord == 2:
+        squares = gates.square(gates.real(x)) + gates.square(gates.imag(x)) if is_complex(x.dtype) else x * x
+        return _root(reductions.sum(squares, **over), 2)
+    size = abs(x)
+    if abs(ord) == math.inf:
+        return gates.max(size, **over) if ord > 0 else gates.min(size, **over)
+    if ord == 0:
+        return reductions.sum(astype(x != 0, size.dtype), **over)
+    if ord == 1:
+        return reductions.sum(size, **over)
+    some = size != 0
+    powers = where(some, size, 1) ** ord
+    if ord > 0:
+        return _root(reductions.sum(where(some, powers, 0), **over), ord)
+    z = where(gates.all(some, **over), reductions.sum(powers, **over), math.inf)  # one 0 makes the norm 0
+    return where(z == math.inf, 0, where(z == math.inf, 1, z) ** (1 / ord))
+
+
+def _root(x: Tensor, ord: float) -> Tensor:
+    """The ord-th root, flat at 0."""
+    safe = where(x == 0, 1, x)
+    return where(x == 0, 0, gates.sqrt(safe) if ord == 2 else safe ** (1 / ord))
+
+
+@function(extension="linalg")
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values, 2 and -2 the largest
+    and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows."""
+    x = d.matrices(_floating(x), "matrix_norm")
+    if ord in ("fro", None):
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
+        raise ValueError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
+    if ord in ("nuc", 2, -2):
+        sizes = gates.svdvals(x)
+    else:
+        sizes = reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+    if ord == "nuc":
+        z = reductions.sum(sizes, axis=-1)
+    elif not sizes.shape[-1] and ord > 0:
+        z = reductions.sum(sizes, axis=-1)  # nothing is larger than 0
+    else:
+        z = gates.max(sizes, axis=-1) if ord > 0 else gates.min(sizes, axis=-1)
+    return reshape(z, (*z.shape, 1, 1)) if keepdims else z
+
+
+# Systems and decompositions
+
+
+@function(extension="linalg")
+def solve(x1: Any, x2: Any, /) -> Tensor:
+    """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector (n,).
+
+    Raises ShapeError for other shapes, and the array library's LinAlgError where `x1` is singular.
+
+    >>> import xgrad as xg
+    >>> xg.linalg.solve(xg.asarray([[2.0, 0.0], [0.0, 4.0]]), xg.ones(2))
+    tensor([0.5 , 0.25])
+    """
+    x1, x2 = map(_floating, _both(x1, x2, d.SOLVE))
+    if x2.ndim == 1:
+        z = call(d.SOLVE, (x1, reshape(x2, (x2.size, 1))))
+        return reshape(z, z.shape[:-1])
+    return call(d.SOLVE, (x1, d.matrices(x2, "solve")))
+
+
+def _cutoff(x: Tensor) -> float:
+    """What the standard takes a singular value to be 0 below, as a part of the largest."""
+    return max(x.shape[-2:]) * finfo(x.dtype).eps
+
+
+@function(extension="linalg")
+def pinv(x: Any, /, *, rtol: Any = None) -> Tensor:
+    """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0. Its derivative takes the rank as fixed."""
+    x = d.matrices(_floating(x), "pinv")
+    return call(d.PINV, (x, _cutoff(x) if rtol is None else float(rtol) if isinstance(rtol, int) else rtol))
+
+
+@function(extension="linalg")
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
+    """How many singular values are above `rtol` times the largest: an integer, which has no derivative."""
+    x = d.matrices(_floating(x), "matrix_rank")
+    s = gates.svdvals(x)
+    if not s.shape[-1]:
+        return zeros(s.shape[:-1], dtype="int64", device=x.device)
+    rtol = _cutoff(x) if rtol is None else rtol if isinstance(rtol, int | float) else asarray(rtol)[..., None]
+    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)
+
+
+@function(extension="linalg")
+def slogdet(x: Any, /) -> SlogdetResult:
+    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its size."""
+    return SlogdetResult(*call(d.SLOGDET, (x,)))
+
+
+@function(extension="linalg")
+def eigh(x: Any, /) -> EighResult:
+    """Eigenvalues and eigenvectors of hermitian matrices, of which half is read.
+
+    The gradient is that for hermitian matrices, itself hermitian. Between equal eigenvalues, whose vectors may be any of
+    their space, vectors pass nothing back: a sum over them is right where it depends on no choice, and finite always.
+    """
+    return EighResult(*call(d.EIGH, (x,)))
+
+
+@function(extension="linalg")
+def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+    """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
+
+    The columns that completes it with may be any basis of the rest; the gradient is right for what depends on no choice.
+    """
+    if mode not in ("reduced", "complete"):
+        raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
+    return QRResult(*call(d.QR, (x,), {"mode": mode}))
+
+
+@function(extension="linalg")
+def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
+    """x = U S Vh: singular vectors and values; with `full_matrices`, U and Vh are square.
+
+    Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first min(n, m) for any
+    others of their space: the gradient is right for what depends on no such choice, and finite always.
+    """
+    return SVDResult(*call(d.SVD, (x,), {"full_matrices": full_matrices}))
+
+
+def cofactor(x: Any) -> Tensor:
+    """det(x) x⁻ᵀ, which is the derivative of det, for singular matrices too."""
+    return call(d.COFACTOR, (x,))

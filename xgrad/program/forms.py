@@ -117,9 +117,15 @@ def _by_running(op: Op, operands: tuple[Any, ...], params: _Params) -> Any:
 def _run(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """The op on zeros, which take the memory of one element."""
     xp = find_device("cpu").xp
-    zeros = [v if isinstance(v, int | float | complex) else xp.broadcast_to(xp.zeros((), dtype=canonical(v.dtype)), v.shape) for v in operands]
+    regular = op.function.startswith("linalg.")  # its matrices may have to be: the identity is
+    arrays = [v if isinstance(v, int | float | complex) else xp.broadcast_to(_least(xp, v, regular), v.shape) for v in operands]
     with mode(grad=False, record=False, trace=None):
-        return op.forward(xp, *zeros, **params)
+        return op.forward(xp, *arrays, **params)
+
+
+def _least(xp: Any, v: Any, regular: bool) -> Any:
+    """A zero; or an identity matrix."""
+    return xp.eye(*v.shape[-2:], dtype=canonical(v.dtype)) if regular and len(v.shape) > 1 else xp.zeros((), dtype=canonical(v.dtype))
 
 
 def _form(z: Any) -> Any:

@@ -1,0 +1,298 @@
+"""Inverses, determinants and decompositions of matrices, stacked along any leading axes.
+
+A rule of an op with one complex output is plain calculus, as everywhere. Where conjugates are part of the function itself
+(cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back in the end. Tuples come without
+conjugation by the engine: their parts are gradients as on paper, dL/dRe + i dL/dIm.
+
+Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
+I. Murray, Differentiation of the Cholesky decomposition (2016); G. Golub and V. Pereyra, The differentiation of
+pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networks (2019), for qr.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from ..backends.dtypes import is_complex
+from ..errors import ShapeError
+from .table import op
+
+
+def _square(x: Any, function: str) -> Any:
+    """`x`, if it is a stack of square matrices."""
+    if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{function} takes square matrices, stacked along leading axes; this array has shape {tuple(x.shape)}")
+    return x
+
+
+def matrices(x: Any, function: str) -> Any:
+    """`x`, if it is a stack of matrices."""
+    if len(x.shape) < 2:
+        raise ShapeError(f"{function} takes matrices, stacked along leading axes; this array has shape {tuple(x.shape)}")
+    return x
+
+
+def _T(xp: Any, x: Any) -> Any:
+    return xp.matrix_transpose(x)
+
+
+def _conj(xp: Any, x: Any) -> Any:
+    return xp.conj(x) if is_complex(x.dtype) else x
+
+
+def _H(xp: Any, x: Any) -> Any:
+    """The conjugate transpose."""
+    return _T(xp, _conj(xp, x))
+
+
+def _hermitian(xp: Any, x: Any) -> Any:
+    return 0.5 * (x + _H(xp, x))
+
+
+def _inverse_or_zero(xp: Any, x: Any) -> Any:
+    """1 / x, and 0 where x is 0: what depends on no gap between equal values has a finite derivative."""
+    return xp.where(x == 0, xp.zeros_like(x), 1 / xp.where(x == 0, xp.ones_like(x), x))
+
+
+def _gaps(xp: Any, w: Any) -> Any:
+    """1 / (w_j - w_i) at (i, j), and 0 where they are equal."""
+    return _inverse_or_zero(xp, w[..., None, :] - w[..., None])
+
+
+def _below(xp: Any, x: Any) -> Any:
+    """Two masks of a square matrix: what is below the diagonal, and the diagonal."""
+    i = xp.arange(x.shape[-1], device=x.device)
+    return i[:, None] > i, i[:, None] == i
+
+
+# Inverses
+
+INV = op("inv", lambda xp, x: xp.linalg.inv(_square(x, "inv")),
+    dx=lambda xp, dz, z: -(_T(xp, z) @ dz @ _T(xp, z)),
+    function="linalg.inv", promotion="float", analytic=True,
+    doc="""Inverse of square matrices.
+
+    Raises ShapeError where they are not square, and the array library's LinAlgError where one is singular.
+
+    >>> import xgrad as xg
+    >>> xg.linalg.inv(xg.asarray([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5 , 0.  ],
+            [0.  , 0.25]])
+    """)  # fmt: skip
+
+
+def _solve(xp: Any, x: Any, y: Any) -> Any:
+    """x⁻¹ y. One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library does."""
+    _square(x, "solve")
+    if x.shape[-1] != y.shape[-2]:
+        raise ShapeError(f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
+    if x.ndim == 2 and y.ndim > 2:
+        columns = xp.moveaxis(y, -2, 0)
+        z = xp.linalg.solve(x, xp.reshape(columns, (x.shape[0], prod(columns.shape[1:]))))
+        return xp.moveaxis(xp.reshape(z, columns.shape), 0, -2)
+    if x.shape[:-2] != y.shape[:-2]:
+        stack = xp.broadcast_arrays(x[..., :1, :1], y[..., :1, :1])[0].shape[:-2]
+        x, y = xp.broadcast_to(x, (*stack, *x.shape[-2:])), xp.broadcast_to(y, (*stack, *y.shape[-2:]))
+    return xp.linalg.solve(x, y)
+
+
+def _solve_dx(xp: Any, dz: Any, z: Any, first: Any) -> tuple[Any, Any]:
+    dy = xp.linalg.solve(_T(xp, first[0]), dz)
+    return -(dy @ _T(xp, z)), dy
+
+
+SOLVE = op("solve", _solve, dx=_solve_dx, variadic=True, function="linalg.solve", promotion="result_type", analytic=True)
+
+
+def _pinv_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+    """dP = -P dX P + P Pᴴ dXᴴ (I - X P) + (I - P X) dXᴴ Pᴴ P, as long as the rank stays; its transpose."""
+    g, zH = _conj(xp, dz), _H(xp, z)
+    gH = _H(xp, g)
+    beside = (gH - x @ (z @ gH)) @ (z @ zH)  # (I - X P) gᴴ P Pᴴ
+    below = (zH @ z) @ (gH - (gH @ z) @ x)  # Pᴴ P gᴴ (I - P X)
+    return _conj(xp, beside + below - zH @ g @ zH)
+
+
+PINV = op("pinv", lambda xp, x, y: xp.linalg.pinv(matrices(x, "pinv"), rtol=y), dx=_pinv_dx, function="linalg.pinv")
+
+# Determinants
+
+DET = op("det", lambda xp, x: xp.linalg.det(_square(x, "det")),
+    dx=lambda xp, dz, x: dz[..., None, None] * xp.cofactor(x),
+    function="linalg.det", promotion="float", analytic=True,
+    doc="""Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too.
+
+    >>> import xgrad as xg
+    >>> xg.grad(xg.linalg.det)(xg.asarray([[1.0, 2.0], [2.0, 4.0]]))
+    tensor([[ 4., -2.],
+            [-2.,  1.]])
+    """)  # fmt: skip
+
+
+def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
+    """For x = U S Vh, the cofactors of S + M are known to first order, from products of all singular values but two."""
+    u, s, vh = xp.linalg.svd(x, full_matrices=False)
+    det = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
+    u, vh = _conj(xp, u), _conj(xp, vh)
+    _, diagonal = _below(xp, s)
+    each = s[..., None, None, :]
+    but_two = xp.prod(xp.where(diagonal[:, None, :] | diagonal, xp.ones_like(each), each), axis=-1)
+    but_two = xp.where(diagonal, xp.zeros_like(but_two), but_two)
+    g = _T(xp, u) @ dz @ _T(xp, vh)
+    on_diagonal = but_two @ xp.linalg.diagonal(g)[..., None]
+    return det * (u @ (xp.where(diagonal, on_diagonal, xp.zeros_like(g)) - but_two * _T(xp, g)) @ vh)
+
+
+# det(x) x⁻ᵀ, from singular values, so that no inverse is needed.
+COFACTOR = op("cofactor", lambda xp, x: xp.cofactor(x), dx=_cofactor_dx, analytic=True)
+
+
+def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+    """log det x = log|det x| + i angle moves by tr(x⁻¹ dx), and the sign turns with the angle."""
+    dsign, dlog = dz
+    if is_complex(x.dtype) and dsign is not None:
+        turn = -1j * xp.imag(xp.conj(dsign) * z[0])
+        dlog = turn if dlog is None else dlog + turn
+    dlog = xp.zeros_like(dsign) if dlog is None else dlog
+    return dlog[..., None, None] * _H(xp, xp.linalg.inv(x))
+
+
+SLOGDET = op("slogdet", lambda xp, x: tuple(xp.linalg.slogdet(_square(x, "slogdet"))), dx=_slogdet_dx,
+    function="linalg.slogdet", promotion="float")  # fmt: skip
+
+# Decompositions
+
+
+def _cholesky_dx(xp: Any, dz: Any, z: Any, *, upper: bool) -> Any:
+    """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal; the hermitian part of it."""
+    L, g = (_H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
+    below, diagonal = _below(xp, L)
+    p = _H(xp, L) @ g
+    half = xp.where(below, p, xp.where(diagonal, 0.5 * p, xp.zeros_like(p)))
+    inverse = xp.linalg.inv(L)
+    return _conj(xp, _hermitian(xp, _H(xp, inverse) @ half @ inverse))
+
+
+CHOLESKY = op("cholesky", lambda xp, x, *, upper=False: xp.linalg.cholesky(_square(x, "cholesky"), upper=upper),
+    dx=_cholesky_dx, function="linalg.cholesky", promotion="float",
+    doc="""The lower triangular L with x = L Lᴴ, or with `upper` Lᴴ, of positive definite matrices, of which half is read.
+
+    The gradient is that for hermitian matrices: itself hermitian. Raises the array library's LinAlgError where x is not
+    positive definite.
+    """)  # fmt: skip
+
+
+def _eigh_dx(xp: Any, dz: Any, z: Any) -> Any:
+    """V (diag(dw) + (Vᴴ dV) / gaps) Vᴴ, the hermitian part of it."""
+    (dw, dv), (w, v) = dz, z
+    vH = _H(xp, v)
+    if dv is None:
+        return (v * dw[..., None, :]) @ vH
+    inner = (vH @ dv) * _gaps(xp, w)
+    if dw is not None:
+        inner = inner + xp.eye(w.shape[-1], dtype=w.dtype, device=w.device) * dw[..., None, :]
+    return v @ _hermitian(xp, inner) @ vH
+
+
+EIGH = op("eigh", lambda xp, x: tuple(xp.linalg.eigh(_square(x, "eigh"))), dx=_eigh_dx, function="linalg.eigh", promotion="float")
+
+
+def _eigvalsh_dx(xp: Any, dz: Any, x: Any) -> Any:
+    return _eigh_dx(xp, (dz, None), xp.linalg.eigh(x))
+
+
+EIGVALSH = op("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_square(x, "eigvalsh")), dx=_eigvalsh_dx,
+    function="linalg.eigvalsh", promotion="float",
+    doc="Eigenvalues of hermitian matrices, of which half is read, in ascending order. The gradient is itself hermitian.")  # fmt: skip
+
+
+def _svd_dx(xp: Any, dz: Any, z: Any, *, full_matrices: bool) -> Any:
+    """How U, S and Vh turn and grow with Uᴴ dx V, and, of the vectors beyond min(n, m), with what lies outside."""
+    (du, ds, dvh), (u, s, vh) = dz, z
+    k = s.shape[-1]
+    v, dv = _H(xp, vh), None if dvh is None else _H(xp, dvh)
+    u1, v1 = u[..., :k], v[..., :k]
+    gaps, inverse = _gaps(xp, s * s), _inverse_or_zero(xp, s)
+    inner = xp.zeros_like(v1[..., :k, :])
+    if ds is not None:
+        inner = inner + _on_diagonal(xp, ds)
+    du_out, dv_out = None, None
+    if du is not None:
+        turn, du_out = _turn(xp, u, du, k)
+        inner = inner + (turn * gaps) * s[..., None, :]
+        if is_complex(u.dtype):  # the phase of a pair of vectors, which only both together have free
+            inner = inner + _on_diagonal(xp, xp.linalg.diagonal(turn) * (0.5 * inverse))
+    if dv is not None:
+        turn, dv_out = _turn(xp, v, dv, k)
+        inner = inner + s[..., None] * (turn * gaps)
+    g = u1 @ inner @ _H(xp, v1)
+    if du_out is not None:
+        g = g + (du_out * inverse[..., None, :]) @ _H(xp, v1)
+    if dv_out is not None:
+        g = g + u1 @ _H(xp, dv_out * inverse[..., None, :])
+    return g
+
+
+def _on_diagonal(xp: Any, d: Any) -> Any:
+    return xp.eye(d.shape[-1], dtype=d.dtype, device=d.device) * d[..., None, :]
+
+
+def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any]:
+    """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their span.
+
+    Columns beyond the k-th are any basis of the rest: they count as far as the first k turn towards them.
+    """
+    q1, d1 = q[..., :k], dq[..., :k]
+    turn = _H(xp, q1) @ d1
+    out = None
+    if q.shape[-2] > k:
+        out = d1 - q1 @ turn
+        if q.shape[-1] > k:
+            out = out - q[..., k:] @ (_H(xp, dq[..., k:]) @ q1)
+    return turn - _H(xp, turn), out
+
+
+SVD = op("svd", lambda xp, x, *, full_matrices=True: tuple(xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)),
+    dx=_svd_dx, function="linalg.svd", promotion="float")  # fmt: skip
+
+
+def _svdvals_dx(xp: Any, dz: Any, x: Any) -> Any:
+    u, _, vh = xp.linalg.svd(x, full_matrices=False)
+    return (u * dz[..., None, :]) @ vh
+
+
+SVDVALS = op("svdvals", lambda xp, x: xp.linalg.svdvals(matrices(x, "svdvals")), dx=_svdvals_dx,
+    function="linalg.svdvals", promotion="float",
+    doc="Singular values of matrices, in descending order.")  # fmt: skip
+
+
+def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
+    """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first columns."""
+    (dq, dr), (q, r) = dz, z
+    n, m = x.shape[-2:]
+    k = min(n, m)
+    if dq is not None and q.shape[-1] > k:  # columns beyond are any basis of the rest: as far as the first turn towards them
+        dq = dq[..., :k] - q[..., k:] @ (_H(xp, dq[..., k:]) @ q[..., :k])
+    q, r, dr = q[..., :k], r[..., :k, :], None if dr is None else dr[..., :k, :]
+    rest = None
+    if m > k:
+        if dr is not None:
+            rest = q @ dr[..., k:]
+            moved = x[..., k:] @ _H(xp, dr[..., k:])
+            dq, dr = moved if dq is None else dq + moved, dr[..., :k]
+        else:
+            rest = xp.zeros_like(x[..., k:])
+        r = r[..., :k]
+    inner = xp.zeros_like(r) if dr is None else r @ _H(xp, dr)
+    if dq is not None:
+        inner = inner - _H(xp, dq) @ q
+    below, diagonal = _below(xp, inner)
+    lower = xp.where(below, inner, xp.where(diagonal, 0.5 * inner, xp.zeros_like(inner)))
+    g = q @ (lower + _H(xp, lower))
+    g = _H(xp, xp.linalg.solve(r, _H(xp, g if dq is None else g + dq)))
+    return g if rest is None else xp.concat([g, rest], axis=-1)
+
+
+QR = op("qr", lambda xp, x, *, mode="reduced": tuple(xp.linalg.qr(matrices(x, "qr"), mode=mode)), dx=_qr_dx,
+    function="linalg.qr", promotion="float")  # fmt: skip

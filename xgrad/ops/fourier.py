@@ -1,0 +1,66 @@
+"""Fourier transforms along one axis: linear, and so each one's derivative is a transform.
+
+The matrix of fft is symmetric, so its transpose is fft again, and likewise of ifft. Before it, `n` cuts the axis or fills it
+up with zeros; the transpose of that fills up or cuts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .table import op
+
+#: The norm of a transform whose factor is the other's.
+SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
+
+
+def _fit(xp: Any, x: Any, axis: int, n: int) -> Any:
+    """`x` with the axis cut or filled up with zeros to length n."""
+    axis %= x.ndim
+    have = x.shape[axis]
+    if have >= n:
+        return x if have == n else x[(*(slice(None),) * axis, slice(n), ...)]
+    zeros = xp.zeros((*x.shape[:axis], n - have, *x.shape[axis + 1 :]), dtype=x.dtype, device=x.device)
+    return xp.concat([x, zeros], axis=axis)
+
+
+FFT = op("fft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.fft(x, n=n, axis=axis, norm=norm),
+    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.fft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
+    function="fft.fft", promotion="complex", analytic=True,
+    doc="""Discrete Fourier transform along `axis`, cut or filled up with zeros to `n`: z_k is the sum of x_j e^(-2πi jk/n).
+
+    `norm` says which way divides by n: "backward" the inverse, "forward" this one, "ortho" both by √n.
+
+    >>> import xgrad as xg
+    >>> xg.fft.fft(xg.asarray([1.0, 0.0, 0.0, 0.0]))
+    tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
+    """)  # fmt: skip
+
+IFFT = op("ifft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.ifft(x, n=n, axis=axis, norm=norm),
+    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.ifft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
+    function="fft.ifft", promotion="complex", analytic=True,
+    doc="Inverse of `fft`, with the same arguments.")  # fmt: skip
+
+
+def _rfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+    """The frequencies that rfft leaves out have no gradient."""
+    return _fit(xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis])
+
+
+RFFT = op("rfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.rfft(x, n=n, axis=axis, norm=norm),
+    dx=_rfft_dx, function="fft.rfft", promotion="float",
+    doc="The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates.")  # fmt: skip
+
+
+def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+    """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the middle."""
+    n = dz.shape[axis]
+    k = xp.arange(n // 2 + 1, device=dz.device)
+    once = xp.reshape((k == 0) | (2 * k == n), (-1,) + (1,) * (dz.ndim - 1 - axis % dz.ndim))
+    g = xp.fft.rfft(dz, axis=axis, norm=SWAPPED[norm])
+    return _fit(xp, xp.where(once, g, 2 * g), axis, x_shape[axis])
+
+
+IRFFT = op("irfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.irfft(x, n=n, axis=axis, norm=norm),
+    dx=_irfft_dx, function="fft.irfft", promotion="complex",
+    doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.")  # fmt: skip
