@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import summation
 from .dtypes import canonical, is_complex
+from .sources import HostSource, Source
 
 Array = Any  # an array of whichever library is behind the device
 
@@ -82,9 +84,29 @@ class Backend(ABC):
         """The values of `array` as text, its lines indented below `prefix`."""
         return np.array2string(self.to_host(array), separator=", ", prefix=prefix)
 
-    def generator(self, seed: int | None) -> np.random.Generator:
-        """Source of random numbers. Drawing on the host gives every device the same numbers for the same seed."""
-        return np.random.default_rng(seed)
+    def generator(self, seed: Any, index: int, native: bool) -> Source:
+        """Source of random numbers for device `index`; with `native`, the library's own on that device.
+
+        By default they are drawn on the host, so that every device has the same numbers for the same seed. Raises
+        DeviceError where the library has no generator of its own.
+        """
+        if native:
+            raise DeviceError(f"{self.name} has no random numbers of its own to offer: leave native=True out")
+        return HostSource(seed)
+
+    def normal_cdf(self, array: Array) -> Array:
+        """The probability that a standard normal number is below `array`, to the last digits in its left tail too."""
+        values = np.asarray(self.to_host(array), np.float64)
+        found = np.asarray(np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)(values), np.float64)
+        return self.from_host(found, self.index_of(array))
+
+    def normal_quantile(self, array: Array) -> Array:
+        """Where `normal_cdf` is `array`, which is between 0 and 1."""
+        from statistics import NormalDist  # which takes a while to import
+
+        values = np.clip(np.asarray(self.to_host(array), np.float64), math.ulp(0.0), 1 - 2**-53)
+        found = np.asarray(np.frompyfunc(NormalDist().inv_cdf, 1, 1)(values), np.float64)
+        return self.from_host(found, self.index_of(array))
 
     def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
         """Wait until device `index` has done what was asked of it."""
@@ -183,8 +205,10 @@ def _namespace(backend: Backend) -> Any:
         conj = xp.conj if is_complex(x.dtype) else xp.positive
         return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * ((conj(u) * others[..., None, :]) @ conj(vh))
 
-    names = {name: getattr(xp, name) for name in dir(xp) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, "astype": astype, "einsum": backend.einsum, "scatter": scatter, "setitem": setitem, "to_device": to_device, "untake": untake})
+    extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
+    names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
+    own = (astype, backend.einsum, backend.normal_cdf, backend.normal_quantile, cofactor, scatter, setitem, to_device, untake)
+    return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import native
 from .base import Array, Backend
+from .sources import HostSource
 
 
 class NumPy(Backend):
@@ -53,6 +54,9 @@ class NumPy(Backend):
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         # matrix products where they repay the search for them
         return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
+
+    def generator(self, seed: Any, index: int, native: bool) -> HostSource:
+        return HostSource(seed)  # which is the library's own, too
 
     def native_dtype(self, dtype: Any) -> Any:
         return dtype

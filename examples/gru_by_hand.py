@@ -126,8 +126,9 @@ def by_engine(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor
 def random_problem(T: int, B: int, I: int, H: int, seed: int = 0) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:
     """Weights, h0, inputs, and what the loss asks of each state."""
     rng = xg.random.default_rng(seed)
-    W = {name: rng.normal((H, H)) * H**-0.5 for name in ("zh", "rh", "h")} | {name: rng.normal((H, I)) * I**-0.5 for name in ("zx", "rx", "x")}
-    return W, rng.normal((H, B)), [rng.normal((I, B)) for _ in range(T)], [rng.normal((H, B)) for _ in range(T)]
+    W = {name: rng.normal(size=(H, H)) * H**-0.5 for name in ("zh", "rh", "h")}
+    W |= {name: rng.normal(size=(H, I)) * I**-0.5 for name in ("zx", "rx", "x")}
+    return W, rng.normal(size=(H, B)), [rng.normal(size=(I, B)) for _ in range(T)], [rng.normal(size=(H, B)) for _ in range(T)]
 
 
 def main() -> None:

@@ -142,7 +142,7 @@ def sample(model: Model, text: Text, length: int, temperature: float, rng: xg.ra
         with xg.no_grad():
             logits, h = model(xg.asarray([[i]]), h)
             chances = xg.softmax(logits[0, 0] / temperature).numpy().cumsum()
-        i = min(int((chances < rng.uniform(0, 1, ()).item() * chances[-1]).sum()), len(chances) - 1)
+        i = min(int((chances < rng.random().item() * chances[-1]).sum()), len(chances) - 1)
         yield text.vocabulary[i]
 
 

@@ -131,7 +131,7 @@ def test_a_branch_is_refused() -> None:
     with pytest.raises(xg.TraceError, match=r"test_compile\.py:\d+.*mask.*xg\.where"):
         xg.compile(lambda x: x[x > 1])(np.ones(3))
     with pytest.raises(xg.TraceError, match="drawn"):
-        xg.compile(lambda x: x + xg.random.default_rng(0).normal((2,)))(np.ones(2))
+        xg.compile(lambda x: x + xg.random.default_rng(0).normal(size=2))(np.ones(2))
 
 
 def test_what_has_no_kernel_runs_through_the_array_library() -> None:

@@ -55,7 +55,7 @@ def test_gradients_of_the_module(reset: str, bias: bool, device: str) -> None:
     rng = xg.random.default_rng(1)
     gru = xg.nn.GRU(2, 3, reset, bias, dtype=xg.float64, rng=rng)
     assert ("b_hh" in gru.named_parameters()) == (bias and reset == "after")
-    xg.check_grads(lambda g, xs, h: g(xs, h), (gru, rng.normal((3, 2, 2)), rng.normal((2, 3))))
+    xg.check_grads(lambda g, xs, h: g(xs, h), (gru, rng.normal(size=(3, 2, 2)), rng.normal(size=(2, 3))))
 
 
 def test_backward_leaves_gradients_in_every_weight(device: str) -> None:

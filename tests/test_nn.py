@@ -186,10 +186,10 @@ class TestCheckpoints:
 def test_random_numbers(device: str) -> None:
     rng = xg.random.default_rng(3)
     state = rng.state
-    a, b, c = rng.uniform(-1, 2, (1000,), dtype=xg.float32), rng.normal((2, 3)), rng.integers(0, 5, (100,))
+    a, b, c = rng.uniform(-1, 2, (1000,), dtype=xg.float32), rng.normal(size=(2, 3)), rng.integers(0, 5, (100,))
     assert a.dtype == xg.float32
     assert -1 <= xg.min(a).item() < xg.max(a).item() < 2
     assert set(c.numpy().tolist()) == {0, 1, 2, 3, 4}
     rng.state = state
     np.testing.assert_array_equal(rng.uniform(-1, 2, (1000,), dtype=xg.float32).numpy(), a.numpy())
-    np.testing.assert_array_equal(rng.normal((2, 3)).numpy(), b.numpy())
+    np.testing.assert_array_equal(rng.normal(size=(2, 3)).numpy(), b.numpy())

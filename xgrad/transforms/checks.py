@@ -165,7 +165,7 @@ def _unit(x: Tensor, index: tuple[int, ...]) -> Tensor:
 
 
 def _random_like(x: Tensor, rng: Any) -> Tensor:
-    return rng.normal(x.shape, dtype=x.dtype, device=x.device)  # type: ignore[no-any-return]
+    return asarray(rng.standard_normal(x.shape), dtype=x.dtype, device=x.device)
 
 
 def _total(terms: list[Any]) -> Any:

@@ -1,0 +1,81 @@
+"""Sources of random numbers: NumPy's on the host, which is every device's default."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+Array = Any  # an array of whichever library draws
+
+#: The distributions that `Source.draw` knows, each in its standard form, by the names of NumPy's `Generator`.
+CONTINUOUS = (
+    "random", "standard_normal", "standard_exponential", "laplace", "logistic", "gumbel", "standard_cauchy", "standard_gamma", "beta", "standard_t",
+)  # fmt: skip
+DISCRETE = ("integers", "poisson", "binomial")
+
+
+class Source(Protocol):
+    """What draws. Its parameters are numbers, or arrays on the device `place`; its results are arrays there."""
+
+    place: str
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All it needs to go on from where it is, as JSON can write it."""
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None: ...
+
+    def spawn(self, count: int) -> list[Self]:
+        """Sources that are independent of this one and of each other."""
+
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params` broadcast."""
+
+    def permutation(self, n: int) -> Array:
+        """The integers below `n` in any order."""
+
+    def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
+        """The numbers of the places in an array of `shape`, in any order along `axis`, each line on its own."""
+
+    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+        """Integers below `n`, with or without repetition, with probabilities `p` or, for None, even ones."""
+
+
+class HostSource:
+    """NumPy's own generator: its numbers, bit for bit, in float64; others are rounded from these."""
+
+    place = "cpu"
+
+    def __init__(self, seed: Any) -> None:
+        self._numbers: Any = np.random.default_rng(seed)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(self._numbers.bit_generator.state)
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None:
+        self._numbers.bit_generator.state = value
+
+    def spawn(self, count: int) -> list[HostSource]:
+        return [HostSource(child) for child in self._numbers.spawn(count)]
+
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+        wanted = np.dtype(dtype)
+        if name == "integers" and wanted.kind in "iu":
+            return np.asarray(self._numbers.integers(*params, size=size, dtype=wanted))
+        values = np.asarray(getattr(self._numbers, name)(*params, size=size)).astype(wanted, copy=False)
+        if name == "random" and wanted != np.float64:  # which rounds to 1 what is near enough
+            values = np.minimum(values, np.nextafter(wanted.type(1), wanted.type(0)))
+        return values
+
+    def permutation(self, n: int) -> Array:
+        return self._numbers.permutation(n)
+
+    def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
+        return self._numbers.permuted(np.arange(np.prod(shape, dtype=int)).reshape(shape), axis=axis)
+
+    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+        return np.asarray(self._numbers.choice(n, size, replace, p, shuffle=shuffle))

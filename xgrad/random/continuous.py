@@ -1,0 +1,219 @@
+"""Distributions of real numbers: noise of a standard form, moved and scaled, so that gradients flow to their parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..applying import apply
+from ..errors import ShapeError
+from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
+from ..namespace import max as max_of
+from ..tensors import Tensor
+from .drawing import Drawing, Size, shape_of
+from .normal import NORMAL_CDF, NORMAL_QUANTILE
+
+_FAR = 37.0  # standard deviations, beyond which float64 has no normal probabilities
+_SHAPE = "draw it with a fixed shape parameter"
+
+
+class Continuous(Drawing):
+    """The continuous distributions of a `Generator`."""
+
+    def random(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Evenly distributed in [0, 1), 1 not included in any dtype."""
+        return self._standard("random", size, dtype)
+
+    def standard_normal(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Normally distributed with mean 0 and standard deviation 1."""
+        return self._standard("standard_normal", size, dtype)
+
+    def standard_exponential(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density exp(-x) over x >= 0."""
+        return self._standard("standard_exponential", size, dtype)
+
+    def standard_cauchy(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density 1 / (π (1 + x²)), which has no mean."""
+        return self._standard("standard_cauchy", size, dtype)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Evenly distributed in [low, high): low + (high - low) u. Raises ValueError for high < low."""
+        dtype = self._dtype("uniform", dtype, "f")
+        low, high = self._parameter("uniform", "low", low, dtype), self._parameter("uniform", "high", high, dtype)
+        self._refuse("uniform", "high is less than low", lambda low, high: high < low, low, high)
+        self._refuse("uniform", "high - low is not finite", lambda d: (d != d) | (d == float("inf")), high - low)
+        size = self._size("uniform", size, shape_of(low), shape_of(high))
+        z: Tensor = low + (high - low) * self._draw("random", size, dtype)
+        return z
+
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Normally distributed with mean `loc` and standard deviation `scale`: loc + scale z.
+
+        >>> import xgrad as xg
+        >>> rng = xg.random.default_rng(0)
+        >>> xg.grad(lambda scale: rng.normal(1.0, scale))(2.0)      # the z that was drawn
+        tensor(0.12573022)
+        """
+        return self._located("normal", "standard_normal", "loc", loc, "scale", scale, size, dtype)
+
+    def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Numbers whose logarithms are normally distributed with `mean` and `sigma`."""
+        return exp(self._located("lognormal", "standard_normal", "mean", mean, "sigma", sigma, size, dtype))
+
+    def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density exp(-|x - loc| / scale) / (2 scale)."""
+        return self._located("laplace", "laplace", "loc", loc, "scale", scale, size, dtype)
+
+    def logistic(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Numbers below x with probability sigmoid((x - loc) / scale)."""
+        return self._located("logistic", "logistic", "loc", loc, "scale", scale, size, dtype)
+
+    def gumbel(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Numbers below x with probability exp(-exp(-(x - loc) / scale)): where maxima lie."""
+        return self._located("gumbel", "gumbel", "loc", loc, "scale", scale, size, dtype)
+
+    def exponential(self, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density exp(-x / scale) / scale over x >= 0: of mean `scale`."""
+        dtype = self._dtype("exponential", dtype, "f")
+        scale = self._scale("exponential", "scale", scale, dtype)
+        z: Tensor = scale * self._draw("standard_exponential", self._size("exponential", size, shape_of(scale)), dtype)
+        return z
+
+    def standard_gamma(self, shape: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0. No gradient flows to `shape`: GraphError where one would."""
+        return self._gamma("standard_gamma", shape, size, dtype)
+
+    def gamma(self, shape: Any, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """`scale` times a `standard_gamma`: of mean shape · scale. Gradients flow to `scale`, not to `shape`."""
+        dtype = self._dtype("gamma", dtype, "f")
+        scale = self._scale("gamma", "scale", scale, dtype)
+        z: Tensor = scale * self._gamma("gamma", shape, size, dtype, shape_of(scale))
+        return z
+
+    def chisquare(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """The sum of the squares of `df` standard normal numbers. No gradient flows to `df`."""
+        dtype = self._dtype("chisquare", dtype, "f")
+        df = self._positive("chisquare", "df", df, dtype)
+        return 2.0 * self._draw("standard_gamma", self._size("chisquare", size, shape_of(df)), dtype, df / 2)
+
+    def beta(self, a: Any, b: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density proportional to x^(a - 1) (1 - x)^(b - 1) in [0, 1]. No gradient flows to its parameters."""
+        dtype = self._dtype("beta", dtype, "f")
+        a, b = self._positive("beta", "a", a, dtype), self._positive("beta", "b", b, dtype)
+        return self._draw("beta", self._size("beta", size, shape_of(a), shape_of(b)), dtype, a, b)
+
+    def standard_t(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Student's t with `df` degrees of freedom. No gradient flows to `df`."""
+        dtype = self._dtype("standard_t", dtype, "f")
+        df = self._positive("standard_t", "df", df, dtype)
+        return self._draw("standard_t", self._size("standard_t", size, shape_of(df)), dtype, df)
+
+    def dirichlet(self, alpha: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha. No gradient flows to `alpha`.
+
+        `alpha` has shape (..., k), the result `size` + (k,). A gamma of alpha is one of alpha + 1 times u^(1 / alpha), which
+        is computed in logarithms, since small alphas make tiny numbers; so the numbers are others than NumPy's.
+        """
+        dtype = self._dtype("dirichlet", dtype, "f")
+        alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
+        if alpha.ndim == 0 or alpha.shape[-1] == 0:
+            raise ShapeError(f"dirichlet takes alpha of shape (..., k), one number at least for each part, not {alpha.shape}")
+        size = (*self._size("dirichlet", size, alpha.shape[:-1]), alpha.shape[-1])
+        gammas = self._draw("standard_gamma", size, "float64", alpha + 1)
+        return softmax(log(gammas) - self._draw("standard_exponential", size, "float64") / alpha, axis=-1).astype(dtype)
+
+    def gumbel_softmax(self, logits: Any, temperature: Any = 1.0, size: Size = None, *, axis: int = -1, dtype: Any = None) -> Tensor:
+        """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) / temperature).
+
+        It is differentiable in both, and the nearer to a choice of one, the lower the temperature. `size` is the shape without
+        `axis`. E. Jang et al., Categorical reparameterization with Gumbel-softmax (2017).
+        """
+        dtype = self._dtype("gumbel_softmax", dtype, "f")
+        logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
+        temperature = self._parameter("gumbel_softmax", "temperature", temperature, dtype)
+        self._refuse("gumbel_softmax", "temperature is not positive", lambda t: (t <= 0) | (t != t), temperature)
+        return softmax(self._with_gumbels("gumbel_softmax", logits, axis, size, dtype) / temperature, axis=axis)
+
+    def multivariate_normal(self, mean: Any, cov: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L Lᵀ = cov.
+
+        `size` is the shape without the vectors' axis. Other factors of `cov` than NumPy's make other numbers of the same
+        distribution. Raises ValueError for a covariance that is not symmetric and positive definite.
+        """
+        dtype, method = self._dtype("multivariate_normal", dtype, "f"), "multivariate_normal"
+        mean, cov = (asarray(self._parameter(method, n, v, dtype), device=self._home) for n, v in (("mean", mean), ("cov", cov)))
+        if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
+            raise ShapeError(f"{method} takes a mean of shape (..., k) and a covariance of shape (..., k, k), not {mean.shape} and {cov.shape}")
+        size = (*self._size(method, size, mean.shape[:-1], cov.shape[:-2]), mean.shape[-1])
+        self._refuse(method, "cov is not symmetric", lambda c: abs(c - c.mT) > 1e-4 * max_of(abs(c)) if c.size else False, cov)
+        definite = "cov is not positive definite: add a small multiple of xg.eye to it"
+        try:
+            factor = linalg.cholesky(cov)
+        except ValueError as error:
+            raise ValueError(f"{method}: {definite}") from error
+        self._refuse(method, definite, isnan, factor)
+        z: Tensor = mean + squeeze(matmul(factor, self._draw("standard_normal", size, dtype)[..., None]), axis=-1)
+        return z
+
+    def truncated_normal(self, low: Any, high: Any, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Normally distributed numbers of which only those in [low, high] are taken, by the inverse distribution function.
+
+        Differentiable in all four. A bound may be infinite. Raises ValueError for an interval that is empty, or so far out
+        that float64 has no probability for it.
+        """
+        dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
+        named = {"low": low, "high": high, "loc": loc, "scale": scale}
+        params = [self._parameter(method, name, value, "float64") for name, value in named.items()]
+        self._refuse(method, "scale is not positive", lambda scale: (scale <= 0) | (scale != scale), params[3])
+        self._refuse(method, "low is not less than high", lambda low, high: (low >= high) | (low != low) | (high != high), *params[:2])
+        size = self._size(method, size, *map(shape_of, params))
+        low, high, loc, scale = (asarray(p, dtype="float64", device=self._home) for p in params)
+        # An end that is far out or infinite moves with loc and scale, as if it were not there.
+        a = (maximum(low, loc - _FAR * scale) - loc) / scale
+        b = (minimum(high, loc + _FAR * scale) - loc) / scale
+        right = a > -b  # more of it is right of the mean, where probabilities are near 1 and lose their digits
+        p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
+        self._refuse(method, "the interval is too far out: float64 has no probability for it", lambda p, q: (p >= q) | (q != q), p, q)
+        z = apply(NORMAL_QUANTILE, (p + self._draw("random", size, "float64") * (q - p),))
+        return clip(loc + scale * where(right, -z, z), low, high).astype(dtype)
+
+    def _standard(self, name: str, size: Size, dtype: Any) -> Tensor:
+        dtype = self._dtype(name, dtype, "f")
+        return self._draw(name, self._size(name, size), dtype)
+
+    def _located(self, method: str, noise: str, loc_name: str, loc: Any, scale_name: str, scale: Any, size: Size, dtype: Any) -> Tensor:
+        """loc + scale * noise"""
+        dtype = self._dtype(method, dtype, "f")
+        loc, scale = self._parameter(method, loc_name, loc, dtype), self._scale(method, scale_name, scale, dtype)
+        z: Tensor = loc + scale * self._draw(noise, self._size(method, size, shape_of(loc), shape_of(scale)), dtype)
+        return z
+
+    def _gamma(self, method: str, shape: Any, size: Size, dtype: Any, *others: tuple[int, ...]) -> Tensor:
+        dtype = self._dtype(method, dtype, "f")
+        shape = self._constant(method, "shape", shape, "float64", _SHAPE)
+        self._refuse(method, "shape is negative", lambda shape: (shape < 0) | (shape != shape), shape)
+        return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
+
+    def _scale(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+        """A parameter that is not negative."""
+        scale = self._parameter(method, name, value, dtype)
+        self._refuse(method, f"{name} is negative", lambda scale: scale < 0, scale)
+        return scale
+
+    def _positive(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+        """A shape parameter: positive, and without a derivative."""
+        found = self._constant(method, name, value, "float64", _SHAPE)
+        self._refuse(method, f"{name} is not positive", lambda x: (x <= 0) | (x != x), found)
+        return found
+
+    def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> Tensor:
+        """The logits with Gumbel noise in shape `size` with `axis` put in, the greatest of which is the choice."""
+        if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
+            raise ShapeError(f"{method} takes logits with one choice at least along axis {axis}, not of shape {logits.shape}")
+        self._refuse(method, "the greatest of the logits is not finite", lambda x: ~isfinite(max_of(x, axis=axis)), logits)
+        back = -1 - axis if axis < 0 else logits.ndim - 1 - axis  # counted from the last, which broadcasting leaves alone
+        rest = tuple(n for i, n in enumerate(reversed(logits.shape)) if i != back)[::-1]
+        batch = self._size(method, size, rest)
+        at = len(batch) - back
+        if at < 0:
+            raise ShapeError(f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}")
+        return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype)

@@ -1,0 +1,151 @@
+"""Integers, choices and orders. Nothing here has a derivative in its parameters; what is chosen from a Tensor passes gradients on."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ..errors import ShapeError
+from ..namespace import argmax, asarray, count_nonzero, reshape, take
+from ..namespace import sum as sum_of
+from ..tensors import Tensor
+from .continuous import Continuous
+from .drawing import Size, shape_of
+
+_RELAX = "use gumbel_softmax, which has one"
+_REAL = "biuf"
+
+
+class Discrete(Continuous):
+    """The discrete distributions of a `Generator`."""
+
+    def integers(self, low: Any, high: Any = None, size: Size = None, *, endpoint: bool = False, dtype: Any = None) -> Tensor:
+        """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to `low` if `high` is None."""
+        dtype, method = self._dtype("integers", dtype, _REAL, "int64"), "integers"
+        low, high = (0, low) if high is None else (low, high)
+        low, high = self._whole(method, "low", low), self._whole(method, "high", high)
+        if endpoint:
+            high = high + 1
+        self._refuse(method, "low is not less than high", lambda low, high: low >= high, low, high)
+        return self._draw("integers", self._size(method, size, shape_of(low), shape_of(high)), dtype, low, high)
+
+    def poisson(self, lam: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """How often something happens that happens `lam` times on average. No gradient flows to `lam`."""
+        dtype = self._dtype("poisson", dtype, _REAL, "int64")
+        lam = self._constant("poisson", "lam", lam, "float64", "keep lam fixed")
+        self._refuse("poisson", "lam is negative", lambda lam: (lam < 0) | (lam != lam), lam)
+        return self._draw("poisson", self._size("poisson", size, shape_of(lam)), dtype, lam)
+
+    def binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """How many of `n` trials succeed, each with probability `p`. No gradient flows to `p`."""
+        dtype = self._dtype("binomial", dtype, _REAL, "int64")
+        n, p = self._whole("binomial", "n", n), self._probability("binomial", p)
+        self._refuse("binomial", "n is negative", lambda n: n < 0, n)
+        return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
+
+    def bernoulli(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """1 with probability `p`, else 0: int64, or any `dtype`, bool too. No gradient flows to `p`.
+
+        >>> import xgrad as xg
+        >>> xg.random.default_rng(0).bernoulli(0.5, 4)
+        tensor([0, 1, 1, 1])
+        """
+        dtype = self._dtype("bernoulli", dtype, _REAL, "int64")
+        p = self._probability("bernoulli", p)
+        z: Tensor = (self._draw("random", self._size("bernoulli", size, shape_of(p)), "float64") < p).astype(dtype)
+        return z
+
+    def categorical(self, logits: Any, axis: int = -1, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Numbers of places along `axis`, with probabilities softmax(logits): where logits + Gumbel noise is greatest.
+
+        `size` is the shape of the result, by default that of `logits` without `axis`. A logit of -inf is never chosen. No
+        gradient flows to `logits`; `gumbel_softmax` has one.
+        """
+        dtype = self._dtype("categorical", dtype, _REAL, "int64")
+        logits = asarray(self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home)
+        return argmax(self._with_gumbels("categorical", logits, axis, size, "float64"), axis=axis).astype(dtype)
+
+    def choice(self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Tensor:
+        """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from those that are left.
+
+        Args:
+            a: an integer, or a Tensor, to which gradients flow.
+            p: how probable each is; all alike if None. It has no gradient.
+            shuffle: without `replace`, whether the order is random too.
+
+        Raises ValueError for probabilities that do not sum to 1, and for more elements than there are.
+        """
+        self._untraced()
+        x, n = self._elements("choice", a, axis)
+        wanted = self._size("choice", size)
+        count = 1
+        for length in wanted:
+            count *= length
+        if n == 0 and count:
+            raise ValueError("choice: there is nothing to choose from")
+        if not replace and count > n:
+            raise ValueError(f"choice: {count} of {n} without replacement")
+        if p is not None:
+            p = self._constant("choice", "p", p, "float64", _RELAX)
+            if shape_of(p) != (n,):
+                raise ShapeError(f"choice: p has shape {shape_of(p)}, and there are {n} to choose from")
+            self._refuse("choice", "p is negative", lambda p: (p < 0) | (p != p), p)
+            self._refuse("choice", "p does not sum to 1", lambda p: abs(sum_of(p) - 1) > 1e-8, p)
+            self._refuse("choice", "p is positive for fewer", lambda p: not replace and count_nonzero(p) < count, p)
+        found = asarray(self._source.choice(n, wanted, replace, self._raw(p), shuffle), device=self._home)
+        if x is None:
+            return found
+        axis %= x.ndim
+        chosen = take(x, reshape(found, (-1,)), axis=axis)
+        return reshape(chosen, (*x.shape[:axis], *wanted, *x.shape[axis + 1 :]))
+
+    def permutation(self, x: Any, axis: int = 0) -> Tensor:
+        """The integers below `x` in any order, or the slices of a Tensor along `axis`; gradients flow back to their places.
+
+        >>> import xgrad as xg
+        >>> xg.random.default_rng(0).permutation(5)
+        tensor([2, 4, 3, 0, 1])
+        """
+        self._untraced()
+        t, n = self._elements("permutation", x, axis)
+        order = asarray(self._source.permutation(n), device=self._home)
+        return order if t is None else take(t, order, axis=axis)
+
+    def permuted(self, x: Any, axis: int | None = None) -> Tensor:
+        """The elements of `x` in any order along `axis`, each line on its own; all of them mixed for None. Gradients flow back."""
+        self._untraced()
+        t = self._elements("permuted", x, axis or 0)[0] if not isinstance(x, int) else None
+        if t is None:
+            raise TypeError(f"permuted takes a Tensor with an axis, not {x!r}; there is permutation({x!r})")
+        places = self._source.permuted((t.size,) if axis is None else t.shape, 0 if axis is None else axis % t.ndim)
+        return reshape(take(reshape(t, (-1,)), reshape(asarray(places, device=self._home), (-1,)), axis=0), t.shape)
+
+    def shuffle(self, x: Any, axis: int = 0) -> NoReturn:
+        """Refused: a Tensor's value never changes under a graph."""
+        raise TypeError("shuffle would change its argument in place: write x = rng.permutation(x, axis)")
+
+    def _elements(self, method: str, x: Any, axis: int) -> tuple[Tensor | None, int]:
+        """What there is to take from: a Tensor and its length along `axis`, or None and a number."""
+        if hasattr(x, "__index__") and not getattr(x, "shape", ()) and not isinstance(x, Tensor):
+            if x.__index__() < 0:
+                raise ValueError(f"{method}: {x} is negative")
+            return None, x.__index__()
+        t = x if isinstance(x, Tensor) else asarray(x, device=self._home)
+        if t.device is not self._home:
+            self._parameter(method, "a Tensor", t, t.dtype)  # which says what is wrong
+        if not -t.ndim <= axis < t.ndim:
+            raise ShapeError(f"{method}: there is no axis {axis} in shape {t.shape}")
+        return t, t.shape[axis]
+
+    def _whole(self, method: str, name: str, value: Any) -> Any:
+        """A parameter that is an integer, or integers."""
+        if isinstance(value, list):
+            value = asarray(value, device=self._home)
+        if isinstance(value, float) or (hasattr(value, "dtype") and str(value.dtype).startswith(("float", "complex"))):
+            raise TypeError(f"{method}: {name} must be integers, not {value if isinstance(value, float) else value.dtype}")
+        found = self._parameter(method, name, value, "int64")
+        return found if isinstance(found, Tensor) else int(found)
+
+    def _probability(self, method: str, p: Any) -> Any:
+        found = self._constant(method, "p", p, "float64", _RELAX)
+        self._refuse(method, "p is not between 0 and 1", lambda p: (p < 0) | (p > 1) | (p != p), found)
+        return found

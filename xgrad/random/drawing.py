@@ -1,0 +1,152 @@
+"""What every distribution needs: a source and its state, parameters that were looked at before anything is drawn, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Self
+
+from ..backends import Device, DeviceError, current_device, find_device
+from ..backends.dtypes import canonical, is_complex
+from ..errors import GraphError, ShapeError, TraceError
+from ..modes import MODE, mode
+from ..namespace import any as any_of
+from ..namespace import asarray, astype
+from ..tensors import Tensor
+
+Size = int | Sequence[int] | None
+
+
+class Drawing:
+    """A source of random Tensors on one device, and its state."""
+
+    def __init__(self, seed: Any = None, device: str | Device | None = None, native: bool = False) -> None:
+        self._home = current_device() if device is None else find_device(device)
+        self._source = self._home.backend.generator(seed, self._home.index, native)
+
+    @property
+    def device(self) -> Device:
+        """Where its Tensors are."""
+        return self._home
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All it needs to go on from where it is, which can be written as JSON. Raises TypeError with `native=True`."""
+        return self._source.state
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None:
+        self._source.state = value
+
+    def spawn(self, n_children: int) -> list[Self]:
+        """Generators that are independent of this one and of each other; the state of this one stays.
+
+        >>> import xgrad as xg
+        >>> a, b = xg.random.default_rng(0).spawn(2)
+        >>> a.random().item() == b.random().item()
+        False
+        """
+        children = []
+        for source in self._source.spawn(n_children):
+            child = object.__new__(type(self))
+            child._home, child._source = self._home, source
+            children.append(child)
+        return children
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"device": self._home.name, "source": self._source}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._home, self._source = find_device(state["device"]), state["source"]
+
+    def __repr__(self) -> str:
+        return f"Generator(device={self._home.name!r})"
+
+    # What follows is for the distributions, in the order in which they need it.
+
+    def _dtype(self, method: str, dtype: Any, kinds: str, default: str = "float64") -> Any:
+        """The dtype of the result, if its kind is one of `kinds`. Refuses to draw in a trace."""
+        self._untraced()
+        found = canonical(default if dtype is None else dtype)
+        if found.kind not in kinds:
+            wanted = "a real floating dtype" if kinds == "f" else "a real dtype"
+            raise TypeError(f"{method}: dtype={found} is not {wanted}{'; draw both parts of complex numbers' if found.kind == 'c' else ''}")
+        return found
+
+    def _untraced(self) -> None:
+        if MODE.get().trace is not None:
+            raise TraceError("random numbers are drawn while a function is traced, and would be the same at every call and step: draw them before")
+
+    def _parameter(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+        """A parameter as a real number, or as a Tensor of `dtype` on this generator's device."""
+        if type(value) in (int, float, bool):
+            return value
+        if isinstance(value, tuple):
+            raise TypeError(f"{method}: {name} is a number, an array or a Tensor, not the tuple {value}; for a shape, write {method}(size={value})")
+        if isinstance(value, Tensor) and value.device is not self._home:
+            raise DeviceError(f"{method} was given {name} on {value.device} by a generator for {self._home}; move it with .to({self._home.name!r})")
+        t = asarray(value, device=None if isinstance(value, Tensor) else self._home)
+        if is_complex(t.dtype):
+            raise TypeError(f"{method}: {name} is {t.dtype}, and must be real")
+        return t if t.dtype == dtype else astype(t, dtype)
+
+    def _constant(self, method: str, name: str, value: Any, dtype: Any, instead: str) -> Any:
+        """A parameter through which no gradient can flow. Raises GraphError where one would have to: it would be lost."""
+        found = self._parameter(method, name, value, dtype)
+        if isinstance(found, Tensor) and found.requires_grad and MODE.get().grad:
+            raise GraphError(f"{method} has no derivative in {name}, which needs a gradient: {instead}, or detach it")
+        return found
+
+    def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Any) -> None:
+        """Raise ValueError if `bad` holds for any element of the parameters."""
+        with mode(grad=False, record=False):
+            found = bad(*(p.detach() if isinstance(p, Tensor) else p for p in params))
+            if bool(any_of(found)) if isinstance(found, Tensor) else found:
+                raise ValueError(f"{method}: {what}")
+
+    def _size(self, method: str, size: Size, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the result: `size`, to which the shapes of the parameters broadcast, or for None theirs together."""
+        if size is None:
+            return _together(method, *shapes)
+        found = tuple(map(_length, size)) if isinstance(size, tuple | list) else (_length(size),)
+        if min(found, default=0) < 0:
+            raise ValueError(f"{method}: size={size} is negative")
+        if shapes and _together(method, found, *shapes) != found:
+            raise ShapeError(f"{method}: parameters of shapes {', '.join(map(str, shapes))} do not broadcast to size={found}")
+        return found
+
+    def _draw(self, name: str, size: tuple[int, ...], dtype: Any, *params: Any) -> Tensor:
+        """Numbers from the source, as a Tensor."""
+        return asarray(self._source.draw(name, tuple(map(self._raw, params)), size, dtype), device=self._home)
+
+    def _raw(self, value: Any) -> Any:
+        """The array of a parameter, where the source wants it."""
+        if not isinstance(value, Tensor):
+            return value
+        with mode(grad=False, record=False):
+            return value.detach().to(self._source.place).data
+
+
+def _together(method: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which all of them broadcast."""
+    axes = max(map(len, shapes), default=0)
+    lengths = [{n for n in column if n != 1} for column in zip(*((1,) * (axes - len(s)) + tuple(s) for s in shapes), strict=True)]
+    if any(len(found) > 1 for found in lengths):
+        _refuse_shapes(method, shapes)
+    return tuple(found.pop() if found else 1 for found in lengths)
+
+
+def _refuse_shapes(method: str, shapes: tuple[Any, ...]) -> NoReturn:
+    raise ShapeError(f"{method}: the shapes {', '.join(map(str, shapes))} do not broadcast together")
+
+
+def _length(n: Any) -> int:
+    """A length of a shape, which NumPy's integers are too."""
+    try:
+        return int(n.__index__())
+    except AttributeError:
+        raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}") from None
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a parameter."""
+    return value.shape if isinstance(value, Tensor) else ()
