@@ -163,41 +163,22 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
     return xp.permute_dims(a, tuple(order))
 
 
-@in_numpy("moveaxis")
-def moveaxis(a: Any, source: Ints, destination: Ints) -> Tensor:
-    a = xp.asarray(a)
-    sources, targets = ([in_range(i, a.ndim) for i in ((v,) if isinstance(v, int) else v)] for v in (source, destination))
-    if len(sources) != len(targets) or len(set(sources)) < len(sources) or len(set(targets)) < len(targets):
-        raise ValueError(f"moveaxis: {source} to {destination}")
-    order = [i for i in range(a.ndim) if i not in sources]
-    for target, i in sorted(zip(targets, sources, strict=True)):
-        order.insert(target, i)
-    return xp.permute_dims(a, tuple(order))
-
-
 @in_numpy("rollaxis")
 def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
     a = xp.asarray(a)
     axis = in_range(axis, a.ndim)
     start = in_range(start, a.ndim + 1) if start >= 0 else in_range(start, a.ndim)
-    return moveaxis(a, axis, start - 1 if axis < start else start)
-
-
-@in_numpy("flip")
-def flip(m: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    m = xp.asarray(m)
-    axes = {in_range(i, m.ndim) for i in (range(m.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis)}
-    return m[tuple(slice(None, None, -1 if i in axes else None) for i in range(m.ndim))]  # type: ignore[no-any-return]
+    return xp.moveaxis(a, axis, start - 1 if axis < start else start)
 
 
 @in_numpy("flipud")
 def flipud(m: Any) -> Tensor:
-    return flip(m, 0)
+    return xp.flip(m, axis=0)
 
 
 @in_numpy("fliplr")
 def fliplr(m: Any) -> Tensor:
-    return flip(m, 1)
+    return xp.flip(m, axis=1)
 
 
 @in_numpy("rot90")
@@ -206,45 +187,13 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     i, j = (in_range(axis, m.ndim) for axis in axes)
     if len(axes) != 2 or i == j:
         raise ValueError(f"rot90: {axes} are not two axes")
-    turned = (m, swapaxes(flip(m, j), i, j), flip(m, (i, j)), flip(swapaxes(m, i, j), j))
+    turned = (m, swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
     return turned[k % 4]
 
 
 @in_numpy("tile")
 def tile(A: Any, reps: Ints) -> Tensor:
     return xp.tile(A, (reps,) if isinstance(reps, int) else tuple(reps))
-
-
-@in_numpy("repeat")
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
-    a = xp.asarray(a)
-    a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
-    if isinstance(repeats, int):
-        wide = xp.broadcast_to(xp.expand_dims(a, axis=axis + 1), (*a.shape[: axis + 1], repeats, *a.shape[axis + 1 :]))
-        return xp.reshape(wide, (*a.shape[:axis], a.shape[axis] * repeats, *a.shape[axis + 1 :]))
-    counts = [int(n) for n in repeats]
-    counts = counts * a.shape[axis] if len(counts) == 1 else counts
-    if len(counts) != a.shape[axis]:
-        raise ValueError(f"repeat: {len(counts)} counts for {a.shape[axis]} elements")
-    rows = [i for i, n in enumerate(counts) for _ in range(n)]
-    return xp.take(a, xp.asarray(rows, dtype="int64", device=a.device), axis=axis)
-
-
-@in_numpy("roll")
-def roll(a: Any, shift: Ints, axis: int | tuple[int, ...] | None = None) -> Tensor:
-    a = xp.asarray(a)
-    if axis is None:
-        return xp.reshape(roll(xp.reshape(a, (-1,)), shift if isinstance(shift, int) else sum(shift), 0), a.shape)
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    shifts = (shift,) if isinstance(shift, int) else tuple(shift)
-    n = max(len(axes), len(shifts))
-    for s, i in zip(shifts * n if len(shifts) == 1 else shifts, axes * n if len(axes) == 1 else axes):
-        i = in_range(i, a.ndim)
-        s = s % a.shape[i] if a.shape[i] else 0
-        before = (slice(None),) * i
-        if s:
-            a = xp.concat([a[(*before, slice(-s, None))], a[(*before, slice(None, -s))]], axis=i)
-    return a.twin()  # type: ignore[no-any-return]
 
 
 @in_numpy("copy")
@@ -259,13 +208,3 @@ def resize(a: Any, new_shape: Ints) -> Tensor:
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)
     return xp.reshape(tile(flat, -(-n // flat.size))[:n], shape)
-
-
-@in_numpy("meshgrid")
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
-    grids = [xp.reshape(x, (1,) * i + (-1,) + (1,) * (len(xi) - i - 1)) for i, x in enumerate(together(xi))]
-    if indexing == "xy" and len(xi) > 1:
-        grids = [swapaxes(x, 0, 1) for x in grids]
-    return tuple(grids) if sparse else tuple(xp.broadcast_arrays(*grids))

@@ -1,0 +1,121 @@
+"""New arrays after the pattern of others, and what is asked of an array itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backends.dtypes import is_complex
+from ...tensors import Tensor
+from .shapes import c_order
+from .table import in_numpy, together, xp
+
+
+@in_numpy("zeros_like")
+def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+    return _like(0, a, dtype, order, shape, device)
+
+
+@in_numpy("empty_like")
+def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+    return _like(0, prototype, dtype, order, shape, device)
+
+
+@in_numpy("ones_like")
+def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+    return _like(1, a, dtype, order, shape, device)
+
+
+@in_numpy("full_like")
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Tensor:
+    """The gradient goes to `fill_value`, if that is a Tensor."""
+    if isinstance(fill_value, bool | int | float | complex):
+        return _like(fill_value, a, dtype, order, shape, device)
+    a, fill_value = together((a, fill_value))
+    return xp.broadcast_to(xp.astype(fill_value, dtype or a.dtype), _shape(a, shape))
+
+
+def _like(value: Any, a: Any, dtype: Any, order: str, shape: Any, device: Any) -> Tensor:
+    c_order(order, "full_like")
+    a = xp.asarray(a)
+    return xp.full(_shape(a, shape), value, dtype=dtype or a.dtype, device=device or a.device)
+
+
+def _shape(a: Tensor, shape: Any) -> tuple[int, ...]:
+    return a.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+@in_numpy("linspace")
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *, device: Any = None
+) -> Any:
+    """The gradient goes to both ends."""
+    start, stop = together((start, stop))
+    ends = xp.result_type(start.dtype, stop.dtype, 1.0)
+    start, stop = xp.broadcast_arrays(xp.astype(start, ends), xp.astype(stop, ends))
+    parts = max(num - 1 if endpoint else num, 1)
+    at = xp.arange(num, dtype=ends if not is_complex(ends) else "float64", device=start.device) / parts
+    at = xp.reshape(at, (-1,) + (1,) * start.ndim)
+    z = xp.moveaxis(start * (1 - at) + stop * at, 0, axis)
+    z = z if dtype is None else xp.astype(z, dtype)
+    return (z, (stop - start) / parts) if retstep else z
+
+
+@in_numpy("vander")
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+    x = xp.asarray(x)
+    n = x.shape[0] if N is None else N
+    powers = xp.arange(n, device=x.device) if increasing else xp.arange(n - 1, -1, -1, device=x.device)
+    return x[:, None] ** powers  # type: ignore[no-any-return]
+
+
+@in_numpy("shape")
+def shape(a: Any) -> tuple[int, ...]:
+    return a.shape  # type: ignore[no-any-return]
+
+
+@in_numpy("ndim")
+def ndim(a: Any) -> int:
+    return a.ndim  # type: ignore[no-any-return]
+
+
+@in_numpy("size")
+def size(a: Any, axis: int | None = None) -> int:
+    return a.size if axis is None else a.shape[axis]  # type: ignore[no-any-return]
+
+
+@in_numpy("iscomplexobj")
+def iscomplexobj(x: Any) -> bool:
+    return is_complex(x.dtype)
+
+
+@in_numpy("isrealobj")
+def isrealobj(x: Any) -> bool:
+    return not is_complex(x.dtype)
+
+
+@in_numpy("may_share_memory", "shares_memory")
+def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+    """A Tensor's value is never changed in place, so whether two share memory never shows."""
+    return False
+
+
+@in_numpy("array2string", "array_str")
+def array_str(a: Any, *args: Any, **kwargs: Any) -> str:
+    return str(a.numpy())
+
+
+@in_numpy("array_repr")
+def array_repr(arr: Any) -> str:
+    return repr(arr)
+
+
+@in_numpy("apply_along_axis")
+def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """One call of `func1d` for each row along `axis`: slow; a function that takes an axis is better."""
+    arr = xp.moveaxis(arr, axis, -1)
+    rows = [func1d(row, *args, **kwargs) for row in xp.reshape(arr, (-1, arr.shape[-1]))]
+    z = xp.stack(together(rows))
+    z = xp.reshape(z, (*arr.shape[:-1], *z.shape[1:]))
+    return xp.moveaxis(z, tuple(range(arr.ndim - 1, z.ndim)), tuple(range(axis % arr.ndim, axis % arr.ndim + z.ndim - arr.ndim + 1)))

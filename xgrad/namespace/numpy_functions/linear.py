@@ -1,0 +1,239 @@
+"""Products, and linear algebra where NumPy's differs from the standard's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...backends.dtypes import finfo, is_complex, is_floating
+from ...errors import ShapeError
+from ...ops.reductions import normal_axes
+from ...tensors import Tensor
+from .table import in_numpy, in_range, together, xp
+
+
+@in_numpy("dot")
+def dot(a: Any, b: Any) -> Tensor:
+    """The last axis of `a` with the last but one of `b`."""
+    a, b = together((a, b))
+    if not a.ndim or not b.ndim:
+        return a * b
+    return xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((-1,), (-2,)))
+
+
+@in_numpy("inner")
+def inner(a: Any, b: Any) -> Tensor:
+    a, b = together((a, b))
+    return a * b if not a.ndim or not b.ndim else xp.tensordot(a, b, axes=((-1,), (-1,)))
+
+
+@in_numpy("vdot")
+def vdot(a: Any, b: Any) -> Tensor:
+    a, b = (xp.reshape(v, (-1,)) for v in together((a, b)))
+    return xp.matmul(xp.conj(a), b)
+
+
+@in_numpy("outer")
+def outer(a: Any, b: Any) -> Tensor:
+    a, b = (xp.reshape(v, (-1,)) for v in together((a, b)))
+    return a[:, None] * b
+
+
+@in_numpy("matvec")
+def matvec(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    return xp.matmul(x1, x2[..., None])[..., 0]
+
+
+@in_numpy("vecmat")
+def vecmat(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = together((x1, x2))
+    return xp.matmul(xp.conj(x1)[..., None, :], x2)[..., 0, :]
+
+
+@in_numpy("kron")
+def kron(a: Any, b: Any) -> Tensor:
+    a, b = together((a, b))
+    n = max(a.ndim, b.ndim)
+    a, b = (xp.reshape(v, (1,) * (n - v.ndim) + v.shape) for v in (a, b))
+    wide = xp.reshape(a, tuple(m for length in a.shape for m in (length, 1))) * xp.reshape(b, tuple(m for length in b.shape for m in (1, length)))
+    return xp.reshape(wide, tuple(i * j for i, j in zip(a.shape, b.shape, strict=True)))
+
+
+@in_numpy("tensordot")
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
+    if not isinstance(axes, int):
+        axes = tuple((v,) if isinstance(v, int) else tuple(v) for v in axes)
+    return xp.tensordot(*together((a, b)), axes=axes)
+
+
+@in_numpy("einsum")
+def einsum(*operands: Any, optimize: Any = False) -> Tensor:
+    """The order of the products is the library's own choice, whatever `optimize` says."""
+    return xp.einsum(*operands)
+
+
+@in_numpy("cross")
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
+    """Of vectors of three elements."""
+    a, b = together((a, b))
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
+    a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ShapeError(f"cross takes vectors of 3 elements, not {a.shape[-1]} and {b.shape[-1]}")
+    (a0, a1, a2), (b0, b1, b2) = ([v[..., i] for i in range(3)] for v in (a, b))
+    z = xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
+    return xp.moveaxis(z, -1, axisc)
+
+
+@in_numpy("diagonal")
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    a = xp.asarray(a)
+    i, j = in_range(axis1, a.ndim), in_range(axis2, a.ndim)
+    if i == j:
+        raise ValueError(f"diagonal: axis {axis1} and axis {axis2} are the same")
+    rest = tuple(k for k in range(a.ndim) if k not in (i, j))
+    return xp.linalg.diagonal(xp.permute_dims(a, (*rest, i, j)), offset=offset)
+
+
+@in_numpy("trace")
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
+    return xp.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
+@in_numpy("diag")
+def diag(v: Any, k: int = 0) -> Tensor:
+    v = xp.asarray(v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag takes one or two axes, not shape {v.shape}")
+    n = v.shape[0]
+    square = xp.where(xp.eye(n, dtype="bool", device=v.device), v, xp.zeros((), dtype=v.dtype, device=v.device))
+    ends = [xp.zeros((n, max(k, 0)), dtype=v.dtype, device=v.device), square, xp.zeros((n, max(-k, 0)), dtype=v.dtype, device=v.device)]
+    wide = xp.concat(ends, axis=1) if k else square
+    zeros = xp.zeros((abs(k), n + abs(k)), dtype=v.dtype, device=v.device)
+    return wide if not k else xp.concat([wide, zeros] if k > 0 else [zeros, wide])
+
+
+@in_numpy("diagflat")
+def diagflat(v: Any, k: int = 0) -> Tensor:
+    return diag(xp.reshape(v, (-1,)), k)
+
+
+@in_numpy("linalg.norm")
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    x = xp.asarray(x)
+    x = x if is_floating(x.dtype) else xp.astype(x, "float64")
+    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
+        z = xp.linalg.vector_norm(xp.reshape(x, (-1,)))
+        return xp.reshape(z, (1,) * x.ndim) if keepdims else z
+    axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, x.ndim)
+    if len(axes) == 1:
+        if isinstance(ord, str):
+            raise ValueError(f"norm: a vector has none of order {ord!r}")
+        return xp.linalg.vector_norm(x, axis=axes[0], ord=2 if ord is None else ord, keepdims=keepdims)
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ValueError(f"norm: axis {axis} of shape {x.shape} is neither a vector's nor a matrix's")
+    rest = tuple(i for i in range(x.ndim) if i not in axes)
+    z = xp.linalg.matrix_norm(xp.permute_dims(x, (*rest, *axes)), ord="fro" if ord in (None, "f") else ord)
+    return xp.reshape(z, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else z
+
+
+def _hermitian(a: Any, UPLO: str) -> Tensor:
+    """The matrix of which NumPy would read one triangle."""
+    a = xp.asarray(a)
+    if UPLO not in ("L", "U"):
+        raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
+    half = xp.tril(a, k=-1) if UPLO == "L" else xp.triu(a, k=1)
+    middle = xp.where(xp.eye(a.shape[-1], dtype="bool", device=a.device), xp.real(a) if is_complex(a.dtype) else a, 0)
+    return half + xp.conj(half).mT + middle  # type: ignore[no-any-return]
+
+
+@in_numpy("linalg.eigh")
+def eigh(a: Any, UPLO: str = "L") -> Any:
+    return xp.linalg.eigh(_hermitian(a, UPLO))
+
+
+@in_numpy("linalg.eigvalsh")
+def eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
+    return xp.linalg.eigvalsh(_hermitian(a, UPLO))
+
+
+@in_numpy("linalg.svd")
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    return xp.linalg.svd(a, full_matrices=full_matrices) if compute_uv else xp.linalg.svdvals(a)
+
+
+@in_numpy("linalg.qr")
+def qr(a: Any, mode: str = "reduced") -> Any:
+    if mode == "r":
+        return xp.linalg.qr(a, mode="reduced")[1]
+    return xp.linalg.qr(a, mode=mode)
+
+
+@in_numpy("linalg.cond")
+def cond(x: Any, p: Any = None) -> Tensor:
+    if p in (None, 2, -2):
+        s = xp.linalg.svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]  # type: ignore[no-any-return]
+    return norm(x, p, (-2, -1)) * norm(xp.linalg.inv(x), p, (-2, -1))
+
+
+@in_numpy("linalg.pinv")
+def pinv(a: Any, rcond: Any = None, *, rtol: Any = None) -> Tensor:
+    """`rcond` is NumPy's older name of `rtol`, and of another default: 1e-15."""
+    return xp.linalg.pinv(a, rtol=rcond if rtol is None else rtol)
+
+
+@in_numpy("linalg.matrix_rank")
+def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
+    A = xp.asarray(A)
+    if tol is None:
+        return xp.astype(xp.any(A != 0), "int64") if A.ndim < 2 else xp.linalg.matrix_rank(A, rtol=rtol)
+    return xp.count_nonzero(xp.linalg.svdvals(A) > tol, axis=-1)
+
+
+@in_numpy("linalg.multi_dot")
+def multi_dot(arrays: Sequence[Any]) -> Tensor:
+    """The product of matrices in the order that takes the fewest multiplications; the first and the last may be vectors."""
+    tensors = together(arrays)
+    if len(tensors) < 2:
+        raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
+    lengths = [1 if tensors[0].ndim == 1 else tensors[0].shape[0], *(v.shape[0] for v in tensors[1:]), tensors[-1].shape[-1] if tensors[-1].ndim > 1 else 1]
+    n = len(tensors)
+    cost: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(n)}
+    for width in range(1, n):
+        for i in range(n - width):
+            j = i + width
+            cost[i, j] = min((cost[i, k][0] + cost[k + 1, j][0] + lengths[i] * lengths[k + 1] * lengths[j + 1], k) for k in range(i, j))
+
+    def product(i: int, j: int) -> Tensor:
+        k = cost[i, j][1]
+        return tensors[i] if i == j else xp.matmul(product(i, k), product(k + 1, j))
+
+    return product(0, n - 1)
+
+
+class LeastSquares(NamedTuple):
+    """What NumPy's lstsq returns."""
+
+    x: Tensor
+    residuals: Tensor
+    rank: Tensor
+    s: Tensor
+
+
+@in_numpy("linalg.lstsq")
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> LeastSquares:
+    """By the pseudo-inverse, through which the gradient flows. Asks for the rank, a value: not for use in a trace."""
+    a, b = together((a, b))
+    m, n = a.shape
+    s = xp.linalg.svdvals(a)
+    rtol = max(m, n) * finfo(s.dtype).eps if rcond is None else rcond
+    x = xp.matmul(xp.linalg.pinv(a, rtol=rtol), b)
+    rank = int(xp.count_nonzero(s > rtol * s[0])) if s.size else 0
+    far = b - xp.matmul(a, x)
+    residuals = xp.sum(xp.real(far * xp.conj(far)) if is_complex(far.dtype) else far * far, axis=0)
+    residuals = xp.reshape(residuals, (-1,)) if rank == n and m > n else xp.zeros((0,), dtype=s.dtype, device=s.device)
+    return LeastSquares(x, residuals, xp.asarray(rank, device=a.device), s)

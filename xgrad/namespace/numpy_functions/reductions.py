@@ -1,0 +1,213 @@
+"""Reductions over axes, with NumPy's `where=` and `initial=`, those that leave out NaN, and sums and products on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from ...backends.dtypes import is_complex, is_floating
+from ...ops.reductions import Axis, normal_axes
+from ...tensors import Tensor
+from .table import ACCUMULATIONS, REDUCTIONS, in_numpy, in_range, xp
+
+
+def _axes(axis: Any) -> Axis:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
+    """`a`, but `otherwise` where `where` does not hold."""
+    a = xp.asarray(a)
+    return a if where is True else xp.where(where, a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+
+
+def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
+    """How many elements each result is made of."""
+    if where is True:
+        return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
+    held = xp.broadcast_to(xp.astype(xp.asarray(where), "bool"), a.shape)
+    return xp.astype(xp.sum(held, axis=axis, keepdims=keepdims), a.dtype if is_floating(a.dtype) else "float64")
+
+
+@in_numpy("sum")
+def sum_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    z = xp.sum(_only(a, where, 0), axis=_axes(axis), dtype=dtype, keepdims=keepdims)
+    return z if initial is None else z + initial
+
+
+@in_numpy("prod")
+def prod_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    z = xp.prod(_only(a, where, 1), axis=_axes(axis), dtype=dtype, keepdims=keepdims)
+    return z if initial is None else z * initial
+
+
+@in_numpy("max", "amax")
+def max_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    return _extreme("max", xp.max, xp.maximum, a, axis, keepdims, initial, where)
+
+
+@in_numpy("min", "amin")
+def min_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    return _extreme("min", xp.min, xp.minimum, a, axis, keepdims, initial, where)
+
+
+def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Tensor:
+    axis = _axes(axis)
+    if initial is None:
+        if where is not True:
+            raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
+        return reduce(a, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    a = _only(a, where, initial)
+    if not _count(a, axis, keepdims, True):
+        shape = xp.sum(a, axis=axis, keepdims=keepdims).shape
+        return xp.full(shape, initial, dtype=a.dtype, device=a.device)
+    return better(reduce(a, axis=axis, keepdims=keepdims), initial)  # type: ignore[no-any-return]
+
+
+@in_numpy("all")
+def all_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    return xp.all(_only(a, where, 1), axis=_axes(axis), keepdims=keepdims)
+
+
+@in_numpy("any")
+def any_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    return xp.any(_only(a, where, 0), axis=_axes(axis), keepdims=keepdims)
+
+
+@in_numpy("mean")
+def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
+    if where is True:
+        return xp.mean(a, axis=_axes(axis), keepdims=keepdims)
+    return sum_(a, axis, None, keepdims, None, where) / _count(a, _axes(axis), keepdims, where)
+
+
+@in_numpy("var")
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+) -> Tensor:
+    a, axis = xp.asarray(a) if dtype is None else xp.astype(a, dtype), _axes(axis)
+    ddof = ddof if correction is None else correction
+    n = _count(a, axis, keepdims, where)
+    far = a - mean(a, axis, None, True, where=where)
+    square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
+    total = sum_(square, axis, None, keepdims, None, where)
+    return total / (max(n - ddof, 0) or xp.zeros_like(total) if where is True else xp.maximum(n - ddof, 0))
+
+
+@in_numpy("std")
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+) -> Tensor:
+    return xp.sqrt(var(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
+
+
+@in_numpy("ptp")
+def ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return max_(a, axis, keepdims) - min_(a, axis, keepdims)
+
+
+# Leaving out NaN
+
+
+def _isnan(a: Any) -> Tensor:
+    a = xp.asarray(a)
+    return xp.isnan(a) if is_floating(a.dtype) else xp.zeros_like(a, dtype="bool")
+
+
+@in_numpy("nansum")
+def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
+    return sum_(a, axis, dtype, keepdims, initial, ~_isnan(a))
+
+
+@in_numpy("nanprod")
+def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
+    return prod_(a, axis, dtype, keepdims, initial, ~_isnan(a))
+
+
+@in_numpy("nanmean")
+def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    return mean(a, axis, dtype, keepdims, where=~_isnan(a))
+
+
+@in_numpy("nanvar")
+def nanvar(a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    missing = _isnan(a)
+    known = _count(xp.asarray(a), _axes(axis), keepdims, ~missing)
+    return xp.where(known > ddof, var(_only(a, ~missing, 0), axis, dtype, ddof, keepdims, where=~missing), xp.nan)
+
+
+@in_numpy("nanstd")
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    return xp.sqrt(nanvar(a, axis, dtype, ddof, keepdims))
+
+
+@in_numpy("nanmax")
+def nanmax(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return _nan_extreme(max_, -xp.inf, a, axis, keepdims)
+
+
+@in_numpy("nanmin")
+def nanmin(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return _nan_extreme(min_, xp.inf, a, axis, keepdims)
+
+
+def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool) -> Tensor:
+    a, missing = xp.asarray(a), _isnan(a)
+    if not is_floating(a.dtype):
+        return reduce(a, axis, keepdims)
+    z = reduce(_only(a, ~missing, worst), axis, keepdims)
+    return xp.where(xp.all(missing, axis=_axes(axis), keepdims=keepdims), xp.nan, z)
+
+
+# Sums and products on the way
+
+
+@in_numpy("cumsum")
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    a, axis = _along(a, axis)
+    return xp.cumulative_sum(a, axis=axis, dtype=dtype)
+
+
+@in_numpy("cumprod")
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    a, axis = _along(a, axis)
+    return xp.cumulative_prod(a, axis=axis, dtype=dtype)
+
+
+@in_numpy("nancumsum")
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    return cumsum(_only(a, ~_isnan(a), 0), axis, dtype)
+
+
+@in_numpy("nancumprod")
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+    return cumprod(_only(a, ~_isnan(a), 1), axis, dtype)
+
+
+def _along(a: Any, axis: int | None) -> tuple[Tensor, int]:
+    """An array and an axis of it; flattened where that is None."""
+    a = xp.asarray(a)
+    return (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
+
+
+def _accumulation(name: str) -> Callable[..., Tensor]:
+    """The results of an associative function of two on the way: of 1, then 2, 4, 8 ... neighbours."""
+
+    def accumulate(a: Any, axis: int = 0) -> Tensor:
+        a, axis = _along(a, axis)
+        before, reach = (slice(None),) * axis, 1
+        while reach < a.shape[axis]:
+            start, end = a[(*before, slice(None, -reach))], a[(*before, slice(reach, None))]
+            a = xp.concat([a[(*before, slice(None, reach))], getattr(xp, name)(start, end)], axis=axis)
+            reach *= 2
+        return a
+
+    return accumulate
+
+
+REDUCTIONS.update(add=sum_, multiply=prod_, maximum=max_, minimum=min_, logical_and=all_, logical_or=any_, fmax=nanmax, fmin=nanmin)
+REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(a, axis=axis, keepdims=keepdims)
+ACCUMULATIONS.update(add=cumsum, multiply=cumprod)
+ACCUMULATIONS.update({name: _accumulation(name) for name in ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")})

@@ -1,0 +1,57 @@
+"""Averages with weights, and how rows vary together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backends.dtypes import is_complex, is_floating
+from ...ops.reductions import normal_axes
+from ...tensors import Tensor
+from .shapes import atleast_2d
+from .table import in_numpy, together, xp
+
+
+@in_numpy("average")
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    a = xp.asarray(a)
+    if weights is None:
+        z = xp.mean(a, axis=axis, keepdims=keepdims)
+        total: Any = xp.full(z.shape, a.size / max(z.size, 1), dtype=z.dtype, device=z.device)
+    else:
+        weights = together((a, weights))[1]
+        if weights.shape != a.shape:
+            axes = normal_axes(axis, a.ndim)
+            if axis is None or weights.shape != tuple(a.shape[i] for i in axes):
+                raise ValueError(f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axis {axis}")
+            order = sorted(range(len(axes)), key=axes.__getitem__)
+            weights = xp.reshape(xp.permute_dims(weights, tuple(order)), tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
+        total = xp.sum(xp.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+        z = xp.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (z, total) if returned else z
+
+
+@in_numpy("cov")
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, *, dtype: Any = None) -> Tensor:
+    x = _rows(m, rowvar)
+    x = x if y is None else xp.concat([x, _rows(together((x, y))[1], rowvar)])
+    x = xp.astype(x, dtype) if dtype is not None else x if is_floating(x.dtype) else xp.astype(x, "float64")
+    ddof = int(not bias) if ddof is None else ddof
+    far = x - xp.mean(x, axis=1, keepdims=True)
+    z = xp.matmul(far, xp.conj(far).T if is_complex(far.dtype) else far.T) / (x.shape[1] - ddof)
+    return xp.squeeze(z, (0, 1)) if z.shape == (1, 1) else z
+
+
+def _rows(m: Any, rowvar: bool) -> Tensor:
+    """A matrix with a variable in each row."""
+    m = xp.asarray(m)
+    wide: Tensor = atleast_2d(m)
+    return wide if rowvar or m.ndim < 2 else wide.T
+
+
+@in_numpy("corrcoef")
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
+    z = cov(x, y, rowvar, dtype=dtype)
+    if z.ndim == 0:
+        return z / z
+    scale = xp.sqrt(xp.real(xp.linalg.diagonal(z)))
+    return z / scale[:, None] / scale
