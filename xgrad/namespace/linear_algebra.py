@@ -198,7 +198,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
     start = offset if offset >= 0 else -offset * m
     length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
     flat = reshape(x, (*stacked, n * m))
-    return flat[..., start : start + length * (m + 1) : m + 1] if length else flat[..., :0]
+    return flat[..., start : min(start + length * (m + 1), n * m) : m + 1] if length else flat[..., :0]
 
 
 @function(extension="linalg")

@@ -152,7 +152,7 @@ def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
     """log det x = log|det x| + i angle moves by tr(x⁻¹ dx), and the sign turns with the angle."""
     dsign, dlog = dz
     if is_complex(x.dtype) and dsign is not None:
-        turn = -1j * xp.imag(xp.conj(dsign) * z[0])
+        turn = xp.imag(xp.conj(dsign) * z[0]) * -1j
         dlog = turn if dlog is None else dlog + turn
     dlog = xp.zeros_like(dsign) if dlog is None else dlog
     return dlog[..., None, None] * _H(xp, xp.linalg.inv(x))
