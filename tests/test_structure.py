@@ -20,7 +20,7 @@ LAYERS = [
     ["derivatives"],
     ["graphs", "recording"],
     ["applying", "reverse"],
-    ["tensors", "namespace"],
+    ["methods", "tensors", "namespace"],
     ["program", "random", "trees"],
     ["transforms"],
     ["nn", "optim", "io", "information"],

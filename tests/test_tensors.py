@@ -74,10 +74,12 @@ def test_operators_on_either_side_of_numpy() -> None:
 
 def test_numpy_functions_that_would_drop_the_gradient_say_so() -> None:
     x = xg.tensor([3.0, 4.0], requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.hypot"):
-        np.hypot(x, x)
-    with pytest.raises(TypeError, match=r"np\.add\.reduce"):
-        np.add.reduce(x)
+    with pytest.raises(TypeError, match=r"np\.i0 does not work on Tensors and would drop the gradient"):
+        np.i0(x)
+    with pytest.raises(TypeError, match=r"np\.spacing"):
+        np.spacing(x)
+    with pytest.raises(TypeError, match=r"np\.hypot\.reduce"):
+        np.hypot.reduce(x)
     with pytest.raises(TypeError, match="out="):
         np.add(np.ones(2), x, out=np.ones(2))
     with pytest.raises(xg.GraphError, match=r"t\.detach\(\)"):
@@ -228,7 +230,7 @@ class TestErrors:
             xg.ones(2)[5]
 
     def test_what_is_no_array(self) -> None:
-        with pytest.raises(TypeError, match=r"'\+'.*list.*xg\.asarray"):
+        with pytest.raises(TypeError, match=r"add.*list.*xg\.asarray"):
             xg.add(xg.ones(2), [1, 2])
         with pytest.raises(TypeError, match=r"tanh.*str"):
             xg.tanh("a")

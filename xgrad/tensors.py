@@ -1,26 +1,26 @@
-"""The Tensor: a handle to a value, with the operators and methods that NumPy's arrays have."""
+"""The Tensor: a handle to a value, with the operators that NumPy's arrays have."""
 
 from __future__ import annotations
 
 import operator
 import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-from .applying import NUMBERS, Value, adopt, apply
+from .applying import NUMBERS, adopt, apply
 from .backends import Device, device_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
+from .methods import Methods
 from .modes import MODE, where_in_time
-from .ops import arithmetic, comparing, functions, indexing, linalg, ordering, reductions, shaping
+from .ops import arithmetic, comparing, functions, indexing, linalg, shaping
 from .reverse import backward
-
 
 #: The edition of the array standard that the namespace follows.
 API_VERSION = "2024.12"
 
 
-class Tensor(Value):
+class Tensor(Methods):
     """An array on a device, and, if it needs a gradient, the node of the graph that computed it.
 
     Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a graph that was
@@ -28,45 +28,11 @@ class Tensor(Value):
     """
 
     __slots__ = ()
-    xp: ClassVar[Any]  # the namespace of functions on Tensors, which sets it
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         if api_version not in (None, "2021.12", "2022.12", "2023.12", API_VERSION):
             raise ValueError(f"xgrad follows the array standard of {API_VERSION}, not of {api_version!r}")
         return sys.modules[__package__]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-        return tuple(self.data.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.data.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(self.data.size)
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype, a NumPy dtype on every device."""
-        return self.device.backend.dtype_of(self.data)
-
-    @property
-    def T(self) -> Tensor:
-        """The axes in reverse."""
-        return apply(shaping.TRANSPOSE, (self,), {"axes": None})
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes exchanged."""
-        if self.ndim < 2:
-            raise ShapeError(f"a matrix has two axes at least; this Tensor has shape {self.shape}")
-        axes = range(self.ndim)
-        return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
 
     def __repr__(self) -> str:
         text: str = self.xp.show(self)
@@ -148,12 +114,6 @@ class Tensor(Value):
         view = host[...]  # the handle's own array stays as writeable as it was
         view.flags.writeable = False
         return view
-
-    def item(self) -> Any:
-        """The value of a single element as a Python number."""
-        if self.size != 1 and not MODE.get().trace:
-            raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
-        return self.numpy().item()
 
     def to(self, device: str | Device) -> Tensor:
         """This Tensor on another device; a gradient flows back from there."""
@@ -243,41 +203,6 @@ class Tensor(Value):
         value = value if weak else self._castable(value)
         self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype), *arrays), {"key": pattern}))
 
-    # Methods that NumPy's arrays have too
-
-    def sum(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
-        """As `xgrad.sum`."""
-        return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def mean(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
-        """As `xgrad.mean`."""
-        return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def max(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
-        """As `xgrad.max`."""
-        return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def min(self, axis: reductions.Axis = None, keepdims: bool = False) -> Tensor:
-        """As `xgrad.min`."""
-        return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        """As `xgrad.argmax`."""
-        return apply(ordering.ARGMAX, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """As `xgrad.reshape`; the shape may be given as one tuple or as its numbers."""
-        return apply(shaping.RESHAPE, (self,), {"shape": _unpacked(shape)})
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in the order given, in reverse where none is."""
-        return apply(shaping.TRANSPOSE, (self,), {"axes": _unpacked(axes) or None})
-
-    def astype(self, dtype: Any) -> Tensor:
-        """As `xgrad.astype`."""
-        cast: Tensor = self.xp.astype(self, dtype)
-        return cast
-
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
     def __pos__(self) -> Tensor: return self.twin()
@@ -357,10 +282,6 @@ class Tensor(Value):
 def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
     copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
     return copy
-
-
-def _unpacked(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], tuple | list) else numbers
 
 
 def _called(x: Tensor) -> str:

@@ -81,6 +81,6 @@ def _check(subscripts: str, inputs: list[str], output: str, shapes: list[tuple[i
             if lengths.setdefault(c, n) == 1:
                 lengths[c] = n
             elif n not in (1, lengths[c]):
-                raise ShapeError(f"einsum: in {subscripts!r} an index is of length {lengths[c]} and of length {n}: shapes {', '.join(map(str, shapes))}")
+                raise ShapeError(f"einsum: in {subscripts!r} an index is of length {lengths[c]} and {n}: shapes {', '.join(map(str, shapes))}")
     if len(set(output)) != len(output) or not lengths.keys() >= set(output):
         raise ShapeError(f"einsum: {output!r} in {subscripts!r} repeats an index, or has one that no operand has")

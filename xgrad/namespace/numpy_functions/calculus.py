@@ -36,8 +36,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     f = xp.asarray(f)
     f = f if f.dtype.kind in "fc" else xp.astype(f, "float64")
     axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, f.ndim)
-    steps = varargs * len(axes) if len(varargs) == 1 and not getattr(varargs[0], "shape", ()) and not isinstance(varargs[0], list | tuple) else varargs
-    steps = steps or (1.0,) * len(axes)
+    steps = varargs or (1.0,)
+    if len(steps) == 1 and together((f, steps[0]))[1].ndim == 0:  # one step for all axes
+        steps *= len(axes)
     if len(steps) != len(axes) or edge_order not in (1, 2):
         raise TypeError(f"gradient: {len(varargs)} steps for {len(axes)} axes, edge_order={edge_order}, which is 1 or 2")
     slopes = tuple(_slope(f, step, i, edge_order) for step, i in zip(steps, axes, strict=True))
@@ -48,7 +49,8 @@ def _slope(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
     n = f.shape[axis]
     if n < edge_order + 1:
         raise ValueError(f"gradient: an axis of length {n} is too short; it takes {edge_order + 1} elements")
-    at = lambda start, stop=None: f[(*(slice(None),) * axis, slice(start, stop))]
+    before = (slice(None),) * axis
+    at: Any = lambda start, stop=None: f[(*before, slice(start, stop))]
     step = together((f, step))[1]
     if step.ndim:
         if step.shape != (n,):
@@ -57,8 +59,8 @@ def _slope(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
     else:
         wide = xp.broadcast_to(step, (n - 1,) + (1,) * (f.ndim - axis - 1))
     a, b = wide[:-1], wide[1:]  # the widths before and after each inner element
-    before, after = (at(1, -1) - at(0, -2)) / a, (at(2) - at(1, -1)) / b
-    inner = (before * b + after * a) / (a + b)  # the slope of the parabola through three neighbours
+    left, right = (at(1, -1) - at(0, -2)) / a, (at(2) - at(1, -1)) / b
+    inner = (left * b + right * a) / (a + b)  # the slope of the parabola through three neighbours
     first, last = (at(1, 2) - at(0, 1)) / wide[:1], (at(-1) - at(-2, -1)) / wide[-1:]
     if edge_order == 2:  # the parabola through the three elements at the end
         second = (at(2, 3) - at(1, 2)) / wide[1:2]

@@ -67,22 +67,22 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     x = xp.asarray(x)
     n = x.shape[0] if N is None else N
     powers = xp.arange(n, device=x.device) if increasing else xp.arange(n - 1, -1, -1, device=x.device)
-    return x[:, None] ** powers  # type: ignore[no-any-return]
+    return x[:, None] ** powers
 
 
 @in_numpy("shape")
 def shape(a: Any) -> tuple[int, ...]:
-    return a.shape  # type: ignore[no-any-return]
+    return a.shape
 
 
 @in_numpy("ndim")
 def ndim(a: Any) -> int:
-    return a.ndim  # type: ignore[no-any-return]
+    return a.ndim
 
 
 @in_numpy("size")
 def size(a: Any, axis: int | None = None) -> int:
-    return a.size if axis is None else a.shape[axis]  # type: ignore[no-any-return]
+    return a.size if axis is None else a.shape[axis]
 
 
 @in_numpy("iscomplexobj")

@@ -107,7 +107,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     """As NumPy's, but always a new Tensor."""
     x = xp.asarray(x)
     if not is_floating(x.dtype):
-        return x.twin()  # type: ignore[no-any-return]
+        return x.twin()
     if is_complex(x.dtype):
         return nan_to_num(xp.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(xp.imag(x), copy, nan, posinf, neginf)
     limits = finfo(x.dtype)
@@ -153,7 +153,7 @@ def real_if_close(a: Any, tol: float = 100) -> Tensor:
     """Whether the imaginary parts are small depends on the values: not for use in a trace."""
     a = xp.asarray(a)
     if not is_complex(a.dtype):
-        return a  # type: ignore[no-any-return]
+        return a
     tol = tol * finfo(a.dtype).eps if tol > 1 else tol
     return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else a
 
@@ -193,7 +193,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     z = default
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         z = xp.where(condition, choice, z)
-    return z  # type: ignore[no-any-return]
+    return z
 
 
 @in_numpy("isclose")

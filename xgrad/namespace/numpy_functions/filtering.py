@@ -30,7 +30,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             raise ValueError(f"pad: axis {axis} has no elements to go on from with mode {mode!r}")
         else:
             z = xp.take(z, _MODES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
-    return z  # type: ignore[no-any-return]
+    return z
 
 
 def _symmetric(i: Tensor, n: int) -> Tensor:
@@ -68,7 +68,7 @@ def _pairs(given: Any, ndim: int) -> list[tuple[Any, Any]]:
             return [(flat[0], flat[-1])] * ndim
         parts = [(v, v) for v in flat]
     parts = [(part[0], part[-1]) for part in parts]
-    return parts * ndim if len(parts) == 1 else parts  # type: ignore[return-value]
+    return parts * ndim if len(parts) == 1 else parts
 
 
 def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:
@@ -111,4 +111,4 @@ def polyval(p: Any, x: Any) -> Tensor:
     z = xp.zeros_like(x)
     for i in range(p.shape[0]):
         z = z * x + p[i]
-    return z  # type: ignore[no-any-return]
+    return z

@@ -147,7 +147,7 @@ def _hermitian(a: Any, UPLO: str) -> Tensor:
         raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
     half = xp.tril(a, k=-1) if UPLO == "L" else xp.triu(a, k=1)
     middle = xp.where(xp.eye(a.shape[-1], dtype="bool", device=a.device), xp.real(a) if is_complex(a.dtype) else a, 0)
-    return half + xp.conj(half).mT + middle  # type: ignore[no-any-return]
+    return half + xp.conj(half).mT + middle
 
 
 @in_numpy("linalg.eigh")
@@ -176,7 +176,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 def cond(x: Any, p: Any = None) -> Tensor:
     if p in (None, 2, -2):
         s = xp.linalg.svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]  # type: ignore[no-any-return]
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     return norm(x, p, (-2, -1)) * norm(xp.linalg.inv(x), p, (-2, -1))
 
 
@@ -200,7 +200,8 @@ def multi_dot(arrays: Sequence[Any]) -> Tensor:
     tensors = together(arrays)
     if len(tensors) < 2:
         raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
-    lengths = [1 if tensors[0].ndim == 1 else tensors[0].shape[0], *(v.shape[0] for v in tensors[1:]), tensors[-1].shape[-1] if tensors[-1].ndim > 1 else 1]
+    first, last = tensors[0], tensors[-1]
+    lengths = [first.shape[0] if first.ndim > 1 else 1, *(v.shape[0] for v in tensors[1:]), last.shape[-1] if last.ndim > 1 else 1]
     n = len(tensors)
     cost: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(n)}
     for width in range(1, n):

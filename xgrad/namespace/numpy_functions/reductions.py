@@ -57,12 +57,12 @@ def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: b
     if initial is None:
         if where is not True:
             raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
-        return reduce(a, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return reduce(a, axis=axis, keepdims=keepdims)
     a = _only(a, where, initial)
     if not _count(a, axis, keepdims, True):
         shape = xp.sum(a, axis=axis, keepdims=keepdims).shape
         return xp.full(shape, initial, dtype=a.dtype, device=a.device)
-    return better(reduce(a, axis=axis, keepdims=keepdims), initial)  # type: ignore[no-any-return]
+    return better(reduce(a, axis=axis, keepdims=keepdims), initial)
 
 
 @in_numpy("all")
