@@ -11,6 +11,7 @@ pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networ
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
@@ -92,7 +93,8 @@ def _solve(xp: Any, x: Any, y: Any) -> Any:
         z = xp.linalg.solve(x, xp.reshape(columns, (x.shape[0], prod(columns.shape[1:]))))
         return xp.moveaxis(xp.reshape(z, columns.shape), 0, -2)
     if x.shape[:-2] != y.shape[:-2]:
-        stack = xp.broadcast_arrays(x[..., :1, :1], y[..., :1, :1])[0].shape[:-2]
+        pairs = zip_longest(reversed(x.shape[:-2]), reversed(y.shape[:-2]), fillvalue=1)
+        stack = tuple(m if n == 1 else n for n, m in pairs)[::-1]
         x, y = xp.broadcast_to(x, (*stack, *x.shape[-2:])), xp.broadcast_to(y, (*stack, *y.shape[-2:]))
     return xp.linalg.solve(x, y)
 

@@ -90,6 +90,8 @@ class Lowering:
                 if type(v) is Value:
                     self.users.setdefault(v, []).append(item)
             if isinstance(item, Stage):
+                if len(item.outputs) != 1:
+                    raise Unsupported(f"{item.op!r}, which has several outputs")
                 for out in item.outputs:
                     _check(out)
                 self.made.update((out, item) for out in item.outputs)

@@ -28,7 +28,7 @@ Operand = Value | Number
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it. All but "scan" have one output."""
+    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it. Few have several outputs."""
 
     op: str
     operands: tuple[Operand, ...]

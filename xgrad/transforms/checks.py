@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..modes import no_grad
-from ..namespace import asarray, astype, imag, ones_like, reshape, sum, zeros_like
+from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
 from ..random import default_rng
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
@@ -34,13 +34,13 @@ def check_grads(
 
     Args:
         f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container of them.
+            Complex arguments and outputs are checked as real and imaginary parts, without a complex step.
         args: where to check; integers and booleans in them are held fixed.
         order: how many times to differentiate.
         rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
         seed: of the random directions.
 
-    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers; TypeError for
-    complex arguments or outputs.
+    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers.
 
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
@@ -49,27 +49,34 @@ def check_grads(
     names = paths(tuple(args))
     values = [asarray(leaf).detach() for leaf in leaves]
     chosen = [i for i, v in enumerate(values) if is_floating(v.dtype)]
-    for i in chosen:
-        if is_complex(values[i].dtype):
-            raise TypeError(f"check_grads checks real arguments; argument {names[i]} is {values[i].dtype}: pass its real and imaginary part")
+    parts = [_parts(values[i]) for i in chosen]
 
-    def of_chosen(*moved: Tensor) -> list[Tensor]:
-        everything = list(values)
-        for i, v in zip(chosen, moved, strict=True):
-            everything[i] = v
+    def outputs(everything: list[Tensor]) -> list[Tensor]:
         return [asarray(z) for z in flatten(f(*unflatten(structure, everything)))[0]]
 
-    labels = [f"argument {names[i]}" for i in chosen]
-    _check(of_chosen, [values[i] for i in chosen], labels, 1, order, (rtol, atol), default_rng(seed))
+    with no_grad():
+        cut = [is_complex(z.dtype) for z in outputs(values)]  # asked here: in a complex step, all are complex
+
+    def of_parts(*moved: Tensor) -> list[Tensor]:
+        everything, rest = list(values), iter(moved)
+        for i, part in zip(chosen, parts, strict=True):
+            everything[i] = next(rest) if len(part) == 1 else next(rest) + 1j * next(rest)
+        return [part for z, both in zip(outputs(everything), cut, strict=True) for part in (_parts(z) if both else [z])]
+
+    which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
+    labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
+    _check(of_parts, [v for part in parts for v in part], labels, 1, order, (rtol, atol), default_rng(seed))
+
+
+def _parts(x: Tensor) -> list[Tensor]:
+    """Complex numbers as two of real ones."""
+    return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
 def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int, tolerance: Any, rng: Any) -> None:
     """Check one order, then the function that computes its gradients."""
     with no_grad():
         outputs = f(*values)
-    for z in outputs:
-        if is_complex(z.dtype):
-            raise TypeError(f"check_grads checks real outputs, not {z.dtype}: take xg.real and xg.imag of it")
     floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
     one = len(floating) == 1 and outputs[floating[0]].shape == ()  # a scalar is shown as it is
     weights = [ones_like(outputs[i]) if one else _random_like(outputs[i], rng) for i in floating]
@@ -120,15 +127,19 @@ def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
     """Whether every op on the way is holomorphic, and every argument may be complex."""
     if any(v.dtype != canonical("float64") for v in values):
         return False
-    recorded = graph(f, *values)
-    if not all(stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in recorded):
+    if not _analytic(f, values):
         return False
     try:
         for i, v in enumerate(values):
-            _complex_slope(f, values, i, v)
+            if not _analytic(f, [*values[:i], v + v * complex(0, _COMPLEX_STEP), *values[i + 1 :]]):  # of complex numbers it may be another function
+                return False
     except (TypeError, ValueError):  # a function may well insist on real numbers
         return False
     return True
+
+
+def _analytic(f: Any, values: list[Tensor]) -> bool:
+    return all(stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in graph(f, *values))
 
 
 def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[float, float]:
