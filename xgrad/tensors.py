@@ -126,14 +126,20 @@ class Tensor(Methods):
             raise ValueError("to_device(stream=) is not supported: work goes to the current stream of the device")
         return self.to(device)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """The memory of the value, without copying, for another library's `from_dlpack`."""
+    def handed_on(self, to: str) -> Tensor:
+        """This Tensor. Raises GraphError where a gradient flows to it, which the library that it goes to would cut."""
         if self.requires_grad:
-            raise GraphError("from_dlpack would cut the gradient of this Tensor; say so with t.detach()")
-        return self.data.__dlpack__(**options)
+            raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
+        return self
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here."""
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
+        return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        device: tuple[Any, int] = self.data.__dlpack_device__()
+        device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
         return device
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -3,7 +3,22 @@
 import sys
 
 from ..tensors import Tensor
-from . import einstein, elementwise, fft, gates, indexing, inspection, linalg, manipulation, numpy_functions, numpy_protocol, reductions
+from . import (
+    cumulative,
+    einstein,
+    elementwise,
+    fft,
+    filling,
+    gates,
+    indexing,
+    inspection,
+    linalg,
+    manipulation,
+    numpy_functions,
+    numpy_protocol,
+    ordering,
+    reductions,
+)
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .indexing import scatter, setitem, untake

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..applying import NO_PARAMS, apply
 from ..backends import device_of
+from ..errors import TraceError
+from ..modes import MODE
 from ..ops import Op
 from ..tensors import Tensor
 from .creation import asarray
@@ -39,6 +41,13 @@ def _of_any_form(op: Op) -> Any:
 
     made.__signature__ = signature  # type: ignore[attr-defined]
     return made
+
+
+def with_values(x: Tensor, function: str) -> Tensor:
+    """`x`. Raises TraceError where it may have no values yet, on which the shape of the function's result depends."""
+    if MODE.get().trace is not None:
+        raise TraceError(f"{function}: how many elements there are depends on values, which a trace has not got; do it before, or use xg.where")
+    return x
 
 
 def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from ..applying import apply
-from ..backends import Device, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_floating
+from ..applying import NUMBERS, apply
+from ..backends import Device, DeviceError, current_device, device_of, find_device
+from ..backends.dtypes import canonical, is_floating, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
-from ..ops.shaping import NEW, TO_DEVICE
+from ..ops.shaping import NEW, STACK, TO_DEVICE
 from ..tensors import Tensor
 from .table import function
 
@@ -52,7 +53,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
     Args:
-        obj: numbers, nested lists of them, an array of any backend, or a Tensor.
+        obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors in them, which are
+            stacked: a gradient flows to each.
         dtype: default that of `obj`.
         device: default the current device; a Tensor stays where it is.
         copy: True copies always, False never (ValueError where it would have to).
@@ -68,6 +70,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         moved = moved if dtype is None else astype(moved, dtype)
         _refuse_copy(copy, moved is not obj)
         return apply(NONE, (_copied(moved),)) if copy and moved is obj else moved
+    if isinstance(obj, list | tuple) and _holds_tensors(obj):
+        _refuse_copy(copy, True)
+        stacked = _stacked(obj, dtype)
+        return stacked if device is None else to_device(stacked, device)
     target = current_device() if device is None else find_device(device)
     home = device_of(obj)
     if home is None:
@@ -76,10 +82,39 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     if home is not target:
         _refuse_copy(copy, True)
         raw = target.backend.from_host(home.backend.to_host(raw), target.index)
+        raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
     return Tensor(raw, target)
+
+
+def _holds_tensors(obj: Any) -> bool:
+    """Whether there is a Tensor in nested lists."""
+    return not NUMBERS.issuperset(map(type, obj)) and any(isinstance(v, Tensor) or (isinstance(v, list | tuple) and _holds_tensors(v)) for v in obj)
+
+
+def _stacked(obj: Any, dtype: Any) -> Tensor:
+    """Nested lists with Tensors in them as one Tensor, in the dtype that all have together; numbers in them are weak."""
+
+    def leaves(v: Any) -> Iterator[Any]:
+        if isinstance(v, list | tuple):
+            for inner in v:
+                yield from leaves(inner)
+        else:
+            yield v
+
+    flat = list(leaves(obj))
+    device = next(v.device for v in flat if isinstance(v, Tensor))
+    if dtype is None:
+        dtype = result_type(*(v if type(v) in NUMBERS else v.dtype if isinstance(v, Tensor) else asarray(v).dtype for v in flat))
+
+    def whole(v: Any) -> Tensor:
+        if isinstance(v, list | tuple) and len(v):
+            return apply(STACK, tuple(map(whole, v)), {"axis": 0})
+        return astype(v, dtype) if isinstance(v, Tensor) else asarray(v, dtype=dtype, device=device)
+
+    return whole(obj)
 
 
 def _refuse_copy(copy: bool | None, needed: bool) -> None:
@@ -94,14 +129,16 @@ def _copied(x: Tensor) -> Tensor:
 
 
 @function
-def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
-    """`x` in another dtype. A gradient passes between floating dtypes, and none through integers.
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) -> Tensor:
+    """`x` in another dtype, and on another device if one is given. A gradient passes between floating dtypes, and none through integers.
 
-    `copy` is accepted: whether a Tensor shares its memory never shows, since its value is never changed in place.
+    With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own. Whether these share
+    memory never shows: a value is never changed in place.
     """
     t, dtype = asarray(x), canonical(dtype)
+    t = t if device is None else to_device(t, device)
     if t.dtype == dtype:
-        return t.twin()
+        return t.twin() if copy else t
     return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
 
 
@@ -116,7 +153,7 @@ def to_device(x: Any, device: str | Device, /) -> Tensor:
     return Tensor(moved.data, target, moved.node)
 
 
-def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
+def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
     """A new array by the creation function of the device's own library."""
     target = current_device() if device is None else find_device(device)
     trace = MODE.get().trace
@@ -127,61 +164,74 @@ def _new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -
     return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
 
 
+def either(given: Any, default: Any) -> Any:
+    """What was given, or the default."""
+    return default if given is None else given
+
+
 @function
 def zeros(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Zeros, float64 unless `dtype` says otherwise."""
-    return _new("zeros", shape, dtype=dtype or "float64", device=device)
+    return new("zeros", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
 def ones(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Ones, float64 unless `dtype` says otherwise."""
-    return _new("ones", shape, dtype=dtype or "float64", device=device)
+    return new("ones", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
 def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
     """An array whose elements may be anything, float64 unless `dtype` says otherwise."""
-    return _new("empty", shape, dtype=dtype or "float64", device=device)
-
-
-@function
-def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Place = None) -> Tensor:
-    """An array filled with one number, of that number's dtype unless `dtype` says otherwise."""
-    return _new("full", shape, fill_value, dtype=dtype, device=device)
+    return new("empty", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
 def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Evenly spaced values from `start` up to but not including `stop`."""
     start, stop = (0, start) if stop is None else (start, stop)
-    return _new("arange", start, stop, step, dtype=dtype, device=device)
-
-
-@function
-def linspace(start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
-    """`num` evenly spaced values from `start` to `stop`."""
-    return _new("linspace", start, stop, num, dtype=dtype or "float64", device=device, endpoint=endpoint)
+    return new("arange", start, stop, step, dtype=dtype, device=device)
 
 
 @function
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    return _new("eye", n_rows, n_cols, dtype=dtype or "float64", device=device, k=k)
+    return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
+
+
+#: The backends of the kinds of device that DLPack has numbers for: memory of the host, of CUDA, and of both.
+_DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
 
 @function
-def zeros_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
-    """Zeros in the shape, dtype and device of `x`."""
-    x = asarray(x)
-    return zeros(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) -> Tensor:
+    """The array of another library as a Tensor that shares its memory, on its device.
 
+    Args:
+        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient raises GraphError, as it
+            would cut it.
+        device: another device for the result.
+        copy: True copies always, False never (ValueError where `device` needs it).
 
-@function
-def ones_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
-    """Ones in the shape, dtype and device of `x`."""
-    x = asarray(x)
-    return ones(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+    Raises DeviceError for memory that no backend here can use.
+
+    >>> import numpy as np, xgrad as xg
+    >>> xg.from_dlpack(np.ones(2))
+    tensor([1., 1.])
+    """
+    if isinstance(x, Tensor):
+        x.handed_on("from_dlpack")
+        return asarray(x.detach(), device=device, copy=copy)
+    home = device_of(x)
+    if home is None:
+        kind, index = x.__dlpack_device__()
+        if int(kind) not in _DLPACK:
+            raise DeviceError(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
+        name = _DLPACK[int(kind)]
+        home = find_device(f"{name}:{index}" if name == "cuda" else name)
+        x = home.xp.from_dlpack(x)
+    return asarray(x, device=home if device is None else device, copy=copy)
 
 
 def show(x: Tensor) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import ShapeError
 from ..ops import indexing as i
+from ..ops.reductions import normal_axes
 from ..tensors import Tensor, index_operands
 from .calling import call
-from .creation import asarray
+from .creation import arange, asarray
 from .manipulation import reshape
 from .table import function
 
@@ -27,6 +29,26 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
         return call(i.TAKE, (x, indices), {"axis": axis})
     flat = call(i.TAKE, (x, reshape(indices, (-1,))), {"axis": axis})
     return reshape(flat, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+@function
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
+    """The elements of `x` at `indices` along `axis`, each in its own row: what `argsort` and `argmax(keepdims=True)` point to.
+
+    Along the other axes `x` and `indices` broadcast.
+
+    >>> import xgrad as xg
+    >>> xg.take_along_axis(xg.asarray([[1, 2], [3, 4]]), xg.asarray([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
+    x = asarray(x)
+    indices = asarray(indices, device=x.device)
+    (axis,) = normal_axes(axis, x.ndim)
+    if indices.ndim != x.ndim:
+        raise ShapeError(f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes")
+    own = [reshape(arange(n, device=x.device), (n, *(1,) * (x.ndim - a - 1))) for a, n in enumerate(x.shape)]
+    return x[tuple(indices if a == axis else places for a, places in enumerate(own))]
 
 
 def untake(values: Any, indices: Any, *, axis: int, shape: tuple[int, ...]) -> Tensor:

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, cast
 
+from ..errors import ShapeError
+from ..modes import MODE
 from ..ops import shaping as s
+from ..ops.cumulative import part
+from ..ops.indexing import REPEATED, TAKE
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor
-from .calling import call
+from .calling import call, with_values
 from .creation import asarray
 from .table import function
+
+Axes = int | tuple[int, ...]
 
 
 @function
 def reshape(x: Any, /, shape: int | tuple[int, ...], *, copy: bool | None = None) -> Tensor:
-    """The elements in another shape, in which one axis may be -1. `copy` is accepted; a Tensor never shows whether it shares memory."""
-    return call(s.RESHAPE, (x,), {"shape": (shape,) if isinstance(shape, int) else tuple(shape)})
+    """The elements in another shape, in which one axis may be -1.
+
+    `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so that it must.
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if copy is not None and MODE.get().trace is None:
+        x = asarray(x, copy=True) if copy else _viewable(asarray(x), shape)
+    return call(s.RESHAPE, (x,), {"shape": shape})
+
+
+def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    try:
+        x.device.xp.reshape(x.data, shape, copy=False)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"reshape(copy=False): a Tensor of shape {x.shape} that lies in memory as this one does has to be copied for {shape}") from error
+    return x
 
 
 @function
@@ -32,6 +53,19 @@ def transpose(x: Any, /, axes: tuple[int, ...] | None = None) -> Tensor:
 
 
 @function
+def moveaxis(x: Any, source: Axes, destination: Axes, /) -> Tensor:
+    """The axes `source` at the places `destination`, the others in their order."""
+    x = asarray(x)
+    sources, places = normal_axes(source, x.ndim), normal_axes(destination, x.ndim)
+    if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(places):
+        raise ValueError(f"moveaxis: {source} to {destination} is not one place for each of several axes")
+    order = [a for a in range(x.ndim) if a not in sources]
+    for place, axis in sorted(zip(places, sources)):
+        order.insert(place, axis)
+    return permute_dims(x, tuple(order))
+
+
+@function
 def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Tensor:
     """`x` repeated along new axes and axes of length 1."""
     return call(s.BROADCAST_TO, (x,), {"shape": tuple(shape)})
@@ -41,8 +75,8 @@ def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Tensor:
 def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
     """All of them in the shape that they broadcast to together."""
     tensors = tuple(map(asarray, arrays))
-    shape = tensors[0].device.xp.broadcast_arrays(*(x.data for x in tensors))[0].shape if tensors else ()
-    return tuple(x if x.shape == shape else broadcast_to(x, shape) for x in tensors)
+    shape = s.broadcast_shapes(*(x.shape for x in tensors))
+    return tuple(x.twin() if x.shape == shape else broadcast_to(x, shape) for x in tensors)
 
 
 @function
@@ -56,7 +90,7 @@ def expand_dims(x: Any, /, *, axis: int = 0) -> Tensor:
 
 
 @function
-def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Tensor:
+def squeeze(x: Any, /, axis: Axes) -> Tensor:
     """`x` without axes of length 1. Raises ValueError where one is longer."""
     x = asarray(x)
     axes = normal_axes(axis, x.ndim)
@@ -67,7 +101,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Tensor:
 
 @function
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
-    """Arrays one after the other along `axis`; flattened first where it is None."""
+    """Arrays one after the other along `axis`, in the dtype that they have together; flattened first where `axis` is None."""
     tensors = _alike(arrays, "concat")
     if axis is None:
         tensors, axis = tuple(reshape(x, (-1,)) for x in tensors), 0
@@ -76,7 +110,7 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
 
 @function
 def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
-    """Arrays of one shape side by side along a new axis."""
+    """Arrays of one shape side by side along a new axis, in the dtype that they have together."""
     return call(s.STACK, _alike(arrays, "stack"), {"axis": axis})
 
 
@@ -90,3 +124,82 @@ def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
     if not len(arrays):
         raise ValueError(f"{function} needs at least one array")
     return tuple(arrays)
+
+
+@function
+def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
+    """The elements in reverse along `axis`: an axis, a tuple of them, or None for all."""
+    x = asarray(x)
+    axes = normal_axes(axis, x.ndim)
+    return x[tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim))]
+
+
+@function
+def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
+    """The elements moved on by `shift` along `axis`; those pushed out at the end come in at the beginning.
+
+    `axis` is an axis, a tuple of them, each with a shift of its own or all with the same, or None for the flattened array.
+
+    >>> import xgrad as xg
+    >>> xg.roll(xg.arange(4), 1)
+    tensor([3, 0, 1, 2])
+    """
+    x = asarray(x)
+    if axis is None:
+        return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
+    axes = normal_axes(axis, x.ndim)
+    shifts = tuple(shift) if isinstance(shift, Sequence) else (shift,) * len(axes)
+    if len(axes) == 1:
+        axes *= len(shifts)
+    if len(shifts) != len(axes):
+        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+    z = x.twin()
+    for places, a in zip(shifts, axes):
+        n = x.shape[a]
+        if n and places % n:
+            z = concat([part(z, a, n - places % n, None), part(z, a, None, n - places % n)], axis=a)
+    return z
+
+
+@function
+def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
+    """Each element along `axis` several times; of the flattened array where `axis` is None.
+
+    `repeats` is how often, or an integer array that says it of each.
+
+    >>> import xgrad as xg
+    >>> xg.repeat(xg.arange(3), xg.asarray([2, 0, 1]))
+    tensor([0, 0, 2])
+    """
+    x = asarray(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    (axis,) = normal_axes(axis, x.ndim)
+    n, before, after = x.shape[axis], x.shape[:axis], x.shape[axis + 1 :]
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise ValueError(f"repeat: {repeats} times")
+        return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
+    counts = with_values(asarray(repeats, device=x.device), "repeat")
+    if counts.shape not in ((), (1,), (n,)):
+        raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
+    return call(TAKE, (x, call(REPEATED, (broadcast_to(counts, (n,)),))), {"axis": axis})
+
+
+@function
+def tile(x: Any, repetitions: tuple[int, ...], /) -> Tensor:
+    """Copies of `x` side by side, as many along each axis as `repetitions` says; of the last axes, if they are fewer.
+
+    >>> import xgrad as xg
+    >>> xg.tile(xg.arange(2), (2, 2))
+    tensor([[0, 1, 0, 1],
+            [0, 1, 0, 1]])
+    """
+    x = asarray(x)
+    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    rank = max(x.ndim, len(times))
+    times = (1,) * (rank - len(times)) + times
+    shape = (1,) * (rank - x.ndim) + x.shape
+    apart = reshape(x, tuple(m for n in shape for m in (1, n)))
+    side_by_side = broadcast_to(apart, tuple(m for pair in zip(times, shape) for m in pair))
+    return reshape(side_by_side, tuple(map(prod, zip(times, shape))))

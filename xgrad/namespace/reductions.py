@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops import ordering as o
+from ..ops import cumulative as c
 from ..ops import reductions as r
 from ..tensors import Tensor
 from .calling import call
@@ -16,5 +16,18 @@ Axis = r.Axis
 
 @function
 def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """Sum over axes, in `dtype` if one is given."""
+    """Sum over axes, in `dtype` if one is given; of small integers in int64 or uint64."""
     return call(r.SUM, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
+
+
+@function
+def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """Product over axes, in `dtype` if one is given; of small integers in int64 or uint64.
+
+    The gradient is the product of the other elements, and right where some are 0.
+
+    >>> import xgrad as xg
+    >>> xg.grad(xg.prod)(xg.asarray([2.0, 0.0, 3.0]))
+    tensor([0., 6., 0.])
+    """
+    return call(c.PROD, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})

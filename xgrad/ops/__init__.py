@@ -1,8 +1,8 @@
 """The gates. Importing this package fills the table."""
 
-from . import arithmetic, comparing, decompositions, einsum, fourier, functions, indexing, linalg, ordering, reductions, shaping
+from . import arithmetic, comparing, cumulative, decompositions, einsum, fourier, functions, indexing, linalg, ordering, reductions, shaping
 from .table import OPS, Op, find_op, op
 
 __all__ = [
-    "OPS", "Op", "arithmetic", "comparing", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing", "linalg", "op", "ordering", "reductions", "shaping",
+    "OPS", "Op", "arithmetic", "comparing", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing", "linalg", "op", "ordering", "reductions", "shaping",
 ]  # fmt: skip

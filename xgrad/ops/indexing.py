@@ -65,3 +65,6 @@ TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
 # zeros of a shape with the slices of dz added where take found them.
 UNTAKE = op("untake", lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
     dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis))  # fmt: skip
+
+# The index of each element as often as it is to be repeated.
+REPEATED = op("repeated", lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts))

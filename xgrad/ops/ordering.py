@@ -1,6 +1,8 @@
-"""Where the best element is: an index, which has no derivative."""
+"""Order: sorting, and where elements are that are best, not zero, or the first of their kind. Indices have no derivative."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from .table import op
 
@@ -9,3 +11,42 @@ ARGMAX = op("argmax", lambda xp, x, *, axis=None, keepdims=False: xp.argmax(x, a
 
 ARGMIN = op("argmin", lambda xp, x, *, axis=None, keepdims=False: xp.argmin(x, axis=axis, keepdims=keepdims),
     doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
+
+
+def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """Sorted; a descending sort is an ascending one from behind, which keeps equal elements in their order if that does."""
+    if not descending:
+        return xp.sort(x, axis=axis, stable=stable)
+    return xp.flip(xp.sort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
+
+
+def _argsort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    if not descending:
+        return xp.argsort(x, axis=axis, stable=stable)
+    from_behind = xp.argsort(xp.flip(x, axis=axis), axis=axis, stable=stable)
+    return x.shape[axis] - 1 - xp.flip(from_behind, axis=axis)
+
+
+def _place(xp: Any, x: Any, axis: int, descending: bool) -> Any:
+    """Where each element of `x` is when they are sorted."""
+    return xp.argsort(_argsort(xp, x, axis=axis, descending=descending), axis=axis)
+
+
+SORT = op("sort", _sort,
+    dx=lambda xp, dz, x, *, axis, descending, stable: xp.take_along_axis(dz, _place(xp, x, axis, descending), axis=axis),
+    doc="""The elements along `axis` in ascending order, or descending; NaN is the largest. Equal elements keep their order.
+
+    >>> import xgrad as xg
+    >>> xg.sort(xg.asarray([2.0, 3.0, 1.0]), descending=True)
+    tensor([3., 2., 1.])
+    """)  # fmt: skip
+
+ARGSORT = op("argsort", _argsort,
+    doc="The indices along `axis` that sort it in ascending order, or descending. Equal elements keep their order.")  # fmt: skip
+
+NONZERO = op("nonzero", lambda xp, x: tuple(xp.nonzero(x)))
+
+SEARCHSORTED = op("searchsorted", lambda xp, x, y, *, side="left": xp.searchsorted(x, y, side=side), promotion="result_type")
+
+# Of each different element: its first index in the flat array, which of them each is, and how many there are of it.
+UNIQUE = op("unique", lambda xp, x: tuple(xp.unique_all(x))[1:])

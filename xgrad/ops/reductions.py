@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Callable
+from math import nan, prod
 from typing import Any
 
 from .table import op
@@ -28,10 +29,10 @@ def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     return tuple(1 if a in axes else n for a, n in enumerate(shape))
 
 
-def _kept(xp: Any, z: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+def kept(xp: Any, z: Any, shape: tuple[int, ...], axis: Axis) -> Any:
     """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its operand."""
-    kept = _kept_shape(shape, axis)
-    return z if z.shape == kept else xp.reshape(z, kept)
+    with_ones = _kept_shape(shape, axis)
+    return z if z.shape == with_ones else xp.reshape(z, with_ones)
 
 
 def _size(shape: tuple[int, ...], axis: Axis) -> int:
@@ -40,32 +41,51 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 SUM = op("sum", lambda xp, x, *, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(_kept(xp, dz, x_shape, axis), x_shape),
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis), x_shape),
     promotion="count", analytic=True)  # fmt: skip
 
 MEAN = op("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(_kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
     promotion="float", analytic=True, doc="Arithmetic mean. " + AXIS)  # fmt: skip
+
+
+def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
+    """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for one."""
+    n = _size(x.shape, axis) - correction
+    return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
+
+
+VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.var(x, axis=axis, correction=correction, keepdims=keepdims),
+    dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, dz, x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
+    promotion="float", doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS)  # fmt: skip
+
+STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.std(x, axis=axis, correction=correction, keepdims=keepdims),
+    dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
+        kept(xp, dz / xp.where(z == 0, 1, z), x.shape, axis) * _slope(xp, x, axis, correction),
+    promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip
+
+
+def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
+    """`x` with the elements of each reduction along one axis, the last; and what puts such an array back into the shape of `x`."""
+    axes = normal_axes(axis, x.ndim)
+    order = tuple(a for a in range(x.ndim) if a not in axes) + axes
+    moved = xp.permute_dims(x, order)
+    rows = xp.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _size(x.shape, axis)))
+    return rows, lambda y: xp.permute_dims(xp.reshape(y, moved.shape), tuple(order.index(a) for a in range(x.ndim)))
 
 
 def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
     """True at exactly one element of each reduction: the first of the best."""
-    axes = normal_axes(axis, x.ndim)
-    order = tuple(a for a in range(x.ndim) if a not in axes) + axes
-    moved = xp.permute_dims(x, order)
-    kept = moved.shape[: x.ndim - len(axes)]
-    count = _size(x.shape, axis)
-    best = argbest(xp.reshape(moved, (*kept, count)), axis=-1, keepdims=True)
-    mask = xp.reshape(xp.arange(count, device=x.device) == best, moved.shape)
-    return xp.permute_dims(mask, tuple(order.index(a) for a in range(x.ndim)))
+    rows, put_back = apart(xp, x, axis)
+    return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 
 
 MAX = op("max", lambda xp, x, *, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), _kept(xp, dz, x.shape, axis), 0),
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0),
     numpy="max amax", doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 MIN = op("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), _kept(xp, dz, x.shape, axis), 0),
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0),
     numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 
@@ -84,7 +104,7 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) ->
 
 LOGSUMEXP = op("logsumexp", _logsumexp,
     dx=lambda xp, dz, z, x, *, axis, keepdims:
-        _kept(xp, dz, x.shape, axis) * xp.exp(x - _finite_or_zero(xp, _kept(xp, z, x.shape, axis))),
+        kept(xp, dz, x.shape, axis) * xp.exp(x - _finite_or_zero(xp, kept(xp, z, x.shape, axis))),
     promotion="float",
     doc="""log of the sum of exp(x) over axes, without overflow.
 

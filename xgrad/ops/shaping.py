@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+from ..errors import ShapeError
 from .reductions import normal_axes
 from .table import op
 
@@ -25,6 +26,18 @@ TRANSPOSE = op("transpose", lambda xp, x, *, axes=None: xp.permute_dims(x, _orde
 BROADCAST_TO = op("broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     dx=lambda dz, *, shape: dz,
     analytic=True)  # fmt: skip
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that they broadcast to together. Raises ShapeError where they do not."""
+    rank = max(map(len, shapes), default=0)
+    lengths = []
+    for column in zip(*((1,) * (rank - len(s)) + tuple(s) for s in shapes)):
+        longer = set(column) - {1}
+        if len(longer) > 1:
+            raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
+        lengths.append(longer.pop() if longer else 1)
+    return tuple(lengths)
 
 
 def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: int) -> tuple[Any, ...]:
@@ -49,6 +62,14 @@ def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) 
     zero = xp.zeros_like(some) if any(part is None for part in dz) else None
     return xp.stack([zero if part is None else part for part in dz], axis=axis)
 
+
+TRIL = op("tril", lambda xp, x, *, k=0: xp.tril(x, k=k),
+    dx=lambda xp, dz, *, k: xp.tril(dz, k=k),
+    analytic=True, doc="Matrices with 0 above the k-th diagonal.")  # fmt: skip
+
+TRIU = op("triu", lambda xp, x, *, k=0: xp.triu(x, k=k),
+    dx=lambda xp, dz, *, k: xp.triu(dz, k=k),
+    analytic=True, doc="Matrices with 0 below the k-th diagonal.")  # fmt: skip
 
 TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, target),
     dx=lambda xp, dz, *, source, target: xp.to_device(dz, source))  # fmt: skip

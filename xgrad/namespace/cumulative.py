@@ -1,0 +1,71 @@
+"""Sums, products and differences along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ShapeError
+from ..ops import Op
+from ..ops import cumulative as c
+from ..ops.reductions import normal_axes
+from ..tensors import Tensor
+from .calling import call
+from .creation import asarray, astype
+from .manipulation import broadcast_to, concat
+from .table import function
+
+
+@function
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    """The sums of the elements up to each along `axis`, which an array of one axis need not have; first 0 with `include_initial`.
+
+    >>> import xgrad as xg
+    >>> xg.cumulative_sum(xg.asarray([1.0, 2.0, 3.0]), include_initial=True)
+    tensor([0., 1., 3., 6.])
+    """
+    return _accumulated(c.CUMULATIVE_SUM, x, axis, dtype, include_initial)
+
+
+@function
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    """The products of the elements up to each along `axis`, which an array of one axis need not have; first 1 with `include_initial`.
+
+    Its gradient divides by nothing, and is right where elements are 0.
+    """
+    return _accumulated(c.CUMULATIVE_PROD, x, axis, dtype, include_initial)
+
+
+def _accumulated(op: Op, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Tensor:
+    x = asarray(x) if dtype is None else astype(x, dtype)
+    if x.ndim == 0 or (axis is None and x.ndim > 1):
+        raise ShapeError(f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis="))
+    (axis,) = normal_axes(axis, x.ndim)
+    return call(op, (x,), {"axis": axis, "include_initial": include_initial})
+
+
+@function
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Tensor:
+    """The differences of neighbours along `axis`, `n` times over.
+
+    `prepend` and `append` are put before and after `x` first; a single number has the other axes' lengths.
+
+    >>> import xgrad as xg
+    >>> xg.diff(xg.asarray([1.0, 4.0, 9.0]))
+    tensor([3., 5.])
+    """
+    x = asarray(x)
+    (axis,) = normal_axes(axis, x.ndim)
+    if n < 0:
+        raise ValueError(f"diff: n = {n} is how often, from 0 on")
+    if n == 0:
+        return x.twin()
+    ends = [None if end is None else _end(asarray(end, device=x.device), x, axis) for end in (prepend, append)]
+    z = x if ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
+    for _ in range(n):
+        after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)
+        z = after != before if z.dtype.kind == "b" else after - before
+    return z
+
+
+def _end(end: Tensor, x: Tensor, axis: int) -> Tensor:
+    return end if end.ndim else broadcast_to(end, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))

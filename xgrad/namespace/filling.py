@@ -1,0 +1,101 @@
+"""Arrays filled with a number, with even steps, or with coordinates; in a given shape or in that of another array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ShapeError
+from ..ops.shaping import BROADCAST_TO, RESHAPE
+from ..tensors import Tensor
+from .calling import call
+from .creation import Place, Shape, asarray, astype, either, empty, new, ones, zeros
+from .table import function
+
+
+@function
+def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """An array filled with one number, of that number's dtype unless `dtype` says otherwise.
+
+    The number may be a Tensor, to which the gradient flows.
+    """
+    if isinstance(fill_value, Tensor):
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return call(BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": shape})
+    return new("full", shape, fill_value, dtype=dtype, device=device)
+
+
+@function
+def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`, which is the last of them with `endpoint`, else the next after it.
+
+    They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be Tensors, to which
+    the gradient flows; the values are then along a new first axis.
+    """
+    if isinstance(start, Tensor) or isinstance(stop, Tensor):
+        return _between(start, stop, num, dtype, device, endpoint)
+    default = "complex128" if isinstance(start, complex) or isinstance(stop, complex) else "float64"
+    return new("linspace", start, stop, num, dtype=either(dtype, default), device=device, endpoint=endpoint)
+
+
+def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoint: bool) -> Tensor:
+    here = (start if isinstance(start, Tensor) else stop).device if device is None else device
+    start, stop = asarray(start, device=here), asarray(stop, device=here)
+    axes = (1,) * max(start.ndim, stop.ndim)
+    t = call(RESHAPE, (linspace(0.0, 1.0, num, device=here, endpoint=endpoint),), {"shape": (num, *axes)})
+    z = start * (1 - t) + stop * t
+    return z if dtype is None else astype(z, dtype)
+
+
+def _like(x: Any, dtype: Any, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The shape of `x`, and its dtype and device where no other is given."""
+    x = asarray(x)
+    return x.shape, {"dtype": either(dtype, x.dtype), "device": either(device, x.device)}
+
+
+@function
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Zeros in the shape, dtype and device of `x`."""
+    shape, form = _like(x, dtype, device)
+    return zeros(shape, **form)
+
+
+@function
+def ones_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """Ones in the shape, dtype and device of `x`."""
+    shape, form = _like(x, dtype, device)
+    return ones(shape, **form)
+
+
+@function
+def empty_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """An array in the shape, dtype and device of `x`, whose elements may be anything."""
+    shape, form = _like(x, dtype, device)
+    return empty(shape, **form)
+
+
+@function
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
+    """An array in the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
+    shape, form = _like(x, dtype, device)
+    return full(shape, fill_value, **form)
+
+
+@function
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Coordinates on a grid: each array along an axis of its own, repeated along the others.
+
+    With `indexing` "ij" the i-th array goes along axis i; with "xy" the first along axis 1 and the second along axis 0.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
+    tensors = [asarray(x) for x in arrays]
+    if any(x.ndim > 1 for x in tensors):
+        raise ShapeError(f"meshgrid takes arrays of one axis, not of shapes {' and '.join(str(x.shape) for x in tensors)}")
+    axes = list(range(len(tensors)))
+    if indexing == "xy" and len(axes) > 1:
+        axes[:2] = 1, 0
+    shape = [0] * len(axes)
+    for axis, x in zip(axes, tensors):
+        shape[axis] = x.size
+    alone = [call(RESHAPE, (x,), {"shape": tuple(x.size if a == axis else 1 for a in range(len(axes)))}) for axis, x in zip(axes, tensors)]
+    return tuple(call(BROADCAST_TO, (x,), {"shape": tuple(shape)}) for x in alone)

@@ -1,0 +1,71 @@
+"""Sums and products of all elements up to each, and the product of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .reductions import Axis, apart, kept
+from .table import op
+
+
+def part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """The elements along `axis` from `start` up to but not including `stop`."""
+    return x[(*(slice(None),) * (axis % x.ndim), slice(start, stop), ...)]
+
+
+def _computed(dz: Any, axis: int, include_initial: bool) -> Any:
+    """What belongs to elements of the operand: all but the initial 0 or 1."""
+    return part(dz, axis, 1, None) if include_initial else dz
+
+
+def _from_the_end(xp: Any, dz: Any, axis: int) -> Any:
+    return xp.flip(xp.cumulative_sum(xp.flip(dz, axis=axis), axis=axis), axis=axis)
+
+
+CUMULATIVE_SUM = op("cumulative_sum",
+    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_sum(x, axis=axis, include_initial=include_initial),
+    dx=lambda xp, dz, *, axis, include_initial: _from_the_end(xp, _computed(dz, axis, include_initial), axis),
+    promotion="count", analytic=True)  # fmt: skip
+
+
+def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
+    """s[j], the sum over i >= j of dz[i] x[j+1] ... x[i]: how the outputs from j on depend on x[j], but for what comes before.
+
+    That is s[j] = dz[j] + x[j+1] s[j+1], found for twice as many terms at each turn, without a division: x may have zeros.
+    `factors` are the products of the next `reach` elements.
+    """
+    n, reach = dz.shape[axis], 1
+    s, factors = dz, part(x, axis, 1, None)
+    while reach < n:
+        near, far = part(s, axis, None, n - reach), part(s, axis, reach, None)
+        s = xp.concat([near + factors * far, part(s, axis, n - reach, None)], axis=axis)
+        factors = part(factors, axis, None, max(n - 2 * reach, 0)) * part(factors, axis, reach, None)
+        reach *= 2
+    return s
+
+
+def _before(xp: Any, z: Any, axis: int, include_initial: bool) -> Any:
+    """The product of the elements before each."""
+    if include_initial:
+        return part(z, axis, None, -1)
+    return xp.concat([xp.ones_like(part(z, axis, None, 1)), part(z, axis, None, -1)], axis=axis)
+
+
+CUMULATIVE_PROD = op("cumulative_prod",
+    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_prod(x, axis=axis, include_initial=include_initial),
+    dx=lambda xp, dz, z, x, *, axis, include_initial:
+        _before(xp, z, axis, include_initial) * _following(xp, _computed(dz, axis, include_initial), x, axis),
+    promotion="count", analytic=True)  # fmt: skip
+
+
+def _others(xp: Any, x: Any, axis: Axis) -> Any:
+    """The product of all elements but each: of those before it and of those after it."""
+    rows, put_back = apart(xp, x, axis)
+    before = xp.cumulative_prod(rows, axis=-1, include_initial=True)
+    after = xp.flip(xp.cumulative_prod(xp.flip(rows, axis=-1), axis=-1, include_initial=True), axis=-1)
+    return put_back(part(before, -1, None, -1) * part(after, -1, 1, None))
+
+
+PROD = op("prod", lambda xp, x, *, axis=None, keepdims=False: xp.prod(x, axis=axis, keepdims=keepdims),
+    dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, x, axis),
+    promotion="count", analytic=True)  # fmt: skip
