@@ -124,6 +124,8 @@ class CudaSource:
         return [CudaSource(self._cupy, self._index, seeds) for seeds in self._seeds.spawn(count)]
 
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+        if name != "integers":  # CuPy takes arrays, and of numbers floats alone
+            params = tuple(float(p) if isinstance(p, int) else p for p in params)
         with self._cupy.cuda.Device(self._index):
             return getattr(self, f"_{name}")(size, np.dtype(dtype), *params).astype(dtype, copy=False)
 
@@ -175,8 +177,7 @@ class CudaSource:
         return self._numbers.beta(a, b, size)
 
     def _standard_t(self, size: Any, dtype: Any, df: Any) -> Array:
-        half = self._cupy.asarray(df, float) / 2
-        return self._numbers.standard_normal(size) * self._cupy.sqrt(half / self._numbers.standard_gamma(half, size))
+        return self._numbers.standard_normal(size) * self._cupy.sqrt(df / 2 / self._numbers.standard_gamma(df / 2, size))
 
     def _poisson(self, size: Any, dtype: Any, lam: Any) -> Array:
         return self._numbers.poisson(lam, size)

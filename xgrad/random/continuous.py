@@ -131,7 +131,8 @@ class Continuous(Drawing):
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
         temperature = self._parameter("gumbel_softmax", "temperature", temperature, dtype)
         self._refuse("gumbel_softmax", "temperature is not positive", lambda t: (t <= 0) | (t != t), temperature)
-        return softmax(self._with_gumbels("gumbel_softmax", logits, axis, size, dtype) / temperature, axis=axis)
+        noisy, axis = self._with_gumbels("gumbel_softmax", logits, axis, size, dtype)
+        return softmax(noisy / temperature, axis=axis)
 
     def multivariate_normal(self, mean: Any, cov: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L Lᵀ = cov.
@@ -205,8 +206,8 @@ class Continuous(Drawing):
         self._refuse(method, f"{name} is not positive", lambda x: (x <= 0) | (x != x), found)
         return found
 
-    def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> Tensor:
-        """The logits with Gumbel noise in shape `size` with `axis` put in, the greatest of which is the choice."""
+    def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> tuple[Tensor, int]:
+        """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put in; and that axis."""
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
             raise ShapeError(f"{method} takes logits with one choice at least along axis {axis}, not of shape {logits.shape}")
         self._refuse(method, "the greatest of the logits is not finite", lambda x: ~isfinite(max_of(x, axis=axis)), logits)
@@ -216,4 +217,4 @@ class Continuous(Drawing):
         at = len(batch) - back
         if at < 0:
             raise ShapeError(f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}")
-        return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype)
+        return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype), -1 - back

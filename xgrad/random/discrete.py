@@ -62,7 +62,8 @@ class Discrete(Continuous):
         """
         dtype = self._dtype("categorical", dtype, _REAL, "int64")
         logits = asarray(self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home)
-        return argmax(self._with_gumbels("categorical", logits, axis, size, "float64"), axis=axis).astype(dtype)
+        noisy, axis = self._with_gumbels("categorical", logits, axis, size, "float64")
+        return argmax(noisy, axis=axis).astype(dtype)
 
     def choice(self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Tensor:
         """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from those that are left.

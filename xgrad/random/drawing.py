@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from ..backends import Device, DeviceError, current_device, find_device
 from ..backends.dtypes import canonical, is_complex
@@ -110,7 +110,7 @@ class Drawing:
         found = tuple(map(_length, size)) if isinstance(size, tuple | list) else (_length(size),)
         if min(found, default=0) < 0:
             raise ValueError(f"{method}: size={size} is negative")
-        if shapes and _together(method, found, *shapes) != found:
+        if any(len(s) > len(found) or any(n not in (1, m) for n, m in zip(reversed(s), reversed(found), strict=False)) for s in shapes):
             raise ShapeError(f"{method}: parameters of shapes {', '.join(map(str, shapes))} do not broadcast to size={found}")
         return found
 
@@ -131,12 +131,8 @@ def _together(method: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     axes = max(map(len, shapes), default=0)
     lengths = [{n for n in column if n != 1} for column in zip(*((1,) * (axes - len(s)) + tuple(s) for s in shapes), strict=True)]
     if any(len(found) > 1 for found in lengths):
-        _refuse_shapes(method, shapes)
+        raise ShapeError(f"{method}: the shapes {', '.join(map(str, shapes))} do not broadcast together")
     return tuple(found.pop() if found else 1 for found in lengths)
-
-
-def _refuse_shapes(method: str, shapes: tuple[Any, ...]) -> NoReturn:
-    raise ShapeError(f"{method}: the shapes {', '.join(map(str, shapes))} do not broadcast together")
 
 
 def _length(n: Any) -> int:
