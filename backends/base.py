@@ -185,6 +185,10 @@ def _namespace(backend: Backend) -> Any:
 
     def setitem(x: Array, v: Any, *, key: Any) -> Array:
         """A copy of `x` with `v` at `key`."""
+        mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+        if getattr(mask, "shape", None) == x.shape and backend.dtype_of(mask).kind == "b" and getattr(v, "shape", ()) == ():
+            v = xp.asarray(v, dtype=x.dtype, device=backend.handle(backend.index_of(x)))
+            return xp.where(mask, v, x)  # a number at a mask, which a library may not assign, or slowly
         target = xp.asarray(x, copy=True)
         target[key] = v
         return target

@@ -20,7 +20,7 @@ Shape = int | tuple[int, ...]
 Place = str | Device | None
 
 
-@function
+@function(numpy="")
 def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
     """A Tensor with a copy of `data`.
 
@@ -48,7 +48,7 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     return Tensor(with_value.data, with_value.device, kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
-@function
+@function(numpy="")
 def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
@@ -204,7 +204,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
 
-@function
+@function(numpy="")
 def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) -> Tensor:
     """The array of another library as a Tensor that shares its memory, on its device.
 

@@ -9,8 +9,9 @@ from .table import op
 
 
 def part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    """The elements along `axis` from `start` up to but not including `stop`."""
-    return x[(*(slice(None),) * (axis % x.ndim), slice(start, stop), ...)]
+    """The elements along `axis` from `start` up to but not including `stop`, as far as there are any."""
+    first, end, _ = slice(start, stop).indices(x.shape[axis])
+    return x[(*(slice(None),) * (axis % x.ndim), slice(start and first, stop and end), ...)]
 
 
 def _computed(dz: Any, axis: int, include_initial: bool) -> Any:
@@ -39,7 +40,8 @@ def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
     while reach < n:
         near, far = part(s, axis, None, n - reach), part(s, axis, reach, None)
         s = xp.concat([near + factors * far, part(s, axis, n - reach, None)], axis=axis)
-        factors = part(factors, axis, None, max(n - 2 * reach, 0)) * part(factors, axis, reach, None)
+        if 2 * reach < n:
+            factors = part(factors, axis, None, n - 2 * reach) * part(factors, axis, reach, None)
         reach *= 2
     return s
 

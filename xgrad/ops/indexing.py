@@ -7,6 +7,7 @@ as written, with `Hole(i)` where the i-th of them belongs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, NamedTuple
 
 from .table import op
@@ -38,6 +39,10 @@ def fill(key: Any, indices: tuple[Any, ...]) -> Any:
     return tuple(indices[k.i] if isinstance(k, Hole) else k for k in key)
 
 
+def _as_tuple(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
 def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
     """Index arrays have no derivative."""
     return (None,) * len(indices)
@@ -53,10 +58,20 @@ SCATTER = op("scatter", lambda xp, x, *indices, key, shape: xp.scatter(x, key=fi
     dx=lambda dz, rest, *, key, shape: (dz[fill(key, rest)], *_none_for(rest)),
     variadic=True, analytic=True)  # fmt: skip
 
+def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
+    """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that are put there tell."""
+    g = dz[key]
+    if not any(getattr(k, "dtype", None) is not None and "int" in str(k.dtype) for k in key):
+        return g
+    numbers = xp.reshape(xp.arange(prod(g.shape), device=dz.device), g.shape)
+    places = xp.setitem(xp.zeros(dz.shape, dtype=numbers.dtype, device=dz.device), numbers, key=key)
+    return xp.where(places[key] == numbers, g, 0)
+
+
 # x with v at key: what was overwritten gets no gradient.
 SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fill(key, indices)),
     dx=lambda xp, dz, rest, *, key:
-        (xp.setitem(dz, 0, key=fill(key, rest[1:])), dz[fill(key, rest[1:])], *_none_for(rest[1:])),
+        (xp.setitem(dz, 0, key=fill(key, rest[1:])), _kept(xp, dz, _as_tuple(fill(key, rest[1:]))), *_none_for(rest[1:])),
     variadic=True, analytic=True)  # fmt: skip
 
 TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
