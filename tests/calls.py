@@ -162,7 +162,7 @@ CALLS: dict[str, list[Call]] = {
     "diff": calls(lambda xp, x: xp.diff(x), x, lambda xp, x, v: xp.diff(x, axis=0, n=2, append=v), x, v.reshape(1, 3)),
     "einsum": calls(lambda xp, a, b: xp.einsum("ij,jk->ik", a, b), A, B, lambda xp, a, b: xp.einsum("...ij,ij", a, b), X[:, :, :2], B),
     # the linalg extension
-    "linalg.cholesky": calls(lambda xp, s: xp.linalg.cholesky(s), S, lambda xp, s: xp.linalg.cholesky(s, upper=True), S),
+    "linalg.cholesky": calls(lambda xp, s: xp.linalg.cholesky((s + s.T) / 2), S, lambda xp, s: xp.linalg.cholesky((s + s.T) / 2, upper=True), S),
     "linalg.cross": calls(lambda xp, a, b: xp.linalg.cross(a, b), x, v),
     "linalg.det": calls(lambda xp, a: xp.linalg.det(a), A),
     "linalg.diagonal": calls(lambda xp, x: xp.linalg.diagonal(x, offset=1), X),

@@ -80,7 +80,8 @@ def test_gradients_are_right(name: str, k: int, device: str) -> None:
         outputs = [part for part in (z if isinstance(z, tuple) else (z,)) if isinstance(part, xg.Tensor)]
         return [half for part in outputs for half in ((xg.real(part), xg.imag(part)) if part.dtype.kind == "c" else (part,))]
 
-    xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=2)
+    rounded = any(z.dtype.itemsize == 4 for z in of_real_parts(*map(xg.asarray, parts)))
+    xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=2, rtol=1e-2 if rounded else None)
 
 
 #: What has no derivative, or one that is zero wherever there is one.

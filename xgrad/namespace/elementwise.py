@@ -22,7 +22,7 @@ def sign(x: Any, /) -> Tensor:
     tensor([-1.,  0.])
     """
     x = asarray(x)
-    return where(x == 0, x, x / where(x == 0, 1, abs(x))) if is_complex(x.dtype) else call(SIGN, (x,))
+    return where(x == 0, 0, x / where(x == 0, 1, abs(x))) if is_complex(x.dtype) else call(SIGN, (x,))
 
 
 @function
