@@ -227,3 +227,28 @@ def array_equiv(a1: Any, a2: Any) -> bool:
         return bool(xp.all(a1 == a2))
     except ValueError:
         return False
+
+
+def _true(x: Any) -> Tensor:
+    """Whether each element is not 0: NumPy's logic is of all dtypes, the standard's of booleans alone."""
+    return x if x.dtype.kind == "b" else x != 0
+
+
+@in_numpy("logical_and")
+def logical_and(x1: Any, x2: Any) -> Tensor:
+    return xp.logical_and(*map(_true, together((x1, x2))))
+
+
+@in_numpy("logical_or")
+def logical_or(x1: Any, x2: Any) -> Tensor:
+    return xp.logical_or(*map(_true, together((x1, x2))))
+
+
+@in_numpy("logical_xor")
+def logical_xor(x1: Any, x2: Any) -> Tensor:
+    return xp.logical_xor(*map(_true, together((x1, x2))))
+
+
+@in_numpy("logical_not")
+def logical_not(x: Any) -> Tensor:
+    return xp.logical_not(_true(xp.asarray(x)))

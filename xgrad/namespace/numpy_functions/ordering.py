@@ -100,7 +100,8 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 @in_numpy("take_along_axis")
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
     arr, indices = together((arr, indices))
-    return xp.take_along_axis(*((xp.reshape(arr, (-1,)), indices, 0) if axis is None else (arr, indices)), **({} if axis is None else {"axis": axis}))
+    arr, axis = _flat(arr, axis)
+    return xp.take_along_axis(arr, indices, axis=axis)
 
 
 @in_numpy("compress")
@@ -135,7 +136,7 @@ def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, me
     kept = [i for i in range(a.ndim) if i not in axes]
     lengths = tuple(a.shape[i] for i in kept)
     rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, -1) if 0 not in lengths else (*lengths, 1)), axis=-1)
-    rows = rows if is_floating(rows.dtype) else xp.astype(rows, "float64")
+    rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
     one = not hasattr(q, "__len__") or getattr(q, "shape", (1,)) == ()
     found = [xp.reshape(_quantile(rows, float(v), method), shape) for v in ([q] if one else q)]
@@ -155,6 +156,7 @@ def _quantile(rows: Tensor, q: float, method: str) -> Tensor:
     parts = {"linear": place - low, "lower": 0.0, "higher": float(place > low), "midpoint": 0.5 * (place > low), "nearest": round(place) - low}
     if method not in parts:
         raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, parts))}, not {method!r}")
-    part, below = parts[method], rows[..., low]
-    z = below if part == 0 else below + (rows[..., high] - below) * part
-    return xp.where(xp.isnan(rows[..., -1]), rows[..., -1], z)
+    part = parts[method]
+    below, above = rows[..., low], rows[..., high]
+    z = below if part == 0 else above if part == 1 else below + (above - below) * part
+    return xp.where(xp.isnan(rows[..., -1]), rows[..., -1], z) if is_floating(rows.dtype) else z

@@ -9,7 +9,7 @@ from typing import Any
 from ...backends.dtypes import is_complex, is_floating
 from ...ops.reductions import Axis, normal_axes
 from ...tensors import Tensor
-from .table import ACCUMULATIONS, REDUCTIONS, in_numpy, in_range, xp
+from .table import ACCUMULATIONS, REDUCTIONS, in_numpy, in_range, together, xp
 
 
 def _axes(axis: Any) -> Axis:
@@ -19,14 +19,14 @@ def _axes(axis: Any) -> Axis:
 def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
     """`a`, but `otherwise` where `where` does not hold."""
     a = xp.asarray(a)
-    return a if where is True else xp.where(where, a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+    return a if where is True else xp.where(together((a, where))[1], a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
 
 
 def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     """How many elements each result is made of."""
     if where is True:
         return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
-    held = xp.broadcast_to(xp.astype(xp.asarray(where), "bool"), a.shape)
+    held = xp.broadcast_to(together((a, where))[1], a.shape)
     return xp.astype(xp.sum(held, axis=axis, keepdims=keepdims), a.dtype if is_floating(a.dtype) else "float64")
 
 

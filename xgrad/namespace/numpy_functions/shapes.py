@@ -90,7 +90,8 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
     else:
         stops = [int(i) for i in indices_or_sections]
     before = (slice(None),) * axis
-    return [ary[(*before, slice(a, b))] for a, b in zip([0, *stops], [*stops, n], strict=True)]
+    bounds = (slice(a, b).indices(n) for a, b in zip([0, *stops], [*stops, n], strict=True))
+    return [ary[(*before, slice(a, max(a, b)))] for a, b, _ in bounds]
 
 
 @in_numpy("split")

@@ -1,0 +1,285 @@
+"""NumPy's own functions on Tensors: NumPy's values, on every backend, with the right gradients, or refused by name."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xgrad as xg
+from xgrad.namespace.numpy_functions import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
+from xgrad.namespace.table import SAME_IN_NUMPY
+
+from .numpy_calls import AT_THE_EDGE, FLAT, SMOOTH, Call
+
+#: The functions that HIPS autograd differentiates or lets pass, of NumPy's main namespace if not said otherwise.
+HIPS = """
+    absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype atleast_1d atleast_2d atleast_3d broadcast_to
+    clip conjugate cos cosh cross cumsum deg2rad degrees diag diagonal diff divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fft.fft fft.fft2
+    fft.fftn fft.fftshift fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn fliplr flipud fmax
+    fmin gradient hsplit hypot imag inner kron linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve
+    linalg.svd linspace log log10 log1p log2 logaddexp logaddexp2 matmul max maximum mean min minimum moveaxis multiply nan_to_num negative outer pad
+    partition power prod rad2deg radians ravel real real_if_close reciprocal remainder repeat reshape roll rollaxis rot90 sin sinc sinh sort split sqrt
+    square squeeze std subtract sum swapaxes tan tanh tensordot tile trace transpose tril triu var vsplit where
+    all allclose any argmax argmin argpartition argsort argwhere around array_equal array_equiv ceil count_nonzero empty_like equal fix flatnonzero
+    floor floor_divide full_like greater greater_equal isclose iscomplex iscomplexobj isfinite isinf isnan isneginf isposinf isreal less less_equal
+    logical_and logical_not logical_or logical_xor ndim nonzero not_equal ones_like result_type rint round searchsorted shape sign size trunc zeros_like
+    concatenate stack vstack hstack column_stack append
+""".split()
+
+#: Those that it differentiates and Tensors do not have: eigenvalues of a general matrix are complex.
+REFUSED = {"linalg.eig"}
+
+
+def listed(table: dict[str, list[Call]]) -> list[Any]:
+    return [pytest.param(f, args, id=f"{name}-{k}") for name, made in table.items() for k, (f, args) in enumerate(made)]
+
+
+def placed(args: tuple[np.ndarray, ...]) -> list[xg.Tensor]:
+    return [xg.asarray(a) for a in args]
+
+
+def same(z: Any, expected: Any, rtol: float = 1e-9) -> None:
+    """Whether a result is NumPy's, whatever it is made of."""
+    if isinstance(expected, tuple | list):
+        assert len(z) == len(expected)
+        for part, other in zip(z, expected, strict=True):
+            same(part, other, rtol)
+    elif isinstance(z, xg.Tensor):
+        assert z.shape == np.shape(expected)
+        assert z.dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(z.numpy(), expected, rtol=rtol, atol=1e-10)
+    else:
+        assert z == expected
+
+
+def tensors_of(z: Any) -> list[xg.Tensor]:
+    parts = z if isinstance(z, tuple | list) else (z,)
+    return [part for part in parts if isinstance(part, xg.Tensor)]
+
+
+@pytest.mark.parametrize(("f", "args"), listed(SMOOTH) + listed(FLAT) + listed(AT_THE_EDGE))
+def test_values_are_numpys(f: Any, args: Any, device: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = f(*args)
+        z = f(*placed(args))
+    same(z, expected)
+    assert all(part.device == device for part in tensors_of(z))
+
+
+@pytest.mark.parametrize(("f", "args"), listed(SMOOTH))
+def test_gradients_are_right(f: Any, args: Any, device: str) -> None:
+    kept = [np.nan_to_num(a) if a.dtype.kind != "c" else a for a in args]
+    holes = [np.isfinite(a) for a in args]
+    parts = [p for a in kept for p in ((a.real.copy(), a.imag.copy()) if a.dtype.kind == "c" else (a,)) if p.dtype.kind == "f"]
+
+    def of_real_parts(*given: Any) -> list[xg.Tensor]:
+        rest = iter(given)
+        whole = [next(rest) + 1j * next(rest) if a.dtype.kind == "c" else next(rest) if a.dtype.kind == "f" else xg.asarray(a) for a in args]
+        whole = [v if held.all() else xg.where(xg.asarray(held), v, xg.asarray(np.where(held, 0, a))) for v, held, a in zip(whole, holes, args, strict=True)]
+        floats = [part for part in tensors_of(f(*whole)) if part.dtype.kind in "fc"]
+        halves = [half for part in floats for half in ((xg.real(part), xg.imag(part)) if part.dtype.kind == "c" else (part,))]
+        return [xg.where(xg.isnan(half), 0.0, half) for half in halves]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=1 if any(a.ndim > 2 for a in args) else 2, rtol=1e-4, atol=1e-5)
+        assert any(part.requires_grad for part in tensors_of(f(*(xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in args))))
+
+
+@pytest.mark.parametrize(("f", "args"), listed(FLAT))
+def test_the_others_have_no_gradient(f: Any, args: Any) -> None:
+    args = tuple(xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in args)
+    assert not any(part.requires_grad for part in tensors_of(f(*args)))
+
+
+def test_every_function_has_a_call() -> None:
+    called = {*SMOOTH, *FLAT}
+    aliases = {"row_stack", "trapz", "shares_memory", "array2string", "array_str", "array_repr", "linalg.eigvalsh", "isrealobj"}
+    assert set(IN_NUMPY_ALONE) - called - aliases == set()
+    assert {f"{name}.reduce" for name in REDUCTIONS} - called <= {"fmax.reduce", "fmin.reduce"}
+    assert {f"{name}.accumulate" for name in ACCUMULATIONS} - called <= {"logical_and.accumulate", "logical_or.accumulate"}
+
+
+@pytest.mark.parametrize("name", HIPS)
+def test_what_hips_autograd_supports_is_supported(name: str) -> None:
+    assert name in IN_NUMPY_ALONE or name in SAME_IN_NUMPY
+
+
+@pytest.mark.parametrize("name", ["linalg.eig", "linalg.eigvals", "i0", "unwrap", "histogram", "bincount", "put_along_axis", "copyto", "fill_diagonal", "linalg.tensorsolve", "nanmedian", "piecewise"])
+def test_what_is_not_is_refused_by_name(name: str) -> None:
+    f = np
+    for part in name.split("."):
+        f = getattr(f, part)
+    t = xg.asarray(np.eye(3))
+    args = {"put_along_axis": (t, t, t, 0), "copyto": (t, t), "fill_diagonal": (t, 1.0), "linalg.tensorsolve": (t, t), "piecewise": (t, [t > 0], [1.0])}.get(name, (t,))
+    with pytest.raises(TypeError, match=rf"np\.{name} does not work on Tensors"):
+        f(*args)
+
+
+def test_parameters_that_are_not_supported_are_refused_by_name() -> None:
+    t = xg.tensor([[3.0, 1.0], [2.0, 4.0]], requires_grad=True)
+    room = np.ones((2, 2))
+    for message, f in {
+        r"np\.sum .*out=": lambda: np.sum(t, out=room),
+        r"np\.sum .* no out=": lambda: np.sum(t, 0, None, room),
+        r"np\.cumsum .*out=": lambda: np.cumsum(t, 0, None, room),
+        r"np\.sort .*order=": lambda: np.sort(t, order="x"),
+        r"np\.cov .*aweights=": lambda: np.cov(t, aweights=[1, 2]),
+        r"np\.add .*where=": lambda: np.add(t, t, where=[True, False]),
+        r"np\.add .*dtype=": lambda: np.add(t, t, dtype=np.float32),
+        r"np\.add with out=": lambda: np.add(t, t, out=room),
+        r"np\.multiply\.at": lambda: np.multiply.at(t, 0, 1.0),
+        r"np\.add\.reduceat": lambda: np.add.reduceat(t, [0, 1]),
+        r"np\.hypot\.reduce": lambda: np.hypot.reduce(t),
+        r"np\.subtract\.accumulate": lambda: np.subtract.accumulate(t),
+        r"np\.maximum\.accumulate .*dtype=": lambda: np.maximum.accumulate(t, dtype=np.float32),
+        r"np\.reshape .*order='C'": lambda: np.reshape(t, 4, order="F"),
+        r"np\.pad .*mode=": lambda: np.pad(t, 1, mode="maximum"),
+        r"np\.quantile .*method=": lambda: np.quantile(t, 0.5, method="weibull"),
+    }.items():
+        with pytest.raises(TypeError, match=message):
+            f()
+    with pytest.raises(TypeError, match="out="):
+        room += t
+
+
+def test_defaults_may_be_written_out() -> None:
+    t = xg.asarray([3.0, 1.0])
+    assert np.sum(t, axis=None, dtype=None, out=None).item() == 4
+    same(np.add(t, t, out=None, where=True, casting="same_kind", order="K", subok=True), np.array([6.0, 2.0]))
+    same(np.argsort(a=t, axis=-1, kind=None), np.array([1, 0]))
+    same(np.take(t, indices=[0], axis=0, out=None, mode="raise"), np.array([3.0]))
+
+
+def test_an_array_beside_a_tensor_goes_to_its_device() -> None:
+    t = xg.asarray(np.ones(3))
+    a = np.array([1.0, 5.0, -2.0])
+    for z, expected in ((a + t, a + 1), (np.dot(a, t), 4.0), (np.concatenate([a, t])[:3], a), (np.fmax(a, t), np.fmax(a, 1)), (np.float64(2) * t, np.full(3, 2.0))):
+        assert isinstance(z, xg.Tensor)
+        np.testing.assert_allclose(z.numpy(), expected)
+
+
+def test_text() -> None:
+    t = xg.asarray([1.0, 2.0])
+    assert np.array_str(t) == np.array_str(np.array([1.0, 2.0]))
+    assert np.array_repr(t) == repr(t)
+
+
+def test_under_a_trace() -> None:
+    """What needs no values is written down, and runs again on others."""
+    f = xg.compile(lambda a: np.pad(np.var(np.cumsum(a, axis=0), axis=1), 2, mode="reflect") + np.einsum("ij->", a))
+    for seed in range(2):
+        a = np.random.default_rng(seed).normal(size=(4, 3))
+        np.testing.assert_allclose(f(xg.asarray(a)).numpy(), np.pad(np.var(np.cumsum(a, axis=0), axis=1), 2, mode="reflect") + a.sum())
+
+
+# On any shape, axis and dtype
+
+SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
+KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "bool", "complex128"])
+
+
+@st.composite
+def arrays(draw: st.DrawFn, shapes: Any = SHAPES, kinds: Any = KINDS) -> np.ndarray:
+    shape, dtype = draw(shapes), np.dtype(draw(kinds))
+    source = np.random.default_rng(draw(st.integers(0, 9))).integers(-9, 9, shape) / (4 if dtype.kind in "fc" else 1)
+    a = (source * (1 + 0.5j) if dtype.kind == "c" else source).astype(dtype)
+    return a[::-1] if a.ndim and draw(st.booleans()) else a
+
+
+def agree(f: Any, *args: np.ndarray, on: str = "") -> None:
+    """Whether `f` does to Tensors what it does to arrays, if it does anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = f(*args)
+        except (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
+            with pytest.raises((ValueError, IndexError, TypeError)):
+                f(*(xg.asarray(a) for a in args))
+            return
+        same(f(*(xg.asarray(a) for a in args)), expected, rtol=1e-4 if any(a.dtype.itemsize == 4 for a in args) else 1e-9)
+
+
+@pytest.fixture(params=["cpu", "strict:1"])
+def here(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", "sum prod mean var std all any max min cumsum cumprod nansum".split())
+def test_reductions_of_anything(name: str, here: str) -> None:
+    f = getattr(np, name)
+
+    @given(arrays(), st.data())
+    def check(a: np.ndarray, data: st.DataObject) -> None:
+        if here != "cpu" and (a.dtype.kind == "c" or (a.dtype.kind == "b" and name not in ("all", "any", "sum"))) and name not in ("sum", "prod", "mean"):
+            return  # which the standard does not promise
+        axes = st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1)) if a.ndim else st.none()
+        if name.startswith("cum"):
+            kwargs: dict[str, Any] = {"axis": data.draw(axes)}
+        else:
+            several = st.lists(st.integers(0, a.ndim - 1), unique=True).map(tuple) if a.ndim else st.none()
+            kwargs = {"axis": data.draw(st.one_of(axes, several)), "keepdims": data.draw(st.booleans())}
+        with xg.device(here):
+            agree(lambda v: f(v, **kwargs), a)
+
+    check()
+
+
+@given(st.data(), st.sampled_from(["cpu", "strict:1"]))
+def test_shapes_of_anything(data: st.DataObject, device: str) -> None:
+    a = data.draw(arrays(st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)))
+    axis, other, k = data.draw(st.integers(-a.ndim, a.ndim - 1)), data.draw(st.integers(-a.ndim, a.ndim - 1)), data.draw(st.integers(-5, 5))
+    f = data.draw(st.sampled_from([
+        lambda v: np.roll(v, k, axis=axis), lambda v: np.roll(v, k), lambda v: np.flip(v, axis), lambda v: np.swapaxes(v, axis, other), lambda v: np.moveaxis(v, axis, other),
+        lambda v: np.repeat(v, abs(k), axis=axis), lambda v: np.tile(v, abs(k)), lambda v: np.rollaxis(v, axis, other), lambda v: np.diagonal(v, k, axis, other), lambda v: np.trace(v, k, axis, other),
+        lambda v: np.array_split(v, abs(k) + 1, axis), lambda v: np.split(v, 2, axis), lambda v: np.rot90(v, k, axes=(axis, other)), lambda v: np.tril(v[None], k), lambda v: np.triu(v[None], k),
+        lambda v: np.expand_dims(v, axis), lambda v: np.squeeze(v, axis), lambda v: np.squeeze(v), lambda v: np.concatenate([v, v[:1]], axis=axis), lambda v: np.stack([v, v], axis=axis),
+        lambda v: np.pad(v, abs(k), mode="wrap"), lambda v: np.pad(v, abs(k), mode="symmetric"), lambda v: np.pad(v, abs(k), mode="reflect"), lambda v: np.pad(v, abs(k), mode="edge"),
+        lambda v: np.take(v, [k, 0], axis=axis), lambda v: np.atleast_3d(v), lambda v: np.hstack([v, v]), lambda v: np.vstack([v, v]), lambda v: np.dstack([v, v]), lambda v: np.kron(v, v[:1]),
+    ]))  # fmt: skip
+    with xg.device(device):
+        agree(f, a)
+
+
+@given(st.data(), st.sampled_from(["cpu", "strict:1"]))
+def test_two_of_anything(data: st.DataObject, device: str) -> None:
+    kinds = st.sampled_from(["float64", "float32", "int64"])
+    shape = data.draw(SHAPES)
+    a = data.draw(arrays(st.just(shape), kinds))
+    b = data.draw(arrays(st.just(tuple(n if data.draw(st.booleans()) else 1 for n in shape[data.draw(st.integers(0, len(shape))) :])), kinds))
+    name = data.draw(st.sampled_from("add subtract multiply divide fmax fmin fmod heaviside logaddexp2 float_power hypot arctan2 maximum minimum copysign".split()))
+    with xg.device(device):
+        agree(getattr(np, name), a, b)
+
+
+@given(st.data(), st.sampled_from(["cpu", "strict:1"]))
+def test_products_of_anything(data: st.DataObject, device: str) -> None:
+    kinds = st.sampled_from(["float64", "complex128", "int64"])
+    a, b = data.draw(arrays(kinds=kinds)), data.draw(arrays(kinds=kinds))
+    f = data.draw(st.sampled_from([np.dot, np.inner, np.outer, np.vdot, np.kron, lambda u, v: np.tensordot(u, v, 1), lambda u, v: np.einsum("...,...", u, v), lambda u, v: np.matmul(u, v)]))
+    with xg.device(device):
+        agree(f, a, b)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from(["full", "same", "valid"]), st.sampled_from([np.convolve, np.correlate]))
+def test_what_slides(n: int, m: int, mode: str, f: Any) -> None:
+    source = np.random.default_rng(n)
+    agree(lambda a, b: f(a, b, mode), source.normal(size=n), source.normal(size=m))
+
+
+@given(st.data(), st.sampled_from(["cpu", "strict:1"]))
+def test_quantiles_of_anything(data: st.DataObject, device: str) -> None:
+    a = data.draw(arrays(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), st.sampled_from(["float64", "int64"])))
+    axis, q = data.draw(st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1))), data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0, [0.1, 0.5]]))
+    method, keepdims = data.draw(st.sampled_from(["linear", "lower", "higher", "midpoint", "nearest"])), data.draw(st.booleans())
+    with xg.device(device):
+        agree(lambda v: np.quantile(v, q, axis=axis, method=method, keepdims=keepdims), a)
+        agree(lambda v: np.median(v, axis=axis), a)
+        agree(lambda v: np.sort(v, axis=axis), a)
+        agree(lambda v: np.unique(v, return_counts=True, return_index=True, return_inverse=True), a)
