@@ -69,7 +69,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         moved = obj if device is None else to_device(obj, device)
         moved = moved if dtype is None else astype(moved, dtype)
         _refuse_copy(copy, moved is not obj)
-        return apply(NONE, (_copied(moved),)) if copy and moved is obj else moved
+        return _copied(moved) if copy and moved is obj else moved
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
         _refuse_copy(copy, True)
         stacked = _stacked(obj, dtype)
@@ -123,9 +123,9 @@ def _refuse_copy(copy: bool | None, needed: bool) -> None:
 
 
 def _copied(x: Tensor) -> Tensor:
-    if MODE.get().trace is not None:
-        return x
-    return Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
+    if MODE.get().trace is None:
+        x = Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
+    return apply(NONE, (x,)) if is_floating(x.dtype) else x.twin()
 
 
 @function

@@ -1,0 +1,147 @@
+"""Sums, products, variances, and what accumulates: NumPy's values, and derivatives that are right at zeros too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xgrad as xg
+
+from .drawn import INTEGER, NUMERIC, REAL, agrees, arrays_of, shapes
+
+rng = np.random.default_rng(3)
+x, X, v = (rng.permutation(n).reshape(shape) / 4 - 1.3 for n, shape in ((6, (2, 3)), (24, (2, 3, 4)), (5, (5,))))  # well apart
+zero, zeros_, all_zero = np.array([2.0, 0.0, -1.5, 3.0]), np.array([0.0, 2.0, 0.0, 3.0]), np.zeros(3)
+rows = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 6.0]])
+
+GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
+    "prod": [(lambda x, axis=axis, k=k: xg.prod(x, axis=axis, keepdims=k), (X,)) for axis in (None, 0, -1, (0, 2), ()) for k in (False, True)]
+    + [(xg.prod, (a,)) for a in (zero, zeros_, all_zero, np.float64(2.0), np.zeros((0, 3)))]
+    + [(lambda x, axis=axis: xg.prod(x, axis=axis), (rows,)) for axis in (0, 1)],
+    "cumulative_sum": [
+        (lambda x, axis=axis, first=first: xg.cumulative_sum(x, axis=axis, include_initial=first), (X,)) for axis in (0, -1) for first in (False, True)
+    ]
+    + [(xg.cumulative_sum, (np.zeros(0),))],
+    "cumulative_prod": [
+        (lambda x, axis=axis, first=first: xg.cumulative_prod(x, axis=axis, include_initial=first), (a,))
+        for a, axis in [(X, 0), (X, -1), (v, 0), (zero, 0), (zeros_, 0), (all_zero, 0), (rows, 0), (rows, 1), (np.zeros(0), 0), (np.ones(1), 0)]
+        for first in (False, True)
+    ],
+    "var": [(lambda x, axis=axis, k=k: xg.var(x, axis=axis, keepdims=k), (X,)) for axis in (None, 1, (0, 2)) for k in (False, True)]
+    + [(lambda x: xg.var(x, correction=1), (v,)), (lambda x: xg.var(x, correction=0.5), (v,))],
+    "std": [(lambda x, axis=axis, k=k: xg.std(x, axis=axis, keepdims=k), (X,)) for axis in (None, 1, (0, 2)) for k in (False, True)]
+    + [(lambda x: xg.std(x, correction=1), (v,))],
+}
+COMPOSED: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
+    "diff": [
+        (lambda x, n=n, axis=axis: xg.diff(x, n=n, axis=axis), (X,)) for n in (0, 1, 2, 4) for axis in (0, -1)
+    ]
+    + [(lambda x, a, b: xg.diff(x, prepend=a, append=b), (x, rng.standard_normal((2, 1)), rng.standard_normal()))],
+    "complex": [
+        (lambda a, b, f=f: [xg.real(f(a + 1j * b)), xg.imag(f(a + 1j * b))], (v, v[::-1].copy()))
+        for f in (xg.prod, xg.cumulative_prod, xg.cumulative_sum, xg.diff, lambda z: xg.sum(z) + xg.mean(z))
+    ],
+}
+ALL = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
+
+
+@pytest.mark.parametrize(("name", "i"), ALL)
+def test_gradient(name: str, i: int, device: str) -> None:
+    f, args = {**GRADIENT_CASES, **COMPOSED}[name][i]
+    xg.check_grads(f, tuple(xg.asarray(a) for a in args), order=2)
+
+
+def axes(data: Any, ndim: int) -> Any:
+    """An axis, several, or None."""
+    some = st.lists(st.integers(0, ndim - 1), unique=True).map(tuple) if ndim else st.just(())
+    return data.draw(st.none() | some | (st.integers(-ndim, ndim - 1) if ndim else st.nothing()))
+
+
+@given(arrays_of(NUMERIC), st.data(), st.sampled_from(["sum", "prod"]), st.booleans())
+def test_sums_and_products(x: np.ndarray, data: Any, name: str, keepdims: bool) -> None:
+    agrees(getattr(xg, name), getattr(np, name), x, axis=axes(data, x.ndim), keepdims=keepdims)
+
+
+@given(arrays_of(INTEGER + REAL), st.data(), st.sampled_from(["float64", "complex128"]))
+def test_sums_in_another_dtype(x: np.ndarray, data: Any, dtype: str) -> None:
+    for name in ("sum", "prod"):
+        agrees(getattr(xg, name), getattr(np, name), x, axis=axes(data, x.ndim), dtype=np.dtype(dtype))
+
+
+@given(arrays_of(REAL, shapes(0, 3)), st.data(), st.sampled_from(["mean", "var", "std"]), st.booleans())
+def test_moments(x: np.ndarray, data: Any, name: str, keepdims: bool) -> None:
+    axis = axes(data, x.ndim)
+    agrees(getattr(xg, name), getattr(np, name), x, axis=axis, keepdims=keepdims)
+
+
+@given(arrays_of(REAL, shapes(1, 2)), st.sampled_from([0, 1, 0.5, 5]))
+def test_corrections(x: np.ndarray, correction: float) -> None:
+    for name in ("var", "std"):
+        agrees(getattr(xg, name), getattr(np, name), x, correction=correction)
+
+
+@given(arrays_of(INTEGER + REAL, shapes(0, 3)), st.data(), st.sampled_from(["max", "min"]), st.booleans())
+def test_extremes(x: np.ndarray, data: Any, name: str, keepdims: bool) -> None:
+    agrees(getattr(xg, name), getattr(np, name), x, axis=axes(data, x.ndim), keepdims=keepdims)
+
+
+@given(arrays_of(NUMERIC, shapes(1, 3)), st.data(), st.sampled_from(["cumulative_sum", "cumulative_prod"]), st.booleans())
+def test_what_accumulates(x: np.ndarray, data: Any, name: str, include_initial: bool) -> None:
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1) | st.none())
+    agrees(getattr(xg, name), getattr(np, name), x, axis=axis, include_initial=include_initial)
+
+
+@given(arrays_of(NUMERIC, shapes(1, 3)), st.data(), st.integers(0, 3))
+def test_differences(x: np.ndarray, data: Any, n: int) -> None:
+    agrees(xg.diff, np.diff, x, axis=data.draw(st.integers(-x.ndim, x.ndim - 1)), n=n)
+
+
+def test_dtypes_of_sums(device: str) -> None:
+    for dtype, expected in {"int8": "int64", "uint8": "uint64", "int64": "int64", "float32": "float32", "complex64": "complex64"}.items():
+        ones = xg.ones(3, dtype=dtype)
+        assert xg.sum(ones).dtype == xg.prod(ones).dtype == xg.cumulative_sum(ones).dtype == expected
+    assert xg.sum(xg.ones(3, dtype="float32"), dtype=xg.float64).dtype == xg.float64
+    assert xg.sum(xg.asarray([True, True])).item() == 2
+
+
+def test_no_variance_gives_no_gradient(device: str) -> None:
+    flat = xg.ones(3)
+    assert xg.grad(xg.std)(flat).numpy().tolist() == [0, 0, 0]
+    assert xg.grad(xg.var)(flat).numpy().tolist() == [0, 0, 0]
+    assert np.isfinite(xg.grad(lambda x: xg.sum(xg.grad(xg.std)(x) ** 2))(flat).numpy()).all()
+
+
+def test_products_with_zeros(device: str) -> None:
+    slope = xg.grad(xg.prod)
+    assert slope(xg.asarray([2.0, 0.0, 3.0])).numpy().tolist() == [0, 6, 0]
+    assert slope(xg.asarray([0.0, 0.0, 3.0])).numpy().tolist() == [0, 0, 0]
+    mixed = xg.grad(lambda x: slope(x)[0])(xg.asarray([0.0, 0.0, 3.0]))
+    assert mixed.numpy().tolist() == [0, 3, 0]
+
+
+def test_variances_of_complex_numbers() -> None:
+    z = x + 1j * x[::-1]
+    for name in ("var", "std"):
+        agreed = getattr(xg, name)(xg.asarray(z), axis=1).numpy()
+        np.testing.assert_allclose(agreed, getattr(np, name)(z, axis=1))
+        xg.check_grads(lambda a, b, f=getattr(xg, name): f(a + 1j * b, axis=1), (x, x[::-1].copy()), order=2)
+
+
+def test_errors_say_what_is_missing(device: str) -> None:
+    with pytest.raises(xg.ShapeError, match="needs axis="):
+        xg.cumulative_sum(xg.ones((2, 2)))
+    with pytest.raises(IndexError, match="axis 2"):
+        xg.sum(xg.ones((2, 2)), axis=2)
+    with pytest.raises(ValueError, match="n = -1"):
+        xg.diff(xg.ones(3), n=-1)
+
+
+def test_they_are_compiled() -> None:
+    def f(x: Any) -> Any:
+        return xg.sum(xg.cumulative_prod(x) * xg.std(x) + xg.prod(x) * xg.diff(x, append=x[:1]))
+
+    np.testing.assert_allclose(xg.compile(xg.grad(f))(xg.asarray(zero)).numpy(), xg.grad(f)(xg.asarray(zero)).numpy())
