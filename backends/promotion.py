@@ -16,8 +16,8 @@ def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
     """`operands` as arrays of the dtypes that NumPy would compute with.
 
     `rule` names the NumPy ufunc whose choice of dtypes holds, or is one of
-    "result_type" (all operands share one), "where" (all but the first do), "float" (integers become float64), "complex" (real numbers become complex) and
-    "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays beside it.
+    "result_type" (all operands share one), "where" (all but the first do), "float" (integers become float64), "complex"
+    (real numbers become complex) and "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays beside it.
     """
     kinds = [type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v) for v in operands]
     dtypes = _RULES[rule](kinds) if rule in _RULES else getattr(np, rule).resolve_dtypes((*kinds, None))
@@ -33,7 +33,7 @@ _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {
     "result_type": _common,
     "where": lambda kinds: [np.dtype(bool), *_common(kinds[1:])],
     "float": lambda kinds: [np.dtype(kind if np.dtype(kind).kind in "fc" else float) for kind in kinds],
-    "complex": lambda kinds: [np.dtype("complex64" if kind == np.float32 else "complex128" if np.dtype(kind).kind != "c" else kind) for kind in kinds],
+    "complex": lambda kinds: [np.dtype(kind if np.dtype(kind).kind == "c" else "complex64" if kind == np.float32 else complex) for kind in kinds],
     "count": lambda kinds: [np.dtype(int if np.dtype(kind) == np.dtype(bool) else kind) for kind in kinds],
 }
 

@@ -305,14 +305,14 @@ def test_tolerances_as_the_standard_has_them(device: str) -> None:
 def test_norms_are_flat_at_zero(device: str) -> None:
     for ord in (2, 1, 3, 0.5, -1, 0, np.inf, -np.inf):
         for kind in (xg.float64, xg.complex128):
-            f = lambda x: xg.sum(xg.linalg.vector_norm(x, axis=-1, ord=ord))  # noqa: B023
+            f = lambda x: xg.sum(xg.linalg.vector_norm(x, axis=-1, ord=ord))
             x = xg.zeros((2, 3), dtype=kind)
             assert (xg.grad(f)(x).numpy() == 0).all()
-            assert np.isfinite(xg.grad(lambda x: xg.sum(xg.real(xg.grad(f)(x))))(x).numpy()).all()  # noqa: B023
+            assert np.isfinite(xg.grad(lambda x: xg.sum(xg.real(xg.grad(f)(x))))(x).numpy()).all()
     x = xg.asarray([[0.0, 3.0], [0.0, 4.0]])
     np.testing.assert_allclose(xg.grad(xg.linalg.matrix_norm)(x).numpy(), [[0, 0.6], [0, 0.8]])
     for ord in ("fro", "nuc", 1, 2, -2, np.inf):
-        assert np.isfinite(xg.grad(lambda x: xg.linalg.matrix_norm(x, ord=ord))(xg.zeros((2, 3))).numpy()).all()  # noqa: B023
+        assert np.isfinite(xg.grad(lambda x: xg.linalg.matrix_norm(x, ord=ord))(xg.zeros((2, 3))).numpy()).all()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
@@ -404,15 +404,67 @@ def test_numpys_own_functions() -> None:
         np.linalg.eig(t)
 
 
-def test_compiled(device: str) -> None:
-    def fit(x: Any, y: Any) -> Any:
-        w = xg.linalg.solve(definite(x), y)
-        return xg.linalg.slogdet(definite(x)).logabsdet + xg.linalg.vector_norm(w) + xg.sum(xg.linalg.cholesky(definite(x))) + xg.linalg.eigh(x)[0][0]
+def everything(x: Any) -> Any:
+    """A number by way of every op, for a positive definite x."""
+    u, s, _ = xg.linalg.svd(x, full_matrices=False)
+    factors = xg.linalg.cholesky(x, upper=True) * xg.linalg.qr(x).R + xg.linalg.solve(x, x * x) + xg.linalg.inv(x) + xg.linalg.pinv(x)
+    numbers = xg.linalg.slogdet(x).logabsdet + xg.linalg.det(x) + s[0] + xg.linalg.svdvals(x)[1] + xg.linalg.eigvalsh(x)[0]
+    return numbers + xg.sum(factors * u) + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2) + xg.linalg.vector_norm(x, ord=3) + xg.linalg.matrix_norm(x)
 
-    args = xg.asarray(regular(normal(3, 3))), xg.asarray(normal(3))
-    compiled = xg.compile(xg.grad(fit))
-    np.testing.assert_allclose(compiled(*args).numpy(), xg.grad(fit)(*args).numpy(), rtol=1e-10)
-    assert "eigh" in str(xg.graph(fit, *args))
+
+DEFINITE = np.array([[3.0, 1.0, 0.5], [1.0, 4.0, -1.0], [0.5, -1.0, 5.0]])
+
+
+def test_compiled(device: str) -> None:
+    x = xg.asarray(DEFINITE)
+    np.testing.assert_allclose(xg.compile(xg.grad(everything))(x).numpy(), xg.grad(everything)(x).numpy(), rtol=1e-10, atol=1e-12)
+    assert "eigh" in str(xg.graph(everything, x))
+
+
+def test_in_a_scan() -> None:
+    def f(x: Any) -> Any:
+        step = lambda c, _: (xg.linalg.solve(x, c), (xg.linalg.slogdet(x + c).logabsdet, xg.linalg.svd(x * c).S[0], xg.linalg.eigh(x).eigenvalues))
+        c, ys = xg.scan(step, xg.ones(3), None, length=4)
+        return xg.sum(c) + xg.sum(ys[0]) + xg.sum(ys[1]) + xg.sum(ys[2] ** 2)
+
+    def unrolled(x: Any) -> Any:
+        c, total = xg.ones(3), 0.0
+        for _ in range(4):
+            total = total + xg.linalg.slogdet(x + c).logabsdet + xg.linalg.svd(x * c).S[0] + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2)
+            c = xg.linalg.solve(x, c)
+        return total + xg.sum(c)
+
+    expected = xg.grad(unrolled)(DEFINITE).numpy()
+    np.testing.assert_allclose(xg.grad(f)(DEFINITE).numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(xg.compile(xg.grad(f))(DEFINITE).numpy(), expected, rtol=1e-10)
+
+
+def test_written_as_source() -> None:
+    space: dict[str, Any] = {}
+    exec(xg.trace(everything, DEFINITE).source(), space)
+    z, saved = space["forward"](DEFINITE)
+    np.testing.assert_allclose(z, everything(xg.asarray(DEFINITE)).item())
+    np.testing.assert_allclose(space["backward"](saved, np.ones(()))[0], xg.grad(everything)(DEFINITE).numpy(), rtol=1e-9, atol=1e-12)
+    text = str(xg.derive(everything, DEFINITE))
+    assert 'deriv((None, dlogabsdet), x, None, "slogdet")' in text
+
+
+def test_forward_mode() -> None:
+    direction = DEFINITE @ DEFINITE
+    _, moved = xg.jvp(everything, (DEFINITE,), (direction,))
+    np.testing.assert_allclose(moved.item(), np.sum(xg.grad(everything)(DEFINITE).numpy() * direction))
+
+
+def test_deriv_of_several_outputs(device: str) -> None:
+    x, dw, dv = xg.asarray(DEFINITE), xg.asarray(normal(3)), xg.asarray(normal(3, 3))
+    _, pull = xg.vjp(xg.linalg.eigh, x)
+    for dz, expected in [((dw, dv), pull(xg.linalg.eigh(x)._replace(eigenvalues=dw, eigenvectors=dv))[0]), ((dw, None), xg.linalg.eigh(x).eigenvectors)]:
+        (dx,) = xg.deriv(dz, x, None, "eigh")
+        if dz[1] is None:
+            expected = (expected * dw) @ expected.mT
+        np.testing.assert_allclose(dx.numpy(), expected.numpy(), atol=1e-12)
+    raw = xg.deriv((None, np.ones(())), DEFINITE, None, "slogdet")[0]
+    np.testing.assert_allclose(raw, np.linalg.inv(DEFINITE).T)
 
 
 # As torch, whose convention for complex numbers is ours

@@ -73,7 +73,8 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
     """Gradients of the operands of `z = op(x, y)`, given the gradient `dz` of its output.
 
     Args:
-        dz: array of the output's shape (a number is spread over it).
+        dz: array of the output's shape (a number is spread over it); of an op with several outputs a tuple, None for those
+            without a gradient.
         x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat", "stack",
             "where") takes their tuple as `x`.
         op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table.
@@ -102,14 +103,16 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
         raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
     try:
-        if z is None and (entry.uses_z or (dz.shape == () and not entry.elementwise)):
+        several = type(dz) is tuple
+        if z is None and (entry.uses_z or (not several and dz.shape == () and not entry.elementwise)):
             z = entry.forward(xp, *operands, **params)
-        dz = _spread(xp, dz, operands if entry.elementwise else [dz if z is None or isinstance(z, tuple) else z])
+        dz = dz if several else _spread(xp, dz, operands if entry.elementwise else [dz if z is None or isinstance(z, tuple) else z])
         save = entry.saves[3]
         place = [xp, dz, *(save((None, z, *operands)) if save else (None, None, None)), None]
         rules = entry.rules * len(operands) if entry.variadic else entry.rules
-        targets = [None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dz.dtype) for v, rule in zip(operands, rules)]
-        found = gradients(entry, place, params, targets, is_complex(dz.dtype))
+        dtype = next(part.dtype for part in dz if part is not None) if several else dz.dtype
+        targets = [None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dtype) for v, rule in zip(operands, rules)]
+        found = gradients(entry, place, params, targets, not several and is_complex(dtype))
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(v.shape) for v in operands)
         raise ShapeError(f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of shapes {shapes}: {error}") from error
@@ -129,21 +132,31 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
     """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and their namespace."""
-    devices = {d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in values) if d is not None}
+    values = [tuple(v) if isinstance(v, tuple) and any(part is None or hasattr(part, "shape") for part in v) else v for v in values]
+    leaves = [part for v in values for part in (v if type(v) is tuple else (v,)) if part is not None]
+    devices = {d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in leaves) if d is not None}
     if len(devices) > 1:
         raise DeviceError(f"deriv of {op.name!r} was given arrays on {' and '.join(map(str, devices))}")
     device = next(iter(devices), None) or current_device()
-    tensor = next((v for v in values if hasattr(v, "xp")), None)
-    if tensor is not None:
-        tensors: list[Any] = [v if v is None else tensor.xp.asarray(v, device=device) for v in values]
-        dz, *rest = tensors
-        return tensor.xp, [dz if is_floating(dz.dtype) else tensor.xp.astype(dz, "float64"), *rest]
-    arrays: list[Any] = [v if v is None or device_of(v) else device.xp.asarray(v, device=device.handle) for v in values]
-    dz, z, *operands = arrays
-    dz = dz if is_floating(dz.dtype) else device.xp.astype(dz, "float64")
-    if not device.promotes and op.promotion:
+    tensor = next((v for v in leaves if hasattr(v, "xp")), None)
+    xp = device.xp if tensor is None else tensor.xp
+
+    def array(v: Any) -> Any:
+        if v is None or type(v) is tuple:
+            return v if v is None else tuple(map(array, v))
+        if tensor is not None:
+            return xp.asarray(v, device=device)
+        return v if device_of(v) else xp.asarray(v, device=device.handle)
+
+    def floating(v: Any) -> Any:
+        if v is None or type(v) is tuple:
+            return v if v is None else tuple(map(floating, v))
+        return v if is_floating(v.dtype) else xp.astype(v, "float64")
+
+    dz, z, *operands = map(array, values)
+    if tensor is None and not device.promotes and op.promotion:
         operands = promote(device, op.promotion, operands)
-    return device.xp, [dz, z, *operands]
+    return xp, [floating(dz), z, *operands]
 
 
 def _spread(xp: Any, dz: Any, operands: list[Any]) -> Any:

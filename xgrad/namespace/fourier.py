@@ -23,10 +23,10 @@ def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
     """Length and axis of each transform, the last to be done first. NumPy's -1 is the length that the axis has."""
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
-    s = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]  # type: ignore[misc]
-    if len(s) != len(axes):
-        raise ValueError(f"s={tuple(s)} and axes={tuple(axes)} are of different lengths")
-    return list(zip(s, axes))[::-1]
+    lengths = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
+    if len(lengths) != len(axes):
+        raise ValueError(f"s={s} and axes={tuple(axes)} are of different lengths")
+    return list(zip(lengths, axes))[::-1]
 
 
 @function(extension="fft")
@@ -55,7 +55,7 @@ def rfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backw
     z = gates.rfft(z, n=n, axis=axis, norm=norm)
     for n, axis in others:
         z = gates.fft(z, n=n, axis=axis, norm=norm)
-    return z
+    return z  # type: ignore[no-any-return]
 
 
 @function(extension="fft")
@@ -65,7 +65,7 @@ def irfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "back
     last, *others = _some(_along(z, s, axes), "irfftn")
     for n, axis in reversed(others):
         z = gates.ifft(z, n=n, axis=axis, norm=norm)
-    return gates.irfft(z, n=last[0], axis=last[1], norm=norm)
+    return gates.irfft(z, n=last[0], axis=last[1], norm=norm)  # type: ignore[no-any-return]
 
 
 def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | None, int]]:
@@ -77,13 +77,13 @@ def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | No
 @function(extension="fft")
 def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n real numbers."""
-    return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])
+    return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])  # type: ignore[no-any-return]
 
 
 @function(extension="fft")
 def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """Inverse of `hfft`: n//2 + 1 complex numbers from n real ones."""
-    return conj(gates.rfft(x, n=n, axis=axis, norm=SWAPPED[_known(norm)]))
+    return conj(gates.rfft(x, n=n, axis=axis, norm=SWAPPED[_known(norm)]))  # type: ignore[no-any-return]
 
 
 def _known(norm: str) -> str:
@@ -123,7 +123,7 @@ def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, (x.shape[axis] + 1) // 2)
-    return x.twin()
+    return x.twin()  # type: ignore[no-any-return]
 
 
 @function(extension="fft")
@@ -132,7 +132,7 @@ def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, x.shape[axis] // 2)
-    return x.twin()
+    return x.twin()  # type: ignore[no-any-return]
 
 
 def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:

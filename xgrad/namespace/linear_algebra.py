@@ -228,7 +228,7 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
         return _root(reductions.sum(squares, **over), 2)
     size = abs(x)
     if abs(ord) == math.inf:
-        return gates.max(size, **over) if ord > 0 else gates.min(size, **over)
+        return gates.max(size, **over) if ord > 0 else gates.min(size, **over)  # type: ignore[no-any-return]
     if ord == 0:
         return reductions.sum(astype(x != 0, size.dtype), **over)
     if ord == 1:
@@ -238,13 +238,13 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
     if ord > 0:
         return _root(reductions.sum(where(some, powers, 0), **over), ord)
     z = where(gates.all(some, **over), reductions.sum(powers, **over), math.inf)  # one 0 makes the norm 0
-    return where(z == math.inf, 0, where(z == math.inf, 1, z) ** (1 / ord))
+    return where(z == math.inf, 0, where(z == math.inf, 1, z) ** (1 / ord))  # type: ignore[no-any-return]
 
 
 def _root(x: Tensor, ord: float) -> Tensor:
     """The ord-th root, flat at 0."""
     safe = where(x == 0, 1, x)
-    return where(x == 0, 0, gates.sqrt(safe) if ord == 2 else safe ** (1 / ord))
+    return where(x == 0, 0, gates.sqrt(safe) if ord == 2 else safe ** (1 / ord))  # type: ignore[no-any-return]
 
 
 @function(extension="linalg")
@@ -256,10 +256,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ValueError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
-    if ord in ("nuc", 2, -2):
-        sizes = gates.svdvals(x)
-    else:
-        sizes = reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+    sizes: Tensor = gates.svdvals(x) if ord in ("nuc", 2, -2) else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
     if ord == "nuc":
         z = reductions.sum(sizes, axis=-1)
     elif not sizes.shape[-1] and ord > 0:
@@ -309,7 +306,7 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
     if not s.shape[-1]:
         return zeros(s.shape[:-1], dtype="int64", device=x.device)
     rtol = _cutoff(x) if rtol is None else rtol if isinstance(rtol, int | float) else asarray(rtol)[..., None]
-    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)
+    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)  # type: ignore[no-any-return]
 
 
 @function(extension="linalg")

@@ -138,8 +138,8 @@ def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
     det = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
     u, vh = _conj(xp, u), _conj(xp, vh)
     _, diagonal = _below(xp, s)
-    each = s[..., None, None, :]
-    but_two = xp.prod(xp.where(diagonal[:, None, :] | diagonal, xp.ones_like(each), each), axis=-1)
+    but_one = xp.where(diagonal, xp.ones_like(s[..., None, :]), s[..., None, :])[..., None, :]
+    but_two = xp.prod(xp.where(diagonal, xp.ones_like(but_one), but_one), axis=-1)
     but_two = xp.where(diagonal, xp.zeros_like(but_two), but_two)
     g = _T(xp, u) @ dz @ _T(xp, vh)
     on_diagonal = but_two @ xp.linalg.diagonal(g)[..., None]

@@ -56,7 +56,7 @@ def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis
     """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the middle."""
     n = dz.shape[axis]
     k = xp.arange(n // 2 + 1, device=dz.device)
-    once = xp.reshape((k == 0) | (2 * k == n), (-1,) + (1,) * (dz.ndim - 1 - axis % dz.ndim))
+    once = xp.reshape(k * (2 * k - n) == 0, (-1,) + (1,) * (dz.ndim - 1 - axis % dz.ndim))
     g = xp.fft.rfft(dz, axis=axis, norm=SWAPPED[norm])
     return _fit(xp, xp.where(once, g, 2 * g), axis, x_shape[axis])
 

@@ -139,7 +139,8 @@ def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
     """A line for each stage, for a loop one and those of its body."""
     for s in stages:
         if isinstance(s, Stage):
-            yield Row(depth, ", ".join(v.name for v in s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params).text, form(*s.outputs))
+            left, right = ", ".join(v.name for v in s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
+            yield Row(depth, left, right.text, form(*s.outputs))
             continue
         yield Row(depth, ", ".join(v.name for v in s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
         for c in s.carry:

@@ -92,9 +92,8 @@ class Lowering:
             if isinstance(item, Stage):
                 if len(item.outputs) != 1:
                     raise Unsupported(f"{item.op!r}, which has several outputs")
-                for out in item.outputs:
-                    _check(out)
-                self.made.update((out, item) for out in item.outputs)
+                _check(item.output)
+                self.made[item.output] = item
             else:
                 self._note(item.stages, item.results)
         for r in results:

@@ -143,6 +143,8 @@ def _parts(s: Stage) -> Program | None:
         z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
     program = tracer.program([z.data], [x.data for x in inputs])
     tracer.close()
+    if any(isinstance(inner, Stage) and inner.op == s.op for inner in program.stages):
+        raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known")
     return program
 
 
@@ -216,7 +218,7 @@ class _Body:
             if isinstance(s, Loop):
                 self._loop(s, depth, set(used))
             elif used:
-                self._line(depth, self.names(used)[0], self._expression(s), form(*used))
+                self._line(depth, ", ".join(self.names(s.outputs)), self._expression(s), form(*s.outputs))
             made.update(used)
             gone = [self._names[v] for v in dict.fromkeys(s.values) if last[v] == i and v in made and v not in kept and v.shape]
             if gone:

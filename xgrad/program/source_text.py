@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ops import OPS
 from .listing import ATOM, Text, expression, index, infix, key_argument
 
 #: What has the same name there.
@@ -49,6 +50,13 @@ def put(values, key, shape):
     z[key] = values
     return z
 ''',
+    "cofactor": '''
+def cofactor(x):
+    """det(x) times the transposed inverse, for singular matrices too."""
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    others = np.prod(np.where(np.eye(s.shape[-1], dtype=bool), 1, s[..., None, :]), axis=-1)
+    return (np.linalg.det(u) * np.linalg.det(vh))[..., None, None] * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
+''',
     "setitem": '''
 def setitem(x, v, key):
     """A copy of `x` with `v` at `key`."""
@@ -67,7 +75,12 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 def known(op: str) -> bool:
     """Whether the gate can be written down."""
-    return op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+    return _of_extension(op) or op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+
+
+def _of_extension(op: str) -> bool:
+    """Whether it is one of linalg or fft, which are called there as here."""
+    return op in OPS and "." in OPS[op].function
 
 
 def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
@@ -79,10 +92,12 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
         return _WRITTEN[op](xp, args, params, helpers)
     if op in HELPERS:
         helpers.add(op)
-    name = op if op in HELPERS else f"{xp}.{op}"
+    name = op if op in HELPERS else f"{xp}.{OPS[op].function if _of_extension(op) else op}"
     keywords = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
         keywords = [repr(params["shape"])]
+    if _of_extension(op):
+        keywords = [f"{k}={v!r}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 

@@ -202,7 +202,9 @@ class _Backward:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
         given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
-        call = f"deriv({', '.join([self.grads[s.output], given, _quoted(s.op), *options(s.op, s.params)])})"
+        parts = [self.grads.get(v, "None") for v in s.outputs]
+        dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+        call = f"deriv({', '.join([dz, given, _quoted(s.op), *options(s.op, s.params)])})"
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
@@ -229,14 +231,16 @@ class _Backward:
             return Tensor(var, device)
 
         with tracing(tracer, grad=False):
-            dz, z = (variable(s.output, Text(name)) for name in (self.grads[s.output], s.output.name))
+            dz: Any = tuple(variable(v, Text(self.grads[v])) if v in self.grads else None for v in s.outputs)
+            z: Any = tuple(variable(v, Text(v.name)) for v in s.outputs)
+            dz, z = (dz[0], z[0]) if len(s.outputs) == 1 else (dz, z)
             x = tuple(variable(v, operand(v)) for v in s.operands)
             place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
             if op.variadic:
                 place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
             wanted = self._wanted(s)
             targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
-            found = gradients(op, place, dict(s.params), targets, is_complex(s.output.dtype))
+            found = gradients(op, place, dict(s.params), targets, len(s.outputs) == 1 and is_complex(s.output.dtype))
         for i, v in wanted.items():
             if found[i] is not None:
                 self._add(v, self._nested(tracer, found[i].data, known))

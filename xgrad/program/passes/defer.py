@@ -91,12 +91,12 @@ class _Deferral:
         for s in free:
             if s.op in HEAVY or not outputs.isdisjoint(s.values):
                 sunk.append(s)
-                outputs.add(s.output)
+                outputs.update(s.outputs)
         others = [s for s in self.loop.stages if s not in sunk]
         if any(not outputs.isdisjoint(s.values) for s in others):
             return
-        for s in sunk:
-            self.stacks.pop(s.output, None)
+        for v in outputs:
+            self.stacks.pop(v, None)
         mark = len(self.after), len(self.new_ys), dict(self.stacks)
         for s in sunk:
             found = batched(s, self.loop.length, self._outside, self.names)

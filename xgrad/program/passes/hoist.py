@@ -60,9 +60,9 @@ def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
             outer[item.output] = found[-1].output
     needed: set[Value] = set()
     for item in reversed(loop.stages):
-        if isinstance(item, Stage) and item.output in made and (item.op in HEAVY or item.output in needed):
+        if isinstance(item, Stage) and item.outputs[0] in made and (item.op in HEAVY or item.output in needed):
             needed.update((item.output, *item.values))
-    moved = [s for s in loop.stages if isinstance(s, Stage) and s.output in made and s.output in needed]
+    moved = [s for s in loop.stages if isinstance(s, Stage) and s.outputs[0] in made and s.output in needed]
     stages = tuple(s for s in loop.stages if s not in moved)
     read = {v for s in stages for v in s.values} | {v for v in loop.results if type(v) is Value}
     xs = tuple(Pair(s.output, outer[s.output]) for s in moved if s.output in read)
