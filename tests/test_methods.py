@@ -1,0 +1,122 @@
+"""The methods and attributes that NumPy's arrays have, on Tensors."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+
+from .numpy_calls import A, B, C, S, X, integers, mask, v, x
+from .test_numpy import same
+
+#: (method, what to call it on, by place, by name)
+CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
+    *((name, X, args, kwargs) for name in ("sum", "mean", "prod", "max", "min") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": (0, 2), "keepdims": True}), ((None,), {"keepdims": True})]),
+    *((name, X, args, kwargs) for name in ("var", "std") for args, kwargs in [((), {}), ((1,), {"ddof": 1}), ((), {"axis": (0, 2), "keepdims": True}), ((0, np.float64), {})]),
+    *((name, x, (), {"axis": 1, "where": mask.tolist(), "initial": 0.5}) for name in ("sum", "prod", "max", "min")),
+    ("sum", x, (0, np.float64), {}),
+    ("sum", integers, (), {"dtype": np.float32}),
+    ("mean", integers, (), {}),
+    ("mean", x, (), {"where": mask.tolist()}),
+    *((name, X, args, kwargs) for name in ("argmax", "argmin") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": -1, "keepdims": True})]),
+    *((name, mask, args, kwargs) for name in ("all", "any") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": 0, "keepdims": True})]),
+    *((name, x, args, {}) for name in ("cumsum", "cumprod") for args in [(), (1,), (-2,)]),
+    ("cumsum", integers, (0, np.float64), {}),
+    ("clip", x, (-0.3, 0.4), {}),
+    ("clip", x, (), {"max": 0.15}),
+    ("dot", A, (B.tolist(),), {}),
+    *(("reshape", X, args, {}) for args in [(4, 6), ((6, -1),), (-1,), (24,)]),
+    ("reshape", X, ((2, 12),), {"order": "C"}),
+    ("ravel", X, (), {}),
+    ("flatten", X, (), {}),
+    *(("squeeze", X[:1, :, :1], args, {}) for args in [(), (0,), ((0, 2),), (-1,)]),
+    ("swapaxes", X, (0, 2), {}),
+    *(("transpose", X, args, {}) for args in [(), (1, 0, 2), ((2, 0, 1),), (None,)]),
+    *(("repeat", x, args, {}) for args in [(2,), (2, 0), ([1, 0, 2], 1)]),
+    *(("trace", X, args, {}) for args in [(), (1, 1, 2)]),
+    *(("diagonal", X, args, {}) for args in [(), (1, 2, 0)]),
+    ("astype", x, (np.float32,), {}),
+    ("astype", x, ("int32",), {"copy": False}),
+    ("copy", x, (), {}),
+    ("round", x * 10, (), {}),
+    ("round", x * 10, (1,), {}),
+    ("conj", C, (), {}),
+    ("conjugate", C, (), {}),
+    *(("argsort", X, args, {}) for args in [(), (0,), (None,)]),
+    ("nonzero", integers, (), {}),
+    *(("take", X, args, {}) for args in [([1, 5],), ([[1, 0]], 1), (0, -1)]),
+    ("item", v[:1], (), {}),
+    ("item", v, (1,), {}),
+    ("item", X, (1, 2, 3), {}),
+    ("item", X, ((0, 1, 2),), {}),
+    ("tolist", X, (), {}),
+    ("tolist", v[0], (), {}),
+]
+DIFFERENTIABLE = "sum mean prod max min var std cumsum cumprod clip dot reshape ravel flatten squeeze swapaxes transpose repeat trace diagonal copy take".split()
+
+
+@pytest.mark.parametrize(("name", "a", "args", "kwargs"), CALLS, ids=lambda p: p if isinstance(p, str) else "")
+def test_values_are_numpys(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
+    same(getattr(xg.asarray(a), name)(*args, **kwargs), getattr(np.asarray(a), name)(*args, **kwargs), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "a", "args", "kwargs"), [c for c in CALLS if c[0] in DIFFERENTIABLE and c[1].dtype == float and np.float64 not in c[2]], ids=lambda p: p if isinstance(p, str) else "")
+def test_gradients_are_right(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
+    xg.check_grads(lambda t: getattr(t, name)(*args, **kwargs), (xg.asarray(a),), order=2 if a.ndim < 3 else 1, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("a", [x, C, integers, S.astype("f"), v[0]], ids=lambda a: str(a.dtype))
+def test_attributes_are_numpys(a: np.ndarray, device: str) -> None:
+    t = xg.asarray(a)
+    a = np.asarray(a)
+    for name in ("real", "imag", "T", "shape", "ndim", "size", "dtype", "itemsize", "nbytes"):
+        same(getattr(t, name), getattr(a, name))
+    if a.ndim > 1:
+        same(t.mT, a.mT)
+
+
+def test_real_and_imaginary_parts_are_differentiated() -> None:
+    xg.check_grads(lambda re, im: (lambda c: c.real * c.imag)((re + 1j * im) ** 2), (xg.asarray(v), xg.asarray(v * 2)), order=2)
+
+
+def test_every_method_is_called() -> None:
+    """Those of this list, which are ndarray's but those that write into memory or are about it."""
+    ours = {name for name in dir(xg.Tensor) if not name.startswith("_") and hasattr(np.ndarray, name) and callable(getattr(xg.Tensor, name))}
+    assert ours - {"to_device", "sort"} == {name for name, *_ in CALLS}
+
+
+def test_parameters_are_numpys() -> None:
+    """A parameter by NumPy's name means the same; by place they come in NumPy's order, as far as they go."""
+    for name in {name for name, *_ in CALLS} - {"reshape", "transpose", "item"}:
+        mine = list(inspect.signature(getattr(xg.Tensor, name)).parameters.values())[1:]
+        function = getattr(np, name, None)
+        if function is None or name in ("take", "round", "clip", "copy", "astype", "dot"):
+            continue
+        theirs = list(inspect.signature(function).parameters)[1:]
+        by_place = [p.name for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert by_place == theirs[: len(by_place)], name
+        assert {p.name for p in mine} <= {*theirs, "stable"}, name
+
+
+def test_sorting_in_place_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"xg\.sort"):
+        xg.asarray([2.0, 1.0]).sort()
+
+
+def test_what_is_written_into_is_refused() -> None:
+    t = xg.ones((2, 2))
+    for f in (lambda: t.sum(out=np.ones(())), lambda: t.cumsum(0, None, np.ones((2, 2)))):
+        with pytest.raises(TypeError):
+            f()  # type: ignore[no-untyped-call]
+    with pytest.raises(TypeError, match="order='C'"):
+        t.reshape(4, order="F")
+    with pytest.raises(TypeError, match="order='C'"):
+        t.ravel("F")
+    with pytest.raises(xg.ShapeError):
+        t.item()
+    with pytest.raises(IndexError):
+        t.item(7)
