@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xgrad as xg
-from xgrad.namespace import cofactor
+from xgrad.namespace.linear_algebra import cofactor
 
 rng = np.random.default_rng(3)
 
@@ -373,6 +373,8 @@ def test_what_is_wrong_is_said(device: str) -> None:
         xg.linalg.inv(xg.ones((2, 2)))
     with pytest.raises(np.linalg.LinAlgError):
         xg.linalg.cholesky(-xg.eye(2))
+    with pytest.raises(np.linalg.LinAlgError):
+        xg.grad(lambda x: xg.linalg.slogdet(x).logabsdet)(xg.ones((2, 2)))
     with pytest.raises(xg.ShapeError, match="solve"):
         xg.linalg.solve(xg.eye(3), xg.ones((2, 2)))
     with pytest.raises(xg.ShapeError, match="three"):

@@ -311,7 +311,10 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
 
 @function(extension="linalg")
 def slogdet(x: Any, /) -> SlogdetResult:
-    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its size."""
+    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its size.
+
+    Its derivative is the inverse, transposed: of a singular matrix there is none, and the array library's LinAlgError says so.
+    """
     return SlogdetResult(*call(d.SLOGDET, (x,)))
 
 
@@ -329,7 +332,8 @@ def eigh(x: Any, /) -> EighResult:
 def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
 
-    The columns that completes it with may be any basis of the rest; the gradient is right for what depends on no choice.
+    The columns that complete it may be any basis of the rest; the gradient is right for what depends on no choice.
+    It needs the first min(n, m) columns of `x` to be independent, and raises the array library's LinAlgError where they are not.
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
