@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,11 @@ Call = tuple[Callable[..., Any], tuple[np.ndarray, ...]]
 def on(*args: np.ndarray) -> Callable[..., list[Call]]:
     """Each of some functions, on `args`."""
     return lambda *fs: [(f, args) for f in fs]
+
+
+def each(names: str, made: Callable[[Any], list[Call]]) -> dict[str, list[Call]]:
+    """The same calls of several functions."""
+    return {name: made(reduce(getattr, name.split("."), np)) for name in names.split()}
 
 
 def binary(f: Any) -> list[Call]:
@@ -128,19 +134,19 @@ SMOOTH: dict[str, list[Call]] = {
     "sum": on(X)(np.sum, lambda a: np.sum(a, 1), lambda a: np.sum(a, axis=(0, -1), keepdims=True), lambda a: np.sum(a, initial=2.0), lambda a: np.sum(a, 0, where=(X[0] > 0).tolist()),
                  lambda a: np.sum(a, 0, np.float64, None, True)),
     "prod": on(x)(np.prod, lambda a: np.prod(a, 1), lambda a: np.prod(a, axis=0, initial=3.0, where=mask.tolist())),
-    **{n: on(X)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 1), lambda a, f=getattr(np, n): f(a, axis=(0, 2), keepdims=True),
-                lambda a, f=getattr(np, n): f(a, axis=0, initial=0.1), lambda a, f=getattr(np, n): f(a, axis=-1, initial=0.1, where=a > 0)) for n in ("max", "min", "amax", "amin")},
+    **each("max min amax amin", lambda f: on(X)(f, lambda a: f(a, 1), lambda a: f(a, axis=(0, 2), keepdims=True),
+                lambda a: f(a, axis=0, initial=0.1), lambda a: f(a, axis=-1, initial=0.1, where=a > 0))),
     "mean": on(X)(np.mean, lambda a: np.mean(a, 1), lambda a: np.mean(a, axis=(0, 2), keepdims=True), lambda a: np.mean(a, 0, where=(X > -0.8).tolist())) + on(C)(np.mean),
-    **{n: on(X)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 1), lambda a, f=getattr(np, n): f(a, axis=(0, 2), ddof=1, keepdims=True),
-                lambda a, f=getattr(np, n): f(a, axis=-1, correction=1), lambda a, f=getattr(np, n): f(a, where=(X > 0).tolist())) + on(C)(getattr(np, n)) for n in ("var", "std")},
+    **each("var std", lambda f: on(X)(f, lambda a: f(a, 1), lambda a: f(a, axis=(0, 2), ddof=1, keepdims=True),
+                lambda a: f(a, axis=-1, correction=1), lambda a: f(a, where=(X > 0).tolist())) + on(C)(f)),
     "ptp": on(X)(np.ptp, lambda a: np.ptp(a, axis=1)),
     "average": on(x, positive)(lambda a, b: np.average(a), lambda a, b: np.average(a, weights=b), lambda a, b: np.average(a, 1, b, keepdims=True), lambda a, b: np.average(a, axis=1, weights=b[0], returned=True)),
     "median": on(X)(np.median, lambda a: np.median(a, axis=1), lambda a: np.median(a, axis=(0, 2), keepdims=True)),
     "quantile": on(X)(lambda a: np.quantile(a, 0.3), lambda a: np.quantile(a, [0.1, 0.75], axis=2), lambda a: np.quantile(a, 0.4, axis=(0, 1), keepdims=True))
     + [(lambda a, m=m: np.quantile(a, 0.37, axis=-1, method=m), (X,)) for m in ("lower", "higher", "midpoint", "nearest")],
     "percentile": on(X)(lambda a: np.percentile(a, 30), lambda a: np.percentile(a, [10, 60], axis=0)),
-    **{n: on(holes)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 0), lambda a, f=getattr(np, n): f(a, axis=1, keepdims=True)) for n in "nansum nanprod nanmean nanvar nanstd nanmax nanmin".split()},
-    **{n: on(x)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 1), lambda a, f=getattr(np, n): f(a, axis=0)) for n in ("cumsum", "cumprod", "nancumsum", "nancumprod")},
+    **each("nansum nanprod nanmean nanvar nanstd nanmax nanmin", lambda f: on(holes)(f, lambda a: f(a, 0), lambda a: f(a, axis=1, keepdims=True))),
+    **each("cumsum cumprod nancumsum nancumprod", lambda f: on(x)(f, lambda a: f(a, 1), lambda a: f(a, axis=0))),
     "cumulative_sum": on(x)(lambda a: np.cumulative_sum(a, axis=1, include_initial=True)),
     "cumulative_prod": on(x)(lambda a: np.cumulative_prod(a, axis=0)),
     "diff": on(X)(np.diff, lambda a: np.diff(a, 2, 1), lambda a: np.diff(a, axis=0, prepend=0.5), lambda a: np.diff(a, append=a[..., :2])),
@@ -197,10 +203,10 @@ SMOOTH: dict[str, list[Call]] = {
         "matrix_transpose": on(X)(np.linalg.matrix_transpose),
     }.items()},
     # Fourier transforms
-    **{f"fft.{n}": on(C)(getattr(np.fft, n), lambda c, f=getattr(np.fft, n): f(c, 5, axis=0), lambda c, f=getattr(np.fft, n): f(c, n=3, norm="ortho")) for n in ("fft", "ifft", "irfft", "hfft")},
-    **{f"fft.{n}": on(X)(getattr(np.fft, n), lambda c, f=getattr(np.fft, n): f(c, 5, axis=0)) for n in ("rfft", "ihfft")},
-    **{f"fft.{n}": on(C)(getattr(np.fft, n), lambda c, f=getattr(np.fft, n): f(c, s=(2, 6), axes=(0, 1)), lambda c, f=getattr(np.fft, n): f(c, norm="forward")) for n in "fft2 ifft2 fftn ifftn irfft2 irfftn".split()},
-    **{f"fft.{n}": on(X)(getattr(np.fft, n), lambda c, f=getattr(np.fft, n): f(c, axes=(0, 1))) for n in ("rfft2", "rfftn")},
+    **each("fft.fft fft.ifft fft.irfft fft.hfft", lambda f: on(C)(f, lambda c: f(c, 5, axis=0), lambda c: f(c, n=3, norm="ortho"))),
+    **each("fft.rfft fft.ihfft", lambda f: on(X)(f, lambda c: f(c, 5, axis=0))),
+    **each("fft.fft2 fft.ifft2 fft.fftn fft.ifftn fft.irfft2 fft.irfftn", lambda f: on(C)(f, lambda c: f(c, s=(2, 6), axes=(0, 1)), lambda c: f(c, norm="forward"))),
+    **each("fft.rfft2 fft.rfftn", lambda f: on(X)(f, lambda c: f(c, axes=(0, 1)))),
     "fft.fftshift": on(X)(np.fft.fftshift, lambda a: np.fft.fftshift(a, axes=1)),
     "fft.ifftshift": on(X)(np.fft.ifftshift),
     # the methods of ufuncs
@@ -209,7 +215,7 @@ SMOOTH: dict[str, list[Call]] = {
     "maximum.reduce": on(X)(np.maximum.reduce, lambda a: np.maximum.reduce(a, axis=2, keepdims=True)),
     "minimum.reduce": on(X)(np.minimum.reduce, lambda a: np.minimum.reduce(a, axis=(0, 1))),
     "logaddexp.reduce": on(X)(np.logaddexp.reduce),
-    **{f"{n}.accumulate": on(X)(getattr(np, n).accumulate, lambda a, f=getattr(np, n): f.accumulate(a, axis=-1)) for n in "add multiply maximum minimum logaddexp".split()},
+    **each("add.accumulate multiply.accumulate maximum.accumulate minimum.accumulate logaddexp.accumulate", lambda f: on(X)(f, lambda a: f(a, axis=-1))),
     **{f"{n}.outer": on(v, x)(getattr(np, n).outer) for n in "add subtract multiply maximum hypot".split()},
 }  # fmt: skip
 
@@ -219,9 +225,9 @@ FLAT: dict[str, list[Call]] = {
     **{n: [(getattr(np, n), (x, y))] for n in "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor floor_divide".split()},
     "round": on(x * 10)(lambda a: np.round(a, 1), lambda a: np.round(a, decimals=-1)),
     "logical_not": on(x)(np.logical_not),
-    **{n: on(mask)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 1), lambda a, f=getattr(np, n): f(a, axis=0, keepdims=True), lambda a, f=getattr(np, n): f(a, where=(~mask).tolist())) for n in ("all", "any")},
+    **each("all any", lambda f: on(mask)(f, lambda a: f(a, 1), lambda a: f(a, axis=0, keepdims=True), lambda a: f(a, where=(~mask).tolist()))),
     "count_nonzero": on(integers)(np.count_nonzero, lambda a: np.count_nonzero(a, axis=0)),
-    **{n: on(X)(getattr(np, n), lambda a, f=getattr(np, n): f(a, 1), lambda a, f=getattr(np, n): f(a, axis=0, keepdims=True)) for n in ("argmax", "argmin")},
+    **each("argmax argmin", lambda f: on(X)(f, lambda a: f(a, 1), lambda a: f(a, axis=0, keepdims=True))),
     "argsort": on(X)(np.argsort, lambda a: np.argsort(a, axis=None), lambda a: np.argsort(a, 0)),
     "argpartition": on(np.sort(w))(lambda a: np.argpartition(a, 1)),
     "argwhere": on(integers)(np.argwhere),
@@ -241,7 +247,7 @@ FLAT: dict[str, list[Call]] = {
     "ndim": on(X)(np.ndim),
     "size": on(X)(np.size, lambda a: np.size(a, 1)),
     "result_type": on(x)(lambda a: np.result_type(a, np.complex64)),
-    **{n: on(X)(getattr(np, n), lambda a, f=getattr(np, n): f(a, dtype=np.float32, shape=(2,))) for n in ("zeros_like", "ones_like")},
+    **each("zeros_like ones_like", lambda f: on(X)(f, lambda a: f(a, dtype=np.float32, shape=(2,)))),
     "empty_like": on(X)(lambda a: np.empty_like(a).shape),
     "full_like": on(X)(lambda a: np.full_like(a, 2)),
     "linalg.matrix_rank": on(A)(np.linalg.matrix_rank, lambda a: np.linalg.matrix_rank(a, tol=1e3)),
