@@ -13,6 +13,7 @@ from .information import info
 from .modes import no_grad
 from . import namespace
 from .namespace import *
+from .namespace import __array_api_version__
 from .tensors import Tensor
 from .transforms import (
     Gate,

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from math import log as ln
 from typing import Any
 
 from ..backends.dtypes import is_complex
 from .table import elementwise
 
+
+def _expm1(xp: Any, x: Any) -> Any:
+    """eˣ - 1. Where a part of a complex x is not finite, array libraries give NaN, and the standard what is known."""
+    z = xp.expm1(x)
+    if not is_complex(x.dtype):
+        return z
+    real, imag = xp.real(x), xp.imag(x)
+    oscillates = ~xp.isfinite(imag)
+    z = xp.where((real == inf) & oscillates, complex(inf, nan), z)
+    z = xp.where((real == -inf) & oscillates, -1 + 0j, z)
+    z = xp.where((real == inf) & (imag == 0), complex(inf, 0), z)
+    z = xp.where(xp.isnan(real) & (imag == 0), complex(nan, 0), z)
+    return xp.where((real == 0) & (imag == 0), 0j, z)
+
+
 EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
-EXPM1 = elementwise("expm1", lambda xp, x: xp.expm1(x), dx=lambda dz, z: dz * (z + 1), analytic=True, doc="eˣ - 1, exact near 0")
+EXPM1 = elementwise("expm1", _expm1, dx=lambda dz, z: dz * (z + 1), analytic=True, doc="eˣ - 1, exact near 0")
 LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
 LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
 LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
