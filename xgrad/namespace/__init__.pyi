@@ -11,20 +11,35 @@ from .creation import (
     astype as astype,
     empty as empty,
     eye as eye,
-    full as full,
-    linspace as linspace,
+    from_dlpack as from_dlpack,
     ones as ones,
-    ones_like as ones_like,
     tensor as tensor,
     zeros as zeros,
-    zeros_like as zeros_like,
+)
+from .cumulative import (
+    cumulative_prod as cumulative_prod,
+    cumulative_sum as cumulative_sum,
+    diff as diff,
+)
+from .einstein import (
+    einsum as einsum,
 )
 from .elementwise import (
     clip as clip,
     sign as sign,
 )
+from .filling import (
+    empty_like as empty_like,
+    full as full,
+    full_like as full_like,
+    linspace as linspace,
+    meshgrid as meshgrid,
+    ones_like as ones_like,
+    zeros_like as zeros_like,
+)
 from .indexing import (
     take as take,
+    take_along_axis as take_along_axis,
 )
 from .inspection import (
     __array_namespace_info__ as __array_namespace_info__,
@@ -37,20 +52,36 @@ from .inspection import (
 from .linear_algebra import (
     matmul as matmul,
     matrix_transpose as matrix_transpose,
+    tensordot as tensordot,
+    vecdot as vecdot,
 )
 from .manipulation import (
     broadcast_arrays as broadcast_arrays,
     broadcast_to as broadcast_to,
     concat as concat,
     expand_dims as expand_dims,
+    flip as flip,
+    moveaxis as moveaxis,
     permute_dims as permute_dims,
+    repeat as repeat,
     reshape as reshape,
+    roll as roll,
     squeeze as squeeze,
     stack as stack,
+    tile as tile,
     transpose as transpose,
     unstack as unstack,
 )
+from .ordering import (
+    nonzero as nonzero,
+    searchsorted as searchsorted,
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+)
 from .reductions import (
+    prod as prod,
     sum as sum,
 )
 
@@ -77,6 +108,9 @@ def argmax(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
 
 def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
     """Index of the minimum, on a tie the first; without an axis, into the flattened array."""
+
+def argsort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
+    """The indices along `axis` that sort it in ascending order, or descending. Equal elements keep their order."""
 
 def asin(x: Any, /) -> Tensor:
     """Angle between -π/2 and π/2 whose sine is x."""
@@ -267,11 +301,17 @@ def sinh(x: Any, /) -> Tensor:
 def softmax(x: Any, /, *, axis: Any = -1) -> Tensor:
     """exp(x) divided by its sum over `axis`, without overflow."""
 
+def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
+    """The elements along `axis` in ascending order, or descending; NaN is the largest. Equal elements keep their order."""
+
 def sqrt(x: Any, /) -> Tensor:
     """Square root; its derivative at 0 is infinite."""
 
 def square(x: Any, /) -> Tensor:
     """x²"""
+
+def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Tensor:
+    """Standard deviation, the root of the variance. Where that is 0, so is the gradient. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
 
 def subtract(x: Any, y: Any, /) -> Tensor:
     """x - y"""
@@ -282,8 +322,17 @@ def tan(x: Any, /) -> Tensor:
 def tanh(x: Any, /) -> Tensor:
     """Hyperbolic tangent."""
 
+def tril(x: Any, /, *, k: Any = 0) -> Tensor:
+    """Matrices with 0 above the k-th diagonal."""
+
+def triu(x: Any, /, *, k: Any = 0) -> Tensor:
+    """Matrices with 0 below the k-th diagonal."""
+
 def trunc(x: Any, /) -> Tensor:
     """The whole number next to it towards 0; no gradient flows back."""
+
+def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Tensor:
+    """Variance: the sum of |x - mean(x)|² over n - correction. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
 
 def where(condition: Any, a: Any, b: Any, /) -> Tensor:
     """`a` where `condition` holds, else `b`."""
@@ -320,6 +369,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asarray",
     "asin",
     "asinh",
@@ -347,9 +397,14 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
     "divide",
     "e",
+    "einsum",
     "empty",
+    "empty_like",
     "equal",
     "exp",
     "expand_dims",
@@ -357,12 +412,15 @@ __all__ = [
     "eye",
     "fft",
     "finfo",
+    "flip",
     "float16",
     "float32",
     "float64",
     "floor",
     "floor_divide",
+    "from_dlpack",
     "full",
+    "full_like",
     "greater",
     "greater_equal",
     "hypot",
@@ -396,13 +454,16 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
+    "moveaxis",
     "multiply",
     "nan",
     "negative",
     "newaxis",
     "nextafter",
+    "nonzero",
     "not_equal",
     "ones",
     "ones_like",
@@ -410,36 +471,53 @@ __all__ = [
     "pi",
     "positive",
     "pow",
+    "prod",
     "real",
     "reciprocal",
     "relu",
     "remainder",
+    "repeat",
     "reshape",
     "result_type",
+    "roll",
     "round",
+    "searchsorted",
     "sigmoid",
     "sign",
     "signbit",
     "sin",
     "sinh",
     "softmax",
+    "sort",
     "sqrt",
     "square",
     "squeeze",
     "stack",
+    "std",
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensor",
+    "tensordot",
+    "tile",
     "transpose",
+    "tril",
+    "triu",
     "trunc",
     "uint16",
     "uint32",
     "uint64",
     "uint8",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
+    "var",
+    "vecdot",
     "where",
     "zeros",
     "zeros_like",

@@ -57,14 +57,12 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     (axis,) = normal_axes(axis, x.ndim)
     if n < 0:
         raise ValueError(f"diff: n = {n} is how often, from 0 on")
-    if n == 0:
-        return x.twin()
     ends = [None if end is None else _end(asarray(end, device=x.device), x, axis) for end in (prepend, append)]
-    z = x if ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
+    z: Tensor = x if not n or ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
     for _ in range(n):
         after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)
         z = after != before if z.dtype.kind == "b" else after - before
-    return z
+    return z if n else z.twin()
 
 
 def _end(end: Tensor, x: Tensor, axis: int) -> Tensor:

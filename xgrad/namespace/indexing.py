@@ -48,7 +48,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     if indices.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes")
     own = [reshape(arange(n, device=x.device), (n, *(1,) * (x.ndim - a - 1))) for a, n in enumerate(x.shape)]
-    return x[tuple(indices if a == axis else places for a, places in enumerate(own))]
+    z: Tensor = x[tuple(indices if a == axis else places for a, places in enumerate(own))]
+    return z
 
 
 def untake(values: Any, indices: Any, *, axis: int, shape: tuple[int, ...]) -> Tensor:

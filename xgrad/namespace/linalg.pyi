@@ -3,12 +3,64 @@ from typing import Any
 
 from ..tensors import Tensor
 from .linear_algebra import (
+    cross as cross,
+    diagonal as diagonal,
+    eigh as eigh,
     matmul as matmul,
+    matrix_norm as matrix_norm,
+    matrix_power as matrix_power,
+    matrix_rank as matrix_rank,
     matrix_transpose as matrix_transpose,
+    outer as outer,
+    pinv as pinv,
+    qr as qr,
+    slogdet as slogdet,
+    solve as solve,
+    svd as svd,
+    tensordot as tensordot,
+    trace as trace,
+    vecdot as vecdot,
+    vector_norm as vector_norm,
 )
+
+def cholesky(x: Any, /, *, upper: Any = False) -> Tensor:
+    """The lower triangular L with x = L Lᴴ, or with `upper` Lᴴ, of positive definite matrices, of which half is read."""
+
+def det(x: Any, /) -> Tensor:
+    """Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too."""
+
+def eigvalsh(x: Any, /) -> Tensor:
+    """Eigenvalues of hermitian matrices, of which half is read, in ascending order. The gradient is itself hermitian."""
+
+def inv(x: Any, /) -> Tensor:
+    """Inverse of square matrices."""
+
+def svdvals(x: Any, /) -> Tensor:
+    """Singular values of matrices, in descending order."""
 
 
 __all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
     "matrix_transpose",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
 ]

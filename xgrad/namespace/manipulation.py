@@ -36,7 +36,7 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
         x.device.xp.reshape(x.data, shape, copy=False)
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"reshape(copy=False): a Tensor of shape {x.shape} that lies in memory as this one does has to be copied for {shape}") from error
+        raise ValueError(f"reshape(copy=False): as this Tensor of shape {x.shape} lies in memory, it has to be copied for {shape}") from error
     return x
 
 
@@ -131,7 +131,8 @@ def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
     """The elements in reverse along `axis`: an axis, a tuple of them, or None for all."""
     x = asarray(x)
     axes = normal_axes(axis, x.ndim)
-    return x[tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim))]
+    z: Tensor = x[tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim))]
+    return z
 
 
 @function
@@ -153,7 +154,7 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
         axes *= len(shifts)
     if len(shifts) != len(axes):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
-    z = x.twin()
+    z: Tensor = x.twin()
     for places, a in zip(shifts, axes):
         n = x.shape[a]
         if n and places % n:
