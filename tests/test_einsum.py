@@ -1,0 +1,97 @@
+"""Einstein's summation on every backend, against NumPy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xgrad as xg
+
+LENGTHS = {"a": 2, "b": 3, "c": 4, "d": 1, "e": 0}
+
+
+@st.composite
+def sums(draw: st.DrawFn, letters: str = "abcde") -> tuple[str, list[np.ndarray]]:
+    """Subscripts, with or without an output, and operands; an axis may be of length 1 and broadcast."""
+    inputs = draw(st.lists(st.text(letters, max_size=3), min_size=1, max_size=3))
+    if sum(map(len, inputs)) > 7:
+        inputs = inputs[:2]
+    used = sorted(set("".join(inputs)))
+    subscripts = ",".join(inputs)
+    if draw(st.booleans()):
+        kept = draw(st.lists(st.sampled_from(used), unique=True)) if used else []
+        subscripts += "->" + "".join(kept)
+    seed = np.random.default_rng(draw(st.integers(0, 9)))
+    return subscripts, [seed.normal(size=[LENGTHS[c] for c in subscript]) for subscript in inputs]
+
+
+@given(sums(), st.sampled_from(["cpu", "strict:1"]))
+def test_values_are_numpys(case: tuple[str, list[np.ndarray]], device: str) -> None:
+    subscripts, arrays = case
+    with xg.device(device):
+        z = xg.einsum(subscripts, *map(xg.asarray, arrays))
+    expected = np.einsum(subscripts, *arrays)
+    assert z.shape == expected.shape
+    np.testing.assert_allclose(z.numpy(), expected, atol=1e-12)
+
+
+@given(sums("abd"), st.sampled_from(["cpu", "strict:1"]))
+def test_gradients_are_right(case: tuple[str, list[np.ndarray]], device: str) -> None:
+    subscripts, arrays = case
+    with xg.device(device):
+        xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
+
+
+@given(sums("abc"))
+def test_gradients_of_complex_numbers_are_right(case: tuple[str, list[np.ndarray]]) -> None:
+    subscripts, arrays = case
+    xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a + 1j * a[::-1] if a.ndim else a * 1j) for a in arrays])
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("...", [(2, 3)]), ("...i->...", [(2, 3)]), ("i...->...", [(2, 3)]), ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("...,...", [(2, 1), (3,)]),
+        ("ij...,jk...->ik...", [(2, 3, 4), (3, 2, 1)]), ("i...i->...", [(3, 2, 3)]), (" i j , j -> i ", [(2, 3), (3,)]), ("aA,Ab->ba", [(2, 3), (3, 4)]), ("ij,kj", [(2, 3), (4, 1)]),
+        (",->", [(), ()]), ("b...,b->b...", [(2, 3, 4), (2,)]), ("iijj->ij", [(2, 2, 3, 3)]), ("iii->i", [(3, 3, 3)]), ("abc,abd,cd->", [(2, 3, 4), (2, 3, 2), (4, 2)]),
+    ],
+)  # fmt: skip
+def test_every_form(subscripts: str, shapes: list[Any], device: str) -> None:
+    arrays = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate(shapes)]
+    z = xg.einsum(subscripts, *map(xg.asarray, arrays))
+    np.testing.assert_allclose(z.numpy(), np.einsum(subscripts, *arrays), atol=1e-12)
+    assert z.shape == np.einsum(subscripts, *arrays).shape
+    xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
+
+
+def test_lists_of_indices(device: str) -> None:
+    x, y = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    a, b = xg.asarray(x), xg.asarray(y)
+    for lists in (([0, 1], [1, 2], [2, 0]), ([0, 1], [1, 2]), ([..., 1], [1, 2], [2, ...])):
+        ours = [v for pair in zip((a, b), lists, strict=False) for v in pair] + list(lists[2:])
+        theirs = [v for pair in zip((x, y), lists, strict=False) for v in pair] + list(lists[2:])
+        np.testing.assert_allclose(xg.einsum(*ours).numpy(), np.einsum(*theirs))
+        np.testing.assert_allclose(np.einsum(*ours).numpy(), np.einsum(*theirs))
+
+
+@pytest.mark.parametrize(("subscripts", "shapes"), [("ij,jk", [(2, 3), (2, 3)]), ("ij", [(2,)]), ("i", [(2, 3)]), ("ij->k", [(2, 3)]), ("ij->ii", [(2, 3)]), ("ij,j", [(2, 3)]), ("i!", [(2, 3)]), ("ii", [(2, 3)])])
+def test_what_does_not_fit(subscripts: str, shapes: list[Any]) -> None:
+    with pytest.raises(xg.ShapeError, match="einsum"):
+        xg.einsum(subscripts, *map(xg.ones, shapes))
+
+
+def test_by_hand() -> None:
+    x, y = np.ones((2, 3)), np.arange(12.0).reshape(3, 4)
+    dx, dy = xg.deriv(np.ones((2, 4)), (x, y), None, "einsum", subscripts="ij,jk->ik")
+    np.testing.assert_allclose(dx, np.ones((2, 4)) @ y.T)
+    np.testing.assert_allclose(dy, x.T @ np.ones((2, 4)))
+
+
+def test_in_a_program() -> None:
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    f = xg.compile(xg.grad(lambda x, y: xg.einsum("ij,jk->", x, y * y)))
+    np.testing.assert_allclose(f(xg.asarray(a), xg.asarray(b)).numpy(), np.broadcast_to((b * b).sum(1), (2, 3)))
