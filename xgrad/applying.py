@@ -57,6 +57,8 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 parents.append(node)
                 needs += bit
         elif type(v) in NUMBERS:
+            if type(v) is complex and any(isinstance(getattr(w, "data", None), float) for w in operands):
+                return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)
         else:
@@ -144,6 +146,11 @@ def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) 
     if op.promotion:
         arrays = promote(device, op.promotion, arrays)
     return op.forward(device.xp, *arrays, **params), arrays
+
+
+def _as_array(v: Any) -> Any:
+    """A Tensor whose value is a NumPy scalar, with an array instead: a complex number of Python's takes np.float64 for a float of its own."""
+    return type(v)(v.device.xp.asarray(v.data), v.device, v.node) if isinstance(v, Value) else v
 
 
 def adopt(value: Any, like: Value, op: Op) -> Any:
