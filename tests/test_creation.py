@@ -154,6 +154,16 @@ def test_numbers_beside_tensors_are_weak(device: str) -> None:
     assert xg.asarray([xg.asarray([], dtype=xg.float32), []]).shape == (2, 0)
 
 
+def test_a_tensor_of_tensors_is_a_leaf_of_its_own(device: str) -> None:
+    x = xg.tensor([1.0, 2.0], requires_grad=True)
+    assert not xg.tensor([x[0], 3.0]).requires_grad
+    own = xg.tensor([x[0], 3.0], requires_grad=True)
+    xg.sum(own**2).backward()
+    assert own.grad is not None
+    assert own.grad.numpy().tolist() == [2, 6]
+    assert x.grad is None
+
+
 def test_lists_of_tensors_that_do_not_fit() -> None:
     with pytest.raises(xg.ShapeError):
         xg.asarray([xg.ones(2), xg.ones(3)])

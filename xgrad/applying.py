@@ -187,8 +187,11 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     if isinstance(error, ShapeError | DeviceError | GraphError):
         raise error
     if isinstance(error, IndexError | TypeError):
-        kind = TypeError if isinstance(error, TypeError) else type(error)  # NumPy's own kinds of TypeError take no message
-        raise kind(message) from error
+        try:
+            told = type(error)(message)
+        except TypeError:  # a kind of the library's own, made from other things
+            told = TypeError(message)
+        raise told from error
     if type(error) is ValueError:  # and no kind of it, as LinAlgError
         raise ShapeError(message) from error
     error.add_note(message)

@@ -22,7 +22,7 @@ Place = str | Device | None
 
 @function(numpy="")
 def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
-    """A Tensor with a copy of `data`.
+    """A Tensor with a copy of `data`, from which no gradient flows back to it; `asarray` lets one through.
 
     Args:
         data: numbers, nested lists of them, an array, or a Tensor.
@@ -39,7 +39,8 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     """
     if MODE.get().trace is not None and requires_grad:
         raise TraceError("a leaf is made while a function is traced: make it before, or differentiate with xg.grad")
-    with_value = asarray(data.detach() if isinstance(data, Tensor) else data, dtype=dtype, device=device, copy=True)
+    copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by being stacked
+    with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True).detach()
     if requires_grad and not is_floating(with_value.dtype):
         raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
     if not requires_grad and name is None:
@@ -67,7 +68,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         if dtype is None and device is None and copy is None:
             return obj
         moved = obj if device is None else to_device(obj, device)
-        moved = moved if dtype is None else astype(moved, dtype)
+        moved = moved if dtype is None else astype(moved, dtype, copy=False)
         _refuse_copy(copy, moved is not obj)
         return _copied(moved) if copy and moved is obj else moved
     if isinstance(obj, list | tuple) and _holds_tensors(obj):

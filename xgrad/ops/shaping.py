@@ -30,6 +30,8 @@ BROADCAST_TO = op("broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, sha
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that they broadcast to together. Raises ShapeError where they do not."""
+    if len(set(shapes)) == 1:
+        return shapes[0]
     rank = max(map(len, shapes), default=0)
     lengths = []
     for column in zip(*((1,) * (rank - len(s)) + tuple(s) for s in shapes)):

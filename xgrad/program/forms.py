@@ -13,7 +13,7 @@ from ..derivatives import Form
 from ..errors import ShapeError, TraceError
 from ..modes import mode
 from ..ops import Op
-from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE
+from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE, broadcast_shapes
 from ..recording import source_line
 
 
@@ -33,7 +33,7 @@ def _known(op: Op, key: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
 
 def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     if op.elementwise or op.name == "where":
-        return Form(broadcast([getattr(v, "shape", ()) for v in operands]), _dtype(op, tuple(map(_kind, operands)), _key(params)))
+        return Form(broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, tuple(map(_kind, operands)), _key(params)))
     if op.name == "checkpoint":
         return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
@@ -47,22 +47,6 @@ def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     if op is TRANSPOSE or op is BROADCAST_TO:  # views of one element, whatever the shape
         return _form(_run(op, operands, params))
     return _by_running(op, tuple(v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands), _Params(params))
-
-
-def broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that they broadcast to together."""
-    first = shapes[0]
-    if all(s == first for s in shapes):
-        return first
-    rank = max(map(len, shapes))
-    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
-    result = []
-    for lengths in zip(*padded):
-        longer = {n for n in lengths if n != 1}
-        if len(longer) > 1:
-            raise ShapeError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
-        result.append(longer.pop() if longer else 1)
-    return tuple(result)
 
 
 def _kind(v: Any) -> Any:
@@ -87,7 +71,7 @@ def _product(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     rows, columns = x[:-1][-1:], y[-1:] if len(y) > 1 else ()
     if not x or not y or x[-1] != y[-2:][0]:
         raise ShapeError(f"shapes {x} and {y} have no matrix product")
-    return (*broadcast([x[:-2], y[:-2]]), *rows, *columns)
+    return (*broadcast_shapes(x[:-2], y[:-2]), *rows, *columns)
 
 
 def _reshaped(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
