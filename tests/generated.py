@@ -8,7 +8,7 @@ writes them; a test holds the files against what this would write.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +23,50 @@ from .conftest import DEVICES
 ROOT = Path(__file__).parent.parent
 
 
+HEAD = "# Made from the table of functions by `python -m tests.generated`."
+
+
+def package_stub() -> str:
+    """The stub of the package: whence each of its names comes."""
+    sources: dict[str, list[str]] = {}
+    for name in xg.__all__:
+        value = getattr(xg, name)
+        if name in xg.namespace.__all__:
+            sources.setdefault(".namespace", []).append(f"{name} as {name}")
+        elif inspect.ismodule(value):
+            sources.setdefault(".", []).append(f"{name} as {name}")
+        else:
+            sources.setdefault(value.__module__.removeprefix("xgrad"), []).append(f"{value.__name__} as {name}")
+    return "\n".join([HEAD, *_imports(sources), "", "__version__: str", "__array_api_version__: str", _exported(xg.__all__), ""])
+
+
 def stub(part: str) -> str:
     """The stub of the main namespace for "", of an extension by its name."""
     functions = extension(part)
-    sources: dict[str, list[str]] = {}
+    sources: dict[str, list[str]] = {"..tensors": ["Tensor"]}
     made = []
-    for name, f in sorted(functions.items()):
+    for name, f in functions.items():
         if f.__module__ == calling.__name__:
             said = (f.__doc__ or "").strip().splitlines()[0]
             made.append(f'def {name}{_parameters(f)} -> Tensor:\n    """{said}"""\n')
         else:
-            sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(name)
-    head = ["# Made from the table of functions by `python -m tests.generated`.", "from typing import Any", "", "from ..tensors import Tensor"]
+            sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(f"{name} as {name}")
     names = list(functions)
     if not part:
-        head += ["from . import fft as fft, linalg as linalg, numpy_protocol as numpy_protocol", "from .creation import show as show, to_device as to_device"]
-        head += ["from .indexing import scatter as scatter, setitem as setitem, untake as untake"]
+        sources["."] = ["fft as fft", "linalg as linalg", "numpy_protocol as numpy_protocol"]
+        sources[".creation"] += ["show as show", "to_device as to_device"]
+        sources[".indexing"] += ["scatter as scatter", "setitem as setitem", "untake as untake"]
         made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in DTYPES)]
-        names += [*DTYPES, "e", "fft", "inf", "linalg", "nan", "newaxis", "pi"]
-    exported = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
-    imports = [f"from {module} import (\n" + "".join(f"    {name} as {name},\n" for name in found) + ")" for module, found in sorted(sources.items())]
-    return "\n".join([*head, *imports, "", *made, "", exported, ""])
+        names = xg.namespace.__all__
+    return "\n".join([HEAD, "from typing import Any", *_imports(sources), "", *sorted(made), "", _exported(names), ""])
+
+
+def _imports(sources: dict[str, list[str]]) -> list[str]:
+    return [f"from {module} import (\n" + "".join(f"    {name},\n" for name in sorted(found)) + ")" for module, found in sorted(sources.items())]
+
+
+def _exported(names: Iterable[str]) -> str:
+    return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
 
 
 def _parameters(f: Callable[..., Any]) -> str:
@@ -76,6 +99,7 @@ TOP = ""
 MIDDLE = ""
 
 FILES: dict[str, Callable[[], str]] = {
+    "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),

@@ -1,10 +1,13 @@
 # Made from the table of functions by `python -m tests.generated`.
 from typing import Any
-
-from ..tensors import Tensor
-from . import fft as fft, linalg as linalg, numpy_protocol as numpy_protocol
-from .creation import show as show, to_device as to_device
-from .indexing import scatter as scatter, setitem as setitem, untake as untake
+from . import (
+    fft as fft,
+    linalg as linalg,
+    numpy_protocol as numpy_protocol,
+)
+from ..tensors import (
+    Tensor,
+)
 from .creation import (
     arange as arange,
     asarray as asarray,
@@ -13,7 +16,9 @@ from .creation import (
     eye as eye,
     from_dlpack as from_dlpack,
     ones as ones,
+    show as show,
     tensor as tensor,
+    to_device as to_device,
     zeros as zeros,
 )
 from .cumulative import (
@@ -38,8 +43,11 @@ from .filling import (
     zeros_like as zeros_like,
 )
 from .indexing import (
+    scatter as scatter,
+    setitem as setitem,
     take as take,
     take_along_axis as take_along_axis,
+    untake as untake,
 )
 from .inspection import (
     __array_namespace_info__ as __array_namespace_info__,
@@ -85,6 +93,10 @@ from .reductions import (
     sum as sum,
 )
 
+__array_api_version__: str
+bool: Any
+complex128: Any
+complex64: Any
 def abs(x: Any, /) -> Tensor:
     """|x|; its derivative at 0 is 0."""
 
@@ -338,25 +350,21 @@ def where(condition: Any, a: Any, b: Any, /) -> Tensor:
     """`a` where `condition` holds, else `b`."""
 
 e: float
-inf: float
-nan: float
-pi: float
-newaxis: None
-__array_api_version__: str
-bool: Any
-int8: Any
-int16: Any
-int32: Any
-int64: Any
-uint8: Any
-uint16: Any
-uint32: Any
-uint64: Any
 float16: Any
 float32: Any
 float64: Any
-complex64: Any
-complex128: Any
+inf: float
+int16: Any
+int32: Any
+int64: Any
+int8: Any
+nan: float
+newaxis: None
+pi: float
+uint16: Any
+uint32: Any
+uint64: Any
+uint8: Any
 
 __all__ = [
     "__array_namespace_info__",

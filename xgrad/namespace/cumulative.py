@@ -40,7 +40,8 @@ def _accumulated(op: Op, x: Any, axis: int | None, dtype: Any, include_initial: 
     if x.ndim == 0 or (axis is None and x.ndim > 1):
         raise ShapeError(f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis="))
     (axis,) = normal_axes(axis, x.ndim)
-    return call(op, (x,), {"axis": axis, "include_initial": include_initial})
+    z = call(op, (x,), {"axis": axis, "include_initial": include_initial})
+    return z if dtype is None else astype(z, dtype, copy=False)
 
 
 @function

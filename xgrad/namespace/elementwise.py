@@ -8,7 +8,7 @@ from ..backends.dtypes import is_complex
 from ..ops.functions import SIGN
 from ..tensors import Tensor
 from .calling import call
-from .creation import asarray
+from .creation import asarray, astype
 from .gates import maximum, minimum, where
 from .table import function
 
@@ -38,4 +38,4 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     x = asarray(x)
     z = x if min is None else maximum(x, min)
     z = z if max is None else minimum(z, max)
-    return z if z.dtype == x.dtype else z.astype(x.dtype)
+    return astype(z, x.dtype)

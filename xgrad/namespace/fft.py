@@ -4,4 +4,4 @@ from . import fourier  # noqa: F401 - which fills the table
 from .table import extension
 
 globals().update(extension("fft"))
-__all__ = list(extension("fft"))  # noqa: PLE0605 - as the table has them
+__all__ = list(extension("fft"))

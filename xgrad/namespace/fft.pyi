@@ -1,7 +1,8 @@
 # Made from the table of functions by `python -m tests.generated`.
 from typing import Any
-
-from ..tensors import Tensor
+from ..tensors import (
+    Tensor,
+)
 from .fourier import (
     fftfreq as fftfreq,
     fftn as fftn,

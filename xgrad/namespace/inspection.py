@@ -47,7 +47,7 @@ class Info:
 
 
 @function(numpy="")
-def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
+def __array_namespace_info__() -> Info:
     """What this namespace can do: its devices, dtypes, and what the standard leaves open."""
     return Info()
 

@@ -4,4 +4,4 @@ from . import linear_algebra  # noqa: F401 - which fills the table
 from .table import extension
 
 globals().update(extension("linalg"))
-__all__ = list(extension("linalg"))  # noqa: PLE0605 - as the table has them
+__all__ = list(extension("linalg"))

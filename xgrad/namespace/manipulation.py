@@ -14,7 +14,7 @@ from ..ops.indexing import REPEATED, TAKE
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor
 from .calling import call, with_values
-from .creation import asarray
+from .creation import asarray, astype
 from .table import function
 
 Axes = int | tuple[int, ...]
@@ -80,7 +80,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
 
 
 @function
-def expand_dims(x: Any, /, *, axis: int = 0) -> Tensor:
+def expand_dims(x: Any, /, axis: int = 0) -> Tensor:
     """`x` with a new axis of length 1 before `axis`."""
     x = asarray(x)
     if not -x.ndim - 1 <= axis <= x.ndim:
@@ -181,7 +181,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         if repeats < 0:
             raise ValueError(f"repeat: {repeats} times")
         return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
-    counts = with_values(asarray(repeats, device=x.device), "repeat")
+    counts = astype(with_values(asarray(repeats, device=x.device), "repeat"), "int64")
     if counts.shape not in ((), (1,), (n,)):
         raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
     return call(TAKE, (x, call(REPEATED, (broadcast_to(counts, (n,)),))), {"axis": axis})

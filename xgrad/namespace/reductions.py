@@ -17,7 +17,8 @@ Axis = r.Axis
 @function
 def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """Sum over axes, in `dtype` if one is given; of small integers in int64 or uint64."""
-    return call(r.SUM, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
+    z = call(r.SUM, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
+    return z if dtype is None else astype(z, dtype, copy=False)
 
 
 @function
@@ -30,4 +31,5 @@ def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = Fa
     >>> xg.grad(xg.prod)(xg.asarray([2.0, 0.0, 3.0]))
     tensor([0., 6., 0.])
     """
-    return call(c.PROD, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
+    z = call(c.PROD, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
+    return z if dtype is None else astype(z, dtype, copy=False)

@@ -4,5 +4,6 @@ from . import arithmetic, comparing, cumulative, decompositions, einsum, fourier
 from .table import OPS, Op, find_op, op
 
 __all__ = [
-    "OPS", "Op", "arithmetic", "comparing", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing", "linalg", "op", "ordering", "reductions", "shaping",
+    "OPS", "Op", "arithmetic", "comparing", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
+    "linalg", "op", "ordering", "reductions", "shaping",
 ]  # fmt: skip
