@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import xgrad as xg
 
+from .calls import distinct
 from .drawn import BACKENDS, EVERY, INTEGER, NUMERIC, REAL, agrees, arrays_of, shapes
-from .test_ops import distinct
 
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "sort": [
