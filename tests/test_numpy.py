@@ -33,7 +33,7 @@ HIPS = """
 
 #: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real matrix.
 REFUSED = """
-    linalg.eig linalg.eigvals linalg.tensorsolve i0 unwrap histogram bincount put_along_axis copyto fill_diagonal piecewise
+    linalg.eig linalg.eigvals linalg.tensorsolve i0 nanargmax histogram bincount put_along_axis copyto fill_diagonal piecewise
 """.split()
 
 

@@ -3,10 +3,10 @@
 What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is refused by its name.
 """
 
-from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, reductions, shapes, statistics
+from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, quantiles, reductions, shapes, statistics
 from .table import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
 
 __all__ = [
     "ACCUMULATIONS", "IN_NUMPY_ALONE", "REDUCTIONS",
-    "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "reductions", "shapes", "statistics",
+    "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "quantiles", "reductions", "shapes", "statistics",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import pi
 from typing import Any
 
 from ...ops.reductions import normal_axes
@@ -105,3 +106,17 @@ def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, pe
         z = xp.reshape(y0 + (flat - x0) * ((y1 - y0) / (x1 - x0)), x.shape)
     z = xp.where(x < points[0], values[0] if left is None else left, z)
     return xp.where(x > points[-1], values[-1] if right is None else right, z)
+
+
+@in_numpy("unwrap")
+def unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * pi) -> Tensor:
+    """The gradient passes as if nothing were added: what is added is constant in pieces."""
+    p = xp.asarray(p)
+    axis = in_range(axis, p.ndim)
+    steps = xp.diff(p, axis=axis).detach()
+    half = period / 2
+    wrapped = xp.remainder(steps + half, period) - half
+    wrapped = xp.where((wrapped == -half) & (steps > 0), half, wrapped)
+    added = xp.where(xp.abs(steps) < max(discont or half, half), 0.0, wrapped - steps)
+    before = (slice(None),) * axis
+    return xp.concat([p[(*before, slice(None, 1))], p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis)], axis=axis)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backends.dtypes import is_floating
-from ...ops.reductions import normal_axes
 from ...tensors import Tensor
 from .table import in_numpy, in_range, together, xp
 
@@ -117,46 +116,24 @@ def extract(condition: Any, arr: Any) -> Tensor:
     return compress(xp.reshape(condition, (-1,)), arr)
 
 
-@in_numpy("median")
-def median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Tensor:
-    return quantile(a, 0.5, axis, keepdims=keepdims)
+@in_numpy("isin")
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Tensor:
+    element, test = together((element, test_elements))
+    found = xp.any(element[..., None] == xp.reshape(test, (-1,)), axis=-1)
+    return ~found if invert else found
 
 
-@in_numpy("percentile")
-def percentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
-    q = [v / 100 for v in q] if hasattr(q, "__len__") and len(getattr(q, "shape", (1,))) else q / 100
-    return quantile(a, q, axis, overwrite_input, method, keepdims)
+@in_numpy("digitize")
+def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
+    """Of bins that increase."""
+    return searchsorted(bins, x, "left" if right else "right")
 
 
-@in_numpy("quantile")
-def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`q` is a number, or a list or array of them, of one axis; the gradient goes to `a` alone."""
-    a = xp.asarray(a)
-    axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, a.ndim)
-    kept = [i for i in range(a.ndim) if i not in axes]
-    lengths = tuple(a.shape[i] for i in kept)
-    rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, -1) if 0 not in lengths else (*lengths, 1)), axis=-1)
-    rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
-    shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
-    one = not hasattr(q, "__len__") or getattr(q, "shape", (1,)) == ()
-    found = [xp.reshape(_quantile(rows, float(v), method), shape) for v in ([q] if one else q)]
-    return found[0] if one else xp.stack(found)
-
-
-def _quantile(rows: Tensor, q: float, method: str) -> Tensor:
-    """Of each sorted row, what stands at the part `q` of its way; NaN where there is one, which sorting puts last."""
-    if not 0 <= q <= 1:
-        raise ValueError(f"quantile: {q} is not between 0 and 1")
-    n = rows.shape[-1]
-    if n == 0:
-        return xp.full(rows.shape[:-1], xp.nan, dtype=rows.dtype, device=rows.device)
-    place = q * (n - 1)
-    low = min(int(place), n - 1)
-    high = min(low + 1, n - 1)
-    parts = {"linear": place - low, "lower": 0.0, "higher": float(place > low), "midpoint": 0.5 * (place > low), "nearest": round(place) - low}
-    if method not in parts:
-        raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, parts))}, not {method!r}")
-    part = parts[method]
-    below, above = rows[..., low], rows[..., high]
-    z = below if part == 0 else above if part == 1 else below + (above - below) * part
-    return xp.where(xp.isnan(rows[..., -1]), rows[..., -1], z) if is_floating(rows.dtype) else z
+@in_numpy("delete")
+def delete(arr: Any, obj: int | slice | Sequence[int], axis: int | None = None) -> Tensor:
+    """`obj` is an index, a slice, or a list of indices."""
+    arr = xp.asarray(arr)
+    arr, axis = (xp.reshape(arr, (-1,)), 0) if axis is None else (arr, in_range(axis, arr.ndim))
+    places = range(arr.shape[axis])
+    gone = places[obj] if isinstance(obj, slice) else [places[int(i)] for i in ([obj] if isinstance(obj, int) else obj)]
+    return xp.take(arr, xp.asarray([i for i in places if i not in gone], dtype="int64", device=arr.device), axis=axis)

@@ -209,3 +209,23 @@ def resize(a: Any, new_shape: Ints) -> Tensor:
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)
     return xp.reshape(tile(flat, -(-n // flat.size))[:n], shape)
+
+
+@in_numpy("block")
+def block(arrays: Any) -> Tensor:
+    def depth(part: Any) -> int:
+        return 1 + max(map(depth, part)) if isinstance(part, list) else 0
+
+    def leaves(part: Any) -> list[Any]:
+        return [leaf for inner in part for leaf in leaves(inner)] if isinstance(part, list) else [part]
+
+    levels, tensors = depth(arrays), together(leaves(arrays))
+    ndim, following = max([levels, *(x.ndim for x in tensors)]), iter(tensors)
+
+    def joined(part: Any, level: int) -> Tensor:
+        if isinstance(part, list):
+            return concatenate([joined(inner, level + 1) for inner in part], ndim - levels + level)
+        x = next(following)
+        return xp.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+
+    return joined(arrays, 0)
