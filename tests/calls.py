@@ -193,3 +193,11 @@ CALLS: dict[str, list[Call]] = {
     "fft.fftshift": calls(lambda xp, x: xp.fft.fftshift(x), X),
     "fft.ifftshift": calls(lambda xp, x: xp.fft.ifftshift(x, axes=0), X),
 }
+
+#: What has no derivative, or one that is zero wherever there is one.
+FLAT = """
+    __array_namespace_info__ all any arange argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
+    bitwise_xor can_cast ceil count_nonzero empty empty_like equal eye fft.fftfreq fft.rfftfreq finfo floor floor_divide from_dlpack full full_like
+    greater greater_equal iinfo isdtype isfinite isinf isnan less less_equal linalg.matrix_rank linspace logical_and logical_not logical_or logical_xor
+    nonzero not_equal ones ones_like result_type round searchsorted sign signbit tensor trunc unique_all unique_counts unique_inverse zeros zeros_like
+""".split()

@@ -18,7 +18,9 @@ from xgrad.namespace.dtypes import DTYPES
 from xgrad.namespace.numpy_functions import IN_NUMPY_ALONE
 from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
 
+from .calls import CALLS, FLAT
 from .conftest import DEVICES
+from .numpy_calls import SMOOTH
 
 ROOT = Path(__file__).parent.parent
 
@@ -77,32 +79,65 @@ def _parameters(f: Callable[..., Any]) -> str:
 
 def table() -> str:
     """The page of the docs with every function."""
-    from .calls import CALLS
-    from .test_functions import FLAT
-    from .test_numpy import DIFFERENTIABLE
-
-    backends = ", ".join({"cpu": "NumPy", "strict:1": "array-api-strict"}.get(d, "CuPy where there is CUDA") for d in DEVICES)
-    theirs: dict[Any, list[str]] = {}
+    numpys: dict[Any, list[str]] = {}
     for name, f in SAME_IN_NUMPY.items():
-        theirs.setdefault(f, []).append(name)
-    lines = [TOP.format(backends=backends, version=xg.__array_api_version__), "| xgrad | NumPy | derivative |", "|---|---|---|"]
+        numpys.setdefault(f, []).append(name)
+    tested = ", ".join(TESTED_ON[device] for device in DEVICES if device in TESTED_ON)
+    smooth = {IN_NUMPY_ALONE[name] for name in SMOOTH if name in IN_NUMPY_ALONE}  # under any of its names
+    rows = []
     for name, f in sorted(FUNCTIONS.items(), key=lambda item: ("." in item[0], item[0])):
-        assert name in CALLS
-        numpys = ", ".join(f"`np.{n}`" for n in sorted(theirs.get(f, [])))
-        lines.append(f"| `xg.{name}` | {numpys or '-'} | {'-' if name in FLAT else 'yes'} |")
-    lines += [MIDDLE, "| NumPy | derivative |", "|---|---|"]
-    lines += [f"| `np.{name}` | {'yes' if name in DIFFERENTIABLE else '-'} |" for name in sorted(IN_NUMPY_ALONE)]
-    return "\n".join(lines) + "\n"
+        assert name in CALLS, f"{name} has no call among the tests'"
+        theirs = [n for n in numpys.get(f, []) if (n in IN_NUMPY_ALONE) <= (n == name)]
+        rows.append(f"| `{name}` | {' '.join(f'`np.{n}`' for n in sorted(theirs))} | {'' if name in FLAT else 'yes'} | {tested} |")
+    alone = [f"| `np.{name}` | {'yes' if f in smooth else ''} | {tested} |" for name, f in sorted(IN_NUMPY_ALONE.items())]
+    return PAGE.format(functions="\n".join(rows), alone="\n".join(alone), version=xg.__array_api_version__)
 
 
-TOP = ""
-MIDDLE = ""
+TESTED_ON = {"cpu": "NumPy", "strict:1": "strict"}
+
+PAGE = """# Every function
+
+This page is made from the table of functions by `python -m tests.generated`. A function of the standard ({version}) or of
+xgrad is a row of the first table, with the NumPy functions that mean the same; the second has what NumPy alone has. All of
+them take Tensors:
+
+```python
+import numpy as np
+import xgrad as xg
+
+x = xg.asarray([0.0, 1.0])
+print(xg.grad(lambda x: xg.sum(xg.tan(x)))(x))
+print(xg.grad(lambda x: np.sum(np.tan(x)))(x))
+```
+
+```text
+tensor([1.        , 3.42551882])
+tensor([1.        , 3.42551882])
+```
+
+*Derivative*: checked against differences, to second order. The others have none, or it is 0 wherever there is one; no gradient
+flows through them. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
+run on CUDA where there is a device.
+
+## Functions of xgrad
+
+| `xg.` | in NumPy | derivative | tested on |
+|---|---|---|---|
+{functions}
+
+## Functions that NumPy alone has
+
+| | derivative | tested on |
+|---|---|---|
+{alone}
+"""
 
 FILES: dict[str, Callable[[], str]] = {
     "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
+    "docs/functions.md": table,
 }
 
 if __name__ == "__main__":

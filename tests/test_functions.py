@@ -13,7 +13,7 @@ import pytest
 import xgrad as xg
 from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
 
-from .calls import CALLS, NOT_IN_NUMPY, Call
+from .calls import CALLS, FLAT, NOT_IN_NUMPY, Call
 
 NAMES = [(name, k) for name, made in CALLS.items() for k in range(len(made))]
 NUMPY = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("__")}, **NOT_IN_NUMPY, __array_namespace_info__=np.__array_namespace_info__)
@@ -82,15 +82,6 @@ def test_gradients_are_right(name: str, k: int, device: str) -> None:
 
     rounded = any(z.dtype.itemsize == 4 for z in of_real_parts(*map(xg.asarray, parts)))
     xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=2, rtol=1e-2 if rounded else None)
-
-
-#: What has no derivative, or one that is zero wherever there is one.
-FLAT = """
-    __array_namespace_info__ all any arange argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor can_cast ceil count_nonzero empty empty_like equal eye fft.fftfreq fft.rfftfreq finfo floor floor_divide from_dlpack full full_like
-    greater greater_equal iinfo isdtype isfinite isinf isnan less less_equal linalg.matrix_rank linspace logical_and logical_not logical_or logical_xor
-    nonzero not_equal ones ones_like result_type round searchsorted sign signbit tensor trunc unique_all unique_counts unique_inverse zeros zeros_like
-""".split()
 
 
 def test_everything_else_has_a_derivative() -> None:
