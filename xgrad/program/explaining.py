@@ -114,6 +114,3 @@ def _amount(n: int, unit: str) -> str:
         if n >= scale:
             return f"{n / scale:.3g} {letter}{unit}"
     return f"{n} {unit}"
-
-
-Program.explain = explain

@@ -1,4 +1,7 @@
-"""Which executor runs what: native code on the CPU where it pays, else the array library stage by stage."""
+"""Which executor runs what: native code on the CPU where it pays, else the array library stage by stage.
+
+The passes and the executors are imported with the first program, so that `import xgrad` does not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,17 @@ import os
 import time
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..applying import NUMBERS
 from ..backends import Array, Device, current_device, device_of
-from . import numpy_text
 from .caches import Cache
 from .interpreting import interpret
-from .llvm import write
-from .lowering import Lowered, lower
-from .passes import optimise
-from .passes.pack import pack
 from .plans import Unsupported
 from .stages import Body, Program, Stage, Value
+
+if TYPE_CHECKING:
+    from .lowering import Lowered
 
 #: Seconds that a program runs through the array library before it is worth compiling.
 PATIENCE = 0.1
@@ -34,6 +35,8 @@ class Executable:
     """
 
     def __init__(self, program: Program, device: Device, *, whole: bool) -> None:
+        from .passes import optimise
+
         start = time.perf_counter()
         self.program = program
         self.device = device
@@ -61,6 +64,10 @@ class Executable:
 
     def _compile(self) -> None:
         """Make code of it: native where that is at hand, else Python that calls NumPy."""
+        from . import llvm, numpy_text
+        from .lowering import lower
+        from .passes.pack import pack
+
         start = time.perf_counter()
         backend = self.device.backend
         no_native = _refusal(self.device)
@@ -69,7 +76,7 @@ class Executable:
                 raise Unsupported(no_native)
             self.lowered = lower(self.optimised if no_native is None else pack(self.optimised), recompute=no_native is None)
             if no_native is None:
-                text, numbers = write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+                text, numbers = llvm.write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
                 self._ready = backend.native.Native(self.lowered.plan.buffers, text, numbers)
                 self.kind = "native code"
             else:

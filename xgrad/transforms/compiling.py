@@ -13,7 +13,6 @@ from ..graphs import Leaf
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache
-from ..program.explaining import explain
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -74,7 +73,7 @@ class Compiled:
 
     def explain(self, *args: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
-        return explain(self.executable(*args))
+        return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
         key = (structure, tuple([_signature(v) for v in leaves]), current_device(), MODE.get().grad)
@@ -90,6 +89,16 @@ class Compiled:
                 stacklevel=4,
             )
         return _Traced(self._f, leaves, structure)
+
+
+def _explain(program: Program | Executable) -> str:
+    """What each pass did to a program, and what one run costs, as text."""
+    from ..program.explaining import explain  # with the passes, for which `import xgrad` does not wait
+
+    return explain(program)
+
+
+Program.explain = _explain
 
 
 def _signature(v: Any) -> Any:
