@@ -8,7 +8,7 @@ CUDA := $(if $(filter cuda%,$(DEVICE)),$(shell nvidia-smi 2>/dev/null | grep -q 
 comma := ,
 extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 
-.PHONY: train test lint types parity fuzz bench clean
+.PHONY: train test lint types parity fuzz conformance bench clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -27,6 +27,12 @@ parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 
 fuzz: .venv/.installed-$(call extras,test)
 	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
+
+# The standard's own suite, of which SUITE is a checkout with its submodules.
+conformance: .venv/.installed-$(call extras,test)
+	$(BIN)/python -m pip install --quiet -r $(SUITE)/requirements.txt
+	cd $(SUITE) && for module in xgrad tests.on_strict; do PYTHONPATH=$(CURDIR) ARRAY_API_TESTS_MODULE=$$module ARRAY_API_TESTS_VERSION=2024.12 \
+		$(CURDIR)/$(BIN)/python -m pytest array_api_tests -n auto --disable-deadline --max-examples 200 $(ARGS) || status=1; done; exit $${status:-0}
 
 bench: .venv/.installed-$(call extras,peers)
 	$(BIN)/python benchmarks $(ARGS)

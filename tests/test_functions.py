@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.array_api import make_strategies_namespace
 
 import xgrad as xg
 from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
@@ -116,3 +119,17 @@ def test_the_namespace_is_the_table() -> None:
     assert set(xg.fft.__all__) == set(extension("fft"))
     for name in xg.__all__:
         assert hasattr(xg, name), name
+
+
+STRATEGIES = make_strategies_namespace(xg, api_version="2024.12")
+
+
+@given(st.data())
+def test_hypothesis_draws_tensors(data: st.DataObject) -> None:
+    """Its strategies for the array standard make, fill and index arrays of any namespace that follows it."""
+    x = data.draw(STRATEGIES.arrays(STRATEGIES.scalar_dtypes(), STRATEGIES.array_shapes(min_side=0, max_side=4)))
+    index = data.draw(STRATEGIES.indices(x.shape, allow_newaxis=True))
+    assert isinstance(x, xg.Tensor)
+    np.testing.assert_array_equal(x[index].numpy(), x.numpy()[index])
+    axis = data.draw(STRATEGIES.valid_tuple_axes(x.ndim))
+    np.testing.assert_array_equal(xg.all(x == x, axis=axis).numpy(), np.all(x.numpy() == x.numpy(), axis=axis))

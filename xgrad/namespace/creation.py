@@ -79,6 +79,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     home = device_of(obj)
     if home is None:
         home = find_device("cpu")
+        # numbers meet their dtype at once: large integers keep all their digits
+        obj = home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy if home is target else None)
     raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
