@@ -11,14 +11,6 @@ from hypothesis import strategies as st
 
 import xgrad as xg
 
-#: For the test of all ops.
-GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
-    "einsum": [
-        (lambda x, y: xg.einsum("ij,jk->ik", x, y), (np.ones((2, 3)), np.arange(12.0).reshape(3, 4))),
-        (lambda x: xg.einsum("iij->i", x), (np.arange(12.0).reshape(2, 2, 3),)),
-    ],
-}
-
 LENGTHS = {"a": 2, "b": 3, "c": 4, "d": 1, "e": 0}
 
 
