@@ -62,6 +62,13 @@ class Backend(ABC):
         """Einstein's summation. `subscripts` has one letter per axis, and an output."""
         return summation.einsum(self.xp, subscripts, *operands)
 
+    def eig(self, x: Array) -> tuple[Array, Array]:
+        """Eigenvalues and eigenvectors of square matrices, complex always. The standard has none: NumPy's, on the host."""
+        host = self.to_host(x)
+        w, v = np.linalg.eig(host)
+        kind = np.result_type(host.dtype, np.complex64)
+        return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
+
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
         return np.dtype(str(array.dtype).rpartition(".")[2])
@@ -211,7 +218,7 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    own = (astype, backend.einsum, backend.normal_cdf, backend.normal_quantile, cofactor, scatter, setitem, to_device, untake)
+    own = (astype, backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, cofactor, scatter, setitem, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

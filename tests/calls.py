@@ -167,6 +167,8 @@ CALLS: dict[str, list[Call]] = {
     "linalg.det": calls(lambda xp, a: xp.linalg.det(a), A),
     "linalg.diagonal": calls(lambda xp, x: xp.linalg.diagonal(x, offset=1), X),
     "linalg.eigh": calls(lambda xp, s: (lambda e, q: (e, (q * e) @ xp.matrix_transpose(q)))(*xp.linalg.eigh((s + s.T) / 2)), S),
+    "linalg.eig": calls(lambda xp, a: (lambda e, q: (xp.sum(e**3), (q * e**2) @ xp.linalg.inv(q)))(*xp.linalg.eig(xp.astype(a, xp.complex128))), A),
+    "linalg.eigvals": calls(lambda xp, a: xp.sum(xp.linalg.eigvals(xp.astype(a, xp.complex128)) ** 2), A),
     "linalg.eigvalsh": calls(lambda xp, s: xp.linalg.eigvalsh((s + s.T) / 2), S),
     "linalg.inv": calls(lambda xp, a: xp.linalg.inv(a), A),
     "linalg.matmul": calls(lambda xp, a, b: xp.linalg.matmul(a, b), A, B),

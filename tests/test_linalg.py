@@ -49,6 +49,14 @@ def spectral(x: Any) -> Any:
     return w, (v * xg.sin(w)[..., None, :]) @ H(v)
 
 
+def of_any_matrix(x: Any) -> Any:
+    """What depends on eigenvectors of any matrix and on no choice of their order and phases."""
+    w, v = xg.linalg.eig(x)
+    order = xg.argsort(xg.real(w) + 0.01 * xg.imag(w))
+    squares = xg.take_along_axis(abs(v) ** 2, xg.broadcast_to(order[..., None, :], v.shape), axis=-1)
+    return xg.sum(w**3), (v * xg.sin(w)[..., None, :]) @ xg.linalg.inv(v), squares
+
+
 def projections(x: Any, full: bool) -> Any:
     """What depends on singular vectors and on no choice of their phases."""
     u, s, vh = xg.linalg.svd(x, full_matrices=full)
@@ -89,6 +97,7 @@ GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "slogdet": [(lambda x: tuple(xg.linalg.slogdet(x)), a) for a in both(SQUARE, regular)] + [(lambda x: xg.linalg.slogdet(x)[0] * 2.0, (cnormal(2, 2),))],
     "cholesky": [(lambda x, upper=upper: xg.linalg.cholesky(definite(x), upper=upper), a) for a in both(SQUARE, regular) for upper in (False, True)],
     "eigh": [(spectral, a) for a in both(SQUARE, regular)] + [(lambda x: xg.linalg.eigh(hermitian(x))[0], (normal(3, 3),))],
+    "eig": [(of_any_matrix, a) for a in both([(3, 3), (1, 1), (2, 3, 3)], regular)] + [(lambda x: xg.linalg.eigvals(x) ** 2, (cnormal(2, 2),))],
     "eigvalsh": [(lambda x: xg.linalg.eigvalsh(hermitian(x)), a) for a in both(SQUARE, regular)],
     "svd": [(lambda x, full=full: projections(x, full), a) for a in both(WIDE, regular) for full in (False, True)]
     + [(lambda x: xg.linalg.svd(x, full_matrices=False)[0] ** 2, (normal(3, 2),)), (lambda x: xg.linalg.svd(x)[1], (normal(3, 2),))],
@@ -402,8 +411,8 @@ def test_numpys_own_functions() -> None:
     same(np.linalg.matrix_power(t, 3), np.linalg.matrix_power(a, 3))
     same(np.linalg.vector_norm(t, axis=0, ord=1), np.linalg.vector_norm(a, axis=0, ord=1))
     same(np.linalg.tensordot(t, b, axes=1), a @ b)
-    with pytest.raises(TypeError, match="eig"):
-        np.linalg.eig(t)
+    with pytest.raises(TypeError, match="tensorinv"):
+        np.linalg.tensorinv(t)
 
 
 def everything(x: Any) -> Any:

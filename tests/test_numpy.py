@@ -21,7 +21,7 @@ HIPS = """
     absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype atleast_1d atleast_2d atleast_3d broadcast_to
     clip conjugate cos cosh cross cumsum deg2rad degrees diag diagonal diff divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fft.fft fft.fft2
     fft.fftn fft.fftshift fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn fliplr flipud fmax
-    fmin gradient hsplit hypot imag inner kron linalg.cholesky linalg.det linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve
+    fmin gradient hsplit hypot imag inner kron linalg.cholesky linalg.det linalg.eig linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve
     linalg.svd linspace log log10 log1p log2 logaddexp logaddexp2 matmul max maximum mean min minimum moveaxis multiply nan_to_num negative outer pad
     partition power prod rad2deg radians ravel real real_if_close reciprocal remainder repeat reshape roll rollaxis rot90 sin sinc sinh sort split sqrt
     square squeeze std subtract sum swapaxes tan tanh tensordot tile trace transpose tril triu var vsplit where
@@ -33,7 +33,7 @@ HIPS = """
 
 #: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real matrix.
 REFUSED = """
-    linalg.eig linalg.eigvals linalg.tensorsolve i0 nanargmax histogram bincount put_along_axis copyto fill_diagonal piecewise
+    linalg.tensorsolve i0 nanargmax histogram bincount put_along_axis copyto fill_diagonal piecewise
 """.split()
 
 

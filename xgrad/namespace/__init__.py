@@ -22,7 +22,7 @@ from . import (
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .indexing import scatter, setitem, untake
-from .linear_algebra import cofactor
+from .linear_algebra import cofactor, eig
 from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)

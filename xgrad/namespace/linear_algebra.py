@@ -29,6 +29,13 @@ class EighResult(NamedTuple):
     eigenvectors: Tensor
 
 
+class EigResult(NamedTuple):
+    """Eigenvalues in no order, and the eigenvectors as columns of length one."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
 class QRResult(NamedTuple):
     """Orthonormal columns, and what is upper triangular."""
 
@@ -326,6 +333,26 @@ def eigh(x: Any, /) -> EighResult:
     their space, vectors pass nothing back: a sum over them is right where it depends on no choice, and finite always.
     """
     return EighResult(*call(d.EIGH, (x,)))
+
+
+@function(numpy="linalg.eig", extension="linalg")
+def eig(x: Any, /) -> EigResult:
+    """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
+
+    The gradient is right for what does not depend on the phases of the vectors; equal eigenvalues pass nothing between their
+    vectors. Raises ShapeError where x is not square.
+
+    >>> import xgrad as xg
+    >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
+    tensor([0.+1.j, 0.-1.j])
+    """
+    return EigResult(*call(d.EIG, (x,)))
+
+
+@function(numpy="linalg.eigvals", extension="linalg")
+def eigvals(x: Any, /) -> Tensor:
+    """Eigenvalues of square matrices, in no order, complex always."""
+    return eig(x).eigenvalues
 
 
 @function(extension="linalg")

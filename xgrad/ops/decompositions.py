@@ -209,6 +209,21 @@ EIGVALSH = op("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_square(x, "eigvalsh"
     doc="Eigenvalues of hermitian matrices, of which half is read, in ascending order. The gradient is itself hermitian.")  # fmt: skip
 
 
+def _eig_dx(xp: Any, dz: Any, z: Any) -> Any:
+    """V⁻ᴴ (diag(dw) + (Vᴴ dV - Vᴴ V diag(Re Vᴴ dV)) / conj(gaps)) Vᴴ: vectors keep length one, and their phase is free."""
+    (dw, dv), (w, v) = dz, z
+    vH = _H(xp, v)
+    inner = xp.zeros_like(v) if dw is None else xp.eye(w.shape[-1], dtype=w.dtype, device=w.device) * dw[..., None, :]
+    if dv is not None:
+        turn = vH @ dv
+        grow = xp.real(xp.sum(xp.conj(v) * dv, axis=-2))
+        inner = inner + (turn - (vH @ v) * grow[..., None, :]) * xp.conj(_gaps(xp, w))
+    return xp.linalg.solve(vH, inner @ vH)
+
+
+EIG = op("eig", lambda xp, x: xp.eig(_square(x, "eig")), dx=_eig_dx, function="linalg.eig", promotion="float")
+
+
 def _svd_dx(xp: Any, dz: Any, z: Any, *, full_matrices: bool) -> Any:
     """How U, S and Vh turn and grow with Uᴴ dx V, and, of the vectors beyond min(n, m), with what lies outside."""
     (du, ds, dvh), (u, s, vh) = dz, z
