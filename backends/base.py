@@ -74,8 +74,11 @@ class Backend(ABC):
         return np.dtype(str(array.dtype).rpartition(".")[2])
 
     def native_dtype(self, dtype: Any) -> Any:
-        """A dtype of NumPy's, or one of the library's own, as the library writes it."""
-        return getattr(self.xp, canonical(dtype).name)
+        """A dtype of NumPy's, or one of the library's own, as the library writes it. Raises TypeError where it has none like it."""
+        found = getattr(self.xp, canonical(dtype).name, None)
+        if found is None:
+            raise TypeError(f"{self.name} has no dtype {canonical(dtype).name}")
+        return found
 
     def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
         """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""

@@ -58,6 +58,11 @@ class NumPy(Backend):
     def generator(self, seed: Any, index: int, native: bool) -> HostSource:
         return HostSource(seed)  # which is the library's own, too
 
+    def checked(self, array: Array) -> Array:
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value)")
+        return super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array))
+
     def native_dtype(self, dtype: Any) -> Any:
         return dtype
 

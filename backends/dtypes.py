@@ -10,11 +10,13 @@ DType = np.dtype[Any]
 
 
 def canonical(dtype: Any) -> DType:
-    """A dtype given by name, as a Python type, or as any array library writes it."""
+    """A dtype given by name, as a Python type, or as any array library writes it. Raises TypeError for one that is not of numbers."""
     try:
         found: DType = np.dtype(dtype)
     except TypeError:
         found = np.dtype(str(dtype).rpartition(".")[2])
+    if found.kind not in "biufc":
+        raise TypeError(f"a Tensor holds numbers, not dtype {found}")
     return found
 
 

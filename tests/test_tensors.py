@@ -275,3 +275,55 @@ def test_many_threads_share_leaves() -> None:
         t.join()
     assert len(set(found)) == 1
     assert len(found) == 8
+
+
+def test_an_array_that_is_used_again_does_not_change_the_gradient() -> None:
+    w, buffer, total = xg.tensor(1.0, requires_grad=True), np.empty(2), xg.asarray(0.0)
+    for k in range(3):
+        buffer[:] = k + 1
+        total = total + xg.sum(w * buffer)
+    buffer[:] = 100
+    total.backward()
+    assert w.grad is not None
+    assert w.grad.item() == 12
+
+
+def test_an_index_of_other_sequences_is_an_integer_of_no_axes() -> None:
+    assert [1, 2, 3][xg.asarray(1)] == 2
+    assert np.arange(4.0)[xg.asarray([1])].tolist() == [1]
+    for i in (xg.asarray([1]), xg.asarray(True), xg.asarray(1.0)):
+        with pytest.raises(TypeError, match="an index is an integer"):
+            [1, 2, 3][i]
+
+
+def test_what_a_tensor_cannot_hold_is_refused(device: str) -> None:
+    x = xg.asarray([1, 2], dtype=xg.int8)
+    with pytest.raises(OverflowError):
+        x[0] = 300
+    with pytest.raises(TypeError, match="dtype int8 cannot take"):
+        x[0] = 1.5
+    with pytest.raises(TypeError, match="no mask"):
+        xg.asarray([1, 2], device="cpu") + np.ma.masked_array([1, 2], [0, 1])
+    with pytest.raises(TypeError, match="holds numbers"):
+        x.astype("S")
+    with pytest.raises(TypeError, match="DLPack"):
+        xg.from_dlpack(5)
+    assert x.tolist() == [1, 2]
+
+
+def test_a_mask_on_the_first_axes(device: str) -> None:
+    x, mask = np.arange(6.0).reshape(3, 2), np.array([True, False, True])
+    t = xg.asarray(x)
+    assert t[xg.asarray(mask)].tolist() == x[mask].tolist()
+    g = xg.grad(lambda t: xg.sum(t[xg.asarray(mask)] ** 2))(t)
+    assert g.tolist() == (2 * x * mask[:, None]).tolist()
+
+
+def test_a_shallow_copy_is_another_handle() -> None:
+    x = xg.tensor([1.0, 2.0], requires_grad=True)
+    z = copy.copy(x * 2)
+    z += 1
+    assert z.requires_grad
+    leaf = copy.copy(x)
+    assert leaf.is_leaf
+    assert leaf.node is not x.node

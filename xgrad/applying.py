@@ -9,7 +9,7 @@ from .backends.promotion import promote
 from .errors import GraphError, ShapeError
 from .graphs import NOTHING, Node
 from .modes import MODE, where_in_time
-from .ops import Op, shaping
+from .ops import Op, arithmetic, shaping
 from .ops.table import shape_of
 from .recording import Recorded
 
@@ -154,22 +154,33 @@ def _as_array(v: Any) -> Any:
 
 
 def adopt(value: Any, like: Value, op: Op) -> Any:
-    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as they are."""
+    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as they are.
+
+    Where a gradient flows to `like` it is copied: the graph may keep it, and its owner may change it.
+    """
     if isinstance(value, Value) or type(value) in NUMBERS:
         return value
     home, device = device_of(value), like.device
     if home is None:
-        raise TypeError(f"{op.name!r} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+    mode = MODE.get()
     if home is not device:
         if value.shape:
-            raise DeviceError(f"{op.name!r} was given an array on {home} beside a Tensor on {device}; use xg.asarray(array, device={str(device)!r})")
+            given = "" if op is arithmetic.NONE else f"{op.name!r} was given "
+            raise DeviceError(f"{given}an array on {home} beside a Tensor on {device}; use xg.asarray(array, device={str(device)!r})")
         value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
+    elif value.shape and mode.grad and mode.trace is None and _needs(like):
+        value = device.xp.asarray(device.backend.checked(value), copy=True)
     return type(like)(device.backend.checked(value), device)
+
+
+def _needs(v: Any) -> bool:
+    return isinstance(v, Value) and v.node is not None and v.node.needs
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The operands with plain arrays as Tensors; None where one is neither that nor a number."""
-    like = next(v for v in operands if isinstance(v, Value))
+    like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
     if all(isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None for v in operands):
         return tuple(adopt(v, like, op) for v in operands)
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -166,7 +165,9 @@ class Tensor(Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        return operator.index(self.item())
+        if self.shape != () or self.dtype.kind not in "iu":
+            raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
+        return int(self.item())
 
     def __complex__(self) -> complex:
         return complex(self.item())
@@ -175,6 +176,9 @@ class Tensor(Methods):
         if self.size != 1 and not MODE.get().trace:
             raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
         return bool(self.item())
+
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({}) if self.is_leaf else self.twin()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
@@ -201,13 +205,11 @@ class Tensor(Methods):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pattern, arrays = index_operands(self, key)
-        if type(value) in NUMBERS:
-            value = self.xp.asarray(value, device=self.device)
-            weak = value.dtype.kind == self.dtype.kind or value.dtype.kind in "bi"
-        else:
-            value, weak = adopt(value, self, indexing.SETITEM), False
-        value = value if weak else self._castable(value)
-        self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype), *arrays), {"key": pattern}))
+        if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
+            fits = _KINDS[type(value)] <= "biufc".index(self.dtype.kind)
+            value = self.xp.asarray(value, dtype=self.dtype if fits else None, device=self.device)
+        value = self._castable(adopt(value, self, indexing.SETITEM))
+        self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
@@ -285,6 +287,10 @@ class Tensor(Methods):
         return new
 
 
+#: Of a Python number, the place in "biufc" of the first dtypes that may hold it.
+_KINDS = {bool: 0, int: 1, float: 3, complex: 4}
+
+
 def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
     copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
     return copy
@@ -300,7 +306,8 @@ def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
     if kind is int or kind is slice:
         return (key if axes == 1 else (key, ...)), []
     parts = tuple(_listed(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
-    if not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
+    alone = len(parts) == 1 and _is_mask(parts[0])
+    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
         parts = (*parts, ...)  # the standard wants every axis named
     pattern, arrays = indexing.split(parts, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
     return pattern, [adopt(a, x, indexing.GETITEM) for a in arrays]
@@ -310,7 +317,11 @@ def _axes_of(k: Any) -> int:
     """How many axes a part of an index takes up."""
     if k is None:
         return 0
-    return len(k.shape) if hasattr(k, "dtype") and "bool" in str(k.dtype) else 1
+    return len(k.shape) if _is_mask(k) else 1
+
+
+def _is_mask(k: Any) -> bool:
+    return hasattr(k, "dtype") and "bool" in str(k.dtype)
 
 
 def _listed(k: Any, device: Device) -> Any:

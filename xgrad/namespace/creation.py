@@ -228,6 +228,8 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
         return asarray(x.detach(), device=device, copy=copy)
     home = device_of(x)
     if home is None:
+        if not hasattr(x, "__dlpack_device__"):
+            raise TypeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}")
         kind, index = x.__dlpack_device__()
         if int(kind) not in _DLPACK:
             raise DeviceError(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")

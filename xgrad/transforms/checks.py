@@ -101,7 +101,11 @@ def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int,
         predicted = _number(sum(analytic[i] * direction))
         measured, noise = slope(scalar, values, i, direction)
         scale = max(abs(predicted), abs(measured), _number(sum(abs(analytic[i] * direction))))
-        if not abs(predicted - measured) <= atol + rtol * scale + noise:
+        right = abs(predicted - measured) <= atol + rtol * scale + noise
+        if not right and not complex_step:  # where f bends much, with the bend taken out of the difference
+            wide, more = _central_slope(scalar, values, i, direction, 2)
+            right = abs(predicted - (4 * measured - wide) / 3) <= atol + rtol * scale + noise + more
+        if not right:
             raise AssertionError(_worst(scalar, values, analytic[i], slope, i, at, label))
     if at < order:
         _check(gradient, values, labels, at + 1, order, tolerance, rng)
@@ -115,9 +119,9 @@ def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> t
         return _number(imag(f(*moved))) / _COMPLEX_STEP, 0.0
 
 
-def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
+def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor, steps: int = 1) -> tuple[float, float]:
     """(f(x + h d) - f(x - h d)) / 2h, and the rounding error of that difference."""
-    h = _epsilon(values[i]) ** (1 / 3)
+    h = steps * _epsilon(values[i]) ** (1 / 3)
     with no_grad():
         up, down = (_number(f(*values[:i], astype(values[i] + s * h * direction, values[i].dtype), *values[i + 1 :])) for s in (1, -1))
     return (up - down) / (2 * h), 10 * _epsilon(values[i]) * max(abs(up), abs(down), 1e-3) / h
