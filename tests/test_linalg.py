@@ -472,10 +472,55 @@ def test_deriv_of_several_outputs(device: str) -> None:
     for dz, expected in [((dw, dv), pull(xg.linalg.eigh(x)._replace(eigenvalues=dw, eigenvectors=dv))[0]), ((dw, None), xg.linalg.eigh(x).eigenvectors)]:
         (dx,) = xg.deriv(dz, x, None, "eigh")
         if dz[1] is None:
-            expected = (expected * dw) @ expected.mT
+            full = (expected * dw) @ expected.mT
+            expected = xg.tril(full) + xg.tril(full, k=-1)
         np.testing.assert_allclose(dx.numpy(), expected.numpy(), atol=1e-12)
     raw = xg.deriv((None, np.ones(())), DEFINITE, None, "slogdet")[0]
     np.testing.assert_allclose(raw, np.linalg.inv(DEFINITE).T)
+
+
+# One triangle of a hermitian matrix is read
+
+
+ONE_TRIANGLE = {
+    "cholesky": lambda xp, x: xp.linalg.cholesky(x),
+    "cholesky, upper": lambda xp, x: xp.linalg.cholesky(x, upper=True),
+    "eigh": lambda xp, x: (lambda w, v: (v * (1.0 / w)[..., None, :]) @ (xp.conj(v) if "complex" in str(v.dtype) else v).mT)(*xp.linalg.eigh(x)),
+    "eigvalsh": lambda xp, x: xp.linalg.eigvalsh(x),
+}
+
+
+@pytest.mark.parametrize("kind", [normal, cnormal])
+@pytest.mark.parametrize("name", ONE_TRIANGLE)
+def test_the_gradient_is_of_the_triangle_that_is_read(name: str, kind: Any, device: str) -> None:
+    f = ONE_TRIANGLE[name]
+    a = kind(2, 3, 3) / 4 + 3 * np.eye(3) + np.diag([0.0, 1.0, 2.5])
+    other = np.tril(a, -1) if name.endswith("upper") else np.triu(a, 1)
+    np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(xg, xg.asarray(a - other)).numpy(), atol=1e-14)  # which is not read
+    np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(np, a), rtol=1e-10, atol=1e-12)  # nor by NumPy
+    xg.check_grads(lambda x: f(xg, x), (xg.asarray(a),), order=2)
+    xg.check_grads(lambda x: f(np, x), (xg.asarray(a),), order=1)
+
+
+def test_numpys_choice_of_a_triangle() -> None:
+    a = cnormal(3, 3) + np.diag([1.0, 3.0, 6.0])
+    for uplo in "LU":
+        np.testing.assert_allclose(np.linalg.eigvalsh(xg.asarray(a), uplo).numpy(), np.linalg.eigvalsh(a, uplo))
+        xg.check_grads(lambda x: np.linalg.eigvalsh(x, uplo), (a,), order=2)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind", [normal, cnormal])
+@pytest.mark.parametrize("name", ONE_TRIANGLE)
+def test_along_hermitian_changes_the_gradient_is_torchs(name: str, kind: Any) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: `make parity` installs it")
+    b, d = kind(3, 3), kind(3, 3)
+    a, d = b @ np.conj(b.T) + np.diag([1.0, 2.0, 4.0]), d + np.conj(d.T)
+    x = torch.tensor(a, requires_grad=True)
+    f = lambda xp, x: xp.sum(abs(ONE_TRIANGLE[name](xp, x) + 0.3) ** 3)
+    f(torch, x).backward()
+    ours, theirs = xg.grad(lambda x: f(xg, x))(a).numpy(), x.grad.numpy()
+    np.testing.assert_allclose(np.real(np.vdot(ours, d)), np.real(np.vdot(theirs, d)), rtol=1e-9)
 
 
 # As torch, whose convention for complex numbers is ours

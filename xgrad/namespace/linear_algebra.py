@@ -327,10 +327,10 @@ def slogdet(x: Any, /) -> SlogdetResult:
 
 @function(extension="linalg")
 def eigh(x: Any, /) -> EighResult:
-    """Eigenvalues and eigenvectors of hermitian matrices, of which half is read.
+    """Eigenvalues and eigenvectors of hermitian matrices.
 
-    The gradient is that for hermitian matrices, itself hermitian. Between equal eigenvalues, whose vectors may be any of
-    their space, vectors pass nothing back: a sum over them is right where it depends on no choice, and finite always.
+    The lower triangle is read, and so the gradient is 0 above the diagonal. Between equal eigenvalues, whose vectors may be
+    any of their space, vectors pass nothing back: a sum over them is right where it depends on no choice, and finite always.
     """
     return EighResult(*call(d.EIGH, (x,)))
 

@@ -4,6 +4,10 @@ A rule of an op with one complex output is plain calculus, as everywhere. Where 
 (cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back in the end. Tuples come without
 conjugation by the engine: their parts are gradients as on paper, dL/dRe + i dL/dIm.
 
+Of hermitian matrices (cholesky, eigh, eigvalsh) one triangle is read. The gradient is of that function: all of it is in the
+triangle that is read, both for an element and for its copy, and 0 is in the other, so that it agrees with differences of any
+matrix. Along hermitian changes it is what a hermitian gradient is.
+
 Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
 I. Murray, Differentiation of the Cholesky decomposition (2016); G. Golub and V. Pereyra, The differentiation of
 pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networks (2019), for qr.
@@ -49,6 +53,11 @@ def _H(xp: Any, x: Any) -> Any:
 
 def _hermitian(xp: Any, x: Any) -> Any:
     return 0.5 * (x + _H(xp, x))
+
+
+def _of_lower(xp: Any, g: Any) -> Any:
+    """A hermitian gradient as that of the lower triangle, of which the upper one is a conjugate copy."""
+    return xp.tril(g) + xp.tril(g, k=-1)
 
 
 def _inverse_or_zero(xp: Any, x: Any) -> Any:
@@ -166,35 +175,45 @@ SLOGDET = op("slogdet", lambda xp, x: tuple(xp.linalg.slogdet(_square(x, "slogde
 # Decompositions
 
 
+def _on_diagonal(xp: Any, d: Any) -> Any:
+    return xp.eye(d.shape[-1], dtype=d.dtype, device=d.device) * d[..., None, :]
+
+
 def _cholesky_dx(xp: Any, dz: Any, z: Any, *, upper: bool) -> Any:
-    """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal; the hermitian part of it."""
+    """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal, for the triangle that is read."""
     L, g = (_H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
     below, diagonal = _below(xp, L)
     p = _H(xp, L) @ g
     half = xp.where(below, p, xp.where(diagonal, 0.5 * p, xp.zeros_like(p)))
     inverse = xp.linalg.inv(L)
-    return _conj(xp, _hermitian(xp, _H(xp, inverse) @ half @ inverse))
+    g = _of_lower(xp, _hermitian(xp, _H(xp, inverse) @ half @ inverse))
+    return _T(xp, g) if upper else _conj(xp, g)
 
 
-CHOLESKY = op("cholesky", lambda xp, x, *, upper=False: xp.linalg.cholesky(_square(x, "cholesky"), upper=upper),
-    dx=_cholesky_dx, function="linalg.cholesky", promotion="float",
-    doc="""The lower triangular L with x = L Lᴴ, or with `upper` Lᴴ, of positive definite matrices, of which half is read.
+def _cholesky(xp: Any, x: Any, *, upper: bool = False) -> Any:
+    """Libraries agree on what is read for the lower factor, and not for the upper."""
+    _square(x, "cholesky")
+    return _H(xp, xp.linalg.cholesky(_H(xp, x))) if upper else xp.linalg.cholesky(x)
 
-    The gradient is that for hermitian matrices: itself hermitian. Raises the array library's LinAlgError where x is not
-    positive definite.
+
+CHOLESKY = op("cholesky", _cholesky, dx=_cholesky_dx, function="linalg.cholesky", promotion="float",
+    doc="""The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U, of positive definite matrices.
+
+    Of `x` the same triangle is read, and so the gradient is 0 in the other. Raises the array library's LinAlgError where x is
+    not positive definite.
     """)  # fmt: skip
 
 
 def _eigh_dx(xp: Any, dz: Any, z: Any) -> Any:
-    """V (diag(dw) + (Vᴴ dV) / gaps) Vᴴ, the hermitian part of it."""
+    """The hermitian part of V (diag(dw) + (Vᴴ dV) / gaps) Vᴴ, for the triangle that is read."""
     (dw, dv), (w, v) = dz, z
     vH = _H(xp, v)
     if dv is None:
-        return (v * dw[..., None, :]) @ vH
+        return _of_lower(xp, (v * dw[..., None, :]) @ vH)
     inner = (vH @ dv) * _gaps(xp, w)
     if dw is not None:
-        inner = inner + xp.eye(w.shape[-1], dtype=w.dtype, device=w.device) * dw[..., None, :]
-    return v @ _hermitian(xp, inner) @ vH
+        inner = inner + _on_diagonal(xp, dw)
+    return _of_lower(xp, v @ _hermitian(xp, inner) @ vH)
 
 
 EIGH = op("eigh", lambda xp, x: tuple(xp.linalg.eigh(_square(x, "eigh"))), dx=_eigh_dx, function="linalg.eigh", promotion="float")
@@ -206,14 +225,17 @@ def _eigvalsh_dx(xp: Any, dz: Any, x: Any) -> Any:
 
 EIGVALSH = op("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_square(x, "eigvalsh")), dx=_eigvalsh_dx,
     function="linalg.eigvalsh", promotion="float",
-    doc="Eigenvalues of hermitian matrices, of which half is read, in ascending order. The gradient is itself hermitian.")  # fmt: skip
+    doc="""Eigenvalues of hermitian matrices in ascending order.
+
+    The lower triangle is read, and so the gradient is 0 above the diagonal.
+    """)  # fmt: skip
 
 
 def _eig_dx(xp: Any, dz: Any, z: Any) -> Any:
     """V⁻ᴴ (diag(dw) + (Vᴴ dV - Vᴴ V diag(Re Vᴴ dV)) / conj(gaps)) Vᴴ: vectors keep length one, and their phase is free."""
     (dw, dv), (w, v) = dz, z
     vH = _H(xp, v)
-    inner = xp.zeros_like(v) if dw is None else xp.eye(w.shape[-1], dtype=w.dtype, device=w.device) * dw[..., None, :]
+    inner = xp.zeros_like(v) if dw is None else _on_diagonal(xp, dw)
     if dv is not None:
         turn = vH @ dv
         grow = xp.real(xp.sum(xp.conj(v) * dv, axis=-2))
@@ -249,10 +271,6 @@ def _svd_dx(xp: Any, dz: Any, z: Any, *, full_matrices: bool) -> Any:
     if dv_out is not None:
         g = g + u1 @ _H(xp, dv_out * inverse[..., None, :])
     return g
-
-
-def _on_diagonal(xp: Any, d: Any) -> Any:
-    return xp.eye(d.shape[-1], dtype=d.dtype, device=d.device) * d[..., None, :]
 
 
 def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from .listing import ATOM, Text, expression, index, infix, key_argument
 #: What has the same name there.
 _FUNCTIONS = frozenset((
     "abs", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p", "max",
-    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "where",
+    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
 ))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.

@@ -9,7 +9,7 @@ from ...backends.dtypes import finfo, is_complex, is_floating
 from ...errors import ShapeError
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, in_range, together, xp
+from .table import in_numpy, together, xp
 
 
 @in_numpy("dot")
@@ -89,7 +89,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 @in_numpy("diagonal")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     a = xp.asarray(a)
-    i, j = in_range(axis1, a.ndim), in_range(axis2, a.ndim)
+    i, j = normal_axes(axis1, a.ndim)[0], normal_axes(axis2, a.ndim)[0]
     if i == j:
         raise ValueError(f"diagonal: axis {axis1} and axis {axis2} are the same")
     rest = tuple(k for k in range(a.ndim) if k not in (i, j))
@@ -140,24 +140,22 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     return xp.reshape(z, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else z
 
 
-def _hermitian(a: Any, UPLO: str) -> Tensor:
-    """The matrix of which NumPy would read one triangle."""
-    a = xp.asarray(a)
+def _as_lower(a: Any, UPLO: str) -> Tensor:
+    """The matrix whose lower triangle is the one that NumPy would read."""
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
-    half = xp.tril(a, k=-1) if UPLO == "L" else xp.triu(a, k=1)
-    middle = xp.where(xp.eye(a.shape[-1], dtype="bool", device=a.device), xp.real(a) if is_complex(a.dtype) else a, 0)
-    return half + xp.conj(half).mT + middle
+    a = xp.asarray(a)
+    return a if UPLO == "L" else xp.conj(a).mT if is_complex(a.dtype) else a.mT
 
 
 @in_numpy("linalg.eigh")
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    return xp.linalg.eigh(_hermitian(a, UPLO))
+    return xp.linalg.eigh(_as_lower(a, UPLO))
 
 
 @in_numpy("linalg.eigvalsh")
 def eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
-    return xp.linalg.eigvalsh(_hermitian(a, UPLO))
+    return xp.linalg.eigvalsh(_as_lower(a, UPLO))
 
 
 @in_numpy("linalg.svd")
