@@ -188,6 +188,37 @@ def test_logaddexp_of_nothing(device: str) -> None:
     assert xg.grad(lambda x: xg.logaddexp(x, 1.0))(low).item() == 0
 
 
+def gradient(f: Any, *x: Any, dtype: str = "float64") -> list[float]:
+    """Of the sum of its values, on all operands."""
+    with np.errstate(all="ignore"):
+        return [g.item() for g in xg.grad(lambda *x: xg.sum(f(*x)), argnums=tuple(range(len(x))))(*(xg.asarray(v, dtype=dtype) for v in x))]
+
+
+def test_logaddexp_of_infinity(device: str) -> None:
+    dx, dy = gradient(xg.logaddexp, np.inf, 0.0)
+    assert np.isnan(dx)
+    assert dy == 0
+
+
+def test_gradients_keep_their_digits_near_the_ends_of_a_domain(device: str) -> None:
+    eps = 2.0**-40
+    for f, x, expected in (
+        (xg.expm1, -30.0, np.exp(-30)),
+        (xg.asin, 1 - eps, 1 / np.sqrt(eps * (2 - eps))),
+        (xg.acos, -1 + eps, -1 / np.sqrt(eps * (2 - eps))),
+        (xg.atanh, 1 - eps, 1 / (eps * (2 - eps))),
+        (xg.asinh, 1e200, 1e-200),
+        (xg.asinh, -1e-200, 1.0),
+    ):
+        np.testing.assert_allclose(gradient(f, x), [expected], rtol=1e-14)
+    np.testing.assert_allclose(gradient(xg.asinh, 1e30, dtype="float32"), [1e-30], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_atan2_of_any_size(size: float, device: str) -> None:
+    np.testing.assert_allclose(gradient(xg.atan2, 3 * size, 4 * size), [0.16 / size, -0.12 / size], rtol=1e-14)
+
+
 def test_clip(device: str) -> None:
     x = distinct(2, 3) * 3
     for low, high in ((-1.0, 1.0), (None, 0.5), (0.25, None), (None, None), (np.full((3,), -0.5), 1.0)):

@@ -354,6 +354,13 @@ def test_pinv_of_a_lower_rank_along_what_keeps_it() -> None:
     xg.check_grads(lambda x, y: xg.linalg.pinv(x @ y, rtol=1e-8), (regular(cnormal(4, 2)), regular(cnormal(2, 3))), order=1)
 
 
+def test_with_one_matrix_no_product_is_stacked() -> None:
+    loss = lambda x, y: xg.sum(xg.linalg.solve(x, y) ** 2)
+    program = str(xg.trace(xg.grad(loss, argnums=(0, 1)), normal(3, 3), normal(5, 4, 3, 2)))
+    assert program.count("solve(") == 2
+    assert "5, 4, 3, 3" not in program
+
+
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
 def test_single_precision_stays(dtype: str, device: str) -> None:
     x = xg.asarray(regular(cnormal(3, 3))).astype(xg.complex128)

@@ -31,6 +31,7 @@ def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequenc
         place[1] = xp.conj(place[1])
     if op.variadic:
         rule, pick = op.rules[0]
+        place[5] = targets
         return [None if g is None or t is None else _matched(xp, g, t, conjugate) for g, t in zip(rule(*pick(place), **params), targets)]
     found: list[Any] = []
     for target, entry in zip(targets, op.rules):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from ..backends.dtypes import is_floating
@@ -71,9 +72,16 @@ REMAINDER = elementwise("%", lambda xp, x, y: x % y,
     dy=lambda dz, x, y: -dz * (x // y),
     function="remainder", doc="x - y * floor(x / y), with the sign of y.")  # fmt: skip
 
+
+def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
+    """part / (x² + y²), where the squares may be too large or too small for a number."""
+    r = xp.hypot(x, y)
+    return part / r / r
+
+
 ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
-    dx=lambda dz, x, y: dz * y / (x * x + y * y),
-    dy=lambda dz, x, y: -dz * x / (x * x + y * y),
+    dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
+    dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
     numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
 
 HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
@@ -82,14 +90,14 @@ HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
     doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
 
 
-def _share(xp: Any, x: Any, z: Any) -> Any:
-    """exp(x - z), the part of exp(z) that x makes up; 0 of nothing."""
-    return xp.exp(x - xp.where(xp.isfinite(z), z, 0))
+def share(xp: Any, x: Any, z: Any) -> Any:
+    """exp(x - z), the part of exp(z) that x makes up: 0 of nothing, and of infinity 0 for what is finite and NaN for what is not."""
+    return xp.exp(x - xp.where(z == -inf, 0, z))
 
 
 LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y),
-    dx=lambda xp, dz, z, x: dz * _share(xp, x, z),
-    dy=lambda xp, dz, z, y: dz * _share(xp, y, z),
+    dx=lambda xp, dz, z, x: dz * share(xp, x, z),
+    dy=lambda xp, dz, z, y: dz * share(xp, y, z),
     doc="log(exp(x) + exp(y)), without overflow.")  # fmt: skip
 
 COPYSIGN = elementwise("copysign", lambda xp, x, y: xp.copysign(x, y),
@@ -111,7 +119,7 @@ MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y),
     doc="The smaller of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
 WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b),
-    dx=lambda xp, dz, first: (None, xp.where(first[0], dz, 0), xp.where(first[0], 0, dz)),
+    dx=lambda xp, dz, first, needs: (None, xp.where(first[0], dz, 0) if needs[1] else None, xp.where(first[0], 0, dz) if needs[2] else None),
     variadic=True, promotion="where", numpy="", doc="`a` where `condition` holds, else `b`.")  # fmt: skip
 
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.

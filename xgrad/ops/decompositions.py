@@ -92,15 +92,19 @@ INV = op("inv", lambda xp, x: xp.linalg.inv(_square(x, "inv")),
     """)  # fmt: skip
 
 
+def _side_by_side(xp: Any, y: Any) -> Any:
+    """A stack of matrices (..., n, k) as one, with the columns of all."""
+    return xp.reshape(xp.moveaxis(y, -2, 0), (y.shape[-2], prod(y.shape[:-2]) * y.shape[-1]))
+
+
 def _solve(xp: Any, x: Any, y: Any) -> Any:
     """x⁻¹ y. One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library does."""
     _square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
         raise ShapeError(f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
     if x.ndim == 2 and y.ndim > 2:
-        columns = xp.moveaxis(y, -2, 0)
-        z = xp.linalg.solve(x, xp.reshape(columns, (x.shape[0], prod(columns.shape[1:]))))
-        return xp.moveaxis(xp.reshape(z, columns.shape), 0, -2)
+        z = xp.linalg.solve(x, _side_by_side(xp, y))
+        return xp.moveaxis(xp.reshape(z, (x.shape[0], *y.shape[:-2], y.shape[-1])), 0, -2)
     if x.shape[:-2] != y.shape[:-2]:
         pairs = zip_longest(reversed(x.shape[:-2]), reversed(y.shape[:-2]), fillvalue=1)
         stack = tuple(m if n == 1 else n for n, m in pairs)[::-1]
@@ -108,9 +112,13 @@ def _solve(xp: Any, x: Any, y: Any) -> Any:
     return xp.linalg.solve(x, y)
 
 
-def _solve_dx(xp: Any, dz: Any, z: Any, first: Any) -> tuple[Any, Any]:
-    dy = xp.linalg.solve(_T(xp, first[0]), dz)
-    return -(dy @ _T(xp, z)), dy
+def _solve_dx(xp: Any, dz: Any, z: Any, first: Any, needs: Any) -> tuple[Any, Any]:
+    (x,) = first
+    dy = _solve(xp, _T(xp, x), dz)
+    if not needs[0]:
+        return None, dy
+    left, right = (_side_by_side(xp, v) for v in (dy, z)) if x.ndim == 2 else (dy, z)  # one matrix: the sum over the stack is one product
+    return -(left @ _T(xp, right)), dy
 
 
 SOLVE = op("solve", _solve, dx=_solve_dx, variadic=True, function="linalg.solve", promotion="result_type", analytic=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .table import op
@@ -13,10 +14,10 @@ def split_subscripts(subscripts: str) -> tuple[list[str], str]:
     return inputs.split(","), output
 
 
-def _dx(xp: Any, dz: Any, x: tuple[Any, ...], *, subscripts: str) -> tuple[Any, ...]:
-    """The gradient of each operand: the einsum of dz with all the others."""
+def _dx(xp: Any, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, subscripts: str) -> tuple[Any, ...]:
+    """The gradient of each operand that needs one: the einsum of dz with all the others."""
     inputs, output = split_subscripts(subscripts)
-    return tuple(_of_one(xp, dz, output, i, inputs, x) for i in range(len(x)))
+    return tuple(_of_one(xp, dz, output, i, inputs, x) if needs[i] else None for i in range(len(x)))
 
 
 def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[Any, ...]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import nan, prod
 from typing import Any
 
+from .arithmetic import share
 from .table import op
 
 Axis = int | tuple[int, ...] | None
@@ -89,22 +90,16 @@ MIN = op("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis,
     numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 
-def _finite_or_zero(xp: Any, x: Any) -> Any:
-    """`x`, but 0 where it is infinite or NaN: a shift that leaves infinities to the sum itself."""
-    return xp.where(xp.isfinite(x), x, 0)
-
-
 def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
     top = xp.max(x, axis=axis, keepdims=True)
-    total = xp.sum(xp.exp(x - _finite_or_zero(xp, top)), axis=axis, keepdims=True)
+    total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axis, keepdims=True)  # infinities are left to the sum
     z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
     return z if keepdims else xp.squeeze(z, axis=normal_axes(axis, x.ndim))
 
 
 LOGSUMEXP = op("logsumexp", _logsumexp,
-    dx=lambda xp, dz, z, x, *, axis, keepdims:
-        kept(xp, dz, x.shape, axis) * xp.exp(x - _finite_or_zero(xp, kept(xp, z, x.shape, axis))),
+    dx=lambda xp, dz, z, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * share(xp, x, kept(xp, z, x.shape, axis)),
     promotion="float",
     doc="""log of the sum of exp(x) over axes, without overflow.
 

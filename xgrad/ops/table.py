@@ -13,6 +13,7 @@ operand's dtype and conjugates for complex numbers, once, for all of them.
 
 An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each. In it `x` is
 the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and `rest` that of the others.
+`needs[i]` is false where nobody wants the gradient of operand i, so that a rule which is dear may leave it out.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from ..errors import UnknownOpError
 
 Rule = Callable[..., Any]
 
-#: What a rule may ask for, and where `deriv` has it at hand. The last place holds the shape of the operand in question.
+#: What a rule may ask for, and where `deriv` has it at hand. The last place holds the shape of the operand in question; or,
+#: of any number of them, a tuple that has None for those whose gradient nobody wants.
 _PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "y": 4, "x_shape": 5, "y_shape": 5}
-_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "first": 3, "rest": 4}
+_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "first": 3, "rest": 4, "needs": 5}
 
 
 class Op:
