@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,15 @@ def test_the_current_device() -> None:
         with xg.device("cpu"):
             assert xg.zeros(1).device == "cpu"
         assert xg.zeros(1).device is here
-    xg.set_device("strict:1")
-    try:
+
+
+def test_a_device_set_by_the_program() -> None:
+    def elsewhere() -> None:
+        xg.set_device("strict:1")
         assert xg.zeros(1).device == "strict:1"
-    finally:
-        xg.set_device("cpu")
+
+    copy_context().run(elsewhere)
+    assert xg.zeros(1).device == "cpu"
 
 
 def test_unknown_devices() -> None:

@@ -14,10 +14,6 @@ import pytest
 
 import xgrad as xg
 
-pytest.importorskip("scipy")
-pytest.importorskip("einops")
-pytest.importorskip("sklearn")
-
 import einops.array_api as einops
 import scipy.differentiate
 import scipy.fft

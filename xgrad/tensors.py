@@ -165,7 +165,7 @@ class Tensor(Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.shape != () or self.dtype.kind not in "iu":
+        if (self.shape != () or self.dtype.kind not in "iu") and not MODE.get().trace:
             raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
         return int(self.item())
 
@@ -287,8 +287,8 @@ class Tensor(Methods):
         return new
 
 
-#: Of a Python number, the place in "biufc" of the first dtypes that may hold it.
-_KINDS = {bool: 0, int: 1, float: 3, complex: 4}
+#: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says whether an integer is 0.
+_KINDS = {bool: 0, int: 0, float: 3, complex: 4}
 
 
 def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
