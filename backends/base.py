@@ -69,6 +69,18 @@ class Backend(ABC):
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
 
+    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+        """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter: see the op."""
+        xp, m = self.xp, y.shape[0]
+        if full:
+            ends = xp.zeros((m - 1,), dtype=x.dtype, device=self.handle(self.index_of(x)))
+            x = xp.concat([ends, x, ends])
+        n = x.shape[0] - m + 1
+        z = x[:n] * y[0]
+        for j in range(1, m):
+            z = z + x[j : n + j] * y[j]
+        return z
+
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
         return np.dtype(str(array.dtype).rpartition(".")[2])
@@ -221,7 +233,7 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    own = (astype, backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, cofactor, scatter, setitem, to_device, untake)
+    own = (astype, backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.slide, cofactor, scatter, setitem, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

@@ -55,6 +55,9 @@ class NumPy(Backend):
         # matrix products where they repay the search for them
         return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
 
+    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+        return np.correlate(x, np.conj(y), "full" if full else "valid")
+
     def generator(self, seed: Any, index: int, native: bool) -> HostSource:
         return HostSource(seed)  # which is the library's own, too
 

@@ -15,8 +15,7 @@ from typing import Any
 import xgrad as xg
 from xgrad.namespace import calling
 from xgrad.namespace.dtypes import DTYPES
-from xgrad.namespace.numpy_functions import IN_NUMPY_ALONE
-from xgrad.namespace.table import FUNCTIONS, SAME_IN_NUMPY, extension
+from xgrad.namespace.table import FUNCTIONS, NUMPY, extension
 
 from .calls import CALLS, FLAT
 from .conftest import DEVICES
@@ -79,17 +78,15 @@ def _parameters(f: Callable[..., Any]) -> str:
 
 def table() -> str:
     """The page of the docs with every function."""
-    numpys: dict[Any, list[str]] = {}
-    for name, f in SAME_IN_NUMPY.items():
-        numpys.setdefault(f, []).append(name)
     tested = ", ".join(TESTED_ON[device] for device in DEVICES if device in TESTED_ON)
-    smooth = {IN_NUMPY_ALONE[name] for name in SMOOTH if name in IN_NUMPY_ALONE}  # under any of its names
+    ours = set(FUNCTIONS.values())
+    smooth = {NUMPY[name] for name in SMOOTH if name in NUMPY}  # under any of its names
     rows = []
     for name, f in sorted(FUNCTIONS.items(), key=lambda item: ("." in item[0], item[0])):
         assert name in CALLS, f"{name} has no call among the tests'"
-        theirs = [n for n in numpys.get(f, []) if (n in IN_NUMPY_ALONE) <= (n == name)]
+        theirs = [n for n, g in NUMPY.items() if g is f or n == name]
         rows.append(f"| `{name}` | {' '.join(f'`np.{n}`' for n in sorted(theirs))} | {'' if name in FLAT else 'yes'} | {tested} |")
-    alone = [f"| `np.{name}` | {'yes' if f in smooth else ''} | {tested} |" for name, f in sorted(IN_NUMPY_ALONE.items())]
+    alone = [f"| `np.{name}` | {'yes' if f in smooth else ''} | {tested} |" for name, f in sorted(NUMPY.items()) if f not in ours]
     return PAGE.format(functions="\n".join(rows), alone="\n".join(alone), version=xg.__array_api_version__)
 
 

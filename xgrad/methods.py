@@ -5,7 +5,7 @@ Their derivatives are those of the functions of the same names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .applying import Value, apply
@@ -16,6 +16,20 @@ from .ops.reductions import Axis
 
 if TYPE_CHECKING:
     from .tensors import Tensor
+
+
+def _refuse_out(name: str) -> NoReturn:
+    raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written into")
+
+
+def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
+    """A method that is refused."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        """Works in place, on NumPy's arrays: refused."""
+        raise TypeError(f"the method {name} works in place, on NumPy's arrays: write {instead}")
+
+    return method
 
 
 class Methods(Value):
@@ -94,74 +108,108 @@ class Methods(Value):
         """The values as nested lists of Python numbers."""
         return self.xp.asarray(self).numpy().tolist()
 
+    def tobytes(self, order: str = "C") -> bytes:
+        """The values as they lie in memory. Raises GraphError where a gradient flows to them."""
+        return self.xp.asarray(self).handed_on("tobytes").numpy().tobytes(order)
+
     # Reductions
 
-    def sum(self, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def sum(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Sum over axes."""
+        if out is not None:
+            _refuse_out("sum")
         if dtype is initial is None and where is True:
             return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.sum_(self, axis, dtype, keepdims, initial, where)
 
-    def mean(self, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True) -> Tensor:
+    def mean(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Arithmetic mean."""
+        if out is not None:
+            _refuse_out("mean")
         if dtype is None and where is True:
             return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.mean(self, axis, dtype, keepdims, where=where)
 
-    def max(self, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def max(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Maximum. The gradient goes to exactly one element: on a tie the first."""
+        if out is not None:
+            _refuse_out("max")
         if initial is None and where is True:
             return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.max_(self, axis, keepdims, initial, where)
 
-    def min(self, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def min(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Minimum. The gradient goes to exactly one element: on a tie the first."""
+        if out is not None:
+            _refuse_out("min")
         if initial is None and where is True:
             return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.min_(self, axis, keepdims, initial, where)
 
-    def prod(self, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def prod(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Product over axes."""
+        if out is not None:
+            _refuse_out("prod")
         return self._reductions.prod_(self, axis, dtype, keepdims, initial, where)
 
-    def var(self, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Tensor:
+    def var(
+        self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True
+    ) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
+        if out is not None:
+            _refuse_out("var")
         return self._reductions.var(self, axis, dtype, ddof, keepdims, where=where)
 
-    def std(self, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Tensor:
+    def std(
+        self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True
+    ) -> Tensor:
         """Standard deviation."""
+        if out is not None:
+            _refuse_out("std")
         return self._reductions.std(self, axis, dtype, ddof, keepdims, where=where)
 
-    def all(self, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Tensor:
+    def all(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether all elements are true."""
+        if out is not None:
+            _refuse_out("all")
         return self._reductions.all_(self, axis, keepdims, where=where)
 
-    def any(self, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Tensor:
+    def any(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether one element at least is true."""
+        if out is not None:
+            _refuse_out("any")
         return self._reductions.any_(self, axis, keepdims, where=where)
 
-    def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the maximum."""
+        if out is not None:
+            _refuse_out("argmax")
         return apply(ordering.ARGMAX, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the minimum."""
+        if out is not None:
+            _refuse_out("argmin")
         return apply(ordering.ARGMIN, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumsum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
         """Sums on the way along an axis, or along all elements."""
+        if out is not None:
+            _refuse_out("cumsum")
         return self._reductions.cumsum(self, axis, dtype)
 
-    def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumprod(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
         """Products on the way along an axis, or along all elements."""
+        if out is not None:
+            _refuse_out("cumprod")
         return self._reductions.cumprod(self, axis, dtype)
 
     # Shapes
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The elements in another shape, given as one tuple or as its numbers; one may be -1."""
-        if order != "C":
-            self._shapes.c_order(order, "reshape")
+        if order != "C" or copy is not None:
+            return self._shapes.reshape(self, _unpacked(shape), order, copy=copy)
         return apply(shaping.RESHAPE, (self,), {"shape": _unpacked(shape)})
 
     def ravel(self, order: str = "C") -> Tensor:
@@ -190,8 +238,10 @@ class Methods(Value):
 
     # Elements
 
-    def take(self, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Tensor:
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
         """The elements at `indices`, of an axis or of all."""
+        if out is not None:
+            _refuse_out("take")
         return self.xp.numpy_functions.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -202,20 +252,40 @@ class Methods(Value):
         """The indices that sort along an axis."""
         return self.xp.numpy_functions.ordering.argsort(self, axis, kind, stable=stable)
 
-    def sort(self, axis: int = -1, kind: str | None = None, *, stable: bool | None = None) -> NoReturn:
-        """NumPy's method sorts in place, which a Tensor is not: refused, so that nobody drops the result."""
-        raise TypeError("the method sort works in place, on NumPy's arrays: write t = xg.sort(t, axis=...)")
+    def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
+        """Where in this sorted array the elements of `v` belong."""
+        return self.xp.numpy_functions.ordering.searchsorted(self, v, side, sorter)
+
+    def argpartition(self, kth: Any, axis: int | None = -1, kind: str = "introselect") -> Tensor:
+        """The indices that put the elements at `kth` where sorting does."""
+        return self.xp.numpy_functions.ordering.argpartition(self, kth, axis, kind)
+
+    def compress(self, condition: Any, axis: int | None = None, out: None = None) -> Tensor:
+        """The slices, or the elements, at which `condition` holds."""
+        if out is not None:
+            _refuse_out("compress")
+        return self.xp.numpy_functions.ordering.compress(condition, self, axis)
+
+    def choose(self, choices: Any, out: None = None, mode: str = "raise") -> Tensor:
+        """The element of the choice that this array numbers, in each place."""
+        if out is not None:
+            _refuse_out("choose")
+        return self.xp.numpy_functions.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The elements whose indices along two axes are equal, or `offset` apart."""
         return self.xp.numpy_functions.linear.diagonal(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Tensor:
         """The sum of a diagonal."""
+        if out is not None:
+            _refuse_out("trace")
         return self.xp.numpy_functions.linear.trace(self, offset, axis1, axis2, dtype)
 
-    def dot(self, b: Any) -> Tensor:
+    def dot(self, b: Any, out: None = None) -> Tensor:
         """The product over the last axis and the last but one of `b`."""
+        if out is not None:
+            _refuse_out("dot")
         return self.xp.numpy_functions.linear.dot(self, b)
 
     def astype(self, dtype: Any, *, copy: bool = True) -> Tensor:
@@ -226,12 +296,16 @@ class Methods(Value):
         """The same values in memory of their own; the gradient flows back through it."""
         return self.xp.asarray(self, copy=True)
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Tensor:
         """`min` where an element is less, `max` where it is more."""
+        if out is not None:
+            _refuse_out("clip")
         return self.xp.numpy_functions.elementwise.clip(self, min, max)
 
-    def round(self, decimals: int = 0) -> Tensor:
+    def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """The nearest number of so many decimals; no gradient flows back."""
+        if out is not None:
+            _refuse_out("round")
         return self.xp.numpy_functions.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:
@@ -241,6 +315,23 @@ class Methods(Value):
     def conjugate(self) -> Tensor:
         """Complex conjugate."""
         return apply(functions.CONJ, (self,))
+
+    # What NumPy's arrays do in place, or with their memory: refused, so that nobody drops the result
+
+    sort = _in_place("sort", "t = xg.sort(t, axis=...)")
+    partition = _in_place("partition", "t = np.partition(t, kth)")
+    fill = _in_place("fill", "t[...] = value")
+    resize = _in_place("resize", "t = np.resize(t, shape)")
+    put = _in_place("put", "t[indices] = values")
+
+    def view(self, *args: Any) -> NoReturn:
+        """The memory of a Tensor is not read as anything else: refused."""
+        raise TypeError("a Tensor has no view: use t.reshape(shape), or t.astype(dtype)")
+
+    @property
+    def flat(self) -> NoReturn:
+        """NumPy's writes through: refused."""
+        raise AttributeError("a Tensor has no .flat: use t.ravel()")
 
     @property
     def _reductions(self) -> Any:

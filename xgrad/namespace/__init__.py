@@ -23,6 +23,7 @@ from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .indexing import scatter, setitem, untake
 from .linear_algebra import cofactor, eig
+from .numpy_functions.filtering import slide
 from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)

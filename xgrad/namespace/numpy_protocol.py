@@ -2,7 +2,8 @@
 
 NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function that means the
 same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has stand in `numpy_functions`.
-Any other raises TypeError by its name: no gradient is dropped silently.
+Those of files and of counts get the values alone, of Tensors to which no gradient flows. Any other raises TypeError by its name: no
+gradient is dropped silently.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 from ..tensors import Tensor
-from .numpy_functions import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
-from .table import SAME_IN_NUMPY
+from .numpy_functions import ACCUMULATIONS, REDUCTIONS
+from .table import NUMPY
 
 #: What a ufunc may be told that changes nothing, with NumPy's defaults.
 _PLAIN = {"out": (None,), "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None}
@@ -28,11 +29,32 @@ class Way(NamedTuple):
     names: tuple[str, ...]  # NumPy's names of those that may be given by place
     defaults: dict[str, Any]  # NumPy's
     keywords: frozenset[str] | None  # what may be given by name; None for anything
+    arrays: tuple[int, ...]  # the places of operands that may be lists in NumPy, and not in ours
+
+
+#: What NumPy does with the values of Tensors, on the host.
+_ON_VALUES = frozenset("bincount histogram histogram2d histogram_bin_edges histogramdd save savetxt savez savez_compressed".split())
+
+#: What the standard's functions call operands that are arrays.
+_OPERANDS = ("x", "x1", "x2", "y")
+
+_LISTS = frozenset((list, tuple))
+
+#: Of functions that do not work on Tensors: what to do instead.
+_INSTEAD = {
+    "copyto": "np.full_like and np.nan_to_num call it on an array: give them a Tensor, as np.full_like(xg.asarray(a), t), or use xg.where",
+    "fill_diagonal": "it writes into its argument; use xg.where, or t[i, i] = value",
+    "put_along_axis": "it writes into its argument; use t[index] = value",
+}
 
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A NumPy function on arguments of which one at least is, or holds, a Tensor."""
+    if _name(function) in _ON_VALUES:
+        return _on_values(function, args, kwargs)
     way = _way(function)
+    if way.arrays and not _LISTS.isdisjoint(map(type, args)):
+        args = tuple(_listed(v, args) if i in way.arrays else v for i, v in enumerate(args))
     if len(args) <= way.leading and not kwargs:
         return way.ours(*args)
     operands = list(args[: way.leading])
@@ -61,13 +83,15 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         ours = (REDUCTIONS if method == "reduce" else ACCUMULATIONS).get(name)
         kwargs = {"axis": 0, **kwargs}
     else:
-        ours = (IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name)) if method in ("__call__", "outer") else None
+        ours = NUMPY.get(name) if method in ("__call__", "outer") else None
     if ours is None:
         _refuse(called)
     if kwargs:
         kwargs = {key: value for key, value in kwargs.items() if key not in _PLAIN or not _same(value, _PLAIN[key])}
         for key in kwargs.keys() - _signature(ours).parameters.keys():
             _refuse_parameter(called, key)
+    if not _LISTS.isdisjoint(map(type, inputs)):
+        inputs = tuple(_listed(v, inputs) for v in inputs)
     return _outer(ours, *inputs, **kwargs) if method == "outer" else ours(*inputs, **kwargs)
 
 
@@ -79,11 +103,38 @@ def _outer(f: Callable[..., Any], x: Any, y: Any) -> Any:
     return f(xp.reshape(x, (*x.shape, *(1,) * y.ndim)), y)
 
 
+def _listed(value: Any, beside: tuple[Any, ...]) -> Any:
+    """A list as a Tensor, on the device of the first Tensor `beside` it."""
+    if type(value) not in _LISTS:
+        return value
+    return Tensor.xp.asarray(value, device=next((v.device for v in beside if isinstance(v, Tensor)), None))
+
+
+def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What NumPy itself does with the values. Raises GraphError for a Tensor whose gradient that would cut."""
+    devices = []
+
+    def host(v: Any) -> Any:
+        if isinstance(v, Tensor):
+            devices.append(v.device)
+            return v.handed_on(f"np.{_name(function)}").numpy()
+        if isinstance(v, dict):
+            return {key: host(inner) for key, inner in v.items()}
+        return type(v)(map(host, v)) if type(v) in _LISTS else v
+
+    def back(z: Any) -> Any:
+        if type(z) in _LISTS:
+            return type(z)(map(back, z))
+        return z if z is None else Tensor.xp.asarray(z, device=devices[0])
+
+    return back(function(*host(args), **host(kwargs)))
+
+
 @lru_cache(None)
 def _way(function: Callable[..., Any]) -> Way:
     """Found once for each NumPy function. Raises TypeError for one that does not work on Tensors."""
     name = _name(function)
-    ours = IN_NUMPY_ALONE.get(name) or SAME_IN_NUMPY.get(name)
+    ours = NUMPY.get(name)
     if ours is None:
         _refuse(name)
     mine = list(_signature(ours).parameters.values())
@@ -102,9 +153,11 @@ def _way(function: Callable[..., Any]) -> Way:
     defaults = {a.name: a.default for a in theirs if a.default is not a.empty}
     anything = any(b.kind is b.VAR_KEYWORD for b in mine)
     keywords = None if anything else frozenset(b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY))
-    return Way(ours, leading, by_place, defaults, keywords)
+    arrays = tuple(i for i, b in enumerate(mine) if b.kind is b.POSITIONAL_ONLY and b.name in _OPERANDS)
+    return Way(ours, leading, by_place, defaults, keywords, arrays)
 
 
+@lru_cache(None)
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
 
@@ -115,7 +168,8 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise TypeError(f"np.{name} does not work on Tensors and would drop the gradient; use functions that do, or the value, t.numpy()")
+    instead = _INSTEAD.get(name, "it has no derivative here; use functions that have, or the value, t.detach().numpy()")
+    raise TypeError(f"np.{name} does not work on Tensors: {instead}")
 
 
 def _refuse_parameter(name: str, parameter: str) -> NoReturn:

@@ -14,8 +14,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: By name: "tanh", or "linalg.inv" in an extension of the standard.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
-#: By the name of a NumPy function, "arctan" or "linalg.inv": the function of ours that means the same.
-SAME_IN_NUMPY: dict[str, Callable[..., Any]] = {}
+#: By the name of a NumPy function, "arctan" or "linalg.inv": what it does on Tensors. A function of the table that means the
+#: same does not take the place of one that `numpy_functions` has for that name.
+NUMPY: dict[str, Callable[..., Any]] = {}
 
 
 @overload
@@ -39,7 +40,7 @@ def enter(f: F, numpy: str | None = None, extension: str | None = None) -> F:
     prefix = f"{extension}." if extension else ""
     FUNCTIONS[prefix + f.__name__] = f
     for name in (prefix + f.__name__ if numpy is None else numpy).split():
-        SAME_IN_NUMPY[name] = f
+        NUMPY.setdefault(name, f)
     return f
 
 

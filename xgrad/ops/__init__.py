@@ -1,9 +1,9 @@
 """The gates. Importing this package fills the table."""
 
-from . import arithmetic, comparing, cumulative, decompositions, einsum, fourier, functions, indexing, linalg, ordering, reductions, shaping
+from . import arithmetic, comparing, correlating, cumulative, decompositions, einsum, fourier, functions, indexing, linalg, ordering, reductions, shaping
 from .table import OPS, Op, find_op, op
 
 __all__ = [
-    "OPS", "Op", "arithmetic", "comparing", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
+    "OPS", "Op", "arithmetic", "comparing", "correlating", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
     "linalg", "op", "ordering", "reductions", "shaping",
 ]  # fmt: skip

@@ -4,9 +4,9 @@ What is said of them in NumPy's own documentation holds. A parameter that is mis
 """
 
 from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, quantiles, reductions, shapes, statistics
-from .table import ACCUMULATIONS, IN_NUMPY_ALONE, REDUCTIONS
+from .table import ACCUMULATIONS, REDUCTIONS
 
 __all__ = [
-    "ACCUMULATIONS", "IN_NUMPY_ALONE", "REDUCTIONS",
+    "ACCUMULATIONS", "REDUCTIONS",
     "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "quantiles", "reductions", "shapes", "statistics",
 ]  # fmt: skip

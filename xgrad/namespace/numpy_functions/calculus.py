@@ -5,23 +5,10 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
+from ...backends.dtypes import is_complex
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, in_range, together, xp
-
-
-@in_numpy("diff")
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
-    """As the standard's; what is put before and after may be a number."""
-    a = xp.asarray(a)
-    axis = in_range(axis, a.ndim)
-    ends = [None if v is None else _end(a, v, axis) for v in (prepend, append)]
-    return xp.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
-
-
-def _end(a: Tensor, value: Any, axis: int) -> Tensor:
-    value = together((a, value))[1]
-    return xp.broadcast_to(value, (*a.shape[:axis], 1, *a.shape[axis + 1 :])) if value.ndim == 0 else value
+from .table import arrays, in_numpy, together, xp
 
 
 @in_numpy("ediff1d")
@@ -42,7 +29,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         steps *= len(axes)
     if len(steps) != len(axes) or edge_order not in (1, 2):
         raise TypeError(f"gradient: {len(varargs)} steps for {len(axes)} axes, edge_order={edge_order}, which is 1 or 2")
-    slopes = tuple(_slope(f, step, i, edge_order) for step, i in zip(steps, axes, strict=True))
+    slopes = tuple(xp.astype(_slope(f, step, i, edge_order), f.dtype) for step, i in zip(steps, axes, strict=True))
     return slopes[0] if len(slopes) == 1 else slopes
 
 
@@ -74,49 +61,60 @@ def _slope(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
 @in_numpy("trapezoid", "trapz")
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
     y = xp.asarray(y)
-    axis = in_range(axis, y.ndim)
+    axis = normal_axes(axis, y.ndim)[0]
     before = (slice(None),) * axis
     if x is None:
         wide = dx
     else:
-        x = together((y, x))[1]
+        x = arrays((y, x))[1]
         wide = xp.diff(x, axis=axis if x.ndim > 1 else 0)
         wide = xp.reshape(wide, (-1,) + (1,) * (y.ndim - axis - 1)) if x.ndim == 1 else wide
     return xp.sum(wide * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2.0, axis=axis)
 
 
 @in_numpy("interp")
-def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, period: float | None = None) -> Tensor:
-    """The gradient goes to all of `x`, the points and their values."""
-    x, points, values = together((x, xp_, fp))
-    x, points = (xp.astype(v, "float64") if v.dtype.kind != "f" else v for v in (x, points))
+def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, period: Any = None) -> Tensor:
+    """The gradient goes to all of `x`, the points and their values, `left` and `right`; at a point, as if `x` were a little more."""
+    x, points, values = arrays((x, xp_, fp))
+    x, points = xp.astype(x, "float64"), xp.astype(points, "float64")
+    values = xp.astype(values, "complex128" if is_complex(values.dtype) else "float64")
     if period is not None:
-        x, points = x % abs(period), points % abs(period)
+        period = abs(period)
+        x, points = x % period, points % period
         order = xp.argsort(points)
         points, values = xp.take(points, order, axis=0), xp.take(values, order, axis=0)
-        points = xp.concat([points[-1:] - abs(period), points, points[:1] + abs(period)])
+        points = xp.concat([points[-1:] - period, points, points[:1] + period])
         values, left, right = xp.concat([values[-1:], values, values[:1]]), None, None
-    if points.shape[0] == 1:
-        z = xp.broadcast_to(values[0], x.shape)
-    else:
-        flat = xp.reshape(x, (-1,))
-        after = xp.searchsorted(points, xp.astype(flat.detach(), points.dtype), side="right")
-        after = xp.minimum(xp.maximum(after, 1), points.shape[0] - 1)
-        x0, x1, y0, y1 = (xp.take(v, i, axis=0) for v in (points, values) for i in (after - 1, after))
-        z = xp.reshape(y0 + (flat - x0) * ((y1 - y0) / (x1 - x0)), x.shape)
+    z = xp.broadcast_to(values[0], x.shape) if points.shape[0] == 1 else _on_lines(x, points, values)
     z = xp.where(x < points[0], values[0] if left is None else left, z)
     return xp.where(x > points[-1], values[-1] if right is None else right, z)
 
 
+def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
+    """On the lines between points. One that is infinite, itself or in its value, is no place to start a line from, nor to divide by."""
+    flat = xp.reshape(x, (-1,))
+    after = xp.searchsorted(points, flat.detach(), side="right")
+    after = xp.minimum(xp.maximum(after, 1), points.shape[0] - 1)
+    x0, x1, y0, y1 = (xp.take(v, i, axis=0) for v in (points, values) for i in (after - 1, after))
+    slope = (y1 - y0) / xp.where(x1 == x0, 1, x1 - x0)
+    from_the_right = xp.isinf(x0) | (flat >= x1)
+    start, height = xp.where(from_the_right, x1, x0), xp.where(from_the_right, y1, y0)
+    there = flat == start
+    slope = xp.where(there & ~xp.isfinite(slope), 0, slope)
+    far = xp.where(xp.isinf(start) & (there | (y0 == y1)), 0, flat - start)
+    return xp.reshape(height + far * slope, x.shape)
+
+
 @in_numpy("unwrap")
-def unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: float = 2 * pi) -> Tensor:
-    """The gradient passes as if nothing were added: what is added is constant in pieces."""
+def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Tensor:
+    """The gradient passes as if nothing were added, what is added being constant in pieces; and to `period`, as often as that was added."""
     p = xp.asarray(p)
-    axis = in_range(axis, p.ndim)
+    axis = normal_axes(axis, p.ndim)[0]
     steps = xp.diff(p, axis=axis).detach()
     half = period / 2
     wrapped = xp.remainder(steps + half, period) - half
     wrapped = xp.where((wrapped == -half) & (steps > 0), half, wrapped)
-    added = xp.where(xp.abs(steps) < max(discont or half, half), 0.0, wrapped - steps)
+    jump = half if discont is None else xp.maximum(xp.asarray(discont), half)
+    added = xp.where(xp.abs(steps) < jump, 0, wrapped - steps)
     before = (slice(None),) * axis
     return xp.concat([p[(*before, slice(None, 1))], p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis)], axis=axis)

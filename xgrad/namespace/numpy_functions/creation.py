@@ -7,7 +7,7 @@ from typing import Any
 from ...backends.dtypes import is_complex
 from ...tensors import Tensor
 from .shapes import c_order
-from .table import in_numpy, together, xp
+from .table import arrays, in_numpy, together, xp
 
 
 @in_numpy("zeros_like")
@@ -53,13 +53,28 @@ def linspace(
     """The gradient goes to both ends."""
     start, stop = together((start, stop))
     ends = xp.result_type(start.dtype, stop.dtype, 1.0)
-    start, stop = xp.broadcast_arrays(xp.astype(start, ends), xp.astype(stop, ends))
-    parts = max(num - 1 if endpoint else num, 1)
-    at = xp.arange(num, dtype=ends if not is_complex(ends) else "float64", device=start.device) / parts
-    at = xp.reshape(at, (-1,) + (1,) * start.ndim)
-    z = xp.moveaxis(start * (1 - at) + stop * at, 0, axis)
-    z = z if dtype is None else xp.astype(z, dtype)
-    return (z, (stop - start) / parts) if retstep else z
+    start, stop = xp.astype(start, ends), xp.astype(stop, ends)
+    z = xp.moveaxis(xp.linspace(start, stop, num, endpoint=endpoint), 0, axis)
+    z = xp.astype(z, ends if dtype is None else dtype)
+    return (z, (stop - start) / max(num - 1 if endpoint else num, 1)) if retstep else z
+
+
+@in_numpy("logspace")
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Tensor:
+    """The gradient goes to both ends, and to `base`."""
+    z = xp.pow(base, linspace(start, stop, num, endpoint, axis=axis))
+    return z if dtype is None else xp.astype(z, dtype)
+
+
+@in_numpy("geomspace")
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
+    """Between real numbers of one sign each. The gradient goes to both ends."""
+    start, stop = arrays((start, stop))
+    if is_complex(start.dtype) or is_complex(stop.dtype):
+        raise TypeError("np.geomspace on a Tensor takes real numbers")
+    z = xp.sign(start) * xp.exp(linspace(xp.log(xp.abs(start)), xp.log(xp.abs(stop)), num, endpoint, axis=0))
+    z = xp.moveaxis(z, 0, axis)
+    return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("vander")
@@ -67,7 +82,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     x = xp.asarray(x)
     n = x.shape[0] if N is None else N
     powers = xp.arange(n, device=x.device) if increasing else xp.arange(n - 1, -1, -1, device=x.device)
-    return x[:, None] ** powers
+    return xp.astype(x, xp.result_type(x.dtype, "int64"))[:, None] ** powers
 
 
 @in_numpy("shape")
@@ -116,6 +131,6 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     """One call of `func1d` for each row along `axis`: slow; a function that takes an axis is better."""
     arr = xp.moveaxis(arr, axis, -1)
     rows = [func1d(row, *args, **kwargs) for row in xp.reshape(arr, (-1, arr.shape[-1]))]
-    z = xp.stack(together(rows))
+    z = xp.stack(arrays(rows))
     z = xp.reshape(z, (*arr.shape[:-1], *z.shape[1:]))
     return xp.moveaxis(z, tuple(range(arr.ndim - 1, z.ndim)), tuple(range(axis % arr.ndim, axis % arr.ndim + z.ndim - arr.ndim + 1)))

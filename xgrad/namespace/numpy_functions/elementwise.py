@@ -8,35 +8,44 @@ from math import pi
 from typing import Any
 
 from ...backends.dtypes import finfo, is_complex, is_floating
+from ...ops.functions import CBRT
 from ...tensors import Tensor
-from .table import in_numpy, together, xp
+from ..calling import call
+from .table import in_numpy, isnan, together, xp
+
+
+def _real(x: Any, name: str) -> Tensor:
+    """`x`, for a function that NumPy has not got for complex numbers."""
+    x = xp.asarray(x)
+    if is_complex(x.dtype):
+        raise TypeError(f"np.{name} takes real numbers, not {x.dtype}")
+    return x
 
 
 @in_numpy("fabs")
 def fabs(x: Any) -> Tensor:
-    x = xp.asarray(x)
+    x = _real(x, "fabs")
     return xp.abs(x if is_floating(x.dtype) else xp.astype(x, xp.float64))
 
 
 @in_numpy("deg2rad", "radians")
 def deg2rad(x: Any) -> Tensor:
-    return xp.asarray(x) * (pi / 180)
+    return _real(x, "deg2rad") * (pi / 180)
 
 
 @in_numpy("rad2deg", "degrees")
 def rad2deg(x: Any) -> Tensor:
-    return xp.asarray(x) * (180 / pi)
+    return _real(x, "rad2deg") * (180 / pi)
 
 
 @in_numpy("exp2")
 def exp2(x: Any) -> Tensor:
-    return 2.0 ** xp.asarray(x)
+    return 2.0 ** _real(x, "exp2")
 
 
 @in_numpy("cbrt")
 def cbrt(x: Any) -> Tensor:
-    x = xp.asarray(x)
-    return xp.sign(x) * xp.abs(x) ** (1 / 3)
+    return call(CBRT, (_real(x, "cbrt"),))
 
 
 @in_numpy("float_power")
@@ -48,35 +57,33 @@ def float_power(x1: Any, x2: Any) -> Tensor:
 
 @in_numpy("logaddexp2")
 def logaddexp2(x1: Any, x2: Any) -> Tensor:
-    return xp.logaddexp(x1 * ln(2), x2 * ln(2)) / ln(2)
+    x1, x2 = (_real(x, "logaddexp2") * ln(2) for x in together((x1, x2)))
+    return xp.logaddexp(x1, x2) / ln(2)
 
 
 @in_numpy("heaviside")
 def heaviside(x1: Any, x2: Any) -> Tensor:
-    x1, x2 = together((x1, x2))
+    """The gradient goes to `x2`, where `x1` is 0."""
+    x1, x2 = (_real(x, "heaviside") for x in together((x1, x2)))
     return xp.where(x1 == 0, x2, xp.where(x1 < 0, 0.0, xp.where(x1 > 0, 1.0, x1 * 1.0)))
 
 
 @in_numpy("fmax")
 def fmax(x1: Any, x2: Any) -> Tensor:
     x1, x2 = together((x1, x2))
-    return xp.where(_isnan(x1), x2, xp.where(_isnan(x2), x1, xp.maximum(x1, x2)))
+    return xp.where(isnan(x1), x2, xp.where(isnan(x2), x1, xp.maximum(x1, x2)))
 
 
 @in_numpy("fmin")
 def fmin(x1: Any, x2: Any) -> Tensor:
     x1, x2 = together((x1, x2))
-    return xp.where(_isnan(x1), x2, xp.where(_isnan(x2), x1, xp.minimum(x1, x2)))
-
-
-def _isnan(x: Tensor) -> Any:
-    return xp.isnan(x) if is_floating(x.dtype) else xp.zeros_like(x, dtype="bool")
+    return xp.where(isnan(x1), x2, xp.where(isnan(x2), x1, xp.minimum(x1, x2)))
 
 
 @in_numpy("fmod")
 def fmod(x1: Any, x2: Any) -> Tensor:
     """x1 - x2 * trunc(x1 / x2): the remainder of |x1| by |x2|, with the sign of x1."""
-    x1, x2 = together((x1, x2))
+    x1, x2 = (_real(x, "fmod") for x in together((x1, x2)))
     rest = xp.remainder(xp.abs(x1), xp.abs(x2))
     return xp.where(xp.less(x1, 0), -rest, rest)
 
@@ -88,7 +95,7 @@ def divmod_(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
 
 @in_numpy("modf")
 def modf(x: Any) -> tuple[Tensor, Tensor]:
-    x = xp.asarray(x)
+    x = _real(x, "modf")
     return xp.where(xp.isinf(x), 0.0, x - xp.where(xp.isinf(x), 0.0, xp.trunc(x))), xp.trunc(x)
 
 
@@ -120,7 +127,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
     """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
     low, high = a_min if min is None else min, a_max if max is None else max
-    z = xp.asarray(a) if low is None else xp.maximum(a, low)
+    z = xp.asarray(a).twin() if low is None else xp.maximum(a, low)
     return z if high is None else xp.minimum(z, high)
 
 
@@ -153,9 +160,9 @@ def real_if_close(a: Any, tol: float = 100) -> Tensor:
     """Whether the imaginary parts are small depends on the values: not for use in a trace."""
     a = xp.asarray(a)
     if not is_complex(a.dtype):
-        return a
+        return a.twin()
     tol = tol * finfo(a.dtype).eps if tol > 1 else tol
-    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else a
+    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else a.twin()
 
 
 @in_numpy("iscomplex")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...ops.correlating import SLIDE
 from ...tensors import Tensor
-from .table import in_numpy, together, xp
+from ..calling import call
+from .table import arrays, in_numpy, together, xp
 
 
 @in_numpy("pad")
@@ -30,7 +32,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             raise ValueError(f"pad: axis {axis} has no elements to go on from with mode {mode!r}")
         else:
             z = xp.take(z, _MODES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
-    return z
+    return z.twin()
 
 
 def _symmetric(i: Tensor, n: int) -> Tensor:
@@ -78,36 +80,39 @@ def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:
 
 @in_numpy("convolve")
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
-    a, v = (xp.reshape(x, (-1,)) for x in together((a, v)))
+    a, v = (xp.reshape(x, (-1,)) for x in arrays((a, v)))
     a, v = (v, a) if v.shape[0] > a.shape[0] else (a, v)
     return _slid(a, xp.flip(v), mode)
 
 
 @in_numpy("correlate")
 def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
-    a, v = (xp.reshape(x, (-1,)) for x in together((a, v)))
+    a, v = (xp.reshape(x, (-1,)) for x in arrays((a, v)))
     v = xp.conj(v)
     return xp.flip(_slid(v, a, mode)) if v.shape[0] > a.shape[0] else _slid(a, v, mode)
 
 
 def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
-    """The sum of the products at each place of `v` as it slides along the longer `a`: a matrix product with the pieces of `a`."""
-    n, m = a.shape[0], v.shape[0]
+    """The sum of the products at each place of `v` as it slides along the longer `a`."""
+    m = v.shape[0]
     if not m:
         raise ValueError("convolve and correlate take arrays of one element at least")
-    beyond = {"full": (m - 1, m - 1), "same": (m // 2, m - 1 - m // 2), "valid": (0, 0)}
-    if mode not in beyond:
+    if mode not in ("full", "same", "valid"):
         raise ValueError(f"convolve: mode is 'full', 'same' or 'valid', not {mode!r}")
-    before, after = beyond[mode]
-    wide = pad(a, (before, after))
-    places = xp.arange(n + before + after - m + 1, device=a.device)[:, None] + xp.arange(m, device=a.device)
-    return xp.matmul(xp.take(wide, places, axis=0), v)
+    if mode != "same":
+        return slide(a, v, full=mode == "full")
+    return slide(a, v, full=True)[m - 1 - m // 2 :][: a.shape[0]]
+
+
+def slide(a: Tensor, v: Tensor, *, full: bool) -> Tensor:
+    """The op of that name."""
+    return call(SLIDE, (a, v), {"full": full})
 
 
 @in_numpy("polyval")
 def polyval(p: Any, x: Any) -> Tensor:
     """By Horner's rule."""
-    p, x = together((p, x))
+    p, x = arrays((p, x))
     z = xp.zeros_like(x)
     for i in range(p.shape[0]):
         z = z * x + p[i]

@@ -9,13 +9,13 @@ from ...backends.dtypes import finfo, is_complex, is_floating
 from ...errors import ShapeError
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, together, xp
+from .table import arrays, in_numpy, xp
 
 
 @in_numpy("dot")
 def dot(a: Any, b: Any) -> Tensor:
     """The last axis of `a` with the last but one of `b`."""
-    a, b = together((a, b))
+    a, b = arrays((a, b))
     if not a.ndim or not b.ndim:
         return a * b
     return xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((-1,), (-2,)))
@@ -23,37 +23,37 @@ def dot(a: Any, b: Any) -> Tensor:
 
 @in_numpy("inner")
 def inner(a: Any, b: Any) -> Tensor:
-    a, b = together((a, b))
+    a, b = arrays((a, b))
     return a * b if not a.ndim or not b.ndim else xp.tensordot(a, b, axes=((-1,), (-1,)))
 
 
 @in_numpy("vdot")
 def vdot(a: Any, b: Any) -> Tensor:
-    a, b = (xp.reshape(v, (-1,)) for v in together((a, b)))
+    a, b = (xp.reshape(v, (-1,)) for v in arrays((a, b)))
     return xp.matmul(xp.conj(a), b)
 
 
 @in_numpy("outer")
 def outer(a: Any, b: Any) -> Tensor:
-    a, b = (xp.reshape(v, (-1,)) for v in together((a, b)))
+    a, b = (xp.reshape(v, (-1,)) for v in arrays((a, b)))
     return a[:, None] * b
 
 
 @in_numpy("matvec")
 def matvec(x1: Any, x2: Any) -> Tensor:
-    x1, x2 = together((x1, x2))
+    x1, x2 = arrays((x1, x2))
     return xp.matmul(x1, x2[..., None])[..., 0]
 
 
 @in_numpy("vecmat")
 def vecmat(x1: Any, x2: Any) -> Tensor:
-    x1, x2 = together((x1, x2))
+    x1, x2 = arrays((x1, x2))
     return xp.matmul(xp.conj(x1)[..., None, :], x2)[..., 0, :]
 
 
 @in_numpy("kron")
 def kron(a: Any, b: Any) -> Tensor:
-    a, b = together((a, b))
+    a, b = arrays((a, b))
     n = max(a.ndim, b.ndim)
     a, b = (xp.reshape(v, (1,) * (n - v.ndim) + v.shape) for v in (a, b))
     wide = xp.reshape(a, tuple(m for length in a.shape for m in (length, 1))) * xp.reshape(b, tuple(m for length in b.shape for m in (1, length)))
@@ -64,7 +64,7 @@ def kron(a: Any, b: Any) -> Tensor:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     if not isinstance(axes, int):
         axes = tuple((v,) if isinstance(v, int) else tuple(v) for v in axes)
-    return xp.tensordot(*together((a, b)), axes=axes)
+    return xp.tensordot(*arrays((a, b)), axes=axes)
 
 
 @in_numpy("einsum")
@@ -76,7 +76,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
 @in_numpy("cross")
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
     """Of vectors of three elements."""
-    a, b = together((a, b))
+    a, b = arrays((a, b))
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
@@ -193,9 +193,9 @@ def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
 
 
 @in_numpy("linalg.multi_dot")
-def multi_dot(arrays: Sequence[Any]) -> Tensor:
+def multi_dot(matrices: Sequence[Any], /) -> Tensor:
     """The product of matrices in the order that takes the fewest multiplications; the first and the last may be vectors."""
-    tensors = together(arrays)
+    tensors = arrays(matrices)
     if len(tensors) < 2:
         raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
     first, last = tensors[0], tensors[-1]
@@ -226,7 +226,7 @@ class LeastSquares(NamedTuple):
 @in_numpy("linalg.lstsq")
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> LeastSquares:
     """By the pseudo-inverse, through which the gradient flows. Asks for the rank, a value: not for use in a trace."""
-    a, b = together((a, b))
+    a, b = arrays((a, b))
     m, n = a.shape
     s = xp.linalg.svdvals(a)
     rtol = max(m, n) * finfo(s.dtype).eps if rcond is None else rcond

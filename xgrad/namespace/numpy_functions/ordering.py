@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...backends.dtypes import is_floating
+from ...backends.dtypes import is_complex, is_floating
+from ...modes import MODE
 from ...tensors import Tensor
-from .table import in_numpy, in_range, together, xp
+from .table import along, arrays, in_numpy, xp
 
 
 def _flat(a: Any, axis: int | None) -> tuple[Tensor, int]:
@@ -31,18 +32,28 @@ def argsort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: b
 
 @in_numpy("partition")
 def partition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect") -> Tensor:
-    """Sorted wholly, which is a partition at every place."""
+    """Sorted wholly, which is a partition at every place. The gradient goes to the places that the elements came from."""
+    _within(a, kth, axis)
     return sort(a, axis)
 
 
 @in_numpy("argpartition")
 def argpartition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect") -> Tensor:
+    _within(a, kth, axis)
     return argsort(a, axis)
+
+
+def _within(a: Any, kth: int | Sequence[int], axis: int | None) -> None:
+    """Raises ValueError for a place to part at that is none."""
+    a, axis = along(a, axis)
+    for k in [kth] if isinstance(kth, int) else kth:
+        if not -a.shape[axis] <= int(k) < max(a.shape[axis], 1):
+            raise ValueError(f"partition: place {k} of an axis of length {a.shape[axis]}")
 
 
 @in_numpy("searchsorted")
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
-    a, v = together((a, v))
+    a, v = arrays((a, v))
     dtype = xp.result_type(a.dtype, v.dtype)
     a, v = xp.astype(a, dtype), xp.astype(v, dtype)
     return xp.reshape(xp.searchsorted(a, xp.reshape(v, (-1,)), side=side, sorter=sorter), v.shape)
@@ -81,16 +92,21 @@ def unique(
     return (values, *parts) if parts else values
 
 
+def _within_mode(indices: Tensor, n: int, mode: str) -> Tensor:
+    """Indices beyond n elements as NumPy's `mode` has them."""
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+    if mode == "raise":
+        return indices
+    return indices % n if mode == "wrap" else xp.minimum(xp.maximum(indices, 0), n - 1)
+
+
 @in_numpy("take")
 def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Tensor:
-    a = xp.asarray(a)
-    a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
+    a, axis = along(a, axis)
     indices = indices if isinstance(indices, Tensor) else xp.asarray(indices, device=a.device)
     n = a.shape[axis]
-    if mode not in ("raise", "wrap", "clip"):
-        raise ValueError(f"take: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
-    if mode != "raise":
-        indices = indices % n if mode == "wrap" else xp.minimum(xp.maximum(indices, 0), n - 1)
+    indices = _within_mode(indices, n, mode)
     if indices.ndim == 0:
         return xp.squeeze(xp.take(a, xp.reshape(indices, (1,)), axis=axis), axis)
     return xp.take(a, indices, axis=axis)
@@ -98,7 +114,7 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
 @in_numpy("take_along_axis")
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
-    arr, indices = together((arr, indices))
+    arr, indices = arrays((arr, indices))
     arr, axis = _flat(arr, axis)
     return xp.take_along_axis(arr, indices, axis=axis)
 
@@ -106,8 +122,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
 @in_numpy("compress")
 def compress(condition: Any, a: Any, axis: int | None = None) -> Tensor:
     """How many elements that takes depends on the values: not for use in a trace."""
-    a = xp.asarray(a)
-    a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
+    a, axis = along(a, axis)
     return xp.take(a, xp.nonzero(xp.asarray(condition, device=a.device))[0], axis=axis)
 
 
@@ -118,22 +133,84 @@ def extract(condition: Any, arr: Any) -> Tensor:
 
 @in_numpy("isin")
 def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Tensor:
-    element, test = together((element, test_elements))
-    found = xp.any(element[..., None] == xp.reshape(test, (-1,)), axis=-1)
-    return ~found if invert else found
+    """By a search for each element among the sorted others; `kind` makes no difference."""
+    element, test = arrays((element, test_elements))
+    test, flat = xp.reshape(test, (-1,)), xp.reshape(element, (-1,))
+    if is_complex(element.dtype) or is_complex(test.dtype):  # which have no order
+        found = xp.any(flat[:, None] == test, axis=-1)
+    elif not test.size:
+        found = xp.zeros_like(flat, dtype="bool")
+    else:
+        dtype = xp.result_type(element.dtype, test.dtype, 0)  # booleans as numbers
+        test, flat = xp.sort(xp.astype(test, dtype)), xp.astype(flat, dtype)
+        found = xp.take(test, xp.minimum(xp.searchsorted(test, flat), test.size - 1), axis=0) == flat
+    return xp.reshape(~found if invert else found, element.shape)
 
 
 @in_numpy("digitize")
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
-    """Of bins that increase."""
-    return searchsorted(bins, x, "left" if right else "right")
+    """Raises ValueError for bins that neither increase nor decrease; while a trace is made they are not known, and believed."""
+    bins, x = arrays((bins, x))
+    if is_complex(x.dtype):
+        raise TypeError(f"np.digitize takes real numbers, not {x.dtype}")
+    if MODE.get().trace is None:
+        steps = bins[1:] >= bins[:-1], bins[1:] <= bins[:-1]
+        if not any(bool(xp.all(step)) for step in steps):
+            raise ValueError("digitize: bins must increase, or decrease")
+    side = "left" if right else "right"
+    z = searchsorted(bins, x, side)
+    return z if bins.size < 2 else xp.where(bins[0] > bins[-1], bins.size - searchsorted(xp.flip(bins), x, side), z)
 
 
 @in_numpy("delete")
-def delete(arr: Any, obj: int | slice | Sequence[int], axis: int | None = None) -> Tensor:
-    """`obj` is an index, a slice, or a list of indices."""
-    arr = xp.asarray(arr)
-    arr, axis = (xp.reshape(arr, (-1,)), 0) if axis is None else (arr, in_range(axis, arr.ndim))
-    places = range(arr.shape[axis])
-    gone = places[obj] if isinstance(obj, slice) else [places[int(i)] for i in ([obj] if isinstance(obj, int) else obj)]
-    return xp.take(arr, xp.asarray([i for i in places if i not in gone], dtype="int64", device=arr.device), axis=axis)
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
+    """`obj` is an index, a slice, a list of indices, or a mask."""
+    arr, axis = along(arr, axis)
+    n = arr.shape[axis]
+    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(obj, n))
+    return xp.take(arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis)
+
+
+def _places(obj: Any, n: int) -> list[int]:
+    """What an index, a list of them, or a mask names, from 0 to n - 1."""
+    given = xp.asarray(obj).numpy().ravel().tolist()
+    if given and all(isinstance(i, bool) for i in given):
+        if len(given) != n:
+            raise ValueError(f"a mask of {len(given)} for an axis of length {n}")
+        return [i for i, chosen in enumerate(given) if chosen]
+    return [range(n)[int(i)] for i in given]
+
+
+@in_numpy("insert")
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
+    """`obj`, an index or several, says before which elements the values go."""
+    arr, axis = along(arr, axis)
+    n, one = arr.shape[axis], isinstance(obj, int)
+    places = list(range(n)[obj]) if isinstance(obj, slice) else _places(obj, n + 1) if not one or obj >= 0 else [obj + n]
+    values = xp.astype(arrays((arr, values))[1], arr.dtype)
+    if one and values.ndim:  # as many as there are values
+        values = xp.moveaxis(values, 0, axis) if values.ndim == arr.ndim else values
+        count = values.shape[axis] if values.ndim == arr.ndim else values.shape[0] if arr.ndim == 1 else 1
+        places = places * count
+    new = xp.broadcast_to(values, (*arr.shape[:axis], len(places), *arr.shape[axis + 1 :]))
+    order = sorted([(place, 0, n + k) for k, place in enumerate(places)] + [(i, 1, i) for i in range(n)])
+    return xp.take(xp.concat([arr, new], axis=axis), xp.asarray([i for _, _, i in order], dtype="int64", device=arr.device), axis=axis)
+
+
+@in_numpy("lexsort")
+def lexsort(keys: Any, axis: int = -1) -> Tensor:
+    """By the last key, where that is alike by the one before, and so on."""
+    tensors = arrays(tuple(keys))
+    order = xp.argsort(tensors[0], axis=axis)
+    for key in tensors[1:]:
+        order = xp.take_along_axis(order, xp.argsort(xp.take_along_axis(key, order, axis=axis), axis=axis), axis=axis)
+    return order
+
+
+@in_numpy("choose")
+def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
+    """The element of the choice that `a` numbers, in each place."""
+    stacked = xp.stack(xp.broadcast_arrays(*arrays((a, *choices)))[1:])
+    a = arrays((stacked, a))[1]
+    a = xp.broadcast_to(a, stacked.shape[1:])
+    return xp.take_along_axis(stacked, _within_mode(a, len(stacked), mode)[None], axis=0)[0]

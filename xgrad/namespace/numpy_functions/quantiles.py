@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...applying import NUMBERS
 from ...backends.dtypes import is_floating
+from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, xp
+from .table import in_numpy, isnan, xp
 
 
 @in_numpy("median")
@@ -22,8 +24,13 @@ def percentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, 
 
 @in_numpy("quantile")
 def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`q` is a number, or a list or array of them, of one axis; the gradient goes to `a` alone."""
-    return _of_rows(lambda rows, part: _quantile(rows, part, method), a, q, axis, keepdims, method)
+    """The gradient goes to the elements of `a` on both sides, and to `q` where the method is "linear"; at an element of `a`, as if
+    `q` were a little more."""
+    rows, q, shape = _laid_out(a, q, axis, keepdims, method)
+    n = rows.shape[-1]
+    z = _between(rows, n, q, method)
+    # NaN is what sorting puts last
+    return _placed(xp.where(isnan(rows[..., n - 1 :]), xp.nan, z) if n and is_floating(rows.dtype) else z, q, shape)
 
 
 @in_numpy("nanmedian")
@@ -38,62 +45,59 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = Fals
 
 @in_numpy("nanquantile")
 def nanquantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """`method` is "linear"."""
-    if method != "linear":
-        raise TypeError(f"np.nanquantile on a Tensor takes method='linear' alone, not {method!r}")
-    return _of_rows(_nanquantile, a, q, axis, keepdims, method)
+    """The gradient goes where that of `quantile` does."""
+    rows, q, shape = _laid_out(a, q, axis, keepdims, method)
+    known = xp.count_nonzero(~isnan(rows), axis=-1, keepdims=True)  # which differs from row to row
+    return _placed(_between(rows, known, q, method), q, shape)
 
 
 def _hundredths(q: Any) -> Any:
-    return [v / 100 for v in q] if _several(q) else q / 100
+    return q / 100 if type(q) in NUMBERS else xp.asarray(q) / 100
 
 
-def _several(q: Any) -> bool:
-    return hasattr(q, "__len__") and getattr(q, "shape", (1,)) != ()
-
-
-def _of_rows(f: Any, a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> Tensor:
-    """`f` of the sorted elements along `axis`, laid in rows, for each of `q`."""
+def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the shape of a result."""
+    if method not in _METHODS:
+        raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}")
+    if not isinstance(q, Tensor) or MODE.get().trace is None:
+        parts = xp.asarray(q).numpy()
+        if not ((parts >= 0) & (parts <= 1)).all():
+            raise ValueError(f"quantile: {q} is not between 0 and 1")
     a = xp.asarray(a)
     axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]
     lengths = tuple(a.shape[i] for i in kept)
-    rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, -1) if 0 not in lengths else (*lengths, 1)), axis=-1)
+    n = 1
+    for i in axes:
+        n *= a.shape[i]
+    rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, n)), axis=-1)
     rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
+    q = xp.asarray(q, device=rows.device, dtype=rows.dtype if type(q) in NUMBERS and rows.dtype.kind == "f" else None)
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
-    found = [xp.reshape(f(rows, float(part)), shape) for part in (q if _several(q) else [q])]
-    return xp.stack(found) if _several(q) else found[0]
+    return rows, q if is_floating(q.dtype) else xp.astype(q, "float64"), shape
 
 
-def _quantile(rows: Tensor, q: float, method: str) -> Tensor:
-    """Of each sorted row, what stands at the part `q` of its way; NaN where there is one, which sorting puts last."""
-    n = _checked(rows, q)
-    if n == 0:
-        return xp.full(rows.shape[:-1], xp.nan, dtype=rows.dtype, device=rows.device)
-    place = q * (n - 1)
-    low = min(int(place), n - 1)
-    high = min(low + 1, n - 1)
-    parts = {"linear": place - low, "lower": 0.0, "higher": float(place > low), "midpoint": 0.5 * (place > low), "nearest": round(place) - low}
-    if method not in parts:
-        raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, parts))}, not {method!r}")
-    part = parts[method]
-    below, above = rows[..., low], rows[..., high]
-    z = below if part == 0 else above if part == 1 else below + (above - below) * part
-    return xp.where(xp.isnan(rows[..., -1]), rows[..., -1], z) if is_floating(rows.dtype) else z
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _nanquantile(rows: Tensor, q: float) -> Tensor:
-    """As `_quantile`, of what is no NaN: how many there are differs from row to row."""
-    _checked(rows, q)
-    known = xp.count_nonzero(~xp.isnan(rows), axis=-1, keepdims=True)
-    place = q * xp.astype(xp.maximum(known - 1, 0), rows.dtype)
-    low = xp.astype(xp.floor(place), "int64")
-    high = xp.minimum(low + 1, xp.maximum(known - 1, 0))
-    below, above = (xp.take_along_axis(rows, i, axis=-1) for i in (low, high))
-    return (below + (above - below) * (place - xp.floor(place)))[..., 0]
+def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
+    """What stands at the parts `q` of the way through the first `known` of each row, along the last axis; NaN where there are none."""
+    place = xp.reshape(q, (-1,)) * (known - 1 if isinstance(known, int) else xp.astype(known - 1, q.dtype))
+    if rows.shape[-1] == 0:
+        return xp.full((*rows.shape[:-1], q.size), xp.nan, dtype=rows.dtype if is_floating(rows.dtype) else "float64", device=rows.device)
+    place = xp.broadcast_to(place, (*rows.shape[:-1], q.size))
+    low = xp.floor(place.detach())
+    take: Any = lambda at: xp.take_along_axis(rows, xp.clip(xp.astype(at, "int64"), 0, rows.shape[-1] - 1), axis=-1)
+    if method in ("lower", "higher", "nearest"):
+        return take({"lower": low, "higher": xp.ceil(place), "nearest": xp.round(place)}[method])
+    part = place - low
+    part = part if method == "linear" else xp.ceil(part) / 2
+    below, above = take(low), take(xp.minimum(low + 1, known - 1))
+    # an infinite element counts only where it is between: 0 times it would be NaN
+    whole = xp.isinf(above) & ((part == 0) | (above == below))
+    return below + xp.where(whole, 0, above - below) * part
 
 
-def _checked(rows: Tensor, q: float) -> int:
-    if not 0 <= q <= 1:
-        raise ValueError(f"quantile: {q} is not between 0 and 1")
-    return int(rows.shape[-1])
+def _placed(z: Tensor, q: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Results along the last axis, in `shape`, with the axes of `q` before."""
+    return xp.reshape(xp.moveaxis(z, -1, 0), (*q.shape, *shape))

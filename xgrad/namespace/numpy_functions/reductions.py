@@ -9,36 +9,37 @@ from typing import Any
 from ...backends.dtypes import is_complex, is_floating
 from ...ops.reductions import Axis, normal_axes
 from ...tensors import Tensor
-from .table import ACCUMULATIONS, REDUCTIONS, in_numpy, in_range, together, xp
+from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp
 
 
-def _axes(axis: Any) -> Axis:
-    return tuple(axis) if isinstance(axis, list) else axis
+def _axes(axis: Any, a: Any) -> Axis:
+    """NumPy takes lists, too, and of one number the axes 0 and -1, as if it had one."""
+    return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else tuple(axis) if isinstance(axis, list) else axis
 
 
 def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
     """`a`, but `otherwise` where `where` does not hold."""
     a = xp.asarray(a)
-    return a if where is True else xp.where(together((a, where))[1], a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+    return a if where is True else xp.where(arrays((a, where))[1], a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
 
 
 def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     """How many elements each result is made of."""
     if where is True:
         return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
-    held = xp.broadcast_to(together((a, where))[1], a.shape)
+    held = xp.broadcast_to(arrays((a, where))[1], a.shape)
     return xp.astype(xp.sum(held, axis=axis, keepdims=keepdims), a.dtype if is_floating(a.dtype) else "float64")
 
 
 @in_numpy("sum")
 def sum_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
-    z = xp.sum(_only(a, where, 0), axis=_axes(axis), dtype=dtype, keepdims=keepdims)
+    z = xp.sum(_only(a, where, 0), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z + initial
 
 
 @in_numpy("prod")
 def prod_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
-    z = xp.prod(_only(a, where, 1), axis=_axes(axis), dtype=dtype, keepdims=keepdims)
+    z = xp.prod(_only(a, where, 1), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z * initial
 
 
@@ -53,7 +54,7 @@ def min_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, 
 
 
 def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Tensor:
-    axis = _axes(axis)
+    axis = _axes(axis, a)
     if initial is None:
         if where is not True:
             raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
@@ -67,28 +68,31 @@ def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: b
 
 @in_numpy("all")
 def all_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
-    return xp.all(_only(a, where, 1), axis=_axes(axis), keepdims=keepdims)
+    return xp.all(_only(a, where, 1), axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("any")
 def any_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
-    return xp.any(_only(a, where, 0), axis=_axes(axis), keepdims=keepdims)
+    return xp.any(_only(a, where, 0), axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("mean")
 def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
     a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
+    axis = _axes(axis, a)
     if where is True:
-        return xp.mean(a, axis=_axes(axis), keepdims=keepdims)
-    return sum_(a, axis, None, keepdims, None, where) / _count(a, _axes(axis), keepdims, where)
+        return xp.mean(a, axis=axis, keepdims=keepdims)
+    return sum_(a, axis, None, keepdims, None, where) / _count(a, axis, keepdims, where)
 
 
 @in_numpy("var")
 def var(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
 ) -> Tensor:
-    a, axis = xp.asarray(a) if dtype is None else xp.astype(a, dtype), _axes(axis)
-    ddof = ddof if correction is None else correction
+    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
+    axis, ddof = _axes(axis, a), ddof if correction is None else correction
+    if where is True and not is_complex(a.dtype):
+        return xp.var(a, axis=axis, correction=ddof, keepdims=keepdims)
     n = _count(a, axis, keepdims, where)
     far = a - mean(a, axis, None, True, where=where)
     square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
@@ -100,7 +104,17 @@ def var(
 def std(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
 ) -> Tensor:
-    return xp.sqrt(var(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
+    """Where it is 0, so is its gradient."""
+    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
+    ddof = ddof if correction is None else correction
+    if where is True and not is_complex(a.dtype):
+        return xp.std(a, axis=_axes(axis, a), correction=ddof, keepdims=keepdims)
+    return _root(var(a, axis, None, ddof, keepdims, where=where))
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root, flat at 0."""
+    return xp.where(x == 0, 0, xp.sqrt(xp.where(x == 0, 1, x)))
 
 
 @in_numpy("ptp")
@@ -111,54 +125,61 @@ def ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 # Leaving out NaN
 
 
-def _isnan(a: Any) -> Tensor:
-    a = xp.asarray(a)
-    return xp.isnan(a) if is_floating(a.dtype) else xp.zeros_like(a, dtype="bool")
+def _known(a: Any, where: Any) -> Tensor:
+    """Where an element is to be counted, and is no NaN."""
+    known = ~isnan(a)
+    return known if where is True else known & arrays((known, where))[1]
 
 
 @in_numpy("nansum")
-def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
-    return sum_(a, axis, dtype, keepdims, initial, ~_isnan(a))
+def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    return sum_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanprod")
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None) -> Tensor:
-    return prod_(a, axis, dtype, keepdims, initial, ~_isnan(a))
+def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    return prod_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanmean")
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    return mean(a, axis, dtype, keepdims, where=~_isnan(a))
+def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    return mean(a, axis, dtype, keepdims, where=_known(a, where))
 
 
 @in_numpy("nanvar")
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    missing = _isnan(a)
-    known = _count(xp.asarray(a), _axes(axis), keepdims, ~missing)
-    return xp.where(known > ddof, var(_only(a, ~missing, 0), axis, dtype, ddof, keepdims, where=~missing), xp.nan)
+def nanvar(
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+) -> Tensor:
+    known, ddof = _known(a, where), ddof if correction is None else correction
+    n = _count(xp.asarray(a), _axes(axis, a), keepdims, known)
+    return xp.where(n > ddof, var(_only(a, known, 0), axis, dtype, ddof, keepdims, where=known), xp.nan)
 
 
 @in_numpy("nanstd")
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    return xp.sqrt(nanvar(a, axis, dtype, ddof, keepdims))
+def nanstd(
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+) -> Tensor:
+    return _root(nanvar(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
 
 
 @in_numpy("nanmax")
-def nanmax(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    return _nan_extreme(max_, -xp.inf, a, axis, keepdims)
+def nanmax(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    """The gradient goes to exactly one element: on a tie the first."""
+    return _nan_extreme(max_, -xp.inf, a, axis, keepdims, initial, where)
 
 
 @in_numpy("nanmin")
-def nanmin(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
-    return _nan_extreme(min_, xp.inf, a, axis, keepdims)
+def nanmin(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    """The gradient goes to exactly one element: on a tie the first."""
+    return _nan_extreme(min_, xp.inf, a, axis, keepdims, initial, where)
 
 
-def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool) -> Tensor:
-    a, missing = xp.asarray(a), _isnan(a)
+def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Tensor:
+    a, missing = xp.asarray(a), isnan(a)
     if not is_floating(a.dtype):
-        return reduce(a, axis, keepdims)
-    z = reduce(_only(a, ~missing, worst), axis, keepdims)
-    return xp.where(xp.all(missing, axis=_axes(axis), keepdims=keepdims), xp.nan, z)
+        return reduce(a, axis, keepdims, initial, where)
+    z = reduce(_only(a, ~missing, worst), axis, keepdims, initial, where)
+    return z if initial is not None else xp.where(xp.all(missing, axis=_axes(axis, a), keepdims=keepdims), xp.nan, z)
 
 
 # Sums and products on the way
@@ -166,48 +187,42 @@ def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any,
 
 @in_numpy("cumsum")
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    a, axis = _along(a, axis)
+    a, axis = along(a, axis)
     return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("cumprod")
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    a, axis = _along(a, axis)
+    a, axis = along(a, axis)
     return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("nancumsum")
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    return cumsum(_only(a, ~_isnan(a), 0), axis, dtype)
+    return cumsum(_only(a, ~isnan(a), 0), axis, dtype)
 
 
 @in_numpy("nancumprod")
 def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
-    return cumprod(_only(a, ~_isnan(a), 1), axis, dtype)
-
-
-def _along(a: Any, axis: int | None) -> tuple[Tensor, int]:
-    """An array and an axis of it; flattened where that is None."""
-    a = xp.asarray(a)
-    return (xp.reshape(a, (-1,)), 0) if axis is None else (a, in_range(axis, a.ndim))
+    return cumprod(_only(a, ~isnan(a), 1), axis, dtype)
 
 
 def _accumulation(name: str) -> Callable[..., Tensor]:
     """The results of an associative function of two on the way: of 1, then 2, 4, 8 ... neighbours."""
 
     def accumulate(a: Any, axis: int = 0) -> Tensor:
-        a, axis = _along(a, axis)
+        a, axis = along(a, axis)
         before, reach = (slice(None),) * axis, 1
         while reach < a.shape[axis]:
             start, end = a[(*before, slice(None, -reach))], a[(*before, slice(reach, None))]
             a = xp.concat([a[(*before, slice(None, reach))], getattr(xp, name)(start, end)], axis=axis)
             reach *= 2
-        return a
+        return a.twin()
 
     return accumulate
 
 
 REDUCTIONS.update(add=sum_, multiply=prod_, maximum=max_, minimum=min_, logical_and=all_, logical_or=any_, fmax=nanmax, fmin=nanmin)
-REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(a, axis=axis, keepdims=keepdims)
+REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(a, axis=_axes(axis, a), keepdims=keepdims)
 ACCUMULATIONS.update(add=cumsum, multiply=cumprod)
 ACCUMULATIONS.update({name: _accumulation(name) for name in ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")})

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, in_range, together, xp
+from .table import arrays, in_numpy, xp
 
 Ints = int | Sequence[int]
 
@@ -19,36 +20,36 @@ def c_order(order: str | None, name: str) -> None:
 
 
 @in_numpy("concatenate")
-def concatenate(arrays: Sequence[Any], axis: int | None = 0, *, dtype: Any = None) -> Tensor:
-    z = xp.concat(together(arrays), axis=axis)
+def concatenate(parts: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Tensor:
+    z = xp.concat(arrays(parts), axis=axis)
     return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("stack")
-def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None) -> Tensor:
-    z = xp.stack(together(arrays), axis=axis)
+def stack(parts: Sequence[Any], /, axis: int = 0, *, dtype: Any = None) -> Tensor:
+    z = xp.stack(arrays(parts), axis=axis)
     return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("vstack", "row_stack")
 def vstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
-    return concatenate([atleast_2d(x) for x in together(tup)], 0, dtype=dtype)
+    return concatenate([atleast_2d(x) for x in arrays(tup)], 0, dtype=dtype)
 
 
 @in_numpy("hstack")
 def hstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
-    arrays = [atleast_1d(x) for x in together(tup)]
-    return concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1, dtype=dtype)
+    parts = [atleast_1d(x) for x in arrays(tup)]
+    return concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1, dtype=dtype)
 
 
 @in_numpy("dstack")
 def dstack(tup: Sequence[Any]) -> Tensor:
-    return concatenate([atleast_3d(x) for x in together(tup)], 2)
+    return concatenate([atleast_3d(x) for x in arrays(tup)], 2)
 
 
 @in_numpy("column_stack")
 def column_stack(tup: Sequence[Any]) -> Tensor:
-    return concatenate([x if x.ndim > 1 else xp.reshape(x, (-1, 1)) for x in together(tup)], 1)
+    return concatenate([x if x.ndim > 1 else xp.reshape(x, (-1, 1)) for x in arrays(tup)], 1)
 
 
 @in_numpy("append")
@@ -71,16 +72,16 @@ def atleast_3d(*arys: Any) -> Any:
     return _each(arys, lambda x: x if x.ndim > 2 else x[:, :, None] if x.ndim == 2 else xp.reshape(x, (1, x.size, 1)))
 
 
-def _each(arrays: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
+def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
     """`f` of one array, or of each of several."""
-    results = tuple(map(f, together(arrays)))
+    results = tuple(f(x).twin() for x in arrays(given))
     return results[0] if len(results) == 1 else results
 
 
 @in_numpy("array_split")
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     ary = xp.asarray(ary)
-    axis = in_range(axis, ary.ndim)
+    axis = normal_axes(axis, ary.ndim)[0]
     n = ary.shape[axis]
     if isinstance(indices_or_sections, int):
         parts = indices_or_sections
@@ -128,7 +129,7 @@ def _with_axes(ary: Any, n: int, name: str) -> Tensor:
 @in_numpy("reshape")
 def reshape(a: Any, shape: Ints, order: str = "C", *, copy: bool | None = None) -> Tensor:
     c_order(order, "reshape")
-    return xp.reshape(a, (shape,) if isinstance(shape, int) else tuple(shape))
+    return xp.reshape(a, shape, copy=copy)
 
 
 @in_numpy("ravel")
@@ -140,7 +141,9 @@ def ravel(a: Any, order: str = "C") -> Tensor:
 @in_numpy("squeeze")
 def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
     a = xp.asarray(a)
-    return xp.reshape(a, tuple(n for n in a.shape if n != 1)) if axis is None else xp.squeeze(a, axis)
+    if axis is None or (a.ndim == 0 and axis in (0, -1)):
+        return xp.reshape(a, tuple(n for n in a.shape if n != 1))
+    return xp.squeeze(a, axis)
 
 
 @in_numpy("expand_dims")
@@ -148,7 +151,7 @@ def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
     a = xp.asarray(a)
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     ndim = a.ndim + len(axes)
-    places = {in_range(i, ndim) for i in axes}
+    places = {normal_axes(i, ndim)[0] for i in axes}
     if len(places) < len(axes):
         raise ValueError(f"expand_dims: repeated axis in {axis}")
     lengths = iter(a.shape)
@@ -159,7 +162,7 @@ def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
 def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
     a = xp.asarray(a)
     order = list(range(a.ndim))
-    i, j = in_range(axis1, a.ndim), in_range(axis2, a.ndim)
+    i, j = normal_axes(axis1, a.ndim)[0], normal_axes(axis2, a.ndim)[0]
     order[i], order[j] = j, i
     return xp.permute_dims(a, tuple(order))
 
@@ -167,8 +170,8 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
 @in_numpy("rollaxis")
 def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
     a = xp.asarray(a)
-    axis = in_range(axis, a.ndim)
-    start = in_range(start, a.ndim + 1) if start >= 0 else in_range(start, a.ndim)
+    axis = normal_axes(axis, a.ndim)[0]
+    start = normal_axes(start, a.ndim + 1)[0] if start >= 0 else normal_axes(start, a.ndim)[0]
     return xp.moveaxis(a, axis, start - 1 if axis < start else start)
 
 
@@ -185,16 +188,11 @@ def fliplr(m: Any) -> Tensor:
 @in_numpy("rot90")
 def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     m = xp.asarray(m)
-    i, j = (in_range(axis, m.ndim) for axis in axes)
+    i, j = (normal_axes(axis, m.ndim)[0] for axis in axes)
     if len(axes) != 2 or i == j:
         raise ValueError(f"rot90: {axes} are not two axes")
-    turned = (m, swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
+    turned = (m.twin(), swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
     return turned[k % 4]
-
-
-@in_numpy("tile")
-def tile(A: Any, reps: Ints) -> Tensor:
-    return xp.tile(A, (reps,) if isinstance(reps, int) else tuple(reps))
 
 
 @in_numpy("copy")
@@ -208,18 +206,18 @@ def resize(a: Any, new_shape: Ints) -> Tensor:
     n = prod(shape)
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)
-    return xp.reshape(tile(flat, -(-n // flat.size))[:n], shape)
+    return xp.reshape(xp.tile(flat, (-(-n // flat.size),))[:n], shape)
 
 
 @in_numpy("block")
-def block(arrays: Any) -> Tensor:
+def block(nested: Any, /) -> Tensor:
     def depth(part: Any) -> int:
         return 1 + max(map(depth, part)) if isinstance(part, list) else 0
 
     def leaves(part: Any) -> list[Any]:
         return [leaf for inner in part for leaf in leaves(inner)] if isinstance(part, list) else [part]
 
-    levels, tensors = depth(arrays), together(leaves(arrays))
+    levels, tensors = depth(nested), arrays(leaves(nested))
     ndim, following = max([levels, *(x.ndim for x in tensors)]), iter(tensors)
 
     def joined(part: Any, level: int) -> Tensor:
@@ -228,4 +226,4 @@ def block(arrays: Any) -> Tensor:
         x = next(following)
         return xp.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
 
-    return joined(arrays, 0)
+    return joined(nested, 0).twin()

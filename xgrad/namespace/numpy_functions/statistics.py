@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.dtypes import is_complex, is_floating
+from ...backends.dtypes import is_complex
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
 from .shapes import atleast_2d
-from .table import in_numpy, together, xp
+from .table import arrays, in_numpy, xp
 
 
 @in_numpy("average")
@@ -18,7 +18,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         z = xp.mean(a, axis=axis, keepdims=keepdims)
         total: Any = xp.full(z.shape, a.size / max(z.size, 1), dtype=z.dtype, device=z.device)
     else:
-        weights = together((a, weights))[1]
+        weights = arrays((a, weights))[1]
         if weights.shape != a.shape:
             axes = normal_axes(axis, a.ndim)
             if axis is None or weights.shape != tuple(a.shape[i] for i in axes):
@@ -33,8 +33,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 @in_numpy("cov")
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, *, dtype: Any = None) -> Tensor:
     x = _rows(m, rowvar)
-    x = x if y is None else xp.concat([x, _rows(together((x, y))[1], rowvar)])
-    x = xp.astype(x, dtype) if dtype is not None else x if is_floating(x.dtype) else xp.astype(x, "float64")
+    x = x if y is None else xp.concat([x, _rows(arrays((x, y))[1], rowvar)])
+    x = xp.astype(x, xp.result_type(x.dtype, "float64") if dtype is None else dtype)
     ddof = int(not bias) if ddof is None else ddof
     far = x - xp.mean(x, axis=1, keepdims=True)
     z = xp.matmul(far, xp.conj(far).T if is_complex(far.dtype) else far.T) / (x.shape[1] - ddof)

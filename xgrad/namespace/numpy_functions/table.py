@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ... import namespace
-from ...applying import adopt
+from ...applying import NUMBERS, adopt
 from ...backends import device_of
+from ...backends.dtypes import is_floating
 from ...ops.arithmetic import NONE
+from ...ops.reductions import normal_axes
 from ...tensors import Tensor
+from ..table import NUMPY
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: By NumPy's name, "gradient" or "linalg.norm": a function with NumPy's own arguments.
-IN_NUMPY_ALONE: dict[str, Callable[..., Any]] = {}
 
 #: By the name of a ufunc: what its `reduce` and its `accumulate` do.
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
@@ -25,25 +25,44 @@ xp: Any = namespace
 
 
 def in_numpy(*names: str) -> Callable[[F], F]:
-    """Enter what the NumPy functions of these names do on Tensors."""
+    """Enter what the NumPy functions of these names do on Tensors, with NumPy's own arguments."""
 
     def enter(f: F) -> F:
-        IN_NUMPY_ALONE.update(dict.fromkeys(names, f))
+        NUMPY.update(dict.fromkeys(names, f))
         return f
 
     return enter
 
 
-def together(values: Sequence[Any]) -> list[Tensor]:
-    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them."""
+def arrays(values: Sequence[Any]) -> list[Tensor]:
+    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them. A number has a dtype of its own."""
     like = next((v for v in values if isinstance(v, Tensor)), None)
     if like is None:
         return [xp.asarray(v) for v in values]
-    return [adopt(v, like, NONE) if device_of(v) is not None or isinstance(v, Tensor) else xp.asarray(v, device=like.device) for v in values]
+    own = [isinstance(v, Tensor) or (device_of(v) is not None and type(v) not in NUMBERS) for v in values]
+    return [adopt(v, like, NONE) if known else xp.asarray(v, device=like.device) for v, known in zip(values, own)]
 
 
-def in_range(axis: int, ndim: int) -> int:
-    """`axis` from 0 to ndim - 1. Raises IndexError where there is no such axis."""
-    if not -ndim <= axis < ndim:
-        raise IndexError(f"axis {axis} of an array with {ndim} axes")
-    return axis % ndim
+def together(values: Sequence[Any]) -> list[Tensor]:
+    """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the dtype that the others have together."""
+    numbers = [v for v in values if type(v) in NUMBERS]
+    others = arrays([v for v in values if type(v) not in NUMBERS])
+    if not numbers or not others:
+        return others or arrays(numbers)
+    following = iter(others)
+    dtypes, device = [v.dtype for v in others], others[0].device
+    return [xp.asarray(v, dtype=xp.result_type(*dtypes, v), device=device) if type(v) in NUMBERS else next(following) for v in values]
+
+
+def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
+    """An array and an axis of it, from 0 on; flattened where that is None. One number is as an array of it."""
+    a = xp.asarray(a)
+    if axis is None or (a.ndim == 0 and axis in (0, -1)):
+        return xp.reshape(a, (-1,)), 0
+    return a, normal_axes(axis, a.ndim)[0]
+
+
+def isnan(x: Any) -> Tensor:
+    """Where an array, of any dtype, is NaN."""
+    x = xp.asarray(x)
+    return xp.isnan(x) if is_floating(x.dtype) else xp.zeros_like(x, dtype="bool")
