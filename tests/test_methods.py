@@ -55,8 +55,13 @@ CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
     ("item", X, ((0, 1, 2),), {}),
     ("tolist", X, (), {}),
     ("tolist", v[0], (), {}),
+    ("tobytes", x, (), {}),
+    ("searchsorted", np.sort(v), (0.1,), {"side": "right"}),
+    ("argpartition", np.sort(v), (1,), {}),
+    ("compress", x, ([True, False, True], 1), {}),
+    ("choose", np.array([1, 0, 1]), ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {}),
 ]
-DIFFERENTIABLE = "sum mean prod max min var std cumsum cumprod clip dot reshape ravel flatten squeeze swapaxes transpose repeat trace diagonal copy take".split()
+DIFFERENTIABLE = "sum mean prod max min var std cumsum cumprod clip dot reshape ravel flatten squeeze swapaxes transpose repeat trace diagonal copy take compress".split()
 
 
 @pytest.mark.parametrize(("name", "a", "args", "kwargs"), CALLS, ids=lambda p: p if isinstance(p, str) else "")
@@ -86,7 +91,7 @@ def test_real_and_imaginary_parts_are_differentiated() -> None:
 def test_every_method_is_called() -> None:
     """Those of this list, which are ndarray's but those that write into memory or are about it."""
     ours = {name for name in dir(xg.Tensor) if not name.startswith("_") and hasattr(np.ndarray, name) and callable(getattr(xg.Tensor, name))}
-    assert ours - {"to_device", "sort"} == {name for name, *_ in CALLS}
+    assert ours - {"to_device", "sort", "partition", "fill", "resize", "put", "view"} == {name for name, *_ in CALLS}
 
 
 def test_parameters_are_numpys() -> None:
@@ -94,7 +99,7 @@ def test_parameters_are_numpys() -> None:
     for name in {name for name, *_ in CALLS} - {"reshape", "transpose", "item"}:
         mine = list(inspect.signature(getattr(xg.Tensor, name)).parameters.values())[1:]
         function = getattr(np, name, None)
-        if function is None or name in ("take", "round", "clip", "copy", "astype", "dot"):
+        if function is None or name in ("take", "round", "clip", "copy", "astype", "dot", "compress", "choose"):
             continue
         theirs = list(inspect.signature(function).parameters)[1:]
         by_place = [p.name for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -102,15 +107,28 @@ def test_parameters_are_numpys() -> None:
         assert {p.name for p in mine} <= {*theirs, "stable"}, name
 
 
-def test_sorting_in_place_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"xg\.sort"):
-        xg.asarray([2.0, 1.0]).sort()
+def test_what_works_in_place_is_refused() -> None:
+    t = xg.asarray([2.0, 1.0])
+    for message, f in {r"xg\.sort": lambda: t.sort(), r"np\.partition": lambda: t.partition(1), "t = value": lambda: t.fill(1.0), r"np\.resize": lambda: t.resize(3), "t.indices. = values": lambda: t.put([0], 1.0),
+                       "reshape": lambda: t.view("f4")}.items():  # fmt: skip
+        with pytest.raises(TypeError, match=message.replace("t = value", r"t\[\.\.\.\] = value")):
+            f()
+    assert not hasattr(t, "flat")
+    with pytest.raises(xg.GraphError):
+        xg.tensor([1.0], requires_grad=True).tobytes()
+
+
+def test_divmod() -> None:
+    t, a = xg.asarray(v), np.asarray(v)
+    same(divmod(t, 0.3), divmod(a, 0.3))
+    same(divmod(0.3, t), divmod(0.3, a))
+    same(divmod(a, t), divmod(a, a))
 
 
 def test_what_is_written_into_is_refused() -> None:
     t = xg.ones((2, 2))
-    for f in (lambda: t.sum(out=np.ones(())), lambda: t.cumsum(0, None, np.ones((2, 2)))):
-        with pytest.raises(TypeError):
+    for f in (lambda: t.sum(out=np.ones(())), lambda: t.cumsum(0, None, np.ones((2, 2))), lambda: t.max(0, np.ones(2))):
+        with pytest.raises(TypeError, match=r"np\.\w+ on a Tensor takes no out="):
             f()  # type: ignore[no-untyped-call]
     with pytest.raises(TypeError, match="order='C'"):
         t.reshape(4, order="F")

@@ -31,9 +31,12 @@ HIPS = """
     concatenate stack vstack hstack column_stack append
 """.split()
 
+#: The calls that test the ops which are here alone.
+GRADIENT_CASES = {"cbrt": SMOOTH["cbrt"], "slide": SMOOTH["convolve"] + SMOOTH["correlate"]}
+
 #: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real matrix.
 REFUSED = """
-    linalg.tensorsolve i0 nanargmax histogram bincount put_along_axis copyto fill_diagonal piecewise
+    linalg.tensorsolve i0 nanargmax put_along_axis copyto fill_diagonal
 """.split()
 
 
@@ -72,6 +75,16 @@ def test_values_are_numpys(f: Any, args: Any, device: str) -> None:
         z = f(*placed(args))
     same(z, expected)
     assert all(part.device == device for part in tensors_of(z))
+
+
+@pytest.mark.parametrize(("f", "args"), listed(SMOOTH))
+def test_single_precision_stays_where_it_does_in_numpy(f: Any, args: Any) -> None:
+    single = tuple(a.astype({"f": "f", "c": "F"}.get(a.dtype.kind, a.dtype)) for a in args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected, z = f(*single), f(*placed(single))
+    both = zip(expected, z, strict=True) if isinstance(z, tuple | list) else [(expected, z)]
+    assert [np.asarray(part).dtype for part, _ in both] == [part.dtype for part in tensors_of(z)]
 
 
 @pytest.mark.parametrize(("f", "args"), listed(SMOOTH))
@@ -119,7 +132,7 @@ def test_what_is_not_is_refused_by_name(name: str) -> None:
     for part in name.split("."):
         f = getattr(f, part)
     t = xg.asarray(np.eye(3))
-    args = {"put_along_axis": (t, t, t, 0), "copyto": (t, t), "fill_diagonal": (t, 1.0), "linalg.tensorsolve": (t, t), "piecewise": (t, [t > 0], [1.0])}.get(name, (t,))
+    args = {"put_along_axis": (t, t, t, 0), "copyto": (t, t), "fill_diagonal": (t, 1.0), "linalg.tensorsolve": (t, t)}.get(name, (t,))
     with pytest.raises(TypeError, match=rf"np\.{name} does not work on Tensors"):
         f(*args)
 
@@ -174,7 +187,7 @@ def test_text() -> None:
 
 
 #: What depends on values, so that it cannot be written down without them.
-ON_VALUES = {"compress", "extract", "linalg.lstsq", "real_if_close", "repeat", "unique"}
+ON_VALUES = {"compress", "extract", "linalg.lstsq", "piecewise", "real_if_close", "repeat", "unique"}
 
 
 @pytest.mark.parametrize(("name", "f", "args"), [pytest.param(name, *made[-1], id=name) for name, made in SMOOTH.items()])
@@ -294,3 +307,134 @@ def test_quantiles_of_anything(data: st.DataObject, device: str) -> None:
         agree(lambda v: np.median(v, axis=axis), a)
         agree(lambda v: np.sort(v, axis=axis), a)
         agree(lambda v: np.unique(v, return_counts=True, return_index=True, return_inverse=True), a)
+
+
+#: Calls that have nothing to do.
+IDLE = {
+    "clip": np.clip, "pad": lambda a: np.pad(a, 0), "concatenate": lambda a: np.concatenate([a]), "block": np.block, "around": np.around, "squeeze": np.squeeze,
+    "atleast_1d": np.atleast_1d, "atleast_2d": np.atleast_2d, "atleast_3d": lambda a: np.atleast_3d(a[..., None])[..., 0], "broadcast_to": lambda a: np.broadcast_to(a, a.shape),
+    "rot90": lambda a: np.rot90(a, 0), "roll": lambda a: np.roll(a, 0), "flip": lambda a: np.flip(a, axis=()), "transpose": lambda a: np.transpose(a, (0, 1)), "moveaxis": lambda a: np.moveaxis(a, 0, 0),
+    "swapaxes": lambda a: np.swapaxes(a, 1, 1), "rollaxis": lambda a: np.rollaxis(a, 0), "reshape": lambda a: np.reshape(a, a.shape), "diff": lambda a: np.diff(a, n=0), "tile": lambda a: np.tile(a, 1),
+    "repeat": lambda a: np.repeat(a, 1, axis=0), "expand_dims": lambda a: np.expand_dims(a, ()), "nan_to_num": np.nan_to_num, "real": np.real, "real_if_close": np.real_if_close, "positive": np.positive,
+    "conjugate": np.conjugate, "copy": np.copy, "astype": lambda a: np.astype(a, a.dtype), "sum": lambda a: np.sum(a, axis=()), "max": lambda a: np.max(a, axis=()), "mean": lambda a: np.mean(a, axis=()),
+    "maximum.accumulate": lambda a: np.maximum.accumulate(a[:1]), "append": lambda a: np.append(a, np.zeros((0, 3)), axis=0), "delete": lambda a: np.delete(a, [], axis=0), "tril": lambda a: np.tril(a, 9),
+    "insert": lambda a: np.insert(a, [], 1.0, axis=0), "split": lambda a: np.split(a, 1)[0], "broadcast_arrays": lambda a: np.broadcast_arrays(a)[0], "fftshift": lambda a: np.fft.fftshift(a, axes=()),
+    "multi_dot": lambda a: np.linalg.matrix_power(a[:, :2], 1), "polyder": lambda a: np.polyder(a[0], 0), "ravel": lambda a: np.ravel(a[0]), "method clip": lambda a: a.clip(), "method round": lambda a: a.round(),
+    "method reshape": lambda a: a.reshape(a.shape), "method ravel": lambda a: a[0].ravel(), "method squeeze": lambda a: a.squeeze(), "method transpose": lambda a: a.transpose(0, 1), "method real": lambda a: a.real,
+    "method conj": lambda a: a.conj(), "method astype": lambda a: a.astype(a.dtype), "method copy": lambda a: a.copy(), "method swapaxes": lambda a: a.swapaxes(0, 0), "method sum": lambda a: a.sum(axis=()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("f", IDLE.values(), ids=IDLE)
+@pytest.mark.parametrize("a", [np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([[1, 2, 3], [4, 5, 6]])], ids=["floats", "integers"])
+def test_a_result_is_a_handle_of_its_own(f: Any, a: np.ndarray) -> None:
+    """Where there is nothing to do, too: changing the result in place leaves the argument."""
+    t = xg.asarray(a)
+    try:
+        z = f(t)
+    except np.linalg.LinAlgError:
+        pytest.skip("not of this dtype")
+    assert z is not t
+    z += 1 if z.dtype.kind in "iu" else 1.0
+    np.testing.assert_array_equal(t.numpy(), a)
+
+
+@pytest.mark.parametrize(("f", "args"), listed(SMOOTH) + listed(FLAT))
+def test_no_result_is_an_argument(f: Any, args: Any) -> None:
+    given = placed(args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert not any(part is t for part in tensors_of(f(*given)) for t in given)
+
+
+def test_a_gradient_goes_to_parameters_that_are_tensors() -> None:
+    a, t = np.array([-1.0, 0.5, 3.0]), xg.asarray(0.7)
+    for f in (
+        lambda t: np.interp(xg.asarray(a), [0.0, 1.0], [2.0, 3.0], left=t, right=2 * t), lambda t: np.quantile(a, t), lambda t: np.percentile(xg.asarray(a), t * 10), lambda t: np.nanquantile(a, xg.stack([t, t / 2])),
+        lambda t: np.sum(xg.asarray(a), initial=t), lambda t: np.prod(xg.asarray(a), initial=t), lambda t: np.max(xg.asarray(a), initial=t * 9), lambda t: np.full_like(xg.asarray(a), t),
+        lambda t: np.min(xg.asarray(a), initial=t - 9, where=[True, False, True]), lambda t: np.nan_to_num(xg.asarray([np.nan, 1.0]), nan=t), lambda t: np.unwrap(xg.asarray(a) * 5, period=t * 3),
+        lambda t: np.pad(xg.asarray(a), 1, constant_values=t), lambda t: np.linspace(0.0, t, 3), lambda t: np.gradient(xg.asarray(a), t), lambda t: np.trapezoid(xg.asarray(a), dx=t), lambda t: np.clip(xg.asarray(a), t, None),
+    ):  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            xg.check_grads(f, (t,), order=1)
+        assert f(xg.tensor(0.7, requires_grad=True)).requires_grad
+
+
+def test_the_root_of_no_variance_is_flat() -> None:
+    t = xg.asarray([2.0, 2.0])
+    for f in (np.std, np.nanstd, lambda t: t.std(), lambda t: np.std(t, where=[True, True]), lambda t: np.std(t + 0j)):
+        np.testing.assert_array_equal(xg.grad(lambda t: np.real(f(t)))(t).numpy(), [0, 0])
+
+
+def test_cube_roots(device: str) -> None:
+    t = np.array([27.0, -8.0, 0.0, 64.0, np.inf, -np.inf, np.nan, 1e-300, 1e300, 125.0, 5e-324])
+    z = np.cbrt(xg.asarray(t))
+    np.testing.assert_allclose(z.numpy(), np.cbrt(t), rtol=1e-15)
+    np.testing.assert_array_equal(z.numpy()[[0, 1, 2, 3, 9]], [3, -2, 0, 4, 5])
+    with np.errstate(divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert xg.grad(np.cbrt)(xg.asarray(0.0)).item() == np.inf
+
+
+@pytest.mark.parametrize("name", "fabs deg2rad rad2deg radians degrees exp2 cbrt modf fmod heaviside logaddexp2".split())
+def test_functions_of_real_numbers_refuse_complex_ones(name: str) -> None:
+    f = getattr(np, name)
+    with pytest.raises(TypeError, match="real numbers"):
+        f(*[xg.asarray([1j])] * f.nin)
+
+
+def test_interpolation_next_to_infinity(device: str) -> None:
+    at = np.array([-np.inf, -3.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan])
+    for points, values in (([0.0, 1.0, np.inf], [1.0, 2.0, 3.0]), ([-np.inf, 0.0, 1.0], [1.0, 2.0, 3.0]), ([-np.inf, np.inf], [2.0, 2.0]), ([-np.inf, np.inf], [1.0, 2.0]), ([0.0, 1.0, 2.0], [1.0, np.inf, 3.0]),
+                           ([0.0, 1.0, 1.0], [1.0, 2.0, 3.0])):  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(np.interp(xg.asarray(at), points, values).numpy(), np.interp(at, points, values))
+
+
+def test_lists_beside_tensors(device: str) -> None:
+    t = xg.asarray([1.0, 2.0, 3.0])
+    a = t.numpy()
+    for f in (
+        lambda t: np.add(t, [1, 2, 3]), lambda t: np.maximum([[1.0], [2.5]], t), lambda t: np.matmul([[1.0, 2.0, 3.0]], t), lambda t: np.linalg.solve([[2.0, 0.0], [0.0, 1.0]], t[:2]), lambda t: np.hypot.outer([1.0, 2.0], t),
+        lambda t: np.vecdot([1.0, 2.0, 3.0], t), lambda t: np.arctan2((1, 2, 3), t), lambda t: np.searchsorted(t, [1.5, 9.0]), lambda t: np.cross([1.0, 0.0, 0.0], t), lambda t: np.linalg.matmul([[1.0, 2.0, 3.0]], t),
+    ):  # fmt: skip
+        same(f(t), f(a))
+
+
+def test_edges_are_numpys(device: str) -> None:
+    one, none = np.array(3.0), np.zeros(0)
+    for f, a in (
+        (lambda a: np.cumsum(a, axis=0), one), (lambda a: np.cumprod(a, axis=-1), one), (lambda a: np.squeeze(a, axis=0), one), (lambda a: np.sum(a, axis=0), one), (np.add.reduce, one), (lambda a: np.max(a, axis=-1), one),
+        (np.nanmedian, none), (np.median, none), (lambda a: np.nanquantile(a, 0.5), none), (np.nansum, none), (lambda a: np.delete(a, [True, False, True]), np.arange(3.0)), (lambda a: np.isin(a, []), np.arange(3.0)),
+        (np.median, np.array([1.0, 2.0, np.inf])), (lambda a: np.nansum(a, where=[True, False, True]), np.array([1.0, 2.0, np.nan])), (lambda a: np.nanmax(a, initial=5.0, where=[True, False, True]), np.array([1.0, 2.0, np.nan])),
+        (lambda a: np.isin(a, [True]), np.array([True, False])), (lambda a: np.isin(a, [1.0, np.nan]), np.array([1.0, np.nan])),
+    ):  # fmt: skip
+        agree(f, a)
+    with pytest.raises(ValueError, match="place 3"):
+        np.partition(xg.asarray([1.0, 2.0]), 3)
+    with pytest.raises(ValueError, match="bins"):
+        np.digitize(xg.asarray([1.0]), [1.0, 3.0, 2.0])
+    with pytest.raises(ValueError, match="copy"):
+        np.reshape(xg.asarray(np.ones((2, 3)).T), 6, copy=False)
+    with pytest.raises(ValueError, match="copy"):
+        xg.asarray(np.ones((2, 3)).T).reshape(6, copy=False)
+
+
+def test_files_and_counts_get_values(tmp_path: Any) -> None:
+    t = xg.tensor([1.0, 2.0], requires_grad=True)
+    np.save(tmp_path / "t.npy", t.detach())
+    np.savez(tmp_path / "t.npz", t=t.detach())
+    np.savetxt(tmp_path / "t.txt", t.detach())
+    for saved in (np.load(tmp_path / "t.npy"), np.load(tmp_path / "t.npz")["t"], np.loadtxt(tmp_path / "t.txt")):
+        np.testing.assert_array_equal(saved, [1, 2])
+    for f in (lambda: np.save(tmp_path / "t.npy", t), lambda: np.histogram(t), lambda: np.bincount(xg.asarray([0, 1]), weights=t)):
+        with pytest.raises(xg.GraphError, match=r"np\.\w+ would cut the gradient .* t.detach"):
+            f()
+
+
+def test_writing_into_an_array_says_what_to_do() -> None:
+    for f in (np.full_like, lambda a, t: np.nan_to_num(a, nan=t)):
+        with pytest.raises(TypeError, match=r"np\.full_like and np\.nan_to_num"):
+            f(np.ones(2), xg.asarray(1.0))

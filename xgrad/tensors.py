@@ -223,6 +223,7 @@ class Tensor(Methods):
     def __truediv__(self, y: Any) -> Tensor: return apply(arithmetic.DIVIDE, (self, y))
     def __floordiv__(self, y: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (self, y))
     def __mod__(self, y: Any) -> Tensor: return apply(arithmetic.REMAINDER, (self, y))
+    def __divmod__(self, y: Any) -> tuple[Tensor, Tensor]: return self // y, self % y
     def __pow__(self, y: Any) -> Tensor: return apply(arithmetic.POWER, (self, y))
     def __matmul__(self, y: Any) -> Tensor: return apply(linalg.MATMUL, (self, y))
     def __and__(self, y: Any) -> Tensor: return apply(comparing.AND, (self, y))
@@ -236,6 +237,7 @@ class Tensor(Methods):
     def __rtruediv__(self, x: Any) -> Tensor: return apply(arithmetic.DIVIDE, (x, self))
     def __rfloordiv__(self, x: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (x, self))
     def __rmod__(self, x: Any) -> Tensor: return apply(arithmetic.REMAINDER, (x, self))
+    def __rdivmod__(self, x: Any) -> tuple[Tensor, Tensor]: return x // self, x % self
     def __rpow__(self, x: Any) -> Tensor: return apply(arithmetic.POWER, (x, self))
     def __rmatmul__(self, x: Any) -> Tensor: return apply(linalg.MATMUL, (x, self))
     def __rand__(self, x: Any) -> Tensor: return apply(comparing.AND, (x, self))

@@ -27,13 +27,13 @@ from .linear_algebra import (
 )
 
 def cholesky(x: Any, /, *, upper: Any = False) -> Tensor:
-    """The lower triangular L with x = L Lᴴ, or with `upper` Lᴴ, of positive definite matrices, of which half is read."""
+    """The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U, of positive definite matrices."""
 
 def det(x: Any, /) -> Tensor:
     """Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too."""
 
 def eigvalsh(x: Any, /) -> Tensor:
-    """Eigenvalues of hermitian matrices, of which half is read, in ascending order. The gradient is itself hermitian."""
+    """Eigenvalues of hermitian matrices in ascending order."""
 
 def inv(x: Any, /) -> Tensor:
     """Inverse of square matrices."""

@@ -33,7 +33,9 @@ class Way(NamedTuple):
 
 
 #: What NumPy does with the values of Tensors, on the host.
-_ON_VALUES = frozenset("bincount histogram histogram2d histogram_bin_edges histogramdd save savetxt savez savez_compressed".split())
+_ON_VALUES = frozenset((
+    "bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd", "save", "savetxt", "savez", "savez_compressed",
+))  # fmt: skip
 
 #: What the standard's functions call operands that are arrays.
 _OPERANDS = ("x", "x1", "x2", "y")

@@ -1,9 +1,23 @@
 """The gates. Importing this package fills the table."""
 
-from . import arithmetic, comparing, correlating, cumulative, decompositions, einsum, fourier, functions, indexing, linalg, ordering, reductions, shaping
+from . import (
+    arithmetic,
+    comparing,
+    correlating,
+    cumulative,
+    decompositions,
+    einsum,
+    fourier,
+    functions,
+    indexing,
+    linalg,
+    ordering,
+    reductions,
+    shaping,
+)
 from .table import OPS, Op, find_op, op
 
 __all__ = [
     "OPS", "Op", "arithmetic", "comparing", "correlating", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
-    "linalg", "op", "ordering", "reductions", "shaping",
+    "linalg", "op", "ordering", "reductions", "shaping", "special",
 ]  # fmt: skip

@@ -3,10 +3,11 @@
 What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is refused by its name.
 """
 
-from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, quantiles, reductions, shapes, statistics
+from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, polynomials, quantiles, reductions, shapes, statistics
 from .table import ACCUMULATIONS, REDUCTIONS
 
 __all__ = [
     "ACCUMULATIONS", "REDUCTIONS",
-    "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "quantiles", "reductions", "shapes", "statistics",
+    "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "polynomials",
+    "quantiles", "reductions", "shapes", "statistics",
 ]  # fmt: skip

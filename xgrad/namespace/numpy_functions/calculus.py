@@ -97,11 +97,11 @@ def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
     after = xp.minimum(xp.maximum(after, 1), points.shape[0] - 1)
     x0, x1, y0, y1 = (xp.take(v, i, axis=0) for v in (points, values) for i in (after - 1, after))
     slope = (y1 - y0) / xp.where(x1 == x0, 1, x1 - x0)
-    from_the_right = xp.isinf(x0) | (flat >= x1)
+    from_the_right = (xp.isinf(x0) & (flat != x0)) | (flat >= x1)
     start, height = xp.where(from_the_right, x1, x0), xp.where(from_the_right, y1, y0)
     there = flat == start
     slope = xp.where(there & ~xp.isfinite(slope), 0, slope)
-    far = xp.where(xp.isinf(start) & (there | (y0 == y1)), 0, flat - start)
+    far = xp.where(xp.isinf(start) & (there | ((y0 == y1) & ~xp.isnan(flat))), 0, flat - start)
     return xp.reshape(height + far * slope, x.shape)
 
 

@@ -203,6 +203,30 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     return z
 
 
+@in_numpy("piecewise")
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
+    """Each function gets the elements for which its condition holds, how many depends on the values: not for use in a trace."""
+    x = xp.asarray(x)
+    if not isinstance(condlist, list | tuple) or (x.ndim and isinstance(condlist[0], bool)):
+        condlist = condlist if getattr(condlist, "ndim", 0) > x.ndim else [condlist]
+    conditions = [xp.broadcast_to(xp.asarray(c, device=x.device), x.shape) != 0 for c in condlist]
+    if len(funclist) == len(conditions) + 1:  # the last is for all others
+        others = conditions[0]
+        for c in conditions[1:]:
+            others = others | c
+        conditions.append(~others)
+    elif len(funclist) != len(conditions):
+        raise ValueError(f"piecewise: {len(funclist)} functions for {len(conditions)} conditions, of which there may be as many, or one less")
+    z = xp.zeros_like(x)
+    for c, f in zip(conditions, funclist, strict=True):
+        if callable(f):
+            (at,) = xp.nonzero(xp.reshape(c, (-1,)))
+            value = together((x, f(x[c], *args, **kw)))[1]
+            f = xp.reshape(xp.untake(xp.broadcast_to(value, at.shape), at, axis=0, shape=(x.size,)), x.shape)
+        z = xp.where(c, xp.astype(together((x, f))[1], x.dtype), z)
+    return z
+
+
 @in_numpy("isclose")
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     a, b = together((a, b))

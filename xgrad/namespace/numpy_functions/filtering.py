@@ -107,13 +107,3 @@ def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
 def slide(a: Tensor, v: Tensor, *, full: bool) -> Tensor:
     """The op of that name."""
     return call(SLIDE, (a, v), {"full": full})
-
-
-@in_numpy("polyval")
-def polyval(p: Any, x: Any) -> Tensor:
-    """By Horner's rule."""
-    p, x = arrays((p, x))
-    z = xp.zeros_like(x)
-    for i in range(p.shape[0]):
-        z = z * x + p[i]
-    return z

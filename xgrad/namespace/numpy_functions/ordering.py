@@ -8,7 +8,7 @@ from typing import Any
 from ...backends.dtypes import is_complex, is_floating
 from ...modes import MODE
 from ...tensors import Tensor
-from .table import along, arrays, in_numpy, xp
+from .table import along, arrays, in_numpy, together, xp
 
 
 def _flat(a: Any, axis: int | None) -> tuple[Tensor, int]:
@@ -167,31 +167,35 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
     """`obj` is an index, a slice, a list of indices, or a mask."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
-    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(obj, n))
+    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(obj, n, n))
     return xp.take(arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis)
 
 
-def _places(obj: Any, n: int) -> list[int]:
-    """What an index, a list of them, or a mask names, from 0 to n - 1."""
+def _places(obj: Any, n: int, end: int) -> list[int]:
+    """What an index, a list of them, or a mask names: of n elements, from -n to end - 1."""
     given = xp.asarray(obj).numpy().ravel().tolist()
     if given and all(isinstance(i, bool) for i in given):
         if len(given) != n:
             raise ValueError(f"a mask of {len(given)} for an axis of length {n}")
         return [i for i, chosen in enumerate(given) if chosen]
-    return [range(n)[int(i)] for i in given]
+    for i in given:
+        if not -n <= i < end:
+            raise IndexError(f"index {i} of an axis of length {n}")
+    return [int(i) + n if i < 0 else int(i) for i in given]
 
 
 @in_numpy("insert")
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     """`obj`, an index or several, says before which elements the values go."""
     arr, axis = along(arr, axis)
-    n, one = arr.shape[axis], isinstance(obj, int)
-    places = list(range(n)[obj]) if isinstance(obj, slice) else _places(obj, n + 1) if not one or obj >= 0 else [obj + n]
+    n = arr.shape[axis]
+    places = list(range(n)[obj]) if isinstance(obj, slice) else _places(obj, n, n + 1)
     values = xp.astype(arrays((arr, values))[1], arr.dtype)
-    if one and values.ndim:  # as many as there are values
-        values = xp.moveaxis(values, 0, axis) if values.ndim == arr.ndim else values
-        count = values.shape[axis] if values.ndim == arr.ndim else values.shape[0] if arr.ndim == 1 else 1
-        places = places * count
+    values = xp.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
+    if isinstance(obj, int):
+        values = xp.moveaxis(values, 0, axis)
+    if len(places) == 1:
+        places *= values.shape[axis]
     new = xp.broadcast_to(values, (*arr.shape[:axis], len(places), *arr.shape[axis + 1 :]))
     order = sorted([(place, 0, n + k) for k, place in enumerate(places)] + [(i, 1, i) for i in range(n)])
     return xp.take(xp.concat([arr, new], axis=axis), xp.asarray([i for _, _, i in order], dtype="int64", device=arr.device), axis=axis)
@@ -210,7 +214,8 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
 @in_numpy("choose")
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """The element of the choice that `a` numbers, in each place."""
-    stacked = xp.stack(xp.broadcast_arrays(*arrays((a, *choices)))[1:])
-    a = arrays((stacked, a))[1]
+    choices = together(tuple(choices))
+    a = arrays((choices[0], a))[1]
+    stacked = xp.stack(xp.broadcast_arrays(a, *choices)[1:])
     a = xp.broadcast_to(a, stacked.shape[1:])
     return xp.take_along_axis(stacked, _within_mode(a, len(stacked), mode)[None], axis=0)[0]
