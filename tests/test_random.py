@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import xgrad as xg
 from xgrad.applying import apply
 from xgrad.backends.cuda import CudaSource
-from xgrad.random.normal import NORMAL_CDF, NORMAL_QUANTILE
+from xgrad.ops.special import NORMAL_CDF, NORMAL_QUANTILE
 
 GRADIENT_CASES = {
     "normal_cdf": [(lambda x: apply(NORMAL_CDF, (x,)), (np.array([-3.0, -0.5, 0.1, 2.0]),))],
@@ -178,6 +178,9 @@ def test_normal_probabilities(device: str) -> None:
     p = apply(NORMAL_CDF, (xg.asarray(x),))
     np.testing.assert_allclose(p.numpy()[[0, 1, 2]], [5.725571222524577e-300, 7.619853024160527e-24, 0.15865525393145707], rtol=1e-12)
     np.testing.assert_allclose(apply(NORMAL_QUANTILE, (p,)).numpy(), x, rtol=1e-9, atol=1e-15)
+    for op in (NORMAL_CDF, NORMAL_QUANTILE):
+        assert op.elementwise
+        assert apply(op, (xg.asarray([0.25, 0.75], dtype="float32"),)).dtype == "float32"
 
 
 # Gradients

@@ -14,6 +14,7 @@ from . import (
     ordering,
     reductions,
     shaping,
+    special,
 )
 from .table import OPS, Op, find_op, op
 

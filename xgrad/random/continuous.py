@@ -8,9 +8,9 @@ from ..applying import apply
 from ..errors import ShapeError
 from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
 from ..namespace import max as max_of
+from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
 from ..tensors import Tensor
 from .drawing import Drawing, Size, shape_of
-from .normal import NORMAL_CDF, NORMAL_QUANTILE
 
 _FAR = 37.0  # standard deviations, beyond which float64 has no normal probabilities
 _SHAPE = "draw it with a fixed shape parameter"

@@ -1,0 +1,22 @@
+"""The distribution function of the normal distribution, and its inverse."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+from ..backends.dtypes import canonical
+from .table import elementwise
+
+_ROOT = sqrt(2 * pi)
+
+
+def _like(xp: Any, z: Any, x: Any) -> Any:
+    """`z`, which array libraries compute in float64, in the floating dtype of `x`."""
+    return xp.astype(z, x.dtype) if canonical(x.dtype).kind == "f" else z
+
+
+NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), promotion="float",
+    dx=lambda xp, dz, x: dz * xp.exp(-x * x / 2) / _ROOT)  # fmt: skip
+NORMAL_QUANTILE = elementwise("normal_quantile", lambda xp, x: _like(xp, xp.normal_quantile(x), x), promotion="float",
+    dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2))  # fmt: skip
