@@ -9,14 +9,16 @@ from ..errors import ShapeError
 from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
 from ..namespace import max as max_of
 from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
+from ..ops.table import shape_of
 from ..tensors import Tensor
-from .drawing import Drawing, Size, shape_of
+from .drawing import Size
+from .inverted import Inverted
 
 _FAR = 37.0  # standard deviations, beyond which float64 has no normal probabilities
 _SHAPE = "draw it with a fixed shape parameter"
 
 
-class Continuous(Drawing):
+class Continuous(Inverted):
     """The continuous distributions of a `Generator`."""
 
     def random(self, size: Size = None, *, dtype: Any = None) -> Tensor:

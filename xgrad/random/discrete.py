@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
+from ..ops.table import shape_of
 from ..tensors import Tensor
 from .continuous import Continuous
-from .drawing import Size, shape_of
+from .drawing import Size
 
 _RELAX = "use gumbel_softmax, which has one"
 _REAL = "biuf"

@@ -141,8 +141,3 @@ def _length(n: Any) -> int:
         return int(n.__index__())
     except AttributeError:
         raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}") from None
-
-
-def shape_of(value: Any) -> tuple[int, ...]:
-    """The shape of a parameter."""
-    return value.shape if isinstance(value, Tensor) else ()

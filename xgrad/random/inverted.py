@@ -1,0 +1,57 @@
+"""Distributions by their inverse distribution functions, of exponential or even noise: differentiable in all parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..namespace import expm1, sqrt, where
+from ..ops.table import shape_of
+from ..tensors import Tensor
+from .drawing import Drawing, Size
+
+
+class Inverted(Drawing):
+    """The distributions of a `Generator` that are functions of one noise."""
+
+    def pareto(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density a / (1 + x)^(a + 1) over x >= 0: e^(E / a) - 1."""
+        noise, a = self._exponent("pareto", a, size, dtype)
+        return expm1(noise / a)
+
+    def power(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density a x^(a - 1) in [0, 1]: (1 - e^-E)^(1 / a)."""
+        noise, a = self._exponent("power", a, size, dtype)
+        z: Tensor = (-expm1(-noise)) ** (1 / a)
+        return z
+
+    def weibull(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """Density a x^(a - 1) exp(-x^a) over x >= 0: E^(1 / a)."""
+        noise, a = self._exponent("weibull", a, size, dtype)
+        z: Tensor = noise ** (1 / a)
+        return z
+
+    def rayleigh(self, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """The length of a vector of two normal numbers with deviation `scale`: scale √(2 E)."""
+        dtype = self._dtype("rayleigh", dtype, "f")
+        scale = self._parameter("rayleigh", "scale", scale, dtype)
+        self._refuse("rayleigh", "scale is negative", lambda scale: scale < 0, scale)
+        z: Tensor = scale * sqrt(2 * self._draw("standard_exponential", self._size("rayleigh", size, shape_of(scale)), dtype))
+        return z
+
+    def triangular(self, left: Any, mode: Any, right: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """A density that rises evenly from `left` to `mode` and falls evenly to `right`."""
+        dtype, named = self._dtype("triangular", dtype, "f"), {"left": left, "mode": mode, "right": right}
+        left, mode, right = params = [self._parameter("triangular", name, value, dtype) for name, value in named.items()]
+        self._refuse("triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b) | (a != a) | (m != m) | (b != b), *params)
+        self._refuse("triangular", "left is not less than right", lambda a, b: a >= b, left, right)
+        u = self._draw("random", self._size("triangular", size, *map(shape_of, params)), dtype)
+        rising = u <= (mode - left) / (right - left)
+        root = sqrt((right - left) * where(rising, u * (mode - left), (1 - u) * (right - mode)))
+        return where(rising, left + root, right - root)
+
+    def _exponent(self, method: str, a: Any, size: Size, dtype: Any) -> tuple[Tensor, Any]:
+        """Exponential noise, and the positive parameter `a`."""
+        dtype = self._dtype(method, dtype, "f")
+        a = self._parameter(method, "a", a, dtype)
+        self._refuse(method, "a is not positive", lambda a: (a <= 0) | (a != a), a)
+        return self._draw("standard_exponential", self._size(method, size, shape_of(a)), dtype), a
