@@ -15,8 +15,10 @@ from .test_numpy import same
 
 #: (method, what to call it on, by place, by name)
 CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
-    *((name, X, args, kwargs) for name in ("sum", "mean", "prod", "max", "min") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": (0, 2), "keepdims": True}), ((None,), {"keepdims": True})]),
-    *((name, X, args, kwargs) for name in ("var", "std") for args, kwargs in [((), {}), ((1,), {"ddof": 1}), ((), {"axis": (0, 2), "keepdims": True}), ((0, np.float64), {})]),
+    *((name, X, args, kwargs) for name in ("sum", "mean", "prod", "max", "min") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": (0, 2),
+        "keepdims": True}), ((None,), {"keepdims": True})]),
+    *((name, X, args, kwargs) for name in ("var", "std") for args, kwargs in [((), {}), ((1,), {"ddof": 1}), ((), {"axis": (0, 2), "keepdims": True}),
+        ((0, np.float64), {})]),
     *((name, x, (), {"axis": 1, "where": mask.tolist(), "initial": 0.5}) for name in ("sum", "prod", "max", "min")),
     ("sum", x, (0, np.float64), {}),
     ("sum", integers, (), {"dtype": np.float32}),
@@ -71,7 +73,7 @@ def test_values_are_numpys(name: str, a: np.ndarray, args: Any, kwargs: Any, dev
 
 @pytest.mark.parametrize(("name", "a", "args", "kwargs"), [c for c in CALLS if c[0] in DIFFERENTIABLE and c[1].dtype == float and np.float64 not in c[2]], ids=lambda p: p if isinstance(p, str) else "")
 def test_gradients_are_right(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
-    xg.check_grads(lambda t: getattr(t, name)(*args, **kwargs), (xg.asarray(a),), order=2 if a.ndim < 3 else 1, rtol=1e-4, atol=1e-5)
+    xg.check_grads(lambda t: getattr(t, name)(*args, **kwargs), (xg.asarray(a),))
 
 
 @pytest.mark.parametrize("a", [x, C, integers, S.astype("f"), v[0]], ids=lambda a: str(a.dtype))
@@ -109,7 +111,8 @@ def test_parameters_are_numpys() -> None:
 
 def test_what_works_in_place_is_refused() -> None:
     t = xg.asarray([2.0, 1.0])
-    for message, f in {r"xg\.sort": lambda: t.sort(), r"np\.partition": lambda: t.partition(1), "t = value": lambda: t.fill(1.0), r"np\.resize": lambda: t.resize(3), "t.indices. = values": lambda: t.put([0], 1.0),
+    for message, f in {r"xg\.sort": lambda: t.sort(), r"np\.partition": lambda: t.partition(1), "t = value": lambda: t.fill(1.0),
+        r"np\.resize": lambda: t.resize(3), "t.indices. = values": lambda: t.put([0], 1.0),
                        "reshape": lambda: t.view("f4")}.items():  # fmt: skip
         with pytest.raises(TypeError, match=message.replace("t = value", r"t\[\.\.\.\] = value")):
             f()

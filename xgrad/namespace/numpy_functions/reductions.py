@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from ...backends.dtypes import is_complex, is_floating
+from ...modes import MODE
 from ...ops.reductions import Axis, normal_axes
 from ...tensors import Tensor
 from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp
@@ -180,6 +181,24 @@ def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any,
         return reduce(a, axis, keepdims, initial, where)
     z = reduce(_only(a, ~missing, worst), axis, keepdims, initial, where)
     return z if initial is not None else xp.where(xp.all(missing, axis=_axes(axis, a), keepdims=keepdims), xp.nan, z)
+
+
+@in_numpy("nanargmax")
+def nanargmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    return _nan_place("nanargmax", xp.argmax, -xp.inf, a, axis, keepdims)
+
+
+@in_numpy("nanargmin")
+def nanargmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    return _nan_place("nanargmin", xp.argmin, xp.inf, a, axis, keepdims)
+
+
+def _nan_place(name: str, place: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool) -> Tensor:
+    """Raises ValueError where there is NaN alone; while a trace is made that is not known."""
+    a, missing = xp.asarray(a), isnan(a)
+    if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
+        raise ValueError(f"np.{name}: there is nothing but NaN to choose from")
+    return place(_only(a, ~missing, worst) if is_floating(a.dtype) else a, axis=axis, keepdims=keepdims)
 
 
 # Sums and products on the way
