@@ -190,3 +190,11 @@ def test_programs_are_data() -> None:
     assert again == program
     assert str(again) == str(program)
     assert optimise(again) == optimise(program)
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_infinity_is_a_number_of_a_program(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XGRAD_NATIVE", native)
+    x = np.array([0.5, -float("inf"), 2.0])
+    f = xg.compile(xg.grad(lambda x: xg.logsumexp(x)))
+    np.testing.assert_allclose(f(x).numpy(), np.exp(x) / np.exp(x).sum())

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from ..ops import OPS
+from .listing import number
 from .plans import Gemm, Loop, Map, Plan, Ref, Step
 
 _WRITERS = frozenset(("+", "-", "*", "/", "**", "neg", "maximum", "minimum", "<", "<=", ">", ">=", "==", "!=", "abs", "sign"))
@@ -120,7 +121,7 @@ class _Writer:
                 held[step.value] = (step.dtype, out)
                 count += 1
             mixed = any(not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal))
-            lines += _step(step, [repr(a) if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out, mixed)
+            lines += _step(step, [number(a).text if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out, mixed)
             where[step.value] = out
             for a, literal in zip(step.args, step.literal):
                 if not literal and last[a] == i and a in held and a not in stores and a not in folded:
