@@ -198,3 +198,13 @@ def test_infinity_is_a_number_of_a_program(native: str, monkeypatch: pytest.Monk
     x = np.array([0.5, -float("inf"), 2.0])
     f = xg.compile(xg.grad(lambda x: xg.logsumexp(x)))
     np.testing.assert_allclose(f(x).numpy(), np.exp(x) / np.exp(x).sum())
+
+
+def test_numbers_at_a_mask_compile_with_their_gradient() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        y[y < 0] = 0.0
+        return xg.sum(y * y)
+
+    x = np.array([-1.0, 2.0, 3.0])
+    assert xg.compile(xg.grad(f))(x).tolist() == xg.grad(f)(x).tolist() == [0, 4, 6]

@@ -68,11 +68,15 @@ def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
     return xp.where(places[key] == numbers, g, 0)
 
 
-# x with v at key: what was overwritten gets no gradient.
+def _setitem_dx(xp: Any, dz: Any, rest: Any, needs: Any, *, key: Any) -> tuple[Any, ...]:
+    """dz but 0 at key, where x was overwritten; and what is at key."""
+    index = fill(key, rest[1:])
+    dx = xp.setitem(dz, 0, key=index) if needs[0] else None
+    return dx, _kept(xp, dz, _as_tuple(index)) if needs[1] else None, *_none_for(rest[1:])
+
+
 SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fill(key, indices)),
-    dx=lambda xp, dz, rest, *, key:
-        (xp.setitem(dz, 0, key=fill(key, rest[1:])), _kept(xp, dz, _as_tuple(fill(key, rest[1:]))), *_none_for(rest[1:])),
-    variadic=True, analytic=True)  # fmt: skip
+    dx=_setitem_dx, variadic=True, analytic=True)  # fmt: skip
 
 TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
     dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape))  # fmt: skip
