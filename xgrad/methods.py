@@ -152,17 +152,13 @@ class Methods(Value):
             _refuse_out("prod")
         return self._reductions.prod_(self, axis, dtype, keepdims, initial, where)
 
-    def var(
-        self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True
-    ) -> Tensor:
+    def var(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
         if out is not None:
             _refuse_out("var")
         return self._reductions.var(self, axis, dtype, ddof, keepdims, where=where)
 
-    def std(
-        self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True
-    ) -> Tensor:
+    def std(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Standard deviation."""
         if out is not None:
             _refuse_out("std")

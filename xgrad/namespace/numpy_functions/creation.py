@@ -26,9 +26,7 @@ def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, s
 
 
 @in_numpy("full_like")
-def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
-) -> Tensor:
+def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
     """The gradient goes to `fill_value`, if that is a Tensor."""
     if isinstance(fill_value, bool | int | float | complex):
         return _like(fill_value, a, dtype, order, shape, device)
@@ -47,9 +45,7 @@ def _shape(a: Tensor, shape: Any) -> tuple[int, ...]:
 
 
 @in_numpy("linspace")
-def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *, device: Any = None
-) -> Any:
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
     """The gradient goes to both ends."""
     start, stop = together((start, stop))
     ends = xp.result_type(start.dtype, stop.dtype, 1.0)
