@@ -233,7 +233,8 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    own = (astype, backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.slide, cofactor, scatter, setitem, to_device, untake)
+    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.slide)
+    own = (*of_backend, astype, cofactor, scatter, setitem, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

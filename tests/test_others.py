@@ -9,12 +9,9 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is import
 from collections.abc import Callable
 from typing import Any
 
+import einops.array_api as einops
 import numpy as np
 import pytest
-
-import xgrad as xg
-
-import einops.array_api as einops
 import scipy.differentiate
 import scipy.fft
 import scipy.integrate
@@ -27,6 +24,8 @@ from scipy.cluster.vq import whiten
 from scipy.spatial.transform import Rotation
 from sklearn import metrics
 from sklearn.metrics import pairwise
+
+import xgrad as xg
 
 rng = np.random.default_rng(0)
 x = rng.uniform(0.5, 2.0, (3, 4))

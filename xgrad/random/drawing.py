@@ -11,6 +11,7 @@ from ..errors import GraphError, ShapeError, TraceError
 from ..modes import MODE, mode
 from ..namespace import any as any_of
 from ..namespace import asarray, astype
+from ..ops.shaping import broadcast_shapes
 from ..tensors import Tensor
 
 Size = int | Sequence[int] | None
@@ -106,7 +107,10 @@ class Drawing:
     def _size(self, method: str, size: Size, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the result: `size`, to which the shapes of the parameters broadcast, or for None theirs together."""
         if size is None:
-            return _together(method, *shapes)
+            try:
+                return broadcast_shapes(*shapes)
+            except ShapeError as error:
+                raise ShapeError(f"{method}: {error}") from None
         found = tuple(map(_length, size)) if isinstance(size, tuple | list) else (_length(size),)
         if min(found, default=0) < 0:
             raise ValueError(f"{method}: size={size} is negative")
@@ -124,15 +128,6 @@ class Drawing:
             return value
         with mode(grad=False, record=False):
             return value.detach().to(self._source.place).data
-
-
-def _together(method: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape to which all of them broadcast."""
-    axes = max(map(len, shapes), default=0)
-    lengths = [{n for n in column if n != 1} for column in zip(*((1,) * (axes - len(s)) + tuple(s) for s in shapes), strict=True)]
-    if any(len(found) > 1 for found in lengths):
-        raise ShapeError(f"{method}: the shapes {', '.join(map(str, shapes))} do not broadcast together")
-    return tuple(found.pop() if found else 1 for found in lengths)
 
 
 def _length(n: Any) -> int:
