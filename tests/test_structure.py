@@ -19,7 +19,7 @@ LAYERS = [
     ["errors", "modes", "ops"],
     ["derivatives"],
     ["graphs", "recording"],
-    ["applying", "reverse"],
+    ["applying", "forward", "reverse"],
     ["methods", "tensors", "namespace"],
     ["program", "random", "trees"],
     ["transforms"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
@@ -82,15 +83,15 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
     else:
         save = op.saves[needs & 3]
         saved = NOTHING if save is None else save((None, z, *arrays))
-        form = (z.shape, z.dtype) if type(z) is not tuple else (shape_of(z), None)
+        form = (z.shape, z.dtype) if type(z) is not tuple else (shape_of(z), tuple([part.dtype for part in z]))
         node = Node(op, device, tuple(parents), params, saved, *form)
     return kind(z, device, node) if type(z) is not tuple else _parts(kind, z, device, node)  # type: ignore[no-any-return]
 
 
-def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
-    """What `node` saved, as Tensors that are connected to the graph again, so that the sweep can record itself."""
+def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any, Any, Any]:
+    """What `node` saved, as Tensors: `connected` to the graph again, so that the sweep can record itself."""
     z, x, y = node.saved
-    op, device, parents = node.op, node.device, node.parents
+    op, device, parents = node.op, node.device, node.parents if connected else (None,) * len(node.parents)
     assert op is not None
 
     def tensor(array: Any, parent: Node | None) -> Any:
@@ -104,7 +105,7 @@ def lift(kind: type[Value], node: Node) -> tuple[Any, Any, Any]:
     else:
         x = tensor(x, parents[0])
         y = y if y is None else tensor(y, parents[1])
-    return tensor(z, node), x, y
+    return tensor(z, node if connected else None), x, y
 
 
 def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
@@ -126,7 +127,8 @@ def _recorded(
     """A node that remembers its value and its operands, whether or not a gradient flows through it."""
     save = op.saves[needs & 3] if needs else None
     saved = NOTHING if save is None else save((None, z, *arrays))
-    node = Recorded(op, device, tuple(parents), params, saved, shape_of(z), getattr(z, "dtype", None))
+    dtype = tuple([part.dtype for part in z]) if type(z) is tuple else z.dtype
+    node = Recorded(op, device, tuple(parents), params, saved, shape_of(z), dtype)
     node.remember(z, [_as_recorded(v) for v in operands], needs=bool(needs and op.rules))
     return node
 
@@ -136,6 +138,11 @@ def _as_recorded(v: Any) -> Any:
     if not isinstance(v, Value):
         return v
     return v.node if isinstance(v.node, Recorded) else type(v)(v.data, v.device, v.node)
+
+
+def compute(op: Op, device: Device, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+    """The forward of `op` on arrays of `device`."""
+    return op.forward(device.xp, *arrays, **params) if device.plain else _guarded(op, device, list(arrays), params)[0]
 
 
 def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:

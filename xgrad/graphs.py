@@ -28,7 +28,7 @@ class Node:
     """One op that was run, without its value: what the sweep needs to go back through it.
 
     Nodes are numbered as they are made, so the order of their numbers is a topological order, and the backward pass is
-    the forward list in reverse. `device` is where its output is. `saved` holds (z, x, y) as far as the op's derivative asks
+    the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its form (of a tuple, tuples of them). `saved` holds (z, x, y) as far as the op's derivative asks
     for them.
     """
 
@@ -136,12 +136,12 @@ def bprop(
             _put(dz, node, grads)
             continue
         if saved is FREED:
-            raise GraphError(_freed(node))
+            raise freed(node)
         if free and saved is not NOTHING:
             node.saved = FREED
         if node.dtype is not dtype:
             dtype = node.dtype
-            conjugate = dtype is not None and is_complex(dtype)
+            conjugate = type(dtype) is not tuple and is_complex(dtype)
         parents: Sequence[Any] = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
         targets = parents
         if lift is None:
@@ -230,9 +230,10 @@ def _put(dz: Any, node: Node, grads: dict[Any, Any]) -> None:
     parts[i] = dz if parts[i] is None else parts[i] + dz
 
 
-def _freed(node: Node) -> str:
+def freed(node: Node) -> GraphError:
+    """The error of a node whose saved arrays are asked for again."""
     assert node.op is not None
-    return (
+    return GraphError(
         f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been through this graph; "
         "call backward(retain_graph=True) the first time, or compute the output again"
     )

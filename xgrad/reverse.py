@@ -37,7 +37,7 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     roots = [(z, output_gradient(z, d)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
     targets = [x.node for x in inputs]
     if not roots:
-        return [_zeros_like(x) for x in inputs]
+        return [zeros_like(x) for x in inputs]
     order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
     outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
     outside = outside or any(d.requires_grad for _, d in roots)
@@ -45,7 +45,7 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if wanted is not None:
         order = [node for node in order if node in wanted]
     grads = _sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
-    return [grads[node] if node in grads else _zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    return [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
 
 
 def _sweep(
@@ -90,5 +90,6 @@ def output_gradient(z: Any, dz: Any) -> Any:
     return z.xp.astype(dz, z.dtype)
 
 
-def _zeros_like(x: Any) -> Any:
+def zeros_like(x: Any) -> Any:
+    """Zeros of the form of `x`, to which no gradient flows."""
     return x.xp.zeros(x.shape, dtype=x.dtype, device=x.device)

@@ -26,7 +26,7 @@ def _from_the_end(xp: Any, dz: Any, axis: int) -> Any:
 CUMULATIVE_SUM = op("cumulative_sum",
     lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_sum(x, axis=axis, include_initial=include_initial),
     dx=lambda xp, dz, *, axis, include_initial: _from_the_end(xp, _computed(dz, axis, include_initial), axis),
-    promotion="count", analytic=True)  # fmt: skip
+    promotion="count", analytic=True, linear="jointly")  # fmt: skip
 
 
 def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:

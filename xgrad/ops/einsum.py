@@ -47,4 +47,5 @@ def _on_the_diagonal(xp: Any, g: Any, distinct: str, subscript: str, shape: tupl
     return xp.where(equal, g, 0)
 
 
-EINSUM = op("einsum", lambda xp, *x, subscripts: xp.einsum(subscripts, *x), dx=_dx, variadic=True, promotion="result_type", analytic=True)
+EINSUM = op("einsum", lambda xp, *x, subscripts: xp.einsum(subscripts, *x), dx=_dx,
+    variadic=True, promotion="result_type", analytic=True, linear="each")  # fmt: skip

@@ -26,7 +26,7 @@ def _fit(xp: Any, x: Any, axis: int, n: int) -> Any:
 
 FFT = op("fft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.fft(x, n=n, axis=axis, norm=norm),
     dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.fft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
-    function="fft.fft", promotion="complex", analytic=True,
+    function="fft.fft", promotion="complex", analytic=True, linear="jointly",
     doc="""Discrete Fourier transform along `axis`, cut or filled up with zeros to `n`: z_k is the sum of x_j e^(-2πi jk/n).
 
     `norm` says which way divides by n: "backward" the inverse, "forward" this one, "ortho" both by √n.
@@ -38,7 +38,7 @@ FFT = op("fft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.fft(x,
 
 IFFT = op("ifft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.ifft(x, n=n, axis=axis, norm=norm),
     dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.ifft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
-    function="fft.ifft", promotion="complex", analytic=True,
+    function="fft.ifft", promotion="complex", analytic=True, linear="jointly",
     doc="Inverse of `fft`, with the same arguments.")  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def _rfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis:
 
 
 RFFT = op("rfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.rfft(x, n=n, axis=axis, norm=norm),
-    dx=_rfft_dx, function="fft.rfft", promotion="float",
+    dx=_rfft_dx, function="fft.rfft", promotion="float", linear="jointly",
     doc="The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates.")  # fmt: skip
 
 
@@ -62,5 +62,5 @@ def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis
 
 
 IRFFT = op("irfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.irfft(x, n=n, axis=axis, norm=norm),
-    dx=_irfft_dx, function="fft.irfft", promotion="complex",
+    dx=_irfft_dx, function="fft.irfft", promotion="complex", linear="jointly",
     doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.")  # fmt: skip

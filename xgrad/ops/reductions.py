@@ -43,11 +43,11 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
 
 SUM = op("sum", lambda xp, x, *, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis), x_shape),
-    promotion="count", analytic=True)  # fmt: skip
+    promotion="count", analytic=True, linear="jointly")  # fmt: skip
 
 MEAN = op("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(x, axis=axis, keepdims=keepdims),
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
-    promotion="float", analytic=True, doc="Arithmetic mean. " + AXIS)  # fmt: skip
+    promotion="float", analytic=True, linear="jointly", doc="Arithmetic mean. " + AXIS)  # fmt: skip
 
 
 def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:

@@ -11,7 +11,7 @@ from .table import op
 
 RESHAPE = op("reshape", lambda xp, x, *, shape: xp.reshape(x, shape),
     dx=lambda xp, dz, x_shape, *, shape: xp.reshape(dz, x_shape),
-    analytic=True)  # fmt: skip
+    analytic=True, linear="jointly")  # fmt: skip
 
 def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axes`, all of them in reverse where None is given."""
@@ -20,12 +20,12 @@ def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
 
 TRANSPOSE = op("transpose", lambda xp, x, *, axes=None: xp.permute_dims(x, _order(axes, x.ndim)),
     dx=lambda xp, dz, *, axes: xp.permute_dims(dz, tuple(sorted(range(dz.ndim), key=_order(axes, dz.ndim).__getitem__))),
-    function="permute_dims", analytic=True)  # fmt: skip
+    function="permute_dims", analytic=True, linear="jointly")  # fmt: skip
 
 # `deriv` sums over the axes that were broadcast, as it does for every op.
 BROADCAST_TO = op("broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     dx=lambda dz, *, shape: dz,
-    analytic=True)  # fmt: skip
+    analytic=True, linear="jointly")  # fmt: skip
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -51,11 +51,11 @@ def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: 
 
 CONCAT = op("concat", lambda xp, *x, axis=0: xp.concat(x, axis=axis),
     dx=_concat_dx,
-    variadic=True, promotion="result_type", analytic=True)  # fmt: skip
+    variadic=True, promotion="result_type", analytic=True, linear="jointly")  # fmt: skip
 
 STACK = op("stack", lambda xp, *x, axis=0: xp.stack(x, axis=axis),
     dx=lambda xp, dz, *, axis: xp.unstack(dz, axis=axis),
-    variadic=True, promotion="result_type", analytic=True)  # fmt: skip
+    variadic=True, promotion="result_type", analytic=True, linear="jointly")  # fmt: skip
 
 
 def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) -> Any:
@@ -67,11 +67,11 @@ def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) 
 
 TRIL = op("tril", lambda xp, x, *, k=0: xp.tril(x, k=k),
     dx=lambda xp, dz, *, k: xp.tril(dz, k=k),
-    analytic=True, doc="Matrices with 0 above the k-th diagonal.")  # fmt: skip
+    analytic=True, linear="jointly", doc="Matrices with 0 above the k-th diagonal.")  # fmt: skip
 
 TRIU = op("triu", lambda xp, x, *, k=0: xp.triu(x, k=k),
     dx=lambda xp, dz, *, k: xp.triu(dz, k=k),
-    analytic=True, doc="Matrices with 0 below the k-th diagonal.")  # fmt: skip
+    analytic=True, linear="jointly", doc="Matrices with 0 below the k-th diagonal.")  # fmt: skip
 
 TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, target),
     dx=lambda xp, dz, *, source, target: xp.to_device(dz, source))  # fmt: skip
@@ -80,5 +80,5 @@ TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, tar
 NEW = op("new", lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options))
 
 # An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the tuple's.
-UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True)
-ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True)
+UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True, linear="jointly")
+ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True, linear="jointly")

@@ -14,6 +14,11 @@ operand's dtype and conjugates for complex numbers, once, for all of them.
 An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each. In it `x` is
 the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and `rest` that of the others.
 `needs[i]` is false where nobody wants the gradient of operand i, so that a rule which is dear may leave it out.
+
+Forward mode has no rules of its own. The derivative of an elementwise op is a diagonal matrix, which is its own transpose:
+its rules serve both ways. An op that is `linear` moves as it is itself applied to how its operands move. For the others
+the rule is transposed. Only where that would be dear has an op a rule `jvp`, which is given `t` in the place of `dz`: a tuple
+with the tangent of each operand, None for one that does not move. In it `needs[k]` says whether output k's is asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UnknownOpError
 
@@ -32,6 +37,7 @@ Rule = Callable[..., Any]
 #: of any number of them, a tuple that has None for those whose gradient nobody wants.
 _PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "y": 4, "x_shape": 5, "y_shape": 5}
 _VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "first": 3, "rest": 4, "needs": 5}
+_JVP_PLACES = {"t": 1}  # and all of the above but dz
 
 
 class Op:
@@ -53,12 +59,15 @@ class Op:
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
+        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
+        jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
+        singular: whether its value or its slope may be infinite or NaN where its operands are finite.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
-        "analytic", "arity", "by_rows", "defaults", "doc", "elementwise", "forward", "function", "name",
-        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "analytic", "arity", "by_rows", "defaults", "doc", "elementwise", "forward", "function", "jvp", "linear", "name",
+        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "singular", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +77,7 @@ class Op:
         *,
         dx: Rule | None = None,
         dy: Rule | None = None,
+        jvp: Rule | None = None,
         function: str | None = None,
         doc: str | None = None,
         numpy: str | None = None,
@@ -76,6 +86,8 @@ class Op:
         promotion: str | None = None,
         elementwise: bool = False,
         analytic: bool = False,
+        linear: Literal["jointly", "each", ""] = "",
+        singular: bool = False,
         by_rows: bool = False,
     ) -> None:
         self.name = name
@@ -87,6 +99,8 @@ class Op:
         self.promotion = promotion
         self.elementwise = elementwise
         self.analytic = analytic
+        self.linear = linear
+        self.singular = singular
         self.by_rows = by_rows
         signature = inspect.signature(forward).parameters.values()
         self.arity = None if variadic else arity or sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
@@ -94,10 +108,13 @@ class Op:
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         if self.arity is not None and self.arity > 2 and (dx or dy):
             raise TypeError(f"{name!r} takes {self.arity} operands: with more than two it is variadic, and dx returns the gradients of all")
+        if jvp is not None and not variadic:
+            raise TypeError(f"{name!r} has a rule for forward mode, which is written for any number of operands: variadic")
         rules = (dx, dy)[: self.arity or 1]
         at = _VARIADIC_PLACES if variadic else _PLACES
         self.rules: tuple[Any, ...] = tuple(None if rule is None else (rule, _picker(rule, at)) for rule in rules) if any(rules) else ()
-        uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in rules]
+        self.jvp = None if jvp is None else (jvp, _picker(jvp, at | _JVP_PLACES, "t"))
+        uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in (*rules, jvp)]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
         self.saves = tuple(_saver(names, variadic) for names in asked)
         self.shapes = variadic and "x_shape" in asked[3]
@@ -112,11 +129,11 @@ class Op:
         return f"Op({self.name!r})"
 
 
-def _picker(rule: Rule, at: dict[str, int]) -> Callable[[Any], tuple[Any, ...]]:
+def _picker(rule: Rule, at: dict[str, int], moves: str = "dz") -> Callable[[Any], tuple[Any, ...]]:
     names = [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     unknown = [name for name in names if name not in at]
-    if unknown or "dz" not in names:
-        raise TypeError(f"a derivative takes dz and any of {', '.join(at)}, and parameters after a '*'; this one takes {', '.join(names)}")
+    if unknown or moves not in names:
+        raise TypeError(f"a derivative takes {moves} and any of {', '.join(at)}, and parameters after a '*'; this one takes {', '.join(names)}")
     places = [at[name] for name in names]
     return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
 

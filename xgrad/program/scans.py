@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..applying import apply
 from ..backends import Device, find_device
 from ..backends.dtypes import is_floating
+from ..forward import push_forward
 from ..graphs import Input
 from ..modes import MODE
 from ..ops import OPS, op
@@ -29,22 +31,45 @@ def _dx(
     xp: Any, dz: list[Any], z: tuple[Any, ...], x: tuple[Any, ...], *, body: Body, length: int, reverse: bool, derivative: Any
 ) -> tuple[Any, ...]:
     """The derivative of the body, from the last step to the first."""
-    tensors = any(isinstance(v, Tensor) for v in (*dz, *x))
-
-    def scan(operands: Sequence[Any], **params: Any) -> Any:
-        return apply_scan(operands, **params) if tensors else _forward(xp, *operands, **params)
-
-    if any(d is not None for d in dz[derivative.visible :]):  # what was kept for the derivative is differentiated itself
-        derivative = derivative_of(body, derivative.wanted)
-        z = scan(x, body=derivative.forward, length=length, reverse=reverse)
+    scan = _scanner(xp, (*dz, *x))
+    if any(d is not None for d in dz[derivative.visible :]):
+        derivative, z = _of_everything(derivative, body, z, partial(scan, x, length=length, reverse=reverse))
         dz = [*dz, *[None] * (len(z) - len(dz))]
     back = derivative.back(tuple(d is not None for d in dz[: derivative.visible]))
-    source = {"dz": dz, "z": z, "x": x, "number": (0.0,)}
-    found = scan([source[kind][i] for kind, i in back.operands], body=back.body, length=length, reverse=not reverse)
-    gradients: list[Any] = [None] * len(x)
-    for i, k in back.gradients:
-        gradients[i] = found[k]
-    return tuple(gradients)
+    return _run(partial(scan, length=length, reverse=not reverse), back, {"dz": dz, "z": z, "x": x}, len(x))
+
+
+def _jvp(
+    xp: Any, t: tuple[Any, ...], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[bool],
+    *, body: Body, length: int, reverse: bool, derivative: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The linearised body, from the first step to the last, along what the forward loop kept for its derivative."""
+    scan = partial(_scanner(xp, (*t, *x)), length=length, reverse=reverse)
+    if any(needs[derivative.visible :]):
+        derivative, z = _of_everything(derivative, body, z, partial(scan, x))
+    along = derivative.along(tuple(v is not None for v in t))
+    return _run(scan, along, {"t": t, "z": z, "x": x}, len(needs))
+
+
+def _scanner(xp: Any, values: Sequence[Any]) -> Any:
+    """A scan of Tensors, where there are some, or of arrays."""
+    return apply_scan if any(isinstance(v, Tensor) for v in values) else lambda operands, **params: _forward(xp, *operands, **params)
+
+
+def _of_everything(derivative: Any, body: Body, z: Any, scan: Any) -> tuple[Any, Any]:
+    """The derivative where what was kept for it is differentiated itself, and the outputs that it is to be found from."""
+    derivative = derivative_of(body, derivative.wanted)
+    return derivative, z if len(derivative.forward.program.outputs) == len(z) else scan(body=derivative.forward)
+
+
+def _run(scan: Any, loop: Any, source: dict[str, Any], count: int) -> tuple[Any, ...]:
+    """What a loop of the derivative gives, in the places that it says."""
+    source["number"] = (0.0,)
+    found = scan([source[kind][i] for kind, i in loop.operands], body=loop.body)
+    results: list[Any] = [None] * count
+    for i, k in loop.results:
+        results[i] = found[k]
+    return tuple(results)
 
 
 _NUMBERED = re.compile(r"[xz]\d+(_\d+)?")
@@ -55,7 +80,7 @@ def _given_name(v: Value) -> str | None:
     return None if _NUMBERED.fullmatch(v.name) else v.name
 
 
-SCAN = op("scan", _forward, dx=_dx, variadic=True)
+SCAN = op("scan", _forward, dx=_dx, jvp=_jvp, variadic=True)
 
 
 def derivative_of(body: Body, wanted: tuple[bool, ...]) -> Any:
@@ -103,33 +128,38 @@ CHEAP |= {"none", "reshape", "transpose", "broadcast_to", "getitem", "new", "ast
 LONGEST = 4
 
 
-class Back(NamedTuple):
-    """The backward loop: its body, where its operands come from, and which operand's gradient each of its results is.
+class Linear(NamedTuple):
+    """A loop that is linear in gradients or tangents: its body, where its operands come from, and what its results are.
 
-    `operands` are pairs: ("dz" | "z" | "x", position in these) or ("number", 0) for zero.
+    `operands` are pairs: ("dz" | "t" | "z" | "x", position in these) or ("number", 0) for zero. `results` are pairs: the
+    operand whose gradient it is, or the output whose tangent, and its position among what the loop gives.
     """
 
     body: Body
     operands: list[tuple[str, int]]
-    gradients: list[tuple[int, int]]
+    results: list[tuple[int, int]]
 
 
 class Joint(NamedTuple):
-    """One trace of a body and its reverse sweep."""
+    """One trace of a body and of a sweep through it: reverse, from outputs to inputs, or forward, the other way.
+
+    `given` are the gradients or tangents that the sweep begins with, `found` those that it ends with, by position.
+    """
 
     tracer: Tracer
     inputs: list[Var]
     xs: int
     forward: int  # the last variable of the forward pass
     outputs: list[Any]
-    cotangents: dict[int, Var]  # by output
-    gradients: dict[int, Var]  # by input
+    given: dict[int, Var]
+    found: dict[int, Var]
 
 
 class Derivative:
     """How to differentiate a scan.
 
-    `forward` is its body with what the backward loop needs as further outputs; `back` gives the backward loop.
+    `forward` is its body with what the loops of the derivative need as further outputs; `back` gives the loop of gradients,
+    against time, and `along` that of tangents, with time.
     """
 
     def __init__(self, body: Body, wanted: tuple[bool, ...]) -> None:
@@ -141,7 +171,7 @@ class Derivative:
         joint = self._joint((True,) * self.visible)
         kept = _residuals(joint, body.carries)
         outputs: list[Any] = list(joint.outputs)
-        self._places: dict[int, tuple[str, int]] = {}  # of a kept Var, by its index: where the backward loop finds it
+        self._places: dict[int, tuple[str, int]] = {}  # of a kept Var, by its index: where the other loops find it
         for var in kept:
             place = next((i for i, v in enumerate(outputs) if i >= body.carries and v is var), None)
             if place is None:
@@ -154,29 +184,50 @@ class Derivative:
         self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs)
         joint.tracer.close()
 
-    def _joint(self, given: tuple[bool, ...]) -> Joint:
-        """Trace the body, then its reverse sweep from the outputs that are given a gradient."""
+    def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
+        """Trace the body, then its reverse sweep from the outputs that are given a gradient, or its forward sweep from the inputs that move.
+
+        A carry has a gradient from later steps, and a tangent from earlier ones, given or not.
+        """
         program, device, tracer = self._origin.program, find_device("cpu"), Tracer()
         with tracing(tracer, grad=True):
             inputs = [tracer.variable(v.shape, v.dtype, _given_name(v)) for v in program.inputs]
-            tensors = [Tensor(v, device) for v in inputs]
+            tensors = {i: Tensor(v, device) for i, v in enumerate(inputs)}
             for i in self._active:
                 tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)
-            outputs = replay(program, [x.twin() for x in tensors])
+            outputs = dict(enumerate(replay(program, [x.twin() for x in tensors.values()])))
             forward = tracer.count
-            cotangents = {i: tracer.variable(z.shape, z.dtype) for i, z in enumerate(outputs) if given[i] and is_floating(z.dtype)}
-            for i in range(self._origin.carries):  # a carry has a gradient from later steps, given or not
-                if i not in cotangents and is_floating(outputs[i].dtype):
-                    cotangents[i] = tracer.variable(outputs[i].shape, outputs[i].dtype)
-            found = pull_back([outputs[i] for i in cotangents], [Tensor(v, device) for v in cotangents.values()], [tensors[i] for i in self._active])
-        gradients = {i: g.data for i, g in zip(self._active, found, strict=True)}
-        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs], cotangents, gradients)
+            floating = {i: z for i, z in outputs.items() if is_floating(z.dtype)}
+            starts, ends = (floating, {i: tensors[i] for i in self._active}) if reverse else ({i: tensors[i] for i in self._active}, floating)
+            starts = {i: v for i, v in starts.items() if given[i] or i < self._origin.carries}
+            begin = {i: tracer.variable(v.shape, v.dtype) for i, v in starts.items()}
+            moves = [Tensor(v, device) for v in begin.values()]
+            sweep = pull_back(list(starts.values()), moves, list(ends.values())) if reverse else push_forward(list(ends.values()), list(starts.values()), moves)
+            found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
+        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
-    def back(self, given: tuple[bool, ...]) -> Back:
-        """The backward loop, where `given` says which outputs have a gradient."""
+    def back(self, given: tuple[bool, ...]) -> Linear:
+        """The loop of gradients, where `given` says which outputs have one."""
         return self._origin.once(("back", self.wanted, given), lambda: self._back(given))  # type: ignore[no-any-return]
 
-    def _back(self, given: tuple[bool, ...]) -> Back:
+    def along(self, given: tuple[bool, ...]) -> Linear:
+        """The loop of tangents, where `given` says which operands have one."""
+        return self._origin.once(("along", self.wanted, given), lambda: self._along(given))  # type: ignore[no-any-return]
+
+    def _along(self, given: tuple[bool, ...]) -> Linear:
+        body, joint = self._origin, self._joint(given, reverse=False)
+        carried = [i for i in joint.given if i < body.carries]
+        read = [i for i in joint.given if body.carries <= i < body.carries + body.xs]
+        fixed = [i for i in joint.given if i >= body.carries + body.xs]
+        order = [i for i in joint.found if i < body.carries] + [i for i in joint.found if i >= body.carries]
+        own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried]
+        loop = self._loop(
+            joint.tracer, [joint.found[i] for i in order], [joint.given[i] for i in carried], own,
+            {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
+        )  # fmt: skip
+        return Linear(*loop, [(i, k) for k, i in enumerate(order)])
+
+    def _back(self, given: tuple[bool, ...]) -> Linear:
         body, joint = self._origin, self._joint(given)
         tracer = joint.tracer
         carried = [i for i in self._active if i < body.carries]
@@ -184,25 +235,27 @@ class Derivative:
         summed = [i for i in self._active if i >= body.carries + body.xs and self.wanted[i]]
         with tracing(tracer, grad=False):
             device = find_device("cpu")
-            before = [tracer.variable(joint.gradients[i].shape, joint.gradients[i].dtype) for i in summed]
-            after = [apply(ADD, (Tensor(v, device), Tensor(joint.gradients[i], device))).data for v, i in zip(before, summed, strict=True)]
-        inputs: list[Var] = [joint.cotangents[i] for i in carried] + before
-        operands = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(before)
-        carries = len(inputs)
-        for i, var in joint.cotangents.items():
-            if i >= body.carries:
-                inputs.append(var)
-                operands.append(("dz", i))
-        outputs = [joint.gradients[i] for i in carried] + after + [joint.gradients[i] for i in read]
+            before = [tracer.variable(joint.found[i].shape, joint.found[i].dtype) for i in summed]
+            after = [apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data for v, i in zip(before, summed, strict=True)]
+        own: list[Any] = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(before)
+        loop = self._loop(
+            tracer, [joint.found[i] for i in carried] + after + [joint.found[i] for i in read],
+            [joint.given[i] for i in carried] + before, own, {("dz", i): v for i, v in joint.given.items() if i >= body.carries}, {},
+        )  # fmt: skip
+        return Linear(*loop, [(i, k) for k, i in enumerate([*carried, *summed, *read]) if self.wanted[i]])
+
+    def _loop(
+        self, tracer: Tracer, outputs: list[Any], carries: list[Var], starts: list[Any], slices: dict[Any, Var], fixed: dict[Any, Var]
+    ) -> tuple[Body, list[tuple[str, int]]]:
+        """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; and its operands."""
         used = tracer.reads(outputs, self._places)
         stacked = [v for v in used if self._is_stacked(self._places[v.index])]
         constant = [v for v in used if v not in stacked]
-        inputs += stacked + constant
-        operands += [self._places[v.index] for v in (*stacked, *constant)]
+        inputs = [*carries, *slices.values(), *stacked, *fixed.values(), *constant]
+        operands = [*starts, *slices, *(self._places[v.index] for v in stacked), *fixed, *(self._places[v.index] for v in constant)]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        gradients = [(i, k) for k, i in enumerate([*carried, *summed, *read]) if self.wanted[i]]
-        return Back(Body(program, carries, len(inputs) - carries - len(constant)), operands, gradients)
+        return Body(program, len(carries), len(slices) + len(stacked)), operands
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place
@@ -215,8 +268,8 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
     At hand are slices of what is read and what is the same at every step; a carry has to be kept like any other value.
     """
     written = {out: (op, operands) for op, operands, _, outputs, _ in joint.tracer.written for out in outputs}
-    useful = joint.tracer.ancestors(joint.gradients.values())
-    back = set(joint.cotangents.values())
+    useful = joint.tracer.ancestors(joint.found.values())
+    back = set(joint.given.values())
     for out, (_, operands) in written.items():
         if not back.isdisjoint(v for v in operands if type(v) is Var):
             back.add(out)

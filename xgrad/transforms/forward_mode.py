@@ -1,30 +1,31 @@
-"""Forward mode, as the transpose of reverse mode: no rule is written twice."""
+"""Forward mode as functions of functions, with JAX's signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backends.dtypes import is_floating
+from ..backends.dtypes import is_complex
 from ..errors import ShapeError
+from ..forward import push_forward
 from ..modes import mode
-from ..namespace import asarray, zeros_like
-from ..reverse import pull_back
+from ..namespace import asarray, astype
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
-from .reverse_mode import _name, _released
+from .reverse_mode import _name, _released, _tree_released, _with_aux
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """`(f(*primals), tangent)`: how the output moves when the arguments move along `tangents`.
 
-    The gradient's map from dz to dx is linear, and its transpose takes a tangent of x to that of z.
+    The function runs once and is recorded; then the tangents go through its stages in their order.
 
     Args:
         f: a function whose output is a Tensor, or a nested container of them.
         primals: a tuple or list of its arguments, arrays or nested containers of them.
         tangents: a direction for each, of the same structure and shapes.
+        has_aux: `f` returns `(output, aux)`, and aux comes third.
 
     Returns:
         The output, and its tangent in the same structure, zero for what has no derivative.
@@ -36,22 +37,19 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     >>> xg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
     (tensor(6.), tensor(3.))
     """
-    outer = Lifted(tuple(primals), f"the primals of {_name(f)} at ")
-    inner = Lifted(outer.tree, "")  # connected to the outer ones, so that the sweep back to them records itself
-    moves = _directions(tangents, primals, inner.inputs)
+    lifted = Lifted(tuple(primals), f"the primals of {_name(f)} at ")
+    moves = _directions(tangents, primals, lifted.inputs)
     with mode(grad=True):
-        z, structure = flatten(f(*inner.tree))
-        outputs = [asarray(v).twin() for v in z]
-        moving = [i for i, v in enumerate(outputs) if is_floating(v.dtype)]
-        dz = Lifted([zeros_like(outputs[i]) for i in moving], "dz")
-        dx = pull_back([outputs[i] for i in moving], dz.tree, inner.inputs, free=False)
-        found = dict(zip(moving, pull_back(dx, moves, dz.inputs, free=False)))
-    nodes = {x.node for lifted in (outer, dz) for x in lifted.inputs}
-    parts = [(v, found[i] if i in found else zeros_like(v)) for i, v in enumerate(outputs)]
-    value, tangent = (unflatten(structure, [_released(part, nodes) for part in side]) for side in (zip(*parts) if parts else ((), ())))
-    outer.close()
-    dz.close()
-    return value, tangent
+        output = f(*lifted.tree)
+    output, aux = _with_aux(output, f) if has_aux else (output, None)
+    leaves, structure = flatten(output)
+    outputs = [asarray(v).twin() for v in leaves]
+    found = push_forward(outputs, lifted.inputs, moves)
+    nodes = {x.node for x in lifted.inputs}
+    value, tangent = (unflatten(structure, [_released(part, nodes) for part in parts]) for parts in (outputs, found))
+    aux = _tree_released(aux, nodes)
+    lifted.close()
+    return (value, tangent, aux) if has_aux else (value, tangent)
 
 
 def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Tensor]) -> list[Tensor]:
@@ -59,8 +57,12 @@ def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Te
     leaves, structure = flatten(tuple(tangents))
     if structure != flatten(tuple(primals))[1]:
         raise ShapeError(f"the tangents have the structure {structure}, the primals {flatten(tuple(primals))[1]}")
-    moves = [asarray(leaf) for leaf in leaves]
-    for name, move, x in zip(paths(tuple(primals)), moves, inputs, strict=True):
+    moves = []
+    for name, leaf, x in zip(paths(tuple(primals)), leaves, inputs, strict=True):
+        move = asarray(leaf, device=None if isinstance(leaf, Tensor) else x.device)
         if move.shape != x.shape:
             raise ShapeError(f"the tangent at {name} has shape {move.shape}, its primal {x.shape}")
+        if is_complex(move.dtype) and not is_complex(x.dtype):
+            raise TypeError(f"the tangent at {name} is complex, its primal is not")
+        moves.append(astype(move, x.dtype, copy=False))
     return moves

@@ -275,10 +275,10 @@ class _Backward:
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
         operands = tuple(source[kind][i] for kind, i in back.operands)
         forms = back.body.forms(s.params["length"])
-        targets = [s.operands[i] for i, _ in back.gradients]
+        targets = [s.operands[i] for i, _ in back.results]
         outputs, after = [], []
         for k, (shape, dtype) in enumerate(forms):
-            v = next((v for v, (_, place) in zip(targets, back.gradients) if place == k), None)
+            v = next((v for v, (_, place) in zip(targets, back.results) if place == k), None)
             if type(v) is Value and v not in self.grads:
                 name = self.grads[v] = self._d(v)
                 self.own.add(v)
