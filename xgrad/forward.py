@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from .applying import apply, compute, lift
 from .backends.dtypes import canonical, is_complex, is_floating
 from .derivatives import Form, gradients
-from .graphs import FREED, Input, Node, ancestors, freed, leading_to
+from .graphs import FREED, Input, Node, ancestors, freed
 from .modes import MODE, mode
 from .ops.shaping import ITEM
 from .reverse import pull_back, zeros_like
@@ -28,58 +27,63 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     if not roots:
         return [zeros_like(z) for z in outputs]
     order, sources = ancestors(roots, frozenset(targets))
-    useful = leading_to(order, targets)
     outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
     outside = outside or any(t.requires_grad for t in moves)
     kind = type(outputs[0])
     lifted = outside or MODE.get().trace is not None
-    tangents: dict[Node, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}
-    asked: dict[Node, list[bool]] = {}  # of an output that is a tuple, the parts that somebody uses
+    tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}
+    asked: dict[Any, list[bool]] = {}  # of an output that is a tuple, the parts that somebody uses
     for node in order:
         if node.op is ITEM:
-            asked.setdefault(node.parents[0], [False] * len(node.parents[0].shape))[node.params["i"]] = True  # type: ignore[index,union-attr,arg-type]
+            (whole,) = node.parents
+            asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
     with mode(grad=outside):
         for node in reversed(order):
-            if node not in useful:
+            moved = [tangents.get(p) for p in node.parents]
+            for t in moved:
+                if t is not None:
+                    break
+            else:
                 continue
             if node.op is ITEM:
-                t = tangents[node.parents[0]][node.params["i"]]  # type: ignore[index]
+                tangents[node] = moved[0][node.params["i"]]
+            elif lifted:
+                tangents[node] = _tangent(kind, node, lift(kind, node), moved, asked.get(node), lifted=True)
+            elif node.device.guard is None:
+                tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
             else:
-                t = _tangent(kind, node, [tangents.get(p) for p in node.parents], asked.get(node), lifted=lifted)  # type: ignore[arg-type]
-            if t is not None:
-                tangents[node] = t
+                with node.device.guard:
+                    tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
     found = [tangents.get(z.node) for z in outputs]
     return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)]
 
 
-def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: bool) -> Any:
+def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
     """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
-    if all(t is None for t in moves):
-        return None
-    op, device = node.op, node.device
+    op, dtype, xp = node.op, node.dtype, kind.xp if lifted else node.device.xp
     assert op is not None
     if node.saved is FREED:
         raise freed(node)
-    saved = lift(kind, node) if lifted else node.saved
-    xp = kind.xp if lifted else device.xp
-    run: Run = apply if lifted else lambda op, operands, params: compute(op, device, operands, params)
-    with (None if lifted else device.guard) or nullcontext():
-        if op.jvp is not None:
-            rule, pick = op.jvp
-            found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
-        elif op.linear == "each":
-            found = _of_product(run, node, saved, moves)
-        elif op.elementwise and not op.linear and (op.analytic or not _complex(node)):
-            found = _by_diagonal(xp, node, saved, moves)
-        else:
-            found = _moved_along(xp, run, node, saved, moves) if op.linear else None
-            if found is None:
-                found = _transposed(kind, node, saved, moves, lifted=lifted)
-        as_seen: Callable[[Any], Any] = canonical if lifted else lambda dtype: dtype  # a Tensor's dtype is NumPy's on every device
-        if isinstance(found, list | tuple):
-            forms = zip(node.shape, map(as_seen, node.dtype))
-            return [None if t is None else _matched(xp, t, *form) for t, form in zip(found, forms)]
-        return None if found is None else _matched(xp, found, node.shape, as_seen(node.dtype))
+    found: Any = None
+    if op.diagonal or (op.elementwise and not op.linear and not _complex(node)):
+        found = _by_diagonal(xp, node, saved, moves)
+    elif op.jvp is not None:
+        rule, pick = op.jvp
+        found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
+    elif op.linear:
+        found = (_of_product if op.linear == "each" else _moved_along)(xp, _runner(node, lifted), node, saved, moves)
+    if found is None and op.rules:
+        found = _transposed(kind, node, saved, moves, lifted=lifted)
+    if lifted:  # a Tensor's dtype is NumPy's on every device
+        dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
+    if type(dtype) is tuple:
+        return [None if t is None else _matched(xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
+    return found if found.dtype is dtype and found.shape == node.shape else _matched(xp, found, node.shape, dtype)
+
+
+def _runner(node: Node, lifted: bool) -> Run:
+    """What runs an op: on Tensors, or on the arrays of the node's device."""
+    return apply if lifted else lambda op, operands, params: compute(op, node.device, operands, params)
 
 
 def _complex(node: Node) -> bool:
@@ -88,17 +92,17 @@ def _complex(node: Node) -> bool:
 
 def _by_diagonal(xp: Any, node: Node, saved: Any, moves: list[Any]) -> Any:
     """The rule of each operand, applied to its tangent instead of the gradient of the output."""
-    total = None
-    for t, entry, parent in zip(moves, node.op.rules, node.parents):  # type: ignore[union-attr]
-        if t is None or entry is None:
-            continue
-        rule, pick = entry
-        part = rule(*pick([xp, t, *saved, parent.shape]), **node.params)  # type: ignore[union-attr]
-        total = part if total is None else total + part
+    total, place = None, [xp, None, *saved, None]
+    for t, entry in zip(moves, node.op.rules):  # type: ignore[union-attr]
+        if t is not None and entry is not None:
+            rule, pick = entry
+            place[1] = t
+            part = rule(*pick(place), **node.params)
+            total = part if total is None else total + part
     return total
 
 
-def _of_product(run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
+def _of_product(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
     """The op with one operand after the other replaced by its tangent, added up."""
     operands = saved[1] if node.op.variadic else saved[1:]  # type: ignore[union-attr]
     total = None

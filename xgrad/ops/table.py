@@ -59,6 +59,7 @@ class Op:
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
+        diagonal: whether its rules serve forward mode as they are, whatever the dtypes.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
         singular: whether its value or its slope may be infinite or NaN where its operands are finite.
@@ -66,7 +67,7 @@ class Op:
     """
 
     __slots__ = (
-        "analytic", "arity", "by_rows", "defaults", "doc", "elementwise", "forward", "function", "jvp", "linear", "name",
+        "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "linear", "name",
         "numpy", "parameters", "promotion", "rules", "saves", "shapes", "singular", "uses_z", "variadic",
     )  # fmt: skip
 
@@ -117,6 +118,7 @@ class Op:
         uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in (*rules, jvp)]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
         self.saves = tuple(_saver(names, variadic) for names in asked)
+        self.diagonal = elementwise and analytic and not linear
         self.shapes = variadic and "x_shape" in asked[3]
         self.uses_z = "z" in asked[3]
 
