@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from .applying import apply, compute, lift
@@ -16,8 +17,8 @@ from .reverse import pull_back, zeros_like
 Run = Callable[..., Any]
 
 
-def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> list[Any]:
-    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them.
+def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
+    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them. And whether a gradient flows further.
 
     Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something beside the inputs, or
     the inputs themselves through their makers, or the moves need a gradient.
@@ -25,7 +26,7 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     roots = [z.node for z in outputs if z.requires_grad]
     targets = [x.node for x in inputs]
     if not roots:
-        return [zeros_like(z) for z in outputs]
+        return [zeros_like(z) for z in outputs], False
     order, sources = ancestors(roots, frozenset(targets))
     outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
     outside = outside or any(t.requires_grad for t in moves)
@@ -39,23 +40,22 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
     with mode(grad=outside):
         for node in reversed(order):
-            moved = [tangents.get(p) for p in node.parents]
-            for t in moved:
-                if t is not None:
-                    break
-            else:
+            op: Any = node.op
+            if op.diagonal and not lifted and node.device.guard is None:  # the many small ones, without ceremony
+                tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
                 continue
-            if node.op is ITEM:
+            moved = list(map(tangents.get, node.parents))
+            if all(t is None for t in moved):
+                continue
+            if op is ITEM:
                 tangents[node] = moved[0][node.params["i"]]
             elif lifted:
                 tangents[node] = _tangent(kind, node, lift(kind, node), moved, asked.get(node), lifted=True)
-            elif node.device.guard is None:
-                tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
             else:
-                with node.device.guard:
+                with node.device.guard or nullcontext():
                     tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
     found = [tangents.get(z.node) for z in outputs]
-    return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)]
+    return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
 
 
 def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
@@ -65,9 +65,9 @@ def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *,
     if node.saved is FREED:
         raise freed(node)
     found: Any = None
-    if op.diagonal or (op.elementwise and not op.linear and not _complex(node)):
-        found = _by_diagonal(xp, node, saved, moves)
-    elif op.jvp is not None:
+    if op.elementwise and not op.linear and (op.analytic or not _complex(node)):
+        return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
+    if op.jvp is not None:
         rule, pick = op.jvp
         found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
     elif op.linear:
@@ -78,7 +78,7 @@ def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *,
         dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
     if type(dtype) is tuple:
         return [None if t is None else _matched(xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
-    return found if found.dtype is dtype and found.shape == node.shape else _matched(xp, found, node.shape, dtype)
+    return found if found is None else _matched(xp, found, node.shape, dtype)
 
 
 def _runner(node: Node, lifted: bool) -> Run:
@@ -90,8 +90,10 @@ def _complex(node: Node) -> bool:
     return is_complex(node.dtype) or any(p is not None and is_complex(p.dtype) for p in node.parents)
 
 
-def _by_diagonal(xp: Any, node: Node, saved: Any, moves: list[Any]) -> Any:
+def _by_diagonal(xp: Any, node: Node, saved: Any, moves: Iterable[Any], as_seen: Any = None) -> Any:
     """The rule of each operand, applied to its tangent instead of the gradient of the output."""
+    if saved is FREED:
+        raise freed(node)
     total, place = None, [xp, None, *saved, None]
     for t, entry in zip(moves, node.op.rules):  # type: ignore[union-attr]
         if t is not None and entry is not None:
@@ -99,7 +101,8 @@ def _by_diagonal(xp: Any, node: Node, saved: Any, moves: list[Any]) -> Any:
             place[1] = t
             part = rule(*pick(place), **node.params)
             total = part if total is None else total + part
-    return total
+    dtype = as_seen(node.dtype) if as_seen else node.dtype
+    return total if total is None or (total.dtype is dtype and total.shape == node.shape) else _matched(xp, total, node.shape, dtype)
 
 
 def _of_product(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
