@@ -72,7 +72,7 @@ def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *,
         found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
     elif op.linear:
         found = (_of_product if op.linear == "each" else _moved_along)(xp, _runner(node, lifted), node, saved, moves)
-    if found is None and op.rules:
+    if found is NotImplemented or (found is None and op.rules):
         found = _transposed(kind, node, saved, moves, lifted=lifted)
     if lifted:  # a Tensor's dtype is NumPy's on every device
         dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 class Mode(NamedTuple):
     """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
 
-    `trace`: the tracer that ops are written down by instead of being run. `steps`: the time step of each scan that is under
-    way, outermost first.
+    `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
+    `steps`: the time step of each scan that is under way, outermost first.
     """
 
     grad: bool = True
     record: bool = False
     trace: Any = None
+    stop: bool = False
     steps: tuple[int, ...] = ()
 
 
@@ -45,7 +46,7 @@ def no_grad() -> Iterator[None]:
     >>> w
     tensor(1.5, requires_grad=True)
     """
-    with mode(grad=False):
+    with mode(grad=False, stop=True):
         yield
 
 

@@ -103,6 +103,10 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
+        return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
+
+    def unrecorded(self) -> Tensor:
+        """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
         return Tensor(self.data, self.device)
 
     # To other places

@@ -122,6 +122,9 @@ WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b),
     dx=lambda xp, dz, first, needs: (None, xp.where(first[0], dz, 0) if needs[1] else None, xp.where(first[0], 0, dz) if needs[2] else None),
     variadic=True, linear="jointly", promotion="where", numpy="", doc="`a` where `condition` holds, else `b`.")  # fmt: skip
 
+# The same value, through which no gradient flows.
+STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, elementwise=True)
+
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.
 ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz, linear="jointly")
 ROUND_TO = op("round_to", lambda xp, x, *, dtype: xp.astype(x, dtype))

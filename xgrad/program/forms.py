@@ -34,7 +34,7 @@ def _known(op: Op, key: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
 def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     if op.elementwise or op.name == "where":
         return Form(broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, tuple(map(_kind, operands)), _key(params)))
-    if op.name == "checkpoint":
+    if op.name in ("checkpoint", "custom"):
         return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
         return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))

@@ -98,6 +98,8 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
         return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
     if op == "transpose" and params["axes"] is None:
         return Text(f"{args[0].within(ATOM)}.T")
+    if op == "custom":
+        return Text(f"{params['entry'].name}({', '.join(a.text for a in args[: params['count']])})")
     if op == "new":
         function, dtype = params["function"], params["dtype"]
         parts = [option(v) for v in params["args"]] + [f"{k}={option(v)}" for k, v in params["options"].items()]

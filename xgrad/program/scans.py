@@ -121,7 +121,7 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
 
 #: Ops that are computed again in the backward pass rather than kept, where their operands are at hand.
 CHEAP = frozenset(("+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "sign", "real", "conj", "maximum", "minimum"))
-CHEAP |= {"none", "reshape", "transpose", "broadcast_to", "getitem", "new", "astype"}
+CHEAP |= {"none", "stop_gradient", "reshape", "transpose", "broadcast_to", "getitem", "new", "astype"}
 
 
 #: How many of them in a row.

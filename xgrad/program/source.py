@@ -136,6 +136,8 @@ def _parts(s: Stage) -> Program | None:
         raise ValueError(f"{s.source}: the program moves values between devices; its source is for one")
     if s.op in ("scan", "new") or known(s.op):
         return None
+    if "program" in s.params:
+        return s.params["program"]  # type: ignore[no-any-return]
     tracer = Tracer()
     inputs = [_variable(tracer, v) for v in s.values]
     given = iter(inputs)

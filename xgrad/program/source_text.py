@@ -161,6 +161,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "getitem": _getitem,
     "new": _new,
     "none": _same,
+    "stop_gradient": _same,
     "round_to": _astype,
     "scatter": _scatter,
     "setitem": _setitem,

@@ -8,15 +8,17 @@ from typing import Any, NoReturn
 
 from ..applying import NUMBERS
 from ..backends import Device
-from ..backends.dtypes import canonical
+from ..backends.dtypes import canonical, is_floating
 from ..errors import GraphError, TraceError
-from ..modes import mode
+from ..modes import MODE, mode
 from ..ops import OPS, Op
+from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.indexing import GETITEM
 from ..ops.shaping import ITEM, UNSTACK
 from ..recording import source_line
 from ..tensors import Tensor
 from .caches import Cache
+from .custom import CUSTOM
 from .forms import form_of
 from .stages import Body, Program, Stage, Value
 
@@ -84,27 +86,41 @@ class Tracer:
         if not self._open:
             raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
-        if OPS.get(op.name) is not op and op is not ITEM:  # a gate of the user's own is what its function does
-            with mode(grad=False):
-                z = op.forward(Tensor.xp, *(v if type(v) in NUMBERS else Tensor(v, device) for v in refs), **params)
-            return z.data, refs
+        if OPS.get(op.name) is not op and op is not ITEM:
+            return self._custom(op, device, refs, params), refs
         if op is UNSTACK:
             return self._unstacked(refs[0], params["axis"]), refs
         form = form_of(op, refs, params)
         several = type(form) is tuple
-        outputs = tuple(self.variable(f.shape, f.dtype) for f in (form if several else (form,)))
-        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
+        outputs = self._write(op, refs, params, *(form if several else (form,)))
+        if MODE.get().stop:
+            outputs = tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
         return (outputs if several else outputs[0]), refs
+
+    def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
+        """Another line, with the variables that it computes."""
+        outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
+        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
+        return outputs
+
+    def _custom(self, op: Op, device: Device, refs: list[Any], params: dict[str, Any]) -> Any:
+        """A gate of the user's own is what its function does, but keeps its derivative."""
+        inner = Tracer(remember=self.remember)
+        with tracing(inner, grad=False):
+            operands = [v if type(v) in NUMBERS else inner.input(Tensor(v, device), v.name) for v in refs]
+            z = op.forward(Tensor.xp, *operands, **params)
+            several = isinstance(z, tuple)
+            outputs = [inner.output(part) for part in (z if several else (z,))]
+        refs_and_captured = [*refs, *(self._own(v) for _, v in inner.captured.values())]
+        about = {"program": inner.program(outputs), "entry": op, "options": tuple(params.items()), "count": len(refs)}
+        inner.close()
+        found = self._write(CUSTOM, refs_and_captured, about, *outputs)
+        return found if several else found[0]
 
     def _unstacked(self, x: Var, axis: int) -> tuple[Var, ...]:
         before = (slice(None),) * (axis % x.ndim)
         keys = [(*before, i, ...) for i in range(x.shape[axis])]
-        parts = []
-        for key in keys:
-            form = form_of(GETITEM, (x,), {"key": key})
-            parts.append(self.variable(form.shape, form.dtype))
-            self.written.append((GETITEM, [x], {"key": key}, (parts[-1],), source_line() if self.remember else ""))
-        return tuple(parts)
+        return tuple([self._write(GETITEM, [x], {"key": key}, form_of(GETITEM, (x,), {"key": key}))[0] for key in keys])
 
     def _own(self, v: Any) -> Var:
         data = v.data
@@ -209,7 +225,7 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
 
 def tracing(tracer: Tracer, *, grad: bool) -> Any:
     """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False)
+    return mode(trace=tracer, grad=grad, record=False, stop=False)
 
 
 BODIES = Cache(1024)

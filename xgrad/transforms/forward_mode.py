@@ -46,7 +46,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     outputs = [asarray(v).twin() for v in leaves]
     found, connected = push_forward(outputs, lifted.inputs, moves)
     nodes = {x.node for x in lifted.inputs}
-    value, tangent = (unflatten(structure, [_released(v, nodes) if connected else v.detach() for v in side]) for side in (outputs, found))
+    value, tangent = (unflatten(structure, [_released(v, nodes) if connected else v.unrecorded() for v in side]) for side in (outputs, found))
     aux = _tree_released(aux, nodes)
     lifted.close()
     return (value, tangent, aux) if has_aux else (value, tangent)

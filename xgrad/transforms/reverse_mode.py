@@ -149,7 +149,7 @@ def _released(x: Tensor, inputs: set[Any]) -> Tensor:
     assert x.node is not None
     _, sources = ancestors([x.node], inputs)
     inner = all(s in inputs and not s.parents for s in sources)
-    return x.detach() if inner else x
+    return x.unrecorded() if inner else x
 
 
 def _tree_released(tree: Any, inputs: set[Any]) -> Any:

@@ -8,7 +8,7 @@ from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Va
 
 
 def open_scans(program: Program) -> Program:
-    """The program with every scan as a `Loop`, and every checkpoint as the stages inside it."""
+    """The program with every scan as a `Loop`, and every checkpoint and gate of the user's own as the stages inside it."""
     names = Names(program)
     new: dict[Value, Operand] = {}
     stages = _opened(program.stages, new, names, fresh=False)
@@ -23,11 +23,14 @@ def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, 
         if isinstance(stage, Loop):
             found.append(stage)
             continue
-        if stage.op == "checkpoint":
+        if stage.op in ("checkpoint", "custom"):
             inner = stage.params["program"]
-            values: dict[Value, Operand] = dict(zip(inner.inputs, stage.operands))
+            values: dict[Value, Operand] = dict(zip(inner.inputs, stage.values))
             found += _opened(inner.stages, values, names, fresh=True)
             new.update((out, values.get(v, v) if type(v) is Value else v) for out, v in zip(stage.outputs, inner.outputs))
+            continue
+        if stage.op == "stop_gradient" and type(stage.operands[0]) is Value:  # what is not differentiated any more needs no stop
+            new[stage.output] = stage.operands[0]
             continue
         if stage.op == "after" and fresh:  # a body is either of the forward or of the backward pass: there is nothing to keep apart
             new[stage.output] = stage.operands[0]
