@@ -205,6 +205,10 @@ from .transforms.checks import (
 from .transforms.compiling import (
     compile as compile,
 )
+from .transforms.custom_rules import (
+    custom_jvp as custom_jvp,
+    custom_vjp as custom_vjp,
+)
 from .transforms.forward_mode import (
     jvp as jvp,
 )
@@ -213,6 +217,13 @@ from .transforms.gates import (
     gate as gate,
     register_op as register_op,
     unregister_op as unregister_op,
+)
+from .transforms.jacobians import (
+    elementwise_grad as elementwise_grad,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    stop_gradient as stop_gradient,
 )
 from .transforms.recorded import (
     Graph as Graph,
@@ -293,6 +304,8 @@ __all__ = [
     "cumulative_prod",
     "cumulative_sum",
     "current_device",
+    "custom_jvp",
+    "custom_vjp",
     "deriv",
     "derive",
     "device",
@@ -300,6 +313,7 @@ __all__ = [
     "divide",
     "e",
     "einsum",
+    "elementwise_grad",
     "empty",
     "empty_like",
     "equal",
@@ -323,6 +337,8 @@ __all__ = [
     "graph",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -337,6 +353,7 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacobian",
     "jvp",
     "less",
     "less_equal",
@@ -405,6 +422,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stop_gradient",
     "subtract",
     "sum",
     "take",

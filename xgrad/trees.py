@@ -37,6 +37,16 @@ def leaves_with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
     return list(zip(paths, leaves, strict=True))
 
 
+def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
+    """For each leaf of `tree` the leaf of `prefix` at its place; a None of `prefix` stands for all the leaves below it.
+
+    Raises ValueError where `prefix` is no prefix of `tree`.
+    """
+    options: Any = {"none_is_leaf": True, "namespace": _NAMESPACE}
+    full = optree.tree_leaves(tree, **options)
+    return [v for v, leaf in zip(optree.broadcast_prefix(prefix, tree, **options), full, strict=True) if leaf is not None]
+
+
 def paths(tree: Any) -> list[str]:
     """How to reach each leaf from the root, as `[0]['W']`."""
     return ["".join(f"[{part!r}]" for part in path) for path, _ in leaves_with_paths(tree)]

@@ -3,8 +3,10 @@
 from .checkpointing import checkpoint
 from .checks import check_grads
 from .compiling import compile
+from .custom_rules import custom_jvp, custom_vjp
 from .forward_mode import jvp
 from .gates import Gate, gate, register_op, unregister_op
+from .jacobians import elementwise_grad, hessian, hvp, jacobian, stop_gradient
 from .recorded import Graph, GraphNode, graph, record
 from .reverse_mode import grad, value_and_grad, vjp
 from .staged import derive, trace
@@ -17,14 +19,21 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "compile",
+    "custom_jvp",
+    "custom_vjp",
     "derive",
+    "elementwise_grad",
     "gate",
     "grad",
     "graph",
+    "hessian",
+    "hvp",
+    "jacobian",
     "jvp",
     "record",
     "register_op",
     "scan",
+    "stop_gradient",
     "trace",
     "unregister_op",
     "value_and_grad",

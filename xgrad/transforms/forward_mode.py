@@ -13,7 +13,7 @@ from ..namespace import asarray, astype
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
-from .reverse_mode import _name, _released, _tree_released, _with_aux
+from .reverse_mode import name_of, released, tree_released, with_aux
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -37,17 +37,17 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     >>> xg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
     (tensor(6.), tensor(3.))
     """
-    lifted = Lifted(tuple(primals), f"the primals of {_name(f)} at ")
+    lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ")
     moves = _directions(tangents, primals, lifted.inputs)
     with mode(grad=True):
         output = f(*lifted.tree)
-    output, aux = _with_aux(output, f) if has_aux else (output, None)
+    output, aux = with_aux(output, f) if has_aux else (output, None)
     leaves, structure = flatten(output)
     outputs = [asarray(v).twin() for v in leaves]
     found, connected = push_forward(outputs, lifted.inputs, moves)
     nodes = {x.node for x in lifted.inputs}
-    value, tangent = (unflatten(structure, [_released(v, nodes) if connected else v.unrecorded() for v in side]) for side in (outputs, found))
-    aux = _tree_released(aux, nodes)
+    value, tangent = (unflatten(structure, [released(v, nodes) if connected else v.unrecorded() for v in side]) for side in (outputs, found))
+    aux = tree_released(aux, nodes)
     lifted.close()
     return (value, tangent, aux) if has_aux else (value, tangent)
 

@@ -43,7 +43,7 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     function = f
 
     def forward(xp: Any, *operands: Any) -> Any:
-        return _lowered(operands, function)
+        return lowered(operands, function)
 
     def engine_dx(xp: Any, dz: Any, x: tuple[Any, ...]) -> tuple[Any, ...]:
         return _engine_derivative(function, dz, x)
@@ -98,20 +98,36 @@ class Gate(ABC):
         """One gradient per operand, given that of the output."""
 
     def __call__(self, *operands: Any) -> Any:
-        return call(self._op, operands, {"gate": copy.copy(self)})
+        return call(self._op, operands, {"use": _Use(self)})
+
+
+class _Use:
+    """One call of a gate, on a copy of it. Calls of a gate with the same attributes are equal, so that they share programs."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = copy.copy(gate)
+        self._origin = gate
+        self._key = (id(gate), *((k, v if isinstance(v, int | float | str | None) else id(v)) for k, v in vars(gate).items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Use) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 def _class_op(kind: type[Gate]) -> Op:
-    def forward(xp: Any, *operands: Any, gate: Gate) -> Any:
-        return _lowered(operands, gate.forward)
+    def forward(xp: Any, *operands: Any, use: _Use) -> Any:
+        return lowered(operands, use.gate.forward)
 
-    def dx(dz: Any, x: tuple[Any, ...], *, gate: Gate) -> tuple[Any, ...]:
+    def dx(dz: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
+        gate = use.gate
         if isinstance(dz, Tensor):  # to be differentiated again: what backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
             return _per_operand(gate.backward(dz), len(x), kind)
         with mode(grad=False, record=False):
-            found = _per_operand(gate.backward(_raised(dz)), len(x), kind)
+            found = _per_operand(gate.backward(raised(dz)), len(x), kind)
         return tuple(None if g is None else asarray(g).data for g in found)
 
     return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
@@ -164,24 +180,25 @@ def unregister_op(name: str) -> None:
     OPS.pop(entry.function, None)
 
 
-def _raised(array: Any) -> Any:
+def raised(array: Any) -> Any:
     """An array as a Tensor on its device; numbers and Tensors stay."""
     if isinstance(array, Tensor) or type(array) in NUMBERS:
         return array
     return Tensor(array, device_of(array) or current_device())
 
 
-def _lowered(operands: Sequence[Any], f: Function) -> Any:
-    """`f`, a function of Tensors, on arrays."""
+def lowered(operands: Sequence[Any], f: Function) -> Any:
+    """`f`, a function of Tensors that returns one or a tuple of them, on arrays."""
     if any(isinstance(v, Tensor) for v in operands):
         return f(*operands)
     with mode(grad=False, record=False):
-        return asarray(f(*map(_raised, operands))).data
+        z = f(*map(raised, operands))
+    return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
 
 def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...]:
     """The gradients of `f`, found by running it again under the engine."""
-    operands = [_raised(v) for v in x]
+    operands = [raised(v) for v in x]
     chosen = [i for i, v in enumerate(operands) if isinstance(v, Tensor) and is_floating(v.dtype)]
 
     def of_chosen(*values: Any) -> Any:
@@ -190,7 +207,7 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     raw = not isinstance(dz, Tensor)
     with mode(record=False):
         _, pull = vjp(of_chosen, *(operands[i] for i in chosen))
-        found = dict(zip(chosen, pull(_raised(dz)), strict=True))
+        found = dict(zip(chosen, pull(raised(dz)), strict=True))
     return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
 
 

@@ -29,19 +29,19 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
     @wraps(f)
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
-        chosen = _positions(argnums, len(args), f)
-        lifted = [Lifted(args[i], f"argument {i} of {_name(f)}") for i in chosen]
+        chosen = positions(argnums, len(args), f)
+        lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
         values = list(args)
         for i, tree in zip(chosen, lifted, strict=True):
             values[i] = tree.tree
         with mode(grad=True):
             z = f(*values, **kwargs)
-        z, aux = _with_aux(z, f) if has_aux else (z, None)
+        z, aux = with_aux(z, f) if has_aux else (z, None)
         z = _real_scalar(z, f)
         found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
         gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
         inputs = {x.node for tree in lifted for x in tree.inputs}
-        value, aux = _released(z, inputs), _tree_released(aux, inputs)
+        value, aux = released(z, inputs), tree_released(aux, inputs)
         for tree in lifted:
             tree.close()
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
@@ -94,10 +94,10 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull(1.0)
     (tensor(3.), tensor(2.))
     """
-    lifted = [Lifted(primal, f"argument {i} of {_name(f)}") for i, primal in enumerate(primals)]
+    lifted = [Lifted(primal, f"argument {i} of {name_of(f)}") for i, primal in enumerate(primals)]
     with mode(grad=True):
         output = f(*(tree.tree for tree in lifted))
-    output, aux = _with_aux(output, f) if has_aux else (output, None)
+    output, aux = with_aux(output, f) if has_aux else (output, None)
     outputs, structure = flatten(output)
     outputs = [asarray(z).twin() for z in outputs]
     inputs = [x for tree in lifted for x in tree.inputs]
@@ -105,28 +105,28 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(dz: Any) -> tuple[Any, ...]:
         given, dz_structure = flatten(dz)
         if dz_structure != structure:
-            raise ShapeError(f"dz has the structure {dz_structure}, the output of {_name(f)} has {structure}")
+            raise ShapeError(f"dz has the structure {dz_structure}, the output of {name_of(f)} has {structure}")
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
     nodes = {x.node for x in inputs}
-    value = unflatten(structure, [_released(z, nodes) for z in outputs])
-    return (value, pull, _tree_released(aux, nodes)) if has_aux else (value, pull)
+    value = unflatten(structure, [released(z, nodes) for z in outputs])
+    return (value, pull, tree_released(aux, nodes)) if has_aux else (value, pull)
 
 
-def _positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
+def positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
     positions = [argnums] if isinstance(argnums, int) else list(argnums)
     if len(set(positions)) < len(positions):
         raise TypeError(f"argnums={argnums} names an argument twice")
     for i in positions:
         if not -count <= i < count:
-            raise TypeError(f"argnums={argnums}, but {_name(f)} was called with {count} positional arguments")
+            raise TypeError(f"argnums={argnums}, but {name_of(f)} was called with {count} positional arguments")
     return [i % count for i in positions]
 
 
-def _with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
+def with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
     if not isinstance(output, tuple) or len(output) != 2:
-        raise TypeError(f"with has_aux, {_name(f)} must return a pair (value, aux)")
+        raise TypeError(f"with has_aux, {name_of(f)} must return a pair (value, aux)")
     return output
 
 
@@ -134,15 +134,15 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     if isinstance(z, float | int):
         z = asarray(float(z))
     if not isinstance(z, Tensor):
-        raise TypeError(f"the gradient is of a Tensor of shape (), but {_name(f)} returned {type(z).__name__}")
+        raise TypeError(f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}")
     if z.shape != ():
-        raise TypeError(f"the gradient is of a scalar, but {_name(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
+        raise TypeError(f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
     if z.dtype.kind == "c":
-        raise TypeError(f"{_name(f)} returned a complex number, whose gradient is ambiguous; take xg.real or xg.abs, or use xg.vjp")
+        raise TypeError(f"{name_of(f)} returned a complex number, whose gradient is ambiguous; take xg.real or xg.abs, or use xg.vjp")
     return z
 
 
-def _released(x: Tensor, inputs: set[Any]) -> Tensor:
+def released(x: Tensor, inputs: set[Any]) -> Tensor:
     """A result without its graph, unless it is to be differentiated further: through something beside these inputs."""
     if not x.requires_grad:
         return x
@@ -152,10 +152,10 @@ def _released(x: Tensor, inputs: set[Any]) -> Tensor:
     return x.unrecorded() if inner else x
 
 
-def _tree_released(tree: Any, inputs: set[Any]) -> Any:
+def tree_released(tree: Any, inputs: set[Any]) -> Any:
     leaves, structure = flatten(tree)
-    return unflatten(structure, [_released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+    return unflatten(structure, [released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
 
-def _name(f: Callable[..., Any]) -> str:
+def name_of(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)

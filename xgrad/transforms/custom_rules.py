@@ -1,0 +1,266 @@
+"""Functions whose derivative is given by hand, in JAX's form: `custom_vjp` and `custom_jvp`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+
+from ..applying import NUMBERS
+from ..backends import device_of
+from ..backends.dtypes import is_floating
+from ..errors import ShapeError
+from ..graphs import Input
+from ..modes import MODE, mode
+from ..namespace import asarray, zeros_like
+from ..namespace.calling import call
+from ..ops import Op
+from ..reverse import pull_back
+from ..tensors import Tensor
+from ..trees import broadcast_prefix, flatten, paths, unflatten
+from .gates import lowered, raised
+
+
+class _Custom:
+    """What the two have in common: a function that is one op of as many operands as its arguments have leaves."""
+
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        update_wrapper(self, fun)
+        self.fun = fun
+        self.static = frozenset(nondiff_argnums)
+        self.name = getattr(fun, "__name__", type(fun).__name__)
+        self.signature = inspect.signature(fun)
+        self.op: Op | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.op is None:
+            raise TypeError(f"{self.name} has no derivative yet: give it one with {self.name}.{self._define}")
+        use = Use(self, args, kwargs)
+        if not use.leaves:
+            return self.fun(*use.arguments(use.leaves))
+        use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
+        z = call(self.op, tuple(use.leaves), {"use": use})
+        return unflatten(use.output, list(z) if isinstance(z, tuple) else [z])
+
+    _define = ""
+
+
+class Use:
+    """One call: its arguments as leaves and what is fixed. Two calls that differ in their leaves alone are equal, and share programs."""
+
+    def __init__(self, owner: _Custom, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        bound = owner.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a derivative by hand takes all by place")
+        self.owner, self.count = owner, len(bound.args)
+        self.fixed = {i: v for i, v in enumerate(bound.args) if i in owner.static}
+        self.moving = tuple(v for i, v in enumerate(bound.args) if i not in owner.static)
+        found, self.structure = flatten(self.moving)
+        self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(self.moving), strict=True)]
+        self.output: Any = None  # the structure of what the function returned
+        self.keeps = False  # whether the forward pass is to leave what the backward pass wants
+        self.residuals: Any = None
+        self._key = (id(owner), self.structure, *((i, v if _is_plain(v) else id(v)) for i, v in self.fixed.items()))
+
+    def _leaf(self, v: Any, name: str) -> Any:
+        if isinstance(v, Tensor) or type(v) in NUMBERS:
+            return v
+        if device_of(v) is None and not hasattr(v, "__array__"):
+            raise TypeError(f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: name it in nondiff_argnums")
+        return asarray(v)
+
+    def arguments(self, leaves: Sequence[Any]) -> list[Any]:
+        """The arguments of the function, with these leaves."""
+        moving = iter(unflatten(self.structure, list(leaves)))
+        return [self.fixed[i] if i in self.fixed else next(moving) for i in range(self.count)]
+
+    def outputs(self, z: Any) -> tuple[Any, ...]:
+        """What the function returned, as leaves; `output` remembers the structure."""
+        leaves, self.output = flatten(z)
+        if not leaves:
+            raise TypeError(f"{self.owner.name} returned no array")
+        return tuple(map(asarray, leaves))
+
+    def like_output(self, z: Any, what: str) -> list[Any]:
+        """The leaves of something that must have the structure of the output."""
+        leaves, structure = flatten(z)
+        if structure != self.output:
+            raise TypeError(f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}")
+        return [asarray(v) for v in leaves]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Use) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def _is_plain(v: Any) -> bool:
+    return isinstance(v, int | float | complex | str | bytes | None)
+
+
+def _single(z: tuple[Any, ...]) -> Any:
+    return z[0] if len(z) == 1 else z
+
+
+def _parts(z: Any) -> Sequence[Any]:
+    return z if isinstance(z, tuple | list) else (z,)
+
+
+class custom_vjp(_Custom):
+    """A function with its gradient given by hand, as `jax.custom_vjp`.
+
+    `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a tuple with the
+    gradient of each argument, None for none. With `nondiff_argnums` those arguments are fixed, and come first in `bwd`. The
+    rule is differentiated like any other code for derivatives of higher order, in both modes, and holds inside scans and
+    compiled functions. What the function uses from outside gets no gradient: pass it in.
+
+    Raises TypeError for gradients of another structure than the arguments, ShapeError for other shapes.
+
+    >>> import xgrad as xg
+    >>> @xg.custom_vjp
+    ... def clipped(x):                 # its gradient is, at most 1 in size
+    ...     return x * x
+    >>> clipped.defvjp(lambda x: (x * x, x), lambda x, dz: (xg.clip(2 * x * dz, -1, 1),))
+    >>> xg.grad(clipped)(3.0)
+    tensor(1.)
+    """
+
+    _define = "defvjp(fwd, bwd)"
+
+    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Say how the gradient is found: `fwd(*args) -> (output, kept)`, `bwd(*nondiff, kept, dz) -> gradients`."""
+        self._fwd, self._bwd = fwd, bwd
+        self.op = Op(self.name, self._forward, dx=self._dx, variadic=True)
+
+    def _forward(self, xp: Any, *x: Any, use: Use) -> Any:
+        keeps = use.keeps and not any(isinstance(v, Tensor) for v in x)  # in a trace, the backward pass runs `fwd` itself
+
+        def f(*leaves: Any) -> Any:
+            if not keeps:
+                return _single(use.outputs(self.fun(*use.arguments(leaves))))
+            z, use.residuals = self._kept(use, leaves)
+            return _single(z)
+
+        return lowered(x, f)
+
+    def _kept(self, use: Use, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        found = self._fwd(*use.arguments(leaves))
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(f"fwd of {self.name} must return a pair (output, kept), not {type(found).__name__}")
+        return use.outputs(found[0]), found[1]
+
+    def _dx(self, dz: Any, z: Any, x: tuple[Any, ...], *, use: Use) -> tuple[Any, ...]:
+        given, zs = _parts(dz), _parts(z)
+        if any(isinstance(v, Tensor) for v in (*given, *x)):  # to be differentiated again: what was kept must be connected
+            _, residuals = self._kept(use, x)
+            return self._gradients(use, residuals, x, given, zs)
+        with mode(grad=False, record=False):
+            residuals = use.residuals if use.residuals is not None else self._kept(use, list(map(raised, x)))[1]
+            found = self._gradients(use, residuals, x, [None if d is None else raised(d) for d in given], [raised(v) for v in zs])
+        return tuple(None if g is None else g.data for g in found)
+
+    def _gradients(self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]) -> tuple[Any, ...]:
+        whole = unflatten(use.output, [zeros_like(v) if d is None else d for d, v in zip(dz, z, strict=True)])
+        found = self._bwd(*use.fixed.values(), residuals, whole)
+        if not isinstance(found, tuple | list) or len(found) != len(use.moving):
+            got = f"{len(found)} of them" if isinstance(found, tuple | list) else type(found).__name__
+            raise TypeError(f"bwd of {self.name} must return a tuple with a gradient for each of {len(use.moving)} arguments, not {got}")
+        try:
+            leaves = broadcast_prefix(tuple(found), use.moving)
+        except ValueError as error:
+            raise TypeError(f"bwd of {self.name} returned gradients of another structure than the arguments: {error}") from None
+        gradients = [None if g is None else asarray(g) for g in leaves]
+        for g, v, name in zip(gradients, x, paths(use.moving), strict=True):
+            shape = getattr(v, "shape", ())
+            if g is not None and g.shape != tuple(shape):
+                raise ShapeError(f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of shape {tuple(shape)}")
+        return tuple(gradients)
+
+
+class custom_jvp(_Custom):
+    """A function with its tangent given by hand, as `jax.custom_jvp`.
+
+    `f.defjvp(rule)` says how: `rule(primals, tangents)`, of two tuples, returns the output and its tangent, which is linear in the
+    tangents; `f.defjvps(*rules)` gives one rule an argument, `rule(tangent, output, *primals)`, None where it has none. Gradients
+    are its transpose. With `nondiff_argnums` those arguments are fixed, and come first. Rules are differentiated like any other code.
+
+    >>> import xgrad as xg
+    >>> @xg.custom_jvp
+    ... def f(x):
+    ...     return xg.sin(x)
+    >>> @f.defjvp
+    ... def rule(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return f(x), 10 * t * xg.cos(x)
+    >>> xg.grad(f)(0.0), xg.jvp(f, (0.0,), (2.0,))[1]
+    (tensor(10.), tensor(20.))
+    """
+
+    _define = "defjvp(rule)"
+
+    def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Say how the output moves: `rule(*nondiff, primals, tangents) -> (output, tangent)`. Returns the rule."""
+        self._rule = rule
+        self.op = Op(self.name, self._forward, dx=self._dx, jvp=self._jvp, variadic=True)
+        return rule
+
+    def defjvps(self, *rules: Callable[..., Any] | None) -> None:
+        """Say it for each argument: `rule(tangent, output, *primals) -> tangent`."""
+        if self.static:
+            raise TypeError(f"defjvps of {self.name} knows nothing of nondiff_argnums: use defjvp")
+
+        def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+            z = self(*primals)
+            total = None
+            for one, t in zip(rules, tangents, strict=True):
+                if one is not None:
+                    part = one(t, z, *primals)
+                    total = part if total is None else total + part
+            return z, zeros_like(z) if total is None else total
+
+        self.defjvp(rule)
+
+    def _forward(self, xp: Any, *x: Any, use: Use) -> Any:
+        return lowered(x, lambda *leaves: _single(use.outputs(self.fun(*use.arguments(leaves)))))
+
+    def _tangents(self, use: Use, x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
+        """What the rule gives, for a tangent of each leaf."""
+        found = self._rule(*use.fixed.values(), unflatten(use.structure, list(x)), unflatten(use.structure, list(t)))
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(f"the rule of {self.name} must return a pair (output, tangent), not {type(found).__name__}")
+        z = use.like_output(found[0], "the output that the rule")
+        moved = use.like_output(found[1], "the tangent that the rule")
+        for v, d in zip(z, moved, strict=True):
+            if v.shape != d.shape:
+                raise ShapeError(f"the rule of {self.name} returned a tangent of shape {d.shape} for an output of shape {v.shape}")
+        return moved
+
+    def _jvp(self, t: tuple[Any, ...], x: tuple[Any, ...], *, use: Use) -> Any:
+        if any(isinstance(v, Tensor) for v in (*t, *x)):
+            return _single(tuple(self._tangents(use, x, [_still(v) if d is None else d for v, d in zip(x, t, strict=True)])))
+        with mode(grad=False, record=False):
+            x = tuple(map(raised, x))
+            found = self._tangents(use, x, [_still(v) if d is None else raised(d) for v, d in zip(x, t, strict=True)])
+        return _single(tuple(d.data for d in found))
+
+    def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
+        """The transpose: the rule on tangents that a gradient flows to, and back."""
+        raw = not any(isinstance(v, Tensor) for v in (*_parts(dz), *x))
+        values = [raised(v) for v in x]
+        chosen = [i for i, v in enumerate(values) if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)]
+        with mode(grad=True, record=False):
+            t = [_still(v) for v in values]
+            for i in chosen:
+                t[i] = Tensor(t[i].data, t[i].device, Input(t[i].device, t[i].shape, t[i].data.dtype))
+            outputs = self._tangents(use, values, t)
+            given = [(z, raised(d)) for z, d in zip(outputs, _parts(dz), strict=True) if d is not None]
+            found = dict(zip(chosen, pull_back([z for z, _ in given], [d for _, d in given], [t[i] for i in chosen], free=False)))
+        return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(x))))
+
+
+def _still(v: Any) -> Any:
+    """The tangent of what does not move."""
+    return zeros_like(v) if isinstance(v, Tensor) else type(v)(0)

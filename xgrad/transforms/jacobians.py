@@ -1,0 +1,184 @@
+"""Whole matrices of derivatives, and their products with a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from ..backends.dtypes import is_complex, is_floating
+from ..forward import push_forward
+from ..modes import mode
+from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
+from ..reverse import pull_back
+from ..tensors import Tensor
+from ..trees import flatten, unflatten
+from .forward_mode import jvp
+from .lifting import Lifted
+from .reverse_mode import Argnums, grad, name_of, positions, released, tree_released, vjp, with_aux
+
+
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
+    """A function that returns the derivative of every element of `f(*args)` with respect to every element of an argument.
+
+    `f` runs once and is recorded. Then one sweep an element finds it row by row, in reverse mode, or column by column, in
+    forward mode: whichever takes fewer sweeps.
+
+    Args:
+        f: a function of arrays, or nested containers of them, that returns a Tensor, or a nested container of them.
+        argnums: position, or tuple of positions, to differentiate with respect to.
+        has_aux: `f` returns `(output, aux)`, and the jacobian comes with aux: `(jacobian, aux)`.
+        holomorphic: `f` is a holomorphic function of complex numbers, whose complex derivative is asked for.
+
+    Returns:
+        In the structure of the output, for each of its leaves, and in the structure of the argument (in a tuple where
+        `argnums` is one), an array of the leaf's shape followed by the argument's.
+
+    Raises:
+        TypeError: the argument holds integers, or complex numbers without `holomorphic`.
+
+    >>> import xgrad as xg
+    >>> xg.jacobian(lambda x: xg.stack([x[0] * x[1], x[0] + x[1]]))(xg.asarray([2.0, 3.0]))
+    tensor([[3., 2.],
+            [1., 1.]])
+    """
+    single = isinstance(argnums, int)
+
+    @wraps(f)
+    def jacobian_function(*args: Any, **kwargs: Any) -> Any:
+        chosen = positions(argnums, len(args), f)
+        lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
+        values = list(args)
+        for i, tree in zip(chosen, lifted, strict=True):
+            values[i] = tree.tree
+        with mode(grad=True):
+            output = f(*values, **kwargs)
+        output, aux = with_aux(output, f) if has_aux else (output, None)
+        leaves, structure = flatten(output)
+        outputs = [asarray(z).twin() for z in leaves]
+        inputs = [x for tree in lifted for x in tree.inputs]
+        if not holomorphic and any(is_complex(x.dtype) for x in inputs):
+            raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
+        nodes = {x.node for x in inputs}
+        found = [[released(block, nodes) for block in row] for row in _blocks(outputs, inputs, holomorphic)]
+        aux = tree_released(aux, nodes)
+        for tree in lifted:
+            tree.close()
+        rows = []
+        for row in found:
+            blocks = iter(row)
+            of_args = tuple(tree.like([next(blocks) for _ in tree.inputs]) for tree in lifted)
+            rows.append(of_args[0] if single else of_args)
+        result = unflatten(structure, rows)
+        return (result, aux) if has_aux else result
+
+    return jacobian_function
+
+
+def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> list[list[Tensor]]:
+    """The derivative of each output with respect to each input."""
+    rows, columns = sum(z.size for z in outputs if is_floating(z.dtype)), sum(x.size for x in inputs)
+    by_columns = columns < rows or any(is_complex(z.dtype) for z in outputs) and not holomorphic  # a gradient alone does not tell all of these
+    if by_columns:
+        swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
+        return [[_laid(_of(swept, k, x, inputs), (*x.shape, *z.shape), x.ndim, z) for x in inputs] for k, z in enumerate(outputs)]
+    moving = [z for z in outputs if is_floating(z.dtype)]
+    swept = [pull_back(moving, dz, inputs, free=False) for dz in _units(moving)]
+    found = iter([[_laid(_of(swept, i, z, moving), (*z.shape, *x.shape), 0, x) for i, x in enumerate(inputs)] for z in moving])
+    zero = lambda z, x: zeros((*z.shape, *x.shape), dtype=x.dtype, device=x.device)
+    blocks = [next(found) if is_floating(z.dtype) else [zero(z, x) for x in inputs] for z in outputs]
+    return [[conj(b) if is_complex(b.dtype) else b for b in row] for row in blocks]
+
+
+def _units(tensors: list[Tensor]) -> Any:
+    """For each element of all of them, a direction of that element alone."""
+    still = [zeros(x.shape, dtype=x.dtype, device=x.device) for x in tensors]
+    for i, x in enumerate(tensors):
+        flat = zeros((x.size,), dtype=x.dtype, device=x.device)
+        for k in range(x.size):
+            unit = flat.twin()
+            unit[k] = 1
+            yield [*still[:i], reshape(unit, x.shape), *still[i + 1 :]]
+
+
+def _of(swept: list[list[Tensor]], i: int, x: Tensor, among: list[Tensor]) -> list[Tensor]:
+    """The i-th result of those sweeps that were about elements of `x`."""
+    place = next(k for k, other in enumerate(among) if other is x)
+    start = sum(other.size for other in among[:place])
+    return [found[i] for found in swept[start : start + x.size]]
+
+
+def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) -> Tensor:
+    """The results of sweeps, stacked in that shape, of which the first `turn` axes go behind the others."""
+    whole = reshape(stack(parts), shape) if parts else zeros(shape, dtype=like.dtype, device=like.device)
+    order = (*range(turn, len(shape)), *range(turn))
+    return whole if turn in (0, len(shape)) else whole.transpose(order)
+
+
+def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
+    """A function that returns the second derivatives of `f(*args)`: the jacobian of its jacobian, with the same arguments.
+
+    Of a scalar `f` that is forward mode over reverse mode: one sweep an element of the argument.
+
+    >>> import xgrad as xg
+    >>> xg.hessian(lambda x: x[0] ** 2 * x[1])(xg.asarray([2.0, 3.0]))
+    tensor([[6., 4.],
+            [4., 0.]])
+    """
+    return jacobian(jacobian(f, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the second derivatives of the scalar `f(*primals)` with a direction: how its gradient moves along `tangents`.
+
+    Forward mode over reverse mode, a small constant times the cost of the gradient, without the matrix.
+
+    Args:
+        f: as for `grad`.
+        primals: a tuple or list of its arguments, arrays or nested containers of them.
+        tangents: a direction for each, of the same structure and shapes.
+
+    Returns:
+        The product alone, in the structure of the first argument, with respect to which the gradient is.
+
+    Raises as `grad` and `jvp` do.
+
+    >>> import xgrad as xg
+    >>> xg.hvp(lambda x: xg.sum(x**3), (xg.asarray([1.0, 2.0]),), (xg.asarray([1.0, 0.5]),))
+    tensor([6., 6.])
+    """
+    return jvp(grad(f), primals, tangents)[1]
+
+
+def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """A function that returns the derivative of each element of `f(*args)` with respect to that element of an argument.
+
+    `f` is to work element by element: what is found is the gradient of the sum of its output, all of it in one reverse sweep.
+
+    Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds integers.
+
+    >>> import xgrad as xg
+    >>> xg.elementwise_grad(xg.tanh)(xg.asarray([0.0, 100.0]))
+    tensor([1., 0.])
+    """
+
+    @wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        (i,) = positions(argnums, len(args), f)
+        z, pull = vjp(lambda x: f(*args[:i], x, *args[i + 1 :], **kwargs), args[i])
+        leaves, structure = flatten(z)
+        (found,) = pull(unflatten(structure, [ones_like(leaf) for leaf in leaves]))
+        return found
+
+    return derivative
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same values, through which no gradient flows: they count as constants. `x` may be a nested container of arrays.
+
+    >>> import xgrad as xg
+    >>> xg.grad(lambda x: x * xg.stop_gradient(x))(3.0)
+    tensor(3.)
+    """
+    leaves, structure = flatten(x)
+    return unflatten(structure, [asarray(leaf).detach() for leaf in leaves])
