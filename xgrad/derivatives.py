@@ -19,12 +19,14 @@ class Form(NamedTuple):
     dtype: Any
 
 
-def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool) -> Sequence[Any]:
+def gradients(
+    op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool, *, masked: bool = False
+) -> Sequence[Any]:
     """The gradient of each operand: None where `targets` has None or the op has no derivative for it.
 
     `place` is [xp, dz, z, x, y, None], of which a rule picks what it asks for. A target has the shape and dtype that its
     gradient is to have. With `conjugate`, for a complex z, the rules, which are plain calculus, become the conjugate
-    transpose: conj(dz) goes in and the conjugate comes out.
+    transpose: conj(dz) goes in and the conjugate comes out. With `masked`, where dz is 0 an infinite slope gives 0 and not NaN.
     """
     xp = place[0]
     if conjugate:
@@ -41,6 +43,8 @@ def gradients(op: Op, place: list[Any], params: dict[str, Any], targets: Sequenc
         rule, pick = entry
         place[5] = target.shape
         g = rule(*pick(place), **params) if params else rule(*pick(place))
+        if masked:
+            g = xp.where(place[1] == 0, xp.where(g == g, g, 0), g)
         if conjugate or g.shape != target.shape or g.dtype is not target.dtype:
             g = _matched(xp, g, target, conjugate)
         found.append(g)

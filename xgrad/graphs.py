@@ -14,6 +14,7 @@ from .backends.dtypes import canonical, is_complex
 from .derivatives import Form, gradients
 from .errors import GraphError
 from .ops import Op
+from .ops.arithmetic import WHERE
 from .ops.linalg import rows
 from .ops.shaping import ITEM
 
@@ -124,6 +125,7 @@ def bprop(
     owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
     waiting: dict[Node, Uses] = {}
     dtype, conjugate = None, False
+    masked: Collection[Node] = _masked(order) if any(node.op is WHERE for node in order) else ()
     for node in order:
         if node in waiting:
             waiting.pop(node).give(node, grads)
@@ -151,11 +153,11 @@ def bprop(
         if op.by_rows and lift is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
             waiting.setdefault(parents[1], Uses(op, parents[1])).add(saved[1], dz)
             parents = targets = (parents[0], None)
-        if device.guard is None:
+        if device.guard is None and node not in masked:
             found = gradients(op, place, node.params, targets, conjugate)
         else:
-            with device.guard:
-                found = gradients(op, place, node.params, targets, conjugate)
+            with device.guard or nullcontext():
+                found = gradients(op, place, node.params, targets, conjugate, masked=node in masked)
         for parent, g in zip(parents, found):
             if g is None:
                 continue
@@ -168,6 +170,22 @@ def bprop(
                 owned.add(parent)
     for node, uses in waiting.items():
         uses.give(node, grads)
+
+
+def _masked(order: list[Node]) -> set[Node]:
+    """Of `order` (newest first), the ops element by element whose slopes may be infinite where a `where` further on has chosen otherwise.
+
+    There the gradient is 0 because the value is not used, whatever the slope: 0 times infinity would make it NaN.
+    """
+    wild: set[Node] = set()  # whose value, or slope, may be infinite or NaN
+    for node in reversed(order):
+        if node.op.singular or not wild.isdisjoint(node.parents):  # type: ignore[union-attr,arg-type]
+            wild.add(node)
+    chosen_from: set[Node | None] = set()
+    for node in order:
+        if node.op is WHERE or node in chosen_from:
+            chosen_from.update(node.parents)
+    return {node for node in wild if node in chosen_from and node.op.elementwise}  # type: ignore[union-attr]
 
 
 def _is_matrix_of_rows(W: Node | None, x: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..backends.dtypes import canonical, is_complex, is_floating
@@ -11,9 +12,13 @@ from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, ze
 from ..random import default_rng
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
+from .forward_mode import jvp
 from .recorded import graph
 from .reverse_mode import vjp
 
+#: Reverse and forward mode.
+MODES = ("rev", "fwd")
+_WHAT = {"rev": "the gradient", "fwd": "the tangent"}
 _COMPLEX_STEP = 1e-30  # no difference is taken, so it may be as small as floating point goes
 
 
@@ -21,14 +26,15 @@ def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],
     order: int = 2,
+    modes: str | Sequence[str] = MODES,
     *,
     rtol: float | None = None,
     atol: float | None = None,
     seed: int = 0,
 ) -> None:
-    """Check the gradients of `f` at `args`, and, up to `order`, the gradients of those gradients.
+    """Check the derivatives of `f` at `args`, and, up to `order`, the derivatives of those, in reverse and in forward mode.
 
-    Along a random direction, `f` moves as its gradient says: compared with a complex step (W. Squire and G. Trapp, Using
+    Along a random direction, `f` moves as its gradient and its tangent say: compared with a complex step (W. Squire and G. Trapp, Using
     complex variables to estimate derivatives of real functions, 1998), exact to rounding, where every op of `f` is
     holomorphic and its arguments are float64, and with central differences elsewhere.
 
@@ -36,15 +42,20 @@ def check_grads(
         f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container of them.
             Complex arguments and outputs are checked as real and imaginary parts, without a complex step.
         args: where to check; integers and booleans in them are held fixed.
-        order: how many times to differentiate.
+        order: how many times to differentiate, in every succession of the modes.
+        modes: "rev", "fwd" or both: gradients, tangents.
         rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
         seed: of the random directions.
 
-    Raises AssertionError with the order, the argument, the index of the worst element, and both numbers.
+    Raises AssertionError with the order, the mode, the argument, the index of the worst element, and both numbers; ValueError
+    for another mode.
 
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
     """
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    if not modes or not set(modes) <= set(MODES):
+        raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
     leaves, structure = flatten(tuple(args))
     names = paths(tuple(args))
     values = [asarray(leaf).detach() for leaf in leaves]
@@ -65,7 +76,7 @@ def check_grads(
 
     which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
-    _check(of_parts, [v for part in parts for v in part], labels, 1, order, (rtol, atol), default_rng(seed))
+    _check(of_parts, [v for part in parts for v in part], labels, "", order, modes, (rtol, atol), default_rng(seed))
 
 
 def _parts(x: Tensor) -> list[Tensor]:
@@ -73,8 +84,8 @@ def _parts(x: Tensor) -> list[Tensor]:
     return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
-def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int, tolerance: Any, rng: Any) -> None:
-    """Check one order, then the function that computes its gradients."""
+def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int, modes: Sequence[str], tolerance: Any, rng: Any) -> None:
+    """Check one order, then the functions that compute its gradients and its tangents. `of` says what was differentiated before."""
     with no_grad():
         outputs = f(*values)
     floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
@@ -90,25 +101,43 @@ def _check(f: Any, values: list[Tensor], labels: list[str], at: int, order: int,
         _, pull = vjp(scalar, *moved)
         return list(pull(asarray(1.0, device=moved[0].device)))
 
+    def tangent(directions: Sequence[Tensor], *moved: Tensor) -> list[Tensor]:
+        _, t = jvp(lambda *v: [f(*v)[i] for i in floating], moved, directions)
+        return list(t)
+
     if not values or not floating:
         return
-    analytic = [g.detach() for g in gradient(*values)]
-    complex_step = at == 1 and _allows_complex_step(scalar, values)  # a gradient of complex numbers is a conjugate: not holomorphic
+    directions = [_random_like(v, rng) for v in values]
+    complex_step = not of and _allows_complex_step(scalar, values)  # a gradient of complex numbers is a conjugate: not holomorphic
     slope = _complex_slope if complex_step else _central_slope
     rtol, atol = _tolerance(values, complex_step, tolerance)
+
+    def says(mode: str, i: int, direction: Tensor) -> tuple[float, float]:
+        """How `scalar` moves along a direction of one argument, and the size of what it adds up from."""
+        if mode == "rev":
+            terms = gradients[i] * direction
+            return _number(sum(terms)), _number(sum(abs(terms)))
+        along = [direction if k == i else zeros_like(v) for k, v in enumerate(values)]
+        products = [t * w for t, w in zip(tangent(along, *values), weights, strict=True)]
+        return _number(_total([sum(p) for p in products])), _number(_total([sum(abs(p)) for p in products]))
+
+    gradients = [g.detach() for g in gradient(*values)] if "rev" in modes else []
     for i, label in enumerate(labels):
-        direction = _random_like(values[i], rng)
-        predicted = _number(sum(analytic[i] * direction))
-        measured, noise = slope(scalar, values, i, direction)
-        scale = max(abs(predicted), abs(measured), _number(sum(abs(analytic[i] * direction))))
-        right = abs(predicted - measured) <= atol + rtol * scale + noise
-        if not right and not complex_step:  # where f bends much, with the bend taken out of the difference
-            wide, more = _central_slope(scalar, values, i, direction, 2)
-            right = abs(predicted - (4 * measured - wide) / 3) <= atol + rtol * scale + noise + more
-        if not right:
-            raise AssertionError(_worst(scalar, values, analytic[i], slope, i, at, label))
-    if at < order:
-        _check(gradient, values, labels, at + 1, order, tolerance, rng)
+        measured, noise = slope(scalar, values, i, directions[i])
+        for mode in modes:
+            predicted, size = says(mode, i, directions[i])
+            scale = max(abs(predicted), abs(measured), size)
+            right = abs(predicted - measured) <= atol + rtol * scale + noise
+            if not right and not complex_step:  # where f bends much, with the bend taken out of the difference
+                wide, more = _central_slope(scalar, values, i, directions[i], 2)
+                right = abs(predicted - (4 * measured - wide) / 3) <= atol + rtol * scale + noise + more
+            if not right:
+                where = f"order {of.count('of ') + 1}: {_WHAT[mode]} {of}with respect to {label}"
+                raise AssertionError(_worst(scalar, values, partial(says, mode, i), slope, i, where))
+    if order > 1:
+        functions = {"rev": gradient, "fwd": partial(tangent, directions)}
+        for mode in modes:
+            _check(functions[mode], values, labels, f"of {_WHAT[mode]} {of}", order - 1, modes, tolerance, rng)
 
 
 def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
@@ -152,18 +181,18 @@ def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[fl
     return tuple(default if t is None else t for t in given)  # type: ignore[return-value]
 
 
-def _worst(f: Any, values: list[Tensor], analytic: Tensor, slope: Any, i: int, at: int, label: str) -> str:
+def _worst(f: Any, values: list[Tensor], says: Any, slope: Any, i: int, where: str) -> str:
     """The element whose derivative is furthest off, found one by one."""
     x = values[i]
     worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
     for index in _indices(x.shape):
         unit = _unit(x, index)
-        says, measured = _number(analytic[index]), slope(f, values, i, unit)[0]
-        gap = abs(says - measured)
+        predicted, measured = says(unit)[0], slope(f, values, i, unit)[0]
+        gap = abs(predicted - measured)
         if not gap <= worst[0]:
-            worst = (gap, index, says, measured)
-    _, index, says, measured = worst
-    return f"order {at}: the gradient of {label} at index {index} is {says!r}, differences give {measured!r}"
+            worst = (gap, index, predicted, measured)
+    _, index, predicted, measured = worst
+    return f"{where} at index {index} is {predicted!r}, differences give {measured!r}"
 
 
 def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
