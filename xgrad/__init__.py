@@ -178,6 +178,7 @@ from .namespace import (
 )
 from .tensors import Tensor
 from .transforms import (
+    Cut,
     Gate,
     Graph,
     GraphNode,
@@ -187,6 +188,8 @@ from .transforms import (
     custom_jvp,
     custom_vjp,
     derive,
+    detect_cuts,
+    detect_nan,
     elementwise_grad,
     gate,
     grad,
@@ -217,6 +220,7 @@ def __getattr__(name: str) -> str:
 
 
 __all__ = [
+    "Cut",
     "Gate",
     "Graph",
     "GraphError",
@@ -235,6 +239,8 @@ __all__ = [
     "custom_vjp",
     "deriv",
     "derive",
+    "detect_cuts",
+    "detect_nan",
     "device",
     "elementwise_grad",
     "gate",

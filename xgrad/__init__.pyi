@@ -209,6 +209,11 @@ from .transforms.custom_rules import (
     custom_jvp as custom_jvp,
     custom_vjp as custom_vjp,
 )
+from .transforms.debugging import (
+    Cut as Cut,
+    detect_cuts as detect_cuts,
+    detect_nan as detect_nan,
+)
 from .transforms.forward_mode import (
     jvp as jvp,
 )
@@ -250,6 +255,7 @@ from .trees import (
 __version__: str
 __array_api_version__: str
 __all__ = [
+    "Cut",
     "DeviceError",
     "Gate",
     "Graph",
@@ -308,6 +314,8 @@ __all__ = [
     "custom_vjp",
     "deriv",
     "derive",
+    "detect_cuts",
+    "detect_nan",
     "device",
     "diff",
     "divide",

@@ -38,22 +38,25 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
         if node.op is ITEM:
             (whole,) = node.parents
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
-    with mode(grad=outside):
+    watch = MODE.get().watch
+    with mode(grad=outside, watch=None):
         for node in reversed(order):
             op: Any = node.op
-            if op.diagonal and not lifted and node.device.guard is None:  # the many small ones, without ceremony
+            if op.diagonal and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
                 tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
                 continue
             moved = list(map(tangents.get, node.parents))
             if all(t is None for t in moved):
                 continue
             if op is ITEM:
-                tangents[node] = moved[0][node.params["i"]]
+                tangents[node] = tangents[node.parents[0]][node.params["i"]]
             elif lifted:
                 tangents[node] = _tangent(kind, node, lift(kind, node), moved, asked.get(node), lifted=True)
             else:
                 with node.device.guard or nullcontext():
                     tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
+            if watch is not None:
+                watch.swept(node, moved, (tangents[node],), "the tangent")
     found = [tangents.get(z.node) for z in outputs]
     return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
 

@@ -13,6 +13,7 @@ from .backends import Device
 from .backends.dtypes import canonical, is_complex
 from .derivatives import Form, gradients
 from .errors import GraphError
+from .modes import MODE, mode
 from .ops import Op
 from .ops.arithmetic import WHERE
 from .ops.linalg import rows
@@ -29,8 +30,8 @@ class Node:
     """One op that was run, without its value: what the sweep needs to go back through it.
 
     Nodes are numbered as they are made, so the order of their numbers is a topological order, and the backward pass is
-    the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its form (of a tuple, tuples of them). `saved` holds (z, x, y) as far as the op's derivative asks
-    for them.
+    the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its form (of a tuple, tuples of
+    them). `saved` holds (z, x, y) as far as the op's derivative asks for them.
     """
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
@@ -124,7 +125,7 @@ def bprop(
     """
     owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
     waiting: dict[Node, Uses] = {}
-    dtype, conjugate = None, False
+    dtype, conjugate, watch = None, False, MODE.get().watch
     masked: Collection[Node] = _masked(order) if any(node.op is WHERE for node in order) else ()
     for node in order:
         if node in waiting:
@@ -150,14 +151,16 @@ def bprop(
             place = [device.xp, dz, *saved, None]
         else:
             place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
-        if op.by_rows and lift is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
+        if op.by_rows and lift is None and watch is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
             waiting.setdefault(parents[1], Uses(op, parents[1])).add(saved[1], dz)
             parents = targets = (parents[0], None)
-        if device.guard is None and node not in masked:
+        if device.guard is None and watch is None and node not in masked:
             found = gradients(op, place, node.params, targets, conjugate)
         else:
-            with device.guard or nullcontext():
+            with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
                 found = gradients(op, place, node.params, targets, conjugate, masked=node in masked)
+        if watch is not None:
+            watch.swept(node, (dz,), found, "the gradient")
         for parent, g in zip(parents, found):
             if g is None:
                 continue
@@ -179,7 +182,7 @@ def _masked(order: list[Node]) -> set[Node]:
     """
     wild: set[Node] = set()  # whose value, or slope, may be infinite or NaN
     for node in reversed(order):
-        if node.op.singular or not wild.isdisjoint(node.parents):  # type: ignore[union-attr,arg-type]
+        if node.op.singular or not wild.isdisjoint(node.parents):  # type: ignore[union-attr]
             wild.add(node)
     chosen_from: set[Node | None] = set()
     for node in order:

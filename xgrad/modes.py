@@ -12,7 +12,7 @@ class Mode(NamedTuple):
     """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
 
     `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
-    `steps`: the time step of each scan that is under way, outermost first.
+    `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
     """
 
     grad: bool = True
@@ -20,6 +20,7 @@ class Mode(NamedTuple):
     trace: Any = None
     stop: bool = False
     steps: tuple[int, ...] = ()
+    watch: Any = None
 
 
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable

@@ -35,14 +35,15 @@ class Recorded(Node):
         self.source = source_line()
 
 
-def _is_ours(frame: FrameType) -> bool:
+def is_ours(frame: FrameType) -> bool:
+    """Whether it is code of this library that is being run, or of one that runs it on our behalf."""
     return frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__))
 
 
 def _user_frame() -> FrameType | None:
     """The user's code that is being run."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame):
+    while frame is not None and is_ours(frame):
         frame = frame.f_back
     return frame
 
@@ -68,7 +69,7 @@ def names_from_variables() -> Iterator[None]:
     """Name recorded nodes as the user's functions that run inside do when they return, and the code around at the end."""
 
     def on_event(frame: FrameType, event: str, arg: Any) -> None:
-        if event == "return" and not _is_ours(frame):
+        if event == "return" and not is_ours(frame):
             _name(frame.f_locals)
 
     before = sys.getprofile()

@@ -103,16 +103,24 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
+        self._taken_out()
         return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
 
     def unrecorded(self) -> Tensor:
         """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
         return Tensor(self.data, self.device)
 
+    def _taken_out(self) -> None:
+        """Tell whoever watches that the value leaves the graph."""
+        watch = MODE.get().watch
+        if watch is not None and self.requires_grad:
+            watch.cut(self)
+
     # To other places
 
     def numpy(self) -> Any:
         """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
+        self._taken_out()
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
         view.flags.writeable = False

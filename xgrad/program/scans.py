@@ -202,7 +202,10 @@ class Derivative:
             starts = {i: v for i, v in starts.items() if given[i] or i < self._origin.carries}
             begin = {i: tracer.variable(v.shape, v.dtype) for i, v in starts.items()}
             moves = [Tensor(v, device) for v in begin.values()]
-            sweep = pull_back(list(starts.values()), moves, list(ends.values())) if reverse else push_forward(list(ends.values()), list(starts.values()), moves)[0]
+            if reverse:
+                sweep = pull_back(list(starts.values()), moves, list(ends.values()))
+            else:
+                sweep, _ = push_forward(list(ends.values()), list(starts.values()), moves)
             found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
         return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 

@@ -4,6 +4,7 @@ from .checkpointing import checkpoint
 from .checks import check_grads
 from .compiling import compile
 from .custom_rules import custom_jvp, custom_vjp
+from .debugging import Cut, detect_cuts, detect_nan
 from .forward_mode import jvp
 from .gates import Gate, gate, register_op, unregister_op
 from .jacobians import elementwise_grad, hessian, hvp, jacobian, stop_gradient
@@ -13,6 +14,7 @@ from .staged import derive, trace
 from .through_time import scan
 
 __all__ = [
+    "Cut",
     "Gate",
     "Graph",
     "GraphNode",
@@ -22,6 +24,8 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "derive",
+    "detect_cuts",
+    "detect_nan",
     "elementwise_grad",
     "gate",
     "grad",

@@ -58,6 +58,8 @@ class Compiled:
 
     def __call__(self, *args: Any) -> Any:
         leaves, structure = flatten(args)
+        if MODE.get().watch is not None:  # who wants to see every op
+            return self._f(*unflatten(structure, [v if device_of(v) is None else asarray(v) for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
         outputs = traced.run(arrays)

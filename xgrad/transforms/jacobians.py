@@ -78,15 +78,15 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
 def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> list[list[Tensor]]:
     """The derivative of each output with respect to each input."""
     rows, columns = sum(z.size for z in outputs if is_floating(z.dtype)), sum(x.size for x in inputs)
-    by_columns = columns < rows or any(is_complex(z.dtype) for z in outputs) and not holomorphic  # a gradient alone does not tell all of these
+    by_columns = columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs))  # a gradient alone does not tell all of these
     if by_columns:
         swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
         return [[_laid(_of(swept, k, x, inputs), (*x.shape, *z.shape), x.ndim, z) for x in inputs] for k, z in enumerate(outputs)]
     moving = [z for z in outputs if is_floating(z.dtype)]
     swept = [pull_back(moving, dz, inputs, free=False) for dz in _units(moving)]
     found = iter([[_laid(_of(swept, i, z, moving), (*z.shape, *x.shape), 0, x) for i, x in enumerate(inputs)] for z in moving])
-    zero = lambda z, x: zeros((*z.shape, *x.shape), dtype=x.dtype, device=x.device)
-    blocks = [next(found) if is_floating(z.dtype) else [zero(z, x) for x in inputs] for z in outputs]
+    flat = lambda z: [zeros((*z.shape, *x.shape), dtype=x.dtype, device=x.device) for x in inputs]
+    blocks: list[list[Tensor]] = [next(found) if is_floating(z.dtype) else flat(z) for z in outputs]  # type: ignore[no-untyped-call]
     return [[conj(b) if is_complex(b.dtype) else b for b in row] for row in blocks]
 
 

@@ -1,0 +1,188 @@
+"""Where a NaN came from, and where a gradient stops."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from ..applying import Value
+from ..backends.dtypes import is_floating
+from ..graphs import Leaf, Node
+from ..modes import MODE, mode, where_in_time
+from ..ops import Op
+from ..ops.table import shape_of
+from ..recording import Recorded, is_ours, names_from_variables, source_line
+
+
+@contextmanager
+def detect_nan() -> Iterator[None]:
+    """Raise FloatingPointError at the first op that makes a NaN, or an infinity of finite numbers, inside a `with` block.
+
+    The message names the op, the stage, the line, the time step and the shapes of the operands. The backward pass, and
+    tangents, are watched too, where they run inside the block. Loops and compiled functions run op by op, and all values are
+    kept: it is for finding an error, not for training.
+
+    >>> import xgrad as xg
+    >>> x = xg.tensor([1.0, 0.0], requires_grad=True)
+    >>> with xg.detect_nan():
+    ...     xg.sum(xg.sqrt(x)).backward()
+    Traceback (most recent call last):
+    FloatingPointError: Inf in the gradient of operand 1 of 'sqrt', ...
+    """
+    with warnings.catch_warnings(), mode(record=True, watch=_NaN()), names_from_variables():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the array library's own word on the same
+        yield
+
+
+class Cut(NamedTuple):
+    """Where a gradient stops: at what, in which line, at which time step, and the shape of the Tensor."""
+
+    what: str
+    source: str
+    when: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"the gradient of a Tensor of shape {self.shape} stops {self.what}{self.when}"
+
+
+@contextmanager
+def detect_cuts() -> Iterator[list[Cut]]:
+    """Warn of each line in a `with` block where the gradient of a Tensor stops, and list them.
+
+    It stops where a value is taken out (`float(t)`, `t.numpy()`, a branch), at `detach` and `stop_gradient`, where it is
+    made an integer, at an op that has no derivative (`floor`), and where a Tensor that was computed is used under `no_grad`.
+    Comparisons and indices, which have none by nature, are not listed. Loops and compiled functions run op by op.
+
+    >>> import xgrad as xg, warnings
+    >>> x = xg.tensor(2.0, requires_grad=True)
+    >>> with warnings.catch_warnings(), xg.detect_cuts() as cuts:
+    ...     warnings.simplefilter("ignore")
+    ...     z = xg.floor(3 * x) * x.detach()
+    >>> for cut in cuts:
+    ...     print(cut)
+    the gradient of a Tensor of shape () stops at 'floor', which has no derivative
+    the gradient of a Tensor of shape () stops at detach()
+    """
+    watch = _Cuts()
+    with mode(record=True, watch=watch), names_from_variables():
+        yield watch.found
+
+
+class _NaN:
+    """Looks at every value and every gradient."""
+
+    def ran(self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool) -> None:
+        what = _bad(device, z)
+        if what is None:
+            return
+        given = [_bad(device, v) for v in arrays]
+        if what == "Inf" and any(given):
+            return
+        came = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
+        already = f"; operand {' and '.join(came)} was NaN already when it came in" if came else ""
+        stage = _stage(source_line(), None)
+        raise FloatingPointError(f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape {_shapes(operands)}{already}")
+
+    def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
+        """`found` was made of `given` at `node`, in a sweep."""
+        for i, g in enumerate(found, 1):
+            bad = _bad(node.device, g)
+            if bad is None or (bad == "Inf" and any(_bad(node.device, v) for v in given)):
+                continue
+            assert node.op is not None
+            which = f"{what} of operand {i} of" if what == "the gradient" else f"{what} of"
+            source, steps = getattr(node, "source", "?"), getattr(node, "steps", ())
+            when = f" at step t={', '.join(map(str, steps))}" if steps else ""
+            operands = [v.value if isinstance(v, Recorded) else v for v in getattr(node, "operands", ())]
+            shapes = f": operands of shape {_shapes(operands)}" if operands else ""
+            raise FloatingPointError(f"{bad} in {which} {node.op.name!r}, {_stage(source, getattr(node, 'name', None))}{when}{shapes}")
+
+    def cut(self, x: Any) -> None:
+        """A value that is taken out is no concern of this."""
+
+
+class _Cuts:
+    """Looks for ops and methods that let no gradient through."""
+
+    def __init__(self) -> None:
+        self.found: list[Cut] = []
+
+    def ran(self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool) -> None:
+        if not needs:
+            return
+        moving = [v for v in operands if isinstance(v, Value) and v.node is not None and v.node.needs]
+        if not MODE.get().grad:
+            if not all(isinstance(v.node, Leaf) for v in moving):
+                self._report(f"at {op.name!r}, computed under no_grad", source_line(), moving[0])
+        elif not op.rules and (op.name == "round_to" or (not isinstance(z, tuple) and is_floating(z.dtype))):
+            what = "where it is made an integer" if op.name == "round_to" else f"at {op.name!r}, which has no derivative"
+            self._report(what, source_line(), moving[0])
+
+    def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
+        """Sweeps cut nothing."""
+
+    def cut(self, x: Any) -> None:
+        """A method of `x` that gives its value is being called: by the user, or by the library for reasons of its own."""
+        frame, entry = sys._getframe(2), ""
+        while frame.f_back is not None and is_ours(frame):
+            frame, entry = frame.f_back, frame.f_code.co_name
+        if entry in _TAKES:
+            self._report(f"at {_TAKES[entry]}", f"{frame.f_code.co_filename}:{frame.f_lineno}", x)
+
+    def _report(self, what: str, source: str, x: Any) -> None:
+        cut = Cut(what, source, where_in_time(), tuple(x.data.shape))
+        if any(c.what == what and c.source == source for c in self.found):
+            return
+        self.found.append(cut)
+        file, _, line = source.rpartition(":")
+        warnings.warn_explicit(str(cut), UserWarning, file or "?", int(line) if line.isdecimal() else 0)
+
+
+#: The functions by which a value is taken out, as one writes them.
+_TAKES = {
+    "detach": "detach()", "stop_gradient": "stop_gradient", "tensor": "xg.tensor, which copies",
+    "numpy": "numpy()", "item": "item()", "tolist": "tolist()", "__float__": "float()", "__int__": "int()", "__complex__": "complex()", "__bool__": "a branch, or bool()",
+}  # fmt: skip
+
+
+def _bad(device: Any, v: Any) -> str | None:
+    """ "NaN" or "Inf", if there is one in an array, a Tensor, a number or a tuple of them."""
+    if isinstance(v, tuple | list):
+        return next(filter(None, (_bad(device, part) for part in v)), None)
+    v = getattr(v, "data", v) if isinstance(v, Value) else v
+    if isinstance(v, float | complex) and not hasattr(v, "dtype"):
+        return "NaN" if v != v else "Inf" if v in (float("inf"), -float("inf")) else None
+    if v is None or not hasattr(v, "dtype") or not is_floating(v.dtype):
+        return None
+    xp = device.xp
+    if bool(xp.any(xp.isnan(v))):
+        return "NaN"
+    return None if bool(xp.all(xp.isfinite(v))) else "Inf"
+
+
+def _shapes(operands: Sequence[Any]) -> str:
+    return " and ".join(str(tuple(shape_of(v.data if isinstance(v, Value) else v))) for v in operands)
+
+
+def _stage(source: str, name: str | None) -> str:
+    """A stage by its name, its text and its line."""
+    file, _, line = source.rpartition(":")
+    text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
+    name = name or _assigned(text)
+    return f"{f'stage {name!r}, ' if name else ''}{f'in `{text}` ' if text else ''}at {source}"
+
+
+def _assigned(text: str) -> str | None:
+    """The variable that a line assigns to."""
+    try:
+        (statement,) = ast.parse(text).body
+    except (SyntaxError, ValueError):  # a part of one
+        return None
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else None
