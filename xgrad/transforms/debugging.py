@@ -146,9 +146,12 @@ class _Cuts:
 
 #: The functions by which a value is taken out, as one writes them.
 _TAKES = {
-    "detach": "detach()", "stop_gradient": "stop_gradient", "tensor": "xg.tensor, which copies",
-    "numpy": "numpy()", "item": "item()", "tolist": "tolist()", "__float__": "float()", "__int__": "int()", "__complex__": "complex()", "__bool__": "a branch, or bool()",
-}  # fmt: skip
+    **{name: f"{name}()" for name in ("detach", "numpy", "item", "tolist")},
+    **{f"__{name}__": f"{name}()" for name in ("float", "int", "complex")},
+    "__bool__": "a branch, or bool()",
+    "stop_gradient": "stop_gradient",
+    "tensor": "xg.tensor, which copies",
+}
 
 
 def _bad(device: Any, v: Any) -> str | None:
