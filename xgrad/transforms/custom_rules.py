@@ -9,11 +9,11 @@ from typing import Any
 
 from ..applying import NUMBERS
 from ..backends import device_of
-from ..backends.dtypes import is_floating
+from ..backends.dtypes import is_complex, is_floating
 from ..errors import ShapeError
 from ..graphs import Input
 from ..modes import MODE, mode
-from ..namespace import asarray, zeros_like
+from ..namespace import asarray, conj, zeros_like
 from ..namespace.calling import call
 from ..ops import Op
 from ..reverse import pull_back
@@ -61,7 +61,7 @@ class Use:
         self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(self.moving), strict=True)]
         self.output: Any = None  # the structure of what the function returned
         self.keeps = False  # whether the forward pass is to leave what the backward pass wants
-        self.residuals: Any = None
+        self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
         self._key = (id(owner), self.structure, *((i, v if _is_plain(v) else id(v)) for i, v in self.fixed.items()))
 
     def _leaf(self, v: Any, name: str) -> Any:
@@ -115,7 +115,8 @@ class custom_vjp(_Custom):
     `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a tuple with the
     gradient of each argument, None for none. With `nondiff_argnums` those arguments are fixed, and come first in `bwd`. The
     rule is differentiated like any other code for derivatives of higher order, in both modes, and holds inside scans and
-    compiled functions. What the function uses from outside gets no gradient: pass it in.
+    compiled functions. What the function uses from outside gets no gradient: pass it in. Of complex numbers the rule is plain
+    calculus, as in JAX: `dz` times the derivative.
 
     Raises TypeError for gradients of another structure than the arguments, ShapeError for other shapes.
 
@@ -141,7 +142,8 @@ class custom_vjp(_Custom):
         def f(*leaves: Any) -> Any:
             if not keeps:
                 return _single(use.outputs(self.fun(*use.arguments(leaves))))
-            z, use.residuals = self._kept(use, leaves)
+            z, residuals = self._kept(use, leaves)
+            use.residuals = (residuals,)
             return _single(z)
 
         return lowered(x, f)
@@ -154,15 +156,20 @@ class custom_vjp(_Custom):
 
     def _dx(self, dz: Any, z: Any, x: tuple[Any, ...], *, use: Use) -> tuple[Any, ...]:
         given, zs = _parts(dz), _parts(z)
+        several = given is dz
+        if several:  # which the engine hands on without conjugation
+            given = [None if d is None else _conj(d) for d in given]
         if any(isinstance(v, Tensor) for v in (*given, *x)):  # to be differentiated again: what was kept must be connected
             _, residuals = self._kept(use, x)
-            return self._gradients(use, residuals, x, given, zs)
-        with mode(grad=False, record=False):
-            residuals = use.residuals if use.residuals is not None else self._kept(use, list(map(raised, x)))[1]
-            found = self._gradients(use, residuals, x, [None if d is None else raised(d) for d in given], [raised(v) for v in zs])
-        return tuple(None if g is None else g.data for g in found)
+            found = self._gradients(use, residuals, x, given, zs)
+        else:
+            with mode(grad=False, record=False):
+                residuals = use.residuals[0] if use.residuals else self._kept(use, list(map(raised, x)))[1]
+                found = self._gradients(use, residuals, x, [None if d is None else raised(d) for d in given], [raised(v) for v in zs])
+            found = [None if g is None else g.data for g in found]
+        return tuple(_conj(g) if several and g is not None else g for g in found)
 
-    def _gradients(self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]) -> tuple[Any, ...]:
+    def _gradients(self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]) -> Sequence[Any]:
         whole = unflatten(use.output, [zeros_like(v) if d is None else d for d, v in zip(dz, z, strict=True)])
         found = self._bwd(*use.fixed.values(), residuals, whole)
         if not isinstance(found, tuple | list) or len(found) != len(use.moving):
@@ -177,7 +184,7 @@ class custom_vjp(_Custom):
             shape = getattr(v, "shape", ())
             if g is not None and g.shape != tuple(shape):
                 raise ShapeError(f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of shape {tuple(shape)}")
-        return tuple(gradients)
+        return gradients
 
 
 class custom_jvp(_Custom):
@@ -248,7 +255,9 @@ class custom_jvp(_Custom):
 
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
         """The transpose: the rule on tangents that a gradient flows to, and back."""
-        raw = not any(isinstance(v, Tensor) for v in (*_parts(dz), *x))
+        parts = _parts(dz)
+        plain = parts is not dz and is_complex(dz.dtype)  # the engine conjugates what goes in and what comes out, which transposes by itself
+        raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
         values = [raised(v) for v in x]
         chosen = [i for i, v in enumerate(values) if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)]
         with mode(grad=True, record=False):
@@ -256,9 +265,17 @@ class custom_jvp(_Custom):
             for i in chosen:
                 t[i] = Tensor(t[i].data, t[i].device, Input(t[i].device, t[i].shape, t[i].data.dtype))
             outputs = self._tangents(use, values, t)
-            given = [(z, raised(d)) for z, d in zip(outputs, _parts(dz), strict=True) if d is not None]
+            given = [(z, _conj(raised(d)) if plain else raised(d)) for z, d in zip(outputs, parts, strict=True) if d is not None]
             found = dict(zip(chosen, pull_back([z for z, _ in given], [d for _, d in given], [t[i] for i in chosen], free=False)))
+            found = {i: _conj(g) if plain else g for i, g in found.items()}
         return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(x))))
+
+
+def _conj(v: Any) -> Any:
+    """The conjugate of a Tensor or an array; a real one is its own."""
+    if not is_complex(v.dtype):
+        return v
+    return conj(v) if isinstance(v, Tensor) else device_of(v).xp.conj(v)  # type: ignore[union-attr]
 
 
 def _still(v: Any) -> Any:
