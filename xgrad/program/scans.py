@@ -13,9 +13,9 @@ from ..backends.dtypes import is_floating
 from ..forward import push_forward
 from ..graphs import Input
 from ..modes import MODE
+from ..namespace.creation import new
 from ..ops import OPS, op
 from ..ops.arithmetic import ADD
-from ..ops.shaping import NEW
 from ..reverse import pull_back
 from ..tensors import Tensor
 from .running import run_scan
@@ -115,7 +115,7 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
     if stage.op == "scan":
         return apply_scan(operands, **stage.params)
     if not operands:
-        return Tensor(MODE.get().trace.emit(NEW, device, (), stage.params)[0], device)
+        return new(stage.params["function"], *stage.params["args"], dtype=stage.params["dtype"], device=device, **stage.params["options"])
     return apply(OPS[stage.op], tuple(operands), dict(stage.params))
 
 

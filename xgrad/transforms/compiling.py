@@ -106,7 +106,7 @@ Program.explain = _explain
 def _signature(v: Any) -> Any:
     if isinstance(v, Tensor):
         node = v.node
-        return (v.data.shape, v.data.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
+        return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
     shape = getattr(v, "shape", None)
     return (type(v), v) if shape is None else (type(v), shape, v.dtype)
 
