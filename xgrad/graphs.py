@@ -176,19 +176,16 @@ def bprop(
 
 
 def _masked(order: list[Node]) -> set[Node]:
-    """Of `order` (newest first), the ops element by element whose slopes may be infinite where a `where` further on has chosen otherwise.
+    """Of `order` (newest first), the ops element by element that have a slope and lead to a `where` further on.
 
-    There the gradient is 0 because the value is not used, whatever the slope: 0 times infinity would make it NaN.
+    Where that has chosen otherwise the gradient is 0, as the value is not used, whatever the slope: 0 times infinity would make
+    it NaN.
     """
-    wild: set[Node] = set()  # whose value, or slope, may be infinite or NaN
-    for node in reversed(order):
-        if node.op.singular or not wild.isdisjoint(node.parents):  # type: ignore[union-attr]
-            wild.add(node)
     chosen_from: set[Node | None] = set()
     for node in order:
         if node.op is WHERE or node in chosen_from:
             chosen_from.update(node.parents)
-    return {node for node in wild if node in chosen_from and node.op.elementwise}  # type: ignore[union-attr]
+    return {node for node in order if node in chosen_from and node.op.elementwise and node.op.saves[3]}  # type: ignore[union-attr]
 
 
 def _is_matrix_of_rows(W: Node | None, x: Any) -> bool:

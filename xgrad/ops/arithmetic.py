@@ -28,7 +28,7 @@ MULTIPLY = elementwise("*", lambda xp, x, y: x * y,
 DIVIDE = elementwise("/", lambda xp, x, y: x / y,
     dx=lambda dz, y: dz / y,
     dy=lambda dz, z, y: -dz * z / y,
-    function="divide", analytic=True, singular=True, doc="x / y")  # fmt: skip
+    function="divide", analytic=True, doc="x / y")  # fmt: skip
 
 
 def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
@@ -51,7 +51,7 @@ def _power(xp: Any, x: Any, y: Any) -> Any:
 POWER = elementwise("**", _power,
     dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x)),
-    function="pow", numpy="power", analytic=True, singular=True,
+    function="pow", numpy="power", analytic=True,
     doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
 
 NEGATIVE = elementwise("neg", lambda xp, x: -x, dx=lambda dz: -dz, function="negative", analytic=True, doc="-x")
@@ -70,7 +70,7 @@ FLOOR_DIVIDE = elementwise("//", _floor_divide, function="floor_divide",
 REMAINDER = elementwise("%", lambda xp, x, y: x % y,
     dx=lambda dz: dz,
     dy=lambda dz, x, y: -dz * (x // y),
-    function="remainder", singular=True, doc="x - y * floor(x / y), with the sign of y.")  # fmt: skip
+    function="remainder", doc="x - y * floor(x / y), with the sign of y.")  # fmt: skip
 
 
 def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
@@ -82,11 +82,16 @@ def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
 ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
     dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
     dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
-    numpy="arctan2", singular=True, doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
+    numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
+
+def over(xp: Any, x: Any, z: Any) -> Any:
+    """x / z, and 0 where z is 0, to any order of derivatives."""
+    return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
+
 
 HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
-    dx=lambda xp, dz, z, x: dz * (x / xp.where(z == 0, 1, z)),
-    dy=lambda xp, dz, z, y: dz * (y / xp.where(z == 0, 1, z)),
+    dx=lambda xp, dz, z, x: dz * over(xp, x, z),
+    dy=lambda xp, dz, z, y: dz * over(xp, y, z),
     doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
 
 

@@ -255,24 +255,24 @@ EIG = op("eig", lambda xp, x: xp.eig(_square(x, "eig")), dx=_eig_dx, function="l
 
 
 def _svd_dx(xp: Any, dz: Any, z: Any, *, full_matrices: bool) -> Any:
-    """How U, S and Vh turn and grow with Uᴴ dx V, and, of the vectors beyond min(n, m), with what lies outside."""
+    """How U, S and Vh turn and grow with Uᴴ dx V, and, of the vectors beyond min(n, m), with what lies outside.
+
+    With a gap of two singular values U and V turn together, with their sum against each other: what depends on no gap is right
+    for values however close.
+    """
     (du, ds, dvh), (u, s, vh) = dz, z
     k = s.shape[-1]
     v, dv = _H(xp, vh), None if dvh is None else _H(xp, dvh)
     u1, v1 = u[..., :k], v[..., :k]
-    gaps, inverse = _gaps(xp, s * s), _inverse_or_zero(xp, s)
+    inverse = _inverse_or_zero(xp, s)
     inner = xp.zeros_like(v1[..., :k, :])
+    turn_u, du_out = (inner, None) if du is None else _turn(xp, u, du, k)
+    turn_v, dv_out = (inner, None) if dv is None else _turn(xp, v, dv, k)
     if ds is not None:
         inner = inner + _on_diagonal(xp, ds)
-    du_out, dv_out = None, None
-    if du is not None:
-        turn, du_out = _turn(xp, u, du, k)
-        inner = inner + (turn * gaps) * s[..., None, :]
-        if is_complex(u.dtype):  # the phase of a pair of vectors, which only both together have free
-            inner = inner + _on_diagonal(xp, xp.linalg.diagonal(turn) * (0.5 * inverse))
-    if dv is not None:
-        turn, dv_out = _turn(xp, v, dv, k)
-        inner = inner + s[..., None] * (turn * gaps)
+    if du is not None or dv is not None:
+        sums = _inverse_or_zero(xp, s[..., None, :] + s[..., None])
+        inner = inner + 0.5 * ((turn_u + turn_v) * _gaps(xp, s) + (turn_u - turn_v) * sums)
     g = u1 @ inner @ _H(xp, v1)
     if du_out is not None:
         g = g + (du_out * inverse[..., None, :]) @ _H(xp, v1)

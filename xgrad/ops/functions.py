@@ -24,13 +24,13 @@ def _expm1(xp: Any, x: Any) -> Any:
     return xp.where((real == 0) & (imag == 0), 0j, z)
 
 
-EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, singular=True, doc="eˣ")
-EXPM1 = elementwise("expm1", _expm1, dx=lambda xp, dz, x: dz * xp.exp(x), analytic=True, singular=True, doc="eˣ - 1, exact near 0")
-LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, singular=True, doc="Natural logarithm.")
-LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True, singular=True, doc="log(1 + x), exact near 0")
-LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, singular=True, doc="Logarithm to base 2.")
-LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), dx=lambda dz, x: dz / (x * ln(10)), analytic=True, singular=True, doc="Logarithm to base 10.")
-SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True, singular=True,
+EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
+EXPM1 = elementwise("expm1", _expm1, dx=lambda xp, dz, x: dz * xp.exp(x), analytic=True, doc="eˣ - 1, exact near 0")
+LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
+LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
+LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
+LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), dx=lambda dz, x: dz / (x * ln(10)), analytic=True, doc="Logarithm to base 10.")
+SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True,
     doc="Square root; its derivative at 0 is infinite.")  # fmt: skip
 SQUARE = elementwise("square", lambda xp, x: x * x, dx=lambda dz, x: dz * (2 * x), analytic=True, doc="x²")
 
@@ -44,34 +44,34 @@ def _cbrt(xp: Any, x: Any) -> Any:
     return xp.sign(x) * xp.where(inside, near - (near - size / (near * near)) / 3, root)
 
 
-CBRT = elementwise("cbrt", _cbrt, dx=lambda dz, z: dz / (3 * (z * z)), singular=True)
-RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), dx=lambda dz, z: -dz * (z * z), analytic=True, singular=True, doc="1 / x")
+CBRT = elementwise("cbrt", _cbrt, dx=lambda dz, z: dz / (3 * (z * z)))
+RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")
 
 # Of angles in radians
 
 SIN = elementwise("sin", lambda xp, x: xp.sin(x), dx=lambda xp, dz, x: dz * xp.cos(x), analytic=True, doc="Sine of an angle in radians.")
 COS = elementwise("cos", lambda xp, x: xp.cos(x), dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True, doc="Cosine of an angle in radians.")
-TAN = elementwise("tan", lambda xp, x: xp.tan(x), dx=lambda dz, z: dz * (1 + z * z), analytic=True, singular=True,
+TAN = elementwise("tan", lambda xp, x: xp.tan(x), dx=lambda dz, z: dz * (1 + z * z), analytic=True,
     doc="Tangent of an angle in radians.")  # fmt: skip
-ASIN = elementwise("asin", lambda xp, x: xp.asin(x), dx=lambda xp, dz, x: dz / xp.sqrt((1 - x) * (1 + x)), analytic=True, singular=True,
+ASIN = elementwise("asin", lambda xp, x: xp.asin(x), dx=lambda xp, dz, x: dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
     numpy="arcsin", doc="Angle between -π/2 and π/2 whose sine is x.")  # fmt: skip
-ACOS = elementwise("acos", lambda xp, x: xp.acos(x), dx=lambda xp, dz, x: -dz / xp.sqrt((1 - x) * (1 + x)), analytic=True, singular=True,
+ACOS = elementwise("acos", lambda xp, x: xp.acos(x), dx=lambda xp, dz, x: -dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
     numpy="arccos", doc="Angle between 0 and π whose cosine is x.")  # fmt: skip
 ATAN = elementwise("atan", lambda xp, x: xp.atan(x), dx=lambda dz, x: dz / (1 + x * x), analytic=True, numpy="arctan",
     doc="Angle between -π/2 and π/2 whose tangent is x.")  # fmt: skip
 
 # Hyperbolic
 
-SINH = elementwise("sinh", lambda xp, x: xp.sinh(x), dx=lambda xp, dz, x: dz * xp.cosh(x), analytic=True, singular=True, doc="Hyperbolic sine.")
-COSH = elementwise("cosh", lambda xp, x: xp.cosh(x), dx=lambda xp, dz, x: dz * xp.sinh(x), analytic=True, singular=True, doc="Hyperbolic cosine.")
+SINH = elementwise("sinh", lambda xp, x: xp.sinh(x), dx=lambda xp, dz, x: dz * xp.cosh(x), analytic=True, doc="Hyperbolic sine.")
+COSH = elementwise("cosh", lambda xp, x: xp.cosh(x), dx=lambda xp, dz, x: dz * xp.sinh(x), analytic=True, doc="Hyperbolic cosine.")
 TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), dx=lambda dz, z: dz * (1 - z * z), analytic=True, doc="Hyperbolic tangent.")
 ASINH = elementwise("asinh", lambda xp, x: xp.asinh(x),
     dx=lambda xp, dz, x: dz / (xp.sqrt(x * x + 1) if is_complex(x.dtype) else xp.hypot(x, 1)),
     analytic=True, numpy="arcsinh",
     doc="Inverse of the hyperbolic sine.")  # fmt: skip
-ACOSH = elementwise("acosh", lambda xp, x: xp.acosh(x), dx=lambda xp, dz, x: dz / (xp.sqrt(x - 1) * xp.sqrt(x + 1)), analytic=True, singular=True,
+ACOSH = elementwise("acosh", lambda xp, x: xp.acosh(x), dx=lambda xp, dz, x: dz / (xp.sqrt(x - 1) * xp.sqrt(x + 1)), analytic=True,
     numpy="arccosh", doc="Inverse of the hyperbolic cosine.")  # fmt: skip
-ATANH = elementwise("atanh", lambda xp, x: xp.atanh(x), dx=lambda dz, x: dz / ((1 - x) * (1 + x)), analytic=True, singular=True, numpy="arctanh",
+ATANH = elementwise("atanh", lambda xp, x: xp.atanh(x), dx=lambda dz, x: dz / ((1 - x) * (1 + x)), analytic=True, numpy="arctanh",
     doc="Inverse of the hyperbolic tangent.")  # fmt: skip
 
 

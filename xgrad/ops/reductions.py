@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import nan, prod
 from typing import Any
 
-from .arithmetic import share
+from .arithmetic import over, share
 from .table import op
 
 Axis = int | tuple[int, ...] | None
@@ -62,7 +62,7 @@ VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.v
 
 STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.std(x, axis=axis, correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
-        kept(xp, dz / xp.where(z == 0, 1, z), x.shape, axis) * _slope(xp, x, axis, correction),
+        kept(xp, over(xp, dz, z), x.shape, axis) * _slope(xp, x, axis, correction),
     promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip
 
 

@@ -19,4 +19,4 @@ def _like(xp: Any, z: Any, x: Any) -> Any:
 NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), promotion="float",
     dx=lambda xp, dz, x: dz * xp.exp(-x * x / 2) / _ROOT)  # fmt: skip
 NORMAL_QUANTILE = elementwise("normal_quantile", lambda xp, x: _like(xp, xp.normal_quantile(x), x), promotion="float",
-    dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2), singular=True)  # fmt: skip
+    dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2))  # fmt: skip

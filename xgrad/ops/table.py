@@ -62,13 +62,12 @@ class Op:
         diagonal: whether its rules serve forward mode as they are, whatever the dtypes.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
-        singular: whether its value or its slope may be infinite or NaN where its operands are finite.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "linear", "name",
-        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "singular", "uses_z", "variadic",
+        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +87,6 @@ class Op:
         elementwise: bool = False,
         analytic: bool = False,
         linear: Literal["jointly", "each", ""] = "",
-        singular: bool = False,
         by_rows: bool = False,
     ) -> None:
         self.name = name
@@ -101,7 +99,6 @@ class Op:
         self.elementwise = elementwise
         self.analytic = analytic
         self.linear = linear
-        self.singular = singular
         self.by_rows = by_rows
         signature = inspect.signature(forward).parameters.values()
         self.arity = None if variadic else arity or sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
