@@ -203,3 +203,19 @@ FLAT = """
     greater greater_equal iinfo isdtype isfinite isinf isnan less less_equal linalg.matrix_rank linspace logical_and logical_not logical_or logical_xor
     nonzero not_equal ones ones_like result_type round searchsorted sign signbit tensor trunc unique_all unique_counts unique_inverse zeros zeros_like
 """.split()
+
+#: How often each function is differentiated in the tests of all functions, and in which modes.
+ORDER, MODES = 2, ("rev", "fwd")
+
+#: What is a function of real numbers alone.
+REAL = """
+    atan2 clip copysign fft.ihfft fft.rfft fft.rfftn hypot logaddexp logsumexp max maximum min minimum nextafter relu remainder softmax sort std
+    unique_values var
+""".split()
+
+
+def complexified(call: Call) -> Call:
+    """The same with complex numbers for real ones."""
+    turned = np.random.default_rng(5)
+    parts = [a + 0.3j * turned.permutation(a.reshape(-1)).reshape(a.shape) if a.dtype.kind == "f" else a for a in call.arrays]
+    return Call(call.f, tuple(parts))

@@ -8,18 +8,22 @@ writes them; a test holds the files against what this would write.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import xgrad as xg
 from xgrad.namespace import calling
 from xgrad.namespace.dtypes import DTYPES
 from xgrad.namespace.table import FUNCTIONS, NUMPY, extension
 
-from .calls import CALLS, FLAT
+from .calls import CALLS, FLAT, MODES, ORDER, REAL
 from .conftest import DEVICES
 from .numpy_calls import SMOOTH
+from .test_hard_points import POINTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,6 +82,7 @@ def _parameters(f: Callable[..., Any]) -> str:
 
 def table() -> str:
     """The page of the docs with every function."""
+    checked = f"to order {ORDER}, {' and '.join(MODES)}"
     tested = ", ".join(TESTED_ON[device] for device in DEVICES if device in TESTED_ON)
     ours = set(FUNCTIONS.values())
     smooth = {NUMPY[name] for name in SMOOTH if name in NUMPY}  # under any of its names
@@ -85,9 +90,24 @@ def table() -> str:
     for name, f in sorted(FUNCTIONS.items(), key=lambda item: ("." in item[0], item[0])):
         assert name in CALLS, f"{name} has no call among the tests'"
         theirs = [n for n, g in NUMPY.items() if g is f or n == name]
-        rows.append(f"| `{name}` | {' '.join(f'`np.{n}`' for n in sorted(theirs))} | {'' if name in FLAT else 'yes'} | {tested} |")
-    alone = [f"| `np.{name}` | {'yes' if f in smooth else ''} | {tested} |" for name, f in sorted(NUMPY.items()) if f not in ours]
+        derivative = " | " if name in FLAT else f"{checked} | {'' if name in REAL else 'yes'}"
+        rows.append(f"| `{name}` | {' '.join(f'`np.{n}`' for n in sorted(theirs))} | {derivative} | {tested} |")
+    alone = [f"| `np.{name}` | {checked if f in smooth else ''} | {tested} |" for name, f in sorted(NUMPY.items()) if f not in ours]
     return PAGE.format(functions="\n".join(rows), alone="\n".join(alone), version=xg.__array_api_version__)
+
+
+def points() -> str:
+    """The page of the docs with the derivatives that are not obvious."""
+    rows = [f"| {what} | {_shown(where)} | {_shown(first)} | {_shown(second)} |" for what, (_, where, first, second) in POINTS.items()]
+    return POINTS_PAGE.format(rows="\n".join(rows))
+
+
+def _shown(values: Any) -> str:
+    """Numbers as one would write them."""
+    values = np.asarray(values, float)
+    if not values.size:
+        return f"shape {values.shape}"
+    return re.sub(r"(?<=\[) +| +(?=\])", "", np.array2string(values, formatter={"float": "{:.4g}".format}).replace("\n", ""))
 
 
 TESTED_ON = {"cpu": "NumPy", "strict:1": "strict"}
@@ -112,14 +132,15 @@ tensor([1.        , 3.42551882])
 tensor([1.        , 3.42551882])
 ```
 
-*Derivative*: checked against differences, to second order. The others have none, or it is 0 wherever there is one; no gradient
-flows through them. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
+*Derivative*: the order to which it is checked against differences, and the modes, reverse and forward, in every succession. The
+others have none, or it is 0 wherever there is one; no gradient flows through them. *Complex*: whether it is checked for complex
+numbers too. [Where a derivative is not obvious](hard-points.md) has a page of its own. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
 run on CUDA where there is a device.
 
 ## Functions of xgrad
 
-| `xg.` | in NumPy | derivative | tested on |
-|---|---|---|---|
+| `xg.` | in NumPy | derivative | complex | tested on |
+|---|---|---|---|---|
 {functions}
 
 ## Functions that NumPy alone has
@@ -129,12 +150,31 @@ run on CUDA where there is a device.
 {alone}
 """
 
+POINTS_PAGE = """# Where a derivative is not obvious
+
+Each line is a test, in reverse and in forward mode, eager and compiled, on NumPy and on array-api-strict: the function, where,
+its gradient there, and the sums of the rows of its second derivatives. This page is made by `python -m tests.generated` from
+`tests/test_hard_points.py`, which has the functions as code.
+
+Four choices are behind most of them. A norm, a standard deviation and an absolute value are flat at 0. A tie goes to the
+first. Where eigenvalues or singular values are equal their vectors have no derivative: what depends on the gap between them
+counts as 0, and what does not (the values, and of singular vectors the part by which U and V turn against each other) is right.
+And the gradient of what `where` has not chosen is 0, even if it is NaN or its slope is infinite: such a branch needs no second
+`where` inside it, as it does in other libraries. That holds through ops that work element by element; a matrix product mixes
+NaN of one element into others.
+
+| what | at | gradient | second |
+|---|---|---|---|
+{rows}
+"""
+
 FILES: dict[str, Callable[[], str]] = {
     "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
     "docs/functions.md": table,
+    "docs/hard-points.md": points,
 }
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 import xgrad as xg
 from xgrad.transforms.forward_mode import jvp
+from xgrad.trees import flatten
 
 rng = np.random.default_rng(0)
 
@@ -92,9 +93,9 @@ def test_tangents_that_do_not_fit() -> None:
         jvp(lambda x: x, (1,), (1,))
 
 
-def gru(compiled: bool) -> Any:
+def gru(compiled: bool, steps: int = 5) -> Any:
     fixed = np.random.default_rng(1)
-    xs, h0 = fixed.normal(size=(5, 2, 3)), fixed.normal(size=(2, 3))
+    xs, h0 = fixed.normal(size=(steps, 2, 3)), fixed.normal(size=(2, 3))
 
     def f(W: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -127,14 +128,93 @@ class TestSecondOrderThroughTime:
         self.both(lambda f: xg.grad(lambda W: jvp(f, (W,), (MOVES,))[1])(WEIGHTS))
 
     def test_grad_of_grad(self, device: str) -> None:
-        def slope(f: Any) -> Any:
-            def along(W: Any) -> Any:
-                g = xg.grad(f)(W)
-                return sum(xg.sum(g[k] * xg.asarray(MOVES[k])) for k in "zrh")
+        self.both(lambda f: xg.grad(along(f))(WEIGHTS))
 
-            return along
 
-        self.both(lambda f: xg.grad(slope(f))(WEIGHTS))
+def along(f: Any) -> Any:
+    """The slope of `f` in the direction of the moves, as a function of the weights."""
+
+    def slope(W: Any) -> Any:
+        g = xg.grad(f)(W)
+        return sum(xg.sum(g[k] * xg.asarray(MOVES[k])) for k in "zrh")
+
+    return slope
+
+
+#: Derivatives of a function of the weights, in every succession of the modes.
+DERIVATIVES = {
+    "jvp": lambda f: lambda W: jvp(f, (W,), (MOVES,))[1],
+    "hvp": lambda f: lambda W: xg.hvp(f, (W,), (MOVES,)),
+    "grad of jvp": lambda f: xg.grad(lambda W: jvp(f, (W,), (MOVES,))[1]),
+    "grad of grad": lambda f: xg.grad(along(f)),
+    "jvp of jvp": lambda f: lambda W: jvp(lambda W: jvp(f, (W,), (MOVES,))[1], (W,), (MOVES,))[1],
+}
+
+
+@pytest.mark.parametrize("what", DERIVATIVES)
+def test_fifty_steps_of_a_gru(what: str) -> None:
+    """The loop as one gate, and compiled whole, as the plain loop."""
+    derivative, W = DERIVATIVES[what], {k: xg.asarray(v) for k, v in WEIGHTS.items()}
+    plain = flatten(derivative(gru(False, 50))(W))[0]
+    whole = derivative(gru(True, 50))
+    for found in (whole(W), xg.compile(whole)(W)):
+        for a, b in zip(flatten(found)[0], plain, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-10)
+
+
+def test_operands_that_do_not_move(device: str) -> None:
+    """Of an op that is linear in all its operands, the tangents of the others are zeros of their own shapes."""
+    x, t, c = xg.asarray([1.0, 2.0]), xg.asarray([1.0, -1.0]), xg.asarray([5.0, 6.0])
+
+    def assigned(a: Any, b: Any) -> Any:
+        y = xg.asarray(a, copy=True)
+        y[0] = b[1]
+        return y
+
+    mask = xg.asarray([True, False])
+    cases = [
+        (lambda x: xg.concat([c, x, xg.zeros(1)]), [0, 0, 1, -1, 0]),
+        (lambda x: xg.stack([c, x]), [[0, 0], [1, -1]]),
+        (lambda x: xg.stack([x, c, 2 * x], axis=1), [[1, 0, 2], [-1, 0, -2]]),
+        (lambda x: xg.where(mask, x, c), [1, 0]),
+        (lambda x: xg.where(mask, 3.0, x), [0, -1]),
+        (lambda x: assigned(c, x), [-1, 0]),
+        (lambda x: assigned(x, c), [0, -1]),
+        (lambda x: assigned(x, x), [-1, -1]),
+        (lambda x: xg.einsum("i,j->ij", c, x), [[5, -5], [6, -6]]),
+        (lambda x: xg.take(x, xg.asarray([1, 0, 1])), [-1, 1, -1]),
+        (lambda x: x[xg.asarray([1, 1])], [-1, -1]),
+        (lambda x: xg.copysign(c, x), [0, 0]),
+        (lambda x: xg.unstack(xg.stack([x, c]))[1], [0, 0]),
+        (lambda x: xg.unstack(x)[0] * c, [5, 6]),
+    ]
+    for f, expected in cases:
+        np.testing.assert_allclose(jvp(f, (x,), (t,))[1].numpy(), expected)
+        np.testing.assert_allclose(xg.compile(lambda x, t, f=f: jvp(f, (x,), (t,))[1])(x, t).numpy(), expected)
+
+
+def test_dtypes_and_devices(device: str) -> None:
+    x = xg.asarray([1.0, 2.0], dtype=xg.float32)
+    z, t = jvp(lambda x: xg.astype(x, xg.float64) * 2, (x,), (np.ones(2),))
+    assert (z.dtype, t.dtype) == (xg.float64, xg.float64)
+    _, t = jvp(xg.tanh, (x,), (np.ones(2),))
+    assert t.dtype == xg.float32
+    with pytest.raises(TypeError, match="complex"):
+        jvp(lambda x: x, (1.0,), (1j,))
+    z, t, aux = jvp(lambda x: (x * x, "aux"), (3.0,), (1.0,), has_aux=True)
+    assert (z.item(), t.item(), aux) == (9, 6, "aux")
+
+
+def test_a_graph_that_was_freed() -> None:
+    x = xg.tensor(2.0, requires_grad=True)
+
+    def f(y: Any) -> Any:
+        z = y * x * y
+        z.backward()
+        return z
+
+    with pytest.raises(xg.GraphError, match="freed"):
+        jvp(f, (3.0,), (1.0,))
 
 
 def test_a_tangent_of_the_last_carry_alone_where_the_steps_write_it_too(device: str) -> None:

@@ -17,7 +17,7 @@ import xgrad as xg
 from xgrad.namespace.table import FUNCTIONS, extension
 from xgrad.namespace.table import NUMPY as IN_NUMPY
 
-from .calls import CALLS, FLAT, NOT_IN_NUMPY, Call
+from .calls import CALLS, FLAT, MODES, NOT_IN_NUMPY, ORDER, REAL, Call, complexified
 
 NAMES = [(name, k) for name, made in CALLS.items() for k in range(len(made))]
 NUMPY = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("__")}, **NOT_IN_NUMPY, __array_namespace_info__=np.__array_namespace_info__)
@@ -72,20 +72,33 @@ def gradient_flows(call: Call) -> bool:
 DIFFERENTIABLE = [(name, k) for name, k in NAMES if gradient_flows(CALLS[name][k])]
 
 
-@pytest.mark.parametrize(("name", "k"), DIFFERENTIABLE)
-def test_gradients_are_right(name: str, k: int, device: str) -> None:
-    call = CALLS[name][k]
-    parts = [p for a in call.arrays for p in ((a.real, a.imag) if a.dtype.kind == "c" else (a,))]
+#: Whose calls make real numbers of complex ones, or choose a phase that is free.
+NOT_OF_COMPLEX = {("astype", 0), ("asarray", 2), ("linalg.eigh", 0)}
+COMPLEX = [(name, k) for name, k in DIFFERENTIABLE if name not in REAL and (name, k) not in NOT_OF_COMPLEX]
 
-    def of_real_parts(*given: Any) -> list[xg.Tensor]:
-        rest = iter(given)
-        args = [next(rest) + 1j * next(rest) if a.dtype.kind == "c" else next(rest) for a in call.arrays]
+
+def check(call: Call) -> None:
+    """The derivatives of a call, in both modes and every succession of them."""
+
+    def outputs(*args: Any) -> list[xg.Tensor]:
         z = call.f(xg, *args)
-        outputs = [part for part in (z if isinstance(z, tuple) else (z,)) if isinstance(part, xg.Tensor)]
-        return [half for part in outputs for half in ((xg.real(part), xg.imag(part)) if part.dtype.kind == "c" else (part,))]
+        return [part for part in (z if isinstance(z, tuple) else (z,)) if isinstance(part, xg.Tensor)]
 
-    rounded = any(z.dtype.itemsize == 4 for z in of_real_parts(*map(xg.asarray, parts)))
-    xg.check_grads(of_real_parts, [xg.asarray(p) for p in parts], order=2, rtol=1e-2 if rounded else None)
+    args = placed(call)
+    rounded = any(z.dtype in (xg.float32, xg.complex64) for z in outputs(*args))
+    xg.check_grads(outputs, args, ORDER, MODES, rtol=1e-2 if rounded else None)
+
+
+@pytest.mark.parametrize(("name", "k"), DIFFERENTIABLE)
+def test_derivatives_are_right(name: str, k: int, device: str) -> None:
+    check(CALLS[name][k])
+
+
+@pytest.mark.parametrize(("name", "k"), COMPLEX)
+def test_derivatives_of_complex_numbers_are_right(name: str, k: int, device: str) -> None:
+    call = complexified(CALLS[name][k])
+    if any(a.dtype.kind == "c" for a in call.arrays):
+        check(call)
 
 
 def test_everything_else_has_a_derivative() -> None:

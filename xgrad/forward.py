@@ -51,22 +51,23 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
             if op is ITEM:
                 tangents[node] = tangents[node.parents[0]][node.params["i"]]
             elif lifted:
-                tangents[node] = _tangent(kind, node, lift(kind, node), moved, asked.get(node), lifted=True)
+                tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted=True)
             else:
                 with node.device.guard or nullcontext():
-                    tangents[node] = _tangent(kind, node, node.saved, moved, asked.get(node))
+                    tangents[node] = _tangent(kind, node, moved, asked.get(node))
             if watch is not None:
                 watch.swept(node, moved, (tangents[node],), "the tangent")
     found = [tangents.get(z.node) for z in outputs]
     return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
 
 
-def _tangent(kind: Any, node: Node, saved: Any, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
+def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
     """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
     op, dtype, xp = node.op, node.dtype, kind.xp if lifted else node.device.xp
     assert op is not None
     if node.saved is FREED:
         raise freed(node)
+    saved = lift(kind, node) if lifted else node.saved
     found: Any = None
     if op.elementwise and not op.linear and (op.analytic or not _complex(node)):
         return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
