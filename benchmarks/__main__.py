@@ -3,7 +3,7 @@
     ops      the cost of one op                          import   the cost of `import xgrad`
     gru      one GRU, also by hand, and in peers         chain    a graph of a million nodes
     cells    cells from papers, in several spellings     memory   bytes in use, beside the loop by hand
-    train    a training step of examples/train.py
+    train    a training step of examples/train.py    derivatives   f, grad, jvp, hvp
 
 Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their neighbours down
 inside one process and a shared machine changes its speed from minute to minute. A figure is the median over the turns of
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cells
+import derivatives
 import gru
 import memory
 import ops
@@ -28,7 +29,7 @@ import training
 from machine import describe
 from turns import serve, table
 
-SUITES: dict[str, Any] = {"ops": ops, "gru": gru, "cells": cells, "train": training}
+SUITES: dict[str, Any] = {"ops": ops, "gru": gru, "cells": cells, "derivatives": derivatives, "train": training}
 COSTS: dict[str, Callable[[Any], None]] = {
     "import": lambda options: startup.import_cost(options.turns),
     "chain": lambda options: startup.chain_cost(),

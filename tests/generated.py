@@ -163,6 +163,16 @@ And the gradient of what `where` has not chosen is 0, even if it is NaN or its s
 `where` inside it, as it does in other libraries. That holds through ops that work element by element; a matrix product mixes
 NaN of one element into others.
 
+```python
+import xgrad as xg
+
+print(xg.grad(lambda x: xg.sum(xg.where(x > 0, x * xg.log(x), 0.0)))(xg.asarray([-1.0, 0.0, 1.0])))
+```
+
+```text
+tensor([0., 0., 1.])
+```
+
 | what | at | gradient | second |
 |---|---|---|---|
 {rows}
