@@ -133,6 +133,8 @@ def test_trees_come_and_go(device: str) -> None:
     dp, dx = pull({"sum": 1.0, "rest": (1.0, 0)})
     assert [v.item() for v in (dp["a"], dp["b"], *dx)] == [10, 0, 0, 100]
     assert xg.grad(lambda p: f(p, (3.0, 4.0))["sum"])({"a": 1.0, "b": 2.0})["a"].item() == 10
+    _, moved = xg.jvp(lambda a: f({"a": a, "b": 2.0}, (3.0, 4.0)), (1.0,), (1.0,))
+    assert (moved["sum"].item(), moved["rest"][1].item()) == (10, 0)
 
 
 def test_arguments_that_are_fixed(device: str) -> None:

@@ -122,23 +122,25 @@ def _of_product(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> 
 
 def _moved_along(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
     """The op itself, of the tangents; None where an operand that does not move was not saved, so that its form is not known."""
+    operands = [_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)]
+    return None if any(v is None for v in operands) else run(node.op, tuple(operands), node.params)
+
+
+def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
+    """Operand `i`, which does not move: zeros, or an index or a condition as it is. None where nothing is known of it."""
     _, x, y = saved
     op = node.op
     assert op is not None
-    operands = list(moves)
-    for i, t in enumerate(moves):
-        if t is not None:
-            continue
-        if op.shapes and y is None:
-            some = next(t for t in moves if t is not None)
-            operands[i] = xp.zeros(x[i], dtype=some.dtype, device=some.device)
-            continue
-        known = (x, y)[i] if not op.variadic else y[i - 1] if i and y is not None else x[i] if i < len(x or ()) else None
-        if known is None:
-            return None
-        floating = hasattr(known, "dtype") and is_floating(known.dtype)
-        operands[i] = xp.zeros_like(known) if floating else known  # an index or a condition is what it is
-    return run(op, tuple(operands), node.params)
+    if op.shapes and y is None:
+        some = next(t for t in moves if t is not None)
+        return xp.zeros(x[i], dtype=some.dtype, device=some.device)
+    if not op.variadic:
+        known = (x, y)[i]
+    elif y is not None and i:
+        known = y[i - 1]  # `rest`
+    else:
+        known = x[i] if x is not None and i < len(x) and not op.shapes else None
+    return xp.zeros_like(known) if hasattr(known, "dtype") and is_floating(known.dtype) else known
 
 
 def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool) -> Any:
@@ -149,16 +151,18 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
     several = type(node.dtype) is tuple
     forms = list(zip(node.shape, node.dtype)) if several else [(node.shape, node.dtype)]
     with mode(grad=True):
-        dz = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) for shape, dtype in forms]
-        dz = [kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in dz]
+        zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
+        dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
         place = [kind.xp, list(dz) if several else dz[0], *raised, None]
         targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
         found = gradients(op, place, node.params, targets, not several and is_complex(node.dtype))
         given = [(g, t if lifted else kind(t, device)) for g, t in zip(found, moves) if g is not None and t is not None]
-        tangents = pull_back([g for g, _ in given], [t for _, t in given], dz, free=False)
-    for v in dz:
+        moving = [v for v in dz if v is not None]
+        swept = iter(pull_back([g for g, _ in given], [t for _, t in given], moving, free=False))
+    for v in moving:
         v.node.needs = False  # what is found depends on it no more
-    tangents = tangents if lifted else [t.data for t in tangents]
+    tangents = [None if v is None else next(swept) for v in dz]
+    tangents = tangents if lifted else [None if t is None else t.data for t in tangents]
     return tangents if several else tangents[0]
 
 

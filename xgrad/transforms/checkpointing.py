@@ -19,6 +19,7 @@ from ..program.stages import Program
 from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
+from .forward_mode import jvp
 from .reverse_mode import vjp
 
 # x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
@@ -48,7 +49,22 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
     return tuple(None if g is None else g.data if raw else g for g in [found.get(i) for i in range(len(x))])
 
 
-CHECKPOINT = op("checkpoint", _forward, dx=_dx, variadic=True)
+def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ...]:
+    """Run the program again, and forward through it."""
+    raw = not any(isinstance(v, Tensor) for v in (*t, *x))
+    operands = [_raised(v) for v in x]
+    moves = {i: _raised(d) for i, d in enumerate(t) if d is not None}
+
+    def again(*values: Tensor) -> list[Any]:
+        moved = dict(zip(moves, values, strict=True))
+        return replay(program, [moved.get(i, v) for i, v in enumerate(operands)])
+
+    with mode(record=False):
+        _, found = jvp(again, [operands[i] for i in moves], list(moves.values()))
+    return tuple(v.data if raw else v for v in found)
+
+
+CHECKPOINT = op("checkpoint", _forward, dx=_dx, jvp=_jvp, variadic=True)
 PROGRAMS = Cache(1024)
 
 
