@@ -75,7 +75,8 @@ class Discrete(Continuous):
 
     def bytes(self, length: int) -> builtins.bytes:
         """So many random bytes."""
-        return self.integers(2**32, size=-(-length // 4), dtype="uint32").numpy().astype("<u4").tobytes()[:length]
+        found: builtins.bytes = self.integers(2**32, size=-(-length // 4), dtype="uint32").numpy().astype("<u4").tobytes()[:length]
+        return found
 
     def bernoulli(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """1 with probability `p`, else 0: int64, or any `dtype`, bool too. No gradient flows to `p`.
