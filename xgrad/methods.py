@@ -12,7 +12,7 @@ from .applying import Value, apply
 from .errors import ShapeError
 from .modes import MODE
 from .ops import functions, ordering, reductions, shaping
-from .ops.reductions import Axis, of_it
+from .ops.reductions import Axis, existing
 
 if TYPE_CHECKING:
     from .tensors import Tensor
@@ -145,27 +145,27 @@ class Methods(Value):
     def prod(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Product over axes."""
         _no_out("prod", out)
-        return self._reductions.prod_(self, of_it(axis, self.shape), dtype, keepdims, initial, where)
+        return self._reductions.prod_(self, existing(axis, self.shape), dtype, keepdims, initial, where)
 
     def var(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
         _no_out("var", out)
-        return self._reductions.var(self, of_it(axis, self.shape), dtype, ddof, keepdims, where=where)
+        return self._reductions.var(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
     def std(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Standard deviation."""
         _no_out("std", out)
-        return self._reductions.std(self, of_it(axis, self.shape), dtype, ddof, keepdims, where=where)
+        return self._reductions.std(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
     def all(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether all elements are true."""
         _no_out("all", out)
-        return self._reductions.all_(self, of_it(axis, self.shape), keepdims, where=where)
+        return self._reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
 
     def any(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether one element at least is true."""
         _no_out("any", out)
-        return self._reductions.any_(self, of_it(axis, self.shape), keepdims, where=where)
+        return self._reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
 
     def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the maximum."""

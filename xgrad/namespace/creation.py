@@ -106,11 +106,12 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
 
 def beside(value: Any, like: Tensor) -> Tensor:
     """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an array that is elsewhere."""
-    if isinstance(value, Tensor) or (isinstance(value, list | tuple) and _holds_tensors(value)):
-        given = asarray(value)
-        if given.device is not like.device:
-            raise DeviceError(f"a Tensor on {given.device} beside a Tensor on {like.device}; move one with .to(device)")
-        return given
+    if isinstance(value, list | tuple) and _holds_tensors(value):
+        value = asarray(value)
+    if isinstance(value, Tensor):
+        if value.device is not like.device:
+            raise DeviceError(f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)")
+        return value
     known = type(value) not in NUMBERS and device_of(value) is not None
     there: Tensor = adopt(value, like, NONE) if known else asarray(value, device=like.device)
     return there

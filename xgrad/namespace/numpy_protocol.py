@@ -60,7 +60,7 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     if _name(function) in _ON_VALUES:
         return _on_values(function, args, kwargs)
     if _name(function) in _AS_TEXT:
-        return function(args[0].numpy(), *args[1:], **kwargs)
+        return function(*map(_value, args), **{name: _value(v) for name, v in kwargs.items()})
     way = _way(function)
     if way.arrays and not _LISTS.isdisjoint(map(type, args)):
         args = tuple(_listed(v, args) if i in way.arrays else v for i, v in enumerate(args))
@@ -117,6 +117,10 @@ def _listed(value: Any, others: tuple[Any, ...]) -> Any:
         return value
     like = next((v for v in others if isinstance(v, Tensor)), None)
     return Tensor.xp.asarray(value) if like is None else beside(value, like)
+
+
+def _value(v: Any) -> Any:
+    return v.numpy() if isinstance(v, Tensor) else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

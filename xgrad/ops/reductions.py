@@ -54,10 +54,10 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
 
 def over(name: str) -> Callable[..., Any]:
     """The reduction that an array library has under this name. Of an array without axes NumPy would reduce axis 0, which there is not."""
-    return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(x, axis=of_it(axis, x.shape), keepdims=keepdims)
+    return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(x, axis=existing(axis, x.shape), keepdims=keepdims)
 
 
-def of_it(axis: Axis, shape: tuple[int, ...]) -> Axis:
+def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
     """`axis`. Raises IndexError where an array of this shape has no axis at all; for others the array library sees to it."""
     if axis is not None and not shape:
         normal_axes(axis, 0)
@@ -80,12 +80,12 @@ def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
 
 
 VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
-        xp.var(x, axis=of_it(axis, x.shape), correction=correction, keepdims=keepdims),
+        xp.var(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, dz, x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
     promotion="float", doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS)  # fmt: skip
 
 STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
-        xp.std(x, axis=of_it(axis, x.shape), correction=correction, keepdims=keepdims),
+        xp.std(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
         kept(xp, dz / xp.where(z == 0, 1, z), x.shape, axis) * _slope(xp, x, axis, correction),
     promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip

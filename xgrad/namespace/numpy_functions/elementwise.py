@@ -141,11 +141,9 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
         raise ValueError("clip: the bounds are a_min and a_max, or min and max")
-    bounds = {f: v for f, v in ((xp.maximum, a_min if min is None else min), (xp.minimum, a_max if max is None else max)) if v is not None}
-    z, *limits = weak((a, *bounds.values()))
-    for bound, limit in zip(bounds, limits, strict=True):
-        z = bound(z, limit)
-    return z if bounds else xp.asarray(z).twin()
+    a, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
+    z = xp.asarray(a).twin() if low is None else xp.maximum(a, low)
+    return z if high is None else xp.minimum(z, high)
 
 
 @in_numpy("round", "around")

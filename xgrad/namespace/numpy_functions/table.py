@@ -36,14 +36,17 @@ def in_numpy(*names: str) -> Callable[[F], F]:
 def arrays(values: Sequence[Any]) -> list[Tensor]:
     """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them; one that is elsewhere raises
     DeviceError. A number has a dtype of its own."""
-    like = next((v for v in values if isinstance(v, Tensor)), None)
-    return [xp.asarray(v) if like is None else beside(v, like) for v in values]
+    return _placed(values, frozenset())
 
 
 def weak(values: Sequence[Any]) -> list[Any]:
-    """As `arrays`, but numbers stay as they are: in an op they take the dtype of what is beside them."""
-    others = iter(arrays([v for v in values if type(v) not in NUMBERS]))
-    return [v if type(v) in NUMBERS else next(others) for v in values]
+    """As `arrays`, but numbers, and None, stay as they are: in an op numbers take the dtype of what is beside them."""
+    return _placed(values, NUMBERS | {type(None)})
+
+
+def _placed(values: Sequence[Any], kept: frozenset[type]) -> list[Any]:
+    like = next((v for v in values if isinstance(v, Tensor)), None)
+    return [v if type(v) in kept else xp.asarray(v) if like is None else beside(v, like) for v in values]
 
 
 def together(values: Sequence[Any]) -> list[Tensor]:
