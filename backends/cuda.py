@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array, Backend, DeviceError
+from .sources import fitting
 
 
 class CuPy(Backend):
@@ -130,7 +131,7 @@ class CudaSource:
         if name != "integers":  # CuPy takes arrays, and of numbers floats alone
             params = tuple(float(p) if isinstance(p, int) else p for p in params)
         with self._cupy.cuda.Device(self._index):
-            return getattr(self, f"_{name}")(size, np.dtype(dtype), *params).astype(dtype, copy=False)
+            return fitting(name, getattr(self, f"_{name}")(size, np.dtype(dtype), *params), np.dtype(dtype))
 
     def permutation(self, n: int) -> Array:
         return self.permuted((n,), 0)
@@ -187,6 +188,31 @@ class CudaSource:
 
     def _binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
         return self._numbers.binomial(n, p, size)
+
+    def _f(self, size: Any, dtype: Any, dfnum: Any, dfden: Any) -> Array:
+        return self._numbers.standard_gamma(dfnum / 2, size) / dfnum / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
+
+    def _wald(self, size: Any, dtype: Any, mean: Any, scale: Any) -> Array:
+        # J. Michael et al., Generating random variates using transformations with multiple roots (1976)
+        y = mean / 2 / scale * self._numbers.standard_normal(size) ** 2
+        x = mean / (1 + y + self._cupy.sqrt(y * (2 + y)))
+        return self._cupy.where(self._numbers.random(size) * (mean + x) <= mean, x, mean**2 / x)
+
+    def _geometric(self, size: Any, dtype: Any, p: Any) -> Array:
+        failing = -self._cupy.log1p(-self._cupy.minimum(self._cupy.asarray(p), 1 - 2.0**-53))
+        return self._cupy.maximum(self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1).astype("int64")
+
+    def _negative_binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+        return self._numbers.poisson(self._numbers.standard_gamma(n, size) * ((1 - p) / p), size)
+
+    def _multinomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+        cp, columns = self._cupy, []
+        left = cp.zeros(size[:-1], "int64") + cp.asarray(n, "int64")
+        for j in range(size[-1] - 1):  # of those that are left, with the probability among these
+            part = cp.clip(p[..., j] / cp.maximum(p[..., j:].sum(axis=-1), np.finfo(float).tiny), 0, 1)
+            columns.append(self._numbers.binomial(cp.asarray(left), cp.asarray(part), size[:-1]))
+            left = left - columns[-1]
+        return cp.stack([*columns, left], axis=-1)
 
     def _integers(self, size: Any, dtype: Any, low: Any, high: Any) -> Array:
         if isinstance(low, int) and isinstance(high, int):

@@ -11,8 +11,9 @@ Array = Any  # an array of whichever library draws
 #: The distributions that `Source.draw` knows, each in its standard form, by the names of NumPy's `Generator`.
 CONTINUOUS = (
     "random", "standard_normal", "standard_exponential", "laplace", "logistic", "gumbel", "standard_cauchy", "standard_gamma", "beta", "standard_t",
+    "f", "wald",
 )  # fmt: skip
-DISCRETE = ("integers", "poisson", "binomial")
+DISCRETE = ("integers", "poisson", "binomial", "geometric", "negative_binomial", "multinomial")
 
 
 class Source(Protocol):
@@ -31,7 +32,10 @@ class Source(Protocol):
         """Sources that are independent of this one and of each other."""
 
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
-        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params` broadcast."""
+        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params` broadcast.
+
+        Raises ValueError for integers that `dtype` does not hold.
+        """
 
     def permutation(self, n: int) -> Array:
         """The integers below `n` in any order."""
@@ -41,6 +45,15 @@ class Source(Protocol):
 
     def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
         """Integers below `n`, with or without repetition, with probabilities `p` or, for None, even ones."""
+
+
+def fitting(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
+    """`values` in `dtype`. Raises ValueError where it does not hold integers of theirs."""
+    if values.dtype.kind in "iu" and dtype.kind in "iu" and values.size and not np.can_cast(values.dtype, dtype):
+        least, most = int(values.min()), int(values.max())
+        if least < np.iinfo(dtype).min or most > np.iinfo(dtype).max:
+            raise ValueError(f"{name}: dtype={dtype} does not hold all numbers from {least} to {most}, which were drawn")
+    return values.astype(dtype, copy=False)
 
 
 class HostSource:
@@ -66,7 +79,15 @@ class HostSource:
         wanted = np.dtype(dtype)
         if name == "integers" and wanted.kind in "iu":
             return np.asarray(self._numbers.integers(*params, size=size, dtype=wanted))
-        values = np.asarray(getattr(self._numbers, name)(*params, size=size)).astype(wanted, copy=False)
+        if name == "multinomial":  # whose results are along an axis that NumPy adds by itself
+            size = size[:-1]
+        state = self.state if wanted.kind in "iu" and wanted.itemsize < 8 else None
+        try:
+            values = fitting(name, np.asarray(getattr(self._numbers, name)(*params, size=size)), wanted)
+        except ValueError:
+            if state is not None:
+                self.state = state
+            raise
         if name == "random" and wanted != np.float64:  # which rounds to 1 what is near enough
             values = np.minimum(values, np.nextafter(wanted.type(1), wanted.type(0)))
         return values

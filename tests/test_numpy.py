@@ -150,7 +150,7 @@ def test_parameters_that_are_not_supported_are_refused_by_name() -> None:
         r"np\.subtract\.accumulate": lambda: np.subtract.accumulate(t),
         r"np\.maximum\.accumulate .*dtype=": lambda: np.maximum.accumulate(t, dtype=np.float32),
         r"np\.reshape .*order='C'": lambda: np.reshape(t, 4, order="F"),
-        r"np\.pad .*mode=": lambda: np.pad(t, 1, mode="maximum"),
+        r"np\.pad .*mode=": lambda: np.pad(t, 1, mode=lambda *args: None),
         r"np\.quantile .*method=": lambda: np.quantile(t, 0.5, method="weibull"),
     }.items():
         with pytest.raises(TypeError, match=message):
@@ -394,7 +394,7 @@ def test_cube_roots(device: str) -> None:
         assert xg.grad(np.cbrt)(xg.asarray(0.0)).item() == np.inf
 
 
-@pytest.mark.parametrize("name", "fabs deg2rad rad2deg radians degrees exp2 cbrt modf fmod heaviside logaddexp2".split())
+@pytest.mark.parametrize("name", "fabs deg2rad rad2deg radians degrees cbrt modf fmod heaviside logaddexp2".split())
 def test_functions_of_real_numbers_refuse_complex_ones(name: str) -> None:
     f = getattr(np, name)
     with pytest.raises(TypeError, match="real numbers"):
@@ -459,5 +459,5 @@ def test_files_and_counts_get_values(tmp_path: Any) -> None:
 
 def test_writing_into_an_array_says_what_to_do() -> None:
     for f in (np.full_like, lambda a, t: np.nan_to_num(a, nan=t)):
-        with pytest.raises(TypeError, match=r"np\.full_like and np\.nan_to_num"):
+        with pytest.raises(TypeError, match=r"np\.full_like, np\.nan_to_num"):
             f(np.ones(2), xg.asarray(1.0))

@@ -74,7 +74,7 @@ def test_operators_on_either_side_of_numpy() -> None:
 
 def test_numpy_functions_that_would_drop_the_gradient_say_so() -> None:
     x = xg.tensor([3.0, 4.0], requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.i0 does not work on Tensors: it has no derivative here"):
+    with pytest.raises(TypeError, match=r"np\.i0 does not work on Tensors: it is not supported"):
         np.i0(x)
     with pytest.raises(TypeError, match=r"np\.spacing"):
         np.spacing(x)

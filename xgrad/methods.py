@@ -12,14 +12,15 @@ from .applying import Value, apply
 from .errors import ShapeError
 from .modes import MODE
 from .ops import functions, ordering, reductions, shaping
-from .ops.reductions import Axis
+from .ops.reductions import Axis, existing
 
 if TYPE_CHECKING:
     from .tensors import Tensor
 
 
-def _refuse_out(name: str) -> NoReturn:
-    raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written into")
+def _no_out(name: str, out: Any) -> None:
+    if out is not None:
+        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written into")
 
 
 def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
@@ -97,9 +98,8 @@ class Methods(Value):
 
     def item(self, *args: Any) -> Any:
         """The value of a single element as a Python number: the only one, or that at an index."""
-        chosen: Any = self if not args else self.xp.reshape(self, (-1,))[args[0]] if len(args) == 1 and isinstance(args[0], int) else None
-        if chosen is None:
-            chosen = self.xp.asarray(self)[_unpacked(args)]
+        place: Any = _unpacked(args)
+        chosen: Any = self if not args else self.xp.reshape(self, (-1,))[place[0]] if len(place) == 1 else self.xp.asarray(self)[place]
         if chosen.size != 1 and not MODE.get().trace:
             raise ShapeError(f"only a single element is a number; this Tensor has shape {chosen.shape}")
         return chosen.numpy().item()
@@ -116,88 +116,75 @@ class Methods(Value):
 
     def sum(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Sum over axes."""
-        if out is not None:
-            _refuse_out("sum")
+        _no_out("sum", out)
         if dtype is initial is None and where is True:
             return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.sum_(self, axis, dtype, keepdims, initial, where)
 
     def mean(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Arithmetic mean."""
-        if out is not None:
-            _refuse_out("mean")
+        _no_out("mean", out)
         if dtype is None and where is True:
             return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.mean(self, axis, dtype, keepdims, where=where)
 
     def max(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Maximum. The gradient goes to exactly one element: on a tie the first."""
-        if out is not None:
-            _refuse_out("max")
+        _no_out("max", out)
         if initial is None and where is True:
             return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.max_(self, axis, keepdims, initial, where)
 
     def min(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Minimum. The gradient goes to exactly one element: on a tie the first."""
-        if out is not None:
-            _refuse_out("min")
+        _no_out("min", out)
         if initial is None and where is True:
             return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.min_(self, axis, keepdims, initial, where)
 
     def prod(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
         """Product over axes."""
-        if out is not None:
-            _refuse_out("prod")
-        return self._reductions.prod_(self, axis, dtype, keepdims, initial, where)
+        _no_out("prod", out)
+        return self._reductions.prod_(self, existing(axis, self.shape), dtype, keepdims, initial, where)
 
     def var(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
-        if out is not None:
-            _refuse_out("var")
-        return self._reductions.var(self, axis, dtype, ddof, keepdims, where=where)
+        _no_out("var", out)
+        return self._reductions.var(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
     def std(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Standard deviation."""
-        if out is not None:
-            _refuse_out("std")
-        return self._reductions.std(self, axis, dtype, ddof, keepdims, where=where)
+        _no_out("std", out)
+        return self._reductions.std(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
     def all(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether all elements are true."""
-        if out is not None:
-            _refuse_out("all")
-        return self._reductions.all_(self, axis, keepdims, where=where)
+        _no_out("all", out)
+        return self._reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
 
     def any(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
         """Whether one element at least is true."""
-        if out is not None:
-            _refuse_out("any")
-        return self._reductions.any_(self, axis, keepdims, where=where)
+        _no_out("any", out)
+        return self._reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
 
     def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the maximum."""
-        if out is not None:
-            _refuse_out("argmax")
+        _no_out("argmax", out)
         return apply(ordering.ARGMAX, (self,), {"axis": axis, "keepdims": keepdims})
 
     def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the minimum."""
-        if out is not None:
-            _refuse_out("argmin")
+        _no_out("argmin", out)
         return apply(ordering.ARGMIN, (self,), {"axis": axis, "keepdims": keepdims})
 
     def cumsum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
         """Sums on the way along an axis, or along all elements."""
-        if out is not None:
-            _refuse_out("cumsum")
+        _no_out("cumsum", out)
         return self._reductions.cumsum(self, axis, dtype)
 
     def cumprod(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
         """Products on the way along an axis, or along all elements."""
-        if out is not None:
-            _refuse_out("cumprod")
+        _no_out("cumprod", out)
         return self._reductions.cumprod(self, axis, dtype)
 
     # Shapes
@@ -236,8 +223,7 @@ class Methods(Value):
 
     def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
         """The elements at `indices`, of an axis or of all."""
-        if out is not None:
-            _refuse_out("take")
+        _no_out("take", out)
         return self.xp.numpy_functions.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -258,14 +244,12 @@ class Methods(Value):
 
     def compress(self, condition: Any, axis: int | None = None, out: None = None) -> Tensor:
         """The slices, or the elements, at which `condition` holds."""
-        if out is not None:
-            _refuse_out("compress")
+        _no_out("compress", out)
         return self.xp.numpy_functions.ordering.compress(condition, self, axis)
 
     def choose(self, choices: Any, out: None = None, mode: str = "raise") -> Tensor:
         """The element of the choice that this array numbers, in each place."""
-        if out is not None:
-            _refuse_out("choose")
+        _no_out("choose", out)
         return self.xp.numpy_functions.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -274,18 +258,18 @@ class Methods(Value):
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Tensor:
         """The sum of a diagonal."""
-        if out is not None:
-            _refuse_out("trace")
+        _no_out("trace", out)
         return self.xp.numpy_functions.linear.trace(self, offset, axis1, axis2, dtype)
 
     def dot(self, b: Any, out: None = None) -> Tensor:
         """The product over the last axis and the last but one of `b`."""
-        if out is not None:
-            _refuse_out("dot")
+        _no_out("dot", out)
         return self.xp.numpy_functions.linear.dot(self, b)
 
-    def astype(self, dtype: Any, *, copy: bool = True) -> Tensor:
-        """In another dtype; a gradient passes between floating dtypes."""
+    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Tensor:
+        """In another dtype; a gradient passes between floating dtypes. How it lies in memory never shows, whatever `order` says."""
+        if casting != "unsafe":
+            raise TypeError(f"astype on a Tensor takes casting='unsafe' alone, not {casting!r}")
         return self.xp.astype(self, dtype, copy=copy)
 
     def copy(self, order: str = "C") -> Tensor:
@@ -294,23 +278,19 @@ class Methods(Value):
 
     def clip(self, min: Any = None, max: Any = None, out: None = None) -> Tensor:
         """`min` where an element is less, `max` where it is more."""
-        if out is not None:
-            _refuse_out("clip")
+        _no_out("clip", out)
         return self.xp.numpy_functions.elementwise.clip(self, min, max)
 
     def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """The nearest number of so many decimals; no gradient flows back."""
-        if out is not None:
-            _refuse_out("round")
+        _no_out("round", out)
         return self.xp.numpy_functions.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:
-        """Complex conjugate."""
-        return apply(functions.CONJ, (self,))
+        """Complex conjugate; of booleans, unlike NumPy's function, themselves."""
+        return apply(functions.CONJ, (self,)) if self.dtype.kind != "b" else self.xp.asarray(self, copy=True)
 
-    def conjugate(self) -> Tensor:
-        """Complex conjugate."""
-        return apply(functions.CONJ, (self,))
+    conjugate = conj
 
     # What NumPy's arrays do in place, or with their memory: refused, so that nobody drops the result
 
@@ -328,6 +308,11 @@ class Methods(Value):
     def flat(self) -> NoReturn:
         """NumPy's writes through: refused."""
         raise AttributeError("a Tensor has no .flat: use t.ravel()")
+
+    @property
+    def flags(self) -> NoReturn:
+        """How the value lies in memory never shows: refused."""
+        raise AttributeError("a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows")
 
     @property
     def _reductions(self) -> Any:

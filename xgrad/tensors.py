@@ -147,6 +147,10 @@ class Tensor(Methods):
         """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here."""
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
+        if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
+            if copy is False:
+                raise BufferError("a value that lies backwards in memory is not handed on without a copy")
+            array = self.device.xp.asarray(array, copy=True)
         return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
@@ -154,12 +158,17 @@ class Tensor(Methods):
         return device
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if getattr(dtype, "kind", "") == "O":
+            raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
         if self.requires_grad:
             raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(), or take the value with t.numpy()")
         if copy is False and self.device.name != "cpu":
             raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
         host = self.numpy()
-        return host.astype(dtype or host.dtype) if copy or (dtype is not None and dtype != host.dtype) else host
+        other = dtype is not None and dtype != host.dtype
+        if copy is False and other:
+            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
+        return host.astype(dtype or host.dtype) if copy or other else host
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return self.xp.numpy_protocol.array_ufunc(ufunc, method, inputs, kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..applying import NUMBERS, apply
+from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_floating, result_type
 from ..errors import TraceError
@@ -80,7 +80,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     if home is None:
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
-        obj = home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy if home is target else None)
+        obj = _read(home, obj, dtype, copy if home is target else None)
     raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
@@ -90,6 +90,31 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
     return Tensor(raw, target)
+
+
+def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
+    """Numbers, lists of them, or an array of a library that is no backend, as an array of `home`."""
+    try:
+        return home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy)
+    except (RuntimeError, TypeError) as error:
+        if not hasattr(obj, "__array__"):
+            raise
+        kind = f"{type(obj).__module__}.{type(obj).__name__}"
+        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it"
+        raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
+
+
+def beside(value: Any, like: Tensor) -> Tensor:
+    """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an array that is elsewhere."""
+    if isinstance(value, list | tuple) and _holds_tensors(value):
+        value = asarray(value)
+    if isinstance(value, Tensor):
+        if value.device is not like.device:
+            raise DeviceError(f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)")
+        return value
+    known = type(value) not in NUMBERS and device_of(value) is not None
+    there: Tensor = adopt(value, like, NONE) if known else asarray(value, device=like.device)
+    return there
 
 
 def _holds_tensors(obj: Any) -> bool:

@@ -10,7 +10,7 @@ from ..ops import cumulative as c
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor
 from .calling import call
-from .creation import asarray, astype
+from .creation import asarray, astype, beside
 from .manipulation import broadcast_to, concat
 from .table import function
 
@@ -58,7 +58,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     (axis,) = normal_axes(axis, x.ndim)
     if n < 0:
         raise ValueError(f"diff: n = {n} is how often, from 0 on")
-    ends = [None if end is None else _end(asarray(end, device=x.device), x, axis) for end in (prepend, append)]
+    ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
     z: Tensor = x if not n or ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
     for _ in range(n):
         after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ShapeError
+from ..ops.reductions import integers
 from ..ops.shaping import BROADCAST_TO, RESHAPE
 from ..tensors import Tensor
 from .calling import call
-from .creation import Place, Shape, asarray, astype, either, empty, new, ones, zeros
+from .creation import Place, Shape, asarray, astype, beside, either, empty, new, ones, zeros
 from .table import function
 
 
@@ -19,8 +20,7 @@ def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = No
     The number may be a Tensor, to which the gradient flows.
     """
     if isinstance(fill_value, Tensor):
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        return call(BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": shape})
+        return call(BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)})
     return new("full", shape, fill_value, dtype=dtype, device=device)
 
 
@@ -38,10 +38,10 @@ def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: P
 
 
 def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoint: bool) -> Tensor:
-    here = (start if isinstance(start, Tensor) else stop).device if device is None else device
-    start, stop = asarray(start, device=here), asarray(stop, device=here)
+    like = start if isinstance(start, Tensor) else stop
+    start, stop = (beside(v, like) if device is None else asarray(v, device=device) for v in (start, stop))
     axes = (1,) * max(start.ndim, stop.ndim)
-    t = call(RESHAPE, (linspace(0.0, 1.0, num, device=here, endpoint=endpoint),), {"shape": (num, *axes)})
+    t = call(RESHAPE, (linspace(0.0, 1.0, num, device=start.device, endpoint=endpoint),), {"shape": (num, *axes)})
     z = start * (1 - t) + stop * t
     return z if dtype is None else astype(z, dtype)
 
@@ -77,7 +77,7 @@ def empty_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
     """An array in the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
     shape, form = _like(x, dtype, device)
-    return full(shape, fill_value, **form)
+    return full(shape, beside(fill_value, asarray(x)) if device is None and isinstance(fill_value, Tensor) else fill_value, **form)
 
 
 @function

@@ -20,12 +20,12 @@ Axes = Sequence[int] | None
 
 
 def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
-    """Length and axis of each transform, the last to be done first. NumPy's -1 is the length that the axis has."""
+    """Length and axis of each transform, the last to be done first. A length of -1, as NumPy has it, is that of the axis."""
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
-    lengths = [None] * len(axes) if s is None else [None if n == -1 else n for n in s]
-    if len(lengths) != len(axes):
+    if s is not None and len(s) != len(axes):
         raise ValueError(f"s={s} and axes={tuple(axes)} are of different lengths")
+    lengths = [None] * len(axes) if s is None else [x.shape[axis] if n == -1 else n for n, axis in zip(s, axes)]
     return list(zip(lengths, axes))[::-1]
 
 
@@ -136,7 +136,7 @@ def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
 
 
 def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:
-    return normal_axes(axes if axes is None or isinstance(axes, int) else tuple(axes), x.ndim)
+    return normal_axes(axes, x.ndim)
 
 
 def _rolled(x: Tensor, axis: int, first: int) -> Tensor:

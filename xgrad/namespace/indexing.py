@@ -9,7 +9,7 @@ from ..ops import indexing as i
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor, index_operands
 from .calling import call
-from .creation import arange, asarray
+from .creation import arange, asarray, beside
 from .manipulation import reshape
 from .table import function
 
@@ -17,14 +17,13 @@ from .table import function
 @function
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of that axis."""
-    x, indices = asarray(x), asarray(indices)
+    x = asarray(x)
+    indices = beside(indices, x)
     if axis is None:
         if x.ndim != 1:
             raise ValueError(f"take from an array of {x.ndim} axes needs axis=")
         axis = 0
-    if not -x.ndim <= axis < x.ndim:
-        raise IndexError(f"take: axis {axis} of an array with {x.ndim} axes")
-    axis %= x.ndim
+    (axis,) = normal_axes(axis, x.ndim)
     if indices.ndim == 1:
         return call(i.TAKE, (x, indices), {"axis": axis})
     flat = call(i.TAKE, (x, reshape(indices, (-1,))), {"axis": axis})
@@ -43,7 +42,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
             [3]])
     """
     x = asarray(x)
-    indices = asarray(indices, device=x.device)
+    indices = beside(indices, x)
     (axis,) = normal_axes(axis, x.ndim)
     if indices.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..applying import NUMBERS
 from ..backends import Device, current_device, devices, find_device
 from ..backends import dtypes as kinds
-from ..tensors import API_VERSION, Tensor
+from ..tensors import API_VERSION
 from .dtypes import DTYPES
 from .table import function
 
@@ -53,7 +54,8 @@ def __array_namespace_info__() -> Info:
 
 
 def _dtype(x: Any) -> Any:
-    return x.dtype if isinstance(x, Tensor) else kinds.canonical(x)
+    """A dtype, or that of an array."""
+    return kinds.canonical(x.dtype if hasattr(x, "dtype") and not isinstance(x, type) else x)
 
 
 @function
@@ -84,4 +86,4 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 @function
 def result_type(*arrays_and_dtypes: Any) -> Any:
     """The dtype that arrays, dtypes and Python numbers, which are weak, have together."""
-    return kinds.result_type(*(x if isinstance(x, bool | int | float | complex) else _dtype(x) for x in arrays_and_dtypes))
+    return kinds.result_type(*(x if type(x) in NUMBERS else _dtype(x) for x in arrays_and_dtypes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from operator import index
 from typing import Any, NamedTuple
 
 from ..applying import adopt
@@ -12,7 +12,7 @@ from ..errors import ShapeError
 from ..ops import Op
 from ..ops import decompositions as d
 from ..ops.linalg import MATMUL
-from ..ops.reductions import normal_axes
+from ..ops.reductions import is_integer, normal_axes
 from ..tensors import Tensor
 from . import gates, reductions
 from .calling import call
@@ -94,7 +94,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
 
 @function
 @function(extension="linalg")
-def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
     """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists of axes.
 
     >>> import xgrad as xg
@@ -102,12 +102,12 @@ def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[
     (2,)
     """
     x1, x2 = _both(x1, x2, MATMUL)
-    if isinstance(axes, int):
-        if not 0 <= axes <= min(x1.ndim, x2.ndim):
-            _refuse(f"tensordot over {axes} axes of arrays of shapes {x1.shape} and {x2.shape}")
-        axes = (range(x1.ndim - axes, x1.ndim), range(axes))
-    given = (tuple([a] if isinstance(a, int) else a) for a in axes)
-    first, second = (normal_axes(a, x.ndim) for a, x in zip(given, (x1, x2)))
+    if is_integer(axes):
+        n = index(axes)
+        if not 0 <= n <= min(x1.ndim, x2.ndim):
+            _refuse(f"tensordot over {n} axes of arrays of shapes {x1.shape} and {x2.shape}")
+        axes = (range(x1.ndim - n, x1.ndim), range(n))
+    first, second = (normal_axes(a, x.ndim) for a, x in zip(axes, (x1, x2)))
     if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
         _refuse(f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: their lengths differ")
     kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))

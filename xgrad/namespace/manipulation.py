@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import index
 from typing import Any, cast
 
 from ..errors import ShapeError
@@ -11,10 +12,10 @@ from ..modes import MODE
 from ..ops import shaping as s
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
-from ..ops.reductions import normal_axes
+from ..ops.reductions import integers, is_integer, normal_axes
 from ..tensors import Tensor
 from .calling import call, with_values
-from .creation import asarray, astype
+from .creation import asarray, astype, beside
 from .table import function
 
 Axes = int | tuple[int, ...]
@@ -26,7 +27,7 @@ def reshape(x: Any, /, shape: int | tuple[int, ...], *, copy: bool | None = None
 
     `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so that it must.
     """
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = integers(shape)
     if copy is not None and MODE.get().trace is None:
         x = asarray(x, copy=True) if copy else _viewable(asarray(x), shape)
     return call(s.RESHAPE, (x,), {"shape": shape})
@@ -66,9 +67,9 @@ def moveaxis(x: Any, source: Axes, destination: Axes, /) -> Tensor:
 
 
 @function
-def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Tensor:
+def broadcast_to(x: Any, /, shape: int | tuple[int, ...]) -> Tensor:
     """`x` repeated along new axes and axes of length 1."""
-    return call(s.BROADCAST_TO, (x,), {"shape": tuple(shape)})
+    return call(s.BROADCAST_TO, (x,), {"shape": integers(shape)})
 
 
 @function
@@ -83,9 +84,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
 def expand_dims(x: Any, /, axis: int = 0) -> Tensor:
     """`x` with a new axis of length 1 before `axis`."""
     x = asarray(x)
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise IndexError(f"expand_dims: axis {axis} of a result with {x.ndim + 1} axes")
-    axis %= x.ndim + 1
+    (axis,) = normal_axes(axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
@@ -149,9 +148,8 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = normal_axes(axis, x.ndim)
-    shifts = tuple(shift) if isinstance(shift, Sequence) else (shift,) * len(axes)
-    if len(axes) == 1:
-        axes *= len(shifts)
+    shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift)
+    shifts, axes = shifts * len(axes) if len(shifts) == 1 else shifts, axes * len(shifts) if len(axes) == 1 else axes
     if len(shifts) != len(axes):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     z: Tensor = x.twin()
@@ -177,11 +175,12 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     (axis,) = normal_axes(axis, x.ndim)
     n, before, after = x.shape[axis], x.shape[:axis], x.shape[axis + 1 :]
-    if isinstance(repeats, int):
+    if is_integer(repeats) and not isinstance(repeats, Tensor):
+        repeats = index(repeats)
         if repeats < 0:
             raise ValueError(f"repeat: {repeats} times")
         return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
-    counts = astype(with_values(asarray(repeats, device=x.device), "repeat"), "int64")
+    counts = astype(with_values(beside(repeats, x), "repeat"), "int64")
     if counts.shape not in ((), (1,), (n,)):
         raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
     return call(TAKE, (x, call(REPEATED, (broadcast_to(counts, (n,)),))), {"axis": axis})
@@ -197,7 +196,7 @@ def tile(x: Any, repetitions: tuple[int, ...], /) -> Tensor:
             [0, 1, 0, 1]])
     """
     x = asarray(x)
-    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    times = integers(repetitions)
     rank = max(x.ndim, len(times))
     times = (1,) * (rank - len(times)) + times
     shape = (1,) * (rank - x.ndim) + x.shape

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
+from ..backends import Device, DeviceError
 from ..tensors import Tensor
+from .creation import beside
 from .numpy_functions import ACCUMULATIONS, REDUCTIONS
 from .table import NUMPY
 
@@ -37,6 +39,9 @@ _ON_VALUES = frozenset((
     "bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd", "save", "savetxt", "savez", "savez_compressed",
 ))  # fmt: skip
 
+#: What NumPy writes of values, whether or not a gradient flows to them.
+_AS_TEXT = frozenset(("array2string", "array_str"))
+
 #: What the standard's functions call operands that are arrays.
 _OPERANDS = ("x", "x1", "x2", "y")
 
@@ -44,7 +49,7 @@ _LISTS = frozenset((list, tuple))
 
 #: Of functions that do not work on Tensors: what to do instead.
 _INSTEAD = {
-    "copyto": "np.full_like and np.nan_to_num call it on an array: give them a Tensor, as np.full_like(xg.asarray(a), t), or use xg.where",
+    "copyto": "np.full_like, np.nan_to_num and np.unwrap call it on an array: give them a Tensor, as np.full_like(xg.asarray(a), t), or use xg.where",
     "fill_diagonal": "it writes into its argument; use xg.where, or t[i, i] = value",
     "put_along_axis": "it writes into its argument; use t[index] = value",
 }
@@ -54,6 +59,8 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     """A NumPy function on arguments of which one at least is, or holds, a Tensor."""
     if _name(function) in _ON_VALUES:
         return _on_values(function, args, kwargs)
+    if _name(function) in _AS_TEXT:
+        return function(*map(_value, args), **{name: _value(v) for name, v in kwargs.items()})
     way = _way(function)
     if way.arrays and not _LISTS.isdisjoint(map(type, args)):
         args = tuple(_listed(v, args) if i in way.arrays else v for i, v in enumerate(args))
@@ -99,22 +106,26 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
 
 def _outer(f: Callable[..., Any], x: Any, y: Any) -> Any:
     """`f` of every element of `x` with every one of `y`."""
-    xp = Tensor.xp
-    y = y if isinstance(y, Tensor) else xp.asarray(y, device=x.device)
-    x = x if isinstance(x, Tensor) else xp.asarray(x, device=y.device)
-    return f(xp.reshape(x, (*x.shape, *(1,) * y.ndim)), y)
+    like = x if isinstance(x, Tensor) else y
+    x, y = beside(x, like), beside(y, like)
+    return f(Tensor.xp.reshape(x, (*x.shape, *(1,) * y.ndim)), y)
 
 
-def _listed(value: Any, beside: tuple[Any, ...]) -> Any:
-    """A list as a Tensor, on the device of the first Tensor `beside` it."""
+def _listed(value: Any, others: tuple[Any, ...]) -> Any:
+    """A list as a Tensor, on the device of the first Tensor among `others`."""
     if type(value) not in _LISTS:
         return value
-    return Tensor.xp.asarray(value, device=next((v.device for v in beside if isinstance(v, Tensor)), None))
+    like = next((v for v in others if isinstance(v, Tensor)), None)
+    return Tensor.xp.asarray(value) if like is None else beside(value, like)
+
+
+def _value(v: Any) -> Any:
+    return v.numpy() if isinstance(v, Tensor) else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What NumPy itself does with the values. Raises GraphError for a Tensor whose gradient that would cut."""
-    devices = []
+    devices: list[Device] = []
 
     def host(v: Any) -> Any:
         if isinstance(v, Tensor):
@@ -129,7 +140,10 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
             return type(z)(map(back, z))
         return z if z is None else Tensor.xp.asarray(z, device=devices[0])
 
-    return back(function(*host(args), **host(kwargs)))
+    args, kwargs = host(args), host(kwargs)
+    if len(set(devices)) > 1:
+        raise DeviceError(f"np.{_name(function)} was given Tensors on {' and '.join(map(str, dict.fromkeys(devices)))}; move one with .to(device)")
+    return back(function(*args, **kwargs))
 
 
 @lru_cache(None)
@@ -170,7 +184,7 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _refuse(name: str) -> NoReturn:
-    instead = _INSTEAD.get(name, "it has no derivative here; use functions that have, or the value, t.detach().numpy()")
+    instead = _INSTEAD.get(name, "it is not supported; use functions that are, or the value, t.detach().numpy()")
     raise TypeError(f"np.{name} does not work on Tensors: {instead}")
 
 

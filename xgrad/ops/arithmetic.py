@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ..backends.dtypes import is_floating
+from ..backends.dtypes import is_complex, is_floating
 from .table import elementwise, op
 
 NONE = elementwise("none", lambda xp, x: x, dx=lambda dz: dz, function="positive", analytic=True, doc="+x")
@@ -38,8 +38,10 @@ def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
     return xp.where(y == 0, xp.where(x == 0, 1, y - 1), y - 1)
 
 
-def _log_or_zero(xp: Any, x: Any) -> Any:
-    """log x, but 0 where x is 0: there 0 ** y is flat in y."""
+def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
+    """log x, but 0 where x is 0: there 0 ** y is flat in y. A negative x has one as well, where its power `z` is complex."""
+    if is_complex(z.dtype):
+        x = complex(x) if isinstance(x, int | float) else xp.astype(x, z.dtype)
     return xp.log(xp.where(x == 0, xp.ones_like(x), x))
 
 
@@ -50,7 +52,7 @@ def _power(xp: Any, x: Any, y: Any) -> Any:
 
 POWER = elementwise("**", _power,
     dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
-    dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x)),
+    dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x, z)),
     function="pow", numpy="power", analytic=True,
     doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
 
@@ -84,14 +86,14 @@ ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
     dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
     numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
 
-def over(xp: Any, x: Any, z: Any) -> Any:
+def quotient_or_zero(xp: Any, x: Any, z: Any) -> Any:
     """x / z, and 0 where z is 0, to any order of derivatives."""
     return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
 
 
 HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
-    dx=lambda xp, dz, z, x: dz * over(xp, x, z),
-    dy=lambda xp, dz, z, y: dz * over(xp, y, z),
+    dx=lambda xp, dz, z, x: dz * quotient_or_zero(xp, x, z),
+    dy=lambda xp, dz, z, y: dz * quotient_or_zero(xp, y, z),
     doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
 
 

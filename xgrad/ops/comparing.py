@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .reductions import over
 from .table import elementwise, op
 
 LESS = elementwise("<", lambda xp, x, y: x < y, function="less", doc="x < y")
@@ -28,11 +29,11 @@ INVERT = elementwise("~", lambda xp, x: ~x, function="bitwise_invert", numpy="in
 LEFT_SHIFT = elementwise("<<", lambda xp, x, y: x << y, function="bitwise_left_shift", numpy="left_shift", doc="x << y")
 RIGHT_SHIFT = elementwise(">>", lambda xp, x, y: x >> y, function="bitwise_right_shift", numpy="right_shift", doc="x >> y")
 
-ALL = op("all", lambda xp, x, *, axis=None, keepdims=False: xp.all(x, axis=axis, keepdims=keepdims),
+ALL = op("all", over("all"),
     doc="Whether all elements along `axis` (an axis, a tuple of them, or None for all) are true.")  # fmt: skip
 
-ANY = op("any", lambda xp, x, *, axis=None, keepdims=False: xp.any(x, axis=axis, keepdims=keepdims),
+ANY = op("any", over("any"),
     doc="Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true.")  # fmt: skip
 
-COUNT_NONZERO = op("count_nonzero", lambda xp, x, *, axis=None, keepdims=False: xp.count_nonzero(x, axis=axis, keepdims=keepdims),
+COUNT_NONZERO = op("count_nonzero", over("count_nonzero"),
     doc="How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero.")  # fmt: skip

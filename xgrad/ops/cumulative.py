@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .reductions import Axis, apart, kept
+from .reductions import Axis, apart, kept, over
 from .table import op
 
 
@@ -68,6 +68,6 @@ def _others(xp: Any, x: Any, axis: Axis) -> Any:
     return put_back(part(before, -1, None, -1) * part(after, -1, 1, None))
 
 
-PROD = op("prod", lambda xp, x, *, axis=None, keepdims=False: xp.prod(x, axis=axis, keepdims=keepdims),
+PROD = op("prod", over("prod"),
     dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, x, axis),
     promotion="count", analytic=True)  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .reductions import normal_axes, over
 from .table import op
 
-ARGMAX = op("argmax", lambda xp, x, *, axis=None, keepdims=False: xp.argmax(x, axis=axis, keepdims=keepdims),
+ARGMAX = op("argmax", over("argmax"),
     doc="Index of the maximum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
 
-ARGMIN = op("argmin", lambda xp, x, *, axis=None, keepdims=False: xp.argmin(x, axis=axis, keepdims=keepdims),
+ARGMIN = op("argmin", over("argmin"),
     doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
 
 
@@ -21,6 +22,7 @@ def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: 
 
 
 def _argsort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    (axis,) = normal_axes(axis, x.ndim)
     if not descending:
         return xp.argsort(x, axis=axis, stable=stable)
     from_behind = xp.argsort(xp.flip(x, axis=axis), axis=axis, stable=stable)

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import nan, prod
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex, TypeGuard
 
-from .arithmetic import over, share
+from .arithmetic import quotient_or_zero, share
 from .table import op
 
 Axis = int | tuple[int, ...] | None
 AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
-def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """`axis` as a tuple of axes from 0 to ndim - 1; None means all."""
+def integers(given: Any) -> tuple[int, ...]:
+    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's too."""
+    return (index(given),) if is_integer(given) else tuple(map(index, given))
+
+
+def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
+    """Whether this is one integer."""
+    return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
+
+
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """`axis`, one or several, as a tuple of axes from 0 to ndim - 1; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    axes = axis if isinstance(axis, tuple) else (axis,)
+    axes = integers(axis)
     for a in axes:
         if not -ndim <= a < ndim:
             raise IndexError(f"axis {a} of an array with {ndim} axes")
@@ -41,11 +52,23 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
     return prod(shape[a] for a in normal_axes(axis, len(shape)))
 
 
-SUM = op("sum", lambda xp, x, *, axis=None, keepdims=False: xp.sum(x, axis=axis, keepdims=keepdims),
+def over(name: str) -> Callable[..., Any]:
+    """The reduction that an array library has under this name. Of an array without axes NumPy would reduce axis 0, which there is not."""
+    return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(x, axis=existing(axis, x.shape), keepdims=keepdims)
+
+
+def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
+    """`axis`. Raises IndexError where an array of this shape has no axis at all; for others the array library sees to it."""
+    if axis is not None and not shape:
+        normal_axes(axis, 0)
+    return axis
+
+
+SUM = op("sum", over("sum"),
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis), x_shape),
     promotion="count", analytic=True, linear="jointly")  # fmt: skip
 
-MEAN = op("mean", lambda xp, x, *, axis=None, keepdims=False: xp.mean(x, axis=axis, keepdims=keepdims),
+MEAN = op("mean", over("mean"),
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
     promotion="float", analytic=True, linear="jointly", doc="Arithmetic mean. " + AXIS)  # fmt: skip
 
@@ -56,13 +79,15 @@ def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
 
 
-VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.var(x, axis=axis, correction=correction, keepdims=keepdims),
+VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
+        xp.var(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, dz, x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
     promotion="float", doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS)  # fmt: skip
 
-STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.std(x, axis=axis, correction=correction, keepdims=keepdims),
+STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
+        xp.std(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
-        kept(xp, over(xp, dz, z), x.shape, axis) * _slope(xp, x, axis, correction),
+        kept(xp, quotient_or_zero(xp, dz, z), x.shape, axis) * _slope(xp, x, axis, correction),
     promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip
 
 
@@ -81,21 +106,22 @@ def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 
 
-MAX = op("max", lambda xp, x, *, axis=None, keepdims=False: xp.max(x, axis=axis, keepdims=keepdims),
+MAX = op("max", over("max"),
     dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0),
     numpy="max amax", doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
-MIN = op("min", lambda xp, x, *, axis=None, keepdims=False: xp.min(x, axis=axis, keepdims=keepdims),
+MIN = op("min", over("min"),
     dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0),
     numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
 
 def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
-    top = xp.max(x, axis=axis, keepdims=True)
-    total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axis, keepdims=True)  # infinities are left to the sum
+    axes = normal_axes(axis, x.ndim)
+    top = xp.max(x, axis=axes, keepdims=True)
+    total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axes, keepdims=True)  # infinities are left to the sum
     z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
-    return z if keepdims else xp.squeeze(z, axis=normal_axes(axis, x.ndim))
+    return z if keepdims else xp.squeeze(z, axis=axes)
 
 
 LOGSUMEXP = op("logsumexp", _logsumexp,
@@ -110,8 +136,9 @@ LOGSUMEXP = op("logsumexp", _logsumexp,
 
 
 def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
-    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    return e / xp.sum(e, axis=axis, keepdims=True)
+    axes = normal_axes(axis, x.ndim)
+    e = xp.exp(x - xp.max(x, axis=axes, keepdims=True))
+    return e / xp.sum(e, axis=axes, keepdims=True)
 
 
 SOFTMAX = op("softmax", _softmax,

@@ -21,15 +21,15 @@ _SHAPE = "draw it with a fixed shape parameter"
 class Continuous(Inverted):
     """The continuous distributions of a `Generator`."""
 
-    def random(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def random(self, size: Size = None, dtype: Any = None) -> Tensor:
         """Evenly distributed in [0, 1), 1 not included in any dtype."""
         return self._standard("random", size, dtype)
 
-    def standard_normal(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def standard_normal(self, size: Size = None, dtype: Any = None) -> Tensor:
         """Normally distributed with mean 0 and standard deviation 1."""
         return self._standard("standard_normal", size, dtype)
 
-    def standard_exponential(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def standard_exponential(self, size: Size = None, dtype: Any = None) -> Tensor:
         """Density exp(-x) over x >= 0."""
         return self._standard("standard_exponential", size, dtype)
 
@@ -80,7 +80,7 @@ class Continuous(Inverted):
         z: Tensor = scale * self._draw("standard_exponential", self._size("exponential", size, shape_of(scale)), dtype)
         return z
 
-    def standard_gamma(self, shape: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def standard_gamma(self, shape: Any, size: Size = None, dtype: Any = None) -> Tensor:
         """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0. No gradient flows to `shape`: GraphError where one would."""
         return self._gamma("standard_gamma", shape, size, dtype)
 
@@ -99,15 +99,21 @@ class Continuous(Inverted):
 
     def beta(self, a: Any, b: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """Density proportional to x^(a - 1) (1 - x)^(b - 1) in [0, 1]. No gradient flows to its parameters."""
-        dtype = self._dtype("beta", dtype, "f")
-        a, b = self._positive("beta", "a", a, dtype), self._positive("beta", "b", b, dtype)
-        return self._draw("beta", self._size("beta", size, shape_of(a), shape_of(b)), dtype, a, b)
+        return self._of_two("beta", "a", a, "b", b, size, dtype)
 
     def standard_t(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """Student's t with `df` degrees of freedom. No gradient flows to `df`."""
         dtype = self._dtype("standard_t", dtype, "f")
         df = self._positive("standard_t", "df", df, dtype)
         return self._draw("standard_t", self._size("standard_t", size, shape_of(df)), dtype, df)
+
+    def f(self, dfnum: Any, dfden: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """The ratio of two chisquares, each divided by its degrees of freedom. No gradient flows to its parameters."""
+        return self._of_two("f", "dfnum", dfnum, "dfden", dfden, size, dtype)
+
+    def wald(self, mean: Any, scale: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """When a Brownian motion first gets somewhere: the inverse Gaussian. No gradient flows to its parameters."""
+        return self._of_two("wald", "mean", mean, "scale", scale, size, dtype)
 
     def dirichlet(self, alpha: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha. No gradient flows to `alpha`.
@@ -132,7 +138,7 @@ class Continuous(Inverted):
         dtype = self._dtype("gumbel_softmax", dtype, "f")
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
         temperature = self._parameter("gumbel_softmax", "temperature", temperature, dtype)
-        self._refuse("gumbel_softmax", "temperature is not positive", lambda t: (t <= 0) | (t != t), temperature)
+        self._refuse("gumbel_softmax", "temperature is not positive", lambda t: t <= 0, temperature)
         noisy, axis = self._with_gumbels("gumbel_softmax", logits, axis, size, dtype)
         return softmax(noisy / temperature, axis=axis)
 
@@ -166,8 +172,8 @@ class Continuous(Inverted):
         dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
         named = {"low": low, "high": high, "loc": loc, "scale": scale}
         params = [self._parameter(method, name, value, "float64") for name, value in named.items()]
-        self._refuse(method, "scale is not positive", lambda scale: (scale <= 0) | (scale != scale), params[3])
-        self._refuse(method, "low is not less than high", lambda low, high: (low >= high) | (low != low) | (high != high), *params[:2])
+        self._refuse(method, "scale is not positive", lambda scale: scale <= 0, params[3])
+        self._refuse(method, "low is not less than high", lambda low, high: low >= high, *params[:2])
         size = self._size(method, size, *map(shape_of, params))
         low, high, loc, scale = (asarray(p, dtype="float64", device=self._home) for p in params)
         # An end that is far out or infinite moves with loc and scale, as if it were not there.
@@ -190,10 +196,16 @@ class Continuous(Inverted):
         z: Tensor = loc + scale * self._draw(noise, self._size(method, size, shape_of(loc), shape_of(scale)), dtype)
         return z
 
+    def _of_two(self, method: str, name_a: str, a: Any, name_b: str, b: Any, size: Size, dtype: Any) -> Tensor:
+        """Two positive parameters, neither of which has a derivative."""
+        dtype = self._dtype(method, dtype, "f")
+        a, b = self._positive(method, name_a, a, dtype), self._positive(method, name_b, b, dtype)
+        return self._draw(method, self._size(method, size, shape_of(a), shape_of(b)), dtype, a, b)
+
     def _gamma(self, method: str, shape: Any, size: Size, dtype: Any, *others: tuple[int, ...]) -> Tensor:
         dtype = self._dtype(method, dtype, "f")
         shape = self._constant(method, "shape", shape, "float64", _SHAPE)
-        self._refuse(method, "shape is negative", lambda shape: (shape < 0) | (shape != shape), shape)
+        self._refuse(method, "shape is negative", lambda shape: shape < 0, shape)
         return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
 
     def _scale(self, method: str, name: str, value: Any, dtype: Any) -> Any:
@@ -205,7 +217,7 @@ class Continuous(Inverted):
     def _positive(self, method: str, name: str, value: Any, dtype: Any) -> Any:
         """A shape parameter: positive, and without a derivative."""
         found = self._constant(method, name, value, "float64", _SHAPE)
-        self._refuse(method, f"{name} is not positive", lambda x: (x <= 0) | (x != x), found)
+        self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
         return found
 
     def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> tuple[Tensor, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any, NoReturn
 
+from ..backends.dtypes import iinfo
 from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
@@ -19,7 +21,7 @@ _REAL = "biuf"
 class Discrete(Continuous):
     """The discrete distributions of a `Generator`."""
 
-    def integers(self, low: Any, high: Any = None, size: Size = None, *, endpoint: bool = False, dtype: Any = None) -> Tensor:
+    def integers(self, low: Any, high: Any = None, size: Size = None, dtype: Any = None, endpoint: bool = False) -> Tensor:
         """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to `low` if `high` is None."""
         dtype, method = self._dtype("integers", dtype, _REAL, "int64"), "integers"
         low, high = (0, low) if high is None else (low, high)
@@ -33,7 +35,7 @@ class Discrete(Continuous):
         """How often something happens that happens `lam` times on average. No gradient flows to `lam`."""
         dtype = self._dtype("poisson", dtype, _REAL, "int64")
         lam = self._constant("poisson", "lam", lam, "float64", "keep lam fixed")
-        self._refuse("poisson", "lam is negative", lambda lam: (lam < 0) | (lam != lam), lam)
+        self._refuse("poisson", "lam is negative", lambda lam: lam < 0, lam)
         return self._draw("poisson", self._size("poisson", size, shape_of(lam)), dtype, lam)
 
     def binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
@@ -42,6 +44,39 @@ class Discrete(Continuous):
         n, p = self._whole("binomial", "n", n), self._probability("binomial", p)
         self._refuse("binomial", "n is negative", lambda n: n < 0, n)
         return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
+
+    def geometric(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """The first of many trials that succeeds, each with probability `p`: 1 or more. No gradient flows to `p`."""
+        dtype = self._dtype("geometric", dtype, _REAL, "int64")
+        p = self._possible("geometric", p)
+        return self._draw("geometric", self._size("geometric", size, shape_of(p)), dtype, p)
+
+    def negative_binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """How many trials fail before the `n`-th succeeds, each with probability `p`. No gradient flows to its parameters."""
+        dtype, method = self._dtype("negative_binomial", dtype, _REAL, "int64"), "negative_binomial"
+        n, p = self._constant(method, "n", n, "float64", "keep n fixed"), self._possible(method, p)
+        self._refuse(method, "n is not positive", lambda n: n <= 0, n)
+        return self._draw(method, self._size(method, size, shape_of(n), shape_of(p)), dtype, n, p)
+
+    def multinomial(self, n: Any, pvals: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+        """How many of `n` trials have each of several results, of probabilities `pvals`, which sum to 1 along the last axis.
+
+        `size` is the shape without that axis. No gradient flows to `pvals`.
+        """
+        dtype, method = self._dtype("multinomial", dtype, _REAL, "int64"), "multinomial"
+        n = self._whole(method, "n", n)
+        p = asarray(self._constant(method, "pvals", pvals, "float64", _RELAX), device=self._home)
+        if p.ndim == 0 or p.shape[-1] == 0:
+            raise ShapeError(f"{method} takes pvals of shape (..., k), one number at least, not {p.shape}")
+        self._refuse(method, "n is negative", lambda n: n < 0, n)
+        self._refuse(method, "pvals are not between 0 and 1", lambda p: (p < 0) | (p > 1), p)
+        self._refuse(method, "pvals do not sum to 1", lambda p: abs(sum_of(p, axis=-1) - 1) > 1e-8, p)
+        return self._draw(method, (*self._size(method, size, shape_of(n), p.shape[:-1]), p.shape[-1]), dtype, n, p)
+
+    def bytes(self, length: int) -> builtins.bytes:
+        """So many random bytes."""
+        found: builtins.bytes = self.integers(2**32, size=-(-length // 4), dtype="uint32").numpy().astype("<u4").tobytes()[:length]
+        return found
 
     def bernoulli(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """1 with probability `p`, else 0: int64, or any `dtype`, bool too. No gradient flows to `p`.
@@ -64,6 +99,8 @@ class Discrete(Continuous):
         dtype = self._dtype("categorical", dtype, _REAL, "int64")
         logits = asarray(self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home)
         noisy, axis = self._with_gumbels("categorical", logits, axis, size, "float64")
+        if dtype.kind in "iu" and noisy.shape[axis] - 1 > iinfo(dtype).max:
+            raise ValueError(f"categorical: dtype={dtype} is too small for {noisy.shape[axis]} choices")
         return argmax(noisy, axis=axis).astype(dtype)
 
     def choice(self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Tensor:
@@ -90,7 +127,7 @@ class Discrete(Continuous):
             p = self._constant("choice", "p", p, "float64", _RELAX)
             if shape_of(p) != (n,):
                 raise ShapeError(f"choice: p has shape {shape_of(p)}, and there are {n} to choose from")
-            self._refuse("choice", "p is negative", lambda p: (p < 0) | (p != p), p)
+            self._refuse("choice", "p is negative", lambda p: p < 0, p)
             self._refuse("choice", "p does not sum to 1", lambda p: abs(sum_of(p) - 1) > 1e-8, p)
             self._refuse("choice", "p is positive for fewer", lambda p: not replace and count_nonzero(p) < count, p)
         found = asarray(self._source.choice(n, wanted, replace, self._raw(p), shuffle), device=self._home)
@@ -149,5 +186,11 @@ class Discrete(Continuous):
 
     def _probability(self, method: str, p: Any) -> Any:
         found = self._constant(method, "p", p, "float64", _RELAX)
-        self._refuse(method, "p is not between 0 and 1", lambda p: (p < 0) | (p > 1) | (p != p), found)
+        self._refuse(method, "p is not between 0 and 1", lambda p: (p < 0) | (p > 1), found)
+        return found
+
+    def _possible(self, method: str, p: Any) -> Any:
+        """A probability of what must happen at some time."""
+        found = self._probability(method, p)
+        self._refuse(method, "p is 0", lambda p: p == 0, found)
         return found

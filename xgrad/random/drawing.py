@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any, Self
 
 from ..backends import Device, DeviceError, current_device, find_device
@@ -11,6 +12,7 @@ from ..errors import GraphError, ShapeError, TraceError
 from ..modes import MODE, mode
 from ..namespace import any as any_of
 from ..namespace import asarray, astype
+from ..ops.reductions import is_integer
 from ..ops.shaping import broadcast_shapes
 from ..tensors import Tensor
 
@@ -80,6 +82,7 @@ class Drawing:
     def _parameter(self, method: str, name: str, value: Any, dtype: Any) -> Any:
         """A parameter as a real number, or as a Tensor of `dtype` on this generator's device."""
         if type(value) in (int, float, bool):
+            self._refuse(method, f"{name} is NaN", lambda x: x != x, value)
             return value
         if isinstance(value, tuple):
             raise TypeError(f"{method}: {name} is a number, an array or a Tensor, not the tuple {value}; for a shape, write {method}(size={value})")
@@ -88,6 +91,7 @@ class Drawing:
         t = asarray(value, device=None if isinstance(value, Tensor) else self._home)
         if is_complex(t.dtype):
             raise TypeError(f"{method}: {name} is {t.dtype}, and must be real")
+        self._refuse(method, f"{name} is NaN", lambda x: x != x, t)
         return t if t.dtype == dtype else astype(t, dtype)
 
     def _constant(self, method: str, name: str, value: Any, dtype: Any, instead: str) -> Any:
@@ -132,7 +136,6 @@ class Drawing:
 
 def _length(n: Any) -> int:
     """A length of a shape, which NumPy's integers are too."""
-    try:
-        return int(n.__index__())
-    except AttributeError:
-        raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}") from None
+    if isinstance(n, bool) or not is_integer(n):
+        raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}")
+    return index(n)

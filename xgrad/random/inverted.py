@@ -42,7 +42,7 @@ class Inverted(Drawing):
         """A density that rises evenly from `left` to `mode` and falls evenly to `right`."""
         dtype, named = self._dtype("triangular", dtype, "f"), {"left": left, "mode": mode, "right": right}
         left, mode, right = params = [self._parameter("triangular", name, value, dtype) for name, value in named.items()]
-        self._refuse("triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b) | (a != a) | (m != m) | (b != b), *params)
+        self._refuse("triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b), *params)
         self._refuse("triangular", "left is not less than right", lambda a, b: a >= b, left, right)
         u = self._draw("random", self._size("triangular", size, *map(shape_of, params)), dtype)
         rising = u <= (mode - left) / (right - left)
@@ -53,5 +53,5 @@ class Inverted(Drawing):
         """Exponential noise, and the positive parameter `a`."""
         dtype = self._dtype(method, dtype, "f")
         a = self._parameter(method, "a", a, dtype)
-        self._refuse(method, "a is not positive", lambda a: (a <= 0) | (a != a), a)
+        self._refuse(method, "a is not positive", lambda a: a <= 0, a)
         return self._draw("standard_exponential", self._size(method, size, shape_of(a)), dtype), a

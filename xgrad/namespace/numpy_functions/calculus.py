@@ -6,6 +6,7 @@ from math import pi
 from typing import Any
 
 from ...backends.dtypes import is_complex
+from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
 from .table import arrays, in_numpy, together, xp
@@ -23,7 +24,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates along each axis."""
     f = xp.asarray(f)
     f = f if f.dtype.kind in "fc" else xp.astype(f, "float64")
-    axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, f.ndim)
+    axes = normal_axes(axis, f.ndim)
     steps = varargs or (1.0,)
     if len(steps) == 1 and together((f, steps[0]))[1].ndim == 0:  # one step for all axes
         steps *= len(axes)
@@ -79,6 +80,8 @@ def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, pe
     x, points = xp.astype(x, "float64"), xp.astype(points, "float64")
     values = xp.astype(values, "complex128" if is_complex(values.dtype) else "float64")
     if period is not None:
+        if MODE.get().trace is None and float(period) == 0:
+            raise ValueError("interp: a period of 0")
         period = abs(period)
         x, points = x % period, points % period
         order = xp.argsort(points)
@@ -111,10 +114,11 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi)
     p = xp.asarray(p)
     axis = normal_axes(axis, p.ndim)[0]
     steps = xp.diff(p, axis=axis).detach()
-    half = period / 2
+    whole = xp.result_type(p.dtype, getattr(period, "dtype", period)).kind in "iu"
+    half, even = (period // 2, period % 2 == 0) if whole else (period / 2, True)
     wrapped = xp.remainder(steps + half, period) - half
-    wrapped = xp.where((wrapped == -half) & (steps > 0), half, wrapped)
-    jump = half if discont is None else xp.maximum(xp.asarray(discont), half)
+    wrapped = xp.where((wrapped == -half) & (steps > 0) & even, half, wrapped)
+    jump = period / 2 if discont is None else xp.maximum(arrays((p, discont))[1], period / 2)
     added = xp.where(xp.abs(steps) < jump, 0, wrapped - steps)
     before = (slice(None),) * axis
-    return xp.concat([p[(*before, slice(None, 1))], p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis)], axis=axis)
+    return xp.concat([p[(*before, slice(None, 1))], p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis, dtype=added.dtype)], axis=axis)

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+from math import prod
+from operator import index
 from typing import Any
 
-from ...backends.dtypes import is_complex
+from ...backends.dtypes import is_complex, is_floating
+from ...ops.reductions import integers, normal_axes
 from ...tensors import Tensor
-from .shapes import c_order
-from .table import arrays, in_numpy, together, xp
+from .table import arrays, in_numpy, together, weak, xp
 
 
 @in_numpy("zeros_like")
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
-    return _like(0, a, dtype, order, shape, device)
+    return _like(0, a, dtype, shape, device)
 
 
 @in_numpy("empty_like")
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
-    return _like(0, prototype, dtype, order, shape, device)
+    return _like(0, prototype, dtype, shape, device)
 
 
 @in_numpy("ones_like")
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
-    return _like(1, a, dtype, order, shape, device)
+    return _like(1, a, dtype, shape, device)
 
 
 @in_numpy("full_like")
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
     """The gradient goes to `fill_value`, if that is a Tensor."""
     if isinstance(fill_value, bool | int | float | complex):
-        return _like(fill_value, a, dtype, order, shape, device)
+        return _like(fill_value, a, dtype, shape, device)
     a, fill_value = together((a, fill_value))
     return xp.broadcast_to(xp.astype(fill_value, dtype or a.dtype), _shape(a, shape))
 
 
-def _like(value: Any, a: Any, dtype: Any, order: str, shape: Any, device: Any) -> Tensor:
-    c_order(order, "full_like")
+def _like(value: Any, a: Any, dtype: Any, shape: Any, device: Any) -> Tensor:
+    """Whatever `order` says: how it lies in memory never shows."""
     a = xp.asarray(a)
     return xp.full(_shape(a, shape), value, dtype=dtype or a.dtype, device=device or a.device)
 
 
 def _shape(a: Tensor, shape: Any) -> tuple[int, ...]:
-    return a.shape if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    return a.shape if shape is None else integers(shape)
 
 
 @in_numpy("linspace")
@@ -50,25 +52,30 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     start, stop = together((start, stop))
     ends = xp.result_type(start.dtype, stop.dtype, 1.0)
     start, stop = xp.astype(start, ends), xp.astype(stop, ends)
-    z = xp.moveaxis(xp.linspace(start, stop, num, endpoint=endpoint), 0, axis)
-    z = xp.astype(z, ends if dtype is None else dtype)
+    z = xp.moveaxis(xp.linspace(start, stop, index(num), endpoint=endpoint), 0, axis)
+    z = xp.astype(z if dtype is None or is_floating(dtype) else xp.floor(z), ends if dtype is None else dtype)
     return (z, (stop - start) / max(num - 1 if endpoint else num, 1)) if retstep else z
 
 
 @in_numpy("logspace")
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Tensor:
     """The gradient goes to both ends, and to `base`."""
+    start, stop, base = weak((start, stop, base))
     z = xp.pow(base, linspace(start, stop, num, endpoint, axis=axis))
     return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("geomspace")
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
-    """Between real numbers of one sign each. The gradient goes to both ends."""
+    """Between real numbers, which are NaN where these have not got the same sign. The gradient goes to both ends."""
     start, stop = (xp.astype(v, xp.result_type(v.dtype, "float64")) for v in arrays((start, stop)))
     if is_complex(start.dtype) or is_complex(stop.dtype):
         raise TypeError("np.geomspace on a Tensor takes real numbers")
-    z = xp.sign(start) * xp.exp(linspace(xp.log(xp.abs(start)), xp.log(xp.abs(stop)), num, endpoint, axis=0))
+    sign = xp.sign(start)
+    z = sign * xp.exp(linspace(xp.log(sign * start), xp.log(sign * stop), num, endpoint))
+    if num > 1:  # the ends as they were given, and no NaN
+        first, last = (xp.broadcast_to(v, z.shape[1:])[None] for v in (start, stop))
+        z = xp.concat([first, z[1:-1], last] if endpoint else [first, z[1:]])
     z = xp.moveaxis(z, 0, axis)
     return z if dtype is None else xp.astype(z, dtype)
 
@@ -92,8 +99,8 @@ def ndim(a: Any) -> int:
 
 
 @in_numpy("size")
-def size(a: Any, axis: int | None = None) -> int:
-    return a.size if axis is None else a.shape[axis]
+def size(a: Any, axis: Any = None) -> int:
+    return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
 
 
 @in_numpy("iscomplexobj")
@@ -110,11 +117,6 @@ def isrealobj(x: Any) -> bool:
 def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
     """A Tensor's value is never changed in place, so whether two share memory never shows."""
     return False
-
-
-@in_numpy("array2string", "array_str")
-def array_str(a: Any, *args: Any, **kwargs: Any) -> str:
-    return str(a.numpy())
 
 
 @in_numpy("array_repr")

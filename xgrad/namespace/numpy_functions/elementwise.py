@@ -11,7 +11,7 @@ from ...backends.dtypes import finfo, is_complex, is_floating
 from ...ops.functions import CBRT
 from ...tensors import Tensor
 from ..calling import call
-from .table import in_numpy, isnan, together, xp
+from .table import arrays, in_numpy, isnan, together, weak, xp
 
 
 def _real(x: Any, name: str) -> Tensor:
@@ -40,7 +40,7 @@ def rad2deg(x: Any) -> Tensor:
 
 @in_numpy("exp2")
 def exp2(x: Any) -> Tensor:
-    return 2.0 ** _real(x, "exp2")
+    return 2.0 ** xp.asarray(x)
 
 
 @in_numpy("cbrt")
@@ -57,8 +57,21 @@ def float_power(x1: Any, x2: Any) -> Tensor:
 
 @in_numpy("logaddexp2")
 def logaddexp2(x1: Any, x2: Any) -> Tensor:
-    x1, x2 = (_real(x, "logaddexp2") * ln(2) for x in together((x1, x2)))
-    return xp.logaddexp(x1, x2) / ln(2)
+    x1, x2 = (_real(x, "logaddexp2") for x in together((x1, x2)))
+    dtype = xp.result_type(x1.dtype, x2.dtype, 1.0)
+    return xp.logaddexp(xp.astype(x1, dtype) * ln(2), xp.astype(x2, dtype) * ln(2)) / ln(2)
+
+
+@in_numpy("square")
+def square(x: Any) -> Tensor:
+    x = xp.asarray(x)
+    return xp.square(xp.astype(x, "int8") if x.dtype.kind == "b" else x)
+
+
+@in_numpy("rint")
+def rint(x: Any) -> Tensor:
+    x = xp.asarray(x)
+    return xp.round(x if is_floating(x.dtype) else xp.astype(x, xp.float64))
 
 
 @in_numpy("heaviside")
@@ -126,7 +139,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 @in_numpy("clip")
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
     """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
-    low, high = a_min if min is None else min, a_max if max is None else max
+    if (a_min is not None or a_max is not None) and (min is not None or max is not None):
+        raise ValueError("clip: the bounds are a_min and a_max, or min and max")
+    a, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
     z = xp.asarray(a).twin() if low is None else xp.maximum(a, low)
     return z if high is None else xp.minimum(z, high)
 
@@ -189,16 +204,18 @@ def isneginf(x: Any) -> Tensor:
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return xp.nonzero(condition)
-    condition = xp.asarray(condition)
-    return xp.where(condition if condition.dtype.kind == "b" else condition != 0, x, y)
+    condition, x, y = weak((condition, x, y))
+    return xp.where(_true(xp.asarray(condition)), x, y)
 
 
 @in_numpy("select")
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
     if len(condlist) != len(choicelist):
         raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices")
-    z = default
-    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+    n = len(condlist)
+    given = weak((*condlist, *choicelist, default))
+    z = given[-1]
+    for condition, choice in reversed(list(zip(given[:n], given[n:-1], strict=True))):
         z = xp.where(condition, choice, z)
     return z
 
@@ -209,7 +226,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     x = xp.asarray(x)
     if not isinstance(condlist, list | tuple) or (x.ndim and isinstance(condlist[0], bool)):
         condlist = condlist if getattr(condlist, "ndim", 0) > x.ndim else [condlist]
-    conditions = [xp.broadcast_to(xp.asarray(c, device=x.device), x.shape) != 0 for c in condlist]
+    conditions = [xp.broadcast_to(c, x.shape) != 0 for c in arrays((x, *condlist))[1:]]
     if len(funclist) == len(conditions) + 1:  # the last is for all others
         others = conditions[0]
         for c in conditions[1:]:

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backends.dtypes import is_complex, is_floating
+from ...errors import ShapeError
 from ...ops.correlating import SLIDE
+from ...ops.reductions import integers, is_integer
 from ...tensors import Tensor
 from ..calling import call
+from .creation import linspace
+from .quantiles import median
+from .reductions import max_, mean, min_
+from .shapes import atleast_1d
 from .table import arrays, in_numpy, together, xp
 
 
 @in_numpy("pad")
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, reflect_type: str = "even") -> Tensor:
-    """The modes "constant", "edge", "reflect", "symmetric" and "wrap"."""
-    if mode not in ("constant", *_MODES):
-        raise TypeError(f"np.pad on a Tensor takes mode={' or '.join(map(repr, ('constant', *_MODES)))}, not {mode!r}")
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, end_values: Any = 0, reflect_type: str = "even") -> Tensor:
+    """NumPy's modes, with statistics of the whole axis alone."""
+    if mode not in ("constant", "empty", "linear_ramp", *_PLACES, *_STATISTICS):
+        raise TypeError(f"np.pad on a Tensor takes the names of NumPy's modes, not mode={mode!r}")
     if reflect_type != "even":
         raise TypeError(f"np.pad on a Tensor takes reflect_type='even' alone, not {reflect_type!r}")
     z = xp.asarray(array)
-    values = _pairs(constant_values, z.ndim)
-    for axis, (before, after) in enumerate(_pairs(pad_width, z.ndim)):
-        before, after, n = int(before), int(after), z.shape[axis]
+    values = _pairs(end_values if mode == "linear_ramp" else constant_values, z.ndim)
+    for axis, (widths, ends) in enumerate(zip(_pairs(pad_width, z.ndim), values, strict=True)):
+        if not all(map(is_integer, widths)):
+            raise TypeError(f"pad: widths are integers, not {widths}")
+        (before, after), n = integers(widths), z.shape[axis]
         if before < 0 or after < 0:
             raise ValueError(f"pad: a width of {min(before, after)}")
         if not before and not after:
             continue
-        if mode == "constant":
-            ends = [_filled(z, value, axis, width) for value, width in zip(values[axis], (before, after), strict=True)]
-            z = xp.concat([ends[0], z, ends[1]], axis=axis)
-        elif n == 0:
+        if n == 0 and mode not in ("constant", "empty"):
             raise ValueError(f"pad: axis {axis} has no elements to go on from with mode {mode!r}")
+        if mode in _PLACES:
+            z = xp.take(z, _PLACES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
+            continue
+        if mode == "linear_ramp":
+            first, last = _ramp(z, axis, 0, ends[0], before), xp.flip(_ramp(z, axis, n - 1, ends[1], after), axis=axis)
         else:
-            z = xp.take(z, _MODES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
+            if mode in _STATISTICS:
+                value = _STATISTICS[mode](z, axis, keepdims=True)
+                ends = (value if is_floating(z.dtype) else xp.round(value),) * 2
+            first, last = _filled(z, ends[0], axis, before), _filled(z, ends[1], axis, after)
+        z = xp.concat([first, z, last], axis=axis)
     return z.twin()
 
 
@@ -46,7 +61,7 @@ def _reflect(i: Tensor, n: int) -> Tensor:
 
 
 #: Which element of n stands at the places `i`, beyond both ends.
-_MODES: dict[str, Any] = {
+_PLACES: dict[str, Any] = {
     "edge": lambda i, n: xp.minimum(xp.maximum(i, 0), n - 1),
     "reflect": _reflect,
     "symmetric": _symmetric,
@@ -54,23 +69,40 @@ _MODES: dict[str, Any] = {
 }
 
 
+#: What the ends are filled with, of all elements along an axis.
+_STATISTICS: dict[str, Any] = {"maximum": max_, "mean": mean, "median": median, "minimum": min_}
+
+
 def _pairs(given: Any, ndim: int) -> list[tuple[Any, Any]]:
-    """What NumPy takes as a number, a pair, or a pair per axis, as a pair per axis."""
+    """What broadcasts to (ndim, 2): a number, a pair, one of either for each axis. A dict has some axes' alone."""
     if isinstance(given, dict):
-        pairs = [(0, 0)] * ndim
+        pairs: list[Any] = [(0, 0)] * ndim
         for axis, pair in given.items():
-            pairs[axis] = (pair, pair) if isinstance(pair, int) else tuple(pair)
+            pairs[axis] = _repeated(pair, 2)
         return pairs
-    if not hasattr(given, "__len__") or getattr(given, "shape", (1,)) == ():
-        return [(given, given)] * ndim
-    parts = [tuple(part) if hasattr(part, "__len__") and getattr(part, "shape", (1,)) != () else (part,) for part in given]
-    if all(len(part) == 1 for part in parts):
-        flat = [part[0] for part in parts]
-        if len(flat) <= 2:  # one for all, or before and after
-            return [(flat[0], flat[-1])] * ndim
-        parts = [(v, v) for v in flat]
-    parts = [(part[0], part[-1]) for part in parts]
-    return parts * ndim if len(parts) == 1 else parts
+    rows = _parts(given)
+    deep = [len(_parts(row)) > 1 or _parts(row)[0] is not row for row in rows]
+    if any(deep) and not all(deep):
+        raise ValueError(f"pad: {given} is neither a number, nor a pair, nor one of them for each axis")
+    return [tuple(_repeated(row, 2)) for row in _repeated(given if all(deep) else [given], ndim)]
+
+
+def _parts(given: Any) -> list[Any]:
+    return list(given) if hasattr(given, "__len__") and getattr(given, "shape", None) != () else [given]
+
+
+def _repeated(given: Any, n: int) -> list[Any]:
+    """The `n` parts of what is given, or its only one as often."""
+    parts = _parts(given)
+    if len(parts) not in (1, n):
+        raise ValueError(f"pad: {given} has {len(parts)} parts, and not {n} or one")
+    return parts * (n // len(parts))
+
+
+def _ramp(z: Tensor, axis: int, place: int, end: Any, width: int) -> Tensor:
+    """From `end` to what stands at a place along an axis, which it does not reach."""
+    edge = z[(*(slice(None),) * axis, place, ...)]
+    return linspace(xp.astype(together((z, end))[1], z.dtype), edge, width, endpoint=False, dtype=z.dtype, axis=axis)
 
 
 def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:
@@ -80,16 +112,22 @@ def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:
 
 @in_numpy("convolve")
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
-    a, v = (xp.reshape(x, (-1,)) for x in arrays((a, v)))
+    a, v = (_line("convolve", atleast_1d(x)) for x in arrays((a, v)))
     a, v = (v, a) if v.shape[0] > a.shape[0] else (a, v)
     return _slid(a, xp.flip(v), mode)
 
 
 @in_numpy("correlate")
 def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
-    a, v = (xp.reshape(x, (-1,)) for x in arrays((a, v)))
-    v = xp.conj(v)
+    a, v = (_line("correlate", x) for x in arrays((a, v)))
+    v = xp.conj(v) if is_complex(v.dtype) else v
     return xp.flip(_slid(v, a, mode)) if v.shape[0] > a.shape[0] else _slid(a, v, mode)
+
+
+def _line(name: str, x: Tensor) -> Tensor:
+    if x.ndim != 1:
+        raise ShapeError(f"{name} takes arrays of one axis, not of shape {x.shape}")
+    return x
 
 
 def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
@@ -99,6 +137,8 @@ def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
         raise ValueError("convolve and correlate take arrays of one element at least")
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"convolve: mode is 'full', 'same' or 'valid', not {mode!r}")
+    if a.dtype.kind == v.dtype.kind == "b":  # of which sums and products are logic
+        return _slid(xp.astype(a, "int64"), v, mode) != 0
     if mode != "same":
         return slide(a, v, full=mode == "full")
     return slide(a, v, full=True)[m - 1 - m // 2 :][: a.shape[0]]

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...tensors import Tensor
 from .table import in_numpy, xp
 
 
-@in_numpy("fft.fft2")
-def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
-    return xp.fft.fftn(a, s=s, axes=axes, norm=norm or "backward")
+def _of_two_axes(of_all: str) -> Callable[..., Tensor]:
+    """The transform over several axes, by default over the last two."""
+
+    def transform(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+        return getattr(xp.fft, of_all)(a, s=s, axes=axes, norm=norm or "backward")
+
+    return transform
 
 
-@in_numpy("fft.ifft2")
-def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
-    return xp.fft.ifftn(a, s=s, axes=axes, norm=norm or "backward")
-
-
-@in_numpy("fft.rfft2")
-def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
-    return xp.fft.rfftn(a, s=s, axes=axes, norm=norm or "backward")
-
-
-@in_numpy("fft.irfft2")
-def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
-    return xp.fft.irfftn(a, s=s, axes=axes, norm=norm or "backward")
+for _name in ("fft", "ifft", "rfft", "irfft"):
+    in_numpy(f"fft.{_name}2")(_of_two_axes(f"{_name}n"))

@@ -42,12 +42,16 @@ def outer(a: Any, b: Any) -> Tensor:
 @in_numpy("matvec")
 def matvec(x1: Any, x2: Any) -> Tensor:
     x1, x2 = arrays((x1, x2))
+    if x1.ndim < 2 or not x2.ndim:
+        raise ShapeError(f"matvec takes matrices and vectors, not shapes {x1.shape} and {x2.shape}")
     return xp.matmul(x1, x2[..., None])[..., 0]
 
 
 @in_numpy("vecmat")
 def vecmat(x1: Any, x2: Any) -> Tensor:
     x1, x2 = arrays((x1, x2))
+    if not x1.ndim or x2.ndim < 2:
+        raise ShapeError(f"vecmat takes vectors and matrices, not shapes {x1.shape} and {x2.shape}")
     return xp.matmul(xp.conj(x1)[..., None, :], x2)[..., 0, :]
 
 
@@ -62,8 +66,6 @@ def kron(a: Any, b: Any) -> Tensor:
 
 @in_numpy("tensordot")
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
-    if not isinstance(axes, int):
-        axes = tuple((v,) if isinstance(v, int) else tuple(v) for v in axes)
     return xp.tensordot(*arrays((a, b)), axes=axes)
 
 
@@ -89,7 +91,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 @in_numpy("diagonal")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     a = xp.asarray(a)
-    i, j = normal_axes(axis1, a.ndim)[0], normal_axes(axis2, a.ndim)[0]
+    i, j = normal_axes((axis1, axis2), a.ndim)
     if i == j:
         raise ValueError(f"diagonal: axis {axis1} and axis {axis2} are the same")
     rest = tuple(k for k in range(a.ndim) if k not in (i, j))
@@ -128,7 +130,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
         z = xp.linalg.vector_norm(xp.reshape(x, (-1,)))
         return xp.reshape(z, (1,) * x.ndim) if keepdims else z
-    axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, x.ndim)
+    axes = normal_axes(axis, x.ndim)
     if len(axes) == 1:
         if isinstance(ord, str):
             raise ValueError(f"norm: a vector has none of order {ord!r}")
@@ -165,6 +167,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @in_numpy("linalg.qr")
 def qr(a: Any, mode: str = "reduced") -> Any:
+    if mode not in ("reduced", "complete", "r"):
+        raise TypeError(f"np.linalg.qr on a Tensor takes mode='reduced' or 'complete' or 'r', not {mode!r}")
     if mode == "r":
         return xp.linalg.qr(a, mode="reduced")[1]
     return xp.linalg.qr(a, mode=mode)

@@ -6,27 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backends.dtypes import is_complex, is_floating
+from ...errors import ShapeError
 from ...modes import MODE
+from ...ops.reductions import integers
 from ...tensors import Tensor
-from .table import along, arrays, in_numpy, together, xp
-
-
-def _flat(a: Any, axis: int | None) -> tuple[Tensor, int]:
-    a = xp.asarray(a)
-    return (xp.reshape(a, (-1,)), -1) if axis is None else (a, axis)
+from .table import along, arrays, in_numpy, together, weak, xp
 
 
 @in_numpy("sort")
 def sort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
     """Stable, whatever `kind` says."""
-    a, axis = _flat(a, axis)
-    return xp.sort(a, axis=axis)
+    return xp.sort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
 
 
 @in_numpy("argsort")
 def argsort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
     """Stable, whatever `kind` says."""
-    a, axis = _flat(a, axis)
+    a, axis = along(a, axis)
     return xp.argsort(a, axis=axis)
 
 
@@ -46,8 +42,8 @@ def argpartition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: 
 def _within(a: Any, kth: int | Sequence[int], axis: int | None) -> None:
     """Raises ValueError for a place to part at that is none."""
     a, axis = along(a, axis)
-    for k in [kth] if isinstance(kth, int) else kth:
-        if not -a.shape[axis] <= int(k) < max(a.shape[axis], 1):
+    for k in integers(kth):
+        if not -a.shape[axis] <= k < max(a.shape[axis], 1):
             raise ValueError(f"partition: place {k} of an axis of length {a.shape[axis]}")
 
 
@@ -103,8 +99,8 @@ def _within_mode(indices: Tensor, n: int, mode: str) -> Tensor:
 
 @in_numpy("take")
 def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Tensor:
+    a, indices = arrays((a, indices))
     a, axis = along(a, axis)
-    indices = indices if isinstance(indices, Tensor) else xp.asarray(indices, device=a.device)
     n = a.shape[axis]
     indices = _within_mode(indices, n, mode)
     if indices.ndim == 0:
@@ -115,19 +111,23 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 @in_numpy("take_along_axis")
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
     arr, indices = arrays((arr, indices))
-    arr, axis = _flat(arr, axis)
+    arr, axis = along(arr, axis)
     return xp.take_along_axis(arr, indices, axis=axis)
 
 
 @in_numpy("compress")
 def compress(condition: Any, a: Any, axis: int | None = None) -> Tensor:
     """How many elements that takes depends on the values: not for use in a trace."""
+    a, condition = arrays((a, condition))
     a, axis = along(a, axis)
-    return xp.take(a, xp.nonzero(xp.asarray(condition, device=a.device))[0], axis=axis)
+    if condition.ndim != 1:
+        raise ShapeError(f"compress takes a condition of one axis, not of shape {condition.shape}")
+    return xp.take(a, xp.nonzero(condition)[0], axis=axis)
 
 
 @in_numpy("extract")
 def extract(condition: Any, arr: Any) -> Tensor:
+    arr, condition = arrays((arr, condition))
     return compress(xp.reshape(condition, (-1,)), arr)
 
 
@@ -167,21 +167,23 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
     """`obj` is an index, a slice, a list of indices, or a mask."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
-    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(obj, n, n))
+    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(arrays((arr, obj))[1], n, n))
     return xp.take(arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis)
 
 
-def _places(obj: Any, n: int, end: int) -> list[int]:
+def _places(obj: Tensor, n: int, end: int) -> list[int]:
     """What an index, a list of them, or a mask names: of n elements, from -n to end - 1."""
-    given = xp.asarray(obj).numpy().ravel().tolist()
-    if given and all(isinstance(i, bool) for i in given):
+    given = obj.numpy().ravel().tolist()
+    if given and obj.dtype.kind not in "biu":
+        raise IndexError(f"np.delete and np.insert take integers, slices and masks for places, not {obj.dtype}")
+    if given and obj.dtype.kind == "b":
         if len(given) != n:
             raise ValueError(f"a mask of {len(given)} for an axis of length {n}")
         return [i for i, chosen in enumerate(given) if chosen]
     for i in given:
         if not -n <= i < end:
             raise IndexError(f"index {i} of an axis of length {n}")
-    return [int(i) + n if i < 0 else int(i) for i in given]
+    return [i + n if i < 0 else i for i in given]
 
 
 @in_numpy("insert")
@@ -189,10 +191,13 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     """`obj`, an index or several, says before which elements the values go."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
-    places = list(range(n)[obj]) if isinstance(obj, slice) else _places(obj, n, n + 1)
+    if isinstance(obj, slice):
+        obj = list(range(n)[obj])
+    obj = arrays((arr, obj))[1]
+    places = _places(obj, n, n + 1)
     values = xp.astype(arrays((arr, values))[1], arr.dtype)
     values = xp.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
-    if isinstance(obj, int):
+    if obj.ndim == 0:
         values = xp.moveaxis(values, 0, axis)
     if len(places) == 1:
         places *= values.shape[axis]
@@ -214,8 +219,10 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
 @in_numpy("choose")
 def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
     """The element of the choice that `a` numbers, in each place."""
-    choices = together(tuple(choices))
-    a = arrays((choices[0], a))[1]
+    *choices, a = weak((*choices, a))
+    a = arrays((*choices, a))[-1]
+    a = xp.astype(a, "int64") if a.dtype.kind == "b" else a
+    choices = together(choices) if any(isinstance(v, Tensor) for v in choices) else arrays((a, *choices))[1:]
     stacked = xp.stack(xp.broadcast_arrays(a, *choices)[1:])
     a = xp.broadcast_to(a, stacked.shape[1:])
     return xp.take_along_axis(stacked, _within_mode(a, len(stacked), mode)[None], axis=0)[0]

@@ -9,7 +9,7 @@ from ...backends.dtypes import is_floating
 from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from .table import in_numpy, isnan, xp
+from .table import arrays, in_numpy, isnan, xp
 
 
 @in_numpy("median")
@@ -64,7 +64,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
         if not ((parts >= 0) & (parts <= 1)).all():
             raise ValueError(f"quantile: {q} is not between 0 and 1")
     a = xp.asarray(a)
-    axes = normal_axes(tuple(axis) if isinstance(axis, list) else axis, a.ndim)
+    axes = normal_axes(axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]
     lengths = tuple(a.shape[i] for i in kept)
     n = 1
@@ -72,7 +72,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
         n *= a.shape[i]
     rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, n)), axis=-1)
     rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
-    q = xp.asarray(q, device=rows.device, dtype=rows.dtype if type(q) in NUMBERS and rows.dtype.kind == "f" else None)
+    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and rows.dtype.kind == "f" else arrays((rows, q))[1]
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
     return rows, q if is_floating(q.dtype) else xp.astype(q, "float64"), shape
 
@@ -95,7 +95,8 @@ def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
     below, above = take(low), take(xp.minimum(low + 1, known - 1))
     # an infinite element counts only where it is between: 0 times it would be NaN
     whole = xp.isinf(above) & ((part == 0) | (above == below))
-    return below + xp.where(whole, 0, above - below) * part
+    # halves, which no difference of them is too large for
+    return below + xp.where(whole, 0, above / 2 - below / 2) * (2 * part)
 
 
 def _placed(z: Tensor, q: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -6,42 +6,65 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from ...applying import NUMBERS
 from ...backends.dtypes import is_complex, is_floating
+from ...errors import ShapeError
 from ...modes import MODE
 from ...ops.reductions import Axis, normal_axes
+from ...ops.shaping import broadcast_shapes
 from ...tensors import Tensor
+from .shapes import atleast_1d
 from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp
 
 
 def _axes(axis: Any, a: Any) -> Axis:
-    """NumPy takes lists, too, and of one number the axes 0 and -1, as if it had one."""
-    return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else tuple(axis) if isinstance(axis, list) else axis
+    """NumPy's ufuncs have of one number the axes 0 and -1, as if it had one."""
+    return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else axis
+
+
+def _held(a: Tensor, where: Any) -> Tensor:
+    """`where`, in the shape of `a`, which it may not enlarge."""
+    held = arrays((a, where))[1]
+    if held.dtype.kind != "b":
+        raise TypeError(f"where= takes booleans, not {held.dtype}")
+    if broadcast_shapes(held.shape, a.shape) != a.shape:
+        raise ShapeError(f"where= of shape {held.shape} is larger than the array, of shape {a.shape}")
+    return xp.broadcast_to(held, a.shape)
 
 
 def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
     """`a`, but `otherwise` where `where` does not hold."""
     a = xp.asarray(a)
-    return a if where is True else xp.where(arrays((a, where))[1], a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+    return a if where is True else xp.where(_held(a, where), a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
 
 
 def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     """How many elements each result is made of."""
-    if where is True:
-        return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
-    held = xp.broadcast_to(arrays((a, where))[1], a.shape)
-    return xp.astype(xp.sum(held, axis=axis, keepdims=keepdims), a.dtype if is_floating(a.dtype) else "float64")
+    return prod(a.shape[i] for i in normal_axes(axis, a.ndim)) if where is True else xp.sum(_held(a, where), axis=axis, keepdims=keepdims)
+
+
+def _divided(total: Tensor, n: Any) -> Tensor:
+    """total / n, in the dtype of the total if that is floating."""
+    return total / (xp.astype(n, total.dtype if is_floating(total.dtype) else "float64") if isinstance(n, Tensor) else float(n))
+
+
+def _initial(initial: Any, like: Tensor) -> Tensor:
+    """What a reduction begins with, in the dtype of its result."""
+    if type(initial) in NUMBERS:
+        return xp.asarray(initial, dtype=like.dtype, device=like.device)
+    return xp.astype(arrays((like, initial))[1], like.dtype)
 
 
 @in_numpy("sum")
 def sum_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
     z = xp.sum(_only(a, where, 0), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
-    return z if initial is None else z + initial
+    return z if initial is None else z + _initial(initial, z)
 
 
 @in_numpy("prod")
 def prod_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
     z = xp.prod(_only(a, where, 1), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
-    return z if initial is None else z * initial
+    return z if initial is None else z * _initial(initial, z)
 
 
 @in_numpy("max", "amax")
@@ -60,6 +83,8 @@ def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: b
         if where is not True:
             raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
         return reduce(a, axis=axis, keepdims=keepdims)
+    a = xp.asarray(a)
+    initial = _initial(initial, a)
     a = _only(a, where, initial)
     if not _count(a, axis, keepdims, True):
         shape = xp.sum(a, axis=axis, keepdims=keepdims).shape
@@ -77,28 +102,37 @@ def any_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True)
     return xp.any(_only(a, where, 0), axis=_axes(axis, a), keepdims=keepdims)
 
 
+@in_numpy("argmax")
+def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    return xp.argmax(a, axis=_axes(axis, a), keepdims=keepdims)
+
+
+@in_numpy("argmin")
+def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    return xp.argmin(a, axis=_axes(axis, a), keepdims=keepdims)
+
+
+@in_numpy("count_nonzero")
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    return xp.count_nonzero(a, axis=_axes(axis, a), keepdims=keepdims)
+
+
 @in_numpy("mean")
 def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
-    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
-    axis = _axes(axis, a)
+    a = xp.asarray(a)
+    cast = a if dtype is None else xp.astype(a, dtype)
     if where is True:
-        return xp.mean(a, axis=axis, keepdims=keepdims)
-    return sum_(a, axis, None, keepdims, None, where) / _count(a, axis, keepdims, where)
+        z = xp.mean(cast, axis=axis, keepdims=keepdims)
+    else:
+        z = _divided(sum_(cast, axis, None, keepdims, None, where), _count(a, axis, keepdims, where))
+    return z if dtype is None else xp.astype(z, dtype, copy=False)
 
 
 @in_numpy("var")
 def var(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
 ) -> Tensor:
-    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
-    axis, ddof = _axes(axis, a), ddof if correction is None else correction
-    if where is True and not is_complex(a.dtype):
-        return xp.var(a, axis=axis, correction=ddof, keepdims=keepdims)
-    n = _count(a, axis, keepdims, where)
-    far = a - mean(a, axis, None, True, where=where)
-    square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
-    total = sum_(square, axis, None, keepdims, None, where)
-    return total / (max(n - ddof, 0) or xp.zeros_like(total) if where is True else xp.maximum(n - ddof, 0))
+    return _spread(xp.var, xp.positive, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
 
 
 @in_numpy("std")
@@ -106,11 +140,20 @@ def std(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
 ) -> Tensor:
     """Where it is 0, so is its gradient."""
-    a = xp.asarray(a) if dtype is None else xp.astype(a, dtype)
-    ddof = ddof if correction is None else correction
-    if where is True and not is_complex(a.dtype):
-        return xp.std(a, axis=_axes(axis, a), correction=ddof, keepdims=keepdims)
-    return _root(var(a, axis, None, ddof, keepdims, where=where))
+    return _spread(xp.std, _root, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
+
+
+def _spread(of_all: Any, of_variance: Any, a: Any, axis: Any, dtype: Any, ddof: float, keepdims: bool, where: Any) -> Tensor:
+    """The variance, or what there is of it; by the function `of_all` where that has all that is asked for."""
+    a = xp.asarray(a)
+    if where is True and dtype is None and not is_complex(a.dtype):
+        return of_all(a, axis=axis, correction=ddof, keepdims=keepdims)
+    n = _count(a, axis, keepdims, where)
+    far = a - mean(a, axis, dtype, True, where=where)
+    square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
+    total = sum_(square, axis, dtype, keepdims, None, where)
+    z = of_variance(_divided(total, max(n - ddof, 0) if where is True else xp.maximum(n - ddof, 0)))
+    return z if dtype is None else xp.astype(z, dtype, copy=False)
 
 
 def _root(x: Tensor) -> Tensor:
@@ -129,7 +172,7 @@ def ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 def _known(a: Any, where: Any) -> Tensor:
     """Where an element is to be counted, and is no NaN."""
     known = ~isnan(a)
-    return known if where is True else known & arrays((known, where))[1]
+    return known if where is True else known & _held(known, where)
 
 
 @in_numpy("nansum")
@@ -144,16 +187,19 @@ def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False,
 
 @in_numpy("nanmean")
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
-    return mean(a, axis, dtype, keepdims, where=_known(a, where))
+    return mean(a, _axes(axis, a), dtype, keepdims, where=_known(a, where))
 
 
 @in_numpy("nanvar")
 def nanvar(
     a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
 ) -> Tensor:
-    known, ddof = _known(a, where), ddof if correction is None else correction
-    n = _count(xp.asarray(a), _axes(axis, a), keepdims, known)
-    return xp.where(n > ddof, var(_only(a, known, 0), axis, dtype, ddof, keepdims, where=known), xp.nan)
+    a, ddof = xp.asarray(a), ddof if correction is None else correction
+    if not is_floating(a.dtype):
+        return var(a, axis, dtype, ddof, keepdims, where=where)
+    known, axis = _known(a, where), _axes(axis, a)
+    z = var(_only(a, known, 0), axis, dtype, ddof, keepdims, where=known)
+    return xp.where(_count(a, axis, keepdims, known) > ddof, z, xp.nan)
 
 
 @in_numpy("nanstd")
@@ -226,11 +272,22 @@ def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
     return cumprod(_only(a, ~isnan(a), 1), axis, dtype)
 
 
+@in_numpy("cumulative_sum")
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    return xp.cumulative_sum(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
+
+
+@in_numpy("cumulative_prod")
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+    return xp.cumulative_prod(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
+
+
 def _accumulation(name: str) -> Callable[..., Tensor]:
     """The results of an associative function of two on the way: of 1, then 2, 4, 8 ... neighbours."""
 
     def accumulate(a: Any, axis: int = 0) -> Tensor:
         a, axis = along(a, axis)
+        a = a != 0 if name.startswith("logical") else a
         before, reach = (slice(None),) * axis, 1
         while reach < a.shape[axis]:
             start, end = a[(*before, slice(None, -reach))], a[(*before, slice(reach, None))]

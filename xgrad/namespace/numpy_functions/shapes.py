@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
+from operator import index
 from typing import Any
 
-from ...ops.reductions import normal_axes
+from ...ops.reductions import integers, is_integer, normal_axes
 from ...tensors import Tensor
 from .table import arrays, in_numpy, xp
 
 Ints = int | Sequence[int]
 
 
-def c_order(order: str | None, name: str) -> None:
-    """Refuse an order of elements that Tensors do not have."""
-    if order not in ("C", "A", "K", None):
+def _c_order(order: str | None, name: str) -> None:
+    """Refuse an order of elements that Tensors do not have: that of memory, too, which never shows."""
+    if order not in ("C", None):
         raise TypeError(f"np.{name} on a Tensor takes order='C' alone, not {order!r}: transpose it first")
 
 
@@ -83,13 +84,13 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
     ary = xp.asarray(ary)
     axis = normal_axes(axis, ary.ndim)[0]
     n = ary.shape[axis]
-    if isinstance(indices_or_sections, int):
-        parts = indices_or_sections
+    if is_integer(indices_or_sections):
+        parts = index(indices_or_sections)
         if parts <= 0:
             raise ValueError(f"array_split into {parts} sections")
         stops = [(i * (n // parts) + min(i, n % parts)) for i in range(1, parts)]
     else:
-        stops = [int(i) for i in indices_or_sections]
+        stops = list(integers(indices_or_sections))
     before = (slice(None),) * axis
     bounds = (slice(a, b).indices(n) for a, b in zip([0, *stops], [*stops, n], strict=True))
     return [ary[(*before, slice(a, max(a, b)))] for a, b, _ in bounds]
@@ -98,7 +99,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
 @in_numpy("split")
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     n = xp.asarray(ary).shape[axis]
-    if isinstance(indices_or_sections, int) and n % indices_or_sections:
+    if is_integer(indices_or_sections) and n % index(indices_or_sections):
         raise ValueError(f"split: {n} elements do not divide into {indices_or_sections} equal sections; use np.array_split")
     return array_split(ary, indices_or_sections, axis)
 
@@ -128,13 +129,13 @@ def _with_axes(ary: Any, n: int, name: str) -> Tensor:
 
 @in_numpy("reshape")
 def reshape(a: Any, shape: Ints, order: str = "C", *, copy: bool | None = None) -> Tensor:
-    c_order(order, "reshape")
+    _c_order(order, "reshape")
     return xp.reshape(a, shape, copy=copy)
 
 
 @in_numpy("ravel")
 def ravel(a: Any, order: str = "C") -> Tensor:
-    c_order(order, "ravel")
+    _c_order(order, "ravel")
     return xp.reshape(a, (-1,))
 
 
@@ -149,10 +150,9 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
 @in_numpy("expand_dims")
 def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
     a = xp.asarray(a)
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    ndim = a.ndim + len(axes)
-    places = {normal_axes(i, ndim)[0] for i in axes}
-    if len(places) < len(axes):
+    ndim = a.ndim + len(integers(axis))
+    places = set(normal_axes(axis, ndim))
+    if len(places) < ndim - a.ndim:
         raise ValueError(f"expand_dims: repeated axis in {axis}")
     lengths = iter(a.shape)
     return xp.reshape(a, tuple(1 if i in places else next(lengths) for i in range(ndim)))
@@ -162,7 +162,7 @@ def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
 def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
     a = xp.asarray(a)
     order = list(range(a.ndim))
-    i, j = normal_axes(axis1, a.ndim)[0], normal_axes(axis2, a.ndim)[0]
+    i, j = normal_axes((axis1, axis2), a.ndim)
     order[i], order[j] = j, i
     return xp.permute_dims(a, tuple(order))
 
@@ -188,8 +188,8 @@ def fliplr(m: Any) -> Tensor:
 @in_numpy("rot90")
 def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     m = xp.asarray(m)
-    i, j = (normal_axes(axis, m.ndim)[0] for axis in axes)
-    if len(axes) != 2 or i == j:
+    i, j = normal_axes(axes, m.ndim)
+    if i == j:
         raise ValueError(f"rot90: {axes} are not two axes")
     turned = (m.twin(), swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
     return turned[k % 4]
@@ -202,7 +202,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
 
 @in_numpy("resize")
 def resize(a: Any, new_shape: Ints) -> Tensor:
-    flat, shape = ravel(a), (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
+    flat, shape = ravel(a), integers(new_shape)
     n = prod(shape)
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)

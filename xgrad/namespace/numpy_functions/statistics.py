@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...backends.dtypes import is_complex
+from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
 from .shapes import atleast_2d
@@ -26,6 +27,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
             order = sorted(range(len(axes)), key=axes.__getitem__)
             weights = xp.reshape(xp.permute_dims(weights, tuple(order)), tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
         total = xp.sum(xp.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+        if MODE.get().trace is None and bool(xp.any(total == 0)):
+            raise ZeroDivisionError("average: weights sum to zero")
         z = xp.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (z, total) if returned else z
 
@@ -37,7 +40,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     x = xp.astype(x, xp.result_type(x.dtype, "float64") if dtype is None else dtype)
     ddof = int(not bias) if ddof is None else ddof
     far = x - xp.mean(x, axis=1, keepdims=True)
-    z = xp.matmul(far, xp.conj(far).T if is_complex(far.dtype) else far.T) / (x.shape[1] - ddof)
+    z = xp.matmul(far, xp.conj(far).T if is_complex(far.dtype) else far.T) / max(x.shape[1] - ddof, 0)
     return xp.squeeze(z, (0, 1)) if z.shape == (1, 1) else z
 
 
@@ -54,4 +57,6 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     if z.ndim == 0:
         return z / z
     scale = xp.sqrt(xp.real(xp.linalg.diagonal(z)))
-    return z / scale[:, None] / scale
+    z = z / scale[:, None] / scale
+    # what rounding takes beyond 1 is cut off, as by NumPy
+    return xp.clip(xp.real(z), -1, 1) + 1j * xp.clip(xp.imag(z), -1, 1) if is_complex(z.dtype) else xp.clip(z, -1, 1)

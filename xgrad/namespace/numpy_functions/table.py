@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ... import namespace
-from ...applying import NUMBERS, adopt
-from ...backends import device_of
+from ...applying import NUMBERS
 from ...backends.dtypes import is_floating
-from ...ops.arithmetic import NONE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
+from ..creation import beside
 from ..table import NUMPY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,23 +34,29 @@ def in_numpy(*names: str) -> Callable[[F], F]:
 
 
 def arrays(values: Sequence[Any]) -> list[Tensor]:
-    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them. A number has a dtype of its own."""
+    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them; one that is elsewhere raises
+    DeviceError. A number has a dtype of its own."""
+    return _placed(values, frozenset())
+
+
+def weak(values: Sequence[Any]) -> list[Any]:
+    """As `arrays`, but numbers, and None, stay as they are: in an op numbers take the dtype of what is beside them."""
+    return _placed(values, NUMBERS | {type(None)})
+
+
+def _placed(values: Sequence[Any], kept: frozenset[type]) -> list[Any]:
     like = next((v for v in values if isinstance(v, Tensor)), None)
-    if like is None:
-        return [xp.asarray(v) for v in values]
-    own = [isinstance(v, Tensor) or (device_of(v) is not None and type(v) not in NUMBERS) for v in values]
-    return [adopt(v, like, NONE) if known else xp.asarray(v, device=like.device) for v, known in zip(values, own)]
+    return [v if type(v) in kept else xp.asarray(v) if like is None else beside(v, like) for v in values]
 
 
 def together(values: Sequence[Any]) -> list[Tensor]:
     """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the dtype that the others have together."""
-    numbers = [v for v in values if type(v) in NUMBERS]
-    others = arrays([v for v in values if type(v) not in NUMBERS])
-    if not numbers or not others:
-        return others or arrays(numbers)
-    following = iter(others)
-    dtypes, device = [v.dtype for v in others], others[0].device
-    return [xp.asarray(v, dtype=xp.result_type(*dtypes, v), device=device) if type(v) in NUMBERS else next(following) for v in values]
+    given = weak(values)
+    tensors = [v for v in given if isinstance(v, Tensor)]
+    if not tensors:
+        return arrays(given)
+    dtypes, device = [v.dtype for v in tensors], tensors[0].device
+    return [v if isinstance(v, Tensor) else xp.asarray(v, dtype=xp.result_type(*dtypes, v), device=device) for v in given]
 
 
 def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
@@ -59,7 +64,8 @@ def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
     a = xp.asarray(a)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
         return xp.reshape(a, (-1,)), 0
-    return a, normal_axes(axis, a.ndim)[0]
+    (axis,) = normal_axes(axis, a.ndim)
+    return a, axis
 
 
 def isnan(x: Any) -> Tensor:
