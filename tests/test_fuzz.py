@@ -125,6 +125,21 @@ def test_gradients_in_python_text(problem: Any) -> None:
     close(module["backward"](saved, np.ones(()))[: len(arrays)], expected[1 : 1 + len(arrays)])
 
 
+@pytest.mark.parametrize("how", ["loop", "scan", "compile"])
+@given(problem=problems)
+@examples(60)
+def test_tangents_are_gradients_along_a_direction(how: str, problem: Any) -> None:
+    arrays, expected = reference(problem)
+    moves = arguments(problem[0], problem[1] + 1)
+    loss = loss_of(problem[2], compiled=how != "loop")
+    tangent = lambda values, moves: xg.jvp(lambda *a: loss(*a)[0], values, moves)
+    run = xg.compile(tangent) if how == "compile" else tangent
+    z, t = numbers(run([xg.asarray(a) for a in arrays], [xg.asarray(a) for a in moves]))
+    along = [np.sum(g * m) for g, m in zip(expected[1:], moves)]
+    np.testing.assert_allclose(z, expected[0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(t, np.sum(along), rtol=1e-8, atol=1e-10 * (1 + np.sum(np.abs(along))))
+
+
 def compiled(problem: Any, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, expected = reference(problem)
     with monkeypatch.context() as patch:
