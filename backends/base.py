@@ -207,16 +207,18 @@ def _namespace(backend: Backend) -> Any:
 
     def setitem(x: Array, v: Any, *, key: Any) -> Array:
         """A copy of `x` with `v` at `key`."""
-        mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-        if getattr(mask, "shape", None) == x.shape and backend.dtype_of(mask).kind == "b" and getattr(v, "shape", ()) == ():
+        key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must stand alone
+        if getattr(key, "shape", None) == x.shape and backend.dtype_of(key).kind == "b" and getattr(v, "shape", ()) == ():
             v = xp.asarray(v, dtype=x.dtype, device=backend.handle(backend.index_of(x)))
-            return xp.where(mask, v, x)  # a number at a mask, which a library may not assign, or slowly
+            return xp.where(key, v, x)  # a number at a mask, which a library may not assign, or slowly
         target = xp.asarray(x, copy=True)
         target[key] = v
         return target
 
     def astype(x: Array, dtype: Any) -> Array:
         """`x` in a dtype as NumPy or as the library writes it."""
+        if is_complex(x.dtype) and canonical(dtype).kind == "b":
+            return x != 0  # not every library casts that
         return xp.astype(x, backend.native_dtype(dtype))
 
     def to_device(x: Array, device: Device) -> Array:
