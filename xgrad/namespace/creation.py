@@ -7,14 +7,14 @@ from typing import Any
 
 from ..applying import NUMBERS, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_floating, result_type
+from ..backends.dtypes import canonical, is_complex, is_floating, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
 from ..tensors import Tensor
-from .table import function
+from .table import NUMPY, function
 
 Shape = int | tuple[int, ...]
 Place = str | Device | None
@@ -131,18 +131,28 @@ def _copied(x: Tensor) -> Tensor:
     return apply(NONE, (x,)) if is_floating(x.dtype) else x.twin()
 
 
-@function
+@function(numpy="")
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) -> Tensor:
     """`x` in another dtype, and on another device if one is given. A gradient passes between floating dtypes, and none through integers.
 
     With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own. Whether these share
-    memory never shows: a value is never changed in place.
+    memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
-    t = t if device is None else to_device(t, device)
+    if is_complex(t.dtype) and dtype.kind in "iuf":
+        raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
+    return cast(t if device is None else to_device(t, device), dtype, copy=copy)
+
+
+def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
+    """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has it."""
+    dtype = canonical(dtype)
     if t.dtype == dtype:
         return t.twin() if copy else t
     return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
+
+
+NUMPY["astype"] = cast
 
 
 def to_device(x: Any, device: str | Device, /) -> Tensor:
