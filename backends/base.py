@@ -69,6 +69,14 @@ class Backend(ABC):
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
 
+    def pow(self, x: Array, y: Any) -> Array:
+        """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
+        xp = self.xp
+        half = y == 0.5 if isinstance(y, float) else y.size == 1 and self.dtype_of(y).kind == "f" and bool(xp.all(y == 0.5))
+        if half and hasattr(x, "shape") and self.dtype_of(x).kind == "f":
+            return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
+        return x**y if isinstance(y, float) else xp.pow(x, y)
+
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter: see the op."""
         xp, m = self.xp, y.shape[0]
@@ -235,7 +243,7 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.slide)
+    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
     own = (*of_backend, astype, cofactor, scatter, setitem, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 

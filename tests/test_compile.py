@@ -200,6 +200,15 @@ def test_infinity_is_a_number_of_a_program(native: str, monkeypatch: pytest.Monk
     np.testing.assert_allclose(f(x).numpy(), np.exp(x) / np.exp(x).sum())
 
 
+@pytest.mark.parametrize("exponent", [float("inf"), -float("inf"), float("nan"), 0.5, 8.0, 1e30, -2.0])
+def test_powers_of_every_number(exponent: float, executor: str) -> None:
+    x = xg.asarray([-float("inf"), -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, float("inf")])
+    with np.errstate(all="ignore"):
+        z, expected = (f(lambda x: x**exponent)(x).numpy() for f in (xg.compile, lambda f: f))
+    np.testing.assert_array_equal(z, expected)
+    np.testing.assert_array_equal(np.signbit(z), np.signbit(expected))
+
+
 def test_numbers_at_a_mask_compile_with_their_gradient() -> None:
     def f(x: Any) -> Any:
         y = x * 1.0

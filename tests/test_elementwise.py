@@ -171,6 +171,19 @@ def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
     assert np.signbit(z[3:5]).all()
 
 
+@pytest.mark.parametrize("dtype", REAL)
+def test_roots_written_as_powers_are_the_standards(dtype: str, device: str) -> None:
+    x = xg.asarray([-np.inf, -0.0, 4.0], dtype=dtype)
+    for half in (0.5, np.float64(0.5), xg.asarray(0.5, dtype=dtype), xg.asarray([0.5], dtype=dtype), xg.full((3,), 0.5)):
+        z = (x**half).numpy()
+        assert z.tolist() == [np.inf, 0, 2]
+        assert not np.signbit(z).any()
+    assert (x**0.5).dtype == dtype
+    assert (xg.asarray([4], dtype="int8") ** 0.5).dtype == xg.float64
+    assert gradient(lambda x: x**0.5, 4.0) == [0.25]
+    np.testing.assert_allclose((xg.asarray([-4 + 0j]) ** (0.5 + 0j)).numpy(), [2j], atol=1e-15)
+
+
 def test_the_sign_of_a_complex_number_has_its_direction(device: str) -> None:
     x = xg.asarray(np.array([3 + 4j, 0j, -2j]))
     np.testing.assert_allclose(xg.sign(x).numpy(), [0.6 + 0.8j, 0, -1j])

@@ -44,8 +44,8 @@ def _log_or_zero(xp: Any, x: Any) -> Any:
 
 
 def _power(xp: Any, x: Any, y: Any) -> Any:
-    """x ** y. For a number y array libraries have short cuts; for an array their shortest breaks the standard at infinity."""
-    return x ** y if isinstance(y, int | float | complex) else xp.pow(x, y)
+    """x ** y. For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard at infinity."""
+    return x ** y if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)) else xp.pow(x, y)
 
 
 POWER = elementwise("**", _power,
