@@ -229,6 +229,18 @@ def _namespace(backend: Backend) -> Any:
             return x != 0  # not every library casts that
         return xp.astype(x, backend.native_dtype(dtype))
 
+    def sign(x: Array) -> Array:
+        """x / |x|, and 0 at 0: of a complex number by its parts over the larger, whose quotients neither overflow nor vanish."""
+        if not is_complex(x.dtype):
+            return xp.sign(x)
+        parts = xp.real(x), xp.imag(x)
+        size = xp.maximum(*map(xp.abs, parts))
+        size = xp.where(size == 0, 1, size)
+        real, imag = (part / size for part in parts)
+        length = xp.hypot(real, imag)
+        length = xp.where(length == 0, 1, length)
+        return xp.astype(real / length, x.dtype) + 1j * xp.astype(imag / length, x.dtype)
+
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
         return device.backend.from_host(backend.to_host(x), device.index)
@@ -244,7 +256,7 @@ def _namespace(backend: Backend) -> Any:
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
     of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
-    own = (*of_backend, astype, cofactor, scatter, setitem, to_device, untake)
+    own = (*of_backend, astype, cofactor, scatter, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 
