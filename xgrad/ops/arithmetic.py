@@ -61,6 +61,7 @@ def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
     """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
     if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
         return x // y
+    x, y = (float(v) if isinstance(v, int) else v for v in (x, y))  # an int may be larger than any that a library has
     return xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), x // y)
 
 
