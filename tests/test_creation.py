@@ -235,8 +235,14 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
         def __dlpack_device__(self) -> tuple[int, int]:
             return 10, 0
 
-    with pytest.raises(xg.DeviceError, match="kind 10"):
+    for kind in (xg.DeviceError, BufferError):
+        with pytest.raises(kind, match="kind 10"):
+            xg.from_dlpack(Elsewhere())
+    Elsewhere.__dlpack_device__ = lambda self: (2, 99)  # type: ignore[method-assign]
+    with pytest.raises(BufferError, match="(?i)cuda"):
         xg.from_dlpack(Elsewhere())
+    with pytest.raises(AttributeError, match="DLPack, not list"):
+        xg.from_dlpack([1])
 
 
 def test_errors() -> None:

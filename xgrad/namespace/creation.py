@@ -213,6 +213,10 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
 
 
+class UnsupportedMemory(DeviceError, BufferError):
+    """Memory on a device that no backend here can use."""
+
+
 #: The backends of the kinds of device that DLPack has numbers for: memory of the host, of CUDA, and of both.
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
@@ -227,7 +231,8 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 
-    Raises DeviceError for memory that no backend here can use.
+    Raises AttributeError for what has no `__dlpack__`, and UnsupportedMemory, which is a DeviceError and the standard's BufferError,
+    for memory that no backend here can use.
 
     >>> import numpy as np, xgrad as xg
     >>> xg.from_dlpack(np.ones(2))
@@ -239,12 +244,15 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     home = device_of(x)
     if home is None:
         if not hasattr(x, "__dlpack_device__"):
-            raise TypeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}")
+            raise AttributeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}; use xg.asarray")
         kind, index = x.__dlpack_device__()
         if int(kind) not in _DLPACK:
-            raise DeviceError(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
+            raise UnsupportedMemory(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
         name = _DLPACK[int(kind)]
-        home = find_device(f"{name}:{index}" if name == "cuda" else name)
+        try:
+            home = find_device(f"{name}:{index}" if name == "cuda" else name)
+        except DeviceError as error:
+            raise UnsupportedMemory(f"from_dlpack: {error}") from error
         x = home.xp.from_dlpack(x)
     return asarray(x, device=home if device is None else device, copy=copy)
 
