@@ -239,7 +239,7 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
         with pytest.raises(kind, match="kind 10"):
             xg.from_dlpack(Elsewhere())
     Elsewhere.__dlpack_device__ = lambda self: (2, 99)  # type: ignore[method-assign]
-    with pytest.raises(BufferError, match="(?i)cuda"):
+    with pytest.raises(BufferError, match=r"(?i)cuda"):
         xg.from_dlpack(Elsewhere())
     with pytest.raises(AttributeError, match="DLPack, not list"):
         xg.from_dlpack([1])
