@@ -58,6 +58,10 @@ class Backend(ABC):
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         """`target[key] += values` in place, an index that occurs twice counting twice."""
 
+    def assign(self, target: Array, key: Any, values: Any) -> None:
+        """`target[key] = values` in place, where the last of several for one place counts; the standard has no arrays of integers in `key`."""
+        target[key] = values
+
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         """Einstein's summation. `subscripts` has one letter per axis, and an output."""
         return summation.einsum(self.xp, subscripts, *operands)
@@ -68,6 +72,14 @@ class Backend(ABC):
         w, v = np.linalg.eig(host)
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
+
+    def pow(self, x: Array, y: Any) -> Array:
+        """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
+        xp = self.xp
+        half = y == 0.5 if isinstance(y, float) else y.size == 1 and self.dtype_of(y).kind == "f" and bool(xp.all(y == 0.5))
+        if half and hasattr(x, "shape") and self.dtype_of(x).kind == "f":
+            return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
+        return x**y if isinstance(y, float) else xp.pow(x, y)
 
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter: see the op."""
@@ -207,17 +219,31 @@ def _namespace(backend: Backend) -> Any:
 
     def setitem(x: Array, v: Any, *, key: Any) -> Array:
         """A copy of `x` with `v` at `key`."""
-        mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-        if getattr(mask, "shape", None) == x.shape and backend.dtype_of(mask).kind == "b" and getattr(v, "shape", ()) == ():
+        key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must stand alone
+        if getattr(key, "shape", None) == x.shape and backend.dtype_of(key).kind == "b" and getattr(v, "shape", ()) == ():
             v = xp.asarray(v, dtype=x.dtype, device=backend.handle(backend.index_of(x)))
-            return xp.where(mask, v, x)  # a number at a mask, which a library may not assign, or slowly
+            return xp.where(key, v, x)  # a number at a mask, which a library may not assign, or slowly
         target = xp.asarray(x, copy=True)
-        target[key] = v
+        backend.assign(target, key, v)
         return target
 
     def astype(x: Array, dtype: Any) -> Array:
         """`x` in a dtype as NumPy or as the library writes it."""
+        if is_complex(x.dtype) and canonical(dtype).kind == "b":
+            return x != 0  # not every library casts that
         return xp.astype(x, backend.native_dtype(dtype))
+
+    def sign(x: Array) -> Array:
+        """x / |x|, and 0 at 0: of a complex number by its parts over the larger, whose quotients neither overflow nor vanish."""
+        if not is_complex(x.dtype):
+            return xp.sign(x)
+        parts = xp.real(x), xp.imag(x)
+        size = xp.maximum(*map(xp.abs, parts))
+        size = xp.where(size == 0, 1, size)
+        real, imag = (part / size for part in parts)
+        length = xp.hypot(real, imag)
+        length = xp.where(length == 0, 1, length)
+        return xp.astype(real / length, x.dtype) + 1j * xp.astype(imag / length, x.dtype)
 
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
@@ -233,8 +259,8 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.slide)
-    own = (*of_backend, astype, cofactor, scatter, setitem, to_device, untake)
+    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
+    own = (*of_backend, astype, cofactor, scatter, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

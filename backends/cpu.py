@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import native
+from . import native, summation
 from .base import Array, Backend
 from .sources import HostSource
 
@@ -53,7 +55,9 @@ class NumPy(Backend):
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         # matrix products where they repay the search for them
-        return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
+        if len(operands) < 3:
+            return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
+        return np.einsum(subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands])))
 
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return np.correlate(x, np.conj(y), "full" if full else "valid")
@@ -81,6 +85,15 @@ class NumPy(Backend):
         built: Any = np.show_config(mode="dicts")
         blas = built["Build Dependencies"].get("blas", {})
         return {"BLAS": blas.get("name", "unknown"), "BLAS version": blas.get("version", "unknown")}
+
+
+@lru_cache(4096)
+def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """The order of products as NumPy's einsum takes it; False for sums so small that all at once is faster."""
+    lengths: dict[str, int] = {}
+    for subscript, shape in zip(subscripts.partition("->")[0].split(","), shapes):
+        lengths.update((c, max(n, lengths.get(c, 1))) for c, n in zip(subscript, shape))
+    return math.prod(lengths.values()) > 10_000 and ["einsum_path", *summation.path(subscripts, shapes)]
 
 
 class Laid:

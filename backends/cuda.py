@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import summation
 from .base import Array, Backend, DeviceError
 from .sources import fitting
 
@@ -54,7 +55,11 @@ class CuPy(Backend):
         cupyx.scatter_add(target, key, values)
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
-        return self.cupy.einsum(subscripts, *operands, optimize=len(operands) > 2)
+        order = len(operands) > 2 and ["einsum_path", *summation.path_of(subscripts, operands)]
+        return self.cupy.einsum(subscripts, *operands, optimize=order)
+
+    def pow(self, x: Array, y: Any) -> Array:
+        return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
 
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return self.cupy.correlate(x, y.conj(), "full" if full else "valid")

@@ -1,24 +1,46 @@
-"""Einstein's summation from the array standard alone, for libraries that have none of their own."""
+"""Einstein's summation from the array standard alone, for libraries that have none of their own; and the order of its products."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 Array = Any
+Path = tuple[tuple[int, ...], ...]
+
+
+@lru_cache(4096)
+def path(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Path:
+    """Which operands to take together, one step after the other: they leave the list, and their product goes to its end."""
+    if len(shapes) < 3:
+        return (tuple(range(len(shapes))),)
+    from opt_einsum import contract_path  # which takes longer to import than all of this library
+
+    return tuple(map(tuple, contract_path(subscripts, *shapes, shapes=True)[0]))
+
+
+def path_of(subscripts: str, operands: tuple[Array, ...]) -> Path:
+    """As `path`, found once for all operands of these shapes."""
+    return path(subscripts, tuple([tuple(x.shape) for x in operands]))
 
 
 def einsum(xp: Any, subscripts: str, *operands: Array) -> Array:
     """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output. An axis of length 1 broadcasts.
 
-    The operands are taken together two at a time from the left, each time as one matrix product: the indices that are summed
-    there are the inner ones, those that both keep are those of the batch.
+    The operands are taken together two at a time, each time as one matrix product: the indices that are summed there are the
+    inner ones, those that both keep are those of the batch.
     """
     inputs, _, output = subscripts.partition("->")
-    (mine, x), *others = [_prepared(xp, subscript, x) for subscript, x in zip(inputs.split(","), operands)]
-    while others:
-        (theirs, y), *others = others
-        later = {*output, *(c for subscript, _ in others for c in subscript)}
-        mine, x = _pair(xp, mine, x, theirs, y, later)
+    waiting = [_prepared(xp, subscript, x) for subscript, x in zip(inputs.split(","), operands)]
+    for places in path_of(subscripts, operands):
+        (mine, x), *others = [waiting[i] for i in places]
+        waiting = [term for i, term in enumerate(waiting) if i not in places]
+        while others:
+            (theirs, y), *others = others
+            later = {*output, *(c for subscript, _ in (*waiting, *others) for c in subscript)}
+            mine, x = _pair(xp, mine, x, theirs, y, later)
+        waiting.append((mine, x))
+    ((mine, x),) = waiting
     mine, x = _summed(xp, mine, x, set(output))
     return xp.permute_dims(x, tuple(mine.index(c) for c in output))
 

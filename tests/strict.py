@@ -38,6 +38,16 @@ class Strict(Backend):
         np.add.at(host.reshape(-1), places, self.to_host(values))
         target[...] = self.from_host(host, self.index_of(target))
 
+    def assign(self, target: Array, key: Any, values: Any) -> None:
+        """On the host where there are arrays of integers in the key, which it refuses."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any("int" in str(getattr(k, "dtype", "")) for k in parts):
+            target[key] = values
+            return
+        host = self.to_host(target).copy()
+        host[self._host_key(key)] = self.to_host(values) if hasattr(values, "dtype") else values
+        target[...] = self.from_host(host, self.index_of(target))
+
     def _host_key(self, key: Any) -> Any:
         parts = key if isinstance(key, tuple) else (key,)
         return tuple(self.to_host(k) if hasattr(k, "dtype") else k for k in parts)

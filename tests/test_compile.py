@@ -15,6 +15,7 @@ import xgrad as xg
 from xgrad.program.explaining import counts, peak
 from xgrad.program.lowering import lower
 from xgrad.program.passes import optimise
+from xgrad.program.stages import Carry, Loop, Program, Stage, Value
 
 rng = np.random.default_rng(0)
 
@@ -198,6 +199,38 @@ def test_infinity_is_a_number_of_a_program(native: str, monkeypatch: pytest.Monk
     x = np.array([0.5, -float("inf"), 2.0])
     f = xg.compile(xg.grad(lambda x: xg.logsumexp(x)))
     np.testing.assert_allclose(f(x).numpy(), np.exp(x) / np.exp(x).sum())
+
+
+@pytest.mark.parametrize("exponent", [float("inf"), -float("inf"), float("nan"), 0.5, 8.0, 1e30, -2.0])
+def test_powers_of_every_number(exponent: float, executor: str) -> None:
+    x = xg.asarray([-float("inf"), -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, float("inf")])
+    with np.errstate(all="ignore"):
+        z, expected = (f(lambda x: x**exponent)(x).numpy() for f in (xg.compile, lambda f: f))
+    np.testing.assert_array_equal(z, expected)
+    np.testing.assert_array_equal(np.signbit(z), np.signbit(expected))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128", "int64"])
+def test_adding_zero_keeps_the_sign_that_it_has(dtype: str, executor: str) -> None:
+    x = xg.asarray(np.array([-0.0, 0.0, 2.0]).astype(dtype))
+    zeros = xg.zeros(3)
+    for f in (
+        lambda x: x + 0.0, lambda x: 0.0 + x, lambda x: x + 0, lambda x: x + -0.0, lambda x: x - 0.0, lambda x: x - -0.0, lambda x: 0 - x,
+        lambda x: x + zeros, lambda x: x + xg.zeros(3), lambda x: x - xg.zeros(3), lambda x: x + xg.full((3,), -0.0), lambda x: x * 1,
+    ):  # fmt: skip
+        z, expected = xg.compile(f)(x).numpy(), f(x).numpy()
+        assert z.dtype == expected.dtype
+        assert [str(v) for v in z.tolist()] == [str(v) for v in expected.tolist()]
+
+
+def test_what_adds_nothing_to_zero_leaves_a_loop() -> None:
+    h = Value("h", (3,), "float64"), Value("a", (3,), "float64"), Value("x", (3,), "float64"), Value("s", (3,), "float64")
+    (state, total, x, zeros), out = h, [Value(n, (3,), "float64") for n in ("h2", "a2", "hT", "aT")]
+    new = Stage("new", (), (zeros,), {"function": "zeros", "args": ((3,),), "dtype": "float64", "options": {}})
+    body = (Stage("tanh", (state,), (out[0],)), Stage("+", (total, zeros), (out[1],)))
+    loop = Loop(5, False, (Carry(state, x, out[0], out[2]), Carry(total, 0.0, out[1], out[3])), (), (), body)
+    (found,) = (s for s in optimise(Program((x,), (new, loop), (out[2], out[3]))).stages if isinstance(s, Loop))
+    assert [s.op for s in found.stages if isinstance(s, Stage)] == ["tanh"]
 
 
 def test_numbers_at_a_mask_compile_with_their_gradient() -> None:

@@ -70,12 +70,27 @@ def test_meshgrid(arrays: list[np.ndarray], indexing: Any) -> None:
 
 @given(arrays_of(EVERY), st.sampled_from(EVERY))
 def test_astype(x: np.ndarray, dtype: str) -> None:
-    if x.dtype.kind == "c" and dtype not in COMPLEX:
-        return  # the standard leaves open what a complex number is as a real one
+    if x.dtype.kind == "c" and dtype in INTEGER + REAL:
+        return  # refused: see below
     agrees(lambda x: xg.astype(x, dtype), lambda x: x.astype(dtype), x)
     agrees(lambda x: xg.asarray(x, dtype=dtype), lambda x: x.astype(dtype), x)
     for backend in BACKENDS:
         same(xg.astype(xg.asarray(x), dtype, device=backend), x.astype(dtype), backend)
+
+
+@pytest.mark.parametrize("dtype", INTEGER + REAL)
+def test_complex_numbers_are_not_cast_to_real_ones(dtype: str, device: str) -> None:
+    z = xg.asarray([1 + 2j, 0j])
+    with pytest.raises(TypeError, match=rf"not cast to {dtype}; cast xg.real\(x\)"):
+        xg.astype(z, dtype)
+    assert xg.astype(xg.real(z), dtype).tolist() == [1, 0]
+    assert xg.astype(z, "bool").tolist() == [True, False]
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex")
+def test_numpys_astype_takes_the_real_part() -> None:
+    z = np.astype(xg.asarray([1 + 2j]), np.float64)
+    assert (z.dtype, z.tolist()) == (xg.float64, [1])
 
 
 @given(arrays_of(EVERY))
@@ -220,8 +235,14 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
         def __dlpack_device__(self) -> tuple[int, int]:
             return 10, 0
 
-    with pytest.raises(xg.DeviceError, match="kind 10"):
+    for kind in (xg.DeviceError, BufferError):
+        with pytest.raises(kind, match="kind 10"):
+            xg.from_dlpack(Elsewhere())
+    Elsewhere.__dlpack_device__ = lambda self: (2, 99)  # type: ignore[method-assign]
+    with pytest.raises(BufferError, match=r"(?i)cuda"):
         xg.from_dlpack(Elsewhere())
+    with pytest.raises(AttributeError, match="DLPack, not list"):
+        xg.from_dlpack([1])
 
 
 def test_errors() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xgrad as xg
+from xgrad.backends.summation import path
 
 LENGTHS = {"a": 2, "b": 3, "c": 4, "d": 1, "e": 0}
 
@@ -17,8 +18,8 @@ LENGTHS = {"a": 2, "b": 3, "c": 4, "d": 1, "e": 0}
 @st.composite
 def sums(draw: st.DrawFn, letters: str = "abcde") -> tuple[str, list[np.ndarray]]:
     """Subscripts, with or without an output, and operands; an axis may be of length 1 and broadcast."""
-    inputs = draw(st.lists(st.text(letters, max_size=3), min_size=1, max_size=3))
-    if sum(map(len, inputs)) > 7:
+    inputs = draw(st.lists(st.text(letters, max_size=3), min_size=1, max_size=5))
+    if sum(map(len, inputs)) > 9:
         inputs = inputs[:2]
     used = sorted(set("".join(inputs)))
     subscripts = ",".join(inputs)
@@ -66,6 +67,40 @@ def test_every_form(subscripts: str, shapes: list[Any], device: str) -> None:
     np.testing.assert_allclose(z.numpy(), np.einsum(subscripts, *arrays), atol=1e-12)
     assert z.shape == np.einsum(subscripts, *arrays).shape
     xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
+
+
+#: Sums large enough for an order of products to matter: plain, with a diagonal, a number, axes of length 1 and 0, and all kept.
+LARGE = [
+    ("ab,bc,cd,d->a", [(30, 20), (20, 30), (30, 20), (20,)]),
+    ("aab,bc,,cd->ad", [(9, 9, 8), (8, 9), (), (9, 20)]),
+    ("ab,bc,ac,bd->cd", [(12, 1), (12, 12), (1, 12), (12, 13)]),
+    ("ab,bc,cd->ad", [(40, 0), (0, 40), (40, 10)]),
+    ("abc,ab,bc,ca->abc", [(25, 24, 23), (25, 24), (24, 23), (23, 25)]),
+    ("ij,jk,kl,lm,mn,nl->i", [(6, 5), (5, 6), (6, 5), (5, 6), (6, 5), (5, 5)]),
+]
+
+
+@pytest.mark.parametrize(("subscripts", "shapes"), LARGE)
+def test_products_in_any_order(subscripts: str, shapes: list[tuple[int, ...]], device: str) -> None:
+    arrays = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate(shapes)]
+    expected = np.einsum(subscripts, *arrays)
+    np.testing.assert_allclose(xg.einsum(subscripts, *map(xg.asarray, arrays)).numpy(), expected, atol=1e-10)
+    found = xg.grad(lambda *x: xg.sum(xg.einsum(subscripts, *x)), argnums=tuple(range(len(arrays))))(*map(xg.asarray, arrays))
+    for i, g in enumerate(found):  # linear in each
+        move = np.random.default_rng(9).normal(size=shapes[i])
+        moved = np.einsum(subscripts, *arrays[:i], move, *arrays[i + 1 :]).sum()
+        np.testing.assert_allclose((g.numpy() * move).sum(), moved, atol=1e-8)
+
+
+def test_the_cheapest_order_is_found_once(device: str) -> None:
+    subscripts, shapes = "ab,bc,cd,de,e->a", [(50, 51), (51, 52), (52, 53), (53, 54), (54,)]
+    assert path(subscripts, tuple(shapes))[0] == (3, 4)
+    operands = [xg.ones(shape) for shape in shapes]
+    for f in (xg.einsum, lambda subscripts, *x: xg.grad(lambda y: xg.sum(xg.einsum(subscripts, y, *x[1:])))(x[0])):
+        f(subscripts, *operands)
+        before = path.cache_info().misses
+        f(subscripts, *operands)
+        assert path.cache_info().misses == before
 
 
 def test_lists_of_indices(device: str) -> None:

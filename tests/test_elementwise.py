@@ -171,10 +171,73 @@ def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
     assert np.signbit(z[3:5]).all()
 
 
+@pytest.mark.parametrize("dtype", REAL)
+def test_roots_written_as_powers_are_the_standards(dtype: str, device: str) -> None:
+    x = xg.asarray([-np.inf, -0.0, 4.0], dtype=dtype)
+    for half in (0.5, np.float64(0.5), xg.asarray(0.5, dtype=dtype), xg.asarray([0.5], dtype=dtype), xg.full((3,), 0.5)):
+        z = (x**half).numpy()
+        assert z.tolist() == [np.inf, 0, 2]
+        assert not np.signbit(z).any()
+    assert (x**0.5).dtype == dtype
+    assert (xg.asarray([4], dtype="int8") ** 0.5).dtype == xg.float64
+    assert gradient(lambda x: x**0.5, 4.0) == [0.25]
+    np.testing.assert_allclose((xg.asarray([-4 + 0j]) ** (0.5 + 0j)).numpy(), [2j], atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_whole_numbers_of_any_size_beside_floats(dtype: str, device: str) -> None:
+    x = xg.asarray([2.5, -2.5], dtype=dtype)
+    for f in (xg.add, xg.subtract, xg.multiply, xg.divide, xg.floor_divide, xg.remainder):
+        for z, expected in ((f(x, 2**64), f(x, 2.0**64)), (f(-(2**64), x), f(-(2.0**64), x))):
+            assert z.dtype == dtype
+            np.testing.assert_array_equal(z.numpy(), expected.numpy())
+
+
 def test_the_sign_of_a_complex_number_has_its_direction(device: str) -> None:
     x = xg.asarray(np.array([3 + 4j, 0j, -2j]))
     np.testing.assert_allclose(xg.sign(x).numpy(), [0.6 + 0.8j, 0, -1j])
     xg.check_grads(lambda x: xg.real(xg.sign(xg.astype(x, "complex128") * (1 + 2j) + 2j)), placed((distinct(4),)), order=2)
+    z = np.array([1 + 2j, -0.5j, -3 + 0j, 0.2 - 0.7j])
+    for f in (xg.sign, xg.abs, lambda z: xg.abs(z) ** 3, lambda z: xg.abs(xg.sign(z) + 1j * z)):
+        xg.check_grads(f, placed((z,)), order=2)
+    assert xg.grad(lambda z: xg.real(xg.sum(xg.sign(z))))(xg.asarray(np.zeros(1, complex))).item() == 0
+    move, eps = np.array([1.0, -1j, 0.5, 1 + 1j]), 1e-6
+    slope = xg.jvp(xg.sign, placed((z,)), placed((move,)))[1].numpy()
+    np.testing.assert_allclose(slope, (np.sign(z + eps * move) - np.sign(z - eps * move)) / (2 * eps), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+def test_the_sign_of_a_complex_number_of_any_size(dtype: str, device: str) -> None:
+    least, most = float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dtype).max)
+    for size in (least, 1e-40, 1.0, most):
+        x = np.array([complex(size, size), complex(-size, 0), complex(0, size), complex(size, -size)], dtype)
+        root = 2**-0.5
+        expected = [complex(root, root), -1, 1j, complex(root, -root)]
+        np.testing.assert_allclose(xg.sign(xg.asarray(x)).numpy(), expected, rtol=1e-6)
+        np.testing.assert_allclose(xg.deriv(np.ones(4, x.real.dtype), x, None, "abs")[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+def test_expm1_of_complex_numbers_on_the_real_axis(dtype: str, device: str) -> None:
+    for real, expected in ((0.0, 0.0), (-0.0, 0.0), (np.inf, np.inf), (np.nan, np.nan), (-np.inf, -1.0), (1.0, np.expm1(1.0))):
+        for imag in (0.0, -0.0):
+            with np.errstate(invalid="ignore"):
+                z = xg.expm1(xg.asarray(np.array([complex(real, imag)], dtype))).numpy()
+            np.testing.assert_allclose([z.real[0], z.imag[0]], [expected, 0], rtol=1e-6)
+            assert np.signbit(z.imag[0]) == np.signbit(imag)
+            assert np.isnan(real) or np.signbit(z.real[0]) == (expected < 0)
+
+
+def test_log1p_of_complex_numbers_of_any_size(device: str) -> None:
+    x = np.array([1.7e308 + 1.7e308j, -1e200 + 1e-5j, 1e18j, 1e16 - 1e16j, 3 + 4j, 1e-20j, complex(-np.inf, np.inf)])
+    expected = np.log(x.astype(np.clongdouble) + 1)
+    expected[5] = 1e-20j
+    with np.errstate(all="raise"):
+        z = xg.log1p(xg.asarray(x)).numpy()
+    np.testing.assert_allclose(z, expected.astype(complex), rtol=1e-15)
+    small = xg.log1p(xg.asarray(np.array([3e38 + 3e38j, 1 + 1j], "complex64"))).numpy()
+    np.testing.assert_allclose(small, np.log1p(np.array([3e38 + 3e38j, 1 + 1j])), rtol=1e-6)
+    xg.check_grads(xg.log1p, (xg.asarray(np.array([3 + 4j, 0.1 - 0.2j])),), order=2)
 
 
 def test_hypot_is_flat_at_the_origin() -> None:

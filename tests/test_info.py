@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -145,6 +146,23 @@ def test_what_cupy_tells_of_a_gpu() -> None:
     backend: Any = CuPy.__new__(CuPy)
     backend.cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
     assert backend.facts(0) == {"GPU": "A GPU", "compute capability": "12.0", "CUDA": "12.9", "driver": "for CUDA up to 13.0"}
+
+
+def test_a_checkout_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert not hasattr(xg, "__version__")
+
+
+def test_dtypes_of_a_device(device: str) -> None:
+    facts = xg.__array_namespace_info__()
+    assert facts.default_dtypes(device=device) == facts.default_dtypes()
+    assert facts.dtypes(device=device) == facts.dtypes()
+    for f in (facts.default_dtypes, facts.dtypes):
+        with pytest.raises(xg.DeviceError, match="nope:3"):
+            f(device="nope:3")
 
 
 def test_instructions() -> None:

@@ -191,3 +191,9 @@ def test_errors_name_shapes(device: str) -> None:
         xg.moveaxis(t, (0, 1), 0)
     with pytest.raises(ValueError, match="shifts"):
         xg.roll(t, (1, 2, 3), axis=(0, 1))
+    for repeats in (2.5, xg.asarray([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]):
+        with pytest.raises(TypeError, match="integers, not float64"):
+            xg.repeat(t, repeats, axis=1)
+    for f in (xg.squeeze, lambda x, axis: xg.flip(x, axis=axis)):
+        with pytest.raises(ValueError, match="twice"):
+            f(t[None, :1], (0, -3))

@@ -112,6 +112,7 @@ CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "to_device": [(lambda x: x.to(x.device) * 2, (normal(3),))],
     "conj": [(lambda x: xg.real(xg.conj(x.astype(xg.complex128) * 1j) * (2 + 3j)), (normal(3),))],
     "real": [(lambda x: xg.real(x.astype(xg.complex128) * (2 + 1j)), (normal(3),))],
+    "complex_sign": [(lambda x: xg.real(xg.sign(x.astype(xg.complex128) * (2 + 1j) + 1j)), (normal(3),))],
     "imag": [(lambda x: xg.imag(x.astype(xg.complex128) * (2 + 1j)), (normal(3),))],
 }
 

@@ -120,6 +120,12 @@ def test_taking_along_an_axis(x: np.ndarray, data: Any) -> None:
     agrees(xg.take, np.take, x, i.reshape(-1), axis=axis)
 
 
+def test_indices_along_an_axis_are_integers(device: str) -> None:
+    for indices in ([[True], [False]], [[1.0], [0.0]]):
+        with pytest.raises(IndexError, match="indices are integers"):
+            xg.take_along_axis(xg.ones((2, 2)), xg.asarray(indices))
+
+
 def keys(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     """An index of the standard for an array of this shape, arrays apart."""
 

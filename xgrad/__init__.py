@@ -214,9 +214,12 @@ def __getattr__(name: str) -> str:
     """`__version__`, looked up when it is asked for: that takes a quarter of the import's time."""
     if name != "__version__":
         raise AttributeError(f"module 'xgrad' has no attribute {name!r}")
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version("xgrad")
+    try:
+        return version("xgrad")
+    except PackageNotFoundError as error:
+        raise AttributeError("xgrad has no __version__ where it is not installed, but only found on the path; pip install it") from error
 
 
 __all__ = [

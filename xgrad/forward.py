@@ -156,7 +156,8 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
         place = [kind.xp, list(dz) if several else dz[0], *raised, None]
         targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
         found = gradients(op, place, node.params, targets, not several and is_complex(node.dtype))
-        given = [(g, t if lifted else kind(t, device)) for g, t in zip(found, moves) if g is not None and t is not None]
+        operands = zip(found, moves, node.parents)
+        given = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
         moving = [v for v in dz if v is not None]
         swept = iter(pull_back([g for g, _ in given], [t for _, t in given], moving, free=False))
     for v in moving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -328,7 +329,7 @@ def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
     kind, axes = type(key), len(x.data.shape)
     if kind is int or kind is slice:
         return (key if axes == 1 else (key, ...)), []
-    parts = tuple(_listed(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
+    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
     alone = len(parts) == 1 and _is_mask(parts[0])
     if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
         parts = (*parts, ...)  # the standard wants every axis named
@@ -347,8 +348,14 @@ def _is_mask(k: Any) -> bool:
     return hasattr(k, "dtype") and "bool" in str(k.dtype)
 
 
-def _listed(k: Any, device: Device) -> Any:
-    """A list in an index is an array of integers or booleans."""
-    if not isinstance(k, list):
+def _plain(k: Any, device: Device) -> Any:
+    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
+
+    It stays where a program or a graph is to have it as an operand.
+    """
+    if isinstance(k, list):
+        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
+    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
         return k
-    return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
+    mode = MODE.get()
+    return k if mode.trace is not None or (mode.record and isinstance(k, Tensor)) else operator.index(k)

@@ -7,14 +7,14 @@ from typing import Any
 
 from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_floating, result_type
+from ..backends.dtypes import canonical, is_complex, is_floating, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
 from ..tensors import Tensor
-from .table import function
+from .table import NUMPY, function
 
 Shape = int | tuple[int, ...]
 Place = str | Device | None
@@ -156,18 +156,28 @@ def _copied(x: Tensor) -> Tensor:
     return apply(NONE, (x,)) if is_floating(x.dtype) else x.twin()
 
 
-@function
+@function(numpy="")
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) -> Tensor:
     """`x` in another dtype, and on another device if one is given. A gradient passes between floating dtypes, and none through integers.
 
     With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own. Whether these share
-    memory never shows: a value is never changed in place.
+    memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
-    t = t if device is None else to_device(t, device)
+    if is_complex(t.dtype) and dtype.kind in "iuf":
+        raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
+    return cast(t if device is None else to_device(t, device), dtype, copy=copy)
+
+
+def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
+    """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has it."""
+    dtype = canonical(dtype)
     if t.dtype == dtype:
         return t.twin() if copy else t
     return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
+
+
+NUMPY["astype"] = cast
 
 
 def to_device(x: Any, device: str | Device, /) -> Tensor:
@@ -228,6 +238,10 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
 
 
+class UnsupportedMemory(DeviceError, BufferError):
+    """Memory on a device that no backend here can use."""
+
+
 #: The backends of the kinds of device that DLPack has numbers for: memory of the host, of CUDA, and of both.
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
@@ -242,7 +256,8 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 
-    Raises DeviceError for memory that no backend here can use.
+    Raises AttributeError for what has no `__dlpack__`, and UnsupportedMemory, which is a DeviceError and the standard's BufferError,
+    for memory that no backend here can use.
 
     >>> import numpy as np, xgrad as xg
     >>> xg.from_dlpack(np.ones(2))
@@ -254,12 +269,15 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     home = device_of(x)
     if home is None:
         if not hasattr(x, "__dlpack_device__"):
-            raise TypeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}")
+            raise AttributeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}; use xg.asarray")
         kind, index = x.__dlpack_device__()
         if int(kind) not in _DLPACK:
-            raise DeviceError(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
+            raise UnsupportedMemory(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
         name = _DLPACK[int(kind)]
-        home = find_device(f"{name}:{index}" if name == "cuda" else name)
+        try:
+            home = find_device(f"{name}:{index}" if name == "cuda" else name)
+        except DeviceError as error:
+            raise UnsupportedMemory(f"from_dlpack: {error}") from error
         x = home.xp.from_dlpack(x)
     return asarray(x, device=home if device is None else device, copy=copy)
 

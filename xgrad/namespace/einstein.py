@@ -25,6 +25,8 @@ def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
         operands: Tensors, arrays or numbers. Or NumPy's other form, without a string: each operand followed by a list of
             integers for its indices, and at the end, perhaps, those of the result.
 
+    More than two operands are taken together in the order that costs least, which is found once for their subscripts and shapes.
+
     Raises ShapeError where subscripts and shapes do not fit.
 
     >>> import xgrad as xg

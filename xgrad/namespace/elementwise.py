@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_complex
-from ..ops.functions import SIGN
+from ..ops.functions import COMPLEX_SIGN, SIGN
 from ..tensors import Tensor
 from .calling import call
 from .creation import asarray, astype
-from .gates import maximum, minimum, where
+from .gates import maximum, minimum
 from .table import function
 
 
 @function
 def sign(x: Any, /) -> Tensor:
-    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x| and 0 at 0.
+    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x|, and 0 at 0, where its derivative is 0 too.
 
     >>> import xgrad as xg
     >>> xg.sign(xg.asarray([-3.0, 0.0]))
     tensor([-1.,  0.])
     """
     x = asarray(x)
-    return where(x == 0, 0, x / where(x == 0, 1, abs(x))) if is_complex(x.dtype) else call(SIGN, (x,))
+    return call(COMPLEX_SIGN if is_complex(x.dtype) else SIGN, (x,))
 
 
 @function

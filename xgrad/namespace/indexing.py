@@ -44,6 +44,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     x = asarray(x)
     indices = beside(indices, x)
     (axis,) = normal_axes(axis, x.ndim)
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis: indices are integers, not {indices.dtype}; for a mask use x[mask]")
     if indices.ndim != x.ndim:
         raise ShapeError(f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes")
     own = [reshape(arange(n, device=x.device), (n, *(1,) * (x.ndim - a - 1))) for a, n in enumerate(x.shape)]

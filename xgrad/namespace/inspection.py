@@ -32,6 +32,7 @@ class Info:
 
     def default_dtypes(self, *, device: str | Device | None = None) -> dict[str, Any]:
         """The dtypes of new Tensors, by kind."""
+        _known(device)
         names = {"real floating": "float64", "complex floating": "complex128", "integral": "int64", "indexing": "int64"}
         return {kind: DTYPES[name] for kind, name in names.items()}
 
@@ -41,8 +42,7 @@ class Info:
 
     def dtypes(self, *, device: str | Device | None = None, kind: Any = None) -> dict[str, Any]:
         """The standard's dtypes by name, those of a `kind` as `isdtype` has it."""
-        if device is not None:
-            find_device(device)
+        _known(device)
         standard = {name: dtype for name, dtype in DTYPES.items() if name != "float16"}
         return standard if kind is None else {name: dtype for name, dtype in standard.items() if kinds.isdtype(dtype, kind)}
 
@@ -51,6 +51,12 @@ class Info:
 def __array_namespace_info__() -> Info:
     """What this namespace can do: its devices, dtypes, and what the standard leaves open."""
     return Info()
+
+
+def _known(device: str | Device | None) -> None:
+    """All devices have the same dtypes; one that is not there raises DeviceError."""
+    if device is not None:
+        find_device(device)
 
 
 def _dtype(x: Any) -> Any:

@@ -229,17 +229,18 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
     tensor([0., 0.])
     """
     x = _floating(x)
+    axes = normal_axes(axis, x.ndim)
     over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
     if ord == 2:
         squares = gates.square(gates.real(x)) + gates.square(gates.imag(x)) if is_complex(x.dtype) else x * x
         return _root(reductions.sum(squares, **over), 2)
     size = abs(x)
+    if ord == 1 or (ord == math.inf and 0 in (x.shape[a] for a in axes)):  # of nothing, where nothing is larger than 0
+        return reductions.sum(size, **over)
     if abs(ord) == math.inf:
         return gates.max(size, **over) if ord > 0 else gates.min(size, **over)  # type: ignore[no-any-return]
     if ord == 0:
         return reductions.sum(astype(x != 0, size.dtype), **over)
-    if ord == 1:
-        return reductions.sum(size, **over)
     some = size != 0
     powers = where(some, size, 1) ** ord
     if ord > 0:

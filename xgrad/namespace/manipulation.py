@@ -88,11 +88,19 @@ def expand_dims(x: Any, /, axis: int = 0) -> Tensor:
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
+def _distinct(axis: Axes | None, ndim: int, function: str) -> tuple[int, ...]:
+    """`axis` as a tuple of axes from 0 to ndim - 1, each once; None means all."""
+    axes = normal_axes(axis, ndim)
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{function}: axis {axis} names an axis twice")
+    return axes
+
+
 @function
 def squeeze(x: Any, /, axis: Axes) -> Tensor:
     """`x` without axes of length 1. Raises ValueError where one is longer."""
     x = asarray(x)
-    axes = normal_axes(axis, x.ndim)
+    axes = _distinct(axis, x.ndim, "squeeze")
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
     return reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in axes))
@@ -129,7 +137,7 @@ def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
 def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
     """The elements in reverse along `axis`: an axis, a tuple of them, or None for all."""
     x = asarray(x)
-    axes = normal_axes(axis, x.ndim)
+    axes = _distinct(axis, x.ndim, "flip")
     z: Tensor = x[tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim))]
     return z
 
@@ -151,7 +159,7 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift)
     shifts, axes = shifts * len(axes) if len(shifts) == 1 else shifts, axes * len(shifts) if len(axes) == 1 else axes
     if len(shifts) != len(axes):
-        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
+        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes; give each a shift of its own, or all one number")
     z: Tensor = x.twin()
     for places, a in zip(shifts, axes):
         n = x.shape[a]
@@ -180,7 +188,10 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         if repeats < 0:
             raise ValueError(f"repeat: {repeats} times")
         return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
-    counts = astype(with_values(beside(repeats, x), "repeat"), "int64")
+    counts = with_values(beside(repeats, x), "repeat")
+    if counts.dtype.kind not in "biu":
+        raise TypeError(f"repeat: how often is said by integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)")
+    counts = astype(counts, "int64")
     if counts.shape not in ((), (1,), (n,)):
         raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
     return call(TAKE, (x, call(REPEATED, (broadcast_to(counts, (n,)),))), {"axis": axis})

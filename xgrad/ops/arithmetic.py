@@ -46,8 +46,8 @@ def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
 
 
 def _power(xp: Any, x: Any, y: Any) -> Any:
-    """x ** y. For a number y array libraries have short cuts; for an array their shortest breaks the standard at infinity."""
-    return x ** y if isinstance(y, int | float | complex) else xp.pow(x, y)
+    """x ** y. For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard at infinity."""
+    return x ** y if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)) else xp.pow(x, y)
 
 
 POWER = elementwise("**", _power,
@@ -63,6 +63,7 @@ def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
     """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
     if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
         return x // y
+    x, y = (float(v) if isinstance(v, int) else v for v in (x, y))  # an int may be larger than any that a library has
     return xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), x // y)
 
 

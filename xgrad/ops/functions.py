@@ -19,15 +19,22 @@ def _expm1(xp: Any, x: Any) -> Any:
     oscillates = ~xp.isfinite(imag)
     z = xp.where((real == inf) & oscillates, complex(inf, nan), z)
     z = xp.where((real == -inf) & oscillates, -1 + 0j, z)
-    z = xp.where((real == inf) & (imag == 0), complex(inf, 0), z)
-    z = xp.where(xp.isnan(real) & (imag == 0), complex(nan, 0), z)
-    return xp.where((real == 0) & (imag == 0), 0j, z)
+    z = xp.where(imag == 0, xp.astype(xp.expm1(real) + 0.0, x.dtype), z)  # the real function, never -0
+    return xp.where((imag == 0) & xp.signbit(imag), xp.conj(z), z)
+
+
+def _log1p(xp: Any, x: Any) -> Any:
+    """log(1 + x), exact near 0. Of large complex numbers, whose squares array libraries add up, log x: 1 is nothing beside them."""
+    if not is_complex(x.dtype):
+        return xp.log1p(x)
+    large = xp.maximum(xp.abs(xp.real(x)), xp.abs(xp.imag(x))) > 1e17
+    return xp.where(large, xp.log(xp.where(large, x, 1)), xp.log1p(xp.where(large, 0, x)))
 
 
 EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
 EXPM1 = elementwise("expm1", _expm1, dx=lambda xp, dz, x: dz * xp.exp(x), analytic=True, doc="eˣ - 1, exact near 0")
 LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
-LOG1P = elementwise("log1p", lambda xp, x: xp.log1p(x), dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
+LOG1P = elementwise("log1p", _log1p, dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
 LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
 LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), dx=lambda dz, x: dz / (x * ln(10)), analytic=True, doc="Logarithm to base 10.")
 SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True,
@@ -112,7 +119,16 @@ CONJ = elementwise("conj", lambda xp, x: xp.conj(x), dx=lambda xp, dz: xp.conj(d
 REAL = elementwise("real", lambda xp, x: xp.real(x) if is_complex(x.dtype) else x, dx=lambda dz: dz, linear="jointly", promotion="positive",
     doc="Real part.")  # fmt: skip
 IMAG = elementwise("imag", lambda xp, x: xp.imag(x) if is_complex(x.dtype) else xp.zeros_like(x), dx=lambda dz: dz * 1j, linear="jointly",
-    promotion="positive",     doc="Imaginary part.")  # fmt: skip
+    promotion="positive", doc="Imaginary part.")  # fmt: skip
+
+
+def _across(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+    """The part of dz across the direction of x, over |x|: along it the sign stays. Not analytic: dz comes in conjugated."""
+    size = xp.abs(x)
+    return xp.where(size == 0, 0, (dz - xp.conj(z) * xp.real(z * dz)) / xp.where(size == 0, 1, size))
+
+
+COMPLEX_SIGN = elementwise("complex_sign", lambda xp, x: xp.sign(x), dx=_across, promotion="positive")
 
 # Constant wherever they have a derivative at all: none is passed back.
 SIGN = elementwise("sign", lambda xp, x: xp.sign(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Any
 
 from ..ops import OPS
@@ -154,6 +155,9 @@ def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
             f"np.multiply({out}, 0.5, {out})",
             f"np.add({out}, 0.5, {out})",
         ]
+    if step.op == "**" and args[1] == "0.5":  # NumPy's own short cut: see the backend's `pow`
+        infinite = f"{args[0]} == {number(-inf).text}"
+        return [f"np.sqrt(np.where({infinite}, {number(inf).text}, {args[0]}), {out}, casting='unsafe')", f"np.add({out}, 0.0, {out})"]
     if step.op == "where":
         return [f"np.copyto({out}, np.where({', '.join(args)}), casting='unsafe')"]
     if step.op == "relu":

@@ -134,6 +134,10 @@ def _astype(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Te
     return Text(f"{args[0].within(ATOM)}.astype({dtype_name(xp, params['dtype'])})")
 
 
+def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.sign({args[0].text})")
+
+
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {axes})")
@@ -157,6 +161,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "@+": _product_added,
     "after": _same,
     "astype": _astype,
+    "complex_sign": _sign,
     "concat": _joined("concatenate"),
     "getitem": _getitem,
     "new": _new,

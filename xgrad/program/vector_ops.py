@@ -191,9 +191,11 @@ def apply(code: Code, op: str, args: list[Value], dtype: str) -> str:
 def _power(code: Code, args: list[Value], dtype: str) -> str:
     """x ** y: by products for small whole constants, by the C library in general."""
     x, y, type_ = convert(code, args[0], dtype), args[1].name, TYPES[dtype]
-    if y == 0.5:
-        return code.intrinsic("sqrt", type_, x)
-    if isinstance(y, str) or y != int(y) or abs(y) > 8:
+    if y == 0.5:  # of -inf and of -0 no root is meant
+        infinite = code.binary("fcmp oeq", type_, x, code.constant(type_, float("-inf")))
+        root = code.intrinsic("sqrt", type_, code.select(type_, infinite, code.constant(type_, float("inf")), x))
+        return code.binary("fadd", type_, root, code.constant(type_, 0))
+    if isinstance(y, str) or not abs(y) <= 8 or y != int(y):
         return code.intrinsic("pow", type_, x, convert(code, args[1], dtype))
     total: str | None = None
     n = abs(int(y))

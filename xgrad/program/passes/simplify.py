@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import copysign
 from typing import Any
 
 from ...ops import OPS
 from ...ops.reductions import normal_axes
-from ..stages import Item, Loop, Operand, Program, Stage, Value, substitute
+from ..stages import Carry, Item, Loop, Operand, Program, Stage, Value, substitute
 
 Lookup = dict[Value, Stage]
 
@@ -73,7 +74,16 @@ def _loop(loop: Loop, made: Lookup, seen: dict[Any, Value], new: dict[Value, Ope
     stages = _simplified(loop.stages, dict(made), dict(seen), inner)
     result = substitute(replace(loop, carry=tuple(carry), xs=tuple(xs), stages=()), inner)
     assert isinstance(result, Loop)
-    return replace(result, stages=tuple(stages))
+    added = {s.output: s.operands for s in stages if isinstance(s, Stage) and s.op == "+"}
+    unchanged = (c._replace(next=c.inner) if _stays_zero(c, made, added) else c for c in result.carry)
+    return replace(result, carry=tuple(unchanged), stages=tuple(stages))
+
+
+def _stays_zero(c: Carry, made: Lookup, added: dict[Value, tuple[Operand, ...]]) -> bool:
+    """Whether a carry begins with 0 and only ever has 0 added: the gradient of what a step does not use."""
+    first = made[c.init].filling if type(c.init) is Value and c.init in made else c.init
+    terms = added.get(c.next, ()) if type(c.next) is Value else ()
+    return type(first) in (int, float) and str(first) in ("0", "0.0") and c.inner in terms and any(type(v) is not Value and v == 0 for v in terms)
 
 
 def _literals(stage: Stage, made: Lookup) -> Stage:
@@ -114,9 +124,9 @@ def _same(stage: Stage, made: Lookup) -> Operand | None:
             return first
         if stage.op == "getitem" and len(args) == 1 and _is_whole(stage.params["key"], first.shape):
             return first
-        if len(args) == 2 and type(args[1]) is not Value and (stage.op, args[1]) in (("+", 0), ("-", 0), ("*", 1), ("/", 1), ("**", 1)):
+        if len(args) == 2 and type(args[1]) is not Value and stage.op in _NEUTRAL and _changes_nothing(stage.op, args[1], out.dtype):
             return first
-    if len(args) == 2 and type(first) is not Value and (stage.op, first) in (("+", 0), ("*", 1)):
+    if len(args) == 2 and type(first) is not Value and stage.op in ("+", "*") and _changes_nothing(stage.op, first, out.dtype):
         other = args[1]
         if type(other) is Value and other[1:] == out[1:]:
             return other
@@ -134,6 +144,19 @@ def _same(stage: Stage, made: Lookup) -> Operand | None:
     if stage.op == "getitem" and len(args) == 1 and inner.op == "concat":
         return _part(stage, inner)
     return None
+
+
+_NEUTRAL = {"+": 0, "-": 0, "*": 1, "/": 1, "**": 1}
+
+
+def _changes_nothing(op: str, number: Any, dtype: str) -> bool:
+    """Whether x op number is x. Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0."""
+    if number != _NEUTRAL[op]:
+        return False
+    if number == 1 or dtype.startswith(("int", "uint", "bool")):
+        return True
+    below = not isinstance(number, complex) and copysign(1, number) < 0
+    return not below if op == "-" else below and dtype.startswith("float")
 
 
 def _axes(stage: Stage) -> tuple[int, ...]:
