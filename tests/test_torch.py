@@ -1,4 +1,4 @@
-"""Parity with torch, where torch has the thing. Runs where torch is installed."""
+"""Modules and training compared with torch's. Runs where torch is installed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import xgrad as xg
 
@@ -81,54 +79,6 @@ def test_from_torch_refuses_other_networks() -> None:
     for other in (torch.nn.GRU(2, 3, num_layers=2), torch.nn.GRU(2, 3, bidirectional=True), torch.nn.Linear(2, 3)):
         with pytest.raises(KeyError, match="one-layer"):
             xg.nn.GRU.from_torch(other.state_dict())
-
-
-UNARY = ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "negative"]
-BINARY = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "pow"]
-
-
-@pytest.mark.parametrize("name", UNARY + BINARY)
-@given(rows=st.integers(0, 3), columns=st.integers(1, 3), squash=st.booleans(), complex_=st.booleans())
-def test_elementwise(name: str, rows: int, columns: int, squash: bool, complex_: bool) -> None:
-    x, y = rng.uniform(0.2, 2, size=(rows, columns)), rng.uniform(0.2, 2, size=(1 if squash else columns,))
-    if complex_ and name not in ("maximum", "minimum", "relu", "abs", "sigmoid"):
-        x, y = x + 1j * rng.normal(size=x.shape), y + 1j * rng.normal(size=y.shape)
-    operands = [x, y] if name in BINARY else [x]
-    theirs = [torch.tensor(a, requires_grad=True) for a in operands]
-    z = getattr(torch, name)(*theirs)
-    dz = rng.normal(size=tuple(z.shape)) + (1j * rng.normal(size=tuple(z.shape)) if z.is_complex() else 0)
-    z.backward(torch.tensor(dz))
-    out, pull = xg.vjp(getattr(xg, name), *operands)
-    np.testing.assert_allclose(out.numpy(), z.detach().numpy(), atol=1e-12)
-    for ours, leaf in zip(pull(dz), theirs):
-        np.testing.assert_allclose(ours.numpy(), leaf.grad.numpy(), rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "logsumexp", "softmax"])
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_reductions(name: str, axis: int) -> None:
-    x = rng.permutation(np.arange(12.0)).reshape(3, 4)
-    leaf = torch.tensor(x, requires_grad=True)
-    z = {"max": torch.amax, "min": torch.amin}.get(name, getattr(torch, name))(leaf, dim=axis)
-    dz = rng.normal(size=tuple(z.shape))
-    z.backward(torch.tensor(dz))
-    out, pull = xg.vjp(lambda a: getattr(xg, name)(a, axis=axis), x)
-    np.testing.assert_allclose(out.numpy(), z.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(pull(dz)[0].numpy(), leaf.grad.numpy(), atol=1e-12)
-
-
-@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((5, 1, 2, 3), (6, 3, 4))], ids=str)
-def test_products(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-    x, y = (rng.normal(size=s) for s in shapes)
-    tx, ty = (torch.tensor(a, requires_grad=True) for a in (x, y))
-    z = tx @ ty
-    dz = rng.normal(size=tuple(z.shape))
-    z.backward(torch.tensor(dz))
-    out, pull = xg.vjp(lambda a, b: a @ b, x, y)
-    dx, dy = pull(dz)
-    np.testing.assert_allclose(out.numpy(), z.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(dx.numpy(), tx.grad.numpy(), atol=1e-12)
-    np.testing.assert_allclose(dy.numpy(), ty.grad.numpy(), atol=1e-12)
 
 
 def test_cross_entropy_and_adam_train_alike() -> None:
