@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,7 +96,7 @@ class Backend(ABC):
 
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
-        return np.dtype(str(array.dtype).rpartition(".")[2])
+        return array.dtype if isinstance(array.dtype, np.dtype) else _numpys(array.dtype)
 
     def native_dtype(self, dtype: Any) -> Any:
         """A dtype of NumPy's, or one of the library's own, as the library writes it. Raises TypeError where it has none like it."""
@@ -262,6 +263,12 @@ def _namespace(backend: Backend) -> Any:
     of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
     own = (*of_backend, astype, cofactor, scatter, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
+
+
+@lru_cache(256)
+def _numpys(dtype: Any) -> np.dtype[Any]:
+    """A library's dtype as NumPy's, by its name."""
+    return np.dtype(str(dtype).rpartition(".")[2])
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:

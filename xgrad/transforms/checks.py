@@ -102,8 +102,11 @@ def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int,
         return list(pull(asarray(1.0, device=moved[0].device)))
 
     def tangent(directions: Sequence[Tensor], *moved: Tensor) -> list[Tensor]:
-        _, t = jvp(lambda *v: [f(*v)[i] for i in floating], moved, directions)
-        return list(t)
+        def some(*v: Tensor) -> list[Tensor]:
+            z = f(*v)
+            return [z[i] for i in floating]
+
+        return list(jvp(some, moved, directions)[1])
 
     if not values or not floating:
         return
