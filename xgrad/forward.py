@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,8 +13,6 @@ from .graphs import FREED, Input, Node, ancestors, freed
 from .modes import MODE, mode
 from .ops.shaping import ITEM
 from .reverse import pull_back, zeros_like
-
-Run = Callable[..., Any]
 
 
 def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
@@ -75,19 +73,20 @@ def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: boo
         rule, pick = op.jvp
         found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
     elif op.linear:
-        found = (_of_product if op.linear == "each" else _moved_along)(xp, _runner(node, lifted), node, saved, moves)
+        found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(xp, node, saved, moves, lifted)
     if found is NotImplemented or (found is None and op.rules):
         found = _transposed(kind, node, saved, moves, lifted=lifted)
     if lifted:  # a Tensor's dtype is NumPy's on every device
         dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
     if type(dtype) is tuple:
         return [None if t is None else _matched(xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
-    return found if found is None else _matched(xp, found, node.shape, dtype)
+    return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(xp, found, node.shape, dtype)
 
 
-def _runner(node: Node, lifted: bool) -> Run:
-    """What runs an op: on Tensors, or on the arrays of the node's device."""
-    return apply if lifted else lambda op, operands, params: compute(op, node.device, operands, params)
+def _run(node: Node, operands: tuple[Any, ...], lifted: bool) -> Any:
+    """The op of a node, of other operands."""
+    op: Any = node.op
+    return apply(op, operands, node.params) if lifted else compute(op, node.device, operands, node.params)
 
 
 def _complex(node: Node) -> bool:
@@ -98,32 +97,36 @@ def _by_diagonal(xp: Any, node: Node, saved: Any, moves: Iterable[Any], as_seen:
     """The rule of each operand, applied to its tangent instead of the gradient of the output."""
     if saved is FREED:
         raise freed(node)
-    total, place = None, [xp, None, *saved, None]
+    total: Any = None
+    params = node.params
     for t, entry in zip(moves, node.op.rules):  # type: ignore[union-attr]
         if t is not None and entry is not None:
             rule, pick = entry
-            place[1] = t
-            part = rule(*pick(place), **node.params)
+            place = pick((xp, t, *saved, None))
+            part = rule(*place, **params) if params else rule(*place)
             total = part if total is None else total + part
     dtype = as_seen(node.dtype) if as_seen else node.dtype
     return total if total is None or (total.dtype is dtype and total.shape == node.shape) else _matched(xp, total, node.shape, dtype)
 
 
-def _of_product(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
+def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
     """The op with one operand after the other replaced by its tangent, added up."""
     operands = saved[1] if node.op.variadic else saved[1:]  # type: ignore[union-attr]
-    total = None
+    total: Any = None
     for i, t in enumerate(moves):
         if t is not None:
-            part = run(node.op, (*operands[:i], t, *operands[i + 1 :]), node.params)
-            total = part if total is None else total + part
+            part = _run(node, (*operands[:i], t, *operands[i + 1 :]), lifted)
+            if total is None:
+                total = part
+            else:
+                total += part  # in place: a product is an array of its own
     return total
 
 
-def _moved_along(xp: Any, run: Run, node: Node, saved: Any, moves: list[Any]) -> Any:
+def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
     """The op itself, of the tangents; None where an operand that does not move was not saved, so that its form is not known."""
     operands = [_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)]
-    return None if any(v is None for v in operands) else run(node.op, tuple(operands), node.params)
+    return None if any(v is None for v in operands) else _run(node, tuple(operands), lifted)
 
 
 def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:

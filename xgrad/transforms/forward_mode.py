@@ -58,11 +58,11 @@ def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Te
     if structure != flatten(tuple(primals))[1]:
         raise ShapeError(f"the tangents have the structure {structure}, the primals {flatten(tuple(primals))[1]}")
     moves = []
-    for name, leaf, x in zip(paths(tuple(primals)), leaves, inputs, strict=True):
-        move = asarray(leaf, device=None if isinstance(leaf, Tensor) else x.device)
+    for i, (leaf, x) in enumerate(zip(leaves, inputs, strict=True)):
+        move = leaf if isinstance(leaf, Tensor) else asarray(leaf, device=x.device)
         if move.shape != x.shape:
-            raise ShapeError(f"the tangent at {name} has shape {move.shape}, its primal {x.shape}")
+            raise ShapeError(f"the tangent at {paths(tuple(primals))[i]} has shape {move.shape}, its primal {x.shape}")
         if is_complex(move.dtype) and not is_complex(x.dtype):
-            raise TypeError(f"the tangent at {name} is complex, its primal is not")
-        moves.append(astype(move, x.dtype, copy=False))
+            raise TypeError(f"the tangent at {paths(tuple(primals))[i]} is complex, its primal is not")
+        moves.append(move if move.dtype == x.dtype else astype(move, x.dtype))
     return moves

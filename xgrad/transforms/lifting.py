@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backends.dtypes import is_floating
@@ -21,8 +22,7 @@ class Lifted:
 
     def __init__(self, tree: Any, what: str) -> None:
         leaves, self.structure = flatten(tree)
-        names = paths(tree)
-        self.inputs = [_input(leaf, f"{what}{name}") for leaf, name in zip(leaves, names, strict=True)]
+        self.inputs = [_input(leaf, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
         self.tree = unflatten(self.structure, [x.twin() for x in self.inputs])  # which the function may change in place
 
     def close(self) -> None:
@@ -36,10 +36,10 @@ class Lifted:
         return unflatten(self.structure, gradients)
 
 
-def _input(value: Any, what: str) -> Tensor:
+def _input(value: Any, what: Callable[[], str]) -> Tensor:
     x = asarray(value)
     if not is_floating(x.dtype):
-        raise TypeError(f"{what} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
+        raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
     if x.requires_grad and not isinstance(x.node, Leaf):
         return Tensor(x.data, x.device, Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
     return Tensor(x.data, x.device, Input(x.device, x.shape, x.data.dtype))
