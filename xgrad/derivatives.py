@@ -20,7 +20,7 @@ class Form(NamedTuple):
 
 
 def gradients(
-    op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool, *, masked: bool = False
+    op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool, masked: bool = False
 ) -> Sequence[Any]:
     """The gradient of each operand: None where `targets` has None or the op has no derivative for it.
 

@@ -126,7 +126,7 @@ def bprop(
     owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
     waiting: dict[Node, Uses] = {}
     dtype, conjugate, watch = None, False, MODE.get().watch
-    masked: Collection[Node] = _masked(order) if any(node.op is WHERE for node in order) else ()
+    masked: set[Node] | None = None  # found at the first `where`
     for node in order:
         if node in waiting:
             waiting.pop(node).give(node, grads)
@@ -154,13 +154,15 @@ def bprop(
         if op.by_rows and lift is None and watch is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
             waiting.setdefault(parents[1], Uses(op, parents[1])).add(saved[1], dz)
             parents = targets = (parents[0], None)
-        if device.guard is None and watch is None and node not in masked:
-            found = gradients(op, place, node.params, targets, conjugate)
+        if op is WHERE and masked is None:
+            masked = _masked(order)
+        if device.guard is None and watch is None:
+            found = gradients(op, place, node.params, targets, conjugate, masked is not None and node in masked)
         else:
             with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
-                found = gradients(op, place, node.params, targets, conjugate, masked=node in masked)
-        if watch is not None:
-            watch.swept(node, (dz,), found, "the gradient")
+                found = gradients(op, place, node.params, targets, conjugate, masked is not None and node in masked)
+            if watch is not None:
+                watch.swept(node, (dz,), found, "the gradient")
         for parent, g in zip(parents, found):
             if g is None:
                 continue
