@@ -44,7 +44,10 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
                 tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
                 continue
             moved = list(map(tangents.get, node.parents))
-            if all(t is None for t in moved):
+            for t in moved:
+                if t is not None:
+                    break
+            else:
                 continue
             if op is ITEM:
                 tangents[node] = tangents[node.parents[0]][node.params["i"]]
@@ -125,8 +128,11 @@ def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
 
 def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
     """The op itself, of the tangents; None where an operand that does not move was not saved, so that its form is not known."""
-    operands = [_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)]
-    return None if any(v is None for v in operands) else _run(node, tuple(operands), lifted)
+    operands = tuple([_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)])
+    for v in operands:
+        if v is None:
+            return None
+    return _run(node, operands, lifted)
 
 
 def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
