@@ -14,8 +14,7 @@ from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
 from .forward_mode import jvp
-from .lifting import Lifted
-from .reverse_mode import Argnums, grad, name_of, positions, released, tree_released, vjp, with_aux
+from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, released, tree_released, vjp, with_aux
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
@@ -46,11 +45,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
 
     @wraps(f)
     def jacobian_function(*args: Any, **kwargs: Any) -> Any:
-        chosen = positions(argnums, len(args), f)
-        lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
-        values = list(args)
-        for i, tree in zip(chosen, lifted, strict=True):
-            values[i] = tree.tree
+        values, lifted = lifted_arguments(f, args, argnums)
         with mode(grad=True):
             output = f(*values, **kwargs)
         output, aux = with_aux(output, f) if has_aux else (output, None)

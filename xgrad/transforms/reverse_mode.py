@@ -29,11 +29,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
     @wraps(f)
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
-        chosen = positions(argnums, len(args), f)
-        lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
-        values = list(args)
-        for i, tree in zip(chosen, lifted, strict=True):
-            values[i] = tree.tree
+        values, lifted = lifted_arguments(f, args, argnums)
         with mode(grad=True):
             z = f(*values, **kwargs)
         z, aux = with_aux(z, f) if has_aux else (z, None)
@@ -112,6 +108,16 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     nodes = {x.node for x in inputs}
     value = unflatten(structure, [released(z, nodes) for z in outputs])
     return (value, pull, tree_released(aux, nodes)) if has_aux else (value, pull)
+
+
+def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums) -> tuple[list[Any], list[Lifted]]:
+    """The arguments of `f`, with those lifted that are to be differentiated with respect to; and these."""
+    chosen = positions(argnums, len(args), f)
+    lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
+    values = list(args)
+    for i, tree in zip(chosen, lifted, strict=True):
+        values[i] = tree.tree
+    return values, lifted
 
 
 def positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
