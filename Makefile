@@ -30,6 +30,7 @@ fuzz: .venv/.installed-$(call extras,test)
 
 # The standard's own suite, of which SUITE is a checkout with its submodules.
 conformance: .venv/.installed-$(call extras,test)
+	@test -f '$(SUITE)/requirements.txt' || { echo 'Say where the suite is: make conformance SUITE=path/to/array-api-tests'; exit 1; }
 	$(BIN)/python -m pip install --quiet -r $(SUITE)/requirements.txt
 	cd $(SUITE) && for module in xgrad tests.on_strict; do PYTHONPATH=$(CURDIR) ARRAY_API_TESTS_MODULE=$$module ARRAY_API_TESTS_VERSION=2024.12 \
 		$(CURDIR)/$(BIN)/python -m pytest array_api_tests -n auto --disable-deadline --max-examples 200 $(ARGS) || status=1; done; exit $${status:-0}
