@@ -77,5 +77,13 @@ def test_complex_numbers_are_checked_as_two_real_ones(device: str) -> None:
 
 
 def test_functions_of_nothing_that_moves() -> None:
-    xg.check_grads(lambda i: i + 1, (xg.asarray([1]),))
     xg.check_grads(lambda x: xg.sum(x), (xg.zeros((0, 2)),))
+    for f, args in ((lambda i: i + 1, (xg.asarray([1]),)), (lambda x: None, (1.0,)), (lambda x: x > 0, (1.0,)), (lambda: 1.0, ())):
+        with pytest.raises(ValueError, match="nothing to check"):
+            xg.check_grads(f, args)
+    with pytest.raises(ValueError, match="order=0"):
+        xg.check_grads(xg.sin, (1.0,), order=0)
+    with pytest.raises(ValueError, match="there are"):
+        xg.check_grads(xg.sin, (1.0,), modes="forward")
+    with pytest.raises(TypeError, match=r"write \(x,\)"):
+        xg.check_grads(xg.sin, xg.ones(2))

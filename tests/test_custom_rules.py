@@ -219,6 +219,22 @@ class TestErrors:
         with pytest.raises(error, match=match):
             xg.grad(lambda x, y: xg.sum(f(x, y)))(xg.ones(2), xg.ones(2))
 
+    def test_a_complex_gradient_of_a_real_argument(self) -> None:
+        f = xg.custom_vjp(lambda x: xg.real(x * 1j))
+        f.defvjp(lambda x: (xg.real(x * 1j), None), lambda kept, dz: (dz * 1j,))
+        with pytest.raises(TypeError, match="complex gradient for the argument at"):
+            xg.grad(lambda x: xg.sum(f(x)))(xg.ones(2))
+
+    @pytest.mark.parametrize("kind", ["vjp", "jvp"])
+    def test_a_tensor_that_comes_in_past_the_arguments(self, kind: str) -> None:
+        def f(v: Any) -> Any:
+            g = triple(kind)
+            g.fun = lambda x: v * x
+            return g(3.0)
+
+        with pytest.raises(xg.GraphError, match="is not an operand; pass it in"):
+            xg.grad(f)(2.0)
+
     def test_a_forward_rule_that_returns_no_pair(self) -> None:
         f = xg.custom_vjp(lambda x: x)
         f.defvjp(lambda x: x, lambda kept, dz: (dz,))

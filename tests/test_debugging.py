@@ -130,8 +130,9 @@ class TestCuts:
             y = x * 2
             with xg.no_grad():
                 y * 3
+                xg.exp(x)
 
-        assert cuts(f) == ["at '*', computed under no_grad"]
+        assert cuts(f) == ["at '*', computed under no_grad", "at 'exp', computed under no_grad"]
 
     def test_a_step_of_an_optimizer_is_none(self) -> None:
         def step() -> None:

@@ -147,6 +147,31 @@ def test_elementwise_grad(device: str) -> None:
         d(xg.square)(xg.asarray([1]))
 
 
+def test_results_are_free_of_what_ran_inside(device: str) -> None:
+    """A vjp inside another transform leaves its inputs behind: nobody differentiates with respect to them any more."""
+    w = xg.asarray(2.0)
+    inside = lambda w: xg.elementwise_grad(lambda t: w * t * t)(3.0)
+    for f in (xg.grad, xg.jacobian, xg.hessian, lambda f: lambda w: xg.value_and_grad(f)(w)[0], lambda f: lambda w: xg.vjp(f, w)[0], lambda f: lambda w: xg.jvp(f, (w,), (w,))[1]):
+        assert not f(inside)(w).requires_grad
+    assert xg.grad(inside)(w).item() == 6
+    v = xg.tensor(2.0, requires_grad=True)
+    assert xg.elementwise_grad(lambda t: v * t * t)(3.0).requires_grad
+
+
+def test_what_does_not_fit_is_refused(device: str) -> None:
+    z = xg.asarray([1 + 2j])
+    for f, x in ((lambda x: x * 1j, xg.ones(2)), (xg.abs, z)):
+        with pytest.raises(TypeError, match="holomorphic=True is for complex ones alone"):
+            xg.jacobian(f, holomorphic=True)(x)
+    for f in (lambda x: xg.ones((3, 2)) @ x, xg.sum, lambda x: None):
+        with pytest.raises(xg.ShapeError, match="does not work element by element"):
+            xg.elementwise_grad(f)(xg.ones(2))
+    assert xg.elementwise_grad(lambda z: z * z)(1 + 2j).item() == 2 + 4j
+    for f in (xg.jvp, xg.hvp):
+        with pytest.raises(TypeError, match=r"primals of <lambda> are a tuple, .* not Tensor: write \(x,\)"):
+            f(lambda x: xg.sum(x), xg.ones(2), xg.ones(2))
+
+
 def cell(h: Any, x: Any) -> Any:
     h = xg.tanh(0.5 * h + x) + xg.stop_gradient(h) * x
     return h, h

@@ -9,7 +9,7 @@ from typing import Any
 from .applying import apply, compute, lift
 from .backends.dtypes import canonical, is_complex, is_floating
 from .derivatives import Form, gradients
-from .graphs import FREED, Input, Node, ancestors, freed
+from .graphs import FREED, Input, Node, ancestors, connected, freed
 from .modes import MODE, mode
 from .ops.shaping import ITEM
 from .reverse import pull_back, zeros_like
@@ -26,8 +26,7 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     if not roots:
         return [zeros_like(z) for z in outputs], False
     order, sources = ancestors(roots, frozenset(targets))
-    outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
-    outside = outside or any(t.requires_grad for t in moves)
+    outside = connected(sources, targets) or any(t.requires_grad for t in moves)
     kind = type(outputs[0])
     lifted = outside or MODE.get().trace is not None
     tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}

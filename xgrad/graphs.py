@@ -98,6 +98,20 @@ def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[li
     return inner, sources
 
 
+def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
+    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from.
+
+    Inputs of transforms that began later do not count: those run inside, and are done.
+    """
+    own, first = frozenset(inputs), min((node.number for node in inputs), default=0)
+    for source in sources:
+        if source not in own and not (isinstance(source, Input) and source.number > first):
+            return True
+        if source in own and source.parents:
+            return True
+    return False
+
+
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
     """`targets`, and of `order` (newest first) the nodes that depend on them: the only ones whose gradient is of use."""
     useful = set(targets)

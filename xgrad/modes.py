@@ -13,6 +13,7 @@ class Mode(NamedTuple):
 
     `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
     `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
+    `lifted`: a function runs whose arguments a transform differentiates it with respect to.
     """
 
     grad: bool = True
@@ -21,6 +22,7 @@ class Mode(NamedTuple):
     stop: bool = False
     steps: tuple[int, ...] = ()
     watch: Any = None
+    lifted: bool = False
 
 
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable

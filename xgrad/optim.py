@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import GraphError, ShapeError
-from .modes import no_grad
+from .modes import mode, no_grad
 from .namespace import asarray, minimum, sqrt, sum, zeros_like
 from .tensors import Tensor
 from .trees import flatten, unflatten
@@ -48,7 +48,7 @@ class Optimizer(ABC):
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
-        with no_grad():
+        with no_grad(), mode(watch=None):  # leaves are changed: no gradient that anybody wants is cut
             for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
                 if g is not None:
                     p -= self._change(i, g)

@@ -9,7 +9,7 @@ from typing import Any
 from .applying import Value, lift
 from .backends import DeviceError
 from .errors import GraphError, ShapeError
-from .graphs import Leaf, Node, ancestors, bprop, leading_to
+from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
 from .modes import MODE, mode, where_in_time
 from .recording import Recorded
 
@@ -39,8 +39,7 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if not roots:
         return [zeros_like(x) for x in inputs]
     order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
-    outside = any(source not in targets for source in sources) or any(p is not None for node in targets for p in node.parents)
-    outside = outside or any(d.requires_grad for _, d in roots)
+    outside = connected(sources, targets) or any(d.requires_grad for _, d in roots)
     wanted = leading_to(order, targets) if outside else None
     if wanted is not None:
         order = [node for node in order if node in wanted]

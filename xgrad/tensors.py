@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,10 +182,10 @@ class Tensor(Methods):
         return format(self.item(), spec) if spec else str(self)
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number("float"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number("int"))
 
     def __index__(self) -> int:
         if (self.shape != () or self.dtype.kind not in "iu") and not MODE.get().trace:
@@ -192,7 +193,14 @@ class Tensor(Methods):
         return int(self.item())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number("complex"))
+
+    def _number(self, kind: str) -> Any:
+        """The value, for a number of Python's. NumPy asks for one where a Tensor is put into an array: `array[i] = t`."""
+        if MODE.get().lifted and self.requires_grad and MODE.get().trace is None:
+            message = f"{kind}() takes a value out of the function that is differentiated, and its gradient stops: keep the Tensor, or use t.detach()"
+            warnings.warn(message, UserWarning, stacklevel=3)
+        return self.item()
 
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:

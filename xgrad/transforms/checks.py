@@ -48,11 +48,15 @@ def check_grads(
         seed: of the random directions.
 
     Raises AssertionError with the order, the mode, the argument, the index of the worst element, and both numbers; ValueError
-    for another mode.
+    for another mode, and where nothing moves.
 
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
     """
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: write (x,) for x")
+    if order < 1:
+        raise ValueError(f"check_grads: order={order} checks nothing")
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
         raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
@@ -66,7 +70,8 @@ def check_grads(
         return [asarray(z) for z in flatten(f(*unflatten(structure, everything)))[0]]
 
     with no_grad():
-        cut = [is_complex(z.dtype) for z in outputs(values)]  # asked here: in a complex step, all are complex
+        found = outputs(values)
+        cut = [is_complex(z.dtype) for z in found]  # asked here: in a complex step, all are complex
 
     def of_parts(*moved: Tensor) -> list[Tensor]:
         everything, rest = list(values), iter(moved)
@@ -74,6 +79,8 @@ def check_grads(
             everything[i] = next(rest) if len(part) == 1 else next(rest) + 1j * next(rest)
         return [part for z, both in zip(outputs(everything), cut, strict=True) for part in (_parts(z) if both else [z])]
 
+    if not chosen or not any(is_floating(z.dtype) for z in found):
+        raise ValueError("check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point")
     which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
     _check(of_parts, [v for part in parts for v in part], labels, "", order, modes, (rtol, atol), default_rng(seed))

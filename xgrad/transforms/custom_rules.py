@@ -19,7 +19,7 @@ from ..ops import Op
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import broadcast_prefix, flatten, paths, unflatten
-from .gates import lowered, raised
+from .gates import lowered, raised, refuse_closure
 
 
 class _Custom:
@@ -37,6 +37,8 @@ class _Custom:
         if self.op is None:
             raise TypeError(f"{self.name} has no derivative yet: give it one with {self.name}.{self._define}")
         use = Use(self, args, kwargs)
+        if MODE.get().grad:
+            refuse_closure(self.fun)
         if not use.leaves:
             return self.fun(*use.arguments(use.leaves))
         use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
@@ -182,6 +184,8 @@ class custom_vjp(_Custom):
         gradients = [None if g is None else asarray(g) for g in leaves]
         for g, v, name in zip(gradients, x, paths(use.moving), strict=True):
             shape = getattr(v, "shape", ())
+            if g is not None and is_complex(g.dtype) and not is_complex(getattr(v, "dtype", type(v))):
+                raise TypeError(f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: take xg.real")
             if g is not None and g.shape != tuple(shape):
                 raise ShapeError(f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of shape {tuple(shape)}")
         return gradients

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..applying import Value
 from ..backends.dtypes import is_floating
-from ..graphs import Leaf, Node
+from ..graphs import Node
 from ..modes import MODE, mode, where_in_time
 from ..ops import Op
 from ..ops.table import shape_of
@@ -23,8 +23,9 @@ from ..recording import Recorded, is_ours, names_from_variables, source_line
 def detect_nan() -> Iterator[None]:
     """Raise FloatingPointError at the first op that makes a NaN, or an infinity of finite numbers, inside a `with` block.
 
-    The message names the op, the stage, the line, the time step and the shapes of the operands. The backward pass, and
-    tangents, are watched too, where they run inside the block. Loops and compiled functions run op by op, and all values are
+    The message names the op, the stage, the line, the time step and the shapes of the operands. Of a NaN that came in with the data
+    it is the first op that takes it; a branch that `where` does not choose counts too. The backward pass, and tangents, are
+    watched too, where they run inside the block. Loops and compiled functions run op by op, and all values are
     kept: it is for finding an error, not for training.
 
     >>> import xgrad as xg
@@ -55,8 +56,8 @@ class Cut(NamedTuple):
 def detect_cuts() -> Iterator[list[Cut]]:
     """Warn of each line in a `with` block where the gradient of a Tensor stops, and list them.
 
-    It stops where a value is taken out (`float(t)`, `t.numpy()`, a branch), at `detach` and `stop_gradient`, where it is
-    made an integer, at an op that has no derivative (`floor`), and where a Tensor that was computed is used under `no_grad`.
+    It stops where a value is taken out (`float(t)`, `t.numpy()`, `if t:`), at `detach` and `stop_gradient`, where it is made an
+    integer, at an op that has no derivative (`floor`), and at what is computed under `no_grad`, but for the steps of optimisers.
     Comparisons and indices, which have none by nature, are not listed. Loops and compiled functions run op by op.
 
     >>> import xgrad as xg, warnings
@@ -118,8 +119,7 @@ class _Cuts:
             return
         moving = [v for v in operands if isinstance(v, Value) and v.node is not None and v.node.needs]
         if not MODE.get().grad:
-            if not all(isinstance(v.node, Leaf) for v in moving):
-                self._report(f"at {op.name!r}, computed under no_grad", source_line(), moving[0])
+            self._report(f"at {op.name!r}, computed under no_grad", source_line(), moving[0])
         elif not op.rules and (op.name == "round_to" or (not isinstance(z, tuple) and is_floating(z.dtype))):
             what = "where it is made an integer" if op.name == "round_to" else f"at {op.name!r}, which has no derivative"
             self._report(what, source_line(), moving[0])
@@ -178,6 +178,8 @@ def _stage(source: str, name: str | None) -> str:
     file, _, line = source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
     name = name or _assigned(text)
+    if source == "?":
+        return "computed outside of the block (run the forward pass inside it, to see the line)"
     return f"{f'stage {name!r}, ' if name else ''}{f'in `{text}` ' if text else ''}at {source}"
 
 

@@ -37,9 +37,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     >>> xg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
     (tensor(6.), tensor(3.))
     """
+    for what, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple | list):
+            raise TypeError(f"the {what} of {name_of(f)} are a tuple, with one for each argument, not {type(given).__name__}: write (x,) for x")
     lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ")
     moves = _directions(tangents, primals, lifted.inputs)
-    with mode(grad=True):
+    with mode(grad=True, lifted=True):
         output = f(*lifted.tree)
     output, aux = with_aux(output, f) if has_aux else (output, None)
     leaves, structure = flatten(output)

@@ -60,7 +60,7 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     def named(*operands: Any) -> Any:
         if not by_hand and not MODE.get().record:
             return function(*operands)  # nobody looks at the graph: its ops record themselves
-        _refuse_closure(function)
+        refuse_closure(function)
         return call(entry, operands)
 
     return named
@@ -211,8 +211,8 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
 
 
-def _refuse_closure(f: Any) -> None:
-    """A gate sees only its operands: a Tensor that needs a gradient must not come in past them."""
+def refuse_closure(f: Any) -> None:
+    """A gate sees only its operands. Raises GraphError where a Tensor that needs a gradient comes in past them."""
     if not hasattr(f, "__code__"):
         return
     closed_over = (cell.cell_contents for cell in f.__closure__ or ())

@@ -7,12 +7,14 @@ from functools import wraps
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
+from ..errors import ShapeError
 from ..forward import push_forward
 from ..modes import mode
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
+from ..ops.reductions import is_integer
 from ..reverse import pull_back
 from ..tensors import Tensor
-from ..trees import flatten, unflatten
+from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
 from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, released, tree_released, vjp, with_aux
 
@@ -34,19 +36,19 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
         `argnums` is one), an array of the leaf's shape followed by the argument's.
 
     Raises:
-        TypeError: the argument holds integers, or complex numbers without `holomorphic`.
+        TypeError: the argument holds integers, or complex numbers without `holomorphic`, or real ones with it.
 
     >>> import xgrad as xg
     >>> xg.jacobian(lambda x: xg.stack([x[0] * x[1], x[0] + x[1]]))(xg.asarray([2.0, 3.0]))
     tensor([[3., 2.],
             [1., 1.]])
     """
-    single = isinstance(argnums, int)
+    single = is_integer(argnums)
 
     @wraps(f)
     def jacobian_function(*args: Any, **kwargs: Any) -> Any:
         values, lifted = lifted_arguments(f, args, argnums)
-        with mode(grad=True):
+        with mode(grad=True, lifted=True):
             output = f(*values, **kwargs)
         output, aux = with_aux(output, f) if has_aux else (output, None)
         leaves, structure = flatten(output)
@@ -54,6 +56,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
         inputs = [x for tree in lifted for x in tree.inputs]
         if not holomorphic and any(is_complex(x.dtype) for x in inputs):
             raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
+        if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
+            raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
         nodes = {x.node for x in inputs}
         found = [[released(block, nodes) for block in row] for row in _blocks(outputs, inputs, holomorphic)]
         aux = tree_released(aux, nodes)
@@ -148,9 +152,11 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
     """A function that returns the derivative of each element of `f(*args)` with respect to that element of an argument.
 
-    `f` is to work element by element: what is found is the gradient of the sum of its output, all of it in one reverse sweep.
+    `f` is to work element by element, and must not mix elements: what is found is the gradient of the sum of its output, all of it
+    in one reverse sweep. Of a complex function it is the complex derivative.
 
-    Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds integers.
+    Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds integers, ShapeError
+    where the output has another shape than the argument.
 
     >>> import xgrad as xg
     >>> xg.elementwise_grad(xg.tanh)(xg.asarray([0.0, 100.0]))
@@ -162,8 +168,12 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
         (i,) = positions(argnums, len(args), f)
         z, pull = vjp(lambda x: f(*args[:i], x, *args[i + 1 :], **kwargs), args[i])
         leaves, structure = flatten(z)
+        given, _ = flatten(args[i])
+        if [v.shape for v in leaves] != [asarray(v).shape for v in given]:
+            shapes = [v.shape for v in leaves], [asarray(v).shape for v in given]
+            raise ShapeError(f"{name_of(f)} does not work element by element: its output has the shapes {shapes[0]}, its argument {shapes[1]}")
         (found,) = pull(unflatten(structure, [ones_like(leaf) for leaf in leaves]))
-        return found
+        return map(lambda g: conj(g) if is_complex(g.dtype) else g, found)
 
     return derivative
 

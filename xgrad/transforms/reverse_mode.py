@@ -7,9 +7,10 @@ from functools import wraps
 from typing import Any
 
 from ..errors import ShapeError
-from ..graphs import ancestors
+from ..graphs import ancestors, connected
 from ..modes import mode
 from ..namespace import asarray
+from ..ops.reductions import integers, is_integer
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
@@ -25,12 +26,12 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
     >>> xg.value_and_grad(lambda x: x * x)(3.0)
     (tensor(9.), tensor(6.))
     """
-    single = isinstance(argnums, int)
+    single = is_integer(argnums)
 
     @wraps(f)
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
         values, lifted = lifted_arguments(f, args, argnums)
-        with mode(grad=True):
+        with mode(grad=True, lifted=True):
             z = f(*values, **kwargs)
         z, aux = with_aux(z, f) if has_aux else (z, None)
         z = _real_scalar(z, f)
@@ -91,7 +92,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor(3.), tensor(2.))
     """
     lifted = [Lifted(primal, f"argument {i} of {name_of(f)}") for i, primal in enumerate(primals)]
-    with mode(grad=True):
+    with mode(grad=True, lifted=True):
         output = f(*(tree.tree for tree in lifted))
     output, aux = with_aux(output, f) if has_aux else (output, None)
     outputs, structure = flatten(output)
@@ -121,7 +122,10 @@ def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argn
 
 
 def positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
-    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    try:
+        positions = list(integers(argnums))
+    except TypeError:
+        raise TypeError(f"argnums={argnums!r} is neither an int nor a tuple of them") from None
     if len(set(positions)) < len(positions):
         raise TypeError(f"argnums={argnums} names an argument twice")
     for i in positions:
@@ -140,7 +144,8 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     if isinstance(z, float | int):
         z = asarray(float(z))
     if not isinstance(z, Tensor):
-        raise TypeError(f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}")
+        hint = {"tuple": "; has_aux=True is for (value, aux)", "ndarray": ", which has no gradient: return the Tensor"}.get(type(z).__name__, "")
+        raise TypeError(f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}{hint}")
     if z.shape != ():
         raise TypeError(f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
     if z.dtype.kind == "c":
@@ -154,8 +159,7 @@ def released(x: Tensor, inputs: set[Any]) -> Tensor:
         return x
     assert x.node is not None
     _, sources = ancestors([x.node], inputs)
-    inner = all(s in inputs and not s.parents for s in sources)
-    return x.unrecorded() if inner else x
+    return x if connected(sources, inputs) else x.unrecorded()
 
 
 def tree_released(tree: Any, inputs: set[Any]) -> Any:
