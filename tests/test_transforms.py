@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,29 @@ class TestBadInput:
             xg.grad(lambda x: "a")(1.0)
         with pytest.raises(TypeError, match="complex"):
             xg.grad(lambda x: x * 1j)(1.0)
+
+
+def test_a_value_that_is_taken_out_is_warned_of(device: str) -> None:
+    def filled(x: Any) -> Any:
+        a = np.zeros(2)
+        for i in range(2):
+            a[i] = x[i] ** 2
+        return xg.sum(xg.asarray(a))
+
+    with pytest.warns(UserWarning, match=r"float\(\) takes a value out of the function that is differentiated") as caught:
+        xg.grad(filled)(xg.asarray([1.0, 2.0]))
+    assert caught[0].filename == __file__
+    x = xg.tensor(2.0, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        float(x * x)  # as one prints a loss
+        xg.grad(lambda x: x * float(x.detach()) if x > 0 else x)(2.0)
+
+
+def test_arguments_that_are_no_positions() -> None:
+    assert xg.grad(lambda x, y: x * y, argnums=np.int64(1))(2.0, 3.0).item() == 2
+    for argnums in ("x", 0.5, None):
+        with pytest.raises(TypeError, match="neither an int nor a tuple"):
+            xg.grad(lambda x: x, argnums=argnums)(1.0)
+    with pytest.raises(TypeError, match="has_aux=True is for"):
+        xg.grad(lambda x: (x, x))(1.0)
