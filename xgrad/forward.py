@@ -26,7 +26,7 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     if not roots:
         return [zeros_like(z) for z in outputs], False
     order, sources = ancestors(roots, frozenset(targets))
-    outside = connected(sources, targets) or any(t.requires_grad for t in moves)
+    outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves))
     kind = type(outputs[0])
     lifted = outside or MODE.get().trace is not None
     tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}
@@ -39,7 +39,7 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     with mode(grad=outside, watch=None):
         for node in reversed(order):
             op: Any = node.op
-            if op.diagonal and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
+            if op.diagonal and op.analytic and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
                 tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
                 continue
             moved = list(map(tangents.get, node.parents))
@@ -69,7 +69,7 @@ def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: boo
         raise freed(node)
     saved = lift(kind, node) if lifted else node.saved
     found: Any = None
-    if op.elementwise and not op.linear and (op.analytic or not _complex(node)):
+    if op.diagonal and (op.analytic or not _complex(node)):
         return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
     if op.jvp is not None:
         rule, pick = op.jvp

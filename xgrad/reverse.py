@@ -39,7 +39,7 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if not roots:
         return [zeros_like(x) for x in inputs]
     order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
-    outside = connected(sources, targets) or any(d.requires_grad for _, d in roots)
+    outside = MODE.get().grad and (connected(sources, targets) or any(d.requires_grad for _, d in roots))
     wanted = leading_to(order, targets) if outside else None
     if wanted is not None:
         order = [node for node in order if node in wanted]

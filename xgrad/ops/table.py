@@ -59,7 +59,7 @@ class Op:
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
-        diagonal: whether its rules serve forward mode as they are, whatever the dtypes.
+        diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
@@ -87,6 +87,7 @@ class Op:
         elementwise: bool = False,
         analytic: bool = False,
         linear: Literal["jointly", "each", ""] = "",
+        diagonal: bool = True,
         by_rows: bool = False,
     ) -> None:
         self.name = name
@@ -115,7 +116,7 @@ class Op:
         uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in (*rules, jvp)]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
         self.saves = tuple(_saver(names, variadic) for names in asked)
-        self.diagonal = elementwise and analytic and not linear
+        self.diagonal = elementwise and diagonal and not linear
         self.shapes = variadic and "x_shape" in asked[3]
         self.uses_z = "z" in asked[3]
 

@@ -93,15 +93,15 @@ class Tracer:
         form = form_of(op, refs, params)
         several = type(form) is tuple
         outputs = self._write(op, refs, params, *(form if several else (form,)))
-        if MODE.get().stop:
-            outputs = tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
         return (outputs if several else outputs[0]), refs
 
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
-        """Another line, with the variables that it computes."""
+        """Another line, with the variables that it computes; under `no_grad`, with as many more, that no gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
         self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
-        return outputs
+        if not MODE.get().stop or op is STOP_GRADIENT:
+            return outputs
+        return tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
 
     def _custom(self, op: Op, device: Device, refs: list[Any], params: dict[str, Any]) -> Any:
         """A gate of the user's own is what its function does, but keeps its derivative."""
@@ -111,7 +111,10 @@ class Tracer:
             z = op.forward(Tensor.xp, *operands, **params)
             several = isinstance(z, tuple)
             outputs = [inner.output(part) for part in (z if several else (z,))]
-        refs_and_captured = [*refs, *(self._own(v) for _, v in inner.captured.values())]
+        captured = [v for _, v in inner.captured.values()]
+        if any(type(v.data) is Var and is_floating(v.dtype) for v in captured):
+            raise GraphError(f"the gate {op.name!r} uses a Tensor of the function that is traced, and that is not an operand; pass it in")
+        refs_and_captured = [*refs, *map(self._own, captured)]
         about = {"program": inner.program(outputs), "entry": op, "options": tuple(params.items()), "count": len(refs)}
         inner.close()
         found = self._write(CUSTOM, refs_and_captured, about, *outputs)
@@ -225,7 +228,7 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
 
 def tracing(tracer: Tracer, *, grad: bool) -> Any:
     """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False, stop=False)
+    return mode(trace=tracer, grad=grad, record=False, stop=False, watch=None)
 
 
 BODIES = Cache(1024)

@@ -53,7 +53,7 @@ def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[A
     """Run the program again, and forward through it."""
     raw = not any(isinstance(v, Tensor) for v in (*t, *x))
     operands = [_raised(v) for v in x]
-    moves = {i: _raised(d) for i, d in enumerate(t) if d is not None}
+    moves = {i: _raised(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
 
     def again(*values: Tensor) -> list[Any]:
         moved = dict(zip(moves, values, strict=True))
@@ -61,7 +61,7 @@ def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[A
 
     with mode(record=False):
         _, found = jvp(again, [operands[i] for i in moves], list(moves.values()))
-    return tuple(v.data if raw else v for v in found)
+    return tuple(None if not is_floating(v.dtype) else v.data if raw else v for v in found)
 
 
 CHECKPOINT = op("checkpoint", _forward, dx=_dx, jvp=_jvp, variadic=True)
@@ -87,11 +87,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(f)
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+    def checkpointed(*given_args: Any, **given_kwargs: Any) -> Any:
         outside = MODE.get()
         if outside.record or (outside.trace is None and not outside.grad):
-            return f(*args, **kwargs)
-        leaves, structure = flatten((args, kwargs))
+            return f(*given_args, **given_kwargs)
+        leaves, structure = flatten((given_args, given_kwargs))
         places = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
         given = [asarray(leaves[i]) for i in places]
         tracer = Tracer()
@@ -102,8 +102,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             z, z_structure = flatten(f(*args, **kwargs))
             outputs = [tracer.output(asarray(v)) for v in z]
         operands = (*given, *(v for _, v in tracer.captured.values()))
-        if not operands or not outputs:
-            return unflatten(z_structure, z)
+        if not operands or not outputs:  # nothing to keep
+            tracer.close()
+            return f(*given_args, **given_kwargs)
         program = PROGRAMS.get(tracer.key(outputs), lambda: tracer.program(outputs))
         tracer.close()
         parts: Any = apply(CHECKPOINT, operands, {"program": program})

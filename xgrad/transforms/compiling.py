@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends import current_device, device_of
 from ..errors import GraphError
-from ..graphs import Leaf
+from ..graphs import Input, Leaf
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache
@@ -79,7 +79,9 @@ class Compiled:
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
         key = (structure, tuple([_signature(v) for v in leaves]), current_device(), MODE.get().grad)
-        return self._traced.get(key, lambda: self._trace(leaves, structure))  # type: ignore[no-any-return]
+        traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
+        needs = traced.outside_needs()
+        return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
 
     def _trace(self, leaves: list[Any], structure: Any) -> _Traced:
         self._traces += 1
@@ -123,13 +125,15 @@ class _Traced:
                 given = asarray(leaves[i])
                 values[i] = tracer.input(given)
                 if given.requires_grad:
-                    values[i].node = Leaf(given.device, given.shape, given.dtype)
+                    kind = Leaf if isinstance(given.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
+                    values[i].node = kind(given.device, given.shape, given.dtype)
             result = f(*unflatten(structure, values))
             found, self.structure = flatten(result)
             found = [asarray(z) for z in found]
             outputs = [tracer.output(z) for z in found]
         self.connected = any(z.requires_grad for z in found)
         self.outside = [handle for _, handle in tracer.captured.values()]
+        self.needs = self.outside_needs()
         if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
             raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
         devices = {v.device for v in (*self.outside, *(v for v in leaves if isinstance(v, Tensor)))} or {current_device()}
@@ -138,6 +142,10 @@ class _Traced:
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
         self._executable: Executable | None = None
+
+    def outside_needs(self) -> tuple[bool, ...]:
+        """Which of the Tensors from outside need a gradient now."""
+        return tuple([v.requires_grad for v in self.outside])
 
     @property
     def executable(self) -> Executable:

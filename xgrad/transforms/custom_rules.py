@@ -19,7 +19,7 @@ from ..ops import Op
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import broadcast_prefix, flatten, paths, unflatten
-from .gates import lowered, raised, refuse_closure
+from .gates import key_of, lowered, raised, refuse_closure
 
 
 class _Custom:
@@ -43,6 +43,7 @@ class _Custom:
             return self.fun(*use.arguments(use.leaves))
         use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
         z = call(self.op, tuple(use.leaves), {"use": use})
+        use.leaves = []  # a program that is kept keeps the use, and nothing of its arguments
         return unflatten(use.output, list(z) if isinstance(z, tuple) else [z])
 
     _define = ""
@@ -57,14 +58,16 @@ class Use:
         if bound.kwargs:
             raise TypeError(f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a derivative by hand takes all by place")
         self.owner, self.count = owner, len(bound.args)
-        self.fixed = {i: v for i, v in enumerate(bound.args) if i in owner.static}
-        self.moving = tuple(v for i, v in enumerate(bound.args) if i not in owner.static)
-        found, self.structure = flatten(self.moving)
-        self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(self.moving), strict=True)]
+        static = {i % self.count for i in owner.static}
+        self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
+        moving = tuple(v for i, v in enumerate(bound.args) if i not in static)
+        found, self.structure = flatten(moving)
+        self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(moving), strict=True)]
+        self.moving = unflatten(self.structure, list(range(len(found))))  # as a pattern
         self.output: Any = None  # the structure of what the function returned
         self.keeps = False  # whether the forward pass is to leave what the backward pass wants
         self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
-        self._key = (id(owner), self.structure, *((i, v if _is_plain(v) else id(v)) for i, v in self.fixed.items()))
+        self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
 
     def _leaf(self, v: Any, name: str) -> Any:
         if isinstance(v, Tensor) or type(v) in NUMBERS:
@@ -97,10 +100,6 @@ class Use:
 
     def __hash__(self) -> int:
         return hash(self._key)
-
-
-def _is_plain(v: Any) -> bool:
-    return isinstance(v, int | float | complex | str | bytes | None)
 
 
 def _single(z: tuple[Any, ...]) -> Any:

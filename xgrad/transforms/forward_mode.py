@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends import DeviceError
 from ..backends.dtypes import is_complex
 from ..errors import ShapeError
 from ..forward import push_forward
@@ -63,6 +64,8 @@ def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Te
     moves = []
     for i, (leaf, x) in enumerate(zip(leaves, inputs, strict=True)):
         move = leaf if isinstance(leaf, Tensor) else asarray(leaf, device=x.device)
+        if move.device is not x.device:
+            raise DeviceError(f"the tangent at {paths(tuple(primals))[i]} is on {move.device}, its primal on {x.device}")
         if move.shape != x.shape:
             raise ShapeError(f"the tangent at {paths(tuple(primals))[i]} has shape {move.shape}, its primal {x.shape}")
         if is_complex(move.dtype) and not is_complex(x.dtype):

@@ -106,8 +106,8 @@ class _Use:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = copy.copy(gate)
-        self._origin = gate
-        self._key = (id(gate), *((k, v if isinstance(v, int | float | str | None) else id(v)) for k, v in vars(gate).items()))
+        self.ran = False  # whether this copy holds what the backward pass wants
+        self._key = (type(gate), *((k, key_of(v)) for k, v in vars(gate).items()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Use) and self._key == other._key
@@ -116,8 +116,16 @@ class _Use:
         return hash(self._key)
 
 
+def key_of(v: Any) -> Any:
+    """What stands for a value in a key: 1, 1.0 and True are not the same, nor are 0.0 and -0.0, nor two objects."""
+    return (type(v), repr(v)) if isinstance(v, int | float | complex | str | bytes | None) else id(v)
+
+
 def _class_op(kind: type[Gate]) -> Op:
     def forward(xp: Any, *operands: Any, use: _Use) -> Any:
+        if any(isinstance(v, Tensor) for v in operands):  # without values: the backward pass runs it again
+            return copy.copy(use.gate).forward(*operands)
+        use.ran = True
         return lowered(operands, use.gate.forward)
 
     def dx(dz: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
@@ -127,6 +135,9 @@ def _class_op(kind: type[Gate]) -> Op:
             gate.forward(*x)
             return _per_operand(gate.backward(dz), len(x), kind)
         with mode(grad=False, record=False):
+            if not use.ran:
+                gate = copy.copy(gate)
+                gate.forward(*map(raised, x))
             found = _per_operand(gate.backward(raised(dz)), len(x), kind)
         return tuple(None if g is None else asarray(g).data for g in found)
 
@@ -165,7 +176,7 @@ def register_op(
     >>> softplus(0.0), xg.grad(softplus)(0.0)
     (tensor(0.69314718), tensor(0.5))
     """
-    entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, promotion="result_type")
+    entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, diagonal=False, promotion="result_type")
 
     def function(*operands: Any, **params: Any) -> Any:
         return call(entry, operands, {**entry.defaults, **params})

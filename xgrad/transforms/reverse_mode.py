@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..graphs import ancestors, connected
-from ..modes import mode
+from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
 from ..reverse import pull_back
@@ -159,7 +159,7 @@ def released(x: Tensor, inputs: set[Any]) -> Tensor:
         return x
     assert x.node is not None
     _, sources = ancestors([x.node], inputs)
-    return x if connected(sources, inputs) else x.unrecorded()
+    return x if MODE.get().grad and connected(sources, inputs) else x.unrecorded()
 
 
 def tree_released(tree: Any, inputs: set[Any]) -> Any:
