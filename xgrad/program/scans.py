@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..applying import apply
-from ..backends import Device, find_device
+from ..backends import Device, current_device
 from ..backends.dtypes import is_floating
 from ..forward import push_forward
 from ..graphs import Input
@@ -64,7 +64,8 @@ def _of_everything(derivative: Any, body: Body, z: Any, scan: Any) -> tuple[Any,
 
 def _run(scan: Any, loop: Any, source: dict[str, Any], count: int) -> tuple[Any, ...]:
     """What a loop of the derivative gives, in the places that it says."""
-    source["number"] = (0.0,)
+    raw = not any(isinstance(v, Tensor) for values in source.values() for v in values)
+    source["number"], source["outside"] = (0.0,), [v.data if raw else v for v in loop.outside]
     found = scan([source[kind][i] for kind, i in loop.operands], body=loop.body)
     results: list[Any] = [None] * count
     for i, k in loop.results:
@@ -131,12 +132,14 @@ LONGEST = 4
 class Linear(NamedTuple):
     """A loop that is linear in gradients or tangents: its body, where its operands come from, and what its results are.
 
-    `operands` are pairs: ("dz" | "t" | "z" | "x", position in these) or ("number", 0) for zero. `results` are pairs: the
-    operand whose gradient it is, or the output whose tangent, and its position among what the loop gives.
+    `operands` are pairs: ("dz" | "t" | "z" | "x" | "outside", position in these) or ("number", 0) for zero; `outside` are the Tensors
+    that rules of the user's own take from there. `results` are pairs: the operand whose gradient it is, or the output whose
+    tangent, and its position among what the loop gives.
     """
 
     body: Body
     operands: list[tuple[str, int]]
+    outside: list[Tensor]
     results: list[tuple[int, int]]
 
 
@@ -189,7 +192,7 @@ class Derivative:
 
         A carry has a gradient from later steps, and a tangent from earlier ones, given or not.
         """
-        program, device, tracer = self._origin.program, find_device("cpu"), Tracer()
+        program, device, tracer = self._origin.program, current_device(), Tracer()
         with tracing(tracer, grad=True):
             inputs = [tracer.variable(v.shape, v.dtype, _given_name(v)) for v in program.inputs]
             tensors = {i: Tensor(v, device) for i, v in enumerate(inputs)}
@@ -237,7 +240,7 @@ class Derivative:
         read = [i for i in self._active if body.carries <= i < body.carries + body.xs and self.wanted[i]]
         summed = [i for i in self._active if i >= body.carries + body.xs and self.wanted[i]]
         with tracing(tracer, grad=False):
-            device = find_device("cpu")
+            device = current_device()
             before = [tracer.variable(joint.found[i].shape, joint.found[i].dtype) for i in summed]
             after = [apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data for v, i in zip(before, summed, strict=True)]
         own: list[Any] = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(before)
@@ -249,16 +252,18 @@ class Derivative:
 
     def _loop(
         self, tracer: Tracer, outputs: list[Any], carries: list[Var], starts: list[Any], slices: dict[Any, Var], fixed: dict[Any, Var]
-    ) -> tuple[Body, list[tuple[str, int]]]:
-        """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; and its operands."""
+    ) -> tuple[Body, list[tuple[str, int]], list[Tensor]]:
+        """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; its operands; and what is from outside."""
         used = tracer.reads(outputs, self._places)
         stacked = [v for v in used if self._is_stacked(self._places[v.index])]
         constant = [v for v in used if v not in stacked]
-        inputs = [*carries, *slices.values(), *stacked, *fixed.values(), *constant]
+        outside = list(tracer.captured.values())
+        inputs = [*carries, *slices.values(), *stacked, *fixed.values(), *constant, *(var for var, _ in outside)]
         operands = [*starts, *slices, *(self._places[v.index] for v in stacked), *fixed, *(self._places[v.index] for v in constant)]
+        operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        return Body(program, len(carries), len(slices) + len(stacked)), operands
+        return Body(program, len(carries), len(slices) + len(stacked)), operands, [v for _, v in outside]
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place

@@ -14,7 +14,7 @@ from ..backends import current_device, device_of
 from ..backends.dtypes import is_floating
 from ..errors import GraphError
 from ..modes import MODE, mode
-from ..namespace import asarray
+from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
 from ..ops import OPS, Op, op
 from ..ops.table import Rule
@@ -53,7 +53,7 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     if by_hand and count == 2 and (dx is None or dy is None):
         raise TypeError(f"{function.__name__} has two operands: give both derivatives, dx and dy")
     variadic = not by_hand or count > 2
-    rules = {"dx": dx, "dy": dy} if by_hand else {"dx": engine_dx}
+    rules: dict[str, Any] = {"dx": _lowering(dx), "dy": _lowering(dy)} if by_hand else {"dx": engine_dx}
     entry = Op(function.__name__, forward, **rules, variadic=variadic, arity=None if variadic else count, promotion="result_type")
 
     @wraps(function)
@@ -128,9 +128,11 @@ def _class_op(kind: type[Gate]) -> Op:
         use.ran = True
         return lowered(operands, use.gate.forward)
 
-    def dx(dz: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
+    def dx(dz: Any, z: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
         gate = use.gate
-        if isinstance(dz, Tensor):  # to be differentiated again: what backward uses must be connected to the operands
+        if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
+            dz = tuple(zeros_like(raised(v)) if d is None else raised(d) for d, v in zip(dz, z, strict=True))
+        if any(isinstance(v, Tensor) for v in x):  # to be differentiated again: what backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
             return _per_operand(gate.backward(dz), len(x), kind)
@@ -138,7 +140,7 @@ def _class_op(kind: type[Gate]) -> Op:
             if not use.ran:
                 gate = copy.copy(gate)
                 gate.forward(*map(raised, x))
-            found = _per_operand(gate.backward(raised(dz)), len(x), kind)
+            found = _per_operand(gate.backward(dz if isinstance(dz, tuple) else raised(dz)), len(x), kind)
         return tuple(None if g is None else asarray(g).data for g in found)
 
     return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
@@ -191,6 +193,27 @@ def unregister_op(name: str) -> None:
     OPS.pop(entry.function, None)
 
 
+def _lowering(rule: Rule | None) -> Rule | None:
+    """A rule that is handed Tensors, as it may use functions on them: of arrays it gives arrays."""
+    if rule is None:
+        return None
+    names = tuple(inspect.signature(rule).parameters)
+
+    def risen(v: Any) -> Any:
+        return tuple(map(risen, v)) if isinstance(v, tuple) else raised(v) if device_of(v) is not None else v
+
+    @wraps(rule)
+    def lowering(*given: Any, **params: Any) -> Any:
+        if any(isinstance(part, Tensor) for v in given for part in (v if isinstance(v, tuple) else (v,))):
+            return rule(*given, **params)
+        with mode(grad=False, record=False):
+            found = rule(*(Tensor.xp if name == "xp" else risen(v) for name, v in zip(names, given)), **params)
+        parts = tuple(None if g is None else asarray(g).data for g in (found if isinstance(found, tuple) else (found,)))
+        return parts if isinstance(found, tuple) else parts[0]
+
+    return lowering
+
+
 def raised(array: Any) -> Any:
     """An array as a Tensor on its device; numbers and Tensors stay."""
     if isinstance(array, Tensor) or type(array) in NUMBERS:
@@ -215,10 +238,11 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     def of_chosen(*values: Any) -> Any:
         return f(*(values[chosen.index(i)] if i in chosen else v for i, v in enumerate(operands)))
 
-    raw = not isinstance(dz, Tensor)
+    raw = not any(isinstance(v, Tensor) for v in (*(dz if isinstance(dz, list) else (dz,)), *x))
     with mode(record=False):
-        _, pull = vjp(of_chosen, *(operands[i] for i in chosen))
-        found = dict(zip(chosen, pull(raised(dz)), strict=True))
+        z, pull = vjp(of_chosen, *(operands[i] for i in chosen))
+        whole = type(z)(zeros_like(v) if d is None else raised(d) for d, v in zip(dz, z, strict=True)) if isinstance(dz, list) else raised(dz)
+        found = dict(zip(chosen, pull(whole), strict=True))
     return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
 
 

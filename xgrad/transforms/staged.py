@@ -200,11 +200,12 @@ class _Backward:
 
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
+        name, params = (s.params["entry"].name, {}) if s.op == "custom" else (s.op, s.params)
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
         given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-        call = f"deriv({', '.join([dz, given, _quoted(s.op), *options(s.op, s.params)])})"
+        call = f"deriv({', '.join([dz, given, _quoted(name), *options(name, params)])})"
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
@@ -272,6 +273,7 @@ class _Backward:
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
+        source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
         operands = tuple(source[kind][i] for kind, i in back.operands)
         forms = back.body.forms(s.params["length"])
