@@ -233,3 +233,25 @@ def test_a_tangent_elsewhere_is_refused() -> None:
 def test_traces_inside_a_watch() -> None:
     with xg.detect_nan():
         assert "x ** 3" in str(xg.trace(cubes, xg.ones(2)))
+
+
+def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
+    """It is no derivative: what it does to a tangent is anybody's guess. In reverse mode it does what it says, to second order."""
+    clipped = xg.custom_vjp(lambda x: x * 1.0)
+    clipped.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (xg.clip(dz, -1, 1),))
+
+    class Guided(xg.Gate):
+        def forward(self, x: Any) -> Any:
+            return x * 1.0
+
+        def backward(self, dz: Any) -> Any:
+            return xg.relu(dz)
+
+    normed = xg.gate(dx=lambda dz: dz / (1 + xg.abs(dz)))(lambda x: x * 1.0)
+    x = xg.asarray([1.0, 2.0])
+    for f in (clipped, Guided(), normed):
+        with pytest.raises(TypeError, match="not linear in dz"):
+            xg.jvp(f, (x,), (x,))
+        with pytest.raises(TypeError, match="not linear in dz"):
+            xg.jvp(lambda x, f=f: xg.scan(lambda c, _: (f(c), None), x, length=2)[0], (x,), (x,))
+    close(xg.grad(lambda x: xg.sum(5 * clipped(x)))(x), [1, 1])

@@ -11,8 +11,11 @@ from .backends.dtypes import canonical, is_complex, is_floating
 from .derivatives import Form, gradients
 from .graphs import FREED, Input, Node, ancestors, connected, freed
 from .modes import MODE, mode
+from .ops import OPS
 from .ops.shaping import ITEM
 from .reverse import pull_back, zeros_like
+
+LARGE = 4096  # elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
 
 
 def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
@@ -35,21 +38,24 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
         if node.op is ITEM:
             (whole,) = node.parents
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
+    last = _last_uses(order, roots) if max((x.size for x in inputs), default=0) > LARGE else None
     watch = MODE.get().watch
     with mode(grad=outside, watch=None):
         for node in reversed(order):
             op: Any = node.op
             if op.diagonal and op.analytic and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
                 tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
+                if last is not None:
+                    _drop(tangents, node, last)
                 continue
-            moved = list(map(tangents.get, node.parents))
+            moved: list[Any] = list(map(tangents.get, node.parents))
             for t in moved:
                 if t is not None:
                     break
             else:
                 continue
             if op is ITEM:
-                tangents[node] = tangents[node.parents[0]][node.params["i"]]
+                tangents[node] = moved[0][node.params["i"]]
             elif lifted:
                 tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted=True)
             else:
@@ -57,8 +63,26 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
                     tangents[node] = _tangent(kind, node, moved, asked.get(node))
             if watch is not None:
                 watch.swept(node, moved, (tangents[node],), "the tangent")
+            if last is not None:
+                _drop(tangents, node, last)
     found = [tangents.get(z.node) for z in outputs]
     return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+
+
+def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
+    """Which of `order` (newest first) is the last to use the tangent of each node; those of `roots` are results."""
+    last: dict[Any, Node] = {root: root for root in roots}
+    for node in order:
+        for p in node.parents:
+            last.setdefault(p, node)
+    return last
+
+
+def _drop(tangents: dict[Any, Any], node: Node, last: dict[Any, Node]) -> None:
+    """Let go of the tangents that nobody uses after `node`."""
+    for p in node.parents:
+        if last[p] is node:
+            tangents.pop(p, None)
 
 
 def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
@@ -167,12 +191,39 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
         operands = zip(found, moves, node.parents)
         given = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
         moving = [v for v in dz if v is not None]
+        if OPS.get(op.name) is not op or op.name == "custom":
+            _refuse_bent(node.params.get("entry", op).name, [g for g, _ in given], moving)
         swept = iter(pull_back([g for g, _ in given], [t for _, t in given], moving, free=False))
     for v in moving:
         v.node.needs = False  # what is found depends on it no more
     tangents = [None if v is None else next(swept) for v in dz]
     tangents = tangents if lifted else [None if t is None else t.data for t in tangents]
     return tangents if several else tangents[0]
+
+
+def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
+    """Raise TypeError where a rule by hand is not linear in dz, as one is that clips gradients: it is no derivative, and has no transpose."""
+    moving = {v.node for v in dz}
+    order, _ = ancestors([g.node for g in found if g.requires_grad], moving)
+    for node in reversed(order):
+        places = [i for i, p in enumerate(node.parents) if p in moving]
+        if places:
+            moving.add(node)
+            if not _is_linear(node.op, places):
+                raise TypeError(
+                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; use reverse mode, or custom_jvp for both"
+                )
+
+
+def _is_linear(op: Any, places: list[int]) -> bool:
+    """Whether an op is linear in the operands at these places together; of a gate of the user's own it is taken on trust."""
+    if op.linear == "each" or op.name == "*":
+        return len(places) == 1
+    return op.linear == "jointly" or op.name in _ADDITIVE or (op.name == "/" and places == [0]) or OPS.get(op.name) is not op
+
+
+#: Beside the ops that say so, those that are linear in all their operands together; and what stands for others.
+_ADDITIVE = frozenset(("+", "-", "neg", "none", "item", "custom", "scan", "checkpoint"))
 
 
 def _matched(xp: Any, t: Any, shape: Any, dtype: Any) -> Any:

@@ -114,7 +114,8 @@ class custom_vjp(_Custom):
     """A function with its gradient given by hand, as `jax.custom_vjp`.
 
     `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a tuple with the
-    gradient of each argument, None for none. With `nondiff_argnums` those arguments are fixed, and come first in `bwd`. The
+    gradient of each argument, None for none; linear in `dz`, if forward mode is to be had too. With `nondiff_argnums` those
+    arguments are fixed, and come first in `bwd`. The
     rule is differentiated like any other code for derivatives of higher order, in both modes, and holds inside scans and
     compiled functions. What the function uses from outside gets no gradient: pass it in. Of complex numbers the rule is plain
     calculus, as in JAX: `dz` times the derivative.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import accumulate
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
@@ -77,16 +78,40 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
 def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> list[list[Tensor]]:
     """The derivative of each output with respect to each input."""
     rows, columns = sum(z.size for z in outputs if is_floating(z.dtype)), sum(x.size for x in inputs)
-    by_columns = columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs))  # a gradient alone does not tell all of these
-    if by_columns:
-        swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
-        return [[_laid(_of(swept, k, x, inputs), (*x.shape, *z.shape), x.ndim, z) for x in inputs] for k, z in enumerate(outputs)]
+    if columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs)):  # of which a gradient alone does not tell all
+        return _by_columns(outputs, inputs)
+    return _by_rows(outputs, inputs)
+
+
+def _by_columns(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
+    """In forward mode, a sweep for each element of the inputs."""
+    swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
+
+    def block(k: int, z: Tensor, x: Tensor, span: slice) -> Tensor:
+        return _laid([s[k] for s in swept[span]], (*x.shape, *z.shape), x.ndim, z)
+
+    spans = _spans(inputs)
+    return [[block(k, z, x, span) for x, span in zip(inputs, spans, strict=True)] for k, z in enumerate(outputs)]
+
+
+def _by_rows(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
+    """In reverse mode, a sweep for each element of the outputs; zeros for what has no derivative."""
     moving = [z for z in outputs if is_floating(z.dtype)]
     swept = [pull_back(moving, dz, inputs, free=False) for dz in _units(moving)]
-    found = iter([[_laid(_of(swept, i, z, moving), (*z.shape, *x.shape), 0, x) for i, x in enumerate(inputs)] for z in moving])
-    flat = lambda z: [zeros((*z.shape, *x.shape), dtype=x.dtype, device=x.device) for x in inputs]
-    blocks: list[list[Tensor]] = [next(found) if is_floating(z.dtype) else flat(z) for z in outputs]  # type: ignore[no-untyped-call]
-    return [[conj(b) if is_complex(b.dtype) else b for b in row] for row in blocks]
+    spans = iter(_spans(moving))
+
+    def block(i: int, x: Tensor, z: Tensor, span: slice | None) -> Tensor:
+        whole = _laid([] if span is None else [s[i] for s in swept[span]], (*z.shape, *x.shape), 0, x)
+        return conj(whole) if is_complex(whole.dtype) else whole
+
+    with_spans = [(z, next(spans) if is_floating(z.dtype) else None) for z in outputs]
+    return [[block(i, x, z, span) for i, x in enumerate(inputs)] for z, span in with_spans]
+
+
+def _spans(tensors: list[Tensor]) -> list[slice]:
+    """Where the sweeps about the elements of each are, among those about all."""
+    stops = list(accumulate(x.size for x in tensors))
+    return [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def _units(tensors: list[Tensor]) -> Any:
@@ -98,13 +123,6 @@ def _units(tensors: list[Tensor]) -> Any:
             unit = flat.twin()
             unit[k] = 1
             yield [*still[:i], reshape(unit, x.shape), *still[i + 1 :]]
-
-
-def _of(swept: list[list[Tensor]], i: int, x: Tensor, among: list[Tensor]) -> list[Tensor]:
-    """The i-th result of those sweeps that were about elements of `x`."""
-    place = next(k for k, other in enumerate(among) if other is x)
-    start = sum(other.size for other in among[:place])
-    return [found[i] for found in swept[start : start + x.size]]
 
 
 def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) -> Tensor:
