@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from .applying import apply, compute, lift
@@ -56,11 +55,11 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
                 continue
             if op is ITEM:
                 tangents[node] = moved[0][node.params["i"]]
-            elif lifted:
-                tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted=True)
+            elif lifted or node.device.guard is None:
+                tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted)
             else:
-                with node.device.guard or nullcontext():
-                    tangents[node] = _tangent(kind, node, moved, asked.get(node))
+                with node.device.guard:
+                    tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted)
             if watch is not None:
                 watch.swept(node, moved, (tangents[node],), "the tangent")
             if last is not None:
@@ -85,7 +84,7 @@ def _drop(tangents: dict[Any, Any], node: Node, last: dict[Any, Node]) -> None:
             tangents.pop(p, None)
 
 
-def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, *, lifted: bool = False) -> Any:
+def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool) -> Any:
     """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
     op, dtype, xp = node.op, node.dtype, kind.xp if lifted else node.device.xp
     assert op is not None
