@@ -170,11 +170,12 @@ def bprop(
             parents = targets = (parents[0], None)
         if op is WHERE and masked is None:
             masked = _masked(order)
-        if device.guard is None and watch is None:
-            found = gradients(op, place, node.params, targets, conjugate, masked is not None and node in masked)
+        guarded = masked is not None and node in masked
+        if watch is None and device.guard is None:
+            found = gradients(op, place, node.params, targets, conjugate, guarded)
         else:
             with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
-                found = gradients(op, place, node.params, targets, conjugate, masked is not None and node in masked)
+                found = gradients(op, place, node.params, targets, conjugate, guarded)
             if watch is not None:
                 watch.swept(node, (dz,), found, "the gradient")
         for parent, g in zip(parents, found):
