@@ -143,6 +143,10 @@ class Backend(ABC):
         found = np.asarray(np.frompyfunc(NormalDist().inv_cdf, 1, 1)(values), np.float64)
         return self.from_host(found, self.index_of(array))
 
+    def launcher(self, index: int) -> Any:
+        """The `Launcher` that runs kernels on device `index`, None where there is none."""
+        return None
+
     def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
         """Wait until device `index` has done what was asked of it."""
 

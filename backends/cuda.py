@@ -11,6 +11,7 @@ import numpy as np
 
 from . import summation
 from .base import Array, Backend, DeviceError
+from .cuda_kernels import CudaLauncher
 from .sources import fitting
 
 
@@ -28,6 +29,7 @@ class CuPy(Backend):
             raise DeviceError(f"CUDA needs CuPy, which cannot be imported ({error}). {_advice()}") from error
         self.cupy = cupy
         self.xp = xp
+        self._launchers: dict[int, CudaLauncher] = {}
         try:
             self._count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -82,6 +84,11 @@ class CuPy(Backend):
         from cupyx.scipy.special import ndtri
 
         return ndtri(array)
+
+    def launcher(self, index: int) -> CudaLauncher:
+        if index not in self._launchers:
+            self._launchers[index] = CudaLauncher(self.cupy, index)
+        return self._launchers[index]
 
     def synchronize(self, index: int) -> None:
         self.cupy.cuda.Device(index).synchronize()

@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from . import disk
 
 #: Compiled functions kept in memory.
 KEPT = 256
@@ -154,8 +155,7 @@ def load(text: str) -> Compiled:
 def _make(text: str) -> Compiled:
     start, host = time.perf_counter(), _host()
     key = hashlib.sha256(f"{host.key}\n{text}".encode()).hexdigest()
-    path = _cache_dir() / f"{key}.o"
-    code = _read(path)
+    code = disk.read(f"{key}.o")
     try:
         engine = None if code is None else _link(code)
     except Exception:  # not an object file after all
@@ -164,7 +164,7 @@ def _make(text: str) -> Compiled:
     if engine is None:
         code = _compile(text)
         engine = _link(code)
-        _write(path, code)
+        disk.write(f"{key}.o", code)
     return Compiled(engine.get_function_address("run"), time.perf_counter() - start, from_disk, engine)
 
 
@@ -198,37 +198,6 @@ def _link(code: bytes) -> Any:
     if not engine.get_function_address("run"):
         raise ValueError("the object file has no function 'run'")
     return engine
-
-
-def _cache_dir() -> Path:
-    """Where compiled code is kept: XGRAD_CACHE_DIR, or `xgrad` among the user's caches."""
-    own = os.environ.get("XGRAD_CACHE_DIR")
-    if own:
-        return Path(own)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xgrad"
-    except RuntimeError:  # no home
-        return Path(tempfile.gettempdir()) / "xgrad"
-
-
-def _read(path: Path) -> bytes | None:
-    """A kept object file, None where it is not there or not whole: its own hash stands before it."""
-    try:
-        kept = path.read_bytes()
-    except OSError:
-        return None
-    return kept[32:] if hashlib.sha256(kept[32:]).digest() == kept[:32] else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Keep an object file. It appears whole or not at all; a folder that cannot be written is left alone."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(file.name, path)
-    except OSError:
-        pass
 
 
 class _Workspace:

@@ -8,24 +8,24 @@ from typing import Any
 from ..backends.dtypes import is_complex, is_floating
 from .table import elementwise, op
 
-NONE = elementwise("none", lambda xp, x: x, dx=lambda dz: dz, function="positive", analytic=True, doc="+x")
+NONE = elementwise("none", lambda xp, x: x, kernel="x", dx=lambda dz: dz, function="positive", analytic=True, doc="+x")
 
-ADD = elementwise("+", lambda xp, x, y: x + y,
+ADD = elementwise("+", lambda xp, x, y: x + y, kernel="x + y",
     dx=lambda dz: dz,
     dy=lambda dz: dz,
     function="add", analytic=True, doc="x + y")  # fmt: skip
 
-SUBTRACT = elementwise("-", lambda xp, x, y: x - y,
+SUBTRACT = elementwise("-", lambda xp, x, y: x - y, kernel="x - y",
     dx=lambda dz: dz,
     dy=lambda dz: -dz,
     function="subtract", analytic=True, doc="x - y")  # fmt: skip
 
-MULTIPLY = elementwise("*", lambda xp, x, y: x * y,
+MULTIPLY = elementwise("*", lambda xp, x, y: x * y, kernel="x * y",
     dx=lambda dz, y: dz * y,
     dy=lambda dz, x: dz * x,
     function="multiply", analytic=True, doc="x * y")  # fmt: skip
 
-DIVIDE = elementwise("/", lambda xp, x, y: x / y,
+DIVIDE = elementwise("/", lambda xp, x, y: x / y, kernel="x / y",
     dx=lambda dz, y: dz / y,
     dy=lambda dz, z, y: -dz * z / y,
     function="divide", analytic=True, doc="x / y")  # fmt: skip
@@ -50,13 +50,13 @@ def _power(xp: Any, x: Any, y: Any) -> Any:
     return x ** y if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)) else xp.pow(x, y)
 
 
-POWER = elementwise("**", _power,
+POWER = elementwise("**", _power, kernel="pow(x, y)",
     dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x, z)),
     function="pow", numpy="power", analytic=True,
     doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
 
-NEGATIVE = elementwise("neg", lambda xp, x: -x, dx=lambda dz: -dz, function="negative", analytic=True, doc="-x")
+NEGATIVE = elementwise("neg", lambda xp, x: -x, kernel="-x", dx=lambda dz: -dz, function="negative", analytic=True, doc="-x")
 
 
 def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
@@ -82,7 +82,7 @@ def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
     return part / r / r
 
 
-ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y),
+ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y), kernel="atan2(x, y)",
     dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
     dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
     numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
@@ -92,7 +92,7 @@ def quotient_or_zero(xp: Any, x: Any, z: Any) -> Any:
     return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
 
 
-HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y),
+HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y), kernel="hypot(x, y)",
     dx=lambda xp, dz, z, x: dz * quotient_or_zero(xp, x, z),
     dy=lambda xp, dz, z, y: dz * quotient_or_zero(xp, y, z),
     doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
@@ -103,35 +103,35 @@ def share(xp: Any, x: Any, z: Any) -> Any:
     return xp.exp(x - xp.where(z == -inf, 0, z))
 
 
-LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y),
+LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y), kernel="log_add_exp(x, y)",
     dx=lambda xp, dz, z, x: dz * share(xp, x, z),
     dy=lambda xp, dz, z, y: dz * share(xp, y, z),
     doc="log(exp(x) + exp(y)), without overflow.")  # fmt: skip
 
-COPYSIGN = elementwise("copysign", lambda xp, x, y: xp.copysign(x, y),
+COPYSIGN = elementwise("copysign", lambda xp, x, y: xp.copysign(x, y), kernel="copysign(x, y)",
     dx=lambda xp, dz, x, y: xp.where(xp.signbit(x) == xp.signbit(y), dz, -dz),
     doc="|x| with the sign of y.")  # fmt: skip
 
-NEXTAFTER = elementwise("nextafter", lambda xp, x, y: xp.nextafter(x, y), dx=lambda dz: dz,
+NEXTAFTER = elementwise("nextafter", lambda xp, x, y: xp.nextafter(x, y), kernel="nextafter(x, y)", dx=lambda dz: dz,
     doc="The number next to x in the direction of y.")  # fmt: skip
 
 # Gates that choose. A tie goes to the first operand, so the gradient is never given twice.
-MAXIMUM = elementwise("maximum", lambda xp, x, y: xp.maximum(x, y),
+MAXIMUM = elementwise("maximum", lambda xp, x, y: xp.maximum(x, y), kernel="maximum(x, y)",
     dx=lambda xp, dz, x, y: xp.where(x >= y, dz, 0),
     dy=lambda xp, dz, x, y: xp.where(x >= y, 0, dz),
     doc="The larger of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
-MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y),
+MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y), kernel="minimum(x, y)",
     dx=lambda xp, dz, x, y: xp.where(x <= y, dz, 0),
     dy=lambda xp, dz, x, y: xp.where(x <= y, 0, dz),
     doc="The smaller of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
-WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b),
+WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b), kernel="condition ? a : b",
     dx=lambda xp, dz, first, needs: (None, xp.where(first[0], dz, 0) if needs[1] else None, xp.where(first[0], 0, dz) if needs[2] else None),
     variadic=True, linear="jointly", promotion="where", numpy="", doc="`a` where `condition` holds, else `b`.")  # fmt: skip
 
 # The same value, through which no gradient flows.
-STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, elementwise=True)
+STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, kernel="x", elementwise=True)
 
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.
 ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz, linear="jointly")

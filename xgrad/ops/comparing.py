@@ -5,22 +5,22 @@ from __future__ import annotations
 from .reductions import over
 from .table import elementwise, op
 
-LESS = elementwise("<", lambda xp, x, y: x < y, function="less", doc="x < y")
-LESS_EQUAL = elementwise("<=", lambda xp, x, y: x <= y, function="less_equal", doc="x <= y")
-GREATER = elementwise(">", lambda xp, x, y: x > y, function="greater", doc="x > y")
-GREATER_EQUAL = elementwise(">=", lambda xp, x, y: x >= y, function="greater_equal", doc="x >= y")
-EQUAL = elementwise("==", lambda xp, x, y: x == y, function="equal", doc="x == y")
-NOT_EQUAL = elementwise("!=", lambda xp, x, y: x != y, function="not_equal", doc="x != y")
+LESS = elementwise("<", lambda xp, x, y: x < y, kernel="x < y", function="less", doc="x < y")
+LESS_EQUAL = elementwise("<=", lambda xp, x, y: x <= y, kernel="x <= y", function="less_equal", doc="x <= y")
+GREATER = elementwise(">", lambda xp, x, y: x > y, kernel="x > y", function="greater", doc="x > y")
+GREATER_EQUAL = elementwise(">=", lambda xp, x, y: x >= y, kernel="x >= y", function="greater_equal", doc="x >= y")
+EQUAL = elementwise("==", lambda xp, x, y: x == y, kernel="x == y", function="equal", doc="x == y")
+NOT_EQUAL = elementwise("!=", lambda xp, x, y: x != y, kernel="x != y", function="not_equal", doc="x != y")
 
-ISNAN = elementwise("isnan", lambda xp, x: xp.isnan(x), doc="Whether each element is NaN.")
-ISINF = elementwise("isinf", lambda xp, x: xp.isinf(x), doc="Whether each element is infinite.")
-ISFINITE = elementwise("isfinite", lambda xp, x: xp.isfinite(x), doc="Whether each element is neither infinite nor NaN.")
-SIGNBIT = elementwise("signbit", lambda xp, x: xp.signbit(x), doc="Whether each element is negative, -0 included.")
+ISNAN = elementwise("isnan", lambda xp, x: xp.isnan(x), kernel="x != x", doc="Whether each element is NaN.")
+ISINF = elementwise("isinf", lambda xp, x: xp.isinf(x), kernel="x == x && x - x != 0", doc="Whether each element is infinite.")
+ISFINITE = elementwise("isfinite", lambda xp, x: xp.isfinite(x), kernel="x - x == 0", doc="Whether each element is neither infinite nor NaN.")
+SIGNBIT = elementwise("signbit", lambda xp, x: xp.signbit(x), kernel="negative(x)", doc="Whether each element is negative, -0 included.")
 
-LOGICAL_AND = elementwise("logical_and", lambda xp, x, y: xp.logical_and(x, y), doc="Whether both are true.")
-LOGICAL_OR = elementwise("logical_or", lambda xp, x, y: xp.logical_or(x, y), doc="Whether one at least is true.")
-LOGICAL_XOR = elementwise("logical_xor", lambda xp, x, y: xp.logical_xor(x, y), doc="Whether just one is true.")
-LOGICAL_NOT = elementwise("logical_not", lambda xp, x: xp.logical_not(x), doc="Whether it is false.")
+LOGICAL_AND = elementwise("logical_and", lambda xp, x, y: xp.logical_and(x, y), kernel="x && y", doc="Whether both are true.")
+LOGICAL_OR = elementwise("logical_or", lambda xp, x, y: xp.logical_or(x, y), kernel="x || y", doc="Whether one at least is true.")
+LOGICAL_XOR = elementwise("logical_xor", lambda xp, x, y: xp.logical_xor(x, y), kernel="!x != !y", doc="Whether just one is true.")
+LOGICAL_NOT = elementwise("logical_not", lambda xp, x: xp.logical_not(x), kernel="!x", doc="Whether it is false.")
 
 AND = elementwise("&", lambda xp, x, y: x & y, function="bitwise_and", doc="x & y, of integers bit by bit.")
 OR = elementwise("|", lambda xp, x, y: x | y, function="bitwise_or", doc="x | y, of integers bit by bit.")

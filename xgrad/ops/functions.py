@@ -31,15 +31,16 @@ def _log1p(xp: Any, x: Any) -> Any:
     return xp.where(large, xp.log(xp.where(large, x, 1)), xp.log1p(xp.where(large, 0, x)))
 
 
-EXP = elementwise("exp", lambda xp, x: xp.exp(x), dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
-EXPM1 = elementwise("expm1", _expm1, dx=lambda xp, dz, x: dz * xp.exp(x), analytic=True, doc="eˣ - 1, exact near 0")
-LOG = elementwise("log", lambda xp, x: xp.log(x), dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
-LOG1P = elementwise("log1p", _log1p, dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
-LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
-LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), dx=lambda dz, x: dz / (x * ln(10)), analytic=True, doc="Logarithm to base 10.")
-SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), dx=lambda dz, z: dz * (0.5 / z), analytic=True,
+EXP = elementwise("exp", lambda xp, x: xp.exp(x), kernel="exp(x)", dx=lambda dz, z: dz * z, analytic=True, doc="eˣ")
+EXPM1 = elementwise("expm1", _expm1, kernel="expm1(x)", dx=lambda xp, dz, x: dz * xp.exp(x), analytic=True, doc="eˣ - 1, exact near 0")
+LOG = elementwise("log", lambda xp, x: xp.log(x), kernel="log(x)", dx=lambda dz, x: dz / x, analytic=True, doc="Natural logarithm.")
+LOG1P = elementwise("log1p", _log1p, kernel="log1p(x)", dx=lambda dz, x: dz / (1 + x), analytic=True, doc="log(1 + x), exact near 0")
+LOG2 = elementwise("log2", lambda xp, x: xp.log2(x), kernel="log2(x)", dx=lambda dz, x: dz / (x * ln(2)), analytic=True, doc="Logarithm to base 2.")
+LOG10 = elementwise("log10", lambda xp, x: xp.log10(x), kernel="log10(x)", dx=lambda dz, x: dz / (x * ln(10)), analytic=True,
+    doc="Logarithm to base 10.")  # fmt: skip
+SQRT = elementwise("sqrt", lambda xp, x: xp.sqrt(x), kernel="sqrt(x)", dx=lambda dz, z: dz * (0.5 / z), analytic=True,
     doc="Square root; its derivative at 0 is infinite.")  # fmt: skip
-SQUARE = elementwise("square", lambda xp, x: x * x, dx=lambda dz, x: dz * (2 * x), analytic=True, doc="x²")
+SQUARE = elementwise("square", lambda xp, x: x * x, kernel="x * x", dx=lambda dz, x: dz * (2 * x), analytic=True, doc="x²")
 
 
 def _cbrt(xp: Any, x: Any) -> Any:
@@ -51,34 +52,36 @@ def _cbrt(xp: Any, x: Any) -> Any:
     return xp.sign(x) * xp.where(inside, near - (near - size / (near * near)) / 3, root)
 
 
-CBRT = elementwise("cbrt", _cbrt, dx=lambda dz, z: dz / (3 * (z * z)))
-RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")
+CBRT = elementwise("cbrt", _cbrt, kernel="cbrt(x)", dx=lambda dz, z: dz / (3 * (z * z)))
+RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), kernel="1 / x", dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")
 
 # Of angles in radians
 
-SIN = elementwise("sin", lambda xp, x: xp.sin(x), dx=lambda xp, dz, x: dz * xp.cos(x), analytic=True, doc="Sine of an angle in radians.")
-COS = elementwise("cos", lambda xp, x: xp.cos(x), dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True, doc="Cosine of an angle in radians.")
-TAN = elementwise("tan", lambda xp, x: xp.tan(x), dx=lambda dz, z: dz * (1 + z * z), analytic=True,
+SIN = elementwise("sin", lambda xp, x: xp.sin(x), kernel="sin(x)", dx=lambda xp, dz, x: dz * xp.cos(x), analytic=True,
+    doc="Sine of an angle in radians.")  # fmt: skip
+COS = elementwise("cos", lambda xp, x: xp.cos(x), kernel="cos(x)", dx=lambda xp, dz, x: -dz * xp.sin(x), analytic=True,
+    doc="Cosine of an angle in radians.")  # fmt: skip
+TAN = elementwise("tan", lambda xp, x: xp.tan(x), kernel="tan(x)", dx=lambda dz, z: dz * (1 + z * z), analytic=True,
     doc="Tangent of an angle in radians.")  # fmt: skip
-ASIN = elementwise("asin", lambda xp, x: xp.asin(x), dx=lambda xp, dz, x: dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
+ASIN = elementwise("asin", lambda xp, x: xp.asin(x), kernel="asin(x)", dx=lambda xp, dz, x: dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
     numpy="arcsin", doc="Angle between -π/2 and π/2 whose sine is x.")  # fmt: skip
-ACOS = elementwise("acos", lambda xp, x: xp.acos(x), dx=lambda xp, dz, x: -dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
+ACOS = elementwise("acos", lambda xp, x: xp.acos(x), kernel="acos(x)", dx=lambda xp, dz, x: -dz / xp.sqrt((1 - x) * (1 + x)), analytic=True,
     numpy="arccos", doc="Angle between 0 and π whose cosine is x.")  # fmt: skip
-ATAN = elementwise("atan", lambda xp, x: xp.atan(x), dx=lambda dz, x: dz / (1 + x * x), analytic=True, numpy="arctan",
+ATAN = elementwise("atan", lambda xp, x: xp.atan(x), kernel="atan(x)", dx=lambda dz, x: dz / (1 + x * x), analytic=True, numpy="arctan",
     doc="Angle between -π/2 and π/2 whose tangent is x.")  # fmt: skip
 
 # Hyperbolic
 
-SINH = elementwise("sinh", lambda xp, x: xp.sinh(x), dx=lambda xp, dz, x: dz * xp.cosh(x), analytic=True, doc="Hyperbolic sine.")
-COSH = elementwise("cosh", lambda xp, x: xp.cosh(x), dx=lambda xp, dz, x: dz * xp.sinh(x), analytic=True, doc="Hyperbolic cosine.")
-TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), dx=lambda dz, z: dz * (1 - z * z), analytic=True, doc="Hyperbolic tangent.")
-ASINH = elementwise("asinh", lambda xp, x: xp.asinh(x),
+SINH = elementwise("sinh", lambda xp, x: xp.sinh(x), kernel="sinh(x)", dx=lambda xp, dz, x: dz * xp.cosh(x), analytic=True, doc="Hyperbolic sine.")
+COSH = elementwise("cosh", lambda xp, x: xp.cosh(x), kernel="cosh(x)", dx=lambda xp, dz, x: dz * xp.sinh(x), analytic=True, doc="Hyperbolic cosine.")
+TANH = elementwise("tanh", lambda xp, x: xp.tanh(x), kernel="tanh(x)", dx=lambda dz, z: dz * (1 - z * z), analytic=True, doc="Hyperbolic tangent.")
+ASINH = elementwise("asinh", lambda xp, x: xp.asinh(x), kernel="asinh(x)",
     dx=lambda xp, dz, x: dz / (xp.sqrt(x * x + 1) if is_complex(x.dtype) else xp.hypot(x, 1)),
     analytic=True, numpy="arcsinh",
     doc="Inverse of the hyperbolic sine.")  # fmt: skip
-ACOSH = elementwise("acosh", lambda xp, x: xp.acosh(x), dx=lambda xp, dz, x: dz / (xp.sqrt(x - 1) * xp.sqrt(x + 1)), analytic=True,
+ACOSH = elementwise("acosh", lambda xp, x: xp.acosh(x), kernel="acosh(x)", dx=lambda xp, dz, x: dz / (xp.sqrt(x - 1) * xp.sqrt(x + 1)), analytic=True,
     numpy="arccosh", doc="Inverse of the hyperbolic cosine.")  # fmt: skip
-ATANH = elementwise("atanh", lambda xp, x: xp.atanh(x), dx=lambda dz, x: dz / ((1 - x) * (1 + x)), analytic=True, numpy="arctanh",
+ATANH = elementwise("atanh", lambda xp, x: xp.atanh(x), kernel="atanh(x)", dx=lambda dz, x: dz / ((1 - x) * (1 + x)), analytic=True, numpy="arctanh",
     doc="Inverse of the hyperbolic tangent.")  # fmt: skip
 
 
@@ -90,7 +93,7 @@ def _sigmoid(xp: Any, x: Any) -> Any:
     return z
 
 
-SIGMOID = elementwise("sigmoid", _sigmoid,
+SIGMOID = elementwise("sigmoid", _sigmoid, kernel="0.5 * tanh(0.5 * x) + 0.5",
     dx=lambda dz, z: dz * ((1 - z) * z),
     promotion="tanh", analytic=True,
     doc="""1 / (1 + exp(-x)), without overflow.
@@ -103,7 +106,7 @@ SIGMOID = elementwise("sigmoid", _sigmoid,
     tensor([0.5, 1. ])
     """)  # fmt: skip
 
-RELU = elementwise("relu", lambda xp, x: xp.where(x < 0, 0, x),
+RELU = elementwise("relu", lambda xp, x: xp.where(x < 0, 0, x), kernel="x < 0 ? 0 : x",
     dx=lambda xp, dz, z: xp.where(z > 0, dz, 0),
     promotion="negative",
     doc="""max(x, 0); its derivative at 0 is 0.
@@ -113,10 +116,13 @@ RELU = elementwise("relu", lambda xp, x: xp.where(x < 0, 0, x),
     tensor([0., 2.])
     """)  # fmt: skip
 
-ABS = elementwise("abs", lambda xp, x: xp.abs(x), dx=lambda xp, dz, x: dz * xp.sign(x), numpy="absolute", doc="|x|; its derivative at 0 is 0.")
+ABS = elementwise("abs", lambda xp, x: xp.abs(x), kernel="absolute(x)", dx=lambda xp, dz, x: dz * xp.sign(x), numpy="absolute",
+    doc="|x|; its derivative at 0 is 0.")  # fmt: skip
 
-CONJ = elementwise("conj", lambda xp, x: xp.conj(x), dx=lambda xp, dz: xp.conj(dz), linear="jointly", numpy="conjugate", doc="Complex conjugate.")
-REAL = elementwise("real", lambda xp, x: xp.real(x) if is_complex(x.dtype) else x, dx=lambda dz: dz, linear="jointly", promotion="positive",
+CONJ = elementwise("conj", lambda xp, x: xp.conj(x), kernel="x", dx=lambda xp, dz: xp.conj(dz), linear="jointly", numpy="conjugate",
+    doc="Complex conjugate.")  # fmt: skip
+REAL = elementwise("real", lambda xp, x: xp.real(x) if is_complex(x.dtype) else x, kernel="x", dx=lambda dz: dz, linear="jointly",
+    promotion="positive",
     doc="Real part.")  # fmt: skip
 IMAG = elementwise("imag", lambda xp, x: xp.imag(x) if is_complex(x.dtype) else xp.zeros_like(x), dx=lambda dz: dz * 1j, linear="jointly",
     promotion="positive", doc="Imaginary part.")  # fmt: skip
@@ -131,9 +137,10 @@ def _across(xp: Any, dz: Any, z: Any, x: Any) -> Any:
 COMPLEX_SIGN = elementwise("complex_sign", lambda xp, x: xp.sign(x), dx=_across, promotion="positive")
 
 # Constant wherever they have a derivative at all: none is passed back.
-SIGN = elementwise("sign", lambda xp, x: xp.sign(x))
-FLOOR = elementwise("floor", lambda xp, x: xp.floor(x), doc="The largest whole number that is not greater; no gradient flows back.")
-CEIL = elementwise("ceil", lambda xp, x: xp.ceil(x), doc="The smallest whole number that is not less; no gradient flows back.")
-TRUNC = elementwise("trunc", lambda xp, x: xp.trunc(x), doc="The whole number next to it towards 0; no gradient flows back.")
-ROUND = elementwise("round", lambda xp, x: xp.round(x), promotion="negative", numpy="rint",
+SIGN = elementwise("sign", lambda xp, x: xp.sign(x), kernel="sign(x)")
+FLOOR = elementwise("floor", lambda xp, x: xp.floor(x), kernel="floor(x)",
+    doc="The largest whole number that is not greater; no gradient flows back.")  # fmt: skip
+CEIL = elementwise("ceil", lambda xp, x: xp.ceil(x), kernel="ceil(x)", doc="The smallest whole number that is not less; no gradient flows back.")
+TRUNC = elementwise("trunc", lambda xp, x: xp.trunc(x), kernel="trunc(x)", doc="The whole number next to it towards 0; no gradient flows back.")
+ROUND = elementwise("round", lambda xp, x: xp.round(x), kernel="rint(x)", promotion="negative", numpy="rint",
     doc="The nearest whole number, the even one of two; no gradient flows back.")  # fmt: skip

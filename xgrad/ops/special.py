@@ -16,7 +16,7 @@ def _like(xp: Any, z: Any, x: Any) -> Any:
     return xp.astype(z, x.dtype) if canonical(x.dtype).kind == "f" else z
 
 
-NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), promotion="float",
+NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), kernel="normcdf(x)", promotion="float",
     dx=lambda xp, dz, x: dz * xp.exp(-x * x / 2) / _ROOT)  # fmt: skip
-NORMAL_QUANTILE = elementwise("normal_quantile", lambda xp, x: _like(xp, xp.normal_quantile(x), x), promotion="float",
+NORMAL_QUANTILE = elementwise("normal_quantile", lambda xp, x: _like(xp, xp.normal_quantile(x), x), kernel="normcdfinv(x)", promotion="float",
     dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2))  # fmt: skip

@@ -19,6 +19,9 @@ Forward mode has no rules of its own. The derivative of an elementwise op is a d
 its rules serve both ways. An op that is `linear` moves as it is itself applied to how its operands move. For the others
 the rule is transposed. Only where that would be dear has an op a rule `jvp`, which is given `t` in the place of `dz`: a tuple
 with the tangent of each operand, None for one that does not move. In it `needs[k]` says whether output k's is asked for.
+
+The kernel of an elementwise op is its value as a C expression, in the names that its forward gives its operands; executors
+that write kernels of their own fuse these. `xgrad/program/cuda/prelude.py` has the functions that C itself lacks.
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ class Op:
         variadic: whether it takes any number of operands, with one rule for all.
         promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
         elementwise: whether operands broadcast against each other.
+        kernel: the value of an element as a C expression of `operands`, real numbers; None where there is none.
+        operands: the names of the operands in it, which are those of `forward`.
         arity: how many operands it takes, None for any number.
         parameters: the names of its parameters; `defaults`: the values of those that may be left out.
         saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z, x, y) to keep
@@ -66,8 +71,8 @@ class Op:
     """
 
     __slots__ = (
-        "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "linear", "name",
-        "numpy", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
+        "numpy", "operands", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +94,7 @@ class Op:
         linear: Literal["jointly", "each", ""] = "",
         diagonal: bool = True,
         by_rows: bool = False,
+        kernel: str | None = None,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -101,8 +107,10 @@ class Op:
         self.analytic = analytic
         self.linear = linear
         self.by_rows = by_rows
+        self.kernel = kernel
         signature = inspect.signature(forward).parameters.values()
-        self.arity = None if variadic else arity or sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature) - 1
+        self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
+        self.arity = None if variadic else arity or len(self.operands)
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         if self.arity is not None and self.arity > 2 and (dx or dy):

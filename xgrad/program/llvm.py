@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from . import llvm_gemm, vector_ops
 from .llvm_text import SIZES, TYPES, Code, Module, stored
+from .places import leading, loop_axes
 from .plans import Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .vector_ops import Value
 
@@ -109,7 +110,7 @@ class _Writer:
         if dtype not in ("float32", "float64"):
             raise Unsupported(f"a matrix product of dtype {dtype} has no native form; cast its operands to a floating dtype first")
         (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
-        (ta, lda), (tb, ldb) = _leading(gemm.a), _leading(gemm.b)
+        (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
         module, type_ = code.module, TYPES[dtype]
         name = llvm_gemm.function(module, type_, self.vector_bytes // SIZES[dtype], (ta, tb), self.long_blas)
@@ -131,14 +132,6 @@ class _Writer:
             one("0", [])
 
 
-def _leading(ref: Ref) -> tuple[bool, int]:
-    """Whether a matrix lies transposed, and the stride between its contiguous rows, which BLAS wants no shorter than they are."""
-    (rows, columns), (down, right) = ref.shape[-2:], ref.strides[-2:]
-    if right == 1 or (columns == 1 and down != 1):
-        return False, max(1, columns, down if rows > 1 else 0)
-    return True, max(1, rows, right if columns > 1 else 0)
-
-
 class _MapWriter:
     """Writes one map: loops over its outer axes, and vectors along one axis."""
 
@@ -146,7 +139,7 @@ class _MapWriter:
         self.writer, self.map, self.turns, self.code = writer, m, turns, writer.code
         buffers = writer.plan.buffers
         refs = [*(r for _, r in m.loads), *(r for _, r in m.stores), *(r.out for r in m.reductions)]
-        self.sizes, strides = _order(m.shape, [r.strides for r in refs])
+        self.sizes, strides = loop_axes(m.shape, [r.strides for r in refs])
         views = [_View(r, buffers[r.buffer].dtype, s) for r, s in zip(refs, strides)]
         loads, stores = len(m.loads), len(m.loads) + len(m.stores)
         self.loads = [(v, view) for (v, _), view in zip(m.loads, views)]
@@ -305,23 +298,3 @@ def _first(kind: str, dtype: str) -> float:
     bits = 31 if dtype == "int32" else 63
     low, high = (0, 1) if dtype == "bool" else (-(2**bits), 2**bits - 1)
     return low if kind == "max" else high
-
-
-def _order(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list[int], list[tuple[int, ...]]]:
-    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides along them.
-
-    Without any axis there is one of length 1.
-    """
-    axes: list[tuple[int, tuple[int, ...]]] = []
-    for n, along in zip(shape, zip(*strides) if strides else [()] * len(shape)):
-        if n == 1:
-            continue
-        if axes and all(before == n * s for before, s in zip(axes[-1][1], along)):
-            axes[-1] = (axes[-1][0] * n, along)
-        else:
-            axes.append((n, along))
-    if not axes:
-        axes = [(1, (1,) * len(strides))]
-    best = max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
-    axes.append(axes.pop(best))
-    return [n for n, _ in axes], [tuple(along[i] for _, along in axes) for i in range(len(strides))]

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+from ..backends.dtypes import is_floating
 from ..ops import OPS
 from ..ops.reductions import normal_axes
 from . import plans
 from .loop_lowering import VIEWS, lower_loop
 from .memory import shared_memory
 from .places import broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
-from .plans import Buffer, Gemm, Map, Ref, Step, Unsupported
+from .plans import Buffer, Gemm, Map, Ref, Step, Target, Unsupported
 from .stages import Item, Loop, Operand, Program, Stage, Value
-from .vector_ops import SUPPORTED
+from .vector_ops import CPU
 
-DTYPES = frozenset(("float32", "float64", "bool", "int32", "int64"))
 CHEAP = frozenset(
     ("+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "none", "maximum", "minimum", "astype", "new")
 )
 REDUCTIONS = frozenset(("sum", "max", "min"))
+CASTS = frozenset(("astype", "round_to"))
 
 
 class Lowered(NamedTuple):
@@ -30,12 +31,12 @@ class Lowered(NamedTuple):
     outputs: tuple[Ref, ...]
 
 
-def lower(program: Program, *, recompute: bool = True) -> Lowered:
-    """The plan of a program. With `recompute`, cheap values are computed again in each map that needs them.
+def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
+    """The plan of a program for an executor. With `recompute`, cheap values are computed again in each map that needs them.
 
     Raises Unsupported, naming the stage, where there is no kernel for it.
     """
-    return Lowering(program, recompute).run()
+    return Lowering(program, recompute, target).run()
 
 
 class Lowering:
@@ -45,8 +46,8 @@ class Lowering:
     ("anchors": products, reductions, what moves elements) are done in their order. Views are places, and cost nothing.
     """
 
-    def __init__(self, program: Program, recompute: bool) -> None:
-        self.program, self.recompute = program, recompute
+    def __init__(self, program: Program, recompute: bool, target: Target) -> None:
+        self.program, self.recompute, self.target = program, recompute, target
         self.buffers: list[Buffer] = []
         self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
         self.done: set[Value] = set()  # what has been computed into its place
@@ -57,10 +58,28 @@ class Lowering:
         self.made: dict[Value, Stage] = {}
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
-            _check(v)
+            self._check(v)
             self.place[v] = self.buffer("input", v)
             self.done.add(v)
         self._note(program.stages, program.outputs)
+
+    def _check(self, v: Value) -> None:
+        if v.dtype not in self.target.dtypes:
+            raise Unsupported(f"dtype {v.dtype}")
+
+    def _elementwise(self, stage: Item) -> bool:
+        if isinstance(stage, Loop):
+            return False
+        if stage.op == "new":
+            return stage.filling is not None
+        if stage.op in CASTS:
+            return True
+        op = OPS.get(stage.op)
+        if op is None or stage.op not in self.target.ops:
+            if op is not None and op.elementwise:
+                raise Unsupported(f"{stage.op!r}")
+            return False
+        return op.elementwise or stage.op == "where"
 
     def run(self) -> Lowered:
         outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
@@ -92,7 +111,7 @@ class Lowering:
             if isinstance(item, Stage):
                 if len(item.outputs) != 1:
                     raise Unsupported(f"{item.op!r}, which has several outputs")
-                _check(item.output)
+                self._check(item.output)
                 self.made[item.output] = item
             else:
                 self._note(item.stages, item.results)
@@ -128,7 +147,7 @@ class Lowering:
         for item in stages:
             if isinstance(item, Loop):
                 lower_loop(self, item)
-            elif not _elementwise(item) and item.op not in VIEWS:
+            elif not self._elementwise(item) and item.op not in VIEWS:
                 self._anchor(item)
         self.compute([v for v in results if v in local])
 
@@ -216,7 +235,7 @@ class Lowering:
         *base, a, b = stage.operands
         assert type(a) is Value
         assert type(b) is Value
-        if not stage.output.dtype.startswith("float") or a.dtype != b.dtype:
+        if not is_floating(stage.output.dtype) or a.dtype != b.dtype:
             raise Unsupported(f"'@' of {a.dtype} and {b.dtype}")
         out = stage.output
         if base:
@@ -252,7 +271,7 @@ class Lowering:
     def _base(self, base: Operand, out: Value) -> None:
         """Put `base` where the product will be added to it."""
         maker = self.made.get(base) if type(base) is Value and base not in self.done and base not in self.place else None
-        if maker is not None and _elementwise(maker) and self.users[maker.output] == [self.made[out]]:
+        if maker is not None and self._elementwise(maker) and self.users[maker.output] == [self.made[out]]:
             self.place[maker.output] = self.home(out)
             self.compute([maker.output])
             return
@@ -272,7 +291,7 @@ class Lowering:
             stage = self.made[v]
             if stage.op in VIEWS:
                 self._view(stage)
-            elif _elementwise(stage):
+            elif self._elementwise(stage):
                 missing.setdefault(v.shape, []).append(v)
             else:
                 raise Unsupported(f"{stage.op!r} out of order")
@@ -281,7 +300,7 @@ class Lowering:
             if found:
                 self._map(shape, found)
 
-    def _map(self, shape: tuple[int, ...], values: Sequence[Value], reductions: Sequence[tuple[Value, str, Ref]] = ()) -> None:
+    def _map(self, shape: tuple[int, ...], values: Sequence[Value], reductions: Sequence[tuple[Value, Stage, Ref]] = ()) -> None:
         """One map that computes `values`, with what they need and nobody has computed yet."""
         order: dict[Value, int] = {}
         loads: list[tuple[int, Ref]] = []
@@ -292,7 +311,7 @@ class Lowering:
             if v in order:
                 return order[v]
             stage = self.made.get(v)
-            if v in self.done or stage is None or not _elementwise(stage) or v.shape != shape:
+            if v in self.done or stage is None or not self._elementwise(stage) or v.shape != shape:
                 self.compute([v])
                 order[v] = len(order)
                 loads.append((order[v], broadcast(self.ref(v), shape)))
@@ -309,24 +328,24 @@ class Lowering:
             visit(v)
         for v, _, _ in reductions:
             visit(v)
-        stored = [v for v in included if v in values or self._worth_storing(v, included)]
+        inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
+        stored = [v for v in included if v in values or self._worth_storing(v, inside)]
         stores = tuple((order[v], self.home(v)) for v in stored)
-        folds = tuple(plans.Reduction(order[v], kind, ref) for v, kind, ref in reductions)
+        folds = tuple(plans.Reduction(order[v], stage.op, ref) for v, stage, ref in reductions)
         self.items.append(Map(shape, tuple(loads), tuple(steps), stores, folds))
         self.done.update(stored)
 
-    def _worth_storing(self, v: Value, included: list[Value]) -> bool:
+    def _worth_storing(self, v: Value, inside: set[int]) -> bool:
         """Whether `v`, which is at hand now, is read by something that cannot or should not compute it again."""
         if v in self.place:
             return True
-        inside = {id(self.made[u]) for u in included}
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
         if not later:
             return False
         stage = self.made[v]
         if stage.op not in CHEAP or not self.recompute:
             return True
-        return any(u is None or isinstance(u, Loop) or not _elementwise(u) or u.output.shape != v.shape for u in later)
+        return any(u is None or isinstance(u, Loop) or not self._elementwise(u) or u.output.shape != v.shape for u in later)
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
@@ -361,7 +380,7 @@ class Lowering:
 
     def _reduction(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
-        if type(x) is not Value or (stage.op == "sum" and x.dtype == "bool") or not out.dtype.startswith("float"):
+        if type(x) is not Value or (stage.op == "sum" and x.dtype == "bool") or not is_floating(out.dtype):
             raise Unsupported(f"{stage.op!r} of {x}")
         axes = normal_axes(stage.params["axis"], len(x.shape))
         target = self.home(out)
@@ -373,28 +392,9 @@ class Lowering:
                     next(kept)
             else:
                 strides.append(next(kept))
-        self._map(x.shape, (), [(x, stage.op, target._replace(shape=x.shape, strides=tuple(strides)))])
+        self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
 
 
 def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
     """Where `v` is in a concat, beginning at `at` along `axis`."""
     return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
-
-
-def _check(v: Value) -> None:
-    if v.dtype not in DTYPES:
-        raise Unsupported(f"dtype {v.dtype}")
-
-
-def _elementwise(stage: Item) -> bool:
-    if isinstance(stage, Loop):
-        return False
-    if stage.op == "new":
-        return stage.filling is not None
-    op = OPS.get(stage.op)
-    known = stage.op in SUPPORTED or stage.op == "round_to"
-    if op is None or not known:
-        if op is not None and op.elementwise:
-            raise Unsupported(f"{stage.op!r}")
-        return False
-    return op.elementwise or stage.op in ("where", "astype", "round_to", "none")

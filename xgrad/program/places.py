@@ -166,3 +166,31 @@ def viewed(ref: Ref, key: Any) -> Ref | None:
             strides.append(s * step)
         axis += 1
     return ref._replace(offset=offset, shape=tuple(shape), strides=tuple(strides))
+
+
+def loop_axes(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list[int], list[tuple[int, ...]]]:
+    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides along them.
+
+    Without any axis there is one of length 1.
+    """
+    axes: list[tuple[int, tuple[int, ...]]] = []
+    for n, along in zip(shape, zip(*strides) if strides else [()] * len(shape)):
+        if n == 1:
+            continue
+        if axes and all(before == n * s for before, s in zip(axes[-1][1], along)):
+            axes[-1] = (axes[-1][0] * n, along)
+        else:
+            axes.append((n, along))
+    if not axes:
+        axes = [(1, (1,) * len(strides))]
+    best = max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
+    axes.append(axes.pop(best))
+    return [n for n, _ in axes], [tuple(along[i] for _, along in axes) for i in range(len(strides))]
+
+
+def leading(ref: Ref) -> tuple[bool, int]:
+    """Whether a matrix lies transposed, and the distance between its contiguous rows, which BLAS wants no shorter than they are."""
+    (rows, columns), (down, right) = ref.shape[-2:], ref.strides[-2:]
+    if right == 1 or (columns == 1 and down != 1):
+        return False, max(1, columns, down if rows > 1 else 0)
+    return True, max(1, rows, right if columns > 1 else 0)

@@ -14,6 +14,13 @@ class Unsupported(NotImplementedError):
     """A stage that there is no kernel for; it runs through the array library instead."""
 
 
+class Target(NamedTuple):
+    """What an executor has kernels for: elementwise ops of the table, and dtypes."""
+
+    ops: frozenset[str]
+    dtypes: frozenset[str]
+
+
 class Buffer(NamedTuple):
     """A block of memory of `size` elements: an "input" (C-contiguous), an "output", or "scratch"."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import vector_math
 from .llvm_text import TYPES, Code
-from .plans import Unsupported
+from .plans import Target, Unsupported
 
 _FLOATS = ("float32", "float64")
 _ORDER = ("bool", "int32", "int64", "float32", "float64")
@@ -159,6 +159,8 @@ _COMPARISONS = {"<": ("olt", "slt"), "<=": ("ole", "sle"), ">": ("ogt", "sgt"), 
 
 #: The ops that `apply` knows. "**" is for floating dtypes.
 SUPPORTED = frozenset({*_SAME_DTYPE, *_COMPARISONS, "**", "where", "isnan", "isfinite"})
+#: What there are kernels for on the processor.
+CPU = Target(SUPPORTED, frozenset(("float32", "float64", "bool", "int32", "int64")))
 #: The ops that take more than a few instructions.
 HEAVY = vector_math.NAMES | {"**", "/", "sqrt"}
 

@@ -1,0 +1,110 @@
+"""cuBLAS through ctypes, with a workspace of its own: CuPy's calls of it cannot be recorded in a CUDA graph.
+
+The library is the one that CuPy has loaded already, or the one of the nvidia-cublas wheel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+#: cudaDataType_t, and the type of a sum.
+_KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
+#: cublasComputeType_t: how products of a dtype are summed, those of float32 by precision.
+_COMPUTE_32F, _COMPUTE_64F = 68, 70
+_FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
+_DEFAULT = -1  # CUBLAS_GEMM_DEFAULT
+#: What NVIDIA advises for Hopper; less does for others.
+WORKSPACE = 32 * 2**20
+
+
+class CublasError(RuntimeError):
+    """cuBLAS refused a call."""
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library. Raises CublasError, saying how to install it, where there is none."""
+    for path in _paths():
+        try:
+            found = ctypes.CDLL(path)
+        except OSError:
+            continue
+        _declare(found)
+        return found
+    raise CublasError("cuBLAS was not found: pip install nvidia-cublas, or the CUDA toolkit")
+
+
+def _paths() -> list[str]:
+    try:
+        mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines() if "libcublas.so" in line}
+    except OSError:
+        mapped = set()
+    found = sorted(mapped)
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib  # type: ignore[import-not-found, unused-ignore]
+
+        found.append(str(load_nvidia_dynamic_lib("cublas").abs_path))
+    except Exception:  # whatever the search for it raises where it is not there
+        pass
+    return [*found, "libcublas.so.13", "libcublas.so.12", "libcublas.so"]
+
+
+def _declare(found: ctypes.CDLL) -> None:
+    """Say what the functions take."""
+    pointer, whole, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
+    matrix = [pointer, whole, whole, long]  # address, type, distance between rows, distance between matrices
+    arguments = {
+        "cublasCreate_v2": [ctypes.POINTER(pointer)],
+        "cublasDestroy_v2": [pointer],
+        "cublasSetStream_v2": [pointer, pointer],
+        "cublasSetWorkspace_v2": [pointer, pointer, ctypes.c_size_t],
+        "cublasGemmStridedBatchedEx": [pointer, whole, whole, whole, whole, whole, pointer, *matrix, *matrix, pointer, *matrix, whole, whole, whole],
+    }
+    for name, kinds in arguments.items():
+        function = getattr(found, name)
+        function.argtypes, function.restype = kinds, whole
+
+
+class Cublas:
+    """A handle. Not for several threads at once."""
+
+    def __init__(self, workspace: int, size: int) -> None:
+        self._library = library()
+        self._handle = ctypes.c_void_p()
+        self._workspace, self._size = workspace, size
+        self._stream: int | None = None
+        _check(self._library.cublasCreate_v2(ctypes.byref(self._handle)), "cublasCreate")
+
+    def product(self, product: Any, addresses: tuple[int, int, int], precision: str, stream: int) -> None:
+        """A `Product` of a schedule, of what lies at the addresses of a, b and the result.
+
+        The library counts by columns: its matrices are ours transposed, and outᵀ = bᵀ @ aᵀ.
+        """
+        if stream != self._stream:  # which takes the workspace away
+            _check(self._library.cublasSetStream_v2(self._handle, stream), "cublasSetStream")
+            _check(self._library.cublasSetWorkspace_v2(self._handle, self._workspace, self._size), "cublasSetWorkspace")
+            self._stream = stream
+        a, b, out = addresses
+        kind = _KINDS[product.dtype]
+        compute = _FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F
+        number = ctypes.c_double if product.dtype == "float64" else ctypes.c_float
+        one, base = number(1.0), number(float(product.add))
+        (lda, ldb, ldc), (step_a, step_b, step_c) = product.lead, product.apart
+        across_a, across_b = product.across
+        status = self._library.cublasGemmStridedBatchedEx(
+            self._handle, int(across_b), int(across_a), product.n, product.m, product.k, ctypes.byref(one),
+            b, kind, ldb, step_b, a, kind, lda, step_a, ctypes.byref(base), out, kind, ldc, step_c, product.stack, compute, _DEFAULT,
+        )  # fmt: skip
+        _check(status, f"a product of {product.m} x {product.k} and {product.k} x {product.n} in {product.dtype}")
+
+    def __del__(self) -> None:
+        if self._handle:
+            self._library.cublasDestroy_v2(self._handle)
+
+
+def _check(status: int, what: str) -> None:
+    if status:
+        raise CublasError(f"cuBLAS refused {what}, with status {status}: see cublasStatus_t")

@@ -1,0 +1,221 @@
+"""Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed as a whole.
+
+What a device must offer for that is a `Launcher`. A schedule is plain data, described in `xgrad/program/cuda/schedule.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import disk
+from .base import Array
+
+_ALIGN = 256
+
+
+class Launcher(ABC):
+    """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it."""
+
+    @abstractmethod
+    def chip(self) -> tuple[str, int, int, int, int, int]:
+        """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads and registers of a multiprocessor."""
+
+    @abstractmethod
+    def load(self, source: str) -> Callable[[str], Any]:
+        """What finds the kernels of a text by name. Raises RuntimeError with the compiler's words where it is refused."""
+
+    @abstractmethod
+    def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
+        """Run a kernel with 64-bit arguments."""
+
+    @abstractmethod
+    def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
+        """A matrix product of what lies at three addresses: a, b and the result."""
+
+    @abstractmethod
+    def memory(self, size: int) -> Array:
+        """`size` bytes of the device's memory, as an array."""
+
+    @abstractmethod
+    def address(self, array: Array) -> int:
+        """Where an array begins."""
+
+    @abstractmethod
+    def ready(self, array: Array, dtype: str) -> Array:
+        """The array itself, or a copy of it that is contiguous and of that dtype."""
+
+    @abstractmethod
+    def view(self, memory: Array, start: int, size: int, dtype: str) -> Array:
+        """`size` elements in a block of memory from byte `start` on, as an array."""
+
+    @abstractmethod
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy bytes from one address to another."""
+
+    @abstractmethod
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What does all of `work` again in one launch, at the same addresses."""
+
+    @abstractmethod
+    def seconds(self, work: Callable[[], None]) -> float:
+        """What `work` takes on the device."""
+
+    @abstractmethod
+    def stream(self) -> Hashable:
+        """The stream that is current."""
+
+
+class Scheduled:
+    """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
+
+    The first run goes item by item, and measures which way each loop is faster. The second is recorded, and from then on that is
+    replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is given a place to be copied to.
+
+    Attributes:
+        choices: how each loop that could be either is run: "one launch" or "step by step", with the seconds of each.
+    """
+
+    def __init__(self, schedule: Any, launcher: Launcher) -> None:
+        self.schedule, self.launcher = schedule, launcher
+        find = launcher.load(schedule.source)
+        self._kernels = {name: find(name) for name in _names(schedule.body)}
+        self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
+        self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
+        self._spaces: dict[Hashable, list[_Space]] = {}
+        self.choices: dict[int, dict[str, Any]] = {}
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, flat, in memory of their own. Raises ValueError for inputs of other sizes."""
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
+        given = [self.launcher.ready(x, b.dtype) for x, (_, b) in zip(inputs, self._inputs)]
+        for n, (x, (_, b)) in enumerate(zip(given, self._inputs)):
+            if x.size != b.size:
+                raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
+        free = self._spaces.setdefault(self.launcher.stream(), [])
+        space = free.pop() if free else _Space(self.schedule, self.launcher)
+        for x, (i, b) in zip(given, self._inputs):
+            space.take(i, x, b)
+        if not space.warm:
+            if not self.choices:
+                self._choose(space)
+            self._do(space)
+            space.warm = True
+        else:
+            if space.replay is None:
+                space.replay = self.launcher.recorded(lambda: self._do(space))
+            space.replay()
+        outputs = [space.output(i, b) for i, b in self._outputs]
+        free.append(space)  # what comes next on this stream waits for this
+        return outputs
+
+    def _do(self, space: _Space) -> None:
+        """All items in order."""
+        self._items(self.schedule.body, space.addresses, ())
+
+    def _items(self, items: Sequence[Any], addresses: Sequence[int], turns: tuple[int, ...]) -> None:
+        for item in items:
+            if hasattr(item, "body"):
+                once = item.once and self._at_once(item)
+                if once:
+                    self._items(item.once, addresses, turns)
+                else:
+                    for t in range(item.length - 1, -1, -1) if item.reverse else range(item.length):
+                        self._items(item.body, addresses, (*turns, t))
+                continue
+            places = [addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps)) for p in item.places]
+            if hasattr(item, "grid"):
+                self.launcher.launch(self._kernels[item.name], item, [*places, *item.numbers])
+            else:
+                self.launcher.product(item, places, self.schedule.precision)
+
+    # Which way a loop is run
+
+    def _at_once(self, repeat: Any) -> bool:
+        choice = self.choices.get(id(repeat))
+        return choice is None or choice["runs"] == "one launch"
+
+    def _choose(self, space: _Space) -> None:
+        """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
+        for repeat in _loops(self.schedule.body):
+            if repeat.once:
+                key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
+                kept = disk.read(f"{key}.json")
+                found = json.loads(kept) if kept is not None else self._measured(repeat, space)
+                if kept is None:
+                    disk.write(f"{key}.json", json.dumps(found).encode())
+                self.choices[id(repeat)] = found
+
+    def _measured(self, repeat: Any, space: _Space) -> dict[str, Any]:
+        times = {}
+        for way in ("one launch", "step by step"):
+            self.choices[id(repeat)] = {"runs": way}
+            self._items([repeat], space.addresses, ())  # loads what is to be loaded
+            times[way] = self.launcher.seconds(self.launcher.recorded(lambda: self._items([repeat], space.addresses, ())))
+        return {"runs": min(times, key=times.__getitem__), "seconds": times}
+
+
+class _Space:
+    """The memory of one run at a time, and its recording."""
+
+    def __init__(self, schedule: Any, launcher: Launcher) -> None:
+        self.launcher = launcher
+        self.warm = False
+        self.replay: Callable[[], None] | None = None
+        self.addresses = [0] * len(schedule.buffers)
+        self._starts: dict[int, int] = {}
+        end = 0
+        for i, b in enumerate(schedule.buffers):
+            if b.kind != "input":
+                self._starts[i] = end
+                end += -(-b.size * _itemsize(b.dtype) // _ALIGN) * _ALIGN
+        self._memory = launcher.memory(max(end, 1))
+        base = launcher.address(self._memory)
+        for i, start in self._starts.items():
+            self.addresses[i] = base + start
+        self._own: dict[int, Array] = {}  # places of inputs that do not always come from the same one
+
+    def take(self, i: int, x: Array, b: Any) -> None:
+        """Read input `i` from where it is, or copy it to a place that the recording knows."""
+        address = self.launcher.address(x)
+        if i not in self._own:
+            if address == self.addresses[i] or self.replay is None:
+                self.addresses[i] = address
+                return
+            self._own[i] = self.launcher.memory(max(b.size * _itemsize(b.dtype), 1))
+            self.addresses[i] = self.launcher.address(self._own[i])
+            self.replay = None
+        self.launcher.copy(self.addresses[i], address, b.size * _itemsize(b.dtype))
+
+    def output(self, i: int, b: Any) -> Array:
+        """A copy of output `i`: the next run writes over it."""
+        found = self.launcher.view(self.launcher.memory(max(b.size * _itemsize(b.dtype), 1)), 0, b.size, b.dtype)
+        self.launcher.copy(self.launcher.address(found), self.addresses[i], b.size * _itemsize(b.dtype))
+        return found
+
+
+def _itemsize(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def _names(items: Sequence[Any]) -> set[str]:
+    """The kernels that are launched."""
+    found: set[str] = set()
+    for item in items:
+        if hasattr(item, "body"):
+            found |= _names(item.body) | _names(item.once)
+        elif hasattr(item, "name"):
+            found.add(item.name)
+    return found
+
+
+def _loops(items: Sequence[Any]) -> list[Any]:
+    return [loop for item in items if hasattr(item, "body") for loop in (item, *_loops(item.body))]
+
+

@@ -1,0 +1,39 @@
+"""What must be known of a GPU to write a kernel for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Chip(NamedTuple):
+    """A GPU in numbers.
+
+    Attributes:
+        arch: its compute capability, 90 for 9.0.
+        processors: its multiprocessors.
+        shared: bytes of shared memory that one block can have.
+        threads: that one multiprocessor holds at once.
+        registers: of 4 bytes each, of one multiprocessor.
+    """
+
+    name: str
+    arch: int
+    processors: int
+    shared: int
+    threads: int
+    registers: int = 65536
+
+
+#: Chips by name, of which tests and examples take one where there is no GPU. From NVIDIA's tables of compute capabilities.
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        Chip("A100", 80, 108, 166912, 2048),
+        Chip("A10", 86, 72, 101376, 1536),
+        Chip("L4", 89, 58, 101376, 1536),
+        Chip("RTX 4090", 89, 128, 101376, 1536),
+        Chip("H100", 90, 132, 232448, 2048),
+        Chip("H200", 90, 132, 232448, 2048),
+        Chip("B200", 100, 148, 232448, 2048),
+    )
+}
