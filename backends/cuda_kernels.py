@@ -12,7 +12,7 @@ import numpy as np
 
 from . import disk
 from .base import Array
-from .cublas import WORKSPACE, Cublas
+from .cublas import WORKSPACE, Cublas, CublasError, library
 from .launching import Launcher
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -59,6 +59,17 @@ class CudaLauncher(Launcher):
             of["name"].decode(), of["major"] * 10 + of["minor"], of["multiProcessorCount"], of["sharedMemPerBlockOptin"],
             of["maxThreadsPerMultiProcessor"], of["regsPerMultiprocessor"],
         )  # fmt: skip
+
+    def missing(self) -> str | None:
+        try:
+            self.cupy.cuda.nvrtc.getVersion()
+        except Exception as error:  # whatever CuPy raises where it does not find the library
+            return f"NVRTC, which compiles kernels, cannot be loaded ({error}): pip install 'xgrad[cuda13]'"
+        try:
+            library()
+        except CublasError as error:
+            return str(error)
+        return None
 
     def chip(self) -> tuple[str, int, int, int, int, int]:
         return self._chip

@@ -9,7 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,25 @@ from .base import Array
 
 _ALIGN = 256
 
+#: The ways to run a loop.
+ONCE, STEPWISE = "one launch", "step by step"
+
+
+class LoopRun(NamedTuple):
+    """How a loop is run: its length; in which way; the seconds of each way, where both were measured; and why there is no other."""
+
+    length: int
+    way: str
+    seconds: dict[str, float]
+    why: str
+
 
 class Launcher(ABC):
     """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it."""
+
+    def missing(self) -> str | None:
+        """What is lacking here to run schedules, in words; None where nothing is."""
+        return None
 
     @abstractmethod
     def chip(self) -> tuple[str, int, int, int, int, int]:
@@ -78,7 +94,7 @@ class Scheduled:
     replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is given a place to be copied to.
 
     Attributes:
-        choices: how each loop that could be either is run: "one launch" or "step by step", with the seconds of each.
+        loops: how each loop is run.
     """
 
     def __init__(self, schedule: Any, launcher: Launcher) -> None:
@@ -88,7 +104,10 @@ class Scheduled:
         self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}
-        self.choices: dict[int, dict[str, Any]] = {}
+        found = _loops(schedule.body)
+        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why) for repeat, _ in found]
+        self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
+        self._chosen = False
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, flat, in memory of their own. Raises ValueError for inputs of other sizes."""
@@ -103,7 +122,7 @@ class Scheduled:
         for x, (i, b) in zip(given, self._inputs):
             space.take(i, x, b)
         if not space.warm:
-            if not self.choices:
+            if not self._chosen:
                 self._choose(space)
             self._do(space)
             space.warm = True
@@ -122,8 +141,7 @@ class Scheduled:
     def _items(self, items: Sequence[Any], addresses: Sequence[int], turns: tuple[int, ...]) -> None:
         for item in items:
             if hasattr(item, "body"):
-                once = item.once and self._at_once(item)
-                if once:
+                if self.loops[self._number[id(item)]].way == ONCE:
                     self._items(item.once, addresses, turns)
                 else:
                     for t in range(item.length - 1, -1, -1) if item.reverse else range(item.length):
@@ -135,30 +153,27 @@ class Scheduled:
             else:
                 self.launcher.product(item, places, self.schedule.precision)
 
-    # Which way a loop is run
-
-    def _at_once(self, repeat: Any) -> bool:
-        choice = self.choices.get(id(repeat))
-        return choice is None or choice["runs"] == "one launch"
-
     def _choose(self, space: _Space) -> None:
         """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
-        for repeat in _loops(self.schedule.body):
+        for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
             if repeat.once:
                 key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
                 kept = disk.read(f"{key}.json")
-                found = json.loads(kept) if kept is not None else self._measured(repeat, space)
+                seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in (ONCE, STEPWISE)}
                 if kept is None:
-                    disk.write(f"{key}.json", json.dumps(found).encode())
-                self.choices[id(repeat)] = found
+                    disk.write(f"{key}.json", json.dumps(seconds).encode())
+                self.loops[i] = self.loops[i]._replace(way=min(seconds, key=seconds.__getitem__), seconds=seconds)
+        self._chosen = True
 
-    def _measured(self, repeat: Any, space: _Space) -> dict[str, Any]:
-        times = {}
-        for way in ("one launch", "step by step"):
-            self.choices[id(repeat)] = {"runs": way}
-            self._items([repeat], space.addresses, ())  # loads what is to be loaded
-            times[way] = self.launcher.seconds(self.launcher.recorded(lambda: self._items([repeat], space.addresses, ())))
-        return {"runs": min(times, key=times.__getitem__), "seconds": times}
+    def _measured(self, i: int, way: str, repeat: Any, depth: int, space: _Space) -> float:
+        """Seconds of one loop, recorded."""
+        self.loops[i] = self.loops[i]._replace(way=way)
+
+        def work() -> None:
+            self._items([repeat], space.addresses, (0,) * depth)
+
+        work()  # loads what is to be loaded
+        return self.launcher.seconds(self.launcher.recorded(work))
 
 
 class _Space:
@@ -215,7 +230,8 @@ def _names(items: Sequence[Any]) -> set[str]:
     return found
 
 
-def _loops(items: Sequence[Any]) -> list[Any]:
-    return [loop for item in items if hasattr(item, "body") for loop in (item, *_loops(item.body))]
+def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Any, int]]:
+    """All loops, those inside of others too, and in how many others each is."""
+    return [loop for item in items if hasattr(item, "body") for loop in ((item, depth), *_loops(item.body, depth + 1))]
 
 

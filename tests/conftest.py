@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -9,14 +10,16 @@ import pytest
 
 import xgrad as xg
 
+from .emulated.backend import register_emulated
 from .strict import register_strict
 
 register_strict()
+register_emulated()
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
 
-DEVICES = ["cpu", "strict:1", "cuda"]
+DEVICES = ["cpu", "strict:1", "cuda", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
 
 
 @pytest.fixture(params=DEVICES, autouse=False)

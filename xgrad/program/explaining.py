@@ -9,12 +9,10 @@ from typing import NamedTuple
 from ..backends import find_device
 from .lowering import Lowered, lower
 from .passes import PASSES
-from .plans import Buffer, Gemm, Map, Unsupported
+from .plans import SIZES, Buffer, Gemm, Map, Unsupported
 from .plans import Loop as PlanLoop
 from .running import Executable
 from .stages import Item, Loop, Program
-
-_SIZES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "bool": 1}
 
 
 class Counts(NamedTuple):
@@ -59,11 +57,11 @@ def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) ->
             found = Cost(*(item.length * n for n in once))
         elif isinstance(item, Gemm):
             flops = 2 * prod(item.out.shape) * item.a.shape[-1]
-            size = _SIZES[buffers[item.out.buffer].dtype]
+            size = SIZES[buffers[item.out.buffer].dtype]
             found = Cost(flops, size * (prod(item.a.shape) + prod(item.b.shape) + prod(item.out.shape) * (1 + item.accumulate)), 0, 1)
         else:
             refs = [r for _, r in (*item.loads, *item.stores)] + [r.out for r in item.reductions]
-            moved = sum(_SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s) for r in refs)
+            moved = sum(SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s) for r in refs)
             found = Cost(prod(item.shape) * (len(item.steps) + len(item.reductions)), moved, 1, 0)
         total = Cost(*(a + b for a, b in zip(total, found)))
     return total
@@ -71,7 +69,7 @@ def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) ->
 
 def peak(lowered: Lowered) -> int:
     """Bytes of all arrays held during a run: inputs, outputs and scratch."""
-    return sum(b.size * _SIZES[b.dtype] for b in lowered.plan.buffers)
+    return sum(b.size * SIZES[b.dtype] for b in lowered.plan.buffers)
 
 
 def explain(program: Program | Executable) -> str:
@@ -94,15 +92,29 @@ def explain(program: Program | Executable) -> str:
     plan = lowered.plan
     total = cost(plan.body, plan.buffers)
     kinds = {kind: [b for b in plan.buffers if b.kind == kind and b.size] for kind in ("input", "output", "scratch")}
-    held = ", ".join(f"{len(found)} {kind} of {_amount(sum(b.size * _SIZES[b.dtype] for b in found), 'B')}" for kind, found in kinds.items())
+    held = ", ".join(f"{len(found)} {kind} of {_amount(sum(b.size * SIZES[b.dtype] for b in found), 'B')}" for kind, found in kinds.items())
     lines += [
         f"one run     {_amount(total.flops, 'flop')}, {_amount(total.bytes, 'B')} moved, {total.products} products, {total.maps} elementwise maps",
         f"buffers     {held}",
         f"peak memory {_amount(peak(lowered), 'B')}",
         f"run by      {ready.kind if ready.why is None else ready.why}",
+        *_loops(ready),
         f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, {1e3 * ready.seconds['compile']:.0f} ms to compile",
     ]
     return "\n".join(lines)
+
+
+def _loops(ready: Executable) -> list[str]:
+    """How each loop is run, where it could be run in more than one way."""
+    found = []
+    for loop in ready.loops:
+        steps = f"{loop.length} steps"
+        if loop.seconds:
+            times = ", ".join(f"{way} {1e3 * seconds:.3g} ms" for way, seconds in loop.seconds.items())
+            found.append(f"loop        {steps}: {loop.way} ({times})")
+        else:
+            found.append(f"loop        {steps}: {loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}")
+    return found
 
 
 def _row(name: str, c: Counts) -> str:

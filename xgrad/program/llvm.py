@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import llvm_gemm, vector_ops
-from .llvm_text import SIZES, TYPES, Code, Module, stored
+from .llvm_text import TYPES, Code, Module, stored
 from .places import leading, loop_axes
-from .plans import Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from .plans import SIZES, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .vector_ops import Value
 
 #: The elementwise ops that a map may have.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 #: LLVM's name of each dtype as a value in a register. In memory a bool is a byte.
 TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
-SIZES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "bool": 1}
 _SHORT = {"float": "f32", "double": "f64"}
 
 

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 Number = int | float | bool
 
+#: Bytes of an element.
+SIZES = {"bool": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8}
+
 
 class Unsupported(NotImplementedError):
     """A stage that there is no kernel for; it runs through the array library instead."""

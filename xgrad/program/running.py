@@ -62,32 +62,51 @@ class Executable:
         self._left -= time.perf_counter() - start
         return self._unshared(outputs, inputs)
 
-    def _compile(self) -> None:
-        """Make code of it: native where that is at hand, else Python that calls NumPy."""
-        from . import llvm, numpy_text
-        from .lowering import lower
-        from .passes.pack import pack
+    @property
+    def loops(self) -> Sequence[Any]:
+        """How each loop is run, where that was chosen: length, way, seconds and why."""
+        return getattr(self._ready, "loops", ())
 
+    def _compile(self) -> None:
+        """Make code of it: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
         start = time.perf_counter()
-        backend = self.device.backend
-        no_native = _refusal(self.device)
         try:
-            if backend.laid is None:
-                raise Unsupported(no_native)
-            self.lowered = lower(self.optimised if no_native is None else pack(self.optimised), recompute=no_native is None)
-            if no_native is None:
-                text, numbers = llvm.write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
-                self._ready = backend.native.Native(self.lowered.plan.buffers, text, numbers)
-                self.kind = "native code"
-            else:
-                self._ready = backend.laid(self.lowered.plan.buffers, numpy_text.write(self.lowered.plan))
-                self.kind = "NumPy"
+            self._ready, self.kind = self._made()
         except Unsupported as error:
             self.why = str(error)
         else:
+            assert self.lowered is not None
             places = [i for i, b in enumerate(self.lowered.plan.buffers) if b.kind == "output"]
             self._outputs = [(places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in self.lowered.outputs]
         self.seconds["compile"] = time.perf_counter() - start
+
+    def _made(self) -> tuple[Any, str]:
+        """What runs it, and what that is called."""
+        from .lowering import lower
+
+        backend, refusal = self.device.backend, _refusal(self.device)
+        launcher = backend.launcher(self.device.index)
+        if refusal is None and launcher is not None:
+            from ..backends.launching import Scheduled
+            from .cuda.chips import Chip
+            from .cuda.expressions import CUDA
+            from .cuda.schedule import schedule
+
+            self.lowered = lower(self.optimised, target=CUDA)
+            return Scheduled(schedule(self.lowered.plan, Chip(*launcher.chip())), launcher), "CUDA kernels"
+        if refusal is None:
+            from . import llvm
+
+            self.lowered = lower(self.optimised)
+            text, numbers = llvm.write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+            return backend.native.Native(self.lowered.plan.buffers, text, numbers), "native code"
+        if backend.laid is None:
+            raise Unsupported(refusal)
+        from . import numpy_text
+        from .passes.pack import pack
+
+        self.lowered = lower(pack(self.optimised), recompute=False)
+        return backend.laid(self.lowered.plan.buffers, numpy_text.write(self.lowered.plan)), "NumPy"
 
     def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
         """Outputs that are inputs, or appear twice, as copies."""
@@ -100,13 +119,13 @@ class Executable:
 
 
 def _refusal(device: Device) -> str | None:
-    """Why nothing is run as native code on this device, None where it can be."""
-    native = device.backend.native
-    if native is None:
+    """Why nothing is compiled on this device, None where it can be."""
+    compiler = device.backend.launcher(device.index) or device.backend.native
+    if compiler is None:
         return f"there is no native code for {device}"
     if os.environ.get("XGRAD_NATIVE") == "0":
         return "XGRAD_NATIVE=0 is set"
-    return native.missing()  # type: ignore[no-any-return]
+    return compiler.missing()  # type: ignore[no-any-return]
 
 
 def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:

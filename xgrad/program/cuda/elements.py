@@ -8,8 +8,8 @@ from math import gcd
 from typing import NamedTuple
 
 from ..places import refs
-from ..plans import Buffer, Gemm, Map, Ref
-from .expressions import COMPUTED, SIZES, STORED, converted, lines, loaded, stored
+from ..plans import SIZES, Buffer, Gemm, Map, Ref
+from .expressions import COMPUTED, STORED, converted, lines, loaded, stored
 
 #: The widest load of a thread, in bytes.
 WIDEST = 16

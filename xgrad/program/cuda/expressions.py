@@ -14,7 +14,6 @@ from ..vector_ops import Value, common_dtype
 #: How a value is held while it is computed with, and how it is stored.
 COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float64": "double", "bool": "bool", "int32": "int", "int64": "long long"}
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
-SIZES = {"bool": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 _CASTS = frozenset(("astype", "round_to"))
 

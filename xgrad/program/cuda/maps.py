@@ -7,9 +7,9 @@ from math import prod
 from typing import NamedTuple
 
 from ..places import loop_axes
-from ..plans import Buffer, Map, Ref, Unsupported
+from ..plans import SIZES, Buffer, Map, Ref, Unsupported
 from .elements import Axis, Elements, Pointers, decoded, lanes, refs_of
-from .expressions import COMPUTED, SIZES, is_real, literal, stored
+from .expressions import COMPUTED, is_real, literal, stored
 
 #: Threads of a block.
 THREADS = 256

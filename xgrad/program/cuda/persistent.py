@@ -11,10 +11,10 @@ from math import gcd, prod
 from typing import TYPE_CHECKING
 
 from ..places import contiguous, loop_axes
-from ..plans import Buffer, Gemm, Loop, Map, Ref, Step, Unsupported
+from ..plans import SIZES, Buffer, Gemm, Loop, Map, Ref, Step, Unsupported
 from .distribution import Part, barriers, parts, rows_of
 from .elements import WIDEST, Axis, Elements, Pointers, lanes, refs_of
-from .expressions import SIZES, loaded, stored
+from .expressions import loaded, stored
 from .geometry import ARITHMETIC, THREADS, WARPS, Geometry, Shape, Tiles, geometry, lead
 from .geometry import width as columns_of
 from .grouping import grouped

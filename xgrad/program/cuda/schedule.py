@@ -10,10 +10,10 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..places import leading
-from ..plans import Buffer, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ..plans import SIZES, Buffer, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .chips import Chip
 from .device import DEVICE
-from .expressions import SIZES, is_real
+from .expressions import is_real
 from .grouping import grouped, split
 from .maps import Kernel, kernel
 from .multiplying import MULTIPLYING

@@ -1,0 +1,109 @@
+"""A device whose kernels run on the CPU: what a GPU does with a schedule, without one."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xgrad.backends.launching import Launcher
+from xgrad.program.cuda.chips import Chip
+from xgrad.program.cuda.device import DEVICE
+
+from . import compile as compiled
+
+
+class EmulatedLauncher(Launcher):
+    """Kernels on NumPy arrays, by the host's compiler; products by NumPy, rounded as `precision` says."""
+
+    def __init__(self, chip: Chip, seed: int = 0, slower: str = "step by step") -> None:
+        self._chip, self.seed, self.slower = chip, seed, slower
+        self.launches: list[str] = []
+        self._kept: dict[int, np.ndarray] = {}
+
+    def chip(self) -> tuple[str, int, int, int, int, int]:
+        return tuple(self._chip)  # type: ignore[return-value]
+
+    def load(self, source: str) -> Callable[[str], Any]:
+        library = compiled(source.replace(DEVICE.strip(), ""))
+        assert not library.warnings, library.warnings
+        return lambda name: (library, name)
+
+    def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
+        library, name = kernel
+        assert launch.grid * launch.cooperative <= self._chip.processors
+        assert launch.shared <= self._chip.shared
+        count = len(launch.places)
+        given = [*map(int, arguments[:count]), *map(ctypes.c_longlong, arguments[count:])]
+        cluster = launch.cluster if launch.cluster > 1 else None
+        library.launch(name, (launch.grid,), launch.block, launch.shared, given, cooperative=launch.cooperative, cluster=cluster, seed=self.seed)
+        self.launches.append(name)
+
+    def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
+        p = product
+        self.launches.append(f"{p.m}x{p.k}x{p.n}")
+        shapes = [(p.m, p.k), (p.k, p.n), (p.m, p.n)]
+        for i in range(p.stack):
+            a, b, out = (
+                _matrix(address + i * apart * _size(p.dtype), shape, lead, across, p.dtype)
+                for address, apart, shape, lead, across in zip(addresses, p.apart, shapes, p.lead, (*p.across, False))
+            )
+            wide = np.float64 if p.dtype == "float64" else np.float32
+            total = a.astype(wide) @ b.astype(wide)
+            out[...] = (total + out if p.add else total).astype(out.dtype)
+
+    def memory(self, size: int) -> np.ndarray:
+        whole = np.full(size + 256, 0xFF, np.uint8)  # NaN, whatever it is read as
+        skip = -whole.ctypes.data % 256
+        return whole[skip : skip + size]
+
+    def address(self, array: np.ndarray) -> int:
+        return array.ctypes.data
+
+    def ready(self, array: Any, dtype: str) -> np.ndarray:
+        found = np.ascontiguousarray(array, _dtype(dtype))
+        if found.ctypes.data % 256:  # as all memory of a GPU begins
+            aligned = self.view(self.memory(found.nbytes), 0, found.size, dtype).reshape(found.shape)
+            aligned[...] = found
+            found = aligned
+        return found
+
+    def view(self, memory: np.ndarray, start: int, size: int, dtype: str) -> np.ndarray:
+        return memory[start : start + size * _size(dtype)].view(_dtype(dtype))
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        ctypes.memmove(target, source, size)
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        return work
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        before = len(self.launches)
+        work()
+        launched = self.launches[before:]
+        return float((len(launched) > 4) == (self.slower == "step by step"))
+
+    def stream(self) -> Hashable:
+        return 0
+
+
+def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype: str) -> np.ndarray:
+    """A matrix at an address, as BLAS sees it."""
+    rows, columns = shape[::-1] if across else shape
+    flat = (ctypes.c_char * (((rows - 1) * lead + columns) * _size(dtype))).from_address(address)
+    found = np.lib.stride_tricks.as_strided(np.frombuffer(flat, _dtype(dtype)), (rows, columns), (lead * _size(dtype), _size(dtype)), writeable=True)
+    return found.T if across else found
+
+
+def _dtype(name: str) -> Any:
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _size(name: str) -> int:
+    return _dtype(name).itemsize
