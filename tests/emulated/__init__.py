@@ -1,0 +1,185 @@
+"""CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is wrong in it reported.
+
+    library = compile(text)   # plain CUDA C++, with the functions of `xgrad.program.cuda.device` provided
+    library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
+
+Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is missing gives wrong numbers under
+some seed. Reported as a `LaunchError`, with the thread and the line: waiting for what never comes, threads that part ways at a barrier, shared
+memory or arrays written outside their bounds, arrays written that are read-only, misaligned vectors, signed overflow, bad addresses. Shared
+memory starts as NaN and asynchronous copies arrive only when they are waited for. Two threads that write the same element go unnoticed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .guarded import Guarded
+
+FLAGS = [
+    "-std=c++17", "-O1", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-exceptions", "-fvisibility=hidden",
+    "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
+]  # fmt: skip
+HERE = Path(__file__).parent
+SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")
+KERNEL = re.compile(r"__global__\s+void\s+((?:__\w+__\s*\([^()]*\)\s*)*)(\w+)\s*\(")
+SIGNATURES = {"c_float": "f4", "c_double": "f8", "c_void_p": "p"}
+
+_one_at_a_time = threading.Lock()  # a crash is caught by handlers of the whole process
+
+
+class CompileError(Exception):
+    """The kernel is not C++, or none that the host understands; the compiler's message."""
+
+
+class LaunchError(Exception):
+    """The kernel has done something wrong, or was launched wrongly."""
+
+
+@lru_cache
+def available() -> str | None:
+    """Why kernels cannot be run here, or None where they can."""
+    if shutil.which("g++") is None:
+        return "no g++"
+    return None
+
+
+@lru_cache
+def _folder() -> Path:
+    """A folder for this process's libraries, with the headers and the scheduler compiled once for all."""
+    folder = Path(tempfile.mkdtemp(prefix="emulated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in SOURCES:
+        shutil.copy(HERE / name, folder)
+    _compiler(folder, "-x", "c++-header", "cuda.hpp", "-o", "cuda.hpp.gch")
+    _compiler(folder, "-O2", "-fno-sanitize=all", "-c", "launch.cpp")
+    return folder
+
+
+def _compiler(folder: Path, *arguments: str) -> str:
+    """Runs g++ in the folder; returns its warnings."""
+    done = subprocess.run(["g++", *FLAGS, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompileError(done.stderr)
+    return done.stderr
+
+
+def compile(text: str) -> Library:
+    """The kernels of a text, ready to be launched; the same text is compiled once.
+
+    Raises `CompileError` with the compiler's message.
+    """
+    return _compiled(text)
+
+
+@lru_cache
+def _compiled(text: str) -> Library:
+    kernels = KERNEL.findall(text)
+    if not kernels:
+        raise CompileError('no kernel: none is found that starts with `extern "C" __global__ void`')
+    folder = _folder()
+    name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
+    whole = [f'#line 1 "kernel.cu"\n{text}\n#line 1 "calls"', *(f"EMULATED_KERNEL({kernel})" for _, kernel in kernels)]
+    (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
+    warnings = _compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o")
+    # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a library.
+    linked = subprocess.run(["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.so"], cwd=folder, capture_output=True, text=True, check=False)
+    if linked.returncode:
+        raise CompileError(linked.stderr)
+    return Library(folder / f"{name}.so", {kernel: attributes for attributes, kernel in kernels}, warnings)
+
+
+class Library:
+    """Compiled kernels: `kernels` are their names, `warnings` what the compiler had to say."""
+
+    def __init__(self, path: Path, kernels: dict[str, str], warnings: str) -> None:
+        self.kernels = list(kernels)
+        self.warnings = warnings
+        self._attributes = kernels
+        self._library = ctypes.CDLL(str(path))
+        self._launch = self._library.emulated_launch
+        self._launch.restype = ctypes.c_char_p
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared: int,
+        args: Sequence[np.ndarray | int | ctypes._SimpleCData[Any]],
+        *,
+        cooperative: bool = False,
+        cluster: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Runs a kernel to its end, its threads and blocks in an order drawn from `seed`.
+
+        `args`: NumPy arrays (copied between guards and back; arrays that overlap stay one memory), addresses as plain int, ctypes numbers of the
+        parameter's exact type. `cooperative`: all blocks are there at once, so that they may wait for each other; otherwise one runs after
+        another. `cluster`: blocks of a cluster, as the kernel's `__cluster_dims__` has it if None. Raises `LaunchError`.
+        """
+        if name not in self.kernels:
+            raise LaunchError(f"no kernel {name}; there are {', '.join(self.kernels)}")
+        cluster = self._check_launch(name, grid, block, cluster)
+        wanted = self._signature(name)
+        given = [_signature(arg) for arg in args]
+        if given != wanted:
+            raise LaunchError(f"{name} takes the arguments {' '.join(wanted)}, not {' '.join(given)}")
+        arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
+        with _one_at_a_time:
+            guarded = Guarded(arrays)
+            addresses = iter(guarded.addresses)
+            values = [arg if isinstance(arg, ctypes._SimpleCData) else ctypes.c_void_p(next(addresses) if isinstance(arg, np.ndarray) else arg) for arg in args]
+            pointers = (ctypes.c_void_p * max(len(values), 1))(*(ctypes.addressof(value) for value in values))
+            message = self._launch(
+                getattr(self._library, f"emulated_call_{name}"), pointers, _three(grid), _three(block), ctypes.c_size_t(shared),
+                cooperative or cluster > 1, cluster, ctypes.c_uint64(seed),
+            )  # fmt: skip
+        wrong = message.decode() if message else guarded.wrong()
+        guarded.copy_back()
+        if wrong:
+            raise LaunchError(f"{name}, seed {seed}: {wrong}")
+
+    def _signature(self, name: str) -> list[str]:
+        function = getattr(self._library, f"emulated_signature_{name}")
+        function.restype = ctypes.c_char_p
+        text: bytes = function()
+        return text.decode().split()
+
+    def _check_launch(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], cluster: int | None) -> int:
+        """What the driver would refuse; returns the size of clusters."""
+        threads = int(np.prod(block))
+        if not (1 <= len(grid) <= 3 and 1 <= len(block) <= 3) or min(*grid, *block, 1) < 1 or threads > 1024:
+            raise LaunchError(f"{name}: no launch of {grid} blocks of {block} threads")
+        attributes = dict(re.findall(r"(__\w+__)\s*\(\s*(\d+)", self._attributes[name]))
+        bound = int(attributes.get("__launch_bounds__", threads))
+        if threads > bound:
+            raise LaunchError(f"{name}: blocks of {threads} threads, more than its __launch_bounds__({bound})")
+        own = int(attributes.get("__cluster_dims__", cluster or 1))
+        if cluster not in (None, own):
+            raise LaunchError(f"{name}: clusters of {cluster} blocks, but its __cluster_dims__ says {own}")
+        if grid[0] % own:
+            raise LaunchError(f"{name}: {grid[0]} blocks do not make clusters of {own}")
+        return own
+
+
+def _three(sizes: tuple[int, ...]) -> ctypes.Array[ctypes.c_uint]:
+    return (ctypes.c_uint * 3)(*sizes, *(1,) * (3 - len(sizes)))
+
+
+def _signature(arg: np.ndarray | int | ctypes._SimpleCData[Any]) -> str:
+    if isinstance(arg, np.ndarray | int):
+        return "p"
+    return SIGNATURES.get(type(arg).__name__, f"i{ctypes.sizeof(arg)}")
