@@ -155,7 +155,7 @@ extern "C" __global__ void __launch_bounds__(32) reverse(const float* x0, float*
 
 MATHS = r"""
 struct alignas(16) Four { float of[4]; };
-static_assert(sizeof(tanh(1.0f)) == 4 && sizeof(tanh(1.0)) == 8 && sizeof(exp(1.0f)) == 4 && sizeof(max(1.0f, 2.0f)) == 4 && sizeof(fma(1.0f, 1.0f, 1.0f)) == 4, "overloads go by type");
+static_assert(sizeof(tanh(1.0f)) == 4 && sizeof(tanh(1.0)) == 8 && sizeof(exp10(1.0f)) == 4 && sizeof(max(1.0f, 2.0f)) == 4 && sizeof(fma(1.0f, 1.0f, 1.0f)) == 4, "overloads go by type");
 extern "C" __global__ void maths(const float* __restrict__ x0, const double* __restrict__ x1, float* y0, double* y1) {
     int i = threadIdx.x, n = blockDim.x;
     float x = x0[i];
@@ -167,7 +167,7 @@ extern "C" __global__ void maths(const float* __restrict__ x0, const double* __r
     Four four = {};
     for (int k = 0; k < 4; ++k) four.of[k] = x;
     uint2 pair = {1u, 2u};
-    y0[3 * n + i] = four.of[i % 4] * pair.y + min(i, 3) + max(2u, 1u);
+    y0[3 * n + i] = four.of[i % 4] * pair.y + min(i, 3) + max(2u, 1) + exp10(0.0f);
 }
 """
 
@@ -396,7 +396,7 @@ def test_mathematics_goes_by_type() -> None:
     np.testing.assert_allclose(y0[0], expected, rtol=1e-6)
     np.testing.assert_array_equal(y0[1], -x)
     np.testing.assert_array_equal(y0[2], np.full(32, 2))
-    np.testing.assert_array_equal(y0[3], 2 * x + np.minimum(np.arange(32), 3).astype(np.float32) + np.float32(2))
+    np.testing.assert_array_equal(y0[3], 2 * x + np.minimum(np.arange(32), 3).astype(np.float32) + np.float32(2) + np.float32(1))
     np.testing.assert_allclose(y1, np.tanh(z) + np.log1p(z) + np.maximum(z, 1) + np.minimum(z, 0.5) + z**-0.5 + normcdf + erf(z) + z**3, rtol=1e-12)
 
 
@@ -510,6 +510,9 @@ def test_what_is_not_cuda_does_not_compile() -> None:
         emulated.compile('\nextern "C" __global__ void broken(float* y0) { y0[0] = missing(1.0f); }')
     with pytest.raises(CompileError, match="ambiguous"):
         emulated.compile('extern "C" __global__ void mixed(int n, long long* y0) { y0[0] = min(n, y0[1]); }')
+    for name in ("INFINITY", "NAN", "M_PI"):  # which NVRTC does not know
+        with pytest.raises(CompileError, match=name):
+            emulated.compile(f'extern "C" __global__ void constant(float* y0) {{ y0[0] = {name}; }}')
     with pytest.raises(CompileError, match="no kernel"):
         emulated.compile("int x;")
 
