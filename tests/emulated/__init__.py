@@ -30,7 +30,7 @@ from .guarded import Guarded
 
 FLAGS = [
     "-std=c++17", "-O1", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-exceptions", "-fvisibility=hidden",
-    "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
+    "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
 ]  # fmt: skip
 HERE = Path(__file__).parent
 SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")

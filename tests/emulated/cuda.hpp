@@ -9,6 +9,14 @@
 #include <type_traits>
 #include <utility>
 
+// NVRTC does not know these.
+#undef INFINITY
+#undef NAN
+#undef HUGE_VAL
+#undef HUGE_VALF
+#undef HUGE_VALL
+#undef M_PI
+
 #define __global__
 #define __device__
 #define __host__
@@ -65,16 +73,20 @@ inline double min(float x, double y) { return fmin(x, y); }
 inline double max(float x, double y) { return fmax(x, y); }
 inline double min(double x, float y) { return fmin(x, y); }
 inline double max(double x, float y) { return fmax(x, y); }
-#define EMULATED_MIN_MAX(type)                                            \
-    constexpr type min(type x, type y) { return y < x ? y : x; } \
-    constexpr type max(type x, type y) { return x < y ? y : x; }
-EMULATED_MIN_MAX(int)
-EMULATED_MIN_MAX(unsigned)
-EMULATED_MIN_MAX(long)
-EMULATED_MIN_MAX(unsigned long)
-EMULATED_MIN_MAX(long long)
-EMULATED_MIN_MAX(unsigned long long)
+#define EMULATED_MIN_MAX(result, first, second)                                                           \
+    constexpr result min(first x, second y) { return static_cast<result>(y) < static_cast<result>(x) ? static_cast<result>(y) : static_cast<result>(x); } \
+    constexpr result max(first x, second y) { return static_cast<result>(x) < static_cast<result>(y) ? static_cast<result>(y) : static_cast<result>(x); }
+#define EMULATED_BOTH_SIGNS(type)                          \
+    EMULATED_MIN_MAX(type, type, type)                     \
+    EMULATED_MIN_MAX(unsigned type, unsigned type, unsigned type) \
+    EMULATED_MIN_MAX(unsigned type, type, unsigned type)   \
+    EMULATED_MIN_MAX(unsigned type, unsigned type, type)
+EMULATED_BOTH_SIGNS(int)
+EMULATED_BOTH_SIGNS(long)
+EMULATED_BOTH_SIGNS(long long)
+#undef EMULATED_BOTH_SIGNS
 #undef EMULATED_MIN_MAX
+inline float exp10(float x) { return exp10f(x); }
 inline float rsqrtf(float x) { return static_cast<float>(1 / sqrt(static_cast<double>(x))); }
 inline float rsqrt(float x) { return rsqrtf(x); }
 inline double rsqrt(double x) { return 1 / sqrt(x); }
