@@ -53,7 +53,7 @@ class Emulated(Backend):
         why = available()
         if why is not None:
             raise DeviceError(why)
-        self._launcher = EmulatedLauncher(CHIPS["H100"])
+        self._launcher = EmulatedLauncher(CHIPS["H100"], kind=GpuArray)
 
     def launcher(self, index: int) -> EmulatedLauncher:
         return self._launcher

@@ -18,8 +18,8 @@ from . import compile as compiled
 class EmulatedLauncher(Launcher):
     """Kernels on NumPy arrays, by the host's compiler; products by NumPy, rounded as `precision` says."""
 
-    def __init__(self, chip: Chip, seed: int = 0, slower: str = "step by step") -> None:
-        self._chip, self.seed, self.slower = chip, seed, slower
+    def __init__(self, chip: Chip, seed: int = 0, slower: str = "step by step", kind: type[np.ndarray] = np.ndarray) -> None:
+        self._chip, self.seed, self.slower, self.kind = chip, seed, slower, kind
         self.launches: list[str] = []
         self._kept: dict[int, np.ndarray] = {}
 
@@ -71,7 +71,7 @@ class EmulatedLauncher(Launcher):
         return found
 
     def view(self, memory: np.ndarray, start: int, size: int, dtype: str) -> np.ndarray:
-        return memory[start : start + size * _size(dtype)].view(_dtype(dtype))
+        return memory[start : start + size * _size(dtype)].view(_dtype(dtype)).view(self.kind)
 
     def copy(self, target: int, source: int, size: int) -> None:
         ctypes.memmove(target, source, size)

@@ -28,6 +28,11 @@ def refs_of(m: Map) -> list[Ref]:
     return [*(r for _, r in m.loads), *(r for _, r in m.stores), *(r.out for r in m.reductions)]
 
 
+def folded_axes(out: Ref, shape: tuple[int, ...]) -> list[int]:
+    """The axes of a map that a reduction to `out` folds."""
+    return [a for a, (n, s) in enumerate(zip(shape, out.strides)) if s == 0 and n != 1]
+
+
 class Pointers:
     """The pointers that a kernel is given, one for each place in memory: equal refs share one, as none may be `__restrict__` twice.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..places import contiguous, refs
 from ..plans import Buffer, Loop, Map, Plan, Reduction, Ref
+from .elements import folded_axes
 
 #: Elements that a thread may fold alone before a reduction is split.
 _ENOUGH = 64
@@ -67,7 +68,7 @@ def _reshaped(m: Map, axis: int, parts: int) -> Map:
 def grouped(body: Sequence[Any]) -> list[Any]:
     """The items of a plan, with maps that one kernel runs as a list of them."""
     found: list[Any] = []
-    for item in _maps_early(body):
+    for item in _maps_early([_plain(item) if isinstance(item, Map) else item for item in body]):
         group = found[-1] if found and isinstance(found[-1], list) else None
         if isinstance(item, Map) and group is not None and (merged := _merged(group[-1], item)) is not None:
             group[-1] = merged
@@ -75,7 +76,24 @@ def grouped(body: Sequence[Any]) -> list[Any]:
             group.append(item)
         else:
             found.append([item] if isinstance(item, Map) else item)
-    return found
+    return [list(map(_live, item)) if isinstance(item, list) else item for item in found]
+
+
+def _plain(m: Map) -> Map:
+    """A map without the reductions that fold nothing, with stores in their place."""
+    stores = tuple((r.value, r.out) for r in m.reductions if not folded_axes(r.out, m.shape))
+    return m._replace(stores=(*m.stores, *stores), reductions=tuple(r for r in m.reductions if folded_axes(r.out, m.shape)))
+
+
+def _live(m: Map) -> Map:
+    """A map without what nobody reads."""
+    needed = {v for v, _ in m.stores} | {r.value for r in m.reductions}
+    steps = []
+    for s in reversed(m.steps):
+        if s.value in needed:
+            steps.append(s)
+            needed.update(int(a) for a, is_number in zip(s.args, s.literal) if not is_number)
+    return m._replace(loads=tuple((v, r) for v, r in m.loads if v in needed), steps=tuple(reversed(steps)))
 
 
 def _maps_early(body: Sequence[Any]) -> list[Any]:
@@ -147,8 +165,7 @@ def _same_rows(maps: Sequence[Map]) -> bool:
         if m.shape[:-1] != rows and m.shape != rows:
             return False
         for r in m.reductions:
-            gone = [a for a, (n, s) in enumerate(zip(m.shape, r.out.strides)) if s == 0 and n != 1]
-            if gone != [len(rows)] or m.shape == rows:
+            if folded_axes(r.out, m.shape) != [len(rows)] or m.shape == rows:
                 return False
             folds = True
     last = maps[-1]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..places import loop_axes
 from ..plans import SIZES, Buffer, Map, Ref, Unsupported
-from .elements import Axis, Elements, Pointers, decoded, lanes, refs_of
+from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
 from .expressions import COMPUTED, is_real, literal, stored
 
 #: Threads of a block.
@@ -17,7 +17,7 @@ THREADS = 256
 LONG = 2048
 #: Elements up to which indices are counted in 32 bits.
 _SMALL = 2**30
-_FOLDS = {"sum": "Sum()", "max": "Max()", "min": "Min()"}
+_FOLDS = {"sum": "Plus()", "max": "Maximum()", "min": "Minimum()"}
 
 
 class Kernel(NamedTuple):
@@ -38,18 +38,9 @@ class Kernel(NamedTuple):
 
 def kernel(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
     """The kernel of one map, or of several that go over the same rows one after the other."""
-    if len(maps) == 1 and not any(_folded_axes(r.out, maps[0].shape) for r in maps[0].reductions):
-        return _flat(_plain(maps[0]), buffers)
+    if len(maps) == 1 and not maps[0].reductions:
+        return _flat(maps[0], buffers)
     return _rows(maps, buffers) if len(maps) > 1 or _is_by_rows(maps[0]) else _columns(maps[0], buffers)
-
-
-def _folded_axes(out: Ref, shape: tuple[int, ...]) -> list[int]:
-    return [a for a, (n, s) in enumerate(zip(shape, out.strides)) if s == 0 and n != 1]
-
-
-def _plain(m: Map) -> Map:
-    """A map whose reductions fold nothing, with stores in their place."""
-    return m._replace(stores=(*m.stores, *((r.value, r.out) for r in m.reductions)), reductions=())
 
 
 def _signature(pointers: Pointers, block: int, numbers: Sequence[str]) -> str:
@@ -100,9 +91,9 @@ def _is_by_rows(m: Map) -> bool:
 
 def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
     """The axes that are kept, and those that are folded; of each, contiguous neighbours are one."""
-    if len({tuple(_folded_axes(r.out, m.shape)) for r in m.reductions}) != 1:
+    if len({tuple(folded_axes(r.out, m.shape)) for r in m.reductions}) != 1:
         raise Unsupported("reductions over different axes in one map")
-    gone = _folded_axes(m.reductions[0].out, m.shape)
+    gone = folded_axes(m.reductions[0].out, m.shape)
     refs = refs_of(m)
 
     def axes(chosen: list[int], letter: str) -> list[Axis]:

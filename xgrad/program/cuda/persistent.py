@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from itertools import accumulate
 from math import gcd, prod
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..places import contiguous, loop_axes
 from ..plans import SIZES, Buffer, Gemm, Loop, Map, Ref, Step, Unsupported
 from .distribution import Part, barriers, parts, rows_of
-from .elements import WIDEST, Axis, Elements, Pointers, lanes, refs_of
+from .elements import WIDEST, Axis, Elements, Pointers, folded_axes, lanes, refs_of
 from .expressions import loaded, stored
 from .geometry import ARITHMETIC, THREADS, WARPS, Geometry, Shape, Tiles, geometry, lead
 from .geometry import width as columns_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 #: The counters of groups lie so far apart, in elements, that they are in different lines of the cache.
 _APART = 32
+_M, _T, _ROW = (re.compile(rf"\b{name}\b") for name in ("m", "t", "row"))
 
 
 def write(loop: Loop, writer: ScheduleWriter) -> tuple[Launch, ...]:
@@ -50,6 +52,7 @@ class _Persistent:
         self.arithmetic = ARITHMETIC[dtype, writer.precision if dtype == "float32" else ""]
         shapes = [Shape(p.item.a.shape[1], p.pieces) for p in products]  # type: ignore[union-attr]
         self.geometry: Geometry = geometry(shapes, self.rows, self.arithmetic, writer.chip)
+        self.counted = self.geometry.blocks > 1 and not self.geometry.cluster  # whether blocks wait by counters in memory
         self.pointers = Pointers(writer.buffers, turn="t")
         for part in self.parts:
             for item in [part.item] if isinstance(part.item, Gemm) else part.item:
@@ -61,7 +64,7 @@ class _Persistent:
         text = self.text()
         places = [writer.place(r._replace(steps=r.steps[:-1])) for r in self.pointers.refs]
         before: list[Launch] = []
-        if not g.cluster:
+        if self.counted:
             writer.buffers.append(Buffer("scratch", g.groups * _APART, "int32"))
             counters = contiguous(len(writer.buffers) - 1, (g.groups * _APART,), len(self.pointers.refs[0].steps) - 1)
             zero = Map(counters.shape, (), (Step(0, "none", (0,), (True,), "int32"),), ((0, counters),))
@@ -69,7 +72,7 @@ class _Persistent:
             places.append(writer.place(counters))
         launch = writer.launched(
             text, grid=g.groups * g.blocks, block=(THREADS, 1), shared=g.shared, places=tuple(places), numbers=(self.loop.length,),
-            cooperative=not g.cluster, cluster=g.blocks if g.cluster else 1,
+            cooperative=self.counted, cluster=g.blocks if g.cluster else 1,
         )  # fmt: skip
         return (*before, launch)
 
@@ -79,7 +82,7 @@ class _Persistent:
         """The kernel."""
         g, how = self.geometry, self.arithmetic.type
         attributes = f"__launch_bounds__({THREADS}, 1)" + (f" __cluster_dims__({g.blocks}, 1, 1)" if g.cluster else "")
-        parameters = [*self.pointers.parameters(), *([] if g.cluster else ["unsigned* counters"]), "long long steps"]
+        parameters = [*self.pointers.parameters(), *(["unsigned* counters"] if self.counted else []), "long long steps"]
         last = self.rows - (g.groups - 1) * g.rows
         rows = f"const int rows = {g.rows};" if last == g.rows else f"const int rows = group == {g.groups - 1} ? {last} : {g.rows};"
         head = [
@@ -92,20 +95,21 @@ class _Persistent:
             f"const int group = blockIdx.x / {g.blocks}, rank = blockIdx.x % {g.blocks};",
             f"const int first = group * {g.rows};",
             rows,
-            *([] if g.cluster else ["unsigned goal = 0;"]),
+            *(["unsigned goal = 0;"] if self.counted else []),
             *self._weights(),
         ]
-        body = [f"const long long t = {'steps - 1 - s' if self.loop.reverse else 's'};"]
+        body: list[str] = []
         product = 0
         for i, part in enumerate(self.parts):
-            wait = "cluster_barrier();" if g.cluster else f"group_barrier(counters + group * {_APART}, goal += {g.blocks});"
-            body.append(wait if i in self.barriers else "__syncthreads();")
+            body.append(self._wait() if i in self.barriers else "__syncthreads();")
             if isinstance(part.item, Gemm):
                 lines = self._product(part, part.item, product, g.tiles[product])
                 product += 1
             else:
                 lines = self._by_rows(part.item, self._fresh(part)) if part.by_rows else self._columns(part.item[0], self._fresh(part))
             body += ["{", *indented(lines, 1), "}"]
+        if any(_T.search(line) for line in body):
+            body.insert(0, f"const long long t = {'steps - 1 - s' if self.loop.reverse else 's'};")
         lines = [
             f'extern "C" __global__ void {attributes} NAME({", ".join(parameters)}) {{',
             *indented(head, 1),
@@ -115,6 +119,13 @@ class _Persistent:
             "}",
         ]
         return "\n".join(lines)
+
+    def _wait(self) -> str:
+        """Where the blocks of a group wait for each other."""
+        g = self.geometry
+        if self.counted:
+            return f"group_barrier(counters + group * {_APART}, goal += {g.blocks});"
+        return "cluster_barrier();" if g.cluster else "__syncthreads();"
 
     def _weights(self) -> list[str]:
         """Each block takes its columns of the weights."""
@@ -192,20 +203,24 @@ class _Persistent:
         found = refs_of(m)
         axes = [Axis(self.rows, "m", tuple(r.strides[0] for r in found)), Axis(m.shape[1], "j", tuple(r.strides[1] for r in found))]
         body = Elements(m, self.pointers, axes, 1).text(None, fresh)
-        return self._tile(columns_of(m.shape[1], self.geometry.blocks), m.shape[1], ["const int m = first + i;", *body] if self.rows > 1 else body)
+        if any(_M.search(line) for line in body):
+            body.insert(0, "const int m = first + i;")
+        return self._tile(columns_of(m.shape[1], self.geometry.blocks), m.shape[1], body)
 
     def _by_rows(self, maps: Sequence[Map], fresh: Collection[Ref]) -> list[str]:
         g = self.geometry
         maps = [self._with_rows(m) for m in maps]
         axes = joint_rows(maps) if len(maps) > 1 else [_rows_first(maps[0])]
         per = prod(axis.length for axis in axes[0][0]) // self.rows
-        body = [f"const int row = first * {per} + i;"]
+        body: list[str] = []
         for n, (m, (kept, inner)) in enumerate(zip(maps, axes)):
             if n:
                 body.append("__syncwarp();")
             count = prod(axis.length for axis in inner) // lanes(m, self.pointers, [*kept, *inner])
             lines = row_lines(m, self.pointers, kept, inner, team=32, kind="int", lane="lane", count=str(count), fresh=fresh)
             body += ["{", *indented(lines, 1), "}"]
+        if any(_ROW.search(line) for line in body):
+            body.insert(0, f"const int row = first * {per} + i;")
         loop = f"for (int i = rank * {WARPS} + threadIdx.x / 32; i < rows * {per}; i += {g.blocks * WARPS}) {{"
         return ["const int lane = threadIdx.x % 32;", loop, *indented(body, 1), "}"]
 
@@ -234,7 +249,7 @@ def _sum_dtype(dtype: str) -> str:
 def _rows_first(m: Map) -> tuple[list[Axis], list[Axis]]:
     """The axes that a single map keeps, the rows first, and the others, which it folds if it folds any."""
     found = refs_of(m)
-    gone = [a for r in m.reductions for a, (n, s) in enumerate(zip(m.shape, r.out.strides)) if s == 0 and n != 1]
+    gone = [a for r in m.reductions for a in folded_axes(r.out, m.shape)]
     first = min(gone, default=1)
     if gone and (first == 0 or sorted(gone) != [a for a in range(first, len(m.shape)) if m.shape[a] != 1]):
         raise Unsupported("a reduction over axes that are not the last")

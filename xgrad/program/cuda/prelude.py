@@ -42,9 +42,9 @@ template <class T> __device__ __forceinline__ T log_add_exp(T x, T y) {
     return x == y ? x + log(T(2)) : top + log1p(exp(-absolute(x - y)));
 }
 
-struct Sum { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return x + y; } };
-struct Max { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return maximum(x, y); } };
-struct Min { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return minimum(x, y); } };
+struct Plus { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return x + y; } };
+struct Maximum { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return maximum(x, y); } };
+struct Minimum { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return minimum(x, y); } };
 
 // All lanes of a warp folded into one value, which every lane gets.
 template <class F, class T> __device__ __forceinline__ T over_warp(F f, T x) {
