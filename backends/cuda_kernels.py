@@ -48,6 +48,7 @@ class CudaLauncher(Launcher):
     def __init__(self, cupy: Any, index: int) -> None:
         self.cupy, self.index = cupy, index
         self._driver, self._runtime = cupy.cuda.driver, cupy.cuda.runtime
+        self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
         self._modules: dict[str, Any] = {}
         self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
         self._blas: dict[int, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
