@@ -26,10 +26,10 @@ import gpu_training
 from gpu_judging import GOALS, failures, verdicts
 from gpu_pages import page
 from gpu_results import FOLDER, Results, machine
+from gpu_table import PARTS
 from gpu_timing import Deadline, OutOfTime
 from gpu_worker import serve
 
-PARTS = ("tests", "gru", "cells", "train")
 README = FOLDER.parent.parent / "README.md"
 UNFINISHED = 75  # what sendmail and others mean by it too: try again
 
@@ -47,8 +47,13 @@ def main(arguments: list[str]) -> int:
     parts = PARTS if options.part == "gpu" else [options.part.removeprefix("gpu-")]
     here = machine(options.device)
     print(", ".join(f"{name} {value}" for name, value in here.items()), flush=True)
-    statuses = [run(part, Results(folder, part, here, page, options.force), options) for part in parts]
+    statuses = [run(part, Results(folder, part + some(options), here, page, options.force), options) for part in parts]
     return 1 if 1 in statuses else max(statuses)
+
+
+def some(options: Any) -> str:
+    """What the name of results bears that are not of the whole, so that they are never taken for it."""
+    return "-quick" if options.quick else "-some" if options.peers or options.cases or options.tests else ""
 
 
 def run(part: str, results: Results, options: Any) -> int:
@@ -56,7 +61,6 @@ def run(part: str, results: Results, options: Any) -> int:
     print(f"\n{part}: {results.path}", flush=True)
     unlimited = options.part == "gpu" or options.limit <= 0
     deadline = Deadline(None if unlimited else options.limit)
-    finished = not (options.cases or options.peers)  # part of a part is never the whole
     try:
         if results.data["finished"]:
             print("recorded today already; --force runs it again")
@@ -67,15 +71,14 @@ def run(part: str, results: Results, options: Any) -> int:
         else:
             quick, whole = (gpu_timing.QUICK_GRU, gpu_timing.GRU) if part == "gru" else (gpu_timing.QUICK_CELLS, gpu_timing.CELLS)
             gpu_timing.run(results, quick if options.quick else whole, options, deadline)
-        if finished:
-            results.finish()
+        results.finish()
     except OutOfTime:
         results.write()
         print(f"{part}: out of time, {len(results.records)} records are kept; run it again to go on", flush=True)
         return 1 if failures(results.records) else UNFINISHED
     for v in verdicts(results.records):
-        least = f"{v.least:.2f} at {v.where}"
-        print(f"{v.precision}, {v.peer}: {v.median:.2f} at the median of {v.count}, least {least}; goal {GOALS[v.peer]}: {'met' if v.met else 'NOT MET'}")
+        judged = f"goal {GOALS[v.peer]}: {'met' if v.met else 'NOT MET'}"
+        print(f"{v.precision}, {v.peer}: {v.median:.2f} at the median of {v.sizes}, least {v.least:.2f} at {v.where}; {judged}")
     failed = failures(results.records)
     print("\n".join(f"FAILED {line}" for line in failed) or f"{part}: nothing failed", flush=True)
     return 1 if failed else 0
@@ -88,10 +91,10 @@ def parse(arguments: list[str]) -> Any:
     parser.add_argument("--device", default="cuda", help="default %(default)s")
     parser.add_argument("--results", default=str(FOLDER), metavar="FOLDER", help="default benchmarks/results; a run on the CPU must name one")
     parser.add_argument("--limit", type=float, default=510, metavar="SECONDS", help="for one part; 0 for none (default %(default)s)")
-    parser.add_argument("--suite-limit", type=float, default=900, metavar="SECONDS", help="for the test suite, where the part has no limit (default %(default)s)")
+    parser.add_argument("--suite-limit", type=float, default=900, metavar="SECONDS", help="for the tests, if that is less (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="forget what was recorded today")
     parser.add_argument("--quick", action="store_true", help="one tiny case, to see that everything runs")
-    parser.add_argument("--peers", nargs="*", help="only these")
+    parser.add_argument("--peers", nargs="*", help="only these; results of some peers, cases or tests have names of their own, and are in no table")
     parser.add_argument("--cases", nargs="*", help="only the cases whose text contains one of these")
     parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="only these tests (default: all)")
     options = parser.parse_args(arguments)

@@ -104,7 +104,7 @@ class Turn(NamedTuple):
 
 def measure(job: Job, budget: float) -> Turn:
     """About `budget` seconds of steps, after one that wakes the GPU."""
-    clock, walls = job.clock, []
+    clock, walls = job.clock, list[float]()
     job.step()
     clock.wait()
     while len(walls) < 5 and (not walls or sum(walls) < budget / 2):

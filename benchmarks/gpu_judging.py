@@ -22,14 +22,14 @@ GOALS = {"torch.nn.GRU": Goal(1, 1.5), "torch loop": Goal(None, 10), "torch.comp
 
 
 class Verdict(NamedTuple):
-    """Ratios of a peer's times to xgrad's in one precision: the least, where that was, the median, and how many there are."""
+    """Ratios of a peer's times to xgrad's in one precision: the least, where that was, the median, and of how many sizes."""
 
     precision: str
     peer: str
     least: float
     where: str
     median: float
-    count: int
+    sizes: int
 
     @property
     def met(self) -> bool:
@@ -73,7 +73,8 @@ def verdicts(records: dict[str, Any]) -> list[Verdict]:
 
 def over_floor(records: dict[str, Any], precision: str) -> list[float]:
     """xgrad's times over the floor."""
-    return [t / record["floor"]["floor"] for case, record in timed(records).items() if case.precision == precision and (t := seconds(record, "xgrad"))]
+    of = [record for case, record in timed(records).items() if case.precision == precision and "floor" in record]
+    return [t / record["floor"]["floor"] for record in of if (t := seconds(record, "xgrad"))]
 
 
 def failures(records: dict[str, Any]) -> list[str]:

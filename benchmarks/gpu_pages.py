@@ -9,8 +9,8 @@ from gpu_judging import GOALS, failures, timed, verdicts
 from gpu_peers import PEERS
 from gpu_timing import shown
 
-NOTES = """Forward + backward with gradients for weights and inputs, medians over turns, each peer in a process of its own. A time is the GPU's, by CUDA
-events around calls in a row; JAX shows no events, so its is the wall's, of calls in a row. In brackets: the wall's of one call that is waited
+NOTES = """Forward + backward with gradients for weights and inputs, medians over turns, each peer in a process of its own. A time is the GPU's, by
+CUDA events around calls in a row; JAX shows no events, so its is the wall's, of calls in a row. In brackets: the wall's of one call that is waited
 for, and the host's until a call returns. torch.nn.GRU resets after the product, which makes its step one product deep and not two.
 torch.compile has the step of the cell (dynamic=True, one compilation for all sizes), which Python loops. The floor is the larger of all
 matrix products at the peak of cuBLAS measured here, and of the steps that wait for one another at the smaller latency measured here."""
@@ -51,7 +51,8 @@ def _verdicts(records: dict[str, Any]) -> list[str]:
     if not found:
         return []
     body = [
-        [v.precision, v.peer, str(GOALS[v.peer]), f"{v.least:.2f} at {v.where}", f"{v.median:.2f}", str(v.count), "met" if v.met else "**not met**"] for v in found
+        [v.precision, v.peer, str(GOALS[v.peer]), f"{v.least:.2f} at {v.where}", f"{v.median:.2f}", str(v.sizes), "met" if v.met else "**not met**"]
+        for v in found
     ]
     return ["## Goals: times faster than", "", *rows(["precision", "peer", "goal", "least", "median", "sizes", ""], body)]
 
@@ -96,7 +97,8 @@ def _tests(records: dict[str, Any]) -> list[str]:
     agreed = {name: record for name, record in records.items() if name.startswith("agreement ")}
     if agreed:
         body = [[name.removeprefix("agreement "), *_agreed(record)] for name, record in agreed.items()]
-        lines += ["## Relative errors of outputs and gradients, beside float64 on the CPU", "", *rows(["cell precision T,B,I,H", "worst", "allowed", ""], body)]
+        head = ["cell precision T,B,I,H", "worst", "allowed", ""]
+        lines += ["## Relative errors of outputs and gradients, beside float64 on the CPU", "", *rows(head, body)]
     return lines
 
 

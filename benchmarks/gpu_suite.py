@@ -9,16 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from gpu_agreement import TOLERANCES, agrees
 from gpu_cases import UNFUSED, Case, cases
 from gpu_results import Results
 from gpu_timing import PATIENCE, Deadline
-from gpu_worker import Failed, Worker
-
-ROOT = Path(__file__).parent.parent
+from gpu_worker import ROOT, Failed, Worker, environment
 
 #: What the tests import, beside xgrad.
 NEEDED = ("pytest", "hypothesis", "array_api_strict", "array_api_compat", "opt_einsum", "optree", "safetensors", "einops", "scipy", "sklearn")
@@ -55,7 +52,7 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 
 def agreement(worker: Worker, case: Case, deadline: Deadline) -> dict[str, Any]:
-    """The errors of a case and whether they are small enough; None of it where the precision is missing."""
+    """The errors of a case and whether they are small enough, which is None where the precision is missing."""
     try:
         found: dict[str, Any] = deadline.ask(worker, PATIENCE, "agree", case=str(case))
     except Failed as error:
@@ -70,11 +67,10 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if "pytest" in missing:
         return {"passed": False, "summary": f"not run: {', '.join(missing)} missing", "missing": missing}
-    workers = ["-n", str(min(8, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") and not tests else []
+    workers = ["-n", str(min(12, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") and not tests else []
     command = [sys.executable, "-m", "pytest", "-rfE", "--tb=short", f"--ignore={LEFT_OUT}", *workers, *tests]
-    env = {**os.environ, "XGRAD_DEVICE": device, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(device), stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -89,7 +85,8 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
 def read(text: str, code: int | None, limit: float) -> dict[str, Any]:
     """From what pytest said and how it ended, None where it was cut off. It passed only if it ended with 0 and something ran."""
     lines = [line for line in text.splitlines() if line.strip()]
-    counts = {word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|deselected)\b", lines[-1] if lines else "")}
+    said = re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|deselected)\b", lines[-1] if lines else "")
+    counts = {word.rstrip("s"): int(n) for n, word in said}
     last = lines[-1].strip("= ") if lines else "it said nothing"
     failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
     tail = [] if code == 0 else lines[-40:]

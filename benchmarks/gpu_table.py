@@ -9,10 +9,11 @@ from typing import Any
 
 from gpu_agreement import TOLERANCES
 from gpu_cases import PRECISIONS
-from gpu_judging import GOALS, over_floor, ratios, verdicts
+from gpu_judging import GOALS, over_floor, verdicts
 from gpu_pages import rows
 
 BEGIN, END = "<!-- made from benchmarks/results by `python benchmarks gpu-table` -->", "<!-- end of what is made -->"
+PARTS = ("tests", "gru", "cells", "train")
 NOTHING = "not yet measured"
 NAMES = {"torch.nn.GRU": "torch.nn.GRU (cuDNN)", "torch loop": "looped torch", "torch.compile": "torch.compile", "JAX scan": "JAX's jitted `scan`"}
 
@@ -20,14 +21,14 @@ NAMES = {"torch.nn.GRU": "torch.nn.GRU (cuDNN)", "torch loop": "looped torch", "
 def newest(folder: Path) -> dict[str, dict[str, Any]]:
     """By part, the newest results of the GPU that was measured last; none of a CPU, and none of a file that has only begun."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]  # by date, as names begin with it
-    found = [data for data in found if data["machine"]["device"].startswith("cuda") and data["records"]]
+    found = [data for data in found if data["machine"]["device"].startswith("cuda") and data["records"] and data["part"] in PARTS]
     return {data["part"]: data for data in found if data["machine"]["GPU"] == found[-1]["machine"]["GPU"]}
 
 
 def table(folder: Path) -> str:
     """What stands between the marks in the README."""
     parts = newest(folder)
-    records = {part: parts.get(part, {}).get("records", {}) for part in ("tests", "gru", "cells", "train")}
+    records = {part: parts.get(part, {}).get("records", {}) for part in PARTS}
     body = []
     for part, what in (("gru", "GRU"), ("cells", "cells that nobody has fused")):
         body += [
@@ -36,7 +37,8 @@ def table(folder: Path) -> str:
             if part == "gru" or peer != "torch.nn.GRU"
         ]
         body.append([f"{what}: time over the floor", "near 1", *(_over(records[part], p) for p in PRECISIONS)])
-    body.append(["error of outputs and gradients", ", ".join(f"{t:g}" for t in TOLERANCES.values()), *(_error(records["tests"], p) for p in PRECISIONS)])
+    allowed = ", ".join(f"{t:g}" for t in TOLERANCES.values())
+    body.append(["error of outputs and gradients", allowed, *(_error(records["tests"], p) for p in PRECISIONS)])
     body.append(["test suite", "all pass", _suite(records["tests"]), "", ""])
     for case in ("64,32,64,256", "64,128,256,1024"):
         body.append([f"training, {case}: characters/s, xgrad / torch with cuDNN", "", _speed(records["train"].get(case)), "", ""])
@@ -54,7 +56,7 @@ def _faster(records: dict[str, Any], peer: str, precision: str) -> str:
     found = next((v for v in verdicts(records) if (v.peer, v.precision) == (peer, precision)), None)
     if found is None:
         return NOTHING
-    return f"{found.median:.2f} (least {found.least:.2f}, {len(ratios(records, peer, precision))} sizes): {'met' if found.met else 'not met'}"
+    return f"{found.median:.2f} (least {found.least:.2f}, {found.sizes} sizes): {'met' if found.met else 'not met'}"
 
 
 def _over(records: dict[str, Any], precision: str) -> str:
@@ -86,4 +88,5 @@ def _source(parts: dict[str, dict[str, Any]]) -> str:
     versions = ", ".join(f"{name} {machine[name]}" for name in ("driver", "CUDA", "CuPy", "NumPy", "torch", "JAX", "cuDNN"))
     days = ", ".join(sorted({data["machine"]["date"] for data in parts.values()}))
     open_ = [part for part, data in parts.items() if not data["finished"]]
-    return f"{machine['GPU']}, {days}: {versions}.{f' Not finished: {chr(44).join(open_)}.' if open_ else ''}"
+    rest = f" Not finished: {', '.join(open_)}." if open_ else ""
+    return f"{machine['GPU']}, {days}: {versions}.{rest}"

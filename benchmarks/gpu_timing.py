@@ -102,4 +102,6 @@ def compare(workers: dict[str, Worker], case: str, deadline: Deadline, quick: bo
 
 def shown(found: dict[str, Any]) -> str:
     """A peer's time in milliseconds, or why there is none."""
-    return f"{1e3 * found['gpu']:.4g} ms" if "gpu" in found else f"missing ({found['missing']})" if "missing" in found else f"failed ({found['error']})"
+    if "gpu" in found:
+        return f"{1e3 * found['gpu']:.4g} ms"
+    return f"missing ({found['missing']})" if "missing" in found else f"failed ({found['error']})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import subprocess
@@ -13,10 +12,9 @@ from typing import Any
 
 from gpu_results import Results
 from gpu_timing import PATIENCE, Deadline
-from gpu_worker import Failed, Worker
+from gpu_worker import ROOT, Failed, Worker, environment
 from training import characters
 
-ROOT = Path(__file__).parent.parent
 CASES, QUICK = ["64,32,64,256", "64,128,256,1024"], ["4,2,3,5"]
 TURNS, BUDGET = 3, 1.0
 
@@ -28,7 +26,8 @@ class Utilisation:
         self._process: subprocess.Popen[str] | None = None
         self.percent: float | None = None
         if device.startswith("cuda"):
-            self._command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200", "-i", device.partition(":")[2] or "0"]
+            query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+            self._command = ["nvidia-smi", *query, "-lms", "200", "-i", device.partition(":")[2] or "0"]
 
     def __enter__(self) -> Utilisation:
         if hasattr(self, "_command"):
@@ -69,7 +68,7 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
     """Characters a second of the whole command as it says them, compiling included."""
     steps = ["--steps", "4", "--hidden", "5", "--batch", "2", "--window", "4", "--streams", "1"] if quick else ["--steps", "2000"]
-    env = {**os.environ, "XGRAD_DEVICE": device, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = environment(device)
     with tempfile.TemporaryDirectory() as folder, Utilisation(device) as use:
         text = Path(folder, "text.txt")
         text.write_text("the quick brown fox jumps over the lazy dog; " * 9)

@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 
 
 class Failed(Exception):
     """The process of a peer ended, said nothing in time, or answered with an error."""
+
+
+def environment(device: str) -> dict[str, str]:
+    """Of a process that is to use a device, and this xgrad, whether it is installed or not."""
+    return {**os.environ, "XGRAD_DEVICE": device, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 class Worker:
@@ -55,13 +61,13 @@ class Worker:
             self._process = None
 
     def _start(self) -> None:
-        env = {**os.environ, "XGRAD_DEVICE": self.device, "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))}
+        env = environment(self.device)
         env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take three quarters of the memory, which all share
         env.pop("CUPY_TF32", None)
         if self.device == "cpu":
             env["JAX_PLATFORMS"] = "cpu"
         command = [sys.executable, "-W", "ignore", str(HERE), "gpu-worker", self.peer, self.device]
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has failed
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=env, bufsize=0)
 
     def _failed(self, why: str) -> Failed:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -12,6 +14,8 @@ import xgrad as xg
 from .strict import register_strict
 
 register_strict()
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # at the end, as its modules have plain names
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
