@@ -25,7 +25,7 @@ import gpu_timing
 import gpu_training
 from gpu_judging import GOALS, failures, verdicts
 from gpu_pages import page
-from gpu_results import FOLDER, Results, machine
+from gpu_results import FOLDER, NO_GPU, Results, machine
 from gpu_table import PARTS
 from gpu_timing import Deadline, OutOfTime
 from gpu_worker import serve
@@ -46,6 +46,8 @@ def main(arguments: list[str]) -> int:
         return 0
     parts = PARTS if options.part == "gpu" else [options.part.removeprefix("gpu-")]
     here = machine(options.device)
+    if here["GPU"] == NO_GPU:
+        sys.exit("nvidia-smi shows no GPU here; --device cpu --quick --results FOLDER sees that everything runs without one")
     print(", ".join(f"{name} {value}" for name, value in here.items()), flush=True)
     statuses = [run(part, Results(folder, part + some(options), here, page, options.force), options) for part in parts]
     return 1 if 1 in statuses else max(statuses)
@@ -63,7 +65,7 @@ def run(part: str, results: Results, options: Any) -> int:
     deadline = Deadline(None if unlimited else options.limit)
     try:
         if results.data["finished"]:
-            print("recorded today already; --force runs it again")
+            print("recorded today already; --force (FORCE=1 for make) runs it again")
         elif part == "tests":
             gpu_suite.run(results, options, deadline)
         elif part == "train":
@@ -93,7 +95,7 @@ def parse(arguments: list[str]) -> Any:
     parser.add_argument("--limit", type=float, default=510, metavar="SECONDS", help="for one part; 0 for none (default %(default)s)")
     parser.add_argument("--suite-limit", type=float, default=900, metavar="SECONDS", help="for the tests, if that is less (default %(default)s)")
     parser.add_argument("--force", action="store_true", help="forget what was recorded today")
-    parser.add_argument("--quick", action="store_true", help="one tiny case, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help="one tiny case and one file of tests, to see that everything runs")
     parser.add_argument("--peers", nargs="*", help="only these; results of some peers, cases or tests have names of their own, and are in no table")
     parser.add_argument("--cases", nargs="*", help="only the cases whose text contains one of these")
     parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="only these tests (default: all)")

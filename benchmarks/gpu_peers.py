@@ -68,7 +68,8 @@ def xgrad(case: Case, device: str) -> Job:
 
     def facts() -> dict[str, Any]:
         ready = gradient.executable(W, x, dy)
-        return {"executor": ready.kind if ready.why is None else f"{ready.kind}: {ready.why}", "seconds to make": dict(ready.seconds)}
+        kind, why = getattr(ready, "kind", "not known"), getattr(ready, "why", None)
+        return {"executor": f"{kind}: {why}" if why else kind, "seconds to make": getattr(ready, "seconds", None)}
 
     def norms() -> list[float]:
         return [float(np.linalg.norm(host(a))) for a in (*(kept[0][name] for name in W), kept[1])]

@@ -23,9 +23,9 @@ class Server:
         try:
             found: dict[str, Any] = getattr(self, f"_{do}")(**arguments)
             return found
-        except (ImportError, Missing) as error:
+        except (ImportError, Missing, SystemExit) as error:  # the example exits where a package is not there
             return {"missing": str(error)}
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             said = str(error).strip().partition("\n")[0]
             return {"error": f"{type(error).__name__}: {said[:300]}"}
 

@@ -16,6 +16,9 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
 
+#: The name of a GPU that is not there.
+NO_GPU = "no GPU"
+
 #: Packages whose versions are written down: the first name that is installed counts.
 PACKAGES = {
     "CUDA": ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12"),
@@ -34,6 +37,7 @@ class Results:
     def __init__(self, folder: Path, part: str, machine: dict[str, str], page: Callable[[dict[str, Any]], str], force: bool = False) -> None:
         name = f"{machine['date']}-{re.sub('[^a-z0-9]+', '-', machine['GPU'].lower()).strip('-')}-{part}"
         self.path, self._page = folder / f"{name}.json", page
+        self._commit = machine["xgrad"]
         self.data: dict[str, Any] = {"part": part, "machine": machine, "finished": False, "records": {}}
         if self.path.exists() and not force:
             self.data = json.loads(self.path.read_text())
@@ -45,7 +49,10 @@ class Results:
         return found
 
     def record(self, name: str, value: Any) -> None:
-        """Keep it, and write the file and its page."""
+        """Keep it, and write the file and its page. Where the commit is another than before, both are named."""
+        commits = self.data["machine"]["xgrad"].split(", ")
+        if self._commit not in commits:
+            self.data["machine"]["xgrad"] = ", ".join([*commits, self._commit])
         self.records[name] = value
         self.write()
 
@@ -75,7 +82,7 @@ def _gpu() -> tuple[str, str, str]:
     name = _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").partition("\n")[0]
     supports = re.search(r"CUDA Version: *([\d.]+)", _said("nvidia-smi"))
     gpu, _, driver = name.partition(",")
-    return gpu.strip() or "unknown GPU", driver.strip() or "unknown", supports[1] if supports else "unknown"
+    return gpu.strip() or NO_GPU, driver.strip() or "unknown", supports[1] if supports else "unknown"
 
 
 def _commit() -> str:

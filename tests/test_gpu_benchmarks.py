@@ -27,7 +27,7 @@ from gpu_timing import Deadline, OutOfTime
 from gpu_worker import Failed, Worker
 
 ROOT = Path(__file__).parent.parent
-MACHINE = {"date": "2026-01-02", "GPU": "NVIDIA X 1", "device": "cuda", "driver": "5", "CUDA": "13", "CuPy": "14", "NumPy": "2", "torch": "2", "JAX": "1", "cuDNN": "9"}
+MACHINE = {"date": "2026-01-02", "GPU": "NVIDIA X 1", "device": "cuda", "xgrad": "abc", "driver": "5", "CUDA": "13", "CuPy": "14", "NumPy": "2", "torch": "2", "JAX": "1", "cuDNN": "9"}
 
 
 def results(folder: Path, part: str = "gru", **machine: str) -> Results:
@@ -100,6 +100,13 @@ def test_results_of_a_cpu_stay_out_of_the_folder() -> None:
         gpu.parse(["gpu-gru", "--device", "cpu"])
 
 
+def test_without_a_gpu_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no nvidia-smi
+    with pytest.raises(SystemExit, match="nvidia-smi shows no GPU here"):
+        gpu.main(["gpu-gru", "--results", str(tmp_path / "results")])
+    assert not (tmp_path / "results").exists()
+
+
 # A part goes on where it was
 
 
@@ -156,6 +163,15 @@ def test_another_day_or_gpu_begins_anew(tmp_path: Path) -> None:
     assert not results(tmp_path, date="2026-01-03").records
     assert not results(tmp_path, GPU="NVIDIA X 2").records
     assert not results(tmp_path, part="cells").records
+
+
+def test_results_of_several_commits_name_them(tmp_path: Path) -> None:
+    results(tmp_path).record("a", {})
+    again = results(tmp_path, xgrad="def+")
+    assert again.data["machine"]["xgrad"] == "abc"
+    again.record("b", {})
+    again.record("c", {})
+    assert results(tmp_path, xgrad="def+").data["machine"]["xgrad"] == "abc, def+"
 
 
 def test_a_part_that_is_out_of_time_keeps_what_it_has(tmp_path: Path, canned: type[Canned], monkeypatch: pytest.MonkeyPatch) -> None:
