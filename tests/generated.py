@@ -1,4 +1,5 @@
-"""What is made from the table of functions and kept in files: the stubs that type checkers read, and the table in the docs.
+"""What is made and kept in files: from the table of functions the stubs that type checkers read and the table in the docs, from
+the results of benchmarks on a GPU the table in the README.
 
     python -m tests.generated
 
@@ -27,7 +28,6 @@ from .numpy_calls import SMOOTH
 from .test_hard_points import POINTS
 
 ROOT = Path(__file__).parent.parent
-
 
 HEAD = "# Made from the table of functions by `python -m tests.generated`."
 
@@ -189,6 +189,14 @@ tensor([0., 0., 1.])
 {rows}
 """
 
+def readme() -> str:
+    """The README, with what was measured on a GPU."""
+    from gpu_results import FOLDER
+    from gpu_table import inserted
+
+    return inserted((ROOT / "README.md").read_text(), FOLDER)
+
+
 FILES: dict[str, Callable[[], str]] = {
     "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
@@ -196,6 +204,7 @@ FILES: dict[str, Callable[[], str]] = {
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
     "docs/functions.md": table,
     "docs/hard-points.md": points,
+    "README.md": readme,
 }
 
 if __name__ == "__main__":
