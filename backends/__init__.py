@@ -6,12 +6,16 @@ imports NumPy alone.
 
 from .base import Array, Backend, Device, DeviceError
 from .registry import current_device, device, device_of, devices, find_device, register, set_device
+from .transfers import Copies, Transfers, count_transfers
 
 __all__ = [
     "Array",
     "Backend",
+    "Copies",
     "Device",
     "DeviceError",
+    "Transfers",
+    "count_transfers",
     "current_device",
     "device",
     "device_of",

@@ -14,6 +14,7 @@ import numpy as np
 from . import summation
 from .dtypes import canonical, is_complex
 from .sources import HostSource, Source
+from .transfers import counted
 
 Array = Any  # an array of whichever library is behind the device
 
@@ -31,9 +32,17 @@ class Backend(ABC):
 
     name: str
     xp: Any
+    on_host = False  # whether its arrays are in the host's memory
     promotes = False
     native: Any = None  # the module that compiles and launches native code, where there is one
     laid: Any = None  # what runs a plan that was written as Python text, where there is one
+
+    def __init_subclass__(cls) -> None:
+        """Count every copy between the memories, whoever asks for it."""
+        for name in () if cls.on_host else ("to_host", "from_host"):
+            copy = getattr(cls, name)
+            if not hasattr(copy, "counted"):
+                setattr(cls, name, counted(name, copy))
 
     def count(self) -> int:
         """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""
@@ -54,6 +63,10 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
         """`array` as a NumPy array; it may share memory where the device is the host."""
+
+    def moved(self, array: Array, index: int) -> Array:
+        """`array` on another device of this library: through the host, where the library knows no shorter way."""
+        return self.from_host(self.to_host(array), index)
 
     @abstractmethod
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
@@ -248,7 +261,7 @@ def _namespace(backend: Backend) -> Any:
 
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
-        return device.backend.from_host(backend.to_host(x), device.index)
+        return backend.moved(x, device.index) if device.backend is backend else device.backend.from_host(backend.to_host(x), device.index)
 
     def cofactor(x: Array) -> Array:
         """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products of all S but one) conj(Vh)."""
