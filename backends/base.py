@@ -90,8 +90,14 @@ class Backend(ABC):
     def pow(self, x: Array, y: Any) -> Array:
         """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
         xp = self.xp
-        half = y == 0.5 if isinstance(y, float) else y.size == 1 and self.dtype_of(y).kind == "f" and bool(xp.all(y == 0.5))
-        if half and hasattr(x, "shape") and self.dtype_of(x).kind == "f":
+        one = isinstance(y, float) or (y.size == 1 and self.dtype_of(y).kind == "f")
+        if not one or not hasattr(x, "shape") or self.dtype_of(x).kind != "f":
+            return x**y if isinstance(y, float) else xp.pow(x, y)
+        if not isinstance(y, float) and not self.on_host:  # without a look at the exponent, which would be a copy
+            root = y == 0.5
+            z = xp.pow(xp.where(root & (x == -math.inf), math.inf, x), y)
+            return xp.where(root, z + 0.0, z)
+        if y == 0.5:
             return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
         return x**y if isinstance(y, float) else xp.pow(x, y)
 

@@ -6,6 +6,7 @@ import operator
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from .applying import NUMBERS, adopt, apply
@@ -237,7 +238,8 @@ class Tensor(Methods):
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
             fits = _KINDS[type(value)] <= "biufc".index(self.dtype.kind)
-            value = self.xp.asarray(value, dtype=self.dtype if fits else None, device=self.device)
+            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())  # which copies nothing to a device
+            value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
         self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
 

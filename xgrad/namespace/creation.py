@@ -76,7 +76,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         stacked = _stacked(obj, dtype)
         return stacked if device is None else to_device(stacked, device)
     target = current_device() if device is None else find_device(device)
-    home = device_of(obj)
+    home, number = device_of(obj), obj
     if home is None:
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
@@ -84,8 +84,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
-        raw = target.backend.from_host(home.backend.to_host(raw), target.index)
-        raw = target.xp.asarray(raw, copy=True) if copy else raw
+        if type(number) in NUMBERS:  # which a device's library fills in, without a copy
+            raw = target.xp.full((), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle)
+        else:
+            raw = target.backend.from_host(home.backend.to_host(raw), target.index)
+            raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
