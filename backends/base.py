@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -165,9 +165,16 @@ class Backend(ABC):
     def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
         """Wait until device `index` has done what was asked of it."""
 
+    def stream(self, index: int) -> AbstractContextManager[Any]:
+        """A block whose work on device `index` goes to a stream of its own, after what was asked before and before what is asked after."""
+        return nullcontext()
+
     @abstractmethod
     def memory(self, index: int) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on device `index`."""
+        """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed memory as well, with that."""
+
+    def release(self, index: int) -> None:  # noqa: B027 - a library that holds none has none to give back
+        """Give memory of device `index` that was freed, and is held for later, back to the system."""
 
     def facts(self, index: int) -> dict[str, str]:
         """What the library knows of device `index` and of itself, for people to read."""
@@ -202,8 +209,25 @@ class Device:
         self.backend.synchronize(self.index)
 
     def memory(self) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on the device."""
+        """Bytes `used` by this process and `total` on the device; on CUDA `pool` too: what CuPy holds, used or freed."""
         return self.backend.memory(self.index)
+
+    def release(self) -> None:
+        """Give memory that was freed, and is held for later use, back to the system, for another library or process to take."""
+        self.backend.release(self.index)
+
+    def stream(self) -> AbstractContextManager[Any]:
+        """A `with` block whose work on this device goes to a new stream of its own; nothing where the library has no streams.
+
+        The stream first waits for what the current one was asked to do, and at the end the current one waits for it: both on
+        the device, the host goes on. Arrays that were made outside may be used inside, and the other way round. It is for
+        work beside that of other threads, or of another library on the current stream.
+
+        >>> import xgrad as xg
+        >>> with xg.current_device().stream():
+        ...     z = xg.ones(2) * 3
+        """
+        return self.backend.stream(self.index)
 
     def __repr__(self) -> str:
         return f"device({self.name!r})"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
-from . import summation
+from . import cuda_matmul, cuda_namespace, summation
 from .base import Array, Backend, DeviceError
 from .cuda_random import CudaSource
+
+#: What CUDA adds atomically, as CuPy has it.
+_ATOMIC = frozenset(("int32", "uint32", "uint64", "float16", "float32", "float64"))
 
 
 class CuPy(Backend):
@@ -23,11 +27,11 @@ class CuPy(Backend):
     def __init__(self) -> None:
         try:
             import cupy
-            from array_api_compat import cupy as xp
+            from array_api_compat import cupy as standard
         except ImportError as error:
             raise DeviceError(f"CUDA needs CuPy, which cannot be imported ({error}). {_advice()}") from error
         self.cupy = cupy
-        self.xp = xp
+        self.xp = cuda_namespace.namespace(cupy, standard)
         try:
             self._count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -49,14 +53,71 @@ class CuPy(Backend):
     def to_host(self, array: Array) -> np.ndarray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
 
+    def moved(self, array: Array, index: int) -> Array:
+        """From one GPU to another without the host: each stream waits for the other, as memory is freed in the order of a stream."""
+        cuda, source = self.cupy.cuda, self.index_of(array)
+        with cuda.Device(source):
+            made = cuda.get_current_stream().record()
+        with cuda.Device(index):
+            stream = cuda.get_current_stream()
+            stream.wait_event(made)
+            copied = self.cupy.array(array, copy=True)
+            done = stream.record()
+        with cuda.Device(source):
+            cuda.get_current_stream().wait_event(done)
+        return copied
+
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
         import cupyx
 
-        cupyx.scatter_add(target, key, values)
+        dtype = target.dtype
+        if dtype.kind == "c":  # atomic additions are of real numbers
+            self.scatter_add(target.real, key, values.real)
+            self.scatter_add(target.imag, key, values.imag)
+        elif dtype.name in _ATOMIC:
+            cupyx.scatter_add(target, key, values)
+        elif dtype == np.int64:  # whose sums have the same bits
+            cupyx.scatter_add(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
+        else:
+            wide = np.dtype(np.int64 if dtype.kind in "biu" else np.float32)
+            sums = target.astype(wide)
+            self.scatter_add(sums, key, values.astype(wide))
+            target[...] = sums.astype(dtype)
+
+    def assign(self, target: Array, key: Any, values: Any) -> None:
+        """Of several values for one place the last, though CuPy assigns them in no order: the largest number of each place is found first."""
+        import cupyx
+
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
+            target[key] = values
+            return
+        cp = self.cupy
+        last = cp.zeros(target.shape, np.uint64)
+        form = last[key].shape
+        values = cp.broadcast_to(values.reshape(values.shape[max(values.ndim - len(form), 0) :]), form)
+        numbers = cp.arange(1, values.size + 1, dtype=np.uint64).reshape(form)
+        cupyx.scatter_max(last, key, numbers)
+        if values.size:
+            chosen = values.reshape(-1)[cp.maximum(last, 1).astype(np.int64) - 1]
+            target[...] = cp.where(last > 0, chosen.astype(target.dtype), target)
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
+        if len(operands) > 1 and all(x.dtype == np.float32 for x in operands) and cuda_matmul.rounds(self.cupy):
+            return summation.einsum(self.xp, subscripts, *operands)  # whose products are ours
         order = len(operands) > 2 and ["einsum_path", *summation.path_of(subscripts, operands)]
         return self.cupy.einsum(subscripts, *operands, optimize=order)
+
+    def eig(self, x: Array) -> tuple[Array, Array]:
+        """cuSOLVER has it from CUDA 12.6 on; before, as everywhere."""
+        from cupyx.cusolver import check_availability
+
+        if not check_availability("geev"):
+            return super().eig(x)
+        kind = np.result_type(x.dtype, np.complex64)
+        w, v = self.cupy.linalg.eig(x)
+        return w.astype(kind, copy=False), v.astype(kind, copy=False)
 
     def pow(self, x: Array, y: Any) -> Array:
         return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
@@ -86,9 +147,30 @@ class CuPy(Backend):
     def synchronize(self, index: int) -> None:
         self.cupy.cuda.Device(index).synchronize()
 
+    def stream(self, index: int) -> AbstractContextManager[Any]:
+        return self._stream(index)
+
+    @contextmanager
+    def _stream(self, index: int) -> Iterator[Any]:
+        cuda = self.cupy.cuda
+        with cuda.Device(index):
+            outer, inner = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
+            inner.wait_event(outer.record())
+        try:
+            with inner:
+                yield inner
+        finally:
+            with cuda.Device(index):
+                outer.wait_event(inner.record())
+
     def memory(self, index: int) -> dict[str, int]:
+        pool = self.cupy.get_default_memory_pool()
         with self.cupy.cuda.Device(index) as device:
-            return {"used": self.cupy.get_default_memory_pool().used_bytes(), "total": device.mem_info[1]}
+            return {"used": pool.used_bytes(), "pool": pool.total_bytes(), "total": device.mem_info[1]}
+
+    def release(self, index: int) -> None:
+        with self.cupy.cuda.Device(index):
+            self.cupy.get_default_memory_pool().free_all_blocks()
 
     def facts(self, index: int) -> dict[str, str]:
         runtime = self.cupy.cuda.runtime
@@ -98,6 +180,7 @@ class CuPy(Backend):
             "compute capability": f"{properties['major']}.{properties['minor']}",
             "CUDA": _release(runtime.runtimeGetVersion()),
             "driver": f"for CUDA up to {_release(runtime.driverGetVersion())}",
+            "CuPy": str(self.cupy.__version__),
         }
 
     def guard(self, index: int) -> AbstractContextManager[Any] | None:

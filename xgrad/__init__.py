@@ -6,7 +6,7 @@
 """
 
 from . import backends, io, namespace, nn, optim, random
-from .backends import DeviceError, current_device, device, set_device
+from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .derivatives import deriv
 from .errors import GraphError, ShapeError, TraceError, UnknownOpError
 from .information import info
@@ -255,6 +255,7 @@ __all__ = [
     "io",
     "jacobian",
     "jvp",
+    "matmul_precision",
     "nn",
     "no_grad",
     "optim",

@@ -9,6 +9,9 @@ from . import (
 from .backends.base import (
     DeviceError as DeviceError,
 )
+from .backends.precision import (
+    matmul_precision as matmul_precision,
+)
 from .backends.registry import (
     current_device as current_device,
     device as device,
@@ -378,6 +381,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "matmul",
+    "matmul_precision",
     "matrix_transpose",
     "max",
     "maximum",

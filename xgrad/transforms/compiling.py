@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from ..backends import current_device, device_of
+from ..backends import current_device, current_matmul_precision, device_of
 from ..errors import GraphError
 from ..graphs import Input, Leaf
 from ..modes import MODE
@@ -78,7 +78,7 @@ class Compiled:
         return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), MODE.get().grad)
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), MODE.get().grad)
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
         return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
