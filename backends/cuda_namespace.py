@@ -14,7 +14,8 @@ Array = Any
 
 def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
     """The names of `standard`, which is `array_api_compat.cupy`, some of them with another function."""
-    names = {name: getattr(standard, name) for name in (*dir(cupy), *dir(standard), "fft", "linalg") if not name.startswith("_") and hasattr(standard, name)}
+    public = [name for name in (*dir(cupy), *dir(standard), "fft", "linalg") if not name.startswith("_")]
+    names = {name: getattr(standard, name) for name in public if hasattr(standard, name)}
     for name in ("arange", "empty", "eye", "full", "linspace", "ones", "zeros"):
         names[name] = _on_its_device(cupy, names[name])
     for name in ("empty_like", "full_like", "ones_like", "zeros_like"):
