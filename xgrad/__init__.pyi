@@ -22,6 +22,7 @@ from .derivatives import (
 )
 from .errors import (
     GraphError as GraphError,
+    OutOfMemoryError as OutOfMemoryError,
     ShapeError as ShapeError,
     TraceError as TraceError,
     UnknownOpError as UnknownOpError,
@@ -264,6 +265,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "GraphNode",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "TraceError",

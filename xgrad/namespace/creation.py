@@ -10,6 +10,7 @@ from ..backends import Device, DeviceError, current_device, device_of, find_devi
 from ..backends.dtypes import canonical, is_complex, is_floating, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
+from ..memory import out_of_memory
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
@@ -202,7 +203,10 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
         params = {"function": function, "args": args, "dtype": None if dtype is None else canonical(dtype).name, "options": options}
         return Tensor(trace.emit(NEW, target, (), params)[0], target)
     raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
-    return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    try:
+        return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    except MemoryError as error:
+        raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
 
 
 def either(given: Any, default: Any) -> Any:

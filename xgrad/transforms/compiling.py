@@ -10,6 +10,7 @@ from typing import Any
 from ..backends import current_device, current_matmul_precision, device_of
 from ..errors import GraphError
 from ..graphs import Input, Leaf
+from ..memory import out_of_memory
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache
@@ -163,5 +164,9 @@ class _Traced:
         device = self.device
         if self._foreign:
             operands = [asarray(v) for v in operands]
-        found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+        try:
+            found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+        except MemoryError as error:
+            shapes = ", ".join(str(v.shape) for v in operands)
+            raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error
         return [Tensor(z, device) for z in found]
