@@ -23,6 +23,7 @@ class CuPy(Backend):
 
     name = "cuda"
     promotes = True
+    indexes_by_scalars = True
 
     def __init__(self) -> None:
         try:

@@ -56,6 +56,7 @@ KEYS: dict[str, Any] = {
     "one array": (np.array([2, 0, 2, 2]), ...),
     "two arrays": (np.array([1, 1, 0]), np.array([3, 3, -1])),
     "beside a slice": (slice(None), np.array([[0, 1], [1, 3]])),
+    "an integer's array": (np.array(1), slice(1, None)),
     "a mask": (np.array([[True, False, True, True]] * 3),),
 }
 

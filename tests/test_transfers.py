@@ -153,6 +153,16 @@ def test_indexing(name: str) -> None:
         (xg.sum(y) + xg.sum(x[key] ** 2)).backward()
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_integer_on_the_device_is_read_where_the_library_wants_a_number(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, i = xg.arange(3.0), xg.full((), 1, dtype=xg.int64)
+    monkeypatch.setattr(x.device.backend, "indexes_by_scalars", allowed)
+    with count_transfers() as copies:
+        y = x[i]
+    assert y.item() == 1
+    assert copies.to_host.count == (not allowed)
+
+
 def test_masks() -> None:
     x = xg.tensor(np.arange(12.0).reshape(3, 4), requires_grad=True)
     with no_copies():

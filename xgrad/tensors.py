@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from .applying import NUMBERS, adopt, apply
-from .backends import Device, device_of
+from .backends import Device, DeviceError, device_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
 from .methods import Methods
@@ -78,6 +78,8 @@ class Tensor(Methods):
             raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
+        if value is not None and value.device is not self.device:
+            raise DeviceError(f"a gradient on {value.device} for a Tensor on {self.device}; move it with .to({str(self.device)!r})")
         self.node.grad = value
 
     def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
@@ -368,4 +370,9 @@ def _plain(k: Any, device: Device) -> Any:
     if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
         return k
     mode = MODE.get()
-    return k if mode.trace is not None or (mode.record and isinstance(k, Tensor)) else operator.index(k)
+    if isinstance(k, Tensor):
+        if k.device is not device:
+            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+        if mode.record or device.backend.indexes_by_scalars:
+            return k
+    return k if mode.trace is not None else operator.index(k)

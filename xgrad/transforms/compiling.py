@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from ..backends import current_device, current_matmul_precision, device_of
+from ..backends import DeviceError, current_device, current_matmul_precision, device_of
 from ..errors import GraphError
 from ..graphs import Input, Leaf
 from ..memory import out_of_memory
@@ -137,7 +137,9 @@ class _Traced:
         self.needs = self.outside_needs()
         if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
             raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
-        devices = {v.device for v in (*self.outside, *(v for v in leaves if isinstance(v, Tensor)))} or {current_device()}
+        devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
+        if len(devices) > 1:
+            raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {' and '.join(map(str, devices))}; move one with .to(device)")
         self.device = devices.pop()
         self.body = Body(tracer.program(outputs), 0, 0)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
