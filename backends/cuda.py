@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,7 +182,7 @@ class CuPy(Backend):
             "GPU": properties["name"].decode(),
             "compute capability": f"{properties['major']}.{properties['minor']}",
             "CUDA": _release(runtime.runtimeGetVersion()),
-            "driver": f"for CUDA up to {_release(runtime.driverGetVersion())}",
+            "driver": f"{_driver(Path('/proc/driver/nvidia/version'))}for CUDA up to {_release(runtime.driverGetVersion())}",
             "CuPy": str(self.cupy.__version__),
         }
 
@@ -202,6 +204,12 @@ def _advice() -> str:
     if extra is None:
         return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
     return f"Install the CuPy that fits this driver with: pip install 'xgrad[{extra}]'."
+
+
+def _driver(told: Path) -> str:
+    """The driver's own version, where Linux tells it in a file."""
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", told.read_text()) if told.exists() else None
+    return f"{found[1]}, " if found else ""
 
 
 def _release(number: int) -> str:

@@ -326,6 +326,24 @@ def test_streams_wait_for_each_other(backend: Any) -> None:
     ]  # fmt: skip
 
 
+def test_dlpack_passes_the_stream_on_from_the_device_of_the_value(backend: Any) -> None:
+    cuda = backend.cupy.cuda = Cuda()
+    backend._count = 2
+    seen: list[tuple[int, dict[str, Any]]] = []
+    array = SimpleNamespace(shape=(2,), strides=(8,), __dlpack__=lambda **options: seen.append((cuda.device, options)))
+    backend.xp = SimpleNamespace(asarray=lambda a, **options: a)
+    t = xg.Tensor(array, Device(backend, 1))
+    t.__dlpack__(stream=7)
+    t.__dlpack__(stream=-1, copy=False)
+    t.__dlpack__()
+    assert seen == [(1, {"stream": 7}), (1, {"stream": -1, "copy": False}), (1, {})]
+
+
+def test_dlpack_on_the_cpu_takes_no_stream() -> None:
+    with pytest.raises(RuntimeError, match="stream=None"):
+        xg.ones(2, device="cpu").__dlpack__(stream=1)
+
+
 def test_a_device_without_streams(device: str) -> None:
     here = xg.current_device()
     with here.stream():

@@ -6,6 +6,7 @@ import operator
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -149,14 +150,20 @@ class Tensor(Methods):
         return self
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
-        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here."""
+        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here.
+
+        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1 (the default)
+        the legacy default stream, 2 that of each thread, another a stream's own; it then waits, on the device, for what the
+        current stream was asked to do. With -1 nobody waits. On the CPU there are no streams, and `stream` must be None.
+        """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
         if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
             if copy is False:
                 raise BufferError("a value that lies backwards in memory is not handed on without a copy")
             array = self.device.xp.asarray(array, copy=True)
-        return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
+        with self.device.guard or nullcontext():  # whose current stream is the one to wait for
+            return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
         device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()

@@ -139,7 +139,8 @@ class _Traced:
             raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
         devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
         if len(devices) > 1:
-            raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {' and '.join(map(str, devices))}; move one with .to(device)")
+            places = " and ".join(map(str, devices))
+            raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
         self.body = Body(tracer.program(outputs), 0, 0)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
