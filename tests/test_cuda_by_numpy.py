@@ -273,15 +273,20 @@ class Cuda:
         self.made = 0
 
     def Device(self, index: int | None = None) -> Any:
-        @contextlib.contextmanager
-        def here() -> Iterator[Any]:
-            before, self.device = self.device, self.device if index is None else index
-            try:
-                yield SimpleNamespace(mem_info=(3, 100), id=self.device)
-            finally:
-                self.device = before
+        cuda, before = self, self.device
 
-        return here()
+        class Here:
+            mem_info = (3, 100)
+
+            def __enter__(self) -> Any:
+                nonlocal before
+                before, cuda.device = cuda.device, cuda.device if index is None else index
+                return self
+
+            def __exit__(self, *error: object) -> None:
+                cuda.device = before
+
+        return Here()
 
     def get_current_stream(self) -> Any:
         return self.current.setdefault(self.device, self._stream(f"outer{self.device}"))
