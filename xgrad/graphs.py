@@ -180,8 +180,8 @@ def bprop(
                     found = gradients(op, place, node.params, targets, conjugate, guarded)
         except MemoryError as error:
             raise out_of_memory(error, f"the gradient of {op.name!r} of shape {node.shape}", device, order, grads.values()) from error
-            if watch is not None:
-                watch.swept(node, (dz,), found, "the gradient")
+        if watch is not None:
+            watch.swept(node, (dz,), found, "the gradient")
         for parent, g in zip(parents, found):
             if g is None:
                 continue
