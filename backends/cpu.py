@@ -22,6 +22,7 @@ class NumPy(Backend):
 
     name = "cpu"
     xp = np
+    on_host = True
     promotes = True
     native = native
 

@@ -62,6 +62,9 @@ class CudaLauncher(Launcher):
         )  # fmt: skip
 
     def missing(self) -> str | None:
+        name, arch, *_ = self._chip
+        if arch < 80:
+            return f"kernels are for compute capability 8.0 and newer, and this {name} has {arch // 10}.{arch % 10}"
         try:
             self.cupy.cuda.nvrtc.getVersion()
         except Exception as error:  # whatever CuPy raises where it does not find the library

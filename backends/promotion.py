@@ -40,7 +40,7 @@ _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {
 
 def _cast(device: Device, value: Any, dtype: np.dtype[Any]) -> Array:
     if type(value) in (*_WEAK, bool):
-        return device.backend.from_host(np.asarray(value, dtype), device.index)
+        return device.xp.full((), value, dtype=device.backend.native_dtype(dtype), device=device.handle)
     if device.backend.dtype_of(value) == dtype:
         return value
     return device.xp.astype(value, dtype)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["backends"],
     ["errors", "modes", "ops"],
-    ["derivatives"],
+    ["derivatives", "memory"],
     ["graphs", "recording"],
     ["applying", "forward", "reverse"],
     ["methods", "tensors", "namespace"],

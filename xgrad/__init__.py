@@ -6,9 +6,9 @@
 """
 
 from . import backends, io, namespace, nn, optim, random
-from .backends import DeviceError, current_device, device, set_device
+from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .derivatives import deriv
-from .errors import GraphError, ShapeError, TraceError, UnknownOpError
+from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError
 from .information import info
 from .modes import no_grad
 from .namespace import (
@@ -229,6 +229,7 @@ __all__ = [
     "GraphError",
     "GraphNode",
     "DeviceError",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "TraceError",
@@ -255,6 +256,7 @@ __all__ = [
     "io",
     "jacobian",
     "jvp",
+    "matmul_precision",
     "nn",
     "no_grad",
     "optim",

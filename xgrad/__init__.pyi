@@ -9,6 +9,9 @@ from . import (
 from .backends.base import (
     DeviceError as DeviceError,
 )
+from .backends.precision import (
+    matmul_precision as matmul_precision,
+)
 from .backends.registry import (
     current_device as current_device,
     device as device,
@@ -19,6 +22,7 @@ from .derivatives import (
 )
 from .errors import (
     GraphError as GraphError,
+    OutOfMemoryError as OutOfMemoryError,
     ShapeError as ShapeError,
     TraceError as TraceError,
     UnknownOpError as UnknownOpError,
@@ -261,6 +265,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "GraphNode",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "TraceError",
@@ -378,6 +383,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "matmul",
+    "matmul_precision",
     "matrix_transpose",
     "max",
     "maximum",

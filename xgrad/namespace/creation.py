@@ -10,6 +10,7 @@ from ..backends import Device, DeviceError, current_device, device_of, find_devi
 from ..backends.dtypes import canonical, is_complex, is_floating, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
+from ..memory import out_of_memory
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
@@ -76,7 +77,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         stacked = _stacked(obj, dtype)
         return stacked if device is None else to_device(stacked, device)
     target = current_device() if device is None else find_device(device)
-    home = device_of(obj)
+    home, number = device_of(obj), obj
     if home is None:
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
@@ -84,8 +85,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
-        raw = target.backend.from_host(home.backend.to_host(raw), target.index)
-        raw = target.xp.asarray(raw, copy=True) if copy else raw
+        if type(number) in NUMBERS:  # which a device's library fills in, without a copy
+            raw = target.xp.full((), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle)
+        else:
+            raw = target.backend.from_host(home.backend.to_host(raw), target.index)
+            raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
@@ -199,7 +203,10 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
         params = {"function": function, "args": args, "dtype": None if dtype is None else canonical(dtype).name, "options": options}
         return Tensor(trace.emit(NEW, target, (), params)[0], target)
     raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
-    return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    try:
+        return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    except MemoryError as error:
+        raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
 
 
 def either(given: Any, default: Any) -> Any:

@@ -60,7 +60,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
     if method not in _METHODS:
         raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}")
     if not isinstance(q, Tensor) or MODE.get().trace is None:
-        parts = xp.asarray(q).numpy()
+        parts = (q if isinstance(q, Tensor) else xp.asarray(q, device="cpu")).numpy()
         if not ((parts >= 0) & (parts <= 1)).all():
             raise ValueError(f"quantile: {q} is not between 0 and 1")
     a = xp.asarray(a)
