@@ -43,7 +43,7 @@ def package_stub() -> str:
             sources.setdefault(".", []).append(f"{name} as {name}")
         else:
             sources.setdefault(value.__module__.removeprefix("xgrad"), []).append(f"{value.__name__} as {name}")
-    return "\n".join([HEAD, *_imports(sources), "", "__version__: str", "__array_api_version__: str", _exported(xg.__all__), ""])
+    return "\n".join([HEAD, *_imports(sources), "", "__version__: str", "bfloat16: Any", "__array_api_version__: str", _exported(xg.__all__), ""])
 
 
 def stub(part: str) -> str:

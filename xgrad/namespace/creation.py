@@ -7,7 +7,7 @@ from typing import Any
 
 from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_complex, is_floating, result_type
+from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
 from ..modes import MODE
@@ -164,7 +164,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) ->
     memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
-    if is_complex(t.dtype) and dtype.kind in "iuf":
+    if is_complex(t.dtype) and kind_of(dtype) in "iuf":
         raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
     return cast(t if device is None else to_device(t, device), dtype, copy=copy)
 
