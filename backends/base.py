@@ -118,8 +118,10 @@ class Backend(ABC):
     def show(self, array: Array, prefix: str) -> str:
         """The values of `array` as text, its lines indented below `prefix`."""
         host = self.to_host(array)
-        options = {"precision": min(6, np.get_printoptions()["precision"])} if is_bfloat16(host.dtype) else {}  # six digits tell any two apart
-        return np.array2string(host.astype(np.float32) if options else host, separator=", ", prefix=prefix, **options)
+        precision = np.get_printoptions()["precision"]
+        if is_bfloat16(host.dtype):  # NumPy does not write these as it writes numbers; six digits tell any two apart
+            host, precision = host.astype(np.float32), min(6, precision)
+        return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
 
     def generator(self, seed: Any, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.

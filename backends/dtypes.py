@@ -18,7 +18,8 @@ def bfloat16() -> DType:
         import ml_dtypes
     except ImportError as error:
         raise ImportError("bfloat16 comes from ml_dtypes, which is not installed: pip install ml_dtypes") from error
-    return np.dtype(ml_dtypes.bfloat16)
+    found: DType = np.dtype(ml_dtypes.bfloat16)
+    return found
 
 
 def canonical(dtype: Any) -> DType:
@@ -41,7 +42,7 @@ def kind_of(dtype: DType) -> str:
 
 def is_bfloat16(dtype: Any) -> bool:
     """Whether this is the dtype that ml_dtypes has; there is none where that was not imported."""
-    return dtype.kind == "V" and dtype.name == "bfloat16"
+    return bool(dtype.kind == "V" and dtype.name == "bfloat16")
 
 
 def is_floating(dtype: Any) -> bool:

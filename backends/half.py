@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .dlpack import capsule_of, from_dlpack
 from .dtypes import DType, is_bfloat16, kind_of, result_type
 
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
@@ -39,6 +40,10 @@ class Half(np.ndarray):
         return _computed(function, args, kwargs, of=(args, tuple(kwargs.values())))
 
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return capsule_of(self, **options) if is_bfloat16(self.dtype) else self.view(np.ndarray).__dlpack__(**options)
+
+
 #: What asks for the numbers next to a number, which are others in float32.
 _NEIGHBOURS = (np.nextafter, np.spacing)
 
@@ -46,9 +51,9 @@ _NEIGHBOURS = (np.nextafter, np.spacing)
 _MOVES = {
     np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.broadcast_to, np.concatenate,
     np.copy, np.count_nonzero, np.diagonal, np.empty_like, np.expand_dims, np.flip, np.linalg.diagonal, np.linalg.matrix_transpose,
-    np.may_share_memory,     np.matrix_transpose, np.moveaxis, np.nonzero, np.ones_like, np.ravel, np.real, np.repeat, np.reshape, np.roll, np.shape, np.shares_memory,
-    np.sort, np.split, np.squeeze, np.stack, np.swapaxes, np.take, np.take_along_axis, np.tile, np.transpose, np.tril, np.triu, np.unstack,
-    np.zeros_like,
+    np.may_share_memory, np.matrix_transpose, np.moveaxis, np.nonzero, np.ones_like, np.ravel, np.real, np.repeat, np.reshape, np.roll, np.shape,
+    np.shares_memory, np.sort, np.split, np.squeeze, np.stack, np.swapaxes, np.take, np.take_along_axis, np.tile, np.transpose, np.tril, np.triu,
+    np.unstack, np.zeros_like,
 }  # fmt: skip
 
 
@@ -128,13 +133,13 @@ def _classed(z: Any) -> Any:
 
 
 #: The functions that make an array of a dtype one names, or from something that may be of any.
-_MAKERS = ("arange", "asarray", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros")
+_MAKERS = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
 
 
 def namespace() -> SimpleNamespace:
     """NumPy's, whose arrays of half precision are `Half`."""
     names = {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, **{name: _making(names[name]) for name in _MAKERS}, "astype": astype})
+    return SimpleNamespace(**{**names, **{name: _making(names[name]) for name in _MAKERS}, "astype": astype, "from_dlpack": _making(from_dlpack)})
 
 
 def _making(function: Callable[..., Any]) -> Callable[..., Any]:
