@@ -42,7 +42,7 @@ def kind_of(dtype: DType) -> str:
 
 def is_bfloat16(dtype: Any) -> bool:
     """Whether this is the dtype that ml_dtypes has; there is none where that was not imported."""
-    return bool(dtype.kind == "V" and dtype.name == "bfloat16")
+    return bool(dtype.kind == "V" and dtype.type.__name__ == "bfloat16")
 
 
 def is_floating(dtype: Any) -> bool:

@@ -40,6 +40,9 @@ class Half(np.ndarray):
         return _computed(function, args, kwargs, of=(args, tuple(kwargs.values())))
 
 
+    def __repr__(self) -> str:
+        return repr(self.view(np.ndarray))
+
     def __dlpack__(self, **options: Any) -> Any:
         return capsule_of(self, **options) if is_bfloat16(self.dtype) else self.view(np.ndarray).__dlpack__(**options)
 

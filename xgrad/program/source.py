@@ -35,6 +35,7 @@ def source(program: Program, backend: str = "numpy") -> str:
 
     Raises:
         ValueError: another backend, or a program that moves values between devices.
+        TypeError: there is bfloat16 in it.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
@@ -48,6 +49,8 @@ def source(program: Program, backend: str = "numpy") -> str:
     if backend not in LIBRARIES:
         raise ValueError(f"source is written for {' or '.join(LIBRARIES)}, not {backend!r}")
     writer = _Writer(LIBRARIES[backend])
+    for v in program.inputs:
+        dtype_name(writer.xp, v.dtype)
     passes = _passes(program)
     text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
     helpers = "\n".join(HELPERS[name].replace("np.", f"{writer.xp}.") + "\n" for name in HELPERS if name in writer.helpers)
