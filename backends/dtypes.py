@@ -103,9 +103,14 @@ def isdtype(dtype: DType, kind: Any) -> bool:
 
 
 def result_type(*values: Any) -> DType:
-    """The dtype of dtypes and Python numbers together. bfloat16 is promoted as float16 is, and with it to float32."""
+    """The dtype of dtypes and Python numbers together."""
     if not any(isinstance(v, np.dtype) for v in values):
         raise ValueError("result_type needs one array or dtype at least")
+    return promoted(*values)
+
+
+def promoted(*values: Any) -> DType:
+    """NumPy's `result_type`, to which bfloat16 is as float16, and with that float32."""
     brain = [v for v in values if isinstance(v, np.dtype) and is_bfloat16(v)]
     if not brain:
         return np.result_type(*values)

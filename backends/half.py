@@ -3,6 +3,8 @@
 NumPy has slow loops for float16, which add up in float16 where they sum over an outer axis, and none for bfloat16, of which
 ml_dtypes supplies some, with a promotion of their own. So an array of these dtypes is a `Half` here, whose functions NumPy asks
 itself. Arrays of other dtypes are what they always were, and pay nothing.
+
+Nothing here warns of overflow, or of the NaN that comes of it: where a loss is scaled both belong to the search for the scale.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ _MOVES = {
 
 
 def rounded(x: Any, dtype: DType) -> Half:
-    """`x` in float16 or bfloat16, to the nearest, what is too large to infinity: no reason to warn, where a loss is scaled."""
+    """`x` in float16 or bfloat16, to the nearest, what is too large to infinity."""
     with np.errstate(over="ignore"):
         return np.asarray(x).astype(dtype).view(Half)
 
@@ -80,7 +82,8 @@ def _computed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     raised = _raised(args, dtype)
     if out is not None and "where" in options:
         options["out"] = tuple(None if t is None else np.array(t, _FLOAT32 if is_half(t.dtype) else t.dtype) for t in targets)
-    z = function(*raised, **{name: _raised(v, dtype) for name, v in options.items()})
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = function(*raised, **{name: _raised(v, dtype) for name, v in options.items()})
     if z is None:  # `at`, and functions that fill their first argument
         if isinstance(args[0], Half):
             args[0][...] = rounded(raised[0], args[0].dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .base import Array, Device
-from .dtypes import is_bfloat16, kind_of, result_type
+from .dtypes import is_bfloat16, kind_of, promoted
 
 _WEAK = (int, float, complex)
 
@@ -32,14 +32,14 @@ def _as_ufunc(name: str, kinds: list[Any]) -> list[np.dtype[Any]]:
     if not any(brain):
         return list(ufunc.resolve_dtypes((*kinds, None)))
     half = np.dtype(np.float16)
-    together = result_type(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])
+    together = promoted(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])
     found = ufunc.resolve_dtypes((*(half if b else kind for b, kind in zip(brain, kinds)), None))
     return [together if dtype == half else dtype for dtype in found]
 
 
 def _common(kinds: list[Any]) -> list[np.dtype[Any]]:
     """One dtype for all; a number's type stands for a number of that type, which is weak."""
-    return [result_type(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])] * len(kinds)
+    return [promoted(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])] * len(kinds)
 
 
 _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {

@@ -3,7 +3,7 @@
     python train.py                      two minutes on two cores, on text that comes with Python
     python train.py --data book.txt      on any text
     python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
-    python train.py --precision float16  compute in float16; the weights stay in float32, and the loss is scaled
+    python train.py --precision float16  compute in float16; the weights stay in float32
     XGRAD_DEVICE=cuda python train.py    on CUDA
 """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .backends import Device
 from .modes import no_grad
 from .namespace import all as all_of
-from .namespace import asarray, isfinite, logical_and, where
+from .namespace import asarray, finfo, isfinite, logical_and, where
 from .tensors import Tensor
 from .trees import flatten, map
 
@@ -110,14 +110,14 @@ class LossScale:
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
             count = self.good_steps + 1
             due = count >= self.growth_interval
-            grown = where(due, self.value * self.growth_factor, self.value)
-            grown = where(isfinite(grown), grown, self.value)
-            self.value = where(finite, grown, self.value * self.backoff_factor)
-            self.good_steps = where(logical_and(finite, ~due), count, 0)
+            room = self.value <= finfo("float32").max / self.growth_factor
+            growth = where(logical_and(due, room), self.growth_factor, 1.0)
+            self.value *= where(finite, growth, self.backoff_factor)  # in place: a compiled step reads it at each call
+            self.good_steps[...] = where(logical_and(finite, ~due), count, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What is to be saved."""
-        return {"scale": self.value, "good_steps": self.good_steps}
+        return {"scale": self.value.detach(), "good_steps": self.good_steps.detach()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave. Raises KeyError, before anything changes, where it is of something else."""
@@ -127,7 +127,7 @@ class LossScale:
         value, count = asarray(state["scale"], dtype="float32", device=device), asarray(state["good_steps"], dtype="int32", device=device)
         if value.shape or count.shape:
             raise ValueError(f"a scale and a count are single numbers, not of shapes {value.shape} and {count.shape}")
-        self.value, self.good_steps = value, count
+        self.value[...], self.good_steps[...] = value, count
 
     def __repr__(self) -> str:
         return f"LossScale({float(self.value):g})"
