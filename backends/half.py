@@ -41,7 +41,6 @@ class Half(np.ndarray):
             return _classed(super().__array_function__(function, types, args, kwargs))
         return _computed(function, args, kwargs, of=(args, tuple(kwargs.values())))
 
-
     def __repr__(self) -> str:
         return repr(self.view(np.ndarray))
 

@@ -19,6 +19,7 @@ from hypothesis.extra.numpy import arrays
 
 import xgrad as xg
 from xgrad.backends.half import Half, is_half
+from xgrad.backends.promotion import promote
 
 from .calls import CALLS, FLAT
 from .drawn import shapes
@@ -109,6 +110,20 @@ def test_numbers_are_weak(dtype: str) -> None:
     assert (x * 1j).dtype == "complex64"
     assert bool(xg.all(xg.full(3, 0.1, dtype=dtype) == 0.1)), "a number is rounded as the arrays beside it are"
     assert (x * np.float32(2)).dtype == "float32"
+
+
+@given(st.lists(st.sampled_from([*STRONG, "bfloat16"]), min_size=2, max_size=2), st.sampled_from(["add", "true_divide", "power", "maximum", "result_type"]))
+def test_operands_are_cast_for_libraries_that_do_not_promote(names: list[str], rule: str) -> None:
+    device = xg.current_device()
+    values = [xg.ones(2, dtype=name).data for name in names]
+    want = [z.dtype for z in promote(device, rule, [xg.ones(2, dtype="float16" if n == "bfloat16" else n).data for n in names])]
+    found = [z.dtype for z in promote(device, rule, values)]
+    if "bfloat16" not in names or "float16" not in want:
+        assert found == want
+    else:
+        assert found == [np.result_type("float32") if "float16" in names else BF16] * 2
+    if "bfloat16" in names and rule == "add":
+        assert promote(device, rule, [values[names.index("bfloat16")], 2.0])[1].dtype == BF16
 
 
 # Conversions
