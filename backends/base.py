@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import summation
-from .dtypes import canonical, is_complex
+from .dtypes import canonical, is_bfloat16, is_complex, kind_of
 from .sources import HostSource, Source
 from .transfers import counted
 
@@ -91,8 +91,8 @@ class Backend(ABC):
     def pow(self, x: Array, y: Any) -> Array:
         """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
         xp = self.xp
-        one = isinstance(y, float) or (y.size == 1 and self.dtype_of(y).kind == "f")
-        if not one or not hasattr(x, "shape") or self.dtype_of(x).kind != "f":
+        one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
+        if not one or not hasattr(x, "shape") or kind_of(self.dtype_of(x)) != "f":
             return x**y if isinstance(y, float) else xp.pow(x, y)
         if not isinstance(y, float) and not self.on_host:  # without a look at the exponent, which would be a copy
             root = y == 0.5
@@ -127,17 +127,21 @@ class Backend(ABC):
 
     def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
         """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
-        return np.can_cast(old, new, "same_kind")
+        return kind_of(old) == kind_of(new) or np.can_cast(old, new, "same_kind")
 
     def checked(self, array: Array) -> Array:
         """`array`, if it holds numbers. Raises TypeError for strings and objects."""
-        if self.dtype_of(array).kind not in "biufc":
+        if kind_of(self.dtype_of(array)) not in "biufc":
             raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}")
         return array
 
     def show(self, array: Array, prefix: str) -> str:
         """The values of `array` as text, its lines indented below `prefix`."""
-        return np.array2string(self.to_host(array), separator=", ", prefix=prefix)
+        host = self.to_host(array)
+        precision = np.get_printoptions()["precision"]
+        if is_bfloat16(host.dtype):  # NumPy does not write these as it writes numbers; six digits tell any two apart
+            host, precision = host.astype(np.float32), min(6, precision)
+        return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
 
     def generator(self, seed: Any, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.

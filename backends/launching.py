@@ -173,8 +173,9 @@ class Scheduled:
             if repeat.once:
                 key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
                 kept = disk.read(f"{key}.json")
+                ways = (ONCE, STEPWISE)
                 try:
-                    seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in (ONCE, STEPWISE)}
+                    seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in ways}
                 except self.launcher.errors as error:
                     warnings.warn(f"a loop runs step by step, as it could not be launched as a whole: {error}", RuntimeWarning, stacklevel=2)
                     self.loops[i] = self.loops[i]._replace(way=STEPWISE, why=str(error))

@@ -43,7 +43,7 @@ def package_stub() -> str:
             sources.setdefault(".", []).append(f"{name} as {name}")
         else:
             sources.setdefault(value.__module__.removeprefix("xgrad"), []).append(f"{value.__name__} as {name}")
-    return "\n".join([HEAD, *_imports(sources), "", "__version__: str", "__array_api_version__: str", _exported(xg.__all__), ""])
+    return "\n".join([HEAD, "from typing import Any", *_imports(sources), "", "__version__: str", "bfloat16: Any", "__array_api_version__: str", _exported(xg.__all__), ""])
 
 
 def stub(part: str) -> str:
@@ -62,7 +62,7 @@ def stub(part: str) -> str:
         sources["."] = ["fft as fft", "linalg as linalg", "numpy_protocol as numpy_protocol"]
         sources[".creation"] += ["show as show", "to_device as to_device"]
         sources[".indexing"] += ["scatter as scatter", "setitem as setitem", "untake as untake"]
-        made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in DTYPES)]
+        made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in (*DTYPES, "bfloat16"))]
         names = xg.namespace.__all__
     return "\n".join([HEAD, "from typing import Any", *_imports(sources), "", *sorted(made), "", _exported(names), ""])
 

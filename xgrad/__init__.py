@@ -210,8 +210,10 @@ from .transforms import (
 from .trees import map as tree_map
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: that takes a quarter of the import's time."""
+def __getattr__(name: str) -> object:
+    """`__version__` and `bfloat16`, looked up when they are asked for: the one takes a quarter of the import's time, the other ml_dtypes."""
+    if name == "bfloat16":
+        return backends.dtypes.bfloat16()
     if name != "__version__":
         raise AttributeError(f"module 'xgrad' has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,5 @@
 # Made from the table of functions by `python -m tests.generated`.
+from typing import Any
 from . import (
     backends as backends,
     io as io,
@@ -257,6 +258,7 @@ from .trees import (
 )
 
 __version__: str
+bfloat16: Any
 __array_api_version__: str
 __all__ = [
     "Cut",

@@ -59,7 +59,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 parents.append(node)
                 needs += bit
         elif type(v) in NUMBERS:
-            if type(v) is complex and any(isinstance(getattr(w, "data", None), float) for w in operands):
+            if type(v) is complex and any(isinstance(w, Value) and isinstance(w.data, float) for w in operands):
                 return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)

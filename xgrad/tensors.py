@@ -12,6 +12,7 @@ from typing import Any
 
 from .applying import NUMBERS, adopt, apply
 from .backends import Device, DeviceError, device_of
+from .backends.dtypes import kind_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
 from .methods import Methods
@@ -246,7 +247,7 @@ class Tensor(Methods):
     def __setitem__(self, key: Any, value: Any) -> None:
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
-            fits = _KINDS[type(value)] <= "biufc".index(self.dtype.kind)
+            fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
             make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())  # which copies nothing to a device
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_complex, is_floating, result_type
+from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
 from ..memory import out_of_memory
@@ -104,7 +104,7 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
         if not hasattr(obj, "__array__"):
             raise
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
-        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it"
+        way_out = "detach it, use xg.from_dlpack, or convert it to a dtype that NumPy has, before xgrad sees it"
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
 
 
@@ -168,7 +168,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) ->
     memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
-    if is_complex(t.dtype) and dtype.kind in "iuf":
+    if is_complex(t.dtype) and kind_of(dtype) in "iuf":
         raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
     return cast(t if device is None else to_device(t, device), dtype, copy=copy)
 

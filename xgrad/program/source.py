@@ -37,6 +37,7 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
 
     Raises:
         ValueError: another backend or chip, a program that moves values between devices, or one that there are no kernels for.
+        TypeError: there is bfloat16 in it, which NumPy has not.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
@@ -52,6 +53,8 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
     if backend not in LIBRARIES:
         raise ValueError(f"source is written for {', '.join(LIBRARIES)} or cuda, not {backend!r}")
     writer = _Writer(LIBRARIES[backend])
+    for v in program.inputs:
+        dtype_name(writer.xp, v.dtype)
     passes = _passes(program)
     text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
     helpers = "\n".join(HELPERS[name].replace("np.", f"{writer.xp}.") + "\n" for name in HELPERS if name in writer.helpers)

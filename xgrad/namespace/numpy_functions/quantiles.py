@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...applying import NUMBERS
-from ...backends.dtypes import is_floating
+from ...backends.dtypes import is_floating, kind_of
 from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
@@ -72,7 +72,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
         n *= a.shape[i]
     rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, n)), axis=-1)
     rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
-    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and rows.dtype.kind == "f" else arrays((rows, q))[1]
+    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and kind_of(rows.dtype) == "f" else arrays((rows, q))[1]
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
     return rows, q if is_floating(q.dtype) else xp.astype(q, "float64"), shape
 
