@@ -24,7 +24,7 @@ from gpu_floor import floor
 from gpu_pages import page
 from gpu_results import Results
 from gpu_timing import Deadline, OutOfTime
-from gpu_worker import Failed, Worker
+from gpu_worker import Failed, Worker, environment
 
 ROOT = Path(__file__).parent.parent
 MACHINE = {"date": "2026-01-02", "GPU": "NVIDIA X 1", "device": "cuda", "xgrad": "abc", "driver": "5", "CUDA": "13", "CuPy": "14", "NumPy": "2", "torch": "2", "JAX": "1", "cuDNN": "9"}
@@ -213,6 +213,15 @@ def test_what_cannot_be_measured_of_the_device_stops_nothing(tmp_path: Path, can
     assert "could not be measured: it broke" in kept.path.with_suffix(".md").read_text()
     kept.finish()
     assert gpu_table.table(tmp_path).count("time over the floor | near 1 | not yet measured") == 2
+
+
+def test_processes_import_this_xgrad_and_no_backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    code = "import importlib.util, xgrad; print(xgrad.__path__[0], xgrad.backends.__name__, importlib.util.find_spec('backends'))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment("cpu"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    path, name, top_level = done.stdout.split()
+    assert Path(path).resolve() == ROOT / "xgrad"
+    assert (name, top_level) == ("xgrad.backends", "None")
 
 
 def test_a_worker_that_fails_starts_anew() -> None:
