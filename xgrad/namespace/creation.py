@@ -104,7 +104,7 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
         if not hasattr(obj, "__array__"):
             raise
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
-        way_out = "detach it, use xg.from_dlpack, or convert it to a dtype that NumPy has, before xgrad sees it"
+        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack takes bfloat16"
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
 
 
