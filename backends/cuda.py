@@ -1,4 +1,4 @@
-"""CuPy on CUDA. The one module, beside NCCL, that imports CuPy."""
+"""CuPy on CUDA. This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import pytest
 import xgrad as xg
 from xgrad.backends import cuda_matmul, current_matmul_precision
 from xgrad.backends.base import Device, _namespace
+from xgrad.backends.cublas import FLOAT32
 from xgrad.backends.cuda import CuPy
 from xgrad.backends.cuda_namespace import namespace
 
@@ -167,7 +168,7 @@ def test_products_by_cublas(shapes: Any, layout: str, precision: str, backend: A
     with xg.matmul_precision(precision):
         z = cuda_matmul.matmul(backend.cupy, x, y)
     np.testing.assert_allclose(z, x @ y, rtol=1e-5, atol=1e-6)
-    assert set(cublas.computed) == {cuda_matmul.COMPUTE[precision]}
+    assert set(cublas.computed) == {FLOAT32[precision]}
 
 
 def test_which_products_are_cupys_own(backend: Any, cublas: Cublas) -> None:
