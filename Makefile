@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test lint types parity fuzz conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
+.PHONY: train test lint types parity kernels fuzz conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -28,6 +28,10 @@ types: .venv/.installed-dev
 
 parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 	$(BIN)/python -m pytest -m parity
+
+# CuPy and NVRTC, without a GPU: what the backend asks of CuPy is there, and every kernel compiles.
+kernels: .venv/.installed-$(call extras,test$(comma)kernels)
+	$(BIN)/python -m pytest -m cuda_wheel -n auto $(ARGS)
 
 fuzz: .venv/.installed-$(call extras,test)
 	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
