@@ -16,6 +16,8 @@ from .device import EmulatedLauncher
 class GpuArray(np.ndarray):
     """An array that is said to be on a GPU."""
 
+    __module__ = "emulated_gpu"  # the library whose arrays the backend takes
+
 
 def _ours(x: Any) -> Any:
     if isinstance(x, tuple):
@@ -78,4 +80,4 @@ class Emulated(Backend):
 
 
 def register_emulated() -> None:
-    register("emulated", Emulated, library=__name__.partition(".")[0])
+    register("emulated", Emulated, library=GpuArray.__module__)
