@@ -8,7 +8,11 @@ CUDA := $(if $(filter cuda%,$(DEVICE)),$(shell nvidia-smi 2>/dev/null | grep -q 
 comma := ,
 extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 
-.PHONY: train test lint types parity fuzz conformance bench clean
+# What runs the benchmarks on a GPU: .venv, or an environment that has CuPy and peers already, as in   make gpu GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+GPU_PARTS := gpu-tests gpu-gru gpu-cells gpu-train
+
+.PHONY: train test lint types parity kernels fuzz conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -25,6 +29,10 @@ types: .venv/.installed-dev
 parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 	$(BIN)/python -m pytest -m parity
 
+# CuPy and NVRTC, without a GPU: what the backend asks of CuPy is there, and every kernel compiles.
+kernels: .venv/.installed-$(call extras,test$(comma)kernels)
+	$(BIN)/python -m pytest -m cuda_wheel -n auto $(ARGS)
+
 fuzz: .venv/.installed-$(call extras,test)
 	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
 
@@ -37,6 +45,22 @@ conformance: .venv/.installed-$(call extras,test)
 
 bench: .venv/.installed-$(call extras,peers)
 	$(BIN)/python benchmarks $(ARGS)
+
+gpu $(GPU_PARTS): gpu-environment
+	$(GPU_PYTHON) benchmarks $@ $(if $(FORCE),--force) $(ARGS)
+
+gpu-table: gpu-environment
+	$(GPU_PYTHON) benchmarks gpu-table
+
+gpu-environment:
+ifeq ($(GPU_PYTHON),$(BIN)/python)
+	@$(MAKE) --no-print-directory DEVICE=cuda .venv/.installed-gpu
+endif
+
+# JAX for the GPU where there is one that fits; without it JAX is reported as missing.
+.venv/.installed-gpu: .venv/.installed-$(call extras,test$(comma)peers)
+	-$(BIN)/python -m pip install --quiet 'jax[$(CUDA)]'
+	touch $@
 
 clean:
 	rm -rf .venv runs build dist *.egg-info

@@ -5,18 +5,25 @@ imports NumPy alone.
 """
 
 from .base import Array, Backend, Device, DeviceError
+from .precision import current_matmul_precision, matmul_precision
 from .registry import current_device, device, device_of, devices, find_device, register, set_device
+from .transfers import Copies, Transfers, count_transfers
 
 __all__ = [
     "Array",
     "Backend",
+    "Copies",
     "Device",
     "DeviceError",
+    "Transfers",
+    "count_transfers",
     "current_device",
+    "current_matmul_precision",
     "device",
     "device_of",
     "devices",
     "find_device",
+    "matmul_precision",
     "register",
     "set_device",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import summation
-from .dtypes import canonical, is_complex
+from .dtypes import canonical, is_bfloat16, is_complex, kind_of
 from .sources import HostSource, Source
+from .transfers import counted
 
 Array = Any  # an array of whichever library is behind the device
 
@@ -31,9 +32,18 @@ class Backend(ABC):
 
     name: str
     xp: Any
+    on_host = False  # whether its arrays are in the host's memory
     promotes = False
+    indexes_by_scalars = False  # whether an array of shape () may be the integer in an index as it is; else its value is copied to the host
     native: Any = None  # the module that compiles and launches native code, where there is one
     laid: Any = None  # what runs a plan that was written as Python text, where there is one
+
+    def __init_subclass__(cls) -> None:
+        """Count every copy between the memories, whoever asks for it."""
+        for name in () if cls.on_host else ("to_host", "from_host"):
+            copy = getattr(cls, name)
+            if not hasattr(copy, "counted"):
+                setattr(cls, name, counted(name, copy))
 
     def count(self) -> int:
         """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""
@@ -54,6 +64,10 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
         """`array` as a NumPy array; it may share memory where the device is the host."""
+
+    def moved(self, array: Array, index: int) -> Array:
+        """`array` on another device of this library: through the host, where the library knows no shorter way."""
+        return self.from_host(self.to_host(array), index)
 
     @abstractmethod
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
@@ -77,8 +91,14 @@ class Backend(ABC):
     def pow(self, x: Array, y: Any) -> Array:
         """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
         xp = self.xp
-        half = y == 0.5 if isinstance(y, float) else y.size == 1 and self.dtype_of(y).kind == "f" and bool(xp.all(y == 0.5))
-        if half and hasattr(x, "shape") and self.dtype_of(x).kind == "f":
+        one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
+        if not one or not hasattr(x, "shape") or kind_of(self.dtype_of(x)) != "f":
+            return x**y if isinstance(y, float) else xp.pow(x, y)
+        if not isinstance(y, float) and not self.on_host:  # without a look at the exponent, which would be a copy
+            root = y == 0.5
+            z = xp.pow(xp.where(root & (x == -math.inf), math.inf, x), y)
+            return xp.where(root, z + 0.0, z)
+        if y == 0.5:
             return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
         return x**y if isinstance(y, float) else xp.pow(x, y)
 
@@ -107,17 +127,21 @@ class Backend(ABC):
 
     def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
         """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
-        return np.can_cast(old, new, "same_kind")
+        return kind_of(old) == kind_of(new) or np.can_cast(old, new, "same_kind")
 
     def checked(self, array: Array) -> Array:
         """`array`, if it holds numbers. Raises TypeError for strings and objects."""
-        if self.dtype_of(array).kind not in "biufc":
+        if kind_of(self.dtype_of(array)) not in "biufc":
             raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}")
         return array
 
     def show(self, array: Array, prefix: str) -> str:
         """The values of `array` as text, its lines indented below `prefix`."""
-        return np.array2string(self.to_host(array), separator=", ", prefix=prefix)
+        host = self.to_host(array)
+        precision = np.get_printoptions()["precision"]
+        if is_bfloat16(host.dtype):  # NumPy does not write these as it writes numbers; six digits tell any two apart
+            host, precision = host.astype(np.float32), min(6, precision)
+        return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
 
     def generator(self, seed: Any, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.
@@ -150,9 +174,16 @@ class Backend(ABC):
     def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
         """Wait until device `index` has done what was asked of it."""
 
+    def stream(self, index: int) -> AbstractContextManager[Any]:
+        """A block whose work on device `index` goes to a stream of its own, after what was asked before and before what is asked after."""
+        return nullcontext()
+
     @abstractmethod
     def memory(self, index: int) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on device `index`."""
+        """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed memory as well, with that."""
+
+    def release(self, index: int) -> None:  # noqa: B027 - a library that holds none has none to give back
+        """Give memory of device `index` that was freed, and is held for later, back to the system."""
 
     def facts(self, index: int) -> dict[str, str]:
         """What the library knows of device `index` and of itself, for people to read."""
@@ -187,8 +218,25 @@ class Device:
         self.backend.synchronize(self.index)
 
     def memory(self) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on the device."""
+        """Bytes `used` by this process and `total` on the device; on CUDA `pool` too: what CuPy holds, used or freed."""
         return self.backend.memory(self.index)
+
+    def release(self) -> None:
+        """Give memory that was freed, and is held for later use, back to the system, for another library or process to take."""
+        self.backend.release(self.index)
+
+    def stream(self) -> AbstractContextManager[Any]:
+        """A `with` block whose work on this device goes to a new stream of its own; nothing where the library has no streams.
+
+        The stream first waits for what the current one was asked to do, and at the end the current one waits for it: both on
+        the device, the host goes on. Arrays that were made outside may be used inside, and the other way round. It is for
+        work beside that of other threads, or of another library on the current stream.
+
+        >>> import xgrad as xg
+        >>> with xg.current_device().stream():
+        ...     z = xg.ones(2) * 3
+        """
+        return self.backend.stream(self.index)
 
     def __repr__(self) -> str:
         return f"device({self.name!r})"
@@ -252,7 +300,7 @@ def _namespace(backend: Backend) -> Any:
 
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
-        return device.backend.from_host(backend.to_host(x), device.index)
+        return backend.moved(x, device.index) if device.backend is backend else device.backend.from_host(backend.to_host(x), device.index)
 
     def cofactor(x: Array) -> Array:
         """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products of all S but one) conj(Vh)."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import native, summation
+from . import half, native, summation
 from .base import Array, Backend
 from .sources import HostSource
 
@@ -21,7 +21,8 @@ class NumPy(Backend):
     """The CPU. NumPy 2 is its own standard namespace."""
 
     name = "cpu"
-    xp = np
+    xp = half.namespace()
+    on_host = True
     promotes = True
     native = native
 
@@ -36,7 +37,7 @@ class NumPy(Backend):
         return Laid(buffers, text)
 
     def from_host(self, array: np.ndarray, index: int) -> Array:
-        return array
+        return half.classed(array)
 
     def to_host(self, array: Array) -> np.ndarray:
         return np.asarray(array)
@@ -68,7 +69,7 @@ class NumPy(Backend):
     def checked(self, array: Array) -> Array:
         if isinstance(array, np.ma.MaskedArray):
             raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value)")
-        return super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array))
+        return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
 
     def native_dtype(self, dtype: Any) -> Any:
         return dtype

@@ -12,9 +12,9 @@ from typing import Any
 
 #: cudaDataType_t, and the type of a sum.
 _KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
-#: cublasComputeType_t: how products of a dtype are summed, those of float32 by precision.
+#: cublasComputeType_t: how products are summed; of float32 by precision, where the fast ways round operands.
 _COMPUTE_32F, _COMPUTE_64F = 68, 70
-_FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
+FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
 _DEFAULT = -1  # CUBLAS_GEMM_DEFAULT
 _MOST = 2**31 - 1
 #: What NVIDIA advises for Hopper; less does for others.
@@ -92,7 +92,7 @@ class Cublas:
             raise CublasError(f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x {product.k} and {product.k} x {product.n}")
         a, b, out = addresses
         kind = _KINDS[product.dtype]
-        compute = _FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F
+        compute = FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F
         number = ctypes.c_double if product.dtype == "float64" else ctypes.c_float
         one, base = number(1.0), number(float(product.add))
         (lda, ldb, ldc), (step_a, step_b, step_c) = product.lead, product.apart

@@ -1,18 +1,24 @@
-"""CuPy on CUDA. The one module, beside NCCL, that imports CuPy."""
+"""CuPy on CUDA. This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import summation
+from . import cuda_matmul, cuda_namespace, summation
 from .base import Array, Backend, DeviceError
 from .cuda_kernels import CudaLauncher
-from .sources import fitting
+from .cuda_random import CudaSource
+
+#: What CUDA adds atomically, as CuPy has it.
+_ATOMIC = frozenset(("int32", "uint32", "uint64", "float16", "float32", "float64"))
 
 
 class CuPy(Backend):
@@ -20,15 +26,16 @@ class CuPy(Backend):
 
     name = "cuda"
     promotes = True
+    indexes_by_scalars = True
 
     def __init__(self) -> None:
         try:
             import cupy
-            from array_api_compat import cupy as xp
+            from array_api_compat import cupy as standard
         except ImportError as error:
             raise DeviceError(f"CUDA needs CuPy, which cannot be imported ({error}). {_advice()}") from error
         self.cupy = cupy
-        self.xp = xp
+        self.xp = cuda_namespace.namespace(cupy, standard)
         self._launchers: dict[int, CudaLauncher] = {}
         try:
             self._count = cupy.cuda.runtime.getDeviceCount()
@@ -51,14 +58,71 @@ class CuPy(Backend):
     def to_host(self, array: Array) -> np.ndarray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
 
+    def moved(self, array: Array, index: int) -> Array:
+        """From one GPU to another without the host: each stream waits for the other, as memory is freed in the order of a stream."""
+        cuda, source = self.cupy.cuda, self.index_of(array)
+        with cuda.Device(source):
+            made = cuda.get_current_stream().record()
+        with cuda.Device(index):
+            stream = cuda.get_current_stream()
+            stream.wait_event(made)
+            copied = self.cupy.array(array, copy=True)
+            done = stream.record()
+        with cuda.Device(source):
+            cuda.get_current_stream().wait_event(done)
+        return copied
+
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
         import cupyx
 
-        cupyx.scatter_add(target, key, values)
+        dtype = target.dtype
+        if dtype.kind == "c":  # atomic additions are of real numbers
+            self.scatter_add(target.real, key, values.real)
+            self.scatter_add(target.imag, key, values.imag)
+        elif dtype.name in _ATOMIC:
+            cupyx.scatter_add(target, key, values)
+        elif dtype == np.int64:  # whose sums have the same bits
+            cupyx.scatter_add(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
+        else:
+            wide = np.dtype(np.int64 if dtype.kind in "biu" else np.float32)
+            sums = target.astype(wide)
+            self.scatter_add(sums, key, values.astype(wide))
+            target[...] = sums.astype(dtype)
+
+    def assign(self, target: Array, key: Any, values: Any) -> None:
+        """Of several values for one place the last, though CuPy assigns them in no order: the largest number of each place is found first."""
+        import cupyx
+
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
+            target[key] = values
+            return
+        cp = self.cupy
+        last = cp.zeros(target.shape, np.uint64)
+        form = last[key].shape
+        values = cp.broadcast_to(values.reshape(values.shape[max(values.ndim - len(form), 0) :]), form)
+        numbers = cp.arange(1, values.size + 1, dtype=np.uint64).reshape(form)
+        cupyx.scatter_max(last, key, numbers)
+        if values.size:
+            chosen = values.reshape(-1)[cp.maximum(last, 1).astype(np.int64) - 1]
+            target[...] = cp.where(last > 0, chosen.astype(target.dtype), target)
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
+        if len(operands) > 1 and all(x.dtype == np.float32 for x in operands) and cuda_matmul.rounds(self.cupy):
+            return summation.einsum(self.xp, subscripts, *operands)  # whose products are ours
         order = len(operands) > 2 and ["einsum_path", *summation.path_of(subscripts, operands)]
         return self.cupy.einsum(subscripts, *operands, optimize=order)
+
+    def eig(self, x: Array) -> tuple[Array, Array]:
+        """cuSOLVER has it from CUDA 12.6 on; before, as everywhere."""
+        from cupyx.cusolver import check_availability
+
+        if not check_availability("geev"):
+            return super().eig(x)
+        kind = np.result_type(x.dtype, np.complex64)
+        w, v = self.cupy.linalg.eig(x)
+        return w.astype(kind, copy=False), v.astype(kind, copy=False)
 
     def pow(self, x: Array, y: Any) -> Array:
         return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
@@ -93,9 +157,30 @@ class CuPy(Backend):
     def synchronize(self, index: int) -> None:
         self.cupy.cuda.Device(index).synchronize()
 
+    def stream(self, index: int) -> AbstractContextManager[Any]:
+        return self._stream(index)
+
+    @contextmanager
+    def _stream(self, index: int) -> Iterator[Any]:
+        cuda = self.cupy.cuda
+        with cuda.Device(index):
+            outer, inner = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
+            inner.wait_event(outer.record())
+        try:
+            with inner:
+                yield inner
+        finally:
+            with cuda.Device(index):
+                outer.wait_event(inner.record())
+
     def memory(self, index: int) -> dict[str, int]:
+        pool = self.cupy.get_default_memory_pool()
         with self.cupy.cuda.Device(index) as device:
-            return {"used": self.cupy.get_default_memory_pool().used_bytes(), "total": device.mem_info[1]}
+            return {"used": pool.used_bytes(), "pool": pool.total_bytes(), "total": device.mem_info[1]}
+
+    def release(self, index: int) -> None:
+        with self.cupy.cuda.Device(index):
+            self.cupy.get_default_memory_pool().free_all_blocks()
 
     def facts(self, index: int) -> dict[str, str]:
         runtime = self.cupy.cuda.runtime
@@ -104,141 +189,13 @@ class CuPy(Backend):
             "GPU": properties["name"].decode(),
             "compute capability": f"{properties['major']}.{properties['minor']}",
             "CUDA": _release(runtime.runtimeGetVersion()),
-            "driver": f"for CUDA up to {_release(runtime.driverGetVersion())}",
+            "driver": f"{_driver(Path('/proc/driver/nvidia/version'))}for CUDA up to {_release(runtime.driverGetVersion())}",
+            "CuPy": str(self.cupy.__version__),
         }
 
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         # CuPy works on its current device; with a single device that is always the right one.
         return self.cupy.cuda.Device(index) if self.count() > 1 else None
-
-
-class CudaSource:
-    """CuPy's own generator, drawing on the GPU in float32 or float64, other numbers than the host's for the same seed.
-
-    CuPy cannot write its state down, so it cannot be saved, and a copy cannot be made of it.
-    """
-
-    def __init__(self, cupy: Any, index: int, seed: Any) -> None:
-        self.place = f"cuda:{index}"
-        self._cupy, self._index = cupy, index
-        self._seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-        with cupy.cuda.Device(index):
-            self._numbers = cupy.random.default_rng(self._seeds)
-
-    @property
-    def state(self) -> dict[str, Any]:
-        raise TypeError(_NO_STATE)
-
-    @state.setter
-    def state(self, value: dict[str, Any]) -> None:
-        raise TypeError(_NO_STATE)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(_NO_STATE)
-
-    def spawn(self, count: int) -> list[CudaSource]:
-        return [CudaSource(self._cupy, self._index, seeds) for seeds in self._seeds.spawn(count)]
-
-    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
-        if name != "integers":  # CuPy takes arrays, and of numbers floats alone
-            params = tuple(float(p) if isinstance(p, int) else p for p in params)
-        with self._cupy.cuda.Device(self._index):
-            return fitting(name, getattr(self, f"_{name}")(size, np.dtype(dtype), *params), np.dtype(dtype))
-
-    def permutation(self, n: int) -> Array:
-        return self.permuted((n,), 0)
-
-    def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
-        with self._cupy.cuda.Device(self._index):
-            places = self._cupy.arange(int(np.prod(shape, dtype=int))).reshape(shape)
-            return self._cupy.take_along_axis(places, self._cupy.argsort(self._numbers.random(shape), axis=axis), axis=axis)
-
-    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
-        cp, count = self._cupy, int(np.prod(size, dtype=int))
-        with cp.cuda.Device(self._index):
-            if replace and p is None:
-                return self._numbers.integers(0, n, size)
-            if replace:
-                total = cp.cumsum(p)
-                return cp.minimum(cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1)
-            keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))  # the first of them are drawn without repetition
-            return cp.argsort(-keys)[:count].reshape(size)
-
-    def _random(self, size: Any, dtype: Any) -> Array:
-        values = self._numbers.random(size, self._drawn(dtype)).astype(dtype, copy=False)
-        return self._cupy.minimum(values, np.nextafter(dtype.type(1), dtype.type(0)))
-
-    def _standard_normal(self, size: Any, dtype: Any) -> Array:
-        return self._numbers.standard_normal(size, self._drawn(dtype))
-
-    def _standard_exponential(self, size: Any, dtype: Any) -> Array:
-        return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)  # so that it has a logarithm
-
-    def _gumbel(self, size: Any, dtype: Any) -> Array:
-        return -self._cupy.log(self._standard_exponential(size, dtype))
-
-    def _laplace(self, size: Any, dtype: Any) -> Array:
-        return self._standard_exponential(size, dtype) - self._standard_exponential(size, dtype)
-
-    def _logistic(self, size: Any, dtype: Any) -> Array:
-        return self._gumbel(size, dtype) - self._gumbel(size, dtype)
-
-    def _standard_cauchy(self, size: Any, dtype: Any) -> Array:
-        return self._numbers.standard_normal(size) / self._numbers.standard_normal(size)
-
-    def _standard_gamma(self, size: Any, dtype: Any, shape: Any) -> Array:
-        return self._numbers.standard_gamma(shape, size)
-
-    def _beta(self, size: Any, dtype: Any, a: Any, b: Any) -> Array:
-        return self._numbers.beta(a, b, size)
-
-    def _standard_t(self, size: Any, dtype: Any, df: Any) -> Array:
-        return self._numbers.standard_normal(size) * self._cupy.sqrt(df / 2 / self._numbers.standard_gamma(df / 2, size))
-
-    def _poisson(self, size: Any, dtype: Any, lam: Any) -> Array:
-        return self._numbers.poisson(lam, size)
-
-    def _binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
-        return self._numbers.binomial(n, p, size)
-
-    def _f(self, size: Any, dtype: Any, dfnum: Any, dfden: Any) -> Array:
-        return self._numbers.standard_gamma(dfnum / 2, size) / dfnum / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
-
-    def _wald(self, size: Any, dtype: Any, mean: Any, scale: Any) -> Array:
-        # J. Michael et al., Generating random variates using transformations with multiple roots (1976)
-        y = mean / 2 / scale * self._numbers.standard_normal(size) ** 2
-        x = mean / (1 + y + self._cupy.sqrt(y * (2 + y)))
-        return self._cupy.where(self._numbers.random(size) * (mean + x) <= mean, x, mean**2 / x)
-
-    def _geometric(self, size: Any, dtype: Any, p: Any) -> Array:
-        failing = -self._cupy.log1p(-self._cupy.minimum(self._cupy.asarray(p), 1 - 2.0**-53))
-        return self._cupy.maximum(self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1).astype("int64")
-
-    def _negative_binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
-        return self._numbers.poisson(self._numbers.standard_gamma(n, size) * ((1 - p) / p), size)
-
-    def _multinomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
-        cp, columns = self._cupy, []
-        left = cp.zeros(size[:-1], "int64") + cp.asarray(n, "int64")
-        for j in range(size[-1] - 1):  # of those that are left, with the probability among these
-            part = cp.clip(p[..., j] / cp.maximum(p[..., j:].sum(axis=-1), np.finfo(float).tiny), 0, 1)
-            columns.append(self._numbers.binomial(cp.asarray(left), cp.asarray(part), size[:-1]))
-            left = left - columns[-1]
-        return cp.stack([*columns, left], axis=-1)
-
-    def _integers(self, size: Any, dtype: Any, low: Any, high: Any) -> Array:
-        if isinstance(low, int) and isinstance(high, int):
-            return self._numbers.integers(low, high, size, dtype if dtype.kind in "iu" else np.dtype("int64"))
-        return low + self._cupy.floor(self._numbers.random(size) * (high - low)).astype("int64")
-
-    def _drawn(self, dtype: Any) -> Any:
-        return dtype if dtype in (np.float32, np.float64) else np.dtype(float)
-
-
-_NO_STATE = (
-    "the state of a generator with native=True is on the GPU and cannot be saved or copied: leave native=True out, "
-    "or start again where you must from a seed of your own, as default_rng([seed, step], native=True)"
-)
 
 
 def fitting_extra() -> str | None:
@@ -254,6 +211,12 @@ def _advice() -> str:
     if extra is None:
         return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
     return f"Install the CuPy that fits this driver with: pip install 'xgrad[{extra}]'."
+
+
+def _driver(told: Path) -> str:
+    """The driver's own version, where Linux tells it in a file."""
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", told.read_text()) if told.exists() else None
+    return f"{found[1]}, " if found else ""
 
 
 def _release(number: int) -> str:

@@ -51,6 +51,7 @@ class CudaLauncher(Launcher):
     def __init__(self, cupy: Any, index: int) -> None:
         self.cupy, self.index = cupy, index
         self._driver, self._runtime = cupy.cuda.driver, cupy.cuda.runtime
+        self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
         self._modules: dict[str, Any] = {}
         self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
         self._blas: dict[Hashable, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
@@ -64,6 +65,9 @@ class CudaLauncher(Launcher):
         )  # fmt: skip
 
     def missing(self) -> str | None:
+        name, arch, *_ = self._chip
+        if arch < 80:
+            return f"kernels are for compute capability 8.0 and newer, and this {name} has {arch // 10}.{arch % 10}"
         try:
             self.cupy.cuda.nvrtc.getVersion()
         except Exception as error:  # whatever CuPy raises where it does not find the library

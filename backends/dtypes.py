@@ -9,20 +9,45 @@ import numpy as np
 DType = np.dtype[Any]
 
 
+def bfloat16() -> DType:
+    """The upper half of a float32: 8 bits of exponent and 8 of precision. NumPy has none; ml_dtypes, which is optional, does.
+
+    Raises ImportError, saying what to install, where that is missing.
+    """
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError("bfloat16 comes from ml_dtypes, which is not installed: pip install ml_dtypes") from error
+    found: DType = np.dtype(ml_dtypes.bfloat16)
+    return found
+
+
 def canonical(dtype: Any) -> DType:
     """A dtype given by name, as a Python type, or as any array library writes it. Raises TypeError for one that is not of numbers."""
     try:
         found: DType = np.dtype(dtype)
     except TypeError:
-        found = np.dtype(str(dtype).rpartition(".")[2])
-    if found.kind not in "biufc":
+        name = str(dtype).rpartition(".")[2]
+        found = bfloat16() if name == "bfloat16" else np.dtype(name)
+    if kind_of(found) not in "biufc":
         raise TypeError(f"a Tensor holds numbers, not dtype {found}")
     return found
 
 
+def kind_of(dtype: DType) -> str:
+    """`dtype.kind`, which for bfloat16 is "f" too; NumPy, which does not know it, says "V"."""
+    kind = dtype.kind
+    return "f" if kind == "V" and is_bfloat16(dtype) else kind
+
+
+def is_bfloat16(dtype: Any) -> bool:
+    """Whether this is the dtype that ml_dtypes has; there is none where that was not imported."""
+    return bool(dtype.kind == "V" and dtype.type.__name__ == "bfloat16")
+
+
 def is_floating(dtype: Any) -> bool:
     """Whether values of this dtype have derivatives: real or complex floating point."""
-    return canonical(dtype).kind in "fc"
+    return kind_of(canonical(dtype)) in "fc"
 
 
 def is_complex(dtype: Any) -> bool:
@@ -53,6 +78,11 @@ class IntegerInfo(NamedTuple):
 
 def finfo(dtype: DType) -> FloatInfo:
     """Limits of a floating dtype, as Python numbers; of a complex one, those of its parts."""
+    if is_bfloat16(dtype):
+        import ml_dtypes
+
+        limits: Any = ml_dtypes.finfo(dtype)
+        return FloatInfo(limits.bits, float(limits.eps), float(limits.max), float(limits.min), float(limits.smallest_normal), dtype)
     found = np.finfo(dtype)
     return FloatInfo(found.bits, float(found.eps), float(found.max), float(found.min), float(found.smallest_normal), found.dtype)
 
@@ -65,16 +95,36 @@ def iinfo(dtype: DType) -> IntegerInfo:
 
 def isdtype(dtype: DType, kind: Any) -> bool:
     """Whether a dtype is of a kind of the array standard, or of one of a tuple of kinds."""
-    return np.isdtype(dtype, kind)
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    if not isinstance(kind, str):
+        return dtype == canonical(kind)
+    return np.isdtype(_stand_in(dtype), kind)
 
 
 def result_type(*values: Any) -> DType:
     """The dtype of dtypes and Python numbers together."""
     if not any(isinstance(v, np.dtype) for v in values):
         raise ValueError("result_type needs one array or dtype at least")
-    return np.result_type(*values)
+    return promoted(*values)
+
+
+def promoted(*values: Any) -> DType:
+    """NumPy's `result_type`, to which bfloat16 is as float16, and with that float32."""
+    brain = [v for v in values if isinstance(v, np.dtype) and is_bfloat16(v)]
+    if not brain:
+        return np.result_type(*values)
+    found = np.result_type(*map(_stand_in, values))
+    if found != np.float16:
+        return found
+    return np.dtype(np.float32) if any(isinstance(v, np.dtype) and v == np.float16 for v in values) else brain[0]
 
 
 def can_cast(old: DType, new: DType) -> bool:
     """Whether promotion leads from one dtype to the other."""
-    return np.can_cast(old, new)
+    return result_type(old, new) == new if is_bfloat16(old) or is_bfloat16(new) else np.can_cast(old, new)
+
+
+def _stand_in(value: Any) -> Any:
+    """float16 for bfloat16: to NumPy's rules they are the same."""
+    return np.dtype(np.float16) if isinstance(value, np.dtype) and is_bfloat16(value) else value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +34,12 @@ class LoopRun(NamedTuple):
 
 
 class Launcher(ABC):
-    """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it."""
+    """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it.
+
+    `errors` are what a launch or a recording that the device refuses raises.
+    """
+
+    errors: tuple[type[Exception], ...] = ()
 
     def missing(self) -> str | None:
         """What is lacking here to run schedules, in words; None where nothing is."""
@@ -141,11 +147,19 @@ class Scheduled:
             space.warm = True
         else:
             if space.replay is None:
-                space.replay = self.launcher.recorded(lambda: self._do(space))
+                space.replay = self._recorded(lambda: self._do(space))
             space.replay()
         outputs = [space.output(i, b) for i, b in self._outputs]
         free.append(space)  # what comes next on this stream waits for this
         return outputs
+
+    def _recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work` in one launch; where the device will not record it, `work` itself."""
+        try:
+            return self.launcher.recorded(work)
+        except self.launcher.errors as error:
+            warnings.warn(f"a program runs launch by launch, as it could not be recorded: {error}", RuntimeWarning, stacklevel=2)
+            return work
 
     def _do(self, space: _Space) -> None:
         """All items in order."""
@@ -172,7 +186,13 @@ class Scheduled:
             if repeat.once:
                 key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
                 kept = disk.read(f"{key}.json")
-                seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in (ONCE, STEPWISE)}
+                ways = (ONCE, STEPWISE)
+                try:
+                    seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in ways}
+                except self.launcher.errors as error:
+                    warnings.warn(f"a loop runs step by step, as it could not be launched as a whole: {error}", RuntimeWarning, stacklevel=2)
+                    self.loops[i] = self.loops[i]._replace(way=STEPWISE, why=str(error))
+                    continue
                 if kept is None:
                     disk.write(f"{key}.json", json.dumps(seconds).encode())
                 self.loops[i] = self.loops[i]._replace(way=min(seconds, key=seconds.__getitem__), seconds=seconds)
@@ -186,7 +206,7 @@ class Scheduled:
             self._items([repeat], space.addresses, (0,) * depth)
 
         work()  # loads what is to be loaded
-        return self.launcher.seconds(self.launcher.recorded(work))
+        return self.launcher.seconds(self._recorded(work))
 
 
 class _Space:

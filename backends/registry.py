@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from .base import Array, Backend, Device, DeviceError
+from .half import Half
 
 
 def _numpy() -> Backend:
@@ -88,7 +89,8 @@ def devices() -> list[Device]:
 
 def device_of(array: Array) -> Device | None:
     """The device that holds `array`; None where it is an array of no registered library."""
-    name = _libraries.get(type(array).__module__.partition(".")[0])
+    kind = type(array)
+    name = "cpu" if kind is Half else _libraries.get(kind.__module__.partition(".")[0])
     if name is None:
         return None
     first = find_device(name)

@@ -9,6 +9,8 @@ Each peer runs in a process of its own, and the processes take turns, since idle
 inside one process and a shared machine changes its speed from minute to minute. A figure is the median over the turns of
 each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment: with them a machine measures
 kernels that are not its own. All suites together take about half an hour.
+
+`python benchmarks gpu --help` is about a GPU.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ COSTS: dict[str, Callable[[Any], None]] = {
 
 def main() -> None:
     """Run the suites that were asked for, or serve as the worker of one peer."""
+    if sys.argv[1:] and sys.argv[1].partition("-")[0] == "gpu":
+        import gpu
+
+        sys.exit(gpu.main(sys.argv[1:]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = [*SUITES, *COSTS]
     parser.add_argument("what", nargs="*", metavar="SUITE", default=every, help=f"{', '.join(every)} (default: all)")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from equations import CELLS, SPELLINGS, Functions
+from equations import CELLS, SPELLINGS, Cell, Functions
 from ours import gradient_step
 from turns import Job
 
@@ -31,17 +31,53 @@ class Problem:
         self.W = {name: rng.uniform(-(H**-0.5), H**-0.5, shape).astype("f") for name, shape in self.cell.shapes(I, H).items()}
         self.h0 = np.zeros((*batch, H), "f")
 
-    def through_time(self, F: Functions, zero: Any) -> Callable[[Any, Any], Any]:
-        """`run(W, x)`, the outputs of all steps, from states that are `zero`."""
-
-        def run(W: Any, x: Any) -> Any:
-            return F.scan(lambda states, x: self.cell.step(F, W, x, *states), (zero,) * self.cell.states, x)[1]
-
-        return run
-
     def norms(self, dW: Any, dx: Any) -> list[float]:
         """What the peers must agree on."""
         return [float(np.linalg.norm(np.asarray(a, "d"))) for a in (*(dW[name] for name in self.W), dx)]
+
+
+def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], Any]:
+    """`run(W, x)`, the outputs of all steps, from states that are `zero`."""
+
+    def run(W: Any, x: Any) -> Any:
+        return F.scan(lambda states, x: cell.step(F, W, x, *states), (zero,) * cell.states, x)[1]
+
+    return run
+
+
+def xgrad_functions() -> Functions:
+    """Those of xgrad."""
+    import xgrad as xg
+
+    elementwise = xg.sigmoid, xg.tanh, xg.exp, xg.log, xg.sqrt, xg.maximum
+    joined, mean = partial(xg.concat, axis=-1), partial(xg.mean, axis=-1, keepdims=True)
+    return Functions(*elementwise, joined, mean, partial(xg.softmax, axis=-1), xg.scan)
+
+
+def jax_functions() -> Functions:
+    """Those of JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    elementwise = jax.nn.sigmoid, jnp.tanh, jnp.exp, jnp.log, jnp.sqrt, jnp.maximum
+    joined, mean = partial(jnp.concat, axis=-1), partial(jnp.mean, axis=-1, keepdims=True)
+    return Functions(*elementwise, joined, mean, partial(jax.nn.softmax, axis=-1), jax.lax.scan)
+
+
+def torch_functions() -> Functions:
+    """Those of torch, and a Python loop for `scan`."""
+    import torch
+
+    def scan(f: Callable[..., Any], carry: Any, xs: Any, length: int | None = None) -> Any:
+        ys = []
+        for x in [None] * (length or 0) if xs is None else xs:
+            carry, y = f(carry, x)
+            ys.append(y)
+        return carry, torch.stack(ys)
+
+    elementwise = torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.sqrt, torch.maximum
+    joined, mean = partial(torch.concat, dim=-1), partial(torch.mean, dim=-1, keepdim=True)
+    return Functions(*elementwise, joined, mean, partial(torch.softmax, dim=-1), scan)
 
 
 def xgrad(case: str) -> Job:
@@ -49,10 +85,7 @@ def xgrad(case: str) -> Job:
     import xgrad as xg
 
     p, kept = Problem(case), list[Any]()
-    elementwise = xg.sigmoid, xg.tanh, xg.exp, xg.log, xg.sqrt, xg.maximum
-    joined, mean = partial(xg.concat, axis=-1), partial(xg.mean, axis=-1, keepdims=True)
-    F = Functions(*elementwise, joined, mean, partial(xg.softmax, axis=-1), xg.scan)
-    gradient = gradient_step(p.through_time(F, xg.asarray(p.h0)))
+    gradient = gradient_step(through_time(p.cell, xgrad_functions(), xg.asarray(p.h0)))
     W, x, dy = {name: xg.asarray(w) for name, w in p.W.items()}, xg.asarray(p.x), xg.asarray(p.dy)
 
     def step() -> None:
@@ -67,10 +100,7 @@ def jax(case: str) -> Job:
     import jax.numpy as jnp
 
     p, kept = Problem(case), list[Any]()
-    elementwise = jax.nn.sigmoid, jnp.tanh, jnp.exp, jnp.log, jnp.sqrt, jnp.maximum
-    joined, mean = partial(jnp.concat, axis=-1), partial(jnp.mean, axis=-1, keepdims=True)
-    F = Functions(*elementwise, joined, mean, partial(jax.nn.softmax, axis=-1), jax.lax.scan)
-    run = p.through_time(F, jnp.asarray(p.h0))
+    run = through_time(p.cell, jax_functions(), jnp.asarray(p.h0))
     gradient = jax.jit(lambda W, x, dy: jax.vjp(run, W, x)[1](dy))
     W, x, dy = {name: jnp.asarray(w) for name, w in p.W.items()}, jnp.asarray(p.x), jnp.asarray(p.dy)
 
@@ -84,18 +114,8 @@ def torch(case: str) -> Job:
     """A Python loop in torch."""
     import torch
 
-    def scan(f: Callable[..., Any], carry: Any, xs: Any, length: int | None = None) -> Any:
-        ys = []
-        for x in [None] * (length or 0) if xs is None else xs:
-            carry, y = f(carry, x)
-            ys.append(y)
-        return carry, torch.stack(ys)
-
     p = Problem(case)
-    elementwise = torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.sqrt, torch.maximum
-    joined, mean = partial(torch.concat, dim=-1), partial(torch.mean, dim=-1, keepdim=True)
-    F = Functions(*elementwise, joined, mean, partial(torch.softmax, dim=-1), scan)
-    run = p.through_time(F, torch.tensor(p.h0))
+    run = through_time(p.cell, torch_functions(), torch.tensor(p.h0))
     W = {name: torch.tensor(w, requires_grad=True) for name, w in p.W.items()}
     x, dy = torch.tensor(p.x, requires_grad=True), torch.tensor(p.dy)
 

@@ -3,6 +3,7 @@
     python train.py                      two minutes on two cores, on text that comes with Python
     python train.py --data book.txt      on any text
     python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
+    python train.py --precision float16  compute in float16; the weights stay in float32
     XGRAD_DEVICE=cuda python train.py    on CUDA
 """
 
@@ -50,9 +51,12 @@ class Model(xg.nn.Module):
 
 
 def loss(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.Tensor]:
-    """Nats per character of a window (T + 1, B), each character predicted from those before it; and the state to carry on."""
-    logits, h = model(window[:-1], h)
-    return xg.nn.cross_entropy(logits, window[1:]), h
+    """Nats per character of a window (T + 1, B), each character predicted from those before it; and the state to carry on.
+
+    The model computes in the dtype of the state; its weights, and so their gradients, and the loss keep theirs.
+    """
+    logits, h = xg.nn.cast(model, h.dtype)(window[:-1], h)
+    return xg.nn.cross_entropy(logits.astype(model.read.weight.dtype), window[1:]), h
 
 
 # The text
@@ -118,7 +122,7 @@ def streams(ids: xg.Tensor, count: int) -> xg.Tensor:
 def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace) -> float:
     """Of text that the model reads from its beginning, as `--streams` streams, each with a state of its own."""
     text = streams(ids, max(1, min(options.streams, len(ids) // 100)))
-    h = no_state(text.shape[1], model)
+    h = no_state(text.shape[1], model, options.precision)
     total = 0.0
     with xg.no_grad():
         for start in range(0, len(text) - 1, 256):
@@ -128,10 +132,10 @@ def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace
     return total / (len(text) - 1) / math.log(2)
 
 
-def no_state(count: int, model: Model) -> xg.Tensor:
-    """The state of `count` streams that have read nothing yet."""
+def no_state(count: int, model: Model, dtype: Any = None) -> xg.Tensor:
+    """The state of `count` streams that have read nothing yet, in the dtype of the weights if no other is given."""
     W = model.gru.W_h
-    return xg.zeros((count, W.shape[0]), dtype=W.dtype, device=W.device)
+    return xg.zeros((count, W.shape[0]), dtype=dtype or W.dtype, device=W.device)
 
 
 def sample(model: Model, text: Text, length: int, temperature: float, rng: xg.random.Generator) -> Iterator[str]:
@@ -158,6 +162,7 @@ class Run:
     h: xg.Tensor
     rng: xg.random.Generator
     signature: dict[str, Any]
+    scale: xg.optim.LossScale | None = None
     step: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
@@ -167,6 +172,7 @@ class Run:
         tensors = {"h": self.h}
         tensors |= {f"model.{name}": p for name, p in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": p for name, p in self.optimizer.state_dict().items()}
+        tensors |= {f"scale.{name}": v for name, v in (self.scale.state_dict() if self.scale else {}).items()}
         words = {"step": self.step, "curve": self.curve, "validation": self.validation, "rng": self.rng.state, "signature": self.signature}
         xg.io.save(path, tensors, {name: json.dumps(value) for name, value in words.items()})
 
@@ -181,6 +187,8 @@ class Run:
                 fail(f"{path} is of another model or text, or another schedule: it has {other}, this run has {mine}")
             self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
             self.optimizer.load_state_dict({k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")})
+            if self.scale:
+                self.scale.load_state_dict({k.removeprefix("scale."): v for k, v in tensors.items() if k.startswith("scale.")})
             self.h, self.rng.state, self.step = tensors["h"], saved["rng"], saved["step"]
             self.curve, self.validation = saved["curve"], saved["validation"]
         except FileNotFoundError as error:
@@ -195,7 +203,12 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
     """Truncated backpropagation through time: windows of the streams in turn, the state carried from one to the next."""
     data = streams(text.train_ids, options.batch)
     windows = (len(data) - 1) // options.window
-    gradient = xg.value_and_grad(loss, has_aux=True)
+
+    def scaled(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, tuple[xg.Tensor, xg.Tensor]]:
+        nats, h = loss(model, window, h)
+        return run.scale.scale(nats) if run.scale else nats, (nats, h)
+
+    gradient = xg.value_and_grad(scaled, has_aux=True)
     characters = options.window * options.batch
     bar = tqdm(total=options.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=options.quiet)
     began, first = time.perf_counter(), run.step
@@ -203,14 +216,17 @@ def train(run: Run, text: Text, options: argparse.Namespace, checkpoint: Path) -
         while run.step < options.steps:
             place = run.step % windows
             if place == 0:  # the streams begin again
-                run.h = no_state(options.batch, run.model)
+                run.h = no_state(options.batch, run.model, options.precision)
             window = data[place * options.window : (place + 1) * options.window + 1]
-            (nats, run.h), grads = gradient(run.model, window, run.h)
+            (_, (nats, run.h)), grads = gradient(run.model, window, run.h)
             bits = float(nats) / math.log(2)
             stop_unless_finite(bits, run, options)
-            grads, _ = xg.optim.clip_by_global_norm(grads, options.clip)
+            grads, _ = xg.optim.clip_by_global_norm(run.scale.unscale(grads) if run.scale else grads, options.clip)
             run.optimizer.lr = learning_rate(run.step, options)
-            run.optimizer.step(grads)
+            if run.scale:
+                run.scale.step(run.optimizer, grads)
+            else:
+                run.optimizer.step(grads)
             run.step += 1
             run.curve.append((run.step, bits))
             speed = (run.step - first) * characters / (time.perf_counter() - began)
@@ -320,6 +336,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--temperature", type=temperature, default=0.7, metavar="X", help="of the sample: lower is safer (default: %(default)s)")
     add("--seed", type=seed, default=0, metavar="N", help="the same seed gives the same run (default: %(default)s)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of the weights (default: %(default)s)")
+    add("--precision", choices=["float32", "bfloat16", "float16"], help="of the arithmetic, if not that of the weights")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)
@@ -349,13 +366,15 @@ def main(argv: list[str] | None = None) -> None:
 
     rng = xg.random.default_rng(options.seed)
     model = Model(len(text.vocabulary), options.embedding, options.hidden, options.dtype, rng)
-    names = ("hidden", "embedding", "batch", "window", "steps", "lr", "clip", "seed", "dtype")
+    names = ("hidden", "embedding", "batch", "window", "steps", "lr", "clip", "seed", "dtype", "precision")
     signature = {"text": text.digest, **{name: getattr(options, name) for name in names}}
-    run = Run(model, xg.optim.Adam(model), no_state(options.batch, model), rng, signature)
+    scale = xg.optim.LossScale() if options.precision == "float16" else None
+    run = Run(model, xg.optim.Adam(model), no_state(options.batch, model, options.precision), rng, signature, scale)
     if options.resume:
         run.load(checkpoint)
+    words = f", computed with in {options.precision}" if options.precision else ""
     weights = sum(p.size for p in model.parameters())
-    print(f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} weights, {options.dtype} on {device}")
+    print(f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} weights, {options.dtype} on {device}{words}")
     try:
         train(run, text, options, checkpoint)
     except KeyboardInterrupt:

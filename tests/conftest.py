@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,6 +17,8 @@ from .strict import register_strict
 
 register_strict()
 register_emulated()
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # at the end, as its modules have plain names
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")

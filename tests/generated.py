@@ -1,4 +1,5 @@
-"""What is made from the table of functions and kept in files: the stubs that type checkers read, and the table in the docs.
+"""What is made and kept in files: from the table of functions the stubs that type checkers read and the table in the docs, from
+the results of benchmarks on a GPU the table in the README.
 
     python -m tests.generated
 
@@ -28,7 +29,6 @@ from .test_hard_points import POINTS
 
 ROOT = Path(__file__).parent.parent
 
-
 HEAD = "# Made from the table of functions by `python -m tests.generated`."
 
 
@@ -43,7 +43,7 @@ def package_stub() -> str:
             sources.setdefault(".", []).append(f"{name} as {name}")
         else:
             sources.setdefault(value.__module__.removeprefix("xgrad"), []).append(f"{value.__name__} as {name}")
-    return "\n".join([HEAD, *_imports(sources), "", "__version__: str", "__array_api_version__: str", _exported(xg.__all__), ""])
+    return "\n".join([HEAD, "from typing import Any", *_imports(sources), "", "__version__: str", "bfloat16: Any", "__array_api_version__: str", _exported(xg.__all__), ""])
 
 
 def stub(part: str) -> str:
@@ -62,7 +62,7 @@ def stub(part: str) -> str:
         sources["."] = ["fft as fft", "linalg as linalg", "numpy_protocol as numpy_protocol"]
         sources[".creation"] += ["show as show", "to_device as to_device"]
         sources[".indexing"] += ["scatter as scatter", "setitem as setitem", "untake as untake"]
-        made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in DTYPES)]
+        made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in (*DTYPES, "bfloat16"))]
         names = xg.namespace.__all__
     return "\n".join([HEAD, "from typing import Any", *_imports(sources), "", *sorted(made), "", _exported(names), ""])
 
@@ -189,6 +189,14 @@ tensor([0., 0., 1.])
 {rows}
 """
 
+def readme() -> str:
+    """The README, with what was measured on a GPU."""
+    from gpu_results import FOLDER
+    from gpu_table import inserted
+
+    return inserted((ROOT / "README.md").read_text(), FOLDER)
+
+
 FILES: dict[str, Callable[[], str]] = {
     "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
@@ -196,6 +204,7 @@ FILES: dict[str, Callable[[], str]] = {
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
     "docs/functions.md": table,
     "docs/hard-points.md": points,
+    "README.md": readme,
 }
 
 if __name__ == "__main__":

@@ -26,31 +26,26 @@ class Strict(Backend):
         return next(i for i, name in enumerate(_NAMES) if array.device == array_api_strict.Device(name))
 
     def to_host(self, array: Array) -> np.ndarray:
-        return np.asarray(array.to_device(self.handle(0)))
+        return array._array.copy()
 
     def from_host(self, array: np.ndarray, index: int) -> Array:
         return array_api_strict.asarray(array, device=self.handle(index), copy=True)
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
-        """One element after the other, which needs no more than integer indices."""
-        places = np.arange(target.size).reshape(target.shape)[self._host_key(key)]
-        host = self.to_host(target).copy()
-        np.add.at(host.reshape(-1), places, self.to_host(values))
-        target[...] = self.from_host(host, self.index_of(target))
+        np.add.at(target._array, self._inner_key(key), values._array)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
-        """On the host where there are arrays of integers in the key, which it refuses."""
+        """As NumPy does where there are arrays of integers in the key, which it refuses."""
         parts = key if isinstance(key, tuple) else (key,)
         if not any("int" in str(getattr(k, "dtype", "")) for k in parts):
             target[key] = values
-            return
-        host = self.to_host(target).copy()
-        host[self._host_key(key)] = self.to_host(values) if hasattr(values, "dtype") else values
-        target[...] = self.from_host(host, self.index_of(target))
+        else:
+            target._array[self._inner_key(key)] = values._array if hasattr(values, "dtype") else values
 
-    def _host_key(self, key: Any) -> Any:
+    def _inner_key(self, key: Any) -> Any:
+        """A key of the arrays that are behind the library's: what stands for a kernel of its own, and copies nothing."""
         parts = key if isinstance(key, tuple) else (key,)
-        return tuple(self.to_host(k) if hasattr(k, "dtype") else k for k in parts)
+        return tuple(k._array if hasattr(k, "dtype") else k for k in parts)
 
     def memory(self, index: int) -> dict[str, int]:
         return {"used": 0, "total": 0}

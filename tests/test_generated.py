@@ -1,4 +1,4 @@
-"""The files that are made from the table of functions are what it makes now."""
+"""The files that are made are what would be made now."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cuda import CuPy
+from xgrad.backends.cuda import CuPy, _driver
 from xgrad.information import VARIABLES, Blas, Gpu, Info, _instructions, advise, info, quota
 
 ROOT = Path(__file__).parent.parent
@@ -140,12 +140,30 @@ def test_text_of_a_gpu() -> None:
     assert "measured on cuda:0" in text
 
 
+def test_text_of_a_pool() -> None:
+    memory = {"used": 10**9, "pool": 3 * 10**9, "total": 8 * 10**9}
+    assert "1.00 GB used by this process, 3.00 GB held for it, of 8.0 GB" in repr(GOOD._replace(gpus=[Gpu("cuda:0", {"GPU": "A GPU"}, memory)]))
+
+
+def test_the_version_of_the_driver(tmp_path: Path) -> None:
+    told = tmp_path / "version"
+    assert _driver(told) == ""
+    told.write_text("nothing of the kind")
+    assert _driver(told) == ""
+    told.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n")
+    assert _driver(told) == "580.65.06, "
+    told.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n")
+    assert _driver(told) == "535.104.05, "
+
+
 def test_what_cupy_tells_of_a_gpu() -> None:
     properties = {"name": b"A GPU", "major": 12, "minor": 0}
     runtime = SimpleNamespace(getDeviceProperties=lambda i: properties, runtimeGetVersion=lambda: 12090, driverGetVersion=lambda: 13000)
     backend: Any = CuPy.__new__(CuPy)
-    backend.cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
-    assert backend.facts(0) == {"GPU": "A GPU", "compute capability": "12.0", "CUDA": "12.9", "driver": "for CUDA up to 13.0"}
+    backend.cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), __version__="14.2.0")
+    facts = backend.facts(0)
+    assert facts.pop("driver").endswith("for CUDA up to 13.0")
+    assert facts == {"GPU": "A GPU", "compute capability": "12.0", "CUDA": "12.9", "CuPy": "14.2.0"}
 
 
 def test_a_checkout_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:

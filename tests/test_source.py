@@ -185,5 +185,5 @@ def test_a_loop_is_a_loop() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match="numpy or cupy, not 'jax'"):
+    with pytest.raises(ValueError, match="numpy, cupy or cuda, not 'jax'"):
         source(trace(lambda x: x, 1.0), "jax")

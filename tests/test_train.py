@@ -39,8 +39,27 @@ def test_it_learns_writes_and_reports(text: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["checkpoint.safetensors", "curve.png"]
 
 
-def test_resuming_goes_on_bit_for_bit(text: Path, tmp_path: Path) -> None:
-    whole = run("--data", "text.txt", *SMALL, "--out", "whole", cwd=tmp_path)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_path: Path, precision: str) -> None:
+    found = []
+    for extra in ([], ["--precision", precision]):
+        result = run("--data", "text.txt", *SMALL, "--steps", "40", "--lr", "0.03", "--sample", "0", *extra, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        found.append(float(result.stdout.split("this model")[1].split()[0]))
+    assert f"float32 on cpu, computed with in {precision}" in result.stdout
+    assert abs(found[1] / found[0] - 1) < 0.05
+    tensors, _ = xg.io.load(tmp_path / "runs" / "checkpoint.safetensors")
+    assert tensors["h"].dtype == precision
+    assert tensors["model.read.weight"].dtype == "float32"
+    assert ("scale.scale" in tensors) == (precision == "float16")
+    other = run("--data", "text.txt", *SMALL, "--steps", "40", "--lr", "0.03", "--resume", cwd=tmp_path)
+    assert "'precision'" in other.stderr
+
+
+@pytest.mark.parametrize("extra", [[], ["--precision", "float16"]], ids=["float32", "float16"])
+def test_resuming_goes_on_bit_for_bit(text: Path, tmp_path: Path, extra: list[str]) -> None:
+    options = ["--data", "text.txt", *SMALL, *extra]
+    whole = run(*options, "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     code = f"""
 import sys; sys.path.insert(0, {str(TRAIN.parent)!r})
@@ -50,11 +69,11 @@ def save_and_stop(self, path):
     save(self, path)
     raise KeyboardInterrupt
 train.Run.save = save_and_stop
-train.main({["--data", "text.txt", *SMALL, "--out", "parts"]!r})
+train.main({[*options, "--out", "parts"]!r})
 """
     stopped = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "stopped at step 6" in stopped.stderr
-    rest = run("--data", "text.txt", *SMALL, "--out", "parts", "--resume", cwd=tmp_path)
+    rest = run(*options, "--out", "parts", "--resume", cwd=tmp_path)
     assert rest.returncode == 0, rest.stderr
     (a, a_words), (b, b_words) = (xg.io.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "parts"))
     assert a_words == b_words

@@ -6,9 +6,9 @@
 """
 
 from . import backends, io, namespace, nn, optim, random
-from .backends import DeviceError, current_device, device, set_device
+from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .derivatives import deriv
-from .errors import GraphError, ShapeError, TraceError, UnknownOpError
+from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError
 from .information import info
 from .modes import no_grad
 from .namespace import (
@@ -210,8 +210,10 @@ from .transforms import (
 from .trees import map as tree_map
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: that takes a quarter of the import's time."""
+def __getattr__(name: str) -> object:
+    """`__version__` and `bfloat16`, looked up when they are asked for: the one takes a quarter of the import's time, the other ml_dtypes."""
+    if name == "bfloat16":
+        return backends.dtypes.bfloat16()
     if name != "__version__":
         raise AttributeError(f"module 'xgrad' has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version
@@ -229,6 +231,7 @@ __all__ = [
     "GraphError",
     "GraphNode",
     "DeviceError",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "TraceError",
@@ -255,6 +258,7 @@ __all__ = [
     "io",
     "jacobian",
     "jvp",
+    "matmul_precision",
     "nn",
     "no_grad",
     "optim",

@@ -1,4 +1,5 @@
 # Made from the table of functions by `python -m tests.generated`.
+from typing import Any
 from . import (
     backends as backends,
     io as io,
@@ -8,6 +9,9 @@ from . import (
 )
 from .backends.base import (
     DeviceError as DeviceError,
+)
+from .backends.precision import (
+    matmul_precision as matmul_precision,
 )
 from .backends.registry import (
     current_device as current_device,
@@ -19,6 +23,7 @@ from .derivatives import (
 )
 from .errors import (
     GraphError as GraphError,
+    OutOfMemoryError as OutOfMemoryError,
     ShapeError as ShapeError,
     TraceError as TraceError,
     UnknownOpError as UnknownOpError,
@@ -253,6 +258,7 @@ from .trees import (
 )
 
 __version__: str
+bfloat16: Any
 __array_api_version__: str
 __all__ = [
     "Cut",
@@ -261,6 +267,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "GraphNode",
+    "OutOfMemoryError",
     "ShapeError",
     "Tensor",
     "TraceError",
@@ -378,6 +385,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "matmul",
+    "matmul_precision",
     "matrix_transpose",
     "max",
     "maximum",

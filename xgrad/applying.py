@@ -9,6 +9,7 @@ from .backends import Array, Device, DeviceError, device_of
 from .backends.promotion import promote
 from .errors import GraphError, ShapeError, TraceError
 from .graphs import NOTHING, Node
+from .memory import out_of_memory
 from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
 from .ops.table import shape_of
@@ -58,7 +59,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 parents.append(node)
                 needs += bit
         elif type(v) in NUMBERS:
-            if type(v) is complex and any(isinstance(getattr(w, "data", None), float) for w in operands):
+            if type(v) is complex and any(isinstance(w, Value) and isinstance(w.data, float) for w in operands):
                 return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)
@@ -206,6 +207,12 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError):
         raise error
+    if isinstance(error, MemoryError):
+        tensors = [v for v in operands if isinstance(v, Value)]
+        try:
+            raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
+        finally:
+            del error  # whose traceback has this frame, and the arrays of others: they are to be free once the error is dealt with
     if isinstance(error, IndexError | TypeError):
         try:
             told = type(error)(message)

@@ -151,7 +151,7 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
             return v if v is None else tuple(map(array, v))
         if tensor is not None:
             return xp.asarray(v, device=device)
-        return v if device_of(v) else xp.asarray(v, device=device.handle)
+        return device.backend.checked(v) if device_of(v) else xp.asarray(v, device=device.handle)
 
     def floating(v: Any) -> Any:
         if v is None or type(v) is tuple:

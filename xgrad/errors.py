@@ -17,3 +17,7 @@ class TraceError(TypeError):
 
 class UnknownOpError(LookupError):
     """An op that is not in the table."""
+
+
+class OutOfMemoryError(MemoryError):
+    """A device has no memory left. The message says what was asked for, what there is, and which stages hold the most."""

@@ -13,6 +13,7 @@ from .backends import Device
 from .backends.dtypes import canonical, is_complex
 from .derivatives import Form, gradients
 from .errors import GraphError
+from .memory import out_of_memory
 from .modes import MODE, mode
 from .ops import Op
 from .ops.arithmetic import WHERE
@@ -171,13 +172,16 @@ def bprop(
         if op is WHERE and masked is None:
             masked = _masked(order)
         guarded = masked is not None and node in masked
-        if watch is None and device.guard is None:
-            found = gradients(op, place, node.params, targets, conjugate, guarded)
-        else:
-            with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
+        try:
+            if watch is None and device.guard is None:
                 found = gradients(op, place, node.params, targets, conjugate, guarded)
-            if watch is not None:
-                watch.swept(node, (dz,), found, "the gradient")
+            else:
+                with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
+                    found = gradients(op, place, node.params, targets, conjugate, guarded)
+        except MemoryError as error:
+            raise out_of_memory(error, f"the gradient of {op.name!r} of shape {node.shape}", device, order, grads.values()) from error
+        if watch is not None:
+            watch.swept(node, (dz,), found, "the gradient")
         for parent, g in zip(parents, found):
             if g is None:
                 continue

@@ -59,7 +59,7 @@ class Info(NamedTuple):
     cores: int  # that this process may use
     blas: Blas
     rates: dict[str, float]  # dtype -> matmul's GFLOP/s on the device
-    memory: dict[str, int]  # bytes `used` by this process and `total` on the device
+    memory: dict[str, int]  # bytes `used` by this process and `total` on the device, and on CUDA in CuPy's `pool`
     gpus: list[Gpu]
     cuda_extra: str | None  # the extra to install, where there is an NVIDIA driver and no CuPy
     environment: dict[str, str]  # those of VARIABLES that are set
@@ -302,7 +302,8 @@ def _cuda_extra() -> str | None:
 
 
 def _memory(memory: dict[str, int]) -> str:
-    return f"{memory['used'] / 1e9:.2f} GB used by this process, of {memory['total'] / 1e9:.1f} GB"
+    pool = f", {memory['pool'] / 1e9:.2f} GB held for it," if "pool" in memory else ","
+    return f"{memory['used'] / 1e9:.2f} GB used by this process{pool} of {memory['total'] / 1e9:.1f} GB"
 
 
 def _number(n: int, thing: str) -> str:

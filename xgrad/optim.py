@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import GraphError, ShapeError
+from .loss_scaling import LossScale, all_finite
 from .modes import mode, no_grad
 from .namespace import asarray, minimum, sqrt, sum, zeros_like
 from .tensors import Tensor
 from .trees import flatten, unflatten
+
+__all__ = ["SGD", "Adam", "LossScale", "Optimizer", "all_finite", "clip_by_global_norm"]
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
@@ -24,14 +27,24 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
     with no_grad():
         total: Any = 0.0
         for g in leaves:
+            g = _full(g)
             total = total + sum(g * g)
         norm = sqrt(asarray(total))
         scale = minimum(max_norm / (norm + 1e-30), 1.0)
         return unflatten(structure, [g * scale.astype(g.dtype) for g in leaves]), norm
 
 
+def _full(x: Tensor) -> Tensor:
+    """`x`, of half precision in float32: squares of what float16 holds would overflow in it, or vanish."""
+    return x if x.dtype.itemsize > 2 else x.astype("float32")
+
+
 class Optimizer(ABC):
-    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient."""
+    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient.
+
+    What is remembered of a parameter in half precision, and the change that is made to it, is float32. Small changes are lost all
+    the same where the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
+    """
 
     def __init__(self, params: Any, lr: float) -> None:
         self.params, self._structure = flatten(params)
@@ -51,7 +64,7 @@ class Optimizer(ABC):
         with no_grad(), mode(watch=None):  # leaves are changed: no gradient that anybody wants is cut
             for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
                 if g is not None:
-                    p -= self._change(i, g)
+                    p -= self._change(i, _full(g))
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -107,7 +120,7 @@ class SGD(Optimizer):
     def __init__(self, params: Any, lr: float = 0.01, momentum: float = 0.0) -> None:
         super().__init__(params, lr)
         self.momentum = momentum
-        self.v = [zeros_like(p) for p in self.params] if momentum else []
+        self.v = [zeros_like(_full(p.detach())) for p in self.params] if momentum else []
 
     def _slots(self) -> dict[str, list[Tensor]]:
         return {"v": self.v}
@@ -132,8 +145,8 @@ class Adam(Optimizer):
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
         super().__init__(params, lr)
         self.betas, self.eps = betas, eps
-        self.m = [zeros_like(p) for p in self.params]
-        self.v = [zeros_like(p) for p in self.params]
+        self.m = [zeros_like(_full(p.detach())) for p in self.params]
+        self.v = [zeros_like(_full(p.detach())) for p in self.params]
 
     def _slots(self) -> dict[str, list[Tensor]]:
         return {"m": self.m, "v": self.v}

@@ -57,7 +57,7 @@ def source_line() -> str:
 def _name(variables: Mapping[str, Any]) -> None:
     """Give recorded nodes that have no name yet those of the variables that hold them."""
     for name, value in variables.items():
-        if not type(value).__module__.startswith("xgrad"):
+        if not type(value).__module__.startswith("xgrad") or not hasattr(value, "node"):
             continue
         for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
             if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(holder, "name", None) is None:

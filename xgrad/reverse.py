@@ -10,6 +10,7 @@ from .applying import Value, lift
 from .backends import DeviceError
 from .errors import GraphError, ShapeError
 from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
+from .memory import out_of_memory
 from .modes import MODE, mode, where_in_time
 from .recording import Recorded
 
@@ -63,7 +64,10 @@ def _sweep(
     raw: dict[Node, Any] = {}
     for z, dz in roots:
         raw[z.node] = raw[z.node] + dz.data if z.node in raw else dz.data
-    bprop(order, raw, wanted, free=free, keep=keep)
+    try:
+        bprop(order, raw, wanted, free=free, keep=keep)
+    except MemoryError as error:
+        raise out_of_memory(error, "adding up gradients", z.device, order, raw.values()) from error
     return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
 
 

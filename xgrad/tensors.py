@@ -6,10 +6,13 @@ import operator
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from .applying import NUMBERS, adopt, apply
-from .backends import Device, device_of
+from .backends import Device, DeviceError, device_of
+from .backends.dtypes import kind_of
 from .errors import GraphError, ShapeError
 from .graphs import Leaf
 from .methods import Methods
@@ -77,6 +80,8 @@ class Tensor(Methods):
             raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
+        if value is not None and value.device is not self.device:
+            raise DeviceError(f"a gradient on {value.device} for a Tensor on {self.device}; move it with .to({str(self.device)!r})")
         self.node.grad = value
 
     def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
@@ -146,14 +151,20 @@ class Tensor(Methods):
         return self
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
-        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here."""
+        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here.
+
+        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1 (the default)
+        the legacy default stream, 2 that of each thread, another a stream's own; it then waits, on the device, for what the
+        current stream was asked to do. With -1 nobody waits. On the CPU there are no streams, and `stream` must be None.
+        """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
         if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
             if copy is False:
                 raise BufferError("a value that lies backwards in memory is not handed on without a copy")
             array = self.device.xp.asarray(array, copy=True)
-        return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
+        with self.device.guard or nullcontext():  # whose current stream is the one to wait for
+            return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
         device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
@@ -236,8 +247,9 @@ class Tensor(Methods):
     def __setitem__(self, key: Any, value: Any) -> None:
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
-            fits = _KINDS[type(value)] <= "biufc".index(self.dtype.kind)
-            value = self.xp.asarray(value, dtype=self.dtype if fits else None, device=self.device)
+            fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
+            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())  # which copies nothing to a device
+            value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
         self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
 
@@ -366,4 +378,9 @@ def _plain(k: Any, device: Device) -> Any:
     if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
         return k
     mode = MODE.get()
-    return k if mode.trace is not None or (mode.record and isinstance(k, Tensor)) else operator.index(k)
+    if isinstance(k, Tensor):
+        if k.device is not device:
+            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+        if mode.record or device.backend.indexes_by_scalars:
+            return k
+    return k if mode.trace is not None else operator.index(k)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends import Device
+from ..backends.dtypes import bfloat16
 from ..namespace import asarray
 from ..tensors import Tensor
 
@@ -46,13 +47,18 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
 
 
 def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """`(tensors, metadata)` as `save` wrote them. Raises FileNotFoundError, and ValueError for a file that is cut short or of another kind."""
+    """`(tensors, metadata)` as `save` wrote them. Raises FileNotFoundError, and ValueError for a file that is cut short or of another kind.
+
+    bfloat16 needs ml_dtypes: ImportError without it.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="numpy") as file:
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - no mapping
+                bfloat16()  # which NumPy knows from here on
             tensors = {name: asarray(file.get_tensor(name), device=device) for name in file.keys()}  # noqa: SIM118 - no mapping
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:

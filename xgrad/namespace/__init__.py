@@ -5,6 +5,7 @@ import sys
 from ..tensors import Tensor
 from . import (
     cumulative,
+    dtypes,
     einstein,
     elementwise,
     fft,
@@ -28,6 +29,15 @@ from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)
 __array_api_version__ = inspection.VERSION
+
+
+
+def __getattr__(name: str) -> object:
+    """`bfloat16`, where ml_dtypes is installed."""
+    if name == "bfloat16":
+        return dtypes.bfloat16()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 Tensor.xp = sys.modules[__name__]
 

@@ -94,6 +94,7 @@ from .reductions import (
 )
 
 __array_api_version__: str
+bfloat16: Any
 bool: Any
 complex128: Any
 complex64: Any

@@ -7,9 +7,10 @@ from typing import Any
 
 from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_complex, is_floating, result_type
+from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
 from ..errors import TraceError
 from ..graphs import Leaf, Named
+from ..memory import out_of_memory
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
@@ -76,7 +77,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         stacked = _stacked(obj, dtype)
         return stacked if device is None else to_device(stacked, device)
     target = current_device() if device is None else find_device(device)
-    home = device_of(obj)
+    home, number = device_of(obj), obj
     if home is None:
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
@@ -84,8 +85,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
     if home is not target:
         _refuse_copy(copy, True)
-        raw = target.backend.from_host(home.backend.to_host(raw), target.index)
-        raw = target.xp.asarray(raw, copy=True) if copy else raw
+        if type(number) in NUMBERS:  # which a device's library fills in, without a copy
+            raw = target.xp.full((), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle)
+        else:
+            raw = target.backend.from_host(home.backend.to_host(raw), target.index)
+            raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
@@ -100,7 +104,7 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
         if not hasattr(obj, "__array__"):
             raise
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
-        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it"
+        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack takes bfloat16"
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
 
 
@@ -164,7 +168,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) ->
     memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
-    if is_complex(t.dtype) and dtype.kind in "iuf":
+    if is_complex(t.dtype) and kind_of(dtype) in "iuf":
         raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
     return cast(t if device is None else to_device(t, device), dtype, copy=copy)
 
@@ -199,7 +203,10 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
         params = {"function": function, "args": args, "dtype": None if dtype is None else canonical(dtype).name, "options": options}
         return Tensor(trace.emit(NEW, target, (), params)[0], target)
     raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
-    return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    try:
+        return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+    except MemoryError as error:
+        raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
 
 
 def either(given: Any, default: Any) -> Any:

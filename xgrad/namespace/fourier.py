@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backends.dtypes import canonical
+from ..backends.dtypes import canonical, kind_of
 from ..ops.fourier import SWAPPED
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor
@@ -112,7 +112,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = No
 
 def _real(x: Tensor, dtype: Any) -> Tensor:
     dtype = canonical(dtype or "float64")
-    if dtype.kind != "f":
+    if kind_of(dtype) != "f":
         raise TypeError(f"frequencies are real floating point numbers, not {dtype}")
     return astype(x, dtype)
 

@@ -341,7 +341,7 @@ def eig(x: Any, /) -> EigResult:
     """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
 
     The gradient is right for what does not depend on the phases of the vectors; equal eigenvalues pass nothing between their
-    vectors. Raises ShapeError where x is not square.
+    vectors. Where the device's library has none, they are found on the host. Raises ShapeError where x is not square.
 
     >>> import xgrad as xg
     >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
@@ -352,7 +352,7 @@ def eig(x: Any, /) -> EigResult:
 
 @function(numpy="linalg.eigvals", extension="linalg")
 def eigvals(x: Any, /) -> Tensor:
-    """Eigenvalues of square matrices, in no order, complex always."""
+    """Eigenvalues of square matrices, in no order, complex always. Like those of `eig`, they may be found on the host."""
     return eig(x).eigenvalues
 
 

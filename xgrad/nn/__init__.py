@@ -2,7 +2,7 @@
 
 from .layers import Embedding, Linear
 from .losses import cross_entropy
-from .modules import Module
+from .modules import Module, cast
 from .recurrent import GRU
 
-__all__ = ["GRU", "Embedding", "Linear", "Module", "cross_entropy"]
+__all__ = ["GRU", "Embedding", "Linear", "Module", "cast", "cross_entropy"]

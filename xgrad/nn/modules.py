@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from .. import trees
 from ..backends import Device
+from ..backends.dtypes import is_floating
 from ..errors import ShapeError
 from ..modes import no_grad
-from ..namespace import asarray, tensor
+from ..namespace import asarray, astype, tensor
 from ..random import Generator, default_rng
 from ..tensors import Tensor
 
@@ -84,6 +85,25 @@ class Module:
         return f"{type(self).__name__}({weights})"
 
 
+def cast(tree: Any, dtype: Any) -> Any:
+    """A module, or any tree, with its floating Tensors and arrays in another dtype. Gradients flow back to those that were given, in their dtype.
+
+    So a loss can compute in half precision while the weights that it is differentiated by, and that an optimiser changes, stay float32.
+    Integers, booleans and Python numbers stay as they are. Raises TypeError for complex numbers as real ones.
+
+    >>> import xgrad as xg
+    >>> model = xg.nn.Linear(3, 2)
+    >>> loss = lambda model, x: xg.sum(xg.nn.cast(model, xg.float16)(x))
+    >>> xg.grad(loss)(model, xg.ones((5, 3), dtype=xg.float16)).bias
+    tensor([5., 5.], dtype=float32)
+    """
+
+    def cast_leaf(x: Any) -> Any:
+        return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
+
+    return trees.map(cast_leaf, tree)
+
+
 def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:
     """A weight drawn evenly from [-limit, limit)."""
     return tensor((rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device)
@@ -94,7 +114,8 @@ def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
     t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
     if t.dtype != weight.dtype:
         name = type(who).__name__
-        raise TypeError(f"{name} has {weight.dtype} weights and got {t.dtype}; use x.astype(xg.{weight.dtype}), or {name}(..., dtype=xg.{t.dtype})")
+        way_out = f"use x.astype(xg.{weight.dtype}), {name}(..., dtype=xg.{t.dtype}), or xg.nn.cast(model, xg.{t.dtype})"
+        raise TypeError(f"{name} has {weight.dtype} weights and got {t.dtype}; {way_out}")
     return t
 
 

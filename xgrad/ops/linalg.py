@@ -20,8 +20,8 @@ def _transposed(xp: Any, x: Any) -> Any:
 def matmul(xp: Any, x: Any, y: Any) -> Any:
     """x @ y. Many rows against one matrix are one product, not a stack of small ones."""
     if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:
-        return xp.reshape(rows(xp, x) @ y, (*x.shape[:-1], y.shape[1]))
-    return x @ y
+        return xp.reshape(xp.matmul(rows(xp, x), y), (*x.shape[:-1], y.shape[1]))
+    return xp.matmul(x, y)  # which, unlike `@`, a backend may compute in another precision
 
 
 def _dx(xp: Any, dz: Any, x_shape: tuple[int, ...], y: Any) -> Any:
@@ -41,9 +41,9 @@ def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     if x.ndim == 1:
         x, dz = xp.expand_dims(x, axis=0), xp.expand_dims(dz, axis=-2)
     if len(y_shape) <= 2:  # the products of all rows add up: one matmul does both
-        dy = rows(xp, x).T @ rows(xp, dz)
+        dy = xp.matmul(rows(xp, x).T, rows(xp, dz))
         return xp.reshape(dy, y_shape)
-    return _transposed(xp, x) @ dz
+    return xp.matmul(_transposed(xp, x), dz)
 
 
 MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True, linear="each", by_rows=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from ..backends.dtypes import canonical
+from ..backends.dtypes import canonical, kind_of
 from .table import elementwise
 
 _ROOT = sqrt(2 * pi)
@@ -13,7 +13,7 @@ _ROOT = sqrt(2 * pi)
 
 def _like(xp: Any, z: Any, x: Any) -> Any:
     """`z`, which array libraries compute in float64, in the floating dtype of `x`."""
-    return xp.astype(z, x.dtype) if canonical(x.dtype).kind == "f" else z
+    return xp.astype(z, x.dtype) if kind_of(canonical(x.dtype)) == "f" else z
 
 
 NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), kernel="normcdf(x)", promotion="float",

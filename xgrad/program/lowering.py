@@ -14,12 +14,11 @@ from .loop_lowering import VIEWS, lower_loop
 from .memory import shared_memory
 from .places import broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
 from .plans import Buffer, Gemm, Map, Ref, Step, Target, Unsupported
+from .stacking import stacked
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import CPU
 
-CHEAP = frozenset(
-    ("+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "none", "maximum", "minimum", "astype", "new")
-)
+CHEAP = frozenset(["+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "none", "maximum", "minimum", "astype", "new"])
 REDUCTIONS = frozenset(("sum", "max", "min"))
 CASTS = frozenset(("astype", "round_to"))
 
@@ -99,7 +98,8 @@ class Lowering:
             elif self.buffers[ref.buffer].kind == "scratch":
                 self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
             found.append(ref)
-        return Lowered(shared_memory(plans.Plan(tuple(self.buffers), tuple(self.items))), tuple(found))
+        plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
+        return Lowered(shared_memory(plan), places)
 
     # What is used where
 

@@ -86,11 +86,11 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
     return [r for reads, _ in inner for r in reads], [w for _, writes in inner for w in writes]
 
 
-def renamed(item: Any, old: int, new: int) -> Any:
-    """The item with one buffer in the place of another."""
+def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
+    """The item with one buffer, from `offset` on, in the place of another."""
 
     def of(ref: Ref) -> Ref:
-        return ref._replace(buffer=new) if ref.buffer == old else ref
+        return ref._replace(buffer=new, offset=ref.offset + offset) if ref.buffer == old else ref
 
     if isinstance(item, Map):
         reductions = tuple(r._replace(out=of(r.out)) for r in item.reductions)
@@ -98,7 +98,7 @@ def renamed(item: Any, old: int, new: int) -> Any:
     if isinstance(item, Gemm):
         return item._replace(out=of(item.out), a=of(item.a), b=of(item.b))
     assert isinstance(item, Loop)
-    return item._replace(body=tuple(renamed(i, old, new) for i in item.body))
+    return item._replace(body=tuple(renamed(i, old, new, offset) for i in item.body))
 
 
 def product_can_read(ref: Ref) -> bool:

@@ -12,7 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..applying import NUMBERS
-from ..backends import Array, Device, current_device, device_of
+from ..backends import Array, Device, current_device, current_matmul_precision, device_of
 from .caches import Cache
 from .interpreting import interpret
 from .plans import Unsupported
@@ -93,7 +93,8 @@ class Executable:
             from .cuda.schedule import schedule
 
             self.lowered = lower(self.optimised, target=CUDA)
-            return Scheduled(schedule(self.lowered.plan, Chip(*launcher.chip())), launcher), "CUDA kernels"
+            planned = schedule(self.lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
+            return Scheduled(planned, launcher), "CUDA kernels"
         if refusal is None:
             from . import llvm
 
@@ -133,7 +134,8 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
     numbers = tuple([(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS])
     runs: Cache = body.once("runs", lambda: Cache(LENGTHS))
-    ready = runs.get((device, length, reverse, numbers), lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
+    key = (device, current_matmul_precision(), length, reverse, numbers)
+    ready = runs.get(key, lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
 
 

@@ -14,6 +14,7 @@ from ..ops import find_op
 from ..reverse import pull_back
 from ..tensors import Tensor
 from .listing import Text, Unique, form, number, opened
+from .plans import Unsupported
 from .scans import replay
 from .source_text import HELPERS, dtype_name, known, written
 from .stages import Item, Loop, Operand, Program, Stage, Value
@@ -23,18 +24,20 @@ from .tracing import Tracer, tracing
 LIBRARIES = {"numpy": "np", "cupy": "cp"}
 
 
-def source(program: Program, backend: str = "numpy") -> str:
+def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> str:
     """A module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)` that imports nothing but the library.
 
     Args:
         program: as `trace` gives it. One that was optimised has no `backward`.
-        backend: "numpy" or "cupy".
+        backend: "numpy" or "cupy"; or "cuda" for the text of the kernels that run the program on a `chip`, with what is launched
+            in which order. Trace the gradient to have its kernels.
 
     `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a tuple with the
     gradient of each floating input, given those of the floating outputs.
 
     Raises:
-        ValueError: another backend, or a program that moves values between devices.
+        ValueError: another backend or chip, a program that moves values between devices, or one that there are no kernels for.
+        TypeError: there is bfloat16 in it, which NumPy has not.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
@@ -45,13 +48,34 @@ def source(program: Program, backend: str = "numpy") -> str:
     >>> module["backward"](saved, np.ones(()))
     (array([2., 4., 6.]),)
     """
+    if backend == "cuda":
+        return _kernels(program, chip)
     if backend not in LIBRARIES:
-        raise ValueError(f"source is written for {' or '.join(LIBRARIES)}, not {backend!r}")
+        raise ValueError(f"source is written for {', '.join(LIBRARIES)} or cuda, not {backend!r}")
     writer = _Writer(LIBRARIES[backend])
+    for v in program.inputs:
+        dtype_name(writer.xp, v.dtype)
     passes = _passes(program)
     text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
     helpers = "\n".join(HELPERS[name].replace("np.", f"{writer.xp}.") + "\n" for name in HELPERS if name in writer.helpers)
     return f"import {backend} as {writer.xp}\n\n{helpers}\n{text}".replace("\n\n\n\n", "\n\n\n")
+
+
+def _kernels(program: Program, chip: str) -> str:
+    """The CUDA kernels of a program."""
+    from .cuda.chips import CHIPS
+    from .cuda.expressions import CUDA
+    from .cuda.schedule import listing, schedule
+    from .lowering import lower
+    from .passes import optimise
+
+    if chip not in CHIPS:
+        raise ValueError(f"kernels are written for {', '.join(CHIPS)}, not {chip!r}")
+    try:
+        planned = schedule(lower(optimise(program), target=CUDA).plan, CHIPS[chip])
+    except Unsupported as error:
+        raise ValueError(f"there is no CUDA kernel for {error}: the program runs through CuPy, stage by stage") from None
+    return f"{listing(planned)}\n{planned.source}"
 
 
 class _Passes(NamedTuple):

@@ -70,6 +70,8 @@ def setitem(x, v, key):
 def dtype_name(xp: str, dtype: Any) -> str:
     """A dtype as the library has it."""
     name = getattr(dtype, "name", dtype)
+    if name == "bfloat16":
+        raise TypeError(f"{xp} alone has no bfloat16, which is what a program written as plain Python would need: trace it in float32 or float16")
     return f"{xp}.{'bool_' if name == 'bool' else name}"
 
 

@@ -7,7 +7,7 @@ from operator import index
 from typing import Any, Self
 
 from ..backends import Device, DeviceError, current_device, find_device
-from ..backends.dtypes import canonical, is_complex
+from ..backends.dtypes import canonical, is_complex, kind_of
 from ..errors import GraphError, ShapeError, TraceError
 from ..modes import MODE, mode
 from ..namespace import any as any_of
@@ -70,7 +70,7 @@ class Drawing:
         """The dtype of the result, if its kind is one of `kinds`. Refuses to draw in a trace."""
         self._untraced()
         found = canonical(default if dtype is None else dtype)
-        if found.kind not in kinds:
+        if kind_of(found) not in kinds:
             wanted = "a real floating dtype" if kinds == "f" else "a real dtype"
             raise TypeError(f"{method}: dtype={found} is not {wanted}{'; draw both parts of complex numbers' if found.kind == 'c' else ''}")
         return found

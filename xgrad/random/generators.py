@@ -6,14 +6,16 @@ from typing import Any
 
 from ..backends import Device
 from .discrete import Discrete
+from .rounded import parameters, rounded
 
 
 class Generator(Discrete):
     """A source of random Tensors with the methods of NumPy's `Generator`; `default_rng` makes it.
 
     The result of each method has shape `size`, by default that of the parameters together; it is float64 (of discrete ones
-    int64) unless `dtype` says otherwise, and on the generator's device, where parameters that are Tensors must be. A
-    method looks at its parameters before it draws: where it raises, the state has not moved.
+    int64) unless `dtype` says otherwise (float16 and bfloat16 are drawn in float32 and rounded), and on the generator's device,
+    where parameters that are Tensors must be. A method looks at its parameters before it draws: where it raises, the state
+    has not moved.
 
     Gradients flow to the parameters of location and scale, and to all of `truncated_normal`, `multivariate_normal` and
     `gumbel_softmax`. Where one would have to flow to another parameter, GraphError is raised. Drawing in a trace
@@ -27,6 +29,12 @@ class Generator(Discrete):
     >>> bool(xg.all(rng.normal(size=(2, 3)) == a))
     True
     """
+
+
+for _name in dir(Generator):
+    _method = getattr(Generator, _name)
+    if callable(_method) and not _name.startswith("_") and "dtype" in parameters(_method):
+        setattr(Generator, _name, rounded(_method))
 
 
 def default_rng(seed: Any = None, *, device: str | Device | None = None, native: bool = False) -> Generator:

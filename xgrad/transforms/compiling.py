@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from ..backends import current_device, device_of
+from ..backends import DeviceError, current_device, current_matmul_precision, device_of
 from ..errors import GraphError
 from ..graphs import Input, Leaf
+from ..memory import out_of_memory
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache
@@ -78,7 +79,7 @@ class Compiled:
         return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), MODE.get().grad)
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), MODE.get().grad)
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
         return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
@@ -136,7 +137,10 @@ class _Traced:
         self.needs = self.outside_needs()
         if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
             raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
-        devices = {v.device for v in (*self.outside, *(v for v in leaves if isinstance(v, Tensor)))} or {current_device()}
+        devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
+        if len(devices) > 1:
+            places = " and ".join(map(str, devices))
+            raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
         self.body = Body(tracer.program(outputs), 0, 0)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
@@ -163,5 +167,9 @@ class _Traced:
         device = self.device
         if self._foreign:
             operands = [asarray(v) for v in operands]
-        found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+        try:
+            found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+        except MemoryError as error:
+            shapes = ", ".join(str(v.shape) for v in operands)
+            raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error
         return [Tensor(z, device) for z in found]

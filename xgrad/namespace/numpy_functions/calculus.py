@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from ...backends.dtypes import is_complex
+from ...backends.dtypes import is_complex, is_floating
 from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
@@ -23,7 +23,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates along each axis."""
     f = xp.asarray(f)
-    f = f if f.dtype.kind in "fc" else xp.astype(f, "float64")
+    f = f if is_floating(f.dtype) else xp.astype(f, "float64")
     axes = normal_axes(axis, f.ndim)
     steps = varargs or (1.0,)
     if len(steps) == 1 and together((f, steps[0]))[1].ndim == 0:  # one step for all axes

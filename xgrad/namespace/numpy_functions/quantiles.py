@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...applying import NUMBERS
-from ...backends.dtypes import is_floating
+from ...backends.dtypes import is_floating, kind_of
 from ...modes import MODE
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
@@ -60,7 +60,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
     if method not in _METHODS:
         raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}")
     if not isinstance(q, Tensor) or MODE.get().trace is None:
-        parts = xp.asarray(q).numpy()
+        parts = (q if isinstance(q, Tensor) else xp.asarray(q, device="cpu")).numpy()
         if not ((parts >= 0) & (parts <= 1)).all():
             raise ValueError(f"quantile: {q} is not between 0 and 1")
     a = xp.asarray(a)
@@ -72,7 +72,7 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
         n *= a.shape[i]
     rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, n)), axis=-1)
     rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
-    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and rows.dtype.kind == "f" else arrays((rows, q))[1]
+    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and kind_of(rows.dtype) == "f" else arrays((rows, q))[1]
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
     return rows, q if is_floating(q.dtype) else xp.astype(q, "float64"), shape
 

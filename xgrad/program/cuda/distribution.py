@@ -36,7 +36,8 @@ class Access(NamedTuple):
 class Part(NamedTuple):
     """Items of a loop that run without waiting in between: one product, or maps that go over the same rows.
 
-    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes` are of what the loop writes.
+    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes` are of what the loop writes;
+    of what is read, `foreign` is what another block may have written.
     """
 
     item: Gemm | list[Map]
@@ -44,6 +45,7 @@ class Part(NamedTuple):
     pieces: tuple[int, ...]  # of a product: how many columns each of its pieces has
     reads: tuple[Access, ...]
     writes: tuple[Access, ...]
+    foreign: frozenset[Ref] = frozenset()
 
 
 def parts(items: Sequence[Any], rows: int, buffers: Sequence[Buffer]) -> list[Part]:
@@ -78,7 +80,16 @@ class _Parts:
             for ref in (r for part in refs(item) for r in part):
                 if ref.buffer in self.written:
                     self._note(self._by_rows(ref))
-        self.found = [self._product(item) if isinstance(item, Gemm) else self._maps(item) for item in items]
+        found = [self._product(item) if isinstance(item, Gemm) else self._maps(item) for item in items]
+        writes = [w for part in found for w in part.writes]
+        self.found = [part._replace(foreign=frozenset(r for r in _read(part) if self._is_foreign(r, part, writes))) for part in found]
+
+    def _is_foreign(self, ref: Ref, part: Part, writes: Sequence[Access]) -> bool:
+        """Whether what a part reads at `ref` may be, at some turn, what another block has written."""
+        if ref.buffer not in self.written:
+            return False
+        reads = [a for a in part.writes if a.buffer == ref.buffer] if isinstance(part.item, Gemm) else self._touched([ref], not part.by_rows)
+        return any(clash(w._replace(slot=0, per_turn=0), a._replace(slot=0, per_turn=0)) for w in writes for a in reads)
 
     def _by_rows(self, ref: Ref) -> Ref:
         """The ref with rows as its first axis."""
@@ -161,6 +172,13 @@ class _Parts:
         loads = [r for m in maps for _, r in m.loads]
         stores = [r for m in maps for r in [*(r for _, r in m.stores), *(f.out for f in m.reductions)]]
         return Part(maps, by_rows, (), self._touched(loads, not by_rows), self._touched(stores, not by_rows))
+
+
+def _read(part: Part) -> list[Ref]:
+    """What a part's maps load, or what a product is added to; its left operand is read by all anyway."""
+    if isinstance(part.item, Gemm):
+        return [part.item.out] if part.item.accumulate else []
+    return [r for m in part.item for _, r in m.loads]
 
 
 def _apart(ref: Ref) -> int:

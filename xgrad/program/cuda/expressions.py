@@ -54,7 +54,7 @@ def literal(value: Any, dtype: str) -> str:
     value = float(value)
     if value != value or abs(value) == inf:
         bits = "0x7fc00000u" if value != value else "0x7f800000u" if value > 0 else "0xff800000u"
-        return f"({COMPUTED[dtype]})__uint_as_float({bits})"
+        return f"__uint_as_float({bits})" if COMPUTED[dtype] == "float" else f"(double)__uint_as_float({bits})"
     suffix = "f" if COMPUTED[dtype] == "float" else ""
     return f"{value!r}{suffix}" if value >= 0 and str(value)[0] != "-" else f"({value!r}{suffix})"
 

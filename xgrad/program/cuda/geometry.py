@@ -21,6 +21,9 @@ ROWS, COLUMNS, DEPTH = 16, 8, 16
 CLUSTER = 8
 #: Registers of a thread that may hold sums.
 _SUMS = 64
+#: Clocks that a barrier takes, of a cluster and by counters in memory; and bytes that a block reads per clock of what others have written.
+#: Estimates from what is published of Hopper; they choose between geometries, and what is chosen is measured against the loop step by step.
+_CLUSTER_WAIT, _COUNTED_WAIT, _READ = 500, 2000, 32
 
 
 class Arithmetic(NamedTuple):
@@ -82,7 +85,7 @@ class Geometry(NamedTuple):
         tiles: of each product.
         weights: where each product's weights begin in shared memory; `left`, `sums`: where the left operand and the sums do; `shared`: its end.
         cluster: whether the blocks of a group are a cluster.
-        clocks: what a step takes but for the barriers, by a rough model that is good enough to choose with.
+        clocks: what a step takes, by a rough model that is good enough to choose with.
     """
 
     groups: int
@@ -164,8 +167,9 @@ def _laid(shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmet
     if 0 in chunks or any(held(t, arithmetic) > _SUMS for t in tiles):
         return None
     begin = left + max(up(lead(t.chunk, size) * rows * size, 128) for t in tiles)
-    clocks = sum(rows * t.depth * (size / 32 + t.columns / arithmetic.rate) for t in tiles)
     cluster = chip.arch >= 90 and 1 < blocks <= CLUSTER
+    wait = 0 if blocks == 1 else _CLUSTER_WAIT if cluster else _COUNTED_WAIT
+    clocks = sum(wait + rows * t.depth * (size / _READ + t.columns / arithmetic.rate) for t in tiles)
     return Geometry(groups, blocks, rows, tuple(tiles), tuple(weights), left, begin, begin + sums, cluster, clocks)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..places import contiguous, refs
+from ..places import contiguous, disjoint, refs
 from ..plans import Buffer, Loop, Map, Plan, Reduction, Ref
 from .elements import folded_axes
 
@@ -125,12 +125,8 @@ def _merged(a: Map, b: Map) -> Map | None:
     if a.shape != b.shape or a.reductions or b.reductions:
         return None
     written: dict[Ref, int] = {r: v for v, r in a.stores}
-    touched = {r.buffer: r for _, r in a.stores}
-    for r in (*(r for _, r in b.loads), *(r for _, r in b.stores)):
-        if r.buffer in touched and r not in written:
-            return None
-    read = {r.buffer for _, r in a.loads}
-    if any(r.buffer in read and all(r != mine for _, mine in a.loads if mine.buffer == r.buffer) for _, r in b.stores):
+    touched = [*(r for _, r in b.loads), *(r for _, r in b.stores)]
+    if any(_meet(r, w) for r in touched for w in written) or any(_meet(r, w) for _, r in a.loads for _, w in b.stores):
         return None
     number = 1 + max([v for v, _ in a.loads] + [s.value for s in a.steps], default=-1)
     known = {r: v for v, r in a.loads} | written
@@ -155,6 +151,11 @@ def _merged(a: Map, b: Map) -> Map | None:
     again = {r for _, r in b.stores}
     stores = [(v, r) for v, r in a.stores if r not in again] + [(names[v], r) for v, r in b.stores]
     return Map(a.shape, tuple(loads), tuple(steps), tuple(stores))
+
+
+def _meet(a: Ref, b: Ref) -> bool:
+    """Whether two refs may share an element at different places of a map."""
+    return a.buffer == b.buffer and a != b and not disjoint(a, b)
 
 
 def _same_rows(maps: Sequence[Map]) -> bool:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import gcd, prod
 from typing import TYPE_CHECKING
 
-from ..places import contiguous, loop_axes
+from ..places import contiguous, loop_axes, transposed
 from ..plans import SIZES, Buffer, Gemm, Loop, Map, Ref, Step, Unsupported
 from .distribution import Part, barriers, parts, rows_of
 from .elements import WIDEST, Axis, Elements, Pointers, folded_axes, lanes, refs_of
@@ -40,7 +40,7 @@ def write(loop: Loop, writer: ScheduleWriter) -> tuple[Launch, ...]:
 class _Persistent:
     def __init__(self, loop: Loop, writer: ScheduleWriter) -> None:
         self.loop, self.writer = loop, writer
-        items = grouped(loop.body)
+        items = [_facing(item) if isinstance(item, Gemm) else item for item in grouped(loop.body)]
         self.rows = rows_of(items)
         self.parts = parts(items, self.rows, writer.buffers)
         self.barriers = barriers(self.parts, loop.reverse)
@@ -108,7 +108,7 @@ class _Persistent:
                 lines = self._product(part, part.item, product, g.tiles[product])
                 product += 1
             else:
-                lines = self._by_rows(part.item, self._fresh(part)) if part.by_rows else self._columns(part.item[0], self._fresh(part))
+                lines = self._by_rows(part.item, part.foreign) if part.by_rows else self._columns(part.item[0], part.foreign)
             body += ["{", *indented(lines, 1), "}"]
         if any(_T.search(line) for line in body):
             body.insert(0, f"const long long t = {'steps - 1 - s' if self.loop.reverse else 's'};")
@@ -167,15 +167,17 @@ class _Persistent:
             f"put_sums<{shape}, {units}>(sums, totals);",
             "__syncthreads();",
         ]
+        old = loaded("__ldcg(z)" if part.foreign else "*z", dtype)
+        total = f"x + {old}" if gemm.accumulate else "x"
         down, right = gemm.out.strides if self.rows > 1 else (0, 1)
-        for begin, base, n, w in zip(_starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths):
-            total = f"totals[(share * {g.rows} + i) * {tiles.columns} + {base} + e % {w}]"
+        for at_column, base, n, w in zip(_starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths):
+            part_sum = f"totals[(share * {g.rows} + i) * {tiles.columns} + {base} + e % {w}]"
             inner = [
                 "Sum x = 0;",
                 "#pragma unroll",
-                f"for (int share = 0; share < {tiles.shares}; ++share) x += {total};",
-                f"auto* const z = {self.pointers.text(gemm.out)} + (first + i) * {down} + (j + {begin}) * {right};",
-                f"*z = {stored(f'x + {loaded(chr(42) + chr(122), dtype)}' if gemm.accumulate else 'x', _sum_dtype(dtype), dtype)};",
+                f"for (int share = 0; share < {tiles.shares}; ++share) x += {part_sum};",
+                f"auto* const z = {self.pointers.text(gemm.out)} + (first + i) * {down} + (j + {at_column}) * {right};",
+                f"*z = {stored(total, _sum_dtype(dtype), dtype)};",
             ]
             lines += self._tile(w, n, inner)
         return lines
@@ -190,14 +192,6 @@ class _Persistent:
             "    }",
             "}",
         ]
-
-    def _fresh(self, part: Part) -> list[Ref]:
-        """What a part's maps read that other blocks may have written."""
-        assert isinstance(part.item, list)
-        own = {(a.buffer, a.column, a.columns, a.apart) for p in self.parts for a in p.writes if a.owned}
-        loads = [r for m in part.item for _, r in m.loads]
-        shared = [a for a in part.reads if not a.owned or (a.buffer, a.column, a.columns, a.apart) not in own]
-        return [r for r in loads if any(r.buffer == a.buffer for a in shared)]
 
     def _columns(self, m: Map, fresh: Collection[Ref]) -> list[str]:
         m = self._with_rows(m)
@@ -238,6 +232,14 @@ class _Persistent:
             (1, *m.shape), tuple((v, of(r)) for v, r in m.loads), m.steps, tuple((v, of(r)) for v, r in m.stores),
             tuple(r._replace(out=of(r.out)) for r in m.reductions),
         )  # fmt: skip
+
+
+def _facing(gemm: Gemm) -> Gemm:
+    """A product of weights and one column, W @ h, as one of a row and weights: h @ Wᵀ."""
+    if gemm.out.shape[1:] != (1,):
+        return gemm
+    out, a, b = (transposed(r, (1, 0)) for r in (gemm.out, gemm.a, gemm.b))
+    return gemm._replace(out=out, a=b, b=a)
 
 
 def _starts(widths: Sequence[int]) -> list[int]:

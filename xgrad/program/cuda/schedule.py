@@ -164,6 +164,28 @@ class ScheduleWriter:
         return [Product(dtype, m, n, k, places, (lda, ldb, ldc), (ta, tb), gemm.accumulate, stack, apart)]  # type: ignore[arg-type]
 
 
+def listing(planned: Schedule) -> str:
+    """What is done in which order, as comments."""
+    return "\n".join(f"// {line}" for line in _listed(planned.body)) + "\n"
+
+
+def _listed(items: Sequence[Any]) -> list[str]:
+    found: list[str] = []
+    for item in items:
+        if isinstance(item, Launch):
+            shared = f", {item.shared} bytes" if item.shared else ""
+            found.append(f"{item.name}<<<{item.grid}, {' x '.join(str(n) for n in item.block if n != 1)}{shared}>>>")
+        elif isinstance(item, Product):
+            times = f"{item.stack} times " if item.stack > 1 else ""
+            found.append(f"cuBLAS: {times}{item.m} x {item.k} @ {item.k} x {item.n}{', added' if item.add else ''}, {item.dtype}")
+        else:
+            order = f"{item.length} steps{', backwards' if item.reverse else ''}"
+            if item.once:
+                found += [f"{order}, all in one launch:", *(f"    {line}" for line in _listed(item.once)), "or, where that is faster,"]
+            found += [f"{order}:", *(f"    {line}" for line in _listed(item.body))]
+    return found
+
+
 def _of_nothing(m: Map) -> Map | None:
     """What is left of a map without elements: the results of its reductions, if these have any."""
     fills = []

@@ -33,6 +33,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", simplify),
     ("merge", merge),
     ("join", join),
+    ("stack", whole_stacks),
     ("slices", whole_slices),
     ("hoist", hoist),
     ("simplify", simplify),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from ...backends import find_device
+from ...backends.dtypes import canonical
 from ...ops import OPS
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
@@ -16,7 +17,7 @@ _COMPOSITE = frozenset(("softmax", "logsumexp"))
 
 
 def expand(program: Program) -> Program:
-    """Write out means, softmax and logsumexp."""
+    """Write out means, variances, softmax and logsumexp."""
     names = Names(program)
 
     def change(s: Item) -> list[Item]:
@@ -27,9 +28,32 @@ def expand(program: Program) -> Program:
             total = names.new(s.output.shape, s.output.dtype)
             count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
             return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
+        if s.op in ("var", "std") and s.output.dtype == s.values[0].dtype and canonical(s.output.dtype).kind == "f":
+            return _variance(s, names)
         return _written_out(s, names) if s.op in _COMPOSITE else [s]
 
     return replace(program, stages=tuple(rewritten(program.stages, change)))
+
+
+def _variance(s: Stage, names: Names) -> list[Item]:
+    """The sum of (x - mean)² over n - correction, and its root."""
+    (x,), dtype = s.values, s.output.dtype
+    axes = normal_axes(s.params["axis"], len(x.shape))
+    count = prod(x.shape[a] for a in axes)
+    kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+    total, mean = names.new(kept, dtype), names.new(kept, dtype)
+    apart, square = names.new(x.shape, dtype), names.new(x.shape, dtype)
+    squares = names.new(s.output.shape, dtype)
+    variance = s.output if s.op == "var" else names.new(s.output.shape, dtype)
+    return [
+        Stage("sum", (x,), (total,), {"axis": s.params["axis"], "keepdims": True}, s.source),
+        Stage("/", (total, count), (mean,), {}, s.source),
+        Stage("-", (x, mean), (apart,), {}, s.source),
+        Stage("*", (apart, apart), (square,), {}, s.source),
+        Stage("sum", (square,), (squares,), {"axis": s.params["axis"], "keepdims": s.params["keepdims"]}, s.source),
+        Stage("/", (squares, float(max(count - s.params["correction"], 0))), (variance,), {}, s.source),
+        *([Stage("sqrt", (variance,), s.outputs, {}, s.source)] if s.op == "std" else []),
+    ]
 
 
 def _written_out(stage: Stage, names: Names) -> list[Item]:

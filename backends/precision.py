@@ -1,0 +1,49 @@
+"""How exactly float32 matrices are multiplied, where a device has faster ways that round more."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Self
+
+#: From the most exact to the fastest, with the bits of a product's operands that count.
+PRECISIONS = {"highest": 24, "tf32": 11, "bf16": 8}
+
+_PRECISION: ContextVar[str] = ContextVar("xgrad_matmul_precision", default="highest")
+
+
+class matmul_precision:
+    """Set how products of float32 matrices (`@`, `matmul`, `einsum`, and their gradients) are computed on CUDA.
+
+    Called, it holds from then on in this thread or asynchronous task; in a `with` statement, until the end of the block.
+
+    Args:
+        name: "highest", the default: float32 to the last digits, whatever CuPy's own CUPY_TF32 says. "tf32": operands are
+            rounded to 11 bits, on tensor cores. "bf16": operands are rounded to bfloat16's 8 bits. Sums are float32 always.
+
+    Other dtypes, products with a vector, and decompositions are not affected, nor is anything on the CPU or on a GPU older than
+    compute capability 8.0. A compiled function is compiled for each precision that it is called in.
+    Raises ValueError for another name. `xgrad.backends.current_matmul_precision()` says which it is.
+
+    >>> import xgrad as xg
+    >>> with xg.matmul_precision("tf32"):
+    ...     z = xg.ones((2, 3), dtype=xg.float32) @ xg.ones((3, 2), dtype=xg.float32)
+    >>> xg.backends.current_matmul_precision()
+    'highest'
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in PRECISIONS:
+            raise ValueError(f"matmul_precision is one of {', '.join(map(repr, PRECISIONS))}, not {name!r}")
+        self._before = _PRECISION.get()
+        _PRECISION.set(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _PRECISION.set(self._before)
+
+
+def current_matmul_precision() -> str:
+    """The name that `matmul_precision` was last given in this thread or asynchronous task."""
+    return _PRECISION.get()

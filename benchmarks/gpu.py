@@ -1,0 +1,109 @@
+"""xgrad on a GPU, measured and judged: `make gpu`, or `python benchmarks gpu` for all parts, `gpu-PART` for one.
+
+    gpu-tests   the whole test suite, and agreement with float64 on the CPU
+    gpu-gru     the reset-before GRU beside cuDNN, torch, torch.compile and JAX
+    gpu-cells   cells that no framework has fused
+    gpu-train   examples/train.py, and its step beside torch
+    gpu-table   the table in the README, from the results that are there
+
+Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day and GPU is not run
+again (`--force` begins anew), so a part that was cut off goes on where it was. One part ends by itself after --limit seconds, and then
+exits with 75: run it again for the rest. All parts in one run have no limit. A test that fails, a disagreement, or an error of xgrad's makes the
+exit status 1; a goal that is not met does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import gpu_suite
+import gpu_table
+import gpu_timing
+import gpu_training
+from gpu_judging import GOALS, failures, verdicts
+from gpu_pages import page
+from gpu_results import FOLDER, NO_GPU, Results, machine
+from gpu_table import PARTS
+from gpu_timing import Deadline, OutOfTime
+from gpu_worker import serve
+
+README = FOLDER.parent.parent / "README.md"
+UNFINISHED = 75  # what sendmail and others mean by it too: try again
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was asked for; the exit status."""
+    if arguments[0] == "gpu-worker":
+        serve(*arguments[1:])
+        return 0
+    options = parse(arguments)
+    folder = Path(options.results)
+    if options.part == "gpu-table":
+        README.write_text(gpu_table.inserted(README.read_text(), folder))
+        return 0
+    parts = PARTS if options.part == "gpu" else [options.part.removeprefix("gpu-")]
+    here = machine(options.device)
+    if here["GPU"] == NO_GPU:
+        sys.exit("nvidia-smi shows no GPU here; --device cpu --quick --results FOLDER sees that everything runs without one")
+    print(", ".join(f"{name} {value}" for name, value in here.items()), flush=True)
+    statuses = [run(part, Results(folder, part + some(options), here, page, options.force), options) for part in parts]
+    return 1 if 1 in statuses else max(statuses)
+
+
+def some(options: Any) -> str:
+    """What the name of results bears that are not of the whole, so that they are never taken for it."""
+    return "-quick" if options.quick else "-some" if options.peers or options.cases or options.tests else ""
+
+
+def run(part: str, results: Results, options: Any) -> int:
+    """One part, what it found, and its exit status."""
+    print(f"\n{part}: {results.path}", flush=True)
+    unlimited = options.part == "gpu" or options.limit <= 0
+    deadline = Deadline(None if unlimited else options.limit)
+    try:
+        if results.data["finished"]:
+            print("recorded today already; --force (FORCE=1 for make) runs it again")
+        elif part == "tests":
+            gpu_suite.run(results, options, deadline)
+        elif part == "train":
+            gpu_training.run(results, options, deadline)
+        else:
+            quick, whole = (gpu_timing.QUICK_GRU, gpu_timing.GRU) if part == "gru" else (gpu_timing.QUICK_CELLS, gpu_timing.CELLS)
+            gpu_timing.run(results, quick if options.quick else whole, options, deadline)
+        results.finish()
+    except OutOfTime:
+        results.write()
+        print(f"{part}: out of time, {len(results.records)} records are kept; run it again to go on", flush=True)
+        return 1 if failures(results.records) else UNFINISHED
+    for v in verdicts(results.records):
+        judged = f"goal {GOALS[v.peer]}: {'met' if v.met else 'NOT MET'}"
+        print(f"{v.precision}, {v.peer}: {v.median:.2f} at the median of {v.sizes}, least {v.least:.2f} at {v.where}; {judged}")
+    failed = failures(results.records)
+    print("\n".join(f"FAILED {line}" for line in failed) or f"{part}: nothing failed", flush=True)
+    return 1 if failed else 0
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["gpu", "gpu-table", *(f"gpu-{part}" for part in PARTS)])
+    parser.add_argument("--device", default="cuda", help="default %(default)s")
+    parser.add_argument("--results", default=str(FOLDER), metavar="FOLDER", help="default benchmarks/results; a run on the CPU must name one")
+    parser.add_argument("--limit", type=float, default=510, metavar="SECONDS", help="for one part; 0 for none (default %(default)s)")
+    parser.add_argument("--suite-limit", type=float, default=900, metavar="SECONDS", help="for the tests, if that is less (default %(default)s)")
+    parser.add_argument("--force", action="store_true", help="forget what was recorded today")
+    parser.add_argument("--quick", action="store_true", help="one tiny case and one file of tests, to see that everything runs")
+    parser.add_argument("--peers", nargs="*", help="only these; results of some peers, cases or tests have names of their own, and are in no table")
+    parser.add_argument("--cases", nargs="*", help="only the cases whose text contains one of these")
+    parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="only these tests (default: all)")
+    options = parser.parse_args(arguments)
+    if not options.device.startswith("cuda") and options.results == str(FOLDER) and options.part != "gpu-table":
+        parser.error("results in benchmarks/results are a GPU's; name another folder with --results")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""Loss scaling: gradients that float16 would round to 0 are computed times a large number, which follows what it can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .backends import Device
+from .modes import no_grad
+from .namespace import all as all_of
+from .namespace import asarray, finfo, isfinite, logical_and, where
+from .tensors import Tensor
+from .trees import flatten, map
+
+if TYPE_CHECKING:
+    from .optim import Optimizer
+
+
+def all_finite(tree: Any) -> Tensor:
+    """Whether no element of any Tensor of a tree is infinite or NaN, as a boolean Tensor on their device.
+
+    >>> import xgrad as xg
+    >>> xg.optim.all_finite([xg.ones(2), xg.asarray(float("inf"))])
+    tensor(False)
+    """
+    found: Any = None
+    with no_grad():
+        for leaf in flatten(tree)[0]:
+            here = all_of(isfinite(leaf))
+            found = here if found is None else logical_and(found, here)
+    return asarray(True) if found is None else found
+
+
+class LossScale:
+    """A number by which a loss is multiplied, so that no gradient is lost in float16, whose least number is 6e-8.
+
+    The scale falls where a gradient has overflowed, and that step is left out; it grows after many steps without. Both it
+    and the count of these steps are Tensors, changed on their device.
+
+    Args:
+        init_scale: the scale at the start.
+        growth_factor, growth_interval: after so many good steps in succession, the scale is multiplied by the factor.
+        backoff_factor: what it is multiplied by when a gradient is not finite.
+        device: where it is, default the current device.
+
+    Raises ValueError for a scale that is not above 0, and for factors that would not let it grow or fall.
+
+    >>> import xgrad as xg
+    >>> w = xg.tensor(1.0, requires_grad=True, dtype=xg.float32)
+    >>> optimizer, scale = xg.optim.SGD(w, lr=0.5), xg.optim.LossScale(1024.0)
+    >>> grads = xg.grad(lambda w: scale.scale(w.astype(xg.float16) ** 2))(w)
+    >>> grads
+    tensor(2048., dtype=float32)
+    >>> scale.step(optimizer, scale.unscale(grads))
+    True
+    >>> w
+    tensor(0., dtype=float32, requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        *,
+        device: str | Device | None = None,
+    ) -> None:
+        if not 0 < init_scale < float("inf"):
+            raise ValueError(f"init_scale is a number above 0, not {init_scale}")
+        if not (growth_factor >= 1 and 0 < backoff_factor < 1 and growth_interval >= 1):
+            factors = f"growth_factor={growth_factor}, backoff_factor={backoff_factor}, growth_interval={growth_interval}"
+            raise ValueError(f"a scale grows by a factor of 1 or more, falls by one below 1, after 1 or more steps; got {factors}")
+        self.growth_factor, self.backoff_factor, self.growth_interval = growth_factor, backoff_factor, growth_interval
+        self.value = asarray(init_scale, dtype="float32", device=device)
+        self.good_steps = asarray(0, dtype="int32", device=device)
+
+    def scale(self, loss: Any) -> Tensor:
+        """`loss` times the scale, in float32 at least."""
+        z: Tensor = loss * self.value
+        return z
+
+    def unscale(self, grads: Any) -> Any:
+        """A tree of gradients of the scaled loss, divided by the scale, in float32 at least."""
+        with no_grad():
+            return map(lambda g: g / self.value, grads)
+
+    def step(self, optimizer: Optimizer, grads: Any = None) -> bool:
+        """Let `optimizer` take a step with these gradients, unless one is not finite, and `update`. Whether it did.
+
+        Args:
+            grads: as `unscale` gave them, clipped or not; None takes the `.grad` of the parameters, as `backward` of the scaled
+                loss left them, and divides it by the scale.
+
+        On CUDA this waits for the gradients, to look at one boolean: the count of steps is the optimiser's, on the host.
+        """
+        if grads is None:
+            for p in optimizer.params:
+                p.grad = None if p.grad is None else self.unscale(p.grad).astype(p.dtype, copy=False)
+        finite = all_finite([p.grad for p in optimizer.params] if grads is None else grads)
+        self.update(finite)
+        good = bool(finite)
+        if good:
+            optimizer.step(grads)
+        return good
+
+    def update(self, finite: Any) -> None:
+        """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a Tensor of one."""
+        with no_grad():
+            finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
+            count = self.good_steps + 1
+            due = count >= self.growth_interval
+            room = self.value <= finfo("float32").max / self.growth_factor
+            growth = where(logical_and(due, room), self.growth_factor, 1.0)
+            self.value *= where(finite, growth, self.backoff_factor)  # in place: a compiled step reads it at each call
+            self.good_steps[...] = where(logical_and(finite, ~due), count, 0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What is to be saved."""
+        return {"scale": self.value.detach(), "good_steps": self.good_steps.detach()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave. Raises KeyError, before anything changes, where it is of something else."""
+        if set(state) != {"scale", "good_steps"}:
+            raise KeyError(f"LossScale remembers ['good_steps', 'scale'], and is given {sorted(state)}")
+        device = self.value.device
+        value, count = asarray(state["scale"], dtype="float32", device=device), asarray(state["good_steps"], dtype="int32", device=device)
+        if value.shape or count.shape:
+            raise ValueError(f"a scale and a count are single numbers, not of shapes {value.shape} and {count.shape}")
+        self.value[...], self.good_steps[...] = value, count
+
+    def __repr__(self) -> str:
+        return f"LossScale({float(self.value):g})"
