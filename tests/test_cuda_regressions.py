@@ -17,6 +17,7 @@ from xgrad.backends.launching import ONCE, Scheduled
 from xgrad.program.cuda.chips import Chip
 from xgrad.program.cuda.distribution import barriers, overlap, parts
 from xgrad.program.cuda.expressions import CUDA
+from xgrad.program.cuda.grouping import grouped
 from xgrad.program.cuda.maps import kernel
 from xgrad.program.cuda.multiplying import MULTIPLYING
 from xgrad.program.cuda.prelude import PRELUDE
@@ -193,3 +194,12 @@ def test_cublas_is_not_given_sizes_that_it_cannot_count() -> None:
     product = SimpleNamespace(dtype="float32", m=2**31, n=1, k=1, lead=(1, 1, 1), across=(False, False), apart=(0, 0, 0), stack=1, add=False)
     with pytest.raises(CublasError, match="32 bits"):
         cublas.product(product, (0, 0, 0), "highest", 0)
+
+
+def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
+    """The first map reads a row forwards and backwards, the second writes it: in one map some threads would read what others wrote."""
+    row, back = Ref(0, 0, (8,), (1,), (0,)), Ref(0, 7, (8,), (-1,), (0,))
+    out, other = Ref(1, 0, (8,), (1,), (0,)), Ref(2, 0, (8,), (1,), (0,))
+    first = Map((8,), ((0, row), (1, back)), (Step(2, "+", (0, 1), (False, False), "float64"),), ((2, out),))
+    assert len(grouped([first, Map((8,), ((0, other),), (), ((0, row),))])) == 2
+    assert len(grouped([first._replace(loads=((0, row), (1, other))), Map((8,), ((0, other),), (), ((0, row),))])) == 1
