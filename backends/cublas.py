@@ -16,6 +16,7 @@ _KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 _COMPUTE_32F, _COMPUTE_64F = 68, 70
 FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
 _DEFAULT = -1  # CUBLAS_GEMM_DEFAULT
+_MOST = 2**31 - 1
 #: What NVIDIA advises for Hopper; less does for others.
 WORKSPACE = 32 * 2**20
 
@@ -72,8 +73,8 @@ class Cublas:
     """A handle. Not for several threads at once."""
 
     def __init__(self, workspace: int, size: int) -> None:
-        self._library = library()
         self._handle = ctypes.c_void_p()
+        self._library = library()
         self._workspace, self._size = workspace, size
         self._stream: int | None = None
         _check(self._library.cublasCreate_v2(ctypes.byref(self._handle)), "cublasCreate")
@@ -87,6 +88,8 @@ class Cublas:
             _check(self._library.cublasSetStream_v2(self._handle, stream), "cublasSetStream")
             _check(self._library.cublasSetWorkspace_v2(self._handle, self._workspace, self._size), "cublasSetWorkspace")
             self._stream = stream
+        if max(product.m, product.n, product.k, *product.lead, product.stack) > _MOST:
+            raise CublasError(f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x {product.k} and {product.k} x {product.n}")
         a, b, out = addresses
         kind = _KINDS[product.dtype]
         compute = FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from .launching import Launcher
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
 _DEVICE_TO_DEVICE = 3
+_PER_THREAD = 2  # the stream that each thread has of its own
+_WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
 _ROUNDS = 3
 
 
@@ -51,8 +54,8 @@ class CudaLauncher(Launcher):
         self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
         self._modules: dict[str, Any] = {}
         self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
-        self._blas: dict[int, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
-        self._recorded_for: int | None = None
+        self._blas: dict[Hashable, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
+        self._recorded_for: Hashable = None
         with cupy.cuda.Device(index):
             self._recording = cupy.cuda.Stream(non_blocking=True)
         of = self._runtime.getDeviceProperties(index)
@@ -75,11 +78,18 @@ class CudaLauncher(Launcher):
             return str(error)
         return None
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self.cupy.cuda.Device(self.index):
+            if not self._driver.ctxGetCurrent():  # in a thread that has done nothing yet; launches by the driver do not make a context
+                self._runtime.setDevice(self.index)
+            yield
+
     def chip(self) -> tuple[str, int, int, int, int, int]:
         return self._chip
 
     def load(self, source: str) -> Callable[[str], Any]:
-        with self._lock, self.cupy.cuda.Device(self.index):
+        with self._lock, self.entered():
             if source not in self._modules:
                 module = self.cupy.cuda.function.Module()
                 module.load(compile_kernels(source, self._chip[1]))
@@ -94,14 +104,14 @@ class CudaLauncher(Launcher):
         start = ctypes.addressof(values)
         pointers = (ctypes.c_void_p * len(arguments))(*range(start, start + 8 * len(arguments), 8))
         go = self._driver.launchCooperativeKernel if launch.cooperative else self._driver.launchKernel
-        place = (kernel.ptr, launch.grid, 1, 1, launch.block[0], launch.block[1], 1, launch.shared, self.stream(), ctypes.addressof(pointers))
+        place = (kernel.ptr, launch.grid, 1, 1, launch.block[0], launch.block[1], 1, launch.shared, self._stream(), ctypes.addressof(pointers))
         go(*place) if launch.cooperative else go(*place, 0)
 
     def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
         a, b, out = addresses
         with self._lock:
-            stream = self.stream()
-            home = stream if self._recorded_for is None else self._recorded_for
+            stream = self._stream()
+            home = self.stream() if self._recorded_for is None else self._recorded_for
             if home not in self._blas:
                 workspace = self.cupy.empty(WORKSPACE, "uint8")
                 self._blas[home] = Cublas(workspace.data.ptr, WORKSPACE), workspace
@@ -114,14 +124,15 @@ class CudaLauncher(Launcher):
         return int(array.data.ptr)
 
     def ready(self, array: Array, dtype: str) -> Array:
-        return self.cupy.ascontiguousarray(array, self._dtype(dtype))
+        found = self.cupy.ascontiguousarray(array, self._dtype(dtype))
+        return found.copy() if found.data.ptr % _WIDEST else found
 
     def view(self, memory: Array, start: int, size: int, dtype: str) -> Array:
         return self.cupy.ndarray((size,), self._dtype(dtype), memory.data + start)
 
     def copy(self, target: int, source: int, size: int) -> None:
         if size:
-            self._runtime.memcpyAsync(target, source, size, _DEVICE_TO_DEVICE, self.stream())
+            self._runtime.memcpyAsync(target, source, size, _DEVICE_TO_DEVICE, self._stream())
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
         with self._lock:  # another thread's products must not go to the stream that is recorded
@@ -156,5 +167,9 @@ class CudaLauncher(Launcher):
             return np.dtype(ml_dtypes.bfloat16)
         return np.dtype(name)
 
-    def stream(self) -> int:
+    def stream(self) -> Hashable:
+        pointer = self._stream()
+        return (pointer, threading.get_ident()) if pointer == _PER_THREAD else pointer
+
+    def _stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)

@@ -10,6 +10,7 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,10 @@ class Launcher(ABC):
         """What is lacking here to run schedules, in words; None where nothing is."""
         return None
 
+    def entered(self) -> AbstractContextManager[Any]:
+        """What makes this device the current one of the thread, around all that is done with it."""
+        return nullcontext()
+
     @abstractmethod
     def chip(self) -> tuple[str, int, int, int, int, int]:
         """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads and registers of a multiprocessor."""
@@ -70,7 +75,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def ready(self, array: Array, dtype: str) -> Array:
-        """The array itself, or a copy of it that is contiguous and of that dtype."""
+        """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16 bytes, as the widest loads want."""
 
     @abstractmethod
     def view(self, memory: Array, start: int, size: int, dtype: str) -> Array:
@@ -90,7 +95,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def stream(self) -> Hashable:
-        """The stream that is current."""
+        """The stream that is current, told apart from those of other threads."""
 
 
 class Scheduled:
@@ -105,8 +110,9 @@ class Scheduled:
 
     def __init__(self, schedule: Any, launcher: Launcher) -> None:
         self.schedule, self.launcher = schedule, launcher
-        find = launcher.load(schedule.source)
-        self._kernels = {name: find(name) for name in _names(schedule.body)}
+        with launcher.entered():
+            find = launcher.load(schedule.source)
+            self._kernels = {name: find(name) for name in _names(schedule.body)}
         self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}
@@ -117,6 +123,10 @@ class Scheduled:
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, flat, in memory of their own. Raises ValueError for inputs of other sizes."""
+        with self.launcher.entered():
+            return self._run(inputs)
+
+    def _run(self, inputs: Sequence[Array]) -> list[Array]:
         if len(inputs) != len(self._inputs):
             raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
         given = [self.launcher.ready(x, b.dtype) for x, (_, b) in zip(inputs, self._inputs)]
@@ -124,7 +134,10 @@ class Scheduled:
             if x.size != b.size:
                 raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
         free = self._spaces.setdefault(self.launcher.stream(), [])
-        space = free.pop() if free else _Space(self.schedule, self.launcher)
+        try:
+            space = free.pop()
+        except IndexError:  # without a look beforehand: another thread may take the last one in between
+            space = _Space(self.schedule, self.launcher)
         for x, (i, b) in zip(given, self._inputs):
             space.take(i, x, b)
         if not space.warm:

@@ -100,7 +100,10 @@ inline float __frcp_rn(float x) { return 1 / x; }
 inline float __saturatef(float x) { return x > 0 ? fminf(x, 1) : 0; }
 
 template <class T>
-T __ldcg(const T* p) { return *p; }
+T __ldcg(const T* p) {
+    static_assert(!std::is_same_v<T, bool>, "CUDA loads no bool in this way");
+    return *p;
+}
 template <class T>
 T __ldg(const T* p) { return *p; }
 template <class T>

@@ -12,8 +12,9 @@ from ..plans import Buffer, Gemm, Loop, Map, Ref, Unsupported
 
 
 class Access(NamedTuple):
-    """What an item reads or writes of a buffer that the loop writes: `columns` of them from `column` on, `apart` from each other, in each row.
+    """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each other, in each row.
 
+    They lie among the `span` elements from `column` on, not always in this order.
     `slot` counts the rows before it, by `per_turn` of which it moves with each turn. `owned` says that each block touches its own
     columns alone; otherwise any block may touch any of them.
     """
@@ -22,6 +23,7 @@ class Access(NamedTuple):
     slot: int
     per_turn: int
     column: int
+    span: int
     columns: int
     apart: int
     owned: bool
@@ -72,6 +74,7 @@ class _Parts:
         flat = [single for item in items for single in (item if isinstance(item, list) else [item])]
         self.written = {r.buffer for item in flat for r in refs(item)[1]}
         self.strides: dict[int, int] = {}  # between the rows of what is written
+        self.steps: dict[int, int] = {}  # of a single row, from turn to turn
         self.edges: dict[int, set[int]] = {}  # columns of each buffer at which somebody's begin or end
         for item in flat:
             for ref in (r for part in refs(item) for r in part):
@@ -105,28 +108,36 @@ class _Parts:
         row = ref.strides[0]
         if self.rows == 1:
             row = 0
+            if self.steps.setdefault(ref.buffer, ref.steps[-1]) != ref.steps[-1]:
+                raise Unsupported("a row that moves with the steps, and one that does not, in the same memory")
         elif row <= 0 or self.strides.setdefault(ref.buffer, row) != row:
             raise Unsupported("rows that are read and written in different places")
-        column, extent = self._column(ref), sum((n - 1) * s for n, s in zip(ref.shape[1:], ref.strides[1:])) + 1
-        if row and column + extent > row:
+        column, span = self._columns(ref)
+        if row and column + span > row:
             raise Unsupported("rows that reach into each other")
-        self.edges.setdefault(ref.buffer, set()).update((column, column + extent))
+        self.edges.setdefault(ref.buffer, set()).update((column, column + span))
 
-    def _column(self, ref: Ref) -> int:
-        return ref.offset % ref.strides[0] if self.rows > 1 else ref.offset
+    def _columns(self, ref: Ref) -> tuple[int, int]:
+        """Where the elements of each row begin, and among how many they lie."""
+        first = ref.offset + sum((n - 1) * s for n, s in zip(ref.shape[1:], ref.strides[1:]) if s < 0)
+        span = sum((n - 1) * abs(s) for n, s in zip(ref.shape[1:], ref.strides[1:])) + 1
+        return (first % ref.strides[0] if self.rows > 1 else first), span
 
     def access(self, ref: Ref, owned: bool) -> Access:
         """What a ref touches, if the loop writes it."""
         ref = self._by_rows(ref)
-        step = ref.steps[-1]
-        if self.rows == 1:  # every slot may be anywhere: what moves with the turns keeps the same column
-            return Access(ref.buffer, 0, 1 if step else 0, ref.offset, prod(ref.shape[1:]), _apart(ref), owned)._replace(
-                slot=ref.offset // step if step else 0, column=ref.offset % step if step else ref.offset
-            )
-        row = ref.strides[0]
-        if step % row or (ref.offset // row) % self.rows or (step // row) % self.rows:
-            raise Unsupported("rows that are not where they were")
-        return Access(ref.buffer, ref.offset // row, step // row, ref.offset % row, prod(ref.shape[1:]), _apart(ref), owned)
+        step, (column, span) = ref.steps[-1], self._columns(ref)
+        slot, per_turn = 0, 0
+        if self.rows > 1:
+            row = ref.strides[0]
+            slot, per_turn = (ref.offset - column) // row, step // row
+            if step % row or slot % self.rows or per_turn % self.rows:
+                raise Unsupported("rows that are not where they were")
+        elif step:  # every slot may be anywhere: what moves with the turns keeps the same column
+            slot, per_turn, column = column // step, 1, column % step
+            if not 0 <= column <= abs(step) - span:
+                raise Unsupported("rows that reach into each other")
+        return Access(ref.buffer, slot, per_turn, column, span, prod(ref.shape[1:]), _apart(ref), owned)
 
     def _touched(self, found: Sequence[Ref], owned: bool) -> tuple[Access, ...]:
         mine = [self._by_rows(r) for r in found if r.buffer in self.written]
@@ -140,7 +151,7 @@ class _Parts:
         out = gemm.out
         if out.strides[1] != 1 and out.shape[1] != 1:
             raise Unsupported("a product that is written transposed")
-        begin = self._column(self._by_rows(out))
+        begin, _ = self._columns(self._by_rows(out))
         edges = [begin, *sorted(e for e in self.edges[out.buffer] if begin < e < begin + out.shape[1]), begin + out.shape[1]]
         pieces = tuple(b - a for a, b in pairwise(edges))
         writes = []
@@ -179,8 +190,7 @@ def overlap(a: Access, b: Access) -> bool:
     """Whether two accesses at known turns may touch the same element."""
     if a.buffer != b.buffer or a.slot != b.slot:
         return False
-    ends = [x.column + (x.columns - 1) * x.apart + 1 for x in (a, b)]
-    return a.column < ends[1] and b.column < ends[0]
+    return a.column < b.column + b.span and b.column < a.column + a.span
 
 
 def clash(a: Access, b: Access) -> bool:

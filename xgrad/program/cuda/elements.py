@@ -120,7 +120,8 @@ class Elements:
         inner = self.axes[-1]
         for i, (v, ref) in enumerate(m.loads):
             dtype, place = self.dtypes[v], self.place(i, ref)
-            read = f"__ldcg({place})" if ref in fresh else f"*({place})"
+            past = f"load_fresh<1>({place}).v[0]" if dtype == "bool" else f"__ldcg({place})"  # there is no __ldcg of a bool
+            read = past if ref in fresh else f"*({place})"
             if not wide or inner.strides[i] == 0:
                 before.append(f"const {COMPUTED[dtype]} v{v} = {loaded(read, dtype)};")
             else:

@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..places import loop_axes
-from ..plans import SIZES, Buffer, Map, Ref, Unsupported
+from ..plans import SIZES, Buffer, Gemm, Map, Ref, Unsupported
 from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
 from .expressions import COMPUTED, is_real, literal, stored
 
@@ -15,8 +15,8 @@ from .expressions import COMPUTED, is_real, literal, stored
 THREADS = 256
 #: Elements of a row from which on a whole block folds it, and not one warp.
 LONG = 2048
-#: Elements up to which indices are counted in 32 bits.
-_SMALL = 2**30
+#: Up to here whatever counts elements, or the distance between them, does so in 32 bits.
+SMALL = 2**30
 _FOLDS = {"sum": "Plus()", "max": "Maximum()", "min": "Minimum()"}
 
 
@@ -51,8 +51,15 @@ def indented(lines: Sequence[str], depth: int) -> list[str]:
     return [f"{'    ' * depth}{line}" for line in lines]
 
 
-def _kind(elements: int) -> str:
-    return "int" if elements < _SMALL else "long long"
+def _kind(elements: int, maps: Sequence[Map]) -> str:
+    """The type of indices, which are also multiplied by strides: a few elements may lie far apart."""
+    return "int" if max(elements, *map(reach, maps)) < SMALL else "long long"
+
+
+def reach(item: Map | Gemm) -> int:
+    """How far the elements of a ref lie from its first, at most."""
+    found = refs_of(item) if isinstance(item, Map) else [item.a, item.b, item.out]
+    return max((sum((n - 1) * abs(s) for n, s in zip(r.shape, r.strides)) for r in found), default=0)
 
 
 # Element by element
@@ -64,7 +71,7 @@ def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     sizes, strides = loop_axes(m.shape, [r.strides for r in refs_of(m)])
     axes = [Axis(n, f"i{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
     width = lanes(m, pointers, axes)
-    kind = _kind(prod(sizes))
+    kind = _kind(prod(sizes), [m])
     count = prod(sizes) // width
     inner = prod(sizes[1:]) // (width if len(sizes) > 1 else 1)  # the outermost length is given when it runs
     outer = sizes[0] // (width if len(sizes) == 1 else 1)
@@ -133,7 +140,7 @@ def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
     longest = max(prod(axis.length for axis in inner) for _, inner in parts)
     team = THREADS if longest >= LONG else 32
     teams = THREADS // team
-    kind = _kind(rows * longest)
+    kind = _kind(rows * longest, maps)
     body: list[str] = []
     numbers = [rows]
     for n, (m, (kept, inner)) in enumerate(zip(maps, parts)):
@@ -210,7 +217,7 @@ def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     kept, folded = _split(m)
     fold = _Fold.of(m, pointers)
     columns, rows = (prod(axis.length for axis in axes) for axes in (kept, folded))
-    kind = _kind(columns * rows)
+    kind = _kind(columns * rows, [m])
     parts = THREADS // 32
     elements = Elements(m, pointers, [*folded, *kept], 1)
     ref, dtype = m.reductions[0].out, pointers.dtype(m.reductions[0].out)

@@ -127,12 +127,12 @@ __device__ __forceinline__ void put_sums(const Sum (&sums)[units][wide][4], Sum*
     }
 }
 
-// All blocks of a group wait until each of them has come here; `goal` is how often blocks have come by then.
+// All blocks of a group wait until each of them has come here; `goal` is how often blocks have come by then. Both may wrap around.
 __device__ __forceinline__ void group_barrier(unsigned* counter, unsigned goal) {
     __syncthreads();
     if (threadIdx.x == 0) {
         arrive(counter);
-        while (arrived(counter) < goal) spin();
+        while (static_cast<int>(arrived(counter) - goal) < 0) spin();
     }
     __syncthreads();
 }

@@ -19,7 +19,7 @@ from .expressions import loaded, stored
 from .geometry import ARITHMETIC, THREADS, WARPS, Geometry, Shape, Tiles, geometry, lead
 from .geometry import width as columns_of
 from .grouping import grouped
-from .maps import indented, joint_rows, kernel, row_lines, with_last_axis
+from .maps import SMALL, indented, joint_rows, kernel, reach, row_lines, with_last_axis
 
 if TYPE_CHECKING:
     from .schedule import Launch, ScheduleWriter
@@ -56,6 +56,8 @@ class _Persistent:
         self.pointers = Pointers(writer.buffers, turn="t")
         for part in self.parts:
             for item in [part.item] if isinstance(part.item, Gemm) else part.item:
+                if reach(item) >= SMALL:
+                    raise Unsupported("arrays whose elements lie more than 32 bits can count apart")
                 self.pointers.note(item)
 
     def launches(self) -> tuple[Launch, ...]:
@@ -150,9 +152,9 @@ class _Persistent:
         width = gcd(WIDEST // SIZES[dtype], depth, gemm.a.offset, stride, *gemm.a.steps)
         shape = f"{tiles.down}, {tiles.across}, {tiles.wide}, {tiles.shares}"
         at = "" if tiles.chunk == tiles.depth else " + k"
-        begin = f"{self.pointers.text(gemm.a)} + first * {stride}{at}"
+        operand = f"{self.pointers.text(gemm.a)} + first * {stride}{at}"
         step = [
-            f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {begin}, {stride}, {g.rows}, rows, {depth}{' - k' if at else ''});",
+            f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {operand}, {stride}, {g.rows}, rows, {depth}{' - k' if at else ''});",
             "__syncthreads();",
             f"multiply<{how}, {shape}, {tiles.chunk}, {ahead}, {tiles.lead}, {units}>(sums, left, weights{number}{at});",
         ]

@@ -11,6 +11,7 @@ template <int n, class T> __device__ __forceinline__ void store(T* p, Pack<T, n>
 
 // What loads so many bytes at once.
 template <int bytes> struct Bits;
+template <> struct Bits<1> { typedef unsigned char type; };
 template <> struct Bits<2> { typedef unsigned short type; };
 template <> struct Bits<4> { typedef unsigned type; };
 template <> struct Bits<8> { typedef uint2 type; };
