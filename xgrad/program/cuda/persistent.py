@@ -150,9 +150,9 @@ class _Persistent:
         width = gcd(WIDEST // SIZES[dtype], depth, gemm.a.offset, stride, *gemm.a.steps)
         shape = f"{tiles.down}, {tiles.across}, {tiles.wide}, {tiles.shares}"
         at = "" if tiles.chunk == tiles.depth else " + k"
-        begin = f"{self.pointers.text(gemm.a)} + first * {stride}{at}"
+        source = f"{self.pointers.text(gemm.a)} + first * {stride}{at}"
         step = [
-            f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {begin}, {stride}, {g.rows}, rows, {depth}{' - k' if at else ''});",
+            f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {source}, {stride}, {g.rows}, rows, {depth}{' - k' if at else ''});",
             "__syncthreads();",
             f"multiply<{how}, {shape}, {tiles.chunk}, {ahead}, {tiles.lead}, {units}>(sums, left, weights{number}{at});",
         ]
