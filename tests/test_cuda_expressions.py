@@ -125,6 +125,8 @@ def _enter_others() -> None:
     for dtype in ("float64", "float32", "float16"):
         CASES[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in powers), (_values(dtype, 2),))
         CASES[f"powers of numbers to {dtype}"] = Case(lambda x: tuple(n**x for n in (2.5, -2.0, 0.0, 1, inf)), (_values(dtype, 2),))
+    large = np.array([2**53 + 1, -(2**53) - 1, 2**62 + 3, 5])
+    CASES["large whole numbers"] = Case(lambda x: tuple(apply(OPS[name], (x,)) for name in ("floor", "ceil", "trunc", "round", "abs", "neg", "relu")), (large,), 0)
     tame = np.array([0.0, -0.0, 0.4, -0.6, 1.5, -2.5, 100.7, -100.2, 3e4])
     kinds = ["float64", "float32", "float16", "int64", "int32", "bool"]
     for a in kinds:

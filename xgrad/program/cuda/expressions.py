@@ -17,9 +17,9 @@ COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float6
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 _CASTS = frozenset(("astype", "round_to"))
-#: The same in words that compilers do not warn of where operands are bools, or whole numbers.
+#: The same for bools, and for whole numbers: what is exact, and what no compiler warns of.
 _OF_BOOLS = {"*": "x && y", "square": "x"}
-_OF_WHOLE = {"isnan": "x - x != 0", "isinf": "x - x != 0"}
+_OF_WHOLE = {"isnan": "x - x != 0", "isinf": "x - x != 0", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "x")}
 
 #: What there are CUDA kernels for.
 CUDA = Target(frozenset({name for name, op in OPS.items() if op.kernel is not None} | _CASTS), frozenset(COMPUTED))
