@@ -29,7 +29,7 @@ import numpy as np
 from .guarded import Guarded
 
 FLAGS = [
-    "-std=c++17", "-O1", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-exceptions", "-fvisibility=hidden",
+    "-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-exceptions", "-fvisibility=hidden",
     "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
 ]  # fmt: skip
 HERE = Path(__file__).parent

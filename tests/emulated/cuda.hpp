@@ -93,6 +93,14 @@ inline double rsqrt(double x) { return 1 / sqrt(x); }
 inline double normcdf(double x) { return erfc(-x * 0.70710678118654752440) / 2; }
 inline float normcdff(float x) { return static_cast<float>(normcdf(static_cast<double>(x))); }
 inline float normcdf(float x) { return normcdff(x); }
+inline double normcdfinv(double p) {  // by halving
+    if (!(p > 0 && p < 1)) return p == 0 ? -__builtin_inf() : p == 1 ? __builtin_inf() : __builtin_nan("");
+    if (p > 0.5) return -normcdfinv(1 - p);
+    double low = -40, high = 0;
+    for (int i = 0; i < 64; ++i) (normcdf((low + high) / 2) < p ? low : high) = (low + high) / 2;
+    return (low + high) / 2;
+}
+inline float normcdfinv(float p) { return static_cast<float>(normcdfinv(static_cast<double>(p))); }
 inline float __fdividef(float x, float y) { return x / y; }
 inline float __expf(float x) { return expf(x); }
 inline float __logf(float x) { return logf(x); }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
@@ -16,6 +17,9 @@ COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float6
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 _CASTS = frozenset(("astype", "round_to"))
+#: The same for bools, and for whole numbers: what is exact, and what no compiler warns of.
+_OF_BOOLS = {"*": "x && y", "square": "x"}
+_OF_WHOLE = {"isnan": "x - x != 0", "isinf": "x - x != 0", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "x")}
 
 #: What there are CUDA kernels for.
 CUDA = Target(frozenset({name for name, op in OPS.items() if op.kernel is not None} | _CASTS), frozenset(COMPUTED))
@@ -51,12 +55,26 @@ def literal(value: Any, dtype: str) -> str:
         return "true" if value else "false"
     if not is_real(dtype):
         return f"{int(value)}LL" if dtype == "int64" else str(int(value))
-    value = float(value)
+    value = _rounded(float(value), dtype)
     if value != value or abs(value) == inf:
         bits = "0x7fc00000u" if value != value else "0x7f800000u" if value > 0 else "0xff800000u"
         return f"__uint_as_float({bits})" if COMPUTED[dtype] == "float" else f"(double)__uint_as_float({bits})"
     suffix = "f" if COMPUTED[dtype] == "float" else ""
     return f"{value!r}{suffix}" if value >= 0 and str(value)[0] != "-" else f"({value!r}{suffix})"
+
+
+def _rounded(value: float, dtype: str) -> float:
+    """A number as one of this dtype, which is infinite where the dtype has none so large."""
+    if dtype == "float64" or value != value:
+        return value
+    if dtype == "bfloat16":  # the upper half of a single, rounded to even
+        (bits,) = struct.unpack("I", struct.pack("f", _rounded(value, "float32")))
+        return float(struct.unpack("f", struct.pack("I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0])
+    form = "e" if dtype == "float16" else "f"
+    try:
+        return float(struct.unpack(form, struct.pack(form, value))[0])
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
@@ -75,7 +93,10 @@ def _value(step: Step, dtypes: Mapping[int, str]) -> str:
     if step.op == "**":
         return _power(_as(given[0], wanted, wanted), given[1], wanted)
     args = [_as(v, wanted, "bool" if step.op == "where" and i == 0 else wanted) for i, v in enumerate(given)]
-    text = _typed(op.kernel, wanted)
+    if step.op == "nextafter" and wanted in _HALF:  # the next number of single precision is rounded back
+        raise Unsupported(f"'nextafter' of {wanted}")
+    kernel = op.kernel if is_real(wanted) else _OF_WHOLE.get(step.op, op.kernel)
+    text = _typed(_OF_BOOLS.get(step.op, kernel) if wanted == "bool" else kernel, wanted)
     names = dict(zip(op.operands, args))
     text = re.sub(r"[A-Za-z_]\w*", lambda name: names.get(name[0], name[0]), text)
     return text if COMPUTED[wanted] == COMPUTED[step.dtype] or step.op == "where" else f"({COMPUTED[step.dtype]})({text})"
@@ -86,7 +107,10 @@ def _operand_dtype(step: Step, given: Sequence[Value]) -> str:
     if step.dtype != "bool" or step.op == "where":
         return step.dtype
     dtypes = [v.dtype for v in given if v.dtype is not None]
-    if set(dtypes) & set(_HALF):
+    halves = set(dtypes) & set(_HALF)
+    if halves:
+        if set(dtypes) <= halves | {"bool"} and len(halves) == 1:
+            return halves.pop()  # so that a number is rounded to it
         return "float64" if set(dtypes) - set(_HALF) - {"bool", "float32"} else "float32"
     return common_dtype(list(given)) if dtypes != ["bool"] * len(given) else "bool"
 
@@ -113,7 +137,7 @@ def _power(x: str, y: Value, dtype: str) -> str:
         return f"pow({x}, {_as(y, dtype, dtype)})"
     if y.name == 0.5:
         return f"(sqrt({x} == {literal(-inf, dtype)} ? {literal(inf, dtype)} : {x}) + {literal(0.0, dtype)})"
-    if not abs(y.name) <= 4 or y.name != int(y.name):
+    if not 0 < abs(y.name) <= 4 or y.name != int(y.name):
         return f"pow({x}, {literal(y.name, dtype)})"
-    product = " * ".join([x] * abs(int(y.name))) or literal(1.0, dtype)
+    product = " * ".join([x] * abs(int(y.name)))
     return product if y.name >= 0 else f"{literal(1.0, dtype)} / ({product})"

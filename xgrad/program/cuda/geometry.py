@@ -134,7 +134,8 @@ def geometry(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: C
     if found is None:
         kept = sum(lead(up(s.depth, DEPTH), arithmetic.size) * sum(s.parts) * arithmetic.size for s in shapes)
         room = chip.processors * chip.shared
-        raise Unsupported(f"weights of {kept:,} bytes do not fit into shared memory, which is {room:,} bytes of {chip.processors} processors")
+        beside = " beside what they are multiplied with" if kept < room else ""
+        raise Unsupported(f"weights of {kept:,} bytes do not fit into shared memory{beside}, which is {room:,} bytes of {chip.processors} processors")
     return found
 
 

@@ -37,6 +37,7 @@ __device__ __forceinline__ bool absolute(bool x) { return x; }
 __device__ __forceinline__ bool negative(float x) { return signbit(x); }
 __device__ __forceinline__ bool negative(double x) { return signbit(x); }
 template <class T> __device__ __forceinline__ bool negative(T x) { return x < 0; }
+__device__ __forceinline__ bool negative(bool) { return false; }
 
 template <class T> __device__ __forceinline__ T log_add_exp(T x, T y) {
     const T top = maximum(x, y);

@@ -1,0 +1,216 @@
+"""The text of kernels is what NVRTC compiles without a warning, and ptxas without spills; no GPU is needed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+from xgrad.program.cuda.chips import CHIPS, Chip
+from xgrad.program.cuda.schedule import Schedule, schedule
+from xgrad.program.plans import Plan
+from xgrad.trees import flatten, unflatten
+
+from . import test_cuda_expressions as expressions
+from . import test_cuda_loops as loops
+from .cuda_plans import Drawing, loops_of, lowered, together
+from .test_cuda_maps import REDUCED, ROWS, _drawn_map, _drawn_reduction
+
+
+def _nvrtc() -> str | None:
+    """Why NVRTC cannot be used here, or None where it can."""
+    try:
+        from cupy.cuda import nvrtc
+
+        nvrtc.getVersion()
+    except Exception as error:  # whatever CuPy raises where it does not find the library
+        return f"no NVRTC: {error}"
+    return None
+
+
+NO_NVRTC = _nvrtc()
+#: Minutes, where there is a compiler: for who asks for them.
+asked = pytest.mark.skipif(shutil.which("nvcc") is None or "'nvcc' not in config.getoption('markexpr')", reason="no nvcc, or not asked for with -m nvcc")
+ARCHES = {80: CHIPS["A100"], 90: CHIPS["H100"]}
+
+
+def _expressions() -> Any:
+    """Every op, in every dtype."""
+    plans = []
+    for i, case in enumerate(expressions.CASES.values()):
+        with np.errstate(all="ignore"):
+            found = lowered(case.f, *(expressions._as_tensor(np.resize(x, 1000 + i)) for x in case.arrays)).plan
+        plans.append(expressions._in_bfloat16(found) if case.arrays[0].dtype.name == "bfloat16" else found)
+    return together(plans)
+
+
+def _maps() -> Any:
+    rng, plan = np.random.default_rng(0), Drawing()
+    for _ in range(60):
+        _drawn_map(rng, plan)
+    for i, shape in enumerate(REDUCED):
+        for axis in range(len(shape)):
+            _drawn_reduction(rng, plan, shape, (axis,), ("float32", "float64", "float16")[i % 3], ("sum", "max", "min")[i % 3])
+    rows = [lowered(f, xg.asarray(np.ones(shape, "float32"))).plan for f in ROWS.values() for shape in ((3, 33), (2, 3, 16), (2, 2500))]
+    return together([plan.plan, *rows])
+
+
+def _cells() -> Any:
+    return together([loops.problem(name, 17, 40, "float32")[0].plan for name in loops.CELLS])
+
+
+def _cells_of(dtype: str) -> Callable[[], Any]:
+    return lambda: together([loops.problem(name, 17, 24, dtype)[0].plan for name in loops.SOME])
+
+
+#: Families of kernels: a plan, and the precision of its products.
+FAMILIES = {
+    "expressions": (_expressions, "highest"),
+    "maps": (_maps, "highest"),
+    "cells, float32": (_cells, "highest"),
+    "cells, tf32": (_cells, "tf32"),
+    "cells, bf16": (_cells, "bf16"),
+    "cells, float64": (_cells_of("float64"), "highest"),
+    "cells, float16": (_cells_of("float16"), "highest"),
+}
+
+
+@cache
+def source(family: str, chip: Chip) -> str:
+    with xg.device("cpu"):
+        plan, precision = FAMILIES[family]
+        return schedule(plan(), chip, precision).source
+
+
+SIZES = [(hidden, batch) for hidden in (256, 512, 1024) for batch in (16, 64, 128)]
+PRECISIONS = [("float32", "highest"), ("float32", "tf32"), ("float32", "bf16"), ("float64", "highest"), ("float16", "highest")]
+_WIDE = {(1024, batch) for batch in (16, 64, 128)}
+#: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same forward and backward.
+TOO_LARGE = {
+    (80, "float32", "highest"): _WIDE,
+    (80, "float32", "tf32"): _WIDE,
+    (80, "float64", "highest"): _WIDE | {(512, 64), (512, 128)},
+    (90, "float64", "highest"): _WIDE - {(1024, 16)},
+}
+
+
+@cache
+def units(dtype: str) -> Plan:
+    """The plan of gated recurrent units of all sizes, forward and backward."""
+    cell, plans = loops.CELLS["GRU, reset before"], []
+    for hidden, batch in SIZES:
+        arrays, structure = flatten(loops.arguments(cell, batch, hidden, dtype))
+        with xg.device("cpu"):
+            plans.append(lowered(loops.loss_of(cell), *unflatten(structure, [xg.asarray(x) for x in arrays])).plan)
+    return together(plans)
+
+
+@cache
+def gated_units(dtype: str, precision: str, chip: Chip) -> Schedule:
+    return schedule(units(dtype), chip, precision)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def _refused_by_nvrtc(text: str, arch: int) -> str | None:
+    """The compiler's words, where it has any."""
+    from xgrad.backends.cuda_kernels import compile_kernels
+
+    try:
+        code = compile_kernels(text, arch)
+    except RuntimeError as error:
+        return str(error)
+    assert code[:4] == b"\x7fELF"
+    return None
+
+
+@pytest.mark.cuda_wheel
+@pytest.mark.skipif(NO_NVRTC is not None, reason=NO_NVRTC or "")
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nvrtc_takes_every_text(family: str, arch: int) -> None:
+    assert _refused_by_nvrtc(source(family, ARCHES[arch]), arch) is None
+
+
+@pytest.mark.cuda_wheel
+@pytest.mark.skipif(NO_NVRTC is not None, reason=NO_NVRTC or "")
+def test_what_is_no_text_is_refused_with_the_compilers_words() -> None:
+    assert "expected a" in str(_refused_by_nvrtc("extern \"C\" __global__ void k(", 80))
+    unused = _refused_by_nvrtc("extern \"C\" __global__ void k() { int x = 0; }", 80)
+    assert "never referenced" in str(unused)  # a warning
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize(("dtype", "precision"), PRECISIONS)
+def test_units_that_fit_are_one_launch(dtype: str, precision: str, arch: int) -> None:
+    made = gated_units(dtype, precision, ARCHES[arch])
+    assert len(loops_of(made)) == 2 * len(SIZES)
+    for size, each in zip(SIZES, zip(*[iter(loops_of(made))] * 2)):
+        for repeat in each:
+            if size in TOO_LARGE.get((arch, dtype, precision), ()):
+                assert "do not fit into shared memory" in repeat.why, size
+            else:
+                assert repeat.why == "", size
+                assert repeat.once[-1].grid <= ARCHES[arch].processors
+
+
+class Used(NamedTuple):
+    """What a kernel takes of a GPU, as ptxas says."""
+
+    registers: int
+    spilled: int
+
+
+def used(text: str, arch: int, folder: Path) -> dict[str, Used]:
+    """Of every kernel of a text."""
+    (folder / "kernels.cu").write_text(text)
+    command = ["nvcc", "-cubin", f"-arch=sm_{arch}", "-std=c++17", "-Xptxas", "-v", "-o", "kernels.cubin", "kernels.cu"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    form = r"Function properties for (\w+)\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads\n.*?Used (\d+) registers"
+    found = {name: Used(int(registers), int(stores) + int(loads)) for name, stores, loads, registers in re.findall(form, done.stderr)}
+    assert len(found) == text.count("__global__ void")
+    return found
+
+
+@pytest.mark.nvcc
+@asked
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_is_spilled(family: str, arch: int, tmp_path: Path) -> None:
+    for name, of in used(source(family, ARCHES[arch]), arch, tmp_path).items():
+        assert of.spilled == 0, name
+        assert of.registers * 256 <= ARCHES[arch].registers, name
+
+
+@pytest.mark.nvcc
+@asked
+@pytest.mark.parametrize("arch", ARCHES)
+@pytest.mark.parametrize(("dtype", "precision"), PRECISIONS)
+def test_units_of_usual_sizes_spill_nothing(dtype: str, precision: str, arch: int, tmp_path: Path) -> None:
+    made = gated_units(dtype, precision, ARCHES[arch])
+    found = used(made.source, arch, tmp_path)
+    print(f"\n{ARCHES[arch].name}, {dtype} {precision}\nhidden  batch           blocks  cluster   shared  registers  spilled")
+    spilled = []
+    for (hidden, batch), each in zip(SIZES, zip(*[iter(loops_of(made))] * 2)):
+        for repeat, direction in zip(each, ("forward", "backward")):
+            if repeat.once:
+                launch = repeat.once[-1]
+                of = found[launch.name]
+                print(f"{hidden:6} {batch:6} {direction:>9} {launch.grid:6} {launch.cluster:8} {launch.shared:8} {of.registers:10} {of.spilled:8}")
+                spilled += [(hidden, batch, direction, of)] if of.spilled else []
+                assert of.registers * 256 <= ARCHES[arch].registers
+    assert not spilled

@@ -1,0 +1,315 @@
+"""Cells through time as CUDA kernels, forward and backward, as one launch and step by step, against the CPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+from xgrad.program.cuda.chips import Chip
+from xgrad.program.cuda.geometry import barrier_count
+from xgrad.program.cuda.schedule import schedule
+from xgrad.program.lowering import Lowered
+from xgrad.trees import flatten, unflatten
+
+from .cuda_plans import ONCE, STEPWISE, emulator, kernel_text, launched, loops_of, lowered, outputs_of, together
+
+
+def gates(W: Any, x: Any, h: Any, *names: str) -> list[Any]:
+    """What each gate makes of x and h."""
+    return [x @ W[f"U_{g}"] + h @ W[f"W_{g}"] + W[f"b_{g}"] for g in names]
+
+
+def gru_before(W: Any, x: Any, h: Any) -> Any:
+    z, r = map(xg.sigmoid, gates(W, x, h, "z", "r"))
+    (a,) = gates(W, x, r * h, "h")
+    h = (1 - z) * h + z * xg.tanh(a)
+    return (h,), h
+
+
+def gru_after(W: Any, x: Any, h: Any) -> Any:
+    z, r = map(xg.sigmoid, gates(W, x, h, "z", "r"))
+    h = (1 - z) * h + z * xg.tanh(x @ W["U_h"] + r * (h @ W["W_h"]) + W["b_h"])
+    return (h,), h
+
+
+def peephole(W: Any, x: Any, h: Any, c: Any) -> Any:
+    i, f, o, g = gates(W, x, h, *"ifog")
+    c = xg.sigmoid(f + W["p_f"] * c) * c + xg.sigmoid(i + W["p_i"] * c) * xg.tanh(g)
+    h = xg.sigmoid(o + W["p_o"] * c) * xg.tanh(c)
+    return (h, c), h
+
+
+def mgu(W: Any, x: Any, h: Any) -> Any:
+    f = xg.sigmoid(gates(W, x, h, "f")[0])
+    h = (1 - f) * h + f * xg.tanh(gates(W, x, f * h, "h")[0])
+    return (h,), h
+
+
+def residual(W: Any, x: Any, h: Any) -> Any:
+    h = h + xg.tanh(gates(W, x, h, "h")[0])
+    return (h,), h
+
+
+def cornn(W: Any, x: Any, y: Any, z: Any) -> Any:
+    z = z + 0.1 * (xg.tanh(gates(W, x, y, "y")[0] + z @ W["W_z"]) - 2.7 * y - 4.7 * z)
+    y = y + 0.1 * z
+    return (y, z), y
+
+
+def slstm(W: Any, x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
+    i, f, o, z = gates(W, x, h, *"ifoz")
+    f = xg.log(xg.sigmoid(f))
+    top = xg.maximum(f + m, i)
+    i, f = xg.exp(i - top), xg.exp(f + m - top)
+    c, n = f * c + i * xg.tanh(z), f * n + i
+    h = xg.sigmoid(o) * (c / n)
+    return (h, c, n, top), h
+
+
+def layer_norm(W: Any, x: Any, h: Any) -> Any:
+    (a,) = gates(W, x, h, "h")
+    a = a - xg.mean(a, axis=-1, keepdims=True)
+    a = a / xg.sqrt(xg.mean(a * a, axis=-1, keepdims=True) + 1e-2)
+    h = xg.tanh(W["p_g"] * a)
+    return (h,), h
+
+
+def attention(W: Any, x: Any, h: Any) -> Any:
+    """A softmax over a small memory, which belongs to the weights."""
+    (a,) = gates(W, x, h, "h")
+    h = xg.tanh(a + xg.softmax(h @ W["M"].T, axis=-1) @ W["M"])
+    return (h,), h
+
+
+def output_inside(W: Any, x: Any, h: Any) -> Any:
+    (h,), _ = residual(W, x, 0.5 * h)
+    return (h,), h @ W["W_o"] + W["b_o"]
+
+
+def mean_of_rows(W: Any, x: Any, h: Any) -> Any:
+    h = xg.tanh(gates(W, x, h, "h")[0] + xg.mean(h, axis=0))
+    return (h,), h
+
+
+def reversed_rows(W: Any, x: Any, h: Any) -> Any:
+    h = xg.tanh(gates(W, x, h, "h")[0] + 0.5 * h[::-1])
+    return (h,), h
+
+
+def from_the_left(W: Any, x: Any, h: Any) -> Any:
+    h = xg.tanh(gates(W, x, h, "h")[0] + (h @ h.T) @ h)
+    return (h,), h
+
+
+def fast_weights(W: Any, x: Any, h: Any, A: Any) -> Any:
+    A = 0.9 * A + 0.1 * h.T @ h
+    h = xg.tanh(gates(W, x, h, "h")[0] + h @ A)
+    return (h, A), h
+
+
+def stacks(W: Any, x: Any, h: Any) -> Any:
+    """Two heads, each with a matrix of its own."""
+    B, H = h.shape
+    heads = xg.transpose(xg.reshape(h, (B, 2, H // 2)), (1, 0, 2)) @ W["S"]
+    h = xg.tanh(gates(W, x, h, "h")[0] + xg.reshape(xg.transpose(heads, (1, 0, 2)), (B, H)))
+    return (h,), h
+
+
+class Cell(NamedTuple):
+    step: Callable[..., Any]
+    gates: str
+    states: int = 1
+    more: tuple[str, ...] = ()
+
+
+CELLS = {
+    "GRU, reset before": Cell(gru_before, "zrh"),
+    "GRU, reset after": Cell(gru_after, "zrh"),
+    "LSTM with peepholes": Cell(peephole, "ifog", 2, ("p_i", "p_f", "p_o")),
+    "MGU": Cell(mgu, "fh"),
+    "residual": Cell(residual, "h"),
+    "coRNN": Cell(cornn, "y", 2, ("W_z",)),
+    "sLSTM": Cell(slstm, "ifoz", 4),
+    "layer norm": Cell(layer_norm, "h", 1, ("p_g",)),
+    "attention": Cell(attention, "h", 1, ("M",)),
+    "output inside": Cell(output_inside, "h", 1, ("W_o", "b_o")),
+}
+MIXING = {
+    "mean of rows": Cell(mean_of_rows, "h"),
+    "reversed rows": Cell(reversed_rows, "h"),
+    "from the left": Cell(from_the_left, "h"),
+    "fast weights": Cell(fast_weights, "h", 2),
+    "stacks": Cell(stacks, "h", 1, ("S",)),
+}
+STEPS, INPUTS = 3, 3
+
+
+def arguments(cell: Cell, batch: int | None, width: int, dtype: str) -> tuple[Any, ...]:
+    """Weights by name, inputs, and first states; without a batch for None."""
+    rng, H = np.random.default_rng(0), width
+    shapes = {"U": (INPUTS, H), "W": (H, H), "b": (H,), "p": (H,), "M": (4, H), "S": (2, H // 2, H // 2)}
+    names = [f"{kind}_{g}" for g in cell.gates for kind in "UWb"] + list(cell.more)
+    W = {name: (rng.normal(size=shapes[name[0]]) / (H**0.5 if name[0] in "WS" else 1.5)).astype(dtype) for name in names}
+    B = () if batch is None else (batch,)
+    states = [(rng.normal(size=(*B, H)) / 2).astype(dtype) for _ in range(cell.states)]
+    if cell.step is fast_weights:
+        states[1] = np.zeros((H, H), dtype)
+    if cell.step is slstm:
+        states[2] = np.abs(states[2]) + np.ones((), dtype)
+    return W, rng.normal(size=(STEPS, *B, INPUTS)).astype(dtype), tuple(states)
+
+
+def loss_of(cell: Cell) -> Callable[..., Any]:
+    def loss(W: Any, xs: Any, states: Any) -> Any:
+        last, ys = xg.scan(lambda h, x: cell.step(W, x, *h), states, xs)
+        total = xg.mean(ys * ys)
+        for h in last:
+            total = total + xg.mean(xg.sin(h))
+        return total, ys
+
+    return xg.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
+
+
+@cache
+def problem(name: str, batch: int | None, width: int, dtype: str) -> tuple[Lowered, list[np.ndarray], list[np.ndarray]]:
+    """A cell's plan, its inputs, and what the CPU makes of them, in float64 where that is more."""
+    cell = {**CELLS, **MIXING}[name]
+    given = arguments(cell, batch, width, dtype)
+    with xg.device("cpu"):
+        arrays, structure = flatten(given)
+        f = loss_of(cell)
+        exact = f(*unflatten(structure, [xg.asarray(x.astype(np.float64)) for x in arrays]))
+        made = lowered(f, *unflatten(structure, [xg.asarray(x) for x in arrays]))
+        return made, arrays, [np.asarray(z) for z in flatten(exact)[0]]
+
+
+def error_of(found: Any, want: np.ndarray) -> float:
+    """Relative to the norm."""
+    return float(np.linalg.norm(found.astype(np.float64) - want) / max(np.linalg.norm(want), 1e-12))
+
+
+#: A step of a kernel takes a few of the chip's processors, which wait for each other by counters in memory or as a cluster.
+COUNTERS = Chip("counters", 80, 6, 65536, 1024)
+CLUSTERS = Chip("clusters", 90, 16, 65536, 1024)
+#: So little memory that the weights need many blocks, and the left operand comes in parts.
+LITTLE = Chip("little", 80, 24, 24576, 1024)
+
+
+class Case(NamedTuple):
+    dtype: str
+    precision: str
+    chip: Chip
+    batch: int | None
+    width: int
+    cells: tuple[str, ...]
+    tolerance: float
+
+
+SOME = ("GRU, reset before", "sLSTM", "layer norm")
+CASES = {
+    "counters, float64": Case("float64", "highest", COUNTERS, 17, 8, tuple(CELLS), 1e-12),
+    "clusters, float32": Case("float32", "highest", CLUSTERS, 40, 48, tuple(CELLS), 1e-5),
+    "odd widths": Case("float64", "highest", CLUSTERS, 1, 5, ("GRU, reset after", "LSTM with peepholes", "attention"), 1e-12),
+    "unbatched": Case("float64", "highest", COUNTERS, None, 48, ("GRU, reset before", "layer norm", "output inside"), 1e-12),
+    "little memory": Case("float64", "highest", LITTLE, 16, 48, ("residual", "coRNN"), 1e-12),
+    "tf32": Case("float32", "tf32", COUNTERS, 17, 48, SOME, 1e-3),
+    "bf16": Case("float32", "bf16", CLUSTERS, 16, 48, SOME, 2e-2),
+    "float16": Case("float16", "highest", COUNTERS, 40, 48, ("GRU, reset before", "MGU", "attention"), 2e-2),
+}
+
+
+@cache
+def made(name: str) -> tuple[Any, list[Lowered], list[np.ndarray], list[list[np.ndarray]]]:
+    """A schedule with all cells of a case, the plans in it, its inputs, and what is to come out of each."""
+    case = CASES[name]
+    found = [problem(cell, case.batch, case.width, case.dtype) for cell in case.cells]
+    plans, inputs, wanted = [f for f, _, _ in found], [x for _, given, _ in found for x in given], [w for _, _, w in found]
+    return schedule(together([f.plan for f in plans]), case.chip, case.precision), plans, inputs, wanted
+
+
+def check(name: str, way: str, seed: int = 0) -> None:
+    case, (text, plans, inputs, wanted) = CASES[name], made(name)
+    flat, loops = launched(text, inputs, case.chip, way, seed)
+    assert {loop.way for loop in loops} == {way}
+    outputs = iter(flat)
+    for cell, plan, wants in zip(case.cells, plans, wanted):
+        found = outputs_of(plan, [next(outputs) for b in plan.plan.buffers if b.kind == "output"])
+        for i, (z, want) in enumerate(zip(found, wants, strict=True)):
+            assert error_of(z, want) < case.tolerance, f"output {i} of {cell}"
+
+
+@emulator
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("way", [ONCE, STEPWISE])
+def test_a_cell_is_what_it_is_on_the_cpu(name: str, way: str) -> None:
+    check(name, way)
+
+
+@emulator
+@pytest.mark.parametrize("name", ["unbatched", "little memory", "float16"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_order_of_threads_does_not_matter(name: str, seed: int) -> None:
+    check(name, ONCE, seed)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_cell_is_one_launch_each_way(name: str) -> None:
+    case, (text, *_) = CASES[name], made(name)
+    assert [(repeat.why, repeat.reverse) for repeat in loops_of(text)] == [("", False), ("", True)] * len(case.cells)
+    for repeat in loops_of(text):
+        *before, launch = repeat.once
+        assert launch.shared <= case.chip.shared
+        assert bool(before) == launch.cooperative  # counters are set to 0 where there are some
+        assert not (launch.cooperative and launch.cluster > 1)
+
+
+def test_cases_have_groups_and_blocks_of_each_kind() -> None:
+    """So that what is above is about what it says."""
+    kinds = set()
+    for name in CASES:
+        for repeat in loops_of(made(name)[0]):
+            kinds.add((repeat.once[-1].cooperative, repeat.once[-1].cluster > 1, repeat.once[-1].grid > repeat.once[-1].cluster))
+    assert {(True, False, True), (False, True, True), (False, True, False), (False, False, False)} <= kinds
+    assert "k += " in made("little memory")[0].source  # the left operand in parts
+
+
+#: Cells that are not one launch, and why: forward, backward.
+STEP_BY_STEP = {
+    "mean of rows": ("rows that are read and written in different places",) * 2,
+    "reversed rows": ("rows that are read and written in different places",) * 2,
+    "from the left": ("an array of shape (8, 17) beside 17 rows", "rows that are read and written in different places"),
+    "fast weights": ("no products with the same number of rows",) * 2,
+    "stacks": ("a stack of products",) * 2,
+}
+
+
+@emulator
+@pytest.mark.parametrize("name", MIXING)
+def test_what_is_no_launch_is_right_step_by_step(name: str) -> None:
+    plan, inputs, wanted = problem(name, 17, 8, "float64")
+    text = schedule(plan.plan, COUNTERS)
+    assert tuple(repeat.why for repeat in loops_of(text)) == STEP_BY_STEP[name]
+    flat, loops = launched(text, inputs, COUNTERS)
+    assert {loop.way for loop in loops} == {STEPWISE}
+    for z, want in zip(outputs_of(plan, flat), wanted, strict=True):
+        assert error_of(z, want) < 1e-12
+
+
+def test_blocks_count_as_often_as_they_wait() -> None:
+    for name in ("counters, float64", "tf32", "little memory"):
+        for repeat in loops_of(made(name)[0]):
+            launch = repeat.once[-1]
+            if launch.cooperative:
+                text = kernel_text(made(name)[0], launch.name)
+                goals = re.findall(r"group_barrier\(counters \+ group \* 32, goal \+= (\d+)\);", text)
+                groups = -(-(CASES[name].batch or 1) // int(re.search(r"first = group \* (\d+);", text)[1]))  # type: ignore[index]
+                assert {int(goal) * groups for goal in goals} == {launch.grid}
+                assert launch.numbers == (STEPS,)
+                total = sum(map(int, goals)) * STEPS
+                assert total == barrier_count(STEPS, len(goals), launch.grid // groups)
