@@ -111,7 +111,7 @@ class _Parts:
             if self.steps.setdefault(ref.buffer, ref.steps[-1]) != ref.steps[-1]:
                 raise Unsupported("a row that moves with the steps, and one that does not, in the same memory")
         elif row <= 0 or self.strides.setdefault(ref.buffer, row) != row:
-            raise Unsupported("rows that are read and written in different places")
+            raise Unsupported("rows that need each other")
         column, span = self._columns(ref)
         if row and column + span > row:
             raise Unsupported("rows that reach into each other")
@@ -132,7 +132,7 @@ class _Parts:
             row = ref.strides[0]
             slot, per_turn = (ref.offset - column) // row, step // row
             if step % row or slot % self.rows or per_turn % self.rows:
-                raise Unsupported("rows that are not where they were")
+                raise Unsupported("rows that need each other")
         elif step:  # every slot may be anywhere: what moves with the turns keeps the same column
             slot, per_turn, column = column // step, 1, column % step
             if not 0 <= column <= abs(step) - span:
