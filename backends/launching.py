@@ -148,6 +148,7 @@ class Scheduled:
         else:
             if space.replay is None:
                 space.replay = self._recorded(lambda: self._do(space))
+                space.recorded = True
             space.replay()
         outputs = [space.output(i, b) for i, b in self._outputs]
         free.append(space)  # what comes next on this stream waits for this
@@ -216,6 +217,7 @@ class _Space:
         self.launcher = launcher
         self.warm = False
         self.replay: Callable[[], None] | None = None
+        self.recorded = False  # once at least: all that moves from then on gets its place at once
         self.addresses = [0] * len(schedule.buffers)
         self._starts: dict[int, int] = {}
         end = 0
@@ -233,7 +235,7 @@ class _Space:
         """Read input `i` from where it is, or copy it to a place that the recording knows."""
         address = self.launcher.address(x)
         if i not in self._own:
-            if address == self.addresses[i] or self.replay is None:
+            if address == self.addresses[i] or not self.recorded:
                 self.addresses[i] = address
                 return
             self._own[i] = self.launcher.memory(max(b.size * _itemsize(b.dtype), 1))
