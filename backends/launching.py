@@ -111,8 +111,9 @@ class Scheduled:
     def __init__(self, schedule: Any, launcher: Launcher) -> None:
         self.schedule, self.launcher = schedule, launcher
         with launcher.entered():
-            find = launcher.load(schedule.source)
-            self._kernels = {name: find(name) for name in _names(schedule.body)}
+            names = _names(schedule.body)
+            find = launcher.load(schedule.source) if names else None  # a program may be products alone
+            self._kernels = {name: find(name) for name in names if find}
         self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}

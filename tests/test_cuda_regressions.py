@@ -203,3 +203,35 @@ def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
     first = Map((8,), ((0, row), (1, back)), (Step(2, "+", (0, 1), (False, False), "float64"),), ((2, out),))
     assert len(grouped([first, Map((8,), ((0, other),), (), ((0, row),))])) == 2
     assert len(grouped([first._replace(loads=((0, row), (1, other))), Map((8,), ((0, other),), (), ((0, row),))])) == 1
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize("view", [lambda x: x[::-1], lambda x: xg.broadcast_to(x[:1], x.shape), lambda x: xg.concat([x, x], axis=-1)[..., ::2]], ids=["backwards", "repeated", "every other"])
+def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(view: Any, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack of single rows is read as one matrix: not where these rows lie backwards, on each other, or with gaps."""
+    monkeypatch.setenv("XGRAD_NATIVE", native)
+    rng = np.random.default_rng(0)
+    x, W = xg.asarray(rng.uniform(-1, 1, (3, 1, 4))), xg.asarray(rng.uniform(-1, 1, (4, 2)))
+    f = xg.compile(lambda x, W: view(x) @ W)
+    for _ in range(2):
+        np.testing.assert_allclose(f(x, W).numpy(), (view(x) @ W).numpy(), rtol=1e-12)
+
+
+def test_a_map_stores_nothing_that_is_stored_already() -> None:
+    """What a view needs is computed while a map is written that computes it too: stored twice, it would be written while others read it."""
+
+    def f(x: Any) -> Any:
+        y = xg.tanh(x)
+        return y + y[::-1], y
+
+    program, _ = traced(f, [np.ones(8)])
+    stores = [r for item in lower(optimise(program), target=CUDA).plan.body if isinstance(item, Map) for _, r in item.stores]
+    assert len(stores) == len(set(stores)) == 2
+
+
+@host
+def test_a_program_that_is_one_product() -> None:
+    x, W = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    program, _ = traced(lambda x, W: (x @ W,), [x, W])
+    (z,) = Scheduled(schedule(lower(optimise(program), target=CUDA).plan, CHIP), EmulatedLauncher(CHIP)).run([x, W])
+    np.testing.assert_array_equal(z, (x @ W).ravel())

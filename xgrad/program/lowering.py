@@ -241,7 +241,7 @@ class Lowering:
         if base:
             self._base(base[0], out)
         self.compute([a, b])
-        x, y, z = self._matrix(a), self._matrix(b), self.home(out)
+        x, y, z = self._matrix(a, flat=len(b.shape) == 2), self._matrix(b), self.home(out)
         if len(a.shape) == 1:
             x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
         if len(b.shape) == 1:
@@ -256,14 +256,14 @@ class Lowering:
             x, y = (broadcast(r, (z.shape[0], *r.shape[-2:])) for r in (x, y))
         self.items.append(Gemm(z, x, y, bool(base)))
 
-    def _matrix(self, v: Value) -> Ref:
-        """Where `v` is, copied where a product could not read it there."""
+    def _matrix(self, v: Value, flat: bool = False) -> Ref:
+        """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of one matrix."""
         ref = self.ref(v)
-        if product_can_read(ref):
+        whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
+        if product_can_read(ref) and (whole is None or product_can_read(whole)):
             return ref
         self.depth, depth = len(ref.steps), self.depth
-        copy = self.buffer("scratch", v)
-        self.depth = depth
+        copy, self.depth = self.buffer("scratch", v), depth
         copy = copy._replace(steps=(0,) * self.depth)
         self.copy(ref, copy)
         return copy
@@ -329,7 +329,7 @@ class Lowering:
         for v, _, _ in reductions:
             visit(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
-        stored = [v for v in included if v in values or self._worth_storing(v, inside)]
+        stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
         stores = tuple((order[v], self.home(v)) for v in stored)
         folds = tuple(plans.Reduction(order[v], stage.op, ref) for v, stage, ref in reductions)
         self.items.append(Map(shape, tuple(loads), tuple(steps), stores, folds))
