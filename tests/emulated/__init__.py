@@ -11,15 +11,18 @@ memory starts as NaN and asynchronous copies arrive only when they are waited fo
 
 from __future__ import annotations
 
-import atexit
 import ctypes
+import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,9 @@ HERE = Path(__file__).parent
 SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")
 KERNEL = re.compile(r"__global__\s+void\s+((?:__\w+__\s*\([^()]*\)\s*)*)(\w+)\s*\(")
 SIGNATURES = {"c_float": "f4", "c_double": "f8", "c_void_p": "p"}
+
+#: Seconds after which a library that was made is thrown away.
+KEPT = 86400
 
 _one_at_a_time = threading.Lock()  # a crash is caught by handlers of the whole process
 
@@ -58,14 +64,34 @@ def available() -> str | None:
 
 @lru_cache
 def _folder() -> Path:
-    """A folder for this process's libraries, with the headers and the scheduler compiled once for all."""
-    folder = Path(tempfile.mkdtemp(prefix="emulated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in SOURCES:
-        shutil.copy(HERE / name, folder)
-    _compiler(folder, "-x", "c++-header", "cuda.hpp", "-o", "cuda.hpp.gch")
-    _compiler(folder, "-O2", "-fno-sanitize=all", "-c", "launch.cpp")
+    """This user's folder for libraries, which tests that run side by side share, and later ones; it has the headers and the scheduler compiled."""
+    of = [version(), *FLAGS, *((HERE / name).read_text() for name in SOURCES)]
+    folder = Path(tempfile.gettempdir()) / f"xgrad-emulated-{os.getuid()}-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with _locked(folder / "launch.o") as there:
+        if not there:
+            for name in SOURCES:
+                shutil.copy(HERE / name, folder)
+            _compiler(folder, "-x", "c++-header", "cuda.hpp", "-o", "cuda.hpp.gch")
+            _compiler(folder, "-O2", "-fno-sanitize=all", "-c", "launch.cpp")
+    for old in folder.glob("kernel_*"):
+        if time.time() - old.stat().st_mtime > KEPT:
+            old.unlink(missing_ok=True)
     return folder
+
+
+@lru_cache
+def version() -> str:
+    """What the compiler says of itself."""
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=False).stdout
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Alone with a file that is to be made, of all processes; whether it is there already."""
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield path.exists()
 
 
 def _compiler(folder: Path, *arguments: str) -> str:
@@ -92,13 +118,18 @@ def _compiled(text: str) -> Library:
     folder = _folder()
     name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
     whole = [f'#line 1 "kernel.cu"\n{text}\n#line 1 "calls"', *(f"EMULATED_KERNEL({kernel})" for _, kernel in kernels)]
-    (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
-    warnings = _compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o")
-    # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a library.
-    linked = subprocess.run(["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.so"], cwd=folder, capture_output=True, text=True, check=False)
-    if linked.returncode:
-        raise CompileError(linked.stderr)
-    return Library(folder / f"{name}.so", {kernel: attributes for attributes, kernel in kernels}, warnings)
+    library, said = folder / f"{name}.so", folder / f"{name}.warnings"
+    with _locked(library) as there:
+        if not there:
+            (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
+            said.write_text(_compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"))
+            # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a library.
+            link = ["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.part"]
+            linked = subprocess.run(link, cwd=folder, capture_output=True, text=True, check=False)
+            if linked.returncode:
+                raise CompileError(linked.stderr)
+            (folder / f"{name}.part").rename(library)
+    return Library(library, {kernel: attributes for attributes, kernel in kernels}, said.read_text())
 
 
 class Library:
