@@ -15,18 +15,21 @@ constexpr size_t stack_size = 64 * 1024;
 constexpr size_t stack_stride = stack_size + 5 * 64;
 constexpr uint64_t stack_mark = 0x5ca1ab1e0ddba115;
 
+// Below the first stack, so that one that overflows does not run into memory of somebody else.
+constexpr size_t stack_guard = 1024 * 1024;
+
 // Memory for the stacks of `count` threads; a page costs nothing before it is touched.
 struct Stacks {
     unsigned char* memory;
     size_t size;
-    explicit Stacks(size_t count) : size(count * stack_stride + 64) {
+    explicit Stacks(size_t count) : size(stack_guard + count * stack_stride + 64) {
         void* got = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        memory = got == MAP_FAILED ? nullptr : static_cast<unsigned char*>(got);
+        memory = got == MAP_FAILED || mprotect(got, stack_guard, PROT_NONE) ? nullptr : static_cast<unsigned char*>(got);
     }
     ~Stacks() { if (memory) munmap(memory, size); }
     Stacks(const Stacks&) = delete;
     Stacks& operator=(const Stacks&) = delete;
-    unsigned char* operator[](size_t i) const { return memory + i * stack_stride; }
+    unsigned char* operator[](size_t i) const { return memory + stack_guard + i * stack_stride; }
 };
 
 #if defined(__x86_64__)
