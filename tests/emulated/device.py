@@ -51,7 +51,8 @@ class EmulatedLauncher(Launcher):
                 for address, apart, shape, lead, across in zip(addresses, p.apart, shapes, p.lead, (*p.across, False))
             )
             wide = np.float64 if p.dtype == "float64" else np.float32
-            total = a.astype(wide) @ b.astype(wide)
+            a, b = (rounded(x, precision) if p.dtype == "float32" else x.astype(wide) for x in (a, b))
+            total = a @ b
             out[...] = (total + out if p.add else total).astype(out.dtype)
 
     def memory(self, size: int) -> np.ndarray:
@@ -95,6 +96,16 @@ def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype
     flat = (ctypes.c_char * (((rows - 1) * lead + columns) * _size(dtype))).from_address(address)
     found = np.lib.stride_tricks.as_strided(np.frombuffer(flat, _dtype(dtype)), (rows, columns), (lead * _size(dtype), _size(dtype)), writeable=True)
     return found.T if across else found
+
+
+def rounded(x: np.ndarray, precision: str) -> np.ndarray:
+    """float32 numbers as tensor cores take them: with 10 bits behind the point in tf32, ties away from zero, or 7, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    if precision == "tf32":
+        bits = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    elif precision == "bf16":
+        bits = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return bits.view(np.float32)
 
 
 def _dtype(name: str) -> Any:
