@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-#: cudaDataType_t, and the type of a sum.
-_KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
+#: cudaDataType_t, by dtype.
+KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 #: cublasComputeType_t: how products are summed; of float32 by precision, where the fast ways round operands.
 _COMPUTE_32F, _COMPUTE_64F = 68, 70
 FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
-_DEFAULT = -1  # CUBLAS_GEMM_DEFAULT
+GEMM_DEFAULT = -1  # of cublasGemmAlgo_t
 _MOST = 2**31 - 1
 #: What NVIDIA advises for Hopper; less does for others.
 WORKSPACE = 32 * 2**20
@@ -91,7 +91,7 @@ class Cublas:
         if max(product.m, product.n, product.k, *product.lead, product.stack) > _MOST:
             raise CublasError(f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x {product.k} and {product.k} x {product.n}")
         a, b, out = addresses
-        kind = _KINDS[product.dtype]
+        kind = KINDS[product.dtype]
         compute = FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F
         number = ctypes.c_double if product.dtype == "float64" else ctypes.c_float
         one, base = number(1.0), number(float(product.add))
@@ -99,7 +99,7 @@ class Cublas:
         across_a, across_b = product.across
         status = self._library.cublasGemmStridedBatchedEx(
             self._handle, int(across_b), int(across_a), product.n, product.m, product.k, ctypes.byref(one),
-            b, kind, ldb, step_b, a, kind, lda, step_a, ctypes.byref(base), out, kind, ldc, step_c, product.stack, compute, _DEFAULT,
+            b, kind, ldb, step_b, a, kind, lda, step_a, ctypes.byref(base), out, kind, ldc, step_c, product.stack, compute, GEMM_DEFAULT,
         )  # fmt: skip
         _check(status, f"a product of {product.m} x {product.k} and {product.k} x {product.n} in {product.dtype}")
 

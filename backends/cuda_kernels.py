@@ -9,11 +9,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from . import disk
 from .base import Array
 from .cublas import WORKSPACE, Cublas, CublasError, library
+from .dtypes import canonical
 from .launching import Launcher
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -124,11 +123,11 @@ class CudaLauncher(Launcher):
         return int(array.data.ptr)
 
     def ready(self, array: Array, dtype: str) -> Array:
-        found = self.cupy.ascontiguousarray(array, self._dtype(dtype))
+        found = self.cupy.ascontiguousarray(array, canonical(dtype))
         return found.copy() if found.data.ptr % _WIDEST else found
 
-    def view(self, memory: Array, start: int, size: int, dtype: str) -> Array:
-        return self.cupy.ndarray((size,), self._dtype(dtype), memory.data + start)
+    def view(self, memory: Array, size: int, dtype: str) -> Array:
+        return self.cupy.ndarray((size,), canonical(dtype), memory.data)
 
     def copy(self, target: int, source: int, size: int) -> None:
         if size:
@@ -158,14 +157,6 @@ class CudaLauncher(Launcher):
         after.record(stream)
         after.synchronize()
         return float(self.cupy.cuda.get_elapsed_time(before, after)) / 1e3 / _ROUNDS
-
-    @staticmethod
-    def _dtype(name: str) -> Any:
-        if name == "bfloat16":
-            import ml_dtypes
-
-            return np.dtype(ml_dtypes.bfloat16)
-        return np.dtype(name)
 
     def stream(self) -> Hashable:
         pointer = self._stream()

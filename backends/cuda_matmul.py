@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .cublas import FLOAT32
+from .base import Array
+from .cublas import FLOAT32, GEMM_DEFAULT, KINDS
 from .precision import current_matmul_precision
 
-Array = Any
-
-R_32F, GEMM_DEFAULT = 0, -1  # cudaDataType, cublasGemmAlgo_t
+R_32F = KINDS["float32"]
 _TF32 = 7  # CuPy's COMPUTE_TYPE_TF32
 
 _ONE, _ZERO = ctypes.c_float(1), ctypes.c_float(0)

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from . import cuda_matmul
-
-Array = Any
+from .base import Array
 
 
 def namespace(cupy: Any, standard: Any) -> SimpleNamespace:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from . import disk
 from .base import Array
+from .dtypes import canonical
 
 _ALIGN = 256
 
@@ -78,8 +77,8 @@ class Launcher(ABC):
         """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16 bytes, as the widest loads want."""
 
     @abstractmethod
-    def view(self, memory: Array, start: int, size: int, dtype: str) -> Array:
-        """`size` elements in a block of memory from byte `start` on, as an array."""
+    def view(self, memory: Array, size: int, dtype: str) -> Array:
+        """A block of memory as an array of `size` elements."""
 
     @abstractmethod
     def copy(self, target: int, source: int, size: int) -> None:
@@ -139,8 +138,8 @@ class Scheduled:
             space = free.pop()
         except IndexError:  # without a look beforehand: another thread may take the last one in between
             space = _Space(self.schedule, self.launcher)
-        for x, (i, b) in zip(given, self._inputs):
-            space.take(i, x, b)
+        for x, (i, _) in zip(given, self._inputs):
+            space.take(i, x)
         if not space.warm:
             if not self._chosen:
                 self._choose(space)
@@ -220,39 +219,36 @@ class _Space:
         self.replay: Callable[[], None] | None = None
         self.recorded = False  # once at least: all that moves from then on gets its place at once
         self.addresses = [0] * len(schedule.buffers)
-        self._starts: dict[int, int] = {}
+        self._bytes = [b.size * canonical(b.dtype).itemsize for b in schedule.buffers]
+        starts: dict[int, int] = {}
         end = 0
-        for i, b in enumerate(schedule.buffers):
+        for i, (b, size) in enumerate(zip(schedule.buffers, self._bytes)):
             if b.kind != "input":
-                self._starts[i] = end
-                end += -(-b.size * _itemsize(b.dtype) // _ALIGN) * _ALIGN
+                starts[i] = end
+                end += -(-size // _ALIGN) * _ALIGN
         self._memory = launcher.memory(max(end, 1))
         base = launcher.address(self._memory)
-        for i, start in self._starts.items():
+        for i, start in starts.items():
             self.addresses[i] = base + start
         self._own: dict[int, Array] = {}  # places of inputs that do not always come from the same one
 
-    def take(self, i: int, x: Array, b: Any) -> None:
+    def take(self, i: int, x: Array) -> None:
         """Read input `i` from where it is, or copy it to a place that the recording knows."""
         address = self.launcher.address(x)
         if i not in self._own:
             if address == self.addresses[i] or not self.recorded:
                 self.addresses[i] = address
                 return
-            self._own[i] = self.launcher.memory(max(b.size * _itemsize(b.dtype), 1))
+            self._own[i] = self.launcher.memory(max(self._bytes[i], 1))
             self.addresses[i] = self.launcher.address(self._own[i])
             self.replay = None
-        self.launcher.copy(self.addresses[i], address, b.size * _itemsize(b.dtype))
+        self.launcher.copy(self.addresses[i], address, self._bytes[i])
 
     def output(self, i: int, b: Any) -> Array:
         """A copy of output `i`: the next run writes over it."""
-        found = self.launcher.view(self.launcher.memory(max(b.size * _itemsize(b.dtype), 1)), 0, b.size, b.dtype)
-        self.launcher.copy(self.launcher.address(found), self.addresses[i], b.size * _itemsize(b.dtype))
+        found = self.launcher.view(self.launcher.memory(max(self._bytes[i], 1)), b.size, b.dtype)
+        self.launcher.copy(self.launcher.address(found), self.addresses[i], self._bytes[i])
         return found
-
-
-def _itemsize(dtype: str) -> int:
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def _names(items: Sequence[Any]) -> set[str]:
@@ -269,5 +265,3 @@ def _names(items: Sequence[Any]) -> set[str]:
 def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Any, int]]:
     """All loops, those inside of others too, and in how many others each is."""
     return [loop for item in items if hasattr(item, "body") for loop in ((item, depth), *_loops(item.body, depth + 1))]
-
-

@@ -171,7 +171,7 @@ class Pretended:
 def test_an_input_that_is_not_aligned_is_copied(address: int, ready: int) -> None:
     """Part of an array may begin anywhere, and kernels load 16 bytes at once."""
     cupy = SimpleNamespace(ascontiguousarray=lambda array, dtype: array)
-    launcher = SimpleNamespace(cupy=cupy, _dtype=CudaLauncher._dtype)
+    launcher = SimpleNamespace(cupy=cupy)
     assert CudaLauncher.ready(launcher, Pretended(address), "float32").data.ptr == ready  # type: ignore[arg-type]
 
 

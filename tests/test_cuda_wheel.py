@@ -209,8 +209,7 @@ def test_the_numbers_of_cublas() -> None:
 
     assert _routines_linalg.COMPUTE_TYPE_TF32 == _TF32
     cublas = pytest.importorskip("cupy_backends.cuda.libs.cublas", reason="cuBLAS is not installed", exc_type=ImportError)
-    from xgrad.backends.cublas import FLOAT32
-    from xgrad.backends.cuda_matmul import GEMM_DEFAULT
+    from xgrad.backends.cublas import FLOAT32, GEMM_DEFAULT
 
     names = {"highest": "CUBLAS_COMPUTE_32F", "tf32": "CUBLAS_COMPUTE_32F_FAST_TF32", "bf16": "CUBLAS_COMPUTE_32F_FAST_16BF"}
     assert {key: getattr(cublas, name) for key, name in names.items()} == FLOAT32

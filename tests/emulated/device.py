@@ -66,13 +66,13 @@ class EmulatedLauncher(Launcher):
     def ready(self, array: Any, dtype: str) -> np.ndarray:
         found = np.ascontiguousarray(array, _dtype(dtype))
         if found.ctypes.data % 256:  # as all memory of a GPU begins
-            aligned = self.view(self.memory(found.nbytes), 0, found.size, dtype).reshape(found.shape)
+            aligned = self.view(self.memory(found.nbytes), found.size, dtype).reshape(found.shape)
             aligned[...] = found
             found = aligned
         return found
 
-    def view(self, memory: np.ndarray, start: int, size: int, dtype: str) -> np.ndarray:
-        return memory[start : start + size * _size(dtype)].view(_dtype(dtype)).view(self.kind)
+    def view(self, memory: np.ndarray, size: int, dtype: str) -> np.ndarray:
+        return memory[: size * _size(dtype)].view(_dtype(dtype)).view(self.kind)
 
     def copy(self, target: int, source: int, size: int) -> None:
         ctypes.memmove(target, source, size)
