@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from ..places import refs
 from ..plans import Buffer, Gemm, Loop, Map, Ref, Unsupported
 
+#: Steps of a loop that show all waiting there is.
+_TURNS = 4
+
 
 class Access(NamedTuple):
     """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each other, in each row.
@@ -198,14 +201,14 @@ def clash(a: Access, b: Access) -> bool:
     return overlap(a, b) and not (a.owned and b.owned and (a.column, a.columns, a.apart) == (b.column, b.columns, b.apart))
 
 
-def barriers(found: Sequence[Part], reverse: bool = False, length: int = 4) -> tuple[int, ...]:
+def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
     """The parts before which all blocks of a group wait for each other.
 
     Two parts of which one writes what another block touches in the other need one between them, in whichever step they are. What is
     needed repeats with the steps; a few of them show all of it, as a value lives for one step.
     """
     placed: set[int] = set()
-    turns = range(length) if not reverse else range(length - 1, -1, -1)
+    turns = range(_TURNS - 1, -1, -1) if reverse else range(_TURNS)
     while True:
         since: list[tuple[tuple[Access, ...], tuple[Access, ...]]] = []
         missing = None

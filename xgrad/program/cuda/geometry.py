@@ -117,11 +117,6 @@ def width(columns: int, blocks: int) -> int:
     return up(-(-columns // blocks), COLUMNS)
 
 
-def owner(column: int, columns: int, blocks: int) -> int:
-    """The block that a column belongs to."""
-    return column // width(columns, blocks)
-
-
 def lead(depth: int, size: int) -> int:
     """The distance of rows of `depth` elements in shared memory, so that the rows of a tile begin in different banks."""
     row = up(depth * size, 128) + 16
@@ -175,8 +170,8 @@ def _laid(shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmet
 
 
 def held(t: Tiles, arithmetic: Arithmetic) -> int:
-    """Registers that a thread's sums take."""
-    return -(-t.units // WARPS) * t.wide * 4 * arithmetic.sum // 4
+    """Registers of 4 bytes that a thread's sums take: 4 sums of each tile."""
+    return -(-t.units // WARPS) * t.wide * 4 * (arithmetic.sum // 4)
 
 
 def _tiles(shape: Shape, rows: int, blocks: int, size: int) -> Tiles:
@@ -198,8 +193,3 @@ def _chunks(depth: int) -> Iterator[int]:
     for c in range(up(depth, step) - step, 0, -step):
         if depth % c == 0:
             yield c
-
-
-def barrier_count(steps: int, per_step: int, blocks: int) -> int:
-    """What a group's counter has reached when all of its blocks have passed the last barrier."""
-    return steps * per_step * blocks
