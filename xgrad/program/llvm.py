@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from . import llvm_gemm, vector_ops
 from .llvm_text import TYPES, Code, Module, stored
 from .places import leading, loop_axes
-from .plans import SIZES, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from .plans import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .vector_ops import Value
 
 #: The elementwise ops that a map may have.
@@ -294,7 +294,7 @@ def _first(kind: str, dtype: str) -> float:
     if kind == "sum":
         return 0
     if dtype.startswith("float"):
-        return float("-inf") if kind == "max" else float("inf")
+        return STARTS[kind]
     bits = 31 if dtype == "int32" else 63
     low, high = (0, 1) if dtype == "bool" else (-(2**bits), 2**bits - 1)
     return low if kind == "max" else high

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -86,6 +86,12 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
     return [r for reads, _ in inner for r in reads], [w for _, writes in inner for w in writes]
 
 
+def with_refs(m: Map, of: Callable[[Ref], Ref]) -> Map:
+    """The map with `of` each of its refs in the ref's place."""
+    reductions = tuple(r._replace(out=of(r.out)) for r in m.reductions)
+    return m._replace(loads=tuple((v, of(r)) for v, r in m.loads), stores=tuple((v, of(r)) for v, r in m.stores), reductions=reductions)
+
+
 def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
     """The item with one buffer, from `offset` on, in the place of another."""
 
@@ -93,8 +99,7 @@ def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
         return ref._replace(buffer=new, offset=ref.offset + offset) if ref.buffer == old else ref
 
     if isinstance(item, Map):
-        reductions = tuple(r._replace(out=of(r.out)) for r in item.reductions)
-        return item._replace(loads=tuple((v, of(r)) for v, r in item.loads), stores=tuple((v, of(r)) for v, r in item.stores), reductions=reductions)
+        return with_refs(item, of)
     if isinstance(item, Gemm):
         return item._replace(out=of(item.out), a=of(item.a), b=of(item.b))
     assert isinstance(item, Loop)

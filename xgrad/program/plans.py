@@ -1,16 +1,20 @@
 """What a kernel writer is given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
 
-A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function.
+A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function,
+`cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, NamedTuple
 
 Number = int | float | bool
 
 #: Bytes of an element.
 SIZES = {"bool": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8}
+#: What a reduction of floating-point numbers starts from, and gives where there are none.
+STARTS = {"sum": 0.0, "max": -inf, "min": inf}
 
 
 class Unsupported(NotImplementedError):

@@ -1,4 +1,4 @@
-"""Which executor runs what: native code on the CPU where it pays, else the array library stage by stage.
+"""Which executor runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
 
 The passes and the executors are imported with the first program, so that `import xgrad` does not wait for them.
 """

@@ -95,7 +95,7 @@ def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
 
 
 class Elements:
-    """The text of a map for `lanes` elements beginning at the indices of `axes`, whose last is the vectors' own."""
+    """The text of a map for `width` elements from the indices of `axes` on, neighbours along the last of them."""
 
     def __init__(self, m: Map, pointers: Pointers, axes: Sequence[Axis], width: int) -> None:
         self.map, self.pointers, self.axes, self.width = m, pointers, axes, width

@@ -30,6 +30,11 @@ def is_real(dtype: str) -> bool:
     return COMPUTED[dtype] in ("float", "double")
 
 
+def sum_dtype(dtype: str) -> str:
+    """The dtype in which numbers of this dtype are added up."""
+    return "float32" if dtype in _HALF else dtype
+
+
 def loaded(text: str, dtype: str) -> str:
     """A stored element, as a value to compute with."""
     return f"{_HALF[dtype]}_to_float({text})" if dtype in _HALF else text

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..places import contiguous, disjoint, refs
+from ..places import contiguous, disjoint, refs, with_refs
 from ..plans import Buffer, Loop, Map, Plan, Reduction, Ref
 from .elements import folded_axes
+from .expressions import sum_dtype
 
 #: Elements that a thread may fold alone before a reduction is split.
 _ENOUGH = 64
@@ -34,7 +35,7 @@ def split(plan: Plan, threads: int) -> Plan:
         if parts < 2:
             return [m]
         dtype = buffers[r.out.buffer].dtype
-        buffers.append(Buffer("scratch", parts * results, "float32" if dtype in ("float16", "bfloat16") else dtype))
+        buffers.append(Buffer("scratch", parts * results, sum_dtype(dtype)))
         whole = contiguous(len(buffers) - 1, (parts, *(m.shape[a] for a in kept)), len(r.out.steps))
         along = dict(zip(kept, whole.strides[1:]))
         strides = [s for a in range(len(m.shape)) for s in ([whole.strides[0], 0] if a == axis else [along.get(a, 0)])]
@@ -62,7 +63,7 @@ def _reshaped(m: Map, axis: int, parts: int) -> Map:
         return ref._replace(shape=shape, strides=(*ref.strides[:axis], s * length, s, *ref.strides[axis + 1 :]))
 
     shape = (*m.shape[:axis], parts, length, *m.shape[axis + 1 :])
-    return Map(shape, tuple((v, of(r)) for v, r in m.loads), m.steps, tuple((v, of(r)) for v, r in m.stores), m.reductions)
+    return with_refs(m, of)._replace(shape=shape)
 
 
 def grouped(body: Sequence[Any]) -> list[Any]:
@@ -102,13 +103,11 @@ def _maps_early(body: Sequence[Any]) -> list[Any]:
     for item in body:
         at = len(found)
         if isinstance(item, Map):
-            i = at
-            while i > 0 and not _touch(found[i - 1], item):
-                i -= 1
-                if i > 0 and isinstance(found[i - 1], Map) and found[i - 1].shape == item.shape:
-                    at = i
-            if i > 0 and isinstance(found[i - 1], Map) and found[i - 1].shape == item.shape:
-                at = i
+            for i in range(at - 1, -1, -1):
+                if isinstance(found[i], Map) and found[i].shape == item.shape:
+                    at = i + 1
+                if _touch(found[i], item):
+                    break
         found.insert(at, item)
     return found
 
@@ -183,4 +182,3 @@ def _row_by_row(a: Ref, b: Ref, rows: tuple[int, ...]) -> bool:
     """Whether both refs find the same memory in each row, so that no row needs what belongs to another."""
     strides = [tuple(s for s, n in zip(r.strides, rows) if n != 1) for r in (a, b)]
     return strides[0] == strides[1] and 0 not in strides[0] and (a.offset, a.steps) == (b.offset, b.steps)
-

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ..places import loop_axes
-from ..plans import SIZES, Buffer, Gemm, Map, Ref, Unsupported
+from ..places import loop_axes, with_refs
+from ..plans import SIZES, STARTS, Buffer, Gemm, Map, Ref, Unsupported
 from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
 from .expressions import COMPUTED, is_real, literal, stored
 
@@ -113,10 +113,10 @@ def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
 
 
 class _Fold(NamedTuple):
-    """The text of a reduction."""
+    """The text of a reduction: the C++ type of its total, the functor that folds, where it starts, and the line that takes in a value `{x}`."""
 
-    dtype: str
-    kind: str
+    type: str
+    functor: str
     start: str
     step: str
 
@@ -126,8 +126,7 @@ class _Fold(NamedTuple):
         dtype = pointers.dtype(r.out)
         if not is_real(dtype):
             raise Unsupported(f"a {r.kind} of dtype {dtype}")
-        start = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}[r.kind]
-        return cls(COMPUTED[dtype], _FOLDS[r.kind], literal(start, dtype), f"total = {_FOLDS[r.kind]}(total, {{x}});")
+        return cls(COMPUTED[dtype], _FOLDS[r.kind], literal(STARTS[r.kind], dtype), f"total = {_FOLDS[r.kind]}(total, {{x}});")
 
 
 def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
@@ -168,11 +167,12 @@ def row_lines(
     width = lanes(m, pointers, axes)
     fold = _Fold.of(m, pointers) if m.reductions else None
     elements = Elements(m, pointers, axes, width)
-    lines = [f"{fold.dtype} total = {fold.start};"] if fold is not None else []
+    lines = [f"{fold.type} total = {fold.start};"] if fold is not None else []
     loop = decoded(inner, "r", kind, elements.text(fold.step if fold else None, fresh), width)
     lines += [f"for ({kind} r = {lane}; r < {count}; r += {team}) {{", *indented(loop, 1), "}"]
     if fold is not None:
-        over = f"over_warp({fold.kind}, total)" if team == 32 else f"over_block<{team}>({fold.kind}, total, reinterpret_cast<{fold.dtype}*>(memory))"
+        block = f"over_block<{team}>({fold.functor}, total, reinterpret_cast<{fold.type}*>(memory))"
+        over = f"over_warp({fold.functor}, total)" if team == 32 else block
         ref, dtype = m.reductions[0].out, pointers.dtype(m.reductions[0].out)
         place = Elements(m, pointers, kept, 1).place(len(m.loads) + len(m.stores), ref)
         lines += [f"total = {over};", f"if ({lane} == 0) *({place}) = {stored('total', dtype, dtype)};"]
@@ -201,13 +201,7 @@ def with_last_axis(m: Map) -> Map:
     def of(ref: Ref) -> Ref:
         return ref._replace(shape=(*ref.shape, 1), strides=(*ref.strides, 0))
 
-    return Map(
-        (*m.shape, 1),
-        tuple((v, of(r)) for v, r in m.loads),
-        m.steps,
-        tuple((v, of(r)) for v, r in m.stores),
-        tuple(r._replace(out=of(r.out)) for r in m.reductions),
-    )
+    return with_refs(m, of)._replace(shape=(*m.shape, 1))
 
 
 def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
@@ -223,14 +217,14 @@ def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     ref, dtype = m.reductions[0].out, pointers.dtype(m.reductions[0].out)
     place = Elements(m, pointers, kept, 1).place(len(m.loads) + len(m.stores), ref)
     body = [
-        f"{fold.dtype} total = {fold.start};",
+        f"{fold.type} total = {fold.start};",
         f"if (c < columns) for ({kind} r = threadIdx.y; r < rows; r += {parts}) {{",
         *indented(decoded(folded, "r", kind, elements.text(fold.step)), 1),
         "}",
         "shared[threadIdx.y * 32 + threadIdx.x] = total;",
         "__syncthreads();",
         "if (threadIdx.y == 0 && c < columns) {",
-        f"    for (int part = 1; part < {parts}; ++part) total = {fold.kind}(total, shared[part * 32 + threadIdx.x]);",
+        f"    for (int part = 1; part < {parts}; ++part) total = {fold.functor}(total, shared[part * 32 + threadIdx.x]);",
         f"    *({place}) = {stored('total', dtype, dtype)};",
         "}",
         "__syncthreads();",
@@ -238,7 +232,7 @@ def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     lines = [
         _signature(pointers, THREADS, ["long long columns", "long long rows"]) + " {",
         "    DYNAMIC_SHARED(memory);",
-        f"    {fold.dtype}* const shared = reinterpret_cast<{fold.dtype}*>(memory);",
+        f"    {fold.type}* const shared = reinterpret_cast<{fold.type}*>(memory);",
         f"    for ({kind} first = blockIdx.x * 32; first < columns; first += gridDim.x * 32) {{",
         f"        const {kind} c = first + threadIdx.x;",
         *indented(decoded(kept, "c", kind, body), 2),

@@ -11,11 +11,11 @@ from itertools import accumulate
 from math import gcd, prod
 from typing import TYPE_CHECKING
 
-from ..places import contiguous, loop_axes, transposed
+from ..places import contiguous, loop_axes, transposed, with_refs
 from ..plans import SIZES, Buffer, Gemm, Loop, Map, Ref, Step, Unsupported
 from .distribution import Part, barriers, parts, rows_of
 from .elements import WIDEST, Axis, Elements, Pointers, folded_axes, lanes, refs_of
-from .expressions import loaded, stored
+from .expressions import loaded, stored, sum_dtype
 from .geometry import ARITHMETIC, THREADS, WARPS, Geometry, Shape, Tiles, geometry, lead
 from .geometry import width as columns_of
 from .grouping import grouped
@@ -177,7 +177,7 @@ class _Persistent:
                 "#pragma unroll",
                 f"for (int share = 0; share < {tiles.shares}; ++share) x += {part_sum};",
                 f"auto* const z = {self.pointers.text(gemm.out)} + (first + i) * {down} + (j + {at_column}) * {right};",
-                f"*z = {stored(total, _sum_dtype(dtype), dtype)};",
+                f"*z = {stored(total, sum_dtype(dtype), dtype)};",
             ]
             lines += self._tile(w, n, inner)
         return lines
@@ -228,10 +228,7 @@ class _Persistent:
         def of(ref: Ref) -> Ref:
             return ref._replace(shape=(1, *ref.shape), strides=(0, *ref.strides))
 
-        return Map(
-            (1, *m.shape), tuple((v, of(r)) for v, r in m.loads), m.steps, tuple((v, of(r)) for v, r in m.stores),
-            tuple(r._replace(out=of(r.out)) for r in m.reductions),
-        )  # fmt: skip
+        return with_refs(m, of)._replace(shape=(1, *m.shape))
 
 
 def _facing(gemm: Gemm) -> Gemm:
@@ -244,10 +241,6 @@ def _facing(gemm: Gemm) -> Gemm:
 
 def _starts(widths: Sequence[int]) -> list[int]:
     return [0, *accumulate(widths)][:-1]
-
-
-def _sum_dtype(dtype: str) -> str:
-    return "float64" if dtype == "float64" else "float32"
 
 
 def _rows_first(m: Map) -> tuple[list[Axis], list[Axis]]:

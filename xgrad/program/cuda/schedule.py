@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..places import leading
-from ..plans import SIZES, Buffer, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ..plans import SIZES, STARTS, Buffer, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from .chips import Chip
 from .device import DEVICE
 from .expressions import is_real
@@ -187,14 +187,11 @@ def _listed(items: Sequence[Any]) -> list[str]:
 
 
 def _of_nothing(m: Map) -> Map | None:
-    """What is left of a map without elements: the results of its reductions, if these have any."""
-    fills = []
-    for r in m.reductions:
-        shape = tuple(1 if s == 0 else n for n, s in zip(m.shape, r.out.strides))
-        if prod(shape):
-            fills.append((shape, r))
-    if not fills:
+    """What is left of a map without elements: the results of its reduction, if it has one and that has any."""
+    if not m.reductions:
         return None
-    shape, r = fills[0]
-    start = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}[r.kind]
-    return Map(shape, (), (Step(0, "none", (start,), (True,), "float64"),), ((0, r.out._replace(shape=shape)),))
+    (r,) = m.reductions
+    shape = tuple(1 if s == 0 else n for n, s in zip(m.shape, r.out.strides))
+    if not prod(shape):
+        return None
+    return Map(shape, (), (Step(0, "none", (STARTS[r.kind],), (True,), "float64"),), ((0, r.out._replace(shape=shape)),))
