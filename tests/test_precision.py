@@ -47,6 +47,12 @@ def test_cast_keeps_the_structure_and_lets_gradients_through(dtype: str) -> None
     assert all(p.grad is not None and p.grad.dtype == "float32" for p in model.parameters())
 
 
+@pytest.mark.parametrize("dtype", ["int32", "bool"])
+def test_cast_refuses_what_lets_no_gradient_through(dtype: str) -> None:
+    with pytest.raises(TypeError, match=f"floating dtype, not {dtype}"):
+        xg.nn.cast(xg.nn.Linear(3, 2), dtype)
+
+
 def test_cast_to_the_same_dtype_is_the_same_tensors_and_complex_numbers_are_refused() -> None:
     model = xg.nn.Linear(2, 2)
     assert xg.nn.cast(model, "float32").weight is model.weight

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from .. import trees
 from ..backends import Device
-from ..backends.dtypes import is_floating
+from ..backends.dtypes import canonical, is_floating
 from ..errors import ShapeError
 from ..modes import no_grad
 from ..namespace import asarray, astype, tensor
@@ -89,7 +89,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     """A module, or any tree, with its floating Tensors and arrays in another dtype. Gradients flow back to those that were given, in their dtype.
 
     So a loss can compute in half precision while the weights that it is differentiated by, and that an optimiser changes, stay float32.
-    Integers, booleans and Python numbers stay as they are. Raises TypeError for complex numbers as real ones.
+    Integers, booleans and Python numbers stay as they are. Raises TypeError for a dtype that is not floating, whose gradient would be lost, and for complex numbers as real ones.
 
     >>> import xgrad as xg
     >>> model = xg.nn.Linear(3, 2)
@@ -97,6 +97,9 @@ def cast(tree: Any, dtype: Any) -> Any:
     >>> xg.grad(loss)(model, xg.ones((5, 3), dtype=xg.float16)).bias
     tensor([5., 5.], dtype=float32)
     """
+
+    if not is_floating(dtype):
+        raise TypeError(f"nn.cast takes a floating dtype, not {canonical(dtype)}, through which no gradient flows back")
 
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
