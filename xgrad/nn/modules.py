@@ -89,7 +89,8 @@ def cast(tree: Any, dtype: Any) -> Any:
     """A module, or any tree, with its floating Tensors and arrays in another dtype. Gradients flow back to those that were given, in their dtype.
 
     So a loss can compute in half precision while the weights that it is differentiated by, and that an optimiser changes, stay float32.
-    Integers, booleans and Python numbers stay as they are. Raises TypeError for a dtype that is not floating, whose gradient would be lost, and for complex numbers as real ones.
+    Integers, booleans and Python numbers stay as they are. Raises TypeError for a dtype that is not floating, whose gradient would be lost, and
+    for complex numbers as real ones.
 
     >>> import xgrad as xg
     >>> model = xg.nn.Linear(3, 2)
