@@ -6,7 +6,7 @@
 Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is missing gives wrong numbers under
 some seed. Reported as a `LaunchError`, with the thread and the line: waiting for what never comes, threads that part ways at a barrier, shared
 memory or arrays written outside their bounds, arrays written that are read-only, misaligned vectors, signed overflow, bad addresses. Shared
-memory starts as NaN and asynchronous copies arrive only when they are waited for. Two threads that write the same element go unnoticed.
+memory starts as NaN. Two threads that write the same element go unnoticed.
 """
 
 from __future__ import annotations

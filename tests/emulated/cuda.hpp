@@ -120,7 +120,6 @@ void __stcg(T* p, T x) { *p = x; }
 // Barriers. Lines are those of the caller.
 inline void __syncthreads(int line = __builtin_LINE()) { emulated::wait_at(emulated::current->block->barrier, "__syncthreads()", line); }
 inline void cluster_barrier(int line = __builtin_LINE()) { emulated::wait_at(*emulated::current->block->cluster, "cluster_barrier()", line); }
-inline unsigned cluster_rank() { return emulated::current->block->rank; }
 inline void __syncwarp(unsigned mask = 0xffffffff, int line = __builtin_LINE()) { emulated::collective("__syncwarp()", line, mask, nullptr, nullptr); }
 inline void __threadfence() {}
 
@@ -239,10 +238,6 @@ void spread_pairs(unsigned lane, const Words& part, double (&a)[16][16], double 
     for (unsigned i = 0; i < 2; ++i)
         for (unsigned half = 0; half < 2; ++half) b[2 * t + i * 8 + half][g] = number(static_cast<unsigned short>(part.b[i] >> 16 * half));
 }
-inline void spread_f64(unsigned lane, const Fragments<double, double, double>& part, double (&a)[8][4], double (&b)[4][8]) {
-    a[lane / 4][lane % 4] = *part.a;
-    b[lane % 4][lane / 4] = *part.b;
-}
 }  // namespace emulated
 
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], int line = __builtin_LINE()) {
@@ -260,20 +255,6 @@ inline void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2
     emulated::Words own{d, a, b};
     emulated::collective("mma_f16()", line, 0xffffffff, &own, emulated::multiply<16, 16, float, unsigned, unsigned, emulated::spread_pairs<half_to_float>>);
 }
-inline void mma_f64(double (&d)[2], double a, double b, int line = __builtin_LINE()) {
-    emulated::whole_warp("mma_f64()", line);
-    emulated::Fragments<double, double, double> own{d, &a, &b};
-    emulated::collective("mma_f64()", line, 0xffffffff, &own, emulated::multiply<8, 4, double, double, double, emulated::spread_f64>);
-}
-
-// Asynchronous copies arrive at the wait and not before; until then there is NaN.
-inline void copy_async16(void* shared, const void* global, int line = __builtin_LINE()) {
-    if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16) emulated::fail(line, "copy_async16() of an address that is no multiple of 16");
-    memset(shared, emulated::undefined, 16);
-    emulated::current->copies.push_back({shared, global});
-}
-inline void copy_async_commit() {}
-inline void copy_async_wait_all() { emulated::finish_copies(); }
 
 // How a kernel is called with the addresses of its arguments, and what they are: p, or a kind (i, f, s) with its size in bytes.
 namespace emulated {

@@ -56,7 +56,6 @@ size_t draw(size_t below) {
 // The bottom of every fiber.
 void body() {
     kernel(arguments);
-    current->copies.clear();  // those that it has not waited for are never seen to arrive
     current->returned = true;
     ++events;
     for (;;) suspend();
@@ -159,7 +158,6 @@ void begin(Block& block, const Stacks& stacks, size_t first) {
         fiber.lane = n % 32;
         fiber.returned = false;
         fiber.waits_at = nullptr;
-        fiber.copies.clear();
         fiber.warp->lanes |= 1u << fiber.lane;
         fiber.warp->fiber[fiber.lane] = &fiber;
     }
@@ -213,7 +211,6 @@ void launch(bool together, unsigned cluster) {
             size_t at = order[done + i];
             Block& block = blocks[i];
             block.index = {static_cast<unsigned>(at % gridDim.x), static_cast<unsigned>(at / gridDim.x % gridDim.y), static_cast<unsigned>(at / gridDim.x / gridDim.y)};
-            block.rank = static_cast<unsigned>(at % cluster);
             block.cluster = &clusters[at / cluster];
             begin(block, stacks, i * threads);
         }

@@ -21,8 +21,6 @@ namespace emulated {
 struct Block;
 struct Warp;
 
-struct Copy { void* to; const void* from; };
-
 struct Fiber {
     Context context;
     unsigned char* stack;
@@ -35,7 +33,6 @@ struct Fiber {
     int line;
     unsigned mask;  // of the lanes that are to come to the collective it waits in
     void* data;     // what it brings to it
-    std::vector<Copy> copies;
 };
 
 struct Barrier {
@@ -50,7 +47,6 @@ struct Warp {
 
 struct Block {
     uint3 index;
-    unsigned rank;  // in its cluster
     unsigned char* shared;
     Barrier barrier;
     Barrier* cluster;
@@ -143,11 +139,6 @@ inline void collective(const char* what, int line, unsigned mask, void* data, Ex
         }
     }
     suspend();
-}
-
-inline void finish_copies() {
-    for (const Copy& copy : current->copies) memcpy(copy.to, copy.from, 16);
-    current->copies.clear();
 }
 
 }  // namespace emulated

@@ -9,7 +9,6 @@ Fragments of matrices, one per thread of a warp, as (row, column), with `g = lan
 - `mma_tf32`, m16n8k8: a (g, t) (g+8, t) (g, t+4) (g+8, t+4); b (t, g) (t+4, g); d (g, 2t) (g, 2t+1) (g+8, 2t) (g+8, 2t+1).
 - `mma_bf16` and `mma_f16`, m16n8k16, two neighbours along k in a register, the first in its lower half: a (g, 2t) (g+8, 2t) (g, 2t+8) (g+8, 2t+8);
   b (2t, g) (2t+8, g); d as above.
-- `mma_f64`, m8n8k4: a (g, t); b (t, g); d (g, 2t) (g, 2t+1).
 
 Whole warps call them; all add to `d` in place.
 """
@@ -63,9 +62,6 @@ __device__ __forceinline__ void mma_f16(float (&d)[4], const unsigned (&a)[4], c
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-__device__ __forceinline__ void mma_f64(double (&d)[2], double a, double b) {
-    asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};" : "+d"(d[0]), "+d"(d[1]) : "d"(a), "d"(b));
-}
 
 // A counter in global memory, for barriers between blocks: what was written before arrive() is seen by who finds it counted in arrived().
 __device__ __forceinline__ void arrive(unsigned* counter) {
@@ -84,23 +80,5 @@ __device__ __forceinline__ void spin() {}
 __device__ __forceinline__ void cluster_barrier() {
     asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" : : : "memory");
 }
-// This block's place in its cluster.
-__device__ __forceinline__ unsigned cluster_rank() {
-    unsigned rank;
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
-}
 #endif
-
-// Copies 16 aligned bytes from global to shared memory. They are there for this thread after the wait, for others after a barrier as well.
-__device__ __forceinline__ void copy_async16(void* shared, const void* global) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
-                 : : "r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))), "l"(__cvta_generic_to_global(global)) : "memory");
-}
-__device__ __forceinline__ void copy_async_commit() {
-    asm volatile("cp.async.commit_group;" : : : "memory");
-}
-__device__ __forceinline__ void copy_async_wait_all() {
-    asm volatile("cp.async.wait_all;" : : : "memory");
-}
 """
