@@ -20,6 +20,8 @@ import time
 import warnings
 from typing import Any
 
+from . import numbers_of
+
 os.environ.setdefault("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # thousands of programs that nobody runs again
 
 
@@ -38,12 +40,6 @@ def main() -> int:
     if args.worker:
         return work(args)
     return look(args) if args.programs else fuzz(args)
-
-
-def numbers_of(seed: int, count: int) -> list[int]:
-    """The numbers of the programs of a run."""
-    r = random.Random(seed)
-    return [r.getrandbits(31) for _ in range(count)]
 
 
 # Many

@@ -16,11 +16,11 @@ import numpy as np
 import xgrad as xg
 from xgrad.program import running, tracing
 from xgrad.program.interpreting import interpret
-from xgrad.program.passes import PASSES
+from xgrad.program.passes import PASSES, optimise
 from xgrad.program.source import source
-from xgrad.program.verify import verify
 from xgrad.transforms import checkpointing
 
+from ..programs import traced
 from .gates import GATES
 from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan
@@ -257,18 +257,22 @@ def by_numpy(case: Case, kind: str) -> None:
 
 
 def by_passes(case: Case, kind: str) -> None:
-    """The program as it was traced, and after each pass."""
+    """The program as it was traced, and after all passes; where that differs, after which pass it first does."""
     with native(None):
-        program, captured = traced(case.run(kind, xg), case.arrays)
+        traced_program, captured = traced(case.run(kind, xg), case.arrays)
         inputs = [*case.arrays, *captured]
-        case.check(interpreted(program, inputs), kind)
-        for name, change in PASSES:
-            program = change(program)
-            try:
-                verify(program, after=name)
-                case.check(interpreted(program, inputs), kind)
-            except AssertionError as error:
-                raise AssertionError(f"after {name}: {error}") from error
+        case.check(interpreted(traced_program, inputs), kind)
+        try:
+            case.check(interpreted(optimise(traced_program), inputs), kind)
+        except AssertionError:
+            program = traced_program
+            for name, change in PASSES:
+                program = change(program)
+                try:
+                    case.check(interpreted(program, inputs), kind)
+                except AssertionError as error:
+                    raise AssertionError(f"after {name}: {error}") from error
+            raise
 
 
 def interpreted(program: Any, inputs: list[Any]) -> list[Any]:
@@ -300,10 +304,7 @@ def by_source(case: Case, kind: str) -> None:
 
 def by_emulation(case: Case, kind: str) -> None:
     """The whole as CUDA kernels, on the emulated device."""
-    from ..emulated.backend import register_emulated
-
-    if "emulated" not in xg.backends.available():
-        register_emulated()
+    _emulated_device()
     with native(None), xg.device("emulated"):
         module = case.loaded(xg)
         exec(compile(KINDS[kind], kind, "exec"), module)
@@ -311,15 +312,14 @@ def by_emulation(case: Case, kind: str) -> None:
         case.check(run(*map(xg.asarray, case.arrays)), kind)
 
 
-def traced(f: Callable[..., Any], arrays: list[Any]) -> tuple[Any, list[Any]]:
-    """The program of a function, and the values of what it captured."""
-    tracer = tracing.Tracer()
-    with tracing.tracing(tracer, grad=True):
-        outputs = [tracer.output(xg.asarray(z)) for z in f(*(tracer.input(xg.asarray(a)) for a in arrays))]
-    captured = [v.data for _, v in tracer.captured.values()]
-    program = tracer.program(outputs)
-    tracer.close()
-    return program, captured
+@cache
+def _emulated_device() -> None:
+    from xgrad.backends import registry
+
+    from ..emulated.backend import register_emulated
+
+    if "emulated" not in registry._factories:
+        register_emulated()
 
 
 def by_differences(case: Case, kind: str) -> None:

@@ -1,0 +1,158 @@
+"""Deliberate faults of the compiler, each a small change of one function's text, to see that random programs find them.
+
+    with applied(mutant):
+        ...                     # the compiler has the fault here
+"""
+
+from __future__ import annotations
+
+import __future__
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+from .fuzz.programs import generate
+from .fuzz.ways import Skipped, attempts, case_for, forget, wrong
+
+
+class Mutant(NamedTuple):
+    """A fault: `old` is `new` in a function. It must be found within so many `programs`, each run by the `ways` that see the function's work."""
+
+    name: str
+    function: str  # module:qualified name, the module below xgrad
+    old: str
+    new: str
+    ways: tuple[str, ...]
+    programs: int = 200
+
+
+class Gone(Exception):
+    """The function, or what is to be changed in it, is not there any more: the list of faults has to follow the code."""
+
+
+@contextmanager
+def applied(mutant: Mutant) -> Iterator[None]:
+    """The compiler with a fault, in every place that calls the function."""
+    function = _function(mutant.function)
+    code = function.__code__
+    function.__code__ = _changed(function, mutant)
+    forget()
+    try:
+        yield
+    finally:
+        function.__code__ = code
+        forget()
+
+
+def _function(path: str) -> FunctionType:
+    module, name = path.split(":")
+    found: Any = importlib.import_module(f"xgrad.{module}")
+    try:
+        for part in name.split("."):
+            found = found.__dict__[part]
+    except KeyError:
+        raise Gone(f"there is no {path}") from None
+    found = inspect.unwrap(found.fget if isinstance(found, property) else found)
+    if not isinstance(found, FunctionType):
+        raise Gone(f"{path} is no function")
+    return found
+
+
+def _changed(function: FunctionType, mutant: Mutant) -> CodeType:
+    text = textwrap.dedent(inspect.getsource(function))
+    if text.count(mutant.old) != 1:
+        raise Gone(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times in {mutant.function}, not once")
+    lines = text.replace(mutant.old, mutant.new).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))  # decorators stay as they are
+    module: dict[str, Any] = dict(function.__globals__)
+    exec(compile("\n".join(lines[start:]), f"<{mutant.name}>", "exec", __future__.annotations.compiler_flag), module)
+    code: CodeType = module[function.__name__].__code__
+    assert code.co_freevars == function.__code__.co_freevars
+    if (code.co_code, code.co_consts, code.co_names) == (function.__code__.co_code, function.__code__.co_consts, function.__code__.co_names):
+        raise Gone(f"{mutant.name} changes nothing in {mutant.function}")
+    return code
+
+
+def found_by(mutant: Mutant) -> int | None:
+    """How many programs it takes to find a fault: with it one gives another result than it should, and without it, it does not."""
+    for number in range(mutant.programs):
+        try:
+            case = case_for(generate(number))
+        except Skipped:
+            continue
+        for kind, way in attempts(number, case.kinds, 2, list(mutant.ways)):
+            with applied(mutant):
+                message = wrong(case, kind, way)
+            if message is not None and wrong(case, kind, way) is None:
+                return number + 1
+    return None
+
+
+PASSES = ("passes", "optimised scan")
+NUMPY = ("numpy", "numpy scan")
+NATIVE = ("compile", "scan")
+ANY = ("numpy", "compile")
+
+MUTANTS = [
+    # simplify
+    Mutant("x + -y is y - x", "program.passes.simplify:_difference", "operands=(x, inner.operands[0])", "operands=(inner.operands[0], x)", PASSES),
+    Mutant("equal stages in spite of their parameters", "program.passes.simplify:_simplified", " repr(stage.params),", "", PASSES),
+    Mutant("every sum that starts at 0 stays 0", "program.passes.simplify:_stays_zero", " and any(type(v) is not Value and v == 0 for v in terms)", "", PASSES),
+    Mutant("any two transposes cancel", "program.passes.simplify:_same", "tuple(inner_axes[a] for a in outer_axes) == tuple(range(len(outer_axes)))", "inner.operands[0].shape == out.shape", PASSES, 1000),
+    Mutant("parts joined in another order are the whole", "program.passes.simplify:_rejoined", " or ranges[axis][0] != at", "", PASSES, 1000),
+    Mutant("a part of a concat is the first operand of its size", "program.passes.simplify:_part", "ranges[axis] == (at, at + v.shape[axis])", "ranges[axis][1] - ranges[axis][0] == v.shape[axis]", PASSES, 400),
+    Mutant("a cast is dropped", "program.passes.simplify:_same", "(first.shape, first.dtype) == (out.shape, out.dtype)", "first.shape == out.shape", PASSES),
+    Mutant("x + 1 is x", "program.passes.simplify:_changes_nothing", "number != _NEUTRAL[op]", "number not in (0, 1)", PASSES),
+    Mutant("a carry that only another one reads is dead", "program.passes.simplify:_live_loop", "carry |= more", "break", PASSES),
+    Mutant("unequal slices are read once", "program.passes.simplify:_loop", "if x.outer in first:", "if x.outer[1:] in {f[1:] for f in first}:\n            inner[x.inner] = next(v for f, v in first.items() if f[1:] == x.outer[1:])\n        elif x.outer in first:", PASSES),
+    # hoist, batching
+    Mutant("a concat joined along time", "program.passes.batching:batched", "axis=axis + 1)", "axis=axis)", PASSES, 1000),
+    Mutant("axes of time not moved by a transpose", "program.passes.batching:batched", "axes=(0, *(a + 1 for a in order))", "axes=(0, *reversed([a + 1 for a in order]))", PASSES, 1000),
+    Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 400),
+    Mutant("what depends on what is the same is the same", "program.passes.hoist:invariant", "bound.update(item.outputs)", "pass", PASSES),
+    # defer
+    Mutant("a total without what it began with", "program.passes.defer:_Deferral._give", "type(c.init) is not Value and c.init == 0", "True", PASSES, 400),
+    Mutant("a total that is read on its way is found after the loop", "program.passes.defer:_Deferral._sums", "uses.get(c.inner) != 1 or ", "", PASSES, 400),
+    Mutant("a product of sums for a sum of products", "program.passes.defer:_Deferral._total", 'if stage.op == "@" and all(u in self.bound for u in stage.values):', "if False:", PASSES, 400),
+    # products
+    Mutant("(a @ b).T is a.T @ b.T", "program.passes.products:transpose_inside", "for v in (b, a)]", "for v in (a, b)]", PASSES, 1000),
+    Mutant("what is added to a product is lost", "program.passes.products:accumulate", '"@+", (base, *m.operands)', '"@", m.operands', PASSES),
+    Mutant("all products of one are its first columns", "program.passes.products:merge", "at += width", "at += 0", PASSES, 1000),
+    Mutant("joined products in another order", "program.passes.products:join", '"concat", (b, d), (right,)', '"concat", (d, b), (right,)', PASSES, 1500),
+    # stacks, pack, stacking
+    Mutant("a factor out of a difference, the wrong way round", "program.passes.pack:_factored", "operands=(b, c), outputs=(inner,)", "operands=(c, b), outputs=(inner,)", NUMPY, 1000),
+    # the text for NumPy
+    Mutant("backwards is forwards, in NumPy", "program.numpy_text:_Writer._loop", '"[::-1]" if loop.reverse else ""', '""', NUMPY),
+    Mutant("nothing is added to a product, in NumPy", "program.numpy_text:_Writer._gemm", "if not item.accumulate:", "if True:", NUMPY, 400),
+    Mutant("a temporary is free before its last use", "program.numpy_text:_Writer._map", "last[a] == i", "last[a] >= i", NUMPY),
+    Mutant("a result written over what is still read", "program.numpy_text:_Writer._may_write", "return all(", "return True or all(", NUMPY, 400),
+    Mutant("the minimum is a maximum", "program.numpy_text:_Writer._map", '"min": "minimum"', '"min": "maximum"', NUMPY, 1000),
+    # native code
+    Mutant("backwards is forwards, natively", "program.llvm:_Writer.loop", "if loop.reverse else i", "if False else i", NATIVE),
+    Mutant("nothing is added to a product, natively", "program.llvm:_Writer.gemm", '"true" if gemm.accumulate else "false"', '"false"', NATIVE, 400),
+    Mutant("a transposed matrix as it lies", "program.llvm:_Writer.gemm", "(ta, tb), self.long_blas", "(False, tb), self.long_blas", NATIVE),
+    Mutant("a sum is not set to 0", "program.llvm:_MapWriter.write", "if fold.outer:", "if False:", NATIVE),
+    Mutant("a reduction takes lanes beyond the end", "program.llvm:_MapWriter.chunk", "x = x if mask is None else code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))", "pass", NATIVE),
+    Mutant("half of the lanes of a sum", "program.llvm:_MapWriter.finish", "half = lanes // 2", "half = lanes // 4", NATIVE),
+    Mutant("every step reads its neighbour's slice", "program.llvm:_Writer.pointer", "self.times(turn, step)", "self.times(turn, min(step, 1))", NATIVE),
+    Mutant("parts begin where their whole does", "program.llvm:_Writer.pointer", "self.number(ref.offset)", '"0"', NATIVE),
+    Mutant("the wrong stride outside", "program.llvm:_MapWriter.outer", "view.strides[axis]) for view in views", "min(view.strides[axis], 2)) for view in views", NATIVE),
+    # lowering
+    Mutant("all parts of a concat in one place", "program.lowering:_part", "(at, at + n)", "(0, n)", ANY),
+    Mutant("all parts of a stack in one place", "program.lowering:Lowering._anchor", "index(whole, axis, i)", "index(whole, axis, 0)", ANY),
+    Mutant("a product forgets that it adds", "program.lowering:Lowering._product", "bool(base)", "False", ANY, 400),
+    Mutant("only what is assigned, and not the rest", "program.lowering:Lowering._assignment", "self.assign(x, whole)", "pass", ANY, 400),
+    Mutant("a broadcast operand is not broadcast", "program.lowering:Lowering._map", "broadcast(self.ref(v), shape)", "self.ref(v)._replace(shape=shape, strides=(*self.ref(v).strides, *(1,) * len(shape))[: len(shape)])", ANY),
+    # scans
+    Mutant("the derivative runs with time", "program.scans:_dx", "reverse=not reverse", "reverse=reverse", PASSES),
+    Mutant("what was kept comes from the wrong step", "program.scans:_run", "scan([source[kind][i] for", "scan([source[kind][i][::-1] if kind == 'z' and getattr(source[kind][i], 'ndim', 0) else source[kind][i] for", PASSES),
+    Mutant("gradients are not summed over time", "program.scans:Derivative._back", "apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data", "joint.found[i]", PASSES),
+    Mutant("the gradient of the last carry is forgotten", "program.scans:Derivative._back", '("dz", i) if given[i] else ("number", 0)', '("number", 0)', PASSES),
+    Mutant("the tangent of the first carry is forgotten", "program.scans:Derivative._along", '("t", i) if given[i] else ("number", 0)', '("number", 0)', PASSES, 400),
+    Mutant("captured arrays of one shape are one", "program.tracing:Tracer.capture", "key = id(v.data)", "key = v.data.shape", PASSES),
+    Mutant("segments of a reversed scan in the order of time", "transforms.checkpointing:_in_order", "(last, ys) if reverse else (ys, last)", "(ys, last)", PASSES, 2000),
+]  # fmt: skip
