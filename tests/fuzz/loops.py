@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import programs
-from .programs import Scan, Unfit, Var, bid, check, is_float
+from .problems import Scan
+from .values import Unfit, Var, bid, broadcasts, check, is_float
 
 
 class LoopWriter:
@@ -124,7 +124,7 @@ class LoopWriter:
                         raise Unfit
                     text = f"xg.astype({text}, xg.{h.value.dtype.name})"
                     value = value.astype(h.value.dtype)
-                check(value, self.w.problem)
+                check(value, self.w.empty)
             except Exception:
                 del lines[before:], inner[known:]
                 continue
@@ -172,7 +172,7 @@ class LoopWriter:
 
     def next_gated(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         z, v = self.floats(h, key, inner), self.floats(h, key + "z", inner)
-        truths = [b.name for b in inner if b.value.dtype.kind == "b" and programs._broadcasts(b.value.shape, h.value.shape)]
+        truths = [b.name for b in inner if b.value.dtype.kind == "b" and broadcasts(b.value.shape, h.value.shape)]
         if truths and r.random() < 0.5:
             return f"xg.where({r.choice(truths)}, {h.name}, {v})"
         return f"xg.sigmoid({z}) * {h.name} + (1 - xg.sigmoid({z})) * {v}"
@@ -251,7 +251,7 @@ class LoopWriter:
     def next_counted(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         kind = h.value.dtype.kind
         if kind == "i":
-            v = bid([v for v in inner if v.value.dtype.kind in "bi" and programs._broadcasts(v.value.shape, h.value.shape)], key).name
+            v = bid([v for v in inner if v.value.dtype.kind in "bi" and broadcasts(v.value.shape, h.value.shape)], key).name
             return r.choice([f"{h.name} + 1", f"({h.name} * 3 + 1) % 5", f"{h.name} + {v}", f"xg.where({h.name} > 2, 0, {h.name} + 1)", f"{h.name} - {v} % 2"])
         if kind == "b":
             v = bid([v for v in inner if v.value.dtype.kind == "b"], key).name
@@ -322,7 +322,7 @@ class LoopWriter:
         for v in found:
             env[v.name] = v.value
             if v.value.size:
-                check(v.value, self.w.problem)
+                check(v.value, self.w.empty)
         return [v for v in found if v.value.size < 400]
 
 

@@ -1,112 +1,21 @@
-"""Random programs: data that can be made smaller, and the Python text that it stands for.
-
-A program is a list of instructions, each with a number from which it draws what it does and on which values. Each sublist is a program as well: an
-instruction that does not fit is left out, and the others keep their operands, as these are chosen by the values' own numbers and not by their places.
-"""
+"""The Python text that a random program stands for, written line by line, each line tried on example values with NumPy alone."""
 
 from __future__ import annotations
 
 import random
 import re
-import zlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .gates import GATES
+from .loops import LoopWriter
 from .plain import Plain
-from .templates import TEMPLATES, WEIGHTS
+from .problems import Problem, Scan, Step, generate
+from .templates import TEMPLATES
+from .values import RELATED, TESTS, Unfit, Var, bid, check, is_float
 
-LENGTHS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 SIZES = (1, 2, 2, 3, 3, 4, 5, 7)
-
-
-class Step(NamedTuple):
-    """One line, of a family of templates."""
-
-    family: str
-    seed: int
-
-
-class Scan(NamedTuple):
-    """A loop: numbers for each carry, for each thing that is read or written, and the instructions of its body."""
-
-    seed: int
-    length: int
-    flags: tuple[str, ...]
-    carries: tuple[int, ...]
-    xs: tuple[int, ...]
-    ys: tuple[int, ...]
-    body: tuple[Any, ...]
-
-
-class Problem(NamedTuple):
-    """A program: numbers for its arguments and for the Tensors that it uses from outside, and its instructions."""
-
-    seed: int
-    length: int
-    flags: tuple[str, ...]
-    arguments: tuple[int, ...]
-    captured: tuple[int, ...]
-    body: tuple[Any, ...]
-    outputs: int = 5
-
-
-def generate(seed: int) -> Problem:
-    """The program of a number."""
-    r = random.Random(seed)
-    flags = tuple(name for name, share in (("float32", 0.12), ("empty", 0.06)) if r.random() < share)
-    length = r.choice(LENGTHS)
-    body: list[Any] = _instructions(r, r.choice((0, 1, 2, 4)), 0, length)
-    body += [_scan(r, 1, length) for _ in range(r.choice((1, 1, 1, 2)) if r.random() < 0.93 else 0)]
-    body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length)
-    count = r.choice((1, 2, 2, 3, 4))
-    return Problem(_number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body))
-
-
-def _number(r: random.Random) -> int:
-    return r.getrandbits(31)
-
-
-def _numbers(r: random.Random, count: int) -> tuple[int, ...]:
-    return tuple(_number(r) for _ in range(count))
-
-
-def _instructions(r: random.Random, count: int, depth: int, length: int) -> list[Any]:
-    found: list[Any] = []
-    for _ in range(count):
-        if depth and depth < 3 and r.random() < 0.06:
-            found.append(_scan(r, depth + 1, length))
-        else:
-            found.append(Step(r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], _number(r)))
-    return found
-
-
-SCAN_FLAGS = {"reverse": 0.3, "checkpoint": 0.08, "every": 0.08, "no xs": 0.2, "dict": 0.06, "single": 0.15, "many forms": 0.3}
-
-
-def _scan(r: random.Random, depth: int, length: int) -> Scan:
-    flags = tuple(name for name, share in SCAN_FLAGS.items() if r.random() < share)
-    steps = length if r.random() < 0.7 else r.choice(LENGTHS)
-    body = _instructions(r, r.choice((0, 1, 2, 3, 4, 6) if depth == 1 else (1, 2, 3)), depth, length)
-    return Scan(
-        _number(r), steps, flags, _numbers(r, r.choice((1, 1, 2, 2, 3, 4, 5))), _numbers(r, r.choice((1, 1, 2, 3))),
-        _numbers(r, r.choice((0, 1, 1, 2, 3))), tuple(body),
-    )  # fmt: skip
-
-
-class Var(NamedTuple):
-    """A name in the text, an example of its value, the number by which it is chosen, and how eagerly."""
-
-    name: str
-    value: Any
-    key: str
-    weight: float
-
-    @property
-    def form(self) -> tuple[tuple[int, ...], str]:
-        return self.value.shape, self.value.dtype.name
 
 
 class Text(NamedTuple):
@@ -130,39 +39,7 @@ def text_of(problem: Problem) -> Text | None:
         return Writer(problem).text()
 
 
-def is_float(v: Any) -> bool:
-    return v.dtype.kind == "f"
-
-
-TESTS: dict[str, Callable[[Any], bool]] = {
-    "f": is_float,
-    "m": lambda v: is_float(v) and v.ndim >= 1,
-    "M": lambda v: is_float(v) and v.ndim >= 2,
-    "v": lambda v: is_float(v) and v.ndim == 1,
-    "Q": lambda v: is_float(v) and v.ndim == 2 and v.shape[0] == v.shape[1],
-    "i": lambda v: v.dtype.kind == "i",
-    "i1": lambda v: v.dtype.kind == "i" and v.ndim >= 1,
-    "n": lambda v: v.dtype.kind == "i" and v.ndim == 0,
-    "b": lambda v: v.dtype.kind == "b",
-    "c": lambda v: v.dtype.kind == "c",
-}
-
-
-def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b)))
-
-
-RELATED: dict[str, Callable[[Any, Any], bool]] = {
-    "g": lambda v, a: is_float(v) and _broadcasts(v.shape, a.shape),
-    "s": lambda v, a: v.shape == a.shape and v.dtype == a.dtype,
-    "w": lambda v, a: is_float(v) and v.ndim >= 1 and v.shape[max(v.ndim - 2, 0)] == a.shape[-1],
-    "wt": lambda v, a: is_float(v) and v.ndim == 2 and v.shape[1] == a.shape[-1],
-    "f_row": lambda v, a: is_float(v) and v.ndim < a.ndim and _broadcasts(v.shape, a.shape[:-1]) and v.ndim <= a.ndim - 1,
-}
-
-
-class Unfit(Exception):
-    """There is no operand for an instruction, or it does something that programs should not."""
+__all__ = ["Problem", "Scan", "Text", "Writer", "generate", "text_of"]
 
 
 class Writer:
@@ -170,6 +47,7 @@ class Writer:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self.empty = "empty" in problem.flags or problem.length == 0
         self.count = 0
         self.xp = Plain()
         self.env: dict[str, Any] = {"xg": self.xp, "np": np}
@@ -179,7 +57,7 @@ class Writer:
         self.sizes = [*sizes, sizes[0], sizes[1], 0 if "empty" in problem.flags else 1 if r.random() < 0.2 else sizes[0]]
 
     def text(self) -> Text | None:
-        values = ["rng = np.random.default_rng(%d)" % (self.problem.seed % 1000)]
+        values = [f"rng = np.random.default_rng({self.problem.seed % 1000})"]
         args, captured, found = [], [], []
         rng = np.random.default_rng(self.problem.seed % 1000)
         self.env["rng"] = rng
@@ -311,7 +189,7 @@ class Writer:
             value = self.env[name] = np.asarray(self.env[name])
         except Exception as error:
             raise Unfit from error
-        check(value, self.problem)
+        check(value, self.empty)
         self.count += 1
         return Var(name, value, key, 2.5)
 
@@ -326,26 +204,3 @@ class Writer:
         except Unfit:
             self.count = before
             raise
-
-
-def bid(vars: list[Var], key: str) -> Var:
-    """One of some values: the more eager and the later it is, the likelier."""
-    bids = [_unit(f"{key}.{v.key}") ** (1 / (v.weight * 0.9**age)) for age, v in enumerate(reversed(vars))]
-    return vars[-1 - bids.index(max(bids))]
-
-
-def _unit(text: str) -> float:
-    return (zlib.crc32(text.encode()) * 2654435761 % 2**32 + 0.5) / 2**32
-
-
-def check(value: Any, problem: Problem) -> None:
-    """Values that programs should have: few, finite, small and of few axes."""
-    if value.size > 300 or value.ndim > 4 or value.dtype.kind not in "fibc":
-        raise Unfit
-    if value.size == 0 and not ({"empty"} & set(problem.flags) or problem.length == 0):
-        raise Unfit
-    if value.dtype.kind in "fc" and not (np.isfinite(value).all() and (np.abs(value) < 30).all()):
-        raise Unfit
-
-
-from .loops import LoopWriter  # noqa: E402

@@ -256,5 +256,5 @@ FAMILIES = {
     "other": (OTHERS, 3),
     "gate": (GATED, 1),
 }
-TEMPLATES = {name: [line for line in text.strip().splitlines()] for name, (text, _) in FAMILIES.items()}
+TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
 WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class Case:
     def equal(self, found: list[np.ndarray], expected: list[np.ndarray], factor: float = 1.0) -> None:
         assert len(found) == len(expected), f"{len(found)} outputs, and not {len(expected)}"
         for i, (a, b) in enumerate(zip(found, expected)):
-            assert a.shape == b.shape and a.dtype == b.dtype, f"output {i} has the form {a.shape} {a.dtype}, and not {b.shape} {b.dtype}"
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), f"output {i} has the form {a.shape} {a.dtype}, and not {b.shape} {b.dtype}"
             if not b.size:
                 continue
             if b.dtype.kind in "fc":
