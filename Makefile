@@ -33,8 +33,9 @@ parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 kernels: .venv/.installed-$(call extras,test$(comma)kernels)
 	$(BIN)/python -m pytest -m cuda_wheel -n auto $(ARGS)
 
+# Random programs, each by some of the ways to run it. The same ones again:   make fuzz ARGS='--seed 4242'
 fuzz: .venv/.installed-$(call extras,test)
-	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
+	$(BIN)/python -m tests.fuzz --count 10000 $(ARGS)
 
 # The standard's own suite, of which SUITE is a checkout with its submodules.
 conformance: .venv/.installed-$(call extras,test)

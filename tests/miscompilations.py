@@ -16,7 +16,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from .fuzz.programs import generate
-from .fuzz.ways import Skipped, attempts, case_for, forget, wrong
+from .fuzz.ways import Skipped, case_for, forget, wrong
 
 
 class Mutant(NamedTuple):
@@ -28,6 +28,7 @@ class Mutant(NamedTuple):
     new: str
     ways: tuple[str, ...]
     programs: int = 200
+    kinds: tuple[str, ...] = ("value", "grad")
 
 
 class Gone(Exception):
@@ -84,11 +85,12 @@ def found_by(mutant: Mutant) -> int | None:
             case = case_for(generate(number))
         except Skipped:
             continue
-        for kind, way in attempts(number, case.kinds, 2, list(mutant.ways)):
-            with applied(mutant):
-                message = wrong(case, kind, way)
-            if message is not None and wrong(case, kind, way) is None:
-                return number + 1
+        kinds = [kind for kind in mutant.kinds if kind in case.kinds] or ["value"]
+        kind, way = kinds[number % len(kinds)], mutant.ways[number // 2 % len(mutant.ways)]
+        with applied(mutant):
+            message = wrong(case, kind, way)
+        if message is not None and wrong(case, kind, way) is None:
+            return number + 1
     return None
 
 
@@ -152,7 +154,7 @@ MUTANTS = [
     Mutant("what was kept comes from the wrong step", "program.scans:_run", "scan([source[kind][i] for", "scan([source[kind][i][::-1] if kind == 'z' and getattr(source[kind][i], 'ndim', 0) else source[kind][i] for", PASSES),
     Mutant("gradients are not summed over time", "program.scans:Derivative._back", "apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data", "joint.found[i]", PASSES),
     Mutant("the gradient of the last carry is forgotten", "program.scans:Derivative._back", '("dz", i) if given[i] else ("number", 0)', '("number", 0)', PASSES),
-    Mutant("the tangent of the first carry is forgotten", "program.scans:Derivative._along", '("t", i) if given[i] else ("number", 0)', '("number", 0)', PASSES, 400),
+    Mutant("the tangent of the first carry is forgotten", "program.scans:Derivative._along", '("t", i) if given[i] else ("number", 0)', '("number", 0)', PASSES, 400, ("jvp",)),
     Mutant("captured arrays of one shape are one", "program.tracing:Tracer.capture", "key = id(v.data)", "key = v.data.shape", PASSES),
     Mutant("segments of a reversed scan in the order of time", "transforms.checkpointing:_in_order", "(last, ys) if reverse else (ys, last)", "(ys, last)", PASSES, 2000),
 ]  # fmt: skip

@@ -61,6 +61,7 @@ SHAPES = """
 {Q}.T
 {Q}.T + 0.25 * {0}
 xg.permute_dims({M}, {perm})
+xg.permute_dims(xg.permute_dims({M}, {perm}), {perm})
 xg.moveaxis({M}, 0, -1)
 xg.reshape({f}, (-1,))
 xg.reshape({M}, {0}.shape[::-1])
@@ -85,6 +86,7 @@ xg.flip({m}, axis={ax})
 xg.roll({m}, {k}, axis={ax})
 xg.concat([{m}, {s}], axis={ax})
 xg.concat([{m}[1:], {0}[:1]])
+xg.concat([{m}, {s}])[-{0}.shape[0]:]
 xg.concat([{m}, {s}])[{k}:]
 xg.concat([{m}, {0}[::-1]])[:{0}.shape[0]]
 xg.stack([{f}, {s}], axis={ax1})
