@@ -48,6 +48,7 @@ class Lowering:
     def __init__(self, program: Program, recompute: bool, target: Target) -> None:
         self.program, self.recompute, self.target = program, recompute, target
         self.buffers: list[Buffer] = []
+        self.depths: list[int] = []  # in how many loops each buffer was made
         self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
         self.done: set[Value] = set()  # what has been computed into its place
         self.depth = 0
@@ -55,6 +56,7 @@ class Lowering:
         self.wanted: set[Value] = set()  # outputs of the program
         self.items: list[Any] = []
         self.made: dict[Value, Stage] = {}
+        self.position: dict[Value, int] = {}  # of the stages that make values, in the program
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
             self._check(v)
@@ -113,6 +115,7 @@ class Lowering:
                     raise Unsupported(f"{item.op!r}, which has several outputs")
                 self._check(item.output)
                 self.made[item.output] = item
+                self.position[item.output] = len(self.position)
             else:
                 self._note(item.stages, item.results)
         for r in results:
@@ -125,6 +128,7 @@ class Lowering:
         """A new buffer for `v`, or for `slots` of them."""
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
+        self.depths.append(self.depth)
         return contiguous(len(self.buffers) - 1, shape, self.depth)
 
     def ref(self, v: Value) -> Ref:
@@ -284,8 +288,32 @@ class Lowering:
 
     def compute(self, values: Iterable[Value]) -> None:
         """See to it that `values` are in memory."""
+        values = tuple(dict.fromkeys(values))
+        for v in self._first(values):
+            self._compute([v])
+        self._compute(values)
+
+    def _first(self, values: Sequence[Value]) -> list[Value]:
+        """What has to be in memory before `values` can be computed, what needs nothing else first."""
+        found: dict[Value, None] = {}
+        seen: set[Value] = set()
+        waiting = [v for v in values if v not in self.done]
+        while waiting:
+            v = waiting.pop()
+            stage = self.made.get(v)
+            if v in seen or stage is None or not (stage.op in VIEWS or self._elementwise(stage)):
+                continue
+            seen.add(v)
+            for u in stage.values:
+                if u not in self.done:
+                    waiting.append(u)
+                    if stage.op in VIEWS or u.shape != v.shape:
+                        found[u] = None
+        return sorted((v for v in found if v not in values), key=self.position.__getitem__)
+
+    def _compute(self, values: Iterable[Value]) -> None:
         missing: dict[tuple[int, ...], list[Value]] = {}
-        for v in dict.fromkeys(values):
+        for v in values:
             if v in self.done:
                 continue
             stage = self.made[v]
@@ -306,28 +334,25 @@ class Lowering:
         loads: list[tuple[int, Ref]] = []
         steps: list[Step] = []
         included: list[Value] = []
-
-        def visit(v: Value) -> int:
-            if v in order:
-                return order[v]
+        waiting = [*(v for v, _, _ in reversed(reductions)), *reversed(values)]
+        while waiting:  # operands first; a stack of our own, as a chain may be longer than Python's
+            v = waiting[-1]
             stage = self.made.get(v)
-            if v in self.done or stage is None or not self._elementwise(stage) or v.shape != shape:
+            if v in order:
+                waiting.pop()
+            elif v in self.done or stage is None or not self._elementwise(stage) or v.shape != shape:
                 self.compute([v])
                 order[v] = len(order)
                 loads.append((order[v], broadcast(self.ref(v), shape)))
-                return order[v]
-            operands = stage.operands if stage.filling is None else (stage.filling,)
-            args: tuple[Any, ...] = tuple(visit(u) if type(u) is Value else u for u in operands)
-            order[v] = len(order)
-            name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
-            steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
-            included.append(v)
-            return order[v]
-
-        for v in values:
-            visit(v)
-        for v, _, _ in reductions:
-            visit(v)
+            elif missing := [u for u in stage.values if u not in order and stage.filling is None]:
+                waiting += reversed(missing)
+            else:
+                operands = stage.operands if stage.filling is None else (stage.filling,)
+                args: tuple[Any, ...] = tuple(order[u] if type(u) is Value else u for u in operands)
+                order[v] = len(order)
+                name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
+                steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
+                included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
         stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
         stores = tuple((order[v], self.home(v)) for v in stored)
