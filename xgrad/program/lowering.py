@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -35,7 +36,12 @@ def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> 
 
     Raises Unsupported, naming the stage, where there is no kernel for it.
     """
-    return Lowering(program, recompute, target).run()
+    lowered = Lowering(program, recompute, target).run()
+    if os.environ.get("XGRAD_VERIFY") == "1":
+        from .verify_plan import verify_plan
+
+        verify_plan(program, lowered.plan, lowered.outputs)
+    return lowered
 
 
 class Lowering:
