@@ -8,10 +8,12 @@ from typing import Any
 
 from ..ops import OPS
 from .listing import number
-from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step
+from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 
 _WRITERS = frozenset(("+", "-", "*", "/", "**", "neg", "maximum", "minimum", "<", "<=", ">", ">=", "==", "!=", "abs", "sign"))
 _WRITERS |= {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "isnan", "isfinite", "floor", "sqrt"}
+
+_COPIES = frozenset(("none", "conj", "real", "astype", "stop_gradient"))
 
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
@@ -171,4 +173,6 @@ def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     if step.op in _WRITERS:
         place = f"out={out}" if step.op in ("maximum", "minimum") else out
         return [f"np.{OPS[step.op].function}({', '.join(args)}, {place})"]
-    return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
+    if step.op in _COPIES:
+        return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
+    raise Unsupported(f"{step.op!r}")

@@ -1,4 +1,4 @@
-"""Does a plan compute what its program says? Translation validation: both are run on expressions instead of numbers.
+"""Translation validation: a plan computes what its program says. Both are run on expressions instead of numbers.
 
 Each element of an array is the hash of the expression that computes it: of an input and its index, of an op and its operands. Ops
 that move elements move hashes; products and sums add them up. Whatever lies in the wrong place, or is read after something else
@@ -176,7 +176,8 @@ class _Expressions:
 
 def _input(np: Any, number: int, size: int) -> Array:
     """The elements of an input: each is itself alone."""
-    return _mixed(np.arange(size, dtype=np.uint64) * np.asarray(_seed("element") | 1, dtype=np.uint64) + np.asarray(_seed("input", number), dtype=np.uint64))
+    apart, start = (np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number)))
+    return _mixed(np.arange(size, dtype=np.uint64) * apart + start)
 
 
 # The plan
