@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .places import may_overlap, refs
-from .plans import Map, Number, Ref
+from .plans import Map, Ref
+from .stages import Number
 
 #: From where, or which number, and to where.
 Move = tuple[Ref | Number, Ref]

@@ -132,7 +132,7 @@ class _LoopLowering:
 
     def _move(self, c: Carry) -> Move:
         """Where the next value of a carry is, and where the next step looks for it."""
-        source = self.at.ref(c.next) if type(c.next) is Value else c.next
+        source = self.at.ref(c.next) if isinstance(c.next, Value) else c.next
         return source, self._slots(c)[1] if c in self.histories else self.at.place[c.inner]
 
     def _may_overwrite(self, c: Carry) -> bool:

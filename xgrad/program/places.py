@@ -81,10 +81,10 @@ def may_overlap(a: Ref, b: Ref) -> bool:
     strides = sorted({1, *along, *beside}, reverse=True)
     if any(larger % smaller for larger, smaller in pairwise(strides)):
         return True
-    found = _digits(low, along, strides), _digits(other, beside, strides)
-    if found[0] is None or found[1] is None:
+    first, second = _digits(low, along, strides), _digits(other, beside, strides)
+    if first is None or second is None:
         return True
-    return all(x < u and v < y for (x, y), (v, u) in zip(*found))
+    return all(start < end and begin < stop for (start, stop), (begin, end) in zip(first, second))
 
 
 def _from_lowest(ref: Ref) -> tuple[int, dict[int, int]]:
