@@ -13,8 +13,9 @@ from ..ops.reductions import normal_axes
 from . import plans
 from .loop_lowering import VIEWS, lower_loop
 from .memory import shared_memory
-from .places import broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
-from .plans import Buffer, Gemm, Map, Ref, Step, Target, Unsupported
+from .places import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
+from .plans import Buffer, Map, Ref, Step, Target, Unsupported
+from .product_lowering import lower_product
 from .stacking import stacked
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import CPU
@@ -74,7 +75,8 @@ class Lowering:
         if v.dtype not in self.target.dtypes:
             raise Unsupported(f"dtype {v.dtype}")
 
-    def _elementwise(self, stage: Item) -> bool:
+    def is_elementwise(self, stage: Item) -> bool:
+        """Whether a map can compute the stage."""
         if isinstance(stage, Loop):
             return False
         if stage.op == "new":
@@ -157,7 +159,7 @@ class Lowering:
         for item in stages:
             if isinstance(item, Loop):
                 lower_loop(self, item)
-            elif not self._elementwise(item) and item.op not in VIEWS:
+            elif not self.is_elementwise(item) and item.op not in VIEWS:
                 self._anchor(item)
         self.compute([v for v in results if v in local])
 
@@ -180,7 +182,7 @@ class Lowering:
     def _anchor(self, stage: Stage) -> None:
         out = stage.output
         if stage.op in ("@", "@+"):
-            self._product(stage)
+            lower_product(self, stage)
         elif stage.op in REDUCTIONS:
             self._reduction(stage)
         elif stage.op == "concat":
@@ -239,57 +241,6 @@ class Lowering:
         else:
             self.items.append(Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),)))
 
-    # Products
-
-    def _product(self, stage: Stage) -> None:
-        *base, a, b = stage.operands
-        assert type(a) is Value
-        assert type(b) is Value
-        if not is_floating(stage.output.dtype) or a.dtype != b.dtype:
-            raise Unsupported(f"'@' of {a.dtype} and {b.dtype}")
-        out = stage.output
-        if base:
-            self._base(base[0], out)
-        self.compute([a, b])
-        x, y, z = self._matrix(a, flat=len(b.shape) == 2), self._matrix(b), self.home(out)
-        if len(a.shape) == 1:
-            x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
-        if len(b.shape) == 1:
-            y, z = with_axis(y, 1), with_axis(z, len(z.shape))
-        if len(y.shape) == 2 and len(x.shape) > 2:
-            flat_x, flat_z = reshaped(x, (prod(x.shape[:-1]), x.shape[-1])), reshaped(z, (prod(z.shape[:-1]), z.shape[-1]))
-            if flat_x is not None and flat_z is not None:
-                x, z = flat_x, flat_z
-        if len(z.shape) > 3:
-            raise Unsupported("a product of stacks of stacks")
-        if len(z.shape) == 3:
-            x, y = (broadcast(r, (z.shape[0], *r.shape[-2:])) for r in (x, y))
-        self.items.append(Gemm(z, x, y, bool(base)))
-
-    def _matrix(self, v: Value, flat: bool = False) -> Ref:
-        """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of one matrix."""
-        ref = self.ref(v)
-        whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
-        if product_can_read(ref) and (whole is None or product_can_read(whole)):
-            return ref
-        self.depth, depth = len(ref.steps), self.depth
-        copy, self.depth = self.buffer("scratch", v), depth
-        copy = copy._replace(steps=(0,) * self.depth)
-        self.copy(ref, copy)
-        return copy
-
-    def _base(self, base: Operand, out: Value) -> None:
-        """Put `base` where the product will be added to it."""
-        maker = self.made.get(base) if type(base) is Value and base not in self.done and base not in self.place else None
-        if maker is not None and self._elementwise(maker) and self.users[maker.output] == [self.made[out]]:
-            self.place[maker.output] = self.home(out)
-            self.compute([maker.output])
-            return
-        if type(base) is Value and out not in self.place and base in self.spare:
-            self.place[out] = self.ref(base)
-            return
-        self.assign(base, self.home(out))
-
     # Maps
 
     def compute(self, values: Iterable[Value]) -> None:
@@ -307,7 +258,7 @@ class Lowering:
         while waiting:
             v = waiting.pop()
             stage = self.made.get(v)
-            if v in seen or stage is None or not (stage.op in VIEWS or self._elementwise(stage)):
+            if v in seen or stage is None or not (stage.op in VIEWS or self.is_elementwise(stage)):
                 continue
             seen.add(v)
             for u in stage.values:
@@ -325,7 +276,7 @@ class Lowering:
             stage = self.made[v]
             if stage.op in VIEWS:
                 self._view(stage)
-            elif self._elementwise(stage):
+            elif self.is_elementwise(stage):
                 missing.setdefault(v.shape, []).append(v)
             else:
                 raise Unsupported(f"{stage.op!r} out of order")
@@ -346,7 +297,7 @@ class Lowering:
             stage = self.made.get(v)
             if v in order:
                 waiting.pop()
-            elif v in self.done or stage is None or not self._elementwise(stage) or v.shape != shape:
+            elif v in self.done or stage is None or not self.is_elementwise(stage) or v.shape != shape:
                 self.compute([v])
                 order[v] = len(order)
                 loads.append((order[v], broadcast(self.ref(v), shape)))
@@ -376,7 +327,7 @@ class Lowering:
         stage = self.made[v]
         if stage.op not in CHEAP or not self.recompute:
             return True
-        return any(u is None or isinstance(u, Loop) or not self._elementwise(u) or u.output.shape != v.shape for u in later)
+        return any(u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape for u in later)
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
