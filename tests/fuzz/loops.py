@@ -52,6 +52,11 @@ class LoopWriter:
         return found
 
     def other_form(self, r: random.Random, seed: int) -> tuple[str, Any]:
+        if self.w.rows is not None:
+            states = [v for v in self.known if v.value.shape == self.w.rows[:2] and is_float(v.value)]
+            if states:
+                v = bid(states, f"{seed}.init")
+                return v.name, v.value
         kind = r.choices(("var", "number", "count", "int32", "bool", "complex", "float32"), (12, 2, 1, 1, 1, 1, 0.5))[0]
         shape = r.choice([v.value.shape for v in self.known] or [()])
         choices = {
@@ -112,7 +117,8 @@ class LoopWriter:
         """The next value of a carry: an expression that has its form, given a name now and then."""
         r = random.Random(seed + 1)
         for attempt in range(8):
-            rule = r.choices(list(RULES), list(RULES.values()))[0]
+            rules = RULES if self.w.rows is None else CELL_RULES
+            rule = r.choices(list(rules), list(rules.values()))[0]
             before, known = len(lines), len(inner)
             try:
                 text = getattr(self, f"next_{rule}")(h, r, f"{seed}.{attempt}", inner, lines)
@@ -329,6 +335,9 @@ class LoopWriter:
 RULES = {
     "lag": 3, "new": 3, "outer": 0.5, "same": 0.7, "cell": 4, "sum": 3, "gated": 2, "turned": 2, "part": 2, "assigned": 0.7, "learned": 1, "counted": 2,
 }  # fmt: skip
+
+
+CELL_RULES = {"lag": 1, "new": 6, "cell": 2, "sum": 1, "gated": 2, "same": 0.3, "turned": 0.2}
 
 
 def _tuple(parts: list[str]) -> str:

@@ -46,8 +46,10 @@ class Problem(NamedTuple):
 
 
 def generate(seed: int) -> Problem:
-    """The program of a number."""
+    """The program of a number: one in five is a recurrent cell."""
     r = random.Random(seed)
+    if r.random() < 0.2:
+        return _cell(r)
     flags = tuple(name for name, share in (("float32", 0.12), ("empty", 0.06)) if r.random() < share)
     length = r.choice(LENGTHS)
     body: list[Any] = _instructions(r, r.choice((0, 1, 2, 4)), 0, length)
@@ -55,6 +57,17 @@ def generate(seed: int) -> Problem:
     body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length)
     count = r.choice((1, 2, 2, 3, 4))
     return Problem(_number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body))
+
+
+def _cell(r: random.Random) -> Problem:
+    """Rows of a batch through time, products with weights, and what is elementwise."""
+    flags = ("cell", *(("float32",) if r.random() < 0.15 else ()))
+    body = tuple(Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r)) for _ in range(r.choice((1, 2, 3, 5, 7))))
+    scan = Scan(
+        _number(r), length := r.choice((1, 2, 3, 5)), tuple(name for name, share in (("reverse", 0.3), ("every", 0.05), ("checkpoint", 0.05)) if r.random() < share),
+        _numbers(r, r.choice((1, 1, 2, 3))), _numbers(r, 1), _numbers(r, r.choice((0, 1, 1, 2))), body,
+    )  # fmt: skip
+    return Problem(_number(r), length, flags, _numbers(r, r.choice((4, 5, 6, 8))), (), (scan,))
 
 
 def _number(r: random.Random) -> int:

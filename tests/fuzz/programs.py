@@ -54,6 +54,8 @@ class Writer:
         self.gates: dict[str, None] = {}
         r = random.Random(problem.seed)
         sizes = [r.choice(SIZES) for _ in range(2)]
+        #: Of a cell: rows, and how wide states and inputs are.
+        self.rows = tuple(r.sample((2, 3, 4, 5, 7, 8), 3)) if "cell" in problem.flags else None
         self.sizes = [*sizes, sizes[0], sizes[1], 0 if "empty" in problem.flags else 1 if r.random() < 0.2 else sizes[0]]
 
     def text(self) -> Text | None:
@@ -79,10 +81,8 @@ class Writer:
     def given(self, name: str, seed: int, values: list[str], kind: str | None) -> Var:
         """An argument, or a Tensor from outside."""
         r = random.Random(seed)
-        shape = tuple(r.choice(self.sizes) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3))))
-        if r.random() < 0.45:
-            shape = (self.problem.length, *shape[:2])
-        dtype = r.choices(("float", "int", "bool", "complex"), (20, 1.5, 1, 1) if kind is None else (1, 0, 0, 0))[0]
+        shape = self.shape_of(r, int(name[1:]))
+        dtype = r.choices(("float", "int", "bool", "complex"), (20, 1.5, 1, 1) if kind is None and self.rows is None else (1, 0, 0, 0))[0]
         layout = r.choices(("", "T", "back", "some", "spread"), (12, 1, 1, 1, 1))[0] if shape else ""
         drawn = {"T": shape[::-1], "back": shape, "some": (*shape[:-1], 2 * shape[-1]) if shape else (), "spread": (1, *shape[1:])}.get(layout, shape)
         text = {
@@ -103,6 +103,15 @@ class Writer:
             text = f"xg.tensor({text}, requires_grad=True)" if r.random() < 0.5 else f"xg.asarray({text})"
         values.append(f"{name} = {text}")
         return Var(name, self.env[name], f"{seed}", 1.0)
+
+    def shape_of(self, r: random.Random, i: int) -> tuple[int, ...]:
+        """The shape of the i-th argument."""
+        if self.rows is not None:
+            rows, states, inputs = self.rows
+            shapes = [(self.problem.length, rows, inputs), (rows, states), (states, states), (inputs, states), (rows, states), (states,), (states, states)]
+            return shapes[i] if i < len(shapes) else r.choice(shapes[1:])
+        shape = tuple(r.choice(self.sizes) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3))))
+        return (self.problem.length, *shape[:2]) if r.random() < 0.45 else shape
 
     # Lines
 
@@ -169,7 +178,11 @@ class Writer:
 
     def picked(self, kind: str, key: str, family: str, known: list[Var], chosen: list[Var]) -> Var:
         """An operand: the highest bidder, by numbers of its own, so that the choice stays when others go."""
-        if kind in RELATED:
+        if kind == "R" and self.rows is not None:
+            fitting = [v for v in known if TESTS["R"](v.value) and v.value.shape[0] == self.rows[0]]
+        elif kind == "W":
+            fitting = [v for v in known if is_float(v.value) and v.value.ndim == 2 and v.value.shape[0] == chosen[-1].value.shape[-1]]
+        elif kind in RELATED:
             first = chosen[0].value
             fitting = [v for v in known if RELATED[kind](v.value, first)]
         elif kind == "w2":

@@ -3,6 +3,7 @@
     {f} a floating array      {m} one with an axis        {M} one with two axes      {v} a vector        {Q} a square matrix
     {g} one that broadcasts with the first                {s} one of the first's form                    {w} one that the first can be multiplied with
     {i} integers    {n} one integer    {b} truths    {c} complex numbers    {0} {1} operands that were chosen before
+    {R} rows, a row for each of a batch    {W} a matrix that the operand before can be multiplied with
     {ax} an axis of the first    {ax1} an axis of one more    {k} a small integer    {perm} an order of the first's axes
     {t} the name of the result, for instructions of several lines
 
@@ -248,6 +249,28 @@ xg.checkpoint(lambda a, b: xg.tanh(a * xg.sin(b)))({f}, {s})
 xg.checkpoint(lambda a: xg.tanh(a @ a.T) if a.ndim == 2 else xg.tanh(a))({f})
 """
 
+CELLS = """
+xg.tanh({R} @ {W})
+xg.tanh({R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {g})
+xg.tanh(({R} * xg.sigmoid({s})) @ {W})
+xg.tanh({R} @ {W} + xg.sigmoid({s}) * ({R} @ {W}))
+xg.sigmoid({R}) * {s} + (1 - xg.sigmoid({0})) * {s}
+(1 - {R}) * {s} + {0} * {s}
+{R} * {s}
+xg.tanh({R} + {s})
+0.5 * ({R} + {s})
+0.9 * {R} + 0.1 * {s}
+{R} - {s}
+xg.tanh(xg.exp(-xg.abs({R} + 3)) * {s})
+xg.softmax({R}, axis=-1)
+({R} - xg.mean({0}, axis=-1, keepdims=True)) / xg.sqrt(xg.var({0}, axis=-1, keepdims=True) + 0.5)
+xg.tanh(xg.concat([{R}, {R}], axis=-1))[:, :{0}.shape[-1]]
+xg.sigmoid({R} @ {W})[:, ::-1]
+"""
+
 FAMILIES = {
     "elementwise": (ELEMENTWISE, 4),
     "binary": (BINARY, 4),
@@ -257,6 +280,7 @@ FAMILIES = {
     "place": (PLACES, 2),
     "other": (OTHERS, 3),
     "gate": (GATED, 1),
+    "cell": (CELLS, 0),
 }
 TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
 WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}

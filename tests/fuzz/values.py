@@ -32,6 +32,7 @@ TESTS: dict[str, Callable[[Any], bool]] = {
     "M": lambda v: is_float(v) and v.ndim >= 2,
     "v": lambda v: is_float(v) and v.ndim == 1,
     "Q": lambda v: is_float(v) and v.ndim == 2 and v.shape[0] == v.shape[1],
+    "R": lambda v: is_float(v) and v.ndim == 2,
     "i": lambda v: v.dtype.kind == "i",
     "i1": lambda v: v.dtype.kind == "i" and v.ndim >= 1,
     "n": lambda v: v.dtype.kind == "i" and v.ndim == 0,

@@ -15,8 +15,12 @@ import numpy as np
 
 import xgrad as xg
 from xgrad.program import running, tracing
+from xgrad.program.cuda.expressions import CUDA
 from xgrad.program.interpreting import interpret
+from xgrad.program.lowering import lower
 from xgrad.program.passes import PASSES, optimise
+from xgrad.program.passes.pack import pack
+from xgrad.program.plans import Unsupported
 from xgrad.program.source import source
 from xgrad.transforms import checkpointing
 
@@ -176,16 +180,25 @@ def _gates(text: str, real: Any) -> dict[str, Any]:
 def native(value: str | None) -> Iterator[None]:
     """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
     forget()
-    before = os.environ.pop("XGRAD_NATIVE", None)
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "0"):  # wrong values are to show, not wrong plans alone
+        try:
+            yield
+        finally:
+            forget()
+
+
+@contextmanager
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """An environment variable as it is asked for."""
+    before = os.environ.pop(name, None)
     if value is not None:
-        os.environ["XGRAD_NATIVE"] = value
+        os.environ[name] = value
     try:
         yield
     finally:
-        os.environ.pop("XGRAD_NATIVE", None)
+        os.environ.pop(name, None)
         if before is not None:
-            os.environ["XGRAD_NATIVE"] = before
-        forget()
+            os.environ[name] = before
 
 
 def forget() -> None:
@@ -279,6 +292,17 @@ def interpreted(program: Any, inputs: list[Any]) -> list[Any]:
     return interpret(program, xg.backends.find_device("cpu"), [np.asarray(v) for v in inputs])
 
 
+def by_plan(case: Case, kind: str) -> None:
+    """The plans for each executor, verified against the program."""
+    with native(None), environment("XGRAD_VERIFY", "1"):
+        program = optimise(traced(case.run(kind, xg), case.arrays)[0])
+        for make in (lambda: lower(program), lambda: lower(pack(program), recompute=False), lambda: lower(program, target=CUDA)):
+            try:
+                make()
+            except Unsupported:
+                continue
+
+
 def by_source(case: Case, kind: str) -> None:
     """The program written out in NumPy."""
     with native(None):
@@ -357,6 +381,7 @@ WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "compile": (by_compile, 1.5),
     "numpy": (by_numpy, 1.2),
     "source": (by_source, 0.6),
+    "plan": (by_plan, 0.5),
     "emulated": (by_emulation, 0.02),
 }
 SHARES = {"value": 2.0, "grad": 3.0, "jvp": 1.0, "hvp": 1.0, "grad of grad": 0.7, "grad of jvp": 0.5, "backward": 0.7}
@@ -387,7 +412,7 @@ def wrong(case: Case, kind: str, way: str) -> str | None:
     """What one way does wrong, if anything."""
     if "stop_gradient" in case.text.function and way == "differences":
         kind = "value"
-    if kind == "backward" and way in ("compile", "numpy", "passes", "source", "emulated"):
+    if kind == "backward" and way in ("compile", "numpy", "passes", "plan", "source", "emulated"):
         kind = "grad"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
