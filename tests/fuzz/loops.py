@@ -198,7 +198,8 @@ class LoopWriter:
         views = [f"{o.name}[::-1]", f"{o.name}[..., ::-1]", f"xg.roll({o.name}, 1, axis=0)", row]
         if h.value.ndim > 1:
             views += [f"{o.name}.T"] * 3
-        return r.choice(views)
+        view = r.choice(views)
+        return r.choice([f"xg.sin({view})", f"0.9 * {view}", f"0.5 * {view} + 0.4 * {h.name}"]) if is_float(h.value) and r.random() < 0.4 else view
 
     def next_part(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         """A part of a larger value, which may be made for it."""

@@ -111,6 +111,8 @@ class Writer:
             shapes = [(self.problem.length, rows, inputs), (rows, states), (states, states), (inputs, states), (rows, states), (states,), (states, states)]
             return shapes[i] if i < len(shapes) else r.choice(shapes[1:])
         shape = tuple(r.choice(self.sizes) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3))))
+        if r.random() < 0.15:
+            shape = shape[:1] * len(shape)
         return (self.problem.length, *shape[:2]) if r.random() < 0.45 else shape
 
     # Lines

@@ -269,6 +269,9 @@ xg.softmax({R}, axis=-1)
 ({R} - xg.mean({0}, axis=-1, keepdims=True)) / xg.sqrt(xg.var({0}, axis=-1, keepdims=True) + 0.5)
 xg.tanh(xg.concat([{R}, {R}], axis=-1))[:, :{0}.shape[-1]]
 xg.sigmoid({R} @ {W})[:, ::-1]
+xg.tanh(xg.concat([{R}, {0}], axis=-1) @ xg.concat([{W}, {1}]))
+xg.tanh(({R} + {s}) @ {W})
+xg.tanh(({R}.T).T @ {W})
 """
 
 FAMILIES = {
