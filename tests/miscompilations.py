@@ -185,7 +185,7 @@ MUTANTS = [
     Mutant("moves one after the other, not at once", "program.copies:in_order", "if not any(_reads(other, m[1]) for other in pending)", "if True", ANY),
     Mutant("a move that reads a view of what was moved", "program.copies:_reads", "may_overlap(source, target)", "source == target", ANY, 1000),
     Mutant("what is read after it was overwritten does not interfere", "program.copies:interfere", "if any(may_overlap(r, w) for w in written):", "if False:", ANY, 1000),
-    Mutant("what is read while it is overwritten does not interfere", "program.copies:interfere", "if any(may_overlap(r, w) and not (r == w and w in harmless) for w in begun):", "if False:", ANY, 1000),
+    Mutant("what is read while it is overwritten does not interfere", "program.copies:interfere", "if any(may_overlap(r, w) and not (r == w and w in harmless) for w in begun):", "if False:", ("compile",), 2000, needs=r"= h\d+_\d+ @ |xg\.sin\(h\d+_\d+[.\[]"),
     Mutant("a carry overwritten that another one takes", "program.loop_lowering:_LoopLowering._may_overwrite", "r.buffer == old.buffer for r, _ in", "False for r, _ in", ANY, 400),
     Mutant("a carry's first value is that of its memory", "program.loop_lowering:_LoopLowering._outside", "at.assign(c.init, self.states[c])", "pass", ANY),
     Mutant("a history read at its other end", "program.loop_lowering:_LoopLowering._slots", "(high, low) if self.loop.reverse else (low, high)", "(low, high)", ANY, needs="reverse"),

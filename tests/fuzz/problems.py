@@ -65,7 +65,7 @@ def _cell(r: random.Random) -> Problem:
     body = tuple(Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r)) for _ in range(r.choice((1, 2, 3, 5, 7))))
     scan = Scan(
         _number(r), length := r.choice((1, 2, 3, 5)), tuple(name for name, share in (("reverse", 0.3), ("every", 0.05), ("checkpoint", 0.05)) if r.random() < share),
-        _numbers(r, r.choice((1, 1, 2, 3))), _numbers(r, 1), _numbers(r, r.choice((0, 1, 1, 2))), body,
+        _numbers(r, r.choice((1, 1, 2, 3))), _numbers(r, r.choice((1, 1, 2))), _numbers(r, r.choice((0, 1, 1, 2))), body,
     )  # fmt: skip
     return Problem(_number(r), length, flags, _numbers(r, r.choice((4, 5, 6, 8))), (), (scan,))
 

@@ -108,7 +108,7 @@ class Writer:
         """The shape of the i-th argument."""
         if self.rows is not None:
             rows, states, inputs = self.rows
-            shapes = [(self.problem.length, rows, inputs), (rows, states), (states, states), (inputs, states), (rows, states), (states,), (states, states)]
+            shapes = [(self.problem.length, rows, inputs), (rows, states), (states, states), (inputs, states), (rows, states), (states,), (states, states), (self.problem.length, inputs)]
             return shapes[i] if i < len(shapes) else r.choice(shapes[1:])
         shape = tuple(r.choice(self.sizes) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3))))
         if r.random() < 0.15:

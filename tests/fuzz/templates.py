@@ -135,6 +135,7 @@ xg.real(xg.fft.fft({m})) / 3
 PRODUCTS = """
 xg.tanh({m} @ {w})
 xg.tanh({m} @ {w})
+{m} @ {w}
 xg.tanh({m} @ {w} + {g})
 xg.tanh({M} @ {w})
 xg.tanh({m} @ {wt}.T)
@@ -271,6 +272,10 @@ xg.tanh(xg.concat([{R}, {R}], axis=-1))[:, :{0}.shape[-1]]
 xg.sigmoid({R} @ {W})[:, ::-1]
 xg.tanh(xg.concat([{R}, {0}], axis=-1) @ xg.concat([{W}, {1}]))
 xg.tanh(({R} + {s}) @ {W})
+xg.tanh(({R} + {g}) @ {W})
+xg.tanh(({R} - {g}) @ {W})
+{R} @ {W}
+{R} @ {W} + {R} @ {W}
 xg.tanh(({R}.T).T @ {W})
 """
 
