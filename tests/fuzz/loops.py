@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .problems import Scan
-from .values import Unfit, Var, bid, broadcasts, check, is_float
+from .values import MOST, Unfit, Var, bid, broadcasts, check, is_float
 
 
 class LoopWriter:
@@ -85,7 +85,7 @@ class LoopWriter:
 
     def value(self, text: str) -> tuple[str, Any]:
         v = np.asarray(eval(text, self.w.env))
-        if v.size > 300:
+        if v.size > MOST:
             raise Unfit
         return text, v
 
@@ -100,7 +100,7 @@ class LoopWriter:
         if longer and r.random() < 0.6:
             v = bid(longer, f"{seed}.x")
             return self.value(f"{v.name}[:{T}]" if r.random() < 0.7 or not T else f"{v.name}[-{T}:]")
-        floats = [v for v in self.known if is_float(v.value) and v.value.size * T < 300]
+        floats = [v for v in self.known if is_float(v.value) and v.value.size * T < MOST]
         if floats and r.random() < 0.7:
             v = bid(floats, f"{seed}.x")
             ramp = (T, *(1,) * v.value.ndim)
@@ -330,7 +330,7 @@ class LoopWriter:
             env[v.name] = v.value
             if v.value.size:
                 check(v.value, self.w.empty)
-        return [v for v in found if v.value.size < 400]
+        return [v for v in found if v.value.size < MOST]
 
 
 RULES = {

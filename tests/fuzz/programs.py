@@ -16,6 +16,7 @@ from .templates import TEMPLATES
 from .values import RELATED, TESTS, Unfit, Var, bid, check, is_float
 
 SIZES = (1, 2, 2, 3, 3, 4, 5, 7)
+WIDE = (9, 17, 33, 37)  # more than one vector of the processor, or four
 
 
 class Text(NamedTuple):
@@ -53,9 +54,9 @@ class Writer:
         self.env: dict[str, Any] = {"xg": self.xp, "np": np}
         self.gates: dict[str, None] = {}
         r = random.Random(problem.seed)
-        sizes = [r.choice(SIZES) for _ in range(2)]
+        sizes = [r.choice(WIDE if r.random() < 0.08 else SIZES) for _ in range(2)]
         #: Of a cell: rows, and how wide states and inputs are.
-        self.rows = tuple(r.sample((2, 3, 4, 5, 7, 8), 3)) if "cell" in problem.flags else None
+        self.rows = tuple(r.sample((2, 3, 4, 5, 7, 8, 11, 19, 35), 3)) if "cell" in problem.flags else None
         self.sizes = [*sizes, sizes[0], sizes[1], 0 if "empty" in problem.flags else 1 if r.random() < 0.2 else sizes[0]]
 
     def text(self) -> Text | None:

@@ -54,6 +54,10 @@ RELATED: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+#: Elements of a value.
+MOST = 4000
+
+
 class Unfit(Exception):
     """There is no operand for an instruction, or it does something that programs should not."""
 
@@ -70,7 +74,7 @@ def _unit(text: str) -> float:
 
 def check(value: Any, empty: bool) -> None:
     """Values that programs should have: few, finite, small and of few axes."""
-    if value.size > 300 or value.ndim > 4 or value.dtype.kind not in "fibc":
+    if value.size > MOST or value.ndim > 4 or value.dtype.kind not in "fibc":
         raise Unfit
     if value.size == 0 and not empty:
         raise Unfit
