@@ -8,7 +8,7 @@ def total(outputs):
     found = 0.0
     for v in outputs:
         for part in (xg.real(v), xg.imag(v)) if v.dtype.kind == "c" else (v,) if v.dtype.kind == "f" else ():
-            found = found + xg.sum(xg.sin(part + 0.3) * np.cos(np.arange(part.size)).reshape(part.shape))
+            found = found + xg.sum(xg.sin(part + 0.3) * xg.asarray(np.cos(np.arange(part.size)).reshape(part.shape)))
     return found
 
 def direction(x):

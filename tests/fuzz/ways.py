@@ -333,7 +333,11 @@ def by_emulation(case: Case, kind: str) -> None:
         module = case.loaded(xg)
         exec(compile(KINDS[kind], kind, "exec"), module)
         run = xg.compile(module["run"])
-        case.check(run(*map(xg.asarray, case.arrays)), kind)
+        try:
+            found = run(*map(xg.asarray, case.arrays))
+        except xg.DeviceError as error:
+            raise Skipped(str(error)) from None  # NumPy's arrays beside the device's
+        case.check(found, kind)
 
 
 @cache
