@@ -200,7 +200,7 @@ class Lowering:
         elif stage.op in ("setitem", "scatter"):
             self._assignment(stage)
         else:
-            raise Unsupported(f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}")
+            raise Unsupported(_called(stage))
         self.done.add(out)
 
     def assign(self, v: Operand, ref: Ref) -> None:
@@ -380,3 +380,10 @@ class Lowering:
 def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
     """Where `v` is in a concat, beginning at `at` along `axis`."""
     return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
+
+
+def _called(stage: Stage) -> str:
+    """A stage as a message names it: its op and the shapes that it takes, or of what it makes from nothing."""
+    if stage.op == "new":
+        return f"{stage.params['function']!r} of shape {stage.output.shape}"
+    return f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}"
