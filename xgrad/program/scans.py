@@ -225,17 +225,35 @@ class Derivative:
         carried = [i for i in joint.given if i < body.carries]
         read = [i for i in joint.given if body.carries <= i < body.carries + body.xs]
         fixed = [i for i in joint.given if i >= body.carries + body.xs]
-        order = [i for i in joint.found if i < body.carries] + [i for i in joint.found if i >= body.carries]
-        own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried]
+        ys = [i for i in joint.found if i >= body.carries]
+        beside = self._unkept(joint)
+        order = [*carried, *(None for _ in beside), *ys]
+        own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried] + [("x", i) for i in beside]
         loop = self._loop(
-            joint.tracer, [joint.found[i] for i in order], [joint.given[i] for i in carried], own,
-            {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
+            joint.tracer,
+            [joint.found[i] for i in carried] + [joint.outputs[i] for i in beside] + [joint.found[i] for i in ys],
+            [joint.given[i] for i in carried] + [joint.inputs[i] for i in beside],
+            own, {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
         )  # fmt: skip
-        return Linear(*loop, [(i, k) for k, i in enumerate(order)])
+        return Linear(*loop, [(i, k) for k, i in enumerate(order) if i is not None])
+
+    def _unkept(self, joint: Joint) -> list[int]:
+        """The carries that a sweep needs and the forward loop does not keep: they go along beside their tangents."""
+        tracer, outputs, found = joint.tracer, list(joint.found.values()), set[int]()
+        kept = {out for _, _, _, results, _ in tracer.written for out in results if out.index in self._places}
+        while True:
+            needed = tracer.ancestors(outputs, kept)
+            starts = enumerate(joint.inputs[: self._origin.carries])
+            more = {i for i, v in starts if v in needed and v.index not in self._places} - found
+            if not more:
+                return sorted(found)
+            found |= more
+            outputs += [joint.outputs[i] for i in more]
 
     def _back(self, given: tuple[bool, ...]) -> Linear:
         body, joint = self._origin, self._joint(given)
         tracer = joint.tracer
+        assert not self._unkept(joint), (given, self._unkept(joint))
         carried = [i for i in self._active if i < body.carries]
         read = [i for i in self._active if body.carries <= i < body.carries + body.xs and self.wanted[i]]
         summed = [i for i in self._active if i >= body.carries + body.xs and self.wanted[i]]

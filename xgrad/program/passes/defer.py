@@ -169,9 +169,7 @@ class _Deferral:
             if not isinstance(s, Stage) or len(s.outputs) != 1:
                 continue
             if s.op == "@":
-                pays = all(u in self.bound and len(u.shape) == 2 for u in s.values)
-            elif s.op == "+":
-                pays = self._is_linear(s) and found.issuperset(s.values)
+                pays = self._is_linear(s) and self.bound.issuperset(s.values)
             else:
                 pays = self._is_linear(s) and (s.op == "sum" or found.issuperset(s.values))
             if pays:
@@ -207,7 +205,7 @@ class _Deferral:
     def _is_linear(self, stage: Stage) -> bool:
         """Whether the sum over time of what it gives is what it gives for sums over time."""
         if stage.op == "@":
-            return all(len(u.shape) == 2 for u in stage.values)
+            return all(len(u.shape) == 2 and u.dtype == stage.output.dtype for u in stage.values)
         if stage.op == "+":
             return all(type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands)
         return stage.op in ("sum", "scatter", *_CHEAP_TO_STACK) and len(stage.operands) == 1 and stage.values[0] in self.bound
