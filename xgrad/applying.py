@@ -191,7 +191,10 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
         value = device.xp.asarray(device.backend.checked(value), copy=True)
-    return type(like)(device.backend.checked(value), device)
+    adopted = type(like)(device.backend.checked(value), device)
+    if mode.trace is not None:
+        mode.trace.made(adopted)
+    return adopted
 
 
 def _needs(v: Any) -> bool:

@@ -97,7 +97,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         tracer = Tracer()
         with tracing(tracer, grad=False):
             for i, x in zip(places, given, strict=True):
-                leaves[i] = tracer.input(x)
+                leaves[i] = tracer.input(x, fixed=True)
             args, kwargs = unflatten(structure, leaves)
             z, z_structure = flatten(f(*args, **kwargs))
             outputs = [tracer.output(asarray(v)) for v in z]
