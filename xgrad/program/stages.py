@@ -54,7 +54,7 @@ class Stage:
             return None
         function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
         number: Number | None = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        if number is None or not dtype.startswith(("int", "uint", "bool")):
+        if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
             return number
         # a weak number of another kind beside integers would make floating numbers of them
         return (bool(number) if dtype == "bool" else int(number)) if isfinite(number) else None

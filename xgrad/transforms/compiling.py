@@ -15,6 +15,7 @@ from ..memory import out_of_memory
 from ..modes import MODE, no_grad
 from ..namespace import asarray
 from ..program.caches import Cache
+from ..program.draws import no_draws
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -121,7 +122,7 @@ class _Traced:
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
         tracer = Tracer()
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
-        with tracing(tracer, grad=MODE.get().grad):
+        with no_draws(f), tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
             for i in self.read:
                 given = asarray(leaves[i])

@@ -10,6 +10,7 @@ from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
+from ..program.draws import no_draws
 from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
@@ -80,7 +81,7 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     _same_device([*init, *leaves])
     outer = MODE.get().trace
     tracer = Tracer(remember=outer is not None and outer.remember)
-    with tracing(tracer, grad=False):
+    with no_draws(f), tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
         after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)

@@ -1,0 +1,177 @@
+"""Random numbers that a traced function draws from elsewhere: they would be drawn once, and be the same at every step and call.
+
+NumPy's and Python's generators do not know of traces. So a function is searched for those that its code names, and that the
+functions which it calls name, and their states are compared before and after the trace. What is not seen: generators inside
+of other libraries, and those that the function makes by itself.
+"""
+
+from __future__ import annotations
+
+import dis
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from ..errors import TraceError
+from ..recording import is_library
+
+#: How many functions, modules and objects are looked into at most.
+MOST = 256
+
+
+class Reached(NamedTuple):
+    """A value that a function can reach, and the code and the name in it by which it does."""
+
+    value: Any
+    code: CodeType
+    name: str
+
+
+Places = list[tuple[Any, CodeType, str]]  # of Reached, without the time that it takes to make one: this is done at each trace
+
+
+@contextmanager
+def no_draws(f: Callable[..., Any]) -> Iterator[None]:
+    """A `with` block in which `f` is traced. Raises TraceError at its end where a generator that `f` can reach was drawn from.
+
+    One that another thread draws from meanwhile is taken for one that `f` draws from.
+    """
+    found = generators(f)
+    before = [_state(g.value) for g in found]
+    yield
+    for g, state in zip(found, before):
+        if _state(g.value) != state:
+            raise TraceError(
+                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is traced, which would be the same at every "
+                "step and call: draw them before, and hand them in, to scan as xs"
+            )
+
+
+def generators(f: Callable[..., Any]) -> list[Reached]:
+    """The generators that `f` can reach."""
+    found: dict[int, Reached] = {}
+    seen: dict[Any, Any] = {}
+    waiting: Places = [(f, generators.__code__, "")]
+    while waiting and len(seen) < MOST:
+        at = v, code, name = waiting.pop()
+        kind = type(v)
+        look = _LOOKS.get(kind) or _look(kind)
+        if look is _nowhere:
+            continue
+        key = (id(v.__func__), id(v.__self__)) if kind is MethodType else (id(v), id(code))
+        if key in seen:
+            continue
+        seen[key] = at  # which keeps it, and so its id
+        if look is _state:
+            found[id(v)] = Reached(*at)
+        else:
+            waiting += look(v, code, name)
+    return list(found.values())
+
+
+def _state(generator: Any) -> Any:
+    """All that its next numbers depend on."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if hasattr(generator, "get_state"):
+        return pickle.dumps(generator.get_state(legacy=False))
+    return pickle.dumps(getattr(generator, "bit_generator", generator).state)
+
+
+# What can be reached from a value, by its type
+
+
+def _of_function(f: Any, code: CodeType, name: str) -> Places:
+    code = f.__code__
+    found: Places = [(v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())]
+    for name, cell in zip(code.co_freevars, f.__closure__ or ()):
+        try:
+            found.append((cell.cell_contents, code, name))
+        except ValueError:  # which is still empty
+            continue
+    if not is_library(code.co_filename):
+        held = f.__globals__
+        found += [(held[name], code, name) for name in _names(code) if name in held]
+    return found
+
+
+def _of_method(f: Any, code: CodeType, name: str) -> Places:
+    own = getattr(f.__func__, "__code__", None)
+    named = (code, name) if own is None or is_library(own.co_filename) else (own, "self")
+    return [(f.__func__, code, name), (f.__self__, *named)]
+
+
+def _of_partial(f: Any, code: CodeType, name: str) -> Places:
+    code = getattr(f.func, "__code__", code)
+    return [(v, code, code.co_name) for v in (f.func, *f.args, *f.keywords.values())]
+
+
+def _of_container(v: Any, code: CodeType, name: str) -> Places:
+    return [(u, code, name) for u in (v.values() if isinstance(v, dict) else v)]
+
+
+def _of_namespace(v: Any, code: CodeType, name: str) -> Places:
+    """What the code names of a module, or of an object: and the object's methods that it names, of which calling it is one."""
+    kind, held = type(v), getattr(v, "__dict__", {})
+    if kind is ModuleType and v.__name__.startswith("xgrad"):  # whose generators refuse by themselves
+        return []
+    if kind.__module__.startswith("xgrad."):  # an object that holds a function of the user's: compiled, with a rule of its own
+        return [(u, code, name) for u in held.values() if callable(u)]
+    names = _names(code)
+    found = [(held[name], code, name) for name in names if name in held]
+    if kind is not ModuleType:
+        methods = [(name, getattr(kind, name, None)) for name in (names if name == "self" else (*names, "__call__"))]
+        found += [(MethodType(f, v), code, name) for name, f in methods if type(f) is FunctionType]
+    return found
+
+
+def _nowhere(v: Any, code: CodeType, name: str) -> Places:
+    return []
+
+
+_LOOKS: dict[type, Callable[..., Any]] = {
+    **dict.fromkeys((int, float, complex, bool, str, bytes, type(None), type), _nowhere),
+    **dict.fromkeys((list, tuple, dict), _of_container),
+    FunctionType: _of_function,
+    MethodType: _of_method,
+    BuiltinMethodType: lambda f, code, name: [(f.__self__, code, name)],
+    partial: _of_partial,
+}
+
+
+def _look(kind: type) -> Callable[..., Any]:
+    """How to look into values of a type that was not met before."""
+    drawing = issubclass(kind, random.Random) or any(hasattr(kind, name) for name in ("bit_generator", "random_raw", "random_sample"))
+    if issubclass(kind, random.SystemRandom) or (hasattr(kind, "dtype") and hasattr(kind, "shape")):
+        look: Callable[..., Any] = _nowhere  # nobody knows the state of the first, and arrays hold numbers
+    else:
+        look = _state if drawing else _of_namespace
+    if len(_LOOKS) < 4096:
+        _LOOKS[kind] = look
+    return look
+
+
+_NAMES: dict[int, tuple[CodeType, tuple[str, ...]]] = {}
+
+
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The globals and attributes that a code names, with those of the functions inside of it."""
+    known = _NAMES.get(id(code))
+    if known is None:
+        inner = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+        if len(_NAMES) >= 4096:
+            _NAMES.clear()
+        known = _NAMES[id(code)] = (code, tuple(dict.fromkeys((*code.co_names, *inner))))  # which keeps the code, and so its id
+    return known[1]
+
+
+def _line(at: Reached) -> int:
+    """Where the code first uses the name."""
+    for step in dis.get_instructions(at.code):
+        if step.argval == at.name and step.positions is not None and step.positions.lineno:
+            return step.positions.lineno
+    return at.code.co_firstlineno
