@@ -214,8 +214,14 @@ class Tracer:
     def program(self, outputs: Sequence[Any], inputs: Sequence[Var] | None = None) -> Program:
         """What `outputs` are computed by, from `inputs`, as data."""
         inputs = self.everything_read() if inputs is None else inputs
-        useful = self.ancestors(outputs, set(inputs))
-        entries = [e for e in self.written if any(out in useful and out not in inputs for out in e[3])]
+        given = set(inputs)
+        useful = self.ancestors(outputs, given)
+        entries = []
+        for op, refs, params, outs, source in self.written:
+            if any(out in useful and out not in given for out in outs):
+                # an output that is an input as well is read there, and computed beside the others for nothing
+                outs = tuple(self.variable(out.shape, out.dtype) if out in given else out for out in outs)
+                entries.append((op, refs, params, outs, source))
         values = _named(inputs, [out for e in entries for out in e[3]])
         stages = tuple(
             Stage(op.name, tuple(values[r] if type(r) is Var else r for r in refs), tuple(values[out] for out in outs), _data(op, params), source)
