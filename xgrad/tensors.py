@@ -264,7 +264,7 @@ class Tensor(Methods):
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
-    def __pos__(self) -> Tensor: return self.twin()
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if self.is_leaf else self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
