@@ -126,6 +126,7 @@ def close(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(u.detach().numpy(), v.detach().numpy(), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:xgrad")
 @pytest.mark.parametrize(("name", "call", "i", "place", "share"), list(cases()))
 def test_every_function_at_every_place(name: str, call: Call, i: int, place: Callable[..., Any], share: int) -> None:
     loop, operand = loop_of(call, i, place), call.arrays[i]

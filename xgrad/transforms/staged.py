@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
+from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS
 from ..program import source as _source  # noqa: F401 - which sets Program.source
@@ -273,6 +274,8 @@ class _Backward:
         derivative = self.derivatives[s.outputs[0]]
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
+        if back is None:
+            raise GraphError("derive: a gate in a scan has a rule that reads other values where only some of its outputs have a gradient")
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
         source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
