@@ -96,6 +96,7 @@ ODD: dict[str, Odd] = {
     "int32 counter": Odd(lambda c, x: (c + x, None), np.zeros(2, np.int32), np.array([[1, 0], [1, 1]], np.int32)),
     "integer zeros": Odd(lambda c, x: (c + xg.zeros(2, dtype=xg.int64) * x, (xg.zeros(2, dtype=xg.int64) - x, xg.ones(2, dtype=xg.int64) * x)), np.zeros(2, np.int64), np.full((3, 2), 7)),
     "fraction as an integer": Odd(lambda c, x: (c + xg.full(2, 2.5, dtype=xg.int64) * x, None), np.zeros(2, np.int64), np.full((3, 2), 7)),
+    "NumPy's numbers": Odd(lambda c, x: (c, (xg.full(2, np.float64(0.5), dtype=xg.float32) * x, xg.full_like(x, np.float64(0.3)) - x)), 0.0, n(3, 2, dtype=np.float32)),
     "products of integers": Odd(lambda c, x: (c + x @ WHOLE, (x @ WHOLE, x @ (WHOLE + 1))), np.zeros((3, 2), np.int64), np.arange(24).reshape(4, 3, 2)),
     "product of integers and floats": Odd(lambda c, x: ((c[0] + x.T @ x, c[1] + x.T @ c[2], c[2]), x @ c[2].T), (np.zeros((2, 2), np.int64), np.zeros((2, 2)), n(3, 2)), np.arange(24).reshape(4, 3, 2)),
     "one value, many outputs": Odd(lambda c, x: (c + x, (c, c, x, x, c + x, c + x)), np.zeros(2), n(3, 2)),

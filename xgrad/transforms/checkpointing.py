@@ -80,7 +80,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     objects are taken as they are. It runs on variables without values, as the body of `scan` does. Tensors that it uses
     from outside get their gradients.
 
-    Raises TraceError where `f` looks at the value of a Tensor.
+    Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument or a Tensor from
+    outside in place.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.checkpoint(lambda x: xg.exp(xg.sin(x))))(0.0)

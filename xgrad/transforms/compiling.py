@@ -33,14 +33,17 @@ def compile(f: Callable[..., Any]) -> Compiled:
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
             use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
-            signature. Tensors that it uses from outside are read at each call; its other side effects happen once.
+            signature. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
+            in place; its other side effects happen once.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
         `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, or draws random numbers.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside, or an
+            array, in place.
+        GraphError: an argument that is changed in place is given twice, or used from outside as well.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))

@@ -37,7 +37,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
 
     Raises:
-        TraceError: `f` branches on a value, or takes one out. The message names the line.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
+            The message names the line.
 
     >>> import xgrad as xg
     >>> def neuron(w, x):

@@ -53,7 +53,7 @@ def scan(
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
-        TraceError: a body that branches on a value, or takes one out.
+        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
         An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
