@@ -106,14 +106,15 @@ class Tensor(Methods):
 
     def twin(self) -> Tensor:
         """Another handle to the same value and node; changing one in place leaves the other."""
-        return self.with_node(self.node)
+        other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
+        if trace is not None:
+            trace.made(other, self)
+        return other
 
     def with_node(self, node: Any) -> Tensor:
         """Another handle to the same value, with this node."""
-        other = Tensor(self.data, self.device, node)
-        trace = MODE.get().trace
-        if trace is not None:
-            trace.made(other, self)
+        other = self.twin()
+        other.node = node
         return other
 
     def detach(self) -> Tensor:
@@ -264,7 +265,7 @@ class Tensor(Methods):
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
-    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if self.is_leaf else self.twin()
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))

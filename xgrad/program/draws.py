@@ -10,8 +10,8 @@ from __future__ import annotations
 import dis
 import pickle
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from functools import partial
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from ..errors import TraceError
 from ..recording import is_library
 
+_OURS = sys.modules[__name__.partition(".")[0]]  # whose generators refuse by themselves
 #: How many functions, modules and objects are looked into at most.
 MOST = 256
 
@@ -34,16 +35,18 @@ class Reached(NamedTuple):
 Places = list[tuple[Any, CodeType, str]]  # of Reached, without the time that it takes to make one: this is done at each trace
 
 
-@contextmanager
-def no_draws(f: Callable[..., Any]) -> Iterator[None]:
-    """A `with` block in which `f` is traced. Raises TraceError at its end where a generator that `f` can reach was drawn from.
-
-    One that another thread draws from meanwhile is taken for one that `f` draws from.
-    """
+def states(f: Callable[..., Any]) -> list[tuple[Reached, Any]]:
+    """The generators that `f` can reach, and their states: for `refuse_draws`, once `f` is traced."""
     found = generators(f)
-    before = [_state(g.value) for g in found]
-    yield
-    for g, state in zip(found, before):
+    return [(g, _state(g.value)) for g in found] if found else []
+
+
+def refuse_draws(before: list[tuple[Reached, Any]]) -> None:
+    """Raise TraceError where a generator was drawn from since then.
+
+    One that another thread draws from meanwhile is taken for one that the function draws from.
+    """
+    for g, state in before:
         if _state(g.value) != state:
             raise TraceError(
                 f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is traced, which would be the same at every "
@@ -53,9 +56,12 @@ def no_draws(f: Callable[..., Any]) -> Iterator[None]:
 
 def generators(f: Callable[..., Any]) -> list[Reached]:
     """The generators that `f` can reach."""
+    start = generators.__code__
+    waiting: Places = _of_function(f, start, "") if type(f) is FunctionType else [(f, start, "")]
+    if not waiting:
+        return []
     found: dict[int, Reached] = {}
     seen: dict[Any, Any] = {}
-    waiting: Places = [(f, generators.__code__, "")]
     while waiting and len(seen) < MOST:
         at = v, code, name = waiting.pop()
         kind = type(v)
@@ -86,16 +92,20 @@ def _state(generator: Any) -> Any:
 
 
 def _of_function(f: Any, code: CodeType, name: str) -> Places:
-    code = f.__code__
-    found: Places = [(v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())]
-    for name, cell in zip(code.co_freevars, f.__closure__ or ()):
-        try:
-            found.append((cell.cell_contents, code, name))
-        except ValueError:  # which is still empty
-            continue
-    if not is_library(code.co_filename):
-        held = f.__globals__
-        found += [(held[name], code, name) for name in _names(code) if name in held]
+    code, held = f.__code__, f.__globals__
+    found: Places = []
+    for name in _globals(code):
+        v = held.get(name)
+        if v is not _OURS and _LOOKS.get(type(v)) is not _nowhere:
+            found.append((v, code, name))
+    if f.__closure__:
+        for name, cell in zip(code.co_freevars, f.__closure__):
+            try:
+                found.append((cell.cell_contents, code, name))
+            except ValueError:  # which is still empty
+                continue
+    if f.__defaults__ or f.__kwdefaults__:
+        found += [(v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())]
     return found
 
 
@@ -117,7 +127,7 @@ def _of_container(v: Any, code: CodeType, name: str) -> Places:
 def _of_namespace(v: Any, code: CodeType, name: str) -> Places:
     """What the code names of a module, or of an object: and the object's methods that it names, of which calling it is one."""
     kind, held = type(v), getattr(v, "__dict__", {})
-    if kind is ModuleType and v.__name__.startswith("xgrad"):  # whose generators refuse by themselves
+    if kind is ModuleType and v.__name__.startswith("xgrad"):
         return []
     if kind.__module__.startswith("xgrad."):  # an object that holds a function of the user's: compiled, with a rule of its own
         return [(u, code, name) for u in held.values() if callable(u)]
@@ -155,18 +165,29 @@ def _look(kind: type) -> Callable[..., Any]:
     return look
 
 
-_NAMES: dict[int, tuple[CodeType, tuple[str, ...]]] = {}
+_NAMES: dict[int, tuple[CodeType, tuple[str, ...], tuple[str, ...]]] = {}
 
 
 def _names(code: CodeType) -> tuple[str, ...]:
     """The globals and attributes that a code names, with those of the functions inside of it."""
-    known = _NAMES.get(id(code))
-    if known is None:
-        inner = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
-        if len(_NAMES) >= 4096:
-            _NAMES.clear()
-        known = _NAMES[id(code)] = (code, tuple(dict.fromkeys((*code.co_names, *inner))))  # which keeps the code, and so its id
-    return known[1]
+    return (_NAMES.get(id(code)) or _read(code))[1]
+
+
+def _globals(code: CodeType) -> tuple[str, ...]:
+    """The globals alone that the user's own code names; what a library has is not looked into."""
+    return (_NAMES.get(id(code)) or _read(code))[2]
+
+
+def _read(code: CodeType) -> tuple[CodeType, tuple[str, ...], tuple[str, ...]]:
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    names = [*code.co_names, *(name for c in inner for name in _names(c))]
+    loaded = [step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"]
+    loaded += [name for c in inner for name in _globals(c)]
+    if len(_NAMES) >= 4096:
+        _NAMES.clear()
+    held = () if is_library(code.co_filename) else tuple(dict.fromkeys(loaded))
+    found = _NAMES[id(code)] = (code, tuple(dict.fromkeys(names)), held)  # which keeps the code, and so its id
+    return found
 
 
 def _line(at: Reached) -> int:

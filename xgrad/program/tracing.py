@@ -141,7 +141,8 @@ class Tracer:
 
     def capture(self, v: Tensor) -> Var:
         """The input that stands for a Tensor from outside."""
-        v = self._made.get(id(v), (v, v))[1]
+        if self._made:
+            v = self._made.get(id(v), (v, v))[1]
         # handles that share a value now may be given different ones later: a program that is run again tells them apart
         key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:

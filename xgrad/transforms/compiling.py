@@ -15,7 +15,7 @@ from ..memory import out_of_memory
 from ..modes import MODE, no_grad
 from ..namespace import asarray
 from ..program.caches import Cache
-from ..program.draws import no_draws
+from ..program.draws import refuse_draws, states
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -125,7 +125,8 @@ class _Traced:
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
         tracer = Tracer()
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
-        with no_draws(f), tracing(tracer, grad=MODE.get().grad):
+        before = states(f)
+        with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
             for i in self.read:
                 given = asarray(leaves[i])
@@ -138,6 +139,7 @@ class _Traced:
             self.changed = [k for k, i in enumerate(self.read) if values[i].data is not tracer.inputs[k]]
             found = [asarray(z) for z in [*found, *(values[self.read[k]] for k in self.changed)]]
             outputs = [tracer.output(z) for z in found]
+        refuse_draws(before)
         self.connected = any(z.requires_grad for z in found)
         self.outside = [handle for _, handle in tracer.captured.values()]
         self.needs = self.outside_needs()

@@ -14,7 +14,7 @@ from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS
 from ..program import source as _source  # noqa: F401 - which sets Program.source
-from ..program.draws import no_draws
+from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
 from ..program.stages import Item, Operand, Program, Stage, Value
@@ -54,11 +54,13 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     tracer = Tracer(remember=True)
     names = _parameter_names(f, len(args))
-    with no_draws(f), tracing(tracer, grad=True):
+    before = states(f)
+    with tracing(tracer, grad=True):
         inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
         with names_from_variables():
             result = f(*inputs)
         outputs = [tracer.output(asarray(leaf)) for leaf in flatten(result)[0]]
+    refuse_draws(before)
     program = tracer.program(outputs)
     tracer.close()
     return program

@@ -10,7 +10,7 @@ from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
-from ..program.draws import no_draws
+from ..program.draws import refuse_draws, states
 from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
@@ -81,12 +81,14 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     _same_device([*init, *leaves])
     outer = MODE.get().trace
     tracer = Tracer(remember=outer is not None and outer.remember)
-    with no_draws(f), tracing(tracer, grad=False):
+    before = states(f)
+    with tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
         after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
         y_leaves, y_structure = flatten(y)
         outputs = [tracer.output(asarray(v)) for v in (*flatten(after)[0], *y_leaves)]
+    refuse_draws(before)
     body = body_of(tracer, outputs, len(init))
     operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
     tracer.close()
