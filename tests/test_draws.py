@@ -1,4 +1,4 @@
-"""Random numbers of other libraries in traced functions: refused, wherever the function has its generator from."""
+"""Random numbers of other libraries in traced functions: refused, wherever the generator comes from."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ TRACED: dict[str, Callable[[Any], Any]] = {
     "scan": lambda f: xg.scan(lambda c, x: (c, f(x)), 0.0, xg.ones((3, 2))),
     "segments": lambda f: xg.scan(lambda c, x: (c, f(x)), 0.0, xg.ones((4, 2)), checkpoint_every=2),
     "checkpoint": lambda f: xg.grad(lambda x: xg.sum(xg.checkpoint(f)(x)))(xg.ones(2)),
-    "scan in compile": lambda f: xg.compile(lambda xs: xg.scan(lambda c, x: (c, f(x)), 0.0, xs))(xg.ones((3, 2))),
+    "scan in compile": lambda f: xg.compile(lambda xs: xg.scan(lambda c, x: (c, f(x)), 0.0, xs))(
+        xg.ones((3, 2))
+    ),
 }
 
 
@@ -47,7 +49,10 @@ def test_a_tensor_from_outside_keeps_its_value(way: str, change: Any, device: st
         return x * s
 
     line = change.__code__.co_firstlineno
-    with pytest.raises(xg.TraceError, match=rf"test_in_place.py:{line + 1 + (change is moved)}: .*return the new value.*carry"):
+    with pytest.raises(
+        xg.TraceError,
+        match=rf"test_in_place.py:{line + 1 + (change is moved)}: .*return the new value.*carry",
+    ):
         TRACED[way](f)
     assert s.numpy().tolist() == [3.0, 4.0]
     assert (s + 1).numpy().tolist() == [4.0, 5.0]
@@ -150,7 +155,11 @@ def test_a_compiled_step_moves_its_parameters(device: str) -> None:
             w -= 0.1 * slope
         return loss
 
-    w, v, run = xg.tensor([1.0, 2.0], requires_grad=True), xg.tensor([1.0, 2.0], requires_grad=True), xg.compile(step)
+    w, v, run = (
+        xg.tensor([1.0, 2.0], requires_grad=True),
+        xg.tensor([1.0, 2.0], requires_grad=True),
+        xg.compile(step),
+    )
     for _ in range(3):
         assert run(w, xg.ones(2)).item() == pytest.approx(step(v, xg.ones(2)).item())
     np.testing.assert_allclose(w.numpy(), v.numpy())

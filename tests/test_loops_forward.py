@@ -1,4 +1,4 @@
-"""Derivatives of loops that ask for values which the forward loop has not kept; and loops with results that have none."""
+"""Derivatives of loops that ask for what the forward loop has not kept; and results that have none."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ SECOND: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("cell", CELLS)
 def test_second_derivatives(cell: Any, order: str, how: Any) -> None:
     def loss(a: Any, compiled: bool) -> Any:
-        given = {**how, "compiled": compiled} if compiled else {"reverse": "reverse" in how, "compiled": False}
+        given = (
+            {**how, "compiled": compiled} if compiled else {"reverse": "reverse" in how, "compiled": False}
+        )
         h, ys = xg.scan(lambda c, x: cell(c, x, {"compiled": compiled}), a, XS, **given)
         return xg.sin(h) + (0 if ys is None else xg.sum(ys * ys))
 
@@ -86,7 +88,9 @@ def test_second_derivatives(cell: Any, order: str, how: Any) -> None:
 
 
 def test_tangents_of_segments_by_hand() -> None:
-    f = lambda v: xg.scan(lambda s, t: (s + v * t, None), 0.0, np.array([1.0, 2.0, 3.0]), checkpoint_every=2)[0] ** 2
+    f = lambda v: (
+        xg.scan(lambda s, t: (s + v * t, None), 0.0, np.array([1.0, 2.0, 3.0]), checkpoint_every=2)[0] ** 2
+    )
     assert xg.hvp(f, (0.5,), (1.0,)).item() == pytest.approx(72.0)
     g = lambda a: xg.scan(lambda c, t: (c + product(t, c), None), a, np.array([1.0, 2.0, 3.0]))[0]
     assert [v.item() for v in xg.jvp(g, (0.5,), (1.0,))] == pytest.approx([12.0, 24.0])
@@ -106,10 +110,16 @@ def circle() -> Iterator[Op]:
 
 
 @pytest.mark.parametrize("chosen", range(4))
-def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(circle: Op, chosen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(
+    circle: Op, chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[Any] = []
     original = scans.derivative_of
-    monkeypatch.setattr(scans, "derivative_of", lambda body, wanted, given=None: made.append(given) or original(body, wanted, given))
+    monkeypatch.setattr(
+        scans,
+        "derivative_of",
+        lambda body, wanted, given=None: made.append(given) or original(body, wanted, given),
+    )
 
     def loss(a: Any, compiled: bool) -> Any:
         def step(c: Any, x: Any) -> Any:
@@ -118,9 +128,15 @@ def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(circle:
         c, (s, k) = xg.scan(step, a, XS, compiled=compiled)
         return [xg.sum(s), xg.sum(k), c, xg.sum(s * k)][chosen]
 
-    for order in (lambda f: xg.grad(f)(0.7), lambda f: xg.hvp(f, (0.7,), (1.0,)), lambda f: xg.jvp(f, (0.7,), (1.0,))[1]):
+    for order in (
+        lambda f: xg.grad(f)(0.7),
+        lambda f: xg.hvp(f, (0.7,), (1.0,)),
+        lambda f: xg.jvp(f, (0.7,), (1.0,))[1],
+    ):
         expected = order(lambda a: loss(a, False))
-        np.testing.assert_allclose(order(lambda a: loss(a, True)).numpy(), expected.numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            order(lambda a: loss(a, True)).numpy(), expected.numpy(), rtol=1e-10, atol=1e-12
+        )
     assert ((False, True, False) in made) == (chosen == 0)  # the forward loop ran again, keeping x
 
 
@@ -156,10 +172,18 @@ def test_no_gradient_flows_to_integers_and_booleans(way: str, device: str) -> No
     def loss(h: Any, how: Any) -> Any:
         (n, ever, total), (larger, counts, totals) = hits(h, how)
         assert not any(v.requires_grad for v in (n, ever, larger, counts))
-        found = h * h + total * n.astype("float64") + xg.sum(xg.where(larger, totals, 0.5)) + xg.sum(counts.astype("float64")) * h
+        found = (
+            h * h
+            + total * n.astype("float64")
+            + xg.sum(xg.where(larger, totals, 0.5))
+            + xg.sum(counts.astype("float64")) * h
+        )
         return xg.where(ever, found, h)
 
-    found, expected = WITHOUT[way](lambda h: loss(h, {})), WITHOUT[way](lambda h: loss(h, {"compiled": False}))
+    found, expected = (
+        WITHOUT[way](lambda h: loss(h, {})),
+        WITHOUT[way](lambda h: loss(h, {"compiled": False})),
+    )
     for u, v in zip(xg.trees.flatten(found)[0], xg.trees.flatten(expected)[0], strict=True):
         np.testing.assert_allclose(u.numpy(), v.numpy(), rtol=1e-10)
 
@@ -177,4 +201,6 @@ def test_integers_of_a_recorded_scan(record: bool) -> None:
     f = lambda h: xg.sum(hits(h, {})[1][2])
     g = xg.graph(f, 0.8)
     g.bprop()
-    assert next(node for node in g if node.op == "input").grad.item() == pytest.approx(xg.grad(lambda h: xg.sum(hits(h, {"compiled": False})[1][2]))(0.8).item())
+    assert next(node for node in g if node.op == "input").grad.item() == pytest.approx(
+        xg.grad(lambda h: xg.sum(hits(h, {"compiled": False})[1][2]))(0.8).item()
+    )

@@ -1,6 +1,7 @@
-"""Every function of the namespace at every place of a loop's body: what the passes make of it is what the plain loop gives.
+"""Every function of the namespace at every place of a loop's body gives what the plain loop gives.
 
-A place is where its operand comes from and where its result goes. The default run takes a share of them, `-m slow` all.
+A place is where its operand comes from and where its result goes. The default run takes a share of them,
+`-m "slow or not slow"` all.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ LENGTH = 3
 
 #: Not of arrays alone, or with results whose shapes depend on values: these no loop can have.
 APART = """
-    __array_namespace_info__ can_cast finfo iinfo isdtype result_type from_dlpack empty empty_like tensor nonzero repeat
-    unique_all unique_counts unique_inverse unique_values linalg.matrix_rank
+    __array_namespace_info__ can_cast finfo iinfo isdtype result_type from_dlpack empty empty_like tensor nonzero
+    repeat unique_all unique_counts unique_inverse unique_values linalg.matrix_rank
 """.split()
 
 
@@ -68,11 +69,21 @@ def as_condition(f: Any, h: Any, c: Any, x: Any, W: Any) -> Any:
 
 def after_a_product(f: Any, h: Any, c: Any, x: Any, W: Any) -> Any:
     """Of what is computed for all steps at once, and into what no carry needs."""
-    moved = x if x.dtype.kind not in "fc" else x + 0.01 * xg.mean(xg.reshape(x, (1, -1)) @ xg.ones((x.size, 2)))
+    moved = (
+        x if x.dtype.kind not in "fc" else x + 0.01 * xg.mean(xg.reshape(x, (1, -1)) @ xg.ones((x.size, 2)))
+    )
     return 0.1, c, row(f(moved)) @ W
 
 
-PLACES = [before_a_product, of_the_carry, added_up, added_up_and_kept, as_output, as_condition, after_a_product]
+PLACES = [
+    before_a_product,
+    of_the_carry,
+    added_up,
+    added_up_and_kept,
+    as_output,
+    as_condition,
+    after_a_product,
+]
 
 
 def cases() -> Iterator[Any]:
@@ -84,11 +95,19 @@ def cases() -> Iterator[Any]:
             for place in PLACES:
                 title = f"{name}-{k}-{place.__name__}"
                 share = zlib.crc32(title.encode()) % 12
-                yield pytest.param(name, call, (floating or [0])[0], place, share, marks=[] if share == 0 else pytest.mark.slow, id=title)
+                yield pytest.param(
+                    name,
+                    call,
+                    (floating or [0])[0],
+                    place,
+                    share,
+                    marks=[] if share == 0 else pytest.mark.slow,
+                    id=title,
+                )
 
 
 def loop_of(call: Call, i: int, place: Callable[..., Any]) -> Callable[..., Any]:
-    """A loop over slices of the i-th operand, and a scalar made of all that it gives, as functions of that operand and a state."""
+    """A loop over slices of the i-th operand, as a function of all of these and of a first state."""
     floating = call.arrays[i].dtype.kind in "fc"
 
     def loop(x: Any, h: Any, compiled: bool) -> Any:
@@ -128,7 +147,9 @@ def close(found: Any, expected: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:xgrad")
 @pytest.mark.parametrize(("name", "call", "i", "place", "share"), list(cases()))
-def test_every_function_at_every_place(name: str, call: Call, i: int, place: Callable[..., Any], share: int) -> None:
+def test_every_function_at_every_place(
+    name: str, call: Call, i: int, place: Callable[..., Any], share: int
+) -> None:
     loop, operand = loop_of(call, i, place), call.arrays[i]
     floating = operand.dtype.kind in "fc"
     nudge = np.linspace(0.99, 1.01, LENGTH).reshape(LENGTH, *(1,) * operand.ndim)

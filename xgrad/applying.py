@@ -119,7 +119,7 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
     """
     if node is None:
         return tuple([kind(part, device) for part in z])
-    flows = {dtype: is_floating(dtype) for dtype in set(node.dtype)} if node.needs else dict.fromkeys(node.dtype, False)
+    flows = {dtype: node.needs and is_floating(dtype) for dtype in set(node.dtype)}
     if isinstance(node, Recorded):
         whole = kind(z, device, node)
         given = [node if flows[part.dtype] else None for part in z]
@@ -129,7 +129,10 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
         ]
     else:
         nodes = [
-            Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype) if flows[part.dtype] else None for i, part in enumerate(z)
+            Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype)
+            if flows[part.dtype]
+            else None
+            for i, part in enumerate(z)
         ]
     return tuple([kind(part, device, n) for part, n in zip(z, nodes, strict=True)])
 

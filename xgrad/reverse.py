@@ -22,8 +22,8 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     order, sources = ancestors([root])
     if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
         raise TraceError(
-            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, and at no later call or step: "
-            "use xg.grad or xg.value_and_grad, and return the gradient"
+            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, "
+            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
         )
     recorded = [node for node in order if isinstance(node, Recorded)]
     grads = _sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))

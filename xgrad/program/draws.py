@@ -1,8 +1,8 @@
-"""Random numbers that a traced function draws from elsewhere: they would be drawn once, and be the same at every step and call.
+"""Random numbers that a traced function draws from elsewhere: drawn once, they would be repeated at every step.
 
-NumPy's and Python's generators do not know of traces. So a function is searched for those that its code names, and that the
-functions which it calls name, and their states are compared before and after the trace. What is not seen: generators inside
-of other libraries, and those that the function makes by itself.
+NumPy's and Python's generators do not know of traces. So a function is searched for those that its code names,
+and that the functions which it calls name, and their states are compared before and after the trace. What is not
+seen: generators inside of other libraries, and those that the function makes by itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Reached(NamedTuple):
     name: str
 
 
-Places = list[tuple[Any, CodeType, str]]  # of Reached, without the time that it takes to make one: this is done at each trace
+Places = list[
+    tuple[Any, CodeType, str]
+]  # of Reached, without the time that it takes to make one: this is done at each trace
 
 
 def states(f: Callable[..., Any]) -> list[tuple[Reached, Any]]:
@@ -49,8 +51,8 @@ def refuse_draws(before: list[tuple[Reached, Any]]) -> None:
     for g, state in before:
         if _state(g.value) != state:
             raise TraceError(
-                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is traced, which would be the same at every "
-                "step and call: draw them before, and hand them in, to scan as xs"
+                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is traced, which would "
+                "be the same at every step and call: draw them before, and hand them in, to scan as xs"
             )
 
 
@@ -105,7 +107,9 @@ def _of_function(f: Any, code: CodeType, name: str) -> Places:
             except ValueError:  # which is still empty
                 continue
     if f.__defaults__ or f.__kwdefaults__:
-        found += [(v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())]
+        found += [
+            (v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())
+        ]
     return found
 
 
@@ -125,16 +129,20 @@ def _of_container(v: Any, code: CodeType, name: str) -> Places:
 
 
 def _of_namespace(v: Any, code: CodeType, name: str) -> Places:
-    """What the code names of a module, or of an object: and the object's methods that it names, of which calling it is one."""
+    """What the code names of a module, or of an object; and the object's methods that it names, or calls it by."""
     kind, held = type(v), getattr(v, "__dict__", {})
     if kind is ModuleType and v.__name__.startswith("xgrad"):
         return []
-    if kind.__module__.startswith("xgrad."):  # an object that holds a function of the user's: compiled, with a rule of its own
+    if kind.__module__.startswith(
+        "xgrad."
+    ):  # an object that holds a function of the user's: compiled, with a rule of its own
         return [(u, code, name) for u in held.values() if callable(u)]
     names = _names(code)
     found = [(held[name], code, name) for name in names if name in held]
     if kind is not ModuleType:
-        methods = [(name, getattr(kind, name, None)) for name in (names if name == "self" else (*names, "__call__"))]
+        methods = [
+            (name, getattr(kind, name, None)) for name in (names if name == "self" else (*names, "__call__"))
+        ]
         found += [(MethodType(f, v), code, name) for name, f in methods if type(f) is FunctionType]
     return found
 
@@ -155,7 +163,9 @@ _LOOKS: dict[type, Callable[..., Any]] = {
 
 def _look(kind: type) -> Callable[..., Any]:
     """How to look into values of a type that was not met before."""
-    drawing = issubclass(kind, random.Random) or any(hasattr(kind, name) for name in ("bit_generator", "random_raw", "random_sample"))
+    drawing = issubclass(kind, random.Random) or any(
+        hasattr(kind, name) for name in ("bit_generator", "random_raw", "random_sample")
+    )
     if issubclass(kind, random.SystemRandom) or (hasattr(kind, "dtype") and hasattr(kind, "shape")):
         look: Callable[..., Any] = _nowhere  # nobody knows the state of the first, and arrays hold numbers
     else:
@@ -186,7 +196,11 @@ def _read(code: CodeType) -> tuple[CodeType, tuple[str, ...], tuple[str, ...]]:
     if len(_NAMES) >= 4096:
         _NAMES.clear()
     held = () if is_library(code.co_filename) else tuple(dict.fromkeys(loaded))
-    found = _NAMES[id(code)] = (code, tuple(dict.fromkeys(names)), held)  # which keeps the code, and so its id
+    found = _NAMES[id(code)] = (
+        code,
+        tuple(dict.fromkeys(names)),
+        held,
+    )  # which keeps the code, and so its id
     return found
 
 

@@ -89,7 +89,10 @@ SCAN = op("scan", _forward, dx=_dx, jvp=_jvp, variadic=True)
 
 
 def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> Any:
-    """How to differentiate a scan of `body` with respect to the operands that are `wanted`, where these outputs have gradients; else all."""
+    """How to differentiate a scan of `body` with respect to the operands that are `wanted`.
+
+    What the forward loop keeps is for gradients of all outputs, or of those that are `given`.
+    """
     return body.once(("derivative", wanted, given), lambda: Derivative(body, wanted, given))
 
 
@@ -219,7 +222,7 @@ class Derivative:
         return Joint(tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
-        """The loop of gradients, where `given` says which outputs have one; None where it needs carries that are not kept."""
+        """The loop of gradients, where `given` says which outputs have one; None where it needs what is not kept."""
         if given not in self._backs:
             self._backs[given] = self._back(given)
         return self._backs[given]
@@ -238,17 +241,18 @@ class Derivative:
         ys = [i for i in joint.found if i >= body.carries]
         beside = self._unkept(joint)
         order = [*carried, *(None for _ in beside), *ys]
-        own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried] + [("x", i) for i in beside]
+        own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried]
+        own += [("x", i) for i in beside]
         loop = self._loop(
             joint.tracer,
-            [joint.found[i] for i in carried] + [joint.outputs[i] for i in beside] + [joint.found[i] for i in ys],
+            [*(joint.found[i] for i in carried), *(joint.outputs[i] for i in beside), *(joint.found[i] for i in ys)],
             [joint.given[i] for i in carried] + [joint.inputs[i] for i in beside],
             own, {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
         )  # fmt: skip
         return Linear(*loop, [(i, k) for k, i in enumerate(order) if i is not None])
 
     def _unkept(self, joint: Joint) -> list[int]:
-        """The carries that a sweep needs and the forward loop does not keep: they go along beside their tangents."""
+        """The carries that a sweep needs and the forward loop does not keep: they go beside their tangents."""
         outputs, found = list(joint.found.values()), set[int]()
         while more := self._missing(joint, outputs) - found:
             found |= more
@@ -257,9 +261,11 @@ class Derivative:
 
     def _missing(self, joint: Joint, outputs: Iterable[Any]) -> set[int]:
         """The carries that are not kept and that `outputs` are computed from."""
-        kept = {out for _, _, _, results, _ in joint.tracer.written for out in results if out.index in self._places}
-        needed = joint.tracer.ancestors(outputs, kept)
-        return {i for i, v in enumerate(joint.inputs[: self.origin.carries]) if v in needed and v.index not in self._places}
+        places, tracer = self._places, joint.tracer
+        kept = {out for _, _, _, results, _ in tracer.written for out in results if out.index in places}
+        needed = tracer.ancestors(outputs, kept)
+        starts = enumerate(joint.inputs[: self.origin.carries])
+        return {i for i, v in starts if v in needed and v.index not in places}
 
     def _back(self, given: tuple[bool, ...]) -> Linear | None:
         body, joint = self.origin, self._joint(given)

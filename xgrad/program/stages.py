@@ -53,8 +53,8 @@ class Stage:
         if self.op != "new":
             return None
         function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
-        number: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        number = number.item() if hasattr(number, "item") else number  # one of NumPy's is not weak
+        given: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
+        number: Number | None = given.item() if hasattr(given, "item") else given  # one of NumPy's is not weak
         if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
             return number
         # a weak number of another kind beside integers would make floating numbers of them

@@ -54,13 +54,13 @@ class Tracer:
     """Writes down ops instead of running them.
 
     Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other values of them.
-    Handles from outside may not be changed in place, since the program would not do it again: only those that are `made` in
-    the function, and its arguments, for which a tracer hands out handles of its own, unless they are `fixed`.
+    Handles from outside may not be changed in place, since the program would not do it again: only those that are
+    `made` in the function, and its arguments, for which a tracer hands out handles of its own, unless they are `fixed`.
     """
 
     def __init__(self, *, remember: bool = False) -> None:
         self._fixed: list[Tensor] = []
-        self._made: dict[int, tuple[Tensor, Tensor]] = {}  # a handle from inside, and one from outside that has its value
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}  # a handle from inside, and one from outside with its value
         self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
@@ -143,7 +143,7 @@ class Tracer:
         """The input that stands for a Tensor from outside."""
         if self._made:
             v = self._made.get(id(v), (v, v))[1]
-        # handles that share a value now may be given different ones later: a program that is run again tells them apart
+        # handles that share a value now may have different ones when the program is run again
         key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
@@ -165,8 +165,8 @@ class Tracer:
         if not ours or any(handle is x for x in self._fixed):
             what = "an argument" if ours else "a Tensor from outside"
             raise TraceError(
-                f"{source_line()}: {what} of a function that is traced is changed in place, which would happen once, and at no later call or step: "
-                "return the new value, in a loop as a part of the carry, or change a copy, +t"
+                f"{source_line()}: {what} of a function that is traced is changed in place, which would happen "
+                "once, and at no later call or step: return the new value, in a loop as a part of the carry, or change a copy, +t"
             )
 
     def output(self, x: Any) -> Any:

@@ -25,7 +25,9 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     if not any(stacked for _, stacked in args):
         return None  # the same at every step: `hoist` takes it out
 
-    def add(name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any) -> Value:
+    def add(
+        name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any
+    ) -> Value:
         value = names.new(form, dtype)
         found.append(Stage(name, operands, (value,), params, stage.source))
         return value
@@ -40,7 +42,9 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     def everywhere(v: Operand, stacked: bool) -> Operand:
         """Repeated for every step."""
         assert type(v) is Value
-        return v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
+        return (
+            v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
+        )
 
     def give(operands: tuple[Operand, ...], **params: Any) -> list[Stage]:
         found.append(Stage(stage.op, operands, (out,), params, stage.source))
@@ -69,10 +73,10 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
 
 
 def _behind_time(op: str, params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
-    """The parameters that change behind an axis of time, of an op of one array with `rank` axes; None where that is not known.
+    """The parameters that change behind an axis of time, of an op of one array with `rank` axes.
 
-    What none of these tables has stays in the loop: that a parameter is called `axis` says neither whether it is one axis or
-    several, nor what its absence means.
+    None where that is not known. What none of these tables has stays in the loop: that a parameter is called `axis`
+    says neither whether it is one axis or several, nor what its absence means.
     """
     if op in _LAST_TWO:
         return {}
@@ -98,9 +102,24 @@ _EACH = frozenset(("where", "astype", "round_to", "none"))
 #: Ops of matrices, which have no axis to be named.
 _LAST_TWO = frozenset(("tril", "triu"))
 #: Ops whose `axis` is one, a tuple of them, or None for all.
-_REDUCING = frozenset(("sum", "prod", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "all", "any", "count_nonzero"))
+_REDUCING = frozenset(
+    ("sum", "prod", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "all", "any", "count_nonzero")
+)
 #: Ops along one axis, whose other parameters do not speak of axes.
-_ALONG = frozenset(("argmax", "argmin", "sort", "argsort", "cumulative_sum", "cumulative_prod", "fft", "ifft", "rfft", "irfft"))
+_ALONG = frozenset(
+    (
+        "argmax",
+        "argmin",
+        "sort",
+        "argsort",
+        "cumulative_sum",
+        "cumulative_prod",
+        "fft",
+        "ifft",
+        "rfft",
+        "irfft",
+    )
+)
 
 
 def _taken(stage: Stage, args: list[tuple[Operand, bool]], give: Any) -> list[Stage] | None:

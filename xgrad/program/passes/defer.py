@@ -34,9 +34,9 @@ def defer(program: Program) -> Program:
 class _Deferral:
     """One loop, whose stages move behind it.
 
-    First it is decided what moves: carries that only add something up, and heavy stages that no other carry needs, with what
-    depends on them. Then that is written down in the order in which the loop computes it, so that nothing is read before it
-    is there: `stacks` says of a value where all of its steps are, `totals` of one that is summed where its sum is.
+    First it is decided what moves: carries that only add something up, and heavy stages that no other carry needs,
+    with what depends on them. Then that is written down in the order in which the loop computes it, so that nothing is
+    read before it is there: `stacks` says of a value where all of its steps are, `totals` where their sum is.
     """
 
     def __init__(self, loop: Loop, names: Names) -> None:
@@ -64,7 +64,9 @@ class _Deferral:
         results = [*(c.final for c in sums), *(y.outer for y in self.loop.ys)]
         after = live(self.after, [v for v in results if v is not None])
         read = {v for s in after for v in s.values}
-        ys = tuple(y for y in self.loop.ys if y.inner not in sunk) + tuple(y for y in self.new_ys if y.outer in read)
+        ys = tuple(y for y in self.loop.ys if y.inner not in sunk) + tuple(
+            y for y in self.new_ys if y.outer in read
+        )
         loop = replace(self.loop, carry=carry, ys=ys)
         return [replace(loop, stages=tuple(live(loop.stages, loop.results))), *after]
 
@@ -83,7 +85,11 @@ class _Deferral:
             return v, False
         views: list[Stage] = []
         source = v
-        while source not in self.stacks and (stage := self.made.get(source)) is not None and self._is_view(stage):
+        while (
+            source not in self.stacks
+            and (stage := self.made.get(source)) is not None
+            and self._is_view(stage)
+        ):
             views.append(stage)
             (source,) = stage.values
         for stage in reversed(views):
@@ -95,7 +101,9 @@ class _Deferral:
 
     def _can_move(self, item: Item) -> bool:
         """Whether it is known how to compute all steps of it at once."""
-        probe = lambda v: (Value("", (self.loop.length, *v.shape), v.dtype), True) if v in self.bound else (v, False)
+        probe = lambda v: (
+            (Value("", (self.loop.length, *v.shape), v.dtype), True) if v in self.bound else (v, False)
+        )
         return isinstance(item, Stage) and batched(item, self.loop.length, probe, self.names) is not None
 
     def _move(self, stage: Stage) -> None:
@@ -141,9 +149,9 @@ class _Deferral:
     # Sums over time
 
     def _sums(self) -> dict[Carry, Value]:
-        """The carries that only add something up, where their sums are better found from all steps at once; and what they add.
+        """The carries that only add something up, where that is better done for all steps at once; and what they add.
 
-        Sums of floating numbers alone: those of integers would be wider than the carry, which may overflow, and cost little.
+        Floating numbers alone: sums of integers would be wider than the carry, which may overflow, and cost little.
         """
         uses: dict[Any, int] = {}
         for s in self.loop.stages:
@@ -155,15 +163,27 @@ class _Deferral:
         found: dict[Carry, Value] = {}
         for c in self.loop.carry:
             stage = self.made.get(c.next) if type(c.next) is Value else None
-            if stage is None or stage.op != "+" or uses.get(c.inner) != 1 or uses.get(c.next) != 1 or c.inner not in stage.operands:
+            if (
+                stage is None
+                or stage.op != "+"
+                or uses.get(c.inner) != 1
+                or uses.get(c.next) != 1
+                or c.inner not in stage.operands
+            ):
                 continue
             term = stage.operands[1 - stage.operands.index(c.inner)]
-            if type(term) is Value and term[1:] == c.inner[1:] and term in pays and c.final is not None and is_floating(c.inner.dtype):
+            if (
+                type(term) is Value
+                and term[1:] == c.inner[1:]
+                and term in pays
+                and c.final is not None
+                and is_floating(c.inner.dtype)
+            ):
                 found[c] = term
         return found
 
     def _worth_summing(self) -> set[Value]:
-        """The values whose sums over time are better found after the loop: from a product, or from what is kept anyway."""
+        """The values whose sums are better found after the loop: from a product, or from what is kept anyway."""
         found = set(self.kept)
         for s in self.loop.stages:
             if not isinstance(s, Stage) or len(s.outputs) != 1:
@@ -207,8 +227,14 @@ class _Deferral:
         if stage.op == "@":
             return all(len(u.shape) == 2 and u.dtype == stage.output.dtype for u in stage.values)
         if stage.op == "+":
-            return all(type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands)
-        return stage.op in ("sum", "scatter", *_CHEAP_TO_STACK) and len(stage.operands) == 1 and stage.values[0] in self.bound
+            return all(
+                type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands
+            )
+        return (
+            stage.op in ("sum", "scatter", *_CHEAP_TO_STACK)
+            and len(stage.operands) == 1
+            and stage.values[0] in self.bound
+        )
 
     def _total(self, v: Value) -> Value:
         """The sum of `v` over time."""
@@ -233,13 +259,25 @@ class _Deferral:
         maker = self.made.get(a)
         if maker is not None and maker.op == "transpose" and a not in self.stacks:
             (x,) = maker.operands
-            rows = self._emit("reshape", (self._outside(x)[0],), Value("", (inner, a.shape[0]), a.dtype), shape=(inner, a.shape[0]))
+            rows = self._emit(
+                "reshape",
+                (self._outside(x)[0],),
+                Value("", (inner, a.shape[0]), a.dtype),
+                shape=(inner, a.shape[0]),
+            )
             left = self._emit("transpose", (rows,), Value("", (a.shape[0], inner), a.dtype), axes=None)
         else:
             moved = Value("", (a.shape[0], length, a.shape[1]), a.dtype)
             left = self._emit("transpose", (self._outside(a)[0],), moved, axes=(1, 0, 2))
-            left = self._emit("reshape", (left,), Value("", (a.shape[0], inner), a.dtype), shape=(a.shape[0], inner))
-        right = self._emit("reshape", (self._outside(b)[0],), Value("", (inner, b.shape[1]), b.dtype), shape=(inner, b.shape[1]))
+            left = self._emit(
+                "reshape", (left,), Value("", (a.shape[0], inner), a.dtype), shape=(a.shape[0], inner)
+            )
+        right = self._emit(
+            "reshape",
+            (self._outside(b)[0],),
+            Value("", (inner, b.shape[1]), b.dtype),
+            shape=(inner, b.shape[1]),
+        )
         return self._emit("@", (left, right), stage.output)
 
     def _emit(self, op: str, operands: tuple[Operand, ...], like: Value, **params: Any) -> Value:

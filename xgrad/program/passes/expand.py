@@ -38,7 +38,7 @@ def expand(program: Program) -> Program:
 
 
 def _in_single(s: Stage, names: Names) -> list[Stage]:
-    """A stage in half precision as one in float32, rounded once: the sum of its elements may be more than float16 can hold."""
+    """A stage in half precision as one in float32, rounded once: a sum may be more than float16 can hold."""
     (x,), z, single = s.values, s.output, canonical("float32")
     wide, found = names.new(x.shape, single.name), names.new(z.shape, single.name)
     return [

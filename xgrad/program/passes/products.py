@@ -29,7 +29,8 @@ def transpose_inside(program: Program) -> Program:
         found: list[Item] = []
         for s in stages:
             inner = made.get(s.values[0]) if isinstance(s, Stage) and s.op == "transpose" else None
-            if isinstance(s, Stage) and inner is not None and _is_turned_product(s, inner) and uses[inner.output] == 1:
+            turned_product = isinstance(s, Stage) and inner is not None and _is_turned_product(s, inner)
+            if isinstance(s, Stage) and inner is not None and turned_product and uses[inner.output] == 1:
                 a, b = inner.values
                 turned = [names.new(v.shape[::-1], v.dtype) for v in (b, a)]
                 found += [Stage("transpose", (v,), (t,), {"axes": None}) for v, t in zip((b, a), turned)]
@@ -43,7 +44,8 @@ def transpose_inside(program: Program) -> Program:
 
 def _is_turned_product(s: Stage, inner: Stage) -> bool:
     """Whether the transpose `s` is of a product of two matrices."""
-    return inner.op == "@" and all(len(v.shape) == 2 for v in inner.values) and s.params.get("axes") in (None, (1, 0), (-1, -2))
+    matrices = inner.op == "@" and all(len(v.shape) == 2 for v in inner.values)
+    return matrices and s.params.get("axes") in (None, (1, 0), (-1, -2))
 
 
 def accumulate(program: Program) -> Program:
@@ -59,7 +61,8 @@ def accumulate(program: Program) -> Program:
                     m = made.get(product) if type(product) is Value else None
                     if m is None or m.op != "@" or uses[m.output] != 1 or m.output.shape != s.output.shape or product == base:
                         continue
-                    if type(base) is Value and base.shape == s.output.shape and all(v.dtype == s.output.dtype for v in (base, *m.values)):
+                    fits = type(base) is Value and base.shape == s.output.shape
+                    if fits and all(v.dtype == s.output.dtype for v in (base, *m.values)):  # type: ignore[union-attr]
                         s = Stage("@+", (base, *m.operands), s.outputs, {}, m.source)
                         dropped.add(m.output)
                         break
@@ -84,7 +87,7 @@ def merge(program: Program) -> Program:
                     groups.setdefault((a, bool(base)), []).append(s)
         found = list(stages)
         for (a, _), group in groups.items():
-            group = _independent(group, found)  # of what there is now: another merged product may have come between them
+            group = _independent(group, found)  # by now: another merged product may have come between them
             if len(group) > 1 and _worth(a, group, outside):
                 found = _merged(found, group, names)
         return found
@@ -102,7 +105,8 @@ def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
     operands: tuple[Operand, ...] = (a, weight)
     if group[0].op == "@+":
         bases = names.new(whole.shape, b.dtype)
-        added.append(Stage("concat", tuple(s.operands[0] for s in group), (bases,), {"axis": len(bases.shape) - 1}))
+        axis = len(bases.shape) - 1
+        added.append(Stage("concat", tuple(s.operands[0] for s in group), (bases,), {"axis": axis}))
         operands = (bases, *operands)
     added.append(Stage(group[0].op, operands, (whole,), {}, group[0].source))
     at = 0
@@ -111,7 +115,10 @@ def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
         at += width
     gone = {s.output for s in group}
     last = max(i for i, s in enumerate(stages) if not gone.isdisjoint(s.outputs))
-    return _ordered([t for i, s in enumerate(stages) for t in (added if i == last else [] if not gone.isdisjoint(s.outputs) else [s])])
+    found: list[Item] = []
+    for i, item in enumerate(stages):
+        found += added if i == last else [item] if gone.isdisjoint(item.outputs) else []
+    return _ordered(found)
 
 
 def join(program: Program) -> Program:
