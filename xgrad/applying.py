@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
+from .backends.dtypes import is_floating
 from .backends.promotion import promote
 from .errors import GraphError, ShapeError, TraceError
 from .graphs import NOTHING, Node
@@ -112,16 +113,28 @@ def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any,
 
 
 def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
-    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple."""
+    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple.
+
+    To integers and booleans no gradient flows.
+    """
+    if node is None:
+        return tuple([kind(part, device) for part in z])
+    flows = {dtype: node.needs and is_floating(dtype) for dtype in set(node.dtype)}
     if isinstance(node, Recorded):
         whole = kind(z, device, node)
-        parent = node if node.needs else None
-        nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
-    elif node is not None:
-        nodes = [Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype) for i, part in enumerate(z)]
+        given = [node if flows[part.dtype] else None for part in z]
+        nodes: Any = [
+            _recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(parent is not None))
+            for i, (part, parent) in enumerate(zip(z, given))
+        ]
     else:
-        nodes = [None] * len(z)
-    return tuple(kind(part, device, n) for part, n in zip(z, nodes, strict=True))
+        nodes = [
+            Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype)
+            if flows[part.dtype]
+            else None
+            for i, part in enumerate(z)
+        ]
+    return tuple([kind(part, device, n) for part, n in zip(z, nodes, strict=True)])
 
 
 def _recorded(
@@ -181,7 +194,10 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
         value = device.xp.asarray(device.backend.checked(value), copy=True)
-    return type(like)(device.backend.checked(value), device)
+    adopted = type(like)(device.backend.checked(value), device)
+    if mode.trace is not None:
+        mode.trace.made(adopted)
+    return adopted
 
 
 def _needs(v: Any) -> bool:

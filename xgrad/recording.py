@@ -16,6 +16,7 @@ from .graphs import Node
 from .modes import MODE
 
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
+_STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
 
 
@@ -38,6 +39,11 @@ class Recorded(Node):
 def is_ours(frame: FrameType) -> bool:
     """Whether it is code of this library that is being run, or of one that runs it on our behalf."""
     return frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__))
+
+
+def is_library(filename: str) -> bool:
+    """Whether the code of this file is a library's, ours or another, and not the user's own."""
+    return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
 
 
 def _user_frame() -> FrameType | None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from .applying import Value, lift
 from .backends import DeviceError
-from .errors import GraphError, ShapeError
+from .errors import GraphError, ShapeError, TraceError
 from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
 from .memory import out_of_memory
 from .modes import MODE, mode, where_in_time
-from .recording import Recorded
+from .recording import Recorded, source_line
 
 
 def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
@@ -20,6 +20,11 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     root = _root(z)
     dz = output_gradient(z, dz)
     order, sources = ancestors([root])
+    if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
+        raise TraceError(
+            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, "
+            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
+        )
     recorded = [node for node in order if isinstance(node, Recorded)]
     grads = _sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
     for node in recorded:

@@ -106,7 +106,16 @@ class Tensor(Methods):
 
     def twin(self) -> Tensor:
         """Another handle to the same value and node; changing one in place leaves the other."""
-        return Tensor(self.data, self.device, self.node)
+        other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
+        if trace is not None:
+            trace.made(other, self)
+        return other
+
+    def with_node(self, node: Any) -> Tensor:
+        """Another handle to the same value, with this node."""
+        other = self.twin()
+        other.node = node
+        return other
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
@@ -115,7 +124,7 @@ class Tensor(Methods):
 
     def unrecorded(self) -> Tensor:
         """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
-        return Tensor(self.data, self.device)
+        return self.with_node(None)
 
     def _taken_out(self) -> None:
         """Tell whoever watches that the value leaves the graph."""
@@ -223,7 +232,8 @@ class Tensor(Methods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
-        copy = Tensor(self.data.copy() if hasattr(self.data, "copy") else self.data, self.device, self._own_leaf())
+        copy = self.with_node(self._own_leaf())
+        copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
         memo[id(self)] = copy
         return copy
 
@@ -255,7 +265,7 @@ class Tensor(Methods):
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
-    def __pos__(self) -> Tensor: return self.twin()
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
@@ -310,9 +320,11 @@ class Tensor(Methods):
 
     def _become(self, new: Tensor) -> Tensor:
         """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
-        leaf = self.requires_grad and self.is_leaf
-        if leaf and MODE.get().grad:
+        leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
+        if leaf and mode.grad:
             raise GraphError(f"{_called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
+        if mode.trace is not None:
+            mode.trace.may_change(self)
         if new.shape != self.shape:
             raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
         new = self._castable(new)

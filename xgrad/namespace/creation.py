@@ -47,7 +47,7 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     if not requires_grad and name is None:
         return with_value
     kind = Leaf if requires_grad else Named
-    return Tensor(with_value.data, with_value.device, kind(with_value.device, with_value.shape, with_value.data.dtype, name))
+    return with_value.with_node(kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
 @function(numpy="")
@@ -93,7 +93,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         raw = target.xp.astype(raw, canonical(dtype))
-    return Tensor(raw, target)
+    made = Tensor(raw, target)
+    trace = MODE.get().trace
+    if trace is not None:
+        trace.made(made)
+    return made
 
 
 def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:

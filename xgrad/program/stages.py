@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import isfinite, prod
 from typing import Any, ClassVar, NamedTuple
 
 Number = int | float | complex
@@ -49,12 +49,16 @@ class Stage:
 
     @property
     def filling(self) -> Number | None:
-        """The number that fills the new array that this stage makes; None for any other stage."""
+        """The number that fills the new array that this stage makes, of its kind; None for any other stage."""
         if self.op != "new":
             return None
-        function, args = self.params["function"], self.params["args"]
-        number: Number | None = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        return number
+        function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
+        given: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
+        number: Number | None = given.item() if hasattr(given, "item") else given  # one of NumPy's is not weak
+        if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
+            return number
+        # a weak number of another kind beside integers would make floating numbers of them
+        return (bool(number) if dtype == "bool" else int(number)) if isfinite(number) else None
 
     def __hash__(self) -> int:
         return hash((self.op, self.operands, self.outputs))

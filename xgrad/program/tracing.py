@@ -54,9 +54,14 @@ class Tracer:
     """Writes down ops instead of running them.
 
     Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other values of them.
+    Handles from outside may not be changed in place, since the program would not do it again: only those that are
+    `made` in the function, and its arguments, for which a tracer hands out handles of its own, unless they are `fixed`.
     """
 
     def __init__(self, *, remember: bool = False) -> None:
+        self._fixed: list[Tensor] = []
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}  # a handle from inside, and one from outside with its value
+        self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
@@ -71,10 +76,13 @@ class Tracer:
         var.name = name
         return var
 
-    def input(self, x: Tensor, name: str | None = None) -> Tensor:
+    def input(self, x: Tensor, name: str | None = None, *, fixed: bool = False) -> Tensor:
         """A Tensor to trace with, in the place of `x`."""
         self.inputs.append(self.variable(x.shape, x.dtype, name))
-        return Tensor(self.inputs[-1], x.device)
+        handle = Tensor(self.inputs[-1], x.device)
+        if fixed:
+            self._fixed.append(handle)
+        return handle
 
     def slice_of(self, x: Tensor) -> Tensor:
         """A Tensor in the place of one slice of `x` along its first axis."""
@@ -133,12 +141,33 @@ class Tracer:
 
     def capture(self, v: Tensor) -> Var:
         """The input that stands for a Tensor from outside."""
-        key = id(v.data)
+        if self._made:
+            v = self._made.get(id(v), (v, v))[1]
+        # handles that share a value now may have different ones when the program is run again
+        key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
                 raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
             self.captured[key] = (self.variable(v.data.shape, v.dtype, v.name), v)
         return self.captured[key][0]
+
+    def made(self, handle: Tensor, source: Tensor | None = None) -> None:
+        """Take note of a handle that is made in the function: to the value of `source`, or to a plain array."""
+        if type(handle.data) is Var and handle.data.tracer is self:
+            return
+        if source is None:
+            source = self._arrays.setdefault(id(handle.data), Tensor(handle.data, handle.device))
+        self._made[id(handle)] = (handle, self._made.get(id(source), (source, source))[1])
+
+    def may_change(self, handle: Tensor) -> None:
+        """Raise TraceError where `handle`, which is about to be changed in place, is from outside."""
+        ours = (type(handle.data) is Var and handle.data.tracer is self) or id(handle) in self._made
+        if not ours or any(handle is x for x in self._fixed):
+            what = "an argument" if ours else "a Tensor from outside"
+            raise TraceError(
+                f"{source_line()}: {what} of a function that is traced is changed in place, which would happen "
+                "once, and at no later call or step: return the new value, in a loop as a part of the carry, or change a copy, +t"
+            )
 
     def output(self, x: Any) -> Any:
         """What a traced function returned, as a Var of this tracer."""
@@ -148,6 +177,7 @@ class Tracer:
         """No more ops; what was written down is let go."""
         self._open = False
         self.written, self.inputs, self.captured = [], [], {}
+        self._fixed, self._made, self._arrays = [], {}, {}
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
@@ -185,8 +215,14 @@ class Tracer:
     def program(self, outputs: Sequence[Any], inputs: Sequence[Var] | None = None) -> Program:
         """What `outputs` are computed by, from `inputs`, as data."""
         inputs = self.everything_read() if inputs is None else inputs
-        useful = self.ancestors(outputs, set(inputs))
-        entries = [e for e in self.written if any(out in useful and out not in inputs for out in e[3])]
+        given = set(inputs)
+        useful = self.ancestors(outputs, given)
+        entries = []
+        for op, refs, params, outs, source in self.written:
+            if any(out in useful and out not in given for out in outs):
+                # an output that is an input as well is read there, and computed beside the others for nothing
+                outs = tuple(self.variable(out.shape, out.dtype) if out in given else out for out in outs)
+                entries.append((op, refs, params, outs, source))
         values = _named(inputs, [out for e in entries for out in e[3]])
         stages = tuple(
             Stage(op.name, tuple(values[r] if type(r) is Var else r for r in refs), tuple(values[out] for out in outs), _data(op, params), source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import update_wrapper
 from typing import Any
 
@@ -11,13 +12,14 @@ from ..backends import DeviceError, current_device, current_matmul_precision, de
 from ..errors import GraphError
 from ..graphs import Input, Leaf
 from ..memory import out_of_memory
-from ..modes import MODE
+from ..modes import MODE, no_grad
 from ..namespace import asarray
 from ..program.caches import Cache
+from ..program.draws import refuse_draws, states
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
-from ..program.tracing import Tracer, Var, tracing
+from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
 
@@ -31,14 +33,17 @@ def compile(f: Callable[..., Any]) -> Compiled:
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
             use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
-            signature. Tensors that it uses from outside are read at each call; its other side effects happen once.
+            signature. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
+            in place; its other side effects happen once.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
         `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, or draws random numbers.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside, or an
+            array, in place.
+        GraphError: an argument that is changed in place is given twice, or used from outside as well.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
@@ -120,23 +125,24 @@ class _Traced:
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
         tracer = Tracer()
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        before = states(f)
         with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
             for i in self.read:
                 given = asarray(leaves[i])
-                values[i] = tracer.input(given)
+                values[i] = tracer.input(given, fixed=not isinstance(leaves[i], Tensor))
                 if given.requires_grad:
                     kind = Leaf if isinstance(given.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
                     values[i].node = kind(given.device, given.shape, given.dtype)
             result = f(*unflatten(structure, values))
             found, self.structure = flatten(result)
-            found = [asarray(z) for z in found]
+            self.changed = [k for k, i in enumerate(self.read) if values[i].data is not tracer.inputs[k]]
+            found = [asarray(z) for z in [*found, *(values[self.read[k]] for k in self.changed)]]
             outputs = [tracer.output(z) for z in found]
+        refuse_draws(before)
         self.connected = any(z.requires_grad for z in found)
         self.outside = [handle for _, handle in tracer.captured.values()]
         self.needs = self.outside_needs()
-        if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
-            raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
         devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
         if len(devices) > 1:
             places = " and ".join(map(str, devices))
@@ -161,6 +167,19 @@ class _Traced:
     def run(self, arrays: list[Any]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
         operands = [*arrays, *self.outside]
+        if not self.changed:
+            return self._computed(operands)
+        for k in self.changed:
+            if sum(v is arrays[k] for v in operands) > 1:
+                raise GraphError("a compiled function changes an argument in place that it is given twice, or uses from outside: pass a copy, +t")
+        found = self._computed(operands)
+        for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
+            with no_grad() if arrays[k].is_leaf else nullcontext():  # as it must have been where the function changed it
+                arrays[k][...] = z
+        return found[: -len(self.changed)]
+
+    def _computed(self, operands: list[Any]) -> list[Tensor]:
+        """All outputs, and after them the new values of the arguments that are `changed` in place."""
         if MODE.get().trace is not None or (self.connected and MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in operands)):
             z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
             return [v[0] for v in z]

@@ -41,8 +41,8 @@ def _input(value: Any, what: Callable[[], str]) -> Tensor:
     if not is_floating(x.dtype):
         raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
     if x.requires_grad and not isinstance(x.node, Leaf):
-        return Tensor(x.data, x.device, Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
-    return Tensor(x.data, x.device, Input(x.device, x.shape, x.data.dtype))
+        return x.with_node(Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
+    return x.with_node(Input(x.device, x.shape, x.data.dtype))
 
 
 def to_tensors(tree: Any) -> Any:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
+from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS
 from ..program import source as _source  # noqa: F401 - which sets Program.source
+from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
 from ..program.stages import Item, Operand, Program, Stage, Value
@@ -35,7 +37,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
 
     Raises:
-        TraceError: `f` branches on a value, or takes one out. The message names the line.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
+            The message names the line.
 
     >>> import xgrad as xg
     >>> def neuron(w, x):
@@ -51,11 +54,13 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     tracer = Tracer(remember=True)
     names = _parameter_names(f, len(args))
+    before = states(f)
     with tracing(tracer, grad=True):
         inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
         with names_from_variables():
             result = f(*inputs)
         outputs = [tracer.output(asarray(leaf)) for leaf in flatten(result)[0]]
+    refuse_draws(before)
     program = tracer.program(outputs)
     tracer.close()
     return program
@@ -272,6 +277,8 @@ class _Backward:
         derivative = self.derivatives[s.outputs[0]]
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
+        if back is None:
+            raise GraphError("derive: a gate in a scan has a rule that reads other values where only some of its outputs have a gradient")
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
         source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]

@@ -10,6 +10,7 @@ from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
+from ..program.draws import refuse_draws, states
 from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
@@ -52,7 +53,7 @@ def scan(
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
-        TraceError: a body that branches on a value, or takes one out.
+        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
         An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
@@ -80,12 +81,14 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     _same_device([*init, *leaves])
     outer = MODE.get().trace
     tracer = Tracer(remember=outer is not None and outer.remember)
+    before = states(f)
     with tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
         after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
         y_leaves, y_structure = flatten(y)
         outputs = [tracer.output(asarray(v)) for v in (*flatten(after)[0], *y_leaves)]
+    refuse_draws(before)
     body = body_of(tracer, outputs, len(init))
     operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
     tracer.close()
@@ -136,7 +139,7 @@ def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
-        if a.data.shape != b.data.shape or a.data.dtype != b.data.dtype:
+        if a.data.shape != b.data.shape or (a.data.dtype != b.data.dtype and a.dtype != b.dtype):  # traced, one has NumPy's
             message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return after, result[1]

@@ -23,6 +23,8 @@ def expand(program: Program) -> Program:
     def change(s: Item) -> list[Item]:
         if isinstance(s, Loop):
             return [s]
+        if s.op in ("mean", "var", "std") and s.output.dtype in ("float16", "bfloat16"):
+            return [t for part in _in_single(s, names) for t in (change(part) if part.op == s.op else [part])]
         if s.op == "mean" and s.output.dtype == s.values[0].dtype:
             (x,) = s.values
             total = names.new(s.output.shape, s.output.dtype)
@@ -33,6 +35,17 @@ def expand(program: Program) -> Program:
         return _written_out(s, names) if s.op in _COMPOSITE else [s]
 
     return replace(program, stages=tuple(rewritten(program.stages, change)))
+
+
+def _in_single(s: Stage, names: Names) -> list[Stage]:
+    """A stage in half precision as one in float32, rounded once: a sum may be more than float16 can hold."""
+    (x,), z, single = s.values, s.output, canonical("float32")
+    wide, found = names.new(x.shape, single.name), names.new(z.shape, single.name)
+    return [
+        Stage("astype", (x,), (wide,), {"dtype": single}, s.source),
+        replace(s, operands=(wide,), outputs=(found,)),
+        Stage("astype", (found,), (z,), {"dtype": canonical(z.dtype)}, s.source),
+    ]
 
 
 def _variance(s: Stage, names: Names) -> list[Item]:

@@ -151,12 +151,12 @@ _NEUTRAL = {"+": 0, "-": 0, "*": 1, "/": 1, "**": 1}
 
 def _changes_nothing(op: str, number: Any, dtype: str) -> bool:
     """Whether x op number is x. Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0."""
-    if number != _NEUTRAL[op]:
+    if number != _NEUTRAL[op] or dtype.startswith("complex"):  # an infinite part times 0 is NaN
         return False
     if number == 1 or dtype.startswith(("int", "uint", "bool")):
         return True
     below = not isinstance(number, complex) and copysign(1, number) < 0
-    return not below if op == "-" else below and dtype.startswith("float")
+    return not below if op == "-" else below
 
 
 def _axes(stage: Stage) -> tuple[int, ...]:
