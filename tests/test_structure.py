@@ -22,7 +22,7 @@ LAYERS = [
     ["applying", "forward", "reverse"],
     ["methods", "tensors", "namespace"],
     ["program", "random", "trees"],
-    ["transforms"],
+    ["state_dicts", "transforms"],
     ["nn", "optim", "loss_scaling", "io", "information"],
     ["__main__"],
 ]
