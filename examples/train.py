@@ -19,6 +19,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -329,6 +330,7 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
 def command() -> None:
     """`main`, with one line for whatever the system may refuse."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # for a sample that the terminal cannot show
+    warnings.simplefilter("ignore", RuntimeWarning)  # of overflow: a loss that is not finite ends the run
     try:
         main()
     except MemoryError:

@@ -67,14 +67,14 @@ import train
 save = train.Run.save
 def save_and_stop(self, path):
     save(self, path)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
 train.Run.save = save_and_stop
 train.interruption.listen()
 train.main({[*options, "--out", "parts"]!r})
 """
     stopped = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "stopped at step 6 of 12, which is saved in parts/checkpoint.safetensors" in stopped.stderr
-    assert stopped.returncode == 130
+    assert stopped.returncode == 143
     rest = run(*options, "--out", "parts", "--resume", cwd=tmp_path)
     assert rest.returncode == 0, rest.stderr
     (a, a_words), (b, b_words) = (xg.io.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "parts"))
