@@ -29,6 +29,7 @@ class Folder:
         self.path = Path(path)
         self.checkpoint, self.curve = self.path / CHECKPOINT, self.path / CURVE
         self._lock: FileLock | None = None
+        self._file: os.stat_result | None = None  # the lock's, as long as it is held
 
     def __enter__(self) -> Folder:
         self._made = not self.path.exists()
@@ -48,8 +49,7 @@ class Folder:
             self._remove_unfinished()
             with suppress(OSError):
                 (self.path / LOCK).unlink()  # while it is held; who waits for it finds that it is gone, and makes another
-        self._lock.release()
-        self._lock = None
+        self._release()
         if self._made:
             with suppress(OSError):
                 self.path.rmdir()  # if nothing has come into it
@@ -64,8 +64,7 @@ class Folder:
         same = self.path.exists() and os.path.samestat(self.path.stat(), self._folder)
         if not same and self.checkpoint.exists():
             raise FileExistsError(f"{self.path} was replaced during the run by a folder with a checkpoint of its own")
-        if self._lock is not None:
-            self._lock.release()
+        self._release()
         self.path.mkdir(parents=True, exist_ok=True)
         self._acquire()
         return same
@@ -81,18 +80,28 @@ class Folder:
             beside.unlink(missing_ok=True)
 
     def _acquire(self) -> None:
-        lock = FileLock(self.path / LOCK, on_acquired=_sign)
+        self._lock = FileLock(self.path / LOCK, on_acquired=self._sign)
         try:
-            lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0)
         except Timeout:
             raise InUse(_busy(self.path)) from None
-        self._folder, self._file = self.path.stat(), (self.path / LOCK).stat()
-        self._lock = lock
+        self._folder = self.path.stat()
+
+    def _sign(self, handle: int) -> None:
+        """Write who holds the lock into its file."""
+        self._file = os.fstat(handle)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = self._file = None
 
     def _is_locked(self) -> bool:
         """Whether the lock that this run holds is the one that others would find."""
         with suppress(OSError):
-            return os.path.samestat((self.path / LOCK).stat(), self._file)
+            return self._file is not None and os.path.samestat((self.path / LOCK).stat(), self._file)
         return False
 
     def _remove_unfinished(self) -> None:
@@ -101,12 +110,6 @@ class Folder:
             for path in self.path.glob(f".{name}.*.tmp"):
                 with suppress(OSError):
                     path.unlink()
-
-
-def _sign(handle: int) -> None:
-    """Write who holds a lock into its file."""
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
 
 
 def _busy(folder: Path) -> str:

@@ -131,7 +131,7 @@ PLACES = {
     "before a checkpoint is put in its place": "before(os, 'replace')",
     "after a checkpoint was put in its place": "after(os, 'replace')",
     "while validating": "before(train, 'loss', 20)",
-    "while the lock is taken": "after(train_files, '_sign')",
+    "while the lock is taken": "after(train_files.Folder, '_sign')",
     "while compressors are compared": "before(train.Text, 'compressed')",
     "while drawing": "after(train.plt.Figure, 'savefig')",
     "before the picture is put in its place": "before(train_files.Path, 'replace')",
