@@ -298,7 +298,7 @@ def use(folder: Folder, run: Run, text: Text, options: argparse.Namespace, devic
     if options.resume:
         resume(run, folder)
     earlier = not options.resume and look_before_overwriting(run, folder, options)
-    words = f", computed with in {options.precision}" if options.precision else ""
+    words = f", arithmetic in {options.precision}" if options.precision else ""
     weights = sum(p.size for p in run.model.parameters())
     say(f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} weights, {options.dtype} on {device}{words}")
     interruption.farewell = "stopped at once; what was trained since the last checkpoint is lost"
@@ -329,6 +329,8 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
 
 def command() -> None:
     """`main`, with one line for whatever the system may refuse."""
+    nothing = open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    sys.stdout, sys.stderr = sys.stdout or nothing, sys.stderr or nothing  # None where a daemon's are closed
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # for a sample that the terminal cannot show
     warnings.simplefilter("ignore", RuntimeWarning)  # of overflow: a loss that is not finite ends the run
     try:

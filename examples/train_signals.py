@@ -50,6 +50,7 @@ class Interruption:
 
     def end(self, farewell: str) -> NoReturn:
         """Say why, and end as a shell expects of a process that such a signal has stopped."""
+        self.ignore()
         print(f"train.py: {farewell}", file=sys.stderr)
         sys.exit(128 + self.number)
 

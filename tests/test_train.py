@@ -46,7 +46,7 @@ def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_p
         result = run("--data", "text.txt", *SMALL, "--steps", "40", "--lr", "0.03", "--sample", "0", *extra, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         found.append(float(result.stdout.split("this model")[1].split()[0]))
-    assert f"float32 on cpu, computed with in {precision}" in result.stdout
+    assert f"float32 on cpu, arithmetic in {precision}" in result.stdout
     assert abs(found[1] / found[0] - 1) < 0.05
     tensors, _ = xg.io.load(tmp_path / "runs" / "checkpoint.safetensors")
     assert tensors["h"].dtype == precision
