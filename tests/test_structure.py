@@ -21,8 +21,8 @@ LAYERS = [
     ["graphs", "recording"],
     ["applying", "forward", "reverse"],
     ["methods", "tensors", "namespace"],
-    ["program", "random", "trees"],
-    ["state_dicts", "transforms"],
+    ["program", "random", "state_dicts", "trees"],
+    ["transforms"],
     ["nn", "optim", "loss_scaling", "io", "information"],
     ["__main__"],
 ]
