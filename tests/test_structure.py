@@ -21,7 +21,7 @@ LAYERS = [
     ["graphs", "recording"],
     ["applying", "forward", "reverse"],
     ["methods", "tensors", "namespace"],
-    ["program", "random", "trees"],
+    ["program", "random", "state_dicts", "trees"],
     ["transforms"],
     ["nn", "optim", "loss_scaling", "io", "information"],
     ["__main__"],

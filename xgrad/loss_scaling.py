@@ -9,6 +9,7 @@ from .backends import Device
 from .modes import no_grad
 from .namespace import all as all_of
 from .namespace import asarray, finfo, isfinite, logical_and, where
+from .state_dicts import fitting
 from .tensors import Tensor
 from .trees import flatten, map
 
@@ -120,14 +121,15 @@ class LossScale:
         return {"scale": self.value.detach(), "good_steps": self.good_steps.detach()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave. Raises KeyError, before anything changes, where it is of something else."""
-        if set(state) != {"scale", "good_steps"}:
-            raise KeyError(f"LossScale remembers ['good_steps', 'scale'], and is given {sorted(state)}")
-        device = self.value.device
-        value, count = asarray(state["scale"], dtype="float32", device=device), asarray(state["good_steps"], dtype="int32", device=device)
-        if value.shape or count.shape:
-            raise ValueError(f"a scale and a count are single numbers, not of shapes {value.shape} and {count.shape}")
-        self.value[...], self.good_steps[...] = value, count
+        """Take what `state_dict` gave.
+
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is nothing of the kind.
+        """
+        values = fitting("LossScale", self.state_dict(), state)
+        scale, good_steps = float(values["scale"]), int(values["good_steps"])
+        if not 0 < scale < float("inf") or good_steps < 0:
+            raise ValueError(f"LossScale: a scale is above 0, and a count of steps not below; it is given {scale:g} and {good_steps}")
+        self.value[...], self.good_steps[...] = values["scale"], values["good_steps"]
 
     def __repr__(self) -> str:
         return f"LossScale({float(self.value):g})"

@@ -10,6 +10,7 @@ from .errors import GraphError, ShapeError
 from .loss_scaling import LossScale, all_finite
 from .modes import mode, no_grad
 from .namespace import asarray, minimum, sqrt, sum, zeros_like
+from .state_dicts import fitting
 from .tensors import Tensor
 from .trees import flatten, unflatten
 
@@ -94,14 +95,13 @@ class Optimizer(ABC):
         return {"count": asarray(self.count), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave. Raises KeyError or ShapeError, before anything changes, where it is of other parameters."""
-        mine = self.state_dict()
-        if set(mine) != set(state):
-            raise KeyError(f"{type(self).__name__} remembers {sorted(mine)}, and is given {sorted(state)}")
-        values = {name: asarray(state[name], device=mine[name].device) for name in mine}
-        for name, value in values.items():
-            if value.shape != mine[name].shape:
-                raise ShapeError(f"{name} has shape {mine[name].shape}, and is given {value.shape}")
+        """Take what `state_dict` gave, by copy.
+
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is of other parameters, or nothing of the kind.
+        """
+        values = fitting(type(self).__name__, self.state_dict(), state)
+        if int(values["count"]) < 0:
+            raise ValueError(f"{type(self).__name__}: count, the number of steps so far, is given {int(values['count'])}")
         self.count = int(values["count"])
         for name, slots in self._slots().items():
             slots[:] = [values[f"{name}.{i}"] for i in range(len(slots))]

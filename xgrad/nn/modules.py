@@ -8,10 +8,10 @@ from typing import Any, Self
 from .. import trees
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
-from ..errors import ShapeError
 from ..modes import no_grad
 from ..namespace import asarray, astype, tensor
 from ..random import Generator, default_rng
+from ..state_dicts import fitting
 from ..tensors import Tensor
 
 
@@ -58,15 +58,7 @@ class Module:
         Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit.
         """
         mine = self.named_parameters()
-        if set(mine) != set(state):
-            missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
-            raise KeyError(f"{type(self).__name__} misses {missing or 'nothing'} and does not know {unknown or 'nothing'}")
-        values = {name: asarray(value, device=mine[name].device) for name, value in state.items()}
-        for name, value in values.items():
-            if value.shape != mine[name].shape:
-                raise ShapeError(f"{name} has shape {mine[name].shape}, and is given {value.shape}")
-            if value.dtype != mine[name].dtype:
-                raise TypeError(f"{name} is {mine[name].dtype}, and is given {value.dtype}")
+        values = fitting(type(self).__name__, mine, state)
         with no_grad():
             for name, value in values.items():
                 mine[name][...] = value
