@@ -37,6 +37,12 @@ class Blas(NamedTuple):
     path: str
 
 
+_lock = threading.RLock()  # LLVM is not asked by two threads at once; a signal handler may compile while its thread does
+if hasattr(os, "register_at_fork"):  # a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_retired: list[Any] = []  # engines that nobody uses any more, which are freed under the lock
+
+
 class Compiled:
     """A function of machine code.
 
@@ -46,10 +52,14 @@ class Compiled:
         from_disk: whether it did.
     """
 
-    def __init__(self, address: int, compile_seconds: float, from_disk: bool, keep: Any) -> None:
+    def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
         self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)  # releases the global lock while it runs
-        self._keep = keep  # the engine owns the memory
+        self._engine = engine  # which owns the memory
+
+    def __del__(self) -> None:
+        if _retired is not None:  # which it is at the very end
+            _retired.append(self._engine)
 
 
 def missing() -> str | None:
@@ -115,8 +125,13 @@ class _Host(NamedTuple):
     vector_bytes: int
 
 
-@cache
 def _host() -> _Host:
+    with _lock:
+        return _found_host()
+
+
+@cache
+def _found_host() -> _Host:
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -147,14 +162,12 @@ def vector_bytes() -> int:
 
 
 _loaded: OrderedDict[str, Compiled] = OrderedDict()
-_lock = threading.RLock()  # LLVM is not asked by two threads at once; a signal handler may call compiled code while it holds this
-if hasattr(os, "register_at_fork"):  # a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def load(text: str) -> Compiled:
     """The function `run` of a module of LLVM IR: from memory, from the cache on disk, or compiled now."""
     with _lock:
+        _retired.clear()
         found = _loaded.get(text)
         if found is None:
             found = _loaded[text] = _make(text)

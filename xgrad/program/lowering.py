@@ -328,6 +328,7 @@ class Lowering:
             visit(v)
         for v, _, _ in reductions:
             visit(v)
+        del visit  # a function that refers to itself would wait for the cycle collector
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
         stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
         stores = tuple((order[v], self.home(v)) for v in stored)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NoReturn
 
@@ -226,9 +227,15 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     return values
 
 
-def tracing(tracer: Tracer, *, grad: bool) -> Any:
-    """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+@contextmanager
+def tracing(tracer: Tracer, *, grad: bool) -> Iterator[None]:
+    """A `with` block whose ops `tracer` writes down. One that fails closes it, as it and its variables hold each other."""
+    with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
+        try:
+            yield
+        except BaseException:
+            tracer.close()
+            raise
 
 
 BODIES = Cache(1024)
