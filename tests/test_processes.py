@@ -142,7 +142,7 @@ def new_program(k: int) -> Any:
     return value, h, f.executable(x).kind
 
 
-@pytest.mark.parametrize("way", [pytest.param("fork", marks=needs_fork), "spawn"])
+@pytest.mark.parametrize("way", [pytest.param("fork", marks=needs_fork), pytest.param("spawn", marks=pytest.mark.slow)])
 def test_processes_compile_the_same_new_program_into_one_cache(cache: Path, way: str) -> None:
     context = multiprocessing.get_context(way)
     with ProcessPoolExecutor(3, mp_context=context) as pool:
@@ -201,7 +201,7 @@ threads = [threading.Thread(target=compiling, args=(1000 * i,)) for i in range(2
 for t in threads:
     t.start()
 children = []
-for i in range(12):
+for i in range(8):
     child = os.fork()
     if child == 0:
         signal.alarm(60)  # one that hangs is killed
@@ -279,6 +279,7 @@ assert seen and all(seen), seen
 """
 
 
+@pytest.mark.slow
 @needs_fork
 @needs_native
 def test_a_signal_handler_may_compile_while_the_program_compiles(tmp_path: Path) -> None:

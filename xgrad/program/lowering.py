@@ -317,7 +317,7 @@ class Lowering:
                 loads.append((order[v], broadcast(self.ref(v), shape)))
                 return order[v]
             operands = stage.operands if stage.filling is None else (stage.filling,)
-            args: tuple[Any, ...] = tuple(visit(u) if type(u) is Value else u for u in operands)
+            args: tuple[Any, ...] = tuple(visit(u) if type(u) is Value else u for u in operands)  # noqa: F821 - deleted below
             order[v] = len(order)
             name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
             steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
