@@ -216,12 +216,14 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     taken: set[str] = set()
     values: dict[Var, Value] = {}
     reserved = {v.name for v in (*inputs, *computed) if v.name}
+    numbers: dict[str, int] = {}  # the last one that was put after a name, as the same name may be that of thousands
     for letter, variables in (("x", inputs), ("z", computed)):
         for i, v in enumerate(variables, 1):
             stem = v.name or f"{letter}{i}"
-            name, k = stem, 2
+            name = stem
             while name in taken or (v.name is None and name in reserved):
-                name, k = f"{stem}_{k}", k + 1
+                numbers[stem] = numbers.get(stem, 1) + 1
+                name = f"{stem}_{numbers[stem]}"
             taken.add(name)
             values[v] = Value(name, v.shape, canonical(v.dtype).name)
     return values
