@@ -77,7 +77,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
         else:
             z, arrays = _guarded(op, device, arrays, params)
     except Exception as error:
-        _explain(op, operands, error)
+        raise _explained(op, operands, error)  # noqa: B904 - it has its cause
     if mode.record:
         if mode.watch is not None:
             mode.watch.ran(op, operands, arrays, z, device, bool(needs))
@@ -217,6 +217,15 @@ def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
     raise DeviceError(f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)")
 
 
+def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception:
+    """The error that `_explain` raises, without the frame that did: it would hold the error, and that all arrays of the callers."""
+    seen = error.__traceback__
+    try:
+        _explain(op, operands, error)
+    except Exception as found:
+        return found.with_traceback(seen if found is error else None)
+
+
 def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
@@ -225,10 +234,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
         raise error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]
-        try:
-            raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
-        finally:
-            del error  # whose traceback has this frame, and the arrays of others: they are to be free once the error is dealt with
+        raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
     if isinstance(error, IndexError | TypeError):
         try:
             told = type(error)(message)

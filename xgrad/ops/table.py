@@ -67,12 +67,13 @@ class Op:
         diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
+        registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class Op:
         diagonal: bool = True,
         by_rows: bool = False,
         kernel: str | None = None,
+        registered: bool = False,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -107,6 +109,7 @@ class Op:
         self.analytic = analytic
         self.linear = linear
         self.by_rows = by_rows
+        self.registered = registered
         self.kernel = kernel
         signature = inspect.signature(forward).parameters.values()
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
@@ -166,13 +169,15 @@ def shape_of(value: Any) -> tuple[Any, ...]:
 
 
 OPS: dict[str, Op] = {}
+#: Ops of the library's own that come into the table with the first program that is optimised.
+LATER = frozenset(("@+", "add_product"))
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
     """Enter an op into the table under its name and its function's name, and return it."""
     entry = Op(name, forward, **attributes)
     for key in {entry.name, entry.function}:
-        if key in OPS:
+        if key in OPS or (entry.registered and key in LATER):
             raise ValueError(f"op {key!r} is already in the table")
     OPS[entry.name] = OPS[entry.function] = entry
     return entry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from .listing import Text, Unique, form, number, opened
 from .plans import Unsupported
 from .scans import replay
 from .source_text import HELPERS, dtype_name, known, written
+from .spelling import identifier, shown
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .tracing import Tracer, tracing
 
@@ -207,7 +207,7 @@ class _Body:
         self.xp, self.helpers = writer.xp, writer.helpers
         self.inputs = program.inputs
         self.program = opened(program, _parts)
-        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "float", "range", "reversed", "saved", "slice", "forward", "backward"])
+        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "complex", "float", "range", "reversed", "saved", "slice", "forward", "backward"])
         self._names: dict[Value, str] = {}
         self._lines: list[tuple[str, str]] = []
         self.names(self.inputs)
@@ -216,8 +216,7 @@ class _Body:
         """What these are called: their names, made identifiers."""
         for v in values:
             if v not in self._names:
-                stem = re.sub(r"\W+", "_", v.name).strip("_")
-                self._names[v] = self._unique.name(stem if stem.isidentifier() else f"v{stem}")
+                self._names[v] = self._unique.name(identifier(v.name))
         return [self._names[v] for v in values]
 
     def text(self, v: Operand) -> str:
@@ -226,7 +225,7 @@ class _Body:
 
     def function(self, name: str, parameters: Sequence[str], result: str, first: Sequence[str] = ()) -> str:
         """The whole text."""
-        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{v.name}, '}{form(v)}" for v in self.inputs]
+        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{shown(v.name)}, '}{form(v)}" for v in self.inputs]
         self._read = {v for v in self.program.outputs if type(v) is Value}
         self._block(self.program.stages, 1, self._read)
         width = min(max((len(line) for line, beside in self._lines if beside), default=0), 70)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops import OPS
 from .listing import ATOM, Text, expression, index, infix, key_argument
+from .spelling import identifier, literal
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
@@ -76,7 +77,9 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 
 def known(op: str) -> bool:
-    """Whether the gate can be written down."""
+    """Whether the gate can be written down. One that a user registered is written as what its function does, whatever its name is."""
+    if op in OPS and OPS[op].registered:
+        return False
     return _of_extension(op) or op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
 
 
@@ -95,11 +98,11 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     if op in HELPERS:
         helpers.add(op)
     name = op if op in HELPERS else f"{xp}.{OPS[op].function if _of_extension(op) else op}"
-    keywords = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
+    keywords = [f"{k}={literal(v)}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
-        keywords = [repr(params["shape"])]
+        keywords = [literal(params["shape"])]
     if _of_extension(op):
-        keywords = [f"{k}={v!r}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
+        keywords = [f"{k}={literal(v)}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 
@@ -118,13 +121,13 @@ def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> T
 def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helper = "scatter" if len(args) > 1 else "put"
     helpers.add(helper)
-    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {params['shape']})")
+    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {literal(params['shape'])})")
 
 
 def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helpers.add("scatter")
     axis = params["axis"] % len(params["shape"])
-    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {params['shape']})")
+    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {literal(params['shape'])})")
 
 
 def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
@@ -142,21 +145,21 @@ def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
 
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
-    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {axes})")
+    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})")
 
 
 def _joined(function: str) -> Any:
     def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-        return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={params['axis']})")
+        return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={literal(params['axis'])})")
 
     return join
 
 
 def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-    parts = [repr(v) for v in params["args"]]
+    parts = [literal(v) for v in params["args"]]
     parts += [] if params["dtype"] is None else [f"dtype={dtype_name(xp, params['dtype'])}"]
-    parts += [f"{k}={v!r}" for k, v in params["options"].items()]
-    return Text(f"{xp}.{params['function']}({', '.join(parts)})")
+    parts += [f"{identifier(k)}={literal(v)}" for k, v in params["options"].items()]
+    return Text(f"{xp}.{identifier(params['function'])}({', '.join(parts)})")
 
 
 _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NoReturn
 
@@ -251,20 +252,28 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     taken: set[str] = set()
     values: dict[Var, Value] = {}
     reserved = {v.name for v in (*inputs, *computed) if v.name}
+    numbers: dict[str, int] = {}  # the last one that was put after a name, as the same name may be that of thousands
     for letter, variables in (("x", inputs), ("z", computed)):
         for i, v in enumerate(variables, 1):
             stem = v.name or f"{letter}{i}"
-            name, k = stem, 2
+            name = stem
             while name in taken or (v.name is None and name in reserved):
-                name, k = f"{stem}_{k}", k + 1
+                numbers[stem] = numbers.get(stem, 1) + 1
+                name = f"{stem}_{numbers[stem]}"
             taken.add(name)
             values[v] = Value(name, v.shape, canonical(v.dtype).name)
     return values
 
 
-def tracing(tracer: Tracer, *, grad: bool) -> Any:
-    """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+@contextmanager
+def tracing(tracer: Tracer, *, grad: bool) -> Iterator[None]:
+    """A `with` block whose ops `tracer` writes down. One that fails closes it, as it and its variables hold each other."""
+    with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
+        try:
+            yield
+        except BaseException:
+            tracer.close()
+            raise
 
 
 BODIES = Cache(1024)

@@ -16,7 +16,7 @@ from ..errors import GraphError
 from ..modes import MODE, mode
 from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
-from ..ops import OPS, Op, op
+from ..ops import OPS, Op, find_op, op
 from ..ops.table import Rule
 from ..tensors import Tensor
 from .reverse_mode import vjp
@@ -178,7 +178,8 @@ def register_op(
     >>> softplus(0.0), xg.grad(softplus)(0.0)
     (tensor(0.69314718), tensor(0.5))
     """
-    entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, diagonal=False, promotion="result_type")
+    kind: dict[str, Any] = {"variadic": variadic, "elementwise": elementwise and not variadic, "diagonal": False}
+    entry = op(name, forward, dx=dx, dy=dy, **kind, promotion="result_type", registered=True)
 
     def function(*operands: Any, **params: Any) -> Any:
         return call(entry, operands, {**entry.defaults, **params})
@@ -188,9 +189,11 @@ def register_op(
 
 
 def unregister_op(name: str) -> None:
-    """Take an op that was registered out of the table again."""
-    entry = OPS.pop(name)
-    OPS.pop(entry.function, None)
+    """Take an op that was registered out of the table again. Raises ValueError for one of the library's own."""
+    entry = find_op(name)
+    if not entry.registered:
+        raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
+    del OPS[name]
 
 
 def _lowering(rule: Rule | None) -> Rule | None:

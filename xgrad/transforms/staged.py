@@ -12,12 +12,13 @@ from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
 from ..errors import GraphError
 from ..namespace import asarray
-from ..ops import OPS
+from ..ops import OPS, Op
 from ..program import source as _source  # noqa: F401 - which sets Program.source
 from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
-from ..program.stages import Item, Operand, Program, Stage, Value
+from ..program.spelling import expression_name, identifier, is_identifier, quoted, shown
+from ..program.stages import Item, Operand, Program, Stage, Value, substitute
 from ..program.tracing import Tracer, Var, tracing
 from ..recording import names_from_variables
 from ..tensors import Tensor
@@ -87,7 +88,7 @@ class Derivation(NamedTuple):
 
     def __str__(self) -> str:
         program = opened(self.forward)
-        inputs = "".join(f"# {v.name} is given: {form(v)}\n" for v in program.inputs)
+        inputs = "".join(f"# {shown(v.name)} is given: {form(v)}\n" for v in program.inputs)
         return f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
 
 
@@ -123,7 +124,38 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
     dx  = dz1 * x                # () float64
     dx += dz1 * x
     """
-    return _Backward(trace(f, *args), inline).derivation()
+    return _Backward(_speakable(trace(f, *args)), inline).derivation()
+
+
+#: What is called in the text of a backward pass besides ops.
+_CALLED = (
+    "Hole", "arange", "complex", "deriv", "empty", "eye", "float", "full", "linspace", "ones", "ret", "slice", "zeros", "zeros_like", "_",
+)  # fmt: skip
+
+
+def _speakable(program: Program) -> Program:
+    """The program with names that may stand in expressions, and that nothing has which is called there."""
+    names = Unique((*_CALLED, *filter(str.isidentifier, OPS)))
+    values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
+    values.sort(key=lambda v: not is_identifier(v.name))  # those that may stay as they are come first
+    stems = {v.name.partition("[")[0] for v in values if expression_name(v.name) == v.name}  # of `params['W']` too
+    stems.difference_update(names.taken, (v.name for v in values))
+    names.taken |= stems
+
+    def name(v: Value) -> str:
+        return names.name(v.name if v.name.partition("[")[0] in stems else identifier(v.name))
+
+    new: dict[Value, Operand] = {v: v._replace(name=name(v)) for v in values}
+
+    def renamed(v: Operand) -> Any:
+        return new[v] if type(v) is Value else v
+
+    stages = []
+    for item in program.stages:
+        s = substitute(item, new)
+        assert isinstance(s, Stage)  # scans are stages still
+        stages.append(replace(s, outputs=tuple(map(renamed, s.outputs))))
+    return Program(tuple(map(renamed, program.inputs)), tuple(stages), tuple(map(renamed, program.outputs)))
 
 
 class _Backward:
@@ -131,7 +163,7 @@ class _Backward:
 
     def __init__(self, program: Program, inline: bool) -> None:
         self.program, self.inline = program, inline
-        self.names = Unique(v.name for v in program.inputs)
+        self.names = Unique((*_CALLED, *filter(str.isidentifier, OPS), *(v.name for v in program.inputs)))
         for s in program.stages:
             self.names.taken.update(v.name for v in s.outputs)
         self.lines: list[Row] = []
@@ -205,12 +237,12 @@ class _Backward:
 
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
-        name, params = (s.params["entry"].name, {}) if s.op == "custom" else (s.op, s.params)
+        name, params = (_gate_name(s.params["entry"]), {}) if s.op == "custom" else (s.op, s.params)
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
         given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-        call = f"deriv({', '.join([dz, given, _quoted(name), *options(name, params)])})"
+        call = f"deriv({', '.join([dz, given, quoted(name), *options(name, params)])})"
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
@@ -303,6 +335,6 @@ class _Backward:
             self._add(v, Text(name))
 
 
-def _quoted(name: str) -> str:
-    """A name in double quotes, as the notes write ops."""
-    return f'"{name}"'
+def _gate_name(entry: Op) -> str:
+    """What a gate is called that is not in the table, if possible not as another that is."""
+    return f"{entry.name} (a gate)" if entry.name in OPS else entry.name

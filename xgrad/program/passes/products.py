@@ -157,31 +157,34 @@ On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
 def everywhere(program: Program, on: On) -> Program:
     """Rewrite every list of stages: that of the program, and those of the loops."""
     uses: dict[Value, int] = {}
+    _count(program.stages, program.outputs, uses)
+    return replace(program, stages=tuple(_rewritten(program.stages, _inputs(program), on, uses)))
 
-    def count(stages: Sequence[Item], results: Sequence[Any]) -> None:
-        for s in stages:
-            read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
-            for v in read:
-                if type(v) is Value:
-                    uses[v] = uses.get(v, 0) + 1
-            if isinstance(s, Loop):
-                count(s.stages, s.results)
-        for v in results:
+
+def _count(stages: Sequence[Item], results: Sequence[Any], uses: dict[Value, int]) -> None:
+    """Add up in `uses` how often each value is read; a result counts twice, as it has to be there itself."""
+    for s in stages:
+        read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
+        for v in read:
             if type(v) is Value:
-                uses[v] = uses.get(v, 0) + 2
+                uses[v] = uses.get(v, 0) + 1
+        if isinstance(s, Loop):
+            _count(s.stages, s.results, uses)
+    for v in results:
+        if type(v) is Value:
+            uses[v] = uses.get(v, 0) + 2
 
-    def visit(stages: Sequence[Item], outside: set[Value]) -> list[Item]:
-        known = set(outside)
-        inner: list[Item] = []
-        for s in stages:
-            if isinstance(s, Loop):
-                s = replace(s, stages=tuple(visit(s.stages, known)))
-            inner.append(s)
-            known.update(s.outputs)
-        return on(inner, uses, outside)
 
-    count(program.stages, program.outputs)
-    return replace(program, stages=tuple(visit(program.stages, _inputs(program))))
+def _rewritten(stages: Sequence[Item], outside: set[Value], on: On, uses: dict[Value, int]) -> list[Item]:
+    """What `on` makes of these stages, those of the loops among them first."""
+    known = set(outside)
+    inner: list[Item] = []
+    for s in stages:
+        if isinstance(s, Loop):
+            s = replace(s, stages=tuple(_rewritten(s.stages, known, on, uses)))
+        inner.append(s)
+        known.update(s.outputs)
+    return on(inner, uses, outside)
 
 
 def _inputs(program: Program) -> set[Value]:
