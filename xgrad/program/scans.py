@@ -184,7 +184,7 @@ class Derivative:
         for i, var in enumerate(joint.inputs):
             if i >= body.carries:
                 self._places[var.index] = ("x", i)
-        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs)
+        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs, body.whole)
         joint.tracer.close()
 
     def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
@@ -263,7 +263,7 @@ class Derivative:
         operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        return Body(program, len(carries), len(slices) + len(stacked)), operands, [v for _, v in outside]
+        return Body(program, len(carries), len(slices) + len(stacked), self._origin.whole), operands, [v for _, v in outside]
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place

@@ -20,6 +20,7 @@ from ..tensors import Tensor
 from .caches import Cache
 from .custom import CUSTOM
 from .forms import form_of
+from .keys import exact
 from .stages import Body, Program, Stage, Value
 
 
@@ -155,7 +156,7 @@ class Tracer:
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
             tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
             tuple(
-                (op, tuple([r.index if type(r) is Var else repr(r) for r in refs]), _hashable(params) if params else None)
+                (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
                 for op, refs, params, _, _ in self.written
             ),
             tuple(v.index for v in outputs),
@@ -193,16 +194,6 @@ class Tracer:
             for op, refs, params, outs, source in entries
         )
         return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
-
-
-def _hashable(params: dict[str, Any]) -> Any:
-    """Parameters as part of a key."""
-    items = tuple(params.items())
-    try:
-        hash(items)
-    except TypeError:  # slices
-        return repr(items)
-    return items
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from ..graphs import Input, Leaf
 from ..memory import out_of_memory
 from ..modes import MODE
 from ..namespace import asarray
-from ..program.caches import Cache
+from ..program.caches import Cache, Once
+from ..program.keys import exact
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -111,7 +112,7 @@ def _signature(v: Any) -> Any:
         node = v.node
         return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
     shape = getattr(v, "shape", None)
-    return (type(v), v) if shape is None else (type(v), shape, v.dtype)
+    return exact(v) if shape is None else (type(v), shape, v.dtype)
 
 
 class _Traced:
@@ -142,10 +143,10 @@ class _Traced:
             places = " and ".join(map(str, devices))
             raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
-        self.body = Body(tracer.program(outputs), 0, 0)
+        self.body = Body(tracer.program(outputs), 0, 0, whole=True)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
-        self._executable: Executable | None = None
+        self._executable = Once(lambda: Executable(self.body.program, self.device, whole=True))
 
     def outside_needs(self) -> tuple[bool, ...]:
         """Which of the Tensors from outside need a gradient now."""
@@ -154,9 +155,7 @@ class _Traced:
     @property
     def executable(self) -> Executable:
         """What runs it."""
-        if self._executable is None:
-            self._executable = Executable(self.body.program, self.device, whole=True)
-        return self._executable
+        return self._executable()  # type: ignore[no-any-return]
 
     def run(self, arrays: list[Any]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
