@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
 from .backends.promotion import promote
-from .errors import GraphError, ShapeError, TraceError
+from .errors import GraphError, ShapeError, TraceError, ValidationError
 from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
@@ -205,7 +205,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
-    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError):
+    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]

@@ -13,7 +13,8 @@ class Mode(NamedTuple):
 
     `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
     `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
-    `lifted`: a function runs whose arguments a transform differentiates it with respect to.
+    `lifted`: a function runs whose arguments a transform differentiates it with respect to. `check`: who compares compiled code
+    with plainer ways to compute the same.
     """
 
     grad: bool = True
@@ -23,6 +24,7 @@ class Mode(NamedTuple):
     steps: tuple[int, ...] = ()
     watch: Any = None
     lifted: bool = False
+    check: Any = None
 
 
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable

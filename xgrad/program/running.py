@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..applying import NUMBERS
 from ..backends import Array, Device, current_device, current_matmul_precision, device_of
 from ..backends.dtypes import canonical
+from ..modes import MODE
 from .caches import Cache, Once
 from .interpreting import interpret
 from .keys import exact
@@ -52,6 +53,12 @@ class Ready(NamedTuple):
     seconds: float
     bytes: int = FIXED
 
+    def results(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs of what was compiled."""
+        assert self.run is not None
+        found = self.run(inputs)
+        return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self.outputs]
+
 
 class Executable:
     """A program made ready for one device: optimised at once, and compiled when it first runs. Several threads may run it at once.
@@ -73,10 +80,12 @@ class Executable:
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in memory of their own, for arrays like the program's inputs."""
+        check = MODE.get().check
+        if check is not None and check.is_new(self):
+            return check.run(self, inputs)  # type: ignore[no-any-return]
         ready: Ready = self._ready()
         if ready.run is not None:
-            found = ready.run(inputs)
-            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in ready.outputs]
+            return ready.results(inputs)
         outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
         return self._unshared(outputs, inputs)
 
@@ -118,49 +127,13 @@ class Executable:
         return self._ready().bytes if self._ready.done else FIXED
 
     def _compiled(self) -> Ready:
-        """Code made of it: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
-        start = time.perf_counter()
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
             return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
-        try:
-            engine, lowered, kind = self._made()
-        except Unsupported as error:
-            return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
-        places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
-        outputs = tuple((places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
-        scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
-        if not self._whole:  # a scan's plan nobody looks at, and there may be one for each of many lengths
+        ready = compiled(self.optimised, self.device)
+        if not self._whole and ready.why is None:  # a scan's plan nobody looks at, and there may be one for each of many lengths
             self._optimised = None
-        return Ready(engine.run, outputs, kind, None, lowered if self._whole else None, engine, time.perf_counter() - start, FIXED + scratch)
-
-    def _made(self) -> tuple[Any, Lowered, str]:
-        """What runs it, the plan that it runs, and what it is called."""
-        from .lowering import lower
-
-        backend, refusal = self.device.backend, _refusal(self.device)
-        launcher = backend.launcher(self.device.index)
-        if refusal is None and launcher is not None:
-            from ..backends.launching import Scheduled
-            from .cuda.chips import Chip
-            from .cuda.expressions import CUDA
-            from .cuda.schedule import schedule
-
-            lowered = lower(self.optimised, target=CUDA)
-            planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-            return Scheduled(planned, launcher), lowered, "CUDA kernels"
-        if refusal is None:
-            from . import llvm
-
-            lowered = lower(self.optimised)
-            text, numbers = llvm.write(lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
-            return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
-        if backend.laid is None:
-            raise Unsupported(refusal)
-        from . import numpy_text
-        from .passes.pack import pack
-
-        lowered = lower(pack(self.optimised), recompute=False)
-        return backend.laid(lowered.plan.buffers, numpy_text.write(lowered.plan)), lowered, "NumPy"
+            return ready._replace(lowered=None)
+        return ready
 
     def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
         """Outputs that are inputs, or appear twice, as copies."""
@@ -170,6 +143,49 @@ class Executable:
             found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen else z)
             seen.add(id(z))
         return found
+
+
+def compiled(program: Program, device: Device) -> Ready:
+    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
+    start = time.perf_counter()
+    try:
+        engine, lowered, kind = _made(program, device)
+    except Unsupported as error:
+        return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
+    places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
+    outputs = tuple((places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
+    scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
+    return Ready(engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+
+
+def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
+    """What runs it, the plan that it runs, and what it is called."""
+    from .lowering import lower
+
+    backend, refusal = device.backend, _refusal(device)
+    launcher = backend.launcher(device.index)
+    if refusal is None and launcher is not None:
+        from ..backends.launching import Scheduled
+        from .cuda.chips import Chip
+        from .cuda.expressions import CUDA
+        from .cuda.schedule import schedule
+
+        lowered = lower(program, target=CUDA)
+        planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
+        return Scheduled(planned, launcher), lowered, "CUDA kernels"
+    if refusal is None:
+        from . import llvm
+
+        lowered = lower(program)
+        text, numbers = llvm.write(lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+        return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
+    if backend.laid is None:
+        raise Unsupported(refusal)
+    from . import numpy_text
+    from .passes.pack import pack
+
+    lowered = lower(pack(program), recompute=False)
+    return backend.laid(lowered.plan.buffers, numpy_text.write(lowered.plan)), lowered, "NumPy"
 
 
 #: What an executor that makes no code of a program is called.

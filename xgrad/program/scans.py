@@ -102,13 +102,18 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
 def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
     """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to differentiate it."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
+    tracer = MODE.get().trace
     for stage in program.stages:
         assert isinstance(stage, Stage)
+        if tracer is not None:
+            tracer.source = stage.source
         z = _applied(stage, [values[v] if type(v) is Value else v for v in stage.operands], inputs[0].device)
         for v, part in zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True):
             values[v] = part
             if type(part.data) is Var and part.data.name is None:
                 part.data.name = _given_name(v)
+    if tracer is not None:
+        tracer.source = ""
     return [values[v] if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
 
 
@@ -210,6 +215,7 @@ class Derivative:
             else:
                 sweep, _ = push_forward(list(ends.values()), list(starts.values()), moves)
             found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
+            tracer.attribute(forward)
         return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
     def back(self, given: tuple[bool, ...]) -> Linear:

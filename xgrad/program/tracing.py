@@ -62,6 +62,7 @@ class Tracer:
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self.remember = remember
+        self.source = ""  # the line of what is replayed, which is not that of the code that runs
         self.count = 0
         self._open = True
 
@@ -99,7 +100,7 @@ class Tracer:
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
+        self.written.append((op, refs, params, outputs, self.source or (source_line() if self.remember else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
         return tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
@@ -145,6 +146,17 @@ class Tracer:
         """What a traced function returned, as a Var of this tracer."""
         return self._own(x)
 
+    def attribute(self, last: int) -> None:
+        """Give stages without a line, as those of a derivative are, the line of what they read: of the variables up to `last`, or of others."""
+        lines: dict[Var, str] = {}
+        for i, (op, refs, params, outputs, source) in enumerate(self.written):
+            if not source:
+                known = [v for v in refs if type(v) is Var and lines.get(v)]
+                near = [v for v in known if v.index <= last] or known
+                source = lines[near[-1]] if near else ""
+                self.written[i] = (op, refs, params, outputs, source)
+            lines.update((v, source) for v in outputs)
+
     def close(self) -> None:
         """No more ops; what was written down is let go."""
         self._open = False
@@ -154,7 +166,7 @@ class Tracer:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
-            tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
+            tuple((entry[4], *(out.name for out in entry[3])) for entry in self.written) if self.remember else None,
             tuple(
                 (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
                 for op, refs, params, _, _ in self.written

@@ -64,8 +64,20 @@ class Compiled:
             return self._f(*unflatten(structure, [v if device_of(v) is None else asarray(v) for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
-        outputs = traced.run(arrays)
-        return unflatten(traced.structure, outputs)
+        result = unflatten(traced.structure, traced.run(arrays))
+        if MODE.get().check is not None:
+            self._check(traced, leaves, structure, result)
+        return result
+
+    def _check(self, traced: _Traced, leaves: list[Any], structure: Any, result: Any) -> None:
+        """Have the result compared with what the function gives op by op."""
+        values = [asarray(v) if i in traced.read else v for i, v in enumerate(leaves)]
+
+        def again() -> Any:
+            return self._f(*unflatten(structure, [v.twin() if isinstance(v, Tensor) else v for v in values]))
+
+        operands = [*(values[i] for i in traced.read), *traced.outside]
+        MODE.get().check.function(f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again)
 
     def program(self, *args: Any) -> Program:
         """What was traced for arguments like these."""
@@ -80,7 +92,8 @@ class Compiled:
         return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), MODE.get().grad)
+        mode = MODE.get()
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), mode.grad, mode.check is not None)
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
         return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
@@ -119,7 +132,7 @@ class _Traced:
     """One signature of a function: its program, and what it reads from outside."""
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
-        tracer = Tracer()
+        tracer = Tracer(remember=MODE.get().check is not None)
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
         with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)

@@ -78,8 +78,8 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     """The loop as one gate, whose body is a program."""
     init, carry_structure = flatten(carry)
     _same_device([*init, *leaves])
-    outer = MODE.get().trace
-    tracer = Tracer(remember=outer is not None and outer.remember)
+    outer, check = MODE.get().trace, MODE.get().check
+    tracer = Tracer(remember=check is not None if outer is None else outer.remember)
     with tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
@@ -92,7 +92,10 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     if not operands:
         raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
-    return unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    result = unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    if check is not None and steps:
+        check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, leaves, structure, steps, reverse))
+    return result
 
 
 def _same_device(tensors: list[Tensor]) -> None:
