@@ -47,7 +47,8 @@ class Var:
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TraceError(
             f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
-            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False)"
+            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False). "
+            "A plain array that is indexed by a Tensor must be one too: xg.asarray(array)[i]"
         )
 
 

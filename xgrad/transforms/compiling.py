@@ -14,7 +14,7 @@ from ..memory import out_of_memory
 from ..modes import MODE
 from ..namespace import asarray
 from ..program.caches import Cache, Once
-from ..program.keys import exact
+from ..program.keys import is_array, state
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
@@ -31,8 +31,9 @@ def compile(f: Callable[..., Any]) -> Compiled:
 
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
-            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
-            signature. Tensors that it uses from outside are read at each call; its other side effects happen once.
+            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and other objects among its arguments belong to
+            the signature, with their attributes as they are at the call, and so do numbers and arrays that modules hold beside their
+            Tensors. Tensors that it uses from outside are read at each call; its other side effects happen once.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
@@ -40,6 +41,7 @@ def compile(f: Callable[..., Any]) -> Compiled:
 
     Raises:
         TraceError: `f` branches on a value, takes one out, or draws random numbers.
+        TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
@@ -59,19 +61,20 @@ class Compiled:
         self._traces = 0
 
     def __call__(self, *args: Any) -> Any:
-        leaves, structure = flatten(args)
+        leaves, structure = flatten(args, now=True)
         if MODE.get().watch is not None:  # who wants to see every op
-            return self._f(*unflatten(structure, [v if device_of(v) is None else asarray(v) for v in leaves]))
+            return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
+        if MODE.get().check is None:
+            return unflatten(traced.structure, traced.run(arrays))
+        before = [asarray(v).twin() if i in traced.read else v for i, v in enumerate(leaves)]
         result = unflatten(traced.structure, traced.run(arrays))
-        if MODE.get().check is not None:
-            self._check(traced, leaves, structure, result)
+        self._check(traced, before, structure, result)
         return result
 
-    def _check(self, traced: _Traced, leaves: list[Any], structure: Any, result: Any) -> None:
+    def _check(self, traced: _Traced, values: list[Any], structure: Any, result: Any) -> None:
         """Have the result compared with what the function gives op by op."""
-        values = [asarray(v) if i in traced.read else v for i, v in enumerate(leaves)]
 
         def again() -> Any:
             return self._f(*unflatten(structure, [v.twin() if isinstance(v, Tensor) else v for v in values]))
@@ -81,11 +84,11 @@ class Compiled:
 
     def program(self, *args: Any) -> Program:
         """What was traced for arguments like these."""
-        return self._find(*flatten(args)).body.program
+        return self._find(*flatten(args, now=True)).body.program
 
     def executable(self, *args: Any) -> Executable:
         """What runs for arguments like these."""
-        return self._find(*flatten(args)).executable
+        return self._find(*flatten(args, now=True)).executable
 
     def explain(self, *args: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
@@ -124,8 +127,15 @@ def _signature(v: Any) -> Any:
     if isinstance(v, Tensor):
         node = v.node
         return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
-    shape = getattr(v, "shape", None)
-    return exact(v) if shape is None else (type(v), shape, v.dtype)
+    if is_array(v):
+        return (type(v), v.shape, v.dtype)
+    try:
+        return state(v)
+    except TypeError as error:
+        raise TypeError(
+            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes Tensors, arrays, numbers, strings and objects whose "
+            "attributes are such, in nested lists, tuples, dicts and modules"
+        ) from None
 
 
 class _Traced:
@@ -133,7 +143,7 @@ class _Traced:
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
         tracer = Tracer(remember=MODE.get().check is not None)
-        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
         with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
             for i in self.read:
