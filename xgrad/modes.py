@@ -14,7 +14,7 @@ class Mode(NamedTuple):
     `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
     `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
     `lifted`: a function runs whose arguments a transform differentiates it with respect to. `check`: who compares compiled code
-    with plainer ways to compute the same.
+    with plainer ways to compute the same. `blocks`: the `with` blocks that made it so, outermost first.
     """
 
     grad: bool = True
@@ -25,24 +25,56 @@ class Mode(NamedTuple):
     watch: Any = None
     lifted: bool = False
     check: Any = None
+    blocks: tuple[Any, ...] = ()
 
 
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
 
 
+class _Block:
+    """A `with` block that changes the mode: how, and what the mode is without it."""
+
+    __slots__ = ("before", "changes")
+
+    def __init__(self, before: Mode, changes: dict[str, Any]) -> None:
+        self.before, self.changes = before, changes
+
+    def inside(self) -> Mode:
+        return self.before._replace(**self.changes, blocks=(*self.before.blocks, self))
+
+
 @contextmanager
 def mode(**changes: Any) -> Iterator[None]:
-    """Change parts of the mode inside a `with` block."""
-    token = MODE.set(MODE.get()._replace(**changes))
+    """Change parts of the mode inside a `with` block.
+
+    Blocks need not end in the order in which they began: those of generators that are run in turns do not. Each undoes its own change.
+    """
+    block = _Block(MODE.get(), changes)
+    MODE.set(block.inside())
     try:
         yield
     finally:
-        MODE.reset(token)
+        _leave(block)
+
+
+def _leave(block: _Block) -> None:
+    now = MODE.get()
+    if now.blocks and now.blocks[-1] is block:
+        MODE.set(block.before)
+    elif block in now.blocks:  # and others that began later go on without it
+        mode = block.before
+        for later in now.blocks[now.blocks.index(block) + 1 :]:
+            later.before = mode
+            mode = later.inside()
+        MODE.set(mode)
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing inside a `with` block: results need no gradient, and leaves may be changed in place.
+
+    It holds for the thread or the asynchronous task in which it was entered. A generator that waits inside of one leaves it on for
+    whoever asked it for a value: take values out of the block before they are yielded.
 
     >>> import xgrad as xg
     >>> w = xg.tensor(2.0, requires_grad=True)
