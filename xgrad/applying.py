@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
+#: Said of a Tensor that stood for an array while a function was traced, and has no value.
+LEAKED = "a Tensor of a function that was traced is used after it, when it has no value; return it from the function, or as a y of a scan's body"
 
 
 class Value:
@@ -207,6 +209,8 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
+    if MODE.get().trace is None and any(isinstance(v, Value) and hasattr(v.data, "tracer") for v in operands):
+        raise GraphError(LEAKED) from error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]
         try:

@@ -19,6 +19,8 @@ def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
     try:
         leaves, structure = optree.tree_flatten(tree, namespace=_NOW if now else _NAMESPACE)
     except RecursionError as error:
+        if "flattening" not in str(error):  # as it says of the tree, and not of the code around
+            raise
         raise ValueError(f"containers are nested deeper than a tree of them can be: {error}") from error
     return list(leaves), structure
 

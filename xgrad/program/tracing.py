@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NoReturn
 
-from ..applying import NUMBERS
+from ..applying import LEAKED, NUMBERS
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
 from ..errors import GraphError, TraceError
@@ -45,6 +46,8 @@ class Var:
         return prod(self.shape)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        if not self.tracer._open:
+            raise GraphError(LEAKED)
         raise TraceError(
             f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
             "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False). "
@@ -87,7 +90,7 @@ class Tracer:
     def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
         if not self._open:
-            raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+            raise GraphError(LEAKED)
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
         if OPS.get(op.name) is not op and op is not ITEM:
             return self._custom(op, device, refs, params), refs
@@ -139,7 +142,7 @@ class Tracer:
         key = id(v.data)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
-                raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+                raise GraphError(LEAKED)
             self.captured[key] = (self.variable(v.data.shape, v.dtype, v.name), v)
         return self.captured[key][0]
 
@@ -230,9 +233,15 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     return values
 
 
-def tracing(tracer: Tracer, *, grad: bool) -> Any:
-    """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+@contextmanager
+def tracing(tracer: Tracer, *, grad: bool) -> Iterator[None]:
+    """A `with` block whose ops `tracer` writes down. An error inside closes it."""
+    try:
+        with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
+            yield
+    except BaseException:
+        tracer.close()
+        raise
 
 
 BODIES = Cache(1024)

@@ -21,6 +21,7 @@ from ..program.stages import Body, Program
 from ..program.tracing import Tracer, Var, tracing
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
+from .lifting import returned
 
 #: How many signatures a compiled function remembers.
 SIGNATURES = 64
@@ -131,7 +132,7 @@ def _signature(v: Any) -> Any:
         return (type(v), v.shape, v.dtype)
     try:
         return state(v)
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise TypeError(
             f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes Tensors, arrays, numbers, strings and objects whose "
             "attributes are such, in nested lists, tuples, dicts and modules"
@@ -154,7 +155,7 @@ class _Traced:
                     values[i].node = kind(given.device, given.shape, given.dtype)
             result = f(*unflatten(structure, values))
             found, self.structure = flatten(result)
-            found = [asarray(z) for z in found]
+            found = returned(found, "a compiled function")
             outputs = [tracer.output(z) for z in found]
         self.connected = any(z.requires_grad for z in found)
         self.outside = [handle for _, handle in tracer.captured.values()]

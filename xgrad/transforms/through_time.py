@@ -15,7 +15,7 @@ from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
 from .checkpointing import scan_in_segments
-from .lifting import to_tensors
+from .lifting import returned, to_tensors
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -85,7 +85,7 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
         x = [tracer.slice_of(leaf) for leaf in leaves]
         after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
         y_leaves, y_structure = flatten(y)
-        outputs = [tracer.output(asarray(v)) for v in (*flatten(after)[0], *y_leaves)]
+        outputs = [tracer.output(v) for v in (*flatten(after)[0], *returned(y_leaves, "the body of scan"))]
     body = body_of(tracer, outputs, len(init))
     operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
     tracer.close()
@@ -119,7 +119,7 @@ def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
-            ys.append([asarray(leaf).twin() for leaf in y_leaves])  # the body may go on changing its own handle
+            ys.append([leaf.twin() for leaf in returned(y_leaves, "the body of scan")])  # the body may go on changing its own handle
     finally:
         MODE.reset(token)
     if reverse:
@@ -133,9 +133,10 @@ def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
-    after = to_tensors(result[0])
+    leaves, new_structure = flatten(result[0])
+    new = [leaf.twin() for leaf in returned(leaves, "the body of scan")]
+    after = unflatten(new_structure, new)
     old, structure = flatten(carry)
-    new, new_structure = flatten(after)
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
