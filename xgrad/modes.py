@@ -31,42 +31,35 @@ class Mode(NamedTuple):
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
 
 
-class _Block:
-    """A `with` block that changes the mode: how, and what the mode is without it."""
-
-    __slots__ = ("before", "changes")
-
-    def __init__(self, before: Mode, changes: dict[str, Any]) -> None:
-        self.before, self.changes = before, changes
-
-    def inside(self) -> Mode:
-        return self.before._replace(**self.changes, blocks=(*self.before.blocks, self))
-
-
-@contextmanager
-def mode(**changes: Any) -> Iterator[None]:
+class mode:
     """Change parts of the mode inside a `with` block.
 
     Blocks need not end in the order in which they began: those of generators that are run in turns do not. Each undoes its own change.
     """
-    block = _Block(MODE.get(), changes)
-    MODE.set(block.inside())
-    try:
-        yield
-    finally:
-        _leave(block)
 
+    __slots__ = ("_before", "_changes")
+    _before: Mode
 
-def _leave(block: _Block) -> None:
-    now = MODE.get()
-    if now.blocks and now.blocks[-1] is block:
-        MODE.set(block.before)
-    elif block in now.blocks:  # and others that began later go on without it
-        mode = block.before
-        for later in now.blocks[now.blocks.index(block) + 1 :]:
-            later.before = mode
-            mode = later.inside()
-        MODE.set(mode)
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def __enter__(self) -> None:
+        self._before = MODE.get()
+        MODE.set(self._inside())
+
+    def __exit__(self, *error: object) -> None:
+        now = MODE.get()
+        if now.blocks and now.blocks[-1] is self:
+            MODE.set(self._before)
+        elif self in now.blocks:  # and others that began later go on without it
+            without = self._before
+            for later in now.blocks[now.blocks.index(self) + 1 :]:
+                later._before = without
+                without = later._inside()
+            MODE.set(without)
+
+    def _inside(self) -> Mode:
+        return self._before._replace(**self._changes, blocks=(*self._before.blocks, self))
 
 
 @contextmanager

@@ -51,19 +51,19 @@ def exact(v: Any) -> Any:
     if kind is tuple or kind is list:
         return kind, *map(exact, v)
     if kind is dict:
-        return dict, *[(exact(key), exact(value)) for key, value in v.items()]
+        return dict, *[(key if type(key) is str else exact(key), value if type(value) in _PLAIN else exact(value)) for key, value in v.items()]
+    if kind is Body:  # the same object for the same program
+        return Same(v)
     if kind is slice:
         return slice, exact(v.start), exact(v.stop), exact(v.step)
-    if isinstance(v, Mapping):
-        return kind, *[(exact(key), exact(value)) for key, value in v.items()]
     if kind is Program:
         return Program, v.inputs, tuple(map(exact, v.stages)), tuple(map(exact, v.outputs))
     if isinstance(v, Value):
         return v
     if kind is Stage:
         return v.op, tuple(map(exact, v.operands)), v.outputs, exact(v.params)
-    if kind is Body:  # the same object for the same program
-        return Same(v)
+    if isinstance(v, Mapping):
+        return kind, *[(exact(key), exact(value)) for key, value in v.items()]
     device = device_of(v) if hasattr(v, "dtype") else None
     if device is not None:
         host = device.backend.to_host(v)
@@ -82,7 +82,9 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
     values may change. Raises TypeError for an object of which it cannot be told.
     """
     kind = type(v)
-    if kind in _PLAIN or kind is slice or isinstance(v, int | float | complex) or is_array(v):
+    if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, v))):
+        return v
+    if kind is slice or isinstance(v, int | float | complex) or is_array(v):
         return exact(v)
     if isinstance(v, Iterator):
         raise TypeError(f"what a {kind.__name__} has left to give cannot be told")
@@ -126,7 +128,8 @@ class Static:
     __slots__ = ("_pairs", "_state")
 
     def __init__(self, pairs: tuple[tuple[str, Any], ...], now: bool) -> None:
-        self._pairs, self._state = pairs, state(pairs) if now else None
+        self._pairs = pairs
+        self._state = tuple([(name, type(v), v if type(v) in _PLAIN else state(v)) for name, v in pairs]) if now else None
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(self._pairs)

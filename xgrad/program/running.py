@@ -77,24 +77,33 @@ class Executable:
         self._optimised: Program | None = optimise(program)
         self._optimise = time.perf_counter() - start
         self._ready = Once(self._compiled)
+        self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in memory of their own, for arrays like the program's inputs."""
         check = MODE.get().check
         if check is not None and check.is_new(self):
             return check.run(self, inputs)  # type: ignore[no-any-return]
-        ready: Ready = self._ready()
-        if ready.run is not None:
-            return ready.results(inputs)
+        run, places = self._run or self._prepare()
+        if run is not None:
+            found = run(inputs)
+            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
         outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
         return self._unshared(outputs, inputs)
+
+    def _prepare(self) -> tuple[Any, Any]:
+        ready: Ready = self._ready()
+        self._run = found = (ready.run, ready.outputs)
+        return found
 
     @property
     def optimised(self) -> Program:
         """The program after all passes."""
+        if self._optimised is not None:
+            return self._optimised
         from .passes import optimise
 
-        return self._optimised or optimise(self.program)
+        return optimise(self.program)
 
     @property
     def kind(self) -> str:

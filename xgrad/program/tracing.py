@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, NoReturn
 
@@ -233,15 +232,19 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     return values
 
 
-@contextmanager
-def tracing(tracer: Tracer, *, grad: bool) -> Iterator[None]:
+class tracing(mode):
     """A `with` block whose ops `tracer` writes down. An error inside closes it."""
-    try:
-        with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
-            yield
-    except BaseException:
-        tracer.close()
-        raise
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Tracer, *, grad: bool) -> None:
+        super().__init__(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+        self._tracer = tracer
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is not None:
+            self._tracer.close()
 
 
 BODIES = Cache(1024)

@@ -63,11 +63,12 @@ class Compiled:
 
     def __call__(self, *args: Any) -> Any:
         leaves, structure = flatten(args, now=True)
-        if MODE.get().watch is not None:  # who wants to see every op
+        mode = MODE.get()
+        if mode.watch is not None:  # who wants to see every op
             return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
-        if MODE.get().check is None:
+        if mode.check is None:
             return unflatten(traced.structure, traced.run(arrays))
         before = [asarray(v).twin() if i in traced.read else v for i, v in enumerate(leaves)]
         result = unflatten(traced.structure, traced.run(arrays))
@@ -170,6 +171,7 @@ class _Traced:
         self.body = Body(tracer.program(outputs), 0, 0, whole=True)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
+        self._run: Executable | None = None  # where it is found at once
         self._executable = Once(lambda: Executable(self.body.program, self.device, whole=True))
 
     def outside_needs(self) -> tuple[bool, ...]:
@@ -181,6 +183,10 @@ class _Traced:
         """What runs it."""
         return self._executable()  # type: ignore[no-any-return]
 
+    def _prepare(self) -> Executable:
+        self._run = found = self.executable
+        return found
+
     def run(self, arrays: list[Any]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
         operands = [*arrays, *self.outside]
@@ -191,7 +197,8 @@ class _Traced:
         if self._foreign:
             operands = [asarray(v) for v in operands]
         try:
-            found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+            run = self._run or self._prepare()
+            found = run([v.data if isinstance(v, Tensor) else v for v in operands])
         except MemoryError as error:
             shapes = ", ".join(str(v.shape) for v in operands)
             raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error
