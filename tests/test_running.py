@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -115,6 +116,18 @@ def test_lengths_that_keep_changing_are_made_once_each(monkeypatch: pytest.Monke
     for x in xs.numpy()[:20]:
         want = np.tanh(want * w.numpy() + x)
     np.testing.assert_allclose(run(20).numpy(), want, rtol=1e-12)
+
+
+def test_bodies_that_differ_in_a_number_alone_are_told_of() -> None:
+    run = lambda rate: xg.scan(lambda h, x: (h - rate * xg.cos(h + x), None), xg.zeros(2), xg.ones((3, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(31):
+            run(0.5 + i)
+            run(xg.asarray(0.5 + i))
+    with pytest.warns(UserWarning, match="differ in Python numbers alone.*xg.asarray") as caught:
+        run(99.5)
+    assert caught[0].filename == __file__
 
 
 def test_a_cache_that_weighs() -> None:

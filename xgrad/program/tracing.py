@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, NoReturn
@@ -248,9 +249,33 @@ class tracing(mode):
 
 
 BODIES = Cache(1024)
+#: How many bodies that differ in numbers alone are made before somebody is told.
+ALIKE = 32
+_alike: dict[int, int] = {}
 
 
 def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
     """The body of a scan that was traced: the same object for the same program."""
-    body: Body = BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
+
+    def make() -> Body:
+        _count_alike(tracer)
+        return Body(tracer.program(outputs), carries, len(tracer.inputs) - carries)
+
+    body: Body = BODIES.get((carries, tracer.key(outputs)), make)
     return body
+
+
+def _count_alike(tracer: Tracer) -> None:
+    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
+    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
+    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
+    if len(_alike) > 4096:
+        _alike.clear()
+    _alike[key] = _alike.get(key, 0) + 1
+    if _alike[key] == ALIKE:
+        file, _, line = source_line().rpartition(":")
+        message = (
+            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
+            "pass the numbers as arrays, xg.asarray(number)"
+        )
+        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)
