@@ -251,7 +251,7 @@ class tracing(mode):
 BODIES = Cache(1024)
 #: How many bodies that differ in numbers alone are made before somebody is told.
 ALIKE = 32
-_alike: dict[int, int] = {}
+_alike: dict[int, set[int]] = {}
 
 
 def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
@@ -269,10 +269,14 @@ def _count_alike(tracer: Tracer) -> None:
     """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
     lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
     key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
+    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
     if len(_alike) > 4096:
         _alike.clear()
-    _alike[key] = _alike.get(key, 0) + 1
-    if _alike[key] == ALIKE:
+    found = _alike.setdefault(key, set())
+    if numbers in found or len(found) >= ALIKE:
+        return
+    found.add(numbers)
+    if len(found) == ALIKE:
         file, _, line = source_line().rpartition(":")
         message = (
             f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
