@@ -23,7 +23,7 @@ LAYERS = [
     ["methods", "tensors", "namespace"],
     ["program", "random", "state_dicts", "trees"],
     ["transforms"],
-    ["nn", "optim", "loss_scaling", "io", "information"],
+    ["nn", "optim", "loss_scaling", "io", "information", "debug"],
     ["__main__"],
 ]
 ROW = {name: i for i, row in enumerate(LAYERS) for name in row}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .backends import Array, Device, DeviceError, device_of
 from .backends.dtypes import is_floating
 from .backends.promotion import promote
-from .errors import GraphError, ShapeError, TraceError
+from .errors import GraphError, ShapeError, TraceError, ValidationError
 from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
+#: Said of a Tensor that stood for an array while a function was traced, and has no value.
+LEAKED = "a Tensor of a function that was traced is used after it, when it has no value; return it from the function, or as a y of a scan's body"
 
 
 class Value:
@@ -230,8 +232,10 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
-    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError):
+    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
+    if MODE.get().trace is None and any(isinstance(v, Value) and hasattr(v.data, "tracer") for v in operands):
+        raise GraphError(LEAKED) from error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]
         raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error

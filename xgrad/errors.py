@@ -21,3 +21,18 @@ class UnknownOpError(LookupError):
 
 class OutOfMemoryError(MemoryError):
     """A device has no memory left. The message says what was asked for, what there is, and which stages hold the most."""
+
+
+class ValidationError(RuntimeError):
+    """Compiled code, or the trace it was made from, gives other values than the plain way to compute the same.
+
+    Attributes:
+        culprit: the pass, the executor or the trace that makes the difference, in words.
+        stage: the stage where it is first seen, as text; None where it is not known.
+        steps: the time step of each loop around that stage, outermost first.
+        source: file and line of the user's code that the stage comes from; "" where it is not known.
+    """
+
+    def __init__(self, message: str, *, culprit: str = "", stage: str | None = None, steps: tuple[int, ...] = (), source: str = "") -> None:
+        super().__init__(message)
+        self.culprit, self.stage, self.steps, self.source = culprit, stage, steps, source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 from .. import trees
@@ -10,6 +11,7 @@ from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
 from ..modes import no_grad
 from ..namespace import asarray, astype, tensor
+from ..program.keys import Static
 from ..random import Generator, default_rng
 from ..state_dicts import fitting
 from ..tensors import Tensor
@@ -33,7 +35,8 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        trees.register(cls, _children, lambda described, children: _rebuilt(cls, described, children))
+        for now in (False, True):
+            trees.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The Tensors by the path that leads to them, as "gru.W_zh"."""
@@ -124,10 +127,10 @@ def _is_dynamic(value: Any) -> bool:
     return isinstance(value, Tensor | Module)
 
 
-def _children(module: Module) -> tuple[list[Any], Any, list[str]]:
+def _children(module: Module, *, now: bool) -> tuple[list[Any], Any, list[str]]:
     dynamic = [name for name, value in vars(module).items() if _is_dynamic(value)]
     static = tuple((name, value) for name, value in vars(module).items() if name not in dynamic)
-    return [getattr(module, name) for name in dynamic], (tuple(dynamic), static), dynamic
+    return [getattr(module, name) for name in dynamic], (tuple(dynamic), Static(static, now)), dynamic
 
 
 def _rebuilt(cls: type[Module], described: Any, children: Any) -> Module:

@@ -109,13 +109,18 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
 def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
     """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to differentiate it."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
+    tracer = MODE.get().trace
     for stage in program.stages:
         assert isinstance(stage, Stage)
+        if tracer is not None:
+            tracer.source = stage.source
         z = _applied(stage, [values[v] if type(v) is Value else v for v in stage.operands], inputs[0].device)
         for v, part in zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True):
             values[v] = part
             if type(part.data) is Var and part.data.name is None:
                 part.data.name = _given_name(v)
+    if tracer is not None:
+        tracer.source = ""
     return [values[v] if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
 
 
@@ -193,7 +198,7 @@ class Derivative:
         for i, var in enumerate(joint.inputs):
             if i >= body.carries:
                 self._places[var.index] = ("x", i)
-        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs)
+        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs, body.whole)
         joint.tracer.close()
 
     def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
@@ -219,6 +224,7 @@ class Derivative:
             else:
                 sweep, _ = push_forward(list(ends.values()), list(starts.values()), moves)
             found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
+            tracer.attribute(forward)
         return Joint(tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
@@ -299,7 +305,7 @@ class Derivative:
         operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        return Body(program, len(carries), len(slices) + len(stacked)), operands, [v for _, v in outside]
+        return Body(program, len(carries), len(slices) + len(stacked), self.origin.whole), operands, [v for _, v in outside]
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place

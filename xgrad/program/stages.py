@@ -149,22 +149,23 @@ class Body:
     """One time step, as a program.
 
     Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the same at every
-    step. Its outputs are the next carries, and slices of what is written.
+    step. Its outputs are the next carries, and slices of what is written. `whole` says that it is no step of a loop but all that a
+    function does, which somebody wants compiled.
     """
 
     program: Program
     carries: int
     xs: int
+    whole: bool = False
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is made of this body once, and kept with it."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        """What is made of this body once, and kept with it. Where several threads make it, the first one's is kept."""
+        found = self._made.get(key, self)
+        return self._made.setdefault(key, make()) if found is self else found
 
     def __reduce__(self) -> Any:
-        return Body, (self.program, self.carries, self.xs)
+        return Body, (self.program, self.carries, self.xs, self.whole)
 
     def __hash__(self) -> int:
         return hash(self.program)

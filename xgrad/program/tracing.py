@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, NoReturn
 
-from ..applying import NUMBERS
+from ..applying import LEAKED, NUMBERS
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
 from ..errors import GraphError, TraceError
@@ -21,6 +21,7 @@ from ..tensors import Tensor
 from .caches import Cache
 from .custom import CUSTOM
 from .forms import form_of
+from .keys import exact
 from .stages import Body, Program, Stage, Value
 
 
@@ -45,9 +46,12 @@ class Var:
         return prod(self.shape)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        if not self.tracer._open:
+            raise GraphError(LEAKED)
         raise TraceError(
             f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
-            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False)"
+            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False). "
+            "A plain array that is indexed by a Tensor must be one too: xg.asarray(array)[i]"
         )
 
 
@@ -67,6 +71,7 @@ class Tracer:
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self.remember = remember
+        self.source = ""  # the line of what is replayed, which is not that of the code that runs
         self.count = 0
         self._open = True
 
@@ -93,7 +98,7 @@ class Tracer:
     def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
         if not self._open:
-            raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+            raise GraphError(LEAKED)
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
         if OPS.get(op.name) is not op and op is not ITEM:
             return self._custom(op, device, refs, params), refs
@@ -107,7 +112,7 @@ class Tracer:
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
+        self.written.append((op, refs, params, outputs, self.source or (source_line() if self.remember else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
         return tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
@@ -148,7 +153,7 @@ class Tracer:
         key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
-                raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+                raise GraphError(LEAKED)
             self.captured[key] = (self.variable(v.data.shape, v.dtype, v.name), v)
         return self.captured[key][0]
 
@@ -174,6 +179,17 @@ class Tracer:
         """What a traced function returned, as a Var of this tracer."""
         return self._own(x)
 
+    def attribute(self, last: int) -> None:
+        """Give stages without a line, as those of a derivative are, the line of what they read: of the variables up to `last`, or of others."""
+        lines: dict[Var, str] = {}
+        for i, (op, refs, params, outputs, source) in enumerate(self.written):
+            if not source:
+                known = [v for v in refs if type(v) is Var and lines.get(v)]
+                near = [v for v in known if v.index <= last] or known
+                source = lines[near[-1]] if near else ""
+                self.written[i] = (op, refs, params, outputs, source)
+            lines.update((v, source) for v in outputs)
+
     def close(self) -> None:
         """No more ops; what was written down is let go."""
         self._open = False
@@ -184,9 +200,9 @@ class Tracer:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
-            tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
+            tuple((entry[4], *(out.name for out in entry[3])) for entry in self.written) if self.remember else None,
             tuple(
-                (op, tuple([r.index if type(r) is Var else repr(r) for r in refs]), _hashable(params) if params else None)
+                (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
                 for op, refs, params, _, _ in self.written
             ),
             tuple(v.index for v in outputs),
@@ -232,16 +248,6 @@ class Tracer:
         return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
 
 
-def _hashable(params: dict[str, Any]) -> Any:
-    """Parameters as part of a key."""
-    items = tuple(params.items())
-    try:
-        hash(items)
-    except TypeError:  # slices
-        return repr(items)
-    return items
-
-
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
     """Parameters as far as they are data: not how a scan that was recorded is differentiated."""
     return {k: v for k, v in params.items() if op.name != "scan" or k != "derivative"}
@@ -265,21 +271,53 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     return values
 
 
-@contextmanager
-def tracing(tracer: Tracer, *, grad: bool) -> Iterator[None]:
-    """A `with` block whose ops `tracer` writes down. One that fails closes it, as it and its variables hold each other."""
-    with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
-        try:
-            yield
-        except BaseException:
-            tracer.close()
-            raise
+class tracing(mode):
+    """A `with` block whose ops `tracer` writes down. An error inside closes it."""
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Tracer, *, grad: bool) -> None:
+        super().__init__(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+        self._tracer = tracer
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is not None:
+            self._tracer.close()
 
 
 BODIES = Cache(1024)
+#: How many bodies that differ in numbers alone are made before somebody is told.
+ALIKE = 32
+_alike: dict[int, set[int]] = {}
 
 
 def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
     """The body of a scan that was traced: the same object for the same program."""
-    body: Body = BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
+
+    def make() -> Body:
+        _count_alike(tracer)
+        return Body(tracer.program(outputs), carries, len(tracer.inputs) - carries)
+
+    body: Body = BODIES.get((carries, tracer.key(outputs)), make)
     return body
+
+
+def _count_alike(tracer: Tracer) -> None:
+    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
+    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
+    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
+    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
+    if len(_alike) > 4096:
+        _alike.clear()
+    found = _alike.setdefault(key, set())
+    if numbers in found or len(found) >= ALIKE:
+        return
+    found.add(numbers)
+    if len(found) == ALIKE:
+        file, _, line = source_line().rpartition(":")
+        message = (
+            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
+            "pass the numbers as arrays, xg.asarray(number)"
+        )
+        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)

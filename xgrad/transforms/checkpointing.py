@@ -21,6 +21,7 @@ from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
+from .lifting import returned
 from .reverse_mode import vjp
 
 # x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
@@ -103,7 +104,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 leaves[i] = tracer.input(x, fixed=True)
             args, kwargs = unflatten(structure, leaves)
             z, z_structure = flatten(f(*args, **kwargs))
-            outputs = [tracer.output(asarray(v)) for v in z]
+            outputs = [tracer.output(v) for v in returned(z, "a checkpointed function")]
         refuse_draws(before)
         operands = (*given, *(v for _, v in tracer.captured.values()))
         if not operands or not outputs:  # nothing to keep

@@ -14,14 +14,16 @@ from ..graphs import Input, Leaf
 from ..memory import out_of_memory
 from ..modes import MODE, no_grad
 from ..namespace import asarray
-from ..program.caches import Cache
+from ..program.caches import Cache, Once
 from ..program.draws import refuse_draws, states
+from ..program.keys import is_array, state
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
 from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
+from .lifting import returned
 
 #: How many signatures a compiled function remembers.
 SIGNATURES = 64
@@ -32,8 +34,9 @@ def compile(f: Callable[..., Any]) -> Compiled:
 
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
-            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
-            signature. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
+            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and other objects among its arguments belong to
+            the signature, with their attributes as they are at the call, and so do numbers and arrays that modules hold beside their
+            Tensors. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
             in place; its other side effects happen once.
 
     Returns:
@@ -44,6 +47,7 @@ def compile(f: Callable[..., Any]) -> Compiled:
         TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside, or an
             array, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
+        TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
@@ -63,28 +67,43 @@ class Compiled:
         self._traces = 0
 
     def __call__(self, *args: Any) -> Any:
-        leaves, structure = flatten(args)
-        if MODE.get().watch is not None:  # who wants to see every op
-            return self._f(*unflatten(structure, [v if device_of(v) is None else asarray(v) for v in leaves]))
+        leaves, structure = flatten(args, now=True)
+        mode = MODE.get()
+        if mode.watch is not None:  # who wants to see every op
+            return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
-        outputs = traced.run(arrays)
-        return unflatten(traced.structure, outputs)
+        if mode.check is None:
+            return unflatten(traced.structure, traced.run(arrays))
+        before = [asarray(v).twin() if i in traced.read else v for i, v in enumerate(leaves)]
+        result = unflatten(traced.structure, traced.run(arrays))
+        self._check(traced, before, structure, result)
+        return result
+
+    def _check(self, traced: _Traced, values: list[Any], structure: Any, result: Any) -> None:
+        """Have the result compared with what the function gives op by op."""
+
+        def again() -> Any:
+            return self._f(*unflatten(structure, [v.twin() if isinstance(v, Tensor) else v for v in values]))
+
+        operands = [*(values[i] for i in traced.read), *traced.outside]
+        MODE.get().check.function(f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again)
 
     def program(self, *args: Any) -> Program:
         """What was traced for arguments like these."""
-        return self._find(*flatten(args)).body.program
+        return self._find(*flatten(args, now=True)).body.program
 
     def executable(self, *args: Any) -> Executable:
         """What runs for arguments like these."""
-        return self._find(*flatten(args)).executable
+        return self._find(*flatten(args, now=True)).executable
 
     def explain(self, *args: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
         return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), MODE.get().grad)
+        mode = MODE.get()
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), mode.grad, mode.check is not None)
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
         return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
@@ -115,16 +134,23 @@ def _signature(v: Any) -> Any:
     if isinstance(v, Tensor):
         node = v.node
         return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
-    shape = getattr(v, "shape", None)
-    return (type(v), v) if shape is None else (type(v), shape, v.dtype)
+    if is_array(v):
+        return (type(v), v.shape, v.dtype)
+    try:
+        return state(v)
+    except (TypeError, RecursionError) as error:
+        raise TypeError(
+            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes Tensors, arrays, numbers, strings and objects whose "
+            "attributes are such, in nested lists, tuples, dicts and modules"
+        ) from None
 
 
 class _Traced:
     """One signature of a function: its program, and what it reads from outside."""
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
-        tracer = Tracer()
-        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        tracer = Tracer(remember=MODE.get().check is not None)
+        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
         before = states(f)
         with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
@@ -137,7 +163,7 @@ class _Traced:
             result = f(*unflatten(structure, values))
             found, self.structure = flatten(result)
             self.changed = [k for k, i in enumerate(self.read) if values[i].data is not tracer.inputs[k]]
-            found = [asarray(z) for z in [*found, *(values[self.read[k]] for k in self.changed)]]
+            found = returned(found, "a compiled function") + [asarray(values[self.read[k]]) for k in self.changed]
             outputs = [tracer.output(z) for z in found]
         refuse_draws(before)
         self.connected = any(z.requires_grad for z in found)
@@ -148,10 +174,11 @@ class _Traced:
             places = " and ".join(map(str, devices))
             raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
-        self.body = Body(tracer.program(outputs), 0, 0)
+        self.body = Body(tracer.program(outputs), 0, 0, whole=True)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
-        self._executable: Executable | None = None
+        self._run: Executable | None = None  # where it is found at once
+        self._executable = Once(lambda: Executable(self.body.program, self.device, whole=True))
 
     def outside_needs(self) -> tuple[bool, ...]:
         """Which of the Tensors from outside need a gradient now."""
@@ -160,9 +187,11 @@ class _Traced:
     @property
     def executable(self) -> Executable:
         """What runs it."""
-        if self._executable is None:
-            self._executable = Executable(self.body.program, self.device, whole=True)
-        return self._executable
+        return self._executable()  # type: ignore[no-any-return]
+
+    def _prepare(self) -> Executable:
+        self._run = found = self.executable
+        return found
 
     def run(self, arrays: list[Any]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
@@ -187,7 +216,8 @@ class _Traced:
         if self._foreign:
             operands = [asarray(v) for v in operands]
         try:
-            found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+            run = self._run or self._prepare()
+            found = run([v.data if isinstance(v, Tensor) else v for v in operands])
         except MemoryError as error:
             shapes = ", ".join(str(v.shape) for v in operands)
             raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error

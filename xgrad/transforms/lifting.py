@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..backends.dtypes import is_floating
+from ..errors import TraceError
 from ..graphs import NOTHING, Input, Leaf, Node
 from ..namespace import asarray
 from ..ops.arithmetic import NONE
@@ -43,6 +44,20 @@ def _input(value: Any, what: Callable[[], str]) -> Tensor:
     if x.requires_grad and not isinstance(x.node, Leaf):
         return x.with_node(Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
     return x.with_node(Input(x.device, x.shape, x.data.dtype))
+
+
+def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
+    """What a function returned, as Tensors. Raises TypeError where something is no number and no array, with the function's name."""
+    found = []
+    for leaf in leaves:
+        try:
+            found.append(asarray(leaf))
+        except TraceError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = type(leaf).__name__
+            raise TypeError(f"{who} must return Tensors, arrays or numbers in nested containers, and returned a {kind}: {error}") from error
+    return found
 
 
 def to_tensors(tree: Any) -> Any:

@@ -23,6 +23,7 @@ from ..program.tracing import Tracer, Var, tracing
 from ..recording import names_from_variables
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
+from .lifting import returned
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
@@ -60,7 +61,7 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
         with names_from_variables():
             result = f(*inputs)
-        outputs = [tracer.output(asarray(leaf)) for leaf in flatten(result)[0]]
+        outputs = [tracer.output(v) for v in returned(flatten(result)[0], "a function that is traced")]
     refuse_draws(before)
     program = tracer.program(outputs)
     tracer.close()

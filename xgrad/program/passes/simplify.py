@@ -9,6 +9,7 @@ from typing import Any
 
 from ...ops import OPS
 from ...ops.reductions import normal_axes
+from ..keys import exact
 from ..stages import Carry, Item, Loop, Operand, Program, Stage, Value, substitute
 
 Lookup = dict[Value, Stage]
@@ -42,7 +43,7 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
             stage = _difference(_literals(stage, made), made)
             same = _same(stage, made)
             if same is None:
-                key = (stage.op, tuple(v if type(v) is Value else repr(v) for v in stage.operands), repr(stage.params), stage.output.dtype)
+                key = (stage.op, tuple(v if type(v) is Value else exact(v) for v in stage.operands), exact(stage.params), stage.output.dtype)
                 same = seen.setdefault(key, stage.output)
             if same != stage.output:
                 new[stage.output] = same
