@@ -143,7 +143,7 @@ def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
-        if a.data.shape != b.data.shape or (a.data.dtype != b.data.dtype and a.dtype != b.dtype):  # traced, one has NumPy's
+        if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
             message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return after, result[1]
