@@ -13,7 +13,7 @@ from ..errors import ValidationError
 from ..modes import MODE, mode
 from ..namespace import asarray
 from ..program.interpreting import interpret
-from ..program.stages import Program
+from ..program.stages import Program, Value
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..transforms.debugging import written_at
@@ -58,7 +58,7 @@ class Check:
             bads = self._wrong(outputs, expected, scale)
             for i in [i for i, bad in enumerate(bads) if bad.any()][:1]:
                 what = f"output {i + 1} of {len(outputs)} {outputs[i].shape}: {described(outputs[i], expected[i], bads[i])}"
-                self._explain(executable, given, expected, what, scale)
+                self._explain(executable, given, expected, i, what, scale)
         return outputs
 
     def _wrong(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> list[Array]:
@@ -67,7 +67,7 @@ class Check:
     def _differs(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> bool:
         return any(bad.any() for bad in self._wrong(found, expected, scale))
 
-    def _explain(self, executable: Any, given: list[Array], expected: list[Array], what: str, scale: float) -> NoReturn:
+    def _explain(self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float) -> NoReturn:
         """Say which pass, or which executor, makes the difference, and where."""
         from ..program.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
 
@@ -76,21 +76,26 @@ class Check:
             after = apply(before)
             if self._differs(interpret(after, device, given), expected, scale):
                 culprit = f"the pass {name!r} ({number} of {len(PASSES)})"
-                self._raise(what, culprit, after, self._first_by_name(before, after, device, given, scale))
+                self._raise(what, culprit, after, i, self._first_by_name(before, after, device, given, scale))
             before = after
-        self._raise(what, executable.kind, before, self._first_by_executor(before, device, given, expected, scale))
+        self._raise(what, executable.kind, before, i, self._first_by_executor(before, device, given, expected, scale))
 
-    def _raise(self, what: str, culprit: str, program: Program, first: First | None) -> NoReturn:
+    def _raise(self, what: str, culprit: str, program: Program, i: int, first: First | None) -> NoReturn:
+        """Raise what there is to say of output `i` of a program, which is wrong from `first` on."""
         lines = [f"{culprit} gives other values than the program it was given, interpreted stage by stage", what]
+        text, steps = None, first.steps if first is not None else ()
         if first is None:
-            lines.append("each stage by itself is right: it is how they are put together")
-            raise ValidationError("\n  ".join([*lines, WAY_OUT]), culprit=culprit)
-        text = written(first.place.stage)
-        source, near = origin(program, first.place.stage)
-        when = f" at step t={', '.join(map(str, first.steps))}" if first.steps else ""
-        where = "" if not source else f", {'which reads what is computed' if near else 'computed'} by {written_at(source)}"
-        lines.append(f"first in the stage `{text}`{when}{where}")
-        raise ValidationError("\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=first.steps, source=source)
+            z = program.outputs[i]
+            source = origin(program, [z]) if isinstance(z, Value) else ""
+            lines.append(f"each stage by itself is right: it is how they are put together. This output is computed{_by(source)}")
+        else:
+            stage = first.place.stage
+            text = written(stage)
+            source, near = stage.source or origin(program, stage.values), not stage.source
+            when = f" at step t={', '.join(map(str, steps))}" if steps else ""
+            where = "" if not source else f", {'which reads what is ' if near else ''}computed{_by(source)}"
+            lines.append(f"first in the stage `{text}`{when}{where}")
+        raise ValidationError("\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=steps, source=source)
 
     def _first_by_name(self, before: Program, after: Program, device: Device, given: list[Array], scale: float) -> First | None:
         """Where values of the same name first differ in what a pass was given and what it made of it."""
@@ -156,6 +161,12 @@ class Check:
                 how = f"{kind} {i} of {len(found)} {tuple(f.shape)}: {described(f.data, e.data, bad)}"
             message = f"{what} gives other values than its Python code, run op by op\n  {how}\n  {WAY_OUT}"
             raise ValidationError(message, culprit="the trace")
+
+
+def _by(source: str) -> str:
+    """` by stage 'h', in ...`, or ` in ...` of a line that names nothing."""
+    text = written_at(source) if source else ""
+    return f" by {text}" if text.startswith("stage") else f" {text}" if text else ""
 
 
 def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -77,28 +77,29 @@ def written(stage: Stage) -> str:
     return f"{', '.join(v.name for v in stage.outputs)} = {stage.op}({operands})"
 
 
-def origin(program: Program, stage: Stage) -> tuple[str, bool]:
-    """The line that a stage was written in; of one that has none, that of the nearest stage it reads from, and True."""
+def origin(program: Program, values: Sequence[Value]) -> str:
+    """The line that one of the values is computed in; of those that have none, the line of the nearest that they are computed from."""
     makers: dict[Any, Stage] = {}
     same: dict[Any, Any] = {}
     _makers(program.stages, makers, same)
-    seen, row = {stage.outputs}, [stage]
+    seen: set[Any] = set()
+    row = list(values)
     while row:
-        after = []
-        for s in row:
-            if s.source:
-                return s.source, s is not stage
-            for v in s.values:
-                passed = set()
-                while v in same and v not in passed:  # a carry may be itself
-                    passed.add(v)
-                    v = same[v]
-                maker = makers.get(v)
-                if maker is not None and maker.outputs not in seen:
-                    seen.add(maker.outputs)
-                    after.append(maker)
+        after: list[Value] = []
+        for v in row:
+            passed = set()
+            while v in same and v not in passed:  # a carry may be itself
+                passed.add(v)
+                v = same[v]
+            maker = makers.get(v)
+            if maker is None or v in seen:
+                continue
+            seen.add(v)
+            if maker.source:
+                return maker.source
+            after += maker.values
         row = after
-    return "", True
+    return ""
 
 
 def _makers(items: Sequence[Item], makers: dict[Any, Stage], same: dict[Any, Any]) -> None:
