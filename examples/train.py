@@ -182,7 +182,8 @@ def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
         interruption.end(f"{at}, before the first checkpoint{kept}")
     if run.step > saved:
         if not xg.optim.all_finite(run.model):
-            fail(f"{at}, where weights are not finite: the checkpoint is that of step {saved}, as it was" if saved else at)
+            kept = f"the checkpoint is that of step {saved}, as it was" if saved else "there is no checkpoint"
+            fail(f"{at}, where weights are not finite: {kept}; try a smaller --lr")
         save(run, folder, saved)
     interruption.end(f"{at}, which is saved in {folder.checkpoint}; to go on, give the same options and --resume")
 
@@ -317,13 +318,16 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
     for name, bits in {"this model": run.validation[-1][1], **compressed}.items():
         say(f"  {name:<10} {bits:.3f}")
     if options.sample:
-        drawn = "".join(sample(run.model, text, options.sample, options.temperature, run.rng))
+        rng = xg.random.default_rng(0)
+        rng.state = run.rng.state  # which stays, for a checkpoint that is written again
+        drawn = "".join(sample(run.model, text, options.sample, options.temperature, rng))
         say("\n" + "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in drawn) + "\n")
+    if not folder.has_checkpoint():
+        save(run, folder, 0)
     try:
-        folder.still_there()
         draw(run, compressed, folder)
-    except (InUse, OSError) as error:
-        fail(f"cannot write {folder.curve}: {error}")
+    except OSError as error:
+        fail(f"cannot write {folder.curve}: {error.strerror or error}")
     say(f"wrote {folder.checkpoint} and {folder.curve}")
 
 

@@ -69,6 +69,10 @@ class Folder:
         self._acquire()
         return same
 
+    def has_checkpoint(self) -> bool:
+        """Whether it is the folder that it was, with what was written there."""
+        return self._is_locked() and self.checkpoint.exists()
+
     @contextmanager
     def whole(self, path: Path) -> Iterator[Path]:
         """Where to write a file that takes the place of `path` at the end of the block."""

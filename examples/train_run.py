@@ -45,7 +45,7 @@ class Run:
         try:
             self._take(tensors, checked(words))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path}: {error.args[0]}") from error
+            raise ValueError(f"{path}: {said(error)}") from error
 
     def _take(self, tensors: dict[str, xg.Tensor], words: dict[str, Any]) -> None:
         other = different(words["signature"], self.signature)
@@ -91,8 +91,13 @@ def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
     try:
         words = checked(xg.io.load(path)[1])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: {error.args[0]}") from error
+        raise ValueError(f"{path}: {said(error)}") from error
     return words["signature"], words["step"]
+
+
+def said(error: Exception) -> str:
+    """The words of an error; `str` puts those of a KeyError in quotes."""
+    return " ".join(map(str, error.args)) or type(error).__name__
 
 
 def checked(words: dict[str, str]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class Interruption:
     def ignore(self) -> None:
         """There is nothing to stop any more."""
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+            if signal.getsignal(number) == self._arrived:
+                signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
     def postponed(self) -> Iterator[None]:

@@ -250,6 +250,23 @@ class TestFolder:
         assert "runs was deleted or moved during the run: it is made again, with a checkpoint of step 12" in capsys.readouterr().out
         assert sorted(contents()) == ["checkpoint.safetensors", "curve.png"]
 
+    @pytest.mark.parametrize("loss", [lambda: shutil.rmtree("runs"), lambda: os.unlink("runs/checkpoint.safetensors")], ids=["folder", "file"])
+    def test_deleted_after_the_last_step(self, monkeypatch: pytest.MonkeyPatch, loss: Callable[[], None]) -> None:
+        import train as example
+
+        assert not train("--out", "others")
+        real = example.Text.compressed
+
+        def hook(text: Any) -> Any:
+            loss()
+            return real(text)
+
+        monkeypatch.setattr(example.Text, "compressed", hook)
+        assert not train()
+        assert sorted(contents()) == ["checkpoint.safetensors", "curve.png"]
+        one, other = (xg.io.load(f"{where}/checkpoint.safetensors") for where in ("runs", "others"))
+        assert one[1] == other[1]
+
     def test_moved(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert not self.during(monkeypatch, lambda: os.rename("runs", "moved"))
         assert "deleted or moved" in capsys.readouterr().out
