@@ -90,7 +90,7 @@ def test_containers_two_hundred_deep(kind: str) -> None:
     assert all(len(line) < 1000 for line in str(program).splitlines())
     module: dict[str, Any] = {}
     exec(source(program), module)
-    z, saved = module["forward"](x)
+    _, saved = module["forward"](x)
     np.testing.assert_array_equal(module["backward"](saved, np.ones(()))[0], 2 * x)
     assert "deriv(" in str(derive(lambda v: xg.sum(inner(v) ** 2), deep))
     with pytest.raises(RecursionError, match=r"[Rr]ecursion"):  # told, not a crash

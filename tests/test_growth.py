@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,7 +97,7 @@ def collector_off() -> Iterator[None]:
 
 
 def ours(v: Any) -> bool:
-    return type(v).__module__.startswith("xgrad") or isinstance(v, np.ndarray)
+    return type(v).__module__.startswith("xgrad") or isinstance(v, np.ndarray | types.FrameType)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,10 +107,8 @@ def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, t
     for i in range(8):
         step(i)
     gc.collect()
-    before = len(gc.get_objects())
     for i in range(14):
         step(i)
-    after = len(gc.get_objects())
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         gc.collect()
@@ -119,7 +118,6 @@ def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, t
         gc.garbage.clear()
         gc.collect()
     assert waiting == []
-    assert after - before < 14 * 5
 
 
 GROWTH = """

@@ -166,7 +166,10 @@ def _parts(s: Stage) -> Program | None:
     inputs = [_variable(tracer, v) for v in s.values]
     given = iter(inputs)
     with tracing(tracer, grad=False):
-        z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
+        try:
+            z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
+        except AttributeError as error:  # a function of a backend's own
+            raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known") from error
     program = tracer.program([z.data], [x.data for x in inputs])
     tracer.close()
     if any(isinstance(inner, Stage) and inner.op == s.op for inner in program.stages):

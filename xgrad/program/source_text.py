@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..ops import OPS
@@ -11,8 +12,16 @@ from .spelling import identifier, literal
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
-    "abs", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p", "max",
-    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "count_nonzero", "exp", "expm1",
+    "floor", "imag", "isfinite", "isnan", "log", "log1p", "max", "maximum", "mean", "min", "minimum", "prod",
+    "real", "reshape", "round", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+))  # fmt: skip
+
+#: What is applied to each element under the name that the table gives for NumPy.
+_BY_ELEMENTS = frozenset((
+    "//", "%", "&", "|", "^", "~", "<<", ">>", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cosh", "hypot",
+    "isinf", "log10", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "nextafter", "reciprocal", "signbit",
+    "sinh", "tan", "trunc",
 ))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
@@ -51,6 +60,13 @@ def put(values, key, shape):
     z[key] = values
     return z
 ''',
+    "preceded": '''
+def preceded(x, first, axis):
+    """`x` after one more number along an axis."""
+    shape = list(x.shape)
+    shape[axis] = 1
+    return np.concatenate((np.full(shape, first, x.dtype), x), axis=axis)
+''',
     "cofactor": '''
 def cofactor(x):
     """det(x) times the transposed inverse, for singular matrices too."""
@@ -80,7 +96,8 @@ def known(op: str) -> bool:
     """Whether the gate can be written down. One that a user registered is written as what its function does, whatever its name is."""
     if op in OPS and OPS[op].registered:
         return False
-    return _of_extension(op) or op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+    by_name = _of_extension(op) or op in _FUNCTIONS or op in _BY_ELEMENTS
+    return by_name or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
 
 
 def _of_extension(op: str) -> bool:
@@ -97,7 +114,8 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
         return _WRITTEN[op](xp, args, params, helpers)
     if op in HELPERS:
         helpers.add(op)
-    name = op if op in HELPERS else f"{xp}.{OPS[op].function if _of_extension(op) else op}"
+    same = OPS[op].function if _of_extension(op) else OPS[op].numpy[0] if op in _BY_ELEMENTS else op
+    name = op if op in HELPERS else f"{xp}.{same}"
     keywords = [f"{k}={literal(v)}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
         keywords = [literal(params["shape"])]
@@ -148,6 +166,26 @@ def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) ->
     return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})")
 
 
+def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+    """A variance or its root; CuPy knows the correction as `ddof` alone."""
+    options = ", ".join(f"{k}={literal(params[p])}" for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims")))
+    return Text(f"{xp}.{function}({args[0].text}, {options})")
+
+
+def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+    """A sum or a product of all elements up to each."""
+    axis = literal(params["axis"] or 0)  # None is for one axis alone
+    text = f"{xp}.{function}({args[0].text}, axis={axis})"
+    if params["include_initial"]:
+        helpers.add("preceded")
+        text = f"preceded({text}, {int(function == 'cumprod')}, {axis})"
+    return Text(text)
+
+
+def _einsum(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.einsum({', '.join([literal(params['subscripts']), *(a.text for a in args)])})")
+
+
 def _joined(function: str) -> Any:
     def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
         return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={literal(params['axis'])})")
@@ -168,6 +206,9 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "astype": _astype,
     "complex_sign": _sign,
     "concat": _joined("concatenate"),
+    "cumulative_prod": partial(_running, function="cumprod"),
+    "cumulative_sum": partial(_running, function="cumsum"),
+    "einsum": _einsum,
     "getitem": _getitem,
     "new": _new,
     "none": _same,
@@ -176,6 +217,8 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "scatter": _scatter,
     "setitem": _setitem,
     "stack": _joined("stack"),
+    "std": partial(_spread, function="std"),
     "transpose": _transpose,
     "untake": _untake,
+    "var": partial(_spread, function="var"),
 }
