@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,14 @@ def test_parameters_of_ops(power: str) -> None:
         np.testing.assert_array_equal(xg.checkpoint(lambda x, by=by: run(x, by))(x).numpy(), want)
         xg.checkpoint(lambda x, by=by: run(x, by))(xg.tensor(np.ones(3), requires_grad=True))
         np.testing.assert_array_equal(xg.compile(lambda x, by=by: run(x, by))(x).numpy(), want)
+
+
+def test_to_learn_a_dtype_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for f in (xg.atanh, xg.log, xg.acosh, lambda x: 1.0 / x, lambda x: x // 0):
+            xg.trace(f, xg.ones(3, dtype=xg.float32))
+            xg.trace(f, xg.ones((3, 1)))
 
 
 def test_numbers_in_nested_bodies() -> None:
