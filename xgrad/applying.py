@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
 from .backends.promotion import promote
-from .errors import GraphError, ShapeError, TraceError
+from .errors import GraphError, ShapeError, TraceError, no_array
 from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
+from .ops.linalg import MATMUL
 from .ops.table import shape_of
 from .recording import Recorded
 
@@ -172,7 +173,7 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         return value
     home, device = device_of(value), like.device
     if home is None:
-        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(value)}")
     mode = MODE.get()
     if home is not device:
         if value.shape:
@@ -189,11 +190,18 @@ def _needs(v: Any) -> bool:
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The operands with plain arrays as Tensors; None where one is neither that nor a number."""
+    """The operands with plain arrays as Tensors; None where one is neither that nor a number.
+
+    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and equal to no Tensor; a sparse
+    array takes its values, and drops its gradient.
+    """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
-    if all(isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None for v in operands):
-        return tuple(adopt(v, like, op) for v in operands)
-    return None
+    foreign = [v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)]
+    for v in foreign:
+        repeats = type(v).__module__ in ("builtins", "collections", "array") and hasattr(v, "__getitem__") and not isinstance(v, dict)
+        if hasattr(v, "toarray") or (repeats and not (isinstance(v, str | bytes) and op.name in ("==", "!="))):
+            raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(v)}")
+    return None if foreign else tuple(adopt(v, like, op) for v in operands)
 
 
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
@@ -205,6 +213,8 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
+    if op is MATMUL and any(type(v) in NUMBERS for v in operands):
+        raise ShapeError(f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape {given}{where_in_time()}") from error
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError):
         raise error
     if isinstance(error, MemoryError):

@@ -120,7 +120,7 @@ def _listed(value: Any, others: tuple[Any, ...]) -> Any:
 
 
 def _value(v: Any) -> Any:
-    return v.numpy() if isinstance(v, Tensor) else v
+    return v.on_host() if isinstance(v, Tensor) else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
