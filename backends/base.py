@@ -198,9 +198,8 @@ def _instead(dtype: Any) -> str:
     """How an array of this dtype becomes one of numbers."""
     if getattr(dtype, "names", None):
         return f": take a field of it, as array[{dtype.names[0]!r}]"
-    return {"O": ": array.astype(float), if all its objects are numbers", "M": ": array.astype('int64') counts its units", "m": ": array.astype('int64') counts its units"}.get(
-        getattr(dtype, "kind", ""), ""
-    )
+    kind = getattr(dtype, "kind", "")
+    return ": array.astype('int64') counts its units" if kind in "Mm" and kind else ": array.astype(float), if all in it are numbers" if kind == "O" else ""
 
 
 class Device:

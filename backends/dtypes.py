@@ -31,7 +31,7 @@ def canonical(dtype: Any) -> DType:
         if name == "bfloat16":
             return bfloat16()
         if name not in np.sctypeDict:
-            raise TypeError(f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, complex128, ...: as xg.float32, or by name") from None
+            raise TypeError(f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, ...: as xg.float32, or by name") from None
         found = np.dtype(name)
     if kind_of(found) not in "biufc":
         raise TypeError(f"a Tensor holds numbers, not dtype {found}")

@@ -319,6 +319,11 @@ class Methods(Value):
         raise AttributeError("a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows")
 
     @property
+    def _data(self) -> NoReturn:
+        """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the gradient would not go together."""
+        raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+
+    @property
     def _reductions(self) -> Any:
         return self.xp.numpy_functions.reductions
 

@@ -46,7 +46,8 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if wanted is not None:
         order = [node for node in order if node in wanted]
     grads = _sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
-    return [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    return found if len(found) == len(set(map(id, found))) else [g.twin() for g in found]  # two inputs may be handed the same dz
 
 
 def _sweep(

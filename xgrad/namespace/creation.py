@@ -65,7 +65,7 @@ def _refuse_cutting(stacked: Tensor, own: bool) -> None:
         warn(message)
 
 
-@function(numpy="")
+@function(numpy="array asarray asanyarray")
 def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
@@ -145,7 +145,9 @@ def _unreadable(obj: Any, error: Exception | None) -> Exception:
             found = _unreadable(v, None)
             if found is not None:
                 return found
-    return error if isinstance(error, ValueError | TypeError) else TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+    if isinstance(error, ValueError | TypeError):
+        return error
+    return TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
 
 
 def _shortened(obj: Any) -> str:

@@ -66,8 +66,10 @@ def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoin
 
 def _count(function: str, num: Any) -> int:
     """How many values there are to be."""
-    if isinstance(num, bool) or not hasattr(num, "__index__") or index(num) < 0:
-        raise (ShapeError if is_integer(num) and not isinstance(num, bool) else TypeError)(f"{function}: how many is an integer from 0 on, not {num!r}")
+    if isinstance(num, bool) or not is_integer(num):
+        raise TypeError(f"{function}: how many is an integer from 0 on, not {num!r}")
+    if index(num) < 0:
+        raise ShapeError(f"{function}: how many is an integer from 0 on, not {num}")
     return index(num)
 
 
