@@ -77,7 +77,8 @@ class Optimizer(ABC):
 
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Iterator | Set | ValuesView):
-            raise TypeError(f"an optimiser keeps its parameters in their order, which a {type(params).__name__} does not: give list(...), or a module")
+            kind = type(params).__name__
+            raise TypeError(f"an optimiser goes over its parameters at every step, and a {kind} does not keep them in order: give list(...)")
         leaves, self._structure = flatten(params)
         self.lr = lr
         self.count = 0

@@ -210,8 +210,8 @@ class Tensor(Methods):
 
     def __index__(self) -> int:
         if hasattr(self.data, "tracer"):
-            message = "a Tensor that is traced is no index of a NumPy array or a list, nor a count: it has no value yet; use xg.asarray(array)[t]"
-            raise TraceError(f"{source_line()}: {message}")
+            asked = f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, while the function is traced"
+            raise TraceError(f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes none, but xg.asarray(array)[t] does")
         if self.shape != () or self.dtype.kind not in "iu":
             raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
         return int(self.only())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import index
 from typing import Any, Self
 
 from .. import trees
@@ -12,6 +13,7 @@ from ..errors import ShapeError
 from ..modes import no_grad
 from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
+from ..ops.reductions import is_integer
 from ..random import Generator, default_rng
 from ..tensors import Tensor
 from . import ties
@@ -119,8 +121,8 @@ def cast(tree: Any, dtype: Any) -> Any:
     tensor([5., 5.], dtype=float32)
     """
 
-    if not is_floating(dtype):
-        raise TypeError(f"nn.cast takes a floating dtype, not {canonical(dtype)}, through which no gradient flows back")
+    if dtype is None or not is_floating(dtype):
+        raise TypeError(f"nn.cast takes a floating dtype, not {None if dtype is None else canonical(dtype)}, through which no gradient flows back")
 
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
@@ -130,7 +132,18 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:
     """A weight drawn evenly from [-limit, limit)."""
+    if rng is not None and not isinstance(rng, Generator):
+        raise TypeError(f"rng is a generator of xg.random.default_rng(seed), not {type(rng).__name__}")
     return tensor((rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device)
+
+
+def sizes(who: str, **given: Any) -> None:
+    """Raises TypeError or ValueError where one of these is no integer from 1 on."""
+    for name, n in given.items():
+        if isinstance(n, bool) or not is_integer(n):
+            raise TypeError(f"{who}: {name} is an integer, not {n!r}")
+        if index(n) < 1:
+            raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
 
 
 def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:

@@ -11,7 +11,7 @@ from ..namespace import asarray, float32, sigmoid, tanh, tensor, zeros
 from ..random import Generator
 from ..tensors import Tensor
 from ..transforms import scan
-from .modules import Module, checked_input, uniform_parameter
+from .modules import Module, checked_input, sizes, uniform_parameter
 
 
 class GRU(Module):
@@ -49,6 +49,7 @@ class GRU(Module):
     ) -> None:
         if reset not in ("before", "after"):
             raise ValueError(f"reset is 'before' or 'after', not {reset!r}")
+        sizes("GRU", input_size=input_size, hidden_size=hidden_size)
         self.reset = reset
 
         def weight(*shape: int) -> Tensor:
@@ -95,6 +96,9 @@ class GRU(Module):
         names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
             raise KeyError(f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}")
+        if tuple(state["weight_hh_l0"].shape[:1]) != (3 * state["weight_hh_l0"].shape[-1],) or len(state["weight_ih_l0"]) != len(state["weight_hh_l0"]):
+            shapes = tuple(state["weight_ih_l0"].shape), tuple(state["weight_hh_l0"].shape)
+            raise ShapeError(f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {shapes[0]} and {shapes[1]}")
         ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
         hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
         gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)
