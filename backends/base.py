@@ -198,8 +198,8 @@ def _instead(dtype: Any) -> str:
     """How an array of this dtype becomes one of numbers."""
     if getattr(dtype, "names", None):
         return f": take a field of it, as array[{dtype.names[0]!r}]"
-    kind = getattr(dtype, "kind", "")
-    return ": array.astype('int64') counts its units" if kind in "Mm" and kind else ": array.astype(float), if all in it are numbers" if kind == "O" else ""
+    units = ": array.astype('int64') counts its units"
+    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(getattr(dtype, "kind", ""), "")
 
 
 class Device:

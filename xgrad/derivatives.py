@@ -50,7 +50,8 @@ def gradients(
             g = xp.where(place[1] == 0, xp.where(g == g, g, 0), g)
         if conjugate or g.shape != target.shape or g.dtype is not target.dtype:
             if op.elementwise and g.shape != target.shape and g.shape != place[1].shape:
-                raise ShapeError(f"the derivative of {op.name!r} has shape {g.shape}: it fits neither its operand, {target.shape}, nor dz, {place[1].shape}")
+                shapes = f"neither its operand, {target.shape}, nor dz, {place[1].shape}"
+                raise ShapeError(f"the derivative of {op.name!r} has shape {g.shape}, which fits {shapes}")
             g = _matched(xp, g, target, conjugate)
         found.append(g)
     return found
@@ -112,7 +113,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     operands = _operands(entry, x, y)
     given, params = params, {**entry.defaults, **getattr(op, "use", {}), **params}
     if "use" in set(entry.parameters) - set(params):
-        raise TypeError(f"{entry.name!r} is a class, or a function with rules of its own: give deriv the gate itself, {entry.name}(), in the place of its name")
+        raise TypeError(f"{entry.name!r} is a gate that keeps things for its derivative: give deriv the gate itself, {entry.name}(), and not its name")
     if set(params) != set(entry.parameters):
         raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])

@@ -30,7 +30,8 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
     >>> xg.optim.clip_by_global_norm([xg.asarray([3.0]), xg.asarray([4.0])], 1.0)
     ([tensor([0.6]), tensor([0.8])], tensor(5.))
     """
-    _refuse_number("clip_by_global_norm: max_norm", max_norm)
+    if max_norm != inf:
+        _refuse_number("clip_by_global_norm: max_norm", max_norm)
     leaves, structure = flatten(grads)
     given = [_gradient(g, f"clip_by_global_norm: the gradient at {i}") for i, g in enumerate(leaves)]
     with no_grad():
@@ -46,10 +47,10 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
 
 def _gradient(g: Any, what: str) -> Tensor:
     """A gradient as a Tensor. Raises TypeError where it is none."""
-    g = asarray(g)
-    if not is_floating(g.dtype):
-        raise TypeError(f"{what} is of {g.dtype}, and gradients are floating point")
-    return g
+    found: Tensor = asarray(g)
+    if not is_floating(found.dtype):
+        raise TypeError(f"{what} is of {found.dtype}, and gradients are floating point")
+    return found
 
 
 def _refuse_number(what: str, value: Any, below: float = inf) -> None:
@@ -58,7 +59,7 @@ def _refuse_number(what: str, value: Any, below: float = inf) -> None:
         return
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"{what} is a number, not {value!r}")
-    if not 0 <= float(value) < below and not float(value) == below == inf:
+    if not 0 <= float(value) < below:
         raise ValueError(f"{what} is {value}, and should be a number from 0 on{'' if below == inf else f', less than {below:g}'}")
 
 
@@ -93,12 +94,12 @@ class Optimizer(ABC):
         self._places = [number[id(p)] for p in leaves]
 
     @property
-    def lr(self) -> Any:
+    def lr(self) -> float:
         """The learning rate, a number from 0 on, or a Tensor of one."""
         return self._lr
 
     @lr.setter
-    def lr(self, value: Any) -> None:
+    def lr(self, value: float) -> None:
         _refuse_number("the learning rate", value)
         self._lr = value
 

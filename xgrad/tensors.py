@@ -183,6 +183,9 @@ class Tensor(Methods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if getattr(dtype, "kind", "") == "O":
             raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
+        if hasattr(self.data, "tracer"):
+            asked = f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function is traced, when there is none yet"
+            raise TraceError(f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together with xg.stack, choose with xg.where")
         if self.requires_grad:
             raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several Tensors become one with xg.stack")
         if copy is False and self.device.name != "cpu":

@@ -107,6 +107,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
             raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
+        if is_complex(raw.dtype) and kind_of(canonical(dtype)) in "iuf":
+            raise TypeError(f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)")
         raw = target.xp.astype(raw, canonical(dtype))
     return Tensor(raw, target)
 
@@ -133,21 +135,27 @@ def _unreadable(obj: Any, error: Exception | None) -> Exception:
     if not isinstance(obj, list | tuple):
         if isinstance(obj, int):
             return OverflowError(f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64")
-        if error is None and hasattr(obj, "dtypes"):  # a table, or a column of one
+        if error is None and hasattr(obj, "__array__"):  # a table, or a column of one
             return TypeError(f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that are, or convert it")
         return TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}") if error is None else error
+    found = _culprit(obj)
+    return found or error or TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+
+
+def _culprit(obj: Any) -> Exception | None:
+    """The error of the first thing in nested lists that makes no array of them; None where nothing does."""
     lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
     if len(lengths) > 1:
         return ShapeError(f"asarray: rows of different lengths are no array: {_shortened(obj)}; pad them, or keep a list of arrays")
     for v in obj:
-        wrong = isinstance(v, list | tuple) or (type(v) not in NUMBERS and device_of(v) is None)
-        if wrong or (isinstance(v, int) and abs(v) >= 2**64):
-            found = _unreadable(v, None)
-            if found is not None:
-                return found
-    if isinstance(error, ValueError | TypeError):
-        return error
-    return TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+        if isinstance(v, list | tuple):
+            found = _culprit(v)
+        else:
+            known = type(v) in NUMBERS or device_of(v) is not None
+            found = None if known and not (isinstance(v, int) and abs(v) >= 2**63) else _unreadable(v, None)
+        if found is not None:
+            return found
+    return None
 
 
 def _shortened(obj: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from string import ascii_letters
 from typing import Any
 
@@ -46,7 +47,7 @@ def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Operands and lists of indices in turn as subscripts and operands."""
 
     def letters(indices: Sequence[Any]) -> str:
-        if not all(i is Ellipsis or (is_integer(i) and 0 <= i < len(ascii_letters)) for i in indices):
+        if not all(i is Ellipsis or (is_integer(i) and 0 <= index(i) < len(ascii_letters)) for i in indices):
             raise ShapeError(f"einsum: an index is an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; got {list(indices)}")
         return "".join("..." if i is Ellipsis else ascii_letters[i] for i in indices)
 

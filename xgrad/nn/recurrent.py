@@ -96,10 +96,9 @@ class GRU(Module):
         names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
             raise KeyError(f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}")
-        if tuple(state["weight_hh_l0"].shape[:1]) != (3 * state["weight_hh_l0"].shape[-1],) or len(state["weight_ih_l0"]) != len(state["weight_hh_l0"]):
-            shapes = tuple(state["weight_ih_l0"].shape), tuple(state["weight_hh_l0"].shape)
-            raise ShapeError(f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {shapes[0]} and {shapes[1]}")
         ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
+        if ih.ndim != 2 or hh.ndim != 2 or not ih.shape[0] == hh.shape[0] == 3 * hh.shape[1]:
+            raise ShapeError(f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}")
         hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
         gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)
         r, z, n = (slice(i * hidden_size, (i + 1) * hidden_size) for i in range(3))

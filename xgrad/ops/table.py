@@ -189,7 +189,10 @@ def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None
 GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
 
 #: Ops that are parts of others, which nobody means who misspells a name.
-_PARTS = frozenset("after checkpoint cofactor complex_sign custom item new normal_cdf normal_quantile repeated round_to scan slide to_device untake".split())
+_PARTS = frozenset((
+    "after", "checkpoint", "cofactor", "complex_sign", "custom", "item", "new", "normal_cdf", "normal_quantile", "repeated", "round_to", "scan",
+    "slide", "to_device", "untake",
+))  # fmt: skip
 
 
 def find_op(name: Any) -> Op:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from ..applying import NUMBERS
 from ..backends import current_device, device_of
 from ..backends.dtypes import is_floating
-from ..errors import GraphError
+from ..errors import GraphError, ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
@@ -152,22 +152,28 @@ def _class_op(kind: type[Gate]) -> Op:
         if any(isinstance(v, Tensor) for v in x):  # to be differentiated again: what backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
-            return _per_operand(gate.backward(dz), len(x), kind)
+            return _per_operand(gate.backward(dz), x, dz, kind)
         with mode(grad=False, record=False):
             if not use.ran:
                 gate = copy.copy(gate)
                 gate.forward(*map(raised, x))
-            found = _per_operand(gate.backward(dz if isinstance(dz, tuple) else raised(dz)), len(x), kind)
-        return tuple(None if g is None else asarray(g).data for g in found)
+            found = _per_operand(gate.backward(dz if isinstance(dz, tuple) else raised(dz)), x, dz, kind)
+        return tuple(None if g is None else g.data for g in found)
 
     return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
 
 
-def _per_operand(found: Any, count: int, kind: type[Gate]) -> tuple[Any, ...]:
+def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> tuple[Any, ...]:
+    """What `backward` returned, as a gradient, or None, for each operand. More axes than it and dz have, no broadcasting has made."""
     gradients = tuple(found) if isinstance(found, tuple | list) else (found,)
-    if len(gradients) != count:
-        raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {count} operands")
-    return tuple(_as_gradient(g, f"{kind.__name__}.backward") for g in gradients)
+    if len(gradients) != len(x):
+        raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {len(x)} operands")
+    gradients = tuple(_as_gradient(g, f"{kind.__name__}.backward") for g in gradients)
+    for g, v in zip(gradients, x):
+        shapes = [getattr(part, "shape", ()) for part in (v, *(dz if isinstance(dz, tuple) else (dz,)))]
+        if g is not None and g.ndim > max(map(len, shapes)):
+            raise ShapeError(f"{kind.__name__}.backward returned a gradient of shape {g.shape} for an operand of shape {shapes[0]}")
+    return gradients
 
 
 def _as_gradient(g: Any, who: str) -> Any:
@@ -211,7 +217,8 @@ def register_op(
         if not callable(f) and (f not in (None, ...) or what == "forward"):
             raise TypeError(f"register_op({name!r}): {what} is a function of arrays, not {f!r}")
     forward = _giving_arrays(name, forward)
-    dx, dy = (_unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f) for f, shape in ((dx, "x_shape"), (dy, "y_shape")))
+    given = (("x_shape", dx), ("y_shape", dy))
+    dx, dy = (_unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f, variadic) for shape, f in given)
     entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, diagonal=False, promotion="result_type")
 
     def function(*operands: Any, **params: Any) -> Any:
@@ -226,7 +233,7 @@ def _giving_arrays(name: str, forward: Function) -> Function:
 
     @wraps(forward)
     def checked(*given: Any, **params: Any) -> Any:
-        z = forward(*given, **params)
+        z = forward(*map(_sealed, given), **params)
         for part in z if type(z) is tuple else (z,):
             if not hasattr(part, "dtype") or not hasattr(part, "shape"):
                 raise TypeError(f"{name!r} returned {type(part).__name__}, and should return an array: compute with the functions of xp")
@@ -235,8 +242,17 @@ def _giving_arrays(name: str, forward: Function) -> Function:
     return checked
 
 
-def _giving_gradients(name: str, rule: Rule | None) -> Rule | None:
-    """A rule that must return a gradient, or a tuple with one, or None, for each operand."""
+def _sealed(array: Any) -> Any:
+    """An array, which its function is not to write into where that can be seen to: it is the value of a Tensor."""
+    if not hasattr(array, "setflags") or not array.shape:
+        return array
+    view = array[...]
+    view.flags.writeable = False
+    return view
+
+
+def _giving_gradients(name: str, rule: Rule | None, variadic: bool) -> Rule | None:
+    """A rule that must return a gradient, or of any number of operands a tuple with one, or None, for each."""
     if rule is None:
         return None
     given = rule
@@ -244,8 +260,10 @@ def _giving_gradients(name: str, rule: Rule | None) -> Rule | None:
     @wraps(given)
     def checked(*values: Any, **params: Any) -> Any:
         found = given(*values, **params)
-        for g in found if isinstance(found, tuple | list) else (found,):
-            if not hasattr(g, "shape") and not (g is None and found is not None):
+        if variadic and not isinstance(found, tuple | list):
+            raise TypeError(f"the derivative of {name!r} returned {type(found).__name__}, and should return a tuple with a gradient for each operand")
+        for g in found if variadic else (found,):
+            if not hasattr(g, "shape") and not (g is None and variadic):
                 raise TypeError(f"the derivative of {name!r} returned {type(g).__name__}, and should return an array like its operand")
         return found
 
@@ -257,7 +275,8 @@ def _unknown(name: str, shape: str, variadic: bool) -> Rule:
 
     def refuse(z: Any) -> None:
         if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):
-            raise GraphError(f"the op {name!r} has no derivative: give it one with register_op(dx=), or say dx=None where no gradient is to flow back")
+            instead = "give it one with register_op(dx=), or say dx=None where no gradient is to flow back"
+            raise GraphError(f"the op {name!r} has no derivative: {instead}")
 
     def of_many(dz: Any, z: Any, x_shape: Any, **params: Any) -> tuple[None, ...]:
         refuse(z)
@@ -319,6 +338,9 @@ def lowered(operands: Sequence[Any], f: Function) -> Any:
         return f(*operands)
     with mode(grad=False, record=False):
         z = f(*map(raised, operands))
+    for part in z if isinstance(z, tuple) else (z,):
+        if not isinstance(part, Tensor) and type(part) not in NUMBERS and device_of(part) is None:
+            raise TypeError(f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should return an array, or a tuple of them")
     return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
 

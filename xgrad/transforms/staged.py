@@ -201,8 +201,9 @@ class _Backward:
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
         name, params = (s.params["entry"].name, {}) if s.op == "custom" else (s.op, s.params)
+        entry = s.params["entry"] if s.op == "custom" else OPS[s.op]
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
-        given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
+        given = together if entry.variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
         call = f"deriv({', '.join([dz, given, _quoted(name), *options(name, params)])})"
