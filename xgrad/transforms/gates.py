@@ -189,8 +189,8 @@ def register_op(
     name: str,
     forward: Function,
     *,
-    dx: Rule | None | EllipsisType = ...,
-    dy: Rule | None | EllipsisType = ...,
+    dx: Rule | EllipsisType | None = ...,
+    dy: Rule | EllipsisType | None = ...,
     variadic: bool = False,
     elementwise: bool = True,
 ) -> Function:
