@@ -113,7 +113,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     operands = _operands(entry, x, y)
     given, params = params, {**entry.defaults, **getattr(op, "use", {}), **params}
     if "use" in set(entry.parameters) - set(params):
-        raise TypeError(f"{entry.name!r} is a gate that keeps things for its derivative: give deriv the gate itself, {entry.name}(), and not its name")
+        raise TypeError(f"{entry.name!r} keeps things for its derivative: give deriv the gate itself, {entry.name}(), and not its name")
     if set(params) != set(entry.parameters):
         raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
