@@ -125,7 +125,9 @@ class Laid:
 def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """A view of a flat array, in elements."""
     size = buffer.itemsize
-    return np.ndarray(shape, buffer.dtype, buffer, offset * size, tuple(s * size for s in strides)) if buffer.size else np.empty(shape, buffer.dtype)
+    if 0 in shape:  # what it would be a view of need not be there
+        return np.empty(shape, buffer.dtype)
+    return np.ndarray(shape, buffer.dtype, buffer, offset * size, tuple(s * size for s in strides))
 
 
 def _keep_freed_memory() -> None:

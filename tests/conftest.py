@@ -15,6 +15,8 @@ import xgrad as xg
 from .emulated.backend import register_emulated
 from .strict import register_strict
 
+os.environ.setdefault("XGRAD_VERIFY", "1")  # every plan is checked against its program
+
 register_strict()
 register_emulated()
 

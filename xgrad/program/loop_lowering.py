@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import plans
-from .places import disjoint, index, refs, renamed, slots, stepping
-from .plans import Gemm, Ref, Unsupported
-from .stages import Carry, Loop, Stage, Value
+from .copies import Move, in_order, interfere
+from .places import index, may_overlap, renamed, slots, stepping
+from .plans import Ref
+from .stages import Carry, Item, Loop, Stage, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowering
@@ -32,16 +34,16 @@ class _LoopLowering:
         self.histories: dict[Carry, Ref] = {}
         self.states: dict[Carry, Ref] = {}
         self.written: dict[Value, Value] = {}  # a value inside, and the stack that it is computed into
+        self.first = 0  # of the buffers that hold something during one step alone
 
     def run(self) -> None:
         at, loop = self.at, self.loop
-        if any(c.next != c.inner and type(c.next) is not Value for c in loop.carry):
-            raise Unsupported("a carry that becomes a number")
         at.compute([v for v in loop.values if v not in at.done])
         self._outside()
         outer, at.items = at.items, []
         spare, at.spare = at.spare, set()
         at.depth += 1
+        self.first = len(at.buffers)
         self._inside()
         results = [v for v in loop.results if type(v) is Value]
         at.lower_stages(loop.stages, results)
@@ -56,7 +58,9 @@ class _LoopLowering:
         at, loop = self.at, self.loop
         for c in loop.carry:
             before = next((y for y in loop.ys if y.inner == c.inner), None)
-            after = next((y for y in loop.ys if y.inner == c.next and c.next != c.inner and y.inner not in self.written), None)
+            after = None
+            if type(c.next) is Value and c.next != c.inner:
+                after = next((y for y in loop.ys if y.inner == c.next and y.inner not in self.written), None)
             kept = [y for y in (before, after) if y is not None]
             if not kept or any(y.outer in at.place for y in kept):
                 self.states[c] = at.buffer("scratch", c.inner)
@@ -118,24 +122,35 @@ class _LoopLowering:
         at, loop = self.at, self.loop
         for y in loop.ys:
             target = stepping(self._stack(y.outer))
-            if type(y.inner) is not Value:
-                at.copy(y.inner, target)
-            elif at.ref(y.inner) != target:
-                at.copy(at.ref(y.inner), target)
-        moves: list[tuple[Ref, Ref]] = []
-        for c in loop.carry:
-            assert type(c.next) is Value
-            source, target = at.ref(c.next), self._slots(c)[1] if c in self.histories else at.place[c.inner]
-            if source != target and not (c in self.states and self._overwrite(source, target)):
-                moves.append((source, target))
-        changed = {target.buffer for _, target in moves}
-        for i, (source, target) in enumerate(moves):
-            if source.buffer in changed and source.buffer != target.buffer:  # carries that change places: read all before writing any
-                aside = at.buffer("scratch", Value("", source.shape, at.buffers[source.buffer].dtype))
-                at.copy(source, aside)
-                moves[i] = (aside, target)
-        for source, target in moves:
-            at.copy(source, target)
+            at.copy(at.ref(y.inner) if type(y.inner) is Value else y.inner, target)
+        for c in self.states:
+            if self._may_overwrite(c):
+                self._overwrite(c)
+        moves = [self._move(c) for c in loop.carry]
+        for source, place in in_order(moves, lambda r: at.buffer("scratch", Value("", r.shape, at.buffers[r.buffer].dtype))):
+            at.copy(source, place)
+
+    def _move(self, c: Carry) -> Move:
+        """Where the next value of a carry is, and where the next step looks for it."""
+        source = self.at.ref(c.next) if isinstance(c.next, Value) else c.next
+        return source, self._slots(c)[1] if c in self.histories else self.at.place[c.inner]
+
+    def _may_overwrite(self, c: Carry) -> bool:
+        """Whether a step may compute a carry's next value where the old one is."""
+        at, (new, old) = self.at, self._move(c)
+        if not isinstance(new, Ref) or new.buffer < self.first or new._replace(buffer=old.buffer) != old:
+            return False
+        if at.buffers[new.buffer] != at.buffers[old.buffer]:  # another dtype, or part of something larger
+            return False
+        if any(isinstance(r, Ref) and r.buffer == old.buffer for r, _ in map(self._move, self.loop.carry)):
+            return False
+        return not interfere(at.items, new, old)
+
+    def _overwrite(self, c: Carry) -> None:
+        at, (new, old) = self.at, self._move(c)
+        assert isinstance(new, Ref)
+        at.items = [renamed(item, new.buffer, old.buffer) for item in at.items]
+        at.place = {v: r._replace(buffer=old.buffer) if r.buffer == new.buffer else r for v, r in at.place.items()}
 
     def _after(self) -> None:
         """Say where the last carries are."""
@@ -152,38 +167,23 @@ class _LoopLowering:
         at.done.update(y.outer for y in loop.ys)
 
     def _is_last_reader(self, v: Value) -> bool:
-        """Whether nobody but this loop reads the memory of `v`, and that in parts that do not overlap."""
+        """Whether nobody but this loop reads the memory of `v`, once, and that in parts that do not overlap."""
         at, buffer = self.at, self.at.place[v].buffer
-        if at.buffers[buffer].kind != "scratch":
+        if at.buffers[buffer].kind != "scratch" or at.depths[buffer] != at.depth - 1:
             return False
         slices = {x.inner for x in self.loop.xs}
         for u, place in at.place.items():
-            if place.buffer == buffer and u not in slices:
-                readers = [s for s in at.users.get(u, []) if not (isinstance(s, Stage) and s.op in VIEWS)]
-                if any(s is not self.loop for s in readers) or u in at.wanted:
-                    return False
+            if place.buffer == buffer and u not in slices and any(r is not self.loop for r in self._readers(u)):
+                return False
         parts = [at.place[x.outer] for x in self.loop.xs if at.place[x.outer].buffer == buffer]
-        return all(disjoint(a, b) for i, a in enumerate(parts) for b in parts[:i])
+        return not any(may_overlap(a, b) for i, a in enumerate(parts) for b in parts[:i])
 
-    def _overwrite(self, new: Ref, old: Ref) -> bool:
-        """Let a step write a carry's next value over the old one, if nothing reads the old one after that."""
-        at = self.at
-        if at.buffers[new.buffer].kind != "scratch" or new._replace(buffer=old.buffer) != old or any(new.steps):
-            return False
-        written = False
-        for item in at.items:
-            reads, writes = refs(item)
-            touched = {r.buffer for r in (*reads, *writes)}
-            if any(w.buffer == old.buffer for w in writes) or (isinstance(item, plans.Loop) and not touched.isdisjoint((new.buffer, old.buffer))):
-                return False
-            if written and any(r.buffer == old.buffer for r in reads):
-                return False
-            if any(w.buffer == new.buffer for w in writes):
-                written = True
-                if any(r.buffer == old.buffer and (r != old or isinstance(item, Gemm)) for r in reads):
-                    return False
-        if not written:
-            return False
-        at.items = [renamed(item, new.buffer, old.buffer) for item in at.items]
-        at.place = {v: r._replace(buffer=old.buffer) if r.buffer == new.buffer else r for v, r in at.place.items()}
-        return True
+    def _readers(self, v: Value) -> Iterator[Item | None]:
+        """Who reads the memory of `v`, through views of it as well; None is whoever asked for it as a result."""
+        waiting = [v]
+        while waiting:
+            for user in self.at.users.get(waiting.pop(), []):
+                if isinstance(user, Stage) and user.op in VIEWS:
+                    waiting.append(user.output)
+                else:
+                    yield user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ from ..ops.reductions import normal_axes
 from . import plans
 from .loop_lowering import VIEWS, lower_loop
 from .memory import shared_memory
-from .places import broadcast, contiguous, index, is_contiguous, product_can_read, reshaped, sliced, transposed, viewed, with_axis
-from .plans import Buffer, Gemm, Map, Ref, Step, Target, Unsupported
+from .places import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
+from .plans import Buffer, Map, Ref, Step, Target, Unsupported
+from .product_lowering import lower_product
 from .stacking import stacked
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import CPU
@@ -35,7 +37,12 @@ def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> 
 
     Raises Unsupported, naming the stage, where there is no kernel for it.
     """
-    return Lowering(program, recompute, target).run()
+    lowered = Lowering(program, recompute, target).run()
+    if os.environ.get("XGRAD_VERIFY") == "1":
+        from .verify_plan import verify_plan
+
+        verify_plan(program, lowered.plan, lowered.outputs)
+    return lowered
 
 
 class Lowering:
@@ -48,6 +55,7 @@ class Lowering:
     def __init__(self, program: Program, recompute: bool, target: Target) -> None:
         self.program, self.recompute, self.target = program, recompute, target
         self.buffers: list[Buffer] = []
+        self.depths: list[int] = []  # in how many loops each buffer was made
         self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
         self.done: set[Value] = set()  # what has been computed into its place
         self.depth = 0
@@ -55,6 +63,7 @@ class Lowering:
         self.wanted: set[Value] = set()  # outputs of the program
         self.items: list[Any] = []
         self.made: dict[Value, Stage] = {}
+        self.position: dict[Value, int] = {}  # of the stages that make values, in the program
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
             self._check(v)
@@ -66,7 +75,8 @@ class Lowering:
         if v.dtype not in self.target.dtypes:
             raise Unsupported(f"dtype {v.dtype}")
 
-    def _elementwise(self, stage: Item) -> bool:
+    def is_elementwise(self, stage: Item) -> bool:
+        """Whether a map can compute the stage."""
         if isinstance(stage, Loop):
             return False
         if stage.op == "new":
@@ -113,6 +123,7 @@ class Lowering:
                     raise Unsupported(f"{item.op!r}, which has several outputs")
                 self._check(item.output)
                 self.made[item.output] = item
+                self.position[item.output] = len(self.position)
             else:
                 self._note(item.stages, item.results)
         for r in results:
@@ -125,6 +136,7 @@ class Lowering:
         """A new buffer for `v`, or for `slots` of them."""
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
+        self.depths.append(self.depth)
         return contiguous(len(self.buffers) - 1, shape, self.depth)
 
     def ref(self, v: Value) -> Ref:
@@ -147,7 +159,7 @@ class Lowering:
         for item in stages:
             if isinstance(item, Loop):
                 lower_loop(self, item)
-            elif not self._elementwise(item) and item.op not in VIEWS:
+            elif not self.is_elementwise(item) and item.op not in VIEWS:
                 self._anchor(item)
         self.compute([v for v in results if v in local])
 
@@ -170,7 +182,7 @@ class Lowering:
     def _anchor(self, stage: Stage) -> None:
         out = stage.output
         if stage.op in ("@", "@+"):
-            self._product(stage)
+            lower_product(self, stage)
         elif stage.op in REDUCTIONS:
             self._reduction(stage)
         elif stage.op == "concat":
@@ -188,7 +200,7 @@ class Lowering:
         elif stage.op in ("setitem", "scatter"):
             self._assignment(stage)
         else:
-            raise Unsupported(f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}")
+            raise Unsupported(_called(stage))
         self.done.add(out)
 
     def assign(self, v: Operand, ref: Ref) -> None:
@@ -229,69 +241,42 @@ class Lowering:
         else:
             self.items.append(Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),)))
 
-    # Products
-
-    def _product(self, stage: Stage) -> None:
-        *base, a, b = stage.operands
-        assert type(a) is Value
-        assert type(b) is Value
-        if not is_floating(stage.output.dtype) or a.dtype != b.dtype:
-            raise Unsupported(f"'@' of {a.dtype} and {b.dtype}")
-        out = stage.output
-        if base:
-            self._base(base[0], out)
-        self.compute([a, b])
-        x, y, z = self._matrix(a, flat=len(b.shape) == 2), self._matrix(b), self.home(out)
-        if len(a.shape) == 1:
-            x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
-        if len(b.shape) == 1:
-            y, z = with_axis(y, 1), with_axis(z, len(z.shape))
-        if len(y.shape) == 2 and len(x.shape) > 2:
-            flat_x, flat_z = reshaped(x, (prod(x.shape[:-1]), x.shape[-1])), reshaped(z, (prod(z.shape[:-1]), z.shape[-1]))
-            if flat_x is not None and flat_z is not None:
-                x, z = flat_x, flat_z
-        if len(z.shape) > 3:
-            raise Unsupported("a product of stacks of stacks")
-        if len(z.shape) == 3:
-            x, y = (broadcast(r, (z.shape[0], *r.shape[-2:])) for r in (x, y))
-        self.items.append(Gemm(z, x, y, bool(base)))
-
-    def _matrix(self, v: Value, flat: bool = False) -> Ref:
-        """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of one matrix."""
-        ref = self.ref(v)
-        whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
-        if product_can_read(ref) and (whole is None or product_can_read(whole)):
-            return ref
-        self.depth, depth = len(ref.steps), self.depth
-        copy, self.depth = self.buffer("scratch", v), depth
-        copy = copy._replace(steps=(0,) * self.depth)
-        self.copy(ref, copy)
-        return copy
-
-    def _base(self, base: Operand, out: Value) -> None:
-        """Put `base` where the product will be added to it."""
-        maker = self.made.get(base) if type(base) is Value and base not in self.done and base not in self.place else None
-        if maker is not None and self._elementwise(maker) and self.users[maker.output] == [self.made[out]]:
-            self.place[maker.output] = self.home(out)
-            self.compute([maker.output])
-            return
-        if type(base) is Value and out not in self.place and base in self.spare:
-            self.place[out] = self.ref(base)
-            return
-        self.assign(base, self.home(out))
-
     # Maps
 
     def compute(self, values: Iterable[Value]) -> None:
         """See to it that `values` are in memory."""
+        values = tuple(dict.fromkeys(values))
+        for v in self._first(values):
+            self._compute([v])
+        self._compute(values)
+
+    def _first(self, values: Sequence[Value]) -> list[Value]:
+        """What has to be in memory before `values` can be computed, what needs nothing else first."""
+        found: dict[Value, None] = {}
+        seen: set[Value] = set()
+        waiting = [v for v in values if v not in self.done]
+        while waiting:
+            v = waiting.pop()
+            stage = self.made.get(v)
+            if v in seen or stage is None or not (stage.op in VIEWS or self.is_elementwise(stage)):
+                continue
+            seen.add(v)
+            for u in stage.values:
+                if u not in self.done:
+                    waiting.append(u)
+                    if stage.op in VIEWS or u.shape != v.shape:
+                        found[u] = None
+        return sorted((v for v in found if v not in values), key=self.position.__getitem__)
+
+    def _compute(self, values: Iterable[Value]) -> None:
         missing: dict[tuple[int, ...], list[Value]] = {}
-        for v in dict.fromkeys(values):
+        for v in values:
             if v in self.done:
                 continue
             stage = self.made[v]
             if stage.op in VIEWS:
                 self._view(stage)
-            elif self._elementwise(stage):
+            elif self.is_elementwise(stage):
                 missing.setdefault(v.shape, []).append(v)
             else:
                 raise Unsupported(f"{stage.op!r} out of order")
@@ -306,28 +291,25 @@ class Lowering:
         loads: list[tuple[int, Ref]] = []
         steps: list[Step] = []
         included: list[Value] = []
-
-        def visit(v: Value) -> int:
-            if v in order:
-                return order[v]
+        waiting = [*(v for v, _, _ in reversed(reductions)), *reversed(values)]
+        while waiting:  # operands first; a stack of our own, as a chain may be longer than Python's
+            v = waiting[-1]
             stage = self.made.get(v)
-            if v in self.done or stage is None or not self._elementwise(stage) or v.shape != shape:
+            if v in order:
+                waiting.pop()
+            elif v in self.done or stage is None or not self.is_elementwise(stage) or v.shape != shape:
                 self.compute([v])
                 order[v] = len(order)
                 loads.append((order[v], broadcast(self.ref(v), shape)))
-                return order[v]
-            operands = stage.operands if stage.filling is None else (stage.filling,)
-            args: tuple[Any, ...] = tuple(visit(u) if type(u) is Value else u for u in operands)
-            order[v] = len(order)
-            name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
-            steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
-            included.append(v)
-            return order[v]
-
-        for v in values:
-            visit(v)
-        for v, _, _ in reductions:
-            visit(v)
+            elif missing := [u for u in stage.values if u not in order and stage.filling is None]:
+                waiting += reversed(missing)
+            else:
+                operands = stage.operands if stage.filling is None else (stage.filling,)
+                args: tuple[Any, ...] = tuple(order[u] if type(u) is Value else u for u in operands)
+                order[v] = len(order)
+                name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
+                steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
+                included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
         stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
         stores = tuple((order[v], self.home(v)) for v in stored)
@@ -345,7 +327,7 @@ class Lowering:
         stage = self.made[v]
         if stage.op not in CHEAP or not self.recompute:
             return True
-        return any(u is None or isinstance(u, Loop) or not self._elementwise(u) or u.output.shape != v.shape for u in later)
+        return any(u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape for u in later)
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
@@ -398,3 +380,10 @@ class Lowering:
 def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
     """Where `v` is in a concat, beginning at `at` along `axis`."""
     return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
+
+
+def _called(stage: Stage) -> str:
+    """A stage as a message names it: its op and the shapes that it takes, or of what it makes from nothing."""
+    if stage.op == "new":
+        return f"{stage.params['function']!r} of shape {stage.output.shape}"
+    return f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}"

@@ -8,10 +8,12 @@ from typing import Any
 
 from ..ops import OPS
 from .listing import number
-from .plans import Gemm, Loop, Map, Plan, Ref, Step
+from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 
 _WRITERS = frozenset(("+", "-", "*", "/", "**", "neg", "maximum", "minimum", "<", "<=", ">", ">=", "==", "!=", "abs", "sign"))
 _WRITERS |= {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "isnan", "isfinite", "floor", "sqrt"}
+
+_COPIES = frozenset(("none", "conj", "real", "astype", "stop_gradient"))
 
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
@@ -102,6 +104,7 @@ class _Writer:
         dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {s.value: s.dtype for s in item.steps}
         last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
         folded = {r.value for r in item.reductions}
+        last |= dict.fromkeys((*folded, *(v for v, _ in item.stores)), len(item.steps))  # these are read at the end
         stores: dict[int, list[Ref]] = {}
         for v, ref in item.stores:
             stores.setdefault(v, []).append(ref)
@@ -137,6 +140,9 @@ class _Writer:
             kept = [a for a in range(len(item.shape)) if a not in axes]
             out = self._array(r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)))
             fold = {"sum": "add", "max": "maximum", "min": "minimum"}[r.kind]
+            if 0 in item.shape:  # NumPy refuses the maximum of nothing, even where no result is asked for
+                lines.append(f"{out}[...] = {number(STARTS[r.kind]).text}")
+                continue
             lines.append(f"np.{fold}.reduce({where[r.value]}, axis={axes}, out={out})")
         return lines
 
@@ -167,4 +173,6 @@ def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     if step.op in _WRITERS:
         place = f"out={out}" if step.op in ("maximum", "minimum") else out
         return [f"np.{OPS[step.op].function}({', '.join(args)}, {place})"]
-    return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
+    if step.op in _COPIES:
+        return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
+    raise Unsupported(f"{step.op!r}")

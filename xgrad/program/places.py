@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -67,13 +68,51 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
     return ref._replace(shape=shape, strides=tuple(strides)) if left == 1 and at == len(old) else None
 
 
-def disjoint(a: Ref, b: Ref) -> bool:
-    """Whether two views of one buffer are different columns of it."""
-    if a.strides != b.strides or a.shape[:-1] != b.shape[:-1] or not a.shape or a.strides[-1] != 1 or len(a.shape) < 2:
+def may_overlap(a: Ref, b: Ref) -> bool:
+    """Whether two views may have an element in common, at the same turns of the loops around them. In doubt they may."""
+    if a.buffer != b.buffer or not prod(a.shape) or not prod(b.shape):
         return False
-    row = min(s for s in a.strides[:-1])
-    start, other = a.offset % row if row else a.offset, b.offset % row if row else b.offset
-    return a.offset // row == b.offset // row and (start + a.shape[-1] <= other or other + b.shape[-1] <= start) if row else False
+    if a.steps != b.steps:
+        return True
+    (low, along), (other, beside) = _from_lowest(a), _from_lowest(b)
+    if low + _reach(along) < other or other + _reach(beside) < low:
+        return False
+    # as numbers with mixed radices, which the strides are: apart are views that are apart in one digit
+    strides = sorted({1, *along, *beside}, reverse=True)
+    if any(larger % smaller for larger, smaller in pairwise(strides)):
+        return True
+    first, second = _digits(low, along, strides), _digits(other, beside, strides)
+    if first is None or second is None:
+        return True
+    return all(start < end and begin < stop for (start, stop), (begin, end) in zip(first, second))
+
+
+def _from_lowest(ref: Ref) -> tuple[int, dict[int, int]]:
+    """The lowest offset of a view, and how many elements it has along each stride, all positive."""
+    offset, along = ref.offset, dict[int, int]()
+    for n, s in zip(ref.shape, ref.strides):
+        if n > 1 and s:
+            offset += (n - 1) * min(s, 0)
+            along[abs(s)] = along.get(abs(s), 1) + n - 1  # two axes of one stride reach as far as one long one
+    return offset, along
+
+
+def _reach(along: dict[int, int]) -> int:
+    return sum((n - 1) * s for s, n in along.items())
+
+
+def _digits(offset: int, along: dict[int, int], strides: Sequence[int]) -> list[tuple[int, int]] | None:
+    """The digits that the offsets of a view have, as ranges; None where one runs over into the next."""
+    ranges: list[tuple[int, int]] = []
+    radix = None
+    for s in strides:
+        digit, offset = divmod(offset, s)
+        end = digit + along.get(s, 1)
+        if radix is not None and end > radix // s:
+            return None
+        ranges.append((digit, end))
+        radix = s
+    return ranges
 
 
 def refs(item: Any) -> tuple[list[Ref], list[Ref]]:

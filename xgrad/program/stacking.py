@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from .places import is_contiguous, refs, renamed
+from .places import is_contiguous, product_can_read, refs, renamed
 from .plans import Buffer, Gemm, Plan, Ref
 
 
@@ -44,7 +44,10 @@ def _follows(body: Sequence[Any], i: int, j: int, buffers: Sequence[Buffer]) -> 
         return False
     upper, lower = sorted((a, b), key=lambda g: g.a.offset)
     beside = lower.a.buffer == upper.a.buffer and lower.a.strides == upper.a.strides
-    if not beside or lower.a.offset != upper.a.offset + upper.a.shape[0] * upper.a.strides[0]:
+    rows = upper.a.shape[0]
+    if not beside or lower.a.offset != upper.a.offset + rows * upper.a.strides[0]:
+        return False
+    if not product_can_read(upper.a._replace(shape=(rows + lower.a.shape[0], upper.a.shape[1]))):  # a row alone may have any stride
         return False
     between = [refs(item) for item in body[i + 1 : j]]
     mine = {b.a.buffer, b.b.buffer}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..places import contiguous, disjoint, refs, with_refs
+from ..places import contiguous, may_overlap, refs, with_refs
 from ..plans import Buffer, Loop, Map, Plan, Reduction, Ref
 from .elements import folded_axes
 from .expressions import sum_dtype
@@ -154,7 +154,7 @@ def _merged(a: Map, b: Map) -> Map | None:
 
 def _meet(a: Ref, b: Ref) -> bool:
     """Whether two refs may share an element at different places of a map."""
-    return a.buffer == b.buffer and a != b and not disjoint(a, b)
+    return a != b and may_overlap(a, b)
 
 
 def _same_rows(maps: Sequence[Map]) -> bool:
