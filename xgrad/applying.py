@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
+from .ops.indexing import GETITEM, split
 from .ops.linalg import MATMUL
 from .ops.table import shape_of
 from .recording import Recorded
@@ -233,3 +235,45 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
         raise ShapeError(message) from error
     error.add_note(message)
     raise error
+
+
+def index_operands(x: Value, key: Any) -> tuple[Any, list[Any]]:
+    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
+    kind, axes = type(key), len(x.data.shape)
+    if kind is int or kind is slice:
+        return (key if axes == 1 else (key, ...)), []
+    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
+    alone = len(parts) == 1 and _is_mask(parts[0])
+    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
+        parts = (*parts, ...)  # the standard wants every axis named
+    pattern, arrays = split(parts, lambda k: isinstance(k, Value) or device_of(k) is not None)
+    return pattern, [adopt(a, x, GETITEM) for a in arrays]
+
+
+def _axes_of(k: Any) -> int:
+    """How many axes a part of an index takes up."""
+    if k is None:
+        return 0
+    return len(k.shape) if _is_mask(k) else 1
+
+
+def _is_mask(k: Any) -> bool:
+    return hasattr(k, "dtype") and "bool" in str(k.dtype)
+
+
+def _plain(k: Any, device: Device) -> Any:
+    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
+
+    It stays where a program or a graph is to have it as an operand.
+    """
+    if isinstance(k, list):
+        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
+    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
+        return k
+    mode = MODE.get()
+    if isinstance(k, Value):
+        if k.device is not device:
+            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+        if mode.record or device.backend.indexes_by_scalars:
+            return k
+    return k if mode.trace is not None else operator.index(k)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from .applying import NUMBERS, adopt, apply
-from .backends import Device, DeviceError, device_of
+from .applying import NUMBERS, adopt, apply, index_operands
+from .backends import Device, DeviceError
 from .backends.dtypes import kind_of
 from .errors import GraphError, ShapeError, TraceError
 from .graphs import Leaf
@@ -358,45 +357,3 @@ def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) ->
 
 def _called(x: Tensor) -> str:
     return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"
-
-
-def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
-    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
-    kind, axes = type(key), len(x.data.shape)
-    if kind is int or kind is slice:
-        return (key if axes == 1 else (key, ...)), []
-    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
-    alone = len(parts) == 1 and _is_mask(parts[0])
-    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
-        parts = (*parts, ...)  # the standard wants every axis named
-    pattern, arrays = indexing.split(parts, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
-    return pattern, [adopt(a, x, indexing.GETITEM) for a in arrays]
-
-
-def _axes_of(k: Any) -> int:
-    """How many axes a part of an index takes up."""
-    if k is None:
-        return 0
-    return len(k.shape) if _is_mask(k) else 1
-
-
-def _is_mask(k: Any) -> bool:
-    return hasattr(k, "dtype") and "bool" in str(k.dtype)
-
-
-def _plain(k: Any, device: Device) -> Any:
-    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
-
-    It stays where a program or a graph is to have it as an operand.
-    """
-    if isinstance(k, list):
-        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
-    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
-        return k
-    mode = MODE.get()
-    if isinstance(k, Tensor):
-        if k.device is not device:
-            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
-        if mode.record or device.backend.indexes_by_scalars:
-            return k
-    return k if mode.trace is not None else operator.index(k)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..applying import index_operands
 from ..errors import ShapeError
 from ..ops import indexing as i
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor, index_operands
+from ..tensors import Tensor
 from .calling import call
 from .creation import arange, asarray, beside
 from .manipulation import reshape
