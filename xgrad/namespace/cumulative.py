@@ -58,7 +58,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     x = asarray(x)
     (axis,) = normal_axes(axis, x.ndim)
     if not is_integer(n) or (n := index(n)) < 0:
-        raise ValueError(f"diff: n is how often, an integer from 0 on, not {n!r}")
+        raise ValueError(f"diff: n = {n!r} is how often, and should be an integer from 0 on")
     ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
     z: Tensor = x if not n or ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
     for _ in range(min(n, z.shape[axis])):
