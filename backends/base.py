@@ -132,7 +132,7 @@ class Backend(ABC):
     def checked(self, array: Array) -> Array:
         """`array`, if it holds numbers. Raises TypeError for strings and objects."""
         if kind_of(self.dtype_of(array)) not in "biufc":
-            raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}")
+            raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}{_instead(array.dtype)}")
         return array
 
     def show(self, array: Array, prefix: str) -> str:
@@ -192,6 +192,14 @@ class Backend(ABC):
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         """What must be entered around work on device `index`; None where nothing must."""
         return None
+
+
+def _instead(dtype: Any) -> str:
+    """How an array of this dtype becomes one of numbers."""
+    if getattr(dtype, "names", None):
+        return f": take a field of it, as array[{dtype.names[0]!r}]"
+    units = ": array.astype('int64') counts its units"
+    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(getattr(dtype, "kind", ""), "")
 
 
 class Device:

@@ -68,7 +68,9 @@ class NumPy(Backend):
 
     def checked(self, array: Array) -> Array:
         if isinstance(array, np.ma.MaskedArray):
-            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value)")
+            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))  # else its dtype would equal none of those that there are
         return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
 
     def native_dtype(self, dtype: Any) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
 from .backends.dtypes import is_floating
 from .backends.promotion import promote
-from .errors import GraphError, ShapeError, TraceError, ValidationError
+from .errors import GraphError, ShapeError, TraceError, ValidationError, no_array
 from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
+from .ops.indexing import GETITEM, split
+from .ops.linalg import MATMUL
 from .ops.table import shape_of
 from .recording import Recorded
 
@@ -187,7 +190,7 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         return value
     home, device = device_of(value), like.device
     if home is None:
-        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(value)}")
     mode = MODE.get()
     if home is not device:
         if value.shape:
@@ -207,11 +210,18 @@ def _needs(v: Any) -> bool:
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The operands with plain arrays as Tensors; None where one is neither that nor a number."""
+    """The operands with plain arrays as Tensors; None where one is neither that nor a number.
+
+    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and equal to no Tensor; a sparse
+    array takes its values, and drops its gradient.
+    """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
-    if all(isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None for v in operands):
-        return tuple(adopt(v, like, op) for v in operands)
-    return None
+    foreign = [v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)]
+    for v in foreign:
+        repeats = type(v).__module__ in ("builtins", "collections", "array") and hasattr(v, "__getitem__") and not isinstance(v, dict)
+        if hasattr(v, "toarray") or (repeats and not (isinstance(v, str | bytes) and op.name in ("==", "!="))):
+            raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(v)}")
+    return None if foreign else tuple(adopt(v, like, op) for v in operands)
 
 
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
@@ -232,6 +242,8 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
+    if op is MATMUL and any(type(v) in NUMBERS for v in operands):
+        raise ShapeError(f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape {given}{where_in_time()}") from error
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
     if MODE.get().trace is None and any(isinstance(v, Value) and hasattr(v.data, "tracer") for v in operands):
@@ -249,3 +261,45 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
         raise ShapeError(message) from error
     error.add_note(message)
     raise error
+
+
+def index_operands(x: Value, key: Any) -> tuple[Any, list[Any]]:
+    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
+    kind, axes = type(key), len(x.data.shape)
+    if kind is int or kind is slice:
+        return (key if axes == 1 else (key, ...)), []
+    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
+    alone = len(parts) == 1 and _is_mask(parts[0])
+    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
+        parts = (*parts, ...)  # the standard wants every axis named
+    pattern, arrays = split(parts, lambda k: isinstance(k, Value) or device_of(k) is not None)
+    return pattern, [adopt(a, x, GETITEM) for a in arrays]
+
+
+def _axes_of(k: Any) -> int:
+    """How many axes a part of an index takes up."""
+    if k is None:
+        return 0
+    return len(k.shape) if _is_mask(k) else 1
+
+
+def _is_mask(k: Any) -> bool:
+    return hasattr(k, "dtype") and "bool" in str(k.dtype)
+
+
+def _plain(k: Any, device: Device) -> Any:
+    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
+
+    It stays where a program or a graph is to have it as an operand.
+    """
+    if isinstance(k, list):
+        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
+    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
+        return k
+    mode = MODE.get()
+    if isinstance(k, Value):
+        if k.device is not device:
+            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+        if mode.record or device.backend.indexes_by_scalars:
+            return k
+    return k if mode.trace is not None else operator.index(k)

@@ -8,6 +8,7 @@ from typing import Any
 
 from .applying import Value, lift
 from .backends import DeviceError
+from .backends.dtypes import is_complex
 from .errors import GraphError, ShapeError, TraceError
 from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
 from .memory import out_of_memory
@@ -50,7 +51,8 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     if wanted is not None:
         order = [node for node in order if node in wanted]
     grads = _sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
-    return [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    return found if len(found) == len(set(map(id, found))) else [g.twin() for g in found]  # two inputs may be handed the same dz
 
 
 def _sweep(
@@ -89,6 +91,8 @@ def output_gradient(z: Any, dz: Any) -> Any:
     if dz is None:
         if z.shape != ():
             raise GraphError(f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only a scalar's is 1 by itself")
+        if is_complex(z.dtype):
+            raise GraphError("the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or give its gradient dz")
         return z.xp.ones((), dtype=z.dtype, device=z.device)
     if isinstance(dz, Value) and dz.device is not z.device:
         raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")

@@ -107,7 +107,11 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
         if not 0 <= n <= min(x1.ndim, x2.ndim):
             _refuse(f"tensordot over {n} axes of arrays of shapes {x1.shape} and {x2.shape}")
         axes = (range(x1.ndim - n, x1.ndim), range(n))
+    if not isinstance(axes, tuple | list) or len(axes) != 2:
+        raise TypeError(f"tensordot: axes is an integer, or a pair of lists of axes, not {axes!r}")
     first, second = (normal_axes(a, x.ndim) for a, x in zip(axes, (x1, x2)))
+    if len(set(first)) < len(first) or len(set(second)) < len(second):
+        _refuse(f"tensordot over axes {first} and {second}: an axis is named twice")
     if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
         _refuse(f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: their lengths differ")
     kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))
@@ -180,6 +184,9 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
         _refuse(f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}")
+    if not is_integer(n):
+        raise TypeError(f"matrix_power: the exponent is an integer, not {n!r}; for others, use eigenvalues: xg.linalg.eigh")
+    n = index(n)
     if n == 0:
         return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
     if n < 0:

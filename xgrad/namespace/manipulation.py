@@ -129,6 +129,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 
 
 def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
+    if not hasattr(arrays, "__len__") or isinstance(arrays, dict | str):
+        raise TypeError(f"{function} takes a list or a tuple of arrays, not {type(arrays).__name__}: write {function}(list(...))")
     if not len(arrays):
         raise ValueError(f"{function} needs at least one array")
     return tuple(arrays)

@@ -16,7 +16,12 @@ AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves t
 
 def integers(given: Any) -> tuple[int, ...]:
     """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's too."""
-    return (index(given),) if is_integer(given) else tuple(map(index, given))
+    if is_integer(given):
+        return (index(given),)
+    try:
+        return tuple(map(index, given))
+    except TypeError:
+        raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
 
 
 def is_integer(given: Any) -> TypeGuard[SupportsIndex]:

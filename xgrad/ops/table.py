@@ -31,6 +31,7 @@ import inspect
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from ..errors import UnknownOpError
 
@@ -73,7 +74,7 @@ class Op:
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "uses_z", "variadic",
+        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "uses_z", "variadic", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -189,11 +190,26 @@ def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None
     return op(name, forward, promotion=promotion or known_as, elementwise=True, **attributes)
 
 
-def find_op(name: str) -> Op:
-    """The op called `name`. Raises UnknownOpError, with the near ones."""
+#: Gates of the user's own, by the name of their function, while there are any: the latest of each name.
+GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
+
+#: Ops that are parts of others, which nobody means who misspells a name.
+_PARTS = frozenset((
+    "after", "checkpoint", "cofactor", "complex_sign", "custom", "item", "new", "normal_cdf", "normal_quantile", "repeated", "round_to", "scan",
+    "slide", "to_device", "untake",
+))  # fmt: skip
+
+
+def find_op(name: Any) -> Op:
+    """The op called `name`, or the gate of the user's own. Raises UnknownOpError, with the near ones."""
+    entry = getattr(name, "entry", None)
+    if isinstance(entry, Op):
+        return entry
     try:
-        return OPS[name]
+        return OPS[name] if name in OPS else GATES[name]
     except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(name), OPS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted(OPS))}"
-        raise UnknownOpError(f"no op {name!r}; {hint}") from None
+        public = [key for key, entry in OPS.items() if key not in _PARTS and not entry.name.startswith("@+")]
+        near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
+        given = f"{name!r}" if isinstance(name, str) else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted({*public, *GATES}))}"
+        raise UnknownOpError(f"no op {given}; {hint}") from None

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_floating
+from ..errors import TraceError
 from ..graphs import Input
 from ..ops import find_op
+from ..ops.shaping import NEW
 from ..reverse import pull_back
 from ..tensors import Tensor
 from .listing import Text, Unique, form, number, opened
@@ -18,7 +20,7 @@ from .scans import replay
 from .source_text import HELPERS, dtype_name, known, written
 from .spelling import identifier, shown
 from .stages import Item, Loop, Operand, Program, Stage, Value
-from .tracing import Tracer, tracing
+from .tracing import Tracer, Var, tracing
 
 #: The libraries, and what they are called in the text.
 LIBRARIES = {"numpy": "np", "cupy": "cp"}
@@ -78,6 +80,22 @@ def _kernels(program: Program, chip: str) -> str:
     return f"{listing(planned)}\n{planned.source}"
 
 
+class Written(Tracer):
+    """A tracer for text that is to stand alone: what a rule or a gate takes from outside is written out, where it is a number or a few."""
+
+    FEW = 64
+
+    def capture(self, v: Tensor) -> Var:
+        """A stage that makes an array like `v`, which is from outside."""
+        if type(v.data) is Var or v.requires_grad:
+            return super().capture(v)
+        if v.size > self.FEW:
+            raise TraceError(f"source: a gate or its derivative uses an array of shape {v.shape} from outside, which is not written out: pass it in")
+        function, value = ("full", ((), v.only())) if v.shape == () else ("asarray", (v.tolist(),))
+        made: Var = self.emit(NEW, v.device, (), {"function": function, "args": value, "dtype": v.dtype.name, "options": {}})[0]
+        return made
+
+
 class _Passes(NamedTuple):
     """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the outputs `given`."""
 
@@ -92,7 +110,7 @@ def _passes(program: Program) -> _Passes:
     active = [v for v in program.inputs if is_floating(v.dtype)]
     if not active or any(isinstance(s, Loop) for s in program.stages):
         return _Passes(program, (), (), None)
-    device, tracer = find_device("cpu"), Tracer()
+    device, tracer = find_device("cpu"), Written()
     with tracing(tracer, grad=True):
         values: dict[Operand, Tensor] = {}
         for v in program.inputs:
@@ -162,7 +180,7 @@ def _parts(s: Stage) -> Program | None:
         return None
     if "program" in s.params:
         return s.params["program"]  # type: ignore[no-any-return]
-    tracer = Tracer()
+    tracer = Written()
     inputs = [_variable(tracer, v) for v in s.values]
     given = iter(inputs)
     with tracing(tracer, grad=False):

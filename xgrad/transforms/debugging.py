@@ -104,8 +104,9 @@ class _NaN:
             shapes = f": operands of shape {_shapes(operands)}" if operands else ""
             raise FloatingPointError(f"{bad} in {which} {node.op.name!r}, {written_at(source, getattr(node, 'name', None))}{when}{shapes}")
 
-    def cut(self, x: Any) -> None:
+    def cut(self, x: Any) -> bool:
         """A value that is taken out is no concern of this."""
+        return False
 
 
 class _Cuts:
@@ -127,13 +128,14 @@ class _Cuts:
     def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
         """Sweeps cut nothing."""
 
-    def cut(self, x: Any) -> None:
-        """A method of `x` that gives its value is being called: by the user, or by the library for reasons of its own."""
-        frame, entry = sys._getframe(2), ""
+    def cut(self, x: Any) -> bool:
+        """A method of `x` that gives its value is being called: by the user, which is reported, or by the library for reasons of its own."""
+        frame, entry = sys._getframe(1), ""
         while frame.f_back is not None and is_ours(frame):
             frame, entry = frame.f_back, frame.f_code.co_name
         if entry in _TAKES:
             self._report(f"at {_TAKES[entry]}", f"{frame.f_code.co_filename}:{frame.f_lineno}", x)
+        return entry in _TAKES
 
     def _report(self, what: str, source: str, x: Any) -> None:
         cut = Cut(what, source, where_in_time(), tuple(x.data.shape))

@@ -55,7 +55,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
         return Graph(f, [])
     inputs: list[Tensor] = []
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
-    with mode(record=True, grad=True), names_from_variables():
+    with mode(record=True, grad=True, lifted=True), names_from_variables():
         lifted = [_lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)]
         z = f(*lifted)
     if not isinstance(z, Tensor):

@@ -13,7 +13,7 @@ from ..derivatives import Form, gradients
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS, Op
-from ..program import source as _source  # noqa: F401 - which sets Program.source
+from ..program import source as _source  # which sets Program.source
 from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
@@ -239,8 +239,9 @@ class _Backward:
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
         name, params = (_gate_name(s.params["entry"]), {}) if s.op == "custom" else (s.op, s.params)
+        entry = s.params["entry"] if s.op == "custom" else OPS[s.op]
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
-        given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
+        given = together if entry.variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
         call = f"deriv({', '.join([dz, given, quoted(name), *options(name, params)])})"
@@ -259,7 +260,7 @@ class _Backward:
 
     def _written_out(self, s: Stage) -> None:
         """The rule of each operand as an expression: the rule runs on variables, as a function that is traced does."""
-        op, device, tracer = OPS[s.op], find_device("cpu"), Tracer()
+        op, device, tracer = OPS[s.op], find_device("cpu"), _source.Written()
         known: dict[Var, Text] = {}
 
         def variable(v: Operand, text: Text) -> Any:
@@ -272,14 +273,15 @@ class _Backward:
         with tracing(tracer, grad=False):
             dz: Any = tuple(variable(v, Text(self.grads[v])) if v in self.grads else None for v in s.outputs)
             z: Any = tuple(variable(v, Text(v.name)) for v in s.outputs)
-            dz, z = (dz[0], z[0]) if len(s.outputs) == 1 else (dz, z)
+            one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
+            dz, z = (dz[0], z[0]) if one else (dz, z)
             x = tuple(variable(v, operand(v)) for v in s.operands)
             place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
             if op.variadic:
                 place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
             wanted = self._wanted(s)
             targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
-            found = gradients(op, place, dict(s.params), targets, len(s.outputs) == 1 and is_complex(s.output.dtype))
+            found = gradients(op, place, dict(s.params), targets, one and is_complex(s.output.dtype))
         for i, v in wanted.items():
             if found[i] is not None:
                 self._add(v, self._nested(tracer, found[i].data, known))
