@@ -310,10 +310,15 @@ def _namespace(backend: Backend) -> Any:
         conj = xp.conj if is_complex(x.dtype) else xp.positive
         return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * ((conj(u) * others[..., None, :]) @ conj(vh))
 
+    def seal(x: Array) -> Array:
+        """A 0 for each row of `x`."""
+        dtype = xp.real(x).dtype if is_complex(x.dtype) else x.dtype
+        return xp.zeros((*x.shape[:-1], 1), dtype=dtype, device=backend.handle(backend.index_of(x)))
+
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
     of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
-    own = (*of_backend, astype, cofactor, scatter, setitem, sign, to_device, untake)
+    own = (*of_backend, astype, cofactor, scatter, seal, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

@@ -67,12 +67,13 @@ class Op:
         diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
+        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "numpy", "operands", "parameters", "promotion", "rules", "saves", "shapes", "spectrum", "uses_z", "variadic",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class Op:
         diagonal: bool = True,
         by_rows: bool = False,
         kernel: str | None = None,
+        spectrum: Any = None,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -108,6 +110,7 @@ class Op:
         self.linear = linear
         self.by_rows = by_rows
         self.kernel = kernel
+        self.spectrum = spectrum
         signature = inspect.signature(forward).parameters.values()
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
         self.arity = None if variadic else arity or len(self.operands)
