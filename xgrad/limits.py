@@ -122,6 +122,11 @@ def _direction(xp: Any, x: Any) -> Any:
     return xp.astype(xp.sin(1 + i * i + 0.7 * i), x.dtype)
 
 
+def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
+    """The size of all that is given, for each matrix."""
+    return sum(xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None] for v in given if v is not None)
+
+
 def _chosen(sweep: Sweep, xp: Any, spectrum: Spectrum, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
     """The matrices whose gradient would be another one for other vectors of equal values."""
     values = whole[spectrum.at]
@@ -134,8 +139,7 @@ def _chosen(sweep: Sweep, xp: Any, spectrum: Spectrum, dz: Any, limit: Limit, wh
     if turned is None:
         return none
     noise = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
-    sums = lambda given: sum(xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None] for v in given if v is not None)
-    floor = 1e4 * eps * (sums(dz) + noise * sums(limit.moved))
+    floor = 1e4 * eps * (_sums(xp, dz, values) + noise * _sums(xp, limit.moved, values))
     for (n, scale), tie in zip(spectrum.numerators(xp, turned, whole), ties, strict=True):
         none = none | _any(xp, tie & (_largest(xp, n, tie) > eps**0.4 * scale + floor))
     return none

@@ -130,7 +130,12 @@ def eigh(x: Any, /) -> EighResult:
     tensor([[0., 0.],
             [1., 0.]])
     """
-    return EighResult(*call(spectral.EIGH, (x,)))
+    return eigh_of(x, "L")
+
+
+def eigh_of(x: Any, UPLO: str) -> EighResult:
+    """As `eigh`, with the triangle that is read, "L" or "U"."""
+    return EighResult(*call(spectral.EIGH, (x,), {"UPLO": UPLO}))
 
 
 def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
@@ -147,7 +152,7 @@ def eigvalsh(x: Any, /) -> Tensor:
     The lower triangle is read, and so the gradient is 0 above the diagonal. One of several equal eigenvalues has no derivative:
     it gives NaN. A smooth function of all of them has, to second order.
     """
-    return _values_or(x, spectral.EIGVALSH, spectral.EIGH, 0, {})
+    return _values_or(x, spectral.EIGVALSH, spectral.EIGH, 0, {"UPLO": "L"})
 
 
 @function(extension="linalg")

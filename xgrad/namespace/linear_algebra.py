@@ -6,7 +6,7 @@ import math
 from operator import index
 from typing import Any
 
-from ..backends.dtypes import finfo, is_complex
+from ..backends.dtypes import finfo, is_complex, is_half
 from ..errors import ShapeError
 from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
@@ -181,6 +181,8 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
     tensor([0., 0.])
     """
     x = floating(x)
+    if is_half(x.dtype):  # whose squares overflow: in float32, and rounded once
+        return astype(vector_norm(astype(x, "float32"), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
     axes = normal_axes(axis, x.ndim)
     over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
     if ord == 2:
@@ -215,6 +217,8 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
     The derivative of a singular value that is 0 is taken as 0, as that of |x| is; where the largest is not alone, it is NaN.
     """
     x = d.matrices(floating(x), "matrix_norm")
+    if is_half(x.dtype):
+        return astype(matrix_norm(astype(x, "float32"), keepdims=keepdims, ord=ord), x.dtype)
     if ord in ("fro", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):

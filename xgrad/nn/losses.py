@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.dtypes import is_half
 from ..errors import ShapeError
-from ..namespace import arange, asarray, logsumexp, mean, reshape
+from ..namespace import arange, asarray, astype, float32, logsumexp, mean, reshape
 from ..tensors import Tensor
 
 
 def cross_entropy(logits: Any, targets: Any) -> Tensor:
-    """Mean of -log softmax(logits)[target], in nats.
+    """Mean of -log softmax(logits)[target], in nats; of half precision computed in float32, and rounded once.
 
     Args:
         logits: (..., classes), floating point.
@@ -28,6 +29,7 @@ def cross_entropy(logits: Any, targets: Any) -> Tensor:
         raise TypeError(f"cross_entropy takes integer targets, not {targets.dtype}")
     if targets.shape != logits.shape[:-1]:
         raise ShapeError(f"cross_entropy: logits of shape {logits.shape} need targets of shape {logits.shape[:-1]}, not {targets.shape}")
-    rows = reshape(logits, (-1, logits.shape[-1]))
+    dtype = logits.dtype
+    rows = reshape(astype(logits, float32) if is_half(dtype) else logits, (-1, logits.shape[-1]))
     chosen = rows[arange(len(rows), device=rows.device), reshape(targets, (-1,))]
-    return mean(logsumexp(rows, axis=-1) - chosen)
+    return astype(mean(logsumexp(rows, axis=-1) - chosen), dtype, copy=False)

@@ -209,9 +209,14 @@ def _eigh_whole(xp: Any, z: Any, dw: Any, quotients: Any) -> Any:
     return of_lower(xp, v @ (quotients[0] + _on_diagonal(xp, dw)) @ H(xp, v))
 
 
+def _eigh_dx(xp: Any, dz: Any, z: Any, *, UPLO: str) -> Any:
+    g = _HERMITIAN.rule(xp, dz, z)
+    return g if UPLO == "L" else H(xp, g)
+
+
 _HERMITIAN = Spectrum(0, _ascending, lambda xp, w: [_between(xp, w)], _eigh_numerators, _eigh_whole)
 
-EIGH = op("eigh", lambda xp, x: _seen(xp.linalg.eigh(square(x, "eigh"))), dx=_HERMITIAN.rule, spectrum=_HERMITIAN,
+EIGH = op("eigh", lambda xp, x, *, UPLO="L": _seen(xp.eigh(square(x, "eigh"), UPLO)), dx=_eigh_dx, spectrum=_HERMITIAN,
     function="linalg.eigh", promotion="float")  # fmt: skip
 
 
