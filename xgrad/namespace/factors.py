@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..applying import adopt
-from ..backends.dtypes import finfo, is_floating
+from ..backends.dtypes import finfo, is_complex, is_floating, is_half
 from ..ops import Op, spectral
 from ..ops import decompositions as d
 from ..tensors import Tensor
@@ -133,15 +133,24 @@ def eigh(x: Any, /) -> EighResult:
     return eigh_of(x, "L")
 
 
+def _spectrum(op: Op, x: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
+    """A decomposition; of half precision in float32, its outputs rounded."""
+    if not is_half(getattr(x, "dtype", None)):
+        return call(op, (x,), params)  # type: ignore[return-value]
+    x = asarray(x)
+    wide = call(op, (astype(x, "float32"),), params)
+    return tuple(astype(part, "complex64" if is_complex(part.dtype) else x.dtype) for part in wide)
+
+
 def eigh_of(x: Any, UPLO: str) -> EighResult:
     """As `eigh`, with the triangle that is read, "L" or "U"."""
-    return EighResult(*call(spectral.EIGH, (x,), {"UPLO": UPLO}))
+    return EighResult(*_spectrum(spectral.EIGH, x, {"UPLO": UPLO}))
 
 
 def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
     """The values alone; by the whole decomposition, whose vectors the gradient needs, where one will flow back."""
     if isinstance(x, Tensor) and x.requires_grad:
-        return call(whole, (x,), params)[at]
+        return _spectrum(whole, x, params)[at]
     return call(values, (x,))
 
 
@@ -176,7 +185,7 @@ def eig(x: Any, /) -> EigResult:
     >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
     tensor([0.+1.j, 0.-1.j])
     """
-    return EigResult(*call(spectral.EIG, (x,)))
+    return EigResult(*_spectrum(spectral.EIG, x, {}))
 
 
 @function(numpy="linalg.eigvals", extension="linalg")
@@ -205,7 +214,7 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     others of their space: the gradient is right for what depends on no such choice. Where singular values are equal, or 0, the
     rest of what is said of `eigh` holds too.
     """
-    return SVDResult(*call(spectral.SVD, (x,), {"full_matrices": full_matrices}))
+    return SVDResult(*_spectrum(spectral.SVD, x, {"full_matrices": full_matrices}))
 
 
 def cofactor(x: Any) -> Tensor:
