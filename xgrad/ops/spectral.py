@@ -114,11 +114,11 @@ class Spectrum:
             moved = [n for n, _ in self.numerators(xp, limit.moved, z)]
             sealed = [None] * len(moved) if limit.sealed is None else limit.sealed
             parts = [
-                _sealed(xp, _over(xp, n, d, ~mask) + _over(xp, m, t, mask), seal, values)
+                _sealed(xp, _over(xp, n, d, xp.logical_not(mask)) + _over(xp, m, t, mask), seal, values)
                 for (n, _), d, mask, m, t, seal in zip(numerators, differences, limit.masks, moved, towards, sealed)
             ]
         elif limit.way == "rest":
-            parts = [_over(xp, n, d, ~mask) for (n, _), d, mask in zip(numerators, differences, limit.masks)]
+            parts = [_over(xp, n, d, xp.logical_not(mask)) for (n, _), d, mask in zip(numerators, differences, limit.masks)]
             parts = parts if refused is None else [part * refused[..., None] for part in parts]
         else:
             parts = [_over(xp, n, t, mask) for (n, _), t, mask in zip(numerators, towards, limit.masks)]
@@ -147,7 +147,7 @@ def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: 
     """x / y, NaN where y is 0. Where x is `known`, and made of no gradient at all, it is 0 there; the derivative of that is NaN again."""
     if not known:
         return x * (1 / xp.where(tie, nan, y))
-    z = xp.where(tie, xp.where(scale == 0, 0, scale * nan), _over(xp, x, y, ~tie))
+    z = xp.where(tie, xp.where(scale == 0, 0, scale * nan), _over(xp, x, y, xp.logical_not(tie)))
     return _sealed(xp, z, tie, values)
 
 
@@ -158,10 +158,11 @@ def _unequal(xp: Any, spectrum: Spectrum, values: Any, dvalues: Any) -> Any:
     size = xp.abs(dvalues)
     noise = 1e4 * eps * xp.sum(xp.abs(values), axis=-1, keepdims=True)
     far = xp.abs(dvalues[..., None, :] - dvalues[..., None]) > eps**0.5 * (size[..., None, :] + size[..., None]) + noise[..., None]
-    found = xp.any(tie[0] & far, axis=-1)
+    found = xp.any(xp.logical_and(tie[0], far), axis=-1)
     if len(tie) > 1:  # of singular values: whose smallest is 0, where they have a kink
         zero = tie[2][..., 0, :]
-        found = found | (zero & (size > eps**0.5 * xp.sum(size, axis=-1, keepdims=True) + noise))
+        kink = xp.logical_and(zero, size > eps**0.5 * xp.sum(size, axis=-1, keepdims=True) + noise)
+        found = xp.logical_or(found, kink)
     return found
 
 
@@ -227,7 +228,7 @@ def _of_values(xp: Any, dz: Any, z: Any, spectrum: Spectrum) -> Any:
     ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
     tied = xp.any(ties[0], axis=(-2, -1), keepdims=True)
     for tie in ties[1:]:
-        tied = tied | xp.any(tie, axis=(-2, -1), keepdims=True)
+        tied = xp.logical_or(tied, xp.any(tie, axis=(-2, -1), keepdims=True))
     return _sealed(xp, g, tied, values)
 
 

@@ -10,8 +10,8 @@ from .listing import ATOM, Text, expression, index, infix, key_argument
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
-    "abs", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p", "max",
-    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p",
+    "logical_and", "logical_not", "logical_or", "max", "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
 ))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
@@ -140,6 +140,10 @@ def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
     return Text(f"{xp}.sign({args[0].text})")
 
 
+def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
+
+
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {axes})")
@@ -171,6 +175,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "stop_gradient": _same,
     "round_to": _astype,
     "scatter": _scatter,
+    "seal": _seal,
     "setitem": _setitem,
     "stack": _joined("stack"),
     "transpose": _transpose,
