@@ -56,7 +56,7 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
         limit = Limit("limit", masks, towards, moved)
         refused = refused | _chosen(sweep, kind.xp, spectrum, dz, limit, whole, node, ties)
         sealed = _used(sweep, kind.xp, roots, spectrum, masks, whole, node) if recorded else None
-    return limit._replace(refused=refused[..., 0], sealed=sealed)
+    return limit._replace(masks=[mask & ~refused for mask in masks], refused=refused[..., 0], sealed=sealed)
 
 
 def limit_along(sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool) -> tuple[Limit, Limit | None] | None:
@@ -82,6 +82,8 @@ def seal_of(kind: Any, node: Node, limit: Limit) -> Any:
 
 def _swept(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node) -> Any:
     """The gradients of the outputs of `node`, recorded; None where nothing comes back to it."""
+    if not roots:
+        return None
     order, _ = ancestors([z.node for z, _ in roots], {node})
     wanted = leading_to(order, [node])
     reached = [(z, dz) for z, dz in roots if z.node in wanted]
@@ -131,10 +133,9 @@ def _chosen(sweep: Sweep, xp: Any, spectrum: Spectrum, dz: Any, limit: Limit, wh
     """The matrices whose gradient would be another one for other vectors of equal values."""
     values = whole[spectrum.at]
     eps = finfo(canonical(values.dtype)).eps
-    params = node.params
-    found = spectrum.rule(xp, [*dz, limit], whole, **params)
-    towards = _direction(xp, found)
-    turned = _swept(sweep, [(found, towards)], node) if found.requires_grad else None
+    found = [spectrum.rule(xp, [*dz, limit], whole)]
+    found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]  # 0 for all vectors alike
+    turned = _swept(sweep, [(v, _direction(xp, v)) for v in found if v.requires_grad], node)
     none = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
     if turned is None:
         return none

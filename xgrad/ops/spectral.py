@@ -98,6 +98,8 @@ class Spectrum:
         if limit is not None and limit.refused is not None:
             refused = xp.where(limit.refused, nan, xp.ones_like(limit.refused, dtype=limit.towards.dtype))
             dvalues = dvalues * refused
+        if limit is not None and limit.way == "none":
+            dvalues = dvalues * (1 / xp.where(_tied(xp, self, values), nan, xp.ones_like(xp.abs(values))))
         if not vectors:
             if limit is None:
                 dvalues = xp.where(_unequal(xp, self, values, dvalues), nan, dvalues)
@@ -149,6 +151,13 @@ def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: 
         return x * (1 / xp.where(tie, nan, y))
     z = xp.where(tie, xp.where(scale == 0, 0, scale * nan), _over(xp, x, y, xp.logical_not(tie)))
     return _sealed(xp, z, tie, values)
+
+
+def _tied(xp: Any, spectrum: Spectrum, values: Any) -> Any:
+    """The values that are equal to another, and the singular ones that are 0."""
+    ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
+    tied = xp.any(xp.logical_and(ties[0], xp.logical_not(_diagonal(xp, ties[0]))), axis=-1)
+    return xp.logical_or(tied, ties[2][..., 0, :]) if len(ties) > 1 else tied
 
 
 def _unequal(xp: Any, spectrum: Spectrum, values: Any, dvalues: Any) -> Any:

@@ -10,8 +10,9 @@ from .listing import ATOM, Text, expression, index, infix, key_argument
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
-    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p",
-    "logical_and", "logical_not", "logical_or", "max", "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan",
+    "log", "log1p", "logical_and", "logical_not", "logical_or", "max", "maximum", "mean", "min", "minimum", "real", "reshape", "sign",
+    "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
 ))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
