@@ -350,6 +350,12 @@ def test_equal_eigenvalues_and_singular_values(dtype: str, device: str) -> None:
         assert np.isnan(xg.grad(lambda x: xg.sum(xg.real(xg.grad(rebuilt)(x))))(x).numpy()).all(), "of vectors of equal values, none"
 
 
+def test_qr_of_dependent_columns(device: str) -> None:
+    x = xg.asarray(np.outer([1.0, 2.0, 3.0], [0.1, 0.3]))
+    for i in (0, 1):
+        assert np.isnan(xg.grad(lambda x: xg.sum(xg.linalg.qr(x)[i] ** 3))(x).numpy()).all()
+
+
 def test_determinant_of_singular_matrices(device: str) -> None:
     """The cofactors, by hand; to second order products of two elements."""
     for a in (np.diag([1.0, 2.0, 0.0]), np.ones((3, 3)), np.zeros((3, 3)), np.eye(3), normal(3, 1) @ normal(1, 3)):

@@ -199,7 +199,8 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
 
     The columns that complete it may be any basis of the rest; the gradient is right for what depends on no choice.
-    It needs the first min(n, m) columns of `x` to be independent, and raises the array library's LinAlgError where they are not.
+    It needs the first min(n, m) columns of `x` to be independent: it is NaN where they are not as far as rounding lets one know,
+    and the array library's LinAlgError is raised where they are exactly not.
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")

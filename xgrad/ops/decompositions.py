@@ -16,10 +16,10 @@ pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networ
 from __future__ import annotations
 
 from itertools import zip_longest
-from math import prod
+from math import nan, prod
 from typing import Any
 
-from ..backends.dtypes import is_complex
+from ..backends.dtypes import canonical, finfo, is_complex
 from ..errors import ShapeError
 from .table import op
 
@@ -221,7 +221,10 @@ def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
     below, diagonal = _below(xp, inner)
     lower = xp.where(below, inner, xp.where(diagonal, 0.5 * inner, xp.zeros_like(inner)))
     g = q @ (lower + H(xp, lower))
+    size = xp.abs(xp.linalg.diagonal(r))
+    dependent = xp.any(size <= 32 * finfo(canonical(size.dtype)).eps * xp.sum(size, axis=-1, keepdims=True), axis=-1)[..., None, None]
     g = H(xp, xp.linalg.solve(r, H(xp, g if dq is None else g + dq)))
+    g = xp.where(dependent, nan, g)
     return g if rest is None else xp.concat([g, rest], axis=-1)
 
 
