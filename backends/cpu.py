@@ -60,6 +60,10 @@ class NumPy(Backend):
             return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
         return np.einsum(subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands])))
 
+    def eigh(self, x: Array, UPLO: Any) -> tuple[Array, Array]:
+        w, v = np.linalg.eigh(x, UPLO)
+        return w, v
+
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return np.correlate(x, np.conj(y), "full" if full else "valid")
 

@@ -54,6 +54,11 @@ def is_floating(dtype: Any) -> bool:
     return kind_of(canonical(dtype)) in "fc"
 
 
+def is_half(dtype: Any) -> bool:
+    """Whether this is float16 or bfloat16, of any array library."""
+    return getattr(dtype, "itemsize", 0) == 2 and dtype.kind in "fV"
+
+
 def is_complex(dtype: Any) -> bool:
     """Whether values of this dtype, of any array library, are complex."""
     kind = getattr(dtype, "kind", None)

@@ -316,7 +316,7 @@ def find(load: Callable[[str], Any]) -> Any:
         ctypes.c_ssize_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t
     )
     function = kind(compiled.address)
-    function.code = compiled  # which lives as long
+    function.code = compiled  # type: ignore[attr-defined]  # which lives as long
     for x in (np.zeros((2, 3)), np.zeros((), np.float32), np.arange(6)[2:], np.zeros(3, bool)):
         one = Arguments([_Buffer("input", x.size, x.dtype)], None)
         pointers = one.pointers()

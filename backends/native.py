@@ -209,7 +209,7 @@ def _compile(text: str) -> bytes:
 
 def _free(passes: Any) -> None:
     """Free a pass manager. In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works."""
-    kinds = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
+    kinds: list[Any] = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
     if len(kinds) > 1 and kinds[0].__name__ == "ObjectRef":
         kinds[1]._dispose(passes)
         passes.detach()

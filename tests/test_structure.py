@@ -19,7 +19,7 @@ LAYERS = [
     ["errors", "modes", "ops"],
     ["derivatives", "memory"],
     ["graphs", "recording"],
-    ["applying", "forward", "reverse"],
+    ["applying", "forward", "limits", "reverse"],
     ["methods", "tensors", "namespace"],
     ["program", "random", "state_dicts", "trees"],
     ["transforms"],

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.dtypes import is_complex, is_floating
+from ..backends.dtypes import is_complex, is_floating, is_half
 from ..errors import ShapeError
-from ..namespace import arange, asarray, logsumexp, mean, reshape
+from ..namespace import arange, asarray, astype, float32, logsumexp, mean, reshape
 from ..tensors import Tensor
 from .layers import in_range, nan_outside
 
 
 def cross_entropy(logits: Any, targets: Any) -> Tensor:
-    """Mean of -log softmax(logits)[target], in nats.
+    """Mean of -log softmax(logits)[target], in nats; of half precision computed in float32, and rounded once.
 
     Args:
         logits: (..., classes), floating point.
@@ -35,7 +35,8 @@ def cross_entropy(logits: Any, targets: Any) -> Tensor:
         raise ShapeError(f"cross_entropy takes logits of shape (..., classes), of one class at least, not {logits.shape}")
     if targets.shape != logits.shape[:-1]:
         raise ShapeError(f"cross_entropy: logits of shape {logits.shape} need targets of shape {logits.shape[:-1]}, not {targets.shape}")
-    rows = reshape(logits, (targets.size, logits.shape[-1]))
+    dtype = logits.dtype
+    rows = reshape(astype(logits, float32) if is_half(dtype) else logits, (targets.size, logits.shape[-1]))
     targets, classes = reshape(targets, (-1,)), logits.shape[-1]
     chosen = rows[arange(len(rows), device=rows.device), in_range(targets, classes, "cross_entropy")]
-    return mean(nan_outside(logsumexp(rows, axis=-1) - chosen, targets, classes))
+    return astype(mean(nan_outside(logsumexp(rows, axis=-1) - chosen, targets, classes)), dtype, copy=False)

@@ -69,12 +69,13 @@ class Op:
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
         registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
+        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "uses_z", "variadic", "__weakref__",
+        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "spectrum", "uses_z", "variadic", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class Op:
         by_rows: bool = False,
         kernel: str | None = None,
         registered: bool = False,
+        spectrum: Any = None,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -112,6 +114,7 @@ class Op:
         self.by_rows = by_rows
         self.registered = registered
         self.kernel = kernel
+        self.spectrum = spectrum
         signature = inspect.signature(forward).parameters.values()
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
         self.arity = None if variadic else arity or len(self.operands)

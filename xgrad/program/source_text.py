@@ -161,6 +161,10 @@ def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
     return Text(f"{xp}.sign({args[0].text})")
 
 
+def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
+
+
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})")
@@ -215,6 +219,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "stop_gradient": _same,
     "round_to": _astype,
     "scatter": _scatter,
+    "seal": _seal,
     "setitem": _setitem,
     "stack": _joined("stack"),
     "std": partial(_spread, function="std"),
