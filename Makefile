@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test lint types parity kernels fuzz conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
+.PHONY: train test lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -33,8 +33,14 @@ parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 kernels: .venv/.installed-$(call extras,test$(comma)kernels)
 	$(BIN)/python -m pytest -m cuda_wheel -n auto $(ARGS)
 
+# Random programs, each by some of the ways to run it. The same ones again:   make fuzz ARGS='--seed 4242'
 fuzz: .venv/.installed-$(call extras,test)
-	XGRAD_FUZZ=10000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto $(ARGS)
+	$(BIN)/python -m tests.fuzz --count 10000 $(ARGS)
+
+# Every small change of the compiler's passes and of what lays out memory, one at a time, against their tests; hours. Some:   make mutants ARGS='xgrad.program.places*'
+mutants: .venv/.installed-mutation
+	XGRAD_FUZZ_SEED=1 XGRAD_FUZZ=120 $(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
 
 # The standard's own suite, of which SUITE is a checkout with its submodules.
 conformance: .venv/.installed-$(call extras,test)
@@ -63,7 +69,7 @@ endif
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv mutants runs build dist *.egg-info
 
 .venv/.installed-torch: | .venv/bin/python
 	$(BIN)/python -m pip install --quiet torch==2.13.0

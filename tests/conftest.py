@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,17 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # at the end,
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
+
+
+
+def pytest_configure() -> None:
+    """Fresh numbers for random programs, the same in all processes that run tests side by side."""
+    os.environ.setdefault("XGRAD_FUZZ_SEED", str(random.SystemRandom().getrandbits(31)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"random programs of XGRAD_FUZZ_SEED={os.environ['XGRAD_FUZZ_SEED']}")
+
 
 DEVICES = ["cpu", "strict:1", "cuda", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
 

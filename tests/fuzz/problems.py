@@ -1,0 +1,101 @@
+"""Random programs as data that can be made smaller: instructions, each with a number from which it draws what it does and on which values.
+
+Each sublist of instructions is a program as well: one that does not fit is left out, and the others keep their operands, as these are
+chosen by the values' own numbers and not by their places.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+from .templates import WEIGHTS
+
+LENGTHS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 7)
+
+
+class Step(NamedTuple):
+    """One line, of a family of templates."""
+
+    family: str
+    seed: int
+
+
+class Scan(NamedTuple):
+    """A loop: numbers for each carry, for each thing that is read or written, and the instructions of its body."""
+
+    seed: int
+    length: int
+    flags: tuple[str, ...]
+    carries: tuple[int, ...]
+    xs: tuple[int, ...]
+    ys: tuple[int, ...]
+    body: tuple[Any, ...]
+
+
+class Problem(NamedTuple):
+    """A program: numbers for its arguments and for the Tensors that it uses from outside, and its instructions."""
+
+    seed: int
+    length: int
+    flags: tuple[str, ...]
+    arguments: tuple[int, ...]
+    captured: tuple[int, ...]
+    body: tuple[Any, ...]
+    outputs: int = 5
+
+
+def generate(seed: int) -> Problem:
+    """The program of a number: one in five is a recurrent cell."""
+    r = random.Random(seed)
+    if r.random() < 0.2:
+        return _cell(r)
+    flags = tuple(name for name, share in (("float32", 0.12), ("empty", 0.06)) if r.random() < share)
+    length = r.choice(LENGTHS)
+    body: list[Any] = _instructions(r, r.choice((0, 1, 2, 4)), 0, length)
+    body += [_scan(r, 1, length) for _ in range(r.choice((1, 1, 1, 2)) if r.random() < 0.93 else 0)]
+    body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length)
+    count = r.choice((1, 2, 2, 3, 4))
+    return Problem(_number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body))
+
+
+def _cell(r: random.Random) -> Problem:
+    """Rows of a batch through time, products with weights, and what is elementwise."""
+    flags = ("cell", *(("float32",) if r.random() < 0.15 else ()))
+    body = tuple(Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r)) for _ in range(r.choice((1, 2, 3, 5, 7))))
+    scan = Scan(
+        _number(r), length := r.choice((1, 2, 3, 5)), tuple(name for name, share in (("reverse", 0.3), ("every", 0.05), ("checkpoint", 0.05)) if r.random() < share),
+        _numbers(r, r.choice((1, 1, 2, 3))), _numbers(r, r.choice((1, 1, 2))), _numbers(r, r.choice((0, 1, 1, 2))), body,
+    )  # fmt: skip
+    return Problem(_number(r), length, flags, _numbers(r, r.choice((4, 5, 6, 8))), (), (scan,))
+
+
+def _number(r: random.Random) -> int:
+    return r.getrandbits(31)
+
+
+def _numbers(r: random.Random, count: int) -> tuple[int, ...]:
+    return tuple(_number(r) for _ in range(count))
+
+
+def _instructions(r: random.Random, count: int, depth: int, length: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(count):
+        if depth and depth < 3 and r.random() < 0.06:
+            found.append(_scan(r, depth + 1, length))
+        else:
+            found.append(Step(r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], _number(r)))
+    return found
+
+
+SCAN_FLAGS = {"reverse": 0.3, "checkpoint": 0.08, "every": 0.08, "no xs": 0.2, "dict": 0.06, "single": 0.15, "many forms": 0.3}
+
+
+def _scan(r: random.Random, depth: int, length: int) -> Scan:
+    flags = tuple(name for name, share in SCAN_FLAGS.items() if r.random() < share)
+    steps = length if r.random() < 0.7 else r.choice(LENGTHS)
+    body = _instructions(r, r.choice((0, 1, 2, 3, 4, 6) if depth == 1 else (1, 2, 3)), depth, length)
+    return Scan(
+        _number(r), steps, flags, _numbers(r, r.choice((1, 1, 2, 2, 3, 4, 5))), _numbers(r, r.choice((1, 1, 2, 3))),
+        _numbers(r, r.choice((0, 1, 1, 2, 3))), tuple(body),
+    )  # fmt: skip

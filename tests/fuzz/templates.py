@@ -1,0 +1,294 @@
+"""What an instruction may be: lines of Python with places for operands.
+
+    {f} a floating array      {m} one with an axis        {M} one with two axes      {v} a vector        {Q} a square matrix
+    {g} one that broadcasts with the first                {s} one of the first's form                    {w} one that the first can be multiplied with
+    {i} integers    {n} one integer    {b} truths    {c} complex numbers    {0} {1} operands that were chosen before
+    {R} rows, a row for each of a batch    {W} a matrix that the operand before can be multiplied with
+    {ax} an axis of the first    {ax1} an axis of one more    {k} a small integer    {perm} an order of the first's axes
+    {t} the name of the result, for instructions of several lines
+
+Values stay small, so that no tolerance has to be large.
+"""
+
+from __future__ import annotations
+
+ELEMENTWISE = """
+xg.tanh({f})
+2 * xg.sigmoid({f})
+xg.sin({f})
+xg.cos({f})
+xg.exp(-({f} * {0}))
+xg.exp(xg.tanh({f})) / 3
+xg.expm1(0.5 * xg.sin({f}))
+xg.log1p({f} * {0})
+xg.sqrt(1 + {f} ** 2) - 1
+xg.atan({f})
+-{f}
+xg.abs({f})
+xg.relu({f})
+{f} ** 2 / 2
+xg.square({f}) / 2
+(1 + {f} * {0}) ** 0.25
+0.5 * {f} + 0.25
+1.0 - {f}
+{f} * 1
+{f} / 3
+1 / (1.5 + {f} * {0})
+2.0 ** xg.tanh({f}) / 2
+xg.clip({f}, -0.7, 0.8)
+xg.sign({f}) * 0.3
+xg.floor(3 * {f}) / 3
+0.5 * xg.stop_gradient({f}) + 0.1
+"""
+
+BINARY = """
+0.5 * ({f} + {g})
+0.5 * ({f} - {g})
+{f} * xg.tanh({g})
+0.5 * ({f} * {g})
+{f} / (1 + {g} ** 2)
+xg.maximum({f}, {g} + 0.0371)
+xg.minimum({f}, {g} - 0.0173)
+xg.where(xg.less({f}, {g} - 0.0219), {0}, {g})
+xg.sigmoid({f}) * {g} + (1 - xg.sigmoid({0})) * {g}
+xg.hypot({f}, {g} + 3) - 3
+xg.logaddexp({f}, {g}) / 2
+(1.2 + xg.sin({f})) ** {g} / 4
+xg.tanh({f} + {g} - {g})
+"""
+
+SHAPES = """
+{M}.T
+{Q}.T
+{Q}.T + 0.25 * {0}
+xg.permute_dims({M}, {perm})
+xg.permute_dims(xg.permute_dims({M}, {perm}), {perm})
+xg.moveaxis({M}, 0, -1)
+xg.reshape({f}, (-1,))
+xg.reshape({M}, {0}.shape[::-1])
+{m}[0]
+{m}[-1]
+{m}[..., -1]
+{m}[::2]
+{m}[1::2]
+{m}[..., ::-1]
+{m}[::-1]
+{m}[1:]
+{m}[:-1]
+{m}[..., 1:]
+{m}[..., :1]
+{M}[:, 0]
+{M}[:, ::-1]
+{f}[None]
+{f}[..., None]
+xg.broadcast_to({f}, (2, *{0}.shape))
+xg.broadcast_to({m}[:1], {0}.shape)
+xg.flip({m}, axis={ax})
+xg.roll({m}, {k}, axis={ax})
+xg.concat([{m}, {s}], axis={ax})
+xg.concat([{m}[1:], {0}[:1]])
+xg.concat([{m}, {s}])[-{0}.shape[0]:]
+xg.concat([{m}, {s}])[{k}:]
+xg.concat([{m}, {0}[::-1]])[:{0}.shape[0]]
+xg.stack([{f}, {s}], axis={ax1})
+xg.stack([{f}, {s}])[{k} % 2]
+xg.tile({m}, 2)
+xg.repeat({m}, 2, axis={ax})
+xg.tril({M})
+xg.triu({M}, k=1)
+xg.squeeze({f}[None], 0)
+xg.zeros_like({f}) + 0.3
+xg.ones_like({f}) * {0}
+"""
+
+REDUCTIONS = """
+xg.tanh(xg.sum({f}))
+xg.tanh(xg.sum({m}, axis={ax}))
+xg.tanh(xg.sum({m}, axis={ax}, keepdims=True))
+xg.mean({f})
+xg.mean({m}, axis={ax})
+xg.mean({m}, axis={ax}, keepdims=True)
+xg.mean({M}, axis=(0, 1))
+xg.max({m}, axis={ax})
+xg.max({m})
+xg.min({m}, axis={ax}, keepdims=True)
+xg.prod(1 + 0.3 * xg.tanh({m}), axis={ax}) / 3
+xg.var({m}, axis={ax})
+xg.std({m} + xg.arange({0}.shape[-1]), axis=-1) / 2
+xg.logsumexp({m}, axis={ax}) / 2
+xg.softmax({m}, axis={ax})
+({m} - xg.mean({0}, axis=-1, keepdims=True)) / xg.sqrt(xg.var({0}, axis=-1, keepdims=True) + 0.5)
+xg.cumulative_sum({m}, axis={ax}) / 3
+xg.cumulative_prod(1 + 0.2 * xg.sin({m}), axis={ax}) / 3
+xg.diff({m}, axis={ax})
+xg.sort({m}, axis={ax})
+xg.sort({m}, axis=-1)[..., ::-1]
+xg.take_along_axis({m}, xg.argsort({0}, axis={ax}), axis={ax0})
+xg.take_along_axis({m}, xg.argmax({0}, axis={ax}, keepdims=True), axis={ax0})
+xg.linalg.vector_norm({m} + 2, axis={ax}) / 4
+xg.linalg.matrix_norm({M} + 2) / 4
+xg.linalg.trace({Q}) / 3
+xg.linalg.inv({Q} / 4 + 2 * xg.eye({0}.shape[-1]))
+xg.real(xg.fft.fft({m})) / 3
+"""
+
+PRODUCTS = """
+xg.tanh({m} @ {w})
+xg.tanh({m} @ {w})
+{m} @ {w}
+xg.tanh({m} @ {w} + {g})
+xg.tanh({M} @ {w})
+xg.tanh({m} @ {wt}.T)
+xg.tanh({m} @ {wt}.T)
+xg.tanh({w2} @ {m})
+xg.tanh({M}.T @ {0}) / 2
+xg.tanh({M} @ {0}.T) / 2
+xg.tanh({Q} @ {0})
+xg.tanh({v}[:, None] * {v}[None, :])
+0.4 * {M}.T @ {s}
+xg.tanh(({m} - {g}) @ {w})
+xg.tanh(({m} * {g}) @ {w})
+xg.tanh({m}[..., ::-1] @ {w})
+xg.tanh(xg.concat([{m}, {s}], axis=-1) @ xg.concat([{w}, {1}]))
+xg.tanh(xg.sort({m}, axis=-1) @ {w})
+xg.tanh(xg.cumulative_sum({m}, axis=-1) @ {w})
+xg.tanh(xg.real(xg.fft.fft({m})) @ {w})
+xg.tanh(xg.softmax({m}, axis=-1) @ {w})
+xg.tanh(xg.einsum('...i,...i->...', {m}, {s}))
+xg.tanh(xg.einsum('ij,kj->ki', {M}, {wt}))
+xg.tanh(xg.tensordot({m}, {w}, axes=1))
+xg.vecdot({m}, {s}) / 3
+{m} @ np.ones(({0}.shape[-1], 2)) / 3
+np.cos(np.arange({m}.shape[-1])) * {0}
+"""
+
+PLACES = """
+{m}[{n} % {0}.shape[0]]
+{m}[{i} % {0}.shape[0]]
+{m}[..., {n} % {0}.shape[-1]]
+xg.take({m}, {i1} % {0}.shape[-1], axis=-1)
+xg.take({m}, np.array([0, 0, -1]) % {0}.shape[0], axis=0)
+{m}[np.array([-1, 0, 0])]
+{m}[xg.argmin({m}) % {0}.shape[0]]
+{t} = +{m}; {t}[0] = 0.5
+{t} = +{m}; {t}[0] = xg.mean({g})
+{t} = 1 * {m}; {t}[..., -1] = {f_row}
+{t} = +{m}; {t}[::-1] = {s}
+{t} = +{m}; {t}[1:] = {0}[:-1]
+{t} = +{m}; {t}[{n} % {0}.shape[0]] = 0.25 * {0}[-1]
+{t} = +{m}; {t}[1:] += 0.5 * {0}[:-1]
+{t} = xg.zeros_like({m}); {t}[0] = {0}[-1]; {t}[-1] = xg.sin({0}[0])
+{t} = +{m}; {t} += xg.sin({s})
+{t} = +{m}; {t}[...] = 0.5 * {s}; {t} *= {0}
+"""
+
+OTHERS = """
+{i} + 1
+({i} * 3 + 1) % 5
+{i} // 2
+-{i} % 3
+xg.argmax({m}, axis={ax})
+xg.argmin({m})
+xg.argsort({m}, axis=-1)
+xg.astype(xg.floor(2 * xg.tanh({f})), xg.int64)
+xg.astype({i}, xg.int32)
+xg.where({b}, {n}, 2)
+xg.sum(xg.astype({b}, xg.int32))
+xg.sum({b})
+xg.cumulative_sum({i1}, axis=-1) % 7
+xg.maximum({i}, 1)
+{i}[::-1]
+xg.arange({m}.shape[0])
+xg.greater({f}, 0.113)
+xg.less({f}, {g} + 0.0411)
+~{b}
+{b} ^ {b}
+{b} & ~{b}
+xg.any({b})
+xg.all({b})
+xg.equal({i} % 2, 0)
+xg.isfinite({f})
+xg.logical_or({b}, xg.greater({f}, 0.517))
+xg.astype({i}, xg.float64) / 5
+{f} * xg.cos({n} * 0.5)
+{f} + 0.1 * {n}
+xg.where({b}, {f}, 0.3)
+xg.where({b}, {f}, {g})
+{b} * {f}
+xg.sum(xg.where({b}, {f}, 0.0)) / 3
+{c} * {c} / 2
+{c} + {f}
+{f} * (0.6 + 0.8j)
+xg.conj({c})
+xg.exp(1j * {f})
+xg.real({c})
+xg.imag({c})
+xg.real({c} * xg.conj({0})) / 2
+xg.real({c} * xg.exp(0.3j))
+xg.abs({c} + 3) / 3
+xg.sum({c}) / 4
+xg.astype({f}, xg.float32)
+xg.astype({f}, xg.float64)
+xg.astype({f}, xg.float32) * 0.5
+"""
+
+GATED = """
+bent({f}, {s})
+product({f}, {s})
+turned({f})
+pair({f})[0]
+pair({f})[1]
+pair({f})[0] * pair({0})[1]
+logistic({f})
+leaky({f}, {s})
+damped({f}, {s})
+softish({f})
+softish({f}, k=2.0) / 2
+blend({f}, {s})
+xg.checkpoint(xg.sin)({f})
+xg.checkpoint(lambda a, b: xg.tanh(a * xg.sin(b)))({f}, {s})
+xg.checkpoint(lambda a: xg.tanh(a @ a.T) if a.ndim == 2 else xg.tanh(a))({f})
+"""
+
+CELLS = """
+xg.tanh({R} @ {W})
+xg.tanh({R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {R} @ {W} + {R} @ {W})
+xg.sigmoid({R} @ {W} + {g})
+xg.tanh(({R} * xg.sigmoid({s})) @ {W})
+xg.tanh({R} @ {W} + xg.sigmoid({s}) * ({R} @ {W}))
+xg.sigmoid({R}) * {s} + (1 - xg.sigmoid({0})) * {s}
+(1 - {R}) * {s} + {0} * {s}
+{R} * {s}
+xg.tanh({R} + {s})
+0.5 * ({R} + {s})
+0.9 * {R} + 0.1 * {s}
+{R} - {s}
+xg.tanh(xg.exp(-xg.abs({R} + 3)) * {s})
+xg.softmax({R}, axis=-1)
+({R} - xg.mean({0}, axis=-1, keepdims=True)) / xg.sqrt(xg.var({0}, axis=-1, keepdims=True) + 0.5)
+xg.tanh(xg.concat([{R}, {R}], axis=-1))[:, :{0}.shape[-1]]
+xg.sigmoid({R} @ {W})[:, ::-1]
+xg.tanh(xg.concat([{R}, {0}], axis=-1) @ xg.concat([{W}, {1}]))
+xg.tanh(({R} + {s}) @ {W})
+xg.tanh(({R} + {g}) @ {W})
+xg.tanh(({R} - {g}) @ {W})
+{R} @ {W}
+{R} @ {W} + {R} @ {W}
+xg.tanh(({R}.T).T @ {W})
+"""
+
+FAMILIES = {
+    "elementwise": (ELEMENTWISE, 4),
+    "binary": (BINARY, 4),
+    "shape": (SHAPES, 4),
+    "reduce": (REDUCTIONS, 3),
+    "product": (PRODUCTS, 4),
+    "place": (PLACES, 2),
+    "other": (OTHERS, 3),
+    "gate": (GATED, 1),
+    "cell": (CELLS, 0),
+}
+TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
+WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}

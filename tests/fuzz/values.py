@@ -1,0 +1,82 @@
+"""Values of a random program while it is written: how they are told apart, and how one is chosen."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Var(NamedTuple):
+    """A name in the text, an example of its value, the number by which it is chosen, and how eagerly."""
+
+    name: str
+    value: Any
+    key: str
+    weight: float
+
+    @property
+    def form(self) -> tuple[tuple[int, ...], str]:
+        return self.value.shape, self.value.dtype.name
+
+
+def is_float(v: Any) -> bool:
+    return v.dtype.kind == "f"
+
+
+TESTS: dict[str, Callable[[Any], bool]] = {
+    "f": is_float,
+    "m": lambda v: is_float(v) and v.ndim >= 1,
+    "M": lambda v: is_float(v) and v.ndim >= 2,
+    "v": lambda v: is_float(v) and v.ndim == 1,
+    "Q": lambda v: is_float(v) and v.ndim == 2 and v.shape[0] == v.shape[1],
+    "R": lambda v: is_float(v) and v.ndim == 2,
+    "i": lambda v: v.dtype.kind == "i",
+    "i1": lambda v: v.dtype.kind == "i" and v.ndim >= 1,
+    "n": lambda v: v.dtype.kind == "i" and v.ndim == 0,
+    "b": lambda v: v.dtype.kind == "b",
+    "c": lambda v: v.dtype.kind == "c",
+}
+
+
+def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b)))
+
+
+RELATED: dict[str, Callable[[Any, Any], bool]] = {
+    "g": lambda v, a: is_float(v) and broadcasts(v.shape, a.shape),
+    "s": lambda v, a: v.shape == a.shape and v.dtype == a.dtype,
+    "w": lambda v, a: is_float(v) and v.ndim >= 1 and v.shape[max(v.ndim - 2, 0)] == a.shape[-1],
+    "wt": lambda v, a: is_float(v) and v.ndim == 2 and v.shape[1] == a.shape[-1],
+    "f_row": lambda v, a: is_float(v) and v.ndim < a.ndim and broadcasts(v.shape, a.shape[:-1]) and v.ndim <= a.ndim - 1,
+}
+
+
+#: Elements of a value.
+MOST = 4000
+
+
+class Unfit(Exception):
+    """There is no operand for an instruction, or it does something that programs should not."""
+
+
+def bid(vars: list[Var], key: str) -> Var:
+    """One of some values: the more eager and the later it is, the likelier."""
+    bids = [_unit(f"{key}.{v.key}") ** (1 / (v.weight * 0.9**age)) for age, v in enumerate(reversed(vars))]
+    return vars[-1 - bids.index(max(bids))]
+
+
+def _unit(text: str) -> float:
+    return (zlib.crc32(text.encode()) * 2654435761 % 2**32 + 0.5) / 2**32
+
+
+def check(value: Any, empty: bool) -> None:
+    """Values that programs should have: few, finite, small and of few axes."""
+    if value.size > MOST or value.ndim > 4 or value.dtype.kind not in "fibc":
+        raise Unfit
+    if value.size == 0 and not empty:
+        raise Unfit
+    if value.dtype.kind in "fc" and not (np.isfinite(value).all() and (np.abs(value) < 30).all()):
+        raise Unfit

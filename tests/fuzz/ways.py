@@ -1,0 +1,441 @@
+"""The ways to run a random program, and the reference that each is compared with."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import xgrad as xg
+from xgrad.program import running, tracing
+from xgrad.program.cuda.expressions import CUDA
+from xgrad.program.interpreting import interpret
+from xgrad.program.lowering import lower
+from xgrad.program.passes import PASSES, optimise
+from xgrad.program.passes.pack import pack
+from xgrad.program.plans import Unsupported
+from xgrad.program.source import source
+from xgrad.transforms import checkpointing
+
+from ..programs import traced
+from .gates import GATES
+from .kinds import HELPERS, KINDS
+from .plain import Plain, _Known, plain_scan
+from .programs import Text, generate, text_of
+
+
+class Looped:
+    """A stand-in for `xg` in which nothing is compiled: the engine alone, each loop one of Python, each rule of the user's own left out."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(xg, name)
+
+    def scan(self, f: Any, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, **options: Any) -> Any:
+        return plain_scan(xg, f, init, xs, length, reverse)
+
+    def checkpoint(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        return f
+
+    def custom_vjp(self, f: Callable[..., Any]) -> Any:
+        return _Known(f)
+
+    custom_jvp = custom_vjp
+
+    def gate(self, f: Any = None, **rules: Any) -> Any:
+        return (lambda f: f) if f is None else f
+
+    def register_op(self, name: str, forward: Callable[..., Any], **rules: Any) -> Callable[..., Any]:
+        return lambda *operands, **params: forward(xg, *operands, **params)
+
+    class Gate:
+        def __call__(self, *operands: Any) -> Any:
+            return self.forward(*operands)  # type: ignore[attr-defined]
+
+
+LOOPED = Looped()
+
+
+class Skipped(Exception):
+    """Nothing can be said of this program: why."""
+
+
+class Case:
+    """A program with the values it is run on, and what is right."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.module = self.loaded(xg)
+        self.floats = self.module["FLOATS"]
+        self.arrays = [self.module[name] for name in text.args]
+        self.args = [xg.asarray(a) for a in self.arrays]
+        self.exact = "float32" not in text.whole
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.plain = self.by_numpy()
+        self._references: dict[str, list[np.ndarray]] = {}
+
+    def loaded(self, library: Any) -> dict[str, Any]:
+        """The text, run with `xg` or a stand-in."""
+        module: dict[str, Any] = {"np": np, "xg": library, **_gates(self.text.gates, library if isinstance(library, Plain) else library is xg)}
+        if isinstance(library, Plain):
+            module |= _loaded(self.text.gates, library)
+        values = self.text.values
+        if isinstance(library, Plain):
+            values = re.sub(r"xg\.(tensor|asarray)\((.*?)(, requires_grad=True)?\)$", r"\2", values, flags=re.M)
+        exec(values, module)
+        module["FLOATS"] = tuple(i for i, name in enumerate(self.text.args) if module[name].dtype.kind == "f")
+        module["CAPTURED"] = tuple(module[c] for c in self.text.captured if getattr(module[c], "requires_grad", False))
+        exec(compile(self.text.function, "program", "exec"), module)
+        exec(HELPERS, module)
+        return module
+
+    def run(self, kind: str, library: Any) -> Callable[..., Any]:
+        """The function of a kind."""
+        module = self.module if library is xg else self.loaded(library)
+        exec(compile(KINDS[kind], kind, "exec"), module)
+        return module["run"]  # type: ignore[no-any-return]
+
+    def by_numpy(self) -> list[np.ndarray]:
+        xp = Plain()
+        module = self.loaded(xp)
+        z = [np.asarray(v) for v in module["f"](*(module[name] for name in self.text.args))]
+        if xp.margin < (1e-7 if self.exact else 1e-3):
+            raise Skipped("it comes near a bend")
+        for v in z:
+            if v.dtype.kind in "fc" and v.size and not np.abs(v).max() < 1e3:
+                raise Skipped("its values are large")
+        return z
+
+    def reference(self, kind: str) -> list[np.ndarray]:
+        if kind not in self._references:
+            found = numbers(self.run(kind, LOOPED)(*self.args))
+            for v in found:
+                if v.dtype.kind in "fc" and v.size and not np.abs(v).max() < (1e5 if self.exact else 1e2):
+                    raise Skipped("its derivatives are large")
+            self._references[kind] = found
+        return self._references[kind]
+
+    @property
+    def tolerance(self) -> float:
+        return 1e-8 if self.exact else 3e-3
+
+    @property
+    def kinds(self) -> list[str]:
+        some = self.floats and any(v.dtype.kind in "fc" for v in self.plain)
+        return list(KINDS) if some else ["value"]
+
+    # Comparing
+
+    def check(self, found: Any, kind: str) -> None:
+        self.equal(numbers(found), self.reference(kind))
+
+    def equal(self, found: list[np.ndarray], expected: list[np.ndarray], factor: float = 1.0) -> None:
+        assert len(found) == len(expected), f"{len(found)} outputs, and not {len(expected)}"
+        for i, (a, b) in enumerate(zip(found, expected)):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), f"output {i} has the form {a.shape} {a.dtype}, and not {b.shape} {b.dtype}"
+            if not b.size:
+                continue
+            if b.dtype.kind in "fc":
+                apart = np.abs(a - b)
+                worst = float(apart.max())
+                assert worst <= factor * self.tolerance * max(1.0, float(np.abs(b).max())), f"output {i} is off by {worst:.2g}: {short(a)}, and not {short(b)}"
+            else:
+                assert np.array_equal(a, b), f"output {i} is {short(a)}, and not {short(b)}"
+
+
+def short(v: np.ndarray) -> str:
+    return np.array2string(v, threshold=12, precision=6).replace("\n", "")
+
+
+def numbers(outputs: Any) -> list[np.ndarray]:
+    return [np.array(z.detach().numpy()) if isinstance(z, xg.Tensor) else np.asarray(z) for z in outputs]
+
+
+def _loaded(text: str, library: Any) -> dict[str, Any]:
+    module: dict[str, Any] = {"np": np, "xg": library}
+    exec(text, module)
+    return {k: v for k, v in module.items() if k not in ("np", "xg", "__builtins__")}
+
+
+@cache
+def _all_gates(real: bool) -> dict[str, Any]:
+    return _loaded("".join(GATES.values()), xg if real else LOOPED)
+
+
+def _gates(text: str, real: Any) -> dict[str, Any]:
+    return {} if not text or isinstance(real, Plain) else _all_gates(real)
+
+
+# Ways
+
+
+@contextmanager
+def native(value: str | None) -> Iterator[None]:
+    """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
+    forget()
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "0"):  # wrong values are to show, not wrong plans alone
+        try:
+            yield
+        finally:
+            forget()
+
+
+@contextmanager
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """An environment variable as it is asked for."""
+    before = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def forget() -> None:
+    """Forget every program that was made."""
+    for kept in (tracing.BODIES, checkpointing.PROGRAMS):
+        kept._values.clear()
+
+
+def others(args: list[Any]) -> list[Any]:
+    """Other values for the same forms, to fill memory with."""
+    return [np.roll(a, 1) * 0.7 if a.dtype.kind in "fc" else a for a in args]
+
+
+def by_loop(case: Case, kind: str) -> None:
+    """The body's Python code at every step."""
+    case.check(case.run(kind, xg)(*case.args, compiled=False), kind)
+
+
+def by_scan(case: Case, kind: str) -> None:
+    """Scans as native code, called from the engine."""
+    with native("1"):
+        run = case.run(kind, xg)
+        case.check(run(*case.args), kind)
+        case.check(run(*case.args), kind)
+
+
+def by_late_scan(case: Case, kind: str) -> None:
+    """Scans that begin in the array library, and change over to native code."""
+    with native(None):
+        run, patience = case.run(kind, xg), running.PATIENCE
+        running.PATIENCE = 1e-4
+        try:
+            for _ in range(3):
+                case.check(run(*case.args), kind)
+        finally:
+            running.PATIENCE = patience
+
+
+def by_optimised_scan(case: Case, kind: str) -> None:
+    """Scans after all passes, stage by stage."""
+    with native(None):
+        case.check(case.run(kind, xg)(*case.args), kind)
+
+
+def by_numpy_scan(case: Case, kind: str) -> None:
+    """Scans as text that calls NumPy."""
+    with native("0"):
+        run, patience = case.run(kind, xg), running.PATIENCE
+        running.PATIENCE = 0.0
+        try:
+            case.check(run(*case.args), kind)
+            case.check(run(*case.args), kind)
+        finally:
+            running.PATIENCE = patience
+
+
+def by_compile(case: Case, kind: str, value: str = "1") -> None:
+    """The whole as native code."""
+    with native(value):
+        run = xg.compile(case.run(kind, xg))
+        run(*others(case.arrays))
+        case.check(run(*case.arrays), kind)
+        case.check(run(*case.args), kind)
+
+
+def by_numpy(case: Case, kind: str) -> None:
+    """The whole as text that calls NumPy."""
+    by_compile(case, kind, "0")
+
+
+def by_passes(case: Case, kind: str) -> None:
+    """The program as it was traced, and after all passes; where that differs, after which pass it first does."""
+    with native(None):
+        traced_program, captured = traced(case.run(kind, xg), case.arrays)
+        inputs = [*case.arrays, *captured]
+        case.check(interpreted(traced_program, inputs), kind)
+        try:
+            case.check(interpreted(optimise(traced_program), inputs), kind)
+        except AssertionError:
+            program = traced_program
+            for name, change in PASSES:
+                program = change(program)
+                try:
+                    case.check(interpreted(program, inputs), kind)
+                except AssertionError as error:
+                    raise AssertionError(f"after {name}: {error}") from error
+            raise
+
+
+def interpreted(program: Any, inputs: list[Any]) -> list[Any]:
+    return interpret(program, xg.backends.find_device("cpu"), [np.asarray(v) for v in inputs])
+
+
+def by_plan(case: Case, kind: str) -> None:
+    """The plans for each executor, verified against the program."""
+    with native(None), environment("XGRAD_VERIFY", "1"):
+        program = optimise(traced(case.run(kind, xg), case.arrays)[0])
+        for make in (lambda: lower(program), lambda: lower(pack(program), recompute=False), lambda: lower(program, target=CUDA)):
+            try:
+                make()
+            except Unsupported:
+                continue
+
+
+def by_source(case: Case, kind: str) -> None:
+    """The program written out in NumPy."""
+    with native(None):
+        program, captured = traced(case.run(kind, xg), case.arrays)
+        module: dict[str, Any] = {}
+        try:
+            exec(source(program), module)
+        except ValueError as error:
+            if "written in NumPy is not known" in str(error):
+                raise Skipped(str(error)) from None
+            raise
+        outputs, saved = module["forward"](*case.arrays, *captured)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        case.check(outputs, kind)
+        if kind == "value" and "backward" in module and case.floats and case.kinds != ["value"]:
+            given = [np.cos(v + 0.3) * np.cos(np.arange(v.size)).reshape(v.shape) for v in outputs if v.dtype.kind == "f"]
+            if all(v.dtype.kind != "c" for v in outputs) and len(given) == module["backward"].__code__.co_argcount - 1:
+                found = module["backward"](saved, *(g.astype(v.dtype) for g, v in zip(given, [v for v in outputs if v.dtype.kind == "f"])))
+                floats = [i for i, v in enumerate(case.arrays) if v.dtype.kind in "fc"]
+                expected = case.reference("grad")[1 : 1 + len(case.floats)]
+                case.equal([np.asarray(found[floats.index(i)]) for i in case.floats], expected)
+
+
+def by_emulation(case: Case, kind: str) -> None:
+    """The whole as CUDA kernels, on the emulated device."""
+    _emulated_device()
+    with native(None), xg.device("emulated"):
+        module = case.loaded(xg)
+        exec(compile(KINDS[kind], kind, "exec"), module)
+        run = xg.compile(module["run"])
+        try:
+            found = run(*map(xg.asarray, case.arrays))
+        except xg.DeviceError as error:
+            raise Skipped(str(error)) from None  # NumPy's arrays beside the device's
+        case.check(found, kind)
+
+
+@cache
+def _emulated_device() -> None:
+    from xgrad.backends import registry
+
+    from ..emulated.backend import register_emulated
+
+    if "emulated" not in registry._factories:
+        register_emulated()
+
+
+def by_differences(case: Case, kind: str) -> None:
+    """The engine itself: values against NumPy's, slopes against differences."""
+    z = numbers(case.run("value", LOOPED)(*case.args))
+    case.equal(z, case.plain)
+    if kind == "value" or not case.exact or "stop_gradient" in case.text.function:
+        return
+    xp = Plain(exact=True)
+    module = case.loaded(xp)
+    moves = [module["direction"](case.arrays[i]) for i in case.floats]
+
+    def value(step: float) -> float:
+        floats = [case.arrays[i] + step * m for i, m in zip(case.floats, moves)]
+        return float(module["total"](module["f"](*module["placed"](case.arrays, floats))))
+
+    step = 1e-5
+    slope = (8 * (value(step) - value(-step)) - (value(2 * step) - value(-2 * step))) / (12 * step)
+    if xp.margin < 1e-2:
+        return
+    found = case.reference("grad")[1 : 1 + len(case.floats)]
+    along = [float(np.sum(g * m)) for g, m in zip(found, moves)]
+    assert abs(sum(along) - slope) <= 1e-6 * max(1.0, *map(abs, along), abs(slope)), f"the slope is {slope:.9g}, and not {sum(along):.9g}"
+
+
+#: The ways, and how often each is taken.
+WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
+    "differences": (by_differences, 1.0),
+    "loop": (by_loop, 0.7),
+    "passes": (by_passes, 1.0),
+    "optimised scan": (by_optimised_scan, 1.0),
+    "numpy scan": (by_numpy_scan, 0.7),
+    "scan": (by_scan, 1.0),
+    "late scan": (by_late_scan, 0.7),
+    "compile": (by_compile, 1.5),
+    "numpy": (by_numpy, 1.2),
+    "source": (by_source, 0.6),
+    "plan": (by_plan, 0.5),
+    "emulated": (by_emulation, 0.02),
+}
+SHARES = {"value": 2.0, "grad": 3.0, "jvp": 1.0, "hvp": 1.0, "grad of grad": 0.7, "grad of jvp": 0.5, "backward": 0.7}
+
+
+def attempts(seed: int, kinds: list[str], count: int, ways: list[str] | None = None) -> list[tuple[str, str]]:
+    """Which ways a program goes, drawn from its number."""
+    r = random.Random(seed ^ 0x5EED)
+    chosen = ways or list(WAYS)
+    weights = [WAYS[w][1] for w in chosen]
+    found = [(r.choices(kinds, [SHARES[k] for k in kinds])[0], r.choices(chosen, weights)[0]) for _ in range(count)]
+    return list(dict.fromkeys(found))
+
+
+def case_of(number: int) -> Case:
+    """The program of a number; raises `Skipped` where nothing can be said of it."""
+    return case_for(generate(number))
+
+
+def case_for(problem: Any) -> Case:
+    text = text_of(problem)
+    if text is None:
+        raise Skipped("there is nothing in it")
+    return Case(text)
+
+
+def wrong(case: Case, kind: str, way: str) -> str | None:
+    """What one way does wrong, if anything."""
+    if "stop_gradient" in case.text.function and way == "differences":
+        kind = "value"
+    if kind == "backward" and way in ("compile", "numpy", "passes", "plan", "source", "emulated"):
+        kind = "grad"
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            case.reference(kind)
+        except Skipped:
+            return None
+        except xg.GraphError as error:
+            if "changed in place" in str(error):
+                return None
+            raise
+        except Exception as error:
+            return f"the reference: {type(error).__name__}: {error}"
+        try:
+            WAYS[way][0](case, kind)
+        except Skipped:
+            return None
+        except AssertionError as error:
+            return str(error) or "AssertionError"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return None
