@@ -88,9 +88,16 @@ class Backend(ABC):
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
 
+    def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
+        """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the standard has the lower."""
+        xp = self.xp
+        return tuple(xp.linalg.eigh(x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)))
+
     def pow(self, x: Array, y: Any) -> Array:
         """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
         xp = self.xp
+        if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)):
+            return x**y
         one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
         if not one or not hasattr(x, "shape") or kind_of(self.dtype_of(x)) != "f":
             return x**y if isinstance(y, float) else xp.pow(x, y)
@@ -132,7 +139,7 @@ class Backend(ABC):
     def checked(self, array: Array) -> Array:
         """`array`, if it holds numbers. Raises TypeError for strings and objects."""
         if kind_of(self.dtype_of(array)) not in "biufc":
-            raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}")
+            raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}{_instead(array.dtype)}")
         return array
 
     def show(self, array: Array, prefix: str) -> str:
@@ -192,6 +199,14 @@ class Backend(ABC):
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         """What must be entered around work on device `index`; None where nothing must."""
         return None
+
+
+def _instead(dtype: Any) -> str:
+    """How an array of this dtype becomes one of numbers."""
+    if getattr(dtype, "names", None):
+        return f": take a field of it, as array[{dtype.names[0]!r}]"
+    units = ": array.astype('int64') counts its units"
+    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(getattr(dtype, "kind", ""), "")
 
 
 class Device:
@@ -310,10 +325,15 @@ def _namespace(backend: Backend) -> Any:
         conj = xp.conj if is_complex(x.dtype) else xp.positive
         return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * ((conj(u) * others[..., None, :]) @ conj(vh))
 
+    def seal(x: Array) -> Array:
+        """A 0 for each row of `x`."""
+        dtype = xp.real(x).dtype if is_complex(x.dtype) else x.dtype
+        return xp.zeros((*x.shape[:-1], 1), dtype=dtype, device=backend.handle(backend.index_of(x)))
+
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    of_backend = (backend.eig, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
-    own = (*of_backend, astype, cofactor, scatter, setitem, sign, to_device, untake)
+    of_backend = (backend.eig, backend.eigh, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
+    own = (*of_backend, astype, cofactor, scatter, seal, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 
 

@@ -60,6 +60,10 @@ class NumPy(Backend):
             return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
         return np.einsum(subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands])))
 
+    def eigh(self, x: Array, UPLO: Any) -> tuple[Array, Array]:
+        w, v = np.linalg.eigh(x, UPLO)
+        return w, v
+
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return np.correlate(x, np.conj(y), "full" if full else "valid")
 
@@ -68,7 +72,9 @@ class NumPy(Backend):
 
     def checked(self, array: Array) -> Array:
         if isinstance(array, np.ma.MaskedArray):
-            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value)")
+            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))  # else its dtype would equal none of those that there are
         return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
 
     def native_dtype(self, dtype: Any) -> Any:

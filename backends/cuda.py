@@ -16,6 +16,7 @@ from . import cuda_matmul, cuda_namespace, summation
 from .base import Array, Backend, DeviceError
 from .cuda_kernels import CudaLauncher
 from .cuda_random import CudaSource
+from .dtypes import is_complex
 
 #: What CUDA adds atomically, as CuPy has it.
 _ATOMIC = frozenset(("int32", "uint32", "uint64", "float16", "float32", "float64"))
@@ -124,7 +125,13 @@ class CuPy(Backend):
         w, v = self.cupy.linalg.eig(x)
         return w.astype(kind, copy=False), v.astype(kind, copy=False)
 
+    def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
+        w, v = self.cupy.linalg.eigh(x, UPLO=UPLO)
+        return w, v
+
     def pow(self, x: Array, y: Any) -> Array:
+        if isinstance(y, int | float) and 0 < abs(y) < 100 and y == int(y) and is_complex(x.dtype):
+            return _product(x, int(y))
         return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
 
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
@@ -222,3 +229,16 @@ def _driver(told: Path) -> str:
 def _release(number: int) -> str:
     """CUDA writes 12.4 as 12040."""
     return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _product(x: Array, n: int) -> Array:
+    """x ** n, of complex numbers as NumPy has it: by squaring, and so exact where the products are."""
+    left = abs(n)
+    z: Array = None
+    while True:
+        if left % 2:
+            z = x if z is None else z * x
+        left //= 2
+        if not left:
+            return z if n > 0 else 1 / z
+        x = x * x

@@ -28,8 +28,8 @@ def compile_kernels(source: str, arch: int) -> bytes:
     from cupy.cuda import nvrtc
 
     options = (f"-arch=sm_{arch}", "-std=c++17", "-Werror=all-warnings")
-    key = hashlib.sha256(repr((nvrtc.getVersion(), options, source)).encode()).hexdigest()
-    kept = disk.read(f"{key}.cubin")
+    key = f"NVRTC {nvrtc.getVersion()} {options} {hashlib.sha256(source.encode()).hexdigest()}"
+    kept = disk.read("cubin", key)
     if kept is not None:
         return kept
     program = nvrtc.createProgram(source, "xgrad.cu", [], [])
@@ -40,7 +40,7 @@ def compile_kernels(source: str, arch: int) -> bytes:
         raise RuntimeError(f"NVRTC refused a kernel: {error}\n{nvrtc.getProgramLog(program)}") from error
     finally:
         nvrtc.destroyProgram(program)
-    disk.write(f"{key}.cubin", code)
+    disk.write("cubin", key, code)
     return code
 
 

@@ -26,9 +26,13 @@ def canonical(dtype: Any) -> DType:
     """A dtype given by name, as a Python type, or as any array library writes it. Raises TypeError for one that is not of numbers."""
     try:
         found: DType = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, SyntaxError):
         name = str(dtype).rpartition(".")[2]
-        found = bfloat16() if name == "bfloat16" else np.dtype(name)
+        if name == "bfloat16":
+            return bfloat16()
+        if name not in np.sctypeDict:
+            raise TypeError(f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, ...: as xg.float32, or by name") from None
+        found = np.dtype(name)
     if kind_of(found) not in "biufc":
         raise TypeError(f"a Tensor holds numbers, not dtype {found}")
     return found
@@ -48,6 +52,11 @@ def is_bfloat16(dtype: Any) -> bool:
 def is_floating(dtype: Any) -> bool:
     """Whether values of this dtype have derivatives: real or complex floating point."""
     return kind_of(canonical(dtype)) in "fc"
+
+
+def is_half(dtype: Any) -> bool:
+    """Whether this is float16 or bfloat16, of any array library."""
+    return getattr(dtype, "itemsize", 0) == 2 and dtype.kind in "fV"
 
 
 def is_complex(dtype: Any) -> bool:

@@ -17,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from .dlpack import capsule_of, from_dlpack
-from .dtypes import DType, is_bfloat16, kind_of, result_type
+from .dtypes import DType, is_bfloat16, is_half, kind_of, result_type
 
-_FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
+_FLOAT32 = np.dtype(np.float32)
 
 
-def is_half(dtype: Any) -> bool:
-    """Whether this is float16 or bfloat16."""
-    return dtype == _FLOAT16 or is_bfloat16(dtype)
+__all__ = ["Half", "astype", "classed", "is_half", "namespace", "rounded"]
 
 
 class Half(np.ndarray):

@@ -185,8 +185,9 @@ class Scheduled:
         """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
         for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
             if repeat.once:
-                key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
-                kept = disk.read(f"{key}.json")
+                what = hashlib.sha256(repr((self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
+                key = f"loop {self.launcher.chip()} {what}"
+                kept = disk.read("json", key)
                 ways = (ONCE, STEPWISE)
                 try:
                     seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in ways}
@@ -195,7 +196,7 @@ class Scheduled:
                     self.loops[i] = self.loops[i]._replace(way=STEPWISE, why=str(error))
                     continue
                 if kept is None:
-                    disk.write(f"{key}.json", json.dumps(seconds).encode())
+                    disk.write("json", key, json.dumps(seconds).encode())
                 self.loops[i] = self.loops[i]._replace(way=min(seconds, key=seconds.__getitem__), seconds=seconds)
         self._chosen = True
 

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import disk
+from . import disk, marshalling
 
 #: Compiled functions kept in memory.
 KEPT = 256
-_ALIGN = 64
 #: What stands before and after "sgemm" in the libraries there are, and whether it then takes 64-bit integers.
 _SPELLINGS = (("scipy_cblas_", "64_", True), ("cblas_", "64_", True), ("cblas_", "_64", True), ("scipy_cblas_", "", False), ("cblas_", "", False))
 
@@ -38,6 +37,12 @@ class Blas(NamedTuple):
     path: str
 
 
+_lock = threading.RLock()  # LLVM is not asked by two threads at once; a signal handler may compile while its thread does
+if hasattr(os, "register_at_fork"):  # a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_retired: list[Any] = []  # engines that nobody uses any more, which are freed under the lock
+
+
 class Compiled:
     """A function of machine code.
 
@@ -47,10 +52,14 @@ class Compiled:
         from_disk: whether it did.
     """
 
-    def __init__(self, address: int, compile_seconds: float, from_disk: bool, keep: Any) -> None:
+    def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
         self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)  # releases the global lock while it runs
-        self._keep = keep  # the engine owns the memory
+        self._engine = engine  # which owns the memory
+
+    def __del__(self) -> None:
+        if _retired is not None:  # which it is at the very end
+            _retired.append(self._engine)
 
 
 def missing() -> str | None:
@@ -116,8 +125,13 @@ class _Host(NamedTuple):
     vector_bytes: int
 
 
-@cache
 def _host() -> _Host:
+    with _lock:
+        return _found_host()
+
+
+@cache
+def _found_host() -> _Host:
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -127,8 +141,19 @@ def _host() -> _Host:
     llvm.initialize_native_asmprinter()
     cpu, found = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
     size = 64 if found.get("avx512f") and found.get("avx512dq") and found.get("avx512vl") else 32 if found.get("avx2") else 16
-    key = f"{llvmlite.__version__} {llvm.llvm_version_info} {llvm.get_process_triple()} {cpu} {found.flatten()}"
+    versions = f"xgrad {_version()}, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
+    key = f"{versions}, {llvm.get_process_triple()}, {cpu}, {found.flatten()}"
     return _Host(llvm, cpu, found.flatten(), key, size)
+
+
+def _version() -> str:
+    """This library's version, as far as it is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("xgrad")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def vector_bytes() -> int:
@@ -137,12 +162,12 @@ def vector_bytes() -> int:
 
 
 _loaded: OrderedDict[str, Compiled] = OrderedDict()
-_lock = threading.Lock()
 
 
 def load(text: str) -> Compiled:
     """The function `run` of a module of LLVM IR: from memory, from the cache on disk, or compiled now."""
-    with _lock:  # LLVM is not asked by two threads at once
+    with _lock:
+        _retired.clear()
         found = _loaded.get(text)
         if found is None:
             found = _loaded[text] = _make(text)
@@ -154,8 +179,8 @@ def load(text: str) -> Compiled:
 
 def _make(text: str) -> Compiled:
     start, host = time.perf_counter(), _host()
-    key = hashlib.sha256(f"{host.key}\n{text}".encode()).hexdigest()
-    code = disk.read(f"{key}.o")
+    key = f"{host.key}, {hashlib.sha256(text.encode()).hexdigest()}"
+    code = disk.read("o", key)
     try:
         engine = None if code is None else _link(code)
     except Exception:  # not an object file after all
@@ -164,7 +189,7 @@ def _make(text: str) -> Compiled:
     if engine is None:
         code = _compile(text)
         engine = _link(code)
-        disk.write(f"{key}.o", code)
+        disk.write("o", key, code)
     return Compiled(engine.get_function_address("run"), time.perf_counter() - start, from_disk, engine)
 
 
@@ -176,8 +201,20 @@ def _compile(text: str) -> bytes:
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the text has its vectors
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    _free(passes)
     return bytes(machine.emit_object(module))
+
+
+def _free(passes: Any) -> None:
+    """Free a pass manager. In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works."""
+    kinds: list[Any] = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
+    if len(kinds) > 1 and kinds[0].__name__ == "ObjectRef":
+        kinds[1]._dispose(passes)
+        passes.detach()
+    else:
+        passes.close()
 
 
 def _machine() -> Any:
@@ -200,40 +237,6 @@ def _link(code: bytes) -> Any:
     return engine
 
 
-class _Workspace:
-    """What one call needs for itself: pointers to all buffers, scratch memory, and the inputs of the last call with it."""
-
-    def __init__(self, buffers: Sequence[Any], inputs: int) -> None:
-        self.pointers = (ctypes.c_void_p * len(buffers))()
-        self.given: list[Any] = [None] * inputs  # as they came: the same object again has the same address
-        self.used: list[Any] = [None] * inputs  # as they were read
-        scratch = [(i, b) for i, b in enumerate(buffers) if b.kind == "scratch"]
-        starts, size = _places([b for _, b in scratch])
-        self.scratch = np.zeros(size + _ALIGN, np.uint8)
-        base = _address(self.scratch)
-        base += -base % _ALIGN
-        for (i, _), start in zip(scratch, starts):
-            self.pointers[i] = base + start
-        self.address = ctypes.addressof(self.pointers)
-
-
-def _address(array: np.ndarray) -> int:
-    """Where a contiguous array's memory starts."""
-    try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    except (TypeError, ValueError, BufferError):  # read-only or empty: the slow way, by a microsecond
-        return int(array.__array_interface__["data"][0])
-
-
-def _places(buffers: Sequence[Any]) -> tuple[list[int], int]:
-    """Where each buffer starts in one block of bytes, aligned, and the size of the block."""
-    starts, end = [], 0
-    for b in buffers:
-        starts.append(end)
-        end += -(-b.size * np.dtype(b.dtype).itemsize // _ALIGN) * _ALIGN
-    return starts, end
-
-
 class Native:
     """A plan's compiled code with what it takes to launch it. Several threads may call `run` at once.
 
@@ -247,51 +250,19 @@ class Native:
             raise RuntimeError(missing())
         self._call, self._sgemm, self._dgemm = self.compiled.call, blas.sgemm, blas.dgemm
         self._numbers = np.array(numbers, np.int64)
-        self._table = _address(self._numbers)
-        self._buffers = buffers
-        self._inputs = [(i, np.dtype(b.dtype), b.size) for i, b in enumerate(buffers) if b.kind == "input"]
-        outputs = [(i, b) for i, b in enumerate(buffers) if b.kind == "output"]
-        starts, self._size = _places([b for _, b in outputs])
-        self._places = [(i, start) for (i, _), start in zip(outputs, starts)]
-        self._parts = [
-            (np.dtype(b.dtype), slice(start // np.dtype(b.dtype).itemsize, start // np.dtype(b.dtype).itemsize + b.size))
-            for (_, b), start in zip(outputs, starts)
-        ]
-        self._dtypes = {np.dtype(b.dtype) for _, b in outputs}
-        self._free: list[_Workspace] = []
+        self._table = marshalling.address(self._numbers)
+        self._arguments = marshalling.Arguments(buffers, marshalling.find(load))
+        self._free: list[marshalling.Pointers] = []
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """The outputs, flat, in new memory, for arrays of the input buffers' sizes. Raises ValueError for other sizes."""
-        if len(inputs) != len(self._inputs):
-            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
         try:
-            space = self._free.pop()
+            pointers = self._free.pop()
         except IndexError:
-            space = _Workspace(self._buffers, len(self._inputs))
-        pointers, given = space.pointers, space.given
-        for n, x in enumerate(inputs):
-            if x is not given[n]:
-                self._take(space, n, x)
-        block = np.empty(self._size + _ALIGN, np.uint8)
-        address = _address(block)
-        skip = -address % _ALIGN
-        address += skip
-        for i, start in self._places:
-            pointers[i] = address + start
-        self._call(space.address, self._table, self._sgemm, self._dgemm)
-        self._free.append(space)
-        block = block[skip : skip + self._size]
-        typed = {dtype: block.view(dtype) for dtype in self._dtypes}
-        return [typed[dtype][part] for dtype, part in self._parts]
-
-    def _take(self, space: _Workspace, n: int, x: Any) -> None:
-        """Note the address of input `n`, or of a copy that is contiguous and of the right dtype."""
-        i, dtype, size = self._inputs[n]
-        used = x
-        if type(x) is not np.ndarray or x.dtype != dtype or not (x.flags.c_contiguous and x.flags.aligned):
-            used = np.require(x, dtype, ["C", "A"])
-        if used.size != size:
-            raise ValueError(f"input {n} has {used.size} elements where {size} are expected")
-        space.pointers[i] = _address(used)
-        space.used[n] = used
-        space.given[n] = x if used is x else None  # a copy is of the values of now
+            pointers = self._arguments.pointers()
+        try:
+            memory, _copies = self._arguments.point(inputs, pointers)
+            self._call(pointers.address, self._table, self._sgemm, self._dgemm)
+            return self._arguments.outputs(memory, pointers)
+        finally:
+            self._free.append(pointers)

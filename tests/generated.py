@@ -166,11 +166,28 @@ its gradient there, and the sums of the rows of its second derivatives. This pag
 `tests/test_hard_points.py`, which has the functions as code.
 
 Four choices are behind most of them. A norm, a standard deviation and an absolute value are flat at 0. A tie goes to the
-first. Where eigenvalues or singular values are equal their vectors have no derivative: what depends on the gap between them
-counts as 0, and what does not (the values, and of singular vectors the part by which U and V turn against each other) is right.
+first. Where eigenvalues or singular values are equal, one of them has no derivative, nor have their vectors: NaN. What is smooth in
+the matrix has one (more below).
 And the gradient of what `where` has not chosen is 0, even if it is NaN or its slope is infinite: such a branch needs no second
 `where` inside it, as it does in other libraries. That holds through ops that work element by element; a matrix product mixes
 NaN of one element into others.
+
+Smooth functions of equal eigenvalues and singular values, which depend on no choice of vectors, are found as limits, by one more
+sweep through what was computed from the vectors:
+
+- Of the values alone (a sum of squares, a log det, a Schatten norm): to second order, in both modes.
+- Of vectors (an exponential, a square root, a projector): to first order, in both modes; a second derivative is NaN. That of a
+  vector beside those of equal values is right, where they are not used: of `v[:, 0]`, not of `v @ e`.
+- Of what chooses among equal values, NaN. The function is tested, at first order along a direction without a pattern and with a
+  tolerance of about 1e-6: what depends less than that on the choice passes for smooth.
+- Values count as equal when they differ by less than 32 eps times the sum of all. Up to the root of eps they are near: there
+  the limit is taken where it agrees with the quotient, which is right to about that root, and second derivatives through it
+  are NaN. Beyond, the formulas for different values hold, whose errors grow with eps over the gap (first order), and over its
+  square (second).
+- Compiled code, `deriv` by hand, and the body of a compiled scan have no limits: what needs one is NaN there, and so is every
+  tangent of equal values. A gradient of the values alone is right.
+- A singular value that is 0 has a kink, as |x| has: NaN, but in the norms of matrices, whose derivative there is 0.
+- `eig` of a matrix that has too few vectors: NaN.
 
 ```python
 import numpy as np

@@ -291,3 +291,38 @@ def test_clip(device: str) -> None:
         xg.check_grads(lambda x: xg.clip(x, *bounds), placed((x,)), order=2)
     assert xg.clip(xg.asarray([1, 9], dtype="int8"), 2, 5).dtype == xg.int8
     assert xg.grad(lambda x: xg.clip(x, 0.0, 1.0))(1.0).item() == 1
+
+
+@pytest.mark.parametrize("base", [2, 2.0, 0.0, 2 + 1j, -2 + 0j, True])
+@pytest.mark.parametrize("x", [2.0, 3.5])
+def test_numbers_to_the_power_of_tensors(base: Any, x: float, device: str) -> None:
+    """Of a number, as of an array of it: d/dx base ** x = base ** x log base, once and twice."""
+    f = lambda x: xg.real(base**x)
+    log = np.log(complex(base)) if base else 0
+    power = complex(base) ** x
+    given = xg.asarray(x)
+    for g in (xg.grad(f), xg.compile(xg.grad(f)), lambda x: xg.jvp(f, (x,), (1.0,))[1]):
+        np.testing.assert_allclose(g(given).numpy(), (power * log).real, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(xg.grad(xg.grad(f))(given).numpy(), (power * log**2).real, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 12, -1, -2, -3, 2.0, 3.0])
+def test_complex_powers_of_small_whole_numbers_are_products(n: float, device: str) -> None:
+    z = np.array([1 + 2j, -3 - 1j, 5j, 2])
+    assert np.array_equal((xg.asarray(z) ** n).numpy(), z**n)
+    slope = n * z ** (n - 1) if n else 0 * z
+    np.testing.assert_allclose(xg.grad(lambda z: xg.sum(xg.real(z**n)))(xg.asarray(z)).numpy(), np.conj(slope), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_remainders_of_special_numbers(dtype: str) -> None:
+    """% as NumPy has it, // as the standard has it: the floor of the quotient where one is infinite; compiled as eagerly, zeros' signs too."""
+    few = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.5, -1.5, 3.0, -3.0, np.finfo(dtype).smallest_subnormal], dtype)
+    x, y = np.repeat(few, len(few)), np.tile(few, len(few))
+    with np.errstate(all="ignore"):
+        floors = np.where(np.isinf(x) | np.isinf(y), np.floor(x / y), x // y)
+        for f, want in ((lambda x, y: x % y, x % y), (lambda x, y: x // y, floors)):
+            run = xg.compile(lambda x, y, f=f: f(x, y) * 1)
+            for z in (f(xg.asarray(x), xg.asarray(y)), run(xg.asarray(x), xg.asarray(y)), run(xg.asarray(x), xg.asarray(y))):
+                np.testing.assert_array_equal(z.numpy(), want)
+                assert (np.signbit(z.numpy()) == np.signbit(want))[~np.isnan(want)].all()

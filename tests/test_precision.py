@@ -170,10 +170,18 @@ def test_its_state_can_be_saved(tmp_path: Path) -> None:
     for s in (scale, other):
         s.update(True)
         assert (float(s.value), int(s.good_steps)) == (64.0, 0)
-    with pytest.raises(KeyError, match="LossScale remembers"):
-        other.load_state_dict({"scale": xg.asarray(1.0)})
-    with pytest.raises(ValueError, match="single numbers"):
-        other.load_state_dict({"scale": xg.ones(2), "good_steps": xg.asarray(0)})
+    good = other.state_dict()
+    for bad, error, message in [
+        ({"scale": good["scale"]}, KeyError, r"LossScale: it lacks \['good_steps'\]"),
+        ({**good, "scale": xg.ones(2, dtype="float32")}, xg.ShapeError, r"scale has shape \(\), and is given \(2,\)"),
+        ({**good, "scale": 3.0}, TypeError, "scale is float32, and is given float64"),
+        ({**good, "good_steps": xg.asarray(1.5)}, TypeError, "good_steps is int32, and is given float64"),
+        *(({**good, "scale": xg.asarray(v, dtype="float32")}, ValueError, "a scale is above 0") for v in (0, -1, np.inf, np.nan)),
+        ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "a count of steps not below"),
+    ]:
+        with pytest.raises(error, match=message):
+            other.load_state_dict(bad)
+    assert (float(other.value), int(other.good_steps)) == (64.0, 0)
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 import xgrad as xg
 from xgrad import namespace, trees
+from xgrad.namespace.calling import call
+from xgrad.ops import OPS
 from xgrad.program.source import source
 from xgrad.transforms.staged import trace
 
@@ -187,3 +189,61 @@ def test_a_loop_is_a_loop() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="numpy, cupy or cuda, not 'jax'"):
         source(trace(lambda x: x, 1.0), "jax")
+
+
+def cases() -> list[tuple[str, str]]:
+    plain = {id(entry): entry for entry in OPS.values() if entry.elementwise and not entry.parameters and not entry.registered}
+    return [(entry.name, dtype) for entry in plain.values() for dtype in ("float64", "float32", "int64", "bool")]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "dtype"), cases())
+def test_every_elementwise_op(name: str, dtype: str) -> None:
+    entry = OPS[name]
+    rng = np.random.default_rng(0)
+    xs = [(rng.uniform(0.1, 0.9, 5) if dtype.startswith("f") else rng.integers(1, 4, 5)).astype(dtype) for _ in range(entry.arity or 2)]
+    f = lambda *v: call(entry, v)
+    try:
+        want = f(*map(xg.asarray, xs)).numpy()
+    except (TypeError, ValueError):
+        pytest.skip("not for this dtype")
+    program = trace(f, *xs)
+    if name.startswith("normal_"):
+        with pytest.raises(ValueError, match="is not known"):
+            source(program)
+        return
+    module: dict[str, Any] = {}
+    exec(source(program), module)
+    z, saved = module["forward"](*xs)
+    assert z.dtype == want.dtype
+    np.testing.assert_allclose(z, want, rtol=1e-6 if dtype == "float32" else 1e-14)
+    if "backward" in module:
+        for a, b in zip(module["backward"](saved, np.ones_like(want)), xg.vjp(f, *xs)[1](np.ones_like(want)), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+MORE: dict[str, Callable[[Any], Any]] = {
+    "var": lambda x: xg.var(x, axis=0, correction=1),
+    "std": lambda x: xg.std(x, keepdims=True),
+    "prod": lambda x: xg.prod(x, axis=1),
+    "counted": lambda x: xg.count_nonzero(x > 0, axis=0),
+    "all": lambda x: (xg.all(x > 0, axis=0), xg.any(x > 0)),
+    "einsum": lambda x: xg.einsum("ij,kj->ik", x, x),
+    "running": lambda x: (xg.cumulative_sum(x, axis=1), xg.cumulative_prod(x, axis=0), xg.cumulative_sum(x[0], include_initial=True)),
+    "running_product": lambda x: xg.cumulative_prod(x, axis=-1, include_initial=True),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_reductions_and_running_sums(name: str) -> None:
+    f, x = MORE[name], normal(3, 4)
+    inputs, outputs, dz, gradients = by_engine(f, (x,))
+    module: dict[str, Any] = {}
+    exec(source(trace(f, x)), module)
+    z, saved = module["forward"](*inputs)
+    for a, b in zip(z if isinstance(z, tuple) else (z,), outputs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+        assert np.asarray(a).dtype == b.dtype
+    if "backward" in module:
+        given = [d for d, z in zip(dz, outputs) if z.dtype.kind == "f"]
+        np.testing.assert_allclose(module["backward"](saved, *given)[0], gradients[0], rtol=1e-10)

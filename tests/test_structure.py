@@ -19,11 +19,11 @@ LAYERS = [
     ["errors", "modes", "ops"],
     ["derivatives", "memory"],
     ["graphs", "recording"],
-    ["applying", "forward", "reverse"],
+    ["applying", "forward", "limits", "reverse"],
     ["methods", "tensors", "namespace"],
-    ["program", "random", "trees"],
+    ["program", "random", "state_dicts", "trees"],
     ["transforms"],
-    ["nn", "optim", "loss_scaling", "io", "information"],
+    ["nn", "optim", "loss_scaling", "io", "information", "debug"],
     ["__main__"],
 ]
 ROW = {name: i for i, row in enumerate(LAYERS) for name in row}

@@ -138,8 +138,8 @@ def test_how_stages_are_written() -> None:
 
 
 def test_inputs_have_their_names() -> None:
-    c = xg.tensor([1.0, 2.0], requires_grad=True, name="c")
-    program = trace(lambda w, *xs: w["a"] * xs[0] + xs[1] * c + xg.asarray(normal(2)), {"a": 1.0}, normal(2), 2.0)
+    c, other = xg.tensor([1.0, 2.0], requires_grad=True, name="c"), normal(2)
+    program = trace(lambda w, *xs: w["a"] * xs[0] + xs[1] * c + xg.asarray(other), {"a": 1.0}, normal(2), 2.0)
     assert [v.name for v in program.inputs] == ["w['a']", "xs0", "xs1", "c", "x5"]
     assert trace(lambda x: x, 1.0).outputs == trace(lambda x: x, 2.0).inputs
     with pytest.raises(TypeError, match="argument"):

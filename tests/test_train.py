@@ -42,11 +42,11 @@ def test_it_learns_writes_and_reports(text: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_path: Path, precision: str) -> None:
     found = []
-    for extra in ([], ["--precision", precision]):
+    for extra in (["--out", "plain"], ["--precision", precision]):
         result = run("--data", "text.txt", *SMALL, "--steps", "40", "--lr", "0.03", "--sample", "0", *extra, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         found.append(float(result.stdout.split("this model")[1].split()[0]))
-    assert f"float32 on cpu, computed with in {precision}" in result.stdout
+    assert f"float32 on cpu, arithmetic in {precision}" in result.stdout
     assert abs(found[1] / found[0] - 1) < 0.05
     tensors, _ = xg.io.load(tmp_path / "runs" / "checkpoint.safetensors")
     assert tensors["h"].dtype == precision
@@ -62,17 +62,19 @@ def test_resuming_goes_on_bit_for_bit(text: Path, tmp_path: Path, extra: list[st
     whole = run(*options, "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     code = f"""
-import sys; sys.path.insert(0, {str(TRAIN.parent)!r})
+import os, signal, sys; sys.path.insert(0, {str(TRAIN.parent)!r})
 import train
 save = train.Run.save
 def save_and_stop(self, path):
     save(self, path)
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGTERM)
 train.Run.save = save_and_stop
+train.interruption.listen()
 train.main({[*options, "--out", "parts"]!r})
 """
     stopped = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "stopped at step 6" in stopped.stderr
+    assert "stopped at step 6 of 12, which is saved in parts/checkpoint.safetensors" in stopped.stderr
+    assert stopped.returncode == 143
     rest = run(*options, "--out", "parts", "--resume", cwd=tmp_path)
     assert rest.returncode == 0, rest.stderr
     (a, a_words), (b, b_words) = (xg.io.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "parts"))
@@ -84,7 +86,7 @@ train.main({[*options, "--out", "parts"]!r})
 
 
 def test_the_same_seed_gives_the_same_run(text: Path, tmp_path: Path) -> None:
-    outputs = [run("--data", "text.txt", *SMALL, "--out", "same", "--seed", seed, cwd=tmp_path).stdout for seed in ("1", "1", "2")]
+    outputs = [run("--data", "text.txt", *SMALL, "--out", f"of{seed}", "--seed", seed, cwd=tmp_path).stdout for seed in ("1", "1", "2")]
     shown = [out.split("bits per character")[1] for out in outputs]
     assert shown[0] == shown[1] != shown[2]
 
@@ -108,10 +110,10 @@ def test_help_reads_well(tmp_path: Path) -> None:
         (b"too short", ["--data", "bad.txt"], "9 characters, 4 streams of one window need 40"),
         (None, ["--device", "tpu"], "unknown device 'tpu'"),
         (None, ["--resume", "--out", "nowhere"], "no checkpoint at nowhere"),
-        (None, ["--steps", "0"], "0 is not above 0"),
-        (None, ["--lr", "nan"], "nan is not above 0"),
-        (None, ["--seed", "-1"], "-1 is below 0"),
-        (None, ["--temperature", "1e-40"], "1e-40 is below 0.001"),
+        (None, ["--steps", "0"], "argument --steps: 0 is not between 1 and"),
+        (None, ["--lr", "nan"], "argument --lr: nan is not between"),
+        (None, ["--seed", "-1"], "argument --seed: -1 is not between 0 and"),
+        (None, ["--temperature", "1e-40"], "argument --temperature: 1e-40 is not between 0.001 and"),
         (b"abcdefghij", ["--data", "bad.txt", "--batch", "1", "--window", "1"], "need 20"),
         (None, ["--lr", "1e30"], "the loss is"),
         (None, ["--out", "text.txt"], "cannot write to text.txt"),
@@ -146,7 +148,7 @@ def test_broken_and_foreign_checkpoints(text: Path, tmp_path: Path) -> None:
 
 
 def test_outside_the_environment_it_says_so_in_one_line(tmp_path: Path) -> None:
-    result = subprocess.run([sys.executable, "-I", "-S", str(TRAIN)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-E", "-s", "-S", str(TRAIN)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "make train" in line

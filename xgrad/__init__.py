@@ -5,10 +5,10 @@
 `xg` is an array namespace that follows the Python Array API standard; every function on Tensors can be differentiated.
 """
 
-from . import backends, io, namespace, nn, optim, random
+from . import backends, debug, io, namespace, nn, optim, random
 from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .derivatives import deriv
-from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError
+from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError, ValidationError
 from .information import info
 from .modes import no_grad
 from .namespace import (
@@ -236,6 +236,7 @@ __all__ = [
     "Tensor",
     "TraceError",
     "UnknownOpError",
+    "ValidationError",
     "backends",
     "check_grads",
     "checkpoint",
@@ -243,6 +244,7 @@ __all__ = [
     "current_device",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "deriv",
     "derive",
     "detect_cuts",

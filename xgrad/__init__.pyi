@@ -2,6 +2,7 @@
 from typing import Any
 from . import (
     backends as backends,
+    debug as debug,
     io as io,
     nn as nn,
     optim as optim,
@@ -27,6 +28,7 @@ from .errors import (
     ShapeError as ShapeError,
     TraceError as TraceError,
     UnknownOpError as UnknownOpError,
+    ValidationError as ValidationError,
 )
 from .information import (
     info as info,
@@ -272,6 +274,7 @@ __all__ = [
     "Tensor",
     "TraceError",
     "UnknownOpError",
+    "ValidationError",
     "__array_namespace_info__",
     "abs",
     "acos",
@@ -319,6 +322,7 @@ __all__ = [
     "current_device",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "deriv",
     "derive",
     "detect_cuts",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backends import Array, Device, DeviceError, device_of
+from .backends.dtypes import is_floating
 from .backends.promotion import promote
-from .errors import GraphError, ShapeError, TraceError
+from .errors import GraphError, ShapeError, TraceError, ValidationError, no_array
 from .graphs import NOTHING, Node
 from .memory import out_of_memory
 from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
+from .ops.indexing import GETITEM, split
+from .ops.linalg import MATMUL
 from .ops.table import shape_of
 from .recording import Recorded
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
+#: Said of a Tensor that stood for an array while a function was traced, and has no value.
+LEAKED = "a Tensor of a function that was traced is used after it, when it has no value; return it from the function, or as a y of a scan's body"
 
 
 class Value:
@@ -76,7 +82,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
         else:
             z, arrays = _guarded(op, device, arrays, params)
     except Exception as error:
-        _explain(op, operands, error)
+        raise _explained(op, operands, error)  # noqa: B904 - it has its cause
     if mode.record:
         if mode.watch is not None:
             mode.watch.ran(op, operands, arrays, z, device, bool(needs))
@@ -112,16 +118,28 @@ def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any,
 
 
 def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
-    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple."""
+    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple.
+
+    To integers and booleans no gradient flows.
+    """
+    if node is None:
+        return tuple([kind(part, device) for part in z])
+    flows = {dtype: node.needs and is_floating(dtype) for dtype in set(node.dtype)}
     if isinstance(node, Recorded):
         whole = kind(z, device, node)
-        parent = node if node.needs else None
-        nodes: Any = [_recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(node.needs)) for i, part in enumerate(z)]
-    elif node is not None:
-        nodes = [Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype) for i, part in enumerate(z)]
+        given = [node if flows[part.dtype] else None for part in z]
+        nodes: Any = [
+            _recorded(shaping.ITEM, device, (whole,), [z], [parent], {"i": i}, part, int(parent is not None))
+            for i, (part, parent) in enumerate(zip(z, given))
+        ]
     else:
-        nodes = [None] * len(z)
-    return tuple(kind(part, device, n) for part, n in zip(z, nodes, strict=True))
+        nodes = [
+            Node(shaping.ITEM, device, (node,), {"i": i}, NOTHING, part.shape, part.dtype)
+            if flows[part.dtype]
+            else None
+            for i, part in enumerate(z)
+        ]
+    return tuple([kind(part, device, n) for part, n in zip(z, nodes, strict=True)])
 
 
 def _recorded(
@@ -172,7 +190,7 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         return value
     home, device = device_of(value), like.device
     if home is None:
-        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(value).__name__}; use xg.asarray")
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(value)}")
     mode = MODE.get()
     if home is not device:
         if value.shape:
@@ -181,7 +199,10 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
         value = device.xp.asarray(device.backend.checked(value), copy=True)
-    return type(like)(device.backend.checked(value), device)
+    adopted = type(like)(device.backend.checked(value), device)
+    if mode.trace is not None:
+        mode.trace.made(adopted)
+    return adopted
 
 
 def _needs(v: Any) -> bool:
@@ -189,11 +210,18 @@ def _needs(v: Any) -> bool:
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The operands with plain arrays as Tensors; None where one is neither that nor a number."""
+    """The operands with plain arrays as Tensors; None where one is neither that nor a number.
+
+    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and equal to no Tensor; a sparse
+    array takes its values, and drops its gradient.
+    """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
-    if all(isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None for v in operands):
-        return tuple(adopt(v, like, op) for v in operands)
-    return None
+    foreign = [v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)]
+    for v in foreign:
+        repeats = type(v).__module__ in ("builtins", "collections", "array") and hasattr(v, "__getitem__") and not isinstance(v, dict)
+        if hasattr(v, "toarray") or (repeats and not (isinstance(v, str | bytes) and op.name in ("==", "!="))):
+            raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(v)}")
+    return None if foreign else tuple(adopt(v, like, op) for v in operands)
 
 
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
@@ -201,18 +229,28 @@ def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
     raise DeviceError(f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)")
 
 
+def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception:
+    """The error that `_explain` raises, without the frame that did: it would hold the error, and that all arrays of the callers."""
+    seen = error.__traceback__
+    try:
+        _explain(op, operands, error)
+    except Exception as found:
+        return found.with_traceback(seen if found is error else None)
+
+
 def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     """Say of an array library's error which op, operands and time step it was."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
-    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError):
+    if op is MATMUL and any(type(v) in NUMBERS for v in operands):
+        raise ShapeError(f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape {given}{where_in_time()}") from error
+    if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
+    if MODE.get().trace is None and any(isinstance(v, Value) and hasattr(v.data, "tracer") for v in operands):
+        raise GraphError(LEAKED) from error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]
-        try:
-            raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
-        finally:
-            del error  # whose traceback has this frame, and the arrays of others: they are to be free once the error is dealt with
+        raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
     if isinstance(error, IndexError | TypeError):
         try:
             told = type(error)(message)
@@ -223,3 +261,45 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
         raise ShapeError(message) from error
     error.add_note(message)
     raise error
+
+
+def index_operands(x: Value, key: Any) -> tuple[Any, list[Any]]:
+    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
+    kind, axes = type(key), len(x.data.shape)
+    if kind is int or kind is slice:
+        return (key if axes == 1 else (key, ...)), []
+    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
+    alone = len(parts) == 1 and _is_mask(parts[0])
+    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
+        parts = (*parts, ...)  # the standard wants every axis named
+    pattern, arrays = split(parts, lambda k: isinstance(k, Value) or device_of(k) is not None)
+    return pattern, [adopt(a, x, GETITEM) for a in arrays]
+
+
+def _axes_of(k: Any) -> int:
+    """How many axes a part of an index takes up."""
+    if k is None:
+        return 0
+    return len(k.shape) if _is_mask(k) else 1
+
+
+def _is_mask(k: Any) -> bool:
+    return hasattr(k, "dtype") and "bool" in str(k.dtype)
+
+
+def _plain(k: Any, device: Device) -> Any:
+    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
+
+    It stays where a program or a graph is to have it as an operand.
+    """
+    if isinstance(k, list):
+        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
+    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
+        return k
+    mode = MODE.get()
+    if isinstance(k, Value):
+        if k.device is not device:
+            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+        if mode.record or device.backend.indexes_by_scalars:
+            return k
+    return k if mode.trace is not None else operator.index(k)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .backends import DeviceError, current_device, device_of
 from .backends.dtypes import is_complex, is_floating
 from .backends.promotion import promote
-from .errors import ShapeError
+from .errors import ShapeError, no_array
 from .ops import Op, find_op
 
 
@@ -34,7 +34,10 @@ def gradients(
     if op.variadic:
         rule, pick = op.rules[0]
         place[5] = targets
-        return [None if g is None or t is None else _matched(xp, g, t, conjugate) for g, t in zip(rule(*pick(place), **params), targets)]
+        given = rule(*pick(place), **params)
+        if len(given) < len(targets):
+            raise TypeError(f"the derivative of {op.name!r} gives {len(given)} gradients for {len(targets)} operands; None stands for none")
+        return [None if g is None or t is None else _matched(xp, g, t, conjugate) for g, t in zip(given, targets)]
     found: list[Any] = []
     for target, entry in zip(targets, op.rules):
         if target is None or entry is None:
@@ -46,6 +49,9 @@ def gradients(
         if masked:
             g = xp.where(place[1] == 0, xp.where(g == g, g, 0), g)
         if conjugate or g.shape != target.shape or g.dtype is not target.dtype:
+            if op.elementwise and g.shape != target.shape and g.shape != place[1].shape:
+                shapes = f"neither its operand, {target.shape}, nor dz, {place[1].shape}"
+                raise ShapeError(f"the derivative of {op.name!r} has shape {g.shape}, which fits {shapes}")
             g = _matched(xp, g, target, conjugate)
         found.append(g)
     return found
@@ -74,7 +80,7 @@ def _fit(xp: Any, g: Any, target: Any) -> Any:
     return g
 
 
-def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> tuple[Any, ...]:
+def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> tuple[Any, ...]:
     """Gradients of the operands of `z = op(x, y)`, given the gradient `dz` of its output.
 
     Args:
@@ -82,7 +88,7 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
             without a gradient.
         x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat", "stack",
             "where") takes their tuple as `x`.
-        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table.
+        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of one's own, itself or by its name.
         z: the op's output, if it is at hand; else it is computed where the derivative needs it.
         params: the op's parameters, as `axis=0` for "sum".
 
@@ -102,8 +108,12 @@ def deriv(dz: Any, x: Any, y: Any, op: str, *, z: Any = None, **params: Any) -> 
     (array([10., 10.]), array([5.]))
     """
     entry = find_op(op)
+    if dz is None or x is None:
+        raise TypeError(f"deriv of {entry.name!r} takes dz and x, arrays or numbers, not None; only y is None, for an op of one operand")
     operands = _operands(entry, x, y)
-    given, params = params, {**entry.defaults, **params}
+    given, params = params, {**entry.defaults, **getattr(op, "use", {}), **params}
+    if "use" in set(entry.parameters) - set(params):
+        raise TypeError(f"{entry.name!r} keeps things for its derivative: give deriv the gate itself, {entry.name}(), and not its name")
     if set(params) != set(entry.parameters):
         raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
@@ -131,7 +141,9 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
         return list(x) if y is None and isinstance(x, tuple | list) else [v for v in (x, y) if v is not None]
     operands = [x] if y is None else [x, y]
     if len(operands) != op.arity:
-        raise TypeError(f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}")
+        two = {"max": "; the greater of two is 'maximum'", "min": "; the lesser of two is 'minimum'", "neg": "; a difference is '-'"}
+        hint = two.get(op.name, "") if len(operands) == 2 else ""
+        raise TypeError(f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}{hint}")
     return operands
 
 
@@ -151,7 +163,9 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
             return v if v is None else tuple(map(array, v))
         if tensor is not None:
             return xp.asarray(v, device=device)
-        return device.backend.checked(v) if device_of(v) else xp.asarray(v, device=device.handle)
+        if device_of(v) is None and not isinstance(v, int | float | complex | list):
+            raise TypeError(f"deriv of {op.name!r} takes arrays, Tensors and numbers, not {no_array(v)}")
+        return device.backend.checked(v if device_of(v) else xp.asarray(v, device=device.handle))
 
     def floating(v: Any) -> Any:
         if v is None or type(v) is tuple:

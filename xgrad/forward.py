@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from .applying import apply, compute, lift
 from .backends.dtypes import canonical, is_complex, is_floating
 from .derivatives import Form, gradients
 from .graphs import FREED, Input, Node, ancestors, connected, freed
+from .limits import limit_along, seal_of
 from .modes import MODE, mode
-from .ops import OPS
+from .ops import OPS, spectral
 from .ops.shaping import ITEM
-from .reverse import pull_back, zeros_like
+from .ops.spectral import Limit
+from .reverse import pull_back, sweep, zeros_like
 
 LARGE = 4096  # elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
 
@@ -23,21 +26,32 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something beside the inputs, or
     the inputs themselves through their makers, or the moves need a gradient.
     """
-    roots = [z.node for z in outputs if z.requires_grad]
-    targets = [x.node for x in inputs]
-    if not roots:
+    if not any(z.requires_grad for z in outputs):
         return [zeros_like(z) for z in outputs], False
+    found, outside = _swept(outputs, [x.node for x in inputs], moves, max((x.size for x in inputs), default=0) > LARGE)
+    return [zeros_like(z) if t is None else t for z, t in zip(outputs, found, strict=True)], outside
+
+
+def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool) -> tuple[list[Any], bool]:
+    """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a list with one for each part."""
+    roots = [z.node for z in outputs if z.requires_grad]
     order, sources = ancestors(roots, frozenset(targets))
-    outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves))
+    outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list)))
     kind = type(outputs[0])
     lifted = outside or MODE.get().trace is not None
-    tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}
+    tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}  # of a tuple always lifted
     asked: dict[Any, list[bool]] = {}  # of an output that is a tuple, the parts that somebody uses
     for node in order:
         if node.op is ITEM:
             (whole,) = node.parents
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
-    last = _last_uses(order, roots) if max((x.size for x in inputs), default=0) > LARGE else None
+    limits = {}
+    if spectral.SEEN and MODE.get().trace is None:
+        for node in order:
+            if node.op.spectrum is not None:  # type: ignore[union-attr]
+                limits[node] = limit_along(sweep, outputs, node, recorded=lifted)
+    further: list[Any] = [None] * len(outputs)
+    last = _last_uses(order, roots) if large else None
     watch = MODE.get().watch
     with mode(grad=outside, watch=None):
         for node in reversed(order):
@@ -55,6 +69,12 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
                 continue
             if op is ITEM:
                 tangents[node] = moved[0][node.params["i"]]
+            elif op.spectrum is not None:
+                rest, part = limits.get(node) or (None, None)
+                with node.device.guard or nullcontext():
+                    tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted, rest)
+                    if part is not None:
+                        _add(further, _beyond(kind, outputs, node, _tangent(kind, node, moved, None, lifted, part), part, lifted))
             elif lifted or node.device.guard is None:
                 tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted)
             else:
@@ -65,7 +85,31 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
             if last is not None:
                 _drop(tangents, node, last)
     found = [tangents.get(z.node) for z in outputs]
-    return [zeros_like(z) if t is None else t if lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+    if limits:
+        _add(found, further)
+    return [t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+
+
+def _add(totals: list[Any], terms: Sequence[Any]) -> None:
+    """Add, in place in the list, the terms that are there."""
+    for k, term in enumerate(terms):
+        if term is not None:
+            totals[k] = term if totals[k] is None else totals[k] + term
+
+
+def _beyond(kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool) -> list[Any]:
+    """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the second derivative along both."""
+    at = node.op.spectrum.at  # type: ignore[union-attr]
+    values = [part.towards if i == at else None for i in range(len(turn))]
+    turn = [None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)]
+    with mode(grad=True, watch=None):
+        turned, _ = _swept(outputs, [node], [turn], False)
+        places = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
+        moved: list[Any] = [None] * len(outputs)
+        if places:
+            for k, t in zip(places, _swept([turned[k] for k in places], [node], [values], False)[0]):
+                moved[k] = t if part.sealed is None or t is None else t + seal_of(kind, node, part)
+    return [t if t is None or lifted else t.data for t in moved]
 
 
 def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
@@ -84,7 +128,7 @@ def _drop(tangents: dict[Any, Any], node: Node, last: dict[Any, Node]) -> None:
             tangents.pop(p, None)
 
 
-def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool) -> Any:
+def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool, limit: Limit | None = None) -> Any:
     """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
     op, dtype, xp = node.op, node.dtype, kind.xp if lifted else node.device.xp
     assert op is not None
@@ -94,7 +138,9 @@ def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool) 
     found: Any = None
     if op.diagonal and (op.analytic or not _complex(node)):
         return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
-    if op.jvp is not None:
+    if op.spectrum is not None:
+        found = _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
+    elif op.jvp is not None:
         rule, pick = op.jvp
         found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
     elif op.linear:
@@ -174,7 +220,7 @@ def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
     return xp.zeros_like(known) if hasattr(known, "dtype") and is_floating(known.dtype) else known
 
 
-def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool) -> Any:
+def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None) -> Any:
     """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the output."""
     op, device = node.op, node.device
     assert op is not None
@@ -184,15 +230,16 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
     with mode(grad=True):
         zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
         dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
-        place = [kind.xp, list(dz) if several else dz[0], *raised, None]
+        given = [*dz, limit] if limit is not None else list(dz)
+        place = [kind.xp, given if several else dz[0], *raised, None]
         targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
         found = gradients(op, place, node.params, targets, not several and is_complex(node.dtype))
         operands = zip(found, moves, node.parents)
-        given = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
+        pairs = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
         moving = [v for v in dz if v is not None]
         if OPS.get(op.name) is not op or op.name == "custom":
-            _refuse_bent(node.params.get("entry", op).name, [g for g, _ in given], moving)
-        swept = iter(pull_back([g for g, _ in given], [t for _, t in given], moving, free=False))
+            _refuse_bent(node.params.get("entry", op).name, [g for g, _ in pairs], moving)
+        swept = iter(pull_back([g for g, _ in pairs], [t for _, t in pairs], moving, free=False))
     for v in moving:
         v.node.needs = False  # what is found depends on it no more
     tangents = [None if v is None else next(swept) for v in dz]

@@ -9,8 +9,11 @@ from .backends import Device
 from .modes import no_grad
 from .namespace import all as all_of
 from .namespace import asarray, finfo, isfinite, logical_and, where
+from .namespace.creation import number
+from .ops.reductions import is_integer
+from .state_dicts import fitting
 from .tensors import Tensor
-from .trees import flatten, map
+from .trees import flatten, unflatten
 
 if TYPE_CHECKING:
     from .optim import Optimizer
@@ -66,6 +69,10 @@ class LossScale:
         *,
         device: str | Device | None = None,
     ) -> None:
+        for name, value in (("init_scale", init_scale), ("growth_factor", growth_factor), ("backoff_factor", backoff_factor)):
+            number(f"LossScale: {name}", value)
+        if isinstance(growth_interval, bool) or not is_integer(growth_interval):
+            raise TypeError(f"LossScale: growth_interval is an integer, not {growth_interval!r}")
         if not 0 < init_scale < float("inf"):
             raise ValueError(f"init_scale is a number above 0, not {init_scale}")
         if not (growth_factor >= 1 and 0 < backoff_factor < 1 and growth_interval >= 1):
@@ -82,8 +89,10 @@ class LossScale:
 
     def unscale(self, grads: Any) -> Any:
         """A tree of gradients of the scaled loss, divided by the scale, in float32 at least."""
+        leaves, structure = flatten(grads)
         with no_grad():
-            return map(lambda g: g / self.value, grads)
+            found = {id(g): asarray(g) / self.value for g in leaves}  # the gradient of what is tied stays one
+        return unflatten(structure, [found[id(g)] for g in leaves])
 
     def step(self, optimizer: Optimizer, grads: Any = None) -> bool:
         """Let `optimizer` take a step with these gradients, unless one is not finite, and `update`. Whether it did.
@@ -94,6 +103,8 @@ class LossScale:
 
         On CUDA this waits for the gradients, to look at one boolean: the count of steps is the optimiser's, on the host.
         """
+        if not hasattr(optimizer, "params"):
+            raise TypeError(f"LossScale.step takes an optimiser, not {type(optimizer).__name__}")
         if grads is None:
             for p in optimizer.params:
                 p.grad = None if p.grad is None else self.unscale(p.grad).astype(p.dtype, copy=False)
@@ -108,6 +119,8 @@ class LossScale:
         """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a Tensor of one."""
         with no_grad():
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
+            if finite.shape != () or finite.dtype.kind != "b":
+                raise TypeError(f"LossScale.update takes one boolean, not shape {finite.shape} and dtype {finite.dtype}")
             count = self.good_steps + 1
             due = count >= self.growth_interval
             room = self.value <= finfo("float32").max / self.growth_factor
@@ -120,14 +133,15 @@ class LossScale:
         return {"scale": self.value.detach(), "good_steps": self.good_steps.detach()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave. Raises KeyError, before anything changes, where it is of something else."""
-        if set(state) != {"scale", "good_steps"}:
-            raise KeyError(f"LossScale remembers ['good_steps', 'scale'], and is given {sorted(state)}")
-        device = self.value.device
-        value, count = asarray(state["scale"], dtype="float32", device=device), asarray(state["good_steps"], dtype="int32", device=device)
-        if value.shape or count.shape:
-            raise ValueError(f"a scale and a count are single numbers, not of shapes {value.shape} and {count.shape}")
-        self.value[...], self.good_steps[...] = value, count
+        """Take what `state_dict` gave.
+
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is nothing of the kind.
+        """
+        values = fitting("LossScale", self.state_dict(), state)
+        scale, good_steps = float(values["scale"]), int(values["good_steps"])
+        if not 0 < scale < float("inf") or good_steps < 0:
+            raise ValueError(f"LossScale: a scale is above 0, and a count of steps not below; it is given {scale:g} and {good_steps}")
+        self.value[...], self.good_steps[...] = values["scale"], values["good_steps"]
 
     def __repr__(self) -> str:
         return f"LossScale({float(self.value):g})"

@@ -100,17 +100,21 @@ class Methods(Value):
         """The value of a single element as a Python number: the only one, or that at an index."""
         place: Any = _unpacked(args)
         chosen: Any = self if not args else self.xp.reshape(self, (-1,))[place[0]] if len(place) == 1 else self.xp.asarray(self)[place]
-        if chosen.size != 1 and not MODE.get().trace:
-            raise ShapeError(f"only a single element is a number; this Tensor has shape {chosen.shape}")
-        return chosen.numpy().item()
+        return chosen.taken("item()").only()
+
+    def only(self) -> Any:
+        """As `item`, for what shows the value, or looks at it, and does not compute with it."""
+        if self.size != 1 and not MODE.get().trace:
+            raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
+        return self.xp.asarray(self).on_host().item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self.xp.asarray(self).numpy().tolist()
+        return self.xp.asarray(self).taken("tolist()").on_host().tolist()
 
     def tobytes(self, order: str = "C") -> bytes:
         """The values as they lie in memory. Raises GraphError where a gradient flows to them."""
-        return self.xp.asarray(self).handed_on("tobytes").numpy().tobytes(order)
+        return self.xp.asarray(self).handed_on("tobytes").on_host().tobytes(order)
 
     # Reductions
 
@@ -313,6 +317,11 @@ class Methods(Value):
     def flags(self) -> NoReturn:
         """How the value lies in memory never shows: refused."""
         raise AttributeError("a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows")
+
+    @property
+    def _data(self) -> NoReturn:
+        """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the gradient would not go together."""
+        raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
 
     @property
     def _reductions(self) -> Any:

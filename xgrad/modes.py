@@ -13,7 +13,8 @@ class Mode(NamedTuple):
 
     `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
     `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
-    `lifted`: a function runs whose arguments a transform differentiates it with respect to.
+    `lifted`: a function runs whose arguments a transform differentiates it with respect to. `check`: who compares compiled code
+    with plainer ways to compute the same. `blocks`: the `with` blocks that made it so, outermost first.
     """
 
     grad: bool = True
@@ -23,24 +24,50 @@ class Mode(NamedTuple):
     steps: tuple[int, ...] = ()
     watch: Any = None
     lifted: bool = False
+    check: Any = None
+    blocks: tuple[Any, ...] = ()
 
 
 MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 - a NamedTuple is immutable
 
 
-@contextmanager
-def mode(**changes: Any) -> Iterator[None]:
-    """Change parts of the mode inside a `with` block."""
-    token = MODE.set(MODE.get()._replace(**changes))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
+class mode:
+    """Change parts of the mode inside a `with` block.
+
+    Blocks need not end in the order in which they began: those of generators that are run in turns do not. Each undoes its own change.
+    """
+
+    __slots__ = ("_before", "_changes")
+    _before: Mode
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def __enter__(self) -> None:
+        self._before = MODE.get()
+        MODE.set(self._inside())
+
+    def __exit__(self, *error: object) -> None:
+        now = MODE.get()
+        if now.blocks and now.blocks[-1] is self:
+            MODE.set(self._before)
+        elif self in now.blocks:  # and others that began later go on without it
+            without = self._before
+            for later in now.blocks[now.blocks.index(self) + 1 :]:
+                later._before = without
+                without = later._inside()
+            MODE.set(without)
+
+    def _inside(self) -> Mode:
+        return self._before._replace(**self._changes, blocks=(*self._before.blocks, self))
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing inside a `with` block: results need no gradient, and leaves may be changed in place.
+
+    It holds for the thread or the asynchronous task in which it was entered. A generator that waits inside of one leaves it on for
+    whoever asked it for a value: take values out of the block before they are yielded.
 
     >>> import xgrad as xg
     >>> w = xg.tensor(2.0, requires_grad=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ from .graphs import Node
 from .modes import MODE
 
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
+_STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
 
 
@@ -40,6 +42,11 @@ def is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__))
 
 
+def is_library(filename: str) -> bool:
+    """Whether the code of this file is a library's, ours or another, and not the user's own."""
+    return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
+
+
 def _user_frame() -> FrameType | None:
     """The user's code that is being run."""
     frame: FrameType | None = sys._getframe(1)
@@ -52,6 +59,16 @@ def source_line() -> str:
     """File and line of the user's code that is being run."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+def warn(message: str) -> None:
+    """A warning at the user's line that is being run, once for each."""
+    frame = _user_frame()
+    if frame is None:
+        warnings.warn(message, UserWarning, stacklevel=2)
+        return
+    seen = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, UserWarning, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), seen)
 
 
 def _name(variables: Mapping[str, Any]) -> None:

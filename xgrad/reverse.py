@@ -8,11 +8,14 @@ from typing import Any
 
 from .applying import Value, lift
 from .backends import DeviceError
-from .errors import GraphError, ShapeError
+from .backends.dtypes import is_complex
+from .errors import GraphError, ShapeError, TraceError
 from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
+from .limits import limit_at
 from .memory import out_of_memory
 from .modes import MODE, mode, where_in_time
-from .recording import Recorded
+from .ops import spectral
+from .recording import Recorded, source_line
 
 
 def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
@@ -20,8 +23,13 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     root = _root(z)
     dz = output_gradient(z, dz)
     order, sources = ancestors([root])
+    if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
+        raise TraceError(
+            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, "
+            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
+        )
     recorded = [node for node in order if isinstance(node, Recorded)]
-    grads = _sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
+    grads = sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
     for node in recorded:
         node.grad = grads.get(node)
     for leaf in sources:
@@ -44,24 +52,26 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
     wanted = leading_to(order, targets) if outside else None
     if wanted is not None:
         order = [node for node in order if node in wanted]
-    grads = _sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
-    return [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
+    found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    return found if len(found) == len(set(map(id, found))) else [g.twin() for g in found]  # two inputs may be handed the same dz
 
 
-def _sweep(
+def sweep(
     roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
 ) -> dict[Node, Any]:
     """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node."""
     z, _ = roots[0]
     kind = type(z)
+    limits = _limits(roots, order, create_graph) if spectral.SEEN and MODE.get().trace is None else {}
     if create_graph or MODE.get().trace is not None:  # a trace writes the rules down as they are applied to Tensors
         with mode(grad=create_graph):
-            grads: dict[Node, Any] = {}
+            grads: dict[Node, Any] = {node: [*([None] * len(node.shape)), limit] for node, limit in limits.items()}
             for z, dz in roots:
                 grads[z.node] = grads[z.node] + dz if z.node in grads else dz
             bprop(order, grads, wanted, xp=z.xp, lift=partial(lift, kind), free=False, keep=keep)
         return grads
-    raw: dict[Node, Any] = {}
+    raw: dict[Node, Any] = {node: [*([None] * len(node.shape)), limit.unrecorded()] for node, limit in limits.items()}
     for z, dz in roots:
         raw[z.node] = raw[z.node] + dz.data if z.node in raw else dz.data
     try:
@@ -69,6 +79,13 @@ def _sweep(
     except MemoryError as error:
         raise out_of_memory(error, "adding up gradients", z.device, order, raw.values()) from error
     return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
+
+
+def _limits(roots: Sequence[tuple[Any, Any]], order: list[Node], recorded: bool) -> dict[Node, Any]:
+    """Of decompositions whose values are equal, how their rules go about it."""
+    nodes = [node for node in order if node.op.spectrum is not None]  # type: ignore[union-attr]
+    found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
+    return {node: limit for node, limit in found.items() if limit is not None}
 
 
 def _root(z: Value) -> Node:
@@ -84,6 +101,8 @@ def output_gradient(z: Any, dz: Any) -> Any:
     if dz is None:
         if z.shape != ():
             raise GraphError(f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only a scalar's is 1 by itself")
+        if is_complex(z.dtype):
+            raise GraphError("the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or give its gradient dz")
         return z.xp.ones((), dtype=z.dtype, device=z.device)
     if isinstance(dz, Value) and dz.device is not z.device:
         raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from .applying import NUMBERS, adopt, apply
-from .backends import Device, DeviceError, device_of
+from .applying import NUMBERS, adopt, apply, index_operands
+from .backends import Device, DeviceError
 from .backends.dtypes import kind_of
-from .errors import GraphError, ShapeError
+from .errors import GraphError, ShapeError, TraceError
 from .graphs import Leaf
 from .methods import Methods
 from .modes import MODE, where_in_time
 from .ops import arithmetic, comparing, functions, indexing, linalg, shaping
+from .recording import source_line, warn
 from .reverse import backward
 
 #: The edition of the array standard that the namespace follows.
@@ -78,6 +77,8 @@ class Tensor(Methods):
     def grad(self, value: Tensor | None) -> None:
         if not isinstance(self.node, Leaf) or not self.node.needs:
             raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"a gradient is a Tensor, or None, not {type(value).__name__}; use xg.asarray")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
         if value is not None and value.device is not self.device:
@@ -106,28 +107,45 @@ class Tensor(Methods):
 
     def twin(self) -> Tensor:
         """Another handle to the same value and node; changing one in place leaves the other."""
-        return Tensor(self.data, self.device, self.node)
+        other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
+        if trace is not None:
+            trace.made(other, self)
+        return other
+
+    def with_node(self, node: Any) -> Tensor:
+        """Another handle to the same value, with this node."""
+        other = self.twin()
+        other.node = node
+        return other
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
-        self._taken_out()
+        watch = MODE.get().watch
+        if watch is not None and self.requires_grad:
+            watch.cut(self)
         return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
 
     def unrecorded(self) -> Tensor:
         """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
-        return Tensor(self.data, self.device)
+        return self.with_node(None)
 
-    def _taken_out(self) -> None:
-        """Tell whoever watches that the value leaves the graph."""
-        watch = MODE.get().watch
-        if watch is not None and self.requires_grad:
-            watch.cut(self)
+    def taken(self, how: str) -> Tensor:
+        """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who differentiates a function is warned."""
+        mode = MODE.get()
+        if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
+            told = mode.watch is not None and mode.watch.cut(self)
+            if mode.lifted and mode.grad and not told:
+                warn(f"{how} takes a value out of the function that is differentiated, and its gradient stops: keep the Tensor, or use t.detach()")
+        return self
 
     # To other places
 
     def numpy(self) -> Any:
         """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
-        self._taken_out()
+        return self.taken("numpy()").on_host()
+
+    def on_host(self) -> Any:
+        """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
         view.flags.writeable = False
@@ -173,11 +191,14 @@ class Tensor(Methods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if getattr(dtype, "kind", "") == "O":
             raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
+        if hasattr(self.data, "tracer"):
+            asked = f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function is traced, when there is none yet"
+            raise TraceError(f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together with xg.stack, choose with xg.where")
         if self.requires_grad:
-            raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(), or take the value with t.numpy()")
+            raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several Tensors become one with xg.stack")
         if copy is False and self.device.name != "cpu":
             raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
-        host = self.numpy()
+        host = self.on_host()
         other = dtype is not None and dtype != host.dtype
         if copy is False and other:
             raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
@@ -190,7 +211,7 @@ class Tensor(Methods):
         return self.xp.numpy_protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
+        return format(self.only(), spec) if spec else str(self)
 
     def __float__(self) -> float:
         return float(self._number("float"))
@@ -199,31 +220,35 @@ class Tensor(Methods):
         return int(self._number("int"))
 
     def __index__(self) -> int:
-        if (self.shape != () or self.dtype.kind not in "iu") and not MODE.get().trace:
+        if hasattr(self.data, "tracer"):
+            asked = f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, while the function is traced"
+            raise TraceError(f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes none, but xg.asarray(array)[t] does")
+        if self.shape != () or self.dtype.kind not in "iu":
             raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
-        return int(self.item())
+        return int(self.only())
 
     def __complex__(self) -> complex:
         return complex(self._number("complex"))
 
     def _number(self, kind: str) -> Any:
         """The value, for a number of Python's. NumPy asks for one where a Tensor is put into an array: `array[i] = t`."""
-        if MODE.get().lifted and self.requires_grad and MODE.get().trace is None:
-            message = f"{kind}() takes a value out of the function that is differentiated, and its gradient stops: keep the Tensor, or use t.detach()"
-            warnings.warn(message, UserWarning, stacklevel=3)
-        return self.item()
+        return self.taken(f"{kind}()").only()
 
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:
             raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
-        return bool(self.item())
+        watch = MODE.get().watch
+        if watch is not None and self.requires_grad:
+            watch.cut(self)
+        return bool(self.only())
 
     def __copy__(self) -> Tensor:
         return self.__deepcopy__({}) if self.is_leaf else self.twin()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
-        copy = Tensor(self.data.copy() if hasattr(self.data, "copy") else self.data, self.device, self._own_leaf())
+        copy = self.with_node(self._own_leaf())
+        copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
         memo[id(self)] = copy
         return copy
 
@@ -255,7 +280,7 @@ class Tensor(Methods):
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
-    def __pos__(self) -> Tensor: return self.twin()
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self.twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
@@ -310,9 +335,11 @@ class Tensor(Methods):
 
     def _become(self, new: Tensor) -> Tensor:
         """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
-        leaf = self.requires_grad and self.is_leaf
-        if leaf and MODE.get().grad:
+        leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
+        if leaf and mode.grad:
             raise GraphError(f"{_called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
+        if mode.trace is not None:
+            mode.trace.may_change(self)
         if new.shape != self.shape:
             raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
         new = self._castable(new)
@@ -342,45 +369,3 @@ def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) ->
 
 def _called(x: Tensor) -> str:
     return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"
-
-
-def index_operands(x: Tensor, key: Any) -> tuple[Any, list[Any]]:
-    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
-    kind, axes = type(key), len(x.data.shape)
-    if kind is int or kind is slice:
-        return (key if axes == 1 else (key, ...)), []
-    parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
-    alone = len(parts) == 1 and _is_mask(parts[0])
-    if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
-        parts = (*parts, ...)  # the standard wants every axis named
-    pattern, arrays = indexing.split(parts, lambda k: isinstance(k, Tensor) or device_of(k) is not None)
-    return pattern, [adopt(a, x, indexing.GETITEM) for a in arrays]
-
-
-def _axes_of(k: Any) -> int:
-    """How many axes a part of an index takes up."""
-    if k is None:
-        return 0
-    return len(k.shape) if _is_mask(k) else 1
-
-
-def _is_mask(k: Any) -> bool:
-    return hasattr(k, "dtype") and "bool" in str(k.dtype)
-
-
-def _plain(k: Any, device: Device) -> Any:
-    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
-
-    It stays where a program or a graph is to have it as an operand.
-    """
-    if isinstance(k, list):
-        return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)
-    if getattr(k, "shape", None) != () or "int" not in str(k.dtype):
-        return k
-    mode = MODE.get()
-    if isinstance(k, Tensor):
-        if k.device is not device:
-            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
-        if mode.record or device.backend.indexes_by_scalars:
-            return k
-    return k if mode.trace is not None else operator.index(k)

@@ -8,11 +8,20 @@ from typing import Any
 import optree
 
 _NAMESPACE = "xgrad"
+_NOW = "xgrad.now"
 
 
-def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of `tree`, and its structure."""
-    leaves, structure = optree.tree_flatten(tree, namespace=_NAMESPACE)
+def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
+    """The leaves of `tree`, and its structure.
+
+    With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not changed since.
+    """
+    try:
+        leaves, structure = optree.tree_flatten(tree, namespace=_NOW if now else _NAMESPACE)
+    except RecursionError as error:
+        if "flattening" not in str(error):  # as it says of the tree, and not of the code around
+            raise
+        raise ValueError(f"containers are nested deeper than a tree of them can be: {error}") from error
     return list(leaves), structure
 
 
@@ -52,6 +61,6 @@ def paths(tree: Any) -> list[str]:
     return ["".join(f"[{part!r}]" for part in path) for path, _ in leaves_with_paths(tree)]
 
 
-def register(kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any]) -> None:
-    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's names."""
-    optree.register_pytree_node(kind, children, rebuilt, namespace=_NAMESPACE)
+def register(kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any], *, now: bool = False) -> None:
+    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's names; see `flatten`."""
+    optree.register_pytree_node(kind, children, rebuilt, namespace=_NOW if now else _NAMESPACE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import hashlib
+import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,36 @@ from ..backends import Device
 from ..backends.dtypes import bfloat16
 from ..namespace import asarray
 from ..tensors import Tensor
+from .whole import write_whole
+
+#: The dtypes that the format and xgrad share, as the format writes them.
+DTYPES = {
+    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16", "uint32": "U32",
+    "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
+}  # fmt: skip
+
+#: Among the words of a file: how its digest is made, and the digest. A file has both, or was not written here and has neither;
+#: were there one alone, a flipped bit in its name would make a damaged file look like one that has none.
+METHOD, DIGEST = "xgrad.digest_method", "xgrad.digest"
+
+#: The longest header, which describes the Tensors and has the words, in bytes; the format's own limit is 100 MB. It bounds the memory
+#: that a hostile one takes.
+LONGEST_HEADER = 16_000_000
 
 
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write Tensors by name, and a few words beside them, to a safetensors file.
 
-    The file appears whole or not at all: it is written beside its place and then moved there.
+    The file appears whole or not at all: it is written beside its place and then moved there. A file that was there keeps its
+    permissions, and stays as it was where anything fails; symbolic links are followed. A digest of all of it is among the words, so
+    that `load` notices a flipped bit; other readers of the format read the file as any.
+
+    Args:
+        path: the file. Folders that are missing on the way are made.
+        tensors: Tensors, arrays or numbers, by name. complex128 is not in the format: TypeError.
+        metadata: text by name, which `load` gives back. Names that begin with "xgrad." are kept for the digest.
+
+    Raises TypeError and ValueError for what would not come back as it was, and OSError, which names the file, where the system refuses.
 
     >>> import xgrad as xg, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
@@ -27,44 +52,137 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     """
     from safetensors.numpy import save as to_bytes
 
-    path = Path(path)
-    arrays = {name: _contiguous(asarray(value)) for name, value in tensors.items()}
-    content = to_bytes(arrays, metadata=dict(metadata or {}))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)  # a temporary file is its owner's alone; this one is like any other
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    words = _checked_words({} if metadata is None else metadata)
+    arrays = {name: _on_host(name, value) for name, value in _checked_names(tensors, "tensors").items()}
+    content = to_bytes(arrays, metadata={**words, METHOD: "sha256", DIGEST: _digest(arrays, words)})
+    if _header_length(content) > LONGEST_HEADER:
+        raise ValueError(f"save: names and metadata take more than {LONGEST_HEADER:,} bytes; save long metadata as a Tensor")
+    write_whole(path, content)
 
 
 def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """`(tensors, metadata)` as `save` wrote them. Raises FileNotFoundError, and ValueError for a file that is cut short or of another kind.
+    """`(tensors, metadata)` as `save` wrote them, or as another writer of safetensors files did.
 
-    bfloat16 needs ml_dtypes: ImportError without it.
+    Raises FileNotFoundError where there is nothing, another OSError for what cannot be read, and ValueError, which names the file, for
+    one that is cut short, damaged or of another kind, and for dtypes that xgrad has not got. bfloat16 needs ml_dtypes:
+    ImportError without it.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"no checkpoint at {path}") from None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is no whole safetensors file: it is a {'folder' if stat.S_ISDIR(mode) else 'device, pipe or socket'}")
+    arrays, words = _read(path)
+    if METHOD in words or DIGEST in words:
+        method, digest = words.pop(METHOD, None), words.pop(DIGEST, None)
+        if (method, digest) != ("sha256", _digest(arrays, words)):
+            raise ValueError(f"{path} is no whole safetensors file: it is damaged, its content is not what was written")
+    return {name: asarray(array, device=device) for name, array in arrays.items()}, words
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The arrays and words of a file, on the host. Raises ValueError for whatever the library stumbles over."""
+    from safetensors import safe_open
+
+    try:
+        header = _header(path)
         with safe_open(path, framework="numpy") as file:
-            if any(file.get_slice(name).get_dtype() == "BF16" for name in file.keys()):  # noqa: SIM118 - no mapping
-                bfloat16()  # which NumPy knows from here on
-            tensors = {name: asarray(file.get_tensor(name), device=device) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            _check_names_once(header)
+            names = list(file.keys())
+            for name in names:
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in DTYPES.values():
+                    raise ValueError(f"{name!r} is {dtype}, for which xgrad has no dtype")
+                if dtype == "BF16":
+                    bfloat16()  # which NumPy knows from here on
+            arrays = {name: file.get_tensor(name) for name in names}
+            words = dict(file.metadata() or {})
+    except (ImportError, MemoryError, PermissionError):
+        raise
+    except Exception as error:  # no list of what the library raises for a hostile file is complete
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype == bool and array.size and array.view("uint8").max() > 1:
+            raise ValueError(f"{path} is no whole safetensors file: {name!r} is boolean, and holds other bytes than 0 and 1")
+    return arrays, words
 
 
-def _contiguous(x: Tensor) -> Any:
-    """The value on the host, row by row in memory, which is what the format stores."""
-    return x.device.backend.to_host(x.data).copy(order="C")
+def _header(path: str | Path) -> bytes:
+    """The header of a file, which is JSON. Raises ValueError where it is too long, before memory is taken for it."""
+    with open(path, "rb") as file:
+        length = _header_length(file.read(8))
+        if length > LONGEST_HEADER:
+            raise ValueError(f"its header would have {length:,} bytes, more than {LONGEST_HEADER:,}")
+        return file.read(length)
+
+
+def _check_names_once(header: bytes) -> None:
+    """Refuse a header, which the library has found right, where it gives a name twice: readers differ in which of the two they take."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name occurs twice in its header")
+        return found
+
+    json.loads(header, object_pairs_hook=once)
+
+
+def _header_length(content: bytes) -> int:
+    return int.from_bytes(content[:8], "little")
+
+
+def _checked_names(named: Any, what: str) -> Mapping[str, Any]:
+    """A mapping whose names are text that a file can hold."""
+    if not isinstance(named, Mapping):
+        hint = "; of a module it is module.state_dict()" if what == "tensors" else ""
+        raise TypeError(f"save takes {what} by name, in a mapping, not {type(named).__name__}{hint}")
+    for name in named:
+        if not isinstance(name, str):
+            raise TypeError(f"save: names of {what} are text, not {name!r}")
+        if name == "__metadata__" and what == "tensors":
+            raise ValueError("save: '__metadata__' is what the format calls its words; give the Tensor another name")
+        _check_text(name)
+    return named
+
+
+def _checked_words(metadata: Any) -> dict[str, str]:
+    """Words that a file can hold beside Tensors."""
+    words = dict(_checked_names(metadata, "metadata"))
+    for name, value in words.items():
+        if not isinstance(value, str):
+            raise TypeError(f"save: metadata are text, and {name!r} is {type(value).__name__}; json.dumps(...) makes text of it")
+        _check_text(value)
+        if name in (METHOD, DIGEST) or name.startswith("xgrad."):
+            raise ValueError(f"save: {name!r} begins with 'xgrad.', as what is kept for the digest does; give it another name")
+    return words
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"save: {text!r} cannot be written in UTF-8") from None
+
+
+def _on_host(name: str, value: Any) -> Any:
+    """A copy of a value on the host, row by row in memory and in the host's byte order, which is what the format stores."""
+    try:
+        x = asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"save: {name!r} cannot be made a Tensor: {error}") from error
+    if x.dtype.name not in DTYPES:
+        ways = "xg.real(x) and xg.imag(x), or x.astype(xg.complex64)" if x.dtype.name == "complex128" else "another dtype"
+        raise TypeError(f"save: {name!r} is {x.dtype}, which safetensors files do not hold; instead, save {ways}")
+    array = x.device.backend.to_host(x.data).copy(order="C")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _digest(arrays: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    """SHA-256 over names, dtypes, shapes and values, and over the words, in an order that does not depend on that of the file."""
+    described = [[name, array.dtype.name, array.shape] for name, array in sorted(arrays.items())]
+    found = hashlib.sha256(json.dumps([sorted(words.items()), described]).encode())
+    for _, array in sorted(arrays.items()):
+        found.update(array.reshape(-1).view("uint8"))
+    return found.hexdigest()

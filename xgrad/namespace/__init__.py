@@ -22,8 +22,9 @@ from . import (
 )
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
+from .factors import cofactor, eig, seal
+from .factors import eigh_of as eigh
 from .indexing import scatter, setitem, untake
-from .linear_algebra import cofactor, eig
 from .numpy_functions.filtering import slide
 from .table import FUNCTIONS, extension
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..applying import NO_PARAMS, apply
 from ..backends import device_of
-from ..errors import TraceError
+from ..errors import TraceError, no_array
 from ..modes import MODE
 from ..ops import Op
 from ..tensors import Tensor
@@ -55,10 +55,10 @@ def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) 
     if not isinstance(operands[0], Tensor) and not any(isinstance(v, Tensor) for v in operands):
         for v in operands:
             if not isinstance(v, int | float | complex) and device_of(v) is None:
-                raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {type(v).__name__}; use xg.asarray")
+                raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(v)}")
         operands = tuple(map(asarray, operands))
     z = apply(op, operands, params)
     if z is NotImplemented:
-        kinds = " and ".join(type(v).__name__ for v in operands)
-        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {kinds}; use xg.asarray")
+        foreign = next(v for v in operands if not isinstance(v, Tensor | int | float | complex) and device_of(v) is None)
+        raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(foreign)}")
     return z

@@ -8,12 +8,13 @@ from typing import Any
 from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
-from ..errors import TraceError
+from ..errors import GraphError, ShapeError, TraceError, no_array
 from ..graphs import Leaf, Named
 from ..memory import out_of_memory
 from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
+from ..recording import warn
 from ..tensors import Tensor
 from .table import NUMPY, function
 
@@ -32,7 +33,8 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
         device: default the current device.
         name: what graphs and errors call it.
 
-    Raises TypeError for a gradient of integers.
+    Raises TypeError for a gradient of integers. Of a list with Tensors in it to which a gradient flows it warns, and inside a function
+    that is differentiated or traced it raises GraphError: `stack` puts them together, and cuts nothing.
 
     >>> import xgrad as xg
     >>> xg.tensor([1.0, 2.0], requires_grad=True)
@@ -41,16 +43,29 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     if MODE.get().trace is not None and requires_grad:
         raise TraceError("a leaf is made while a function is traced: make it before, or differentiate with xg.grad")
     copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by being stacked
-    with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True).detach()
+    with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
+    if copied:
+        _refuse_cutting(with_value, requires_grad)
+    with_value = with_value.taken("xg.tensor").detach()
     if requires_grad and not is_floating(with_value.dtype):
         raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
     if not requires_grad and name is None:
         return with_value
     kind = Leaf if requires_grad else Named
-    return Tensor(with_value.data, with_value.device, kind(with_value.device, with_value.shape, with_value.data.dtype, name))
+    return with_value.with_node(kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
-@function(numpy="")
+def _refuse_cutting(stacked: Tensor, own: bool) -> None:
+    """What is told where Tensors of a list are copied: `own` says that a leaf is made of them, which is to be."""
+    mode = MODE.get()
+    message = "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them together, or say so with t.detach()"
+    if (mode.trace is not None and is_floating(stacked.dtype)) or (mode.lifted and stacked.requires_grad):
+        raise GraphError(message)
+    if stacked.requires_grad and not own:
+        warn(message)
+
+
+@function(numpy="array asarray asanyarray")
 def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
@@ -82,7 +97,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
         obj = _read(home, obj, dtype, copy if home is target else None)
-    raw = home.backend.checked(home.xp.asarray(obj, copy=copy if home is target else None))
+    raw = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
     if home is not target:
         _refuse_copy(copy, True)
         if type(number) in NUMBERS:  # which a device's library fills in, without a copy
@@ -92,20 +107,64 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
             raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
+        if is_complex(raw.dtype) and kind_of(canonical(dtype)) in "iuf":
+            raise TypeError(f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)")
         raw = target.xp.astype(raw, canonical(dtype))
-    return Tensor(raw, target)
+    made = Tensor(raw, target)
+    trace = MODE.get().trace
+    if trace is not None:
+        trace.made(made)
+    return made
 
 
 def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
     """Numbers, lists of them, or an array of a library that is no backend, as an array of `home`."""
+    if not isinstance(obj, int | float | complex) and not hasattr(obj, "__len__") and not hasattr(obj, "__array__"):
+        raise TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
     try:
-        return home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy)
-    except (RuntimeError, TypeError) as error:
+        found = home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         if not hasattr(obj, "__array__"):
-            raise
+            raise _unreadable(obj, error) from error
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
         way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack takes bfloat16"
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
+    if kind_of(found.dtype) not in "biufc":
+        raise _unreadable(obj, None)
+    return found
+
+
+def _unreadable(obj: Any, error: Exception | None) -> Exception:
+    """The error of what is not read as an array of numbers: what it is, or the first thing in a list that is no number."""
+    if not isinstance(obj, list | tuple):
+        if isinstance(obj, int):
+            return OverflowError(f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64")
+        if error is None and hasattr(obj, "__array__"):  # a table, or a column of one
+            return TypeError(f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that are, or convert it")
+        return TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}") if error is None else error
+    found = _culprit(obj)
+    return found or error or TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+
+
+def _culprit(obj: Any) -> Exception | None:
+    """The error of the first thing in nested lists that makes no array of them; None where nothing does."""
+    lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
+    if len(lengths) > 1:
+        return ShapeError(f"asarray: rows of different lengths are no array: {_shortened(obj)}; pad them, or keep a list of arrays")
+    for v in obj:
+        if isinstance(v, list | tuple):
+            found = _culprit(v)
+        else:
+            known = type(v) in NUMBERS or device_of(v) is not None
+            found = None if known and not (isinstance(v, int) and abs(v) >= 2**63) else _unreadable(v, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _shortened(obj: Any) -> str:
+    text = repr(obj)
+    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def beside(value: Any, like: Tensor) -> Tensor:
@@ -122,8 +181,17 @@ def beside(value: Any, like: Tensor) -> Tensor:
 
 
 def _holds_tensors(obj: Any) -> bool:
-    """Whether there is a Tensor in nested lists."""
-    return not NUMBERS.issuperset(map(type, obj)) and any(isinstance(v, Tensor) or (isinstance(v, list | tuple) and _holds_tensors(v)) for v in obj)
+    """Whether there is a Tensor in nested lists. Raises TypeError where there is a masked array, which a list would take the mask from."""
+    return not NUMBERS.issuperset(map(type, obj)) and any(map(_is_or_holds_tensor, obj))
+
+
+def _is_or_holds_tensor(v: Any) -> bool:
+    if isinstance(v, Tensor):
+        return True
+    if isinstance(v, list | tuple):
+        return _holds_tensors(v)
+    home = device_of(v) if hasattr(v, "mask") else None
+    return home is not None and home.backend.checked(v) is None
 
 
 def _stacked(obj: Any, dtype: Any) -> Tensor:
@@ -207,6 +275,23 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
         return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
     except MemoryError as error:
         raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        given = ", ".join([*map(_shortened, args), *(f"{name}={_shortened(v)}" for name, v in options.items())])
+        what = f"{function}({given}): {error}; lengths are integers from 0 on, and bounds are numbers"
+        kind = OverflowError if isinstance(error, OverflowError) else ShapeError if isinstance(error, ValueError) else TypeError
+        raise kind(what) from error
+
+
+def number(what: str, value: Any) -> None:
+    """Raises TypeError where `value` is no single real number: a Tensor of one may be, if no gradient flows to it, which it would cut."""
+    if type(value) is float or type(value) is int:
+        return
+    if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, complex) or getattr(value, "shape", ()) != ():
+        raise TypeError(f"{what} is a number, not {_shortened(value)}")
+    if isinstance(value, Tensor):
+        value.handed_on(what.partition(":")[0])
+    elif hasattr(value, "mask"):
+        asarray(value)
 
 
 def either(given: Any, default: Any) -> Any:
@@ -236,6 +321,10 @@ def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
 def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None) -> Tensor:
     """Evenly spaced values from `start` up to but not including `stop`."""
     start, stop = (0, start) if stop is None else (start, stop)
+    for name, value in (("start", start), ("stop", stop), ("step", step)):
+        number(f"arange: {name}", value)
+    if step == 0:
+        raise ValueError("arange: a step of 0 leads nowhere")
     return new("arange", start, stop, step, dtype=dtype, device=device)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from ..errors import ShapeError
 from ..ops import Op
 from ..ops import cumulative as c
-from ..ops.reductions import normal_axes
+from ..ops.reductions import is_integer, normal_axes
 from ..tensors import Tensor
 from .calling import call
 from .creation import asarray, astype, beside
@@ -56,11 +57,11 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     """
     x = asarray(x)
     (axis,) = normal_axes(axis, x.ndim)
-    if n < 0:
-        raise ValueError(f"diff: n = {n} is how often, from 0 on")
+    if not is_integer(n) or (n := index(n)) < 0:
+        raise ValueError(f"diff: n = {n!r} is how often, and should be an integer from 0 on")
     ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
     z: Tensor = x if not n or ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
-    for _ in range(n):
+    for _ in range(min(n, z.shape[axis])):
         after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)
         z = after != before if z.dtype.kind == "b" else after - before
     return z if n else z.twin()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from string import ascii_letters
 from typing import Any
 
 from ..errors import ShapeError
 from ..ops.einsum import EINSUM, split_subscripts
+from ..ops.reductions import is_integer
 from ..tensors import Tensor
 from .calling import call
 from .creation import asarray
@@ -34,6 +36,8 @@ def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
     tensor([3., 3.])
     """
     if not isinstance(subscripts, str):
+        if len(operands) < 1:
+            raise TypeError("einsum takes subscripts and operands, as in einsum('ij,j->i', A, x), or operands and lists of indices in turn")
         subscripts, operands = _from_lists((subscripts, *operands))
     operands = tuple(v if hasattr(v, "shape") else asarray(v) for v in operands)
     return call(EINSUM, operands, {"subscripts": _explicit(subscripts, [v.shape for v in operands])})
@@ -43,6 +47,8 @@ def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Operands and lists of indices in turn as subscripts and operands."""
 
     def letters(indices: Sequence[Any]) -> str:
+        if not all(i is Ellipsis or (is_integer(i) and 0 <= index(i) < len(ascii_letters)) for i in indices):
+            raise ShapeError(f"einsum: an index is an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; got {list(indices)}")
         return "".join("..." if i is Ellipsis else ascii_letters[i] for i in indices)
 
     end = len(arguments) // 2 * 2

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
+from ..applying import NUMBERS
+from ..backends.dtypes import canonical, is_complex, is_floating
 from ..errors import ShapeError
-from ..ops.reductions import integers
+from ..ops.reductions import integers, is_integer
 from ..ops.shaping import BROADCAST_TO, RESHAPE
 from ..tensors import Tensor
 from .calling import call
@@ -21,7 +24,18 @@ def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = No
     """
     if isinstance(fill_value, Tensor):
         return call(BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)})
+    if type(fill_value) is not float:
+        _refuse_filling(fill_value, dtype)
     return new("full", shape, fill_value, dtype=dtype, device=device)
+
+
+def _refuse_filling(value: Any, dtype: Any) -> None:
+    """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as real ones."""
+    if type(value) not in NUMBERS or abs(value) >= 2**63:
+        value = asarray(value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype)
+    kind = value.dtype.kind if isinstance(value, Tensor) else "c" if isinstance(value, complex) else ""
+    if kind == "c" and dtype is not None and not is_complex(canonical(dtype)):
+        raise TypeError(f"full: {value!r} is complex, and no number of dtype {canonical(dtype)}; use its real part")
 
 
 @function
@@ -32,7 +46,11 @@ def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: P
     the gradient flows; the values are then along a new first axis.
     """
     if isinstance(start, Tensor) or isinstance(stop, Tensor):
-        return _between(start, stop, num, dtype, device, endpoint)
+        return _between(start, stop, _count("linspace", num), dtype, device, endpoint)
+    num = _count("linspace", num)
+    for value in (start, stop):
+        if type(value) not in NUMBERS:
+            asarray(value)  # whose error says what is no number
     default = "complex128" if isinstance(start, complex) or isinstance(stop, complex) else "float64"
     return new("linspace", start, stop, num, dtype=either(dtype, default), device=device, endpoint=endpoint)
 
@@ -44,6 +62,15 @@ def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoin
     t = call(RESHAPE, (linspace(0.0, 1.0, num, device=start.device, endpoint=endpoint),), {"shape": (num, *axes)})
     z = start * (1 - t) + stop * t
     return z if dtype is None else astype(z, dtype)
+
+
+def _count(function: str, num: Any) -> int:
+    """How many values there are to be."""
+    if isinstance(num, bool) or not is_integer(num):
+        raise TypeError(f"{function}: how many is an integer from 0 on, not {num!r}")
+    if index(num) < 0:
+        raise ShapeError(f"{function}: how many is an integer from 0 on, not {num}")
+    return index(num)
 
 
 def _like(x: Any, dtype: Any, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:

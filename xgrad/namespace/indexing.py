@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..applying import index_operands
 from ..errors import ShapeError
 from ..ops import indexing as i
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor, index_operands
+from ..tensors import Tensor
 from .calling import call
 from .creation import arange, asarray, beside
 from .manipulation import reshape
@@ -19,6 +20,8 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of that axis."""
     x = asarray(x)
     indices = beside(indices, x)
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"take: indices are integers, not {indices.dtype}; for a mask use x[mask], for rounded numbers astype(xg.int64)")
     if axis is None:
         if x.ndim != 1:
             raise ValueError(f"take from an array of {x.ndim} axes needs axis=")

@@ -3,23 +3,27 @@ from typing import Any
 from ..tensors import (
     Tensor,
 )
-from .linear_algebra import (
-    cross as cross,
-    diagonal as diagonal,
+from .factors import (
     eig as eig,
     eigh as eigh,
     eigvals as eigvals,
-    matmul as matmul,
-    matrix_norm as matrix_norm,
-    matrix_power as matrix_power,
+    eigvalsh as eigvalsh,
     matrix_rank as matrix_rank,
-    matrix_transpose as matrix_transpose,
-    outer as outer,
     pinv as pinv,
     qr as qr,
     slogdet as slogdet,
     solve as solve,
     svd as svd,
+    svdvals as svdvals,
+)
+from .linear_algebra import (
+    cross as cross,
+    diagonal as diagonal,
+    matmul as matmul,
+    matrix_norm as matrix_norm,
+    matrix_power as matrix_power,
+    matrix_transpose as matrix_transpose,
+    outer as outer,
     tensordot as tensordot,
     trace as trace,
     vecdot as vecdot,
@@ -32,14 +36,8 @@ def cholesky(x: Any, /, *, upper: Any = False) -> Tensor:
 def det(x: Any, /) -> Tensor:
     """Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too."""
 
-def eigvalsh(x: Any, /) -> Tensor:
-    """Eigenvalues of hermitian matrices in ascending order."""
-
 def inv(x: Any, /) -> Tensor:
     """Inverse of square matrices."""
-
-def svdvals(x: Any, /) -> Tensor:
-    """Singular values of matrices, in descending order."""
 
 
 __all__ = [

@@ -1,74 +1,26 @@
-"""Linear algebra: products, norms, and functions of matrices stacked along leading axes."""
+"""Linear algebra: products, diagonals and norms, of vectors and matrices stacked along leading axes."""
 
 from __future__ import annotations
 
 import math
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..applying import adopt
-from ..backends.dtypes import finfo, is_complex, is_floating
+from ..backends.dtypes import finfo, is_complex, is_half
 from ..errors import ShapeError
-from ..ops import Op
 from ..ops import decompositions as d
+from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.linalg import MATMUL
 from ..ops.reductions import is_integer, normal_axes
+from ..ops.spectral import ROUNDING
 from ..tensors import Tensor
 from . import gates, reductions
 from .calling import call
 from .creation import asarray, astype, eye, zeros
+from .factors import both, floating, svdvals
 from .gates import conj, where
 from .manipulation import broadcast_to, permute_dims, reshape, stack, unstack
 from .table import function
-
-
-class EighResult(NamedTuple):
-    """Eigenvalues in ascending order, and the eigenvectors as columns."""
-
-    eigenvalues: Tensor
-    eigenvectors: Tensor
-
-
-class EigResult(NamedTuple):
-    """Eigenvalues in no order, and the eigenvectors as columns of length one."""
-
-    eigenvalues: Tensor
-    eigenvectors: Tensor
-
-
-class QRResult(NamedTuple):
-    """Orthonormal columns, and what is upper triangular."""
-
-    Q: Tensor
-    R: Tensor
-
-
-class SlogdetResult(NamedTuple):
-    """det(x) is sign times exp(logabsdet)."""
-
-    sign: Tensor
-    logabsdet: Tensor
-
-
-class SVDResult(NamedTuple):
-    """Left singular vectors as columns, singular values in descending order, right singular vectors as rows, conjugated."""
-
-    U: Tensor
-    S: Tensor
-    Vh: Tensor
-
-
-def _floating(x: Any) -> Tensor:
-    """`x` as numbers that have derivatives: integers become float64."""
-    x = asarray(x)
-    return x if is_floating(x.dtype) else astype(x, "float64")
-
-
-def _both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
-    """Two Tensors, a plain array as one beside the other."""
-    if isinstance(x, Tensor) or isinstance(y, Tensor):
-        x, y = adopt(x, y, op) if isinstance(y, Tensor) else x, adopt(y, x, op) if isinstance(x, Tensor) else y
-    return asarray(x), asarray(y)
 
 
 def _refuse(message: str) -> Any:
@@ -101,13 +53,17 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
     >>> xg.tensordot(xg.ones((2, 3, 4)), xg.ones((4, 3)), axes=((1, 2), (1, 0))).shape
     (2,)
     """
-    x1, x2 = _both(x1, x2, MATMUL)
+    x1, x2 = both(x1, x2, MATMUL)
     if is_integer(axes):
         n = index(axes)
         if not 0 <= n <= min(x1.ndim, x2.ndim):
             _refuse(f"tensordot over {n} axes of arrays of shapes {x1.shape} and {x2.shape}")
         axes = (range(x1.ndim - n, x1.ndim), range(n))
+    if not isinstance(axes, tuple | list) or len(axes) != 2:
+        raise TypeError(f"tensordot: axes is an integer, or a pair of lists of axes, not {axes!r}")
     first, second = (normal_axes(a, x.ndim) for a, x in zip(axes, (x1, x2)))
+    if len(set(first)) < len(first) or len(set(second)) < len(second):
+        _refuse(f"tensordot over axes {first} and {second}: an axis is named twice")
     if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
         _refuse(f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: their lengths differ")
     kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))
@@ -125,7 +81,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     >>> xg.vecdot(xg.asarray([1j, 2.0]), xg.asarray([1j, 1.0]))
     tensor(3.+0.j)
     """
-    x1, x2 = _both(x1, x2, MATMUL)
+    x1, x2 = both(x1, x2, MATMUL)
     axis = _common_axis("vecdot", x1, x2, axis)
     if x1.shape[axis] != x2.shape[axis]:
         _refuse(f"vecdot along axis {axis} of arrays of shapes {x1.shape} and {x2.shape}: the lengths differ")
@@ -152,7 +108,7 @@ def _last(x: Tensor, axis: int) -> Tensor:
 @function(extension="linalg")
 def outer(x1: Any, x2: Any, /) -> Tensor:
     """The products of every element of one vector with every one of another."""
-    x1, x2 = _both(x1, x2, MATMUL)
+    x1, x2 = both(x1, x2, MATMUL)
     if not x1.ndim == x2.ndim == 1:
         _refuse(f"outer takes two vectors, not shapes {x1.shape} and {x2.shape}")
     return reshape(x1, (-1, 1)) * x2 if x1.size else zeros((0, x2.size), dtype=(x1 * x2[:0]).dtype, device=x1.device)
@@ -166,7 +122,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     >>> xg.linalg.cross(xg.asarray([1.0, 0.0, 0.0]), xg.asarray([0.0, 1.0, 0.0]))
     tensor([0., 0., 1.])
     """
-    x1, x2 = _both(x1, x2, MATMUL)
+    x1, x2 = both(x1, x2, MATMUL)
     axis = _common_axis("cross", x1, x2, axis)
     if not x1.shape[axis] == x2.shape[axis] == 3:
         _refuse(f"cross takes vectors of three elements; along axis {axis}, shapes {x1.shape} and {x2.shape} have others")
@@ -180,6 +136,9 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
         _refuse(f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}")
+    if not is_integer(n):
+        raise TypeError(f"matrix_power: the exponent is an integer, not {n!r}; for others, use eigenvalues: xg.linalg.eigh")
+    n = index(n)
     if n == 0:
         return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
     if n < 0:
@@ -228,7 +187,9 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
     >>> xg.grad(xg.linalg.vector_norm)(xg.zeros(2))
     tensor([0., 0.])
     """
-    x = _floating(x)
+    x = floating(x)
+    if is_half(x.dtype):  # whose squares overflow: in float32, and rounded once
+        return astype(vector_norm(astype(x, "float32"), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
     axes = normal_axes(axis, x.ndim)
     over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
     if ord == 2:
@@ -258,13 +219,18 @@ def _root(x: Tensor, ord: float) -> Tensor:
 @function(extension="linalg")
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
     """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values, 2 and -2 the largest
-    and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows."""
-    x = d.matrices(_floating(x), "matrix_norm")
+    and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows.
+
+    The derivative of a singular value that is 0 is taken as 0, as that of |x| is; where the largest is not alone, it is NaN.
+    """
+    x = d.matrices(floating(x), "matrix_norm")
+    if is_half(x.dtype):
+        return astype(matrix_norm(astype(x, "float32"), keepdims=keepdims, ord=ord), x.dtype)
     if ord in ("fro", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ValueError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
-    sizes: Tensor = gates.svdvals(x) if ord in ("nuc", 2, -2) else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+    sizes: Tensor = _singular_values(x) if ord in ("nuc", 2, -2) else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
     if ord == "nuc":
         z = reductions.sum(sizes, axis=-1)
     elif not sizes.shape[-1] and ord > 0:
@@ -274,110 +240,8 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
     return reshape(z, (*z.shape, 1, 1)) if keepdims else z
 
 
-# Systems and decompositions
-
-
-@function(extension="linalg")
-def solve(x1: Any, x2: Any, /) -> Tensor:
-    """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector (n,).
-
-    Raises ShapeError for other shapes, and the array library's LinAlgError where `x1` is singular.
-
-    >>> import xgrad as xg
-    >>> xg.linalg.solve(xg.asarray([[2.0, 0.0], [0.0, 4.0]]), xg.ones(2))
-    tensor([0.5 , 0.25])
-    """
-    x1, x2 = map(_floating, _both(x1, x2, d.SOLVE))
-    if x2.ndim == 1:
-        z = call(d.SOLVE, (x1, reshape(x2, (x2.size, 1))))
-        return reshape(z, z.shape[:-1])
-    return call(d.SOLVE, (x1, d.matrices(x2, "solve")))
-
-
-def _cutoff(x: Tensor) -> float:
-    """What the standard takes a singular value to be 0 below, as a part of the largest."""
-    return max(x.shape[-2:]) * finfo(x.dtype).eps
-
-
-@function(extension="linalg")
-def pinv(x: Any, /, *, rtol: Any = None) -> Tensor:
-    """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0. Its derivative takes the rank as fixed."""
-    x = d.matrices(_floating(x), "pinv")
-    return call(d.PINV, (x, _cutoff(x) if rtol is None else float(rtol) if isinstance(rtol, int) else rtol))
-
-
-@function(extension="linalg")
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
-    """How many singular values are above `rtol` times the largest: an integer, which has no derivative."""
-    x = d.matrices(_floating(x), "matrix_rank")
-    s = gates.svdvals(x)
-    if not s.shape[-1]:
-        return zeros(s.shape[:-1], dtype="int64", device=x.device)
-    rtol = _cutoff(x) if rtol is None else rtol if isinstance(rtol, int | float) else asarray(rtol)[..., None]
-    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)  # type: ignore[no-any-return]
-
-
-@function(extension="linalg")
-def slogdet(x: Any, /) -> SlogdetResult:
-    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its size.
-
-    Its derivative is the inverse, transposed: of a singular matrix there is none, and the array library's LinAlgError says so.
-    """
-    return SlogdetResult(*call(d.SLOGDET, (x,)))
-
-
-@function(extension="linalg")
-def eigh(x: Any, /) -> EighResult:
-    """Eigenvalues and eigenvectors of hermitian matrices.
-
-    The lower triangle is read, and so the gradient is 0 above the diagonal. Between equal eigenvalues, whose vectors may be
-    any of their space, vectors pass nothing back: a sum over them is right where it depends on no choice, and finite always.
-    """
-    return EighResult(*call(d.EIGH, (x,)))
-
-
-@function(numpy="linalg.eig", extension="linalg")
-def eig(x: Any, /) -> EigResult:
-    """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
-
-    The gradient is right for what does not depend on the phases of the vectors; equal eigenvalues pass nothing between their
-    vectors. Where the device's library has none, they are found on the host. Raises ShapeError where x is not square.
-
-    >>> import xgrad as xg
-    >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
-    tensor([0.+1.j, 0.-1.j])
-    """
-    return EigResult(*call(d.EIG, (x,)))
-
-
-@function(numpy="linalg.eigvals", extension="linalg")
-def eigvals(x: Any, /) -> Tensor:
-    """Eigenvalues of square matrices, in no order, complex always. Like those of `eig`, they may be found on the host."""
-    return eig(x).eigenvalues
-
-
-@function(extension="linalg")
-def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
-    """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
-
-    The columns that complete it may be any basis of the rest; the gradient is right for what depends on no choice.
-    It needs the first min(n, m) columns of `x` to be independent, and raises the array library's LinAlgError where they are not.
-    """
-    if mode not in ("reduced", "complete"):
-        raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
-    return QRResult(*call(d.QR, (x,), {"mode": mode}))
-
-
-@function(extension="linalg")
-def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
-    """x = U S Vh: singular vectors and values; with `full_matrices`, U and Vh are square.
-
-    Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first min(n, m) for any
-    others of their space: the gradient is right for what depends on no such choice, and finite always.
-    """
-    return SVDResult(*call(d.SVD, (x,), {"full_matrices": full_matrices}))
-
-
-def cofactor(x: Any) -> Tensor:
-    """det(x) x⁻ᵀ, which is the derivative of det, for singular matrices too."""
-    return call(d.COFACTOR, (x,))
+def _singular_values(x: Tensor) -> Tensor:
+    """Those that are 0, as far as rounding lets one know, pass nothing back."""
+    s = svdvals(x)
+    zero = s <= ROUNDING * finfo(s.dtype).eps * reductions.sum(s, axis=-1, keepdims=True)
+    return where(zero, call(STOP_GRADIENT, (s,)), s)  # type: ignore[no-any-return]

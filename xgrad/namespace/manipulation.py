@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from math import prod
 from operator import index
 from typing import Any, cast
 
 from ..errors import ShapeError
-from ..modes import MODE
+from ..modes import MODE, mode
 from ..ops import shaping as s
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
@@ -128,6 +129,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 
 
 def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
+    if not hasattr(arrays, "__len__") or isinstance(arrays, dict | str):
+        raise TypeError(f"{function} takes a list or a tuple of arrays, not {type(arrays).__name__}: write {function}(list(...))")
     if not len(arrays):
         raise ValueError(f"{function} needs at least one array")
     return tuple(arrays)
@@ -172,7 +175,7 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
 def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Each element along `axis` several times; of the flattened array where `axis` is None.
 
-    `repeats` is how often, or an integer array that says it of each.
+    `repeats` is how often, or an integer array that says it of each; where a function is traced, a list, whose values are known.
 
     >>> import xgrad as xg
     >>> xg.repeat(xg.arange(3), xg.asarray([2, 0, 1]))
@@ -188,13 +191,21 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         if repeats < 0:
             raise ValueError(f"repeat: {repeats} times")
         return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
+    known = isinstance(repeats, list | tuple) and all(is_integer(v) and not isinstance(v, Tensor) for v in repeats)
+    with mode(trace=None) if known else nullcontext():
+        places = _places(repeats, x, n)
+    return call(TAKE, (x, places), {"axis": axis})
+
+
+def _places(repeats: Any, x: Tensor, n: int) -> Tensor:
+    """Which of `n` elements each element of the result is."""
     counts = with_values(beside(repeats, x), "repeat")
     if counts.dtype.kind not in "biu":
         raise TypeError(f"repeat: how often is said by integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)")
     counts = astype(counts, "int64")
     if counts.shape not in ((), (1,), (n,)):
         raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
-    return call(TAKE, (x, call(REPEATED, (broadcast_to(counts, (n,)),))), {"axis": axis})
+    return call(REPEATED, (broadcast_to(counts, (n,)),))
 
 
 @function

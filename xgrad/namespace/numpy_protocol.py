@@ -9,8 +9,9 @@ gradient is dropped silently.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
@@ -93,8 +94,8 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         kwargs = {"axis": 0, **kwargs}
     else:
         ours = NUMPY.get(name) if method in ("__call__", "outer") else None
-    if ours is None:
-        _refuse(called)
+    if ours is None or _is_foreign(ufunc):
+        _refuse_ufunc(ufunc, called)
     if kwargs:
         kwargs = {key: value for key, value in kwargs.items() if key not in _PLAIN or not _same(value, _PLAIN[key])}
         for key in kwargs.keys() - _signature(ours).parameters.keys():
@@ -120,7 +121,7 @@ def _listed(value: Any, others: tuple[Any, ...]) -> Any:
 
 
 def _value(v: Any) -> Any:
-    return v.numpy() if isinstance(v, Tensor) else v
+    return v.on_host() if isinstance(v, Tensor) else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -147,12 +148,30 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 
 
 @lru_cache(None)
+def _is_foreign(ufunc: Any) -> bool:
+    """Whether a ufunc is not NumPy's own, nor SciPy's of the same name: what it does is then not known."""
+    homes = (sys.modules.get(name) for name in ("numpy", "scipy.special"))
+    return all(getattr(home, ufunc.__name__, None) is not ufunc for home in homes)
+
+
+def _refuse_ufunc(ufunc: Any, called: str) -> NoReturn:
+    if getattr(sys.modules["numpy"], ufunc.__name__, None) is ufunc:
+        _refuse(called)
+    scipys = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
+    name = f"scipy.special.{called}" if scipys else f"the ufunc {called!r}"
+    instead = "give it a derivative with xg.custom_vjp, which calls it on t.numpy(), or take the value, t.detach().numpy()"
+    raise TypeError(f"{name} does not work on Tensors: {instead}")
+
+
+@lru_cache(None)
 def _way(function: Callable[..., Any]) -> Way:
     """Found once for each NumPy function. Raises TypeError for one that does not work on Tensors."""
     name = _name(function)
     ours = NUMPY.get(name)
     if ours is None:
         _refuse(name)
+    if name == "array":  # which is `asarray(copy=True)`
+        ours = partial(ours, copy=True)
     mine = list(_signature(ours).parameters.values())
     try:
         theirs = list(_signature(function).parameters.values())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends import Device
-from ..namespace import asarray, float32, take
+from ..modes import MODE
+from ..namespace import asarray, float32, logical_and, min, take, where
 from ..random import Generator
 from ..tensors import Tensor
-from .modules import Module, checked_input, uniform_parameter
+from .modules import Module, checked_input, sizes, uniform_parameter
 
 
 class Linear(Module):
@@ -24,6 +25,7 @@ class Linear(Module):
     def __init__(
         self, n_in: int, n_out: int, bias: bool = True, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None
     ) -> None:
+        sizes("Linear", n_in=n_in, n_out=n_out)
         limit = n_in**-0.5
         self.weight = uniform_parameter((n_out, n_in), limit, dtype, rng, device)
         self.bias = uniform_parameter((n_out,), limit, dtype, rng, device) if bias else None
@@ -42,6 +44,7 @@ class Embedding(Module):
     """
 
     def __init__(self, count: int, size: int, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None) -> None:
+        sizes("Embedding", count=count, size=size)
         self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
 
     def __call__(self, indices: Any) -> Tensor:
@@ -49,4 +52,26 @@ class Embedding(Module):
         indices = asarray(indices, device=None if isinstance(indices, Tensor) else self.weight.device)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
-        return take(self.weight, indices, axis=0)
+        rows = take(self.weight, in_range(indices, len(self.weight), "Embedding"), axis=0)
+        return nan_outside(rows, indices[..., None], len(self.weight))
+
+
+def in_range(indices: Tensor, count: int, who: str) -> Tensor:
+    """`indices`, if all are from 0 to `count` - 1: none counts from the end. Raises IndexError where the values are at hand, on the host.
+
+    In a trace, and on a device that would have to be waited for, one below 0 becomes `count`, which is as far out.
+    """
+    if indices.dtype.kind == "u":
+        return indices
+    if MODE.get().trace is not None or not indices.device.backend.on_host:
+        return where(indices < 0, count, indices)
+    if indices.size and (low := int(min(indices))) < 0:
+        raise IndexError(f"{who}: {low} is below 0; there are {count} numbers, from 0 to {count - 1}")
+    return indices
+
+
+def nan_outside(z: Tensor, indices: Tensor, count: int) -> Tensor:
+    """`z`, but NaN where an index is not from 0 to `count` - 1: for devices whose library takes another element there, and says nothing."""
+    if indices.device.backend.on_host:
+        return z
+    return where(logical_and(indices >= 0, indices < count), z, float("nan"))

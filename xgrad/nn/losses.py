@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.dtypes import is_complex, is_floating, is_half
 from ..errors import ShapeError
-from ..namespace import arange, asarray, logsumexp, mean, reshape
+from ..namespace import arange, asarray, astype, float32, logsumexp, mean, reshape
 from ..tensors import Tensor
+from .layers import in_range, nan_outside
 
 
 def cross_entropy(logits: Any, targets: Any) -> Tensor:
-    """Mean of -log softmax(logits)[target], in nats.
+    """Mean of -log softmax(logits)[target], in nats; of half precision computed in float32, and rounded once.
 
     Args:
         logits: (..., classes), floating point.
         targets: (...), integers from 0 to classes - 1.
 
-    Raises ShapeError where the shapes do not fit, TypeError for targets that are no integers.
+    Raises ShapeError where the shapes do not fit, TypeError for targets that are no integers and logits that are not floating point,
+    IndexError for a target that is no class.
 
     >>> import xgrad as xg
     >>> xg.nn.cross_entropy(xg.zeros((2, 4)), xg.asarray([0, 3]))
@@ -26,8 +29,14 @@ def cross_entropy(logits: Any, targets: Any) -> Tensor:
     targets = asarray(targets, device=None if isinstance(targets, Tensor) else logits.device)
     if targets.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy takes integer targets, not {targets.dtype}")
+    if not is_floating(logits.dtype) or is_complex(logits.dtype):
+        raise TypeError(f"cross_entropy takes real floating logits, not {logits.dtype}")
+    if not logits.ndim or not logits.shape[-1]:
+        raise ShapeError(f"cross_entropy takes logits of shape (..., classes), of one class at least, not {logits.shape}")
     if targets.shape != logits.shape[:-1]:
         raise ShapeError(f"cross_entropy: logits of shape {logits.shape} need targets of shape {logits.shape[:-1]}, not {targets.shape}")
-    rows = reshape(logits, (-1, logits.shape[-1]))
-    chosen = rows[arange(len(rows), device=rows.device), reshape(targets, (-1,))]
-    return mean(logsumexp(rows, axis=-1) - chosen)
+    dtype = logits.dtype
+    rows = reshape(astype(logits, float32) if is_half(dtype) else logits, (targets.size, logits.shape[-1]))
+    targets, classes = reshape(targets, (-1,)), logits.shape[-1]
+    chosen = rows[arange(len(rows), device=rows.device), in_range(targets, classes, "cross_entropy")]
+    return astype(mean(nan_outside(logsumexp(rows, axis=-1) - chosen, targets, classes)), dtype, copy=False)

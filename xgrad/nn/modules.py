@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from operator import index
 from typing import Any, Self
 
 from .. import trees
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
-from ..errors import ShapeError
 from ..modes import no_grad
+from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
+from ..ops.reductions import is_integer
+from ..program.keys import Static
 from ..random import Generator, default_rng
+from ..state_dicts import fitting
 from ..tensors import Tensor
+from . import ties
 
 
 class Module:
@@ -20,6 +26,9 @@ class Module:
 
     A subclass sets Tensors, modules, and lists or dicts of them as attributes in `__init__`, and defines `__call__`. It is
     a node of a tree then: `grad(loss)(model, x)` gives gradients in the structure of the model, `tree_map` maps over it.
+
+    A Tensor that is there in several places is one parameter: it is tied. It has one gradient, that of all its places, and the name of the
+    first; what `tree_map`, `cast` and `to` make of a module is tied in the same places.
 
     >>> import xgrad as xg
     >>> class Scale(xg.nn.Module):
@@ -33,7 +42,8 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        trees.register(cls, _children, lambda described, children: _rebuilt(cls, described, children))
+        for now in (False, True):
+            trees.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The Tensors by the path that leads to them, as "gru.W_zh"."""
@@ -55,21 +65,28 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the values of `state`, which must have the names, shapes and dtypes of this module, or nothing changes.
 
-        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit.
+        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit. Other names of a tied
+        parameter may be among them with the same values; ValueError where they differ.
         """
+        state = self._without_ties(state)
         mine = self.named_parameters()
-        if set(mine) != set(state):
-            missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
-            raise KeyError(f"{type(self).__name__} misses {missing or 'nothing'} and does not know {unknown or 'nothing'}")
-        values = {name: asarray(value, device=mine[name].device) for name, value in state.items()}
-        for name, value in values.items():
-            if value.shape != mine[name].shape:
-                raise ShapeError(f"{name} has shape {mine[name].shape}, and is given {value.shape}")
-            if value.dtype != mine[name].dtype:
-                raise TypeError(f"{name} is {mine[name].dtype}, and is given {value.dtype}")
+        values = fitting(type(self).__name__, mine, state)
         with no_grad():
             for name, value in values.items():
                 mine[name][...] = value
+
+    def _without_ties(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`state` with the first name alone of what is tied."""
+        others = {".".join(map(str, place)): ".".join(map(str, first)) for place, first in ties.found(self, Module)}
+        if not isinstance(state, Mapping) or others.keys().isdisjoint(state):
+            return state
+        for name, first in others.items():
+            if name in state and first in state:
+                one, other = asarray(state[first]), asarray(state[name])
+                if one.shape != other.shape or bool(any_of(one != other)):
+                    raise ValueError(f"{name} is tied to {first}, and is given other values: untie them, or give both the same")
+        first_names = {others.get(name, name): value for name, value in state.items() if name in others}
+        return {**first_names, **{name: value for name, value in state.items() if name not in others}}
 
     def to(self, device: str | Device) -> Self:
         """A module like this one with its weights on another device."""
@@ -99,8 +116,8 @@ def cast(tree: Any, dtype: Any) -> Any:
     tensor([5., 5.], dtype=float32)
     """
 
-    if not is_floating(dtype):
-        raise TypeError(f"nn.cast takes a floating dtype, not {canonical(dtype)}, through which no gradient flows back")
+    if dtype is None or not is_floating(dtype):
+        raise TypeError(f"nn.cast takes a floating dtype, not {None if dtype is None else canonical(dtype)}, through which no gradient flows back")
 
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
@@ -110,7 +127,18 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:
     """A weight drawn evenly from [-limit, limit)."""
+    if rng is not None and not isinstance(rng, Generator):
+        raise TypeError(f"rng is a generator of xg.random.default_rng(seed), not {type(rng).__name__}")
     return tensor((rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device)
+
+
+def sizes(who: str, **given: Any) -> None:
+    """Raises TypeError or ValueError where one of these is no integer from 1 on."""
+    for name, n in given.items():
+        if isinstance(n, bool) or not is_integer(n):
+            raise TypeError(f"{who}: {name} is an integer, not {n!r}")
+        if index(n) < 1:
+            raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
 
 
 def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
@@ -123,24 +151,40 @@ def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
     return t
 
 
-def _is_dynamic(value: Any) -> bool:
-    """Whether there are Tensors in it."""
-    if isinstance(value, dict):
-        return any(map(_is_dynamic, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_is_dynamic, value))
-    return isinstance(value, Tensor | Module)
+#: Attributes in which there are no Tensors.
+_PLAIN = frozenset((type(None), bool, int, float, complex, str))
 
 
-def _children(module: Module) -> tuple[list[Any], Any, list[str]]:
-    dynamic = [name for name, value in vars(module).items() if _is_dynamic(value)]
-    static = tuple((name, value) for name, value in vars(module).items() if name not in dynamic)
-    return [getattr(module, name) for name in dynamic], (tuple(dynamic), static), dynamic
+def _children(module: Module, *, now: bool) -> tuple[list[Any], Any, list[str]]:
+    seen: set[int] = set()
+    dynamic: list[str] = []
+    static: list[tuple[str, Any]] = []
+    tied = False
+    for name, value in vars(module).items():
+        kind = type(value)
+        if kind is Tensor:
+            has, again = True, id(value) in seen
+            seen.add(id(value))
+        else:
+            has, again = (False, False) if kind in _PLAIN else ties.holds(value, Module, seen)
+        if has:
+            dynamic.append(name)
+            tied = tied or again
+        else:
+            static.append((name, value))
+    places: tuple[Any, ...] = ()
+    if tied:
+        places = tuple(ties.found(module, Module))
+        for place, first in places:
+            module = ties.replaced(module, place, ties.Tie(first))
+    return [vars(module)[name] for name in dynamic], (tuple(dynamic), Static(tuple(static), now), places), dynamic
 
 
 def _rebuilt(cls: type[Module], described: Any, children: Any) -> Module:
-    names, static = described
+    names, static, places = described
     module = object.__new__(cls)
     vars(module).update(static)
     vars(module).update(zip(names, children, strict=True))
+    for place, first in places:
+        module = ties.replaced(module, place, ties.at(module, first))
     return module

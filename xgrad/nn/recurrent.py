@@ -11,7 +11,7 @@ from ..namespace import asarray, float32, sigmoid, tanh, tensor, zeros
 from ..random import Generator
 from ..tensors import Tensor
 from ..transforms import scan
-from .modules import Module, checked_input, uniform_parameter
+from .modules import Module, checked_input, sizes, uniform_parameter
 
 
 class GRU(Module):
@@ -49,6 +49,7 @@ class GRU(Module):
     ) -> None:
         if reset not in ("before", "after"):
             raise ValueError(f"reset is 'before' or 'after', not {reset!r}")
+        sizes("GRU", input_size=input_size, hidden_size=hidden_size)
         self.reset = reset
 
         def weight(*shape: int) -> Tensor:
@@ -96,6 +97,8 @@ class GRU(Module):
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
             raise KeyError(f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}")
         ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
+        if ih.ndim != 2 or hh.ndim != 2 or not ih.shape[0] == hh.shape[0] == 3 * hh.shape[1]:
+            raise ShapeError(f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}")
         hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
         gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)
         r, z, n = (slice(i * hidden_size, (i + 1) * hidden_size) for i in range(3))

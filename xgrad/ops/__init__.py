@@ -15,10 +15,11 @@ from . import (
     reductions,
     shaping,
     special,
+    spectral,
 )
 from .table import OPS, Op, find_op, op
 
 __all__ = [
     "OPS", "Op", "arithmetic", "comparing", "correlating", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
-    "linalg", "op", "ordering", "reductions", "shaping", "special",
+    "linalg", "op", "ordering", "reductions", "shaping", "special", "spectral",
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import inf
+import cmath
+import math
+from math import inf, nan
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
@@ -33,21 +35,28 @@ DIVIDE = elementwise("/", lambda xp, x, y: x / y, kernel="x / y",
 
 def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
     """y - 1, but 1 where x and y are 0: there the factor y makes the derivative 0."""
-    if isinstance(y, int | float):
+    if isinstance(y, int | float | complex):
         return y - 1 if y != 0 else 1
     return xp.where(y == 0, xp.where(x == 0, 1, y - 1), y - 1)
 
 
 def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
     """log x, but 0 where x is 0: there 0 ** y is flat in y. A negative x has one as well, where its power `z` is complex."""
-    if is_complex(z.dtype):
-        x = complex(x) if isinstance(x, int | float) else xp.astype(x, z.dtype)
+    if isinstance(x, int | float | complex):
+        if x == 0 or x != x:
+            return x
+        if is_complex(z.dtype):
+            return cmath.log(x)
+        return nan if isinstance(x, complex) or x < 0 else math.log(x)
+    x = xp.astype(x, z.dtype) if is_complex(z.dtype) else x
     return xp.log(xp.where(x == 0, xp.ones_like(x), x))
 
 
 def _power(xp: Any, x: Any, y: Any) -> Any:
     """x ** y. For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard at infinity."""
-    return x ** y if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)) else xp.pow(x, y)
+    if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)):
+        return xp.pow(x, y) if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)) else x**y
+    return xp.pow(x, y)
 
 
 POWER = elementwise("**", _power, kernel="pow(x, y)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .reductions import Axis, apart, kept, over
+from .reductions import Axis, apart, kept, over, single
 from .table import op
 
 
@@ -56,7 +56,7 @@ def _before(xp: Any, z: Any, axis: int, include_initial: bool) -> Any:
 CUMULATIVE_PROD = op("cumulative_prod",
     lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_prod(x, axis=axis, include_initial=include_initial),
     dx=lambda xp, dz, z, x, *, axis, include_initial:
-        _before(xp, z, axis, include_initial) * _following(xp, _computed(dz, axis, include_initial), x, axis),
+        _before(xp, z, axis, include_initial) * _following(xp, _computed(single(xp, dz), axis, include_initial), x, axis),
     promotion="count", analytic=True)  # fmt: skip
 
 
@@ -69,5 +69,5 @@ def _others(xp: Any, x: Any, axis: Axis) -> Any:
 
 
 PROD = op("prod", over("prod"),
-    dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, x, axis),
+    dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, single(xp, x), axis),
     promotion="count", analytic=True)  # fmt: skip

@@ -4,7 +4,7 @@ A rule of an op with one complex output is plain calculus, as everywhere. Where 
 (cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back in the end. Tuples come without
 conjugation by the engine: their parts are gradients as on paper, dL/dRe + i dL/dIm.
 
-Of hermitian matrices (cholesky, eigh, eigvalsh) one triangle is read. The gradient is of that function: all of it is in the
+Of hermitian matrices (cholesky, and eigh in `spectral`) one triangle is read. The gradient is of that function: all of it is in the
 triangle that is read, both for an element and for its copy, and 0 is in the other, so that it agrees with differences of any
 matrix. Along hermitian changes it is what a hermitian gradient is.
 
@@ -16,15 +16,15 @@ pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networ
 from __future__ import annotations
 
 from itertools import zip_longest
-from math import prod
+from math import nan, prod
 from typing import Any
 
-from ..backends.dtypes import is_complex
+from ..backends.dtypes import canonical, finfo, is_complex
 from ..errors import ShapeError
 from .table import op
 
 
-def _square(x: Any, function: str) -> Any:
+def square(x: Any, function: str) -> Any:
     """`x`, if it is a stack of square matrices."""
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{function} takes square matrices, stacked along leading axes; this array has shape {tuple(x.shape)}")
@@ -46,28 +46,18 @@ def _conj(xp: Any, x: Any) -> Any:
     return xp.conj(x) if is_complex(x.dtype) else x
 
 
-def _H(xp: Any, x: Any) -> Any:
+def H(xp: Any, x: Any) -> Any:
     """The conjugate transpose."""
     return _T(xp, _conj(xp, x))
 
 
-def _hermitian(xp: Any, x: Any) -> Any:
-    return 0.5 * (x + _H(xp, x))
+def hermitian(xp: Any, x: Any) -> Any:
+    return 0.5 * (x + H(xp, x))
 
 
-def _of_lower(xp: Any, g: Any) -> Any:
+def of_lower(xp: Any, g: Any) -> Any:
     """A hermitian gradient as that of the lower triangle, of which the upper one is a conjugate copy."""
     return xp.tril(g) + xp.tril(g, k=-1)
-
-
-def _inverse_or_zero(xp: Any, x: Any) -> Any:
-    """1 / x, and 0 where x is 0: what depends on no gap between equal values has a finite derivative."""
-    return xp.where(x == 0, xp.zeros_like(x), 1 / xp.where(x == 0, xp.ones_like(x), x))
-
-
-def _gaps(xp: Any, w: Any) -> Any:
-    """1 / (w_j - w_i) at (i, j), and 0 where they are equal."""
-    return _inverse_or_zero(xp, w[..., None, :] - w[..., None])
 
 
 def _below(xp: Any, x: Any) -> Any:
@@ -78,7 +68,7 @@ def _below(xp: Any, x: Any) -> Any:
 
 # Inverses
 
-INV = op("inv", lambda xp, x: xp.linalg.inv(_square(x, "inv")),
+INV = op("inv", lambda xp, x: xp.linalg.inv(square(x, "inv")),
     dx=lambda xp, dz, z: -(_T(xp, z) @ dz @ _T(xp, z)),
     function="linalg.inv", promotion="float", analytic=True,
     doc="""Inverse of square matrices.
@@ -99,7 +89,7 @@ def _side_by_side(xp: Any, y: Any) -> Any:
 
 def _solve(xp: Any, x: Any, y: Any) -> Any:
     """x⁻¹ y. One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library does."""
-    _square(x, "solve")
+    square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
         raise ShapeError(f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
     if x.ndim == 2 and y.ndim > 2:
@@ -126,8 +116,8 @@ SOLVE = op("solve", _solve, dx=_solve_dx, variadic=True, function="linalg.solve"
 
 def _pinv_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
     """dP = -P dX P + P Pᴴ dXᴴ (I - X P) + (I - P X) dXᴴ Pᴴ P, as long as the rank stays; its transpose."""
-    g, zH = _conj(xp, dz), _H(xp, z)
-    gH = _H(xp, g)
+    g, zH = _conj(xp, dz), H(xp, z)
+    gH = H(xp, g)
     beside = (gH - x @ (z @ gH)) @ (z @ zH)  # (I - X P) gᴴ P Pᴴ
     below = (zH @ z) @ (gH - (gH @ z) @ x)  # Pᴴ P gᴴ (I - P X)
     return _conj(xp, beside + below - zH @ g @ zH)
@@ -137,7 +127,7 @@ PINV = op("pinv", lambda xp, x, y: xp.linalg.pinv(matrices(x, "pinv"), rtol=y), 
 
 # Determinants
 
-DET = op("det", lambda xp, x: xp.linalg.det(_square(x, "det")),
+DET = op("det", lambda xp, x: xp.linalg.det(square(x, "det")),
     dx=lambda xp, dz, x: dz[..., None, None] * xp.cofactor(x),
     function="linalg.det", promotion="float", analytic=True,
     doc="""Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too.
@@ -174,34 +164,30 @@ def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
         turn = xp.imag(xp.conj(dsign) * z[0]) * -1j
         dlog = turn if dlog is None else dlog + turn
     dlog = xp.zeros_like(dsign) if dlog is None else dlog
-    return dlog[..., None, None] * _H(xp, xp.linalg.inv(x))
+    return dlog[..., None, None] * H(xp, xp.linalg.inv(x))
 
 
-SLOGDET = op("slogdet", lambda xp, x: tuple(xp.linalg.slogdet(_square(x, "slogdet"))), dx=_slogdet_dx,
+SLOGDET = op("slogdet", lambda xp, x: tuple(xp.linalg.slogdet(square(x, "slogdet"))), dx=_slogdet_dx,
     function="linalg.slogdet", promotion="float")  # fmt: skip
 
-# Decompositions
-
-
-def _on_diagonal(xp: Any, d: Any) -> Any:
-    return xp.eye(d.shape[-1], dtype=d.dtype, device=d.device) * d[..., None, :]
+# Factors
 
 
 def _cholesky_dx(xp: Any, dz: Any, z: Any, *, upper: bool) -> Any:
     """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal, for the triangle that is read."""
-    L, g = (_H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
+    L, g = (H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
     below, diagonal = _below(xp, L)
-    p = _H(xp, L) @ g
+    p = H(xp, L) @ g
     half = xp.where(below, p, xp.where(diagonal, 0.5 * p, xp.zeros_like(p)))
     inverse = xp.linalg.inv(L)
-    g = _of_lower(xp, _hermitian(xp, _H(xp, inverse) @ half @ inverse))
+    g = of_lower(xp, hermitian(xp, H(xp, inverse) @ half @ inverse))
     return _T(xp, g) if upper else _conj(xp, g)
 
 
 def _cholesky(xp: Any, x: Any, *, upper: bool = False) -> Any:
     """Libraries agree on what is read for the lower factor, and not for the upper."""
-    _square(x, "cholesky")
-    return _H(xp, xp.linalg.cholesky(_H(xp, x))) if upper else xp.linalg.cholesky(x)
+    square(x, "cholesky")
+    return H(xp, xp.linalg.cholesky(H(xp, x))) if upper else xp.linalg.cholesky(x)
 
 
 CHOLESKY = op("cholesky", _cholesky, dx=_cholesky_dx, function="linalg.cholesky", promotion="float",
@@ -212,128 +198,33 @@ CHOLESKY = op("cholesky", _cholesky, dx=_cholesky_dx, function="linalg.cholesky"
     """)  # fmt: skip
 
 
-def _eigh_dx(xp: Any, dz: Any, z: Any) -> Any:
-    """The hermitian part of V (diag(dw) + (Vᴴ dV) / gaps) Vᴴ, for the triangle that is read."""
-    (dw, dv), (w, v) = dz, z
-    vH = _H(xp, v)
-    if dv is None:
-        return _of_lower(xp, (v * dw[..., None, :]) @ vH)
-    inner = (vH @ dv) * _gaps(xp, w)
-    if dw is not None:
-        inner = inner + _on_diagonal(xp, dw)
-    return _of_lower(xp, v @ _hermitian(xp, inner) @ vH)
-
-
-EIGH = op("eigh", lambda xp, x: tuple(xp.linalg.eigh(_square(x, "eigh"))), dx=_eigh_dx, function="linalg.eigh", promotion="float")
-
-
-def _eigvalsh_dx(xp: Any, dz: Any, x: Any) -> Any:
-    return _eigh_dx(xp, (dz, None), xp.linalg.eigh(x))
-
-
-EIGVALSH = op("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(_square(x, "eigvalsh")), dx=_eigvalsh_dx,
-    function="linalg.eigvalsh", promotion="float",
-    doc="""Eigenvalues of hermitian matrices in ascending order.
-
-    The lower triangle is read, and so the gradient is 0 above the diagonal.
-    """)  # fmt: skip
-
-
-def _eig_dx(xp: Any, dz: Any, z: Any) -> Any:
-    """V⁻ᴴ (diag(dw) + (Vᴴ dV - Vᴴ V diag(Re Vᴴ dV)) / conj(gaps)) Vᴴ: vectors keep length one, and their phase is free."""
-    (dw, dv), (w, v) = dz, z
-    vH = _H(xp, v)
-    inner = xp.zeros_like(v) if dw is None else _on_diagonal(xp, dw)
-    if dv is not None:
-        turn = vH @ dv
-        grow = xp.real(xp.sum(xp.conj(v) * dv, axis=-2))
-        inner = inner + (turn - (vH @ v) * grow[..., None, :]) * xp.conj(_gaps(xp, w))
-    return xp.linalg.solve(vH, inner @ vH)
-
-
-EIG = op("eig", lambda xp, x: xp.eig(_square(x, "eig")), dx=_eig_dx, function="linalg.eig", promotion="float")
-
-
-def _svd_dx(xp: Any, dz: Any, z: Any, *, full_matrices: bool) -> Any:
-    """How U, S and Vh turn and grow with Uᴴ dx V, and, of the vectors beyond min(n, m), with what lies outside.
-
-    With a gap of two singular values U and V turn together, with their sum against each other: what depends on no gap is right
-    for values however close.
-    """
-    (du, ds, dvh), (u, s, vh) = dz, z
-    k = s.shape[-1]
-    v, dv = _H(xp, vh), None if dvh is None else _H(xp, dvh)
-    u1, v1 = u[..., :k], v[..., :k]
-    inverse = _inverse_or_zero(xp, s)
-    inner = xp.zeros_like(v1[..., :k, :])
-    turn_u, du_out = (inner, None) if du is None else _turn(xp, u, du, k)
-    turn_v, dv_out = (inner, None) if dv is None else _turn(xp, v, dv, k)
-    if ds is not None:
-        inner = inner + _on_diagonal(xp, ds)
-    if du is not None or dv is not None:
-        sums = _inverse_or_zero(xp, s[..., None, :] + s[..., None])
-        inner = inner + 0.5 * ((turn_u + turn_v) * _gaps(xp, s) + (turn_u - turn_v) * sums)
-    g = u1 @ inner @ _H(xp, v1)
-    if du_out is not None:
-        g = g + (du_out * inverse[..., None, :]) @ _H(xp, v1)
-    if dv_out is not None:
-        g = g + u1 @ _H(xp, dv_out * inverse[..., None, :])
-    return g
-
-
-def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any]:
-    """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their span.
-
-    Columns beyond the k-th are any basis of the rest: they count as far as the first k turn towards them.
-    """
-    q1, d1 = q[..., :k], dq[..., :k]
-    turn = _H(xp, q1) @ d1
-    out = None
-    if q.shape[-2] > k:
-        out = d1 - q1 @ turn
-        if q.shape[-1] > k:
-            out = out - q[..., k:] @ (_H(xp, dq[..., k:]) @ q1)
-    return turn - _H(xp, turn), out
-
-
-SVD = op("svd", lambda xp, x, *, full_matrices=True: tuple(xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)),
-    dx=_svd_dx, function="linalg.svd", promotion="float")  # fmt: skip
-
-
-def _svdvals_dx(xp: Any, dz: Any, x: Any) -> Any:
-    u, _, vh = xp.linalg.svd(x, full_matrices=False)
-    return (u * dz[..., None, :]) @ vh
-
-
-SVDVALS = op("svdvals", lambda xp, x: xp.linalg.svdvals(matrices(x, "svdvals")), dx=_svdvals_dx,
-    function="linalg.svdvals", promotion="float",
-    doc="Singular values of matrices, in descending order.")  # fmt: skip
-
-
 def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
     """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first columns."""
     (dq, dr), (q, r) = dz, z
     n, m = x.shape[-2:]
     k = min(n, m)
     if dq is not None and q.shape[-1] > k:  # columns beyond are any basis of the rest: as far as the first turn towards them
-        dq = dq[..., :k] - q[..., k:] @ (_H(xp, dq[..., k:]) @ q[..., :k])
+        dq = dq[..., :k] - q[..., k:] @ (H(xp, dq[..., k:]) @ q[..., :k])
     q, r, dr = q[..., :k], r[..., :k, :], None if dr is None else dr[..., :k, :]
     rest = None
     if m > k:
         if dr is not None:
             rest = q @ dr[..., k:]
-            moved = x[..., k:] @ _H(xp, dr[..., k:])
+            moved = x[..., k:] @ H(xp, dr[..., k:])
             dq, dr = moved if dq is None else dq + moved, dr[..., :k]
         else:
             rest = xp.zeros_like(x[..., k:])
         r = r[..., :k]
-    inner = xp.zeros_like(r) if dr is None else r @ _H(xp, dr)
+    inner = xp.zeros_like(r) if dr is None else r @ H(xp, dr)
     if dq is not None:
-        inner = inner - _H(xp, dq) @ q
+        inner = inner - H(xp, dq) @ q
     below, diagonal = _below(xp, inner)
     lower = xp.where(below, inner, xp.where(diagonal, 0.5 * inner, xp.zeros_like(inner)))
-    g = q @ (lower + _H(xp, lower))
-    g = _H(xp, xp.linalg.solve(r, _H(xp, g if dq is None else g + dq)))
+    g = q @ (lower + H(xp, lower))
+    size = xp.abs(xp.linalg.diagonal(r))
+    dependent = xp.any(size <= 32 * finfo(canonical(size.dtype)).eps * xp.sum(size, axis=-1, keepdims=True), axis=-1)[..., None, None]
+    g = H(xp, xp.linalg.solve(r, H(xp, g if dq is None else g + dq)))
+    g = xp.where(dependent, nan, g)
     return g if rest is None else xp.concat([g, rest], axis=-1)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nan, prod
+from math import inf, nan, prod
 from operator import index
 from typing import Any, SupportsIndex, TypeGuard
 
+from ..backends.dtypes import is_half
 from .arithmetic import quotient_or_zero, share
 from .table import op
 
@@ -14,9 +15,19 @@ Axis = int | tuple[int, ...] | None
 AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
+def single(xp: Any, x: Any) -> Any:
+    """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is a gradient."""
+    return xp.astype(x, "float32") if is_half(x.dtype) else x
+
+
 def integers(given: Any) -> tuple[int, ...]:
     """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's too."""
-    return (index(given),) if is_integer(given) else tuple(map(index, given))
+    if is_integer(given):
+        return (index(given),)
+    try:
+        return tuple(map(index, given))
+    except TypeError:
+        raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
 
 
 def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
@@ -69,25 +80,25 @@ SUM = op("sum", over("sum"),
     promotion="count", analytic=True, linear="jointly")  # fmt: skip
 
 MEAN = op("mean", over("mean"),
-    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis) / _size(x_shape, axis), x_shape),
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, single(xp, dz), x_shape, axis) / _size(x_shape, axis), x_shape),
     promotion="float", analytic=True, linear="jointly", doc="Arithmetic mean. " + AXIS)  # fmt: skip
 
 
 def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
     """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for one."""
-    n = _size(x.shape, axis) - correction
+    n, x = _size(x.shape, axis) - correction, single(xp, x)
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
 
 
 VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
         xp.var(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, dz, x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
+    dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, single(xp, dz), x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
     promotion="float", doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS)  # fmt: skip
 
 STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
         xp.std(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
     dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
-        kept(xp, quotient_or_zero(xp, dz, z), x.shape, axis) * _slope(xp, x, axis, correction),
+        kept(xp, quotient_or_zero(xp, single(xp, dz), z), x.shape, axis) * _slope(xp, x, axis, correction),
     promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip
 
 
@@ -117,15 +128,26 @@ MIN = op("min", over("min"),
 
 def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
-    axes = normal_axes(axis, x.ndim)
+    axes, dtype, x = normal_axes(axis, x.ndim), x.dtype, single(xp, x)
+    if not _size(x.shape, axes):  # log 0
+        return xp.astype(xp.sum(x, axis=axes, keepdims=keepdims) - inf, dtype)
     top = xp.max(x, axis=axes, keepdims=True)
     total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axes, keepdims=True)  # infinities are left to the sum
     z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
+    z = xp.astype(z, dtype) if is_half(dtype) else z
     return z if keepdims else xp.squeeze(z, axis=axes)
 
 
+def _share(xp: Any, z: Any, x: Any, axis: Axis) -> Any:
+    """The part of exp(z), the sum, that each exp(x) is; of a z in half precision, found again in more."""
+    if is_half(x.dtype):
+        x = single(xp, x)
+        z = _logsumexp(xp, x, axis=axis, keepdims=True)
+    return share(xp, x, kept(xp, z, x.shape, axis))
+
+
 LOGSUMEXP = op("logsumexp", _logsumexp,
-    dx=lambda xp, dz, z, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * share(xp, x, kept(xp, z, x.shape, axis)),
+    dx=lambda xp, dz, z, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _share(xp, z, x, axis),
     promotion="float",
     doc="""log of the sum of exp(x) over axes, without overflow.
 
@@ -136,13 +158,20 @@ LOGSUMEXP = op("logsumexp", _logsumexp,
 
 
 def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
-    axes = normal_axes(axis, x.ndim)
+    axes, dtype, x = normal_axes(axis, x.ndim), x.dtype, single(xp, x)
+    if not _size(x.shape, axes):
+        return xp.exp(xp.astype(x, dtype))  # nothing
     e = xp.exp(x - xp.max(x, axis=axes, keepdims=True))
-    return e / xp.sum(e, axis=axes, keepdims=True)
+    z = e / xp.sum(e, axis=axes, keepdims=True)
+    return xp.astype(z, dtype) if is_half(dtype) else z
 
 
-SOFTMAX = op("softmax", _softmax,
-    dx=lambda xp, dz, z, *, axis: z * (dz - xp.sum(dz * z, axis=axis, keepdims=True)),
+def _softmax_dx(xp: Any, dz: Any, z: Any, *, axis: Axis) -> Any:
+    dz = single(xp, dz)
+    return z * (dz - xp.sum(dz * z, axis=axis, keepdims=True))
+
+
+SOFTMAX = op("softmax", _softmax, dx=_softmax_dx,
     promotion="float",
     doc="""exp(x) divided by its sum over `axis`, without overflow.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from operator import index
 from typing import Any
 
 from ..errors import ShapeError
@@ -65,11 +66,11 @@ def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) 
     return xp.stack([zero if part is None else part for part in dz], axis=axis)
 
 
-TRIL = op("tril", lambda xp, x, *, k=0: xp.tril(x, k=k),
+TRIL = op("tril", lambda xp, x, *, k=0: xp.tril(x, k=index(k)),
     dx=lambda xp, dz, *, k: xp.tril(dz, k=k),
     analytic=True, linear="jointly", doc="Matrices with 0 above the k-th diagonal.")  # fmt: skip
 
-TRIU = op("triu", lambda xp, x, *, k=0: xp.triu(x, k=k),
+TRIU = op("triu", lambda xp, x, *, k=0: xp.triu(x, k=index(k)),
     dx=lambda xp, dz, *, k: xp.triu(dz, k=k),
     analytic=True, linear="jointly", doc="Matrices with 0 below the k-th diagonal.")  # fmt: skip
 

@@ -31,6 +31,7 @@ import inspect
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from ..errors import UnknownOpError
 
@@ -67,12 +68,14 @@ class Op:
         diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
+        registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
+        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
         by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
         "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "rules", "saves", "shapes", "uses_z", "variadic",
+        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "spectrum", "uses_z", "variadic", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +98,8 @@ class Op:
         diagonal: bool = True,
         by_rows: bool = False,
         kernel: str | None = None,
+        registered: bool = False,
+        spectrum: Any = None,
     ) -> None:
         self.name = name
         self.function = function or name
@@ -107,7 +112,9 @@ class Op:
         self.analytic = analytic
         self.linear = linear
         self.by_rows = by_rows
+        self.registered = registered
         self.kernel = kernel
+        self.spectrum = spectrum
         signature = inspect.signature(forward).parameters.values()
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
         self.arity = None if variadic else arity or len(self.operands)
@@ -166,13 +173,15 @@ def shape_of(value: Any) -> tuple[Any, ...]:
 
 
 OPS: dict[str, Op] = {}
+#: Ops of the library's own that come into the table with the first program that is optimised.
+LATER = frozenset(("@+", "add_product"))
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
     """Enter an op into the table under its name and its function's name, and return it."""
     entry = Op(name, forward, **attributes)
     for key in {entry.name, entry.function}:
-        if key in OPS:
+        if key in OPS or (entry.registered and key in LATER):
             raise ValueError(f"op {key!r} is already in the table")
     OPS[entry.name] = OPS[entry.function] = entry
     return entry
@@ -184,11 +193,26 @@ def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None
     return op(name, forward, promotion=promotion or known_as, elementwise=True, **attributes)
 
 
-def find_op(name: str) -> Op:
-    """The op called `name`. Raises UnknownOpError, with the near ones."""
+#: Gates of the user's own, by the name of their function, while there are any: the latest of each name.
+GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
+
+#: Ops that are parts of others, which nobody means who misspells a name.
+_PARTS = frozenset((
+    "after", "checkpoint", "cofactor", "complex_sign", "custom", "item", "new", "normal_cdf", "normal_quantile", "repeated", "round_to", "scan",
+    "slide", "to_device", "untake",
+))  # fmt: skip
+
+
+def find_op(name: Any) -> Op:
+    """The op called `name`, or the gate of the user's own. Raises UnknownOpError, with the near ones."""
+    entry = getattr(name, "entry", None)
+    if isinstance(entry, Op):
+        return entry
     try:
-        return OPS[name]
+        return OPS[name] if name in OPS else GATES[name]
     except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(name), OPS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted(OPS))}"
-        raise UnknownOpError(f"no op {name!r}; {hint}") from None
+        public = [key for key, entry in OPS.items() if key not in _PARTS and not entry.name.startswith("@+")]
+        near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
+        given = f"{name!r}" if isinstance(name, str) else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted({*public, *GATES}))}"
+        raise UnknownOpError(f"no op {given}; {hint}") from None

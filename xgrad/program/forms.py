@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -13,40 +12,47 @@ from ..derivatives import Form
 from ..errors import ShapeError, TraceError
 from ..modes import mode
 from ..ops import Op
-from ..ops.shaping import BROADCAST_TO, RESHAPE, TRANSPOSE, broadcast_shapes
+from ..ops.shaping import RESHAPE, broadcast_shapes
 from ..recording import source_line
+from .keys import exact
+
+#: What was found, by key; forgotten as a whole where it becomes too many, so that looking something up takes no more than a dictionary.
+_FORMS: dict[Any, Any] = {}
+_DTYPES: dict[Any, Any] = {}
+KEPT = 4096
 
 
 def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
-    key = tuple([(type(v), v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands])
-    try:
-        return _known(op, key, tuple(params.items()))
-    except TypeError:  # parameters that cannot be part of a key, as slices
-        return _found(op, tuple(operands), params)
-
-
-@lru_cache(4096)
-def _known(op: Op, key: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
-    return _found(op, tuple(second if isinstance(first, type) else Form(first, canonical(second)) for first, second in key), dict(params))
-
-
-def _found(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    if op.elementwise or op.name == "where":
-        return Form(broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, tuple(map(_kind, operands)), _key(params)))
     if op.name in ("checkpoint", "custom"):
         return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
         return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
+    key = (op, tuple([exact(v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands]), exact(params) if params else None)
+    found = _FORMS.get(key)
+    if found is None:
+        forms = [v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands]
+        found = _keep(_FORMS, key, _found(op, forms, params))
+    return found
+
+
+def _keep(found: dict[Any, Any], key: Any, value: Any) -> Any:
+    if len(found) >= KEPT:
+        found.clear()
+    found[key] = value
+    return value
+
+
+def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    if op.elementwise or op.name == "where":
+        return Form(broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, operands, params))
     if op.name == "getitem" and any(canonical(v.dtype).kind == "b" for v in operands[1:]):
         raise TraceError(f"{source_line()}: how many elements a mask takes depends on its values, which a trace has not got; use xg.where")
     if op.name == "@":
-        return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, tuple(map(_kind, operands)), ()))
+        return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, operands, {}))
     if op is RESHAPE:
         return Form(_reshaped(operands[0], params["shape"]), canonical(operands[0].dtype))
-    if op is TRANSPOSE or op is BROADCAST_TO:  # views of one element, whatever the shape
-        return _form(_run(op, operands, params))
-    return _by_running(op, tuple(v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands), _Params(params))
+    return _form(_run(op, operands, params))
 
 
 def _kind(v: Any) -> Any:
@@ -54,17 +60,18 @@ def _kind(v: Any) -> Any:
     return type(v) if isinstance(v, int | float | complex) else canonical(v.dtype)
 
 
-def _key(params: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(params.items())
-
-
-@lru_cache(4096)
-def _dtype(op: Op, kinds: tuple[Any, ...], params: tuple[Any, ...]) -> Any:
+def _dtype(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """What one element of these dtypes gives."""
-    xp = find_device("cpu").xp
-    rank = 2 if op.name == "@" else 0
-    ones = [kind(1) if isinstance(kind, type) else xp.ones((1,) * rank, dtype=kind) for kind in kinds]
-    return op.forward(xp, *ones, **dict(params)).dtype
+    kinds = tuple(map(_kind, operands))
+    key = (op, kinds, exact(params))
+    found = _DTYPES.get(key)
+    if found is None:
+        xp = find_device("cpu").xp
+        rank = 2 if op.name == "@" else 0
+        ones = [kind(1) if isinstance(kind, type) else xp.ones((1,) * rank, dtype=kind) for kind in kinds]
+        with xp.errstate(all="ignore"):  # the value does not matter
+            found = _keep(_DTYPES, key, op.forward(xp, *ones, **params).dtype)
+    return found
 
 
 def _product(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
@@ -83,27 +90,12 @@ def _reshaped(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-class _Params(dict[str, Any]):
-    """Parameters as part of a key: equal where they are written alike."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-    def __eq__(self, other: object) -> bool:
-        return repr(self) == repr(other)
-
-
-@lru_cache(4096)
-def _by_running(op: Op, operands: tuple[Any, ...], params: _Params) -> Any:
-    return _form(_run(op, operands, params))
-
-
-def _run(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+def _run(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The op on zeros, which take the memory of one element."""
     xp = find_device("cpu").xp
     regular = op.function.startswith("linalg.")  # its matrices may have to be: the identity is
     arrays = [v if isinstance(v, int | float | complex) else xp.broadcast_to(_least(xp, v, regular), v.shape) for v in operands]
-    with mode(grad=False, record=False, trace=None):
+    with mode(grad=False, record=False, trace=None), xp.errstate(all="ignore"):  # the values do not matter
         return op.forward(xp, *arrays, **params)
 
 

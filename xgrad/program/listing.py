@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ..ops import OPS
 from ..ops.indexing import Hole
+from . import spelling
+from .spelling import called, expression_name, identifier, literal, shown
 from .stages import Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, substitute
 
 #: How tightly an expression holds together: what is written inside of a tighter one is put in parentheses.
@@ -31,9 +33,8 @@ class Text(NamedTuple):
 
 def number(v: Any) -> Text:
     """A Python number, as an expression."""
-    if isinstance(v, float) and (v != v or v in (float("inf"), -float("inf"))):
-        return Text(f"float({str(v)!r})")
-    return Text(repr(v), ATOM if isinstance(v, complex) or v >= 0 else NEGATION)
+    text = spelling.number(v)
+    return Text(text, NEGATION if text.startswith("-") else ATOM)
 
 
 def infix(op: str, args: Sequence[Text]) -> Text | None:
@@ -69,20 +70,18 @@ def key_argument(key: Any, arrays: Sequence[str]) -> str:
 
 
 def _filled(k: Any, arrays: Sequence[str]) -> str:
-    return arrays[k.i] if isinstance(k, Hole) else repr(k)
+    return arrays[k.i] if isinstance(k, Hole) else option(k)
 
 
 def option(v: Any) -> str:
     """A parameter's value: dtypes and devices by their names."""
-    if hasattr(v, "kind") and hasattr(v, "name"):
-        return repr(v.name)
-    return repr(v) if isinstance(v, int | float | complex | str | tuple | slice) or v in (None, ...) else repr(str(v))
+    return literal(v, otherwise=lambda v: repr(v if isinstance(v, Hole) else shown(v)))
 
 
 def options(op: str, params: Any) -> list[str]:
     """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the standard has none for it."""
     defaults = OPS[op].defaults if op in OPS and op != "take" else {}
-    return [f"{k}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
+    return [f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
 
 
 def expression(op: str, args: Sequence[Text], params: Any) -> Text:
@@ -99,28 +98,33 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
     if op == "transpose" and params["axes"] is None:
         return Text(f"{args[0].within(ATOM)}.T")
     if op == "custom":
-        return Text(f"{params['entry'].name}({', '.join(a.text for a in args[: params['count']])})")
+        return Text(f"{called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})")
     if op == "new":
         function, dtype = params["function"], params["dtype"]
         parts = [option(v) for v in params["args"]] + [f"{k}={option(v)}" for k, v in params["options"].items()]
         parts += [] if dtype in (None, _DEFAULT.get(function)) else [f"dtype={option(dtype)}"]
-        return Text(f"{function}({', '.join(parts)})")
+        return Text(f"{called(function)}({', '.join(parts)})")
     names = [a.text for a in args]
     if op in ("concat", "stack"):
-        return Text(f"{op}(({', '.join(names)}{',' * (len(names) == 1)}), axis={params['axis']})")
+        return Text(f"{op}(({', '.join(names)}{',' * (len(names) == 1)}), axis={option(params['axis'])})")
     if op in ("astype", "round_to"):
         return Text(f"astype({names[0]}, {option(params['dtype'])})")
     if op in ("scatter", "setitem"):
         count = 1 if op == "scatter" else 2
         key = f"key={key_argument(params['key'], names[count:])}"
-        shape = [f"shape={params['shape']}"] if op == "scatter" else []
+        shape = [f"shape={option(params['shape'])}"] if op == "scatter" else []
         return Text(f"{op}({', '.join([*names[:count], key, *shape])})")
-    return Text(f"{op}({', '.join([*names, *options(op, params)])})")
+    return Text(f"{called(op)}({', '.join([*names, *options(op, params)])})")
 
 
 def operand(v: Operand) -> Text:
     """A value by its name, a number as it is."""
-    return Text(v.name) if type(v) is Value else number(v)
+    return Text(shown(v.name)) if type(v) is Value else number(v)
+
+
+def names_of(values: Iterable[Value]) -> str:
+    """Names of values, as they are shown."""
+    return ", ".join(shown(v.name) for v in values)
 
 
 class Row(NamedTuple):
@@ -141,21 +145,21 @@ def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
     """A line for each stage, for a loop one and those of its body."""
     for s in stages:
         if isinstance(s, Stage):
-            left, right = ", ".join(v.name for v in s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
+            left, right = names_of(s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
             yield Row(depth, left, right.text, form(*s.outputs))
             continue
-        yield Row(depth, ", ".join(v.name for v in s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
+        yield Row(depth, names_of(s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
         for c in s.carry:
-            yield Row(depth + 1, c.inner.name, f"{operand(c.init).text} at first, then {operand(c.next).text}", form(c.inner))
+            yield Row(depth + 1, shown(c.inner.name), f"{operand(c.init).text} at first, then {operand(c.next).text}", form(c.inner))
         for x in s.xs:
             outer = operand(x.outer)
             yield Row(depth + 1, x.inner.name, f"{outer.text}[t]" if type(x.outer) is Value else outer.text, form(x.inner))
         yield from rows(s.stages, depth + 1)
         for y in s.ys:
-            yield Row(depth + 1, f"{y.outer.name}[t]", operand(y.inner).text)
+            yield Row(depth + 1, f"{shown(y.outer.name)}[t]", operand(y.inner).text)
         for c in s.carry:
             if c.final is not None:
-                yield Row(depth + 1, c.final.name, f"{operand(c.next).text} of the last step")
+                yield Row(depth + 1, shown(c.final.name), f"{operand(c.next).text} of the last step")
 
 
 def _steps(loop: Loop) -> str:
@@ -190,7 +194,7 @@ def listing(program: Program) -> str:
     return z2
     """
     program = opened(program)
-    lines = [Row(0, v.name, "input", form(v)) for v in program.inputs]
+    lines = [Row(0, shown(v.name), "input", form(v)) for v in program.inputs]
     text = aligned([*lines, *rows(program.stages)])
     return f"{text}\nreturn {', '.join(operand(v).text for v in program.outputs)}"
 
@@ -203,8 +207,8 @@ class Unique:
         self._counts: dict[str, int] = {}
 
     def name(self, stem: str) -> str:
-        """`stem`, with a number after it where that is taken."""
-        found = stem
+        """`stem` as it may stand in an expression, with a number after it where that is taken."""
+        found = stem = expression_name(stem)
         while found in self.taken:
             self._counts[stem] = self._counts.get(stem, 1) + 1
             found = f"{stem}_{self._counts[stem]}"

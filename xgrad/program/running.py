@@ -1,5 +1,8 @@
 """Which executor runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
 
+Which one it is depends on the program and the machine alone, never on what ran before or on a clock: executors round
+differently, and the same computation is to give the same bits each time.
+
 The passes and the executors are imported with the first program, so that `import xgrad` does not wait for them.
 """
 
@@ -7,107 +10,139 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..applying import NUMBERS
 from ..backends import Array, Device, current_device, current_matmul_precision, device_of
-from .caches import Cache
+from ..backends.dtypes import canonical
+from ..modes import MODE
+from .caches import Cache, Once
 from .interpreting import interpret
+from .keys import exact
 from .plans import Unsupported
-from .stages import Body, Program, Stage, Value
+from .stages import Body, Item, Loop, Program, Stage, Value
 
 if TYPE_CHECKING:
     from .lowering import Lowered
 
-#: Seconds that a program runs through the array library before it is worth compiling.
-PATIENCE = 0.1
-#: How many lengths of a scan are kept ready, each with its memory.
+#: A scan is compiled where each of its stages is repeated as often as this, on average. Larger arrays count for more: what compiled
+#: code saves is the call of the array library, which costs as much as a pass over CALL elements, and passes over memory.
+REPEATS = 8
+CALL = 2000
+#: How many lengths of a scan are kept ready whatever their memory, and the bytes that more of them may hold together.
 LENGTHS = 16
+ROOM = 2**28
+#: What a scan made ready holds beside its scratch memory, in bytes.
+FIXED = 2**16
+
+
+class Ready(NamedTuple):
+    """What a program was made into: what runs it, if it was compiled, and where each output is among its flat results.
+
+    `kind` is what runs it, in words, and `why` says why it was not compiled.
+    """
+
+    run: Callable[[Sequence[Array]], list[Any]] | None
+    outputs: tuple[tuple[int, int, int, tuple[int, ...]], ...]
+    kind: str
+    why: str | None
+    lowered: Lowered | None
+    engine: Any
+    seconds: float
+    bytes: int = FIXED
+
+    def results(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs of what was compiled."""
+        assert self.run is not None
+        found = self.run(inputs)
+        return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self.outputs]
 
 
 class Executable:
-    """A program made ready for one device.
+    """A program made ready for one device: optimised at once, and compiled when it first runs. Several threads may run it at once.
 
-    A `whole` program is compiled at once, a single scan once it has run for a while. `kind` says what runs it, `seconds` what
-    it took to optimise and to compile it, and `why` why it was not compiled, if so.
+    It is compiled if it can be: always where it is `wanted`, else where that repays (see `repays`) or XGRAD_NATIVE=1 is set. The scans
+    of a `whole` program that cannot be compiled still may be, one by one.
     """
 
-    def __init__(self, program: Program, device: Device, *, whole: bool) -> None:
+    def __init__(self, program: Program, device: Device, *, whole: bool, wanted: bool = True) -> None:
         from .passes import optimise
 
         start = time.perf_counter()
         self.program = program
         self.device = device
-        self._whole = whole
-        self.optimised = optimise(program)
-        self.lowered: Lowered | None = None
-        self.seconds = {"optimise": time.perf_counter() - start, "compile": 0.0}
-        self.why: str | None = None
-        self.kind = "the array library, stage by stage"
-        self._ready: Any = None
-        self._left = 0.0 if whole or os.environ.get("XGRAD_NATIVE") == "1" else PATIENCE
+        self._whole, self._wanted = whole, wanted
+        self._optimised: Program | None = optimise(program)
+        self._optimise = time.perf_counter() - start
+        self._ready = Once(self._compiled)
+        self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """The outputs, in memory of their own, for arrays like the program's inputs."""
-        if self._ready is None and self.why is None and self._left <= 0:
-            self._compile()
-        if self._ready is not None:
-            found = self._ready.run(inputs)
-            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self._outputs]
-        start = time.perf_counter()
-        # a whole program's scans may still be compiled one by one
+        check = MODE.get().check
+        if check is not None and check.is_new(self):
+            return check.run(self, inputs)  # type: ignore[no-any-return]
+        run, places = self._run or self._prepare()
+        if run is not None:
+            found = run(inputs)
+            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
         outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
-        self._left -= time.perf_counter() - start
         return self._unshared(outputs, inputs)
+
+    def _prepare(self) -> tuple[Any, Any]:
+        ready: Ready = self._ready()
+        self._run = found = (ready.run, ready.outputs)
+        return found
+
+    @property
+    def optimised(self) -> Program:
+        """The program after all passes."""
+        if self._optimised is not None:
+            return self._optimised
+        from .passes import optimise
+
+        return optimise(self.program)
+
+    @property
+    def kind(self) -> str:
+        """What runs it."""
+        return INTERPRETED if not self._ready.done else self._ready().kind
+
+    @property
+    def why(self) -> str | None:
+        """Why it was not compiled, if it was not."""
+        return None if not self._ready.done else self._ready().why
+
+    @property
+    def lowered(self) -> Lowered | None:
+        """Its plan, once it was compiled."""
+        return None if not self._ready.done else self._ready().lowered
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What it took to optimise and to compile it."""
+        return {"optimise": self._optimise, "compile": self._ready().seconds if self._ready.done else 0.0}
 
     @property
     def loops(self) -> Sequence[Any]:
         """How each loop is run, where that was chosen: length, way, seconds and why."""
-        return getattr(self._ready, "loops", ())
+        return getattr(self._ready().engine, "loops", ()) if self._ready.done else ()
 
-    def _compile(self) -> None:
-        """Make code of it: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
-        start = time.perf_counter()
-        try:
-            self._ready, self.kind = self._made()
-        except Unsupported as error:
-            self.why = str(error)
-        else:
-            assert self.lowered is not None
-            places = [i for i, b in enumerate(self.lowered.plan.buffers) if b.kind == "output"]
-            self._outputs = [(places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in self.lowered.outputs]
-        self.seconds["compile"] = time.perf_counter() - start
+    @property
+    def bytes(self) -> int:
+        """About how much memory it holds."""
+        return self._ready().bytes if self._ready.done else FIXED
 
-    def _made(self) -> tuple[Any, str]:
-        """What runs it, and what that is called."""
-        from .lowering import lower
-
-        backend, refusal = self.device.backend, _refusal(self.device)
-        launcher = backend.launcher(self.device.index)
-        if refusal is None and launcher is not None:
-            from ..backends.launching import Scheduled
-            from .cuda.chips import Chip
-            from .cuda.expressions import CUDA
-            from .cuda.schedule import schedule
-
-            self.lowered = lower(self.optimised, target=CUDA)
-            planned = schedule(self.lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-            return Scheduled(planned, launcher), "CUDA kernels"
-        if refusal is None:
-            from . import llvm
-
-            self.lowered = lower(self.optimised)
-            text, numbers = llvm.write(self.lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
-            return backend.native.Native(self.lowered.plan.buffers, text, numbers), "native code"
-        if backend.laid is None:
-            raise Unsupported(refusal)
-        from . import numpy_text
-        from .passes.pack import pack
-
-        self.lowered = lower(pack(self.optimised), recompute=False)
-        return backend.laid(self.lowered.plan.buffers, numpy_text.write(self.lowered.plan)), "NumPy"
+    def _compiled(self) -> Ready:
+        if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
+            return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
+        ready = compiled(self.optimised, self.device)
+        if not self._whole and ready.why is None:  # a scan's plan nobody looks at, and there may be one for each of many lengths
+            self._optimised = None
+            return ready._replace(lowered=None)
+        return ready
 
     def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
         """Outputs that are inputs, or appear twice, as copies."""
@@ -117,6 +152,82 @@ class Executable:
             found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen else z)
             seen.add(id(z))
         return found
+
+
+def compiled(program: Program, device: Device) -> Ready:
+    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
+    start = time.perf_counter()
+    try:
+        engine, lowered, kind = _made(program, device)
+    except Unsupported as error:
+        return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
+    places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
+    outputs = tuple((places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
+    scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
+    return Ready(engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+
+
+def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
+    """What runs it, the plan that it runs, and what it is called."""
+    from .lowering import lower
+
+    backend, refusal = device.backend, _refusal(device)
+    launcher = backend.launcher(device.index)
+    if refusal is None and launcher is not None:
+        from ..backends.launching import Scheduled
+        from .cuda.chips import Chip
+        from .cuda.expressions import CUDA
+        from .cuda.schedule import schedule
+
+        lowered = lower(program, target=CUDA)
+        planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
+        return Scheduled(planned, launcher), lowered, "CUDA kernels"
+    if refusal is None:
+        from . import llvm
+
+        lowered = lower(program)
+        text, numbers = llvm.write(lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+        return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
+    if backend.laid is None:
+        raise Unsupported(refusal)
+    from . import numpy_text
+    from .passes.pack import pack
+
+    lowered = lower(pack(program), recompute=False)
+    return backend.laid(lowered.plan.buffers, numpy_text.write(lowered.plan)), lowered, "NumPy"
+
+
+#: What an executor that makes no code of a program is called.
+INTERPRETED = "the array library, stage by stage"
+
+
+def repays(stages: Sequence[Item]) -> bool:
+    """Whether one run of a program repays compiling it in the long run: judged by how often its stages are repeated, and on how much."""
+    return _work(stages) >= REPEATS * CALL * _count(stages)
+
+
+def _work(stages: Iterable[Item]) -> int:
+    """What one run takes through the array library, in elements."""
+    total = 0
+    for stage in stages:
+        if isinstance(stage, Loop):
+            total += stage.length * _work(stage.stages)
+        elif stage.op == "scan":
+            total += stage.params["length"] * _work(stage.params["body"].program.stages)
+        else:
+            total += CALL + sum(v.size for v in stage.outputs)
+    return total
+
+
+def _count(stages: Iterable[Item]) -> int:
+    """How many stages there are to compile."""
+    total = 0
+    for stage in stages:
+        if isinstance(stage, Loop):
+            total += _count(stage.stages)
+        else:
+            total += _count(stage.params["body"].program.stages) if stage.op == "scan" else 1
+    return total
 
 
 def _refusal(device: Device) -> str | None:
@@ -132,14 +243,14 @@ def _refusal(device: Device) -> str | None:
 def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
     """A scan on arrays and numbers."""
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
-    numbers = tuple([(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS])
-    runs: Cache = body.once("runs", lambda: Cache(LENGTHS))
-    key = (device, current_matmul_precision(), length, reverse, numbers)
-    ready = runs.get(key, lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False))
+    numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
+    runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
+    key = (device, current_matmul_precision(), length, reverse, tuple([(i, exact(v)) for i, v in numbers]))
+    ready = runs.get(key, lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False, wanted=body.whole))
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
 
 
-def _alone(body: Body, length: int, reverse: bool, numbers: tuple[tuple[int, Any], ...]) -> Program:
+def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:
     """A program that is one scan."""
     fixed = dict(numbers)
     operands: list[Any] = []

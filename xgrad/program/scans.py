@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -35,7 +35,11 @@ def _dx(
     if any(d is not None for d in dz[derivative.visible :]):
         derivative, z = _of_everything(derivative, body, z, partial(scan, x, length=length, reverse=reverse))
         dz = [*dz, *[None] * (len(z) - len(dz))]
-    back = derivative.back(tuple(d is not None for d in dz[: derivative.visible]))
+    given = tuple(d is not None for d in dz[: derivative.visible])
+    back = derivative.back(given)
+    if back is None:  # a rule that reads other values where some of the outputs have no gradient
+        derivative = derivative_of(derivative.origin, derivative.wanted, given)
+        back, z = derivative.back(given), scan(x, body=derivative.forward, length=length, reverse=reverse)
     return _run(partial(scan, length=length, reverse=not reverse), back, {"dz": dz, "z": z, "x": x}, len(x))
 
 
@@ -84,9 +88,12 @@ def _given_name(v: Value) -> str | None:
 SCAN = op("scan", _forward, dx=_dx, jvp=_jvp, variadic=True)
 
 
-def derivative_of(body: Body, wanted: tuple[bool, ...]) -> Any:
-    """How to differentiate a scan of `body` with respect to the operands that are `wanted`."""
-    return body.once(("derivative", wanted), lambda: Derivative(body, wanted))
+def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> Any:
+    """How to differentiate a scan of `body` with respect to the operands that are `wanted`.
+
+    What the forward loop keeps is for gradients of all outputs, or of those that are `given`.
+    """
+    return body.once(("derivative", wanted, given), lambda: Derivative(body, wanted, given))
 
 
 def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: bool) -> tuple[Any, ...]:
@@ -102,13 +109,18 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
 def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
     """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to differentiate it."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
+    tracer = MODE.get().trace
     for stage in program.stages:
         assert isinstance(stage, Stage)
+        if tracer is not None:
+            tracer.source = stage.source
         z = _applied(stage, [values[v] if type(v) is Value else v for v in stage.operands], inputs[0].device)
         for v, part in zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True):
             values[v] = part
             if type(part.data) is Var and part.data.name is None:
                 part.data.name = _given_name(v)
+    if tracer is not None:
+        tracer.source = ""
     return [values[v] if type(v) is Value else Tensor.xp.asarray(v) for v in program.outputs]
 
 
@@ -165,13 +177,15 @@ class Derivative:
     against time, and `along` that of tangents, with time.
     """
 
-    def __init__(self, body: Body, wanted: tuple[bool, ...]) -> None:
+    def __init__(self, body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> None:
         self.wanted = wanted
+        self._backs: dict[tuple[bool, ...], Linear | None] = {}
+        self._alongs: dict[tuple[bool, ...], Linear] = {}
         self.visible = len(body.program.outputs)
-        self._origin = body
+        self.origin = body
         program = body.program
         self._active = [i for i, v in enumerate(program.inputs) if is_floating(v.dtype) and (i < body.carries or wanted[i])]
-        joint = self._joint((True,) * self.visible)
+        joint = self._joint(given or (True,) * self.visible)
         kept = _residuals(joint, body.carries)
         outputs: list[Any] = list(joint.outputs)
         self._places: dict[int, tuple[str, int]] = {}  # of a kept Var, by its index: where the other loops find it
@@ -184,7 +198,7 @@ class Derivative:
         for i, var in enumerate(joint.inputs):
             if i >= body.carries:
                 self._places[var.index] = ("x", i)
-        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs)
+        self.forward = Body(joint.tracer.program(outputs, joint.inputs), body.carries, body.xs, body.whole)
         joint.tracer.close()
 
     def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
@@ -192,7 +206,7 @@ class Derivative:
 
         A carry has a gradient from later steps, and a tangent from earlier ones, given or not.
         """
-        program, device, tracer = self._origin.program, current_device(), Tracer()
+        program, device, tracer = self.origin.program, current_device(), Tracer()
         with tracing(tracer, grad=True):
             inputs = [tracer.variable(v.shape, v.dtype, _given_name(v)) for v in program.inputs]
             tensors = {i: Tensor(v, device) for i, v in enumerate(inputs)}
@@ -202,7 +216,7 @@ class Derivative:
             forward = tracer.count
             floating = {i: z for i, z in outputs.items() if is_floating(z.dtype)}
             starts, ends = (floating, {i: tensors[i] for i in self._active}) if reverse else ({i: tensors[i] for i in self._active}, floating)
-            starts = {i: v for i, v in starts.items() if given[i] or i < self._origin.carries}
+            starts = {i: v for i, v in starts.items() if given[i] or i < self.origin.carries}
             begin = {i: tracer.variable(v.shape, v.dtype) for i, v in starts.items()}
             moves = [Tensor(v, device) for v in begin.values()]
             if reverse:
@@ -210,32 +224,60 @@ class Derivative:
             else:
                 sweep, _ = push_forward(list(ends.values()), list(starts.values()), moves)
             found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
-        return Joint(tracer, inputs, self._origin.xs, forward, [z.data for z in outputs.values()], begin, found)
+            tracer.attribute(forward)
+        return Joint(tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
-    def back(self, given: tuple[bool, ...]) -> Linear:
-        """The loop of gradients, where `given` says which outputs have one."""
-        return self._origin.once(("back", self.wanted, given), lambda: self._back(given))  # type: ignore[no-any-return]
+    def back(self, given: tuple[bool, ...]) -> Linear | None:
+        """The loop of gradients, where `given` says which outputs have one; None where it needs what is not kept."""
+        if given not in self._backs:
+            self._backs[given] = self._back(given)
+        return self._backs[given]
 
     def along(self, given: tuple[bool, ...]) -> Linear:
         """The loop of tangents, where `given` says which operands have one."""
-        return self._origin.once(("along", self.wanted, given), lambda: self._along(given))  # type: ignore[no-any-return]
+        if given not in self._alongs:
+            self._alongs[given] = self._along(given)
+        return self._alongs[given]
 
     def _along(self, given: tuple[bool, ...]) -> Linear:
-        body, joint = self._origin, self._joint(given, reverse=False)
+        body, joint = self.origin, self._joint(given, reverse=False)
         carried = [i for i in joint.given if i < body.carries]
         read = [i for i in joint.given if body.carries <= i < body.carries + body.xs]
         fixed = [i for i in joint.given if i >= body.carries + body.xs]
-        order = [i for i in joint.found if i < body.carries] + [i for i in joint.found if i >= body.carries]
+        ys = [i for i in joint.found if i >= body.carries]
+        beside = self._unkept(joint)
+        order = [*carried, *(None for _ in beside), *ys]
         own: list[Any] = [("t", i) if given[i] else ("number", 0) for i in carried]
+        own += [("x", i) for i in beside]
         loop = self._loop(
-            joint.tracer, [joint.found[i] for i in order], [joint.given[i] for i in carried], own,
-            {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
+            joint.tracer,
+            [*(joint.found[i] for i in carried), *(joint.outputs[i] for i in beside), *(joint.found[i] for i in ys)],
+            [joint.given[i] for i in carried] + [joint.inputs[i] for i in beside],
+            own, {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
         )  # fmt: skip
-        return Linear(*loop, [(i, k) for k, i in enumerate(order)])
+        return Linear(*loop, [(i, k) for k, i in enumerate(order) if i is not None])
 
-    def _back(self, given: tuple[bool, ...]) -> Linear:
-        body, joint = self._origin, self._joint(given)
+    def _unkept(self, joint: Joint) -> list[int]:
+        """The carries that a sweep needs and the forward loop does not keep: they go beside their tangents."""
+        outputs, found = list(joint.found.values()), set[int]()
+        while more := self._missing(joint, outputs) - found:
+            found |= more
+            outputs += [joint.outputs[i] for i in more]
+        return sorted(found)
+
+    def _missing(self, joint: Joint, outputs: Iterable[Any]) -> set[int]:
+        """The carries that are not kept and that `outputs` are computed from."""
+        places, tracer = self._places, joint.tracer
+        kept = {out for _, _, _, results, _ in tracer.written for out in results if out.index in places}
+        needed = tracer.ancestors(outputs, kept)
+        starts = enumerate(joint.inputs[: self.origin.carries])
+        return {i for i, v in starts if v in needed and v.index not in places}
+
+    def _back(self, given: tuple[bool, ...]) -> Linear | None:
+        body, joint = self.origin, self._joint(given)
         tracer = joint.tracer
+        if self._missing(joint, joint.found.values()):
+            return None
         carried = [i for i in self._active if i < body.carries]
         read = [i for i in self._active if body.carries <= i < body.carries + body.xs and self.wanted[i]]
         summed = [i for i in self._active if i >= body.carries + body.xs and self.wanted[i]]
@@ -263,11 +305,11 @@ class Derivative:
         operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        return Body(program, len(carries), len(slices) + len(stacked)), operands, [v for _, v in outside]
+        return Body(program, len(carries), len(slices) + len(stacked), self.origin.whole), operands, [v for _, v in outside]
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place
-        return kind == "z" or i < self._origin.carries + self._origin.xs
+        return kind == "z" or i < self.origin.carries + self.origin.xs
 
 
 def _residuals(joint: Joint, carries: int) -> list[Var]:
@@ -307,4 +349,5 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
     for v in needed:
         found = recomputed(v)
         kept |= {v} if found is None else found
+    kept |= starts & joint.tracer.ancestors(joint.found.values(), kept)
     return sorted(kept, key=lambda v: v.index)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_floating
+from ..errors import TraceError
 from ..graphs import Input
 from ..ops import find_op
+from ..ops.shaping import NEW
 from ..reverse import pull_back
 from ..tensors import Tensor
 from .listing import Text, Unique, form, number, opened
 from .plans import Unsupported
 from .scans import replay
 from .source_text import HELPERS, dtype_name, known, written
+from .spelling import identifier, shown
 from .stages import Item, Loop, Operand, Program, Stage, Value
-from .tracing import Tracer, tracing
+from .tracing import Tracer, Var, tracing
 
 #: The libraries, and what they are called in the text.
 LIBRARIES = {"numpy": "np", "cupy": "cp"}
@@ -78,6 +80,22 @@ def _kernels(program: Program, chip: str) -> str:
     return f"{listing(planned)}\n{planned.source}"
 
 
+class Written(Tracer):
+    """A tracer for text that is to stand alone: what a rule or a gate takes from outside is written out, where it is a number or a few."""
+
+    FEW = 64
+
+    def capture(self, v: Tensor) -> Var:
+        """A stage that makes an array like `v`, which is from outside."""
+        if type(v.data) is Var or v.requires_grad:
+            return super().capture(v)
+        if v.size > self.FEW:
+            raise TraceError(f"source: a gate or its derivative uses an array of shape {v.shape} from outside, which is not written out: pass it in")
+        function, value = ("full", ((), v.only())) if v.shape == () else ("asarray", (v.tolist(),))
+        made: Var = self.emit(NEW, v.device, (), {"function": function, "args": value, "dtype": v.dtype.name, "options": {}})[0]
+        return made
+
+
 class _Passes(NamedTuple):
     """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the outputs `given`."""
 
@@ -92,7 +110,7 @@ def _passes(program: Program) -> _Passes:
     active = [v for v in program.inputs if is_floating(v.dtype)]
     if not active or any(isinstance(s, Loop) for s in program.stages):
         return _Passes(program, (), (), None)
-    device, tracer = find_device("cpu"), Tracer()
+    device, tracer = find_device("cpu"), Written()
     with tracing(tracer, grad=True):
         values: dict[Operand, Tensor] = {}
         for v in program.inputs:
@@ -162,11 +180,14 @@ def _parts(s: Stage) -> Program | None:
         return None
     if "program" in s.params:
         return s.params["program"]  # type: ignore[no-any-return]
-    tracer = Tracer()
+    tracer = Written()
     inputs = [_variable(tracer, v) for v in s.values]
     given = iter(inputs)
     with tracing(tracer, grad=False):
-        z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
+        try:
+            z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
+        except AttributeError as error:  # a function of a backend's own
+            raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known") from error
     program = tracer.program([z.data], [x.data for x in inputs])
     tracer.close()
     if any(isinstance(inner, Stage) and inner.op == s.op for inner in program.stages):
@@ -207,7 +228,7 @@ class _Body:
         self.xp, self.helpers = writer.xp, writer.helpers
         self.inputs = program.inputs
         self.program = opened(program, _parts)
-        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "float", "range", "reversed", "saved", "slice", "forward", "backward"])
+        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "complex", "float", "range", "reversed", "saved", "slice", "forward", "backward"])
         self._names: dict[Value, str] = {}
         self._lines: list[tuple[str, str]] = []
         self.names(self.inputs)
@@ -216,8 +237,7 @@ class _Body:
         """What these are called: their names, made identifiers."""
         for v in values:
             if v not in self._names:
-                stem = re.sub(r"\W+", "_", v.name).strip("_")
-                self._names[v] = self._unique.name(stem if stem.isidentifier() else f"v{stem}")
+                self._names[v] = self._unique.name(identifier(v.name))
         return [self._names[v] for v in values]
 
     def text(self, v: Operand) -> str:
@@ -226,7 +246,7 @@ class _Body:
 
     def function(self, name: str, parameters: Sequence[str], result: str, first: Sequence[str] = ()) -> str:
         """The whole text."""
-        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{v.name}, '}{form(v)}" for v in self.inputs]
+        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{shown(v.name)}, '}{form(v)}" for v in self.inputs]
         self._read = {v for v in self.program.outputs if type(v) is Value}
         self._block(self.program.stages, 1, self._read)
         width = min(max((len(line) for line, beside in self._lines if beside), default=0), 70)

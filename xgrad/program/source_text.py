@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..ops import OPS
 from .listing import ATOM, Text, expression, index, infix, key_argument
+from .spelling import identifier, literal
 
 #: What has the same name there.
 _FUNCTIONS = frozenset((
-    "abs", "argmax", "argmin", "broadcast_to", "conj", "cos", "exp", "expm1", "floor", "imag", "isfinite", "isnan", "log", "log1p", "max",
-    "maximum", "mean", "min", "minimum", "real", "reshape", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "count_nonzero", "exp", "expm1",
+    "floor", "imag", "isfinite", "isnan", "log", "log1p", "max", "maximum", "mean", "min", "minimum", "prod",
+    "real", "reshape", "round", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
+))  # fmt: skip
+
+#: What is applied to each element under the name that the table gives for NumPy.
+_BY_ELEMENTS = frozenset((
+    "//", "%", "&", "|", "^", "~", "<<", ">>", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cosh", "hypot",
+    "isinf", "log10", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "nextafter", "reciprocal", "signbit",
+    "sinh", "tan", "trunc",
 ))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
@@ -50,6 +60,13 @@ def put(values, key, shape):
     z[key] = values
     return z
 ''',
+    "preceded": '''
+def preceded(x, first, axis):
+    """`x` after one more number along an axis."""
+    shape = list(x.shape)
+    shape[axis] = 1
+    return np.concatenate((np.full(shape, first, x.dtype), x), axis=axis)
+''',
     "cofactor": '''
 def cofactor(x):
     """det(x) times the transposed inverse, for singular matrices too."""
@@ -76,8 +93,11 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 
 def known(op: str) -> bool:
-    """Whether the gate can be written down."""
-    return _of_extension(op) or op in _FUNCTIONS or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+    """Whether the gate can be written down. One that a user registered is written as what its function does, whatever its name is."""
+    if op in OPS and OPS[op].registered:
+        return False
+    by_name = _of_extension(op) or op in _FUNCTIONS or op in _BY_ELEMENTS
+    return by_name or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
 
 
 def _of_extension(op: str) -> bool:
@@ -94,12 +114,13 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
         return _WRITTEN[op](xp, args, params, helpers)
     if op in HELPERS:
         helpers.add(op)
-    name = op if op in HELPERS else f"{xp}.{OPS[op].function if _of_extension(op) else op}"
-    keywords = [f"{k}={v!r}" for k, v in params.items() if v is not None and v is not False]
+    same = OPS[op].function if _of_extension(op) else OPS[op].numpy[0] if op in _BY_ELEMENTS else op
+    name = op if op in HELPERS else f"{xp}.{same}"
+    keywords = [f"{k}={literal(v)}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
-        keywords = [repr(params["shape"])]
+        keywords = [literal(params["shape"])]
     if _of_extension(op):
-        keywords = [f"{k}={v!r}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
+        keywords = [f"{k}={literal(v)}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 
@@ -118,13 +139,13 @@ def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> T
 def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helper = "scatter" if len(args) > 1 else "put"
     helpers.add(helper)
-    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {params['shape']})")
+    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {literal(params['shape'])})")
 
 
 def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helpers.add("scatter")
     axis = params["axis"] % len(params["shape"])
-    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {params['shape']})")
+    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {literal(params['shape'])})")
 
 
 def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
@@ -140,23 +161,47 @@ def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
     return Text(f"{xp}.sign({args[0].text})")
 
 
+def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
+
+
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
-    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {axes})")
+    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})")
+
+
+def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+    """A variance or its root; CuPy knows the correction as `ddof` alone."""
+    options = ", ".join(f"{k}={literal(params[p])}" for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims")))
+    return Text(f"{xp}.{function}({args[0].text}, {options})")
+
+
+def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+    """A sum or a product of all elements up to each."""
+    axis = literal(params["axis"] or 0)  # None is for one axis alone
+    text = f"{xp}.{function}({args[0].text}, axis={axis})"
+    if params["include_initial"]:
+        helpers.add("preceded")
+        text = f"preceded({text}, {int(function == 'cumprod')}, {axis})"
+    return Text(text)
+
+
+def _einsum(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    return Text(f"{xp}.einsum({', '.join([literal(params['subscripts']), *(a.text for a in args)])})")
 
 
 def _joined(function: str) -> Any:
     def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-        return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={params['axis']})")
+        return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={literal(params['axis'])})")
 
     return join
 
 
 def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-    parts = [repr(v) for v in params["args"]]
+    parts = [literal(v) for v in params["args"]]
     parts += [] if params["dtype"] is None else [f"dtype={dtype_name(xp, params['dtype'])}"]
-    parts += [f"{k}={v!r}" for k, v in params["options"].items()]
-    return Text(f"{xp}.{params['function']}({', '.join(parts)})")
+    parts += [f"{identifier(k)}={literal(v)}" for k, v in params["options"].items()]
+    return Text(f"{xp}.{identifier(params['function'])}({', '.join(parts)})")
 
 
 _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
@@ -165,14 +210,20 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "astype": _astype,
     "complex_sign": _sign,
     "concat": _joined("concatenate"),
+    "cumulative_prod": partial(_running, function="cumprod"),
+    "cumulative_sum": partial(_running, function="cumsum"),
+    "einsum": _einsum,
     "getitem": _getitem,
     "new": _new,
     "none": _same,
     "stop_gradient": _same,
     "round_to": _astype,
     "scatter": _scatter,
+    "seal": _seal,
     "setitem": _setitem,
     "stack": _joined("stack"),
+    "std": partial(_spread, function="std"),
     "transpose": _transpose,
     "untake": _untake,
+    "var": partial(_spread, function="var"),
 }

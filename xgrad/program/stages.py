@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import isfinite, prod
 from typing import Any, ClassVar, NamedTuple
 
 Number = int | float | complex
@@ -49,12 +49,16 @@ class Stage:
 
     @property
     def filling(self) -> Number | None:
-        """The number that fills the new array that this stage makes; None for any other stage."""
+        """The number that fills the new array that this stage makes, of its kind; None for any other stage."""
         if self.op != "new":
             return None
-        function, args = self.params["function"], self.params["args"]
-        number: Number | None = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        return number
+        function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
+        given: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
+        number: Number | None = given.item() if hasattr(given, "item") else given  # one of NumPy's is not weak
+        if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
+            return number
+        # a weak number of another kind beside integers would make floating numbers of them
+        return (bool(number) if dtype == "bool" else int(number)) if isfinite(number) else None
 
     def __hash__(self) -> int:
         return hash((self.op, self.operands, self.outputs))
@@ -145,22 +149,23 @@ class Body:
     """One time step, as a program.
 
     Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the same at every
-    step. Its outputs are the next carries, and slices of what is written.
+    step. Its outputs are the next carries, and slices of what is written. `whole` says that it is no step of a loop but all that a
+    function does, which somebody wants compiled.
     """
 
     program: Program
     carries: int
     xs: int
+    whole: bool = False
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is made of this body once, and kept with it."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        """What is made of this body once, and kept with it. Where several threads make it, the first one's is kept."""
+        found = self._made.get(key, self)
+        return self._made.setdefault(key, make()) if found is self else found
 
     def __reduce__(self) -> Any:
-        return Body, (self.program, self.carries, self.xs)
+        return Body, (self.program, self.carries, self.xs, self.whole)
 
     def __hash__(self) -> int:
         return hash(self.program)

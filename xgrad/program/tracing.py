@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, NoReturn
 
-from ..applying import NUMBERS
+from ..applying import LEAKED, NUMBERS
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
 from ..errors import GraphError, TraceError
@@ -20,6 +21,7 @@ from ..tensors import Tensor
 from .caches import Cache
 from .custom import CUSTOM
 from .forms import form_of
+from .keys import exact
 from .stages import Body, Program, Stage, Value
 
 
@@ -44,9 +46,12 @@ class Var:
         return prod(self.shape)
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        if not self.tracer._open:
+            raise GraphError(LEAKED)
         raise TraceError(
             f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
-            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False)"
+            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False). "
+            "A plain array that is indexed by a Tensor must be one too: xg.asarray(array)[i]"
         )
 
 
@@ -54,13 +59,19 @@ class Tracer:
     """Writes down ops instead of running them.
 
     Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other values of them.
+    Handles from outside may not be changed in place, since the program would not do it again: only those that are
+    `made` in the function, and its arguments, for which a tracer hands out handles of its own, unless they are `fixed`.
     """
 
     def __init__(self, *, remember: bool = False) -> None:
+        self._fixed: list[Tensor] = []
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}  # a handle from inside, and one from outside with its value
+        self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self.remember = remember
+        self.source = ""  # the line of what is replayed, which is not that of the code that runs
         self.count = 0
         self._open = True
 
@@ -71,10 +82,13 @@ class Tracer:
         var.name = name
         return var
 
-    def input(self, x: Tensor, name: str | None = None) -> Tensor:
+    def input(self, x: Tensor, name: str | None = None, *, fixed: bool = False) -> Tensor:
         """A Tensor to trace with, in the place of `x`."""
         self.inputs.append(self.variable(x.shape, x.dtype, name))
-        return Tensor(self.inputs[-1], x.device)
+        handle = Tensor(self.inputs[-1], x.device)
+        if fixed:
+            self._fixed.append(handle)
+        return handle
 
     def slice_of(self, x: Tensor) -> Tensor:
         """A Tensor in the place of one slice of `x` along its first axis."""
@@ -84,7 +98,7 @@ class Tracer:
     def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
         if not self._open:
-            raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+            raise GraphError(LEAKED)
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
         if OPS.get(op.name) is not op and op is not ITEM:
             return self._custom(op, device, refs, params), refs
@@ -98,7 +112,7 @@ class Tracer:
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append((op, refs, params, outputs, source_line() if self.remember else ""))
+        self.written.append((op, refs, params, outputs, self.source or (source_line() if self.remember else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
         return tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
@@ -133,29 +147,62 @@ class Tracer:
 
     def capture(self, v: Tensor) -> Var:
         """The input that stands for a Tensor from outside."""
-        key = id(v.data)
+        if self._made:
+            v = self._made.get(id(v), (v, v))[1]
+        # handles that share a value now may have different ones when the program is run again
+        key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
-                raise GraphError("a Tensor of a function that was traced is used after it; return it from the function")
+                raise GraphError(LEAKED)
             self.captured[key] = (self.variable(v.data.shape, v.dtype, v.name), v)
         return self.captured[key][0]
+
+    def made(self, handle: Tensor, source: Tensor | None = None) -> None:
+        """Take note of a handle that is made in the function: to the value of `source`, or to a plain array."""
+        if type(handle.data) is Var and handle.data.tracer is self:
+            return
+        if source is None:
+            source = self._arrays.setdefault(id(handle.data), Tensor(handle.data, handle.device))
+        self._made[id(handle)] = (handle, self._made.get(id(source), (source, source))[1])
+
+    def may_change(self, handle: Tensor) -> None:
+        """Raise TraceError where `handle`, which is about to be changed in place, is from outside."""
+        ours = (type(handle.data) is Var and handle.data.tracer is self) or id(handle) in self._made
+        if not ours or any(handle is x for x in self._fixed):
+            what = "an argument" if ours else "a Tensor from outside"
+            raise TraceError(
+                f"{source_line()}: {what} of a function that is traced is changed in place, which would happen "
+                "once, and at no later call or step: return the new value, in a loop as a part of the carry, or change a copy, +t"
+            )
 
     def output(self, x: Any) -> Any:
         """What a traced function returned, as a Var of this tracer."""
         return self._own(x)
 
+    def attribute(self, last: int) -> None:
+        """Give stages without a line, as those of a derivative are, the line of what they read: of the variables up to `last`, or of others."""
+        lines: dict[Var, str] = {}
+        for i, (op, refs, params, outputs, source) in enumerate(self.written):
+            if not source:
+                known = [v for v in refs if type(v) is Var and lines.get(v)]
+                near = [v for v in known if v.index <= last] or known
+                source = lines[near[-1]] if near else ""
+                self.written[i] = (op, refs, params, outputs, source)
+            lines.update((v, source) for v in outputs)
+
     def close(self) -> None:
         """No more ops; what was written down is let go."""
         self._open = False
         self.written, self.inputs, self.captured = [], [], {}
+        self._fixed, self._made, self._arrays = [], {}, {}
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
             tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
-            tuple(out.name for entry in self.written for out in entry[3]) if self.remember else None,
+            tuple((entry[4], *(out.name for out in entry[3])) for entry in self.written) if self.remember else None,
             tuple(
-                (op, tuple([r.index if type(r) is Var else repr(r) for r in refs]), _hashable(params) if params else None)
+                (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
                 for op, refs, params, _, _ in self.written
             ),
             tuple(v.index for v in outputs),
@@ -185,24 +232,20 @@ class Tracer:
     def program(self, outputs: Sequence[Any], inputs: Sequence[Var] | None = None) -> Program:
         """What `outputs` are computed by, from `inputs`, as data."""
         inputs = self.everything_read() if inputs is None else inputs
-        useful = self.ancestors(outputs, set(inputs))
-        entries = [e for e in self.written if any(out in useful and out not in inputs for out in e[3])]
+        given = set(inputs)
+        useful = self.ancestors(outputs, given)
+        entries = []
+        for op, refs, params, outs, source in self.written:
+            if any(out in useful and out not in given for out in outs):
+                # an output that is an input as well is read there, and computed beside the others for nothing
+                outs = tuple(self.variable(out.shape, out.dtype) if out in given else out for out in outs)
+                entries.append((op, refs, params, outs, source))
         values = _named(inputs, [out for e in entries for out in e[3]])
         stages = tuple(
             Stage(op.name, tuple(values[r] if type(r) is Var else r for r in refs), tuple(values[out] for out in outs), _data(op, params), source)
             for op, refs, params, outs, source in entries
         )
         return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
-
-
-def _hashable(params: dict[str, Any]) -> Any:
-    """Parameters as part of a key."""
-    items = tuple(params.items())
-    try:
-        hash(items)
-    except TypeError:  # slices
-        return repr(items)
-    return items
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
@@ -215,26 +258,66 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
     taken: set[str] = set()
     values: dict[Var, Value] = {}
     reserved = {v.name for v in (*inputs, *computed) if v.name}
+    numbers: dict[str, int] = {}  # the last one that was put after a name, as the same name may be that of thousands
     for letter, variables in (("x", inputs), ("z", computed)):
         for i, v in enumerate(variables, 1):
             stem = v.name or f"{letter}{i}"
-            name, k = stem, 2
+            name = stem
             while name in taken or (v.name is None and name in reserved):
-                name, k = f"{stem}_{k}", k + 1
+                numbers[stem] = numbers.get(stem, 1) + 1
+                name = f"{stem}_{numbers[stem]}"
             taken.add(name)
             values[v] = Value(name, v.shape, canonical(v.dtype).name)
     return values
 
 
-def tracing(tracer: Tracer, *, grad: bool) -> Any:
-    """A `with` block whose ops `tracer` writes down."""
-    return mode(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+class tracing(mode):
+    """A `with` block whose ops `tracer` writes down. An error inside closes it."""
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Tracer, *, grad: bool) -> None:
+        super().__init__(trace=tracer, grad=grad, record=False, stop=False, watch=None)
+        self._tracer = tracer
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is not None:
+            self._tracer.close()
 
 
 BODIES = Cache(1024)
+#: How many bodies that differ in numbers alone are made before somebody is told.
+ALIKE = 32
+_alike: dict[int, set[int]] = {}
 
 
 def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
     """The body of a scan that was traced: the same object for the same program."""
-    body: Body = BODIES.get((carries, tracer.key(outputs)), lambda: Body(tracer.program(outputs), carries, len(tracer.inputs) - carries))
+
+    def make() -> Body:
+        _count_alike(tracer)
+        return Body(tracer.program(outputs), carries, len(tracer.inputs) - carries)
+
+    body: Body = BODIES.get((carries, tracer.key(outputs)), make)
     return body
+
+
+def _count_alike(tracer: Tracer) -> None:
+    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
+    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
+    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
+    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
+    if len(_alike) > 4096:
+        _alike.clear()
+    found = _alike.setdefault(key, set())
+    if numbers in found or len(found) >= ALIKE:
+        return
+    found.add(numbers)
+    if len(found) == ALIKE:
+        file, _, line = source_line().rpartition(":")
+        message = (
+            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
+            "pass the numbers as arrays, xg.asarray(number)"
+        )
+        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)

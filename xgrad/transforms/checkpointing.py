@@ -13,6 +13,7 @@ from ..modes import MODE, mode
 from ..namespace import asarray, concat, reshape
 from ..ops import op
 from ..program.caches import Cache
+from ..program.draws import refuse_draws, states
 from ..program.interpreting import interpret
 from ..program.scans import replay
 from ..program.stages import Program
@@ -20,6 +21,7 @@ from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
+from .lifting import returned
 from .reverse_mode import vjp
 
 # x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
@@ -79,7 +81,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     objects are taken as they are. It runs on variables without values, as the body of `scan` does. Tensors that it uses
     from outside get their gradients.
 
-    Raises TraceError where `f` looks at the value of a Tensor.
+    Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument or a Tensor from
+    outside in place.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.checkpoint(lambda x: xg.exp(xg.sin(x))))(0.0)
@@ -95,12 +98,14 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         places = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
         given = [asarray(leaves[i]) for i in places]
         tracer = Tracer()
+        before = states(f)
         with tracing(tracer, grad=False):
             for i, x in zip(places, given, strict=True):
-                leaves[i] = tracer.input(x)
+                leaves[i] = tracer.input(x, fixed=True)
             args, kwargs = unflatten(structure, leaves)
             z, z_structure = flatten(f(*args, **kwargs))
-            outputs = [tracer.output(asarray(v)) for v in z]
+            outputs = [tracer.output(v) for v in returned(z, "a checkpointed function")]
+        refuse_draws(before)
         operands = (*given, *(v for _, v in tracer.captured.values()))
         if not operands or not outputs:  # nothing to keep
             tracer.close()

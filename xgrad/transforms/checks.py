@@ -9,12 +9,13 @@ from typing import Any
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..modes import no_grad
 from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
+from ..ops.reductions import is_integer
 from ..random import default_rng
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .forward_mode import jvp
 from .recorded import graph
-from .reverse_mode import vjp
+from .reverse_mode import refuse_no_function, vjp
 
 #: Reverse and forward mode.
 MODES = ("rev", "fwd")
@@ -55,8 +56,14 @@ def check_grads(
     """
     if not isinstance(args, tuple | list):
         raise TypeError(f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: write (x,) for x")
+    refuse_no_function(f, "checked")
+    if isinstance(order, bool) or not is_integer(order):
+        raise TypeError(f"check_grads: order is an integer from 1 on, not {order!r}")
     if order < 1:
         raise ValueError(f"check_grads: order={order} checks nothing")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None and not (isinstance(value, float | int) and 0 <= value < float("inf")):
+            raise ValueError(f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked")
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
         raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
@@ -234,4 +241,4 @@ def _number(x: Any) -> float:
 
 
 def _epsilon(x: Tensor) -> float:
-    return {2: 2.0**-10, 4: 2.0**-23, 8: 2.0**-52}[x.dtype.itemsize]
+    return {2: 2.0**-10, 4: 2.0**-23}.get(x.dtype.itemsize, 2.0**-52)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import update_wrapper
 from typing import Any
 
@@ -11,15 +12,18 @@ from ..backends import DeviceError, current_device, current_matmul_precision, de
 from ..errors import GraphError
 from ..graphs import Input, Leaf
 from ..memory import out_of_memory
-from ..modes import MODE
+from ..modes import MODE, no_grad
 from ..namespace import asarray
-from ..program.caches import Cache
+from ..program.caches import Cache, Once
+from ..program.draws import refuse_draws, states
+from ..program.keys import is_array, state
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
-from ..program.tracing import Tracer, Var, tracing
+from ..program.tracing import Tracer, tracing
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
+from .lifting import returned
 
 #: How many signatures a compiled function remembers.
 SIGNATURES = 64
@@ -30,15 +34,20 @@ def compile(f: Callable[..., Any]) -> Compiled:
 
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
-            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers and strings among its arguments belong to the
-            signature. Tensors that it uses from outside are read at each call; its other side effects happen once.
+            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and other objects among its arguments belong to
+            the signature, with their attributes as they are at the call, and so do numbers and arrays that modules hold beside their
+            Tensors. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
+            in place; its other side effects happen once.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
         `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, or draws random numbers.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside, or an
+            array, in place.
+        GraphError: an argument that is changed in place is given twice, or used from outside as well.
+        TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
@@ -58,28 +67,43 @@ class Compiled:
         self._traces = 0
 
     def __call__(self, *args: Any) -> Any:
-        leaves, structure = flatten(args)
-        if MODE.get().watch is not None:  # who wants to see every op
-            return self._f(*unflatten(structure, [v if device_of(v) is None else asarray(v) for v in leaves]))
+        leaves, structure = flatten(args, now=True)
+        mode = MODE.get()
+        if mode.watch is not None:  # who wants to see every op
+            return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
-        outputs = traced.run(arrays)
-        return unflatten(traced.structure, outputs)
+        if mode.check is None:
+            return unflatten(traced.structure, traced.run(arrays))
+        before = [asarray(v).twin() if i in traced.read else v for i, v in enumerate(leaves)]
+        result = unflatten(traced.structure, traced.run(arrays))
+        self._check(traced, before, structure, result)
+        return result
+
+    def _check(self, traced: _Traced, values: list[Any], structure: Any, result: Any) -> None:
+        """Have the result compared with what the function gives op by op."""
+
+        def again() -> Any:
+            return self._f(*unflatten(structure, [v.twin() if isinstance(v, Tensor) else v for v in values]))
+
+        operands = [*(values[i] for i in traced.read), *traced.outside]
+        MODE.get().check.function(f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again)
 
     def program(self, *args: Any) -> Program:
         """What was traced for arguments like these."""
-        return self._find(*flatten(args)).body.program
+        return self._find(*flatten(args, now=True)).body.program
 
     def executable(self, *args: Any) -> Executable:
         """What runs for arguments like these."""
-        return self._find(*flatten(args)).executable
+        return self._find(*flatten(args, now=True)).executable
 
     def explain(self, *args: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
         return _explain(self.executable(*args))
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), MODE.get().grad)
+        mode = MODE.get()
+        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), mode.grad, mode.check is not None)
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
         return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
@@ -110,42 +134,51 @@ def _signature(v: Any) -> Any:
     if isinstance(v, Tensor):
         node = v.node
         return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
-    shape = getattr(v, "shape", None)
-    return (type(v), v) if shape is None else (type(v), shape, v.dtype)
+    if is_array(v):
+        return (type(v), v.shape, v.dtype)
+    try:
+        return state(v)
+    except (TypeError, RecursionError) as error:
+        raise TypeError(
+            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes Tensors, arrays, numbers, strings and objects whose "
+            "attributes are such, in nested lists, tuples, dicts and modules"
+        ) from None
 
 
 class _Traced:
     """One signature of a function: its program, and what it reads from outside."""
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
-        tracer = Tracer()
-        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
+        tracer = Tracer(remember=MODE.get().check is not None)
+        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
+        before = states(f)
         with tracing(tracer, grad=MODE.get().grad):
             values = list(leaves)
             for i in self.read:
                 given = asarray(leaves[i])
-                values[i] = tracer.input(given)
+                values[i] = tracer.input(given, fixed=not isinstance(leaves[i], Tensor))
                 if given.requires_grad:
                     kind = Leaf if isinstance(given.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
                     values[i].node = kind(given.device, given.shape, given.dtype)
             result = f(*unflatten(structure, values))
             found, self.structure = flatten(result)
-            found = [asarray(z) for z in found]
+            self.changed = [k for k, i in enumerate(self.read) if values[i].data is not tracer.inputs[k]]
+            found = returned(found, "a compiled function") + [asarray(values[self.read[k]]) for k in self.changed]
             outputs = [tracer.output(z) for z in found]
+        refuse_draws(before)
         self.connected = any(z.requires_grad for z in found)
         self.outside = [handle for _, handle in tracer.captured.values()]
         self.needs = self.outside_needs()
-        if any(type(v.data) is Var for v in self.outside) and MODE.get().trace is None:
-            raise GraphError("a Tensor from outside is changed in place while a function is compiled: return it instead")
         devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
         if len(devices) > 1:
             places = " and ".join(map(str, devices))
             raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
-        self.body = Body(tracer.program(outputs), 0, 0)
+        self.body = Body(tracer.program(outputs), 0, 0, whole=True)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
-        self._executable: Executable | None = None
+        self._run: Executable | None = None  # where it is found at once
+        self._executable = Once(lambda: Executable(self.body.program, self.device, whole=True))
 
     def outside_needs(self) -> tuple[bool, ...]:
         """Which of the Tensors from outside need a gradient now."""
@@ -154,13 +187,28 @@ class _Traced:
     @property
     def executable(self) -> Executable:
         """What runs it."""
-        if self._executable is None:
-            self._executable = Executable(self.body.program, self.device, whole=True)
-        return self._executable
+        return self._executable()  # type: ignore[no-any-return]
+
+    def _prepare(self) -> Executable:
+        self._run = found = self.executable
+        return found
 
     def run(self, arrays: list[Any]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
         operands = [*arrays, *self.outside]
+        if not self.changed:
+            return self._computed(operands)
+        for k in self.changed:
+            if sum(v is arrays[k] for v in operands) > 1:
+                raise GraphError("a compiled function changes an argument in place that it is given twice, or uses from outside: pass a copy, +t")
+        found = self._computed(operands)
+        for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
+            with no_grad() if arrays[k].is_leaf else nullcontext():  # as it must have been where the function changed it
+                arrays[k][...] = z
+        return found[: -len(self.changed)]
+
+    def _computed(self, operands: list[Any]) -> list[Tensor]:
+        """All outputs, and after them the new values of the arguments that are `changed` in place."""
         if MODE.get().trace is not None or (self.connected and MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in operands)):
             z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
             return [v[0] for v in z]
@@ -168,7 +216,8 @@ class _Traced:
         if self._foreign:
             operands = [asarray(v) for v in operands]
         try:
-            found = self.executable([v.data if isinstance(v, Tensor) else v for v in operands])
+            run = self._run or self._prepare()
+            found = run([v.data if isinstance(v, Tensor) else v for v in operands])
         except MemoryError as error:
             shapes = ", ".join(str(v.shape) for v in operands)
             raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error

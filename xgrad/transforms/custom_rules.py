@@ -10,12 +10,13 @@ from typing import Any
 from ..applying import NUMBERS
 from ..backends import device_of
 from ..backends.dtypes import is_complex, is_floating
-from ..errors import ShapeError
+from ..errors import GraphError, ShapeError
 from ..graphs import Input
 from ..modes import MODE, mode
 from ..namespace import asarray, conj, zeros_like
 from ..namespace.calling import call
 from ..ops import Op
+from ..ops.reductions import integers
 from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import broadcast_prefix, flatten, paths, unflatten
@@ -28,9 +29,12 @@ class _Custom:
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         update_wrapper(self, fun)
         self.fun = fun
-        self.static = frozenset(nondiff_argnums)
         self.name = getattr(fun, "__name__", type(fun).__name__)
         self.signature = inspect.signature(fun)
+        try:
+            self.static = frozenset(integers(nondiff_argnums))
+        except (TypeError, ValueError):
+            raise TypeError(f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions") from None
         self.op: Op | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -58,8 +62,12 @@ class Use:
         if bound.kwargs:
             raise TypeError(f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a derivative by hand takes all by place")
         self.owner, self.count = owner, len(bound.args)
+        if any(not -self.count <= i < self.count for i in owner.static):
+            raise TypeError(f"{owner.name} was called with {self.count} arguments, and nondiff_argnums={tuple(sorted(owner.static))} names others")
         static = {i % self.count for i in owner.static}
         self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
+        for i, v in self.fixed.items():
+            self._refuse_cutting(i, v)
         moving = tuple(v for i, v in enumerate(bound.args) if i not in static)
         found, self.structure = flatten(moving)
         self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(moving), strict=True)]
@@ -68,6 +76,14 @@ class Use:
         self.keeps = False  # whether the forward pass is to leave what the backward pass wants
         self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
         self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
+
+    def _refuse_cutting(self, i: int, fixed: Any) -> None:
+        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every step."""
+        for v in flatten(fixed)[0]:
+            if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
+                what = "needs a gradient, which would be lost" if v.requires_grad else "is a Tensor of the function that is traced"
+                name = self.owner.name
+                raise GraphError(f"{name}: argument {i} is in nondiff_argnums and {what}: pass arrays as other arguments, or use t.detach()")
 
     def _leaf(self, v: Any, name: str) -> Any:
         if isinstance(v, Tensor) or type(v) in NUMBERS:
@@ -135,6 +151,8 @@ class custom_vjp(_Custom):
 
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
         """Say how the gradient is found: `fwd(*args) -> (output, kept)`, `bwd(*nondiff, kept, dz) -> gradients`."""
+        if not callable(fwd) or not callable(bwd):
+            raise TypeError(f"defvjp of {self.name} takes two functions, fwd and bwd")
         self._fwd, self._bwd = fwd, bwd
         self.op = Op(self.name, self._forward, dx=self._dx, variadic=True)
 
@@ -181,6 +199,9 @@ class custom_vjp(_Custom):
             leaves = broadcast_prefix(tuple(found), use.moving)
         except ValueError as error:
             raise TypeError(f"bwd of {self.name} returned gradients of another structure than the arguments: {error}") from None
+        for g in leaves:
+            if g is not None and not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
+                raise TypeError(f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its argument, or None")
         gradients = [None if g is None else asarray(g) for g in leaves]
         for g, v, name in zip(gradients, x, paths(use.moving), strict=True):
             shape = getattr(v, "shape", ())
@@ -226,6 +247,8 @@ class custom_jvp(_Custom):
         def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
             z = self(*primals)
             total = None
+            if len(rules) != len(primals):
+                raise TypeError(f"defjvps of {self.name} was given {len(rules)} rules, for {len(primals)} arguments")
             for one, t in zip(rules, tangents, strict=True):
                 if one is not None:
                     part = one(t, z, *primals)

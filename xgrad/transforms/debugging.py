@@ -87,7 +87,7 @@ class _NaN:
             return
         came = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
         already = f"; operand {' and '.join(came)} was NaN already when it came in" if came else ""
-        stage = _stage(source_line(), None)
+        stage = written_at(source_line(), None)
         raise FloatingPointError(f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape {_shapes(operands)}{already}")
 
     def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
@@ -102,10 +102,11 @@ class _NaN:
             when = f" at step t={', '.join(map(str, steps))}" if steps else ""
             operands = [v.value if isinstance(v, Recorded) else v for v in getattr(node, "operands", ())]
             shapes = f": operands of shape {_shapes(operands)}" if operands else ""
-            raise FloatingPointError(f"{bad} in {which} {node.op.name!r}, {_stage(source, getattr(node, 'name', None))}{when}{shapes}")
+            raise FloatingPointError(f"{bad} in {which} {node.op.name!r}, {written_at(source, getattr(node, 'name', None))}{when}{shapes}")
 
-    def cut(self, x: Any) -> None:
+    def cut(self, x: Any) -> bool:
         """A value that is taken out is no concern of this."""
+        return False
 
 
 class _Cuts:
@@ -127,13 +128,14 @@ class _Cuts:
     def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
         """Sweeps cut nothing."""
 
-    def cut(self, x: Any) -> None:
-        """A method of `x` that gives its value is being called: by the user, or by the library for reasons of its own."""
-        frame, entry = sys._getframe(2), ""
+    def cut(self, x: Any) -> bool:
+        """A method of `x` that gives its value is being called: by the user, which is reported, or by the library for reasons of its own."""
+        frame, entry = sys._getframe(1), ""
         while frame.f_back is not None and is_ours(frame):
             frame, entry = frame.f_back, frame.f_code.co_name
         if entry in _TAKES:
             self._report(f"at {_TAKES[entry]}", f"{frame.f_code.co_filename}:{frame.f_lineno}", x)
+        return entry in _TAKES
 
     def _report(self, what: str, source: str, x: Any) -> None:
         cut = Cut(what, source, where_in_time(), tuple(x.data.shape))
@@ -173,7 +175,7 @@ def _shapes(operands: Sequence[Any]) -> str:
     return " and ".join(str(tuple(shape_of(v.data if isinstance(v, Value) else v))) for v in operands)
 
 
-def _stage(source: str, name: str | None) -> str:
+def written_at(source: str, name: str | None = None) -> str:
     """A stage by its name, its text and its line."""
     file, _, line = source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""

@@ -14,7 +14,7 @@ from ..namespace import asarray, astype
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
-from .reverse_mode import name_of, released, tree_released, with_aux
+from .reverse_mode import name_of, refuse_no_function, released, tree_released, with_aux
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -38,6 +38,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     >>> xg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
     (tensor(6.), tensor(3.))
     """
+    refuse_no_function(f, "differentiated")
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise TypeError(f"the {what} of {name_of(f)} are a tuple, with one for each argument, not {type(given).__name__}: write (x,) for x")

@@ -7,17 +7,18 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import wraps
+from types import EllipsisType
 from typing import Any, ClassVar
 
 from ..applying import NUMBERS
 from ..backends import current_device, device_of
 from ..backends.dtypes import is_floating
-from ..errors import GraphError
+from ..errors import GraphError, ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
-from ..ops import OPS, Op, op
-from ..ops.table import Rule
+from ..ops import OPS, Op, find_op, op
+from ..ops.table import GATES, Rule
 from ..tensors import Tensor
 from .reverse_mode import vjp
 
@@ -55,14 +56,18 @@ def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None =
     variadic = not by_hand or count > 2
     rules: dict[str, Any] = {"dx": _lowering(dx), "dy": _lowering(dy)} if by_hand else {"dx": engine_dx}
     entry = Op(function.__name__, forward, **rules, variadic=variadic, arity=None if variadic else count, promotion="result_type")
+    GATES[entry.name] = entry
 
     @wraps(function)
     def named(*operands: Any) -> Any:
         if not by_hand and not MODE.get().record:
             return function(*operands)  # nobody looks at the graph: its ops record themselves
         refuse_closure(function)
+        if not operands:
+            raise TypeError(f"the gate {function.__name__!r} needs operands: what needs a gradient comes in as one")
         return call(entry, operands)
 
+    named.entry = entry  # type: ignore[attr-defined]
     return named
 
 
@@ -87,7 +92,7 @@ class Gate(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._op = _class_op(cls)
+        cls._op = GATES[cls.__name__] = _class_op(cls)
 
     @abstractmethod
     def forward(self, *operands: Any) -> Any:
@@ -98,7 +103,19 @@ class Gate(ABC):
         """One gradient per operand, given that of the output."""
 
     def __call__(self, *operands: Any) -> Any:
+        if not operands:
+            raise TypeError(f"{type(self).__name__} needs operands: what needs a gradient comes in as one")
         return call(self._op, operands, {"use": _Use(self)})
+
+    @property
+    def entry(self) -> Op:
+        """What `deriv` takes it for."""
+        return self._op
+
+    @property
+    def use(self) -> dict[str, Any]:
+        """The parameters of a call, as `deriv` needs them."""
+        return {"use": _Use(self)}
 
 
 class _Use:
@@ -135,30 +152,45 @@ def _class_op(kind: type[Gate]) -> Op:
         if any(isinstance(v, Tensor) for v in x):  # to be differentiated again: what backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
-            return _per_operand(gate.backward(dz), len(x), kind)
+            return _per_operand(gate.backward(dz), x, dz, kind)
         with mode(grad=False, record=False):
             if not use.ran:
                 gate = copy.copy(gate)
                 gate.forward(*map(raised, x))
-            found = _per_operand(gate.backward(dz if isinstance(dz, tuple) else raised(dz)), len(x), kind)
-        return tuple(None if g is None else asarray(g).data for g in found)
+            found = _per_operand(gate.backward(dz if isinstance(dz, tuple) else raised(dz)), x, dz, kind)
+        return tuple(None if g is None else g.data for g in found)
 
     return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
 
 
-def _per_operand(found: Any, count: int, kind: type[Gate]) -> tuple[Any, ...]:
-    gradients = tuple(found) if isinstance(found, Sequence) else (found,)
-    if len(gradients) != count:
-        raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {count} operands")
+def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> tuple[Any, ...]:
+    """What `backward` returned, as a gradient, or None, for each operand. More axes than it and dz have, no broadcasting has made."""
+    gradients = tuple(found) if isinstance(found, tuple | list) else (found,)
+    if len(gradients) != len(x):
+        raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {len(x)} operands")
+    gradients = tuple(_as_gradient(g, f"{kind.__name__}.backward") for g in gradients)
+    for g, v in zip(gradients, x):
+        shapes = [getattr(part, "shape", ()) for part in (v, *(dz if isinstance(dz, tuple) else (dz,)))]
+        if g is not None and g.ndim > max(map(len, shapes)):
+            raise ShapeError(f"{kind.__name__}.backward returned a gradient of shape {g.shape} for an operand of shape {shapes[0]}")
     return gradients
+
+
+def _as_gradient(g: Any, who: str) -> Any:
+    """A gradient that a rule of the user's own returned. Raises TypeError where it is none."""
+    if g is None or isinstance(g, Tensor):
+        return g
+    if type(g) not in NUMBERS and device_of(g) is None:
+        raise TypeError(f"{who} returned {type(g).__name__} for a gradient, which is an array like its operand, or None for none")
+    return asarray(g)
 
 
 def register_op(
     name: str,
     forward: Function,
     *,
-    dx: Rule | None = None,
-    dy: Rule | None = None,
+    dx: Rule | EllipsisType | None = ...,
+    dy: Rule | EllipsisType | None = ...,
     variadic: bool = False,
     elementwise: bool = True,
 ) -> Function:
@@ -167,18 +199,28 @@ def register_op(
     Args:
         forward: `forward(xp, x)` or `forward(xp, x, y)`, with parameters after a `*`, on arrays of namespace `xp`.
         dx, dy: its derivatives, functions of any of `xp`, `dz`, `x`, `y`, `z`, `x_shape`, `y_shape`, by these names. They
-            are written in functions of `xp`, so that they can be differentiated again.
+            are written in functions of `xp`, so that they can be differentiated again. None says that there is none, as of
+            `floor`: no gradient flows back there. Where nothing is said, a gradient that is asked for raises GraphError.
         variadic: `forward(xp, *x)` takes any number of operands, and `dx` returns a tuple of gradients.
         elementwise: its operands broadcast against each other.
 
-    Raises ValueError for a name that is taken, TypeError for a derivative that asks for something else.
+    Raises ValueError for a name that is taken, TypeError for a derivative that asks for something else, or returns something else.
 
     >>> import xgrad as xg
     >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)), dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)))
     >>> softplus(0.0), xg.grad(softplus)(0.0)
     (tensor(0.69314718), tensor(0.5))
     """
-    entry = op(name, forward, dx=dx, dy=dy, variadic=variadic, elementwise=elementwise and not variadic, diagonal=False, promotion="result_type")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"an op has a name, which is a string, not {name!r}")
+    for what, f in (("forward", forward), ("dx", dx), ("dy", dy)):
+        if not callable(f) and (f not in (None, ...) or what == "forward"):
+            raise TypeError(f"register_op({name!r}): {what} is a function of arrays, not {f!r}")
+    forward = _giving_arrays(name, forward)
+    given = (("x_shape", dx), ("y_shape", dy))
+    dx, dy = (_unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f, variadic) for shape, f in given)
+    kind: dict[str, Any] = {"variadic": variadic, "elementwise": elementwise and not variadic, "diagonal": False}
+    entry = op(name, forward, dx=dx, dy=dy, **kind, promotion="result_type", registered=True)
 
     def function(*operands: Any, **params: Any) -> Any:
         return call(entry, operands, {**entry.defaults, **params})
@@ -187,10 +229,76 @@ def register_op(
     return function
 
 
+def _giving_arrays(name: str, forward: Function) -> Function:
+    """`forward`, which must return an array or a tuple of them."""
+
+    @wraps(forward)
+    def checked(*given: Any, **params: Any) -> Any:
+        z = forward(*map(_sealed, given), **params)
+        for part in z if type(z) is tuple else (z,):
+            if not hasattr(part, "dtype") or not hasattr(part, "shape"):
+                raise TypeError(f"{name!r} returned {type(part).__name__}, and should return an array: compute with the functions of xp")
+        return z
+
+    return checked
+
+
+def _sealed(array: Any) -> Any:
+    """An array, which its function is not to write into where that can be seen to: it is the value of a Tensor."""
+    if not hasattr(array, "setflags") or not array.shape:
+        return array
+    view = array[...]
+    view.flags.writeable = False
+    return view
+
+
+def _giving_gradients(name: str, rule: Rule | None, variadic: bool) -> Rule | None:
+    """A rule that must return a gradient, or of any number of operands a tuple with one, or None, for each."""
+    if rule is None:
+        return None
+    given = rule
+
+    @wraps(given)
+    def checked(*values: Any, **params: Any) -> Any:
+        found = given(*values, **params)
+        if variadic and not isinstance(found, tuple | list):
+            raise TypeError(f"the derivative of {name!r} returned {type(found).__name__}, and should return a tuple with a gradient for each operand")
+        for g in found if variadic else (found,):
+            if not hasattr(g, "shape") and not (g is None and variadic):
+                raise TypeError(f"the derivative of {name!r} returned {type(g).__name__}, and should return an array like its operand")
+        return found
+
+    return checked
+
+
+def _unknown(name: str, shape: str, variadic: bool) -> Rule:
+    """The derivative of which nothing was said: of what is floating point it is not there; integers and booleans have none."""
+
+    def refuse(z: Any) -> None:
+        if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):
+            instead = "give it one with register_op(dx=), or say dx=None where no gradient is to flow back"
+            raise GraphError(f"the op {name!r} has no derivative: {instead}")
+
+    def of_many(dz: Any, z: Any, x_shape: Any, **params: Any) -> tuple[None, ...]:
+        refuse(z)
+        return (None,) * len(x_shape)
+
+    def of_x(xp: Any, dz: Any, z: Any, x_shape: tuple[int, ...], **params: Any) -> Any:
+        refuse(z)
+        return xp.broadcast_to(xp.zeros_like(xp.sum(dz)), x_shape)
+
+    def of_y(xp: Any, dz: Any, z: Any, y_shape: tuple[int, ...], **params: Any) -> Any:
+        return of_x(xp, dz, z, y_shape)
+
+    return of_many if variadic else of_x if shape == "x_shape" else of_y
+
+
 def unregister_op(name: str) -> None:
-    """Take an op that was registered out of the table again."""
-    entry = OPS.pop(name)
-    OPS.pop(entry.function, None)
+    """Take an op that was registered out of the table again. Raises ValueError for one of the library's own."""
+    entry = find_op(name)
+    if not entry.registered:
+        raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
+    del OPS[name]
 
 
 def _lowering(rule: Rule | None) -> Rule | None:
@@ -198,6 +306,7 @@ def _lowering(rule: Rule | None) -> Rule | None:
     if rule is None:
         return None
     names = tuple(inspect.signature(rule).parameters)
+    who = f"the derivative {getattr(rule, '__name__', rule)!r} of a gate"
 
     def risen(v: Any) -> Any:
         return tuple(map(risen, v)) if isinstance(v, tuple) else raised(v) if device_of(v) is not None else v
@@ -205,11 +314,16 @@ def _lowering(rule: Rule | None) -> Rule | None:
     @wraps(rule)
     def lowering(*given: Any, **params: Any) -> Any:
         if any(isinstance(part, Tensor) for v in given for part in (v if isinstance(v, tuple) else (v,))):
-            return rule(*given, **params)
+            return looked_at(rule(*given, **params))
         with mode(grad=False, record=False):
-            found = rule(*(Tensor.xp if name == "xp" else risen(v) for name, v in zip(names, given)), **params)
-        parts = tuple(None if g is None else asarray(g).data for g in (found if isinstance(found, tuple) else (found,)))
+            found = looked_at(rule(*(Tensor.xp if name == "xp" else risen(v) for name, v in zip(names, given)), **params))
+        parts = tuple(None if g is None else g.data for g in (found if isinstance(found, tuple) else (found,)))
         return parts if isinstance(found, tuple) else parts[0]
+
+    def looked_at(found: Any) -> Any:
+        if found is None:
+            raise TypeError(f"{who} returned None: it returns an array like its operand")
+        return tuple(_as_gradient(g, who) for g in found) if isinstance(found, tuple) else _as_gradient(found, who)
 
     return lowering
 
@@ -227,6 +341,9 @@ def lowered(operands: Sequence[Any], f: Function) -> Any:
         return f(*operands)
     with mode(grad=False, record=False):
         z = f(*map(raised, operands))
+    for part in z if isinstance(z, tuple) else (z,):
+        if not isinstance(part, Tensor) and type(part) not in NUMBERS and device_of(part) is None:
+            raise TypeError(f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should return an array, or a tuple of them")
     return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
 

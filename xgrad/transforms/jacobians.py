@@ -17,7 +17,7 @@ from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
-from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, released, tree_released, vjp, with_aux
+from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, tree_released, vjp, with_aux
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
@@ -44,6 +44,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
     tensor([[3., 2.],
             [1., 1.]])
     """
+    refuse_no_function(f, "differentiated")
     single = is_integer(argnums)
 
     @wraps(f)
@@ -180,6 +181,10 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
     >>> xg.elementwise_grad(xg.tanh)(xg.asarray([0.0, 100.0]))
     tensor([1., 0.])
     """
+
+    refuse_no_function(f, "differentiated")
+    if not is_integer(argnums):
+        raise TypeError(f"elementwise_grad: argnums is one position, not {argnums!r}; call it once for each argument")
 
     @wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:

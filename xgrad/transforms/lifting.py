@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..backends.dtypes import is_floating
+from ..errors import TraceError
 from ..graphs import NOTHING, Input, Leaf, Node
 from ..namespace import asarray
 from ..ops.arithmetic import NONE
@@ -41,8 +42,22 @@ def _input(value: Any, what: Callable[[], str]) -> Tensor:
     if not is_floating(x.dtype):
         raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
     if x.requires_grad and not isinstance(x.node, Leaf):
-        return Tensor(x.data, x.device, Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
-    return Tensor(x.data, x.device, Input(x.device, x.shape, x.data.dtype))
+        return x.with_node(Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
+    return x.with_node(Input(x.device, x.shape, x.data.dtype))
+
+
+def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
+    """What a function returned, as Tensors. Raises TypeError where something is no number and no array, with the function's name."""
+    found = []
+    for leaf in leaves:
+        try:
+            found.append(asarray(leaf))
+        except TraceError:
+            raise
+        except (TypeError, ValueError) as error:
+            kind = type(leaf).__name__
+            raise TypeError(f"{who} must return Tensors, arrays or numbers in nested containers, and returned a {kind}: {error}") from error
+    return found
 
 
 def to_tensors(tree: Any) -> Any:

@@ -15,6 +15,7 @@ from ..graphs import NOTHING, Leaf, Node, ancestors, bprop
 from ..modes import mode
 from ..namespace import asarray
 from ..ops.shaping import ITEM
+from ..program.spelling import called, is_identifier, shown
 from ..recording import Recorded, names_from_variables
 from ..reverse import output_gradient
 from ..tensors import Tensor
@@ -54,7 +55,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
         return Graph(f, [])
     inputs: list[Tensor] = []
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
-    with mode(record=True, grad=True), names_from_variables():
+    with mode(record=True, grad=True, lifted=True), names_from_variables():
         lifted = [_lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)]
         z = f(*lifted)
     if not isinstance(z, Tensor):
@@ -138,16 +139,17 @@ class GraphNode:
 
     def expression(self) -> str:
         """The stage as the notes write it: `z1 + z2`, `tanh(z3)`."""
-        names = [v.name if isinstance(v, GraphNode) else repr(v) for v in self.operands]
-        options = [f"{k}={v}" for k, v in self.params.items() if v is not None and v is not False]
-        if self.op in ("input", "leaf", "constant"):
+        names = [shown(v.name) if isinstance(v, GraphNode) else repr(v) for v in self.operands]
+        options = [f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False]
+        if self.node is None or self.node.op is None:
             return self.op
-        if len(names) == 2 and not self.op[0].isalpha():
-            return f"{names[0]} {self.op} {names[1]}"
-        return f"{self.op}({', '.join(names + options)})"
+        op = called(self.op)
+        if len(names) == 2 and not is_identifier(op.partition(".")[0]):
+            return f"{names[0]} {op} {names[1]}"
+        return f"{op}({', '.join(names + options)})"
 
     def __repr__(self) -> str:
-        return f"GraphNode({self.name} = {self.expression()})"
+        return f"GraphNode({shown(self.name)} = {self.expression()})"
 
 
 class Graph:
@@ -206,7 +208,7 @@ class Graph:
         return self._value.detach()
 
     def __str__(self) -> str:
-        width = max(len(stage.name) for stage in self.nodes)
+        width = max(len(shown(stage.name)) for stage in self.nodes)
         return "\n".join(_line(stage, max(width, 5)) for stage in self.nodes)
 
 
@@ -230,8 +232,8 @@ def _line(stage: GraphNode, width: int) -> str:
     node = stage.node
     value = stage.value
     dtype = value.dtype if value is not None else getattr(node, "dtype", "")
-    shown = "value not kept" if value is None else f"= {value.device.backend.show(value.data, '')}" if value.size == 1 else ""
-    return f"{stage.name:<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {shown}".rstrip()
+    beside = "value not kept" if value is None else f"= {value.device.backend.show(value.data, '')}" if value.size == 1 else ""
+    return f"{shown(stage.name):<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {beside}".rstrip()
 
 
 def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:

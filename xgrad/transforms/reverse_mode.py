@@ -26,6 +26,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
     >>> xg.value_and_grad(lambda x: x * x)(3.0)
     (tensor(9.), tensor(6.))
     """
+    refuse_no_function(f, "differentiated")
     single = is_integer(argnums)
 
     @wraps(f)
@@ -91,6 +92,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull(1.0)
     (tensor(3.), tensor(2.))
     """
+    refuse_no_function(f, "differentiated")
     lifted = [Lifted(primal, f"argument {i} of {name_of(f)}") for i, primal in enumerate(primals)]
     with mode(grad=True, lifted=True):
         output = f(*(tree.tree for tree in lifted))
@@ -150,6 +152,8 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
         raise TypeError(f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
     if z.dtype.kind == "c":
         raise TypeError(f"{name_of(f)} returned a complex number, whose gradient is ambiguous; take xg.real or xg.abs, or use xg.vjp")
+    if z.dtype.kind in "biu":
+        raise TypeError(f"{name_of(f)} returned a number of {z.dtype}, which has no gradient: where values become integers it stops")
     return z
 
 
@@ -165,6 +169,13 @@ def released(x: Tensor, inputs: set[Any]) -> Tensor:
 def tree_released(tree: Any, inputs: set[Any]) -> Any:
     leaves, structure = flatten(tree)
     return unflatten(structure, [released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+
+
+def refuse_no_function(f: Any, done: str) -> None:
+    """Raises TypeError where what is to be `done` with a function is given something else."""
+    if not callable(f):
+        hint = ": give the function, not what it returned" if isinstance(f, Tensor) else ""
+        raise TypeError(f"only a function can be {done}, not {type(f).__name__}{hint}")
 
 
 def name_of(f: Callable[..., Any]) -> str:

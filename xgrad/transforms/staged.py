@@ -10,16 +10,20 @@ from typing import Any, NamedTuple
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..derivatives import Form, gradients
+from ..errors import GraphError
 from ..namespace import asarray
-from ..ops import OPS
-from ..program import source as _source  # noqa: F401 - which sets Program.source
+from ..ops import OPS, Op
+from ..program import source as _source  # which sets Program.source
+from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
-from ..program.stages import Item, Operand, Program, Stage, Value
+from ..program.spelling import expression_name, identifier, is_identifier, quoted, shown
+from ..program.stages import Item, Operand, Program, Stage, Value, substitute
 from ..program.tracing import Tracer, Var, tracing
 from ..recording import names_from_variables
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
+from .lifting import returned
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
@@ -35,7 +39,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
 
     Raises:
-        TraceError: `f` branches on a value, or takes one out. The message names the line.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
+            The message names the line.
 
     >>> import xgrad as xg
     >>> def neuron(w, x):
@@ -51,11 +56,13 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     tracer = Tracer(remember=True)
     names = _parameter_names(f, len(args))
+    before = states(f)
     with tracing(tracer, grad=True):
         inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
         with names_from_variables():
             result = f(*inputs)
-        outputs = [tracer.output(asarray(leaf)) for leaf in flatten(result)[0]]
+        outputs = [tracer.output(v) for v in returned(flatten(result)[0], "a function that is traced")]
+    refuse_draws(before)
     program = tracer.program(outputs)
     tracer.close()
     return program
@@ -82,7 +89,7 @@ class Derivation(NamedTuple):
 
     def __str__(self) -> str:
         program = opened(self.forward)
-        inputs = "".join(f"# {v.name} is given: {form(v)}\n" for v in program.inputs)
+        inputs = "".join(f"# {shown(v.name)} is given: {form(v)}\n" for v in program.inputs)
         return f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
 
 
@@ -118,7 +125,38 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
     dx  = dz1 * x                # () float64
     dx += dz1 * x
     """
-    return _Backward(trace(f, *args), inline).derivation()
+    return _Backward(_speakable(trace(f, *args)), inline).derivation()
+
+
+#: What is called in the text of a backward pass besides ops.
+_CALLED = (
+    "Hole", "arange", "complex", "deriv", "empty", "eye", "float", "full", "linspace", "ones", "ret", "slice", "zeros", "zeros_like", "_",
+)  # fmt: skip
+
+
+def _speakable(program: Program) -> Program:
+    """The program with names that may stand in expressions, and that nothing has which is called there."""
+    names = Unique((*_CALLED, *filter(str.isidentifier, OPS)))
+    values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
+    values.sort(key=lambda v: not is_identifier(v.name))  # those that may stay as they are come first
+    stems = {v.name.partition("[")[0] for v in values if expression_name(v.name) == v.name}  # of `params['W']` too
+    stems.difference_update(names.taken, (v.name for v in values))
+    names.taken |= stems
+
+    def name(v: Value) -> str:
+        return names.name(v.name if v.name.partition("[")[0] in stems else identifier(v.name))
+
+    new: dict[Value, Operand] = {v: v._replace(name=name(v)) for v in values}
+
+    def renamed(v: Operand) -> Any:
+        return new[v] if type(v) is Value else v
+
+    stages = []
+    for item in program.stages:
+        s = substitute(item, new)
+        assert isinstance(s, Stage)  # scans are stages still
+        stages.append(replace(s, outputs=tuple(map(renamed, s.outputs))))
+    return Program(tuple(map(renamed, program.inputs)), tuple(stages), tuple(map(renamed, program.outputs)))
 
 
 class _Backward:
@@ -126,7 +164,7 @@ class _Backward:
 
     def __init__(self, program: Program, inline: bool) -> None:
         self.program, self.inline = program, inline
-        self.names = Unique(v.name for v in program.inputs)
+        self.names = Unique((*_CALLED, *filter(str.isidentifier, OPS), *(v.name for v in program.inputs)))
         for s in program.stages:
             self.names.taken.update(v.name for v in s.outputs)
         self.lines: list[Row] = []
@@ -200,12 +238,13 @@ class _Backward:
 
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
-        name, params = (s.params["entry"].name, {}) if s.op == "custom" else (s.op, s.params)
+        name, params = (_gate_name(s.params["entry"]), {}) if s.op == "custom" else (s.op, s.params)
+        entry = s.params["entry"] if s.op == "custom" else OPS[s.op]
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
-        given = together if OPS[s.op].variadic else ", ".join([*args, "None"][:2])
+        given = together if entry.variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-        call = f"deriv({', '.join([dz, given, _quoted(name), *options(name, params)])})"
+        call = f"deriv({', '.join([dz, given, quoted(name), *options(name, params)])})"
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
@@ -221,7 +260,7 @@ class _Backward:
 
     def _written_out(self, s: Stage) -> None:
         """The rule of each operand as an expression: the rule runs on variables, as a function that is traced does."""
-        op, device, tracer = OPS[s.op], find_device("cpu"), Tracer()
+        op, device, tracer = OPS[s.op], find_device("cpu"), _source.Written()
         known: dict[Var, Text] = {}
 
         def variable(v: Operand, text: Text) -> Any:
@@ -234,14 +273,15 @@ class _Backward:
         with tracing(tracer, grad=False):
             dz: Any = tuple(variable(v, Text(self.grads[v])) if v in self.grads else None for v in s.outputs)
             z: Any = tuple(variable(v, Text(v.name)) for v in s.outputs)
-            dz, z = (dz[0], z[0]) if len(s.outputs) == 1 else (dz, z)
+            one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
+            dz, z = (dz[0], z[0]) if one else (dz, z)
             x = tuple(variable(v, operand(v)) for v in s.operands)
             place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
             if op.variadic:
                 place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
             wanted = self._wanted(s)
             targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
-            found = gradients(op, place, dict(s.params), targets, len(s.outputs) == 1 and is_complex(s.output.dtype))
+            found = gradients(op, place, dict(s.params), targets, one and is_complex(s.output.dtype))
         for i, v in wanted.items():
             if found[i] is not None:
                 self._add(v, self._nested(tracer, found[i].data, known))
@@ -272,6 +312,8 @@ class _Backward:
         derivative = self.derivatives[s.outputs[0]]
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
+        if back is None:
+            raise GraphError("derive: a gate in a scan has a rule that reads other values where only some of its outputs have a gradient")
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
         source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
@@ -296,6 +338,6 @@ class _Backward:
             self._add(v, Text(name))
 
 
-def _quoted(name: str) -> str:
-    """A name in double quotes, as the notes write ops."""
-    return f'"{name}"'
+def _gate_name(entry: Op) -> str:
+    """What a gate is called that is not in the table, if possible not as another that is."""
+    return f"{entry.name} (a gate)" if entry.name in OPS else entry.name

@@ -10,12 +10,13 @@ from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
+from ..program.draws import refuse_draws, states
 from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
 from .checkpointing import scan_in_segments
-from .lifting import to_tensors
+from .lifting import returned, to_tensors
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -52,7 +53,7 @@ def scan(
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
-        TraceError: a body that branches on a value, or takes one out.
+        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
         An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
@@ -78,21 +79,26 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     """The loop as one gate, whose body is a program."""
     init, carry_structure = flatten(carry)
     _same_device([*init, *leaves])
-    outer = MODE.get().trace
-    tracer = Tracer(remember=outer is not None and outer.remember)
+    outer, check = MODE.get().trace, MODE.get().check
+    tracer = Tracer(remember=check is not None if outer is None else outer.remember)
+    before = states(f)
     with tracing(tracer, grad=False):
         h = [tracer.input(x) for x in init]
         x = [tracer.slice_of(leaf) for leaf in leaves]
         after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
         y_leaves, y_structure = flatten(y)
-        outputs = [tracer.output(asarray(v)) for v in (*flatten(after)[0], *y_leaves)]
+        outputs = [tracer.output(v) for v in (*flatten(after)[0], *returned(y_leaves, "the body of scan"))]
+    refuse_draws(before)
     body = body_of(tracer, outputs, len(init))
     operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
     tracer.close()
     if not operands:
         raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
-    return unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    result = unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    if check is not None and steps:
+        check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, leaves, structure, steps, reverse))
+    return result
 
 
 def _same_device(tensors: list[Tensor]) -> None:
@@ -116,7 +122,7 @@ def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
-            ys.append([asarray(leaf).twin() for leaf in y_leaves])  # the body may go on changing its own handle
+            ys.append([leaf.twin() for leaf in returned(y_leaves, "the body of scan")])  # the body may go on changing its own handle
     finally:
         MODE.reset(token)
     if reverse:
@@ -130,13 +136,14 @@ def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
-    after = to_tensors(result[0])
+    leaves, new_structure = flatten(result[0])
+    new = [leaf.twin() for leaf in returned(leaves, "the body of scan")]
+    after = unflatten(new_structure, new)
     old, structure = flatten(carry)
-    new, new_structure = flatten(after)
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
-        if a.data.shape != b.data.shape or a.data.dtype != b.data.dtype:
+        if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
             message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return after, result[1]

@@ -9,6 +9,7 @@ from ...backends.dtypes import finfo, is_complex, is_floating
 from ...errors import ShapeError
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
+from ..factors import eigh_of
 from .table import arrays, in_numpy, xp
 
 
@@ -152,7 +153,9 @@ def _as_lower(a: Any, UPLO: str) -> Tensor:
 
 @in_numpy("linalg.eigh")
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    return xp.linalg.eigh(_as_lower(a, UPLO))
+    if UPLO not in ("L", "U"):
+        raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
+    return eigh_of(a, UPLO)
 
 
 @in_numpy("linalg.eigvalsh")

@@ -7,10 +7,10 @@ from math import prod
 from typing import Any
 
 from ...applying import NUMBERS
-from ...backends.dtypes import is_complex, is_floating
+from ...backends.dtypes import is_complex, is_floating, is_half
 from ...errors import ShapeError
 from ...modes import MODE
-from ...ops.reductions import Axis, normal_axes
+from ...ops.reductions import Axis, normal_axes, single
 from ...ops.shaping import broadcast_shapes
 from ...tensors import Tensor
 from .shapes import atleast_1d
@@ -124,8 +124,8 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *,
     if where is True:
         z = xp.mean(cast, axis=axis, keepdims=keepdims)
     else:
-        z = _divided(sum_(cast, axis, None, keepdims, None, where), _count(a, axis, keepdims, where))
-    return z if dtype is None else xp.astype(z, dtype, copy=False)
+        z = _divided(sum_(single(xp, cast), axis, None, keepdims, None, where), _count(a, axis, keepdims, where))
+    return xp.astype(z, (cast.dtype if is_half(cast.dtype) else z.dtype) if dtype is None else dtype, copy=False)
 
 
 @in_numpy("var")
@@ -148,6 +148,8 @@ def _spread(of_all: Any, of_variance: Any, a: Any, axis: Any, dtype: Any, ddof: 
     a = xp.asarray(a)
     if where is True and dtype is None and not is_complex(a.dtype):
         return of_all(a, axis=axis, correction=ddof, keepdims=keepdims)
+    if is_half(a.dtype) and dtype is None:
+        return xp.astype(_spread(of_all, of_variance, single(xp, a), axis, None, ddof, keepdims, where), a.dtype)
     n = _count(a, axis, keepdims, where)
     far = a - mean(a, axis, dtype, True, where=where)
     square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far

@@ -25,7 +25,9 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     if not any(stacked for _, stacked in args):
         return None  # the same at every step: `hoist` takes it out
 
-    def add(name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any) -> Value:
+    def add(
+        name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any
+    ) -> Value:
         value = names.new(form, dtype)
         found.append(Stage(name, operands, (value,), params, stage.source))
         return value
@@ -40,45 +42,94 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     def everywhere(v: Operand, stacked: bool) -> Operand:
         """Repeated for every step."""
         assert type(v) is Value
-        return v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
+        return (
+            v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
+        )
 
     def give(operands: tuple[Operand, ...], **params: Any) -> list[Stage]:
         found.append(Stage(stage.op, operands, (out,), params, stage.source))
         return found
 
     params = dict(stage.params)
-    if op is not None and (op.elementwise or stage.op in ("where", "astype", "round_to", "none")):
+    if (op is not None and op.elementwise) or stage.op in _EACH:
         return give(tuple(aligned(*a) for a in args), **params)
     if stage.op == "@":
         return _product(stage, args, give, add)
     if stage.op in ("concat", "stack"):
-        axis = params["axis"] % rank
-        return give(tuple(everywhere(*a) for a in args), axis=axis + 1)
-    if len(args) > 1 or not args:
-        if stage.op == "take" and not args[0][1] and params["axis"] == 0:
-            return give((args[0][0], args[1][0]), **params)
+        return give(tuple(everywhere(*a) for a in args), axis=params["axis"] % rank + 1)
+    if stage.op == "take":
+        return _taken(stage, args, give)
+    if len(args) > 1:
         return None
-    v, _ = args[0]
+    ((v, _),) = args
     assert type(v) is Value
     inner = len(v.shape) - 1
     if stage.op == "reshape":
         return give((v,), shape=out.shape)
     if stage.op == "broadcast_to":
         return give((aligned(v, True),), shape=out.shape)
-    if stage.op == "transpose":
+    moved = _behind_time(stage.op, params, inner, length)
+    return None if moved is None else give((v,), **{**params, **moved})
+
+
+def _behind_time(op: str, params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
+    """The parameters that change behind an axis of time, of an op of one array with `rank` axes.
+
+    None where that is not known. What none of these tables has stays in the loop: that a parameter is called `axis`
+    says neither whether it is one axis or several, nor what its absence means.
+    """
+    if op in _LAST_TWO:
+        return {}
+    if op == "transpose":
         axes = params.get("axes")
-        order = tuple(reversed(range(inner))) if axes is None else normal_axes(tuple(axes), inner)
-        return give((v,), axes=(0, *(a + 1 for a in order)))
-    if stage.op == "getitem":
+        order = tuple(reversed(range(rank))) if axes is None else normal_axes(tuple(axes), rank)
+        return {"axes": (0, *(a + 1 for a in order))}
+    if op in ("getitem", "scatter"):
         key = params["key"] if isinstance(params["key"], tuple) else (params["key"],)
-        return give((v,), key=(slice(None), *key))
-    if stage.op == "scatter":
-        key = params["key"] if isinstance(params["key"], tuple) else (params["key"],)
-        return give((v,), key=(slice(None), *key), shape=(length, *params["shape"]))
-    if "axis" in params:
-        axes = normal_axes(params["axis"], inner)
-        return give((v,), **{**params, "axis": tuple(a + 1 for a in axes) if stage.op not in ("argmax", "argmin") else axes[0] + 1})
+        if not all(k is None or k is ... or type(k) in (int, slice) for k in key):
+            return None
+        shape = {"shape": (length, *params["shape"])} if op == "scatter" else {}
+        return {"key": (slice(None), *key), **shape}
+    if op in _REDUCING and rank:
+        return {"axis": tuple(a + 1 for a in normal_axes(params["axis"], rank))}
+    if op in _ALONG and rank and params["axis"] is not None:  # which would be the flattened array
+        return {"axis": params["axis"] % rank + 1}
     return None
+
+
+#: Ops on each element by itself that are not in the table as such.
+_EACH = frozenset(("where", "astype", "round_to", "none"))
+#: Ops of matrices, which have no axis to be named.
+_LAST_TWO = frozenset(("tril", "triu"))
+#: Ops whose `axis` is one, a tuple of them, or None for all.
+_REDUCING = frozenset(
+    ("sum", "prod", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "all", "any", "count_nonzero")
+)
+#: Ops along one axis, whose other parameters do not speak of axes.
+_ALONG = frozenset(
+    (
+        "argmax",
+        "argmin",
+        "sort",
+        "argsort",
+        "cumulative_sum",
+        "cumulative_prod",
+        "fft",
+        "ifft",
+        "rfft",
+        "irfft",
+    )
+)
+
+
+def _taken(stage: Stage, args: list[tuple[Operand, bool]], give: Any) -> list[Stage] | None:
+    """Slices of one array, at places that differ from step to step; or of many at the same places."""
+    (x, x_stacked), (places, places_stacked) = args
+    assert type(x) is Value
+    axis = stage.params["axis"] % (len(x.shape) - x_stacked)
+    if x_stacked and not places_stacked:
+        return give((x, places), axis=axis + 1)  # type: ignore[no-any-return]
+    return give((x, places), axis=0) if not x_stacked and axis == 0 else None
 
 
 def _product(stage: Stage, args: list[tuple[Operand, bool]], give: Any, add: Any) -> list[Stage] | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ...backends.dtypes import is_floating
 from ...ops.reductions import normal_axes
-from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten, substitute
+from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
 from .batching import batched
 from .hoist import HEAVY, invariant
 from .simplify import live
@@ -31,30 +32,43 @@ def defer(program: Program) -> Program:
 
 
 class _Deferral:
-    """One loop, whose stages move behind it."""
+    """One loop, whose stages move behind it.
+
+    First it is decided what moves: carries that only add something up, and heavy stages that no other carry needs,
+    with what depends on them. Then that is written down in the order in which the loop computes it, so that nothing is
+    read before it is there: `stacks` says of a value where all of its steps are, `totals` where their sum is.
+    """
 
     def __init__(self, loop: Loop, names: Names) -> None:
         self.loop, self.names = loop, names
         self.made = {v: s for s in loop.stages if isinstance(s, Stage) for v in s.outputs}
         self.bound = {*loop.inner, *(v for s in loop.stages for v in s.outputs)}
         self.stacks = {x.inner: x.outer for x in loop.xs}
-        self.new_ys: list[Pair] = []
+        self.ys: dict[Value, Value] = {}
         for y in loop.ys:
             if type(y.inner) is Value and y.inner in self.bound:
-                self.stacks.setdefault(y.inner, y.outer)
-        self.after: list[Stage] = []
+                self.ys.setdefault(y.inner, y.outer)
+        self.kept = {*self.stacks, *self.ys}  # values whose steps are all there anyway
+        self.totals: dict[Value, Value] = {}
+        self.new_ys: list[Pair] = []
+        self.after: list[Item] = []
 
     def run(self) -> list[Item]:
         """The loop, and what comes after it."""
         sums = self._sums()
-        loop = replace(self.loop, carry=tuple(c for c in self.loop.carry if c not in sums))
-        self.loop = replace(loop, stages=tuple(live(loop.stages, [*loop.results, *(y.inner for y in self.new_ys)])))
-        self._ys()
-        loop = replace(
-            self.loop,
-            ys=tuple(y for y in self.loop.ys if y.outer not in {v for s in self.after for v in s.outputs}) + tuple(self.new_ys),
+        carry = tuple(c for c in self.loop.carry if c not in sums)
+        sunk = self._sinkable({c.next for c in carry})
+        self.stacks.update((inner, outer) for inner, outer in self.ys.items() if inner not in sunk)
+        self._sink(sunk)
+        self._add_up(sums)
+        results = [*(c.final for c in sums), *(y.outer for y in self.loop.ys)]
+        after = live(self.after, [v for v in results if v is not None])
+        read = {v for s in after for v in s.values}
+        ys = tuple(y for y in self.loop.ys if y.inner not in sunk) + tuple(
+            y for y in self.new_ys if y.outer in read
         )
-        return [replace(loop, stages=tuple(live(loop.stages, loop.results))), *self.after]
+        loop = replace(self.loop, carry=carry, ys=ys)
+        return [replace(loop, stages=tuple(live(loop.stages, loop.results))), *after]
 
     # Stacked values
 
@@ -69,144 +83,201 @@ class _Deferral:
         """`v` after the loop: views are taken again of what they are views of."""
         if type(v) is not Value or v not in self.bound:
             return v, False
-        stage = self.made.get(v)
-        if v not in self.stacks and stage is not None and stage.op in _CHEAP_TO_STACK and len(stage.operands) == 1:
-            found = batched(stage, self.loop.length, self._outside, self.names)
-            if found is not None:
-                self.after += found
-                self.stacks[v] = found[-1].output
+        views: list[Stage] = []
+        source = v
+        while (
+            source not in self.stacks
+            and (stage := self.made.get(source)) is not None
+            and self._is_view(stage)
+        ):
+            views.append(stage)
+            (source,) = stage.values
+        for stage in reversed(views):
+            self._move(stage)
         return self._stacked(v), True
+
+    def _is_view(self, stage: Stage) -> bool:
+        return stage.op in _CHEAP_TO_STACK and len(stage.operands) == 1 and self._can_move(stage)
+
+    def _can_move(self, item: Item) -> bool:
+        """Whether it is known how to compute all steps of it at once."""
+        probe = lambda v: (
+            (Value("", (self.loop.length, *v.shape), v.dtype), True) if v in self.bound else (v, False)
+        )
+        return isinstance(item, Stage) and batched(item, self.loop.length, probe, self.names) is not None
+
+    def _move(self, stage: Stage) -> None:
+        """Compute all steps of a stage after the loop."""
+        found = batched(stage, self.loop.length, self._outside, self.names)
+        assert found is not None
+        *before, last = found
+        if stage.output in self.ys:
+            last = replace(last, outputs=(self.ys[stage.output],))
+        self.after += [*before, last]
+        self.stacks[stage.output] = last.output
 
     # Outputs that no carry needs
 
-    def _ys(self) -> None:
-        needed = {c.next for c in self.loop.carry}
-        for item in reversed(self.loop.stages):
-            if not needed.isdisjoint(item.outputs):
-                needed.update(item.values)
-        free = [s for s in self.loop.stages if isinstance(s, Stage) and needed.isdisjoint(s.outputs)]
-        targets = {y.inner: y.outer for y in self.loop.ys}
-        sunk: list[Stage] = []
-        outputs: set[Value] = set()
-        for s in free:
-            if s.op in HEAVY or not outputs.isdisjoint(s.values):
-                sunk.append(s)
-                outputs.update(s.outputs)
-        others = [s for s in self.loop.stages if s not in sunk]
-        if any(not outputs.isdisjoint(s.values) for s in others):
-            return
-        for v in outputs:
-            self.stacks.pop(v, None)
-        mark = len(self.after), len(self.new_ys), dict(self.stacks)
-        for s in sunk:
-            found = batched(s, self.loop.length, self._outside, self.names)
-            if found is None:
-                del self.after[mark[0] :], self.new_ys[mark[1] :]
-                self.stacks = mark[2]
-                return
-            self.after += found
-            self.stacks[s.output] = found[-1].output
-        for inner, outer in targets.items():
-            if inner in outputs:
-                self._rename(self.stacks[inner], outer)
-        for y in self.loop.ys:
-            if y.inner in outputs and y.outer != targets[y.inner]:
-                self.after.append(Stage("none", (targets[y.inner],), (y.outer,)))
+    def _sinkable(self, staying: set[Operand]) -> set[Value]:
+        """What heavy stages compute that is not needed for `staying`, and what is computed from that."""
+        while True:
+            for item in reversed(self.loop.stages):
+                if not staying.isdisjoint(item.outputs):
+                    staying.update(item.values)
+            sunk: set[Value] = set()
+            stuck: set[Value] = set()
+            for item in self.loop.stages:
+                heavy = isinstance(item, Stage) and item.op in HEAVY
+                if staying.isdisjoint(item.outputs) and (heavy or not sunk.isdisjoint(item.values)):
+                    sunk.update(item.outputs)
+                    if not self._can_move(item):
+                        stuck.update(item.outputs)
+            if not stuck:
+                return sunk
+            staying |= stuck  # with all that it is computed from
 
-    def _rename(self, old: Value, new: Value) -> None:
-        """Let the stage that computes `old` compute `new`."""
-        self.after = [substitute(replace(s, outputs=tuple(new if v == old else v for v in s.outputs)), {old: new}) for s in self.after]  # type: ignore[misc]
-        self.stacks = {k: new if v == old else v for k, v in self.stacks.items()}
+    def _sink(self, sunk: set[Value]) -> None:
+        """Compute `sunk` after the loop."""
+        for item in self.loop.stages:
+            if not sunk.isdisjoint(item.outputs):
+                assert isinstance(item, Stage)
+                self._move(item)
+        for y in self.loop.ys:
+            if y.inner in sunk and y.outer != self.ys[y.inner]:
+                self.after.append(Stage("none", (self.ys[y.inner],), (y.outer,)))
 
     # Sums over time
 
-    def _sums(self) -> set[Carry]:
-        """Take out the carries that only add something up, where their sums are better found from all steps at once."""
+    def _sums(self) -> dict[Carry, Value]:
+        """The carries that only add something up, where that is better done for all steps at once; and what they add.
+
+        Floating numbers alone: sums of integers would be wider than the carry, which may overflow, and cost little.
+        """
         uses: dict[Any, int] = {}
         for s in self.loop.stages:
             for v in s.values:
                 uses[v] = uses.get(v, 0) + 1
         for result in self.loop.results:
             uses[result] = uses.get(result, 0) + 1
-        done: set[Carry] = set()
+        pays = self._worth_summing()
+        found: dict[Carry, Value] = {}
         for c in self.loop.carry:
             stage = self.made.get(c.next) if type(c.next) is Value else None
-            if stage is None or stage.op != "+" or uses.get(c.inner) != 1 or uses.get(c.next) != 1 or c.inner not in stage.operands:
+            if (
+                stage is None
+                or stage.op != "+"
+                or uses.get(c.inner) != 1
+                or uses.get(c.next) != 1
+                or c.inner not in stage.operands
+            ):
                 continue
             term = stage.operands[1 - stage.operands.index(c.inner)]
-            if type(term) is not Value or term.shape != c.inner.shape or term not in self.bound or c.final is None or not self._pays(term):
+            if (
+                type(term) is Value
+                and term[1:] == c.inner[1:]
+                and term in pays
+                and c.final is not None
+                and is_floating(c.inner.dtype)
+            ):
+                found[c] = term
+        return found
+
+    def _worth_summing(self) -> set[Value]:
+        """The values whose sums are better found after the loop: from a product, or from what is kept anyway."""
+        found = set(self.kept)
+        for s in self.loop.stages:
+            if not isinstance(s, Stage) or len(s.outputs) != 1:
                 continue
-            total = self._total(term)
-            self._give(c, total)
-            done.add(c)
-        return done
+            if s.op == "@":
+                pays = self._is_linear(s) and self.bound.issuperset(s.values)
+            else:
+                pays = self._is_linear(s) and (s.op == "sum" or found.issuperset(s.values))
+            if pays:
+                found.add(s.output)
+        return found
 
-    def _give(self, c: Carry, total: Value) -> None:
-        assert c.final is not None
-        if type(c.init) is not Value and c.init == 0:
-            self.after.append(Stage("none", (total,), (c.final,)))
-        else:
-            self.after.append(Stage("+", (c.init, total), (c.final,)))
+    def _add_up(self, sums: dict[Carry, Value]) -> None:
+        """Compute the sums after the loop, each from those that it is made of."""
+        wanted = set(sums.values())
+        for s in reversed(self.loop.stages):
+            if isinstance(s, Stage) and not wanted.isdisjoint(s.outputs):
+                wanted.update(self._parts(s))
+        for v in [*self.loop.inner, *(v for s in self.loop.stages for v in s.outputs)]:
+            if v in wanted:
+                self.totals[v] = self._total(v)
+        for c, term in sums.items():
+            assert c.final is not None
+            begin = [] if type(c.init) is not Value and c.init == 0 else [c.init]
+            self.after.append(Stage("+" if begin else "none", (*begin, self.totals[term]), (c.final,)))
 
-    def _pays(self, v: Value) -> bool:
-        """Whether the sum of `v` over time is better found after the loop: from a product, or from what is kept anyway."""
-        stage = self.made.get(v)
-        if v in self.stacks:
-            return True
-        if stage is None or len(stage.outputs) != 1:
-            return False
+    def _parts(self, stage: Stage) -> tuple[Value, ...]:
+        """The values whose sums over time are all that the sum of what `stage` gives needs."""
+        if any(v in self.kept for v in stage.outputs) or not self._is_linear(stage):
+            return ()
         if stage.op == "@":
-            return all(type(u) is Value and u in self.bound and len(u.shape) == 2 for u in stage.operands)
-        if stage.op == "+":
-            return all(type(u) is Value and u.shape == v.shape and u in self.bound and self._pays(u) for u in stage.operands)
-        if stage.op in ("sum", "scatter", *_CHEAP_TO_STACK) and len(stage.operands) == 1:
-            (u,) = stage.operands
-            return type(u) is Value and u in self.bound and (self._pays(u) or stage.op == "sum")
-        return False
-
-    def _total(self, v: Value) -> Value:
-        """The sum of `v` over time."""
-        stage = self.made.get(v)
-        if stage is None or v in self.stacks or not self._is_linear(stage):
-            return self._emit("sum", (self._stacked(v),), v, axis=(0,), keepdims=False)
-        if stage.op == "@" and all(u in self.bound for u in stage.values):
-            return self._product(stage)
+            inside = tuple(u for u in stage.values if u in self.bound)
+            return inside if len(inside) == 1 else ()
         if stage.op == "sum":
-            (x,) = stage.operands
-            assert type(x) is Value
-            if x in self.made and x not in self.stacks and self.made[x].op in ("@", "+"):
-                return self._emit("sum", (self._total(x),), v, **stage.params)
-            axes = (0, *(a + 1 for a in normal_axes(stage.params["axis"], len(x.shape))))
-            keepdims = stage.params["keepdims"]
-            total = self.names.new((1, *v.shape) if keepdims else v.shape, v.dtype)
-            self.after.append(Stage("sum", (self._outside(x)[0],), (total,), {"axis": axes, "keepdims": keepdims}))
-            return self._emit("reshape", (total,), v, shape=v.shape) if keepdims else total
-        return self._emit(stage.op, tuple(self._total(u) if u in self.bound else u for u in stage.values), v, **stage.params)
+            (x,) = stage.values
+            return (x,) if x not in self.kept and x in self.made and self.made[x].op in ("@", "+") else ()
+        return stage.values
 
     def _is_linear(self, stage: Stage) -> bool:
         """Whether the sum over time of what it gives is what it gives for sums over time."""
         if stage.op == "@":
-            return all(len(u.shape) == 2 for u in stage.values)
+            return all(len(u.shape) == 2 and u.dtype == stage.output.dtype for u in stage.values)
         if stage.op == "+":
-            return all(type(u) is Value and u.shape == stage.output.shape and u in self.bound for u in stage.operands)
-        return stage.op in ("sum", "scatter", *_CHEAP_TO_STACK) and len(stage.operands) == 1
+            return all(
+                type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands
+            )
+        return (
+            stage.op in ("sum", "scatter", *_CHEAP_TO_STACK)
+            and len(stage.operands) == 1
+            and stage.values[0] in self.bound
+        )
+
+    def _total(self, v: Value) -> Value:
+        """The sum of `v` over time."""
+        stage = self.made.get(v)
+        if stage is None or v in self.kept or not self._is_linear(stage):
+            return self._emit("sum", (self._outside(v)[0],), v, axis=(0,), keepdims=False)
+        if self._parts(stage):
+            return self._emit(stage.op, tuple(self.totals.get(u, u) for u in stage.values), v, **stage.params)
+        if stage.op == "@":
+            return self._product(stage)
+        (x,) = stage.values
+        axes = (0, *(a + 1 for a in normal_axes(stage.params["axis"], len(x.shape))))
+        keepdims = stage.params["keepdims"]
+        total = Value("", (1, *v.shape) if keepdims else v.shape, v.dtype)
+        total = self._emit("sum", (self._outside(x)[0],), total, axis=axes, keepdims=keepdims)
+        return self._emit("reshape", (total,), v, shape=v.shape) if keepdims else total
 
     def _product(self, stage: Stage) -> Value:
         """The sum over t of a_t @ b_t: the columns of all a beside each other, times the rows of all b."""
-        a, b = stage.operands
-        assert type(a) is Value
-        assert type(b) is Value
+        a, b = stage.values
         length, inner = self.loop.length, self.loop.length * a.shape[1]
         maker = self.made.get(a)
         if maker is not None and maker.op == "transpose" and a not in self.stacks:
             (x,) = maker.operands
-            rows = self._emit("reshape", (self._outside(x)[0],), Value("", (inner, a.shape[0]), a.dtype), shape=(inner, a.shape[0]))
+            rows = self._emit(
+                "reshape",
+                (self._outside(x)[0],),
+                Value("", (inner, a.shape[0]), a.dtype),
+                shape=(inner, a.shape[0]),
+            )
             left = self._emit("transpose", (rows,), Value("", (a.shape[0], inner), a.dtype), axes=None)
         else:
             moved = Value("", (a.shape[0], length, a.shape[1]), a.dtype)
             left = self._emit("transpose", (self._outside(a)[0],), moved, axes=(1, 0, 2))
-            left = self._emit("reshape", (left,), Value("", (a.shape[0], inner), a.dtype), shape=(a.shape[0], inner))
-        right = self._emit("reshape", (self._outside(b)[0],), Value("", (inner, b.shape[1]), b.dtype), shape=(inner, b.shape[1]))
+            left = self._emit(
+                "reshape", (left,), Value("", (a.shape[0], inner), a.dtype), shape=(a.shape[0], inner)
+            )
+        right = self._emit(
+            "reshape",
+            (self._outside(b)[0],),
+            Value("", (inner, b.shape[1]), b.dtype),
+            shape=(inner, b.shape[1]),
+        )
         return self._emit("@", (left, right), stage.output)
 
     def _emit(self, op: str, operands: tuple[Operand, ...], like: Value, **params: Any) -> Value:

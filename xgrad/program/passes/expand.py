@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
 from ...backends import find_device
-from ...backends.dtypes import canonical
+from ...backends.dtypes import canonical, is_half
 from ...ops import OPS
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
@@ -23,6 +24,8 @@ def expand(program: Program) -> Program:
     def change(s: Item) -> list[Item]:
         if isinstance(s, Loop):
             return [s]
+        if s.op in ("mean", "var", "std") and is_half(canonical(s.output.dtype)):
+            return _in_single(s, names, change)
         if s.op == "mean" and s.output.dtype == s.values[0].dtype:
             (x,) = s.values
             total = names.new(s.output.shape, s.output.dtype)
@@ -33,6 +36,17 @@ def expand(program: Program) -> Program:
         return _written_out(s, names) if s.op in _COMPOSITE else [s]
 
     return replace(program, stages=tuple(rewritten(program.stages, change)))
+
+
+def _in_single(s: Stage, names: Names, change: Callable[[Item], list[Item]]) -> list[Item]:
+    """A reduction of half precision in float32, rounded once."""
+    (x,) = s.values
+    wide, z = names.new(x.shape, "float32"), names.new(s.output.shape, "float32")
+    return [
+        Stage("astype", (x,), (wide,), {"dtype": canonical("float32")}, s.source),
+        *change(replace(s, operands=(wide,), outputs=(z,))),
+        Stage("astype", (z,), s.outputs, {"dtype": canonical(s.output.dtype)}, s.source),
+    ]
 
 
 def _variance(s: Stage, names: Names) -> list[Item]:

@@ -29,8 +29,8 @@ def transpose_inside(program: Program) -> Program:
         found: list[Item] = []
         for s in stages:
             inner = made.get(s.values[0]) if isinstance(s, Stage) and s.op == "transpose" else None
-            turns = inner is not None and inner.op == "@" and uses[inner.output] == 1 and all(len(v.shape) == 2 for v in inner.values)
-            if isinstance(s, Stage) and inner is not None and turns:
+            turned_product = isinstance(s, Stage) and inner is not None and _is_turned_product(s, inner)
+            if isinstance(s, Stage) and inner is not None and turned_product and uses[inner.output] == 1:
                 a, b = inner.values
                 turned = [names.new(v.shape[::-1], v.dtype) for v in (b, a)]
                 found += [Stage("transpose", (v,), (t,), {"axes": None}) for v, t in zip((b, a), turned)]
@@ -40,6 +40,12 @@ def transpose_inside(program: Program) -> Program:
         return found
 
     return everywhere(program, on)
+
+
+def _is_turned_product(s: Stage, inner: Stage) -> bool:
+    """Whether the transpose `s` is of a product of two matrices."""
+    matrices = inner.op == "@" and all(len(v.shape) == 2 for v in inner.values)
+    return matrices and s.params.get("axes") in (None, (1, 0), (-1, -2))
 
 
 def accumulate(program: Program) -> Program:
@@ -55,7 +61,8 @@ def accumulate(program: Program) -> Program:
                     m = made.get(product) if type(product) is Value else None
                     if m is None or m.op != "@" or uses[m.output] != 1 or m.output.shape != s.output.shape or product == base:
                         continue
-                    if type(base) is Value and (base.shape, base.dtype) == (s.output.shape, s.output.dtype) and m.output.dtype == s.output.dtype:
+                    fits = type(base) is Value and base.shape == s.output.shape
+                    if fits and all(v.dtype == s.output.dtype for v in (base, *m.values)):  # type: ignore[union-attr]
                         s = Stage("@+", (base, *m.operands), s.outputs, {}, m.source)
                         dropped.add(m.output)
                         break
@@ -76,35 +83,42 @@ def merge(program: Program) -> Program:
         for s in stages:
             if isinstance(s, Stage) and s.op in ("@", "@+") and all(len(v.shape) >= 2 for v in s.values[-2:]):
                 *base, a, b = s.values
-                if len(b.shape) == 2 and b in outside and (a.dtype == b.dtype):
-                    groups.setdefault((a, bool(base), b.dtype), []).append(s)
-        position = {id(s): i for i, s in enumerate(stages)}
-        new: dict[int, list[Item]] = {}
-        gone: set[int] = set()
-        for (a, _, dtype), group in groups.items():
-            group = _independent(group, stages)
-            if len(group) < 2 or not _worth(a, group, outside):
-                continue
-            widths = [s.values[-1].shape[1] for s in group]
-            rows, total = group[0].values[-1].shape[0], sum(widths)
-            weight = names.new((rows, total), dtype)
-            added: list[Item] = [Stage("concat", tuple(s.values[-1] for s in group), (weight,), {"axis": 1})]
-            whole = names.new((*a.shape[:-1], total), dtype)
-            operands: tuple[Operand, ...] = (a, weight)
-            if group[0].op == "@+":
-                bases = names.new(whole.shape, dtype)
-                added.append(Stage("concat", tuple(s.operands[0] for s in group), (bases,), {"axis": len(bases.shape) - 1}))
-                operands = (bases, *operands)
-            added.append(Stage(group[0].op, operands, (whole,), {}, group[0].source))
-            at = 0
-            for s, width in zip(group, widths):
-                added.append(Stage("getitem", (whole,), s.outputs, {"key": (..., slice(at, at + width))}, s.source))
-                at += width
-            new[max(position[id(s)] for s in group)] = added
-            gone.update(position[id(s)] for s in group)
-        return _ordered([t for i, s in enumerate(stages) for t in (new.get(i) or ([s] if i not in gone else []))])
+                if len(b.shape) == 2 and b in outside and a.dtype == b.dtype == s.output.dtype:
+                    groups.setdefault((a, bool(base)), []).append(s)
+        found = list(stages)
+        for (a, _), group in groups.items():
+            group = _independent(group, found)  # by now: another merged product may have come between them
+            if len(group) > 1 and _worth(a, group, outside):
+                found = _merged(found, group, names)
+        return found
 
     return everywhere(program, on)
+
+
+def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
+    """`stages` with one product, and its parts, for the products of a group."""
+    *_, a, b = group[0].values
+    widths = [s.values[-1].shape[1] for s in group]
+    weight = names.new((b.shape[0], sum(widths)), b.dtype)
+    added: list[Item] = [Stage("concat", tuple(s.values[-1] for s in group), (weight,), {"axis": 1})]
+    whole = names.new((*a.shape[:-1], sum(widths)), b.dtype)
+    operands: tuple[Operand, ...] = (a, weight)
+    if group[0].op == "@+":
+        bases = names.new(whole.shape, b.dtype)
+        axis = len(bases.shape) - 1
+        added.append(Stage("concat", tuple(s.operands[0] for s in group), (bases,), {"axis": axis}))
+        operands = (bases, *operands)
+    added.append(Stage(group[0].op, operands, (whole,), {}, group[0].source))
+    at = 0
+    for s, width in zip(group, widths):
+        added.append(Stage("getitem", (whole,), s.outputs, {"key": (..., slice(at, at + width))}, s.source))
+        at += width
+    gone = {s.output for s in group}
+    last = max(i for i, s in enumerate(stages) if not gone.isdisjoint(s.outputs))
+    found: list[Item] = []
+    for i, item in enumerate(stages):
+        found += added if i == last else [item] if gone.isdisjoint(item.outputs) else []
+    return _ordered(found)
 
 
 def join(program: Program) -> Program:
@@ -143,31 +157,34 @@ On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
 def everywhere(program: Program, on: On) -> Program:
     """Rewrite every list of stages: that of the program, and those of the loops."""
     uses: dict[Value, int] = {}
+    _count(program.stages, program.outputs, uses)
+    return replace(program, stages=tuple(_rewritten(program.stages, _inputs(program), on, uses)))
 
-    def count(stages: Sequence[Item], results: Sequence[Any]) -> None:
-        for s in stages:
-            read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
-            for v in read:
-                if type(v) is Value:
-                    uses[v] = uses.get(v, 0) + 1
-            if isinstance(s, Loop):
-                count(s.stages, s.results)
-        for v in results:
+
+def _count(stages: Sequence[Item], results: Sequence[Any], uses: dict[Value, int]) -> None:
+    """Add up in `uses` how often each value is read; a result counts twice, as it has to be there itself."""
+    for s in stages:
+        read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
+        for v in read:
             if type(v) is Value:
-                uses[v] = uses.get(v, 0) + 2
+                uses[v] = uses.get(v, 0) + 1
+        if isinstance(s, Loop):
+            _count(s.stages, s.results, uses)
+    for v in results:
+        if type(v) is Value:
+            uses[v] = uses.get(v, 0) + 2
 
-    def visit(stages: Sequence[Item], outside: set[Value]) -> list[Item]:
-        known = set(outside)
-        inner: list[Item] = []
-        for s in stages:
-            if isinstance(s, Loop):
-                s = replace(s, stages=tuple(visit(s.stages, known)))
-            inner.append(s)
-            known.update(s.outputs)
-        return on(inner, uses, outside)
 
-    count(program.stages, program.outputs)
-    return replace(program, stages=tuple(visit(program.stages, _inputs(program))))
+def _rewritten(stages: Sequence[Item], outside: set[Value], on: On, uses: dict[Value, int]) -> list[Item]:
+    """What `on` makes of these stages, those of the loops among them first."""
+    known = set(outside)
+    inner: list[Item] = []
+    for s in stages:
+        if isinstance(s, Loop):
+            s = replace(s, stages=tuple(_rewritten(s.stages, known, on, uses)))
+        inner.append(s)
+        known.update(s.outputs)
+    return on(inner, uses, outside)
 
 
 def _inputs(program: Program) -> set[Value]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...ops import OPS
 from ...ops.reductions import normal_axes
+from ..keys import exact
 from ..stages import Carry, Item, Loop, Operand, Program, Stage, Value, substitute
 
 Lookup = dict[Value, Stage]
@@ -42,7 +43,7 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
             stage = _difference(_literals(stage, made), made)
             same = _same(stage, made)
             if same is None:
-                key = (stage.op, tuple(v if type(v) is Value else repr(v) for v in stage.operands), repr(stage.params), stage.output.dtype)
+                key = (stage.op, tuple(v if type(v) is Value else exact(v) for v in stage.operands), exact(stage.params), stage.output.dtype)
                 same = seen.setdefault(key, stage.output)
             if same != stage.output:
                 new[stage.output] = same
@@ -151,12 +152,12 @@ _NEUTRAL = {"+": 0, "-": 0, "*": 1, "/": 1, "**": 1}
 
 def _changes_nothing(op: str, number: Any, dtype: str) -> bool:
     """Whether x op number is x. Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0."""
-    if number != _NEUTRAL[op]:
+    if number != _NEUTRAL[op] or dtype.startswith("complex"):  # an infinite part times 0 is NaN
         return False
     if number == 1 or dtype.startswith(("int", "uint", "bool")):
         return True
     below = not isinstance(number, complex) and copysign(1, number) < 0
-    return not below if op == "-" else below and dtype.startswith("float")
+    return not below if op == "-" else below
 
 
 def _axes(stage: Stage) -> tuple[int, ...]:

@@ -24,7 +24,8 @@ def _stacked(loop: Loop, names: Names) -> list[Item]:
     after: list[Item] = []
     for c in _concats(loop):
         parts = {y.inner: y for y in loop.ys if y.inner in c.operands}
-        if len(parts) < 2 or len(parts) != len(c.operands):
+        alike = all(v.dtype == c.output.dtype for v in c.values)
+        if len(parts) < 2 or len(parts) != len(c.operands) or not alike:
             continue
         axis = c.params["axis"] % len(c.output.shape)
         stack = names.new((loop.length, *c.output.shape), c.output.dtype)

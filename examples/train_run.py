@@ -1,0 +1,145 @@
+"""A run of training: everything that a checkpoint must hold for it to go on as if it had not stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xgrad as xg
+
+WORDS = ("step", "rng", "signature")
+CURVES = ("curve", "validation.steps", "validation.bits")
+
+
+@dataclass
+class Run:
+    """The state of training after `step` steps. `curve` has the bits per character of each, `validation` those of the held-out text."""
+
+    model: Any
+    optimizer: xg.optim.Adam
+    h: xg.Tensor
+    rng: xg.random.Generator
+    signature: dict[str, Any]
+    steps: int
+    scale: xg.optim.LossScale | None = None
+    step: int = 0
+    curve: list[float] = field(default_factory=list)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write it all, whole or not at all."""
+        tensors = {"h": self.h, "curve": xg.asarray(self.curve, dtype="float64")}
+        tensors["validation.steps"] = xg.asarray([step for step, _ in self.validation], dtype="int64")
+        tensors["validation.bits"] = xg.asarray([bits for _, bits in self.validation], dtype="float64")
+        for prefix, holder in self._holders().items():
+            tensors |= {f"{prefix}.{name}": value for name, value in holder.state_dict().items()}
+        words = {"step": self.step, "rng": self.rng.state, "signature": self.signature}
+        xg.io.save(path, tensors, {name: json.dumps(value) for name, value in words.items()})
+
+    def load(self, path: Path) -> None:
+        """Go back to where `save` was called. Raises ValueError, which names the file, for one that is not of a run with this signature."""
+        tensors, words = xg.io.load(path)
+        try:
+            self._take(tensors, checked(words))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path}: {said(error)}") from error
+
+    def _take(self, tensors: dict[str, xg.Tensor], words: dict[str, Any]) -> None:
+        other = different(words["signature"], self.signature)
+        if other:
+            raise ValueError(other)
+        step = words["step"]
+        if not 1 <= step <= self.steps:
+            raise ValueError(f"step is {step}, and should be from 1 to {self.steps}")
+        missing = [name for name in ("h", *CURVES) if name not in tensors]
+        if missing:
+            raise ValueError(f"it is no checkpoint of train.py: it has no {', '.join(missing)}")
+        h = same_form("h", tensors.pop("h"), self.h.shape, self.h.dtype)
+        curve, at, bits = (tensors.pop(name) for name in CURVES)
+        same_form("curve", curve, (step,), "float64")
+        same_form("validation.steps", at, at.shape[:1], "int64")
+        same_form("validation.bits", bits, at.shape, "float64")
+        places: list[int] = at.tolist()
+        if any(not before < after <= step for before, after in zip([0, *places], places, strict=False)):
+            raise ValueError(f"validation.steps are {places[:9]}, and should rise from 1 to {step} at most")
+        for name, value in {"h": h, "curve": curve, "validation.bits": bits, **tensors}.items():
+            if value.dtype.name not in ("int32", "int64") and not xg.optim.all_finite(value):
+                raise ValueError(f"{name} has values that are not finite")
+        rng = xg.random.default_rng(0)
+        rng.state = words["rng"]
+        if rng.state != words["rng"]:
+            raise ValueError("rng is no state of a random number generator")
+        for prefix, holder in self._holders().items():
+            names = [name for name in tensors if name.startswith(f"{prefix}.")]
+            holder.load_state_dict({name.removeprefix(f"{prefix}."): tensors.pop(name) for name in names})
+        if tensors:
+            raise ValueError(f"unknown are {', '.join(tensors)}")
+        self.h, self.rng.state, self.step = h, words["rng"], step
+        self.curve, self.validation = curve.tolist(), list(zip(places, bits.tolist(), strict=True))
+
+    def _holders(self) -> dict[str, Any]:
+        """What has a state dict, by the prefix of its names."""
+        holders = {"model": self.model, "optimizer": self.optimizer, "scale": self.scale}
+        return {prefix: holder for prefix, holder in holders.items() if holder is not None}
+
+
+def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
+    """Of which configuration a checkpoint is, and how far it has come. Raises ValueError, which names the file, for what is none."""
+    try:
+        words = checked(xg.io.load(path)[1])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {said(error)}") from error
+    return words["signature"], words["step"]
+
+
+def said(error: Exception) -> str:
+    """The words of an error; `str` puts those of a KeyError in quotes."""
+    return " ".join(map(str, error.args)) or type(error).__name__
+
+
+def checked(words: dict[str, str]) -> dict[str, Any]:
+    """The words of a checkpoint, each of its kind."""
+    missing = [name for name in WORDS if name not in words]
+    if missing:
+        raise ValueError(f"it is no checkpoint of train.py: it has no {', '.join(missing)}")
+    found = {name: parsed(name, words[name]) for name in WORDS}
+    for name, kind in {"step": int, "rng": dict, "signature": dict}.items():
+        if type(found[name]) is not kind:
+            raise ValueError(f"{name} is {words[name][:40]}, and should be {'a whole number' if kind is int else 'names with values'}")
+    return found
+
+
+def parsed(name: str, text: str) -> Any:
+    """JSON, as `json.dumps` writes it."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{name} is {text[:40]}, and should be a number, or names with values, in JSON") from None
+
+
+def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
+    """In what two configurations differ, for people to read; nothing where they do not."""
+    names = [name for name in dict.fromkeys([*mine, *saved]) if (name in saved, saved.get(name)) != (name in mine, mine.get(name))]
+    if not names:
+        return ""
+    its, own = ({name: side.get(name) for name in names} for side in (saved, mine))
+    return f"it is of another model or text, or another schedule: it has {str(its)[:300]}, this run has {own}"
+
+
+def same_form(name: str, value: xg.Tensor, shape: tuple[int, ...], dtype: Any) -> xg.Tensor:
+    """`value`, if its form is the one that it should have."""
+    if value.shape != shape or value.dtype != dtype:
+        raise ValueError(f"{name} is {value.dtype} of shape {value.shape}, and should be {dtype} of shape {shape}")
+    return value
+
+
+def smooth(curve: list[float]) -> float:
+    """Mean of the last values."""
+    return math.fsum(curve[-50:]) / len(curve[-50:])

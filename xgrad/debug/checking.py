@@ -1,0 +1,181 @@
+"""What looks at each program at its first run inside of `validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+from ..backends import Array, Device, find_device
+from ..backends.dtypes import is_floating
+from ..errors import ValidationError
+from ..modes import MODE, mode
+from ..namespace import asarray
+from ..program.interpreting import interpret
+from ..program.stages import Program, Value
+from ..reverse import pull_back
+from ..tensors import Tensor
+from ..transforms.debugging import written_at
+from ..trees import flatten
+from .comparing import copied, described, largest, wrong
+from .exposing import First, Place, exposed, first_wrong, origin, written
+
+WAY_OUT = "way out: scan(..., compiled=False), and functions without xg.compile"
+
+
+class Check:
+    """Compares what runs with plainer ways to compute the same, each program once."""
+
+    def __init__(self, rtol: float | None) -> None:
+        self.rtol = rtol
+        self._seen: WeakSet[Any] = WeakSet()
+        self._functions: set[Any] = set()
+
+    # A program against its interpretation
+
+    def is_new(self, executable: Any) -> bool:
+        """Whether a program runs for the first time here."""
+        if executable in self._seen:
+            return False
+        self._seen.add(executable)
+        return True
+
+    def run(self, executable: Any, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs of an executable, compared. Raises ValidationError."""
+        device: Device = executable.device
+        with device.guard or nullcontext():
+            given = [copied(v, device) for v in inputs]
+        outputs: list[Array] = executable(inputs)
+        with mode(check=None, watch=None):
+            expected = interpret(executable.program, device, given)
+            scale = largest(given)
+            for i, (v, before) in enumerate(zip(inputs, given)):
+                bad = wrong(v, before, 0.0)
+                if bad.any():
+                    name = executable.program.inputs[i].name
+                    raise ValidationError(f"{executable.kind} changed its input {name!r}: {described(v, before, bad)}", culprit=executable.kind)
+            bads = self._wrong(outputs, expected, scale)
+            for i in [i for i, bad in enumerate(bads) if bad.any()][:1]:
+                what = f"output {i + 1} of {len(outputs)} {outputs[i].shape}: {described(outputs[i], expected[i], bads[i])}"
+                self._explain(executable, given, expected, i, what, scale)
+        return outputs
+
+    def _wrong(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> list[Array]:
+        return [wrong(f, e, self.rtol, scale) for f, e in zip(found, expected, strict=True)]
+
+    def _differs(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> bool:
+        return any(bad.any() for bad in self._wrong(found, expected, scale))
+
+    def _explain(self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float) -> NoReturn:
+        """Say which pass, or which executor, makes the difference, and where."""
+        from ..program.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
+
+        device, before = executable.device, executable.program
+        for number, (name, apply) in enumerate(PASSES, 1):
+            after = apply(before)
+            if self._differs(interpret(after, device, given), expected, scale):
+                culprit = f"the pass {name!r} ({number} of {len(PASSES)})"
+                self._raise(what, culprit, after, i, self._first_by_name(before, after, device, given, scale))
+            before = after
+        self._raise(what, executable.kind, before, i, self._first_by_executor(before, device, given, expected, scale))
+
+    def _raise(self, what: str, culprit: str, program: Program, i: int, first: First | None) -> NoReturn:
+        """Raise what there is to say of output `i` of a program, which is wrong from `first` on."""
+        lines = [f"{culprit} gives other values than the program it was given, interpreted stage by stage", what]
+        text, steps = None, first.steps if first is not None else ()
+        if first is None:
+            z = program.outputs[i]
+            source = origin(program, [z]) if isinstance(z, Value) else ""
+            lines.append(f"each stage by itself is right: it is how they are put together. This output is computed{_by(source)}")
+        else:
+            stage = first.place.stage
+            text = written(stage)
+            source, near = stage.source or origin(program, stage.values), not stage.source
+            when = f" at step t={', '.join(map(str, steps))}" if steps else ""
+            where = "" if not source else f", {'which reads what is ' if near else ''}computed{_by(source)}"
+            lines.append(f"first in the stage `{text}`{when}{where}")
+        raise ValidationError("\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=steps, source=source)
+
+    def _first_by_name(self, before: Program, after: Program, device: Device, given: list[Array], scale: float) -> First | None:
+        """Where values of the same name first differ in what a pass was given and what it made of it."""
+        (a, a_places), (b, b_places) = exposed(before), exposed(after)
+        known = {(p.value, len(p.loops)): v for p, v in zip(a_places, interpret(a, device, given)[len(before.outputs) :], strict=True)}
+        values = interpret(b, device, given)[len(after.outputs) :]
+        expected = [known.get((p.value, len(p.loops))) for p in b_places]
+        masks = [None if e is None or e.shape != v.shape else wrong(v, e, self.rtol, scale) for v, e in zip(values, expected, strict=True)]
+        return first_wrong(b_places, masks)
+
+    def _first_by_executor(self, program: Program, device: Device, given: list[Array], expected: list[Array], scale: float) -> First | None:
+        """Where compiled code first computes something wrong: with all its values as outputs, and if that is right, with one at a time."""
+
+        def found(only: Callable[[Place], bool]) -> tuple[First | None, bool]:
+            from ..program.running import compiled
+
+            shown, places = exposed(program, only)
+            ready = compiled(shown, device)
+            if ready.run is None:
+                return None, False
+            count = len(program.outputs)
+            values, right = ready.results(given), interpret(shown, device, given)
+            masks = self._wrong(values[count:], right[count:], scale)
+            return first_wrong(places, masks), self._differs(values[:count], expected, scale)
+
+        first, _ = found(lambda place: True)
+        if first is not None:
+            return first
+        firsts = []
+        for place in exposed(program)[1]:
+            first, _ = found(lambda other, path=place.path: other.path == path)  # type: ignore[misc]
+            if first is not None:
+                firsts.append(first)
+        return min(firsts, key=lambda first: first.key, default=None)
+
+    # A function against the engine
+
+    def function(self, what: str, key: Any, result: Any, operands: Sequence[Tensor], again: Callable[[], Any]) -> None:
+        """Compare what a scan or a compiled function gave with what its Python code gives op by op: values, and gradients of `operands`."""
+        if MODE.get().trace is not None or key in self._functions:
+            return
+        self._functions.add(key)
+        with mode(check=None, watch=None, record=True):
+            plain = again()
+        with mode(check=None):
+            found, expected = ([asarray(v) for v in flatten(tree)[0]] for tree in (result, plain))
+            scale = largest([v.data for v in operands])
+            self._compare(what, "output", found, expected, scale)
+            inputs = [v for v in operands if v.requires_grad and is_floating(v.dtype)]
+            if MODE.get().grad and inputs:
+                with mode(check=self):
+                    mine = _gradients(found, inputs)
+                self._compare(what, "the gradient of operand", mine, _gradients(expected, inputs), scale)
+
+    def _compare(self, what: str, kind: str, found: Sequence[Tensor], expected: Sequence[Tensor], scale: float) -> None:
+        for i, (f, e) in enumerate(zip(found, expected, strict=True), 1):
+            if (f.shape, f.dtype) != (e.shape, e.dtype):
+                how = f"{kind} {i} is of shape {f.shape} and {f.dtype}, and should be of shape {e.shape} and {e.dtype}"
+            else:
+                bad = wrong(f.data, e.data, self.rtol, scale)
+                if not bad.any():
+                    continue
+                how = f"{kind} {i} of {len(found)} {tuple(f.shape)}: {described(f.data, e.data, bad)}"
+            message = f"{what} gives other values than its Python code, run op by op\n  {how}\n  {WAY_OUT}"
+            raise ValidationError(message, culprit="the trace")
+
+
+def _by(source: str) -> str:
+    """` by stage 'h', in ...`, or ` in ...` of a line that names nothing."""
+    text = written_at(source) if source else ""
+    return f" by {text}" if text.startswith("stage") else f" {text}" if text else ""
+
+
+def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients with respect to the inputs, for gradients of the outputs that are alike nowhere."""
+    xp = find_device("cpu").xp
+    chosen = [z for z in outputs if z.requires_grad]
+    moves = []
+    for z in chosen:
+        host = xp.reshape(xp.cos(xp.arange(z.size, dtype="float64")), z.shape)
+        moves.append(asarray(host, device=z.device).astype(z.dtype))
+    with mode(grad=False):
+        return pull_back(chosen, moves, inputs, free=False)

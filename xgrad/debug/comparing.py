@@ -1,0 +1,74 @@
+"""Which elements of two arrays differ by more than rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..backends import Array, Device, device_of, find_device
+from ..backends.dtypes import kind_of
+
+#: How much numbers may differ relative to their own size, and relative to the largest of their array.
+TOLERANCES = {"float64": (1e-7, 1e-10), "float32": (1e-3, 1e-5), "float16": (5e-2, 1e-2), "bfloat16": (1e-1, 5e-2)}
+_PARTS = {"complex128": "float64", "complex64": "float32"}
+
+
+def on_host(v: Any) -> Array:
+    """An array in the host's memory."""
+    device = device_of(v)
+    return find_device("cpu").xp.asarray(v if device is None else device.backend.to_host(v))
+
+
+def largest(arrays: Sequence[Any]) -> float:
+    """The largest finite magnitude in some arrays."""
+    xp = find_device("cpu").xp
+    found = [0.0]
+    for v in map(on_host, arrays):
+        if kind_of(v.dtype) in "fc":
+            sizes = xp.abs(xp.astype(v, "complex128" if kind_of(v.dtype) == "c" else "float64"))
+            found.append(float(xp.max(xp.where(xp.isfinite(sizes), sizes, 0.0), initial=0.0)))
+    return max(found)
+
+
+def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1.0) -> Array:
+    """Where `found` differs from `expected`, of the same form. `scale` is the size of what both were computed from.
+
+    Integers and booleans are to be equal; NaN is equal to NaN, and an infinity to one of the same sign. Other numbers may differ by
+    rounding: relative to themselves, to the largest number expected, and to `scale` if that is below 1.
+    """
+    xp = find_device("cpu").xp
+    found, expected = on_host(found), on_host(expected)
+    kind = kind_of(expected.dtype)
+    if kind not in "fc":
+        return found != expected
+    relative, absolute = TOLERANCES[_PARTS.get(str(expected.dtype), str(expected.dtype))]
+    if rtol is not None:
+        relative, absolute = rtol, rtol / 100
+    wide = "complex128" if kind == "c" else "float64"
+    found, expected = xp.astype(found, wide), xp.astype(expected, wide)
+    parts = (xp.real, xp.imag) if kind == "c" else (lambda v: v,)  # each by itself: an infinity in one must not hide the other
+    pairs = [(part(found), part(expected)) for part in parts]
+    most = absolute * max(largest([expected]), min(1.0, scale))
+    sizes = [xp.where(xp.isfinite(e), xp.abs(e), 0.0) for _, e in pairs]
+    size = xp.hypot(*sizes) if kind == "c" else sizes[0]
+    bad = xp.zeros(expected.shape, dtype="bool")
+    for f, e in pairs:
+        both = xp.isfinite(f) & xp.isfinite(e)
+        apart = xp.abs(xp.where(both, f, 0.0) - xp.where(both, e, 0.0)) > relative * size + most
+        bad = bad | xp.where(both, apart, ~((f == e) | (xp.isnan(f) & xp.isnan(e))))
+    return bad
+
+
+def described(found: Any, expected: Any, bad: Array) -> str:
+    """The first element that differs, and how many do."""
+    xp = find_device("cpu").xp
+    found, expected = on_host(found), on_host(expected)
+    index = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
+    place = f"element {index if len(index) != 1 else index[0]} is" if index else "it is"
+    count = int(xp.sum(bad))
+    return f"{place} {found[index]} where {expected[index]} is right" + (f" ({count} of {bad.size} elements differ)" if bad.size > 1 else "")
+
+
+def copied(v: Any, device: Device) -> Array:
+    """An array of `device` that nobody else will change."""
+    return device.xp.asarray(v, copy=True) if hasattr(v, "shape") else v

@@ -1,0 +1,38 @@
+"""State dicts: values by name, looked at before anything takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import ShapeError
+from .modes import mode
+from .namespace import tensor
+from .tensors import Tensor
+
+
+def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tensor]:
+    """Copies of the values of `state`, each on the device of its namesake in `mine`, whose names, shapes and dtypes it must have.
+
+    Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{who} takes a state dict, Tensors by name, not {type(state).__name__}")
+    missing, unknown = [name for name in mine if name not in state], [name for name in state if name not in mine]
+    if missing or unknown:
+        said = [f"{what} {names}" for what, names in (("it lacks", missing), ("unknown are", unknown)) if names]
+        raise KeyError(f"this is not the state of this {who}: {'; '.join(said)}")
+    return {name: _fitting(who, name, t, state[name]) for name, t in mine.items()}
+
+
+def _fitting(who: str, name: str, t: Tensor, value: Any) -> Tensor:
+    try:
+        with mode(grad=False, watch=None):  # a state is a value: no gradient that anybody wants is cut
+            found = tensor(value, device=t.device)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{who}: {name} is given what is no Tensor: {error}") from error
+    if found.shape != t.shape:
+        raise ShapeError(f"{who}: {name} has shape {t.shape}, and is given {found.shape}")
+    if found.dtype != t.dtype:
+        raise TypeError(f"{who}: {name} is {t.dtype}, and is given {found.dtype}")
+    return found
