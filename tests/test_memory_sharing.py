@@ -39,6 +39,11 @@ def test_memory_is_used_again_after_its_last_use() -> None:
     assert [b.size for b in plan.buffers] == [4, 8, 8, 0, 4]
 
 
+def test_memory_is_used_again_and_again() -> None:
+    plan = shared_memory(chain([4, 8, 8, 8, 8, 8, 4], [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]))
+    assert used(plan) == [(0, 1), (1, 2), (2, 1), (1, 2), (2, 1), (1, 6)]
+
+
 @pytest.mark.parametrize(("free", "wanted", "shares"), [(8, 8, True), (16, 8, True), (17, 8, False), (8, 9, False), (10, 8, True)])
 def test_memory_fits(free: int, wanted: int, shares: bool) -> None:
     """It is large enough, and at most twice as large."""
@@ -83,7 +88,7 @@ SQUARE = [contiguous(b, (2, 2)) for b in range(3)]
         pytest.param([item(BACK, NEW)], True, id="backwards"),
         pytest.param([item(OTHER, NEW), item(OLD, OTHER)], True, id="read after"),
         pytest.param([item(LOW(OTHER), LOW(NEW)), item(HIGH(OLD), HIGH(NEW))], False, id="the other half"),
-        pytest.param([item(LOW(OTHER), LOW(NEW)), item(HIGH(OTHER), HIGH(NEW)), item(LOW(OLD), LOW(OTHER))], True, id="the first half, late"),
+        pytest.param([item(LOW(OTHER), LOW(NEW)), item(HIGH(OTHER), HIGH(NEW)), item(LOW(OLD), LOW(OTHER)), item(HIGH(OTHER), HIGH(NEW))], True, id="the first half, late"),
         pytest.param([item(LOW(OLD), HIGH(NEW)), item(HIGH(OLD), LOW(NEW))], True, id="halves that change places"),
         pytest.param([item(OTHER, NEW), item(OTHER, OLD)], True, id="the old value is written"),
         pytest.param([item(OLD, OTHER)], True, id="the next value is not computed"),
