@@ -193,19 +193,16 @@ MUTANTS = [
     Mutant("a history read at its other end", "program.loop_lowering:_LoopLowering._slots", "(high, low) if self.loop.reverse else (low, high)", "(low, high)", ANY, needs="reverse"),
     Mutant("values before the steps for those after them", "program.loop_lowering:_LoopLowering._outside", "(y is before) != loop.reverse", "(y is before) == loop.reverse", ANY),
     Mutant("the last carry of a reversed loop", "program.loop_lowering:_LoopLowering._after", "0 if loop.reverse else loop.length", "loop.length", ANY, needs="reverse"),
-    Mutant("what others read as well is spare", "program.loop_lowering:_LoopLowering._is_last_reader", "any(r is not self.loop for r in self._readers(u))", "False", ANY, 1500, needs="@"),
     Mutant("memory is free at its first use", "program.memory:shared_memory", "last[ref.buffer] = i", "last.setdefault(ref.buffer, i)", ANY),
     Mutant("memory is free before its last use", "program.memory:shared_memory", "if end < first[old]", "if end <= first[old] + 1", ANY),
     Mutant("memory that is too small", "program.memory:shared_memory", "buffers[old].size <= buffers[b].size <= 2 * buffers[old].size", "buffers[b].size <= 2 * buffers[old].size", ("numpy",)),
     # views
     Mutant("slices begin one later", "program.places:sliced", "start * s for (start, _)", "(start + (start > 0)) * s for (start, _)", ("numpy",), 400),
-    Mutant("views with a step of 1", "program.places:viewed", "strides.append(s * step)", "strides.append(s * (1 if step > 0 else -1))", ANY, needs="::"),
+    Mutant("views with a step of 1", "program.places:viewed", "strides.append(s * step)", "strides.append(s * (1 if step > 0 else -1))", ANY, 1000, needs=r"::2"),
     Mutant("the stride of what is broadcast", "program.places:broadcast", "0 if n == 1 else s for n, s in", "s for n, s in", ANY),
     Mutant("axes in another order, strides in the old one", "program.places:transposed", "tuple(ref.strides[a] for a in axes)", "ref.strides", ANY, needs=r"\.T|permute|moveaxis"),
     Mutant("a slot's stride", "program.places:stepping", "(*ref.steps, ref.strides[0])", "(*ref.steps, ref.strides[-1])", ("numpy",)),
     # CUDA
     Mutant("no barrier", "program.cuda.distribution:barriers", "return tuple(sorted(placed))", "return ()", EMULATED, 1500, needs="@"),
     Mutant("the last barrier is missing", "program.cuda.distribution:barriers", "return tuple(sorted(placed))", "return tuple(sorted(placed))[:-1]", EMULATED, 1500, needs="@"),
-    Mutant("no barrier for what is read before it is written", "program.cuda.distribution:barriers", " or any(clash(r, w) for r in earlier_reads for w in writes)", "", EMULATED, 3000, needs="@"),
-    Mutant("blocks that own the same columns in spite of their strides", "program.cuda.distribution:overlap", "a.column < b.column + b.span and b.column < a.column + a.span", "a.column == b.column", EMULATED, 3000, needs="@"),
 ]  # fmt: skip
