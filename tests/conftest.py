@@ -23,7 +23,14 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # at the end,
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
 
-DEVICES = ["cpu", "strict:1", "cuda", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
+DEVICES = ["cpu", "strict:1", "cuda:0", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on a CUDA device."""
+    for item in items:
+        if str(getattr(item, "callspec", None) and item.callspec.params.get("device")).startswith("cuda"):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.cuda)
 
 
 @pytest.fixture(params=DEVICES, autouse=False)

@@ -1,0 +1,119 @@
+"""The released CuPy, without a GPU: a stand-in for the CUDA runtime, the driver, cuBLAS and NVRTC under its wheel.
+
+    fakecuda.install()   # before anything imports CuPy; FAKE_DEVICES is how many devices there are
+
+Memory is the host's, streams run at once, what is captured is kept and done again at each launch. Kernels, CuPy's and ours, are
+compiled for the host and run thread by thread by `tests/emulated`. All that CuPy does itself is CuPy's own.
+
+It needs g++ and the wheels of the extra `fakecuda`; what it builds lies in the virtual environment. Not covered: cuSOLVER,
+cuFFT, cuRAND, CUB, time, and the order in which memory is written. Sorting, for which CuPy calls Thrust, is NumPy's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .. import emulated
+from . import binding
+from .kernels import FLAGS, Kernels, compiled
+
+HERE = Path(__file__).parent
+SOURCES = sorted([*HERE.glob("*.[ch]pp"), *(HERE / "include").rglob("*.h*"), *(emulated.HERE / name for name in emulated.SOURCES)])
+#: The libraries by their names, what they are made of, and the status for what they lack.
+LIBRARIES = {
+    "libcuda.so.1": (["runtime.cpp", "driver.cpp"], "cuda", 801),
+    "libcublas.so.13": (["cublas.cpp"], "cublas", 15),
+    "libnvrtc.so.13": (["nvrtc.cpp"], "nvrtc", 3),
+}
+
+#: What CuPy's modules call that is not here.
+NOT_COVERED = {
+    "cupy_backends.cuda.libs.cusolver": "cuSOLVER",
+    "cupy_backends.cuda.libs.cusparse": "cuSPARSE",
+    "cupy_backends.cuda.libs.curand": "cuRAND",
+    "cupy.cuda.cufft": "cuFFT",
+}
+
+
+class NotCovered(ImportError):
+    """The stand-in has no such library."""
+
+
+class Finder(binding.Finder):
+    """Gives CuPy the binding that was built, and none of what is not covered."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        if fullname in NOT_COVERED:
+            raise NotCovered(f"the stand-in for CUDA has no {NOT_COVERED[fullname]}")
+        return super().find_spec(fullname, path, target)
+
+
+@cache
+def install() -> Path:
+    """Put the stand-in where CuPy looks for CUDA. Returns the folder with all that was built."""
+    assert "cupy" not in sys.modules, "CuPy was imported before"
+    folder = prepared()
+    for name in LIBRARIES:
+        library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+    global _kernels
+    _kernels = Kernels(folder, library)
+    sys.meta_path.insert(0, Finder(folder))
+    os.environ |= {"CUPY_CACHE_DIR": str(folder / "cupy"), "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": str(folder / "xgrad")}
+    from . import sorting
+
+    sorting.install()
+    return folder
+
+
+def prepared() -> Path:
+    """The folder, with the libraries and headers in it."""
+    of = [emulated.version(), binding.cupy_version(), sys.version, FLAGS, *(path.read_text() for path in SOURCES)]
+    folder = Path(sys.prefix) / "fakecuda" / hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with emulated.locked(folder / "ready") as there:
+        if not there:
+            shutil.copytree(HERE / "include", folder, dirs_exist_ok=True)
+            for path in SOURCES:
+                if path.parent in (HERE, emulated.HERE):
+                    shutil.copy(path, folder)
+            made = binding.compile(folder.parent / f"cupy-{binding.cupy_version()}")
+            linked = {"cuda": _symbols(made, "-u"), "cublas": _wheels("cublas"), "nvrtc": _wheels("jitify")}
+            for name in LIBRARIES:
+                _library(folder, name, linked)
+            includes = Kernels.includes()
+            compiled(["g++", *FLAGS, *includes, "-x", "c++-header", "cupy.hpp", "-o", "cupy.hpp.gch"], folder)
+            compiled(["g++", *FLAGS, "-O2", "-c", "launch.cpp"], folder)
+            binding.link(made, folder)
+            (folder / "ready").touch()
+    return folder
+
+
+def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
+    """One of the libraries: what CuPy links of it and we have not got says that it is not supported."""
+    parts, prefix, status = LIBRARIES[name]
+    stubs, versions = folder / f"{prefix}_missing.cpp", folder / f"{prefix}.map"
+    command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w", f"-I{binding.headers()}", f"-Wl,-soname,{name}"]
+    compiled([*command, *parts, "-o", f"{name}.part"], folder)
+    missing = {symbol for symbol in linked[prefix] if symbol.startswith(prefix)} - _symbols(folder / f"{name}.part", "-D", "--defined-only")
+    stubs.write_text("".join(f'extern "C" __attribute__((visibility("default"))) int {symbol}() {{ return {status}; }}\n' for symbol in sorted(missing)))
+    versions.write_text(f"{name} {{ global: *; }};\n")  # CuPy's modules ask for symbols of this version
+    compiled([*command, *parts, stubs, f"-Wl,--version-script,{versions}", "-o", name], folder)
+
+
+def _wheels(module: str) -> set[str]:
+    """What a module of the wheel links."""
+    places = [binding.package(name) for name in ("cupy", "cupy_backends")]
+    return {symbol for place in places for path in place.rglob(f"{module}.*.so") for symbol in _symbols(path, "-D", "-u")}
+
+
+def _symbols(path: Path, *which: str) -> set[str]:
+    lines = subprocess.run(["nm", *which, str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[-1].partition("@")[0] for line in lines}
