@@ -12,8 +12,9 @@ from typing import Any
 from . import disk
 from .base import Array
 from .cublas import WORKSPACE, Cublas, CublasError, library
+from .cuda_half import classed
 from .dtypes import canonical
-from .launching import Launcher
+from .launching import KernelError, Launcher
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
@@ -23,11 +24,14 @@ _WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
 _ROUNDS = 3
 
 
-def compile_kernels(source: str, arch: int) -> bytes:
-    """The text of kernels as machine code for a compute capability. No device is needed. Raises RuntimeError with the compiler's words."""
+def compile_kernels(source: str, arch: int, *options: str) -> bytes:
+    """The text of kernels as machine code for a compute capability. No device is needed.
+
+    `options` are NVRTC's, beside the target and the language. Raises KernelError with the compiler's words.
+    """
     from cupy.cuda import nvrtc
 
-    options = (f"-arch=sm_{arch}", "-std=c++17", "-Werror=all-warnings")
+    options = (f"-arch=sm_{arch}", "-std=c++17", *options)
     key = hashlib.sha256(repr((nvrtc.getVersion(), options, source)).encode()).hexdigest()
     kept = disk.read(f"{key}.cubin")
     if kept is not None:
@@ -37,7 +41,9 @@ def compile_kernels(source: str, arch: int) -> bytes:
         nvrtc.compileProgram(program, options)
         code = bytes(nvrtc.getCUBIN(program))
     except nvrtc.NVRTCError as error:
-        raise RuntimeError(f"NVRTC refused a kernel: {error}\n{nvrtc.getProgramLog(program)}") from error
+        log = nvrtc.getProgramLog(program).strip("\0\n ")
+        version = ".".join(map(str, nvrtc.getVersion()))
+        raise KernelError(f"NVRTC {version} refused a kernel: {error}{': ' if log else ''}{log}") from error
     finally:
         nvrtc.destroyProgram(program)
     disk.write(f"{key}.cubin", code)
@@ -127,7 +133,7 @@ class CudaLauncher(Launcher):
         return found.copy() if found.data.ptr % _WIDEST else found
 
     def view(self, memory: Array, size: int, dtype: str) -> Array:
-        return self.cupy.ndarray((size,), canonical(dtype), memory.data)
+        return classed(self.cupy, self.cupy.ndarray((size,), canonical(dtype), memory.data))
 
     def copy(self, target: int, source: int, size: int) -> None:
         if size:

@@ -23,6 +23,10 @@ _ALIGN = 256
 ONCE, STEPWISE = "one launch", "step by step"
 
 
+class KernelError(RuntimeError):
+    """A device's compiler refused kernels; its words."""
+
+
 class LoopRun(NamedTuple):
     """How a loop is run: its length; in which way; the seconds of each way, where both were measured; and why there is no other."""
 
@@ -54,7 +58,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def load(self, source: str) -> Callable[[str], Any]:
-        """What finds the kernels of a text by name. Raises RuntimeError with the compiler's words where it is refused."""
+        """What finds the kernels of a text by name. Raises KernelError where it is refused."""
 
     @abstractmethod
     def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:

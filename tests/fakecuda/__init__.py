@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import emulated
-from . import binding
-from .kernels import FLAGS, Kernels, compiled
+from . import binding, kernels
+from .kernels import Kernels, compiled
 
 HERE = Path(__file__).parent
-SOURCES = sorted([*HERE.glob("*.[ch]pp"), *(HERE / "include").rglob("*.h*"), *(emulated.HERE / name for name in emulated.SOURCES)])
+SOURCES = sorted([*HERE.glob("*.[ch]pp"), *(emulated.HERE / name for name in emulated.SOURCES)])
+#: Threads of a launch whose stacks are kept for the next.
+KEPT = 2048
 #: The libraries by their names, what they are made of, and the status for what they lack.
 LIBRARIES = {
     "libcuda.so.1": (["runtime.cpp", "driver.cpp"], "cuda", 801),
@@ -60,11 +62,13 @@ class Finder(binding.Finder):
 def install() -> Path:
     """Put the stand-in where CuPy looks for CUDA. Returns the folder with all that was built."""
     assert "cupy" not in sys.modules, "CuPy was imported before"
-    folder = prepared()
+    root = Path(sys.prefix) / "fakecuda"
+    folder = prepared(root)
+    ctypes.CDLL(str(folder / "libemulated.so"), mode=ctypes.RTLD_GLOBAL).emulated_for_others(ctypes.c_size_t(KEPT))
     for name in LIBRARIES:
         library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     global _kernels
-    _kernels = Kernels(folder, library)
+    _kernels = Kernels(kernels.prepared(root), library)
     sys.meta_path.insert(0, Finder(folder))
     os.environ |= {"CUPY_CACHE_DIR": str(folder / "cupy"), "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": str(folder / "xgrad")}
     from . import sorting
@@ -73,24 +77,20 @@ def install() -> Path:
     return folder
 
 
-def prepared() -> Path:
-    """The folder, with the libraries and headers in it."""
-    of = [emulated.version(), binding.cupy_version(), sys.version, FLAGS, *(path.read_text() for path in SOURCES)]
-    folder = Path(sys.prefix) / "fakecuda" / hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+def prepared(root: Path) -> Path:
+    """The folder with the libraries and the binding, which are built unless they are there."""
+    of = [emulated.version(), binding.cupy_version(), sys.version, *(path.read_text() for path in SOURCES)]
+    folder = root / hashlib.sha256(repr(of).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with emulated.locked(folder / "ready") as there:
         if not there:
-            shutil.copytree(HERE / "include", folder, dirs_exist_ok=True)
             for path in SOURCES:
-                if path.parent in (HERE, emulated.HERE):
-                    shutil.copy(path, folder)
-            made = binding.compile(folder.parent / f"cupy-{binding.cupy_version()}")
+                shutil.copy(path, folder)
+            made = binding.compile(root / f"cupy-{binding.cupy_version()}")
             linked = {"cuda": _symbols(made, "-u"), "cublas": _wheels("cublas"), "nvrtc": _wheels("jitify")}
             for name in LIBRARIES:
                 _library(folder, name, linked)
-            includes = Kernels.includes()
-            compiled(["g++", *FLAGS, *includes, "-x", "c++-header", "cupy.hpp", "-o", "cupy.hpp.gch"], folder)
-            compiled(["g++", *FLAGS, "-O2", "-c", "launch.cpp"], folder)
+            compiled(["g++", "-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-w", "-DEMULATED_SHARED", "-shared", "launch.cpp", "-o", "libemulated.so"], folder)
             binding.link(made, folder)
             (folder / "ready").touch()
     return folder

@@ -129,7 +129,8 @@ API CUresult cuModuleGetFunction(CUfunction* made, CUmodule handle, const char* 
     sscanf(module->image.c_str() + at + 1, "%*s %u %u", &function->cluster, &function->threads);
     function->call = reinterpret_cast<Call>(found(module, "emulated_call_" + function->name));
     function->signature = reinterpret_cast<const char* (*)()>(found(module, "emulated_signature_" + function->name));
-    function->launch = reinterpret_cast<Launch>(found(module, "emulated_launch"));
+    void* own = found(module, "emulated_launch");  // as our kernels have; CuPy's share one
+    function->launch = reinterpret_cast<Launch>(own ? own : dlsym(RTLD_DEFAULT, "emulated_launch"));
     *made = reinterpret_cast<CUfunction>(function);
     return CUDA_SUCCESS;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 from xgrad.program.cuda.device import DEVICE
 
 from .. import emulated
-from .binding import package
+from .binding import cupy_version, package
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fvisibility=hidden", "-w", "-fpermissive"]
+FLAGS = ["-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fvisibility=hidden", "-w", "-fpermissive", "-DEMULATED_SHARED"]
 #: What of a kernel's text is CUDA's alone: shared memory whose size the launch says, and attributes.
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?([\w \t<>:,]+?)\s+(\w+)\[\];")
 HEADERS = re.compile(r"#include <cupy/(?:complex|carray|atomics)\.cuh>|#include <cupy/math_constants\.h>")
@@ -57,15 +58,32 @@ class Kernels:
             if not there:
                 cpp = path.with_suffix(".cpp")
                 cpp.write_text(text + "\n")
-                command = ["g++", *FLAGS, *self.includes(), *defined, "-include", "cupy.hpp", "-shared", str(cpp), "launch.o", "-o", f"{path}.part"]
-                compiled(command, self._folder)
+                compiled(["g++", *FLAGS, *includes(), *defined, "-include", "cupy.hpp", "-c", cpp, "-o", f"{path}.o"], self._folder)
+                compiled(["ld", "-shared", f"{path}.o", "-o", f"{path}.part"], self._folder)  # what it wants is loaded already
+                Path(f"{path}.o").unlink()
                 Path(f"{path}.part").rename(path)
         return path
 
-    @staticmethod
-    def includes() -> list[str]:
-        """Where headers are: in the folder for what is compiled, and CuPy's own."""
-        return ["-I.", f"-I{package('cupy')}/_core/include"]
+
+def prepared(parent: Path) -> Path:
+    """The folder for kernels, with the headers that they are compiled with in it."""
+    sources = [*(HERE / "include").rglob("*.h*"), *(emulated.HERE / name for name in emulated.SOURCES if name.endswith(".hpp"))]
+    of = [emulated.version(), cupy_version(), FLAGS, *(path.read_text() for path in sorted(sources))]
+    folder = parent / f"kernels-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with emulated.locked(folder / "cupy.hpp.gch") as there:
+        if not there:
+            shutil.copytree(HERE / "include", folder, dirs_exist_ok=True)
+            for name in emulated.SOURCES:
+                shutil.copy(emulated.HERE / name, folder)
+            compiled(["g++", *FLAGS, *includes(), "-x", "c++-header", "cupy.hpp", "-o", "cupy.hpp.part"], folder)
+            (folder / "cupy.hpp.part").rename(folder / "cupy.hpp.gch")
+    return folder
+
+
+def includes() -> list[str]:
+    """Where headers are: in the folder for what is compiled, and CuPy's own."""
+    return ["-I.", f"-I{package('cupy')}/_core/include"]
 
 
 def compiled(command: list[Any], folder: Path) -> None:

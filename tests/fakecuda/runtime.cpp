@@ -18,8 +18,9 @@ namespace {
 struct Event { int device; double milliseconds; };
 struct Block { size_t size; int device; };
 
-std::mutex lock;
-std::map<char*, Block> blocks;
+// Never destroyed, as memory is still freed when the process ends.
+std::mutex& lock = *new std::mutex;
+std::map<char*, Block>& blocks = *new std::map<char*, Block>;
 thread_local fake::Thread this_thread;
 thread_local cudaError_t last_error = cudaSuccess;
 Stream legacy[16], per_thread[16];

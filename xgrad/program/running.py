@@ -87,14 +87,14 @@ class Executable:
         backend, refusal = self.device.backend, _refusal(self.device)
         launcher = backend.launcher(self.device.index)
         if refusal is None and launcher is not None:
-            from ..backends.launching import Scheduled
             from .cuda.chips import Chip
             from .cuda.expressions import CUDA
+            from .cuda.loading import loaded
             from .cuda.schedule import schedule
 
             self.lowered = lower(self.optimised, target=CUDA)
             planned = schedule(self.lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-            return Scheduled(planned, launcher), "CUDA kernels"
+            return loaded(planned, launcher), "CUDA kernels"
         if refusal is None:
             from . import llvm
 
