@@ -10,7 +10,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 
 # What runs the benchmarks on a GPU: .venv, or an environment that has CuPy and peers already, as in   make gpu GPU_PYTHON=python3
 GPU_PYTHON ?= $(BIN)/python
-GPU_PARTS := gpu-tests gpu-gru gpu-cells gpu-train
+GPU_PARTS := gpu-probe gpu-tests gpu-gru gpu-cells gpu-train
 
 .PHONY: train test lint types parity kernels fuzz conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
@@ -19,8 +20,9 @@ from .dtypes import canonical
 
 _ALIGN = 256
 
-#: The ways to run a loop.
+#: The ways to run a loop, and what XGRAD_LOOPS calls them.
 ONCE, STEPWISE = "one launch", "step by step"
+FORCED = {"persistent": ONCE, "steps": STEPWISE}
 
 
 class KernelError(RuntimeError):
@@ -28,12 +30,17 @@ class KernelError(RuntimeError):
 
 
 class LoopRun(NamedTuple):
-    """How a loop is run: its length; in which way; the seconds of each way, where both were measured; and why there is no other."""
+    """How a loop is run.
+
+    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of the way that is one
+    launch how its blocks wait for each other.
+    """
 
     length: int
     way: str
     seconds: dict[str, float]
     why: str
+    barrier: str = ""
 
 
 class Launcher(ABC):
@@ -104,7 +111,7 @@ class Launcher(ABC):
 class Scheduled:
     """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
 
-    The first run goes item by item, and measures which way each loop is faster. The second is recorded, and from then on that is
+    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is recorded, and from then on that is
     replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is given a place to be copied to.
 
     Attributes:
@@ -121,7 +128,8 @@ class Scheduled:
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}
         found = _loops(schedule.body)
-        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why) for repeat, _ in found]
+        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why, _barrier(repeat)) for repeat, _ in found]
+        self._forced = _forced()
         self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
         self._chosen = False
 
@@ -188,7 +196,9 @@ class Scheduled:
     def _choose(self, space: _Space) -> None:
         """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
         for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
-            if repeat.once:
+            if repeat.once and self._forced is not None:
+                self.loops[i] = self.loops[i]._replace(way=self._forced)
+            elif repeat.once:
                 key = hashlib.sha256(repr((self.launcher.chip(), self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
                 kept = disk.read(f"{key}.json")
                 ways = (ONCE, STEPWISE)
@@ -253,6 +263,20 @@ class _Space:
         found = self.launcher.view(self.launcher.memory(max(self._bytes[i], 1)), b.size, b.dtype)
         self.launcher.copy(self.launcher.address(found), self.addresses[i], self._bytes[i])
         return found
+
+
+def _forced() -> str | None:
+    """The way that XGRAD_LOOPS asks for. Raises ValueError where there is none of that name."""
+    said = os.environ.get("XGRAD_LOOPS")
+    if said and said not in FORCED:
+        raise ValueError(f"XGRAD_LOOPS={said}: it is {' or '.join(FORCED)}, or not set")
+    return FORCED[said] if said else None
+
+
+def _barrier(repeat: Any) -> str:
+    """How blocks wait for each other in the launch that is a whole loop."""
+    size = max((launch.cluster for launch in repeat.once), default=1)
+    return f"clusters of {size}" if size > 1 else "counted" if any(launch.cooperative for launch in repeat.once) else ""
 
 
 def _names(items: Sequence[Any]) -> set[str]:
