@@ -13,14 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda_half, cuda_matmul, cuda_namespace, summation
+from . import cuda_half, cuda_matmul, cuda_namespace, cuda_scatter, summation
 from .base import Array, Backend, DeviceError
 from .cuda_kernels import CudaLauncher
 from .cuda_random import CudaSource
-
-#: What CUDA adds atomically, as CuPy has it.
-_ATOMIC = frozenset(("int32", "uint32", "uint64", "float16", "float32", "float64"))
-
 
 def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
     """A method of the backend that takes arrays of bfloat16 too."""
@@ -92,18 +88,19 @@ class CuPy(Backend):
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
-        dtype = target.dtype
-        if dtype.kind == "c":  # atomic additions are of real numbers
-            self.scatter_add(target.real, key, values.real)
-            self.scatter_add(target.imag, key, values.imag)
-        elif dtype.name in _ATOMIC:
+        parts, dtype = key if isinstance(key, tuple) else (key,), target.dtype
+        if dtype.name in ("float32", "float64", "complex64", "complex128"):
+            if any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts):
+                cuda_scatter.add_at(self.cupy, target, parts, values)
+            else:
+                target[key] += values  # a mask, or slices: no place twice
+        elif dtype.name in ("int32", "uint32", "uint64"):  # whose sums are the same in any order
             self.cupy.add.at(target, key, values)
         elif dtype == np.int64:  # whose sums have the same bits
             self.cupy.add.at(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
         else:
-            wide = np.dtype(np.int64 if dtype.kind in "biu" else np.float32)
-            sums = target.astype(wide)
-            self.scatter_add(sums, key, values.astype(wide))
+            sums = target.astype(np.dtype(np.int64 if dtype.kind in "biu" else np.float32))
+            self.scatter_add(sums, key, values.astype(sums.dtype))
             target[...] = sums.astype(dtype)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:

@@ -144,6 +144,8 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
         def called(*args: Any, **kwargs: Any) -> Any:
             if not wanted(args):
                 return function(*args, **kwargs)
+            if name == "nextafter" and all(is_bfloat16(v.dtype) for v in args):
+                return _next(cupy, *args)
             if name in _MOVES and len({v.dtype for v in _arrays(cupy, args)}) == 1 and "dtype" not in kwargs:
                 return classed(cupy, function(*args, **kwargs))
             return computed(cupy, function, args, kwargs)
@@ -164,7 +166,7 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
     def of(namespace: Any, wanted: Callable[[Any], bool]) -> SimpleNamespace:
         found = {}
         for name, value in vars(namespace).items():
-            if name in ("linalg", "fft"):
+            if name in ("linalg", "fft") and not callable(value):
                 found[name] = of(_public(value), any_narrow)
             elif name in _MAKERS and callable(value):
                 found[name] = making(name, value)
@@ -173,6 +175,17 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
         return SimpleNamespace(**found)
 
     return of(names, any_half)
+
+
+def _next(cupy: Any, x: Array, y: Array) -> Array:
+    """The number of bfloat16 next to `x` on the way to `y`: as whole numbers its bits are in the order of its size."""
+    x, y = cupy.broadcast_arrays(*(cupy.ndarray.view(v, v.dtype, cupy.ndarray) for v in (x, y)))
+    bits, wide_x, wide_y = x.view(np.int16), x.astype(_FLOAT32), y.astype(_FLOAT32)
+    away = (wide_x < wide_y) == (wide_x > 0)
+    least = cupy.where(wide_y > 0, np.int16(1), np.int16(-0x7FFF))
+    moved = cupy.where(wide_x == 0, least, bits + cupy.where(away, np.int16(1), np.int16(-1)))
+    found = cupy.where(wide_x == wide_y, y.view(np.int16), moved)
+    return classed(cupy, cupy.where(cupy.isnan(wide_x + wide_y), np.int16(0x7FC0), found).view(x.dtype))
 
 
 def _public(module: Any) -> SimpleNamespace:

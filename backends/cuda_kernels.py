@@ -14,12 +14,11 @@ from .base import Array
 from .cublas import WORKSPACE, Cublas, CublasError, library
 from .cuda_half import classed
 from .dtypes import canonical
-from .launching import KernelError, Launcher
+from .launching import PER_THREAD, KernelError, Launcher, make_room
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
 _DEVICE_TO_DEVICE = 3
-_PER_THREAD = 2  # the stream that each thread has of its own
 _WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
 _ROUNDS = 3
 
@@ -118,6 +117,7 @@ class CudaLauncher(Launcher):
             stream = self._stream()
             home = self.stream() if self._recorded_for is None else self._recorded_for
             if home not in self._blas:
+                make_room(self._blas)
                 workspace = self.cupy.empty(WORKSPACE, "uint8")
                 self._blas[home] = Cublas(workspace.data.ptr, WORKSPACE), workspace
             self._blas[home][0].product(product, (a, b, out), precision, stream)
@@ -166,7 +166,7 @@ class CudaLauncher(Launcher):
 
     def stream(self) -> Hashable:
         pointer = self._stream()
-        return (pointer, threading.get_ident()) if pointer == _PER_THREAD else pointer
+        return (pointer, threading.get_ident()) if pointer == PER_THREAD else pointer
 
     def _stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)

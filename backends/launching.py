@@ -19,6 +19,8 @@ from .base import Array
 from .dtypes import canonical
 
 _ALIGN = 256
+STREAMS = 8  # that memory and recordings are kept for, beside the default ones
+PER_THREAD = 2  # CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones addresses
 
 #: The ways to run a loop, and what XGRAD_LOOPS calls them.
 ONCE, STEPWISE = "one launch", "step by step"
@@ -27,6 +29,13 @@ FORCED = {"persistent": ONCE, "steps": STEPWISE}
 
 class KernelError(RuntimeError):
     """A device's compiler refused kernels; its words."""
+
+
+def make_room(by_stream: dict[Hashable, Any]) -> None:
+    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a new one for each step."""
+    made = [stream for stream in list(by_stream) if isinstance(stream, int) and stream > PER_THREAD]
+    for stream in made[: max(0, len(made) - STREAMS + 1)]:
+        by_stream.pop(stream, None)
 
 
 class LoopRun(NamedTuple):
@@ -145,7 +154,11 @@ class Scheduled:
         for n, (x, (_, b)) in enumerate(zip(given, self._inputs)):
             if x.size != b.size:
                 raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
-        free = self._spaces.setdefault(self.launcher.stream(), [])
+        stream = self.launcher.stream()
+        free = self._spaces.get(stream)
+        if free is None:
+            make_room(self._spaces)
+            free = self._spaces.setdefault(stream, [])
         try:
             space = free.pop()
         except IndexError:  # without a look beforehand: another thread may take the last one in between
