@@ -18,6 +18,7 @@ from .base import Array, Backend, DeviceError
 from .cuda_kernels import CudaLauncher
 from .cuda_random import CudaSource
 
+
 def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
     """A method of the backend that takes arrays of bfloat16 too."""
 

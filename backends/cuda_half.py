@@ -1,9 +1,9 @@
 """bfloat16 on CUDA, op by op: computed with in float32, each result rounded, as `half.py` does for NumPy.
 
-CuPy has loops of bfloat16 for arithmetic alone, which are float32 beside a Python number, and none for `where`, sorting or
-sums along an axis of products. So an array of bfloat16 is a `Half` here, a subclass of CuPy's, whose operators compute in this way,
-and so do the functions of the namespace where they are given one. CuPy computes with float16 in the same way itself, but for
-decompositions and Fourier transforms.
+CuPy has loops of bfloat16 for arithmetic alone, which are float32 beside a Python number, and none for
+`where`, sorting or sums along an axis of products. So an array of bfloat16 is a `Half` here, a subclass of
+CuPy's, whose operators compute in this way, and so do the functions of the namespace where they are given
+one. CuPy computes with float16 in the same way itself, but for decompositions and Fourier transforms.
 """
 
 from __future__ import annotations
@@ -26,11 +26,27 @@ _MAKERS = ("arange", "asarray", "astype", "empty", "eye", "from_dlpack", "full",
 
 #: What moves elements, and does not compute with them.
 _MOVES = frozenset((
-    "argmax", "argmin", "broadcast_arrays", "broadcast_to", "concat", "copy", "count_nonzero", "diagonal", "empty_like", "expand_dims", "flip",
-    "matrix_transpose", "moveaxis", "nonzero", "ones_like", "permute_dims", "ravel", "repeat", "reshape", "roll", "squeeze", "stack", "swapaxes",
-    "take", "take_along_axis", "tile", "unstack", "zeros_like",
+    "argmax", "argmin", "broadcast_arrays", "broadcast_to", "concat", "copy", "count_nonzero", "diagonal",
+    "empty_like", "expand_dims", "flip", "matrix_transpose", "moveaxis", "nonzero", "ones_like",
+    "permute_dims", "ravel", "repeat", "reshape", "roll", "squeeze", "stack", "swapaxes", "take",
+    "take_along_axis", "tile", "unstack", "zeros_like",
 ))  # fmt: skip
-_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne")
+_BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+)
 _UNARY = ("neg", "pos", "abs")
 
 
@@ -89,7 +105,7 @@ def classed(cupy: Any, z: Any) -> Any:
 
 
 def computed(cupy: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """`function` of what is half in float32, and what it gives that is float32 rounded to the dtype that its operands have together."""
+    """`function` of what is half in float32, its result rounded to the dtype of all operands together."""
     dtype = result_type(*(v.dtype for v in _arrays(cupy, (args, tuple(kwargs.values())))))
     wanted = kwargs.get("dtype")
     if wanted is not None:
@@ -130,7 +146,7 @@ def _lowered(cupy: Any, z: Any, dtype: DType) -> Any:
 
 
 def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
-    """The functions of a namespace, which take arrays of bfloat16 too; those of `linalg` and `fft` take float16 as well."""
+    """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as well."""
     half = half_of(cupy)
 
     def any_half(values: Any) -> bool:
@@ -146,7 +162,11 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
                 return function(*args, **kwargs)
             if name == "nextafter" and all(is_bfloat16(v.dtype) for v in args):
                 return _next(cupy, *args)
-            if name in _MOVES and len({v.dtype for v in _arrays(cupy, args)}) == 1 and "dtype" not in kwargs:
+            if (
+                name in _MOVES
+                and "dtype" not in kwargs
+                and len({v.dtype for v in _arrays(cupy, args[:1])}) == 1
+            ):
                 return classed(cupy, function(*args, **kwargs))
             return computed(cupy, function, args, kwargs)
 
@@ -156,10 +176,14 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
         @wraps(function)
         def made(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
             if name == "astype":
-                return classed(cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype, **kwargs))
+                return classed(
+                    cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype, **kwargs)
+                )
             if dtype is not None and is_bfloat16(np.dtype(dtype)) and name in ("arange", "eye", "linspace"):
                 return classed(cupy, function(*args, dtype=_FLOAT32, **kwargs).astype(bfloat16()))
-            return classed(cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype=dtype, **kwargs))
+            return classed(
+                cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype=dtype, **kwargs)
+            )
 
         return made
 
@@ -171,14 +195,16 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
             elif name in _MAKERS and callable(value):
                 found[name] = making(name, value)
             else:
-                found[name] = taking(name, value, wanted) if callable(value) and not isinstance(value, type) else value
+                found[name] = (
+                    taking(name, value, wanted) if callable(value) and not isinstance(value, type) else value
+                )
         return SimpleNamespace(**found)
 
     return of(names, any_half)
 
 
 def _next(cupy: Any, x: Array, y: Array) -> Array:
-    """The number of bfloat16 next to `x` on the way to `y`: as whole numbers its bits are in the order of its size."""
+    """The number of bfloat16 next to `x` on the way to `y`: its bits are in the order of its size."""
     x, y = cupy.broadcast_arrays(*(cupy.ndarray.view(v, v.dtype, cupy.ndarray) for v in (x, y)))
     bits, wide_x, wide_y = x.view(np.int16), x.astype(_FLOAT32), y.astype(_FLOAT32)
     away = (wide_x < wide_y) == (wide_x > 0)
@@ -189,4 +215,6 @@ def _next(cupy: Any, x: Array, y: Array) -> Array:
 
 
 def _public(module: Any) -> SimpleNamespace:
-    return SimpleNamespace(**{name: getattr(module, name) for name in dir(module) if not name.startswith("_")})
+    return SimpleNamespace(
+        **{name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    )

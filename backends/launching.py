@@ -120,8 +120,9 @@ class Launcher(ABC):
 class Scheduled:
     """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
 
-    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is recorded, and from then on that is
-    replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is given a place to be copied to.
+    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is
+    recorded, and from then on that is replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is
+    given a place to be copied to.
 
     Attributes:
         loops: how each loop is run.

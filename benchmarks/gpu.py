@@ -9,8 +9,8 @@
 
 Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day and GPU is not run
 again (`--force` begins anew), so a part that was cut off goes on where it was. One part ends by itself after --limit seconds, and then
-exits with 75: run it again for the rest. All parts in one run have no limit. The probe ends all with one line where something is off. A test that fails, a disagreement, or an error of xgrad's makes the
-exit status 1; a goal that is not met does not.
+exits with 75: run it again for the rest. All parts in one run have no limit. The probe ends all with one
+line where something is off. A test that fails, a disagreement, or an error of xgrad's makes the exit status 1; a goal that is not met does not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The first two minutes on a GPU: what would spoil all that comes after shows here, in one line.
 
-NVRTC and the driver, clusters, barriers that count in memory, cooperative launches in a recording, and races: a step that is done
-thirty times gives the same bits. Each loop is run in both ways in turn, by XGRAD_LOOPS, as otherwise only the faster one would be.
-A launch that hangs is found by its time.
+NVRTC and the driver, clusters, barriers that count in memory, cooperative launches in a recording, and
+races: a step that is done thirty times gives the same bits. Each loop is run in both ways in turn, by
+XGRAD_LOOPS, as otherwise only the faster one would be. A launch that hangs is found by its time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gpu_worker import Failed, Worker
 WAYS = ("persistent", "steps")
 LIMIT = 120.0  # seconds for all of it
 
-#: Small enough for clusters; larger, so that more blocks than a cluster has wait for each other; in each arithmetic.
+#: Small enough for clusters, and too large for one, so that blocks count in memory; in each arithmetic.
 CASES = [
     *cases(["GRU"], [(16, 64, 256, 256)]),
     *(Case("GRU", precision, 16, 64, 512, 512) for precision in ("float32", "bfloat16")),
@@ -38,7 +38,9 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
             if way == WAYS[0]:
                 found = _asked(worker, deadline, end, "toolchain")
                 results.record("toolchain", found)
-                print(", ".join(f"{name} {version}" for name, version in found["versions"].items()), flush=True)
+                print(
+                    ", ".join(f"{name} {version}" for name, version in found["versions"].items()), flush=True
+                )
             for case in QUICK if options.quick else CASES:
                 start = time.monotonic()
                 found = _asked(worker, deadline, end, "probe", case=str(case))
@@ -48,11 +50,15 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
                 barriers |= {loop["barrier"] for loop in loops if way == "persistent"}
                 said = ", ".join(f"{loop['way']} {loop['barrier']}".strip() for loop in loops)
                 off = f"off by {found['worst']:.1e}" if "worst" in found else f"missing ({found['missing']})"
-                print(f"{case}, {way}: {off}, {said or 'no loop'}, {time.monotonic() - start:.1f} s", flush=True)
+                print(
+                    f"{case}, {way}: {off}, {said or 'no loop'}, {time.monotonic() - start:.1f} s", flush=True
+                )
         finally:
             worker.close()
     if options.device.startswith("cuda") and not options.quick and not {"counted"} <= barriers:
-        raise SystemExit(f"probe: no loop waited at a counted barrier; there were {', '.join(sorted(barriers)) or 'none'}")
+        raise SystemExit(
+            f"probe: no loop waited at a counted barrier; there were {', '.join(sorted(barriers)) or 'none'}"
+        )
 
 
 def _asked(worker: Worker, deadline: Deadline, end: float, do: str, **arguments: Any) -> dict[str, Any]:
@@ -67,6 +73,10 @@ def _asked(worker: Worker, deadline: Deadline, end: float, do: str, **arguments:
 
 def _check_way(case: Case, way: str, loops: list[dict[str, Any]]) -> None:
     """Every loop that can be run in the way that was asked for was."""
-    other = [loop for loop in loops if loop["way"] != ("one launch" if way == "persistent" else "step by step") and not loop["why"]]
+    other = [
+        loop
+        for loop in loops
+        if loop["way"] != ("one launch" if way == "persistent" else "step by step") and not loop["why"]
+    ]
     if other:
         raise SystemExit(f"probe: {case}: with XGRAD_LOOPS={way} a loop was run {other[0]['way']}")

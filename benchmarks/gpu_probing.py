@@ -30,9 +30,9 @@ def toolchain(device: str) -> dict[str, Any]:
 
 
 def probe(case: Case, device: str) -> dict[str, Any]:
-    """A case against float64, and its step many times over: eagerly the first time, recorded the second, and replayed from then on.
+    """A case against float64, and its step many times over: first eagerly, then recorded, and replayed from then on.
 
-    An answer with `error` says what was off: too large an error, a warning (a loop or a recording that was refused), other bits.
+    `error` in the answer is what was off: too large an error, a loop or a recording that was refused, other bits.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -51,7 +51,9 @@ def probe(case: Case, device: str) -> dict[str, Any]:
                     job.held.close()
     others = [i for i, b in enumerate(bits) if b != bits[0]]
     if others:
-        return {"error": f"{case} gives other bits at {len(others)} of {TIMES} steps, first at step {others[0]}"}
+        return {
+            "error": f"{case} gives other bits at {len(others)} of {TIMES} steps, first at step {others[0]}"
+        }
     return {"worst": max(off.values()), "facts": facts}
 
 

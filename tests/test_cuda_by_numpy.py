@@ -20,6 +20,7 @@ from xgrad.backends.cublas import FLOAT32
 from xgrad.backends.cuda import CuPy
 from xgrad.backends.cuda_namespace import namespace
 
+
 @pytest.fixture
 def backend() -> Any:
     """The CuPy backend, for NumPy's arrays."""

@@ -1,4 +1,4 @@
-"""What is CUDA's alone, on a GPU or on the stand-in for one: streams, recordings, refused kernels, sums in a fixed order."""
+"""What is CUDA's alone, on a GPU or on the stand-in: streams, recordings, refused kernels, sums in a fixed order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ def test_a_number_to_the_power_of_a_tensor(cuda: xg.backends.Device) -> None:
     x = np.array([-1.0, 0.5, 3.0])
     found = xg.grad(lambda x: xg.sum(2.0**x))(xg.asarray(x))
     np.testing.assert_allclose(found.numpy(), np.log(2) * 2.0**x, rtol=1e-12)
-    np.testing.assert_allclose(xg.grad(lambda x: xg.sum(xg.exp2(x) if hasattr(xg, "exp2") else np.exp2(x)))(xg.asarray(x)).numpy(), np.log(2) * 2.0**x, rtol=1e-12)
+    np.testing.assert_allclose(
+        xg.grad(lambda x: xg.sum(xg.exp2(x) if hasattr(xg, "exp2") else np.exp2(x)))(xg.asarray(x)).numpy(),
+        np.log(2) * 2.0**x,
+        rtol=1e-12,
+    )
 
 
 def test_gradients_of_powers_of_negative_numbers_pass_their_check(cuda: xg.backends.Device) -> None:
@@ -52,12 +56,16 @@ def test_gradients_of_powers_of_negative_numbers_pass_their_check(cuda: xg.backe
 
 
 @pytest.mark.parametrize("way", ["persistent", "steps"])
-def test_a_loop_is_run_in_the_way_that_is_asked_for(cuda: xg.backends.Device, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_is_run_in_the_way_that_is_asked_for(
+    cuda: xg.backends.Device, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XGRAD_LOOPS", way)
     W, xs = arguments()
     compiled = xg.compile(lambda W, xs, k=float(way == "steps"): loop(W, xs) + k)
     for _ in range(3):  # eagerly, recorded, replayed
-        np.testing.assert_allclose(compiled(W, xs).numpy() - float(way == "steps"), on_host(loop, W, xs), rtol=1e-12)
+        np.testing.assert_allclose(
+            compiled(W, xs).numpy() - float(way == "steps"), on_host(loop, W, xs), rtol=1e-12
+        )
     (run,) = compiled.executable(W, xs).loops
     assert run.way == {"persistent": "one launch", "steps": "step by step"}[way]
     assert not run.seconds
@@ -66,7 +74,9 @@ def test_a_loop_is_run_in_the_way_that_is_asked_for(cuda: xg.backends.Device, wa
         xg.compile(lambda W, xs: loop(W, xs) * 3)(W, xs)
 
 
-def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(
+    cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from xgrad.backends import cuda_kernels
     from xgrad.backends.launching import KernelError
 
@@ -81,8 +91,11 @@ def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(cuda: xg.backends
     assert "NVRTC 12.9 refused a kernel: no" in compiled.explain(W, xs)
 
 
-def test_no_option_is_given_that_older_compilers_do_not_know(cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_option_is_given_that_older_compilers_do_not_know(
+    cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cupy.cuda import nvrtc
+
     from xgrad.backends import cuda_kernels, disk
 
     monkeypatch.setattr(disk, "read", lambda name: None)
@@ -90,7 +103,9 @@ def test_no_option_is_given_that_older_compilers_do_not_know(cuda: xg.backends.D
     text = 'extern "C" __global__ void k(float* x) { x[0] = 1.0f; }'
     assert cuda_kernels.compile_kernels(text, 90)
     if nvrtc.getVersion() < (13, 1):
-        with pytest.raises(cuda_kernels.KernelError, match=r"NVRTC \d+\.\d+ refused a kernel: .*unrecognized option"):
+        with pytest.raises(
+            cuda_kernels.KernelError, match=r"NVRTC \d+\.\d+ refused a kernel: .*unrecognized option"
+        ):
             cuda_kernels.compile_kernels(text, 90, "-Werror=all-warnings")
 
 
@@ -117,17 +132,23 @@ def test_a_stream_of_a_device_that_is_not_the_current_one(cuda: xg.backends.Devi
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64"])
 @pytest.mark.parametrize("shape", [(7,), (7, 5), (7, 40, 3)])
-def test_sums_at_an_index_are_in_the_order_of_numpy(cuda: xg.backends.Device, dtype: str, shape: tuple[int, ...]) -> None:
+def test_sums_at_an_index_are_in_the_order_of_numpy(
+    cuda: xg.backends.Device, dtype: str, shape: tuple[int, ...]
+) -> None:
     rng = np.random.default_rng(0)
     index = rng.integers(-7, 7, (50, 3))
-    values = rng.normal(size=(50, 3, *shape[1:])) * 10.0 ** rng.integers(-3, 3, (50, 3, *[1] * len(shape[1:])))
+    values = rng.normal(size=(50, 3, *shape[1:])) * 10.0 ** rng.integers(
+        -3, 3, (50, 3, *[1] * len(shape[1:]))
+    )
     x, v = xg.zeros(shape, dtype=dtype), xg.asarray(values).astype(dtype)
     gradient = xg.grad(lambda x: xg.sum(xg.real(x[xg.asarray(index)] * v)))
     found = gradient(x).numpy()
     assert all(np.array_equal(gradient(x).numpy(), found) for _ in range(3))
     wide = np.zeros(shape, np.complex128 if dtype == "complex64" else np.float64)
     np.add.at(wide, index, np.conj(v.numpy().astype(wide.dtype)))
-    np.testing.assert_allclose(found.astype(wide.dtype), wide, rtol={"float16": 2e-3, "bfloat16": 1e-2}.get(dtype, 1e-5), atol=1e-3)
+    np.testing.assert_allclose(
+        found.astype(wide.dtype), wide, rtol={"float16": 2e-3, "bfloat16": 1e-2}.get(dtype, 1e-5), atol=1e-3
+    )
 
 
 KEYS: dict[str, Any] = {
@@ -143,16 +164,28 @@ KEYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "complex64", "complex128", "int64", "int32", "int8", "uint16", "bool"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float64", "float32", "float16", "complex64", "complex128", "int64", "int32", "int8", "uint16", "bool"],
+)
 def test_adding_at_every_kind_of_index(cuda: xg.backends.Device, dtype: str, key: Any) -> None:
     shape = np.zeros((3, 4))[key].shape
-    values = np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape) - 2 + (1j if "complex" in dtype else 0)).astype(dtype)
+    values = np.asarray(
+        np.arange(np.prod(shape, dtype=int)).reshape(shape) - 2 + (1j if "complex" in dtype else 0)
+    ).astype(dtype)
     expected = np.zeros((3, 4), dtype)
     np.add.at(expected, key, values)
     backend, index = cuda.backend, cuda.index
     with cuda.guard or contextlib.nullcontext():
-        for whole in (backend.from_host(np.zeros((3, 4), dtype), index), backend.from_host(np.zeros((4, 3), dtype), index).T):
-            backend.scatter_add(whole, tuple(backend.from_host(k, index) if isinstance(k, np.ndarray) else k for k in key), backend.from_host(values, index))
+        for whole in (
+            backend.from_host(np.zeros((3, 4), dtype), index),
+            backend.from_host(np.zeros((4, 3), dtype), index).T,
+        ):
+            backend.scatter_add(
+                whole,
+                tuple(backend.from_host(k, index) if isinstance(k, np.ndarray) else k for k in key),
+                backend.from_host(values, index),
+            )
             np.testing.assert_array_equal(backend.to_host(whole), expected)
 
 

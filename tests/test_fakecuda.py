@@ -1,4 +1,4 @@
-"""On the stand-in for CUDA alone: what a GPU would be asked in its first minutes, and how the stand-in itself errs."""
+"""On the stand-in for CUDA alone: what a GPU would be asked in its first minutes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,25 @@ def environment(tmp_path: Path) -> dict[str, str]:
     smi.write_text(NVIDIA_SMI)
     smi.chmod(0o755)
     places = [str(ROOT / "tests" / "fakecuda" / "site"), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PATH": f"{smi.parent}:{os.environ['PATH']}", "PYTHONPATH": ":".join(filter(None, places)), "FAKE_DEVICES": "1"}
+    return {
+        **os.environ,
+        "PATH": f"{smi.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": ":".join(filter(None, places)),
+        "FAKE_DEVICES": "1",
+    }
 
 
 def part(name: str, folder: Path, environment: dict[str, str], *arguments: str) -> tuple[dict[str, Any], str]:
     """The records of one part of `make gpu` at tiny sizes, and what it printed."""
-    command = [sys.executable, str(ROOT / "benchmarks"), name, "--quick", "--results", str(folder), *arguments]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks"),
+        name,
+        "--quick",
+        "--results",
+        str(folder),
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = folder.glob(f"*-stand-in-{name.removeprefix('gpu-')}-quick.json")
@@ -55,7 +68,9 @@ def test_the_probe_runs_every_loop_in_both_ways(tmp_path: Path, environment: dic
         assert ways == {"one launch" if name.endswith("persistent") else "step by step"}
 
 
-def test_the_probe_ends_with_one_line_where_something_is_off(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_probe_ends_with_one_line_where_something_is_off(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     command = [sys.executable, str(ROOT / "benchmarks"), "gpu-probe", "--quick", "--results", str(tmp_path)]
     environment |= {"FAKE_LAUNCHES": "9"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

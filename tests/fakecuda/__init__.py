@@ -1,12 +1,14 @@
-"""The released CuPy, without a GPU: a stand-in for the CUDA runtime, the driver, cuBLAS and NVRTC under its wheel.
+"""The released CuPy without a GPU: a stand-in for the CUDA runtime, driver, cuBLAS and NVRTC under its wheel.
 
     fakecuda.install()   # before anything imports CuPy; FAKE_DEVICES is how many devices there are
 
-Memory is the host's, streams run at once, what is captured is kept and done again at each launch. Kernels, CuPy's and ours, are
-compiled for the host and run thread by thread by `tests/emulated`. All that CuPy does itself is CuPy's own.
+Memory is the host's, streams run at once, what is captured is kept and done again at each launch. Kernels,
+CuPy's and ours, are compiled for the host and run thread by thread by `tests/emulated`. All that CuPy does
+itself is CuPy's own.
 
-It needs g++ and the wheels of the extra `fakecuda`; what it builds lies in the virtual environment. Not covered: cuSOLVER,
-cuFFT, cuRAND, CUB, time, and the order in which memory is written. Sorting, for which CuPy calls Thrust, is NumPy's.
+It needs g++ and the wheels of the extra `fakecuda`; what it builds lies in the virtual environment. Not
+covered: cuSOLVER, cuFFT, cuRAND, CUB, time, and the order in which memory is written. Sorting, for which
+CuPy calls Thrust, is NumPy's.
 """
 
 from __future__ import annotations
@@ -36,26 +38,12 @@ LIBRARIES = {
     "libnvrtc.so.13": (["nvrtc.cpp"], "nvrtc", 3),
 }
 
-#: What CuPy's modules call that is not here.
-NOT_COVERED = {
-    "cupy_backends.cuda.libs.cusolver": "cuSOLVER",
-    "cupy_backends.cuda.libs.cusparse": "cuSPARSE",
-    "cupy_backends.cuda.libs.curand": "cuRAND",
-    "cupy.cuda.cufft": "cuFFT",
-}
+#: Libraries that CuPy asks for and that are not here.
+NOT_COVERED = {"cusolver": "cuSOLVER", "cusparse": "cuSPARSE", "curand": "cuRAND", "cufft": "cuFFT"}
 
 
 class NotCovered(ImportError):
     """The stand-in has no such library."""
-
-
-class Finder(binding.Finder):
-    """Gives CuPy the binding that was built, and none of what is not covered."""
-
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        if fullname in NOT_COVERED:
-            raise NotCovered(f"the stand-in for CUDA has no {NOT_COVERED[fullname]}")
-        return super().find_spec(fullname, path, target)
 
 
 @cache
@@ -64,17 +52,38 @@ def install() -> Path:
     assert "cupy" not in sys.modules, "CuPy was imported before"
     root = Path(sys.prefix) / "fakecuda"
     folder = prepared(root)
-    ctypes.CDLL(str(folder / "libemulated.so"), mode=ctypes.RTLD_GLOBAL).emulated_for_others(ctypes.c_size_t(KEPT))
+    ctypes.CDLL(str(folder / "libemulated.so"), mode=ctypes.RTLD_GLOBAL).emulated_for_others(
+        ctypes.c_size_t(KEPT)
+    )
     for name in LIBRARIES:
         library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     global _kernels
     _kernels = Kernels(kernels.prepared(root), library)
-    sys.meta_path.insert(0, Finder(folder))
-    os.environ |= {"CUPY_CACHE_DIR": str(folder / "cupy"), "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": str(folder / "xgrad")}
+    sys.meta_path.insert(0, binding.Finder(folder))
+    _leave_out()
+    os.environ |= {
+        "CUPY_CACHE_DIR": str(folder / "cupy"),
+        "CUPY_ACCELERATORS": "",
+        "XGRAD_CACHE_DIR": str(folder / "xgrad"),
+    }
     from . import sorting
 
     sorting.install()
     return folder
+
+
+def _leave_out() -> None:
+    """CuPy looks for a library with NVIDIA's finder when it is first needed: what is not covered is not found."""
+    from cuda import pathfinder
+
+    real = pathfinder.load_nvidia_dynamic_lib
+
+    def load(name: str) -> Any:
+        if name in NOT_COVERED:
+            raise NotCovered(f"the stand-in for CUDA has no {NOT_COVERED[name]}")
+        return real(name)
+
+    pathfinder.load_nvidia_dynamic_lib = load
 
 
 def prepared(root: Path) -> Path:
@@ -90,7 +99,22 @@ def prepared(root: Path) -> Path:
             linked = {"cuda": _symbols(made, "-u"), "cublas": _wheels("cublas"), "nvrtc": _wheels("jitify")}
             for name in LIBRARIES:
                 _library(folder, name, linked)
-            compiled(["g++", "-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-w", "-DEMULATED_SHARED", "-shared", "launch.cpp", "-o", "libemulated.so"], folder)
+            compiled(
+                [
+                    "g++",
+                    "-std=c++17",
+                    "-O2",
+                    "-fPIC",
+                    "-fvisibility=hidden",
+                    "-w",
+                    "-DEMULATED_SHARED",
+                    "-shared",
+                    "launch.cpp",
+                    "-o",
+                    "libemulated.so",
+                ],
+                folder,
+            )
             binding.link(made, folder)
             (folder / "ready").touch()
     return folder
@@ -100,10 +124,27 @@ def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
     """One of the libraries: what CuPy links of it and we have not got says that it is not supported."""
     parts, prefix, status = LIBRARIES[name]
     stubs, versions = folder / f"{prefix}_missing.cpp", folder / f"{prefix}.map"
-    command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w", f"-I{binding.headers()}", f"-Wl,-soname,{name}"]
+    command = [
+        "g++",
+        "-std=c++17",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-w",
+        f"-I{binding.headers()}",
+        f"-Wl,-soname,{name}",
+    ]
     compiled([*command, *parts, "-o", f"{name}.part"], folder)
-    missing = {symbol for symbol in linked[prefix] if symbol.startswith(prefix)} - _symbols(folder / f"{name}.part", "-D", "--defined-only")
-    stubs.write_text("".join(f'extern "C" __attribute__((visibility("default"))) int {symbol}() {{ return {status}; }}\n' for symbol in sorted(missing)))
+    missing = {symbol for symbol in linked[prefix] if symbol.startswith(prefix)} - _symbols(
+        folder / f"{name}.part", "-D", "--defined-only"
+    )
+    stubs.write_text(
+        "".join(
+            f'extern "C" __attribute__((visibility("default"))) int {symbol}() {{ return {status}; }}\n'
+            for symbol in sorted(missing)
+        )
+    )
     versions.write_text(f"{name} {{ global: *; }};\n")  # CuPy's modules ask for symbols of this version
     compiled([*command, *parts, stubs, f"-Wl,--version-script,{versions}", "-o", name], folder)
 
@@ -111,9 +152,16 @@ def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
 def _wheels(module: str) -> set[str]:
     """What a module of the wheel links."""
     places = [binding.package(name) for name in ("cupy", "cupy_backends")]
-    return {symbol for place in places for path in place.rglob(f"{module}.*.so") for symbol in _symbols(path, "-D", "-u")}
+    return {
+        symbol
+        for place in places
+        for path in place.rglob(f"{module}.*.so")
+        for symbol in _symbols(path, "-D", "-u")
+    }
 
 
 def _symbols(path: Path, *which: str) -> set[str]:
-    lines = subprocess.run(["nm", *which, str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        ["nm", *which, str(path)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return {line.split()[-1].partition("@")[0] for line in lines}

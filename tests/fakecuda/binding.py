@@ -1,9 +1,9 @@
 """CuPy's binding of the CUDA runtime, built against the stand-in.
 
-The wheel links the CUDA runtime statically into one module, `cupy_backends.cuda.api.runtime`: all else in CuPy calls
-the runtime through that module. So this one is built anew from CuPy's source distribution of the same version, with the Cython
-that the wheel was made with, as modules of other Cythons do not share their types. It lies in a folder of its own, from which a
-finder takes it; the installed wheel stays as it is.
+The wheel links the CUDA runtime statically into one module, `cupy_backends.cuda.api.runtime`: all else in
+CuPy calls the runtime through that module. So this one is built anew from CuPy's source distribution of the
+same version, with the Cython that the wheel was made with, as modules of other Cythons do not share their
+types. It lies in a folder of its own, from which a finder takes it; the installed wheel stays as it is.
 """
 
 from __future__ import annotations
@@ -27,8 +27,19 @@ HERE = Path(__file__).parent
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 #: As CuPy's own build of the wheel for CUDA 13 has it.
-CONSTANTS = {"CUPY_CUDA_VERSION": 13000, "CUPY_HIP_VERSION": 0, "CUPY_USE_CUDA_PYTHON": False, "CUPY_CUFFT_STATIC": False}
-DIRECTIVES = {"embedsignature": True, "c_api_binop_methods": True, "binding": False, "warn.deprecated.IF": False, "freethreading_compatible": True}
+CONSTANTS = {
+    "CUPY_CUDA_VERSION": 13000,
+    "CUPY_HIP_VERSION": 0,
+    "CUPY_USE_CUDA_PYTHON": False,
+    "CUPY_CUFFT_STATIC": False,
+}
+DIRECTIVES = {
+    "embedsignature": True,
+    "c_api_binop_methods": True,
+    "binding": False,
+    "warn.deprecated.IF": False,
+    "freethreading_compatible": True,
+}
 
 CYTHONIZE = """
 import json, sys, Cython
@@ -71,8 +82,25 @@ def compile(folder: Path) -> Path:
     source = _source(folder)
     pyx = source / "cupy_backends" / "cuda" / "api" / "runtime.pyx"
     cython = folder / "cython"
-    _run(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", cython, f"Cython=={_cython()}")
-    _run(sys.executable, "-c", CYTHONIZE, json.dumps([str(pyx), CONSTANTS, DIRECTIVES]), cwd=source, PYTHONPATH=str(cython))
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--target",
+        cython,
+        f"Cython=={_cython()}",
+    )
+    _run(
+        sys.executable,
+        "-c",
+        CYTHONIZE,
+        json.dumps([str(pyx), CONSTANTS, DIRECTIVES]),
+        cwd=source,
+        PYTHONPATH=str(cython),
+    )
     _run("g++", "-c", "-fPIC", "-O1", "-w", '-DCYTHON_EXTERN_C=extern "C"', f"-I{HERE / 'include'}", f"-I{headers()}",
          f"-I{sysconfig.get_path('include')}", pyx.with_suffix(".cpp"), "-o", f"{target}.part")  # fmt: skip
     Path(f"{target}.part").rename(target)
@@ -104,9 +132,18 @@ def _cython() -> str:
 
 
 def _run(*command: Any, cwd: Path | None = None, **environment: str) -> None:
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(str(c) for c in command)[:200]}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise RuntimeError(
+            f"{' '.join(str(c) for c in command)[:200]}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -115,5 +152,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"runtime{SUFFIX}"
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
         return importlib.util.spec_from_file_location(fullname, self._path) if fullname == NAME else None

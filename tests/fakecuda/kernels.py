@@ -1,4 +1,4 @@
-"""Kernels for the stand-in: CuPy's and ours, compiled by g++ on the emulator of `tests/emulated`, once for all runs."""
+"""Kernels for the stand-in, CuPy's and ours: compiled by g++ on the emulator of `tests/emulated`, once for all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from .. import emulated
 from .binding import cupy_version, package
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fvisibility=hidden", "-w", "-fpermissive", "-DEMULATED_SHARED"]
+FLAGS = [
+    "-std=c++17",
+    "-O0",
+    "-fPIC",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-w",
+    "-fpermissive",
+    "-DEMULATED_SHARED",
+]
 #: What of a kernel's text is CUDA's alone: shared memory whose size the launch says, and attributes.
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?([\w \t<>:,]+?)\s+(\w+)\[\];")
 HEADERS = re.compile(r"#include <cupy/(?:complex|carray|atomics)\.cuh>|#include <cupy/math_constants\.h>")
@@ -45,21 +55,59 @@ class Kernels:
         if not source.strip():
             return "nothing"  # CuPy asks for this to tell compilers apart
         kernels = emulated.KERNEL.findall(source)
-        path = emulated.compile(source.replace(DEVICE.strip(), "")).path if DEVICE.strip() in source else self._library(source, options, kernels)
-        return "\n".join([str(path), *(f"{name} {_of(attributes, 'cluster_dims', 1)} {_of(attributes, 'launch_bounds', 1024)}" for attributes, name in kernels), ""])
+        path = (
+            emulated.compile(source.replace(DEVICE.strip(), "")).path
+            if DEVICE.strip() in source
+            else self._library(source, options, kernels)
+        )
+        return "\n".join(
+            [
+                str(path),
+                *(
+                    f"{name} {_of(attributes, 'cluster_dims', 1)} {_of(attributes, 'launch_bounds', 1024)}"
+                    for attributes, name in kernels
+                ),
+                "",
+            ]
+        )
 
     def _library(self, source: str, options: list[str], kernels: list[tuple[str, str]]) -> Path:
-        text = HEADERS.sub("", DYNAMIC.sub(r"\1* const \2 = reinterpret_cast<\1*>(::emulated::current->block->shared);", source))
+        text = HEADERS.sub(
+            "",
+            DYNAMIC.sub(r"\1* const \2 = reinterpret_cast<\1*>(::emulated::current->block->shared);", source),
+        )
         text = text.replace("static __shared__", "__shared__").replace("__shared__ static", "__shared__")
-        text = "\n".join(['#line 1 "kernel.cu"', text, *(f"EMULATED_KERNEL({name})" for name in dict.fromkeys(name for _, name in kernels))])
+        text = "\n".join(
+            [
+                '#line 1 "kernel.cu"',
+                text,
+                *(f"EMULATED_KERNEL({name})" for name in dict.fromkeys(name for _, name in kernels)),
+            ]
+        )
         defined = [option for option in options if option.startswith("-D")]
         path = self._folder / f"{hashlib.sha256(repr((text, defined)).encode()).hexdigest()[:32]}.so"
         with emulated.locked(path) as there:
             if not there:
                 cpp = path.with_suffix(".cpp")
                 cpp.write_text(text + "\n")
-                compiled(["g++", *FLAGS, *includes(), *defined, "-include", "cupy.hpp", "-c", cpp, "-o", f"{path}.o"], self._folder)
-                compiled(["ld", "-shared", f"{path}.o", "-o", f"{path}.part"], self._folder)  # what it wants is loaded already
+                compiled(
+                    [
+                        "g++",
+                        *FLAGS,
+                        *includes(),
+                        *defined,
+                        "-include",
+                        "cupy.hpp",
+                        "-c",
+                        cpp,
+                        "-o",
+                        f"{path}.o",
+                    ],
+                    self._folder,
+                )
+                compiled(
+                    ["ld", "-shared", f"{path}.o", "-o", f"{path}.part"], self._folder
+                )  # what it wants is loaded already
                 Path(f"{path}.o").unlink()
                 Path(f"{path}.part").rename(path)
         return path
@@ -67,7 +115,10 @@ class Kernels:
 
 def prepared(parent: Path) -> Path:
     """The folder for kernels, with the headers that they are compiled with in it."""
-    sources = [*(HERE / "include").rglob("*.h*"), *(emulated.HERE / name for name in emulated.SOURCES if name.endswith(".hpp"))]
+    sources = [
+        *(HERE / "include").rglob("*.h*"),
+        *(emulated.HERE / name for name in emulated.SOURCES if name.endswith(".hpp")),
+    ]
     of = [emulated.version(), cupy_version(), FLAGS, *(path.read_text() for path in sorted(sources))]
     folder = parent / f"kernels-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +127,9 @@ def prepared(parent: Path) -> Path:
             shutil.copytree(HERE / "include", folder, dirs_exist_ok=True)
             for name in emulated.SOURCES:
                 shutil.copy(emulated.HERE / name, folder)
-            compiled(["g++", *FLAGS, *includes(), "-x", "c++-header", "cupy.hpp", "-o", "cupy.hpp.part"], folder)
+            compiled(
+                ["g++", *FLAGS, *includes(), "-x", "c++-header", "cupy.hpp", "-o", "cupy.hpp.part"], folder
+            )
             (folder / "cupy.hpp.part").rename(folder / "cupy.hpp.gch")
     return folder
 
@@ -88,7 +141,9 @@ def includes() -> list[str]:
 
 def compiled(command: list[Any], folder: Path) -> None:
     """Run g++ in a folder. Raises RuntimeError with its errors."""
-    done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line]
         raise RuntimeError("\n".join([f"in {folder}: {' '.join(map(str, command))}", *errors[:5]]))

@@ -1,4 +1,5 @@
-// NVRTC as CuPy and xgrad call it. What is compiled goes to a function of ours (kernels.py), whose answer is the machine code.
+// NVRTC as CuPy and xgrad call it. What is compiled goes to a function of ours (kernels.py), whose answer is
+// the machine code.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,9 @@
 
 namespace {
 
-struct Program { std::string source, code, log; };
+struct Program {
+    std::string source, code, log;
+};
 
 using Compiler = int (*)(Program* program, const char* source, const char* options);
 Compiler compiler;
@@ -37,16 +40,25 @@ API void fake_compiled(Program* program, const char* code, const char* log) {
     program->log = log;
 }
 
-API int nvrtcVersion(int* major, int* minor) { version(major, minor); return success; }
-API const char* nvrtcGetErrorString(int status) {
-    return status == compilation ? "NVRTC_ERROR_COMPILATION" : status == invalid_option ? "NVRTC_ERROR_INVALID_OPTION" : "NVRTC_ERROR_INVALID_INPUT";
+API int nvrtcVersion(int* major, int* minor) {
+    version(major, minor);
+    return success;
 }
-API int nvrtcCreateProgram(Program** made, const char* source, const char*, int headers, const char* const*, const char* const*) {
+API const char* nvrtcGetErrorString(int status) {
+    return status == compilation      ? "NVRTC_ERROR_COMPILATION"
+           : status == invalid_option ? "NVRTC_ERROR_INVALID_OPTION"
+                                      : "NVRTC_ERROR_INVALID_INPUT";
+}
+API int nvrtcCreateProgram(
+    Program** made, const char* source, const char*, int headers, const char* const*, const char* const*) {
     if (headers) return invalid_input;
     *made = new Program{source, "", ""};
     return success;
 }
-API int nvrtcDestroyProgram(Program** program) { delete *program; return success; }
+API int nvrtcDestroyProgram(Program** program) {
+    delete *program;
+    return success;
+}
 API int nvrtcCompileProgram(Program* program, int count, const char* const* options) {
     std::string all;
     for (int i = 0; i < count; ++i) {
@@ -58,14 +70,26 @@ API int nvrtcCompileProgram(Program* program, int count, const char* const* opti
     }
     return compiler(program, program->source.c_str(), all.c_str()) ? success : compilation;
 }
-#define TEXT(name, member)                                                                                              \
-    API int nvrtcGet##name##Size(Program* program, size_t* size) { *size = program->member.size() + 1; return success; } \
-    API int nvrtcGet##name(Program* program, char* text) { strcpy(text, program->member.c_str()); return success; }
+#define TEXT(name, member)                                         \
+    API int nvrtcGet##name##Size(Program* program, size_t* size) { \
+        *size = program->member.size() + 1;                        \
+        return success;                                            \
+    }                                                              \
+    API int nvrtcGet##name(Program* program, char* text) {         \
+        strcpy(text, program->member.c_str());                     \
+        return success;                                            \
+    }
 TEXT(PTX, code)
 TEXT(CUBIN, code)
 TEXT(LTOIR, code)
 TEXT(ProgramLog, log)
 API int nvrtcAddNameExpression(Program*, const char*) { return invalid_input; }
 API int nvrtcGetLoweredName(Program*, const char*, const char**) { return invalid_input; }
-API int nvrtcGetNumSupportedArchs(int* count) { *count = 1; return success; }
-API int nvrtcGetSupportedArchs(int* archs) { *archs = 90; return success; }
+API int nvrtcGetNumSupportedArchs(int* count) {
+    *count = 1;
+    return success;
+}
+API int nvrtcGetSupportedArchs(int* archs) {
+    *archs = 90;
+    return success;
+}

@@ -1,6 +1,7 @@
 """The pytest plugin that puts the stand-in in CUDA's place: `pytest -p tests.fakecuda.plugin -m cuda`.
 
-A test that asks for what the stand-in has not got is skipped, and the reason says what that was. This is decided here alone.
+A test that asks for what the stand-in has not got is skipped, and the reason says what that was. This is
+decided here alone.
 """
 
 from __future__ import annotations

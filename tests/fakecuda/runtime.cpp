@@ -1,4 +1,5 @@
-// The CUDA runtime, on the host: its memory is the host's, streams run at once, what is captured is kept and done again at each launch.
+// The CUDA runtime, on the host: its memory is the host's, streams run at once, what is captured is kept and
+// done again at each launch.
 #include "device.hpp"
 
 #include <stdio.h>
@@ -8,15 +9,21 @@
 #include <map>
 #include <mutex>
 
+using fake::enqueue;
 using fake::Graph;
 using fake::Stream;
-using fake::enqueue;
 using fake::stream_of;
 
 namespace {
 
-struct Event { int device; double milliseconds; };
-struct Block { size_t size; int device; };
+struct Event {
+    int device;
+    double milliseconds;
+};
+struct Block {
+    size_t size;
+    int device;
+};
 
 // Never destroyed, as memory is still freed when the process ends.
 std::mutex& lock = *new std::mutex;
@@ -31,7 +38,8 @@ cudaError_t checked(bool right, cudaError_t error) { return right ? cudaSuccess 
 cudaError_t allocate(void** address, size_t size) {
     this_thread.context = true;
     size_t padded = size + 512;
-    if (size > fake::total_memory || posix_memalign(address, 512, padded)) return failed(cudaErrorMemoryAllocation);
+    if (size > fake::total_memory || posix_memalign(address, 512, padded))
+        return failed(cudaErrorMemoryAllocation);
     memset(*address, 0xff, padded < (1 << 26) ? padded : 1 << 26);  // NaN, whatever it is read as
     std::lock_guard<std::mutex> alone(lock);
     blocks[static_cast<char*>(*address)] = {padded, this_thread.device};
@@ -44,7 +52,8 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaStream_t stream) {
 }
 
 void copy_rows(void* to, size_t pitch, const void* from, size_t from_pitch, size_t width, size_t height) {
-    for (size_t i = 0; i < height; ++i) memmove(static_cast<char*>(to) + i * pitch, static_cast<const char*>(from) + i * from_pitch, width);
+    for (size_t i = 0; i < height; ++i)
+        memmove(static_cast<char*>(to) + i * pitch, static_cast<const char*>(from) + i * from_pitch, width);
 }
 
 double now() {
@@ -56,6 +65,8 @@ double now() {
 }  // namespace
 
 namespace fake {
+
+bool kernel_failed;
 
 Thread& thread() { return this_thread; }
 
@@ -69,7 +80,9 @@ Stream* stream_of(void* handle) {
 
 }  // namespace fake
 
-API void fake_enqueue(void* stream, void (*work)(void*), void* data) { enqueue(stream, [=] { work(data); }); }
+API void fake_enqueue(void* stream, void (*work)(void*), void* data) {
+    enqueue(stream, [=] { work(data); });
+}
 
 // Errors and versions
 
@@ -84,29 +97,58 @@ API cudaError_t cudaGetLastError() {
     last_error = cudaSuccess;
     return error;
 }
-API cudaError_t cudaDriverGetVersion(int* version) { *version = 13000; return cudaSuccess; }
-API cudaError_t cudaRuntimeGetVersion(int* version) { *version = 13000; return cudaSuccess; }
+API cudaError_t cudaDriverGetVersion(int* version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+API cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = 13000;
+    return cudaSuccess;
+}
 
 // Devices
 
-API cudaError_t cudaGetDevice(int* device) { *device = this_thread.device; return cudaSuccess; }
+API cudaError_t cudaGetDevice(int* device) {
+    *device = this_thread.device;
+    return cudaSuccess;
+}
 API cudaError_t cudaSetDevice(int device) {
     if (device < 0 || device >= fake::devices()) return failed(cudaErrorInvalidDevice);
     this_thread = {device, true};
     return cudaSuccess;
 }
-API cudaError_t cudaGetDeviceCount(int* count) { *count = fake::devices(); return cudaSuccess; }
+API cudaError_t cudaGetDeviceCount(int* count) {
+    *count = fake::devices();
+    return cudaSuccess;
+}
 API cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     switch (attribute) {
-        case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
-        case cudaDevAttrComputeCapabilityMinor: *value = 0; break;
-        case cudaDevAttrMultiProcessorCount: *value = fake::processors; break;
-        case cudaDevAttrWarpSize: *value = 32; break;
-        case cudaDevAttrMaxThreadsPerBlock: *value = 1024; break;
-        case cudaDevAttrMaxSharedMemoryPerBlock: *value = fake::assured_shared_memory; break;
-        case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = fake::shared_memory; break;
-        case cudaDevAttrMaxGridDimX: *value = 2147483647; break;
-        default: *value = 1;
+        case cudaDevAttrComputeCapabilityMajor:
+            *value = 9;
+            break;
+        case cudaDevAttrComputeCapabilityMinor:
+            *value = 0;
+            break;
+        case cudaDevAttrMultiProcessorCount:
+            *value = fake::processors;
+            break;
+        case cudaDevAttrWarpSize:
+            *value = 32;
+            break;
+        case cudaDevAttrMaxThreadsPerBlock:
+            *value = 1024;
+            break;
+        case cudaDevAttrMaxSharedMemoryPerBlock:
+            *value = fake::assured_shared_memory;
+            break;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+            *value = fake::shared_memory;
+            break;
+        case cudaDevAttrMaxGridDimX:
+            *value = 2147483647;
+            break;
+        default:
+            *value = 1;
     }
     return cudaSuccess;
 }
@@ -129,8 +171,14 @@ API cudaError_t cudaGetDeviceProperties(cudaDeviceProp* found, int device) {
     found->totalGlobalMem = fake::total_memory;
     return cudaSuccess;
 }
-API cudaError_t cudaDeviceSynchronize() { this_thread.context = true; return cudaSuccess; }
-API cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) { *can = 1; return cudaSuccess; }
+API cudaError_t cudaDeviceSynchronize() {
+    this_thread.context = true;
+    return cudaSuccess;
+}
+API cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
+    *can = 1;
+    return cudaSuccess;
+}
 API cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) { return cudaSuccess; }
 API cudaError_t cudaDeviceDisablePeerAccess(int) { return cudaSuccess; }
 
@@ -150,26 +198,42 @@ API cudaError_t cudaFree(void* address) {
     return cudaSuccess;
 }
 API cudaError_t cudaFreeAsync(void* address, cudaStream_t) { return cudaFree(address); }
-API cudaError_t cudaFreeHost(void* address) { free(address); return cudaSuccess; }
+API cudaError_t cudaFreeHost(void* address) {
+    free(address);
+    return cudaSuccess;
+}
 API cudaError_t cudaMemGetInfo(size_t* available, size_t* total) {
     this_thread.context = true;
     *available = *total = fake::total_memory;
     return cudaSuccess;
 }
-API cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind) { return copy(to, from, size, nullptr); }
-API cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t stream) { return copy(to, from, size, stream); }
-API cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) { return copy(to, from, size, nullptr); }
-API cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) { return copy(to, from, size, stream); }
-API cudaError_t cudaMemcpy2D(void* to, size_t pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind) {
+API cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind) {
+    return copy(to, from, size, nullptr);
+}
+API cudaError_t cudaMemcpyAsync(
+    void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t stream) {
+    return copy(to, from, size, stream);
+}
+API cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size) {
+    return copy(to, from, size, nullptr);
+}
+API cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream) {
+    return copy(to, from, size, stream);
+}
+API cudaError_t cudaMemcpy2D(void* to, size_t pitch, const void* from, size_t from_pitch, size_t width,
+    size_t height, cudaMemcpyKind) {
     copy_rows(to, pitch, from, from_pitch, width, height);
     return cudaSuccess;
 }
-API cudaError_t cudaMemcpy2DAsync(
-    void* to, size_t pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t stream) {
+API cudaError_t cudaMemcpy2DAsync(void* to, size_t pitch, const void* from, size_t from_pitch, size_t width,
+    size_t height, cudaMemcpyKind, cudaStream_t stream) {
     enqueue(stream, [=] { copy_rows(to, pitch, from, from_pitch, width, height); });
     return cudaSuccess;
 }
-API cudaError_t cudaMemset(void* to, int value, size_t size) { memset(to, value, size); return cudaSuccess; }
+API cudaError_t cudaMemset(void* to, int value, size_t size) {
+    memset(to, value, size);
+    return cudaSuccess;
+}
 API cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t stream) {
     enqueue(stream, [=] { memset(to, value, size); });
     return cudaSuccess;
@@ -193,13 +257,28 @@ API cudaError_t cudaStreamCreateWithPriority(cudaStream_t* made, unsigned flags,
     *made = reinterpret_cast<cudaStream_t>(new Stream{this_thread.device, flags, priority, nullptr});
     return cudaSuccess;
 }
-API cudaError_t cudaStreamCreateWithFlags(cudaStream_t* made, unsigned flags) { return cudaStreamCreateWithPriority(made, flags, 0); }
+API cudaError_t cudaStreamCreateWithFlags(cudaStream_t* made, unsigned flags) {
+    return cudaStreamCreateWithPriority(made, flags, 0);
+}
 API cudaError_t cudaStreamCreate(cudaStream_t* made) { return cudaStreamCreateWithPriority(made, 0, 0); }
-API cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) { *flags = stream_of(stream)->flags; return cudaSuccess; }
-API cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) { *priority = stream_of(stream)->priority; return cudaSuccess; }
-API cudaError_t cudaStreamDestroy(cudaStream_t stream) { delete stream_of(stream); return cudaSuccess; }
-API cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return checked(!stream_of(stream)->graph, cudaErrorStreamCaptureUnsupported); }
-API cudaError_t cudaStreamQuery(cudaStream_t stream) { return checked(!stream_of(stream)->graph, cudaErrorStreamCaptureUnsupported); }
+API cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
+    *flags = stream_of(stream)->flags;
+    return cudaSuccess;
+}
+API cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+    *priority = stream_of(stream)->priority;
+    return cudaSuccess;
+}
+API cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    delete stream_of(stream);
+    return cudaSuccess;
+}
+API cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    return checked(!stream_of(stream)->graph, cudaErrorStreamCaptureUnsupported);
+}
+API cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    return checked(!stream_of(stream)->graph, cudaErrorStreamCaptureUnsupported);
+}
 API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t call, void* data, unsigned) {
     call(stream, cudaSuccess, data);
     return cudaSuccess;
@@ -233,12 +312,21 @@ API cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, u
     return cudaSuccess;
 }
 API cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
-    enqueue(stream, [=] { for (const auto& work : reinterpret_cast<Graph*>(graph)->nodes) work(); });
-    return cudaSuccess;
+    fake::kernel_failed = false;
+    enqueue(stream, [=] {
+        for (const auto& work : reinterpret_cast<Graph*>(graph)->nodes) work();
+    });
+    return checked(!fake::kernel_failed, cudaErrorLaunchFailure);
 }
 API cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return cudaSuccess; }
-API cudaError_t cudaGraphDestroy(cudaGraph_t graph) { delete reinterpret_cast<Graph*>(graph); return cudaSuccess; }
-API cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { delete reinterpret_cast<Graph*>(graph); return cudaSuccess; }
+API cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete reinterpret_cast<Graph*>(graph);
+    return cudaSuccess;
+}
+API cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete reinterpret_cast<Graph*>(graph);
+    return cudaSuccess;
+}
 
 // Events
 
@@ -248,14 +336,18 @@ API cudaError_t cudaEventCreateWithFlags(cudaEvent_t* made, unsigned) {
     return cudaSuccess;
 }
 API cudaError_t cudaEventCreate(cudaEvent_t* made) { return cudaEventCreateWithFlags(made, 0); }
-API cudaError_t cudaEventDestroy(cudaEvent_t event) { delete reinterpret_cast<Event*>(event); return cudaSuccess; }
+API cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete reinterpret_cast<Event*>(event);
+    return cudaSuccess;
+}
 API cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     auto that = reinterpret_cast<Event*>(event);
     that->milliseconds = now();
     return checked(that->device == stream_of(stream)->device, cudaErrorInvalidResourceHandle);
 }
 API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-    *milliseconds = static_cast<float>(reinterpret_cast<Event*>(to)->milliseconds - reinterpret_cast<Event*>(from)->milliseconds);
+    *milliseconds = static_cast<float>(
+        reinterpret_cast<Event*>(to)->milliseconds - reinterpret_cast<Event*>(from)->milliseconds);
     return cudaSuccess;
 }
 API cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }

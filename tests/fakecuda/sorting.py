@@ -42,4 +42,10 @@ def _sorted(dtype: Any) -> Any:
 def _at(address: int, shape: Any, dtype: Any) -> Any:
     """The array at an address."""
     size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
-    return np.frombuffer((ctypes.c_char * max(size, 1)).from_address(address), dtype, int(np.prod(shape, dtype=int))).reshape(shape) if size else np.empty(shape, dtype)
+    return (
+        np.frombuffer(
+            (ctypes.c_char * max(size, 1)).from_address(address), dtype, int(np.prod(shape, dtype=int))
+        ).reshape(shape)
+        if size
+        else np.empty(shape, dtype)
+    )

@@ -8,7 +8,9 @@ ROOT = Path(__file__).parents[3]
 
 sys.path.append(str(ROOT))
 try:
-    if importlib.util.find_spec("numpy") is not None:  # not in the environments that tools build for themselves
+    if (
+        importlib.util.find_spec("numpy") is not None
+    ):  # not in the environments that tools build for themselves
         import tests.fakecuda
 
         tests.fakecuda.install()

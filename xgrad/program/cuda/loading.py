@@ -8,7 +8,7 @@ from .schedule import Schedule
 
 
 def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:
-    """The schedule with its kernels compiled and loaded. Raises Unsupported, with the reason, where the device will not have them."""
+    """The schedule with its kernels compiled and loaded. Raises Unsupported where the device will not have them."""
     try:
         return Scheduled(schedule, launcher)
     except (KernelError, *launcher.errors) as error:
