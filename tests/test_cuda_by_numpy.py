@@ -372,6 +372,23 @@ def test_new_arrays_are_made_on_the_device_that_is_named() -> None:
     assert places == [1, 0]
 
 
+def test_singular_matrices_raise_as_numpys_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str]] = []
+
+    @contextlib.contextmanager
+    def errstate(**kinds: str) -> Any:
+        asked.append(kinds)
+        yield
+
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=errstate))
+    xp = namespace(SimpleNamespace(**vars(np)), SimpleNamespace(**vars(np)))
+    for name in ("inv", "cholesky"):
+        assert getattr(xp.linalg, name)(np.eye(2)).tolist() == [[1, 0], [0, 1]]
+    assert xp.linalg.solve(np.eye(2), np.ones((2, 1))).tolist() == [[1], [1]]
+    assert asked == [{"linalg": "raise"}] * 3
+    assert xp.linalg.svd is np.linalg.svd
+
+
 def test_signs_keep_nan() -> None:
     xp = namespace(SimpleNamespace(**vars(np)), SimpleNamespace(**vars(np)))
     np.testing.assert_array_equal(xp.sign(np.array([-2.0, 0.0, np.nan])), [-1, 0, np.nan])

@@ -9,7 +9,8 @@ from .schedule import Schedule
 
 def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:
     """The schedule with its kernels compiled and loaded. Raises Unsupported where the device will not have them."""
+    refusals: tuple[type[Exception], ...] = (KernelError, *launcher.errors)
     try:
         return Scheduled(schedule, launcher)
-    except (KernelError, *launcher.errors) as error:
+    except refusals as error:
         raise Unsupported(str(error)) from error
