@@ -38,12 +38,31 @@ LIBRARIES = {
     "libnvrtc.so.13": (["nvrtc.cpp"], "nvrtc", 3),
 }
 
+_libraries: dict[str, ctypes.CDLL] = {}
 #: Libraries that CuPy asks for and that are not here.
 NOT_COVERED = {"cusolver": "cuSOLVER", "cusparse": "cuSPARSE", "curand": "cuRAND", "cufft": "cuFFT"}
 
 
+#: Functions that are linked and not there: each says so, and which was asked for last is remembered.
+STUBS = """#define API extern "C" __attribute__((visibility("default")))
+static const char* asked;
+API const char* fake_asked_{prefix}() {{ const char* name = asked; asked = nullptr; return name; }}
+#define STUB(name, status) API int name() {{ asked = #name; return status; }}
+"""
+
+
 class NotCovered(ImportError):
     """The stand-in has no such library."""
+
+
+def asked_for() -> str | None:
+    """The function that was asked for last, of those that are not there; None from then on."""
+    found = None
+    for prefix, library in _libraries.items():
+        ask = getattr(library, f"fake_asked_{prefix}")
+        ask.restype = ctypes.c_char_p
+        found = ask() or found
+    return found.decode() if found else None
 
 
 @cache
@@ -55,10 +74,10 @@ def install() -> Path:
     ctypes.CDLL(str(folder / "libemulated.so"), mode=ctypes.RTLD_GLOBAL).emulated_for_others(
         ctypes.c_size_t(KEPT)
     )
-    for name in LIBRARIES:
-        library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+    for name, (_, prefix, _) in LIBRARIES.items():
+        _libraries[prefix] = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     global _kernels
-    _kernels = Kernels(kernels.prepared(root), library)
+    _kernels = Kernels(kernels.prepared(root), _libraries["nvrtc"])
     sys.meta_path.insert(0, binding.Finder(folder))
     _leave_out()
     os.environ |= {
@@ -88,7 +107,7 @@ def _leave_out() -> None:
 
 def prepared(root: Path) -> Path:
     """The folder with the libraries and the binding, which are built unless they are there."""
-    of = [emulated.version(), binding.cupy_version(), sys.version, *(path.read_text() for path in SOURCES)]
+    of = [emulated.version(), binding.cupy_version(), sys.version, STUBS, *(p.read_text() for p in SOURCES)]
     folder = root / hashlib.sha256(repr(of).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with emulated.locked(folder / "ready") as there:
@@ -124,27 +143,13 @@ def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
     """One of the libraries: what CuPy links of it and we have not got says that it is not supported."""
     parts, prefix, status = LIBRARIES[name]
     stubs, versions = folder / f"{prefix}_missing.cpp", folder / f"{prefix}.map"
-    command = [
-        "g++",
-        "-std=c++17",
-        "-O2",
-        "-shared",
-        "-fPIC",
-        "-fvisibility=hidden",
-        "-w",
-        f"-I{binding.headers()}",
-        f"-Wl,-soname,{name}",
-    ]
+    command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
+    command += [f"-I{binding.headers()}", f"-Wl,-soname,{name}"]
     compiled([*command, *parts, "-o", f"{name}.part"], folder)
-    missing = {symbol for symbol in linked[prefix] if symbol.startswith(prefix)} - _symbols(
-        folder / f"{name}.part", "-D", "--defined-only"
-    )
-    stubs.write_text(
-        "".join(
-            f'extern "C" __attribute__((visibility("default"))) int {symbol}() {{ return {status}; }}\n'
-            for symbol in sorted(missing)
-        )
-    )
+    have = _symbols(folder / f"{name}.part", "-D", "--defined-only")
+    lacking = sorted(symbol for symbol in linked[prefix] - have if symbol.startswith(prefix))
+    lines = [STUBS.format(prefix=prefix), *(f"STUB({symbol}, {status})" for symbol in lacking)]
+    stubs.write_text("\n".join(lines) + "\n")
     versions.write_text(f"{name} {{ global: *; }};\n")  # CuPy's modules ask for symbols of this version
     compiled([*command, *parts, stubs, f"-Wl,--version-script,{versions}", "-o", name], folder)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from . import NotCovered, install
+from . import NotCovered, asked_for, install
 
 install()
 
@@ -19,15 +19,19 @@ install()
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
     outcome = yield
-    report = outcome.get_result()
-    missing = _not_covered(call.excinfo.value) if report.failed and call.excinfo else None
-    if missing is not None:
+    report, asked = outcome.get_result(), asked_for()
+    why = _not_covered(call.excinfo.value, asked) if report.failed and call.excinfo else None
+    if why is not None:
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), 0, f"Skipped: {missing}")
+        report.longrepr = (str(item.path), 0, f"Skipped: {why}")
 
 
-def _not_covered(error: BaseException | None) -> NotCovered | None:
+def _not_covered(error: BaseException | None, asked: str | None) -> str | None:
     """What the stand-in lacked, where that is what an error comes of."""
-    while error is not None and not isinstance(error, NotCovered):
+    while error is not None:
+        if isinstance(error, NotCovered):
+            return str(error)
+        if asked is not None and type(error).__name__ in ("CUBLASError", "CUDARuntimeError"):
+            return f"the stand-in for CUDA has no {asked}"
         error = error.__cause__ or error.__context__
-    return error
+    return None
