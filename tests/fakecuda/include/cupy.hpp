@@ -1,4 +1,4 @@
-// CUDA C++ for g++, as CuPy's own kernels use it: more functions than ours, and CuPy's headers. Compiled once, beforehand.
+// CUDA C++ for g++, as CuPy's own kernels use it: more functions than ours, and CuPy's headers. Precompiled.
 #pragma once
 
 #include <assert.h>
@@ -77,7 +77,10 @@ constexpr double pi = 3.14159265358979323846;
 inline double sinpi(double x) { return sin(pi * x); }
 inline double cospi(double x) { return cos(pi * x); }
 inline double erfcx(double x) { return exp(x * x) * erfc(x); }
-inline double erfinv(double x) { return fabs(x) > 1 ? __builtin_nan("") : normcdfinv((x + 1) / 2) * 0.70710678118654752440; }
+inline float normcdfinvf(float x) { return normcdfinv(x); }
+inline double erfinv(double x) {
+    return fabs(x) > 1 ? __builtin_nan("") : normcdfinv((x + 1) / 2) * 0.70710678118654752440;
+}
 inline double erfcinv(double x) { return erfinv(1 - x); }
 inline double cyl_bessel_i0(double x) { return std::cyl_bessel_i(0.0, fabs(x)); }
 inline double cyl_bessel_i1(double x) { return copysign(std::cyl_bessel_i(1.0, fabs(x)), x); }
@@ -91,7 +94,8 @@ T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32, int line =
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32, int line = __builtin_LINE()) {
     unsigned lane = emulated::current->lane, within = lane & static_cast<unsigned>(width - 1);
-    return emulated::shuffle("__shfl_down_sync()", line, mask, value, within + by < static_cast<unsigned>(width) ? lane + by : lane);
+    bool there = within + by < static_cast<unsigned>(width);
+    return emulated::shuffle("__shfl_down_sync()", line, mask, value, there ? lane + by : lane);
 }
 
 #include "cuda_bf16.h"
