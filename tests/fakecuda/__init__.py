@@ -38,6 +38,7 @@ LIBRARIES = {
     "libnvrtc.so.13": (["nvrtc.cpp"], "nvrtc", 3),
 }
 
+EMPTY = "libcublasLt.so.13"  # nobody calls it, but NVIDIA's finder wants it before cuBLAS
 _libraries: dict[str, ctypes.CDLL] = {}
 #: Libraries that CuPy asks for and that are not here.
 NOT_COVERED = {"cusolver": "cuSOLVER", "cusparse": "cuSPARSE", "curand": "cuRAND", "cufft": "cuFFT"}
@@ -74,6 +75,7 @@ def install() -> Path:
     ctypes.CDLL(str(folder / "libemulated.so"), mode=ctypes.RTLD_GLOBAL).emulated_for_others(
         ctypes.c_size_t(KEPT)
     )
+    ctypes.CDLL(str(folder / EMPTY), mode=ctypes.RTLD_GLOBAL)
     for name, (_, prefix, _) in LIBRARIES.items():
         _libraries[prefix] = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
     global _kernels
@@ -107,7 +109,14 @@ def _leave_out() -> None:
 
 def prepared(root: Path) -> Path:
     """The folder with the libraries and the binding, which are built unless they are there."""
-    of = [emulated.version(), binding.cupy_version(), sys.version, STUBS, *(p.read_text() for p in SOURCES)]
+    of = [
+        emulated.version(),
+        binding.cupy_version(),
+        sys.version,
+        STUBS,
+        EMPTY,
+        *(p.read_text() for p in SOURCES),
+    ]
     folder = root / hashlib.sha256(repr(of).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with emulated.locked(folder / "ready") as there:
@@ -118,6 +127,8 @@ def prepared(root: Path) -> Path:
             linked = {"cuda": _symbols(made, "-u"), "cublas": _wheels("cublas"), "nvrtc": _wheels("jitify")}
             for name in LIBRARIES:
                 _library(folder, name, linked)
+            empty = ["g++", "-shared", "-x", "c++", "/dev/null", f"-Wl,-soname,{EMPTY}", "-o", EMPTY]
+            compiled(empty, folder)
             compiled(
                 [
                     "g++",
