@@ -13,12 +13,14 @@ CuPy calls Thrust, is NumPy's.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,11 +84,9 @@ def install() -> Path:
     _kernels = Kernels(kernels.prepared(root), _libraries["nvrtc"])
     sys.meta_path.insert(0, binding.Finder(folder))
     _leave_out()
-    os.environ |= {
-        "CUPY_CACHE_DIR": str(folder / "cupy"),
-        "CUPY_ACCELERATORS": "",
-        "XGRAD_CACHE_DIR": str(folder / "xgrad"),
-    }
+    kept = tempfile.mkdtemp()  # for this process alone: what the stand-in compiles is kept as it is
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": kept}
     from . import sorting
 
     sorting.install()
