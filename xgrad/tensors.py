@@ -223,7 +223,8 @@ class Tensor(Methods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
-        copy = Tensor(self.data.copy() if hasattr(self.data, "copy") else self.data, self.device, self._own_leaf())
+        with self.device.guard or nullcontext():  # or it would be a copy on the current device
+            copy = Tensor(self.data.copy() if hasattr(self.data, "copy") else self.data, self.device, self._own_leaf())
         memo[id(self)] = copy
         return copy
 
