@@ -26,7 +26,7 @@ def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
     @wraps(method)
     def called(self: CuPy, *args: Any, **kwargs: Any) -> Array:
         if any(type(v) is self.half for v in args):
-            return cuda_half.computed(self.cupy, partial(method, self), args, kwargs)  # type: ignore[no-any-return]
+            return cuda_half.computed(self.cupy, partial(method, self), args, kwargs)
         return method(self, *args, **kwargs)
 
     return called
