@@ -317,3 +317,19 @@ def test_a_long_chain_of_stages_needs_no_deep_stack() -> None:
         lower(optimise(program))
     except Unsupported as error:
         pytest.fail(str(error))
+
+
+def read_after_the_loop(h: Any, xs: Any) -> tuple[Any, ...]:
+    """Each step adds a product to its slice of `u`, which is read again, as a view, when the loop is done."""
+    u, W = xg.sin(xs), np.full((3, 3), 0.1)
+    last, _ = xg.scan(lambda h, x: (xg.tanh(x + h @ W), None), h, u)
+    return last, xg.reshape(u, (-1,)) @ np.ones(24)
+
+
+def test_slices_that_are_read_after_the_loop_are_not_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    h, xs = np.ones((2, 3)), np.linspace(-1, 1, 24).reshape(4, 2, 3)
+    program, captured = traced(read_after_the_loop, [h, xs])
+    lower(optimise(program))
+    monkeypatch.setattr(loop_lowering._LoopLowering, "_is_last_reader", lambda self, v: True)
+    with pytest.raises(PlanError):
+        lower(optimise(program))
