@@ -125,6 +125,8 @@ class Lowering:
                 self.made[item.output] = item
                 self.position[item.output] = len(self.position)
             else:
+                for v in (*item.inner, *item.outputs):
+                    self._check(v)
                 self._note(item.stages, item.results)
         for r in results:
             if type(r) is Value:
