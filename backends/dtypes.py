@@ -23,7 +23,10 @@ def bfloat16() -> DType:
 
 
 def canonical(dtype: Any) -> DType:
-    """A dtype given by name, as a Python type, or as any array library writes it. Raises TypeError for one that is not of numbers."""
+    """A dtype given by name, as a Python type, or as any array library writes it, in the byte order of the machine.
+
+    Raises TypeError for one that is not of numbers.
+    """
     try:
         found: DType = np.dtype(dtype)
     except (TypeError, SyntaxError):
@@ -35,7 +38,7 @@ def canonical(dtype: Any) -> DType:
         found = np.dtype(name)
     if kind_of(found) not in "biufc":
         raise TypeError(f"a Tensor holds numbers, not dtype {found}")
-    return found
+    return found if found.isnative else found.newbyteorder("=")
 
 
 def kind_of(dtype: DType) -> str:

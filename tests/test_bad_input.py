@@ -391,6 +391,20 @@ BODIES: dict[str, Kind] = {
     "scan that raises": (lambda: xg.scan(lambda c, x: 1 / 0, 0.0, A), ZeroDivisionError, "zero"),
     "scan that raises at a step": (lambda: xg.scan(lambda c, x: (c + 1 / (float(x) - 1), x), 0.0, A, compiled=False), ZeroDivisionError, "zero"),
     "scan of -1 steps": (lambda: xg.scan(lambda c, x: (c, c), 0.0, None, length=-1), ValueError, "negative"),
+    "scan of True steps": (lambda: xg.scan(lambda c, x: (c, c), 0.0, None, length=True), TypeError, "scan: length is an integer, not True"),
+    "scan of 2.0 steps": (lambda: xg.scan(lambda c, x: (c, c), 0.0, None, length=np.float64(2)), TypeError, "scan: length is an integer, not"),
+    "scan of '2' steps": (lambda: xg.scan(lambda c, x: (c, c), 0.0, A, length="2"), TypeError, "scan: length is an integer, not '2'"),
+    "scan of a list of steps": (lambda: xg.scan(lambda c, x: (c, c), 0.0, None, length=[2]), TypeError, "scan: length is an integer, not"),
+    "scan of more steps than there are numbers": (lambda: xg.scan(lambda c, x: (c, c), 0.0, None, length=HUGE), ValueError, "more than can be"),
+    "scan kept once in 1.5 steps": (
+        lambda: xg.scan(lambda c, x: (c + x, c), 0.0, A, checkpoint_every=1.5), TypeError, "checkpoint_every is an integer, not 1.5"
+    ),
+    "scan kept once in True steps": (
+        lambda: xg.scan(lambda c, x: (c + x, c), 0.0, A, checkpoint_every=True), TypeError, "checkpoint_every is an integer, not True"
+    ),
+    "scan kept once in 'a' steps": (
+        lambda: xg.scan(lambda c, x: (c + x, c), 0.0, A, checkpoint_every="a"), TypeError, "checkpoint_every is an integer, not 'a'"
+    ),
     "scan over a masked array": (lambda: xg.scan(lambda c, x: (c + x, None), 0.0, MASKED), TypeError, "no mask"),
     "scan over a number": (lambda: xg.scan(lambda c, x: (c, c), 0.0, 1.0), xg.ShapeError, "leading axis"),
     "scan over a generator": (lambda: xg.scan(lambda c, x: (c, c), 0.0, generator()), TypeError, "generator; make a list"),

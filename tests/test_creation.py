@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -250,3 +251,28 @@ def test_errors() -> None:
         xg.meshgrid(xg.ones(2), indexing="ji")
     with pytest.raises(xg.ShapeError, match="one axis"):
         xg.meshgrid(xg.ones((2, 2)))
+
+
+FOREIGN_ORDER: dict[str, Callable[[Any], Any]] = {
+    "asarray": xg.asarray,
+    "tensor": xg.tensor,
+    "an operand": lambda a: xg.zeros(2, dtype=xg.float32) + a,
+    "dtype of zeros": lambda a: xg.zeros(2, dtype=a.dtype) + 1,
+    "dtype of asarray": lambda a: xg.asarray([1.0, 1.0], dtype=a.dtype),
+    "dtype of an array": lambda a: xg.asarray(a, dtype=a.dtype),
+    "astype": lambda a: xg.ones(2).astype(a.dtype),
+    "by name": lambda a: xg.full(2, 1.0, dtype=">f4"),
+    "dtype of a sum": lambda a: xg.sum(xg.ones((1, 2)), axis=0, dtype=a.dtype),
+    "compiled": xg.compile(lambda x: x * 1),
+    "scan": lambda a: xg.scan(lambda h, x: (h, x), 0.0, a)[1],
+    "written into": lambda a: (lambda t: (t.__setitem__(slice(None), a), t)[1])(xg.zeros(2, dtype=xg.float32)),
+}
+
+
+@pytest.mark.parametrize("way", FOREIGN_ORDER)
+def test_arrays_and_dtypes_in_another_byte_order_become_those_of_the_machine(way: str) -> None:
+    t = FOREIGN_ORDER[way](np.ones(2, ">f4"))
+    assert t.dtype == xg.float32
+    assert t.data.dtype.isnative
+    assert t.tolist() == [1.0, 1.0]
+    assert (xg.nn.Linear(2, 1)(t)).dtype == xg.float32

@@ -72,6 +72,8 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "hvp": lambda i: xg.grad(lambda x: xg.sum(xg.grad(loss)(x) ** 2))(ROWS),
     "compiled": lambda i: both(W, ROWS),
     "compiled_anew": lambda i: xg.compile(lambda x: x * 2 + xg.tanh(x))(ROWS),
+    "compiled_gradient_anew": lambda i: xg.compile(xg.grad(lambda x: xg.mean(xg.tanh(x)) + xg.std(x)))(ROWS),
+    "compiled_and_not_run": lambda i: xg.compile(lambda x: x * 2 + xg.tanh(x)).program(ROWS),
     "lengths": lambda i: slope(np.resize(ROWS, (1 + i % 7, 8))),
     "fresh_bodies": lambda i: xg.scan(lambda h, x: (xg.tanh(h + x), h), xg.zeros(8), ROWS),
     "uncompiled": lambda i: xg.scan(cell, xg.zeros(8), ROWS, compiled=False),
@@ -143,7 +145,7 @@ print((resident() - before) / count)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", KINDS)
 def test_twenty_thousand_steps_without_growth(kind: str) -> None:
-    count = 2_000 if kind in ("compiled_anew", "hvp", "derive", "raises_in_compile") else 20_000
+    count = 2_000 if kind in ("compiled_anew", "compiled_gradient_anew", "hvp", "derive", "raises_in_compile") else 20_000
     command = [sys.executable, "-c", GROWTH, kind, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
     assert done.returncode == 0, done.stderr

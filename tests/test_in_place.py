@@ -71,6 +71,27 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.parametrize("name", [n for n in COPIES if n not in ("copy", "deepcopy")])
+def test_copies_of_leaves_are_no_leaves(name: str, device: str) -> None:
+    """They may be changed in place, which a leaf may not; a copy by Python's `copy` is a leaf as well, of its own."""
+    w = xg.tensor([3.0, 4.0], requires_grad=True)
+    for f in (lambda x: COPIES[name](w), xg.checkpoint(lambda x: COPIES[name](w) * 1)):
+        t = f(xg.ones(2))
+        t[0] = 7.0
+        assert t.numpy().tolist()[0] == 7.0
+        assert w.numpy().tolist() == [3.0, 4.0]
+        assert not t.is_leaf
+
+
+@pytest.mark.parametrize("same", [np.atleast_1d, lambda w: xg.roll(w, 2), np.real_if_close, lambda w: np.around(w.astype(int) * 1.0 + w - w)])
+def test_functions_that_change_nothing_give_no_leaf(same: Any, device: str) -> None:
+    w = xg.tensor([3.0, 4.0], requires_grad=True)
+    t = same(w)
+    t *= 2
+    assert t.numpy().tolist() == [6.0, 8.0]
+    assert w.numpy().tolist() == [3.0, 4.0]
+
+
 def eagerly(way: str, f: Any) -> Any:
     one = xg.ones(2)
     if way in ("compiled gradient", "checkpoint"):

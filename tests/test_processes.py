@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -288,3 +290,32 @@ def test_a_signal_handler_may_compile_while_the_program_compiles(tmp_path: Path)
         [sys.executable, "-c", textwrap.dedent(SIGNAL)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
+@pytest.mark.parametrize("way", ["compile", "trace", "scan", "checkpoint"])
+def test_a_signal_handler_in_a_context_of_its_own(way: str) -> None:
+    """It is no part of the function that is traced at that moment."""
+    w, found = xg.tensor([1.0, 2.0], requires_grad=True), []
+
+    def work() -> None:
+        xg.sum(w * w).backward()
+        found.append((w.grad.tolist(), float(xg.compile(lambda x: xg.sum(x * 3))(w.detach()))))  # type: ignore[union-attr]
+        w.grad = None
+
+    def f(x: Any) -> Any:
+        y = xg.sin(x)
+        signal.raise_signal(signal.SIGUSR1)
+        return xg.sum(y * x)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: contextvars.Context().run(work))
+    x = xg.asarray([1.0, 2.0])
+    try:
+        if way == "trace":
+            assert [s.op for s in xg.trace(f, x).stages] == ["sin", "*", "sum"]
+        else:
+            run = {"compile": xg.compile(f), "checkpoint": xg.checkpoint(f), "scan": lambda x: xg.scan(lambda h, _: (f(x), None), 0.0, None, length=2)[0]}
+            np.testing.assert_allclose(float(run[way](x)), np.sum(np.sin([1.0, 2.0]) * [1.0, 2.0]))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert found[0] == ([2.0, 4.0], 9.0)

@@ -114,3 +114,41 @@ class TestBadInput:
             xg.scan(cell, 0.0, length=-1)
         with pytest.raises(xg.ShapeError, match="leading axis"):
             xg.scan(cell, 0.0, 1.0)
+
+
+def appends(carry: Any, _: Any) -> Any:
+    carry.append(xg.ones(2))
+    return carry, None
+
+
+def adds_a_key(carry: Any, _: Any) -> Any:
+    carry["b"] = xg.ones(2)
+    return carry, None
+
+
+def takes_away(carry: Any, _: Any) -> Any:
+    carry.pop()
+    return carry, None
+
+
+@pytest.mark.parametrize("options", [{}, {"compiled": False}, {"checkpoint_every": 2}, {"length": 0}, {"length": 0, "compiled": False}])
+@pytest.mark.parametrize(("body", "init"), [(appends, [np.ones(2)]), (adds_a_key, {"a": np.ones(2)}), (takes_away, [np.ones(2), np.ones(2)])])
+def test_a_body_that_changes_the_container_of_its_carry(body: Any, init: Any, options: dict[str, Any]) -> None:
+    """It is seen, though the container that the body was given is the one that it returns; that of the caller stays."""
+    size = len(init)
+    with pytest.raises(TypeError, match="scan: the carry had the structure"):
+        xg.scan(body, init, None, **{"length": 4, **options})
+    assert len(init) == size
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_body_that_replaces_parts_of_its_carry(compiled: bool) -> None:
+    def body(carry: Any, _: Any) -> Any:
+        carry[0] = carry[0] * 2
+        carry[1] += carry[0]
+        return carry, carry[1]
+
+    init = [xg.asarray(1.0), xg.asarray(0.0)]
+    (a, b), ys = xg.scan(body, init, None, length=3, compiled=compiled)
+    assert (float(a), float(b), ys.tolist()) == (8.0, 14.0, [2.0, 6.0, 14.0])
+    assert (float(init[0]), float(init[1])) == (1.0, 0.0)

@@ -281,6 +281,55 @@ def test_second_derivatives(device: str) -> None:
         agree(make)
 
 
+#: What is read at each step, as a view of something computed: (T, H, H) from (T, H, H) or smaller.
+VIEWS: dict[str, Callable[[Any], Any]] = {
+    "as it is": lambda y: y,
+    "transposed": lambda y: xg.permute_dims(y, (0, 2, 1)),
+    "time last": lambda y: xg.permute_dims(y, (2, 1, 0))[:, :, :H],
+    "time second": lambda y: xg.permute_dims(y, (1, 0, 2))[:, :H],
+    "flipped rows": lambda y: xg.flip(y, axis=1),
+    "flipped columns": lambda y: xg.flip(y, axis=2),
+    "against time": lambda y: xg.flip(y, axis=0),
+    "the same at each step": lambda y: xg.broadcast_to(y[0], (T, H, H)),
+    "the same rows": lambda y: xg.broadcast_to(y[:, :1], (T, H, H)),
+    "the same columns": lambda y: xg.broadcast_to(y[:, :, :1], (T, H, H)),
+    "one number": lambda y: xg.broadcast_to(y[0, 0, 0], (T, H, H)),
+    "one number a step": lambda y: xg.broadcast_to(y[:, :1, :1], (T, H, H)),
+    "every second column": lambda y: xg.concat([y, y], axis=2)[:, :, ::2],
+    "part of the columns": lambda y: xg.concat([y, y], axis=2)[:, :, 2 : 2 + H],
+    "every second step": lambda y: xg.concat([y, y])[::2],
+    "a window that moves by a row": lambda y: xg.stack([xg.reshape(y, (-1, H))[t : t + H] for t in range(T)]),
+}
+
+
+@pytest.mark.parametrize("executor", ["0", "1"])
+@pytest.mark.parametrize("form", ["h @ U + x", "x + U @ h", "vector", "two"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_products_added_to_views(view: str, form: str, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product may be added to what is read where that lies, if nothing else does, and if it lies as a product is written."""
+    monkeypatch.setenv("XGRAD_NATIVE", executor)
+    U, S, C = array(H, H), array(T, H, H), array(T, H, H, seed=1)
+
+    def step(h: Any, x: Any) -> Any:
+        if form == "vector":
+            return xg.tanh(h @ U + x[0]), h
+        h = {"h @ U + x": lambda: h @ U + x, "x + U @ h": lambda: x + U @ h, "two": lambda: (h @ U + x) @ U + x}[form]()
+        return h, None
+
+    def f(s: Any, *, compiled: bool) -> Any:
+        h = xg.zeros(H) if form == "vector" else xg.zeros((H, H))
+        return xg.scan(step, h, VIEWS[view](xg.sin(s)), compiled=compiled)
+
+    def slope(s: Any, *, compiled: bool) -> Any:
+        return xg.grad(lambda s: xg.sum(f(s, compiled=compiled)[0] ** 2) + xg.sum(s * C))(s)
+
+    for g in (f, slope):
+        want = xg.trees.flatten(g(xg.asarray(S), compiled=False))[0]
+        found = xg.trees.flatten(xg.compile(lambda s: g(s, compiled=True))(S))[0]
+        for a, b in zip(found, want, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_complex_carries_that_no_stage_computes(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They change places alone: there is no stage to see a dtype at that native code has not."""

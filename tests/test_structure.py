@@ -126,3 +126,10 @@ def test_the_packages_listed_are_the_folders() -> None:
 def test_files_are_short() -> None:
     for name, path in modules():
         assert len(path.read_text().splitlines()) <= 400, name
+
+
+def test_a_user_who_looks_meets_public_names_alone() -> None:
+    shown = {name for name in dir(xg) if not name.startswith("__")}
+    assert shown == {*xg.__all__, "bfloat16"} - {"__array_namespace_info__"}
+    for name in shown - {"bfloat16"}:  # which needs ml_dtypes
+        assert hasattr(xg, name), name

@@ -277,3 +277,8 @@ __all__ = [
     "vjp",
 ]
 __all__ += namespace.__all__
+
+
+def __dir__() -> list[str]:
+    """The public names: the modules that they come from are nobody's to use."""
+    return sorted({*__all__, "bfloat16", "__version__", *(name for name in globals() if name.startswith("__"))})

@@ -10,7 +10,7 @@ from .modes import no_grad
 from .namespace import all as all_of
 from .namespace import asarray, finfo, isfinite, logical_and, where
 from .namespace.creation import number
-from .ops.reductions import is_integer
+from .ops.reductions import integer
 from .state_dicts import fitting
 from .tensors import Tensor
 from .trees import flatten, unflatten
@@ -71,8 +71,7 @@ class LossScale:
     ) -> None:
         for name, value in (("init_scale", init_scale), ("growth_factor", growth_factor), ("backoff_factor", backoff_factor)):
             number(f"LossScale: {name}", value)
-        if isinstance(growth_interval, bool) or not is_integer(growth_interval):
-            raise TypeError(f"LossScale: growth_interval is an integer, not {growth_interval!r}")
+        integer("LossScale: growth_interval", growth_interval)
         if not 0 < init_scale < float("inf"):
             raise ValueError(f"init_scale is a number above 0, not {init_scale}")
         if not (growth_factor >= 1 and 0 < backoff_factor < 1 and growth_interval >= 1):

@@ -245,7 +245,7 @@ def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
     """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has it."""
     dtype = canonical(dtype)
     if t.dtype == dtype:
-        return t.twin() if copy else t
+        return +t if copy else t
     return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
 
 

@@ -64,7 +64,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     for _ in range(min(n, z.shape[axis])):
         after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)
         z = after != before if z.dtype.kind == "b" else after - before
-    return z if n else z.twin()
+    return z if n else +z
 
 
 def _end(end: Tensor, x: Tensor, axis: int) -> Tensor:

@@ -123,7 +123,7 @@ def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, (x.shape[axis] + 1) // 2)
-    return x.twin()  # type: ignore[no-any-return]
+    return +x  # type: ignore[no-any-return]
 
 
 @function(extension="fft")
@@ -132,7 +132,7 @@ def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, x.shape[axis] // 2)
-    return x.twin()  # type: ignore[no-any-return]
+    return +x  # type: ignore[no-any-return]
 
 
 def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:

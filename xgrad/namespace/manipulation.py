@@ -78,7 +78,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
     """All of them in the shape that they broadcast to together."""
     tensors = tuple(map(asarray, arrays))
     shape = s.broadcast_shapes(*(x.shape for x in tensors))
-    return tuple(x.twin() if x.shape == shape else broadcast_to(x, shape) for x in tensors)
+    return tuple(+x if x.shape == shape else broadcast_to(x, shape) for x in tensors)
 
 
 @function
@@ -163,7 +163,7 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     shifts, axes = shifts * len(axes) if len(shifts) == 1 else shifts, axes * len(shifts) if len(axes) == 1 else axes
     if len(shifts) != len(axes):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes; give each a shift of its own, or all one number")
-    z: Tensor = x.twin()
+    z: Tensor = +x
     for places, a in zip(shifts, axes):
         n = x.shape[a]
         if n and places % n:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from operator import index
 from typing import Any, Self
 
 from .. import trees
@@ -13,7 +12,7 @@ from ..backends.dtypes import canonical, is_floating
 from ..modes import no_grad
 from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
-from ..ops.reductions import is_integer
+from ..ops.reductions import integer
 from ..program.keys import Static
 from ..random import Generator, default_rng
 from ..state_dicts import fitting
@@ -135,9 +134,7 @@ def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Gen
 def sizes(who: str, **given: Any) -> None:
     """Raises TypeError or ValueError where one of these is no integer from 1 on."""
     for name, n in given.items():
-        if isinstance(n, bool) or not is_integer(n):
-            raise TypeError(f"{who}: {name} is an integer, not {n!r}")
-        if index(n) < 1:
+        if integer(f"{who}: {name}", n) < 1:
             raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
 
 

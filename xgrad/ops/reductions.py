@@ -35,6 +35,13 @@ def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
     return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
 
 
+def integer(what: str, given: Any) -> int:
+    """An integer that was given as `what`. Raises TypeError for anything else: True is none, nor is 2.0."""
+    if isinstance(given, bool) or not is_integer(given):
+        raise TypeError(f"{what} is an integer, not {given!r}")
+    return index(given)
+
+
 def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """`axis`, one or several, as a tuple of axes from 0 to ndim - 1; None means all."""
     if axis is None:

@@ -50,7 +50,7 @@ class Once:
     """A value that the first thread to ask for it makes, while others that ask wait. Where making it raises, the next one tries again."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
+        self._make: Callable[[], Any] | None = make
         self._made: tuple[Any] | None = None
         self._locks: dict[int, Lock] = {}  # by process: one that was forked while a thread of its parent was at it does not wait for that
 
@@ -58,7 +58,9 @@ class Once:
         if self._made is None:
             with self._locks.setdefault(os.getpid(), Lock()):
                 if self._made is None:
+                    assert self._make is not None
                     self._made = (self._make(),)
+                    self._make = None  # which often holds the owner of this: a cycle, that would be left to the collector
         return self._made[0]
 
     @property

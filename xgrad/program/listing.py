@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..ops import OPS
 from ..ops.indexing import Hole
 from . import spelling
-from .spelling import called, expression_name, identifier, literal, shown
+from .spelling import called, expression_name, gate_called, identifier, literal, shown
 from .stages import Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, substitute
 
 #: How tightly an expression holds together: what is written inside of a tighter one is put in parentheses.
@@ -98,7 +98,7 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
     if op == "transpose" and params["axes"] is None:
         return Text(f"{args[0].within(ATOM)}.T")
     if op == "custom":
-        return Text(f"{called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})")
+        return Text(f"{gate_called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})")
     if op == "new":
         function, dtype = params["function"], params["dtype"]
         parts = [option(v) for v in params["args"]] + [f"{k}={option(v)}" for k, v in params["options"].items()]

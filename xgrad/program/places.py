@@ -156,6 +156,21 @@ def product_can_read(ref: Ref) -> bool:
     return (rows == 1 or m == 1) and columns >= m and len(ref.shape) <= 3
 
 
+def product_can_write(ref: Ref) -> bool:
+    """Whether a matrix product can leave its result at the view: as rows of neighbouring elements that do not overlap."""
+    reach = 1
+    for axis, (n, s) in enumerate(zip(reversed(ref.shape), reversed(ref.strides))):
+        if n > 1 and (s != 1 if axis == 0 else s < reach):
+            return False
+        reach += (n - 1) * s
+    return True
+
+
+def at_every_step(ref: Ref) -> Ref:
+    """What the view covers in two steps of the innermost loop around it, whichever of them is first in memory."""
+    return ref._replace(shape=(2, *ref.shape), strides=(abs(ref.steps[-1]), *ref.strides))
+
+
 def broadcast(ref: Ref, shape: tuple[int, ...]) -> Ref:
     """The view in a larger shape, with stride 0 where it is repeated."""
     missing = len(shape) - len(ref.shape)

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ..backends.dtypes import is_floating
-from .places import broadcast, product_can_read, reshaped, with_axis
+from .places import at_every_step, broadcast, product_can_read, product_can_write, reshaped, with_axis
 from .plans import Gemm, Ref, Unsupported
 from .stages import Operand, Stage, Value
 
@@ -62,6 +62,8 @@ def _base(at: Lowering, base: Operand, out: Value) -> None:
         at.compute([maker.output])
         return
     if type(base) is Value and out not in at.place and base in at.spare:
-        at.place[out] = at.ref(base)
-        return
+        there = at.ref(base)
+        if product_can_write(there) and product_can_write(at_every_step(there)):  # it may be a transpose, or the same at each step
+            at.place[out] = there
+            return
     at.assign(base, at.home(out))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -312,6 +312,17 @@ class Derivative:
         return kind == "z" or i < self.origin.carries + self.origin.xs
 
 
+def _recomputed(v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: Set[Var], depth: int = 0) -> set[Var] | None:
+    """The carries that `v` is computed from if it is computed again; None where it cannot be."""
+    if type(v) is not Var or v in at_hand or v not in written:
+        return {v} & starts
+    op, operands = written[v]
+    if op.name not in CHEAP or depth == LONGEST:
+        return None
+    parts = [_recomputed(u, written, at_hand, starts, depth + 1) for u in operands]
+    return None if None in parts else set().union(*(p for p in parts if p))
+
+
 def _residuals(joint: Joint, carries: int) -> list[Var]:
     """What the reverse sweep needs of the forward values, and cannot cheaply compute again from what is at hand.
 
@@ -335,19 +346,10 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
         if all(v in steady for v in operands if type(v) is Var):
             steady.add(out)
     kept = {v for v in needed if v in written and v not in steady and written[v][0].name not in CHEAP}
-
-    def recomputed(v: Any, depth: int = 0) -> set[Var] | None:
-        """The carries that `v` is computed from if it is computed again; None where it cannot be."""
-        if type(v) is not Var or v in kept or v in steady or v not in written:
-            return {v} & starts
-        op, operands = written[v]
-        if op.name not in CHEAP or depth == LONGEST:
-            return None
-        parts = [recomputed(u, depth + 1) for u in operands]
-        return None if None in parts else set().union(*(p for p in parts if p))
-
+    at_hand = kept | steady
     for v in needed:
-        found = recomputed(v)
+        found = _recomputed(v, written, at_hand, starts)
+        at_hand |= {v} if found is None else found
         kept |= {v} if found is None else found
     kept |= starts & joint.tracer.ancestors(joint.found.values(), kept)
     return sorted(kept, key=lambda v: v.index)

@@ -67,6 +67,11 @@ def called(op: str) -> str:
     return op if own or dotted else identifier(op, "op")
 
 
+def gate_called(name: str) -> str:
+    """A gate of the user's own as it is called, told apart from the op of the table that has its name."""
+    return f"{identifier(name, 'op')}_gate" if name in OPS else identifier(name, "op")
+
+
 def shown(text: str) -> str:
     """Text on one line, for listings and comments: what is not printed, as a line break, is written as its escape."""
     text = str(text)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ..backends import find_device
 from ..ops import OPS
 from ..ops.reductions import normal_axes
+from .places import product_can_read, product_can_write
 from .plans import Gemm, Loop, Map, Plan, Ref, Step
 from .stages import Item, Operand, Program, Stage, Value
 from .stages import Loop as ProgramLoop
@@ -247,7 +248,9 @@ class _Machine:
         memory.defined[at] = True
 
     def gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
-        """One product."""
+        """One product, of views as BLAS takes them."""
+        if not (product_can_write(item.out) and product_can_read(item.a) and product_can_read(item.b)):
+            raise PlanError(f"{where}: a product reads or writes a view without rows of neighbouring elements")
         a, b = (self.read(r, turns, where) for r in (item.a, item.b))
         for operand in (item.a, item.b):
             self.apart(item.out, operand, turns, where, equal=False)

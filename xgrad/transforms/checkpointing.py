@@ -12,6 +12,7 @@ from ..backends.dtypes import is_floating
 from ..modes import MODE, mode
 from ..namespace import asarray, concat, reshape
 from ..ops import op
+from ..ops.reductions import integer
 from ..program.caches import Cache
 from ..program.draws import refuse_draws, states
 from ..program.interpreting import interpret
@@ -132,6 +133,7 @@ def scan_in_segments(
     `init` and the leaves of `xs` are Tensors, as many steps long as `length` says. The steps that are left over are a
     segment of their own, the last to be run.
     """
+    every = integer("scan: checkpoint_every", every)
     if every < 1:
         raise ValueError(f"scan: checkpoint_every={every} is not positive")
     whole = length // every

@@ -178,7 +178,8 @@ class _Traced:
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
         tracer.close()
         self._run: Executable | None = None  # where it is found at once
-        self._executable = Once(lambda: Executable(self.body.program, self.device, whole=True))
+        program, device = self.body.program, self.device
+        self._executable = Once(lambda: Executable(program, device, whole=True))
 
     def outside_needs(self) -> tuple[bool, ...]:
         """Which of the Tensors from outside need a gradient now."""

@@ -13,11 +13,12 @@ from ..derivatives import Form, gradients
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS, Op
+from ..ops.table import GATES
 from ..program import source as _source  # which sets Program.source
 from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
-from ..program.spelling import expression_name, identifier, is_identifier, quoted, shown
+from ..program.spelling import expression_name, gate_called, identifier, is_identifier, quoted, shown
 from ..program.stages import Item, Operand, Program, Stage, Value, substitute
 from ..program.tracing import Tracer, Var, tracing
 from ..recording import names_from_variables
@@ -238,13 +239,17 @@ class _Backward:
 
     def _by_deriv(self, s: Stage) -> None:
         args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
-        name, params = (_gate_name(s.params["entry"]), {}) if s.op == "custom" else (s.op, s.params)
-        entry = s.params["entry"] if s.op == "custom" else OPS[s.op]
+        if s.op == "custom":
+            entry = s.params["entry"]
+            keywords, called = [], _gate_text(entry)
+        else:
+            entry = OPS[s.op]
+            keywords, called = options(s.op, s.params), quoted(s.op)
         together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
         given = together if entry.variadic else ", ".join([*args, "None"][:2])
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-        call = f"deriv({', '.join([dz, given, quoted(name), *options(name, params)])})"
+        call = f"deriv({', '.join([dz, given, called, *keywords])})"
         if len(s.operands) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
@@ -338,6 +343,7 @@ class _Backward:
             self._add(v, Text(name))
 
 
-def _gate_name(entry: Op) -> str:
-    """What a gate is called that is not in the table, if possible not as another that is."""
-    return f"{entry.name} (a gate)" if entry.name in OPS else entry.name
+def _gate_text(entry: Op) -> str:
+    """How `deriv` is given a gate of the user's own: by its name, or itself where that is the name of another."""
+    by_name = entry.name not in OPS and GATES.get(entry.name) is entry
+    return quoted(entry.name) if by_name else gate_called(entry.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from ..backends import DeviceError
 from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
+from ..ops.reductions import integer
 from ..program.draws import refuse_draws, states
 from ..program.scans import apply_scan
 from ..program.tracing import Tracer, body_of, tracing
@@ -132,6 +134,7 @@ def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
 
 def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     """One step of the body, its carry checked against the one before; `t` is None where it stands for all."""
+    old, structure = flatten(carry)  # before the body may change the containers that it is given
     result = f(carry, x)
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
@@ -139,22 +142,23 @@ def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
     leaves, new_structure = flatten(result[0])
     new = [leaf.twin() for leaf in returned(leaves, "the body of scan")]
     after = unflatten(new_structure, new)
-    old, structure = flatten(carry)
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
-            message = f"scan: the carry{paths(carry)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
+            message = f"scan: the carry{paths(after)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return after, result[1]
 
 
 def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
+    if length is not None:
+        length = integer("scan: length", length)
+        if not 0 <= length <= sys.maxsize:
+            raise ValueError(f"scan: length={length} is {'negative' if length < 0 else 'more than can be counted'}")
     if not leaves:
         if length is None:
             raise ValueError("scan needs xs, or length= where there is nothing to read")
-        if length < 0:
-            raise ValueError(f"scan: length={length} is negative")
         return length
     for name, x in zip(paths(xs), leaves, strict=True):
         if not x.ndim:

@@ -127,7 +127,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     """As NumPy's, but always a new Tensor."""
     x = xp.asarray(x)
     if not is_floating(x.dtype):
-        return x.twin()
+        return +x
     if is_complex(x.dtype):
         return nan_to_num(xp.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(xp.imag(x), copy, nan, posinf, neginf)
     limits = finfo(x.dtype)
@@ -142,7 +142,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
         raise ValueError("clip: the bounds are a_min and a_max, or min and max")
     a, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
-    z = xp.asarray(a).twin() if low is None else xp.maximum(a, low)
+    z = +xp.asarray(a) if low is None else xp.maximum(a, low)
     return z if high is None else xp.minimum(z, high)
 
 
@@ -150,7 +150,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 def around(a: Any, decimals: int = 0) -> Tensor:
     a = xp.asarray(a)
     if not is_floating(a.dtype):
-        return a.twin() if decimals >= 0 else xp.astype(around(xp.astype(a, xp.float64), decimals), a.dtype)
+        return +a if decimals >= 0 else xp.astype(around(xp.astype(a, xp.float64), decimals), a.dtype)
     if decimals == 0:
         return xp.round(a)
     scale = 10.0 ** abs(decimals)
@@ -175,9 +175,9 @@ def real_if_close(a: Any, tol: float = 100) -> Tensor:
     """Whether the imaginary parts are small depends on the values: not for use in a trace."""
     a = xp.asarray(a)
     if not is_complex(a.dtype):
-        return a.twin()
+        return +a
     tol = tol * finfo(a.dtype).eps if tol > 1 else tol
-    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else a.twin()
+    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < tol)) else +a
 
 
 @in_numpy("iscomplex")

@@ -47,7 +47,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
                 ends = (value if is_floating(z.dtype) else xp.round(value),) * 2
             first, last = _filled(z, ends[0], axis, before), _filled(z, ends[1], axis, after)
         z = xp.concat([first, z, last], axis=axis)
-    return z.twin()
+    return +z
 
 
 def _symmetric(i: Tensor, n: int) -> Tensor:

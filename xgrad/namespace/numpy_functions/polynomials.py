@@ -47,7 +47,7 @@ def polyder(p: Any, m: int = 1) -> Tensor:
         raise ValueError(f"polyder: m = {m} is how often, from 0 on")
     for _ in range(m):
         p = p[:-1] * xp.arange(p.shape[0] - 1, 0, -1, device=p.device)
-    return p.twin()
+    return +p
 
 
 @in_numpy("polyint")
@@ -57,7 +57,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
     constants = xp.broadcast_to(arrays((p, 0.0 if k is None else k))[1], (m,))
     for i in range(m):
         p = xp.concat([p / xp.arange(p.shape[0], 0, -1, device=p.device), constants[i : i + 1]])
-    return p.twin()
+    return +p
 
 
 @in_numpy("polyfit")

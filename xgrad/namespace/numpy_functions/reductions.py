@@ -295,7 +295,7 @@ def _accumulation(name: str) -> Callable[..., Tensor]:
             start, end = a[(*before, slice(None, -reach))], a[(*before, slice(reach, None))]
             a = xp.concat([a[(*before, slice(None, reach))], getattr(xp, name)(start, end)], axis=axis)
             reach *= 2
-        return a.twin()
+        return +a
 
     return accumulate
 

@@ -75,7 +75,7 @@ def atleast_3d(*arys: Any) -> Any:
 
 def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
     """`f` of one array, or of each of several."""
-    results = tuple(f(x).twin() for x in arrays(given))
+    results = tuple(+f(x) for x in arrays(given))
     return results[0] if len(results) == 1 else results
 
 
@@ -191,7 +191,7 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     i, j = normal_axes(axes, m.ndim)
     if i == j:
         raise ValueError(f"rot90: {axes} are not two axes")
-    turned = (m.twin(), swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
+    turned = (+m, swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
     return turned[k % 4]
 
 
@@ -226,4 +226,4 @@ def block(nested: Any, /) -> Tensor:
         x = next(following)
         return xp.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
 
-    return joined(nested, 0).twin()
+    return +joined(nested, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
@@ -21,30 +20,31 @@ def expand(program: Program) -> Program:
     """Write out means, variances, softmax and logsumexp."""
     names = Names(program)
 
-    def change(s: Item) -> list[Item]:
-        if isinstance(s, Loop):
-            return [s]
-        if s.op in ("mean", "var", "std") and is_half(canonical(s.output.dtype)):
-            return _in_single(s, names, change)
-        if s.op == "mean" and s.output.dtype == s.values[0].dtype:
-            (x,) = s.values
-            total = names.new(s.output.shape, s.output.dtype)
-            count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
-            return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
-        if s.op in ("var", "std") and s.output.dtype == s.values[0].dtype and canonical(s.output.dtype).kind == "f":
-            return _variance(s, names)
-        return _written_out(s, names) if s.op in _COMPOSITE else [s]
-
-    return replace(program, stages=tuple(rewritten(program.stages, change)))
+    return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
 
 
-def _in_single(s: Stage, names: Names, change: Callable[[Item], list[Item]]) -> list[Item]:
+def _expanded(s: Item, names: Names) -> list[Item]:
+    if isinstance(s, Loop):
+        return [s]
+    if s.op in ("mean", "var", "std") and is_half(canonical(s.output.dtype)):
+        return _in_single(s, names)
+    if s.op == "mean" and s.output.dtype == s.values[0].dtype:
+        (x,) = s.values
+        total = names.new(s.output.shape, s.output.dtype)
+        count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
+        return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
+    if s.op in ("var", "std") and s.output.dtype == s.values[0].dtype and canonical(s.output.dtype).kind == "f":
+        return _variance(s, names)
+    return _written_out(s, names) if s.op in _COMPOSITE else [s]
+
+
+def _in_single(s: Stage, names: Names) -> list[Item]:
     """A reduction of half precision in float32, rounded once."""
     (x,) = s.values
     wide, z = names.new(x.shape, "float32"), names.new(s.output.shape, "float32")
     return [
         Stage("astype", (x,), (wide,), {"dtype": canonical("float32")}, s.source),
-        *change(replace(s, operands=(wide,), outputs=(z,))),
+        *_expanded(replace(s, operands=(wide,), outputs=(z,)), names),
         Stage("astype", (z,), s.outputs, {"dtype": canonical(s.output.dtype)}, s.source),
     ]
 
