@@ -66,7 +66,6 @@ class Lowering:
         self.position: dict[Value, int] = {}  # of the stages that make values, in the program
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
-            self._check(v)
             self.place[v] = self.buffer("input", v)
             self.done.add(v)
         self._note(program.stages, program.outputs)
@@ -134,6 +133,7 @@ class Lowering:
 
     def buffer(self, kind: str, v: Value, slots: int = 0) -> Ref:
         """A new buffer for `v`, or for `slots` of them."""
+        self._check(v)
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
         self.depths.append(self.depth)
