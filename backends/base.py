@@ -36,6 +36,7 @@ class Backend(ABC):
     on_host = False  # whether its arrays are in the host's memory
     promotes = False
     indexes_by_scalars = False  # whether an array of shape () may be the integer in an index as it is; else its value is copied to the host
+    complex_steps = True  # whether its complex functions keep a tiny imaginary part exact, as the check of gradients by a complex step wants
     native: Any = None  # the module that compiles and launches native code, where there is one
     laid: Any = None  # what runs a plan that was written as Python text, where there is one
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import cuda_matmul, cuda_namespace, summation
+from . import cuda_half, cuda_matmul, cuda_namespace, cuda_scatter, summation
 from .base import Array, Backend, DeviceError
 from .cuda_kernels import CudaLauncher
 from .cuda_random import CudaSource
 from .dtypes import is_complex
 
-#: What CUDA adds atomically, as CuPy has it.
-_ATOMIC = frozenset(("int32", "uint32", "uint64", "float16", "float32", "float64"))
+
+def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
+    """A method of the backend that takes arrays of bfloat16 too."""
+
+    @wraps(method)
+    def called(self: CuPy, *args: Any, **kwargs: Any) -> Array:
+        if any(type(v) is self.half for v in args):
+            return cuda_half.computed(self.cupy, partial(method, self), args, kwargs)
+        return method(self, *args, **kwargs)
+
+    return called
 
 
 class CuPy(Backend):
@@ -28,6 +38,7 @@ class CuPy(Backend):
     name = "cuda"
     promotes = True
     indexes_by_scalars = True
+    complex_steps = False  # x ** 3 is exp(3 log(x)): of a negative x its imaginary part is off by 1e-16
 
     def __init__(self) -> None:
         try:
@@ -36,7 +47,8 @@ class CuPy(Backend):
         except ImportError as error:
             raise DeviceError(f"CUDA needs CuPy, which cannot be imported ({error}). {_advice()}") from error
         self.cupy = cupy
-        self.xp = cuda_namespace.namespace(cupy, standard)
+        self.half = cuda_half.half_of(cupy)
+        self.xp = cuda_half.namespace(cupy, cuda_namespace.namespace(cupy, standard))
         self._launchers: dict[int, CudaLauncher] = {}
         try:
             self._count = cupy.cuda.runtime.getDeviceCount()
@@ -54,7 +66,10 @@ class CuPy(Backend):
 
     def from_host(self, array: np.ndarray, index: int) -> Array:
         with self.cupy.cuda.Device(index):
-            return self.cupy.asarray(array)
+            return cuda_half.classed(self.cupy, self.cupy.asarray(array))
+
+    def checked(self, array: Array) -> Array:
+        return cuda_half.classed(self.cupy, super().checked(array))
 
     def to_host(self, array: Array) -> np.ndarray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
@@ -70,7 +85,7 @@ class CuPy(Backend):
         with cuda.Device(index):
             stream = cuda.get_current_stream()
             stream.wait_event(made)
-            copied = self.cupy.array(array, copy=True)
+            copied = cuda_half.classed(self.cupy, self.cupy.array(array, copy=True))
             done = stream.record()
         with cuda.Device(source):
             cuda.get_current_stream().wait_event(done)
@@ -78,26 +93,23 @@ class CuPy(Backend):
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
-        import cupyx
-
-        dtype = target.dtype
-        if dtype.kind == "c":  # atomic additions are of real numbers
-            self.scatter_add(target.real, key, values.real)
-            self.scatter_add(target.imag, key, values.imag)
-        elif dtype.name in _ATOMIC:
-            cupyx.scatter_add(target, key, values)
+        parts, dtype = key if isinstance(key, tuple) else (key,), target.dtype
+        if dtype.name in ("float32", "float64", "complex64", "complex128"):
+            if any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts):
+                cuda_scatter.add_at(self.cupy, target, parts, values)
+            else:
+                target[key] += values  # a mask, or slices: no place twice
+        elif dtype.name in ("int32", "uint32", "uint64"):  # whose sums are the same in any order
+            self.cupy.add.at(target, key, values)
         elif dtype == np.int64:  # whose sums have the same bits
-            cupyx.scatter_add(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
+            self.cupy.add.at(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
         else:
-            wide = np.dtype(np.int64 if dtype.kind in "biu" else np.float32)
-            sums = target.astype(wide)
-            self.scatter_add(sums, key, values.astype(wide))
+            sums = target.astype(np.dtype(np.int64 if dtype.kind in "biu" else np.float32))
+            self.scatter_add(sums, key, values.astype(sums.dtype))
             target[...] = sums.astype(dtype)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
         """Of several values for one place the last, though CuPy assigns them in no order: the largest number of each place is found first."""
-        import cupyx
-
         parts = key if isinstance(key, tuple) else (key,)
         if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
             target[key] = values
@@ -107,11 +119,12 @@ class CuPy(Backend):
         form = last[key].shape
         values = cp.broadcast_to(values.reshape(values.shape[max(values.ndim - len(form), 0) :]), form)
         numbers = cp.arange(1, values.size + 1, dtype=np.uint64).reshape(form)
-        cupyx.scatter_max(last, key, numbers)
+        cp.maximum.at(last, key, numbers)
         if values.size:
             chosen = values.reshape(-1)[cp.maximum(last, 1).astype(np.int64) - 1]
-            target[...] = cp.where(last > 0, chosen.astype(target.dtype), target)
+            target[...] = self.xp.where(last > 0, chosen.astype(target.dtype), target)
 
+    @_any_half
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         if len(operands) > 1 and all(x.dtype == np.float32 for x in operands) and cuda_matmul.rounds(self.cupy):
             return summation.einsum(self.xp, subscripts, *operands)  # whose products are ours
@@ -137,6 +150,7 @@ class CuPy(Backend):
             return _product(x, int(y))
         return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
 
+    @_any_half
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return self.cupy.correlate(x, y.conj(), "full" if full else "valid")
 
@@ -149,11 +163,13 @@ class CuPy(Backend):
     def generator(self, seed: Any, index: int, native: bool) -> Any:
         return CudaSource(self.cupy, index, seed) if native else super().generator(seed, index, native)
 
+    @_any_half
     def normal_cdf(self, array: Array) -> Array:
         from cupyx.scipy.special import ndtr
 
         return ndtr(array)
 
+    @_any_half
     def normal_quantile(self, array: Array) -> Array:
         from cupyx.scipy.special import ndtri
 
@@ -177,7 +193,7 @@ class CuPy(Backend):
             outer, inner = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
             inner.wait_event(outer.record())
         try:
-            with inner:
+            with cuda.Device(index), inner:  # a stream is the current one of its own device alone
                 yield inner
         finally:
             with cuda.Device(index):

@@ -12,22 +12,25 @@ from typing import Any
 from . import disk
 from .base import Array
 from .cublas import WORKSPACE, Cublas, CublasError, library
+from .cuda_half import classed
 from .dtypes import canonical
-from .launching import Launcher
+from .launching import PER_THREAD, KernelError, Launcher, make_room
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
 _DEVICE_TO_DEVICE = 3
-_PER_THREAD = 2  # the stream that each thread has of its own
 _WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
 _ROUNDS = 3
 
 
-def compile_kernels(source: str, arch: int) -> bytes:
-    """The text of kernels as machine code for a compute capability. No device is needed. Raises RuntimeError with the compiler's words."""
+def compile_kernels(source: str, arch: int, *options: str) -> bytes:
+    """The text of kernels as machine code for a compute capability. No device is needed.
+
+    `options` are NVRTC's, beside the target and the language. Raises KernelError with the compiler's words.
+    """
     from cupy.cuda import nvrtc
 
-    options = (f"-arch=sm_{arch}", "-std=c++17", "-Werror=all-warnings")
+    options = (f"-arch=sm_{arch}", "-std=c++17", *options)
     key = f"NVRTC {nvrtc.getVersion()} {options} {hashlib.sha256(source.encode()).hexdigest()}"
     kept = disk.read("cubin", key)
     if kept is not None:
@@ -37,7 +40,9 @@ def compile_kernels(source: str, arch: int) -> bytes:
         nvrtc.compileProgram(program, options)
         code = bytes(nvrtc.getCUBIN(program))
     except nvrtc.NVRTCError as error:
-        raise RuntimeError(f"NVRTC refused a kernel: {error}\n{nvrtc.getProgramLog(program)}") from error
+        log = nvrtc.getProgramLog(program).strip("\0\n ")
+        version = ".".join(map(str, nvrtc.getVersion()))
+        raise KernelError(f"NVRTC {version} refused a kernel: {error}{': ' if log else ''}{log}") from error
     finally:
         nvrtc.destroyProgram(program)
     disk.write("cubin", key, code)
@@ -112,6 +117,7 @@ class CudaLauncher(Launcher):
             stream = self._stream()
             home = self.stream() if self._recorded_for is None else self._recorded_for
             if home not in self._blas:
+                make_room(self._blas)
                 workspace = self.cupy.empty(WORKSPACE, "uint8")
                 self._blas[home] = Cublas(workspace.data.ptr, WORKSPACE), workspace
             self._blas[home][0].product(product, (a, b, out), precision, stream)
@@ -127,7 +133,7 @@ class CudaLauncher(Launcher):
         return found.copy() if found.data.ptr % _WIDEST else found
 
     def view(self, memory: Array, size: int, dtype: str) -> Array:
-        return self.cupy.ndarray((size,), canonical(dtype), memory.data)
+        return classed(self.cupy, self.cupy.ndarray((size,), canonical(dtype), memory.data))
 
     def copy(self, target: int, source: int, size: int) -> None:
         if size:
@@ -160,7 +166,7 @@ class CudaLauncher(Launcher):
 
     def stream(self) -> Hashable:
         pointer = self._stream()
-        return (pointer, threading.get_ident()) if pointer == _PER_THREAD else pointer
+        return (pointer, threading.get_ident()) if pointer == PER_THREAD else pointer
 
     def _stream(self) -> int:
         return int(self.cupy.cuda.get_current_stream().ptr)

@@ -29,7 +29,7 @@ def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
         """Of a real array. NaN stays; assigning it at a mask, as array_api_compat does, would wait for the device."""
         return cupy.where(x != x, x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
-    names |= {"asarray": asarray, "sign": sign, "matmul": partial(cuda_matmul.matmul, cupy)}
+    names |= {"asarray": asarray, "sign": sign, "matmul": partial(cuda_matmul.matmul, cupy), "linalg": _linalg(standard.linalg)}
     return SimpleNamespace(**names)
 
 
@@ -53,3 +53,20 @@ def _like(make: Callable[..., Array]) -> Callable[..., Array]:
             return make(x, *args, **options)
 
     return made
+
+
+def _linalg(standard: Any) -> SimpleNamespace:
+    """The functions of `linalg`, which raise LinAlgError of a singular matrix as NumPy's do. CuPy leaves that out, as it has to wait for the GPU."""
+
+    def raising(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def called(*args: Any, **options: Any) -> Any:
+            from cupyx import errstate
+
+            with errstate(linalg="raise"):
+                return function(*args, **options)
+
+        return called
+
+    public = {name: getattr(standard, name) for name in dir(standard) if not name.startswith("_")}
+    return SimpleNamespace(**public | {name: raising(public[name]) for name in ("cholesky", "inv", "solve") if name in public})

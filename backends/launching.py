@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
@@ -18,18 +19,37 @@ from .base import Array
 from .dtypes import canonical
 
 _ALIGN = 256
+STREAMS = 8  # that memory and recordings are kept for, beside the default ones
+PER_THREAD = 2  # CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones addresses
 
-#: The ways to run a loop.
+#: The ways to run a loop, and what XGRAD_LOOPS calls them.
 ONCE, STEPWISE = "one launch", "step by step"
+FORCED = {"persistent": ONCE, "steps": STEPWISE}
+
+
+class KernelError(RuntimeError):
+    """A device's compiler refused kernels; its words."""
+
+
+def make_room(by_stream: dict[Hashable, Any]) -> None:
+    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a new one for each step."""
+    made = [stream for stream in list(by_stream) if isinstance(stream, int) and stream > PER_THREAD]
+    for stream in made[: max(0, len(made) - STREAMS + 1)]:
+        by_stream.pop(stream, None)
 
 
 class LoopRun(NamedTuple):
-    """How a loop is run: its length; in which way; the seconds of each way, where both were measured; and why there is no other."""
+    """How a loop is run.
+
+    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of the way that is one
+    launch how its blocks wait for each other.
+    """
 
     length: int
     way: str
     seconds: dict[str, float]
     why: str
+    barrier: str = ""
 
 
 class Launcher(ABC):
@@ -54,7 +74,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def load(self, source: str) -> Callable[[str], Any]:
-        """What finds the kernels of a text by name. Raises RuntimeError with the compiler's words where it is refused."""
+        """What finds the kernels of a text by name. Raises KernelError where it is refused."""
 
     @abstractmethod
     def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
@@ -100,8 +120,9 @@ class Launcher(ABC):
 class Scheduled:
     """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
 
-    The first run goes item by item, and measures which way each loop is faster. The second is recorded, and from then on that is
-    replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is given a place to be copied to.
+    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is
+    recorded, and from then on that is replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is
+    given a place to be copied to.
 
     Attributes:
         loops: how each loop is run.
@@ -117,7 +138,8 @@ class Scheduled:
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}
         found = _loops(schedule.body)
-        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why) for repeat, _ in found]
+        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why, _barrier(repeat)) for repeat, _ in found]
+        self._forced = _forced()
         self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
         self._chosen = False
 
@@ -133,7 +155,11 @@ class Scheduled:
         for n, (x, (_, b)) in enumerate(zip(given, self._inputs)):
             if x.size != b.size:
                 raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
-        free = self._spaces.setdefault(self.launcher.stream(), [])
+        stream = self.launcher.stream()
+        free = self._spaces.get(stream)
+        if free is None:
+            make_room(self._spaces)
+            free = self._spaces.setdefault(stream, [])
         try:
             space = free.pop()
         except IndexError:  # without a look beforehand: another thread may take the last one in between
@@ -184,7 +210,9 @@ class Scheduled:
     def _choose(self, space: _Space) -> None:
         """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
         for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
-            if repeat.once:
+            if repeat.once and self._forced is not None:
+                self.loops[i] = self.loops[i]._replace(way=self._forced)
+            elif repeat.once:
                 what = hashlib.sha256(repr((self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
                 key = f"loop {self.launcher.chip()} {what}"
                 kept = disk.read("json", key)
@@ -250,6 +278,20 @@ class _Space:
         found = self.launcher.view(self.launcher.memory(max(self._bytes[i], 1)), b.size, b.dtype)
         self.launcher.copy(self.launcher.address(found), self.addresses[i], self._bytes[i])
         return found
+
+
+def _forced() -> str | None:
+    """The way that XGRAD_LOOPS asks for. Raises ValueError where there is none of that name."""
+    said = os.environ.get("XGRAD_LOOPS")
+    if said and said not in FORCED:
+        raise ValueError(f"XGRAD_LOOPS={said}: it is {' or '.join(FORCED)}, or not set")
+    return FORCED[said] if said else None
+
+
+def _barrier(repeat: Any) -> str:
+    """How blocks wait for each other in the launch that is a whole loop."""
+    size = max((launch.cluster for launch in repeat.once), default=1)
+    return f"clusters of {size}" if size > 1 else "counted" if any(launch.cooperative for launch in repeat.once) else ""
 
 
 def _names(items: Sequence[Any]) -> set[str]:

@@ -1,5 +1,6 @@
 """xgrad on a GPU, measured and judged: `make gpu`, or `python benchmarks gpu` for all parts, `gpu-PART` for one.
 
+    gpu-probe   two minutes: toolchain, clusters, barriers, recordings, races, in both ways of a loop
     gpu-tests   the whole test suite, and agreement with float64 on the CPU
     gpu-gru     the reset-before GRU beside cuDNN, torch, torch.compile and JAX
     gpu-cells   cells that no framework has fused
@@ -8,8 +9,8 @@
 
 Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day and GPU is not run
 again (`--force` begins anew), so a part that was cut off goes on where it was. One part ends by itself after --limit seconds, and then
-exits with 75: run it again for the rest. All parts in one run have no limit. A test that fails, a disagreement, or an error of xgrad's makes the
-exit status 1; a goal that is not met does not.
+exits with 75: run it again for the rest. All parts in one run have no limit. The probe ends all with one
+line where something is off. A test that fails, a disagreement, or an error of xgrad's makes the exit status 1; a goal that is not met does not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gpu_probe
 import gpu_suite
 import gpu_table
 import gpu_timing
@@ -26,11 +28,11 @@ import gpu_training
 from gpu_judging import GOALS, failures, verdicts
 from gpu_pages import page
 from gpu_results import FOLDER, NO_GPU, Results, machine
-from gpu_table import PARTS
 from gpu_timing import Deadline, OutOfTime
 from gpu_worker import serve
 
 README = FOLDER.parent.parent / "README.md"
+PARTS = ("probe", *gpu_table.PARTS)
 UNFINISHED = 75  # what sendmail and others mean by it too: try again
 
 
@@ -66,6 +68,8 @@ def run(part: str, results: Results, options: Any) -> int:
     try:
         if results.data["finished"]:
             print("recorded today already; --force (FORCE=1 for make) runs it again")
+        elif part == "probe":
+            gpu_probe.run(results, options, deadline)
         elif part == "tests":
             gpu_suite.run(results, options, deadline)
         elif part == "train":

@@ -15,7 +15,7 @@ from gpu_clocks import Clock, CupyClock
 _TYPES = {"float32": (0, 68), "tf32": (0, 77), "bfloat16": (14, 68)}
 _DEFAULT = -1
 
-# Each launch waits for the one before it, and each round of the second for all blocks: one counts up at each barrier.
+# Each launch waits for the one before it, and each round of the second for all blocks: they count up at each barrier, as our kernels do.
 _KERNELS = r"""
 extern "C" __global__ void tiny(float* y) { y[threadIdx.x] += 1.0f; }
 
@@ -23,10 +23,8 @@ extern "C" __global__ void barriers(unsigned int* count, int rounds) {
     for (int i = 1; i <= rounds; i++) {
         __syncthreads();
         if (threadIdx.x == 0) {
-            __threadfence();
-            atomicAdd(count, 1u);
-            while (*(volatile unsigned int*)count < (unsigned int)i * gridDim.x) { }
-            __threadfence();
+            arrive(count);
+            while (arrived(count) < (unsigned int)i * gridDim.x) { spin(); }
         }
         __syncthreads();
     }
@@ -45,7 +43,8 @@ def ceilings(device: str, quick: bool) -> dict[str, Any]:
     """What this device can do: flop/s of a large product in each precision, and seconds from one dependent step to the next."""
     if not device.startswith("cuda"):
         return {"flops": _host_peaks(256 if quick else 2048), "latency": {"call": _host_latency()}}
-    return {"flops": _peaks(2048 if quick else 8192), "latency": {"kernels in a graph": _graph_latency(), "grid barrier": _barrier_latency()}}
+    latency = {"kernels in a graph": _graph_latency(10 if quick else 500), "grid barrier": _barrier_latency(3 if quick else 2000)}
+    return {"flops": _peaks(64 if quick else 8192), "latency": latency}
 
 
 def _best(step: Callable[[], Any], clock: Clock, turns: int = 7, calls: int = 3) -> float:
@@ -65,8 +64,8 @@ def _peaks(n: int) -> dict[str, float]:
     from cupy_backends.cuda.libs import cublas
 
     clock, handle = CupyClock(), cupy.cuda.device.get_cublas_handle()
-    rng = cupy.random.RandomState(0)
-    a, b, c = (rng.standard_normal((n, n), "f") for _ in range(3))
+    rng = np.random.default_rng(0)
+    a, b, c = (cupy.asarray(rng.standard_normal((n, n), "f")) for _ in range(3))
     one, zero = np.ones(1, "f"), np.zeros(1, "f")
     found = {}
     for precision, (kind, compute) in _TYPES.items():
@@ -77,11 +76,20 @@ def _peaks(n: int) -> dict[str, float]:
     return found
 
 
-def _graph_latency(count: int = 500) -> float:
+def _kernel(name: str, **options: Any) -> Any:
+    """One of the kernels, with the functions that ours have."""
+    import cupy
+
+    from xgrad.program.cuda.device import DEVICE
+
+    return cupy.RawKernel(DEVICE + _KERNELS, name, **options)
+
+
+def _graph_latency(count: int) -> float:
     """Seconds from one tiny kernel to the next that waits for it, in a CUDA graph of so many."""
     import cupy
 
-    kernel, y, clock = cupy.RawKernel(_KERNELS, "tiny"), cupy.zeros(32, "f"), CupyClock()
+    kernel, y, clock = _kernel("tiny"), cupy.zeros(32, "f"), CupyClock()
     kernel((1,), (32,), (y,))
     clock.wait()
     stream = cupy.cuda.Stream(non_blocking=True)
@@ -95,12 +103,12 @@ def _graph_latency(count: int = 500) -> float:
     return seconds / count
 
 
-def _barrier_latency(rounds: int = 2000) -> float:
+def _barrier_latency(rounds: int) -> float:
     """Seconds of a barrier of the whole grid, a block for each multiprocessor, in a kernel that runs on."""
     import cupy
 
     blocks = cupy.cuda.Device().attributes["MultiProcessorCount"]
-    kernel = cupy.RawKernel(_KERNELS, "barriers", enable_cooperative_groups=True)  # a cooperative launch: all blocks run at once
+    kernel = _kernel("barriers", enable_cooperative_groups=True)  # a cooperative launch: all blocks run at once
     count, clock = cupy.zeros(1, "uint32"), CupyClock()
 
     def step() -> None:

@@ -69,7 +69,8 @@ def xgrad(case: Case, device: str) -> Job:
     def facts() -> dict[str, Any]:
         ready = gradient.executable(W, x, dy)
         kind, why = getattr(ready, "kind", "not known"), getattr(ready, "why", None)
-        return {"executor": f"{kind}: {why}" if why else kind, "seconds to make": getattr(ready, "seconds", None)}
+        loops = [loop._asdict() for loop in getattr(ready, "loops", ())]
+        return {"executor": f"{kind}: {why}" if why else kind, "seconds to make": getattr(ready, "seconds", None), "loops": loops}
 
     def norms() -> list[float]:
         return [float(np.linalg.norm(host(a))) for a in (*(kept[0][name] for name in W), kept[1])]

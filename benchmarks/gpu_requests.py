@@ -9,6 +9,7 @@ from gpu_cases import Case
 from gpu_clocks import Job, measure
 from gpu_floor import ceilings
 from gpu_peers import PEERS, Missing, torch_clock, torch_precision, xgrad_clock
+from gpu_probing import probe, toolchain
 
 
 class Server:
@@ -45,6 +46,12 @@ class Server:
 
     def _agree(self, case: str) -> dict[str, Any]:
         return {"errors": errors(Case.parse(case), self.device)}
+
+    def _toolchain(self) -> dict[str, Any]:
+        return toolchain(self.device)
+
+    def _probe(self, case: str) -> dict[str, Any]:
+        return probe(Case.parse(case), self.device)
 
     def _ceilings(self, quick: bool) -> dict[str, Any]:
         return ceilings(self.device, quick)

@@ -71,7 +71,7 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
     workers = ["-n", str(min(12, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") and not tests else []
     command = [sys.executable, "-m", "pytest", "-rfE", "--tb=short", f"--ignore={LEFT_OUT}", *workers, *tests]
     with tempfile.TemporaryFile("w+", errors="replace") as said:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(device), stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, env=_environment(device), stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             code: int | None = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -81,6 +81,13 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
         said.seek(0)
         text = said.read()
     return {"missing": missing, "left out": LEFT_OUT, **read(text, code, limit)}
+
+
+def _environment(device: str) -> dict[str, str]:
+    """Tests say themselves where they run: on each device that is there; on one with another number if told."""
+    env = environment(device)
+    del env["XGRAD_DEVICE"]
+    return env if device in ("cpu", "cuda", "cuda:0") else env | {"XGRAD_TEST_DEVICES": device}
 
 
 def read(text: str, code: int | None, limit: float) -> dict[str, Any]:

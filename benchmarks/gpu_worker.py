@@ -36,10 +36,13 @@ def _alone() -> Path:
 
 
 class Worker:
-    """The process of a peer, seen from outside. It starts with the first request, and anew after one that failed."""
+    """The process of a peer, seen from outside. It starts with the first request, and anew after one that failed.
 
-    def __init__(self, peer: str, device: str) -> None:
-        self.peer, self.device = peer, device
+    `variables` are of its environment, beside those that all have.
+    """
+
+    def __init__(self, peer: str, device: str, **variables: str) -> None:
+        self.peer, self.device, self.variables = peer, device, variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, limit: float, do: str, **arguments: Any) -> Any:
@@ -72,7 +75,7 @@ class Worker:
             self._process = None
 
     def _start(self) -> None:
-        env = environment(self.device)
+        env = environment(self.device) | self.variables
         env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take three quarters of the memory, which all share
         env.pop("CUPY_TF32", None)
         if self.device == "cpu":

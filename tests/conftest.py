@@ -17,6 +17,7 @@ from .emulated.backend import register_emulated
 from .strict import register_strict
 
 os.environ.setdefault("XGRAD_VERIFY", "1")  # every plan is checked against its program
+os.environ.pop("XGRAD_DEVICE", None)  # tests say themselves where they run, and what is printed of a device is the CPU's
 
 register_strict()
 register_emulated()
@@ -37,7 +38,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"random programs of XGRAD_FUZZ_SEED={os.environ['XGRAD_FUZZ_SEED']}")
 
 
-DEVICES = ["cpu", "strict:1", "cuda", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
+DEVICES = ["cpu", "strict:1", "cuda:0", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on a CUDA device."""
+    for item in items:
+        if str(getattr(item, "callspec", None) and item.callspec.params.get("device")).startswith("cuda"):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.cuda)
 
 
 @pytest.fixture(params=DEVICES, autouse=False)

@@ -334,6 +334,13 @@ def test_what_pytest_said(text: str, code: int | None, passed: bool, summary: st
     assert (found["passed"], found["summary"], found["counts"]) == (passed, summary, counts)
 
 
+def test_the_suite_says_itself_where_its_tests_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XGRAD_DEVICE", "cuda")
+    monkeypatch.delenv("XGRAD_TEST_DEVICES", raising=False)
+    assert not {"XGRAD_DEVICE", "XGRAD_TEST_DEVICES"} & set(gpu_suite._environment("cuda"))
+    assert gpu_suite._environment("cuda:1")["XGRAD_TEST_DEVICES"] == "cuda:1"
+
+
 def test_what_failed_in_the_suite_is_named() -> None:
     found = gpu_suite.read("FAILED tests/a.py::b - no\nERROR tests/c.py\n1 failed, 1 error in 1s", 1, 9)
     assert found["failed"] == ["FAILED tests/a.py::b - no", "ERROR tests/c.py"]

@@ -28,6 +28,11 @@ BF16 = np.dtype(ml_dtypes.bfloat16)
 HALVES = ["float16", "bfloat16"]
 EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 half = pytest.mark.parametrize("dtype", HALVES)
+#: On the CPU, and on CUDA, where CuPy computes with float16 itself.
+on = pytest.mark.parametrize("device", ["cpu", "cuda:0"], indirect=True)
+both = pytest.mark.parametrize(
+    ("device", "dtype"), [("cpu", "float16"), ("cpu", "bfloat16"), ("cuda:0", "bfloat16"), pytest.param("cuda:0", "float16", marks=pytest.mark.slow)], indirect=["device"]
+)
 STRONG = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 
 
@@ -35,6 +40,12 @@ def leaves(z: Any) -> list[xg.Tensor]:
     if isinstance(z, tuple | list):
         return [leaf for part in z for leaf in leaves(part)]
     return [z] if isinstance(z, xg.Tensor) else []
+
+
+def is_classed(z: xg.Tensor) -> bool:
+    """Whether the array inside is one that computes in float32 as its dtype asks for."""
+    half = z.dtype == BF16 if str(z.device).startswith("cuda") else is_half(z.dtype)
+    return (type(z.data).__name__ == "Half") == half
 
 
 def relative(a: Any, b: Any) -> float:
@@ -102,8 +113,9 @@ def test_operands_together_have_the_dtype_that_result_type_says(a: str, b: str, 
         assert bool(xg.all(z == (1 if op != "add" or a == b == "bool" else 2)))
 
 
+@on
 @half
-def test_numbers_are_weak(dtype: str) -> None:
+def test_numbers_are_weak(device: str, dtype: str) -> None:
     x = xg.ones(3, dtype=dtype)
     for z in (x + 1, x + 1.5, 2.0 * x, x / 3, 1 / x, x**2, x**0.5, x - True, xg.where(x > 0, x, 0.5), xg.maximum(x, 0.1), xg.clip(x, 0.0, 0.5)):
         assert z.dtype == dtype
@@ -172,8 +184,9 @@ def test_printing() -> None:
         assert repr(xg.asarray(0.1, dtype="bfloat16")) == "tensor(0.1, dtype=bfloat16)"
 
 
+@on
 @half
-def test_single_values_and_changes_in_place(dtype: str) -> None:
+def test_single_values_and_changes_in_place(device: str, dtype: str) -> None:
     x = xg.asarray([0.5, 2.5, -3.0], dtype=dtype)
     assert (float(x[0]), int(x[1]), bool(x[2]), complex(x[0]), f"{x[0]:.2f}") == (0.5, 2, True, 0.5, "0.50")
     x[0] = 3.3
@@ -198,8 +211,8 @@ def test_a_backend_without_them_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@half
-def test_every_function_computes_in_float32_and_rounds(name: str, dtype: str) -> None:
+@both
+def test_every_function_computes_in_float32_and_rounds(name: str, device: str, dtype: str) -> None:
     for call in CALLS[name]:
         if name in ("asarray", "astype", "from_dlpack") or not any(a.dtype.kind == "f" for a in call.arrays):
             continue
@@ -209,14 +222,14 @@ def test_every_function_computes_in_float32_and_rounds(name: str, dtype: str) ->
             warnings.simplefilter("ignore")
             for z, exact in zip(leaves(call.f(xg, *inputs)), leaves(call.f(xg, *full)), strict=True):
                 assert z.dtype == (dtype if exact.dtype == "float32" else exact.dtype)
-                assert isinstance(z.data, Half) == is_half(z.dtype)
+                assert is_classed(z)
                 assert z.shape == exact.shape
                 assert relative(z, exact) < 4 * EPS[dtype]
 
 
 @pytest.mark.parametrize("name", [n for n in CALLS if n not in FLAT])
-@half
-def test_every_gradient_has_the_dtype_of_its_operand(name: str, dtype: str) -> None:
+@both
+def test_every_gradient_has_the_dtype_of_its_operand(name: str, device: str, dtype: str) -> None:
     for call in CALLS[name]:
         if not call.arrays or any(a.dtype.kind == "c" for a in call.arrays):
             continue
@@ -234,12 +247,13 @@ def test_every_gradient_has_the_dtype_of_its_operand(name: str, dtype: str) -> N
             warnings.simplefilter("ignore")
             for g, exact in zip(xg.grad(loss, argnums=chosen)(*inputs), xg.grad(loss, argnums=chosen)(*full), strict=True):
                 assert g.dtype == dtype
-                assert type(g.data) is Half
+                assert is_classed(g)
                 assert relative(g, exact) < 8 * EPS[dtype]
 
 
+@on
 @half
-def test_sums_and_products_accumulate_in_float32(dtype: str) -> None:
+def test_sums_and_products_accumulate_in_float32(device: str, dtype: str) -> None:
     ones = xg.ones((3000, 2), dtype=dtype)
     rounded = float(xg.asarray(3000, dtype=dtype))
     assert xg.sum(ones, axis=0).tolist() == [rounded] * 2
@@ -259,9 +273,14 @@ def test_the_mean_of_many_keeps_its_gradient(dtype: str) -> None:
     assert abs(float(g[0]) * 100_000 - 1) < 4e-3
 
 
-def test_next_numbers_are_those_of_the_dtype() -> None:
+@on
+def test_next_numbers_are_those_of_the_dtype(device: str) -> None:
     for dtype in HALVES:
         assert xg.nextafter(xg.ones(1, dtype=dtype), xg.asarray([2.0], dtype=dtype)).item() == 1 + EPS[dtype]
+    x = xg.asarray([1.0, 1.0, -1.0, -1.0, 0.0, -0.0, 3.0, float("nan"), 2.0], dtype="bfloat16")
+    y = xg.asarray([2.0, -2.0, 2.0, -2.0, 1.0, -1.0, 3.0, 1.0, float("inf")], dtype="bfloat16")
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(xg.nextafter(x, y).numpy().astype(float), np.nextafter(x.numpy(), y.numpy()).astype(float))
 
 
 def test_arrays_of_numpy_beside_tensors() -> None:
@@ -295,8 +314,9 @@ def test_with_plain_numpy_the_arrays_inside_stay_what_they_are() -> None:
 # Gradients
 
 
+@on
 @half
-def test_a_leaf_has_a_gradient_of_its_dtype(dtype: str) -> None:
+def test_a_leaf_has_a_gradient_of_its_dtype(device: str, dtype: str) -> None:
     x = xg.tensor([0.5, 1.0], dtype=dtype, requires_grad=True)
     for _ in range(2):
         xg.sum(xg.tanh(x) * xg.asarray([1.0, 2.0], dtype="float32")).backward()
@@ -322,8 +342,9 @@ def through_compile(f: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("through", [through_plain, through_scan, through_checkpoint, through_compile])
+@on
 @half
-def test_a_cast_inside_gives_float32_gradients_to_the_second_order(through: Any, dtype: str) -> None:
+def test_a_cast_inside_gives_float32_gradients_to_the_second_order(through: Any, device: str, dtype: str) -> None:
     def loss(x: xg.Tensor, cast: str = dtype) -> xg.Tensor:
         return xg.sum(through(lambda h: xg.tanh(h.astype(cast) * 1.5).astype("float32"), x) ** 2)
 

@@ -236,7 +236,10 @@ def test_what_cannot_be_told_apart_is_refused(argument: Any) -> None:
     assert f("well", xg.ones(2)).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("argument", [{1, 2}, frozenset({1}), range(3), b"x", print, np.dtype("f"), xg.float32, slice(1, 2), 10**30, None, ..., memoryview(b"x")], ids=repr)
+OTHERS = [{1, 2}, frozenset({1}), range(3), b"x", print, np.dtype("f"), xg.float32, slice(1, 2), 10**30, None, ..., memoryview(b"x")]
+
+
+@pytest.mark.parametrize("argument", OTHERS, ids=lambda v: type(v).__name__)
 def test_other_objects_are_taken_as_they_are(argument: Any) -> None:
     got: list[Any] = []
     f = xg.compile(lambda a, x: got.append(a) or x)  # type: ignore[func-returns-value]

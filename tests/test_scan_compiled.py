@@ -298,3 +298,16 @@ def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytes
     expected = slope(xg.asarray(array(3)), False).numpy()
     np.testing.assert_allclose(slope(xg.asarray(array(3)), True).numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(xg.compile(lambda h: slope(h, True))(xg.asarray(array(3))).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_complex_carries_that_no_stage_computes(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They change places alone: there is no stage to see a dtype at that native code has not."""
+    monkeypatch.setenv("XGRAD_NATIVE", native)
+
+    def run(a: Any, b: Any) -> Any:
+        return xg.scan(lambda c, _: ((c[1], c[0]), c[1]), (a, b), None, length=3)
+
+    for f in (run, xg.compile(run)):
+        (a, b), ys = f(xg.asarray(1.0 + 2.0j), xg.asarray(3.0j))
+        assert (complex(a), complex(b), ys.numpy().tolist()) == (3j, 1 + 2j, [3j, 1 + 2j, 3j])

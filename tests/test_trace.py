@@ -263,3 +263,11 @@ def test_errors_of_several_elements() -> None:
     for f in (lambda x: x.numpy(), np.asarray, lambda x: [float(v) for v in x], branch):
         with pytest.raises(xg.TraceError, match=r"test_trace\.py"):
             trace(f, normal(3))
+
+
+def test_an_array_librarys_own_code_is_not_the_users_line() -> None:
+    def f(x: xg.Tensor) -> object:
+        return np.vectorize(lambda v: v)(x)
+
+    with pytest.raises(xg.TraceError, match=r"test_trace\.py:\d+"):
+        xg.compile(f)(xg.ones(3))

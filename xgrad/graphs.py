@@ -182,11 +182,15 @@ def bprop(
             raise out_of_memory(error, f"the gradient of {op.name!r} of shape {node.shape}", device, order, grads.values()) from error
         if watch is not None:
             watch.swept(node, (dz,), found, "the gradient")
-        for parent, g in zip(parents, found):
+        if device.guard is not None:
+            with device.guard:
+                _collect(parents, found, grads, owned)
+            continue
+        for parent, g in zip(parents, found):  # `_collect` without a call, as there is one for each op
             if g is None:
                 continue
             if parent not in grads:
-                grads[parent] = g  # borrowed: `+` hands the same array to both of its operands
+                grads[parent] = g
             elif parent in owned:
                 grads[parent] += g
             else:
@@ -194,6 +198,20 @@ def bprop(
                 owned.add(parent)
     for node, uses in waiting.items():
         uses.give(node, grads)
+
+
+def _collect(parents: Sequence[Any], found: Sequence[Any], grads: dict[Any, Any], owned: set[Any]) -> None:
+    """Add the gradients of an op's operands to what these have already."""
+    for parent, g in zip(parents, found):
+        if g is None:
+            continue
+        if parent not in grads:
+            grads[parent] = g  # borrowed: `+` hands the same array to both of its operands
+        elif parent in owned:
+            grads[parent] += g
+        else:
+            grads[parent] = grads[parent] + g
+            owned.add(parent)
 
 
 def _masked(order: list[Node]) -> set[Node]:
@@ -243,16 +261,17 @@ class Uses:
     def give(self, node: Node, grads: dict[Any, Any]) -> None:
         """Add the gradient from all uses to what `node` has from elsewhere."""
         self._add_up()
-        grads[node] = self._total if node not in grads else grads[node] + self._total
+        with self._W.device.guard or nullcontext():
+            grads[node] = self._total if node not in grads else grads[node] + self._total
 
     def _add_up(self) -> None:
         if not self._x:
             return
         device = self._W.device
-        x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(device.xp, self._x), _joined(device.xp, self._dz))
         with device.guard or nullcontext():
+            x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(device.xp, self._x), _joined(device.xp, self._dz))
             _, g = gradients(self._op, [device.xp, dz, None, x, None, None], {}, (None, self._W), False)
-        self._total = g if self._total is None else self._total + g
+            self._total = g if self._total is None else self._total + g
         self._x, self._dz, self._rows = [], [], 0
 
 

@@ -20,6 +20,9 @@ _PACKAGE = f"{Path(__file__).parent}{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
 
+#: The array libraries, whose Python code comes between the user's and ours: `np.vectorize` of a Tensor, `cupy.asnumpy`.
+_LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
+
 
 class Recorded(Node):
     """A node with its value. Unlike a plain one, it is there for ops through which no gradient flows, too."""
@@ -38,8 +41,10 @@ class Recorded(Node):
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether it is code of this library that is being run, or of one that runs it on our behalf."""
-    return frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__))
+    """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an array library."""
+    if frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
+        return True
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
 
 
 def is_library(filename: str) -> bool:

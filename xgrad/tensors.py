@@ -247,8 +247,9 @@ class Tensor(Methods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
-        copy = self.with_node(self._own_leaf())
-        copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
+        with self.device.guard or nullcontext():  # or it would be a copy on the current device
+            copy = self.with_node(self._own_leaf())
+            copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
         memo[id(self)] = copy
         return copy
 

@@ -68,7 +68,7 @@ def _folder() -> Path:
     of = [version(), *FLAGS, *((HERE / name).read_text() for name in SOURCES)]
     folder = Path(tempfile.gettempdir()) / f"xgrad-emulated-{os.getuid()}-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with _locked(folder / "launch.o") as there:
+    with locked(folder / "launch.o") as there:
         if not there:
             for name in SOURCES:
                 shutil.copy(HERE / name, folder)
@@ -87,7 +87,7 @@ def version() -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Alone with a file that is to be made, of all processes; whether it is there already."""
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -119,7 +119,7 @@ def _compiled(text: str) -> Library:
     name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
     whole = [f'#line 1 "kernel.cu"\n{text}\n#line 1 "calls"', *(f"EMULATED_KERNEL({kernel})" for _, kernel in kernels)]
     library, said = folder / f"{name}.so", folder / f"{name}.warnings"
-    with _locked(library) as there:
+    with locked(library) as there:
         if not there:
             (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
             said.write_text(_compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"))
@@ -139,6 +139,7 @@ class Library:
         self.kernels = list(kernels)
         self.warnings = warnings
         self._attributes = kernels
+        self.path = path
         self._library = ctypes.CDLL(str(path))
         self._launch = self._library.emulated_launch
         self._launch.restype = ctypes.c_char_p

@@ -263,16 +263,14 @@ void call(void (*kernel)(A...), void** those, std::index_sequence<i...>) { kerne
 template <class... A>
 void call(void (*kernel)(A...), [[maybe_unused]] void** those) { call(kernel, those, std::index_sequence_for<A...>{}); }
 template <class... A>
-std::string signature(void (*)(A...)) {
-    std::string text;
-    ((text += std::is_pointer_v<A> ? std::string("p ") : format("%c%zu ", std::is_integral_v<A> ? 'i' : std::is_floating_point_v<A> ? 'f' : 's', sizeof(A))), ...);
+const char* signature(void (*)(A...)) {
+    static char text[sizeof...(A) * 8 + 1];  // "f8 ", or of a struct more digits
+    char* end = text;
+    ((end += std::is_pointer_v<A> ? sprintf(end, "p ") : sprintf(end, "%c%zu ", std::is_integral_v<A> ? 'i' : std::is_floating_point_v<A> ? 'f' : 's', sizeof(A))), ...);
     return text;
 }
 }  // namespace emulated
 
 #define EMULATED_KERNEL(name)                                                                                                      \
     extern "C" __attribute__((visibility("default"))) void emulated_call_##name(void** those) { emulated::call(name, those); }     \
-    extern "C" __attribute__((visibility("default"))) const char* emulated_signature_##name() {                                    \
-        static const std::string text = emulated::signature(name);                                                                 \
-        return text.c_str();                                                                                                       \
-    }
+    extern "C" __attribute__((visibility("default"))) const char* emulated_signature_##name() { return emulated::signature(name); }

@@ -37,7 +37,7 @@ struct Stacks {
 // Where a thread goes on: what it must find again lies on its stack.
 struct Context { void* stack_pointer; };
 
-extern "C" void emulated_switch(void** from, void* to) __attribute__((visibility("hidden")));  // in launch.cpp
+extern "C" void emulated_switch(void** from, void* to);  // in launch.cpp
 inline void prepare(Context& context, unsigned char* stack, void (*entry)()) {
     auto top = reinterpret_cast<void**>((reinterpret_cast<uintptr_t>(stack) + stack_size) & ~uintptr_t(15));
     top[-1] = nullptr;  // nobody to return to

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 
+#include <memory>
 #include <utility>
 
 #if defined(__x86_64__)
@@ -11,7 +12,11 @@ asm(R"(
     .text
     .p2align 4
     .globl emulated_switch
-    .hidden emulated_switch
+)"
+#ifndef EMULATED_SHARED
+    ".hidden emulated_switch\n"
+#endif
+R"(
     .type emulated_switch, @function
 emulated_switch:
     pushq %rbp
@@ -34,7 +39,17 @@ emulated_switch:
 
 #endif
 
+uint3 threadIdx, blockIdx, blockDim, gridDim;
+
 namespace emulated {
+
+Fiber* current;
+Context scheduler;
+std::vector<Fiber*> ready, spinning;
+uint64_t events;
+unsigned polls;
+std::string failure;
+
 namespace {
 
 constexpr size_t guard = 1024;  // bytes before and behind shared memory that nobody may write
@@ -45,6 +60,8 @@ void (*kernel)(void**);
 void** arguments;
 size_t shared_size;
 sigjmp_buf on_signal;
+size_t kept_threads;   // whose stacks are kept for the next launch
+bool returned_arrive;  // whether a thread that has returned counts at a barrier, as it does on a GPU
 
 size_t draw(size_t below) {
     uint64_t z = (random_state += 0x9e3779b97f4a7c15);
@@ -58,6 +75,11 @@ void body() {
     kernel(arguments);
     current->returned = true;
     ++events;
+    Barrier& barrier = current->block->barrier;
+    if (returned_arrive && --barrier.size && barrier.here.size() == barrier.size) {
+        release(barrier.here);
+        barrier.here.clear();
+    }
     for (;;) suspend();
 }
 
@@ -163,6 +185,13 @@ void begin(Block& block, const Stacks& stacks, size_t first) {
     }
 }
 
+// The stacks of a launch: those of the last one, where it is told to keep them and they suffice.
+std::shared_ptr<Stacks> stacks_for(size_t count) {
+    if (count > kept_threads) return std::make_shared<Stacks>(count);
+    static auto kept = std::make_shared<Stacks>(kept_threads);
+    return kept;
+}
+
 void signalled(int) { siglongjmp(on_signal, 1); }
 
 // Turns a crash of the kernel into a failure of the launch.
@@ -200,8 +229,8 @@ void launch(bool together, unsigned cluster) {
     for (size_t i = 0; i < count; ++i) order[i] = i;
     for (size_t i = count; i > 1; --i) std::swap(order[i - 1], order[draw(i)]);
     size_t alive = together ? count : 1;
-    Stacks stacks(alive * threads);
-    if (!stacks.memory) { failure = "no memory for the stacks"; return; }
+    auto stacks = stacks_for(alive * threads);
+    if (!stacks->memory) { failure = "no memory for the stacks"; return; }
     std::vector<Block> blocks(alive);
     std::vector<Barrier> clusters(cluster ? count / cluster : 0);
     for (Barrier& barrier : clusters) barrier.size = cluster * threads;
@@ -212,7 +241,7 @@ void launch(bool together, unsigned cluster) {
             Block& block = blocks[i];
             block.index = {static_cast<unsigned>(at % gridDim.x), static_cast<unsigned>(at / gridDim.x % gridDim.y), static_cast<unsigned>(at / gridDim.x / gridDim.y)};
             block.cluster = &clusters[at / cluster];
-            begin(block, stacks, i * threads);
+            begin(block, *stacks, i * threads);
         }
         if (!run_to_signal(blocks)) failure = "thread " + name(current->thread) + " of block " + name(current->block->index) + ": crashed at a bad address";
         for (const Block& block : blocks)
@@ -222,6 +251,13 @@ void launch(bool together, unsigned cluster) {
 
 }  // namespace
 }  // namespace emulated
+
+// For kernels that are not ours, and of which there are many: threads that have returned count at barriers, on which such kernels rely,
+// and the stacks of so many threads are kept from launch to launch. Called before the first.
+extern "C" __attribute__((visibility("default"))) void emulated_for_others(size_t threads) {
+    emulated::kept_threads = threads;
+    emulated::returned_arrive = true;
+}
 
 // Returns what went wrong, or null.
 extern "C" __attribute__((visibility("default"))) const char* emulated_launch(

@@ -12,8 +12,15 @@
 
 struct uint3 { unsigned x, y, z; };
 
+// What the scheduler knows is launch.cpp's, which may be a library that many kernels share.
+#ifdef EMULATED_SHARED
+#define EMULATED_STATE extern __attribute__((visibility("default")))
+#else
+#define EMULATED_STATE extern
+#endif
+
 // Those of the thread that runs.
-inline uint3 threadIdx, blockIdx, blockDim, gridDim;
+EMULATED_STATE uint3 threadIdx, blockIdx, blockDim, gridDim;
 constexpr int warpSize = 32;
 
 namespace emulated {
@@ -57,12 +64,12 @@ struct Block {
 
 constexpr unsigned char undefined = 0xff;  // shared memory before it is written: NaN in every format
 
-inline Fiber* current;
-inline Context scheduler;
-inline std::vector<Fiber*> ready, spinning;
-inline uint64_t events;  // whatever may end somebody's waiting
-inline unsigned polls;   // of counters, since the last switch
-inline std::string failure;
+EMULATED_STATE Fiber* current;
+EMULATED_STATE Context scheduler;
+EMULATED_STATE std::vector<Fiber*> ready, spinning;
+EMULATED_STATE uint64_t events;  // whatever may end somebody's waiting
+EMULATED_STATE unsigned polls;   // of counters, since the last switch
+EMULATED_STATE std::string failure;
 
 inline std::string format(const char* form, ...) {
     char text[512];

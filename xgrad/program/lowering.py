@@ -66,6 +66,7 @@ class Lowering:
         self.position: dict[Value, int] = {}  # of the stages that make values, in the program
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
+            self._check(v)
             self.place[v] = self.buffer("input", v)
             self.done.add(v)
         self._note(program.stages, program.outputs)
@@ -124,6 +125,8 @@ class Lowering:
                 self.made[item.output] = item
                 self.position[item.output] = len(self.position)
             else:
+                for v in (*item.inner, *item.outputs):
+                    self._check(v)
                 self._note(item.stages, item.results)
         for r in results:
             if type(r) is Value:
@@ -133,7 +136,6 @@ class Lowering:
 
     def buffer(self, kind: str, v: Value, slots: int = 0) -> Ref:
         """A new buffer for `v`, or for `slots` of them."""
-        self._check(v)
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
         self.depths.append(self.depth)

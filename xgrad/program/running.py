@@ -175,14 +175,14 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
     backend, refusal = device.backend, _refusal(device)
     launcher = backend.launcher(device.index)
     if refusal is None and launcher is not None:
-        from ..backends.launching import Scheduled
         from .cuda.chips import Chip
         from .cuda.expressions import CUDA
+        from .cuda.loading import loaded
         from .cuda.schedule import schedule
 
         lowered = lower(program, target=CUDA)
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-        return Scheduled(planned, launcher), lowered, "CUDA kernels"
+        return loaded(planned, launcher), lowered, "CUDA kernels"
     if refusal is None:
         from . import llvm
 

@@ -174,8 +174,8 @@ def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor, step
 
 
 def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
-    """Whether every op on the way is holomorphic, and every argument may be complex."""
-    if any(v.dtype != canonical("float64") for v in values):
+    """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex functions are exact enough."""
+    if any(v.dtype != canonical("float64") or not v.device.backend.complex_steps for v in values):
         return False
     if not _analytic(f, values):
         return False
