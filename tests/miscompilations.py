@@ -24,7 +24,8 @@ from xgrad.program.lowering import lower
 from xgrad.program.passes import optimise
 
 from .fuzz.programs import generate, text_of
-from .fuzz.ways import Case, Skipped, forget, wrong
+from .fuzz.settings import forget
+from .fuzz.ways import Case, Skipped, wrong
 from .programs import traced
 
 
@@ -183,6 +184,9 @@ MUTANTS = [
     Mutant("the tangent of the first carry is forgotten", "program.scans:Derivative._along", '("t", i) if given[i] else ("number", 0)', '("number", 0)', PASSES, 400, needs=r"scan", kinds=("jvp",)),
     Mutant("captured arrays of one shape are one", "program.tracing:Tracer.capture", "key = id(v.data)", "key = v.data.shape", PASSES, needs=r"scan"),
     Mutant("segments of a reversed scan in the order of time", "transforms.checkpointing:_in_order", "(last, ys) if reverse else (ys, last)", "(ys, last)", PASSES, 2000, needs=r"reverse=True, checkpoint_every"),
+    Mutant("variables have names of dtypes", "program.scans:Derivative._joint", "canonical(v.dtype), _given_name", "v.dtype, _given_name", ("scan", "compile"), 2000, needs=r"xg\.take\([^;\n]*, [hx]\d+_\d+, axis", kinds=("hvp", "grad of grad")),
+    # running
+    Mutant("results are views of arguments", "program.running:Executable._unshared", " or is_view(z, inputs)", "", ("reuse",), 2000, needs=r"complex|\dj"),
     # memory of loops
     Mutant("moves one after the other, not at once", "program.copies:in_order", "if not any(_reads(other, m[1]) for other in pending)", "if True", ANY),
     Mutant("a move that reads a view of what was moved", "program.copies:_reads", "may_overlap(source, target)", "source == target", ANY, 1000),
