@@ -143,7 +143,7 @@ MUTANTS = [
     Mutant("a concat joined along time", "program.passes.batching:batched", 'axis=params["axis"] % rank + 1)', 'axis=params["axis"] % rank)', PASSES, 1000, needs=r"concat"),
     Mutant("sorted along the wrong axis", "program.passes.batching:_behind_time", '{"axis": params["axis"] % rank + 1}', '{"axis": params["axis"] % rank}', PASSES, 1000, needs="sort|argm|cumulative|fft"),
     Mutant("axes of time not moved by a transpose", "program.passes.batching:_behind_time", "(0, *(a + 1 for a in order))", "(0, *reversed([a + 1 for a in order]))", PASSES, 1000, needs=r"\.T|permute|moveaxis"),
-    Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 400),
+    Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 1000),
     Mutant("what depends on what is the same is the same", "program.passes.hoist:invariant", "bound.update(item.outputs)", "pass", PASSES),
     # defer
     Mutant("a total without what it began with", "program.passes.defer:_Deferral._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
