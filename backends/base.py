@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import SimpleNamespace
@@ -65,6 +66,10 @@ class Backend(ABC):
     @abstractmethod
     def to_host(self, array: Array) -> np.ndarray:
         """`array` as a NumPy array; it may share memory where the device is the host."""
+
+    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+        """Whether `array` may be a view of one of the others. The standard cannot tell."""
+        return True
 
     def moved(self, array: Array, index: int) -> Array:
         """`array` on another device of this library: through the host, where the library knows no shorter way."""

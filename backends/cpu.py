@@ -42,6 +42,9 @@ class NumPy(Backend):
     def to_host(self, array: Array) -> np.ndarray:
         return np.asarray(array)
 
+    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+        return array.base is not None and any(np.may_share_memory(array, x) for x in others)
+
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         index = key[0] if len(key) == 1 else None
         if isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and values.ndim > 1 and index.size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from pathlib import Path
@@ -73,6 +73,9 @@ class CuPy(Backend):
 
     def to_host(self, array: Array) -> np.ndarray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
+
+    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+        return array.base is not None and any(self.cupy.may_share_memory(array, x) for x in others)
 
     def moved(self, array: Array, index: int) -> Array:
         """From one GPU to another without the host: each stream waits for the other, as memory is freed in the order of a stream."""

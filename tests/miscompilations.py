@@ -24,7 +24,8 @@ from xgrad.program.lowering import lower
 from xgrad.program.passes import optimise
 
 from .fuzz.programs import generate, text_of
-from .fuzz.ways import Case, Skipped, forget, wrong
+from .fuzz.settings import forget
+from .fuzz.ways import Case, Skipped, wrong
 from .programs import traced
 
 
@@ -142,7 +143,7 @@ MUTANTS = [
     Mutant("a concat joined along time", "program.passes.batching:batched", 'axis=params["axis"] % rank + 1)', 'axis=params["axis"] % rank)', PASSES, 1000, needs=r"concat"),
     Mutant("sorted along the wrong axis", "program.passes.batching:_behind_time", '{"axis": params["axis"] % rank + 1}', '{"axis": params["axis"] % rank}', PASSES, 1000, needs="sort|argm|cumulative|fft"),
     Mutant("axes of time not moved by a transpose", "program.passes.batching:_behind_time", "(0, *(a + 1 for a in order))", "(0, *reversed([a + 1 for a in order]))", PASSES, 1000, needs=r"\.T|permute|moveaxis"),
-    Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 400),
+    Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 1000),
     Mutant("what depends on what is the same is the same", "program.passes.hoist:invariant", "bound.update(item.outputs)", "pass", PASSES),
     # defer
     Mutant("a total without what it began with", "program.passes.defer:_Deferral._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
@@ -183,6 +184,9 @@ MUTANTS = [
     Mutant("the tangent of the first carry is forgotten", "program.scans:Derivative._along", '("t", i) if given[i] else ("number", 0)', '("number", 0)', PASSES, 400, needs=r"scan", kinds=("jvp",)),
     Mutant("captured arrays of one shape are one", "program.tracing:Tracer.capture", "key = id(v.data)", "key = v.data.shape", PASSES, needs=r"scan"),
     Mutant("segments of a reversed scan in the order of time", "transforms.checkpointing:_in_order", "(last, ys) if reverse else (ys, last)", "(ys, last)", PASSES, 2000, needs=r"reverse=True, checkpoint_every"),
+    Mutant("variables have names of dtypes", "program.scans:Derivative._joint", "canonical(v.dtype), _given_name", "v.dtype, _given_name", ("scan", "compile"), 2000, needs=r"xg\.take\([^;\n]*, [hx]\d+_\d+, axis", kinds=("hvp", "grad of grad")),
+    # running
+    Mutant("results are views of arguments", "program.running:Executable._unshared", " or is_view(z, inputs)", "", ("reuse",), 2000, needs=r"complex|\dj"),
     # memory of loops
     Mutant("moves one after the other, not at once", "program.copies:in_order", "if not any(_reads(other, m[1]) for other in pending)", "if True", ANY),
     Mutant("a move that reads a view of what was moved", "program.copies:_reads", "may_overlap(source, target)", "source == target", ANY, 1000),

@@ -81,6 +81,24 @@ def test_what_it_returns_is_kept(executor: str) -> None:
     assert not np.shares_memory(f(x)[2].data, x.data)
 
 
+@pytest.mark.parametrize("rotated", [False, True], ids=["real", "complex"])
+def test_outputs_are_no_views_of_arguments(executor: str, rotated: bool) -> None:
+    """Where the program is interpreted, too, as one with complex carries is: a carry that is an element of xs, a slice, a transpose."""
+
+    def f(x: Any, xs: Any) -> Any:
+        turn = xg.exp(0.5j) if rotated else 0.5
+        (last, first, _), ys = xg.scan(lambda c, v: ((v, c[0], c[2] * turn), c[1]), (x, x, x * turn), xs)
+        return last, first, ys[:1], x[1:], xg.reshape(x, (3, 1)).T, xg.real(xs)
+
+    x, xs = np.arange(3.0), np.arange(12.0).reshape(4, 3)
+    found = xg.compile(f)(x, xs)
+    kept = [z.numpy().copy() for z in found]
+    x[...] = xs[...] = -1
+    for z, before in zip(found, kept, strict=True):
+        np.testing.assert_array_equal(z.numpy(), before)
+    np.testing.assert_array_equal(kept[0], [9, 10, 11])
+
+
 def test_backward_reaches_leaves(executor: str) -> None:
     w = xg.tensor([1.0, 2.0], requires_grad=True)
     f = xg.compile(lambda x: xg.sum(w * x**2))

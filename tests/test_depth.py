@@ -135,3 +135,28 @@ def test_many_values_of_one_name() -> None:
     names = [v.name for s in program.stages for v in s.outputs]
     assert len(set(names)) == len(names) == 4000
     assert len(str(program).splitlines()) == 4002
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize("depth", [6, 21])
+def test_loops_inside_of_each_other(depth: int, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level has slices of its own; Python takes 20 loops inside of each other, and what is deeper runs stage by stage."""
+    monkeypatch.setenv("XGRAD_NATIVE", native)
+    xs = np.arange(2.0) / 3
+
+    def level(d: int, c: Any, compiled: bool) -> Any:
+        if d == 0:
+            return xg.sin(c) + 0.5
+        steps = xs if d <= 6 else xs[:1]
+
+        def step(c: Any, x: Any) -> Any:
+            h = level(d - 1, c * (1 + 0.1 * x), compiled)
+            return h, h * x
+
+        c, ys = xg.scan(step, c, steps, compiled=compiled)
+        return c + 0.01 * xg.sum(ys)
+
+    expected = level(depth, xg.asarray(0.3), False)
+    close = lambda z: np.testing.assert_allclose(z.numpy(), expected.numpy(), rtol=1e-12)
+    close(level(depth, xg.asarray(0.3), True))
+    close(xg.compile(lambda c: level(depth, c, True))(0.3))

@@ -204,3 +204,32 @@ def test_integers_of_a_recorded_scan(record: bool) -> None:
     assert next(node for node in g if node.op == "input").grad.item() == pytest.approx(
         xg.grad(lambda h: xg.sum(hits(h, {"compiled": False})[1][2]))(0.8).item()
     )
+
+
+@pytest.mark.parametrize("way", ["hvp", "grad of jvp", "grad of grad"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_second_derivatives_of_a_look_up(way: str, compiled: bool) -> None:
+    """The rules of `take` and `untake` go through functions of the namespace, which look at the dtype of an index."""
+    table, h, tokens = np.linspace(-1, 1, 12).reshape(4, 3), np.array([0.3, -0.2, 0.7]), np.array([[1, 0], [3, 3], [2, 1]])
+    move = np.cos(table)
+
+    def loss(table: Any, how: Any) -> Any:
+        def step(c: Any, t: Any) -> Any:
+            best = xg.take(table, xg.argmax(table @ c), axis=0)
+            return xg.tanh(c + xg.sum(xg.take(table, t, axis=0), axis=0) * best), xg.take(c, xg.argsort(c)[0])
+
+        c, ys = xg.scan(step, h, tokens, **how)
+        return xg.sum(c**2) + xg.sum(ys**3)
+
+    def second(table: Any, how: Any) -> Any:
+        f = lambda t: loss(t, how)
+        if way == "hvp":
+            return xg.hvp(f, (table,), (move,))
+        if way == "grad of jvp":
+            return xg.grad(lambda t: xg.jvp(f, (t,), (move,))[1])(table)
+        return xg.grad(lambda t: xg.sum(xg.grad(f)(t) * move))(table)
+
+    found = (xg.compile(second) if compiled else second)(table, {})
+    slope = lambda e: xg.grad(lambda t: loss(t, {"compiled": False}))(table + e * move).numpy()
+    np.testing.assert_allclose(found.numpy(), second(table, {"compiled": False}).numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.numpy(), (slope(1e-5) - slope(-1e-5)) / 2e-5, rtol=1e-6, atol=1e-7)

@@ -329,6 +329,24 @@ def test_products_added_to_views(view: str, form: str, executor: str, monkeypatc
         for a, b in zip(found, want, strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
 
+@pytest.mark.parametrize("dtype", ["complex128", "complex64", "float16"])
+def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their gradients begin with zeros, which are numbers in the program, so that no operand and no stage has such a dtype."""
+    if dtype == "float16" and device.startswith("strict"):
+        pytest.skip("the strict library has no float16")
+    monkeypatch.setenv("XGRAD_NATIVE", "1")
+
+    def slope(h: Any, compiled: bool) -> Any:
+        def loss(h: Any) -> Any:
+            c, ys = xg.scan(lambda c, x: ((c[0] * x, c[1]), c[0]), (h, xg.astype(h, dtype)), array(T, 3), compiled=compiled)
+            return xg.sum(c[0] ** 2) + xg.sum(ys[0])
+
+        return xg.grad(loss)(h)
+
+    expected = slope(xg.asarray(array(3)), False).numpy()
+    np.testing.assert_allclose(slope(xg.asarray(array(3)), True).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(xg.compile(lambda h: slope(h, True))(xg.asarray(array(3))).numpy(), expected, rtol=1e-12)
+
 
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_complex_carries_that_no_stage_computes(native: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,9 @@ PLACES = """
 {m}[..., {n} % {0}.shape[-1]]
 xg.take({m}, {i1} % {0}.shape[-1], axis=-1)
 xg.take({m}, np.array([0, 0, -1]) % {0}.shape[0], axis=0)
+xg.take(xg.repeat({m}, 5, axis=0), {i1}, axis=0)
+xg.take({m}, xg.argmax({m}) % {0}.shape[0], axis=0)
+xg.take({m}, xg.argsort({v})[0] % {0}.shape[0], axis=0)
 {m}[np.array([-1, 0, 0])]
 {m}[xg.argmin({m}) % {0}.shape[0]]
 {t} = +{m}; {t}[0] = 0.5

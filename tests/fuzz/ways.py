@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 import xgrad as xg
-from xgrad.program import running, tracing
 from xgrad.program.cuda.expressions import CUDA
 from xgrad.program.interpreting import interpret
 from xgrad.program.lowering import lower
@@ -22,13 +19,14 @@ from xgrad.program.passes import PASSES, optimise
 from xgrad.program.passes.pack import pack
 from xgrad.program.plans import Unsupported
 from xgrad.program.source import source
-from xgrad.transforms import checkpointing
 
 from ..programs import traced
 from .gates import GATES
 from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan
 from .programs import Text, generate, text_of
+from .reuse import used_again
+from .settings import environment, native, repeats
 
 
 class Looped:
@@ -176,37 +174,6 @@ def _gates(text: str, real: Any) -> dict[str, Any]:
 # Ways
 
 
-@contextmanager
-def native(value: str | None) -> Iterator[None]:
-    """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
-    forget()
-    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "0"):  # wrong values are to show, not wrong plans alone
-        try:
-            yield
-        finally:
-            forget()
-
-
-@contextmanager
-def environment(name: str, value: str | None) -> Iterator[None]:
-    """An environment variable as it is asked for."""
-    before = os.environ.pop(name, None)
-    if value is not None:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
-        if before is not None:
-            os.environ[name] = before
-
-
-def forget() -> None:
-    """Forget every program that was made."""
-    for kept in (tracing.BODIES, checkpointing.PROGRAMS):
-        kept._values.clear()
-
-
 def others(args: list[Any]) -> list[Any]:
     """Other values for the same forms, to fill memory with."""
     return [np.roll(a, 1) * 0.7 if a.dtype.kind in "fc" else a for a in args]
@@ -247,16 +214,6 @@ def by_numpy_scan(case: Case, kind: str) -> None:
         case.check(run(*case.args), kind)
 
 
-@contextmanager
-def repeats(count: int) -> Iterator[None]:
-    """How often stages are repeated in a scan that is worth compiling."""
-    before, running.REPEATS = running.REPEATS, count
-    try:
-        yield
-    finally:
-        running.REPEATS = before
-
-
 def by_compile(case: Case, kind: str, value: str = "1") -> None:
     """The whole as native code."""
     with native(value):
@@ -269,6 +226,12 @@ def by_compile(case: Case, kind: str, value: str = "1") -> None:
 def by_numpy(case: Case, kind: str) -> None:
     """The whole as text that calls NumPy."""
     by_compile(case, kind, "0")
+
+
+def by_reuse(case: Case, kind: str) -> None:
+    """What was compiled once, called again and again: with arrays that change in place, with the same array twice, by threads."""
+    with native("1" if len(case.text.function) % 2 else "0"):
+        used_again(case, xg.compile(case.run(kind, xg)), case.run(kind, LOOPED), kind)
 
 
 def by_passes(case: Case, kind: str) -> None:
@@ -386,6 +349,7 @@ WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "chosen scan": (by_chosen_scan, 0.5),
     "compile": (by_compile, 1.5),
     "numpy": (by_numpy, 1.2),
+    "reuse": (by_reuse, 0.8),
     "source": (by_source, 0.6),
     "plan": (by_plan, 0.5),
     "emulated": (by_emulation, 0.02),
@@ -418,7 +382,7 @@ def wrong(case: Case, kind: str, way: str) -> str | None:
     """What one way does wrong, if anything."""
     if "stop_gradient" in case.text.function and way == "differences":
         kind = "value"
-    if kind == "backward" and way in ("compile", "numpy", "passes", "plan", "source", "emulated"):
+    if kind == "backward" and way in ("compile", "numpy", "reuse", "passes", "plan", "source", "emulated"):
         kind = "grad"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

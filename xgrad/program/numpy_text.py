@@ -15,6 +15,9 @@ _WRITERS |= {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "isnan", "isf
 
 _COPIES = frozenset(("none", "conj", "real", "astype", "stop_gradient"))
 
+#: Loops inside of each other that Python takes.
+DEEPEST = 20
+
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
 
@@ -54,7 +57,7 @@ class _Writer:
             _, slices = self.loops[d]
             if len(lengths) + len(ref.shape) == k + 1:
                 self.scalars.add(name)
-            name = slices.setdefault(name, f"{name}_{'tuvw'[d]}")
+            name = slices.setdefault(name, f"{name}_t{d}")
         return name
 
     def _outer(self, key: tuple[Any, ...], letter: str) -> str:
@@ -80,6 +83,8 @@ class _Writer:
         return lines
 
     def _loop(self, loop: Loop, depth: int) -> list[str]:
+        if depth > DEEPEST:
+            raise Unsupported(f"more than {DEEPEST} loops inside of each other")
         self.loops.append((loop, {}))
         body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
         _, slices = self.loops.pop()

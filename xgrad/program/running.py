@@ -145,11 +145,12 @@ class Executable:
         return ready
 
     def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
-        """Outputs that are inputs, or appear twice, as copies."""
+        """Outputs that appear twice, or that are inputs or views of them, as copies."""
+        is_view = self.device.backend.is_view
         seen = {id(x) for x in inputs}
         found = []
         for z in outputs:
-            found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen else z)
+            found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen or is_view(z, inputs) else z)
             seen.add(id(z))
         return found
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..applying import apply
 from ..backends import Device, current_device
-from ..backends.dtypes import is_floating
+from ..backends.dtypes import canonical, is_floating
 from ..forward import push_forward
 from ..graphs import Input
 from ..modes import MODE
@@ -208,7 +208,7 @@ class Derivative:
         """
         program, device, tracer = self.origin.program, current_device(), Tracer()
         with tracing(tracer, grad=True):
-            inputs = [tracer.variable(v.shape, v.dtype, _given_name(v)) for v in program.inputs]
+            inputs = [tracer.variable(v.shape, canonical(v.dtype), _given_name(v)) for v in program.inputs]
             tensors = {i: Tensor(v, device) for i, v in enumerate(inputs)}
             for i in self._active:
                 tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)

@@ -74,7 +74,7 @@ def _written_out(stage: Stage, names: Names) -> list[Item]:
     """The stages that an op's forward records when it is handed Tensors."""
     tracer = Tracer()
     with tracing(tracer, grad=False):
-        inputs = [tracer.variable(v.shape, v.dtype) for v in stage.values]
+        inputs = [tracer.variable(v.shape, canonical(v.dtype)) for v in stage.values]
         tensors = [Tensor(v, find_device("cpu")) for v in inputs]
         z = OPS[stage.op].forward(Tensor.xp, *tensors, **stage.params)
         inner = tracer.program([tracer.output(z)], inputs)
