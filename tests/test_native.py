@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("llvmlite")
 
+import xgrad as xg
 from xgrad.backends import native
 from xgrad.program import llvm
 from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Reduction, Ref, Step
@@ -373,3 +374,16 @@ def test_cache_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert not load().from_disk
     assert native.load(text) is native.load(text)
+
+
+@pytest.mark.parametrize("source", ["int64", "int32", "float64", "float32", "bool"])
+@pytest.mark.parametrize("target", ["int64", "int32", "float64", "float32", "bool"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_numbers_alone_in_another_dtype(source: str, target: str, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step keeps its number twice, as it is and cast: LLVM may store both from one register."""
+    monkeypatch.setenv("XGRAD_NATIVE", "1")
+    xs = np.array([0, 1, 2, 3, 5, 7]).astype(source)
+    last, ys = xg.scan(lambda c, x: (x, (xg.astype(x, target), x)), xg.asarray(xs[0]), xs, reverse=reverse)
+    np.testing.assert_array_equal(ys[0].numpy(), xs.astype(target))
+    np.testing.assert_array_equal(ys[1].numpy(), xs)
+    np.testing.assert_array_equal(last.numpy(), xs[0] if reverse else xs[-1])

@@ -328,7 +328,7 @@ def read_after_the_loop(h: Any, xs: Any) -> tuple[Any, ...]:
 
 def test_slices_that_are_read_after_the_loop_are_not_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
     h, xs = np.ones((2, 3)), np.linspace(-1, 1, 24).reshape(4, 2, 3)
-    program, captured = traced(read_after_the_loop, [h, xs])
+    program, _ = traced(read_after_the_loop, [h, xs])
     lower(optimise(program))
     monkeypatch.setattr(loop_lowering._LoopLowering, "_is_last_reader", lambda self, v: True)
     with pytest.raises(PlanError):

@@ -157,6 +157,9 @@ class _MapWriter:
         # sums along the innermost axis run in four vectors side by side where there is little else to compute
         wide = any(f.inner for f in self.folds) and not any(s.op in vector_ops.HEAVY for s in m.steps)
         self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
+        if self.sizes[-1] == 1:
+            # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where it is made an int32
+            self.lanes = 1
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
 
     def write(self) -> None:
@@ -208,7 +211,7 @@ class _MapWriter:
         folds = [f for f in self.folds if f.inner]
         carried = [(code.vector(TYPES[f.view.dtype]), code.constant(TYPES[f.view.dtype], _first(f.kind, f.view.dtype))) for f in folds]
         if self.sizes[-1] == 1:
-            sums = self.chunk("0", [x for _, x in carried], once, pointers, code.first("1"))
+            sums = self.chunk("0", [x for _, x in carried], once, pointers, None)
         else:
             whole = code.let(f"and i64 {stop}, {-self.lanes}")
             sums = code.loop(whole, lambda i, s: self.chunk(i, s, once, pointers, None), step=self.lanes, carried=carried)
