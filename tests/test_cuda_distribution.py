@@ -206,7 +206,7 @@ def _random_step(seed: int) -> Callable[..., Any]:
     return step
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13])  # of 4 and 7 all products leave the loop
 def test_barriers_of_random_loops_are_enough(seed: int) -> None:
     rng, step = np.random.default_rng(seed), _random_step(seed)
     W = tuple(rng.normal(size=(WIDTH, WIDTH)) for _ in range(3))

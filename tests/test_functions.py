@@ -105,7 +105,7 @@ def test_everything_else_has_a_derivative() -> None:
     assert {name for name in CALLS if name not in {n for n, _ in DIFFERENTIABLE}} == set(FLAT)
 
 
-@pytest.mark.parametrize("name", sorted(IN_NUMPY.keys() & CALLS.keys()))
+@pytest.mark.parametrize("name", sorted((IN_NUMPY.keys() & CALLS.keys()) - {"asarray"}))  # np.asarray gives an array of NumPy, but with like=
 def test_numpys_functions_take_tensors(name: str, device: str) -> None:
     """The same call, through NumPy's namespace on Tensors."""
     for call in CALLS[name]:

