@@ -318,7 +318,7 @@ FUNCTIONS: dict[str, Kind] = {
     "another precision of products": (lambda: xg.matmul_precision("nope").__enter__(), ValueError, "'highest'"),
     "np.array of Tensors": (lambda: xg.grad(lambda x: np.sum(np.array([x, x])))(1.0), xg.GraphError, "stack"),
     "np.vectorize": (lambda: np.vectorize(lambda x: x)(leaf()), xg.GraphError, "detach"),
-    "a function of SciPy": (lambda: scipy.special.erf(t()), TypeError, r"scipy\.special\.erf .*custom_vjp"),
+    "a function of SciPy": (lambda: scipy.special.erfi(t()), TypeError, r"scipy\.special\.erfi .*custom_vjp"),
     "a ufunc of one's own": (lambda: np.frompyfunc(lambda x: x, 1, 1)(t()), TypeError, "the ufunc"),
     "a function of NumPy that is not supported": (lambda: np.i0(t()), TypeError, "np.i0"),
     "out= a NumPy array": (lambda: np.sum(t(), out=np.zeros(())), TypeError, "out="),
