@@ -102,6 +102,18 @@ def ours(v: Any) -> bool:
     return type(v).__module__.startswith("xgrad") or isinstance(v, np.ndarray | types.FrameType)
 
 
+def waiting() -> list[str]:
+    """The types of our objects that only the cycle collector can free."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return [type(v).__name__ for v in gc.garbage if ours(v)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.collect()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_CACHE_DIR", str(tmp_path))
@@ -111,15 +123,7 @@ def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, t
     gc.collect()
     for i in range(14):
         step(i)
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        gc.collect()
-        waiting = [type(v).__name__ for v in gc.garbage if ours(v)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.collect()
-    assert waiting == []
+    assert waiting() == []
 
 
 GROWTH = """
@@ -289,13 +293,6 @@ def test_out_of_memory_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatc
                     run(x)
         del x
         assert alive() is None
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            gc.collect()
-            waiting = [type(v).__name__ for v in gc.garbage if ours(v)]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-        assert waiting == []
+        assert waiting() == []
         for z, w in zip(xg.trees.flatten(run(ROWS))[0], want, strict=True):
             np.testing.assert_array_equal(z.numpy(), w)
