@@ -98,7 +98,7 @@ def test_no_option_is_given_that_older_compilers_do_not_know(
 
     from xgrad.backends import cuda_kernels, disk
 
-    monkeypatch.setattr(disk, "read", lambda name: None)
+    monkeypatch.setattr(disk, "read", lambda kind, key: None)
     monkeypatch.setenv("FAKE_NVRTC", "12.9")  # which the stand-in then is
     text = 'extern "C" __global__ void k(float* x) { x[0] = 1.0f; }'
     assert cuda_kernels.compile_kernels(text, 90)

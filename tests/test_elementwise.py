@@ -311,7 +311,11 @@ def test_numbers_to_the_power_of_tensors(base: Any, x: float, device: str) -> No
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 12, -1, -2, -3, 2.0, 3.0])
 def test_complex_powers_of_small_whole_numbers_are_products(n: float, device: str) -> None:
     z = np.array([1 + 2j, -3 - 1j, 5j, 2])
-    assert np.array_equal((xg.asarray(z) ** n).numpy(), z**n)
+    found = (xg.asarray(z) ** n).numpy()
+    if n < 0 and device.startswith("cuda"):  # CuPy divides complex numbers in another order
+        np.testing.assert_allclose(found, z**n, rtol=1e-15)
+    else:
+        assert np.array_equal(found, z**n)
     slope = n * z ** (n - 1) if n else 0 * z
     np.testing.assert_allclose(xg.grad(lambda z: xg.sum(xg.real(z**n)))(xg.asarray(z)).numpy(), np.conj(slope), rtol=1e-15)
 

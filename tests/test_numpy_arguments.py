@@ -52,9 +52,9 @@ SAME: dict[str, list[tuple[Callable[[Any], Any], np.ndarray]]] = {
     )],
     "where=": [(f, a) for a in (x, C) for f in (
         lambda a: np.var(a, where=mask.tolist()), lambda a: np.std(a, axis=1, where=mask.tolist()), lambda a: np.mean(a, where=[[True], [False]]),
-        lambda a: np.nanvar(a), lambda a: np.nanstd(a, axis=0), lambda a: np.nanvar(a, ddof=9),
-    )] + [(lambda a: np.nanvar(a, ddof=9), whole)],
-    "more ddof than numbers": [(lambda a: np.var(a, ddof=9), whole)],
+        lambda a: np.nanvar(a), lambda a: np.nanstd(a, axis=0),
+    )],
+    "more ddof than numbers": [(lambda a: np.var(a, ddof=9), whole), *((lambda a: np.nanvar(a, ddof=9), a) for a in (x, C, whole))],
     "initial=": [(f, whole) for f in (
         lambda a: np.sum(a, initial=1.5), lambda a: np.prod(a[:, 0], initial=2.5), lambda a: np.max(a, initial=9.5), lambda a: np.min(a, initial=-9.5),
         lambda a: np.add.reduce(a, initial=1.5), lambda a: np.sum(a > 0, initial=1.5),

@@ -60,7 +60,7 @@ def _power(xp: Any, x: Any, y: Any) -> Any:
 
 
 POWER = elementwise("**", _power, kernel="pow(x, y)",
-    dx=lambda xp, dz, x, y: dz * (y * x ** _exponent_less_one(xp, x, y)),
+    dx=lambda xp, dz, x, y: dz * (y * _power(xp, x, _exponent_less_one(xp, x, y))),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x, z)),
     function="pow", numpy="power", analytic=True,
     doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
