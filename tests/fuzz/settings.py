@@ -1,11 +1,15 @@
-"""How programs are run: settings, and what is remembered between runs."""
+"""How programs are run: settings, what is remembered between runs, and results as arrays."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
+
+import xgrad as xg
 from xgrad.program import running, tracing
 from xgrad.transforms import checkpointing
 
@@ -49,3 +53,8 @@ def repeats(count: int) -> Iterator[None]:
         yield
     finally:
         running.REPEATS = before
+
+
+def numbers(outputs: Any) -> list[np.ndarray]:
+    """Results as arrays of their own, whether or not they have a gradient."""
+    return [np.array(z.detach().numpy()) if isinstance(z, xg.Tensor) else np.asarray(z) for z in outputs]

@@ -26,7 +26,7 @@ from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan
 from .programs import Text, generate, text_of
 from .reuse import used_again
-from .settings import environment, native, repeats
+from .settings import environment, native, numbers, repeats
 
 
 class Looped:
@@ -150,10 +150,6 @@ class Case:
 
 def short(v: np.ndarray) -> str:
     return np.array2string(v, threshold=12, precision=6).replace("\n", "")
-
-
-def numbers(outputs: Any) -> list[np.ndarray]:
-    return [np.array(z.detach().numpy()) if isinstance(z, xg.Tensor) else np.asarray(z) for z in outputs]
 
 
 def _loaded(text: str, library: Any) -> dict[str, Any]:
