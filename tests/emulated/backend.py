@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class _Namespace:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._module, name)
-        if name in ("fft", "linalg"):
+        if isinstance(found, ModuleType):
             return _Namespace(found)
         if not callable(found) or isinstance(found, type):
             return found
