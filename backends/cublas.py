@@ -45,7 +45,7 @@ def _paths() -> list[str]:
         mapped = set()
     found = sorted(mapped)
     try:
-        from cuda.pathfinder import load_nvidia_dynamic_lib  # type: ignore[import-not-found, unused-ignore]
+        from cuda.pathfinder import load_nvidia_dynamic_lib
 
         found.append(str(load_nvidia_dynamic_lib("cublas").abs_path))
     except Exception:  # whatever the search for it raises where it is not there
