@@ -126,8 +126,13 @@ PASSES = ("passes", "optimised scan")
 NUMPY = ("numpy", "numpy scan")
 NATIVE = ("compile", "scan")
 ANY = ("numpy", "compile")
+#: A product added to what a loop reads.
+ADDED = r"@ \w+(\.T)? \+ x\d+_|x\d+_\d+ [+-] \w+(\.T)? @"
 
 MUTANTS = [
+    # products
+    Mutant("a product is added to any view", "program.product_lowering:_base", "if product_can_write(there) and product_can_write(at_every_step(there)):", "if True:", ANY, 9000, needs=ADDED),
+    Mutant("a product is added to what others still read", "program.product_lowering:_base", " and base in at.spare", "", ANY, 400, needs=r"@"),
     # simplify
     Mutant("x + -y is y - x", "program.passes.simplify:_difference", "operands=(x, inner.operands[0])", "operands=(inner.operands[0], x)", PASSES),
     Mutant("equal stages in spite of their parameters", "program.passes.simplify:_simplified", ", exact(stage.params), stage.output.dtype)", ", stage.output.dtype)", PASSES),

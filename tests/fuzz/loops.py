@@ -31,7 +31,7 @@ class LoopWriter:
             w.env[v.name] = v.value
         outer = [v._replace(weight=0.3) for v in self.known]
         lines, inner = w.block([*outer, *hs, *slices], item.body, self.depth)
-        self.hs = hs
+        self.hs, self.xs, self.slices = hs, xs, slices
         after = [self.next(h, seed, inner, lines) for h, seed in zip(hs, item.carries)]
         ys = [self.kept(seed, after, inner) for seed in item.ys]
         return self.call(lines, inits, xs, hs, slices, after, ys)
@@ -96,7 +96,7 @@ class LoopWriter:
         longer = [v for v in self.known if v.value.ndim and v.value.shape[0] > T]
         if fitting and r.random() < 0.75:
             v = bid(fitting, f"{seed}.x")
-            return v.name if r.random() < 0.85 else f"{v.name}[::-1]", v.value
+            return (v.name, v.value) if r.random() < 0.7 else self.value(r.choice(lying_otherwise(v)))
         if longer and r.random() < 0.6:
             v = bid(longer, f"{seed}.x")
             return self.value(f"{v.name}[:{T}]" if r.random() < 0.7 or not T else f"{v.name}[-{T}:]")
@@ -255,6 +255,37 @@ class LoopWriter:
         b = bid([v for v in inner if is_float(v.value) and v.value.shape == (n,)], key)
         return f"{h.name} + 0.1 * {a.name}[:, None] * {b.name}[None, :]"
 
+    def next_product(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
+        """A product added to a value of the same shape, which the product may be written over if nothing else reads it."""
+        if h.value.ndim not in (1, 2) or not is_float(h.value):
+            raise Unfit
+        matrices = [v for v in inner if v.value.ndim == 2 and v.value.dtype == h.value.dtype]
+        like = [v for v in inner if v.value.dtype == h.value.dtype and v.value.shape[:-1] == h.value.shape[:-1] and v.value.ndim]
+        pairs = [(a.name, b.name + t) for a in like for b in matrices for t, at in (("", 0), (".T", 1)) if a.value.shape[-1:] == b.value.shape[at : at + 1] and b.value.shape[1 - at] == h.value.shape[-1]]
+        if h.value.ndim == 2:
+            pairs += [(a.name + ".T", b.name) for a in matrices for b in matrices if (a.value.shape[1], b.value.shape[1]) == h.value.shape and a.value.shape[0] == b.value.shape[0]]
+        if not pairs:
+            raise Unfit
+        a, b = r.choice(pairs)
+        base = self.read_for(h, r, key) if r.random() < 0.6 else bid([v for v in inner if v.form == h.form], key).name
+        text = r.choice([f"{a} @ {b} + {base}", f"{base} + {a} @ {b}", f"{base} - {a} @ {b}"])
+        return r.choice([f"xg.tanh({text})", f"0.3 * ({text})", text])
+
+    def read_for(self, h: Var, r: random.Random, key: str) -> str:
+        """One more value to read, of the form of a carry, that nothing else reads."""
+        T, ramp = self.steps, (self.steps, *(1,) * h.value.ndim)
+        if "no xs" in self.item.flags:
+            raise Unfit
+        fitting = [v for v in self.known if v.value.shape == (T, *h.value.shape) and v.value.dtype == h.value.dtype]
+        like = [v for v in self.known if v.form == h.form]
+        text = bid(fitting, key).name if fitting else f"{bid(like, key).name} * xg.reshape(xg.linspace(0.2, 0.9, {T}), {ramp})"
+        made, value = self.value(r.choice(lying_otherwise(Var(f"({text})", self.value(text)[1], key, 1.0))))
+        x = self.slice_of(f"x{self.n}_{len(self.xs)}", value, self.item.seed)
+        self.xs.append((made, value))
+        self.slices.append(x)
+        self.w.env[x.name] = x.value
+        return x.name
+
     def next_counted(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         kind = h.value.dtype.kind
         if kind == "i":
@@ -334,11 +365,11 @@ class LoopWriter:
 
 
 RULES = {
-    "lag": 3, "new": 3, "outer": 0.5, "same": 0.7, "cell": 4, "sum": 3, "gated": 2, "turned": 2, "part": 2, "assigned": 0.7, "learned": 1, "counted": 2,
+    "lag": 3, "new": 3, "outer": 0.5, "same": 0.7, "cell": 4, "sum": 3, "gated": 2, "turned": 2, "part": 2, "assigned": 0.7, "learned": 1, "product": 2, "counted": 2,
 }  # fmt: skip
 
 
-CELL_RULES = {"lag": 1, "new": 6, "cell": 2, "sum": 1, "gated": 2, "same": 0.3, "turned": 0.2}
+CELL_RULES = {"lag": 1, "new": 6, "cell": 2, "sum": 1, "gated": 2, "product": 6, "same": 0.3, "turned": 0.2}
 
 
 def _tuple(parts: list[str]) -> str:
@@ -356,6 +387,21 @@ def fitted(v: Var, shape: tuple[int, ...]) -> str:
         part = f"xg.reshape({v.name}, (-1,))[:{size}]"
         return part if len(shape) == 1 else f"xg.reshape({part}, {shape})"
     return f"xg.mean({v.name})" if v.value.size and v.value.dtype.kind == "f" else "0.5"
+
+
+def lying_otherwise(v: Var) -> list[str]:
+    """Views of a value or of one made from it, of the same shape: reversed, turned, the same row or column again, every second one."""
+    name, shape, n = v.name, v.value.shape, v.value.ndim
+    made = f"xg.sin({name})" if is_float(v.value) else name
+    found = [f"{name}[::-1]", f"{made}[::-1]", f"xg.flip({made}, axis={n - 1})", f"xg.concat([{made}, {made}])[::2]", f"xg.concat([{made}, {made}], axis={n - 1})[..., ::2]"]
+    found += [f"xg.broadcast_to({made}[..., :1], {shape})"] if shape[-1] else []
+    found += [f"xg.broadcast_to({made}[:1], {shape})"] if shape[0] else []
+    for a, b in ((0, n - 1), (n - 2, n - 1)):
+        if 0 <= a < b and shape[a] == shape[b]:
+            axes = list(range(n))
+            axes[a], axes[b] = b, a
+            found.append(f"xg.permute_dims({made}, {tuple(axes)})")
+    return found
 
 
 def views_of(whole: tuple[int, ...], part: tuple[int, ...]) -> list[str]:

@@ -184,7 +184,7 @@ class Writer:
         if kind == "R" and self.rows is not None:
             fitting = [v for v in known if TESTS["R"](v.value) and v.value.shape[0] == self.rows[0]]
         elif kind == "W":
-            fitting = [v for v in known if is_float(v.value) and v.value.ndim == 2 and v.value.shape[0] == chosen[-1].value.shape[-1]]
+            fitting = [v for v in known if is_float(v.value) and v.value.ndim == 2 and v.value.shape[:1] == chosen[-1].value.shape[-1:]]
         elif kind in RELATED:
             first = chosen[0].value
             fitting = [v for v in known if RELATED[kind](v.value, first)]
