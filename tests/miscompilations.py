@@ -151,7 +151,7 @@ MUTANTS = [
     Mutant("no axes of length 1 after time", "program.passes.batching:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 1000),
     Mutant("what depends on what is the same is the same", "program.passes.hoist:invariant", "bound.update(item.outputs)", "pass", PASSES),
     # defer
-    Mutant("a total without what it began with", "program.passes.defer:_Deferral._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
+    Mutant("a total without what it began with", "program.passes.defer:_Deferral._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 1000, needs=r"h\d+_\d+ [+-]"),
     Mutant("a total that is read on its way is found after the loop", "program.passes.defer:_Deferral._sums", "or uses.get(c.inner) != 1", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
     Mutant("a product of sums for a sum of products", "program.passes.defer:_Deferral._parts", "return inside if len(inside) == 1 else ()", "return inside", PASSES, 400, needs=r"@"),
     # products
