@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-probe gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test test-all fakecuda slow lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
+.PHONY: train test test-all slow exhaustive fakecuda lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -20,17 +20,21 @@ train: .venv/.installed-$(call extras,train)
 test: .venv/.installed-$(call extras,test)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python -m pytest -n auto $(ARGS)
 
-# Beside those CUDA's half of them on the stand-in for CUDA, and what takes long.
-test-all: test fakecuda slow
+# All that the continuous integration runs: beside those the slow ones, and CUDA's on the stand-in for CUDA.
+test-all: test slow fakecuda
 
 slow: .venv/.installed-$(call extras,test)
-	$(BIN)/python -m pytest -m 'slow and not cuda' -n auto $(ARGS)
+	$(BIN)/python -m pytest -m 'slow and not exhaustive and not cuda' -n auto $(ARGS)
+
+# What takes minutes each: all functions at all places, all deliberate faults, fifty kills a signal, 20,000 steps.
+exhaustive: .venv/.installed-$(call extras,test)
+	$(BIN)/python -m pytest -m 'exhaustive and not cuda' -n auto $(ARGS)
 
 # The tests of the engine on CuPy itself over a stand-in for CUDA (tests/fakecuda): with one device, and a part of them on the second of two.
 ON_TWO := $(addprefix tests/test_,backends.py compile.py devices_do_not_mix.py engine.py handles.py scan.py scan_compiled.py transfers.py cuda_device.py)
 fakecuda: .venv/.installed-$(call extras,test$(comma)fakecuda)
-	$(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not slow' -n auto $(ARGS)
-	FAKE_DEVICES=2 XGRAD_TEST_DEVICES=cuda:1 $(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not slow' -k cuda:1 -n auto $(ON_TWO) $(ARGS)
+	$(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not exhaustive' -n auto $(ARGS)
+	FAKE_DEVICES=2 XGRAD_TEST_DEVICES=cuda:1 $(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not exhaustive' -k cuda:1 -n auto $(ON_TWO) $(ARGS)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -335,6 +335,7 @@ with warnings.catch_warnings(record=True) as said:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(native.missing() is not None, reason="needs native code")
 @pytest.mark.parametrize("trouble", ["none", "file", "open", "garbage", "gone"])
 def test_programs_run_without_a_cache(cache: Path, trouble: str, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_containers_too_deep_and_round() -> None:
         xg.compile(lambda c, x: x)(chain, xg.ones(1))
 
 
-@pytest.mark.parametrize("orders", [4, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("orders", [4, pytest.param(6, marks=pytest.mark.exhaustive)])
 def test_many_derivatives_one_in_another(orders: int) -> None:
     """d^k/dx^k of x**8 by a loop that multiplies."""
     power = lambda x: xg.scan(lambda h, _: (h * x, None), xg.ones_like(x), None, length=8)[0]

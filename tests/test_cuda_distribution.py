@@ -148,6 +148,7 @@ def test_barriers_of_a_cell_are_enough_and_none_too_many(name: str) -> None:
     assert tuple(check(loop, buffers) for loop, buffers in found) == COUNTS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*equations.CELLS, *equations.SPELLINGS])
 def test_barriers_of_other_cells_are_enough(name: str) -> None:
     cell = {**equations.CELLS, **equations.SPELLINGS}[name]
@@ -206,6 +207,7 @@ def _random_step(seed: int) -> Callable[..., Any]:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13])  # of 4 and 7 all products leave the loop
 def test_barriers_of_random_loops_are_enough(seed: int) -> None:
     rng, step = np.random.default_rng(seed), _random_step(seed)

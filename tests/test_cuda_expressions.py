@@ -168,6 +168,7 @@ def computed() -> dict[str, list[np.ndarray]]:
     return {name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"]) for name, f in found.items()}
 
 
+@pytest.mark.slow
 @emulator
 @pytest.mark.parametrize("name", CASES)
 def test_an_op_is_what_it_is_on_the_cpu(name: str, computed: dict[str, list[np.ndarray]]) -> None:

@@ -248,6 +248,7 @@ def check(name: str, way: str, seed: int = 0) -> None:
             assert error_of(z, want) < case.tolerance, f"output {i} of {cell}"
 
 
+@pytest.mark.slow
 @emulator
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", [ONCE, STEPWISE])
@@ -255,6 +256,7 @@ def test_a_cell_is_what_it_is_on_the_cpu(name: str, way: str) -> None:
     check(name, way)
 
 
+@pytest.mark.slow
 @emulator
 @pytest.mark.parametrize("name", ["unbatched", "little memory", "float16"])
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -41,7 +41,7 @@ del y
 """
 
 
-@pytest.mark.parametrize("length", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("length", [20_000, pytest.param(1_000_000, marks=pytest.mark.exhaustive)])
 def test_a_long_chain(length: int) -> None:
     """Forward, backward, its graph, as text, and its end."""
     done = subprocess.run([sys.executable, "-c", CHAIN, str(length)], capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)

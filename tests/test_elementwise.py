@@ -79,6 +79,7 @@ def operands(draw: Any, name: str, mixed: bool) -> list[np.ndarray]:
     return [a[::-1].copy()[::-1] if turn == "reversed" and a.ndim else np.asfortranarray(a) if turn == "transposed" else a for a in drawn]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_values_and_dtypes_are_numpys(name: str, device: str) -> None:
     @given(st.data())
@@ -135,6 +136,7 @@ SMOOTH = sorted(name for name, op in GATES.items() if op.differentiable and name
 SHAPES = [((), ()), ((0,), (0,)), ((1,), (3,)), ((2, 1), (1, 3)), ((2, 3), ()), ((0, 3), (1, 3)), ((4, 1, 2), (3, 1))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 @pytest.mark.parametrize("name", SMOOTH)
 def test_gradients(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], device: str) -> None:

@@ -166,6 +166,7 @@ def test_detach_cuts(device: str) -> None:
     assert x.grad.item() == 3
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_nodes() -> None:
     x = xg.tensor(1.0, requires_grad=True)
     z = x

@@ -124,7 +124,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-SLOW = [pytest.param(s, marks=[] if s == "the last two" else pytest.mark.slow) for s in SPECTRA]
+SLOW = [pytest.param(s, marks=[] if s == "the last two" else pytest.mark.exhaustive) for s in SPECTRA]
 
 
 @pytest.mark.parametrize("kind", K)
@@ -137,6 +137,7 @@ def test_of_values_to_second_order(name: str, spectrum: str, kind: str) -> None:
         np.testing.assert_allclose(found.numpy(), want.numpy(), rtol=1e-8, atol=1e-8, err_msg=what)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", K)
 @pytest.mark.parametrize("spectrum", SLOW)
 @pytest.mark.parametrize("name", VECTORS)

@@ -53,6 +53,7 @@ COMPOSED = {
 CASES = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "i"), CASES)
 def test_gradient(name: str, i: int, device: str) -> None:
     f, args = {**GRADIENT_CASES, **COMPOSED}[name][i]

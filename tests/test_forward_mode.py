@@ -151,6 +151,7 @@ DERIVATIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DERIVATIVES)
 def test_fifty_steps_of_a_gru(what: str) -> None:
     """The loop as one gate, and compiled whole, as the plain loop."""

@@ -94,6 +94,7 @@ def test_derivatives_are_right(name: str, k: int, device: str) -> None:
     check(CALLS[name][k])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), COMPLEX)
 def test_derivatives_of_complex_numbers_are_right(name: str, k: int, device: str) -> None:
     call = complexified(CALLS[name][k])

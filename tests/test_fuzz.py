@@ -18,10 +18,10 @@ from .fuzz.ways import WAYS, Skipped, attempts, case_of, wrong
 from .miscompilations import MUTANTS, found_by
 
 COUNT = int(os.environ.get("XGRAD_FUZZ", 240))
-PARTS = 24
+PARTS, QUICK = 24, 4
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [pytest.param(k, marks=pytest.mark.slow if k >= QUICK else ()) for k in range(PARTS)])
 def test_random_programs(part: int) -> None:
     seed = int(os.environ["XGRAD_FUZZ_SEED"])
     for number in numbers_of(seed, COUNT)[part::PARTS]:
@@ -57,6 +57,7 @@ def test_the_programs_have_what_people_write() -> None:
     assert lags > 20, "carries that take others' old values"
 
 
+@pytest.mark.slow
 def test_programs_get_smaller() -> None:
     """All that the fault needs is left, and what it has nothing to do with is gone."""
     from .fuzz.shrinking import shrunk

@@ -55,6 +55,7 @@ def run(folder: Path, part: str, *arguments: str) -> tuple[dict[str, Any], str]:
     return data, path.with_suffix(".md").read_text()
 
 
+@pytest.mark.slow
 def test_the_part_of_the_gru(tmp_path: Path) -> None:
     data, text = run(tmp_path, "gpu-gru", "--peers", "xgrad", "torch.nn.GRU", "--cases", "float32")
     assert set(data["records"]) == {"limits", "GRU float32 3,2,4,4"}
@@ -77,6 +78,7 @@ def test_the_part_of_cells(tmp_path: Path) -> None:
     assert all("gpu" in found or "missing" in found for found in precisions.values())
 
 
+@pytest.mark.slow
 def test_the_part_of_tests(tmp_path: Path) -> None:
     data, text = run(tmp_path, "gpu-tests", "--tests", "tests/test_handles.py", "--cases", "float32")
     assert data["records"]["test suite"]["counts"]["passed"] > 10
@@ -87,6 +89,7 @@ def test_the_part_of_tests(tmp_path: Path) -> None:
     assert "passed" in text
 
 
+@pytest.mark.slow
 def test_the_part_of_training(tmp_path: Path) -> None:
     data, text = run(tmp_path, "gpu-train", "--peers", "xgrad")
     assert data["records"]["examples/train.py"]["characters/s"] > 0

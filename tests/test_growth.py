@@ -114,6 +114,7 @@ def waiting() -> list[str]:
         gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_CACHE_DIR", str(tmp_path))
@@ -145,7 +146,7 @@ print((resident() - before) / count)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", KINDS)
 def test_twenty_thousand_steps_without_growth(kind: str) -> None:
@@ -268,6 +269,7 @@ def test_arrays_through_the_public_functions() -> None:
 # Out of memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 3])
 def test_out_of_memory_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatch, collector_off: None) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", "1")

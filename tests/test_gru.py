@@ -49,6 +49,7 @@ def test_three_ways_agree(size: tuple[int, int, int, int], device: str) -> None:
     close(xg.stack([d.T for d in dxs]), drows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("reset", ["before", "after"])
 def test_gradients_of_the_module(reset: str, bias: bool, device: str) -> None:

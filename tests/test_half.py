@@ -31,7 +31,7 @@ half = pytest.mark.parametrize("dtype", HALVES)
 #: On the CPU, and on CUDA, where CuPy computes with float16 itself.
 on = pytest.mark.parametrize("device", ["cpu", "cuda:0"], indirect=True)
 both = pytest.mark.parametrize(
-    ("device", "dtype"), [("cpu", "float16"), ("cpu", "bfloat16"), ("cuda:0", "bfloat16"), pytest.param("cuda:0", "float16", marks=pytest.mark.slow)], indirect=["device"]
+    ("device", "dtype"), [("cpu", "float16"), ("cpu", "bfloat16"), ("cuda:0", "bfloat16"), pytest.param("cuda:0", "float16", marks=pytest.mark.exhaustive)], indirect=["device"]
 )
 STRONG = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 

@@ -136,6 +136,7 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", POINTS)
 def test_both_modes_to_second_order(what: str, device: str) -> None:
     f, where, gradient, second = POINTS[what]

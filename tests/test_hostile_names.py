@@ -124,6 +124,7 @@ def test_names_in_listings_and_graphs(name: str) -> None:
     assert all(line.isprintable() and len(line) < 1000 for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
 def test_names_are_not_in_the_text_of_kernels(name: str) -> None:
     """LLVM's, CUDA's, and that of NumPy's executor are the same to the letter."""

@@ -220,6 +220,7 @@ def test_command_where_the_device_cannot_be_used() -> None:
     assert "\ndevice       none (XGRAD_DEVICE=abacus cannot be used: unknown device" in result.stdout
 
 
+@pytest.mark.slow
 def test_command_advises_on_the_core_type() -> None:
     if info().instructions != "AVX-512":
         pytest.skip("this processor has no AVX-512")

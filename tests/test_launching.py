@@ -277,6 +277,7 @@ def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[li
         return losses, [p.numpy() for p in gru.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", ["before", "after"])
 @pytest.mark.parametrize("optimiser", [lambda p: xg.optim.Adam(p, lr=0.01), lambda p: xg.optim.SGD(p, lr=0.1, momentum=0.9)], ids=["Adam", "SGD"])
 def test_training_is_what_it_is_on_the_cpu(optimiser: Callable[..., Any], reset: str, monkeypatch: pytest.MonkeyPatch) -> None:

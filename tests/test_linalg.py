@@ -127,6 +127,7 @@ COMPOSED = {
 CASES = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "i"), CASES)
 def test_gradient(name: str, i: int, device: str) -> None:
     f, args = {**GRADIENT_CASES, **COMPOSED}[name][i]
@@ -333,6 +334,7 @@ def test_norms_are_flat_at_zero(device: str) -> None:
         assert np.isfinite(xg.grad(lambda x: xg.linalg.matrix_norm(x, ord=ord))(xg.zeros((2, 3))).numpy()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_equal_eigenvalues_and_singular_values(dtype: str, device: str) -> None:
     x = xg.eye(3, dtype=dtype)

@@ -71,6 +71,7 @@ SECOND: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"checkpoint_every": 3}, {"reverse": True}], ids=str)
 @pytest.mark.parametrize("order", SECOND)
 @pytest.mark.parametrize("cell", CELLS)

@@ -9,10 +9,10 @@ from .miscompilations import MUTANTS, Gone, Mutant, _changed, _function, applied
 #: Found by the first few programs: these are tried at each run.
 QUICK = ("equal stages in spite of their parameters", "every sum that starts at 0 stays 0", "backwards is forwards, in NumPy", "the derivative runs with time")
 
-slow = pytest.mark.slow
+exhaustive = pytest.mark.exhaustive
 
 
-@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name, marks=() if m.name in QUICK else slow) for m in MUTANTS])
+@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name, marks=() if m.name in QUICK else exhaustive) for m in MUTANTS])
 def test_a_fault_is_found(mutant: Mutant) -> None:
     assert found_by(mutant) is not None, f"{mutant.programs} programs do not find it"
 

@@ -67,6 +67,7 @@ def tensors_of(z: Any) -> list[xg.Tensor]:
     return [part for part in parts if isinstance(part, xg.Tensor)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("f", "args"), listed(SMOOTH) + listed(FLAT) + listed(AT_THE_EDGE))
 def test_values_are_numpys(f: Any, args: Any, device: str) -> None:
     with warnings.catch_warnings():
@@ -87,6 +88,7 @@ def test_single_precision_stays_where_it_does_in_numpy(f: Any, args: Any) -> Non
     assert [np.asarray(part).dtype for part, _ in both] == [part.dtype for part in tensors_of(z)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("f", "args"), listed(SMOOTH))
 def test_gradients_are_right(f: Any, args: Any, device: str) -> None:
     """Of all elements but NaN and infinities, which stay where they are."""

@@ -43,6 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dist"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["*.whl", "*.tar.gz"])
 def test_installs_and_works_from_an_empty_folder(built: Path, pattern: str, tmp_path: Path) -> None:
     (archive,) = built.glob(pattern)

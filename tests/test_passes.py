@@ -257,6 +257,7 @@ def losses(odd: Odd, arrays: list[Any], moving: list[int]) -> list[Callable[...,
     return [of(True), of(False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_derivatives_of_an_odd_loop(name: str) -> None:
     odd = ODD[name]

@@ -1,7 +1,7 @@
 """Every function of the namespace at every place of a loop's body gives what the plain loop gives.
 
 A place is where its operand comes from and where its result goes. The default run takes a share of them,
-`-m "slow or not slow"` all.
+`-m ""` all.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def cases() -> Iterator[Any]:
                     (floating or [0])[0],
                     place,
                     share,
-                    marks=[] if share == 0 else pytest.mark.slow,
+                    marks=[] if share == 0 else pytest.mark.exhaustive,
                     id=title,
                 )
 
@@ -145,6 +145,7 @@ def close(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(u.detach().numpy(), v.detach().numpy(), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:xgrad")
 @pytest.mark.parametrize(("name", "call", "i", "place", "share"), list(cases()))
 def test_every_function_at_every_place(

@@ -238,6 +238,7 @@ def _trained(dtype: str, scale: xg.optim.LossScale | None = None, steps: int = 6
     return last
 
 
+@pytest.mark.slow
 def test_training_in_half_precision_ends_near_float32() -> None:
     full = _trained("float32")
     scale = xg.optim.LossScale(2.0**24, growth_interval=20)
@@ -250,6 +251,7 @@ def test_training_in_half_precision_ends_near_float32() -> None:
 # The docs
 
 
+@pytest.mark.slow
 def test_the_errors_in_the_docs_are_those_measured() -> None:
     shown = {name: [float(n) for n in numbers.split("|")] for name, numbers in re.findall(r"^\| (\w+) \| (\d\S+ \| \S+ \| \S+) \|$", PAGE.read_text(), re.MULTILINE)}
     measured = precision.measured()

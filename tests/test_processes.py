@@ -144,7 +144,7 @@ def new_program(k: int) -> Any:
     return value, h, f.executable(x).kind
 
 
-@pytest.mark.parametrize("way", [pytest.param("fork", marks=needs_fork), pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", [pytest.param("fork", marks=needs_fork), pytest.param("spawn", marks=pytest.mark.exhaustive)])
 def test_processes_compile_the_same_new_program_into_one_cache(cache: Path, way: str) -> None:
     context = multiprocessing.get_context(way)
     with ProcessPoolExecutor(3, mp_context=context) as pool:
@@ -281,7 +281,7 @@ assert seen and all(seen), seen
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @needs_fork
 @needs_native
 def test_a_signal_handler_may_compile_while_the_program_compiles(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def result(cwd: Path, out: str, shown: str) -> tuple[dict[str, bytes], dict[str,
     return {name: t.numpy().tobytes() for name, t in tensors.items()}, words, shown.split("bits per character")[1].split("wrote")[0]
 
 
-@pytest.mark.parametrize("native", [None, pytest.param("0", marks=pytest.mark.slow), pytest.param("1", marks=pytest.mark.slow)], ids=["default", "XGRAD_NATIVE=0", "XGRAD_NATIVE=1"])
+@pytest.mark.slow
+@pytest.mark.parametrize("native", [None, pytest.param("0", marks=pytest.mark.exhaustive), pytest.param("1", marks=pytest.mark.exhaustive)], ids=["default", "XGRAD_NATIVE=0", "XGRAD_NATIVE=1"])
 def test_train(text: Path, tmp_path: Path, native: str | None) -> None:  # noqa: F811
     found = []
     for out in ("once", "again"):

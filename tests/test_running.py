@@ -50,6 +50,7 @@ def bits(tree: Any) -> list[bytes]:
     return [v.detach().numpy().tobytes() for v in leaves]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [2, 7, 8, 9, 60])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_scan_gives_the_same_bits_however_often_it_ran(length: int, dtype: str, native: str | None) -> None:
@@ -191,6 +192,7 @@ def test_where_making_it_raises_the_next_one_tries_again() -> None:
     assert len(tries) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["compiled function", "scan", "model"])
 def test_many_threads_share(kind: str, native: str | None, hurried: None) -> None:
     model = xg.nn.GRU(3, 4, dtype="float64", rng=xg.random.default_rng(1))

@@ -49,6 +49,7 @@ COMPOSED: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
 ALL = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "i"), ALL)
 def test_gradient(name: str, i: int, device: str) -> None:
     f, args = {**GRADIENT_CASES, **COMPOSED}[name][i]

@@ -60,6 +60,7 @@ def agree(f: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> None:
     same([*ddz, *ddx], second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 @settings(max_examples=20)
 @given(data=st.data())

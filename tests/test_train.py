@@ -39,6 +39,7 @@ def test_it_learns_writes_and_reports(text: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["checkpoint.safetensors", "curve.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_path: Path, precision: str) -> None:
     found = []
@@ -56,6 +57,7 @@ def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_p
     assert "'precision'" in other.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [[], ["--precision", "float16"]], ids=["float32", "float16"])
 def test_resuming_goes_on_bit_for_bit(text: Path, tmp_path: Path, extra: list[str]) -> None:
     options = ["--data", "text.txt", *SMALL, *extra]
@@ -85,6 +87,7 @@ train.main({[*options, "--out", "parts"]!r})
     assert whole.stdout.split("bits per character")[1].split("wrote")[0] == rest.stdout.split("bits per character")[1].split("wrote")[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(text: Path, tmp_path: Path) -> None:
     outputs = [run("--data", "text.txt", *SMALL, "--out", f"of{seed}", "--seed", seed, cwd=tmp_path).stdout for seed in ("1", "1", "2")]
     shown = [out.split("bits per character")[1] for out in outputs]
@@ -98,6 +101,7 @@ def test_help_reads_well(tmp_path: Path) -> None:
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
@@ -129,6 +133,7 @@ def test_bad_input_ends_with_one_line(content: bytes | None, arguments: list[str
     assert not list(tmp_path.glob("**/*.safetensors"))
 
 
+@pytest.mark.slow
 def test_broken_and_foreign_checkpoints(text: Path, tmp_path: Path) -> None:
     assert run("--data", "text.txt", *SMALL, cwd=tmp_path).returncode == 0
     checkpoint = tmp_path / "runs" / "checkpoint.safetensors"

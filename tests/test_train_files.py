@@ -327,6 +327,7 @@ class TestWriting:
         env = {**os.environ, "XGRAD_NATIVE": "0"}
         return subprocess.run(command, text=True, check=False, preexec_fn=limited, env=env, **streams)
 
+    @pytest.mark.slow
     def test_a_disk_that_fills(self) -> None:
         done = self.run(limit=4000)
         assert done.returncode == 1
@@ -355,6 +356,7 @@ class TestWriting:
         assert "\r" not in done.stdout
         assert "\x1b" not in done.stdout
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("columns", [40, 200])
     def test_a_terminal_has_a_bar_that_fits(self, columns: int) -> None:
         ours, theirs = pty.openpty()

@@ -1,6 +1,6 @@
 """`examples/train.py` killed and interrupted at random moments: resumed, it ends with the same bits, and leaves nothing behind.
 
-XGRAD_KILLS=50 in the environment asks for so many moments of each signal in the slow test.
+XGRAD_KILLS=50 in the environment asks for so many moments of each signal in the exhaustive test.
 """
 
 from __future__ import annotations
@@ -112,12 +112,13 @@ def interrupt(whole: Whole, name: str, moment: float) -> None:
     finish(whole, out, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_a_random_moment(whole: Whole, name: str) -> None:
     interrupt(whole, name, random.uniform(0, whole.seconds))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SIGNALS)
 def test_many_random_moments(whole: Whole, name: str) -> None:
     for _ in range(KILLS):
@@ -139,7 +140,7 @@ PLACES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", SIGNALS)
 def test_chosen_moments(whole: Whole, name: str, place: str) -> None:

@@ -79,6 +79,7 @@ HEALTHY: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_nothing_is_said_where_all_is_well(name: str, executor: str) -> None:
     with np.errstate(all="ignore"):
