@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,10 @@ def find_device(spec: str | Device) -> Device:
             raise DeviceError(f"no device {spec!r}: {name} has {count}, numbered from 0")
         _devices[name, index] = Device(_backends[name], index)
     return _devices[name, index]
+
+
+# A pickled device is found again by its name, and so is the same object; a process that has none raises DeviceError.
+copyreg.pickle(Device, lambda d: (find_device, (d.name,)))
 
 
 def devices() -> list[Device]:

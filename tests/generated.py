@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.namespace import calling
+from xgrad.namespace import gates
 from xgrad.namespace.dtypes import DTYPES
 from xgrad.namespace.table import FUNCTIONS, NUMPY, extension
 
@@ -52,7 +52,7 @@ def stub(part: str) -> str:
     sources: dict[str, list[str]] = {"..tensors": ["Tensor"]}
     made = []
     for name, f in functions.items():
-        if f.__module__ == calling.__name__:
+        if f.__module__ == gates.__name__:
             said = (f.__doc__ or "").strip().splitlines()[0]
             made.append(f'def {name}{_parameters(f)} -> Tensor:\n    """{said}"""\n')
         else:

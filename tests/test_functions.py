@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -126,6 +128,13 @@ def test_every_function_says_what_it_does() -> None:
     for name, f in FUNCTIONS.items():
         assert f.__doc__, name
         assert inspect.signature(f) is not None
+
+
+def test_functions_and_devices_are_pickled_by_name() -> None:
+    """So that other processes can be given them."""
+    functions = [f for part in (xg, xg.linalg, xg.fft, xg.random, xg.optim, xg.nn) for n in part.__all__ if callable(f := getattr(part, n))]
+    assert [f for f in (*functions, xg.current_device(), xg.device) if pickle.loads(pickle.dumps(f)) is not f] == []
+    assert copy.deepcopy(xg.current_device()) is xg.current_device()
 
 
 def test_the_namespace_is_the_table() -> None:

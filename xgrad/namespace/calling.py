@@ -15,8 +15,8 @@ from ..tensors import Tensor
 from .creation import asarray
 
 
-def function_of(op: Op) -> Callable[..., Any]:
-    """The function that is an op of the table: its operands by place, its parameters by name."""
+def function_of(op: Op, module: str) -> Callable[..., Any]:
+    """The function that is an op of the table: its operands by place, its parameters by name; pickled by its name in `module`."""
     made: Any
     if op.parameters or op.variadic:
         made = _of_any_form(op)
@@ -25,7 +25,7 @@ def function_of(op: Op) -> Callable[..., Any]:
     else:
         made = lambda x, y, /: call(op, (x, y))
     made.__name__ = made.__qualname__ = op.function.rpartition(".")[2]
-    made.__module__, made.__doc__ = __name__, op.doc
+    made.__module__, made.__doc__ = module, op.doc
     return made  # type: ignore[no-any-return]
 
 
