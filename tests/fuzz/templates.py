@@ -173,16 +173,16 @@ xg.take({m}, xg.argmax({m}) % {0}.shape[0], axis=0)
 xg.take({m}, xg.argsort({v})[0] % {0}.shape[0], axis=0)
 {m}[np.array([-1, 0, 0])]
 {m}[xg.argmin({m}) % {0}.shape[0]]
-{t} = +{m}; {t}[0] = 0.5
-{t} = +{m}; {t}[0] = xg.mean({g})
-{t} = 1 * {m}; {t}[..., -1] = {f_row}
-{t} = +{m}; {t}[::-1] = {s}
-{t} = +{m}; {t}[1:] = {0}[:-1]
-{t} = +{m}; {t}[{n} % {0}.shape[0]] = 0.25 * {0}[-1]
+{t} = xg.positive({m}); {t}[0] = 0.5
+{t} = xg.positive({m}); {t}[0] = xg.mean({g})
+{t} = 1 * xg.positive({m}); {t}[..., -1] = {f_row}
+{t} = xg.positive({m}); {t}[::-1] = {s}
+{t} = xg.positive({m}); {t}[1:] = {0}[:-1]
+{t} = xg.positive({m}); {t}[{n} % {0}.shape[0]] = 0.25 * {0}[-1]
 {t} = xg.positive({m}); {t}[1:] += 0.5 * {0}[:-1]
 {t} = xg.zeros_like({m}); {t}[0] = {0}[-1]; {t}[-1] = xg.sin({0}[0])
 {t} = xg.positive({m}); {t} += xg.sin({s})
-{t} = +{m}; {t}[...] = 0.5 * {s}; {t} *= {0}
+{t} = xg.positive({m}); {t}[...] = 0.5 * {s}; {t} *= {0}
 """
 
 OTHERS = """
