@@ -59,7 +59,7 @@ def stub(part: str) -> str:
             sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(f"{name} as {name}")
     names = list(functions)
     if not part:
-        sources["."] = ["fft as fft", "linalg as linalg", "numpy_protocol as numpy_protocol"]
+        sources["."] = ["fft as fft", "linalg as linalg"]
         sources[".creation"] += ["show as show", "to_device as to_device"]
         sources[".indexing"] += ["scatter as scatter", "setitem as setitem", "untake as untake"]
         made += ["e: float", "inf: float", "nan: float", "pi: float", "newaxis: None", "__array_api_version__: str", *(f"{name}: Any" for name in (*DTYPES, "bfloat16"))]

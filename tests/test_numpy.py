@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xgrad as xg
-from xgrad.namespace.numpy_functions import ACCUMULATIONS, REDUCTIONS
 from xgrad.namespace.table import FUNCTIONS, NUMPY
+from xgrad.numpy_api import ACCUMULATIONS, REDUCTIONS
 
 from .numpy_calls import AT_THE_EDGE, FLAT, SMOOTH, Call
 

@@ -21,6 +21,7 @@ LAYERS = [
     ["graphs", "recording"],
     ["applying", "forward", "limits", "reverse"],
     ["methods", "tensors", "namespace"],
+    ["numpy_api"],
     ["program", "random", "state_dicts", "trees"],
     ["transforms"],
     ["nn", "optim", "loss_scaling", "io", "information", "debug"],

@@ -5,7 +5,7 @@
 `xg` is an array namespace that follows the Python Array API standard; every function on Tensors can be differentiated.
 """
 
-from . import backends, debug, io, namespace, nn, optim, random
+from . import backends, debug, io, namespace, nn, numpy_api, optim, random
 from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .derivatives import deriv
 from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError, ValidationError

@@ -38,6 +38,7 @@ class Methods(Value):
 
     __slots__ = ()
     xp: ClassVar[Any]  # the namespace of functions on Tensors, which sets it
+    _numpy_api: ClassVar[Any]  # NumPy's functions on Tensors, which set it
 
     # What it is
 
@@ -228,7 +229,7 @@ class Methods(Value):
     def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
         """The elements at `indices`, of an axis or of all."""
         _no_out("take", out)
-        return self.xp.numpy_functions.ordering.take(self, indices, axis, mode)
+        return self._numpy_api.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
         """Where elements are not zero: their indices along each axis."""
@@ -236,39 +237,39 @@ class Methods(Value):
 
     def argsort(self, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
         """The indices that sort along an axis."""
-        return self.xp.numpy_functions.ordering.argsort(self, axis, kind, stable=stable)
+        return self._numpy_api.ordering.argsort(self, axis, kind, stable=stable)
 
     def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
         """Where in this sorted array the elements of `v` belong."""
-        return self.xp.numpy_functions.ordering.searchsorted(self, v, side, sorter)
+        return self._numpy_api.ordering.searchsorted(self, v, side, sorter)
 
     def argpartition(self, kth: Any, axis: int | None = -1, kind: str = "introselect") -> Tensor:
         """The indices that put the elements at `kth` where sorting does."""
-        return self.xp.numpy_functions.ordering.argpartition(self, kth, axis, kind)
+        return self._numpy_api.ordering.argpartition(self, kth, axis, kind)
 
     def compress(self, condition: Any, axis: int | None = None, out: None = None) -> Tensor:
         """The slices, or the elements, at which `condition` holds."""
         _no_out("compress", out)
-        return self.xp.numpy_functions.ordering.compress(condition, self, axis)
+        return self._numpy_api.ordering.compress(condition, self, axis)
 
     def choose(self, choices: Any, out: None = None, mode: str = "raise") -> Tensor:
         """The element of the choice that this array numbers, in each place."""
         _no_out("choose", out)
-        return self.xp.numpy_functions.ordering.choose(self, choices, mode)
+        return self._numpy_api.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The elements whose indices along two axes are equal, or `offset` apart."""
-        return self.xp.numpy_functions.linear.diagonal(self, offset, axis1, axis2)
+        return self._numpy_api.linear.diagonal(self, offset, axis1, axis2)
 
     def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Tensor:
         """The sum of a diagonal."""
         _no_out("trace", out)
-        return self.xp.numpy_functions.linear.trace(self, offset, axis1, axis2, dtype)
+        return self._numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
 
     def dot(self, b: Any, out: None = None) -> Tensor:
         """The product over the last axis and the last but one of `b`."""
         _no_out("dot", out)
-        return self.xp.numpy_functions.linear.dot(self, b)
+        return self._numpy_api.linear.dot(self, b)
 
     def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Tensor:
         """In another dtype; a gradient passes between floating dtypes. How it lies in memory never shows, whatever `order` says."""
@@ -283,12 +284,12 @@ class Methods(Value):
     def clip(self, min: Any = None, max: Any = None, out: None = None) -> Tensor:
         """`min` where an element is less, `max` where it is more."""
         _no_out("clip", out)
-        return self.xp.numpy_functions.elementwise.clip(self, min, max)
+        return self._numpy_api.elementwise.clip(self, min, max)
 
     def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """The nearest number of so many decimals; no gradient flows back."""
         _no_out("round", out)
-        return self.xp.numpy_functions.elementwise.around(self, decimals)
+        return self._numpy_api.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:
         """Complex conjugate; of booleans, unlike NumPy's function, themselves."""
@@ -325,11 +326,11 @@ class Methods(Value):
 
     @property
     def _reductions(self) -> Any:
-        return self.xp.numpy_functions.reductions
+        return self._numpy_api.reductions
 
     @property
     def _shapes(self) -> Any:
-        return self.xp.numpy_functions.shapes
+        return self._numpy_api.shapes
 
 
 def _unpacked(numbers: Sequence[Any]) -> tuple[Any, ...]:

@@ -207,10 +207,10 @@ class Tensor(Methods):
         return host.astype(dtype or host.dtype) if copy or other else host
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return self.xp.numpy_protocol.array_ufunc(ufunc, method, inputs, kwargs)
+        return self._numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.xp.numpy_protocol.array_function(function, args, kwargs)
+        return self._numpy_api.protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
         return format(self.only(), spec) if spec else str(self)

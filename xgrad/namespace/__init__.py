@@ -3,29 +3,12 @@
 import sys
 
 from ..tensors import Tensor
-from . import (
-    cumulative,
-    dtypes,
-    einstein,
-    elementwise,
-    fft,
-    filling,
-    gates,
-    indexing,
-    inspection,
-    linalg,
-    manipulation,
-    numpy_functions,
-    numpy_protocol,
-    ordering,
-    reductions,
-)
+from . import cumulative, dtypes, einstein, elementwise, fft, filling, gates, indexing, inspection, linalg, manipulation, ordering, reductions
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .factors import cofactor, eig, seal
 from .factors import eigh_of as eigh
-from .indexing import scatter, setitem, untake
-from .numpy_functions.filtering import slide
+from .indexing import scatter, setitem, slide, untake
 from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)

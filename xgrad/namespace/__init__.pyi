@@ -3,7 +3,6 @@ from typing import Any
 from . import (
     fft as fft,
     linalg as linalg,
-    numpy_protocol as numpy_protocol,
 )
 from ..tensors import (
     Tensor,

@@ -7,6 +7,7 @@ from typing import Any
 from ..applying import index_operands
 from ..errors import ShapeError
 from ..ops import indexing as i
+from ..ops.correlating import SLIDE
 from ..ops.reductions import normal_axes
 from ..tensors import Tensor
 from .calling import call
@@ -73,3 +74,8 @@ def setitem(x: Any, v: Any, *, key: Any) -> Tensor:
     x = asarray(x)
     pattern, arrays = index_operands(x, key)
     return call(i.SETITEM, (x, v, *arrays), {"key": pattern})
+
+
+def slide(a: Tensor, v: Tensor, *, full: bool) -> Tensor:
+    """The sum of the products at each place of `v` as it slides along `a`: the op of that name."""
+    return call(SLIDE, (a, v), {"full": full})

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 #: By the name of a NumPy function, "arctan" or "linalg.inv": what it does on Tensors. A function of the table that means the
-#: same does not take the place of one that `numpy_functions` has for that name.
+#: same does not take the place of one that `numpy_api` has for that name.
 NUMPY: dict[str, Callable[..., Any]] = {}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from ...backends.dtypes import is_complex, is_floating
-from ...modes import MODE
-from ...ops.reductions import normal_axes
-from ...tensors import Tensor
+from ..backends.dtypes import is_complex, is_floating
+from ..modes import MODE
+from ..ops.reductions import normal_axes
+from ..tensors import Tensor
 from .table import arrays, in_numpy, together, xp
 
 

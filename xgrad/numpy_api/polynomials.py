@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.dtypes import finfo
-from ...tensors import Tensor
+from ..backends.dtypes import finfo
+from ..tensors import Tensor
 from .creation import vander
 from .filtering import convolve
 from .table import arrays, in_numpy, xp

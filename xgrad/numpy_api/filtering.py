@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.dtypes import is_complex, is_floating
-from ...errors import ShapeError
-from ...ops.correlating import SLIDE
-from ...ops.reductions import integers, is_integer
-from ...tensors import Tensor
-from ..calling import call
+from ..backends.dtypes import is_complex, is_floating
+from ..errors import ShapeError
+from ..ops.reductions import integers, is_integer
+from ..tensors import Tensor
 from .creation import linspace
 from .quantiles import median
 from .reductions import max_, mean, min_
@@ -140,10 +138,5 @@ def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
     if a.dtype.kind == v.dtype.kind == "b":  # of which sums and products are logic
         return _slid(xp.astype(a, "int64"), v, mode) != 0
     if mode != "same":
-        return slide(a, v, full=mode == "full")
-    return slide(a, v, full=True)[m - 1 - m // 2 :][: a.shape[0]]
-
-
-def slide(a: Tensor, v: Tensor, *, full: bool) -> Tensor:
-    """The op of that name."""
-    return call(SLIDE, (a, v), {"full": full})
+        return xp.slide(a, v, full=mode == "full")
+    return xp.slide(a, v, full=True)[m - 1 - m // 2 :][: a.shape[0]]

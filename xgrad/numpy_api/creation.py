@@ -6,9 +6,9 @@ from math import prod
 from operator import index
 from typing import Any
 
-from ...backends.dtypes import is_complex, is_floating
-from ...ops.reductions import integers, normal_axes
-from ...tensors import Tensor
+from ..backends.dtypes import is_complex, is_floating
+from ..ops.reductions import integers, normal_axes
+from ..tensors import Tensor
 from .table import arrays, in_numpy, together, weak, xp
 
 

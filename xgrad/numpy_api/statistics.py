@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backends.dtypes import is_complex
-from ...modes import MODE
-from ...ops.reductions import normal_axes
-from ...tensors import Tensor
+from ..backends.dtypes import is_complex
+from ..modes import MODE
+from ..ops.reductions import normal_axes
+from ..tensors import Tensor
 from .shapes import atleast_2d
 from .table import arrays, in_numpy, xp
 

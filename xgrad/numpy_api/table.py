@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ... import namespace
-from ...applying import NUMBERS
-from ...backends.dtypes import is_floating
-from ...ops.reductions import normal_axes
-from ...tensors import Tensor
-from ..creation import beside
-from ..table import NUMPY
+from .. import namespace
+from ..applying import NUMBERS
+from ..backends.dtypes import is_floating
+from ..namespace.creation import beside
+from ..namespace.table import NUMPY
+from ..ops.reductions import normal_axes
+from ..tensors import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 

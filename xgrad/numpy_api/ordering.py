@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...backends.dtypes import is_complex, is_floating
-from ...errors import ShapeError
-from ...modes import MODE
-from ...ops.reductions import integers
-from ...tensors import Tensor
+from ..backends.dtypes import is_complex, is_floating
+from ..errors import ShapeError
+from ..modes import MODE
+from ..ops.reductions import integers
+from ..tensors import Tensor
 from .table import along, arrays, in_numpy, together, weak, xp
 
 

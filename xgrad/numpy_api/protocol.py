@@ -1,7 +1,7 @@
 """NumPy's own functions on Tensors: what `np.sin(t)` and `np.linalg.solve(a, b)` do.
 
 NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function that means the
-same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has stand in `numpy_functions`.
+same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has stand in this package.
 Those of files and of counts get the values alone, of Tensors to which no gradient flows. Any other raises TypeError by its name: no
 gradient is dropped silently.
 """
@@ -15,10 +15,10 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
+from ..namespace.creation import beside
+from ..namespace.table import NUMPY
 from ..tensors import Tensor
-from .creation import beside
-from .numpy_functions import ACCUMULATIONS, REDUCTIONS
-from .table import NUMPY
+from .table import ACCUMULATIONS, REDUCTIONS
 
 #: What a ufunc may be told that changes nothing, with NumPy's defaults.
 _PLAIN = {"out": (None,), "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None}

@@ -7,10 +7,10 @@ from math import log as ln
 from math import pi
 from typing import Any
 
-from ...backends.dtypes import finfo, is_complex, is_floating
-from ...ops.functions import CBRT
-from ...tensors import Tensor
-from ..calling import call
+from ..backends.dtypes import finfo, is_complex, is_floating
+from ..namespace.calling import call
+from ..ops.functions import CBRT
+from ..tensors import Tensor
 from .table import arrays, in_numpy, isnan, together, weak, xp
 
 

@@ -3,11 +3,16 @@
 What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is refused by its name.
 """
 
-from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, polynomials, quantiles, reductions, shapes, statistics
+import sys
+
+from ..tensors import Tensor
+from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, polynomials, protocol, quantiles, reductions, shapes, statistics
 from .table import ACCUMULATIONS, REDUCTIONS
 
 __all__ = [
     "ACCUMULATIONS", "REDUCTIONS",
     "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "polynomials",
-    "quantiles", "reductions", "shapes", "statistics",
+    "protocol",    "quantiles", "reductions", "shapes", "statistics",
 ]  # fmt: skip
+
+Tensor._numpy_api = sys.modules[__name__]  # which its methods call
