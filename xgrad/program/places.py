@@ -152,7 +152,7 @@ def product_can_read(ref: Ref) -> bool:
     rows, columns = ref.strides[-2:]
     m, n = ref.shape[-2:]
     if columns == 1 or n == 1:
-        return (rows >= n or m == 1) and (len(ref.shape) < 3 or reshaped(ref, (-1, n)) is not None or len(ref.shape) == 3)
+        return (rows >= n or m == 1) and (len(ref.shape) <= 3 or reshaped(ref, (-1, n)) is not None)
     return (rows == 1 or m == 1) and columns >= m and len(ref.shape) <= 3
 
 
