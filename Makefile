@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-probe gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test test-all fakecuda slow lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
+.PHONY: train test test-all fakecuda slow lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment docs clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -80,8 +80,14 @@ endif
 	-$(BIN)/python -m pip install --quiet 'jax[$(CUDA)]'
 	touch $@
 
+# The site of the documentation, in build/docs; a warning is an error.
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo 'open build/docs/index.html'
+
+# All that is made, but not runs/, which holds what was trained.
 clean:
-	rm -rf .venv mutants runs build dist *.egg-info
+	rm -rf .venv mutants build dist docs/api *.egg-info
 
 .venv/.installed-torch: | .venv/bin/python
 	$(BIN)/python -m pip install --quiet torch==2.13.0

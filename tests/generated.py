@@ -1,5 +1,5 @@
 """What is made and kept in files: from the table of functions the stubs that type checkers read and the table in the docs, from
-the results of benchmarks on a GPU the table in the README.
+the results of benchmarks on a GPU the table of the page on benchmarks.
 
     python -m tests.generated
 
@@ -143,7 +143,7 @@ tensor([1.        , 3.42551882])
 
 *Derivative*: the order to which it is checked against differences, and the modes, reverse and forward, in every succession. The
 others have none, or it is 0 wherever there is one; no gradient flows through them. *Complex*: whether it is checked for complex
-numbers too. [Where a derivative is not obvious](hard-points.md) has a page of its own. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
+numbers too. [Where a derivative is not obvious](21-hard-points.md) has a page of its own. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
 run on CUDA where there is a device.
 
 ## Functions of xgrad
@@ -206,12 +206,12 @@ tensor([0., 0., 1.])
 {rows}
 """
 
-def readme() -> str:
-    """The README, with what was measured on a GPU."""
+def benchmarks() -> str:
+    """The page on benchmarks, with what was measured on a GPU."""
     from gpu_results import FOLDER
     from gpu_table import inserted
 
-    return inserted((ROOT / "README.md").read_text(), FOLDER)
+    return inserted((ROOT / "docs" / "19-benchmarks.md").read_text(), FOLDER)
 
 
 FILES: dict[str, Callable[[], str]] = {
@@ -219,9 +219,9 @@ FILES: dict[str, Callable[[], str]] = {
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
-    "docs/functions.md": table,
-    "docs/hard-points.md": points,
-    "README.md": readme,
+    "docs/20-functions.md": table,
+    "docs/21-hard-points.md": points,
+    "docs/19-benchmarks.md": benchmarks,
 }
 
 if __name__ == "__main__":
