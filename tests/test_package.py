@@ -19,7 +19,7 @@ import xgrad as xg
 assert importlib.util.find_spec("backends") is None, "a top-level package named backends was installed"
 assert xg.grad(lambda x: x**3)(2.0).item() == 12
 assert xg.nn.GRU(2, 3)(xg.zeros((4, 5, 2), dtype=xg.float32))[0].shape == (4, 5, 3)
-assert xg.__version__ == "0.1.0", xg.__version__
+assert xg.__version__ == "0.2.0", xg.__version__
 print(xg.__file__)
 """
 
