@@ -42,8 +42,18 @@ html_copy_source = False
 html_show_sphinx = False
 
 
+COLON = "\ue000"  # stands for a colon in a property's docstring, in front of which Napoleon looks for a type
+
+
+def hide_colons(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Before Napoleon reads a docstring."""
+    if what in ("property", "attribute"):
+        lines[:] = [line.replace(":", COLON) for line in lines]
+
+
 def prepare(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep |x| from being markup, and append the example that `api_examples` has for a docstring without one."""
+    """Keep |x| from being markup, and append the example of `api_examples` to a docstring without one."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
     lines[:] = [re.sub(r"(`[^`]*`)|\|", lambda m: m[1] or r"\|", line) for line in lines]
     if not any(">>>" in line for line in lines):
         lines += api_examples.shown(name.removeprefix("xgrad."))
@@ -52,4 +62,5 @@ def prepare(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 def setup(app: Any) -> None:
     """Write the reference's pages before Sphinx looks for pages."""
     api_pages.write(HERE / "api")
-    app.connect("autodoc-process-docstring", prepare)
+    app.connect("autodoc-process-docstring", hide_colons, priority=100)
+    app.connect("autodoc-process-docstring", prepare, priority=900)

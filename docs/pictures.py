@@ -1,6 +1,6 @@
 """The pictures of the README and the docs: `python docs/pictures.py` draws them into docs/_static.
 
-The circuit is drawn from a graph that is run here, the chart from the table of measured times in docs/19-benchmarks.md.
+The circuit is drawn from a graph that is run here, the chart from the table in docs/19-benchmarks.md.
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ def circuit() -> str:
     g = xg.graph(neuron, 2.0, -1.0, -3.0, -2.0, -3.0)
     g.bprop()
     inputs = [stage for stage in g if stage.op == "input"]
-    places = {stage: (LEFT, TOP + i * STEP_Y) for i, stage in enumerate(inputs)}  # where a stage's wire begins
+    places = {
+        stage: (LEFT, TOP + i * STEP_Y) for i, stage in enumerate(inputs)
+    }  # where a stage's wire begins
     parts: list[str] = []
     for stage in g:
         if stage.op == "input":
             x, y = places[stage]
-            parts.append(f'<text x="{x - 8:g}" y="{y + 5:g}" text-anchor="end" font-style="italic">{stage.name}</text>')
+            parts.append(
+                f'<text x="{x - 8:g}" y="{y + 5:g}" text-anchor="end" font-style="italic">{stage.name}</text>'
+            )
         else:
             before = [places[operand] for operand in stage.operands if operand in places]
             x, y = max(x for x, _ in before) + STEP_X, sum(y for _, y in before) / len(before)
@@ -69,14 +73,19 @@ def _line(x0: float, y0: float, x1: float, y1: float) -> str:
 
 
 def _gate(x: float, y: float, text: str) -> str:
-    circle = f'<circle cx="{x:g}" cy="{y:g}" r="{RADIUS}" fill="#eef3fb" stroke="#31527a" stroke-width="1.3"/>'
+    circle = (
+        f'<circle cx="{x:g}" cy="{y:g}" r="{RADIUS}" fill="#eef3fb" stroke="#31527a" stroke-width="1.3"/>'
+    )
     return f'{circle}<text x="{x:g}" y="{y + 5:g}" text-anchor="middle">{text}</text>'
 
 
 def _svg(width: float, height: float, parts: list[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
     style = 'font-family="Helvetica, Arial, sans-serif" font-size="14">'
-    return "\n".join([head + style, f'<rect width="{width:g}" height="{height:g}" fill="white"/>', *parts, "</svg>", ""])
+    return "\n".join(
+        [head + style, f'<rect width="{width:g}" height="{height:g}" fill="white"/>', *parts, "</svg>", ""]
+    )
 
 
 # The chart
@@ -99,21 +108,27 @@ def speed(path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams.update({"svg.hashsalt": "xgrad", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9.5})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "xgrad", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9.5}
+    )
     table = measured()
     figure, axes = plt.subplots(figsize=(8.2, 3.3), layout="constrained")
     series = {"by hand, NumPy": "#9aa5b1", "JAX scan, jitted": "#e0a03a", "torch.nn.GRU": "#d05a4e"}
     width = 0.26
     for i, (peer, colour) in enumerate(series.items()):
         ratios = [row[peer] / row["compiled"] for row in table.values()]
-        bars = axes.bar([j + (i - 1) * width for j in range(len(ratios))], ratios, width, label=peer, color=colour)
+        bars = axes.bar(
+            [j + (i - 1) * width for j in range(len(ratios))], ratios, width, label=peer, color=colour
+        )
         axes.bar_label(bars, [f"{r:.0f}" if r >= 10 else f"{r:.1f}" for r in ratios], padding=1, fontsize=8)
     axes.axhline(1, color="#0a7d33", linewidth=1.4, label="xgrad, compiled")
     axes.set(yscale="log", ylim=(0.8, 150), ylabel="time / time of xgrad", xticks=range(len(table)))
     axes.set_xticklabels([re.sub(r", (\d+), (\d+)$", r"\n\1, \2", size) for size in table])
     axes.set_yticks([1, 10, 100], ["1", "10", "100"])
     axes.set_xlabel("time steps, batch; inputs, state")
-    axes.set_title("A GRU written as equations, forward and backward, on 2 CPU cores (less is faster)", fontsize=10)
+    axes.set_title(
+        "A GRU written as equations, forward and backward, on 2 CPU cores (less is faster)", fontsize=10
+    )
     axes.legend(frameon=False, ncols=4, loc="upper right", fontsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None, "Creator": None})
