@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_installs_and_works_from_an_empty_folder(built: Path, pattern: str, tmp_
     result = subprocess.run([python, "-c", CHECK], cwd=tmp_path / "empty", capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert str(tmp_path / "venv") in result.stdout
+
+
+def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        inside = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = {name for name in tracked if name and (ROOT / name).is_file()}
+    assert files <= inside, files - inside
 
 
 def test_the_wheel_holds_what_it_should(built: Path) -> None:
