@@ -59,13 +59,16 @@ PAGES: dict[str, tuple[str, str, str]] = {
     ),
     "10-creation": (
         "Creating arrays",
-        "They take a `dtype` and a `device`; the default is float64 on the current device.",
+        "They take a `dtype` and a `device`; the default is float64 on the current device. Lengths that are "
+        "negative raise ShapeError.",
         "zeros ones full empty eye arange linspace meshgrid zeros_like ones_like full_like empty_like "
         "tril triu",
     ),
     "11-elementwise": (
         "Functions element by element",
-        "Operands broadcast as in NumPy; a gradient is summed back to the shape of its operand.",
+        "Operands are Tensors, arrays or numbers of any shapes that broadcast as in NumPy; a gradient is "
+        "summed back to the shape of its operand. ShapeError says that shapes do not broadcast, "
+        "DeviceError that operands are on different devices, TypeError that one is no array of numbers.",
         "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift "
         "bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp "
         "expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less "
@@ -75,21 +78,24 @@ PAGES: dict[str, tuple[str, str, str]] = {
     ),
     "12-reductions": (
         "Reductions, sorting and searching",
-        "`axis` is an axis, a tuple of axes, or None for all; `keepdims=True` leaves them with length 1.",
+        "`axis` is an axis, a tuple of axes, or None for all; `keepdims=True` leaves them with length 1. An "
+        "axis that is not there raises NumPy's AxisError, and the maximum of no elements ShapeError.",
         "sum prod mean var std max min logsumexp softmax all any count_nonzero cumulative_sum "
         "cumulative_prod diff argmax argmin sort argsort searchsorted nonzero unique_all "
         "unique_counts unique_inverse unique_values",
     ),
     "13-shapes": (
         "Shapes and indices",
-        "Functions that move elements and compute nothing; a gradient moves the other way.",
+        "Functions that move elements and compute nothing; a gradient moves the other way. Shapes and axes "
+        "that do not fit raise ShapeError, an index that is out of bounds IndexError.",
         "reshape permute_dims transpose moveaxis broadcast_to broadcast_arrays expand_dims squeeze "
         "concat stack unstack flip roll repeat tile take take_along_axis",
     ),
     "14-linalg": (
         "Products and xg.linalg",
         "A matrix is the last two axes; axes before them are batches. [Where a derivative is not "
-        "obvious](../21-hard-points.md) says what happens at equal eigenvalues and singular values.",
+        "obvious](../21-hard-points.md) says what happens at equal eigenvalues and singular values. "
+        "Shapes that do not fit raise ShapeError, a singular matrix the array library's LinAlgError.",
         "matmul vecdot tensordot matrix_transpose einsum linalg.solve linalg.inv linalg.det "
         "linalg.slogdet linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh "
         "linalg.eigvalsh linalg.eig linalg.eigvals linalg.pinv linalg.matrix_rank linalg.matrix_power "
