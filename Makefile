@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-probe gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test test-all fakecuda slow lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment docs clean
+.PHONY: train test test-all fakecuda slow lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -81,6 +81,7 @@ endif
 	touch $@
 
 # The site of the documentation, in build/docs; a warning is an error.
+.PHONY: docs
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
 	@echo 'open build/docs/index.html'

@@ -89,6 +89,14 @@ def test_the_example_by_hand_runs_from_its_own_folder() -> None:
     subprocess.run([sys.executable, "gru_by_hand.py"], cwd=ROOT / "examples", check=True, capture_output=True)
 
 
+def test_the_map_names_what_is_there() -> None:
+    for page in ("15-architecture.md", "16-extending.md"):
+        named = re.findall(r"`((?:xgrad|backends|tests)/[\w/.]*)`", (ROOT / "docs" / page).read_text())
+        assert named
+        for path in named:
+            assert (ROOT / path).exists(), f"{page} says {path}, which has moved"
+
+
 # The reference
 
 
