@@ -132,6 +132,18 @@ def test_a_public_name_is_described_with_an_example(name: str) -> None:
         assert (">>>" in described(name)) != (name in api_examples.EXAMPLES), message
 
 
+CLASSES = [name for name in public_names() if isinstance(attrgetter(name)(xg), type)]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_members_are_described(name: str) -> None:
+    kind = attrgetter(name)(xg)
+    own = [k for base in kind.__mro__ if base.__module__.startswith("xgrad") for k in vars(base) if not k.startswith("_")]
+    hidden = set(api_pages.INTERNAL.split()) if kind is xg.Tensor else set()
+    plain = [k for k in own if not (callable(getattr(kind, k)) or isinstance(inspect.getattr_static(kind, k), property))]
+    assert not [k for k in set(own) - hidden - set(plain) if not inspect.getdoc(getattr(kind, k))]
+
+
 @pytest.mark.parametrize("name", api_examples.EXAMPLES)
 def test_an_example_of_the_reference_runs(name: str) -> None:
     statements, said = api_examples.result(name)
