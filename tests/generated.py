@@ -123,9 +123,8 @@ TESTED_ON = {"cpu": "NumPy", "strict:1": "strict"}
 
 PAGE = """# Every function
 
-This page is made from the table of functions by `python -m tests.generated`. A function of the standard ({version}) or of
-xgrad is a row of the first table, with the NumPy functions that mean the same; the second has what NumPy alone has. All of
-them take Tensors:
+The first table has the functions of the standard ({version}) and of xgrad, with the NumPy functions that mean the same; the second has
+those that NumPy alone has. All of them take Tensors. The page is made from the table of functions by `python -m tests.generated`.
 
 ```python
 import numpy as np
@@ -141,10 +140,13 @@ tensor([1.        , 3.42551882])
 tensor([1.        , 3.42551882])
 ```
 
-*Derivative*: the order to which it is checked against differences, and the modes, reverse and forward, in every succession. The
-others have none, or it is 0 wherever there is one; no gradient flows through them. *Complex*: whether it is checked for complex
-numbers too. [Where a derivative is not obvious](21-hard-points.md) has a page of its own. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
-run on CUDA where there is a device.
+- *Derivative*: the order to which it is checked against differences, in reverse and forward mode and every nesting of the two. Functions
+  without an entry have no derivative, or one that is 0 wherever it exists; no gradient flows through them.
+- *Complex*: whether it is checked for complex numbers too.
+- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that has nothing but the standard. The same tests run on CUDA
+  where there is a device.
+
+[Where a derivative is not obvious](21-hard-points.md) has a page of its own.
 
 ## Functions of xgrad
 
