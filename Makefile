@@ -84,8 +84,15 @@ endif
 	-$(BIN)/python -m pip install --quiet 'jax[$(CUDA)]'
 	touch $@
 
+# The site of the documentation, in build/docs; a warning is an error.
+.PHONY: docs
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo 'open build/docs/index.html'
+
+# All that is made, but not runs/, which holds what was trained.
 clean:
-	rm -rf .venv mutants runs build dist *.egg-info
+	rm -rf .venv mutants build dist docs/api *.egg-info
 
 .venv/.installed-torch: | .venv/bin/python
 	$(BIN)/python -m pip install --quiet torch==2.13.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import sys
 import threading
@@ -106,12 +107,11 @@ def _libraries() -> list[str | None]:
         found.append("/System/Library/Frameworks/Accelerate.framework/Accelerate")
     if os.name == "posix":
         found.append(None)
-    try:
-        import scipy_openblas64  # type: ignore[import-not-found, unused-ignore]
-
-        found += [str(p) for p in Path(scipy_openblas64.get_lib_dir()).glob("*scipy_openblas64*") if p.suffix in (".so", ".dylib", ".dll")]
-    except ImportError:
-        pass
+    # The wheel is looked for, not imported: its __init__ loads its library for the whole process, and a SciPy that is imported later
+    # would take some of its functions for those of its own BLAS, whose integers have another size.
+    wheel = importlib.util.find_spec("scipy_openblas64")
+    for folder in wheel.submodule_search_locations or () if wheel else ():
+        found += [str(p) for p in Path(folder).glob("lib/*scipy_openblas64*") if p.suffix in (".so", ".dylib", ".dll")]
     return found
 
 

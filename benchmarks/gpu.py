@@ -5,7 +5,7 @@
     gpu-gru     the reset-before GRU beside cuDNN, torch, torch.compile and JAX
     gpu-cells   cells that no framework has fused
     gpu-train   examples/train.py, and its step beside torch
-    gpu-table   the table in the README, from the results that are there
+    gpu-table   the table in docs/19-benchmarks.md, from the results that are there
 
 Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day and GPU is not run
 again (`--force` begins anew), so a part that was cut off goes on where it was. One part ends by itself after --limit seconds, and then
@@ -31,7 +31,7 @@ from gpu_results import FOLDER, NO_GPU, Results, machine
 from gpu_timing import Deadline, OutOfTime
 from gpu_worker import serve
 
-README = FOLDER.parent.parent / "README.md"
+PAGE = FOLDER.parent.parent / "docs" / "19-benchmarks.md"
 PARTS = ("probe", *gpu_table.PARTS)
 UNFINISHED = 75  # what sendmail and others mean by it too: try again
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     folder = Path(options.results)
     if options.part == "gpu-table":
-        README.write_text(gpu_table.inserted(README.read_text(), folder))
+        PAGE.write_text(gpu_table.inserted(PAGE.read_text(), folder))
         return 0
     parts = PARTS if options.part == "gpu" else [options.part.removeprefix("gpu-")]
     here = machine(options.device)

@@ -1,4 +1,4 @@
-"""The table "GPU" of the README, made from the files of results: no number in it is typed."""
+"""The table "GPU" of docs/19-benchmarks.md, made from the files of results: no number in it is typed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from gpu_pages import rows
 
 BEGIN, END = "<!-- made from benchmarks/results by `python benchmarks gpu-table` -->", "<!-- end of what is made -->"
 PARTS = ("tests", "gru", "cells", "train")
-NOTHING = "not yet measured"
+NOTHING = "–"  # not measured
+NO_RESULTS = "No results are recorded yet: run `make gpu` on a machine with an NVIDIA GPU."
 NAMES = {"torch.nn.GRU": "torch.nn.GRU (cuDNN)", "torch loop": "looped torch", "torch.compile": "torch.compile", "JAX scan": "JAX's jitted `scan`"}
 
 
@@ -26,7 +27,7 @@ def newest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(folder: Path) -> str:
-    """What stands between the marks in the README."""
+    """What stands between the marks of the page: the rows of which something was measured."""
     parts = newest(folder)
     records = {part: parts.get(part, {}).get("records", {}) for part in PARTS}
     body = []
@@ -42,7 +43,8 @@ def table(folder: Path) -> str:
     body.append(["test suite", "all pass", _suite(records["tests"]), "", ""])
     for case in ("64,32,64,256", "64,128,256,1024"):
         body.append([f"training, {case}: characters/s, xgrad / torch with cuDNN", "", _speed(records["train"].get(case)), "", ""])
-    return "\n".join([*rows(["", "goal", *PRECISIONS], body), _source(parts)]).rstrip()
+    body = [row for row in body if any(cell not in ("", NOTHING) for cell in row[2:])]
+    return "\n".join([*rows(["", "goal", *PRECISIONS], body), _source(parts)]).rstrip() if body else NO_RESULTS
 
 
 def inserted(text: str, folder: Path) -> str:

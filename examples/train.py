@@ -247,7 +247,8 @@ def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespac
     other = different(signature, run.signature)
     if other:
         fail(f"{folder.checkpoint} would be overwritten: {other}; {ways}")
-    say(f"{folder.checkpoint} is of the same configuration, at step {step}: it is begun anew and overwritten (--resume would go on from it)")
+    say(f"{folder.checkpoint} has step {step} of the same run, which begins anew: the first checkpoint will overwrite it")
+    say("  to go on from it instead, stop this and give --resume; to keep it, give another folder with --out")
     return True
 
 

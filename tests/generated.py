@@ -1,5 +1,5 @@
 """What is made and kept in files: from the table of functions the stubs that type checkers read and the table in the docs, from
-the results of benchmarks on a GPU the table in the README.
+the results of benchmarks on a GPU the table of the page on benchmarks.
 
     python -m tests.generated
 
@@ -123,9 +123,8 @@ TESTED_ON = {"cpu": "NumPy", "strict:1": "strict"}
 
 PAGE = """# Every function
 
-This page is made from the table of functions by `python -m tests.generated`. A function of the standard ({version}) or of
-xgrad is a row of the first table, with the NumPy functions that mean the same; the second has what NumPy alone has. All of
-them take Tensors:
+The first table has the functions of the standard ({version}) and of xgrad, with the NumPy functions that mean the same; the second has
+those that NumPy alone has. All of them take Tensors. The page is made from the table of functions by `python -m tests.generated`.
 
 ```python
 import numpy as np
@@ -141,10 +140,13 @@ tensor([1.        , 3.42551882])
 tensor([1.        , 3.42551882])
 ```
 
-*Derivative*: the order to which it is checked against differences, and the modes, reverse and forward, in every succession. The
-others have none, or it is 0 wherever there is one; no gradient flows through them. *Complex*: whether it is checked for complex
-numbers too. [Where a derivative is not obvious](hard-points.md) has a page of its own. *Tested on*: NumPy, and strict, which is array-api-strict and has nothing but the standard. The same tests
-run on CUDA where there is a device.
+- *Derivative*: the order to which it is checked against differences, in reverse and forward mode and every nesting of the two. Functions
+  without an entry have no derivative, or one that is 0 wherever it exists; no gradient flows through them.
+- *Complex*: whether it is checked for complex numbers too.
+- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that has nothing but the standard. The same tests run on CUDA
+  where there is a device.
+
+[Where a derivative is not obvious](21-hard-points.md) has a page of its own.
 
 ## Functions of xgrad
 
@@ -206,12 +208,12 @@ tensor([0., 0., 1.])
 {rows}
 """
 
-def readme() -> str:
-    """The README, with what was measured on a GPU."""
+def benchmarks() -> str:
+    """The page on benchmarks, with what was measured on a GPU."""
     from gpu_results import FOLDER
     from gpu_table import inserted
 
-    return inserted((ROOT / "README.md").read_text(), FOLDER)
+    return inserted((ROOT / "docs" / "19-benchmarks.md").read_text(), FOLDER)
 
 
 FILES: dict[str, Callable[[], str]] = {
@@ -219,9 +221,9 @@ FILES: dict[str, Callable[[], str]] = {
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
-    "docs/functions.md": table,
-    "docs/hard-points.md": points,
-    "README.md": readme,
+    "docs/20-functions.md": table,
+    "docs/21-hard-points.md": points,
+    "docs/19-benchmarks.md": benchmarks,
 }
 
 if __name__ == "__main__":

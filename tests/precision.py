@@ -1,4 +1,4 @@
-"""How far a GRU in each precision is from float64: the tables of docs/10-precision.md.
+"""How far a GRU in each precision is from float64: the tables of docs/13-precision.md.
 
     python -m tests.precision
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -387,3 +389,17 @@ def test_numbers_alone_in_another_dtype(source: str, target: str, reverse: bool,
     np.testing.assert_array_equal(ys[0].numpy(), xs.astype(target))
     np.testing.assert_array_equal(ys[1].numpy(), xs)
     np.testing.assert_array_equal(last.numpy(), xs[0] if reverse else xs[-1])
+
+
+def test_a_scipy_imported_later_keeps_its_own_blas() -> None:
+    """A library loaded for the whole process would stand in for parts of SciPy's, with integers of another size."""
+    code = """
+from xgrad.backends import native
+import sys
+assert native.find_blas() is not None
+assert "scipy_openblas64" not in sys.modules
+import numpy as np, scipy.linalg
+(work,) = scipy.linalg.get_lapack_funcs(("gesdd_lwork",), (np.ones((200, 4)),))
+assert 0 < work(200, 4, compute_uv=True, full_matrices=False)[0] < 1e6
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

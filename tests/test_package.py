@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ import xgrad as xg
 assert importlib.util.find_spec("backends") is None, "a top-level package named backends was installed"
 assert xg.grad(lambda x: x**3)(2.0).item() == 12
 assert xg.nn.GRU(2, 3)(xg.zeros((4, 5, 2), dtype=xg.float32))[0].shape == (4, 5, 3)
-assert xg.__version__ == "0.1.0", xg.__version__
+assert xg.__version__ == "0.2.0", xg.__version__
 print(xg.__file__)
 """
 
@@ -54,6 +55,15 @@ def test_installs_and_works_from_an_empty_folder(built: Path, pattern: str, tmp_
     result = subprocess.run([python, "-c", CHECK], cwd=tmp_path / "empty", capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert str(tmp_path / "venv") in result.stdout
+
+
+def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        inside = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = {name for name in tracked if name and (ROOT / name).is_file()}
+    assert files <= inside, files - inside
 
 
 def test_the_wheel_holds_what_it_should(built: Path) -> None:

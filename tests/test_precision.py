@@ -13,7 +13,7 @@ import xgrad as xg
 
 from . import emulated, precision
 
-PAGE = Path(__file__).parent.parent / "docs" / "10-precision.md"
+PAGE = Path(__file__).parent.parent / "docs" / "13-precision.md"
 half = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 
 

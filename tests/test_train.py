@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,10 @@ def test_by_hand_example_agrees(tmp_path: Path) -> None:
     differences = [float(line.split()[-1]) for line in result.stdout.splitlines()[1:]]
     assert len(differences) == 8
     assert max(differences) < 1e-12
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_clean_keeps_what_was_trained() -> None:
+    said = subprocess.run(["make", "-n", "clean"], cwd=TRAIN.parent.parent, capture_output=True, text=True, check=True).stdout
+    assert ".venv" in said.split()
+    assert "runs" not in said

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def all_finite(tree: Any) -> Tensor:
-    """Whether no element of any Tensor of a tree is infinite or NaN, as a boolean Tensor on their device.
+    """Whether all elements of the Tensors of a tree are finite, as a boolean Tensor on their device.
 
     >>> import xgrad as xg
     >>> xg.optim.all_finite([xg.ones(2), xg.asarray(float("inf"))])

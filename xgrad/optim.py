@@ -166,7 +166,7 @@ class Optimizer(ABC):
 
 
 class SGD(Optimizer):
-    """v = momentum * v + g; p = p - lr * v
+    """Stochastic gradient descent: v = momentum * v + g; p = p - lr * v.
 
     >>> import xgrad as xg
     >>> p = xg.tensor([1.0], requires_grad=True)

@@ -24,7 +24,7 @@ Place = str | Device | None
 
 @function(numpy="")
 def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
-    """A Tensor with a copy of `data`, from which no gradient flows back to it; `asarray` lets one through.
+    """A Tensor with a copy of `data`. No gradient flows back to `data`; `asarray` lets one through.
 
     Args:
         data: numbers, nested lists of them, an array, or a Tensor.

@@ -18,7 +18,7 @@ from .table import function
 
 @function
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """The sums of the elements up to each along `axis`, which an array of one axis need not have; first 0 with `include_initial`.
+    """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0 comes first.
 
     >>> import xgrad as xg
     >>> xg.cumulative_sum(xg.asarray([1.0, 2.0, 3.0]), include_initial=True)
@@ -29,7 +29,7 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
 
 @function
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """The products of the elements up to each along `axis`, which an array of one axis need not have; first 1 with `include_initial`.
+    """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`, a 1 comes first.
 
     Its gradient divides by nothing, and is right where elements are 0.
     """

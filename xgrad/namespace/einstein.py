@@ -18,7 +18,7 @@ from .table import function
 
 @function(numpy="")
 def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
-    """Products of elements whose indices agree, summed over the indices that the result has not.
+    """Einstein summation: products of elements with equal indices, summed over the indices that the result does not have.
 
     Args:
         subscripts: a letter for each axis of each operand, as "ij,jk->ik". "..." stands for any number of axes, which

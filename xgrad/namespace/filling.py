@@ -40,7 +40,7 @@ def _refuse_filling(value: Any, dtype: Any) -> None:
 
 @function
 def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
-    """`num` evenly spaced values from `start` to `stop`, which is the last of them with `endpoint`, else the next after it.
+    """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` itself is left out.
 
     They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be Tensors, to which
     the gradient flows; the values are then along a new first axis.

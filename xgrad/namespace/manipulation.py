@@ -44,7 +44,7 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 @function
 def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Tensor:
-    """The axes in another order."""
+    """`x` with its axes in the order `axes`."""
     return call(s.TRANSPOSE, (x,), {"axes": tuple(axes)})
 
 

@@ -48,7 +48,7 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
 
 @function
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Tensor:
-    """Where in `x1`, which is sorted, or is when it is taken by `sorter`, the elements of `x2` belong.
+    """The places in `x1` where the elements of `x2` keep it sorted. `sorter` has the indices that sort an `x1` that is not.
 
     With `side` "left" that is before all elements that are equal, with "right" after them.
 

@@ -1,0 +1,174 @@
+"""The API reference: on which page each public name is described. Building the site writes the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: Title, a sentence, and the names of each page. A name of `xg.nn` is written "nn.GRU".
+PAGES: dict[str, tuple[str, str, str]] = {
+    "01-derivatives": (
+        "Derivatives",
+        "Functions that take a function and return its derivative. They nest, and go through loops "
+        "and compiled functions.",
+        "grad value_and_grad vjp jvp jacobian hessian hvp elementwise_grad stop_gradient checkpoint "
+        "custom_vjp custom_jvp check_grads tree_map",
+    ),
+    "02-tensors": (
+        "Tensors",
+        "How Tensors are made, and what they can do. Tensors have the operators of NumPy's arrays as well.",
+        "tensor asarray Tensor no_grad astype from_dlpack",
+    ),
+    "03-programs": (
+        "Programs",
+        "A function as a list of stages: through time, compiled, shown, and written out as Python.",
+        "scan compile trace derive graph record Graph GraphNode",
+    ),
+    "04-gates": (
+        "Gates and ops",
+        "The derivative of one op, and ops of your own.",
+        "deriv gate Gate register_op unregister_op",
+    ),
+    "05-debugging": (
+        "Finding errors, and the errors themselves",
+        "Context managers that look while your code runs, and the exceptions that are raised.",
+        "detect_nan detect_cuts Cut debug.validate info GraphError DeviceError OutOfMemoryError "
+        "ShapeError TraceError UnknownOpError ValidationError",
+    ),
+    "06-nn": (
+        "xg.nn: modules and losses",
+        "Modules hold weights and are trees, so that `grad(loss)(model, x)` has the structure of the model.",
+        "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.cast",
+    ),
+    "07-optim": (
+        "xg.optim: optimisers",
+        "Optimisers move the parameters of a module, or Tensors, against their gradients.",
+        "optim.Optimizer optim.SGD optim.Adam optim.clip_by_global_norm optim.LossScale optim.all_finite",
+    ),
+    "08-random-io": (
+        "xg.random and xg.io: random numbers and files",
+        "Random numbers that are the same on every device, and checkpoints in the safetensors format.",
+        "random.default_rng random.Generator io.save io.load",
+    ),
+    "09-devices": (
+        "Devices",
+        "Where Tensors lie, and how another array library becomes a backend.",
+        "device set_device current_device matmul_precision backends.current_matmul_precision "
+        "backends.devices backends.find_device backends.device_of backends.count_transfers "
+        "backends.Transfers backends.Copies backends.register backends.Device backends.Backend "
+        "backends.Array",
+    ),
+    "10-creation": (
+        "Creating arrays",
+        "They take a `dtype` and a `device`; the default is float64 on the current device. Lengths that are "
+        "negative raise ShapeError.",
+        "zeros ones full empty eye arange linspace meshgrid zeros_like ones_like full_like empty_like "
+        "tril triu",
+    ),
+    "11-elementwise": (
+        "Functions element by element",
+        "Operands are Tensors, arrays or numbers of any shapes that broadcast as in NumPy; a gradient is "
+        "summed back to the shape of its operand. ShapeError says that shapes do not broadcast, "
+        "DeviceError that operands are on different devices, TypeError that one is no array of numbers.",
+        "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift "
+        "bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp "
+        "expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less "
+        "less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor "
+        "maximum minimum multiply negative nextafter not_equal positive pow real reciprocal relu "
+        "remainder round sigmoid sign signbit sin sinh sqrt square subtract tan tanh trunc where",
+    ),
+    "12-reductions": (
+        "Reductions, sorting and searching",
+        "`axis` is an axis, a tuple of axes, or None for all; `keepdims=True` leaves them with length 1. An "
+        "axis that is not there raises NumPy's AxisError, and the maximum of no elements ShapeError.",
+        "sum prod mean var std max min logsumexp softmax all any count_nonzero cumulative_sum "
+        "cumulative_prod diff argmax argmin sort argsort searchsorted nonzero unique_all "
+        "unique_counts unique_inverse unique_values",
+    ),
+    "13-shapes": (
+        "Shapes and indices",
+        "Functions that move elements and compute nothing; a gradient moves the other way. Shapes and axes "
+        "that do not fit raise ShapeError, an index that is out of bounds IndexError.",
+        "reshape permute_dims transpose moveaxis broadcast_to broadcast_arrays expand_dims squeeze "
+        "concat stack unstack flip roll repeat tile take take_along_axis",
+    ),
+    "14-linalg": (
+        "Products and xg.linalg",
+        "A matrix is the last two axes; axes before them are batches. [Where a derivative is not "
+        "obvious](../21-hard-points.md) says what happens at equal eigenvalues and singular values. "
+        "Shapes that do not fit raise ShapeError, a singular matrix the array library's LinAlgError.",
+        "matmul vecdot tensordot matrix_transpose einsum linalg.solve linalg.inv linalg.det "
+        "linalg.slogdet linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh "
+        "linalg.eigvalsh linalg.eig linalg.eigvals linalg.pinv linalg.matrix_rank linalg.matrix_power "
+        "linalg.matrix_norm linalg.vector_norm linalg.cross linalg.outer linalg.diagonal linalg.trace "
+        "linalg.matmul linalg.matrix_transpose linalg.tensordot linalg.vecdot",
+    ),
+    "15-fft": (
+        "xg.fft: Fourier transforms",
+        "The functions of the array standard's extension; `norm` and lengths are NumPy's.",
+        "fft.fft fft.ifft fft.fftn fft.ifftn fft.rfft fft.irfft fft.rfftn fft.irfftn fft.hfft "
+        "fft.ihfft fft.fftfreq fft.rfftfreq fft.fftshift fft.ifftshift",
+    ),
+    "16-dtypes": (
+        "dtypes and constants",
+        "`xg.bool`, `xg.int8` to `xg.int64`, `xg.uint8` to `xg.uint64`, `xg.float16`, `xg.bfloat16`, "
+        "`xg.float32`, `xg.float64`, `xg.complex64` and `xg.complex128` are dtypes; they are NumPy's "
+        "on every device. The constants `xg.e`, `xg.pi`, `xg.inf`, `xg.nan` are Python floats, and "
+        "`xg.newaxis` is None.",
+        "finfo iinfo isdtype result_type can_cast __array_namespace_info__",
+    ),
+}
+
+#: Functions that bear another name elsewhere, which is where they are described.
+ALIASES = {"linalg.matmul", "linalg.matrix_transpose", "linalg.tensordot", "linalg.vecdot"}
+#: What a Tensor has for the engine's use alone.
+INTERNAL = (
+    "data fill flags flat handed_on node on_host only partition put resize sort taken twin unrecorded view "
+    "with_node xp"
+)
+
+
+def names(page: str) -> list[str]:
+    """The public names that a page describes."""
+    return PAGES[page][2].split()
+
+
+def text(page: str) -> str:
+    """A page, for Sphinx: each name with the signature and the docstring that it has in the code."""
+    title, sentence, _ = PAGES[page]
+    return f"# {title}\n\n{sentence}\n\n```{{eval-rst}}\n" + "\n".join(map(_entry, names(page))) + "```\n"
+
+
+def _entry(name: str) -> str:
+    import xgrad as xg
+
+    value: object = xg
+    for part in name.split("."):
+        value = getattr(value, part)
+    if name == "backends.Array":
+        return f".. py:data:: xgrad.{name}\n\n   An array of a backend's library, such as `numpy.ndarray`.\n"
+    kind = (
+        "autoexception"
+        if isinstance(value, type) and issubclass(value, Exception)
+        else "autoclass"
+        if isinstance(value, type)
+        else "autofunction"
+    )
+    options = "   :no-index:\n" if name in ALIASES else ""
+    if name == "Tensor":
+        options += f"   :inherited-members:\n   :exclude-members: {', '.join(INTERNAL.split())}\n"
+    return f".. {kind}:: xgrad.{name}\n{options}"
+
+
+def write(folder: Path) -> None:
+    """Write all pages, and one that lists them, where they are not there as they should be."""
+    folder.mkdir(exist_ok=True)
+    listed = "\n".join(PAGES)
+    pages = {page: text(page) for page in PAGES}
+    pages["index"] = (
+        "# API reference\n\nEvery public name, with its signature, its errors and an example.\n\n"
+        f"```{{toctree}}\n{listed}\n```\n"
+    )
+    for page, said in pages.items():
+        path = folder / f"{page}.md"
+        if not path.exists() or path.read_text() != said:
+            path.write_text(said)
