@@ -18,7 +18,7 @@ from xgrad.transforms import checkpointing
 def native(value: str | None) -> Iterator[None]:
     """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
     forget()
-    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "0"):  # wrong values are to show, not wrong plans alone
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):  # wrong values are to show, not wrong plans alone
         try:
             yield
         finally:
