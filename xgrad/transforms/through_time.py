@@ -12,9 +12,8 @@ from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.reductions import integer
-from ..program.draws import refuse_draws, states
 from ..program.scans import apply_scan
-from ..program.tracing import Tracer, body_of, tracing
+from ..program.tracing import Spec, body_of, trace_to_ir
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
 from .checkpointing import scan_in_segments
@@ -82,22 +81,24 @@ def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     init, carry_structure = flatten(carry)
     _same_device([*init, *leaves])
     outer, check = MODE.get().trace, MODE.get().check
-    tracer = Tracer(remember=check is not None if outer is None else outer.remember)
-    before = states(f)
-    with tracing(tracer, grad=False):
-        h = [tracer.input(x) for x in init]
-        x = [tracer.slice_of(leaf) for leaf in leaves]
-        after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
-        y_leaves, y_structure = flatten(y)
-        outputs = [tracer.output(v) for v in (*flatten(after)[0], *returned(y_leaves, "the body of scan"))]
-    refuse_draws(before)
-    body = body_of(tracer, outputs, len(init))
-    operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
-    tracer.close()
+    carries, y_structure = len(init), None
+
+    def step(*x: Tensor) -> list[Tensor]:
+        nonlocal y_structure
+        after, y = _step(f, unflatten(carry_structure, x[:carries]), unflatten(structure, x[carries:]), None)
+        ys, y_structure = flatten(y)
+        return [*flatten(after)[0], *returned(ys, "the body of scan")]
+
+    specs = [Spec(x.data.shape, x.dtype, x.device) for x in init]
+    specs += [Spec(x.data.shape[1:], x.dtype, x.device) for x in leaves]
+    traced = trace_to_ir(step, specs, remember=check is not None if outer is None else outer.remember, user=f)
+    body = body_of(traced, carries)
+    operands = [*init, *leaves, *traced.outside]
+    traced.close()
     if not operands:
         raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
-    result = unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    result = unflatten(carry_structure, z[:carries]), unflatten(y_structure, z[carries:])
     if check is not None and steps:
         check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, leaves, structure, steps, reverse))
     return result
