@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.program import running, tracing
+from xgrad.program import bodies, running
 from xgrad.transforms import checkpointing
 
 
@@ -41,7 +41,7 @@ def environment(name: str, value: str | None) -> Iterator[None]:
 
 def forget() -> None:
     """Forget every program that was made."""
-    for kept in (tracing.BODIES, checkpointing.PROGRAMS):
+    for kept in (bodies.BODIES, checkpointing.PROGRAMS):
         kept._values.clear()
 
 

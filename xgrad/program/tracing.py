@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple, NoReturn
@@ -18,12 +17,11 @@ from ..ops.indexing import GETITEM
 from ..ops.shaping import ITEM, UNSTACK
 from ..recording import source_line
 from ..tensors import Tensor
-from .caches import Cache
 from .custom import CUSTOM
 from .draws import refuse_draws, states
 from .forms import form_of
 from .keys import exact
-from .stages import Body, Program, Stage, Value
+from .stages import Program, Stage, Value
 
 
 class Var:
@@ -215,19 +213,21 @@ class Tracer:
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
-            tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
-            tuple((entry[4], *(out.name for out in entry[3])) for entry in self.written) if self.remember else None,
+            tuple([(v.index, v.shape, v.dtype) for v in self.everything_read()]),
+            tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written]) if self.remember else None,
             tuple(
-                (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
-                for op, refs, params, _, _ in self.written
+                [
+                    (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
+                    for op, refs, params, _, _ in self.written
+                ]
             ),
-            tuple(v.index for v in outputs),
+            tuple([v.index for v in outputs]),
             len(self.inputs),
         )
 
     def everything_read(self) -> list[Var]:
         """The inputs: those that were given, and after them those that were captured."""
-        return [*self.inputs, *(var for var, _ in self.captured.values())]
+        return [*self.inputs, *[var for var, _ in self.captured.values()]]
 
     def ancestors(self, outputs: Iterable[Any], stops: Collection[Var] = ()) -> set[Var]:
         """The variables that `outputs` are computed from, themselves included, back to `stops`."""
@@ -360,40 +360,3 @@ def trace_to_ir(
 def spec_of(v: Value, device: Device) -> Spec:
     """A variable in the place of a value of a program."""
     return Spec(v.shape, canonical(v.dtype), device, v.name)
-
-
-BODIES = Cache(1024)
-#: How many bodies that differ in numbers alone are made before somebody is told.
-ALIKE = 32
-_alike: dict[int, set[int]] = {}
-
-
-def body_of(traced: Traced, carries: int) -> Body:
-    """The body of a scan that was traced: the same object for the same program."""
-
-    def make() -> Body:
-        _count_alike(traced.tracer)
-        return Body(traced.program(), carries, len(traced.inputs) - carries)
-
-    body: Body = BODIES.get((carries, traced.key()), make)
-    return body
-
-
-def _count_alike(tracer: Tracer) -> None:
-    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
-    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
-    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
-    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
-    if len(_alike) > 4096:
-        _alike.clear()
-    found = _alike.setdefault(key, set())
-    if numbers in found or len(found) >= ALIKE:
-        return
-    found.add(numbers)
-    if len(found) == ALIKE:
-        file, _, line = source_line().rpartition(":")
-        message = (
-            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
-            "pass the numbers as arrays, xg.asarray(number)"
-        )
-        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)
