@@ -1,6 +1,6 @@
 """Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed as a whole.
 
-What a device must offer for that is a `Launcher`. A schedule is plain data, described in `xgrad/program/cuda/schedule.py`.
+What a device must offer for that is a `Launcher`. A schedule is plain data, see `schedules.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from . import disk
 from .base import Array
 from .dtypes import canonical
+from .schedules import Launch, Repeat, Schedule
 
 _ALIGN = 256
 STREAMS = 8  # that memory and recordings are kept for, beside the default ones
@@ -128,7 +129,7 @@ class Scheduled:
         loops: how each loop is run.
     """
 
-    def __init__(self, schedule: Any, launcher: Launcher) -> None:
+    def __init__(self, schedule: Schedule, launcher: Launcher) -> None:
         self.schedule, self.launcher = schedule, launcher
         with launcher.entered():
             names = _names(schedule.body)
@@ -194,7 +195,7 @@ class Scheduled:
 
     def _items(self, items: Sequence[Any], addresses: Sequence[int], turns: tuple[int, ...]) -> None:
         for item in items:
-            if hasattr(item, "body"):
+            if isinstance(item, Repeat):
                 if self.loops[self._number[id(item)]].way == ONCE:
                     self._items(item.once, addresses, turns)
                 else:
@@ -202,7 +203,7 @@ class Scheduled:
                         self._items(item.body, addresses, (*turns, t))
                 continue
             places = [addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps)) for p in item.places]
-            if hasattr(item, "grid"):
+            if isinstance(item, Launch):
                 self.launcher.launch(self._kernels[item.name], item, [*places, *item.numbers])
             else:
                 self.launcher.product(item, places, self.schedule.precision)
@@ -288,7 +289,7 @@ def _forced() -> str | None:
     return FORCED[said] if said else None
 
 
-def _barrier(repeat: Any) -> str:
+def _barrier(repeat: Repeat) -> str:
     """How blocks wait for each other in the launch that is a whole loop."""
     size = max((launch.cluster for launch in repeat.once), default=1)
     return f"clusters of {size}" if size > 1 else "counted" if any(launch.cooperative for launch in repeat.once) else ""
@@ -298,13 +299,13 @@ def _names(items: Sequence[Any]) -> set[str]:
     """The kernels that are launched."""
     found: set[str] = set()
     for item in items:
-        if hasattr(item, "body"):
+        if isinstance(item, Repeat):
             found |= _names(item.body) | _names(item.once)
-        elif hasattr(item, "name"):
+        elif isinstance(item, Launch):
             found.add(item.name)
     return found
 
 
-def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Any, int]]:
+def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Repeat, int]]:
     """All loops, those inside of others too, and in how many others each is."""
-    return [loop for item in items if hasattr(item, "body") for loop in ((item, depth), *_loops(item.body, depth + 1))]
+    return [loop for item in items if isinstance(item, Repeat) for loop in ((item, depth), *_loops(item.body, depth + 1))]

@@ -17,7 +17,7 @@ from .emulated.backend import register_emulated
 from .strict import register_strict
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is imported, whichever test does that
-os.environ.setdefault("XGRAD_VERIFY", "1")  # every plan is checked against its program
+os.environ.setdefault("XGRAD_VERIFY", "1")  # every program is verified after each pass, and every plan against its program
 os.environ.pop("XGRAD_DEVICE", None)  # tests say themselves where they run, and what is printed of a device is the CPU's
 
 register_strict()

@@ -12,10 +12,11 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends.launching import LoopRun, Scheduled
+from xgrad.backends.schedules import Launch, Repeat, Schedule
 from xgrad.ops import OPS
 from xgrad.program.cuda.chips import Chip
 from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.cuda.schedule import Launch, Repeat, Schedule, schedule
+from xgrad.program.cuda.schedule import schedule
 from xgrad.program.lowering import Lowered, lower
 from xgrad.program.places import contiguous
 from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Ref

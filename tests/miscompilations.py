@@ -17,9 +17,10 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import xgrad as xg
+from xgrad.backends.schedules import Repeat
 from xgrad.program.cuda.chips import CHIPS
 from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.cuda.schedule import Repeat, schedule
+from xgrad.program.cuda.schedule import schedule
 from xgrad.program.lowering import lower
 from xgrad.program.passes import optimise
 

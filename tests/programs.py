@@ -7,15 +7,13 @@ from typing import Any
 
 import xgrad as xg
 from xgrad.program.stages import Program
-from xgrad.program.tracing import Tracer, tracing
+from xgrad.program.tracing import Spec, trace_to_ir
 
 
 def traced(f: Callable[..., Any], arrays: list[Any]) -> tuple[Program, list[Any]]:
     """The program of `f`, and the values of what it captured."""
-    tracer = Tracer()
-    with tracing(tracer, grad=True):
-        outputs = [tracer.output(xg.asarray(z)) for z in f(*(tracer.input(xg.asarray(a)) for a in arrays))]
-    captured = [v.data for _, v in tracer.captured.values()]
-    program = tracer.program(outputs)
-    tracer.close()
+    specs = [Spec(x.shape, x.dtype, x.device) for x in map(xg.asarray, arrays)]
+    found = trace_to_ir(lambda *x: map(xg.asarray, f(*x)), specs, grad=True)
+    program, captured = found.program(), [v.data for v in found.outside]
+    found.close()
     return program, captured

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from xgrad.backends.schedules import Schedule
 from xgrad.program.cuda.chips import CHIPS, Chip
-from xgrad.program.cuda.schedule import Schedule, schedule
+from xgrad.program.cuda.schedule import schedule
 from xgrad.program.plans import Plan
 from xgrad.trees import flatten, unflatten
 

@@ -14,6 +14,7 @@ import xgrad as xg
 from xgrad.backends.cublas import Cublas, CublasError
 from xgrad.backends.cuda_kernels import CudaLauncher
 from xgrad.backends.launching import ONCE, Scheduled
+from xgrad.backends.schedules import Repeat
 from xgrad.program.cuda.chips import Chip
 from xgrad.program.cuda.distribution import barriers, overlap, parts
 from xgrad.program.cuda.expressions import CUDA
@@ -21,7 +22,7 @@ from xgrad.program.cuda.grouping import grouped
 from xgrad.program.cuda.maps import kernel
 from xgrad.program.cuda.multiplying import MULTIPLYING
 from xgrad.program.cuda.prelude import PRELUDE
-from xgrad.program.cuda.schedule import Repeat, schedule
+from xgrad.program.cuda.schedule import schedule
 from xgrad.program.lowering import lower
 from xgrad.program.passes import optimise
 from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Ref, Step

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import pytest
 import xgrad as xg
 from xgrad.program import running
 from xgrad.program.caches import Cache, Once
+from xgrad.program.interpreting import interpret
 from xgrad.program.passes import optimise
 
 rng = np.random.default_rng(0)
@@ -234,3 +237,52 @@ def test_a_process_forked_while_a_thread_makes_a_program_makes_its_own() -> None
         release.set()
         thread.join()
     assert once() == os.getpid()
+
+
+def long_chain(x: Any) -> Any:
+    """Forty stages, which no executor compiles for complex numbers."""
+    for _ in range(20):
+        x = xg.sin(x) * (0.5 + 0.1j)
+    return x
+
+
+def unrolled(x: Any) -> Any:
+    return xg.scan(lambda h, _: (long_chain(h), xg.sum(h)), x, length=3)[0]
+
+
+@pytest.mark.parametrize("f", [long_chain, unrolled, xg.checkpoint(long_chain), lambda x: unrolled(x) + long_chain(x)], ids=["chain", "loop", "checkpoint", "both"])
+def test_what_no_stage_reads_any_more_is_not_kept_where_nothing_is_compiled(f: Any) -> None:
+    x = xg.asarray(np.ones(2**14, dtype=complex))
+    compiled = xg.compile(f)
+    np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy())
+    assert compiled.executable(x).kind == running.INTERPRETED
+    tracemalloc.start()
+    try:
+        found = compiled(x)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(found.numpy(), compiled(x).numpy())
+    assert peak < 6 * x.data.nbytes
+
+
+def test_a_loop_that_was_optimised_keeps_what_later_steps_read() -> None:
+    """Interpreted by itself: invariants, carries that take each other's values, and results that are read after the loop."""
+    W = rng.normal(size=(3, 3))
+
+    def step(carry: Any, x: Any) -> Any:
+        a, b = carry
+        return (b, xg.sin(a @ W + x)), (a, b * 2)
+
+    def f(a: Any, xs: Any) -> Any:
+        (a, b), (first, second) = xg.scan(step, (a, a * 2), xs)
+        return a, b, first, second + xg.sum(first)
+
+    a, xs = rng.normal(size=(2, 3)), rng.normal(size=(5, 2, 3))
+    program = xg.trace(f, a, xs)
+    optimised = optimise(program)
+    given = [a, xs, *([W] if len(program.inputs) == 3 else [])]
+    for p in (program, optimised, pickle.loads(pickle.dumps(optimised))):
+        for z, expected in zip(interpret(p, xg.backends.find_device("cpu"), given), f(a, xs), strict=True):
+            np.testing.assert_allclose(z, expected.numpy(), rtol=1e-12)
+    assert pickle.dumps(optimised) == pickle.dumps(optimise(program))

@@ -18,7 +18,7 @@ SMALL = ["--steps", "12", "--hidden", "8", "--embedding", "4", "--batch", "4", "
 
 
 def run(*arguments: str, cwd: Path, python: str = sys.executable, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "XGRAD_DEVICE": "cpu", "XGRAD_VERIFY": "0", **environment}
+    env = {**os.environ, "XGRAD_DEVICE": "cpu", "XGRAD_VERIFY": "passes", **environment}
     return subprocess.run([python, str(TRAIN), *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import xgrad as xg
 from xgrad.debug.comparing import wrong
-from xgrad.program import lowering, passes, scans, tracing
+from xgrad.program import bodies, lowering, passes, scans
 from xgrad.program.caches import Cache
 from xgrad.program.plans import Loop as PlanLoop
 from xgrad.program.plans import Map
@@ -25,7 +25,7 @@ W, XS, H = rng.normal(size=(4, 4)) / 2, rng.normal(size=(20, 3, 4)), np.zeros((3
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program that an earlier test made ready, when nothing was broken yet, or something was."""
-    monkeypatch.setattr(tracing, "BODIES", Cache(64))
+    monkeypatch.setattr(bodies, "BODIES", Cache(64))
 
 
 @pytest.fixture(params=["native", "NumPy"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from xgrad.program import passes
+from xgrad.program.passes import optimise
 from xgrad.program.stages import Carry, Loop, Pair, Program, Stage, Value
 from xgrad.program.verify import ProgramError, verify
 
@@ -36,3 +38,17 @@ def test_what_is_inside_a_loop_is_not_known_outside() -> None:
     verify(Program((v("x", 3),), (loop,), (v("last"),)))
     with pytest.raises(ProgramError, match=r"k.*not defined"):
         verify(Program((v("x", 3),), (loop,), (v("k"),)))
+
+
+@pytest.mark.parametrize("setting", ["1", "passes", "0", None])
+def test_programs_are_verified_after_each_pass_where_that_is_asked_for(setting: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty = Program((v("x", 3),), (), (v("z", 3),))
+    monkeypatch.setattr(passes, "PASSES", (("break", lambda program: faulty),))
+    monkeypatch.delenv("XGRAD_VERIFY", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("XGRAD_VERIFY", setting)
+    if setting in ("1", "passes"):
+        with pytest.raises(ProgramError, match="after break"):
+            optimise(Program((), (), ()))
+    else:
+        assert optimise(Program((), (), ())) is faulty

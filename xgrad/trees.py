@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import optree
@@ -25,7 +25,7 @@ def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
     return list(leaves), structure
 
 
-def unflatten(structure: Any, leaves: list[Any]) -> Any:
+def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     """A tree of that structure with these leaves."""
     return optree.tree_unflatten(structure, leaves)
 

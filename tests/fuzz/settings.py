@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.program import running, tracing
+from xgrad.program import bodies, running
 from xgrad.transforms import checkpointing
 
 
@@ -18,7 +18,7 @@ from xgrad.transforms import checkpointing
 def native(value: str | None) -> Iterator[None]:
     """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
     forget()
-    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "0"):  # wrong values are to show, not wrong plans alone
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):  # wrong values are to show, not wrong plans alone
         try:
             yield
         finally:
@@ -41,7 +41,7 @@ def environment(name: str, value: str | None) -> Iterator[None]:
 
 def forget() -> None:
     """Forget every program that was made."""
-    for kept in (tracing.BODIES, checkpointing.PROGRAMS):
+    for kept in (bodies.BODIES, checkpointing.PROGRAMS):
         kept._values.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from ..applying import NUMBERS
@@ -11,14 +12,17 @@ from ..backends import Array, Device
 from ..backends.promotion import promote
 from ..modes import mode
 from ..ops import OPS
-from .stages import Body, Item, Loop, Operand, Program, Value
+from .stages import Body, Loop, Operand, Program, Stage, Value
 
 
 def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: Any = None) -> list[Array]:
-    """The outputs of `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans."""
+    """The outputs of `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans.
+
+    An array is let go after the last stage that reads it.
+    """
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
     with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
-        _run(program.stages, values, device, scan)
+        _run(program, values, device, scan)
     return [values[v] if type(v) is Value else _filled(device, v, (), "float64") for v in program.outputs]
 
 
@@ -44,46 +48,53 @@ def _stacked(device: Device, series: list[Array], form: Any) -> Array:
     return device.xp.stack(series) if series else _filled(device, 0, *form)
 
 
-def _run(stages: Sequence[Item], values: dict[Operand, Any], device: Device, scan: Any = None) -> None:
-    for stage in stages:
+def _run(block: Program | Loop, values: dict[Operand, Any], device: Device, scan: Any = None) -> None:
+    """Compute the stages of a block, and after each of them let go of what nothing reads any more."""
+    for stage, dead in zip(block.stages, block.dead):
         if isinstance(stage, Loop):
             _loop(stage, values, device)
-            continue
-        operands = [values[v] if type(v) is Value else v for v in stage.operands]
-        if stage.op == "scan" and scan is not None:
-            z: Any = scan(operands=operands, **stage.params)
-        elif stage.op == "scan":
-            z = interpret_scan(device, operands=operands, **stage.params)
-        elif stage.op == "new":
-            z = _new(device, **stage.params)
+        elif isinstance(z := _computed(stage, values, device, scan), tuple):
+            values.update(zip(stage.outputs, z, strict=True))
         else:
-            op = OPS[stage.op]
-            if not device.promotes and op.promotion:
-                operands = promote(device, op.promotion, operands)
-            z = op.forward(device.xp, *operands, **stage.params)
-        values.update(zip(stage.outputs, z if isinstance(z, tuple) else (z,), strict=True))
+            values[stage.output] = z
+        for v in dead:
+            del values[v]
+
+
+def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: Any) -> Any:
+    """The output of one stage, or a tuple of them."""
+    operands = [values[v] if type(v) is Value else v for v in stage.operands]
+    if stage.op == "scan":
+        return (scan or partial(interpret_scan, device))(operands=operands, **stage.params)
+    if stage.op == "new":
+        return _new(device, **stage.params)
+    op = OPS[stage.op]
+    if not device.promotes and op.promotion:
+        operands = promote(device, op.promotion, operands)
+    return op.forward(device.xp, *operands, **stage.params)
 
 
 def _loop(loop: Loop, values: dict[Operand, Any], device: Device) -> None:
-    def now(v: Operand) -> Any:
-        return values[v] if type(v) is Value else v
+    """Run a loop. What comes from outside is kept for the next step."""
 
-    for c in loop.carry:
-        values[c.inner] = values[c.init] if type(c.init) is Value else _filled(device, c.init, c.inner.shape, c.inner.dtype)
+    def now(v: Operand, shape: tuple[int, ...], dtype: str) -> Any:
+        return inside[v] if type(v) is Value else _filled(device, v, shape, dtype)
+
+    inside = dict(values)
+    forms = [(c.inner.shape, c.inner.dtype) for c in loop.carry]
+    carries = [now(c.init, *form) for c, form in zip(loop.carry, forms)]
+    rows = [(y.outer.shape[1:], y.outer.dtype) for y in loop.ys]
     written: list[list[Array]] = [[] for _ in loop.ys]
     for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
+        for c, z in zip(loop.carry, carries):
+            inside[c.inner] = z
         for x in loop.xs:
-            values[x.inner] = values[x.outer][t, ...]
-        _run(loop.stages, values, device)
-        for series, y in zip(written, loop.ys, strict=True):
-            z = now(y.inner)
-            series.append(z if type(y.inner) is Value else _filled(device, z, y.outer.shape[1:], y.outer.dtype))
-        after = [now(c.next) for c in loop.carry]
-        for c, z in zip(loop.carry, after, strict=True):
-            values[c.inner] = z if type(c.next) is Value else _filled(device, z, c.inner.shape, c.inner.dtype)
-    for c in loop.carry:
-        if c.final is not None:
-            values[c.final] = values[c.inner]
+            inside[x.inner] = values[x.outer][t, ...]
+        _run(loop, inside, device)
+        for series, y, row in zip(written, loop.ys, rows):
+            series.append(now(y.inner, *row))
+        carries = [now(c.next, *form) for c, form in zip(loop.carry, forms)]
+    values.update((c.final, z) for c, z in zip(loop.carry, carries) if c.final is not None)
     for series, y in zip(written, loop.ys, strict=True):
         values[y.outer] = _stacked(device, series[::-1] if loop.reverse else series, y.outer[1:])
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any, NamedTuple
 
+from ..backends.schedules import Buffer as Buffer
+
 Number = int | float | bool
 
 #: Bytes of an element.
@@ -26,14 +28,6 @@ class Target(NamedTuple):
 
     ops: frozenset[str]
     dtypes: frozenset[str]
-
-
-class Buffer(NamedTuple):
-    """A block of memory of `size` elements: an "input" (C-contiguous), an "output", or "scratch"."""
-
-    kind: str
-    size: int
-    dtype: str
 
 
 class Ref(NamedTuple):

@@ -98,7 +98,7 @@ def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] 
 
 def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: bool) -> tuple[Any, ...]:
     """A scan on Tensors, recorded where a gradient will flow back. Numbers among the operands stand for arrays filled with them."""
-    wanted = tuple(isinstance(v, Tensor) and v.requires_grad for v in operands)
+    wanted = tuple([isinstance(v, Tensor) and v.requires_grad for v in operands])
     visible = len(body.program.outputs)
     derivative = derivative_of(body, wanted) if MODE.get().grad and any(wanted) else None
     params = {"body": derivative.forward if derivative else body, "length": length, "reverse": reverse, "derivative": derivative}

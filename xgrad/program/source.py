@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..backends import find_device
-from ..backends.dtypes import canonical, is_floating
+from ..backends.dtypes import is_floating
 from ..errors import TraceError
 from ..graphs import Input
 from ..ops import find_op
@@ -20,7 +20,7 @@ from .scans import replay
 from .source_text import HELPERS, dtype_name, known, written
 from .spelling import identifier, shown
 from .stages import Item, Loop, Operand, Program, Stage, Value
-from .tracing import Tracer, Var, tracing
+from .tracing import Tracer, Var, spec_of, trace_to_ir
 
 #: The libraries, and what they are called in the text.
 LIBRARIES = {"numpy": "np", "cupy": "cp"}
@@ -110,36 +110,31 @@ def _passes(program: Program) -> _Passes:
     active = [v for v in program.inputs if is_floating(v.dtype)]
     if not active or any(isinstance(s, Loop) for s in program.stages):
         return _Passes(program, (), (), None)
-    device, tracer = find_device("cpu"), Written()
-    with tracing(tracer, grad=True):
-        values: dict[Operand, Tensor] = {}
-        for v in program.inputs:
-            values[v] = _variable(tracer, v)
-            if v in active:
-                values[v].node = Input(device, v.shape, canonical(v.dtype))
-        inputs = [values[v].data for v in program.inputs]
+    device, count = find_device("cpu"), len(program.inputs)
+    specs = [spec_of(v, device) for v in program.inputs]
+    specs = [s._replace(node=Input(device, s.shape, s.dtype)) if v in active else s for v, s in zip(program.inputs, specs)]
+    specs += [spec_of(v._replace(name=f"d{v.name}"), device) for v in program.outputs if type(v) is Value]
+    given: tuple[int, ...] = ()
+
+    def both(*x: Tensor) -> list[Any]:
+        nonlocal given
+        values: dict[Operand, Tensor] = dict(zip(program.inputs, x))
         for s in program.stages:
             _replayed(s, values, program.inputs)
         outputs = [values[v].twin() if type(v) is Value else v for v in program.outputs]
         given = tuple(i for i, z in enumerate(outputs) if isinstance(z, Tensor) and z.requires_grad)
-        if not given:
-            tracer.close()
-            return _Passes(program, (), (), None)
-        dz = [_variable(tracer, v._replace(name=f"d{v.name}")) for v in (program.outputs[i] for i in given) if type(v) is Value]
-        found = pull_back([outputs[i] for i in given], dz, [values[v] for v in active])
-    for v, g in zip(active, found, strict=True):
-        if g.data.name is None:
-            g.data.name = f"d{v.name}"
-    results = [z.data if isinstance(z, Tensor) else z for z in outputs]
-    whole = tracer.program([*results, *(g.data for g in found)], [*inputs, *(d.data for d in dz)])
-    tracer.close()
-    return _split(whole, len(inputs), len(outputs), given)
+        dz = dict(zip((i for i, v in enumerate(program.outputs) if type(v) is Value), x[count:]))
+        found = pull_back([outputs[i] for i in given], [dz[i] for i in given], [values[v] for v in active]) if given else []
+        for v, g in zip(active, found):
+            if g.data.name is None:
+                g.data.name = f"d{v.name}"
+        return [*outputs, *found]
 
-
-def _variable(tracer: Tracer, v: Value) -> Tensor:
-    var = tracer.variable(v.shape, canonical(v.dtype))
-    var.name = v.name
-    return Tensor(var, find_device("cpu"))
+    traced = trace_to_ir(both, specs, grad=True, kind=Written)
+    moves = dict(zip((i for i, v in enumerate(program.outputs) if type(v) is Value), traced.inputs[count:]))
+    whole = traced.program([*traced.inputs[:count], *(moves[i] for i in given)])
+    traced.close()
+    return _split(whole, count, len(program.outputs), given) if given else _Passes(program, (), (), None)
 
 
 def _replayed(s: Item, values: dict[Operand, Tensor], inputs: Sequence[Value]) -> None:
@@ -180,16 +175,17 @@ def _parts(s: Stage) -> Program | None:
         return None
     if "program" in s.params:
         return s.params["program"]  # type: ignore[no-any-return]
-    tracer = Written()
-    inputs = [_variable(tracer, v) for v in s.values]
-    given = iter(inputs)
-    with tracing(tracer, grad=False):
-        try:
-            z = find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)
-        except AttributeError as error:  # a function of a backend's own
-            raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known") from error
-    program = tracer.program([z.data], [x.data for x in inputs])
-    tracer.close()
+
+    def gate(*x: Tensor) -> list[Any]:
+        given = iter(x)
+        return [find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)]
+
+    try:
+        traced = trace_to_ir(gate, [spec_of(v, find_device("cpu")) for v in s.values], kind=Written)
+    except AttributeError as error:  # a function of a backend's own
+        raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known") from error
+    program = traced.program(traced.inputs)
+    traced.close()
     if any(isinstance(inner, Stage) and inner.op == s.op for inner in program.stages):
         raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known")
     return program

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from math import isfinite, prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -83,7 +84,7 @@ class Pair(NamedTuple):
     outer: Value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loop:
     """Stages that are repeated `length` times. They may use any value computed before the loop.
 
@@ -120,11 +121,19 @@ class Loop:
         used += [v for v in (*self.results, *(v for s in self.stages for v in s.values)) if v not in bound]
         return tuple(dict.fromkeys(v for v in used if type(v) is Value))
 
+    @cached_property
+    def dead(self) -> tuple[tuple[Value, ...], ...]:
+        """For each stage, what nothing in a step reads after it: of what is made in the step, as the rest is there for the next."""
+        return _dead(self.stages, self.inner, self.results)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _fields(self)
+
 
 Item = Stage | Loop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Program:
     """Stages in single assignment, from `inputs` to `outputs`."""
 
@@ -137,11 +146,36 @@ class Program:
     source: ClassVar[Callable[..., str]]
     explain: ClassVar[Callable[[Program], str]]
 
+    @cached_property
+    def dead(self) -> tuple[tuple[Value, ...], ...]:
+        """For each stage, what nothing reads after it."""
+        return _dead(self.stages, self.inputs, self.outputs)
+
     def __str__(self) -> str:
         return self.listing()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return _fields(self)
+
     def __hash__(self) -> int:
         return hash((self.inputs, len(self.stages), self.outputs))
+
+
+def _dead(stages: Sequence[Item], given: Iterable[Value], kept: Iterable[Operand]) -> tuple[tuple[Value, ...], ...]:
+    """Liveness: for each stage the values that nothing reads after it, of those that are given or computed here and not kept."""
+    mine = {*given, *(v for s in stages for v in s.outputs)}
+    live = set(kept)
+    found = []
+    for stage in reversed(stages):
+        touched = dict.fromkeys((*stage.values, *stage.outputs))
+        found.append(tuple(v for v in touched if v in mine and v not in live))
+        live.update(touched)
+    return tuple(reversed(found))
+
+
+def _fields(of: Loop | Program) -> dict[str, Any]:
+    """What is pickled: not what was found out about it meanwhile."""
+    return {f.name: getattr(of, f.name) for f in fields(of)}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
-"""From a function to a program: it runs once on variables that have a shape and a dtype but no value."""
+"""From a function to a program: `trace_to_ir` runs it once on variables that have a shape and a dtype but no value."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import prod
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ..applying import LEAKED, NUMBERS
 from ..backends import Device
@@ -18,11 +17,11 @@ from ..ops.indexing import GETITEM
 from ..ops.shaping import ITEM, UNSTACK
 from ..recording import source_line
 from ..tensors import Tensor
-from .caches import Cache
 from .custom import CUSTOM
+from .draws import refuse_draws, states
 from .forms import form_of
 from .keys import exact
-from .stages import Body, Program, Stage, Value
+from .stages import Program, Stage, Value
 
 
 class Var:
@@ -55,6 +54,20 @@ class Var:
         )
 
 
+class Spec(NamedTuple):
+    """What a function is traced with in the place of an array: a shape and a dtype, and a name for the program.
+
+    One that is `fixed` may not be changed in place. One with a `node` needs a gradient.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Device
+    name: str | None = None
+    fixed: bool = False
+    node: Any = None
+
+
 class Tracer:
     """Writes down ops instead of running them.
 
@@ -82,18 +95,14 @@ class Tracer:
         var.name = name
         return var
 
-    def input(self, x: Tensor, name: str | None = None, *, fixed: bool = False) -> Tensor:
-        """A Tensor to trace with, in the place of `x`."""
-        self.inputs.append(self.variable(x.shape, x.dtype, name))
-        handle = Tensor(self.inputs[-1], x.device)
+    def input(self, spec: Spec) -> Tensor:
+        """A Tensor to trace with."""
+        shape, dtype, device, name, fixed, node = spec
+        self.inputs.append(self.variable(shape, dtype, name))
+        handle = Tensor(self.inputs[-1], device, node)
         if fixed:
             self._fixed.append(handle)
         return handle
-
-    def slice_of(self, x: Tensor) -> Tensor:
-        """A Tensor in the place of one slice of `x` along its first axis."""
-        self.inputs.append(self.variable(x.data.shape[1:], x.dtype))
-        return Tensor(self.inputs[-1], x.device)
 
     def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
         """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
@@ -119,19 +128,24 @@ class Tracer:
 
     def _custom(self, op: Op, device: Device, refs: list[Any], params: dict[str, Any]) -> Any:
         """A gate of the user's own is what its function does, but keeps its derivative."""
-        inner = Tracer(remember=self.remember)
-        with tracing(inner, grad=False):
-            operands = [v if type(v) in NUMBERS else inner.input(Tensor(v, device), v.name) for v in refs]
-            z = op.forward(Tensor.xp, *operands, **params)
+        several = False
+
+        def gate(*x: Tensor) -> Sequence[Any]:
+            nonlocal several
+            given = iter(x)
+            z = op.forward(Tensor.xp, *(v if type(v) in NUMBERS else next(given) for v in refs), **params)
             several = isinstance(z, tuple)
-            outputs = [inner.output(part) for part in (z if several else (z,))]
-        captured = [v for _, v in inner.captured.values()]
+            return z if several else (z,)
+
+        specs = [Spec(v.shape, v.dtype, device, v.name) for v in refs if type(v) not in NUMBERS]
+        inner = trace_to_ir(gate, specs, remember=self.remember)
+        captured = inner.outside
         if any(type(v.data) is Var and is_floating(v.dtype) for v in captured):
             raise GraphError(f"the gate {op.name!r} uses a Tensor of the function that is traced, and that is not an operand; pass it in")
         refs_and_captured = [*refs, *map(self._own, captured)]
-        about = {"program": inner.program(outputs), "entry": op, "options": tuple(params.items()), "count": len(refs)}
+        about = {"program": inner.program(), "entry": op, "options": tuple(params.items()), "count": len(refs)}
         inner.close()
-        found = self._write(CUSTOM, refs_and_captured, about, *outputs)
+        found = self._write(CUSTOM, refs_and_captured, about, *inner.outputs)
         return found if several else found[0]
 
     def _unstacked(self, x: Var, axis: int) -> tuple[Var, ...]:
@@ -199,19 +213,21 @@ class Tracer:
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
         return (
-            tuple((v.index, v.shape, v.dtype) for v in self.everything_read()),
-            tuple((entry[4], *(out.name for out in entry[3])) for entry in self.written) if self.remember else None,
+            tuple([(v.index, v.shape, v.dtype) for v in self.everything_read()]),
+            tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written]) if self.remember else None,
             tuple(
-                (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
-                for op, refs, params, _, _ in self.written
+                [
+                    (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
+                    for op, refs, params, _, _ in self.written
+                ]
             ),
-            tuple(v.index for v in outputs),
+            tuple([v.index for v in outputs]),
             len(self.inputs),
         )
 
     def everything_read(self) -> list[Var]:
         """The inputs: those that were given, and after them those that were captured."""
-        return [*self.inputs, *(var for var, _ in self.captured.values())]
+        return [*self.inputs, *[var for var, _ in self.captured.values()]]
 
     def ancestors(self, outputs: Iterable[Any], stops: Collection[Var] = ()) -> set[Var]:
         """The variables that `outputs` are computed from, themselves included, back to `stops`."""
@@ -286,38 +302,61 @@ class tracing(mode):
             self._tracer.close()
 
 
-BODIES = Cache(1024)
-#: How many bodies that differ in numbers alone are made before somebody is told.
-ALIKE = 32
-_alike: dict[int, set[int]] = {}
+class Traced(NamedTuple):
+    """A function that was traced: the variables of what it returned, and the tracer that knows how they are computed, until it is closed."""
+
+    tracer: Tracer
+    outputs: list[Any]
+
+    @property
+    def inputs(self) -> list[Var]:
+        """A variable for each Spec."""
+        return self.tracer.inputs
+
+    @property
+    def outside(self) -> list[Tensor]:
+        """The Tensors from outside that are read, which are inputs of the program behind those that were given."""
+        return [handle for _, handle in self.tracer.captured.values()]
+
+    def key(self) -> tuple[Any, ...]:
+        """What it has in common with another trace of the same program."""
+        return self.tracer.key(self.outputs)
+
+    def program(self, inputs: Sequence[Var] | None = None) -> Program:
+        """The program, of all inputs or of these."""
+        return self.tracer.program(self.outputs, inputs)
+
+    def close(self) -> None:
+        """Let go of what was written down."""
+        self.tracer.close()
 
 
-def body_of(tracer: Tracer, outputs: Sequence[Var], carries: int) -> Body:
-    """The body of a scan that was traced: the same object for the same program."""
+def trace_to_ir(
+    f: Callable[..., Iterable[Any]],
+    specs: Iterable[Spec],
+    *,
+    grad: bool = False,
+    remember: bool = False,
+    user: Any = None,
+    kind: type[Tracer] = Tracer,
+) -> Traced:
+    """Run `f` once, on a Tensor without a value for each of `specs`; it returns Tensors, and numbers.
 
-    def make() -> Body:
-        _count_alike(tracer)
-        return Body(tracer.program(outputs), carries, len(tracer.inputs) - carries)
+    Args:
+        grad: ops on Tensors that need a gradient are recorded, so that `f` can differentiate.
+        remember: stages know the user's line that wrote them.
+        user: the user's function that `f` calls: random numbers that it draws meanwhile are refused.
+        kind: another kind of tracer.
+    """
+    tracer = kind(remember=remember)
+    before = states(user) if user is not None else []
+    with tracing(tracer, grad=grad):
+        outputs = [z if type(z) in NUMBERS else tracer.output(z) for z in f(*map(tracer.input, specs))]
+    if before:
+        refuse_draws(before)
+    return Traced(tracer, outputs)
 
-    body: Body = BODIES.get((carries, tracer.key(outputs)), make)
-    return body
 
-
-def _count_alike(tracer: Tracer) -> None:
-    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
-    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
-    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
-    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
-    if len(_alike) > 4096:
-        _alike.clear()
-    found = _alike.setdefault(key, set())
-    if numbers in found or len(found) >= ALIKE:
-        return
-    found.add(numbers)
-    if len(found) == ALIKE:
-        file, _, line = source_line().rpartition(":")
-        message = (
-            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
-            "pass the numbers as arrays, xg.asarray(number)"
-        )
-        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)
+def spec_of(v: Value, device: Device) -> Spec:
+    """A variable in the place of a value of a program."""
+    return Spec(v.shape, canonical(v.dtype), device, v.name)

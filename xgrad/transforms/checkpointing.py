@@ -14,11 +14,10 @@ from ..namespace import asarray, concat, reshape
 from ..ops import op
 from ..ops.reductions import integer
 from ..program.caches import Cache
-from ..program.draws import refuse_draws, states
 from ..program.interpreting import interpret
 from ..program.scans import replay
 from ..program.stages import Program
-from ..program.tracing import Tracer, tracing
+from ..program.tracing import Spec, trace_to_ir
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
@@ -98,21 +97,22 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         leaves, structure = flatten((given_args, given_kwargs))
         places = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
         given = [asarray(leaves[i]) for i in places]
-        tracer = Tracer()
-        before = states(f)
-        with tracing(tracer, grad=False):
-            for i, x in zip(places, given, strict=True):
-                leaves[i] = tracer.input(x, fixed=True)
-            args, kwargs = unflatten(structure, leaves)
+        z_structure = None
+
+        def flat(*x: Tensor) -> list[Tensor]:
+            nonlocal z_structure
+            moved = dict(zip(places, x, strict=True))
+            args, kwargs = unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)])
             z, z_structure = flatten(f(*args, **kwargs))
-            outputs = [tracer.output(v) for v in returned(z, "a checkpointed function")]
-        refuse_draws(before)
-        operands = (*given, *(v for _, v in tracer.captured.values()))
-        if not operands or not outputs:  # nothing to keep
-            tracer.close()
+            return returned(z, "a checkpointed function")
+
+        traced = trace_to_ir(flat, [Spec(x.shape, x.dtype, x.device, fixed=True) for x in given], user=f)
+        operands = (*given, *traced.outside)
+        if not operands or not traced.outputs:  # nothing to keep
+            traced.close()
             return f(*given_args, **given_kwargs)
-        program = PROGRAMS.get(tracer.key(outputs), lambda: tracer.program(outputs))
-        tracer.close()
+        program = PROGRAMS.get(traced.key(), traced.program)
+        traced.close()
         parts: Any = apply(CHECKPOINT, operands, {"program": program})
         return unflatten(z_structure, list(parts))
 

@@ -15,12 +15,11 @@ from ..memory import out_of_memory
 from ..modes import MODE, no_grad
 from ..namespace import asarray
 from ..program.caches import Cache, Once
-from ..program.draws import refuse_draws, states
 from ..program.keys import is_array, state
 from ..program.running import Executable
 from ..program.scans import apply_scan
 from ..program.stages import Body, Program
-from ..program.tracing import Tracer, tracing
+from ..program.tracing import Spec, trace_to_ir
 from ..tensors import Tensor
 from ..trees import flatten, unflatten
 from .lifting import returned
@@ -145,38 +144,42 @@ def _signature(v: Any) -> Any:
         ) from None
 
 
+def _spec(leaf: Any) -> Spec:
+    """A variable in the place of an argument."""
+    x, node = asarray(leaf), None
+    if x.requires_grad:
+        kind = Leaf if isinstance(x.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
+        node = kind(x.device, x.shape, x.dtype)
+    return Spec(x.shape, x.dtype, x.device, fixed=not isinstance(leaf, Tensor), node=node)
+
+
 class _Traced:
     """One signature of a function: its program, and what it reads from outside."""
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
-        tracer = Tracer(remember=MODE.get().check is not None)
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
-        before = states(f)
-        with tracing(tracer, grad=MODE.get().grad):
-            values = list(leaves)
-            for i in self.read:
-                given = asarray(leaves[i])
-                values[i] = tracer.input(given, fixed=not isinstance(leaves[i], Tensor))
-                if given.requires_grad:
-                    kind = Leaf if isinstance(given.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
-                    values[i].node = kind(given.device, given.shape, given.dtype)
-            result = f(*unflatten(structure, values))
+
+        def flat(*x: Tensor) -> list[Tensor]:
+            moved, variables = dict(zip(self.read, x, strict=True)), [v.data for v in x]
+            result = f(*unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)]))
             found, self.structure = flatten(result)
-            self.changed = [k for k, i in enumerate(self.read) if values[i].data is not tracer.inputs[k]]
-            found = returned(found, "a compiled function") + [asarray(values[self.read[k]]) for k in self.changed]
-            outputs = [tracer.output(z) for z in found]
-        refuse_draws(before)
-        self.connected = any(z.requires_grad for z in found)
-        self.outside = [handle for _, handle in tracer.captured.values()]
+            self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
+            found = returned(found, "a compiled function") + [asarray(x[k]) for k in self.changed]
+            self.connected = any(z.requires_grad for z in found)
+            return found
+
+        mode = MODE.get()
+        traced = trace_to_ir(flat, [_spec(leaves[i]) for i in self.read], grad=mode.grad, remember=mode.check is not None, user=f)
+        self.outside = traced.outside
         self.needs = self.outside_needs()
         devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
         if len(devices) > 1:
             places = " and ".join(map(str, devices))
             raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
         self.device = devices.pop()
-        self.body = Body(tracer.program(outputs), 0, 0, whole=True)
+        self.body = Body(traced.program(), 0, 0, whole=True)
         self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
-        tracer.close()
+        traced.close()
         self._run: Executable | None = None  # where it is found at once
         program, device = self.body.program, self.device
         self._executable = Once(lambda: Executable(program, device, whole=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends.dtypes import is_floating
 from ..errors import TraceError
@@ -60,7 +60,18 @@ def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
     return found
 
 
-def to_tensors(tree: Any) -> Any:
+class Flat(NamedTuple):
+    """A tree as its leaves, which are Tensors, and its structure."""
+
+    leaves: list[Tensor]
+    structure: Any
+
+    def tree(self) -> Any:
+        """The tree, in new containers."""
+        return unflatten(self.structure, self.leaves)
+
+
+def to_tensors(tree: Any) -> Flat:
     """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their own."""
     leaves, structure = flatten(tree)
-    return unflatten(structure, [asarray(leaf).twin() for leaf in leaves])
+    return Flat([asarray(leaf).twin() for leaf in leaves], structure)

@@ -15,12 +15,11 @@ from ..namespace import asarray
 from ..ops import OPS, Op
 from ..ops.table import GATES
 from ..program import source as _source  # which sets Program.source
-from ..program.draws import refuse_draws, states
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
 from ..program.scans import derivative_of
 from ..program.spelling import expression_name, gate_called, identifier, is_identifier, quoted, shown
 from ..program.stages import Item, Operand, Program, Stage, Value, substitute
-from ..program.tracing import Tracer, Var, tracing
+from ..program.tracing import Spec, Tracer, Var, trace_to_ir, tracing
 from ..recording import names_from_variables
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
@@ -55,17 +54,19 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     return z2
     """
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
-    tracer = Tracer(remember=True)
-    names = _parameter_names(f, len(args))
-    before = states(f)
-    with tracing(tracer, grad=True):
-        inputs = [_inputs(tracer, arg, name) for arg, name in zip(args, names, strict=True)]
+    leaves, structure = flatten(args)
+    names = [f"{name}{path}" for arg, name in zip(args, _parameter_names(f, len(args)), strict=True) for path in paths(arg)]
+    specs = [Spec(x.shape, x.dtype, x.device, name) for x, name in zip(map(asarray, leaves), names, strict=True)]
+
+    def flat(*x: Tensor) -> list[Tensor]:
+        inputs = unflatten(structure, x)
         with names_from_variables():
             result = f(*inputs)
-        outputs = [tracer.output(v) for v in returned(flatten(result)[0], "a function that is traced")]
-    refuse_draws(before)
-    program = tracer.program(outputs)
-    tracer.close()
+        return returned(flatten(result)[0], "a function that is traced")
+
+    traced = trace_to_ir(flat, specs, grad=True, remember=True, user=f)
+    program = traced.program()
+    traced.close()
     return program
 
 
@@ -74,12 +75,6 @@ def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
     for p in inspect.signature(f).parameters.values():
         names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
     return names[:count]
-
-
-def _inputs(tracer: Tracer, arg: Any, name: str) -> Any:
-    """An argument with Tensors of `tracer` as its leaves."""
-    leaves, structure = flatten(arg)
-    return unflatten(structure, [tracer.input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)])
 
 
 class Derivation(NamedTuple):

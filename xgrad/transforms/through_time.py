@@ -12,13 +12,13 @@ from ..errors import ShapeError
 from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.reductions import integer
-from ..program.draws import refuse_draws, states
+from ..program.bodies import body_of
 from ..program.scans import apply_scan
-from ..program.tracing import Tracer, body_of, tracing
+from ..program.tracing import Spec, trace_to_ir
 from ..tensors import Tensor
 from ..trees import flatten, map, paths, unflatten
 from .checkpointing import scan_in_segments
-from .lifting import returned, to_tensors
+from .lifting import Flat, returned, to_tensors
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -63,55 +63,56 @@ def scan(
     >>> total, sums
     (tensor(6.), tensor([1., 3., 6.]))
     """
-    carry = to_tensors(init)
-    leaves, structure = flatten(to_tensors(xs))
-    steps = _length(leaves, xs, length)
+    carry, read = to_tensors(init), to_tensors(xs)
+    steps = _length(read.leaves, xs, length)
     mode = MODE.get()
     if checkpoint_every is not None:
         again = partial(scan, compiled=compiled)
-        return scan_in_segments(again, f, carry, unflatten(structure, leaves), steps, reverse, checkpoint_every)
+        return scan_in_segments(again, f, carry.tree(), read.tree(), steps, reverse, checkpoint_every)
     if compiled and (not mode.record or mode.trace is not None):
-        return _traced(f, carry, leaves, structure, steps, reverse)
+        return _traced(f, carry, read, steps, reverse)
     if steps == 0:
-        return carry, _no_outputs(f, carry, unflatten(structure, [zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in leaves]))
-    return _looped(f, carry, leaves, structure, steps, reverse)
+        return carry.tree(), _no_outputs(f, carry, read)
+    return _looped(f, carry, read, steps, reverse)
 
 
-def _traced(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: int, reverse: bool) -> tuple[Any, Any]:
+def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
     """The loop as one gate, whose body is a program."""
-    init, carry_structure = flatten(carry)
+    init, leaves = carry.leaves, xs.leaves
     _same_device([*init, *leaves])
     outer, check = MODE.get().trace, MODE.get().check
-    tracer = Tracer(remember=check is not None if outer is None else outer.remember)
-    before = states(f)
-    with tracing(tracer, grad=False):
-        h = [tracer.input(x) for x in init]
-        x = [tracer.slice_of(leaf) for leaf in leaves]
-        after, y = _step(f, unflatten(carry_structure, h), unflatten(structure, x), None)
-        y_leaves, y_structure = flatten(y)
-        outputs = [tracer.output(v) for v in (*flatten(after)[0], *returned(y_leaves, "the body of scan"))]
-    refuse_draws(before)
-    body = body_of(tracer, outputs, len(init))
-    operands = [*init, *leaves, *(v for _, v in tracer.captured.values())]
-    tracer.close()
+    carries, y_structure = len(init), None
+
+    def step(*x: Tensor) -> list[Tensor]:
+        nonlocal y_structure
+        after, y = _step(f, Flat(list(x[:carries]), carry.structure), unflatten(xs.structure, x[carries:]), None)
+        ys, y_structure = flatten(y)
+        return [*after.leaves, *returned(ys, "the body of scan")]
+
+    specs = [Spec(x.data.shape, x.dtype, x.device) for x in init]
+    specs += [Spec(x.data.shape[1:], x.dtype, x.device) for x in leaves]
+    traced = trace_to_ir(step, specs, remember=check is not None if outer is None else outer.remember, user=f)
+    body = body_of(traced, carries)
+    operands = [*init, *leaves, *traced.outside]
+    traced.close()
     if not operands:
         raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
-    result = unflatten(carry_structure, list(z[: len(init)])), unflatten(y_structure, list(z[len(init) :]))
+    result = unflatten(carry.structure, z[:carries]), unflatten(y_structure, z[carries:])
     if check is not None and steps:
-        check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, leaves, structure, steps, reverse))
+        check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, xs, steps, reverse))
     return result
 
 
 def _same_device(tensors: list[Tensor]) -> None:
-    devices = dict.fromkeys(str(x.device) for x in tensors)
-    if len(devices) > 1:
+    if any(x.device is not tensors[0].device for x in tensors):
+        devices = dict.fromkeys(str(x.device) for x in tensors)
         raise DeviceError(f"scan was given Tensors on {' and '.join(devices)}; move one with .to(device)")
 
 
-def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: int, reverse: bool) -> tuple[Any, Any]:
+def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
     """The loop as its steps, one after the other."""
-    slices = [unstack(leaf) for leaf in leaves]
+    slices = [unstack(leaf) for leaf in xs.leaves]
     outer = MODE.get()
     ys: list[list[Any]] = []
     y_structure = None
@@ -119,7 +120,7 @@ def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
     try:
         for t in reversed(range(steps)) if reverse else range(steps):
             MODE.set(outer._replace(steps=(*outer.steps, t)))
-            carry, y = _step(f, carry, unflatten(structure, [parts[t] for parts in slices]), t)
+            carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
             y_leaves, here = flatten(y)
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
@@ -129,26 +130,25 @@ def _looped(f: Body, carry: Any, leaves: list[Tensor], structure: Any, steps: in
         MODE.reset(token)
     if reverse:
         ys.reverse()
-    return carry, unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
+    return carry.tree(), unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
 
 
-def _step(f: Body, carry: Any, x: Any, t: int | None) -> tuple[Any, Any]:
+def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
     """One step of the body, its carry checked against the one before; `t` is None where it stands for all."""
-    old, structure = flatten(carry)  # before the body may change the containers that it is given
-    result = f(carry, x)
+    old, structure = carry
+    result = f(carry.tree(), x)  # in containers of its own, which the body may change
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
     leaves, new_structure = flatten(result[0])
     new = [leaf.twin() for leaf in returned(leaves, "the body of scan")]
-    after = unflatten(new_structure, new)
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
-            message = f"scan: the carry{paths(after)[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
+            message = f"scan: the carry{paths(result[0])[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
-    return after, result[1]
+    return Flat(new, structure), result[1]
 
 
 def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
@@ -160,17 +160,22 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
         if length is None:
             raise ValueError("scan needs xs, or length= where there is nothing to read")
         return length
-    for name, x in zip(paths(xs), leaves, strict=True):
-        if not x.ndim:
-            raise ShapeError(f"scan: xs{name} has shape (), and needs a leading axis of time")
-        if len(x) != (len(leaves[0]) if length is None else length):
-            first = f"length={length}" if length is not None else f"xs{paths(xs)[0]} has {len(leaves[0])}"
-            raise ShapeError(f"scan: xs{name} has {len(x)} steps, but {first}")
-    return len(leaves[0])
+    steps: int | None = length
+    for i, x in enumerate(leaves):
+        shape = x.data.shape
+        if not shape:
+            raise ShapeError(f"scan: xs{paths(xs)[i]} has shape (), and needs a leading axis of time")
+        steps = shape[0] if steps is None else steps
+        if shape[0] != steps:
+            first = f"length={length}" if length is not None else f"xs{paths(xs)[0]} has {steps}"
+            raise ShapeError(f"scan: xs{paths(xs)[i]} has {shape[0]} steps, but {first}")
+    assert steps is not None
+    return steps
 
 
-def _no_outputs(f: Body, carry: Any, x: Any) -> Any:
+def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
     """What `ys` is when there are no steps: the shapes come from one run on zeros."""
+    x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
-        _, y = _step(f, map(zeros_like, carry), x, 0)
+        _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)
     return map(lambda leaf: zeros((0, *asarray(leaf).shape), dtype=asarray(leaf).dtype, device=asarray(leaf).device), y)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...backends.launching import KernelError, Launcher, Scheduled
+from ...backends.schedules import Schedule
 from ..plans import Unsupported
-from .schedule import Schedule
 
 
 def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:

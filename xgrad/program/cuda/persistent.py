@@ -22,7 +22,8 @@ from .grouping import grouped
 from .maps import SMALL, indented, joint_rows, kernel, reach, row_lines, with_last_axis
 
 if TYPE_CHECKING:
-    from .schedule import Launch, ScheduleWriter
+    from ...backends.schedules import Launch
+    from .schedule import ScheduleWriter
 
 #: The counters of groups lie so far apart, in elements, that they are in different lines of the cache.
 _APART = 32

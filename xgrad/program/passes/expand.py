@@ -10,8 +10,9 @@ from ...backends.dtypes import canonical, is_half
 from ...ops import OPS
 from ...ops.reductions import normal_axes
 from ...tensors import Tensor
-from ..stages import Item, Loop, Names, Operand, Program, Stage, Value, rewritten, substitute
-from ..tracing import Tracer, tracing
+from ..stages import Item, Loop, Names, Program, Stage, Value, rewritten, substitute
+from ..tracing import spec_of, trace_to_ir
+from .opening import inline
 
 _COMPOSITE = frozenset(("softmax", "logsumexp"))
 
@@ -72,19 +73,14 @@ def _variance(s: Stage, names: Names) -> list[Item]:
 
 def _written_out(stage: Stage, names: Names) -> list[Item]:
     """The stages that an op's forward records when it is handed Tensors."""
-    tracer = Tracer()
-    with tracing(tracer, grad=False):
-        inputs = [tracer.variable(v.shape, canonical(v.dtype)) for v in stage.values]
-        tensors = [Tensor(v, find_device("cpu")) for v in inputs]
-        z = OPS[stage.op].forward(Tensor.xp, *tensors, **stage.params)
-        inner = tracer.program([tracer.output(z)], inputs)
-    tracer.close()
-    new: dict[Value, Operand] = dict(zip(inner.inputs, stage.values))
+    device = find_device("cpu")
+    traced = trace_to_ir(lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)], [spec_of(v, device) for v in stage.values])
+    stages, (z,) = inline(traced.program(), stage.values, names)
+    traced.close()
+    assert type(z) is Value
     found: list[Item] = []
-    for s in inner.stages:
-        moved = substitute(s, new)
+    for s in stages:
+        moved = substitute(s, {z: stage.output})
         assert isinstance(moved, Stage)
-        out = stage.output if moved.output == inner.outputs[0] else names.new(*moved.output[1:])
-        new[moved.output] = out
-        found.append(replace(moved, outputs=(out,), source=stage.source))
+        found.append(replace(moved, outputs=stage.outputs if z in s.outputs else s.outputs, source=stage.source))
     return found

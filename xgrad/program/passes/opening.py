@@ -15,6 +15,13 @@ def open_scans(program: Program) -> Program:
     return Program(program.inputs, tuple(stages), tuple(new.get(v, v) if type(v) is Value else v for v in program.outputs))
 
 
+def inline(program: Program, operands: Sequence[Operand], names: Names) -> tuple[list[Item], list[Operand]]:
+    """The stages of `program` on these operands, under fresh names and opened, and what its outputs are there."""
+    new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
+    stages = _opened(program.stages, new, names, fresh=True)
+    return stages, [new.get(v, v) if type(v) is Value else v for v in program.outputs]
+
+
 def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, fresh: bool) -> list[Item]:
     """The stages opened, with values replaced as `new` says; it learns where the outputs are. `fresh` gives them new names."""
     found: list[Item] = []
@@ -24,10 +31,9 @@ def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, 
             found.append(stage)
             continue
         if stage.op in ("checkpoint", "custom"):
-            inner = stage.params["program"]
-            values: dict[Value, Operand] = dict(zip(inner.inputs, stage.values))
-            found += _opened(inner.stages, values, names, fresh=True)
-            new.update((out, values.get(v, v) if type(v) is Value else v) for out, v in zip(stage.outputs, inner.outputs))
+            inner, results = inline(stage.params["program"], stage.values, names)
+            found += inner
+            new.update(zip(stage.outputs, results))
             continue
         if stage.op == "stop_gradient" and type(stage.operands[0]) is Value:  # what is not differentiated any more needs no stop
             new[stage.output] = stage.operands[0]
@@ -48,11 +54,8 @@ def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, 
 
 def _loop(stage: Stage, outputs: tuple[Value, ...], names: Names) -> Loop:
     body, carries, xs = stage.params["body"], stage.params["body"].carries, stage.params["body"].xs
-    new: dict[Value, Operand] = dict(zip(body.program.inputs[carries + xs :], stage.operands[carries + xs :]))
     inner = [names.new(v.shape, v.dtype) for v in body.program.inputs[: carries + xs]]
-    new.update(zip(body.program.inputs, inner))
-    stages = _opened(body.program.stages, new, names, fresh=True)
-    results = [new.get(v, v) if type(v) is Value else v for v in body.program.outputs]
+    stages, results = inline(body.program, [*inner, *stage.operands[carries + xs :]], names)
     carry = tuple(Carry(*c) for c in zip(inner, stage.operands, results, outputs[:carries]))
     pairs = tuple(Pair(i, x) for i, x in zip(inner[carries:], stage.operands[carries : carries + xs]) if type(x) is Value)
     ys = tuple(Pair(y, outer) for y, outer in zip(results[carries:], outputs[carries:]))  # type: ignore[arg-type]
