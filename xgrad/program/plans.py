@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any, NamedTuple
 
+from ..ops import Op
+
 Number = int | float | bool
 
 #: Bytes of an element.
@@ -22,10 +24,14 @@ class Unsupported(NotImplementedError):
 
 
 class Target(NamedTuple):
-    """What an executor has kernels for: elementwise ops of the table, and dtypes."""
+    """What an executor has kernels for: the primitives that elementwise ops are made of, and dtypes."""
 
-    ops: frozenset[str]
+    primitives: frozenset[str]
     dtypes: frozenset[str]
+
+    def knows(self, op: Op) -> bool:
+        """Whether the op is made of primitives that there are kernels for. Not every one has to be there for every dtype."""
+        return op.scalar is not None and op.primitives <= self.primitives
 
 
 class Buffer(NamedTuple):
