@@ -147,7 +147,7 @@ MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y), scalar="wher
     doc="The smaller of two. On a tie the gradient goes to `x`.")  # fmt: skip
 
 LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y),
-    scalar="where(x == y, x + 0.6931471805599453, maximum(x, y) + log1p(exp(-abs(x - y))))",
+    scalar="maximum(x, y) + log1p(exp(-where(x == y, 0, abs(x - y))))",
     dx=lambda xp, dz, z, x: dz * share(xp, x, z),
     dy=lambda xp, dz, z, y: dz * share(xp, y, z),
     doc="log(exp(x) + exp(y)), without overflow.")  # fmt: skip

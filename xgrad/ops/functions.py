@@ -54,7 +54,7 @@ def _cbrt(xp: Any, x: Any) -> Any:
 
 CBRT = elementwise("cbrt", _cbrt, scalar="cbrt(x)", dx=lambda dz, z: dz / (3 * (z * z)))
 #: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is: in 32 bits nothing is left of 1 << 62.
-_WHOLE_RECIPROCAL = "where(x == 0, where(1 << 62 == 0, ~0 << 31, ~0 << 63), where(abs(x) == 1, x, 0))"
+_WHOLE_RECIPROCAL = "where(x == 0, where(1 << 62 == 0, ~0 << 31, ~0 << 63), where(x == 1 or x == -1, x, 0))"
 RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), scalar="1 / x", integers=_WHOLE_RECIPROCAL,
     dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")  # fmt: skip
 

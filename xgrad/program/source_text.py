@@ -26,6 +26,11 @@ def logsumexp(x, axis=None, keepdims=False):
     z = np.log(np.where(total > 0, total, 1)) + top
     return z if keepdims else np.squeeze(z, axis=axis)
 ''',
+    "root": '''
+def root(x):
+    """x ** 0.5, for which NumPy takes the square root of real numbers: of -inf and -0 none is meant."""
+    return x**0.5 if np.iscomplexobj(x) else np.sqrt(np.where(x == -np.inf, np.inf, x)) + 0.0
+''',
     "scatter": '''
 def scatter(values, key, shape):
     """Zeros with `values` added at `key`."""
@@ -104,6 +109,9 @@ def _of_extension(op: str) -> bool:
 
 def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
+    if op == "**" and args[1].text == "0.5":
+        helpers.add("root")
+        return Text(f"root({args[0].text})")
     found = infix(op, args)
     if found is not None:
         return found

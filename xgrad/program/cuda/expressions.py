@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -81,6 +82,8 @@ def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
         given = [Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)]) for a, is_number in zip(step.args, step.literal)]
         text = write(language, step.op, given, step.dtype, _computed(step, given))
         found += [*language.lines, f"const {COMPUTED[step.dtype]} v{step.value} = {_bare(text)};"]
+        used = set(re.findall(r"v\d+", " ".join([*language.lines, text])))
+        found += [f"(void){v.name};" for v in dict.fromkeys(given) if isinstance(v.name, str) and v.name not in used]
     return found
 
 
@@ -160,4 +163,4 @@ class _C(Language):
         function = _ANY.get(name) or (_OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE).get(name)
         if function is None:
             raise Unsupported(f"{name} has no CUDA kernel for it")
-        return f"{function}({', '.join(args)})"
+        return f"{function}({', '.join(map(_bare, args))})"
