@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from xgrad.backends import native as native_code
+from xgrad.ops import OPS
 
 
 @xg.gate
@@ -149,3 +151,61 @@ class TestBadInput:
 
         with pytest.raises(TypeError, match=r"abstract.*Empty.*backward.*forward"):
             Empty()
+
+
+@pytest.fixture
+def bent() -> Iterator[Any]:
+    """An op of the user's own whose scalar is all that executors need to know."""
+    yield xg.register_op(
+        "swish_of_a_test", lambda xp, x, y: x / (1 + xp.exp(-y * x)) + xp.where(x > y, y, 0), scalar="x * sigmoid(y * x) + where(x > y, y, 0)",
+        dx=lambda xp, dz, x, y: dz * (xp.exp(-y * x) * (1 + y * x) + 1) / (1 + xp.exp(-y * x)) ** 2,
+        dy=lambda xp, dz, x, y: dz * (x * x * xp.exp(-y * x) / (1 + xp.exp(-y * x)) ** 2 + xp.where(x > y, 1, 0)),
+    )  # fmt: skip
+    xg.unregister_op("swish_of_a_test")
+
+
+@pytest.mark.parametrize("native", ["1", "0"])
+def test_an_op_with_a_scalar_is_compiled(native: str, bent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XGRAD_NATIVE", native)
+    x, y = np.linspace(-2, 3, 12).reshape(3, 4), np.linspace(0.1, 1, 4)
+    xg.check_grads(bent, (x, y), order=2)
+
+    def loss(x: Any, y: Any) -> Any:
+        h, zs = xg.scan(lambda h, a: (bent(xg.tanh(h + a), y), h), xg.zeros_like(x), x * xg.ones((5, 1, 1)))
+        return xg.sum(h * h) + xg.sum(zs)
+
+    for f in (loss, xg.grad(loss, argnums=(0, 1)), xg.grad(lambda x, y: xg.sum(xg.grad(loss)(x, y) ** 2))):
+        compiled = xg.compile(f)
+        found, wanted = compiled(x, y), f(x, y)
+        for a, b in zip(found if isinstance(found, tuple) else (found,), wanted if isinstance(wanted, tuple) else (wanted,)):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-13)
+        kind = compiled.executable(x, y).kind
+        assert kind == ("NumPy" if native == "0" else "native code") or native_code.missing()
+    assert "tanh(0.5 * (v1 * v0))" in xg.trace(bent, x, y).source("cuda")
+    module: dict[str, Any] = {}
+    exec(xg.trace(bent, x, y).source(), module)
+    np.testing.assert_allclose(module["forward"](x, y)[0], bent(x, y).numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "why"),
+    [
+        ("tnah(x)", "did you mean tanh"), ("x + w", "'w' is none of"), ("x.real", "not arithmetic"), ("__import__('os')", "not arithmetic"), ("x +", "no expression"),
+        ("exp(x, y)", "takes 1 operand"), ("", "last line"), ("0 < x < y", "not arithmetic"), ("x += 1", "last line"), ("where(x, y)", "takes 3"),
+        ("gelu_of_a_test(x)", "no function"), ("'x'", "not arithmetic"), ("lambda: x", "not arithmetic"), ("a = x", "last line"),
+    ],
+)  # fmt: skip
+def test_a_scalar_that_is_none_is_refused(scalar: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        xg.register_op("gelu_of_a_test", lambda xp, x, y: x, scalar=scalar)
+    assert "gelu_of_a_test" not in OPS
+
+
+def test_a_scalar_is_of_elements_alone() -> None:
+    for options in ({"elementwise": False}, {"variadic": True}):
+        with pytest.raises(TypeError, match="elementwise"):
+            xg.register_op("gelu_of_a_test", lambda xp, x: x, scalar="x", **options)
+    with pytest.raises(TypeError, match="no parameters"):
+        xg.register_op("gelu_of_a_test", lambda xp, x, *, k=1: x * k, scalar="x")
+    with pytest.raises(TypeError, match="the text"):
+        xg.register_op("gelu_of_a_test", lambda xp, x: x, scalar=3)  # type: ignore[arg-type]

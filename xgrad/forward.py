@@ -263,13 +263,9 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
 
 def _is_linear(op: Any, places: list[int]) -> bool:
     """Whether an op is linear in the operands at these places together; of a gate of the user's own it is taken on trust."""
-    if op.linear == "each" or op.name == "*":
+    if op.linear == "each":
         return len(places) == 1
-    return op.linear == "jointly" or op.name in _ADDITIVE or (op.name == "/" and places == [0]) or OPS.get(op.name) is not op
-
-
-#: Beside the ops that say so, those that are linear in all their operands together; and what stands for others.
-_ADDITIVE = frozenset(("+", "-", "neg", "none", "item", "custom", "scan", "checkpoint"))
+    return op.linear == "jointly" or (op.linear == "first" and places == [0]) or OPS.get(op.name) is not op
 
 
 def _matched(xp: Any, t: Any, shape: Any, dtype: Any) -> Any:

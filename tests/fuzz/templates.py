@@ -39,6 +39,21 @@ xg.clip({f}, -0.7, 0.8)
 xg.sign({f}) * 0.3
 xg.floor(3 * {f}) / 3
 0.5 * xg.stop_gradient({f}) + 0.1
+xg.log2(1 + {f} * {0})
+xg.log10(2 + {f} * {0})
+xg.reciprocal(1.5 + {f} * {0})
+xg.tan(0.7 * xg.tanh({f}))
+xg.asin(0.8 * xg.tanh({f}))
+xg.acos(0.8 * xg.tanh({f})) / 3
+xg.atanh(0.8 * xg.tanh({f})) / 2
+xg.sinh(xg.tanh({f}))
+xg.cosh(xg.tanh({f})) - 1
+xg.asinh({f})
+xg.acosh(1.5 + {f} * {0})
+xg.ceil(3 * {f}) / 3
+xg.trunc(3 * {f}) / 3
+xg.round(3 * {f}) / 3
+xg.astype(xg.signbit({f} - 0.0173), xg.float64) * {0}
 """
 
 BINARY = """
@@ -53,6 +68,10 @@ xg.where(xg.less({f}, {g} - 0.0219), {0}, {g})
 xg.sigmoid({f}) * {g} + (1 - xg.sigmoid({0})) * {g}
 xg.hypot({f}, {g} + 3) - 3
 xg.logaddexp({f}, {g}) / 2
+xg.atan2({f}, {g} + 3)
+xg.copysign({f}, {g} - 0.0231)
+xg.remainder({f}, 0.7 + {g} ** 2)
+xg.floor_divide({f} + 0.0131, 0.7 + {g} ** 2) / 4
 (1.2 + xg.sin({f})) ** {g} / 4
 xg.tanh({f} + {g} - {g})
 """
@@ -190,6 +209,13 @@ OTHERS = """
 ({i} * 3 + 1) % 5
 {i} // 2
 -{i} % 3
+{i} % 3 << 2
+{i} >> 1
+~{i} & 3
+({i} | 1) ^ 2
+xg.logical_xor({b}, xg.less({f}, 0.317))
+xg.logical_not({b})
+xg.isinf({f})
 xg.argmax({m}, axis={ax})
 xg.argmin({m})
 xg.argsort({m}, axis=-1)

@@ -12,6 +12,7 @@ from . import (
     indexing,
     linalg,
     ordering,
+    programs,
     reductions,
     shaping,
     special,
@@ -21,5 +22,5 @@ from .table import OPS, Op, find_op, op
 
 __all__ = [
     "OPS", "Op", "arithmetic", "comparing", "correlating", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
-    "linalg", "op", "ordering", "reductions", "shaping", "special", "spectral",
+    "linalg", "op", "ordering", "programs", "reductions", "shaping", "special", "spectral",
 ]  # fmt: skip

@@ -68,6 +68,6 @@ def _others(xp: Any, x: Any, axis: Axis) -> Any:
     return put_back(part(before, -1, None, -1) * part(after, -1, 1, None))
 
 
-PROD = op("prod", over("prod"),
+PROD = op("prod", over("prod"), in_numpy="prod",
     dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, single(xp, x), axis),
     promotion="count", analytic=True)  # fmt: skip

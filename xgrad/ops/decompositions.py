@@ -154,7 +154,7 @@ def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
 
 
 # det(x) x⁻ᵀ, from singular values, so that no inverse is needed.
-COFACTOR = op("cofactor", lambda xp, x: xp.cofactor(x), dx=_cofactor_dx, analytic=True)
+COFACTOR = op("cofactor", lambda xp, x: xp.cofactor(x), dx=_cofactor_dx, analytic=True, internal=True)
 
 
 def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:

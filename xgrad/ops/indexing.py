@@ -51,7 +51,7 @@ def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
 GETITEM = op("getitem", lambda xp, x, *indices, key: x[fill(key, indices)],
     dx=lambda xp, dz, x_shape, rest, *, key:
         (xp.scatter(dz, key=fill(key, rest), shape=x_shape[0]), *_none_for(rest)),
-    variadic=True, analytic=True, linear="jointly")  # fmt: skip
+    variadic=True, analytic=True, linear="jointly", view=True)  # fmt: skip
 
 # zeros of a shape with dz added at key: what getitem passes back.
 SCATTER = op("scatter", lambda xp, x, *indices, key, shape: xp.scatter(x, key=fill(key, indices), shape=shape),
@@ -79,11 +79,12 @@ SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fil
     dx=_setitem_dx, variadic=True, analytic=True, linear="jointly")  # fmt: skip
 
 TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
-    dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape), linear="jointly")  # fmt: skip
+    dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape), linear="jointly", in_numpy="take",
+    at_once=True)  # fmt: skip
 
 # zeros of a shape with the slices of dz added where take found them.
 UNTAKE = op("untake", lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
-    dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis), linear="jointly")  # fmt: skip
+    dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis), linear="jointly", internal=True)  # fmt: skip
 
 # The index of each element as often as it is to be repeated.
-REPEATED = op("repeated", lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts))
+REPEATED = op("repeated", lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts), internal=True)

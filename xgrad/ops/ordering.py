@@ -7,10 +7,10 @@ from typing import Any
 from .reductions import normal_axes, over
 from .table import op
 
-ARGMAX = op("argmax", over("argmax"),
+ARGMAX = op("argmax", over("argmax"), in_numpy="argmax",
     doc="Index of the maximum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
 
-ARGMIN = op("argmin", over("argmin"),
+ARGMIN = op("argmin", over("argmin"), in_numpy="argmin",
     doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
 
 

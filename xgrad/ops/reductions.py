@@ -82,11 +82,11 @@ def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
     return axis
 
 
-SUM = op("sum", over("sum"),
+SUM = op("sum", over("sum"), in_numpy="sum",
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis), x_shape),
     promotion="count", analytic=True, linear="jointly")  # fmt: skip
 
-MEAN = op("mean", over("mean"),
+MEAN = op("mean", over("mean"), in_numpy="mean",
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, single(xp, dz), x_shape, axis) / _size(x_shape, axis), x_shape),
     promotion="float", analytic=True, linear="jointly", doc="Arithmetic mean. " + AXIS)  # fmt: skip
 
@@ -124,11 +124,11 @@ def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 
 
-MAX = op("max", over("max"),
+MAX = op("max", over("max"), in_numpy="max",
     dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0),
     numpy="max amax", doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 
-MIN = op("min", over("min"),
+MIN = op("min", over("min"), in_numpy="min",
     dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0),
     numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
 

@@ -20,8 +20,8 @@ its rules serve both ways. An op that is `linear` moves as it is itself applied 
 the rule is transposed. Only where that would be dear has an op a rule `jvp`, which is given `t` in the place of `dz`: a tuple
 with the tangent of each operand, None for one that does not move. In it `needs[k]` says whether output k's is asked for.
 
-The kernel of an elementwise op is its value as a C expression, in the names that its forward gives its operands; executors
-that write kernels of their own fuse these. `xgrad/program/cuda/prelude.py` has the functions that C itself lacks.
+The scalar of an elementwise op is what it does to one element, as an expression in the names that its forward gives its
+operands (see `scalars.py`). Code generators print it; what an op costs follows from it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from ..errors import UnknownOpError
+from . import scalars
+from .scalars import HEAVY, Scalar
 
 Rule = Callable[..., Any]
 
@@ -56,8 +58,18 @@ class Op:
         variadic: whether it takes any number of operands, with one rule for all.
         promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
         elementwise: whether operands broadcast against each other.
-        kernel: the value of an element as a C expression of `operands`, real numbers; None where there is none.
+        pointwise: whether each element of the output depends on those at its place alone: an elementwise op, a choice, a cast.
+        scalar: the value of an element as an expression of `operands`, real numbers; None where there is none.
+        integers: the same for integers and truths, where it is another.
         operands: the names of the operands in it, which are those of `forward`.
+        primitives: the names of the primitives that both are made of.
+        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a view, and None where
+            the op is no matter of single elements.
+        view: whether its output is its first operand seen otherwise, and takes no work.
+        at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
+        in_numpy: the function of NumPy's that is this very op, called with its operands by position and its parameters by name;
+            None where there is none.
+        internal: whether it is part of others, so that nobody means it who misspells a name.
         arity: how many operands it takes, None for any number.
         parameters: the names of its parameters; `defaults`: the values of those that may be left out.
         saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z, x, y) to keep
@@ -66,7 +78,8 @@ class Op:
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
         diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
-        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; or "".
+        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the "first" alone, as a
+            quotient; or "".
         jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
         registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
         spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
@@ -74,8 +87,9 @@ class Op:
     """
 
     __slots__ = (
-        "analytic", "arity", "by_rows", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "jvp", "kernel", "linear", "name",
-        "numpy", "operands", "parameters", "promotion", "registered", "rules", "saves", "shapes", "spectrum", "uses_z", "variadic", "__weakref__",
+        "analytic", "arity", "at_once", "by_rows", "cost", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "in_numpy",
+        "integers", "internal", "jvp", "linear", "name", "numpy", "operands", "parameters", "pointwise", "primitives", "promotion", "registered",
+        "rules", "saves", "scalar", "shapes", "spectrum", "uses_z", "variadic", "view", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -94,10 +108,17 @@ class Op:
         promotion: str | None = None,
         elementwise: bool = False,
         analytic: bool = False,
-        linear: Literal["jointly", "each", ""] = "",
+        linear: Literal["jointly", "each", "first", ""] = "",
         diagonal: bool = True,
         by_rows: bool = False,
-        kernel: str | None = None,
+        pointwise: bool = False,
+        scalar: str | None = None,
+        integers: str | None = None,
+        view: bool = False,
+        cost: int | None = None,
+        at_once: bool = False,
+        in_numpy: str | None = None,
+        internal: bool = False,
         registered: bool = False,
         spectrum: Any = None,
     ) -> None:
@@ -113,11 +134,17 @@ class Op:
         self.linear = linear
         self.by_rows = by_rows
         self.registered = registered
-        self.kernel = kernel
         self.spectrum = spectrum
+        self.pointwise = pointwise or elementwise
+        self.view, self.at_once, self.internal, self.in_numpy = view, at_once, internal, in_numpy
         signature = inspect.signature(forward).parameters.values()
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
         self.arity = None if variadic else arity or len(self.operands)
+        self.scalar = None if scalar is None else scalars.parse(scalar, self.operands, _scalar_of)
+        self.integers = self.scalar if integers is None else scalars.parse(integers, self.operands, _scalar_of)
+        parts = [call.name for s in (self.scalar, self.integers) if s is not None for call in scalars.calls(s)]
+        self.primitives = frozenset(parts)
+        self.cost = scalars.cost(self.scalar) if self.scalar is not None else 0 if view else cost
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         if self.arity is not None and self.arity > 2 and (dx or dy):
@@ -131,7 +158,7 @@ class Op:
         uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in (*rules, jvp)]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
         self.saves = tuple(_saver(names, variadic) for names in asked)
-        self.diagonal = elementwise and diagonal and not linear
+        self.diagonal = elementwise and diagonal
         self.shapes = variadic and "x_shape" in asked[3]
         self.uses_z = "z" in asked[3]
 
@@ -139,6 +166,24 @@ class Op:
     def differentiable(self) -> bool:
         """Whether any operand has a derivative."""
         return bool(self.rules)
+
+    @property
+    def cheap(self) -> bool:
+        """Whether computing it again costs no more than keeping it."""
+        return self.cost is not None and 2 * self.cost <= HEAVY
+
+    @property
+    def heavy(self) -> bool:
+        """Whether an element takes more than a few instructions."""
+        return self.cost is not None and self.cost >= HEAVY
+
+    def implement(self, forward: Callable[..., Any], **rules: Any) -> None:
+        """Say what an op does that was declared: one that runs programs, which are known above this table alone."""
+        declared: dict[str, Any] = {"variadic": self.variadic, "linear": self.linear, "internal": self.internal}
+        made = Op(self.name, forward, **declared, **rules)
+        for name in Op.__slots__:
+            if name != "__weakref__":
+                setattr(self, name, getattr(made, name))
 
     def __repr__(self) -> str:
         return f"Op({self.name!r})"
@@ -173,34 +218,32 @@ def shape_of(value: Any) -> tuple[Any, ...]:
 
 
 OPS: dict[str, Op] = {}
-#: Ops of the library's own that come into the table with the first program that is optimised.
-LATER = frozenset(("@+", "add_product"))
+
+
+def _scalar_of(name: str) -> tuple[tuple[str, ...], Scalar] | None:
+    """The operands of an op, and its scalar for floating-point numbers."""
+    entry = OPS.get(name)
+    return None if entry is None or entry.scalar is None else (entry.operands, entry.scalar)
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
     """Enter an op into the table under its name and its function's name, and return it."""
     entry = Op(name, forward, **attributes)
     for key in {entry.name, entry.function}:
-        if key in OPS or (entry.registered and key in LATER):
+        if key in OPS:
             raise ValueError(f"op {key!r} is already in the table")
     OPS[entry.name] = OPS[entry.function] = entry
     return entry
 
 
-def elementwise(name: str, forward: Callable[..., Any], *, promotion: str | None = None, **attributes: Any) -> Op:
-    """An op that broadcasts, and whose dtypes are those of the NumPy ufunc of its name unless `promotion` says which."""
+def elementwise(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
+    """An op that broadcasts, and which is the NumPy ufunc of its name, unless `promotion` and `in_numpy` say otherwise."""
     known_as = attributes.get("numpy") or attributes.get("function") or name
-    return op(name, forward, promotion=promotion or known_as, elementwise=True, **attributes)
+    return op(name, forward, **{"promotion": known_as, "in_numpy": known_as, **attributes}, elementwise=True)
 
 
 #: Gates of the user's own, by the name of their function, while there are any: the latest of each name.
 GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
-
-#: Ops that are parts of others, which nobody means who misspells a name.
-_PARTS = frozenset((
-    "after", "checkpoint", "cofactor", "complex_sign", "custom", "item", "new", "normal_cdf", "normal_quantile", "repeated", "round_to", "scan",
-    "slide", "to_device", "untake",
-))  # fmt: skip
 
 
 def find_op(name: Any) -> Op:
@@ -211,7 +254,7 @@ def find_op(name: Any) -> Op:
     try:
         return OPS[name] if name in OPS else GATES[name]
     except (KeyError, TypeError):
-        public = [key for key, entry in OPS.items() if key not in _PARTS and not entry.name.startswith("@+")]
+        public = [key for key, entry in OPS.items() if not entry.internal]
         near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
         given = f"{name!r}" if isinstance(name, str) else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted({*public, *GATES}))}"

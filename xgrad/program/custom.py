@@ -10,7 +10,8 @@ from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_complex
 from ..derivatives import Form, gradients
 from ..graphs import NOTHING
-from ..ops import Op, op
+from ..ops import Op
+from ..ops.programs import CUSTOM
 from .interpreting import interpret
 from .stages import Program
 
@@ -53,4 +54,4 @@ def _jvp(
     return found if isinstance(found, tuple) else (found,)
 
 
-CUSTOM = op("custom", _forward, dx=_dx, jvp=_jvp, variadic=True)
+CUSTOM.implement(_forward, dx=_dx, jvp=_jvp)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..ops import OPS
 from . import llvm_gemm, vector_ops
+from .element_code import Value
 from .llvm_text import TYPES, Code, Module, stored
 from .places import leading, loop_axes
 from .plans import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
-from .vector_ops import Value
-
-#: The elementwise ops that a map may have.
-SUPPORTED = vector_ops.SUPPORTED
 
 _SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %sgemm, ptr %dgemm)"
 
@@ -155,7 +153,7 @@ class _MapWriter:
                 self.stores.append((r.value, view))
         widest = max((SIZES[d] for d in [*(v.dtype for v in views), *(s.dtype for s in m.steps)]), default=4)
         # sums along the innermost axis run in four vectors side by side where there is little else to compute
-        wide = any(f.inner for f in self.folds) and not any(s.op in vector_ops.HEAVY for s in m.steps)
+        wide = any(f.inner for f in self.folds) and not any(OPS[s.op].heavy for s in m.steps if s.op in OPS)
         self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
         if self.sizes[-1] == 1:
             # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where it is made an int32
@@ -250,15 +248,15 @@ class _MapWriter:
                 x = code.load(type_, at, size, mask) if view.strides[-1] == 1 else code.gather(type_, at, self.strides[i], size, mask)
                 values[value] = self.loaded(x, view.dtype)
         for step in self.map.steps:
-            args = [Value(a, None) if literal else self.value(values, int(a)) for a, literal in zip(step.args, step.literal)]
+            args = [Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)]) for a, literal in zip(step.args, step.literal)]
             values[step.value] = vector_ops.apply(code, step.op, args, step.dtype)
         for i, (value, view) in enumerate(self.stores):
-            put(len(self.loads) + i, view, vector_ops.convert(code, self.value(values, value), view.dtype))
+            put(len(self.loads) + i, view, vector_ops.cast(code, values[value], self.dtypes[value], view.dtype))
         totals = iter(sums)
         results = []
         for i, fold in enumerate(self.folds, len(self.loads) + len(self.stores)):
             dtype, type_ = fold.view.dtype, TYPES[fold.view.dtype]
-            x = vector_ops.convert(code, self.value(values, fold.value), dtype)
+            x = vector_ops.cast(code, values[fold.value], self.dtypes[fold.value], dtype)
             if fold.inner:
                 x = x if mask is None else code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))
                 results.append(_FOLDS[fold.kind](code, dtype, [next(totals), x]))
@@ -269,9 +267,6 @@ class _MapWriter:
                 old = code.load(stored(dtype), at, size, mask) if stride == "1" else code.gather(stored(dtype), at, stride, size, mask)
                 put(i, fold.view, _FOLDS[fold.kind](code, dtype, [self.loaded(old, dtype), x]))
         return results
-
-    def value(self, values: dict[int, str], number: int) -> Value:
-        return Value(values[number], self.dtypes[number])
 
     def finish(self, fold: _Fold, total: str, pointer: str) -> None:
         """Fold the lanes of a total into one number, and that into the result."""
@@ -289,7 +284,11 @@ class _MapWriter:
         code.store(stored(dtype), total, pointer, size, mask)
 
 
-_FOLDS = {"sum": vector_ops.plus, "max": vector_ops.maximum, "min": vector_ops.minimum}
+def _folding(op: str) -> vector_ops.Form:
+    return lambda code, dtype, args: vector_ops.apply(code, op, [Value(x, dtype) for x in args], dtype)
+
+
+_FOLDS = {"sum": _folding("+"), "max": _folding("maximum"), "min": _folding("minimum")}
 
 
 def _first(kind: str, dtype: str) -> float:

@@ -14,8 +14,6 @@ from .stages import Carry, Item, Loop, Stage, Value
 if TYPE_CHECKING:
     from .lowering import Lowering
 
-VIEWS = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "after"))
-
 
 def lower_loop(at: Lowering, loop: Loop) -> None:
     """Add a loop to a plan."""
@@ -83,7 +81,7 @@ class _LoopLowering:
     def _is_computed(self, v: object) -> bool:
         """Whether a stage computes `v`, which may then do so anywhere."""
         stage = self.at.made.get(v) if type(v) is Value else None
-        return stage is not None and stage.op not in VIEWS
+        return stage is not None and not stage.is_view
 
     def _slots(self, c: Carry) -> tuple[Ref, Ref]:
         """Where a step reads a carry with a history, and where it writes the next."""
@@ -183,7 +181,7 @@ class _LoopLowering:
         waiting = [v]
         while waiting:
             for user in self.at.users.get(waiting.pop(), []):
-                if isinstance(user, Stage) and user.op in VIEWS:
+                if isinstance(user, Stage) and user.is_view:
                     waiting.append(user.output)
                 else:
                     yield user

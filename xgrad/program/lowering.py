@@ -8,10 +8,9 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..backends.dtypes import is_floating
-from ..ops import OPS
 from ..ops.reductions import normal_axes
 from . import plans
-from .loop_lowering import VIEWS, lower_loop
+from .loop_lowering import lower_loop
 from .memory import shared_memory
 from .places import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
 from .plans import Buffer, Map, Ref, Step, Target, Unsupported
@@ -19,10 +18,6 @@ from .product_lowering import lower_product
 from .stacking import stacked
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .vector_ops import CPU
-
-CHEAP = frozenset(["+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "none", "maximum", "minimum", "astype", "new"])
-REDUCTIONS = frozenset(("sum", "max", "min"))
-CASTS = frozenset(("astype", "round_to"))
 
 
 class Lowered(NamedTuple):
@@ -81,19 +76,17 @@ class Lowering:
             return False
         if stage.op == "new":
             return stage.filling is not None
-        if stage.op in CASTS:
-            return True
-        op = OPS.get(stage.op)
-        if op is None or stage.op not in self.target.ops:
-            if op is not None and op.elementwise:
-                raise Unsupported(f"{stage.op!r}")
+        op = stage.entry
+        if op is None or not op.pointwise:
             return False
-        return op.elementwise or stage.op == "where"
+        if not self.target.knows(op):
+            raise Unsupported(f"{stage.op!r}")
+        return True
 
     def run(self) -> Lowered:
         outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
         for stage in self.program.stages:
-            if isinstance(stage, Stage) and stage.output in outputs and stage.op not in VIEWS:
+            if isinstance(stage, Stage) and stage.output in outputs and not stage.is_view:
                 self.place[stage.output] = self.buffer("output", stage.output)
         self.wanted = set(outputs)
         self.lower_stages(self.program.stages, outputs)
@@ -161,7 +154,7 @@ class Lowering:
         for item in stages:
             if isinstance(item, Loop):
                 lower_loop(self, item)
-            elif not self.is_elementwise(item) and item.op not in VIEWS:
+            elif not self.is_elementwise(item) and not item.is_view:
                 self._anchor(item)
         self.compute([v for v in results if v in local])
 
@@ -176,7 +169,7 @@ class Lowering:
             for v in item.operands:
                 assert type(v) is Value
                 stage = local.get(v)
-                free = stage is not None and stage.op not in VIEWS and v not in self.place and item.operands.count(v) == 1
+                free = stage is not None and not stage.is_view and v not in self.place and item.operands.count(v) == 1
                 if free and v.dtype == item.output.dtype:
                     self.place[v] = _part(whole, v, axis, at)
                 at += v.shape[axis]
@@ -185,7 +178,7 @@ class Lowering:
         out = stage.output
         if stage.op in ("@", "@+"):
             lower_product(self, stage)
-        elif stage.op in REDUCTIONS:
+        elif stage.op in plans.STARTS:
             self._reduction(stage)
         elif stage.op == "concat":
             whole, at = self.home(out), 0
@@ -260,13 +253,13 @@ class Lowering:
         while waiting:
             v = waiting.pop()
             stage = self.made.get(v)
-            if v in seen or stage is None or not (stage.op in VIEWS or self.is_elementwise(stage)):
+            if v in seen or stage is None or not (stage.is_view or self.is_elementwise(stage)):
                 continue
             seen.add(v)
             for u in stage.values:
                 if u not in self.done:
                     waiting.append(u)
-                    if stage.op in VIEWS or u.shape != v.shape:
+                    if stage.is_view or u.shape != v.shape:
                         found[u] = None
         return sorted((v for v in found if v not in values), key=self.position.__getitem__)
 
@@ -276,7 +269,7 @@ class Lowering:
             if v in self.done:
                 continue
             stage = self.made[v]
-            if stage.op in VIEWS:
+            if stage.is_view:
                 self._view(stage)
             elif self.is_elementwise(stage):
                 missing.setdefault(v.shape, []).append(v)
@@ -309,7 +302,7 @@ class Lowering:
                 operands = stage.operands if stage.filling is None else (stage.filling,)
                 args: tuple[Any, ...] = tuple(order[u] if type(u) is Value else u for u in operands)
                 order[v] = len(order)
-                name = {"new": "none", "round_to": "astype"}.get(stage.op, stage.op)
+                name = stage.op if stage.filling is None else "none"
                 steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
                 included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
@@ -327,7 +320,7 @@ class Lowering:
         if not later:
             return False
         stage = self.made[v]
-        if stage.op not in CHEAP or not self.recompute:
+        if not self.recompute or stage.entry is None or not stage.entry.cheap:
             return True
         return any(u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape for u in later)
 

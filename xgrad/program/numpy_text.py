@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from math import inf
 from typing import Any
 
 from ..ops import OPS
-from .listing import number
-from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ..ops.scalars import PRIMITIVES, substitute
+from .element_code import FLOATS
+from .listing import Text, number
+from .numpy_element import written_into
+from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
+from .vector_ops import CPU
 
-_WRITERS = frozenset(("+", "-", "*", "/", "**", "neg", "maximum", "minimum", "<", "<=", ">", ">=", "==", "!=", "abs", "sign"))
-_WRITERS |= {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "isnan", "isfinite", "floor", "sqrt"}
-
-_COPIES = frozenset(("none", "conj", "real", "astype", "stop_gradient"))
+#: What there are functions for in NumPy.
+NUMPY = Target(frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy), CPU.dtypes)
 
 #: Loops inside of each other that Python takes.
 DEEPEST = 20
@@ -159,25 +160,16 @@ class _Writer:
 
 
 def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
-    if step.op == "sigmoid":
-        return [
-            f"np.multiply({args[0]}, 0.5, {out})",
-            f"np.tanh({out}, {out})",
-            f"np.multiply({out}, 0.5, {out})",
-            f"np.add({out}, 0.5, {out})",
-        ]
-    if step.op == "**" and args[1] == "0.5":  # NumPy's own short cut: see the backend's `pow`
-        infinite = f"{args[0]} == {number(-inf).text}"
-        return [f"np.sqrt(np.where({infinite}, {number(inf).text}, {args[0]}), {out}, casting='unsafe')", f"np.add({out}, 0.0, {out})"]
-    if step.op == "where":
-        return [f"np.copyto({out}, np.where({', '.join(args)}), casting='unsafe')"]
-    if step.op == "relu":
-        return [f"np.copyto({out}, np.where({args[0]} < 0, 0, {args[0]}))"]
-    if step.op in _WRITERS and step.dtype != "bool" and mixed:
-        return [f"np.{OPS[step.op].function}({', '.join(args)}, out={out}, casting='unsafe')"]
-    if step.op in _WRITERS:
-        place = f"out={out}" if step.op in ("maximum", "minimum") else out
-        return [f"np.{OPS[step.op].function}({', '.join(args)}, {place})"]
-    if step.op in _COPIES:
-        return [f"np.copyto({out}, {args[0]}, casting='unsafe')"]
-    raise Unsupported(f"{step.op!r}")
+    """An op of NumPy arrays and numbers, written into `out`."""
+    op = OPS.get(step.op)
+    if op is None or op.scalar is None:
+        raise Unsupported(f"{step.op!r}")
+    if op.elementwise and op.in_numpy is not None and op.in_numpy == op.promotion:  # a ufunc
+        named = step.op in ("maximum", "minimum") or (mixed and step.dtype != "bool")
+        casting = ", casting='unsafe'" if mixed and step.dtype != "bool" else ""
+        return [f"np.{op.in_numpy}({', '.join(args)}, {'out=' if named else ''}{out}{casting})"]
+    scalar = op.scalar if step.dtype in FLOATS else op.integers
+    assert scalar is not None
+    numbers = {name: v for name, v, is_number in zip(op.operands, step.args, step.literal) if is_number}
+    operands = {name: Text(text) for name, text in zip(op.operands, args)}
+    return written_into(out, substitute(scalar, numbers), operands, cast=mixed, whole=step.dtype not in FLOATS)

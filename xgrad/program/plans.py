@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ..backends.schedules import Buffer as Buffer
+from ..ops import Op
 
 Number = int | float | bool
 
@@ -24,10 +25,14 @@ class Unsupported(NotImplementedError):
 
 
 class Target(NamedTuple):
-    """What an executor has kernels for: elementwise ops of the table, and dtypes."""
+    """What an executor has kernels for: the primitives that elementwise ops are made of, and dtypes."""
 
-    ops: frozenset[str]
+    primitives: frozenset[str]
     dtypes: frozenset[str]
+
+    def knows(self, op: Op) -> bool:
+        """Whether the op is made of primitives that there are kernels for. Not every one has to be there for every dtype."""
+        return op.scalar is not None and op.primitives <= self.primitives
 
 
 class Ref(NamedTuple):

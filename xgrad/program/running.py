@@ -194,7 +194,7 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
     from . import numpy_text
     from .passes.pack import pack
 
-    lowered = lower(pack(program), recompute=False)
+    lowered = lower(pack(program), recompute=False, target=numpy_text.NUMPY)
     return backend.laid(lowered.plan.buffers, numpy_text.write(lowered.plan)), lowered, "NumPy"
 
 

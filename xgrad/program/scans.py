@@ -14,8 +14,9 @@ from ..forward import push_forward
 from ..graphs import Input
 from ..modes import MODE
 from ..namespace.creation import new
-from ..ops import OPS, op
+from ..ops import OPS
 from ..ops.arithmetic import ADD
+from ..ops.programs import SCAN
 from ..reverse import pull_back
 from ..tensors import Tensor
 from .running import run_scan
@@ -85,7 +86,7 @@ def _given_name(v: Value) -> str | None:
     return None if _NUMBERED.fullmatch(v.name) else v.name
 
 
-SCAN = op("scan", _forward, dx=_dx, jvp=_jvp, variadic=True)
+SCAN.implement(_forward, dx=_dx, jvp=_jvp)
 
 
 def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> Any:
@@ -132,12 +133,7 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
     return apply(OPS[stage.op], tuple(operands), dict(stage.params))
 
 
-#: Ops that are computed again in the backward pass rather than kept, where their operands are at hand.
-CHEAP = frozenset(("+", "-", "*", "neg", "<", "<=", ">", ">=", "==", "!=", "where", "abs", "sign", "real", "conj", "maximum", "minimum"))
-CHEAP |= {"none", "stop_gradient", "reshape", "transpose", "broadcast_to", "getitem", "new", "astype"}
-
-
-#: How many of them in a row.
+#: How many cheap ops in a row are computed again in the backward pass rather than kept, where their operands are at hand.
 LONGEST = 4
 
 
@@ -317,7 +313,7 @@ def _recomputed(v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: S
     if type(v) is not Var or v in at_hand or v not in written:
         return {v} & starts
     op, operands = written[v]
-    if op.name not in CHEAP or depth == LONGEST:
+    if not op.cheap or depth == LONGEST:
         return None
     parts = [_recomputed(u, written, at_hand, starts, depth + 1) for u in operands]
     return None if None in parts else set().union(*(p for p in parts if p))
@@ -345,7 +341,7 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
     for out, (_, operands) in written.items():
         if all(v in steady for v in operands if type(v) is Var):
             steady.add(out)
-    kept = {v for v in needed if v in written and v not in steady and written[v][0].name not in CHEAP}
+    kept = {v for v in needed if v in written and v not in steady and not written[v][0].cheap}
     at_hand = kept | steady
     for v in needed:
         found = _recomputed(v, written, at_hand, starts)

@@ -17,7 +17,7 @@ from ..tensors import Tensor
 from .listing import Text, Unique, form, number, opened
 from .plans import Unsupported
 from .scans import replay
-from .source_text import HELPERS, dtype_name, known, written
+from .source_text import FORMULAS, HELPERS, dtype_name, helper, known, written
 from .spelling import identifier, shown
 from .stages import Item, Loop, Operand, Program, Stage, Value
 from .tracing import Tracer, Var, spec_of, trace_to_ir
@@ -59,7 +59,7 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
         dtype_name(writer.xp, v.dtype)
     passes = _passes(program)
     text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
-    helpers = "\n".join(HELPERS[name].replace("np.", f"{writer.xp}.") + "\n" for name in HELPERS if name in writer.helpers)
+    helpers = "\n".join(helper(name).replace("np.", f"{writer.xp}.") + "\n" for name in sorted(writer.helpers))
     return f"import {backend} as {writer.xp}\n\n{helpers}\n{text}".replace("\n\n\n\n", "\n\n\n")
 
 
@@ -224,7 +224,8 @@ class _Body:
         self.xp, self.helpers = writer.xp, writer.helpers
         self.inputs = program.inputs
         self.program = opened(program, _parts)
-        self._unique = Unique([*keyword.kwlist, *HELPERS, self.xp, "complex", "float", "range", "reversed", "saved", "slice", "forward", "backward"])
+        own = (self.xp, "complex", "float", "range", "reversed", "saved", "slice", "forward", "backward")
+        self._unique = Unique([*keyword.kwlist, *HELPERS, *FORMULAS, *own])
         self._names: dict[Value, str] = {}
         self._lines: list[tuple[str, str]] = []
         self.names(self.inputs)

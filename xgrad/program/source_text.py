@@ -8,32 +8,12 @@ from typing import Any
 
 from ..ops import OPS
 from .listing import ATOM, Text, expression, index, infix, key_argument
+from .numpy_element import of_element
+from .numpy_text import NUMPY
 from .spelling import identifier, literal
-
-#: What has the same name there.
-_FUNCTIONS = frozenset((
-    "abs", "all", "any", "argmax", "argmin", "broadcast_to", "conj", "cos", "count_nonzero", "exp", "expm1",
-    "floor", "imag", "isfinite", "isnan", "log", "log1p", "max", "maximum", "mean", "min", "minimum", "prod",
-    "real", "reshape", "round", "sign", "sin", "sqrt", "sum", "take", "tanh", "tril", "triu", "where",
-))  # fmt: skip
-
-#: What is applied to each element under the name that the table gives for NumPy.
-_BY_ELEMENTS = frozenset((
-    "//", "%", "&", "|", "^", "~", "<<", ">>", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cosh", "hypot",
-    "isinf", "log10", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "nextafter", "reciprocal", "signbit",
-    "sinh", "tan", "trunc",
-))  # fmt: skip
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
 HELPERS = {
-    "sigmoid": '''
-def sigmoid(x):
-    return np.tanh(0.5 * x) * 0.5 + 0.5
-''',
-    "relu": '''
-def relu(x):
-    return np.where(x < 0, 0, x)
-''',
     "softmax": '''
 def softmax(x, axis=-1):
     e = np.exp(x - np.max(x, axis=axis, keepdims=True))
@@ -45,6 +25,11 @@ def logsumexp(x, axis=None, keepdims=False):
     total = np.sum(np.exp(x - np.where(np.isfinite(top), top, 0)), axis=axis, keepdims=True)
     z = np.log(np.where(total > 0, total, 1)) + top
     return z if keepdims else np.squeeze(z, axis=axis)
+''',
+    "root": '''
+def root(x):
+    """x ** 0.5, for which NumPy takes the square root of real numbers: of -inf and -0 none is meant."""
+    return x**0.5 if np.iscomplexobj(x) else np.sqrt(np.where(x == -np.inf, np.inf, x)) + 0.0
 ''',
     "scatter": '''
 def scatter(values, key, shape):
@@ -96,8 +81,25 @@ def known(op: str) -> bool:
     """Whether the gate can be written down. One that a user registered is written as what its function does, whatever its name is."""
     if op in OPS and OPS[op].registered:
         return False
-    by_name = _of_extension(op) or op in _FUNCTIONS or op in _BY_ELEMENTS
-    return by_name or op in HELPERS or op in _WRITTEN or infix(op, (Text("x"), Text("y"))) is not None
+    by_name = _of_extension(op) or (op in OPS and OPS[op].in_numpy is not None)
+    return by_name or op in HELPERS or op in _WRITTEN or (op in OPS and OPS[op].function in FORMULAS) or infix(op, (Text("x"), Text("y"))) is not None
+
+
+def helper(name: str) -> str:
+    """The text of a function of its own: one of the above, or the scalar of an op, called by its function's name."""
+    if name in HELPERS:
+        return HELPERS[name]
+    op = FORMULAS[name]
+    operands = {operand: Text(operand) for operand in op.operands}
+    lines: list[str] = []
+    if op.integers is not op.scalar and op.integers is not None:
+        before, text = of_element("np", op.integers, operands, whole=True)
+        whole = [*before, f"return {text.text}"]
+        lines += [f"if np.result_type({', '.join(op.operands)}).kind in 'biu':", *(f"    {line}" for line in whole)]
+    assert op.scalar is not None
+    before, text = of_element("np", op.scalar, operands)
+    lines += [*before, f"return {text.text}"]
+    return "\n".join([f"\ndef {name}({', '.join(op.operands)}):", *(f"    {line}" for line in lines), ""])
 
 
 def _of_extension(op: str) -> bool:
@@ -107,6 +109,9 @@ def _of_extension(op: str) -> bool:
 
 def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
+    if op == "**" and args[1].text == "0.5":
+        helpers.add("root")
+        return Text(f"root({args[0].text})")
     found = infix(op, args)
     if found is not None:
         return found
@@ -114,8 +119,11 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
         return _WRITTEN[op](xp, args, params, helpers)
     if op in HELPERS:
         helpers.add(op)
-    same = OPS[op].function if _of_extension(op) else OPS[op].numpy[0] if op in _BY_ELEMENTS else op
-    name = op if op in HELPERS else f"{xp}.{same}"
+    entry = OPS[op]
+    if entry.function in FORMULAS:
+        helpers.add(entry.function)
+        return Text(f"{entry.function}({', '.join(a.text for a in args)})")
+    name = op if op in HELPERS else f"{xp}.{entry.function if _of_extension(op) else entry.in_numpy}"
     keywords = [f"{k}={literal(v)}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
         keywords = [literal(params["shape"])]
@@ -227,3 +235,9 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "untake": _untake,
     "var": partial(_spread, function="var"),
 }
+
+#: Ops that NumPy has not, which are written as functions that compute their scalars, by the names of these.
+FORMULAS = {
+    op.function: op for op in OPS.values()
+    if op.elementwise and op.in_numpy is None and NUMPY.knows(op) and op.name not in _WRITTEN and infix(op.name, (Text("x"), Text("y"))) is None
+}  # fmt: skip

@@ -8,6 +8,8 @@ from functools import cached_property
 from math import isfinite, prod
 from typing import Any, ClassVar, NamedTuple
 
+from ..ops import OPS, Op
+
 Number = int | float | complex
 
 
@@ -47,6 +49,16 @@ class Stage:
     def values(self) -> tuple[Value, ...]:
         """The operands that are not numbers."""
         return tuple(v for v in self.operands if type(v) is Value)
+
+    @property
+    def entry(self) -> Op | None:
+        """What is known of its op, None where that is not in the table."""
+        return OPS.get(self.op)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether its output is its first operand seen otherwise."""
+        return self.op in OPS and OPS[self.op].view
 
     @property
     def filling(self) -> Number | None:

@@ -14,10 +14,11 @@ from ..modes import MODE, mode
 from ..ops import OPS, Op
 from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.indexing import GETITEM
+from ..ops.programs import CUSTOM
 from ..ops.shaping import ITEM, UNSTACK
 from ..recording import source_line
 from ..tensors import Tensor
-from .custom import CUSTOM
+from . import custom  # noqa: F401 - which says what CUSTOM does
 from .draws import refuse_draws, states
 from .forms import form_of
 from .keys import exact

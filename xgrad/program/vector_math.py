@@ -1,7 +1,8 @@
 """exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities and subnormal numbers.
 
-Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64. sigmoid is
-(tanh(x/2) + 1) / 2. The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes.
+Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64.
+The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has no form here is
+computed lane by lane by the C library.
 """
 
 from __future__ import annotations
@@ -151,9 +152,6 @@ class _Math:
         z = self.add(self.select(small, size, 1.0), self.div(above, below))
         return self.code.intrinsic("copysign", self.type, z, x)
 
-    def sigmoid(self, x: str) -> str:
-        return self.mad(self.tanh(self.mul(x, 0.5)), 0.5, 0.5)
-
     def log_parts(self, x: str) -> tuple[str, str]:
         """k and f of x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2. For doubles; k is one too."""
         bits = self.integer("add", self.as_bits(x), 0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
@@ -212,31 +210,51 @@ _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
     "log": _Math.log,
     "log1p": _Math.log1p,
     "tanh": _Math.tanh,
-    "sigmoid": _Math.sigmoid,
     "sin": lambda m, x: m.turn(x, 0),
     "cos": lambda m, x: m.turn(x, 1),
 }
-NAMES = frozenset(_FUNCTIONS)
-_IN_FLOAT32 = {"exp", "tanh", "sigmoid"}
+#: Functions of the C library of one and of two doubles.
+_C = dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "log2", "log10", "cbrt", "erfc"), 1)
+_C |= dict.fromkeys(("hypot", "atan2", "fmod", "nextafter"), 2)
+NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf"}) - {"erfc"}
+_IN_FLOAT32 = {"exp", "tanh", "nextafter"}
+_INLINED = {"exp", "tanh"}
 
 
-def call(code: Code, name: str, type_: str, x: str) -> str:
-    """`name` of a vector of `type_`, "float" or "double"; its function is added to the module at first use."""
+def call(code: Code, name: str, type_: str, *args: str) -> str:
+    """`name` of vectors of `type_`, "float" or "double"; its function is added to the module at first use."""
     vector = code.vector(type_)
     full = f"@{name}.{code.lanes}.{type_}"
     if full not in code.module.functions:
-        inner = Code(code.module, code.lanes)
+        inner, names = Code(code.module, code.lanes), ("%x", "%y")[: len(args)]
         if type_ == "float" and name not in _IN_FLOAT32:
-            wide = call(inner, name, "double", inner.cast("fpext", "float", "%x", "double"))
+            wide = call(inner, name, "double", *(inner.cast("fpext", "float", x, "double") for x in names))
             z = inner.cast("fptrunc", "double", wide, "float")
         elif name in ("sin", "cos"):
             z = _within(inner, name)
+        elif name == "normal_cdf":
+            math = _Math(inner, type_)
+            z = math.mul(call(inner, "erfc", type_, math.div(inner.let(f"fneg {vector} %x"), 2**0.5)), 0.5)
+        elif name in _C:
+            z = _lane_by_lane(inner, name if type_ == "double" else f"{name}f", type_, names)
         else:
             z = _FUNCTIONS[name](_Math(inner, type_), "%x")
         inner.put(f"ret {vector} {z}")
-        inlined = " alwaysinline" if name in _IN_FLOAT32 else ""
-        code.module.functions[full] = "\n".join([f"define internal {vector} {full}({vector} %x){inlined} {{", "entry:", *inner.lines, "}"])
-    return code.let(f"call {vector} {full}({vector} {x})")
+        inlined = " alwaysinline" if name in _INLINED else ""
+        parameters = ", ".join(f"{vector} {x}" for x in names)
+        code.module.functions[full] = "\n".join([f"define internal {vector} {full}({parameters}){inlined} {{", "entry:", *inner.lines, "}"])
+    return code.let(f"call {vector} {full}({', '.join(f'{vector} {x}' for x in args)})")
+
+
+def _lane_by_lane(code: Code, name: str, type_: str, args: tuple[str, ...]) -> str:
+    """A function of the C library."""
+    vector, z = code.vector(type_), "poison"
+    code.module.declared[f"@{name}"] = f"declare {type_} @{name}({', '.join([type_] * len(args))}) nounwind willreturn memory(none)"
+    for lane in range(code.lanes):
+        given = [code.let(f"extractelement {vector} {x}, i64 {lane}") for x in args]
+        one = code.let(f"call {type_} @{name}({', '.join(f'{type_} {x}' for x in given)})")
+        z = code.let(f"insertelement {vector} {z}, {type_} {one}, i64 {lane}")
+    return z
 
 
 def _within(code: Code, name: str) -> str:

@@ -16,7 +16,7 @@ from ..backends import find_device
 from ..ops import OPS
 from ..ops.reductions import normal_axes
 from .places import product_can_read, product_can_write
-from .plans import Gemm, Loop, Map, Plan, Ref, Step
+from .plans import STARTS, Gemm, Loop, Map, Plan, Ref, Step
 from .stages import Item, Operand, Program, Stage, Value
 from .stages import Loop as ProgramLoop
 
@@ -25,8 +25,6 @@ Array = Any
 _MASK = 2**64 - 1
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))  # the finaliser of splitmix64
 _MOVES = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "concat", "stack", "setitem", "scatter"))
-#: As the steps of a map call them.
-_CALLED = {"new": "none", "round_to": "astype"}
 
 
 class PlanError(AssertionError):
@@ -149,9 +147,9 @@ class _Expressions:
             *base, a, b = operands
             product = _product(np, a, b)
             return _combined(np, "+", out.dtype, [*base, product]) if base else product
-        if stage.op in ("sum", "max", "min"):
+        if stage.op in STARTS:
             return _folded(np, stage.op, operands[0], normal_axes(stage.params["axis"], operands[0].ndim))
-        return np.broadcast_to(_combined(np, _CALLED.get(stage.op, stage.op), out.dtype, operands), out.shape)
+        return np.broadcast_to(_combined(np, stage.op, out.dtype, operands), out.shape)
 
     def loop(self, loop: ProgramLoop, when: str) -> None:
         """All steps of a loop."""

@@ -11,7 +11,7 @@ from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_floating
 from ..modes import MODE, mode
 from ..namespace import asarray, concat, reshape
-from ..ops import op
+from ..ops.programs import AFTER, CHECKPOINT
 from ..ops.reductions import integer
 from ..program.caches import Cache
 from ..program.interpreting import interpret
@@ -23,9 +23,6 @@ from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp
-
-# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
-AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True)
 
 
 def _forward(xp: Any, *x: Array, program: Program) -> tuple[Array, ...]:
@@ -66,7 +63,7 @@ def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[A
     return tuple(None if not is_floating(v.dtype) else v.data if raw else v for v in found)
 
 
-CHECKPOINT = op("checkpoint", _forward, dx=_dx, jvp=_jvp, variadic=True)
+CHECKPOINT.implement(_forward, dx=_dx, jvp=_jvp)
 PROGRAMS = Cache(1024)
 
 

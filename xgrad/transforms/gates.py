@@ -193,6 +193,7 @@ def register_op(
     dy: Rule | EllipsisType | None = ...,
     variadic: bool = False,
     elementwise: bool = True,
+    scalar: str | None = None,
 ) -> Function:
     """Add an op to the table and return it as a function of Tensors; `deriv` and graphs know it by `name`.
 
@@ -203,11 +204,17 @@ def register_op(
             `floor`: no gradient flows back there. Where nothing is said, a gradient that is asked for raises GraphError.
         variadic: `forward(xp, *x)` takes any number of operands, and `dx` returns a tuple of gradients.
         elementwise: its operands broadcast against each other.
+        scalar: what it does to one element of real numbers, so that compiled programs, which otherwise leave it to `forward`, have
+            kernels of it: an expression of the operands by the names that `forward` gives them, as "log1p(exp(x))". In it are
+            numbers, `inf`, `nan`, `pi`, arithmetic, comparisons, `and`, `or`, `not`, `where(condition, a, b)`, and the functions
+            of one element that there are in the table. It gives the values that `forward` gives.
 
-    Raises ValueError for a name that is taken, TypeError for a derivative that asks for something else, or returns something else.
+    Raises ValueError for a name that is taken and for a scalar that is no such expression, TypeError for a derivative that asks for
+    something else, or returns something else.
 
     >>> import xgrad as xg
-    >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)), dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)))
+    >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)), dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)),
+    ...                           scalar="log1p(exp(x))")
     >>> softplus(0.0), xg.grad(softplus)(0.0)
     (tensor(0.69314718), tensor(0.5))
     """
@@ -216,10 +223,15 @@ def register_op(
     for what, f in (("forward", forward), ("dx", dx), ("dy", dy)):
         if not callable(f) and (f not in (None, ...) or what == "forward"):
             raise TypeError(f"register_op({name!r}): {what} is a function of arrays, not {f!r}")
+    if scalar is not None:
+        if not isinstance(scalar, str):
+            raise TypeError(f"register_op({name!r}): scalar is the text of an expression, not {scalar!r}")
+        if variadic or not elementwise or any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(forward).parameters.values()):
+            raise TypeError(f"register_op({name!r}): an op with a scalar is elementwise, of one or two operands, and has no parameters")
     forward = _giving_arrays(name, forward)
     given = (("x_shape", dx), ("y_shape", dy))
     dx, dy = (_unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f, variadic) for shape, f in given)
-    kind: dict[str, Any] = {"variadic": variadic, "elementwise": elementwise and not variadic, "diagonal": False}
+    kind: dict[str, Any] = {"variadic": variadic, "elementwise": elementwise and not variadic, "diagonal": False, "scalar": scalar}
     entry = op(name, forward, dx=dx, dy=dy, **kind, promotion="result_type", registered=True)
 
     def function(*operands: Any, **params: Any) -> Any:

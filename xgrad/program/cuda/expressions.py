@@ -8,21 +8,13 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
-from ...ops import OPS
+from ..element_code import Language, Value, common_dtype, write
 from ..plans import Step, Target, Unsupported
-from ..vector_ops import Value, common_dtype
 
 #: How a value is held while it is computed with, and how it is stored.
 COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float64": "double", "bool": "bool", "int32": "int", "int64": "long long"}
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
-_CASTS = frozenset(("astype", "round_to"))
-#: The same for bools, and for whole numbers: what is exact, and what no compiler warns of.
-_OF_BOOLS = {"*": "x && y", "square": "x"}
-_OF_WHOLE = {"isnan": "x - x != 0", "isinf": "x - x != 0", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "x")}
-
-#: What there are CUDA kernels for.
-CUDA = Target(frozenset({name for name, op in OPS.items() if op.kernel is not None} | _CASTS), frozenset(COMPUTED))
 
 
 def is_real(dtype: str) -> bool:
@@ -83,32 +75,20 @@ def _rounded(value: float, dtype: str) -> float:
 
 
 def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
-    """One line for each step: `const float v2 = v0 + v1;`. Values are called v and their number; `dtypes` are theirs."""
-    return [f"const {COMPUTED[s.dtype]} v{s.value} = {_value(s, dtypes)};" for s in steps]
+    """A line or more for each step: `const float v2 = v0 + v1;`. Values are called v and their number; `dtypes` are theirs."""
+    found: list[str] = []
+    for step in steps:
+        language = _C(f"v{step.value}")
+        given = [Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)]) for a, is_number in zip(step.args, step.literal)]
+        text = write(language, step.op, given, step.dtype, _computed(step, given))
+        found += [*language.lines, f"const {COMPUTED[step.dtype]} v{step.value} = {_bare(text)};"]
+        used = set(re.findall(r"v\d+", " ".join([*language.lines, text])))
+        found += [f"(void){v.name};" for v in dict.fromkeys(given) if isinstance(v.name, str) and v.name not in used]
+    return found
 
 
-def _value(step: Step, dtypes: Mapping[int, str]) -> str:
-    given = [Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)]) for a, is_number in zip(step.args, step.literal)]
-    if step.op in _CASTS:
-        return _as(given[0], step.dtype, step.dtype)
-    op = OPS[step.op]
-    if op.kernel is None:
-        raise Unsupported(f"{step.op!r} has no kernel")
-    wanted = _operand_dtype(step, given)
-    if step.op == "**":
-        return _power(_as(given[0], wanted, wanted), given[1], wanted)
-    args = [_as(v, wanted, "bool" if step.op == "where" and i == 0 else wanted) for i, v in enumerate(given)]
-    if step.op == "nextafter" and wanted in _HALF:  # the next number of single precision is rounded back
-        raise Unsupported(f"'nextafter' of {wanted}")
-    kernel = op.kernel if is_real(wanted) else _OF_WHOLE.get(step.op, op.kernel)
-    text = _typed(_OF_BOOLS.get(step.op, kernel) if wanted == "bool" else kernel, wanted)
-    names = dict(zip(op.operands, args))
-    text = re.sub(r"[A-Za-z_]\w*", lambda name: names.get(name[0], name[0]), text)
-    return text if COMPUTED[wanted] == COMPUTED[step.dtype] or step.op == "where" else f"({COMPUTED[step.dtype]})({text})"
-
-
-def _operand_dtype(step: Step, given: Sequence[Value]) -> str:
-    """In what the operands are computed with: the output's dtype, but of a comparison the operands' own."""
+def _computed(step: Step, given: Sequence[Value]) -> str:
+    """In what the operands are computed with: the output's dtype, but where that is bool the operands' own."""
     if step.dtype != "bool" or step.op == "where":
         return step.dtype
     dtypes = [v.dtype for v in given if v.dtype is not None]
@@ -117,32 +97,70 @@ def _operand_dtype(step: Step, given: Sequence[Value]) -> str:
         if set(dtypes) <= halves | {"bool"} and len(halves) == 1:
             return halves.pop()  # so that a number is rounded to it
         return "float64" if set(dtypes) - set(_HALF) - {"bool", "float32"} else "float32"
-    return common_dtype(list(given)) if dtypes != ["bool"] * len(given) else "bool"
+    return common_dtype(given)
 
 
-def _as(v: Value, wanted: str, dtype: str) -> str:
-    """An operand in the dtype of its company, where a number of the half dtypes is computed with in single precision."""
-    if not isinstance(v.name, str):
-        return literal(v.name, dtype)
-    if dtype == "bool" and v.dtype != "bool":
-        return f"({v.name} != 0)"
-    return converted(v.name, v.dtype or dtype, dtype)
+def _bare(text: str) -> str:
+    """An expression without parentheses around the whole of it."""
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if depth == 0 and i < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") else text
 
 
-def _typed(kernel: str, dtype: str) -> str:
-    """A kernel with its numbers in the precision of `dtype`."""
-    return re.sub(r"\d+\.\d+", lambda n: literal(float(n[0]), dtype), kernel) if is_real(dtype) else kernel
+_INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
+    "equal": "==", "not_equal": "!=", "logical_and": "&&", "logical_or": "||", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
+}  # fmt: skip
+_INFIX_OF_BOOLS = _INFIX | {"multiply": "&&", "add": "||", "bitwise_and": "&&", "bitwise_or": "||", "bitwise_xor": "!="}
+_PREFIX = {"negative": "-", "logical_not": "!", "invert": "~"}
+#: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers alone.
+_ANY = {"abs": "absolute", "signbit": "negative"}
+_OF_WHOLE = {"floor_divide": "floor_quotient", "remainder": "modulo", "left_shift": "left_shift", "right_shift": "right_shift"}
+_FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sqrt exp expm1 log log1p log2 log10 sin cos tan
+sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
+_OF_FLOATS = {name: name for name in _FUNCTIONS.split()}
+_OF_FLOATS |= {"round": "rint", "normal_cdf": "normcdf", "normal_quantile": "normcdfinv"}
+#: Of integers: what is exact, and what no compiler warns of.
+_EXACT = {"isnan": "({0} - {0} != 0)", "isfinite": "({0} - {0} == 0)", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}")}
+
+#: What there are CUDA kernels for.
+CUDA = Target(frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}), frozenset(COMPUTED))
 
 
-def _power(x: str, y: Value, dtype: str) -> str:
-    """x ** y: by products for small whole constants. Of -inf and -0 no root is meant where y is 0.5."""
-    if not is_real(dtype):
-        raise Unsupported(f"'**' of dtype {dtype}")
-    if isinstance(y.name, str):
-        return f"pow({x}, {_as(y, dtype, dtype)})"
-    if y.name == 0.5:
-        return f"(sqrt({x} == {literal(-inf, dtype)} ? {literal(inf, dtype)} : {x}) + {literal(0.0, dtype)})"
-    if not 0 < abs(y.name) <= 4 or y.name != int(y.name):
-        return f"pow({x}, {literal(y.name, dtype)})"
-    product = " * ".join([x] * abs(int(y.name)))
-    return product if y.name >= 0 else f"{literal(1.0, dtype)} / ({product})"
+class _C(Language):
+    """C++ for one element. Parts that are read more than once stand in lines before."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: list[str] = []
+
+    def number(self, value: float, dtype: str) -> str:
+        return literal(value, dtype)
+
+    def cast(self, text: str, old: str, new: str) -> str:
+        return f"({text} != 0)" if new == "bool" else converted(text, old, new)
+
+    def part(self, text: str, dtype: str) -> str:
+        name = f"{self.name}_{len(self.lines)}"
+        self.lines.append(f"const {COMPUTED[dtype]} {name} = {_bare(text)};")
+        return name
+
+    def call(self, name: str, args: Sequence[str], dtype: str) -> str:
+        infix = _INFIX_OF_BOOLS if dtype == "bool" else _INFIX
+        if name in infix and (name != "divide" or is_real(dtype)):
+            return f"({args[0]} {infix[name]} {args[1]})"
+        if name in _PREFIX:
+            return f"({'!' if dtype == 'bool' else _PREFIX[name]}{args[0]})"
+        if name == "where":
+            return f"({args[0]} ? {args[1]} : {args[2]})"
+        if name in _EXACT and not is_real(dtype):
+            return _EXACT[name].format(*args)
+        if name == "nextafter" and dtype in _HALF:  # the next number of single precision is rounded back
+            raise Unsupported("there is none of half precision")
+        function = _ANY.get(name) or (_OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE).get(name)
+        if function is None:
+            raise Unsupported(f"{name} has no CUDA kernel for it")
+        return f"{function}({', '.join(map(_bare, args))})"

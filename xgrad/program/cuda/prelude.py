@@ -27,7 +27,6 @@ template <int n, class T> __device__ __forceinline__ Pack<T, n> load_fresh(const
 // The greater or the smaller of two; the one that is NaN, if one is.
 template <class T> __device__ __forceinline__ T maximum(T x, T y) { return x >= y || x != x ? x : y; }
 template <class T> __device__ __forceinline__ T minimum(T x, T y) { return x <= y || x != x ? x : y; }
-template <class T> __device__ __forceinline__ T sign(T x) { return x > 0 ? T(1) : x < 0 ? T(-1) : x == 0 ? T(0) : x; }
 
 __device__ __forceinline__ float absolute(float x) { return fabsf(x); }
 __device__ __forceinline__ double absolute(double x) { return fabs(x); }
@@ -39,10 +38,19 @@ __device__ __forceinline__ bool negative(double x) { return signbit(x); }
 template <class T> __device__ __forceinline__ bool negative(T x) { return x < 0; }
 __device__ __forceinline__ bool negative(bool) { return false; }
 
-template <class T> __device__ __forceinline__ T log_add_exp(T x, T y) {
-    const T top = maximum(x, y);
-    return x == y ? x + log(T(2)) : top + log1p(exp(-absolute(x - y)));
+// Of integers, as NumPy has them: 0 by zero, and what overflows wraps around. Shifts beyond the width leave nothing but the sign.
+__device__ __forceinline__ unsigned unsigned_of(int x) { return x; }
+__device__ __forceinline__ unsigned long long unsigned_of(long long x) { return x; }
+template <class T> __device__ __forceinline__ T floor_quotient(T x, T y) {
+    if (y == 0 || y == -1) return y == 0 ? 0 : T(-unsigned_of(x));
+    return x / y - (x % y != 0 && (x < 0) != (y < 0));
 }
+template <class T> __device__ __forceinline__ T modulo(T x, T y) {
+    const T rest = y == 0 || y == -1 ? 0 : x % y;
+    return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
+}
+template <class T> __device__ __forceinline__ T left_shift(T x, T y) { return unsigned_of(y) < 8 * sizeof(T) ? T(unsigned_of(x) << y) : T(0); }
+template <class T> __device__ __forceinline__ T right_shift(T x, T y) { return unsigned_of(y) < 8 * sizeof(T) ? x >> y : x < 0 ? T(-1) : T(0); }
 
 struct Plus { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return x + y; } };
 struct Maximum { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return maximum(x, y); } };

@@ -51,7 +51,7 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
         return found
 
     params = dict(stage.params)
-    if (op is not None and op.elementwise) or stage.op in _EACH:
+    if op is not None and op.pointwise:
         return give(tuple(aligned(*a) for a in args), **params)
     if stage.op == "@":
         return _product(stage, args, give, add)
@@ -97,8 +97,6 @@ def _behind_time(op: str, params: dict[str, Any], rank: int, length: int) -> dic
     return None
 
 
-#: Ops on each element by itself that are not in the table as such.
-_EACH = frozenset(("where", "astype", "round_to", "none"))
 #: Ops of matrices, which have no axis to be named.
 _LAST_TWO = frozenset(("tril", "triu"))
 #: Ops whose `axis` is one, a tuple of them, or None for all.

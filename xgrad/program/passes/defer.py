@@ -12,10 +12,8 @@ from ...backends.dtypes import is_floating
 from ...ops.reductions import normal_axes
 from ..stages import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
 from .batching import batched
-from .hoist import HEAVY, invariant
+from .hoist import invariant, is_at_once
 from .simplify import live
-
-_CHEAP_TO_STACK = frozenset(("reshape", "transpose", "getitem", "broadcast_to", "neg"))
 
 
 def defer(program: Program) -> Program:
@@ -29,6 +27,12 @@ def defer(program: Program) -> Program:
         return [*same, *_Deferral(loop, names).run()]
 
     return replace(program, stages=tuple(rewritten(program.stages, change)))
+
+
+def _is_cheap_to_stack(stage: Stage) -> bool:
+    """Whether it is a view of one array, or a cheap linear function of it, as its negative is."""
+    op = stage.entry
+    return len(stage.operands) == 1 and op is not None and (op.view or (op.elementwise and op.linear == "jointly" and op.cheap))
 
 
 class _Deferral:
@@ -97,7 +101,7 @@ class _Deferral:
         return self._stacked(v), True
 
     def _is_view(self, stage: Stage) -> bool:
-        return stage.op in _CHEAP_TO_STACK and len(stage.operands) == 1 and self._can_move(stage)
+        return _is_cheap_to_stack(stage) and self._can_move(stage)
 
     def _can_move(self, item: Item) -> bool:
         """Whether it is known how to compute all steps of it at once."""
@@ -127,7 +131,7 @@ class _Deferral:
             sunk: set[Value] = set()
             stuck: set[Value] = set()
             for item in self.loop.stages:
-                heavy = isinstance(item, Stage) and item.op in HEAVY
+                heavy = isinstance(item, Stage) and is_at_once(item)
                 if staying.isdisjoint(item.outputs) and (heavy or not sunk.isdisjoint(item.values)):
                     sunk.update(item.outputs)
                     if not self._can_move(item):
@@ -231,7 +235,7 @@ class _Deferral:
                 type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands
             )
         return (
-            stage.op in ("sum", "scatter", *_CHEAP_TO_STACK)
+            (stage.op in ("sum", "scatter") or _is_cheap_to_stack(stage))
             and len(stage.operands) == 1
             and stage.values[0] in self.bound
         )

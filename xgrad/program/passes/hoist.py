@@ -7,9 +7,6 @@ from dataclasses import replace
 from ..stages import Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
 from .batching import batched
 
-#: Gates that are worth an array over all steps; cheaper ones leave only where these need them.
-HEAVY = frozenset(("@", "take"))
-
 
 def hoist(program: Program) -> Program:
     """Move stages out of loops, the innermost loops first."""
@@ -42,8 +39,13 @@ def invariant(loop: Loop) -> tuple[list[Item], Loop]:
     return before, replace(loop, stages=tuple(inside))
 
 
+def is_at_once(stage: Stage) -> bool:
+    """Whether a stage is worth an array over all steps; others leave a loop only where these need them."""
+    return stage.entry is not None and stage.entry.at_once
+
+
 def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
-    """Heavy stages that depend on slices alone, and what they depend on, for all steps at once."""
+    """Stages that are worth an array over all steps and depend on slices alone, and what they depend on, for all steps at once."""
     outer: dict[Value, Value] = {x.inner: x.outer for x in loop.xs}
     bound = {*loop.inner, *(v for s in loop.stages for v in s.outputs)}
 
@@ -60,7 +62,7 @@ def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
             outer[item.output] = found[-1].output
     needed: set[Value] = set()
     for item in reversed(loop.stages):
-        if isinstance(item, Stage) and item.outputs[0] in made and (item.op in HEAVY or item.output in needed):
+        if isinstance(item, Stage) and item.outputs[0] in made and (is_at_once(item) or item.output in needed):
             needed.update((item.output, *item.values))
     moved = [s for s in loop.stages if isinstance(s, Stage) and s.outputs[0] in made and s.output in needed]
     stages = tuple(s for s in loop.stages if s not in moved)

@@ -8,19 +8,23 @@ from itertools import pairwise
 from ..stages import Item, Loop, Names, Program, Stage, Value
 from .simplify import simplify, slices
 
-_PACKED = frozenset(("sigmoid", "tanh", "exp"))
-
 
 def pack(program: Program) -> Program:
     """Apply a function to the whole instead of to each of its parts."""
     return simplify(replace(program, stages=tuple(_packed(program.stages, Names(program)))))
 
 
+def _is_function(stage: Stage) -> bool:
+    """Whether it is a function of one operand, element by element, that takes more than a few instructions."""
+    op = stage.entry
+    return op is not None and op.elementwise and op.arity == 1 and op.heavy and not stage.params
+
+
 def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
     parts: dict[tuple[Value, str], list[tuple[Stage, Stage]]] = {}
     made = {s.output: s for s in stages if isinstance(s, Stage) and s.op == "getitem" and len(s.operands) == 1}
     for s in stages:
-        if isinstance(s, Stage) and s.op in _PACKED and s.operands[0] in made:
+        if isinstance(s, Stage) and _is_function(s) and s.operands[0] in made:
             part = made[s.operands[0]]
             parts.setdefault((part.values[0], s.op), []).append((s, part))
     whole: dict[Value, Stage] = {}  # by the output of the first function of a part

@@ -13,11 +13,9 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from ...ops import OPS, op
+from ...ops import OPS
 from ..stages import Item, Loop, Names, Operand, Program, Stage, Value
 from .simplify import slices
-
-op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3)
 
 
 def transpose_inside(program: Program) -> Program:

@@ -1,4 +1,4 @@
-"""Every op that has a kernel, as CUDA computes it, against the engine's forward on the CPU: all in one text, on the emulated device."""
+"""Every op on single elements, on every executor and for every dtype, against the engine's eager result: special values, and inside of a loop."""
 
 from __future__ import annotations
 
@@ -13,29 +13,42 @@ import pytest
 
 import xgrad as xg
 from xgrad.applying import apply
+from xgrad.backends import native
 from xgrad.ops import OPS
 from xgrad.program.cuda.expressions import CUDA
 from xgrad.program.cuda.schedule import schedule
+from xgrad.program.interpreting import interpret
+from xgrad.program.numpy_text import NUMPY
+from xgrad.program.passes import optimise
 from xgrad.program.plans import Plan, Unsupported
+from xgrad.program.vector_ops import CPU
 
 from .cuda_plans import CHIP, emulator, lowered, outputs_of, run, together
 
-ALL = {op.name: op for op in OPS.values() if op.kernel is not None}
+ALL = {op.name: op for op in OPS.values() if op.pointwise and op.name not in ("astype", "round_to", "complex_sign")}
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 WHOLE = ["int64", "int32", "bool"]
 #: What has a kernel for real numbers alone, in the engine or here.
 NO_WHOLE = {"**", "nextafter", "normal_quantile"}
-NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj"}
+NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">>"}
+#: What may overflow, and of whole numbers does so as each compiler likes.
+OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
+NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, inf, -inf, nan, 100.0, -100.0, 1e-3, 0.1, 1e4, -1e4]
 #: Largest errors in units of the last place, where not 5: three of a function of the C library and two of NumPy's.
-ERRORS = {"normal_cdf": 64}
+ERRORS = {"normal_cdf": 64, "tanh": 6}
+#: What has no native form, and what NumPy has not.
+NOT_NATIVE, NOT_IN_NUMPY = {"normal_quantile"}, {"normal_quantile", "normal_cdf"}
 EXACT = {
     "none", "+", "-", "*", "/", "neg", "copysign", "nextafter", "maximum", "minimum", "where", "stop_gradient", "sqrt", "square", "reciprocal", "relu",
-    "abs", "conj", "real", "sign", "floor", "ceil", "trunc", "round",
+    "abs", "conj", "real", "imag", "sign", "floor", "ceil", "trunc", "round", "//", "%",
 }  # fmt: skip
 #: Those that are exact next to 1 but not next to 0, and those of which NumPy gives either zero.
-NEAR = {"sigmoid", "normal_quantile"}
+NEAR = {"sigmoid", "logaddexp", "normal_quantile"}
 ANY_ZERO = {"maximum", "minimum", "cbrt", "normal_quantile"}
+
+
+native_only = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
 
 
 class Case(NamedTuple):
@@ -76,7 +89,7 @@ def _enter_ops() -> None:
         if name == "where":
             continue
         error, near, signs = 0 if name in EXACT else ERRORS.get(name, 5), 1.0 * (name in NEAR), name not in ANY_ZERO
-        for dtype in FLOATS:
+        for dtype in [] if name in NO_FLOATS else FLOATS:
             if name == "nextafter" and dtype in FLOATS[2:]:
                 continue
             arrays = _operands(dtype, op.arity or 1)
@@ -85,11 +98,12 @@ def _enter_ops() -> None:
             CASES[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, signs)
         if name in NO_WHOLE:
             continue
-        kinds = WHOLE[:2] if name in NO_BOOL else WHOLE
-        arrays = tuple(x for dtype in kinds for x in _operands(dtype, op.arity or 1))
-        if name == "reciprocal":
-            arrays = (np.array([1, -1, 2, -2, 7]), np.array([1, -1, 2, -2, 7], "int32"))
+        arrays = tuple(x for dtype in WHOLE[:2] for x in _operands(dtype, op.arity or 1))
+        if name not in OVERFLOWS:
+            arrays = tuple(np.concatenate([x, [np.iinfo(x.dtype).max, np.iinfo(x.dtype).min]]) for x in arrays)
         n = op.arity or 1
+        if name not in NO_BOOL:
+            CASES[f"{name} bool"] = Case(lambda *a, op=op: apply(op, a), _operands("bool", n), error, near, signs)
         CASES[f"{name} whole"] = Case(lambda *a, op=op, n=n: tuple(apply(op, a[i : i + n]) for i in range(0, len(a), n)), arrays, error, near, signs)
 
 
@@ -125,6 +139,8 @@ def _enter_others() -> None:
     for dtype in ("float64", "float32", "float16"):
         CASES[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in powers), (_values(dtype, 2),))
         CASES[f"powers of numbers to {dtype}"] = Case(lambda x: tuple(n**x for n in (2.5, -2.0, 0.0, 1, inf)), (_values(dtype, 2),))
+    for dtype in ("int64", "int32"):
+        CASES[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in (0, 1, 2, 3, 4, 5, 7)), (np.arange(-9, 10, dtype=dtype),), 0)
     large = np.array([2**53 + 1, -(2**53) - 1, 2**62 + 3, 5])
     CASES["large whole numbers"] = Case(lambda x: tuple(apply(OPS[name], (x,)) for name in ("floor", "ceil", "trunc", "round", "abs", "neg", "relu")), (large,), 0)
     tame = np.array([0.0, -0.0, 0.4, -0.6, 1.5, -2.5, 100.7, -100.2, 3e4])
@@ -153,8 +169,8 @@ def _in_bfloat16(plan: Plan) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def computed() -> dict[str, list[np.ndarray]]:
-    """The results of all cases; no two of the same length, so that each has its kernel."""
+def on_cuda() -> dict[str, list[np.ndarray]]:
+    """The results of all cases by CUDA kernels, from one text; no two of the same length, so that each has its kernel."""
     found: dict[str, Any] = {}
     inputs = []
     for i, (name, case) in enumerate(CASES.items()):
@@ -168,20 +184,87 @@ def computed() -> dict[str, list[np.ndarray]]:
     return {name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"]) for name, f in found.items()}
 
 
-@pytest.mark.slow
-@emulator
-@pytest.mark.parametrize("name", CASES)
-def test_an_op_is_what_it_is_on_the_cpu(name: str, computed: dict[str, list[np.ndarray]]) -> None:
+def _wanted(case: Case) -> list[np.ndarray]:
+    """What the engine gives, op by op."""
+    z = case.f(*map(_as_tensor, case.arrays))
+    return [np.asarray(v) for v in (z if isinstance(z, tuple) else (z,))]
+
+
+def _interpreted(case: Case) -> Any:
+    return interpret(optimise(xg.trace(case.f, *case.arrays)), xg.current_device(), case.arrays)
+
+
+def _compiled(case: Case, kind: str) -> Any:
+    f = xg.compile(case.f)
+    z = f(*map(_as_tensor, case.arrays))
+    executable = f.executable(*map(_as_tensor, case.arrays))
+    assert executable.kind == kind, executable.why
+    return z if isinstance(z, tuple) else (z,)
+
+
+def _source(case: Case) -> Any:
+    module: dict[str, Any] = {}
+    exec(xg.trace(case.f, *case.arrays).source(), module)
+    z, _ = module["forward"](*case.arrays)
+    return z if isinstance(z, tuple) else (z,)
+
+
+def _in_a_loop(case: Case, kind: str) -> Any:
+    """The values of a scan's body, four steps of it."""
+    steps = [x.reshape(4, -1) for x in (np.resize(x, -(-x.size // 4) * 4) for x in case.arrays)]
+
+    def f(*xs: Any) -> Any:
+        return xg.scan(lambda c, x: (c + 1, case.f(*x)), 0.0, xs)[1]
+
+    found = _compiled(Case(f, tuple(steps)), kind)
+    return [xg.reshape(z, (-1,)) for z in found]
+
+
+EXECUTORS: dict[str, Callable[[Case], Any]] = {
+    "interpreted": _interpreted,
+    "NumPy": lambda case: _compiled(case, "NumPy"),
+    "NumPy in a loop": lambda case: _in_a_loop(case, "NumPy"),
+    "source": _source,
+    "native": lambda case: _compiled(case, "native code"),
+    "native in a loop": lambda case: _in_a_loop(case, "native code"),
+}
+
+
+def _gives(op: str) -> str:
+    """The dtype of what an op gives for truths."""
+    case = CASES[f"{op} bool"]
+    with np.errstate(all="ignore"):
+        return str(case.f(*map(_as_tensor, case.arrays)).dtype)
+
+
+def _combinations() -> list[Any]:
+    """Every case on every executor that is for it: half precision is for CUDA kernels alone."""
+    found = []
+    for name in CASES:
+        op, _, dtypes = name.partition(" ")
+        half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
+        for executor in EXECUTORS if not half else ():
+            without = NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if "interpreted" != executor else ()
+            if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
+                found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
+        found.append(pytest.param("CUDA", name, marks=emulator))
+    return found
+
+
+@pytest.mark.parametrize(("executor", "name"), _combinations())
+def test_an_op_is_what_it_is_eagerly(executor: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES[name]
+    monkeypatch.setenv("XGRAD_NATIVE", "0" if "NumPy" in executor else "1")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        z = case.f(*map(_as_tensor, case.arrays))
-        wanted = [np.asarray(v) for v in (z if isinstance(z, tuple) else (z,))]
-    assert len(computed[name]) == len(wanted)
-    for i, (found, want) in enumerate(zip(computed[name], wanted)):
+        wanted = _wanted(case)
+        computed = request.getfixturevalue("on_cuda")[name] if executor == "CUDA" else EXECUTORS[executor](case)
+    assert len(computed) == len(wanted)
+    for i, (found, want) in enumerate(zip(map(np.asarray, computed), wanted)):
         if found.dtype == ml_dtypes.bfloat16:
             assert want.dtype == np.float32
             want = want.astype(ml_dtypes.bfloat16)
+        assert executor == "CUDA" or "loop" in executor or found.shape == want.shape
         _check(case, found[: want.size], want, f"output {i} of {[x[:40] for x in case.arrays]}")
 
 
@@ -209,19 +292,16 @@ def _chosen(f: Callable[..., Any], *arrays: np.ndarray) -> str:
     return str(error.value)
 
 
-def test_ops_of_the_table_without_a_kernel_are_these() -> None:
-    without = {op.name for op in OPS.values() if op.elementwise and op.kernel is None}
-    assert without == {"//", "%", "&", "|", "^", "~", "<<", ">>", "imag", "complex_sign"}
-    assert {op.name for op in OPS.values()} & set(ALL) == set(ALL)
-    assert set(ALL) | {"astype", "round_to"} == {OPS[name].name for name in CUDA.ops if name in OPS} | {"astype", "round_to"}
-
-
 def test_what_has_a_kernel_but_not_for_every_dtype_is_refused() -> None:
     whole, half = np.arange(3), np.arange(3, dtype="float16")
-    assert _chosen(lambda x: x**2, whole) == "'**' of dtype int64"
-    assert _chosen(lambda x: apply(OPS["nextafter"], (x, x)), half) == "'nextafter' of float16"
+    assert _chosen(lambda x: x**x, whole).startswith("op '**' of dtype int64: ")
+    assert _chosen(lambda x: apply(OPS["nextafter"], (x, x)), half).startswith("op 'nextafter' of dtype float16: ")
 
 
-def test_every_case_is_there() -> None:
-    assert {name.partition(" ")[0] for name in CASES} >= set(ALL) - {"where"}
-    assert all(f"{name} {dtype}" in CASES for name in ALL for dtype in FLOATS[:2] if name != "where")
+def test_every_op_is_here_and_has_a_form_everywhere() -> None:
+    assert all(CUDA.knows(op) for op in ALL.values())
+    assert {name for name, op in ALL.items() if not CPU.knows(op)} == NOT_NATIVE
+    assert {name for name, op in ALL.items() if not NUMPY.knows(op)} == NOT_IN_NUMPY
+    assert {name.partition(" ")[0] for name in CASES} >= set(ALL)
+    assert all(f"{name} {dtype}" in CASES for name in ALL for dtype in FLOATS[:2] if name not in NO_FLOATS)
+    assert all(f"{name} whole" in CASES for name in ALL if name not in {*NO_WHOLE, "where"})

@@ -1,0 +1,24 @@
+"""Ops that run programs. What they do is said where programs are known; of what the programs are made of, it is linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .table import op
+
+
+def _declared(xp: Any, *x: Any) -> Any:
+    raise NotImplementedError("this op runs programs, which are not there yet")
+
+
+# A body that is repeated through time.
+SCAN = op("scan", _declared, variadic=True, linear="jointly", internal=True)
+
+# A function that is computed again in the backward pass.
+CHECKPOINT = op("checkpoint", _declared, variadic=True, linear="jointly", internal=True)
+
+# A gate of the user's own, with its rules.
+CUSTOM = op("custom", _declared, variadic=True, linear="jointly", internal=True)
+
+# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
+AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True, view=True, internal=True)

@@ -1,0 +1,231 @@
+"""What an elementwise op does to one element, as a small expression that every code generator prints.
+
+An entry says it once, in Python's notation, over its operands, numbers, `inf`, `nan` and `pi`:
+
+    scalar="where(x < 0, 0, x)"
+
+The functions in it are the primitives below, and other ops of the table by their names, whose expressions take their places.
+Lines before the last may give names to parts: `r = fmod(x, y)`.
+
+All operands have one dtype, the op's own; where an op gives truths, that in which NumPy would compare its operands. What a
+comparison gives is a truth, and becomes 0 or 1 where a number is wanted; a number is true where it is not 0.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf, nan, pi
+from typing import NamedTuple
+
+#: What an operation counts that takes more than a few instructions.
+HEAVY = 16
+
+
+class Primitive(NamedTuple):
+    """An operation that every code generator has a form for, or refuses.
+
+    `numpy` is the ufunc of NumPy's that it is, None where that has none. `truth` says whether it gives a truth, and
+    `condition` how many of its first operands are taken as truths.
+    """
+
+    arity: int
+    numpy: str | None
+    cost: int = 1
+    truth: bool = False
+    condition: int = 0
+
+
+def _named(names: str, arity: int, cost: int, truth: bool = False, condition: int = 0) -> dict[str, Primitive]:
+    """Primitives that NumPy calls as they are called here."""
+    return {name: Primitive(arity, name, cost, truth, condition) for name in names.split()}
+
+
+PRIMITIVES: dict[str, Primitive] = {
+    **_named("add subtract multiply bitwise_and bitwise_or bitwise_xor left_shift right_shift copysign", 2, 1),
+    **_named("less less_equal greater greater_equal equal not_equal", 2, 1, truth=True),
+    **_named("logical_and logical_or", 2, 1, truth=True, condition=2),
+    **_named("logical_not", 1, 1, truth=True, condition=1),
+    **_named("isnan isfinite signbit", 1, 1, truth=True),
+    **_named("negative floor ceil trunc invert", 1, 1),
+    **_named("divide floor_divide remainder hypot nextafter fmod", 2, HEAVY),  # the second and third of integers alone
+    **_named("sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh cbrt", 1, HEAVY),
+    **{f"a{name}": Primitive(1, f"arc{name}", HEAVY) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    "where": Primitive(3, "where", 1, condition=1),
+    "abs": Primitive(1, "absolute"),
+    "round": Primitive(1, "rint"),
+    "atan2": Primitive(2, "arctan2", HEAVY),
+    "pow": Primitive(2, "power", HEAVY),
+    "normal_cdf": Primitive(1, None, HEAVY),
+    "normal_quantile": Primitive(1, None, HEAVY),
+}  # fmt: skip
+
+
+class Call:
+    """A primitive and what it is applied to. A part that an expression has twice is one object."""
+
+    __slots__ = ("args", "name")
+
+    def __init__(self, name: str, args: tuple[Scalar, ...]) -> None:
+        self.name, self.args = name, args
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.args))})"
+
+
+#: An operand by its name, a number, or a primitive of others.
+Scalar = Call | str | int | float | bool
+
+_BINARY: dict[type[ast.AST], str] = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "pow",
+    ast.FloorDiv: "floor_divide", ast.Mod: "remainder",
+    ast.BitAnd: "bitwise_and", ast.BitOr: "bitwise_or", ast.BitXor: "bitwise_xor",
+    ast.LShift: "left_shift", ast.RShift: "right_shift",
+    ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
+    ast.Eq: "equal", ast.NotEq: "not_equal", ast.And: "logical_and", ast.Or: "logical_or",
+}  # fmt: skip
+_UNARY: dict[type[ast.AST], str] = {ast.USub: "negative", ast.Invert: "invert", ast.Not: "logical_not"}
+_NUMBERS = {"inf": inf, "nan": nan, "pi": pi}
+
+#: The operands and the expression of an op by its name; None where there is no op of that name, or it has none.
+Others = Callable[[str], tuple[Sequence[str], Scalar] | None]
+
+
+def parse(text: str, operands: Sequence[str], others: Others = lambda name: None) -> Scalar:
+    """The expression that `text` is. Raises ValueError, saying why, where it is none."""
+    try:
+        lines = ast.parse(text.strip()).body
+    except SyntaxError as error:
+        raise ValueError(f"the scalar {text!r} is no expression: {error.msg}") from None
+    reader = _Reader(text, operands, others)
+    for line in lines[:-1]:
+        if not (isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)):
+            raise reader.wrong("lines before the last give a name to something")
+        reader.known[line.targets[0].id] = reader.read(line.value)
+    if not lines or not isinstance(lines[-1], ast.Expr):
+        raise reader.wrong("the last line is an expression")
+    return reader.read(lines[-1].value)
+
+
+class _Reader:
+    """Reads one text."""
+
+    def __init__(self, text: str, operands: Sequence[str], others: Others) -> None:
+        self.text, self.others = text, others
+        self.known: dict[str, Scalar] = {**_NUMBERS, **{name: name for name in operands}}
+        self.made = _Calls()
+
+    def wrong(self, why: str) -> ValueError:
+        return ValueError(f"the scalar {self.text!r}: {why}")
+
+    def read(self, node: ast.expr) -> Scalar:
+        """A part of the text."""
+        match node:
+            case ast.Constant(value=bool() | int() | float()):
+                return node.value  # type: ignore[return-value]
+            case ast.Name():
+                if node.id not in self.known:
+                    raise self.wrong(f"{node.id!r} is none of {', '.join(self.known)}")
+                return self.known[node.id]
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+                return -node.operand.value  # type: ignore[attr-defined, no-any-return]
+            case ast.UnaryOp() if type(node.op) in _UNARY:
+                return self.made.call(_UNARY[type(node.op)], (self.read(node.operand),))
+            case ast.BinOp() if type(node.op) in _BINARY:
+                return self.made.call(_BINARY[type(node.op)], (self.read(node.left), self.read(node.right)))
+            case ast.Compare(ops=[only]) if type(only) in _BINARY:
+                return self.made.call(_BINARY[type(only)], (self.read(node.left), self.read(node.comparators[0])))
+            case ast.BoolOp():
+                first, *rest = map(self.read, node.values)
+                for other in rest:
+                    first = self.made.call(_BINARY[type(node.op)], (first, other))
+                return first
+            case ast.Call(func=ast.Name(id=name), keywords=[]):
+                return self.called(name, tuple(map(self.read, node.args)))
+        raise self.wrong(f"{ast.unparse(node)!r} is not arithmetic, a comparison, nor a function of operands by position")
+
+    def called(self, name: str, args: tuple[Scalar, ...]) -> Scalar:
+        """A function of others: a primitive, or another op, whose expression takes its place."""
+        other = self.others(name) if name not in PRIMITIVES else None
+        if other is None and name not in PRIMITIVES:
+            near = difflib.get_close_matches(name, PRIMITIVES, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(PRIMITIVES)}, and ops of the table that have a scalar"
+            raise self.wrong(f"there is no function {name!r} of one element; {hint}")
+        arity = PRIMITIVES[name].arity if other is None else len(other[0])
+        if len(args) != arity:
+            raise self.wrong(f"{name} takes {arity} operand{'s' * (arity != 1)}, not {len(args)}")
+        return self.made.call(name, args) if other is None else _replaced(other[1], dict(zip(other[0], args)), self.made)
+
+
+class _Calls:
+    """Calls that are made once: what is written twice is one object."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Call] = {}
+
+    def call(self, name: str, args: tuple[Scalar, ...]) -> Call:
+        """The call of a primitive."""
+        key = (name, *(id(a) if isinstance(a, Call) else (type(a), repr(a)) for a in args))
+        return self._made.setdefault(key, Call(name, args))
+
+
+def substitute(scalar: Scalar, new: Mapping[str, Scalar]) -> Scalar:
+    """The expression with others in the place of operands."""
+    return _replaced(scalar, new, _Calls())
+
+
+def _replaced(scalar: Scalar, new: Mapping[str, Scalar], made: _Calls) -> Scalar:
+    found: dict[int, Scalar] = {}
+
+    def of(part: Scalar) -> Scalar:
+        return found[id(part)] if isinstance(part, Call) else new.get(part, part) if isinstance(part, str) else part
+
+    for call in calls(scalar):
+        found[id(call)] = made.call(call.name, tuple(map(of, call.args)))
+    return of(scalar)
+
+
+def calls(scalar: Scalar) -> Iterator[Call]:
+    """The primitives of an expression, each once, after what it is applied to."""
+    seen: set[int] = set()
+    waiting = [scalar]
+    while waiting:
+        call = waiting[-1]
+        inside = [a for a in call.args if isinstance(a, Call) and id(a) not in seen] if isinstance(call, Call) else []
+        if inside and id(call) not in seen:
+            waiting += reversed(inside)
+            continue
+        waiting.pop()
+        if isinstance(call, Call) and id(call) not in seen:
+            seen.add(id(call))
+            yield call
+
+
+def cost(scalar: Scalar) -> int:
+    """About how many instructions it takes for an element; from HEAVY on, there are dear ones among them."""
+    return sum(PRIMITIVES[call.name].cost for call in calls(scalar))
+
+
+def power(x: Scalar, n: float, whole: bool) -> Scalar | None:
+    """x ** n by products for a small n that is a whole number; None where it is left to a function.
+
+    Of -inf and of -0 no root is meant where n is 0.5. Of `whole` numbers the power is always made of products, which wrap
+    around as they do in NumPy; there is none where n is negative.
+    """
+    made = _Calls()
+    if n == 0.5 and not whole:
+        root = made.call("sqrt", (made.call("where", (made.call("equal", (x, -inf)), inf, x)),))
+        return made.call("add", (root, 0.0))
+    if n != n or abs(n) == inf or n != int(n) or (n < 0 if whole else abs(n) > 8):
+        return None
+    product: Scalar | None = None
+    count = abs(int(n))
+    while count:
+        if count & 1:
+            product = x if product is None else made.call("multiply", (product, x))
+        count >>= 1
+        x = made.call("multiply", (x, x)) if count else x
+    if product is None:
+        return 1
+    return product if n > 0 else made.call("divide", (1, product))
