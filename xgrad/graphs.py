@@ -100,17 +100,29 @@ def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[li
 
 
 def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
-    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from.
+    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from."""
+    return bool(_beyond(sources, inputs))
+
+
+def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
+    """The sources through which a gradient flows further than to `inputs`.
 
     Inputs of transforms that began later do not count: those run inside, and are done.
     """
     own, first = frozenset(inputs), min((node.number for node in inputs), default=0)
-    for source in sources:
-        if source not in own and not (isinstance(source, Input) and source.number > first):
-            return True
-        if source in own and source.parents:
-            return True
-    return False
+
+    def leads_on(source: Node) -> bool:
+        if source in own:
+            return bool(source.parents)
+        return not (isinstance(source, Input) and source.number > first)
+
+    return [source for source in sources if leads_on(source)]
+
+
+def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:
+    """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to `inputs`."""
+    order, sources = ancestors(roots, inputs)
+    return leading_to(order, _beyond(sources, inputs))
 
 
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:

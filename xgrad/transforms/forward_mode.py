@@ -14,7 +14,7 @@ from ..namespace import asarray, astype
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
-from .reverse_mode import name_of, refuse_no_function, released, tree_released, with_aux
+from .reverse_mode import name_of, refuse_no_function, released, with_aux
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -50,9 +50,10 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     leaves, structure = flatten(output)
     outputs = [asarray(v).twin() for v in leaves]
     found, connected = push_forward(outputs, lifted.inputs, moves)
-    nodes = {x.node for x in lifted.inputs}
-    value, tangent = (unflatten(structure, [released(v, nodes) if connected else v.unrecorded() for v in side]) for side in (outputs, found))
-    aux = tree_released(aux, nodes)
+    if not connected:
+        outputs, found = ([v.unrecorded() for v in side] for side in (outputs, found))
+    results = unflatten(structure, outputs), unflatten(structure, found), aux
+    value, tangent, aux = released(results, {x.node for x in lifted.inputs})
     lifted.close()
     return (value, tangent, aux) if has_aux else (value, tangent)
 

@@ -17,7 +17,7 @@ from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
-from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, tree_released, vjp, with_aux
+from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, vjp, with_aux
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
@@ -60,9 +60,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
             raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
         if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
             raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
-        nodes = {x.node for x in inputs}
-        found = [[released(block, nodes) for block in row] for row in _blocks(outputs, inputs, holomorphic)]
-        aux = tree_released(aux, nodes)
+        found, aux = released((_blocks(outputs, inputs, holomorphic), aux), {x.node for x in inputs})
         for tree in lifted:
             tree.close()
         rows = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 
 from ..errors import ShapeError
-from ..graphs import ancestors, connected
+from ..graphs import Node, depending_on_more
 from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
@@ -38,8 +38,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         z = _real_scalar(z, f)
         found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
         gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
-        inputs = {x.node for tree in lifted for x in tree.inputs}
-        value, aux = released(z, inputs), tree_released(aux, inputs)
+        value, aux = released((z, aux), {x.node for tree in lifted for x in tree.inputs})
         for tree in lifted:
             tree.close()
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
@@ -108,9 +107,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
-    nodes = {x.node for x in inputs}
-    value = unflatten(structure, [released(z, nodes) for z in outputs])
-    return (value, pull, tree_released(aux, nodes)) if has_aux else (value, pull)
+    value, aux = released((unflatten(structure, outputs), aux), {x.node for x in inputs})
+    return (value, pull, aux) if has_aux else (value, pull)
 
 
 def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums) -> tuple[list[Any], list[Lifted]]:
@@ -157,18 +155,12 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     return z
 
 
-def released(x: Tensor, inputs: set[Any]) -> Tensor:
-    """A result without its graph, unless it is to be differentiated further: through something beside these inputs."""
-    if not x.requires_grad:
-        return x
-    assert x.node is not None
-    _, sources = ancestors([x.node], inputs)
-    return x if MODE.get().grad and connected(sources, inputs) else x.unrecorded()
-
-
-def tree_released(tree: Any, inputs: set[Any]) -> Any:
-    leaves, structure = flatten(tree)
-    return unflatten(structure, [released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+def released(results: Any, inputs: Collection[Node]) -> Any:
+    """A tree of results, its Tensors without their graphs, but for those to be differentiated further: through something beside `inputs`."""
+    leaves, structure = flatten(results)
+    roots = [v.node for v in leaves if isinstance(v, Tensor) and v.requires_grad]
+    beyond = depending_on_more(roots, inputs) if MODE.get().grad else ()
+    return unflatten(structure, [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves])
 
 
 def refuse_no_function(f: Any, done: str) -> None:
