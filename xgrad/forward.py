@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any
 
 from .applying import apply, compute, lift
 from .backends.dtypes import canonical, is_complex, is_floating
-from .derivatives import Form, gradients
+from .derivatives import Form, conjugate_vjp
 from .graphs import FREED, Input, Node, ancestors, connected, freed
-from .limits import limit_along, seal_of
+from .limits import decompositions, limit_along, seal_of
 from .modes import MODE, mode
-from .ops import OPS, spectral
+from .ops import OPS, Op
+from .ops.rules import Given
 from .ops.shaping import ITEM
 from .ops.spectral import Limit
 from .reverse import pull_back, sweep, zeros_like
@@ -46,10 +48,8 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
             (whole,) = node.parents
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
     limits = {}
-    if spectral.SEEN and MODE.get().trace is None:
-        for node in order:
-            if node.op.spectrum is not None:  # type: ignore[union-attr]
-                limits[node] = limit_along(sweep, outputs, node, recorded=lifted)
+    for node in decompositions(order, set(map(attrgetter("op"), order))):
+        limits[node] = limit_along(sweep, outputs, node, recorded=lifted)
     further: list[Any] = [None] * len(outputs)
     last = _last_uses(order, roots) if large else None
     watch = MODE.get().watch
@@ -57,7 +57,7 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
         for node in reversed(order):
             op: Any = node.op
             if op.diagonal and op.analytic and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
-                tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
+                tangents[node] = _by_diagonal(node.device.xp, node, node.saved, list(map(tangents.get, node.parents)))
                 if last is not None:
                     _drop(tangents, node, last)
                 continue
@@ -140,9 +140,10 @@ def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool, 
         return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
     if op.spectrum is not None:
         found = _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
-    elif op.jvp is not None:
-        rule, pick = op.jvp
-        found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
+    elif op.tangent is not None:
+        given = Given(xp, saved=saved)
+        given.needs = asked
+        found = op.jvp(given, moves, node.params)
     elif op.linear:
         found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(xp, node, saved, moves, lifted)
     if found is NotImplemented or (found is None and op.rules):
@@ -164,18 +165,11 @@ def _complex(node: Node) -> bool:
     return is_complex(node.dtype) or any(p is not None and is_complex(p.dtype) for p in node.parents)
 
 
-def _by_diagonal(xp: Any, node: Node, saved: Any, moves: Iterable[Any], as_seen: Any = None) -> Any:
+def _by_diagonal(xp: Any, node: Node, saved: Any, moves: Sequence[Any], as_seen: Any = None) -> Any:
     """The rule of each operand, applied to its tangent instead of the gradient of the output."""
     if saved is FREED:
         raise freed(node)
-    total: Any = None
-    params = node.params
-    for t, entry in zip(moves, node.op.rules):  # type: ignore[union-attr]
-        if t is not None and entry is not None:
-            rule, pick = entry
-            place = pick((xp, t, *saved, None))
-            part = rule(*place, **params) if params else rule(*place)
-            total = part if total is None else total + part
+    total = node.op.jvp(Given(xp, saved=saved), moves, node.params)  # type: ignore[union-attr]
     dtype = as_seen(node.dtype) if as_seen else node.dtype
     return total if total is None or (total.dtype is dtype and total.shape == node.shape) else _matched(xp, total, node.shape, dtype)
 
@@ -231,9 +225,9 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
         zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
         dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
         given = [*dz, limit] if limit is not None else list(dz)
-        place = [kind.xp, given if several else dz[0], *raised, None]
         targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
-        found = gradients(op, place, node.params, targets, not several and is_complex(node.dtype))
+        vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
+        found = vjp(op, Given(kind.xp, given if several else dz[0], raised), targets, node.params)
         operands = zip(found, moves, node.parents)
         pairs = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
         moving = [v for v in dz if v is not None]

@@ -46,4 +46,4 @@ def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     return xp.matmul(_transposed(xp, x), dz)
 
 
-MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True, linear="each", by_rows=True)
+MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True, linear="each")

@@ -53,7 +53,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     if not connected:
         outputs, found = ([v.unrecorded() for v in side] for side in (outputs, found))
     results = unflatten(structure, outputs), unflatten(structure, found), aux
-    value, tangent, aux = released(results, {x.node for x in lifted.inputs})
+    value, tangent, aux = released(results, lifted.inputs)
     lifted.close()
     return (value, tangent, aux) if has_aux else (value, tangent)
 

@@ -60,7 +60,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
             raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
         if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
             raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
-        found, aux = released((_blocks(outputs, inputs, holomorphic), aux), {x.node for x in inputs})
+        found, aux = released((_blocks(outputs, inputs, holomorphic), aux), inputs)
         for tree in lifted:
             tree.close()
         rows = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from ..errors import ShapeError
-from ..graphs import Node, depending_on_more
+from ..graphs import depending_on_more
 from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
@@ -38,7 +38,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
         z = _real_scalar(z, f)
         found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
         gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
-        value, aux = released((z, aux), {x.node for tree in lifted for x in tree.inputs})
+        value, aux = released((z, aux), [x for tree in lifted for x in tree.inputs])
         for tree in lifted:
             tree.close()
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
@@ -107,7 +107,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
-    value, aux = released((unflatten(structure, outputs), aux), {x.node for x in inputs})
+    value, aux = released((unflatten(structure, outputs), aux), inputs)
     return (value, pull, aux) if has_aux else (value, pull)
 
 
@@ -155,11 +155,11 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     return z
 
 
-def released(results: Any, inputs: Collection[Node]) -> Any:
+def released(results: Any, inputs: Sequence[Tensor]) -> Any:
     """A tree of results, its Tensors without their graphs, but for those to be differentiated further: through something beside `inputs`."""
     leaves, structure = flatten(results)
-    roots = [v.node for v in leaves if isinstance(v, Tensor) and v.requires_grad]
-    beyond = depending_on_more(roots, inputs) if MODE.get().grad else ()
+    roots = [v.node for v in leaves if isinstance(v, Tensor) and v.node is not None and v.requires_grad]
+    beyond = depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
     return unflatten(structure, [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves])
 
 
