@@ -93,7 +93,7 @@ def wrapped(make: Callable[[Way | None], VJP], order: Sequence[Node], ops: Set[A
         vjp = _AtOnce(vjp).vjp
     if watch is not None:
         vjp = _watched(vjp, watch)
-    if _needs_guard(order, ops):
+    if needs_guard(order, ops):
         vjp = _guarded(vjp)
     return _of_parts(vjp) if ITEM in ops else vjp
 
@@ -102,10 +102,10 @@ def cotangents_of(order: Sequence[Node], ops: Set[Any], keep: bool) -> Cotangent
     """Of the kind that a sweep over `order` needs."""
     if ops.isdisjoint(_SPECIAL) and (not order or order[0].device.guard is None):
         return Cotangents(keep)
-    return GuardedCotangents(keep) if _needs_guard(order, ops) else LazyCotangents(keep)
+    return GuardedCotangents(keep) if needs_guard(order, ops) else LazyCotangents(keep)
 
 
-def _needs_guard(order: Sequence[Node], ops: Set[Any]) -> bool:
+def needs_guard(order: Sequence[Node], ops: Set[Any]) -> bool:
     """Whether the array library of one of these nodes must be told the device."""
     some = order if TO_DEVICE in ops else order[:1]
     return any(node.device.guard is not None for node in some)
