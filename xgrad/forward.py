@@ -282,8 +282,6 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
         if OPS.get(op.name) is not op or op.name == "custom":
             _refuse_bent(node.params.get("entry", op).name, [g for g, _ in pairs], moving)
         swept = iter(pull_back([g for g, _ in pairs], [t for _, t in pairs], moving, free=False))
-    for v in moving:
-        v.node.needs = False  # what is found depends on it no more
     tangents = [None if v is None else next(swept) for v in dz]
     tangents = tangents if lifted else [None if t is None else t.data for t in tangents]
     return tangents if several else tangents[0]

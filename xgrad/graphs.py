@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import count
+from math import inf
 from operator import attrgetter
 from typing import Any
 
 from .backends import Device
 from .errors import GraphError
 from .ops import Op
+from .ops.arithmetic import NONE
 
 _next_number = count().__next__
+_LEVELS = count(1)
 _by_number = attrgetter("number")
 
 NOTHING = (None, None, None)  # saved by an op whose derivative needs neither output nor operands
@@ -28,6 +31,7 @@ class Node:
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
     needs = True  # whether a gradient flows to it
+    level = 0  # of no transform
 
     def __init__(
         self, op: Op | None, device: Device, parents: tuple[Node | None, ...], params: dict[str, Any], saved: tuple[Any, ...], shape: Any, dtype: Any
@@ -53,14 +57,41 @@ class Leaf(Node):
         self.name = name
 
 
+class Level:
+    """One transform while it runs. Of two, the one that began later has the higher number: it runs inside, or when the other is done."""
+
+    __slots__ = ("done", "number")
+
+    def __init__(self) -> None:
+        self.number = next(_LEVELS)
+        self.done = False
+
+    def __enter__(self) -> Level:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.done = True
+
+
 class Input(Node):
-    """An argument of a function while a transform runs it; afterwards no gradient flows to it any more."""
+    """An argument of a function while the transform of that level runs it; computed from `origin`, where a gradient flows on to that."""
 
-    __slots__ = ("needs",)
+    __slots__ = ("_of",)
 
-    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any) -> None:
-        super().__init__(None, device, (), {}, NOTHING, shape, dtype)
-        self.needs = True
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, level: Level | None = None, origin: Node | None = None) -> None:
+        op, parents = (None, ()) if origin is None else (NONE, (origin,))
+        super().__init__(op, device, parents, {}, NOTHING, shape, dtype)
+        self._of = level or Level()
+
+    @property
+    def level(self) -> int:  # type: ignore[override]
+        """The number of the transform."""
+        return self._of.number
+
+    @property
+    def needs(self) -> bool:  # type: ignore[override]
+        """Whether a gradient flows to it: not any more when the transform is done."""
+        return bool(self.parents) or not self._of.done
 
 
 class Named(Leaf):
@@ -96,18 +127,12 @@ def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
 
 
 def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
-    """The sources through which a gradient flows further than to `inputs`.
+    """The sources through which a gradient flows further than to `inputs`: leaves, inputs that were computed, and those of lower levels.
 
-    Inputs of transforms that began later do not count: those run inside, and are done.
+    Inputs of higher levels are of transforms that run inside, and are done.
     """
-    own, first = frozenset(inputs), min((node.number for node in inputs), default=0)
-
-    def leads_on(source: Node) -> bool:
-        if source in own:
-            return bool(source.parents)
-        return not (isinstance(source, Input) and source.number > first)
-
-    return [source for source in sources if leads_on(source)]
+    own, level = frozenset(inputs), min((node.level for node in inputs if node.level), default=inf)
+    return [source for source in sources if (source.parents if source in own else source.level < level)]
 
 
 def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:

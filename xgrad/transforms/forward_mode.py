@@ -9,6 +9,7 @@ from ..backends import DeviceError
 from ..backends.dtypes import is_complex
 from ..errors import ShapeError
 from ..forward import push_forward
+from ..graphs import Level
 from ..modes import mode
 from ..namespace import asarray, astype
 from ..tensors import Tensor
@@ -42,19 +43,19 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise TypeError(f"the {what} of {name_of(f)} are a tuple, with one for each argument, not {type(given).__name__}: write (x,) for x")
-    lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ")
-    moves = _directions(tangents, primals, lifted.inputs)
-    with mode(grad=True, lifted=True):
-        output = f(*lifted.tree)
-    output, aux = with_aux(output, f) if has_aux else (output, None)
-    leaves, structure = flatten(output)
-    outputs = [asarray(v).twin() for v in leaves]
-    found, connected = push_forward(outputs, lifted.inputs, moves)
-    if not connected:
-        outputs, found = ([v.unrecorded() for v in side] for side in (outputs, found))
-    results = unflatten(structure, outputs), unflatten(structure, found), aux
-    value, tangent, aux = released(results, lifted.inputs)
-    lifted.close()
+    with Level() as level:
+        lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ", level)
+        moves = _directions(tangents, primals, lifted.inputs)
+        with mode(grad=True, lifted=True):
+            output = f(*lifted.tree)
+        output, aux = with_aux(output, f) if has_aux else (output, None)
+        leaves, structure = flatten(output)
+        outputs = [asarray(v).twin() for v in leaves]
+        found, connected = push_forward(outputs, lifted.inputs, moves)
+        if not connected:
+            outputs, found = ([v.unrecorded() for v in side] for side in (outputs, found))
+        results = unflatten(structure, outputs), unflatten(structure, found), aux
+        value, tangent, aux = released(results, lifted.inputs)
     return (value, tangent, aux) if has_aux else (value, tangent)
 
 

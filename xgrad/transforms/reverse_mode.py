@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from ..errors import ShapeError
-from ..graphs import depending_on_more
+from ..graphs import Level, depending_on_more
 from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
@@ -31,16 +31,16 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
     @wraps(f)
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
-        values, lifted = lifted_arguments(f, args, argnums)
-        with mode(grad=True, lifted=True):
-            z = f(*values, **kwargs)
-        z, aux = with_aux(z, f) if has_aux else (z, None)
-        z = _real_scalar(z, f)
-        found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
-        gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
-        value, aux = released((z, aux), [x for tree in lifted for x in tree.inputs])
-        for tree in lifted:
-            tree.close()
+        with Level() as level:
+            values, lifted = lifted_arguments(f, args, argnums, level)
+            with mode(grad=True, lifted=True):
+                z = f(*values, **kwargs)
+            z, aux = with_aux(z, f) if has_aux else (z, None)
+            z = _real_scalar(z, f)
+            inputs = [x for tree in lifted for x in tree.inputs]
+            found = iter(pull_back([z], [None], inputs))
+            gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
+            value, aux = released((z, aux), inputs)
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
 
     return gradient_function
@@ -92,7 +92,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor(3.), tensor(2.))
     """
     refuse_no_function(f, "differentiated")
-    lifted = [Lifted(primal, f"argument {i} of {name_of(f)}") for i, primal in enumerate(primals)]
+    level = Level()  # which is never done, as `pull` may be called at any time
+    lifted = [Lifted(primal, f"argument {i} of {name_of(f)}", level) for i, primal in enumerate(primals)]
     with mode(grad=True, lifted=True):
         output = f(*(tree.tree for tree in lifted))
     output, aux = with_aux(output, f) if has_aux else (output, None)
@@ -111,10 +112,10 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (value, pull, aux) if has_aux else (value, pull)
 
 
-def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums) -> tuple[list[Any], list[Lifted]]:
+def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level) -> tuple[list[Any], list[Lifted]]:
     """The arguments of `f`, with those lifted that are to be differentiated with respect to; and these."""
     chosen = positions(argnums, len(args), f)
-    lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
+    lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}", level) for i in chosen]
     values = list(args)
     for i, tree in zip(chosen, lifted, strict=True):
         values[i] = tree.tree
