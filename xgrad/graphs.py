@@ -60,38 +60,32 @@ class Leaf(Node):
 class Level:
     """One transform while it runs. Of two, the one that began later has the higher number: it runs inside, or when the other is done."""
 
-    __slots__ = ("done", "number")
+    __slots__ = ("inputs", "number")
 
     def __init__(self) -> None:
         self.number = next(_LEVELS)
-        self.done = False
+        self.inputs: list[Input] = []
 
     def __enter__(self) -> Level:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.done = True
+        for node in self.inputs:  # which whoever kept them will find to be constants
+            node.needs = bool(node.parents)
 
 
 class Input(Node):
     """An argument of a function while the transform of that level runs it; computed from `origin`, where a gradient flows on to that."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("level", "needs")
 
     def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, level: Level | None = None, origin: Node | None = None) -> None:
         op, parents = (None, ()) if origin is None else (NONE, (origin,))
         super().__init__(op, device, parents, {}, NOTHING, shape, dtype)
-        self._of = level or Level()
-
-    @property
-    def level(self) -> int:  # type: ignore[override]
-        """The number of the transform."""
-        return self._of.number
-
-    @property
-    def needs(self) -> bool:  # type: ignore[override]
-        """Whether a gradient flows to it: not any more when the transform is done."""
-        return bool(self.parents) or not self._of.done
+        level = level or Level()
+        level.inputs.append(self)
+        self.level = level.number
+        self.needs = True
 
 
 class Named(Leaf):
@@ -138,7 +132,8 @@ def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
 def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:
     """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to `inputs`."""
     order, sources = ancestors(roots, inputs)
-    return leading_to(order, _beyond(sources, inputs))
+    beyond = _beyond(sources, inputs)
+    return leading_to(order, beyond) if beyond else set()
 
 
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:

@@ -52,10 +52,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
         leaves, structure = flatten(output)
         outputs = [asarray(v).twin() for v in leaves]
         found, connected = push_forward(outputs, lifted.inputs, moves)
-        if not connected:
-            outputs, found = ([v.unrecorded() for v in side] for side in (outputs, found))
-        results = unflatten(structure, outputs), unflatten(structure, found), aux
-        value, tangent, aux = released(results, lifted.inputs)
+        if connected:
+            outputs, found, aux = released((outputs, found, aux), lifted.inputs)
+        else:
+            outputs, found = [z.unrecorded() for z in outputs], [t.unrecorded() for t in found]
+            aux = released(aux, lifted.inputs) if has_aux else None
+    value, tangent = unflatten(structure, outputs), unflatten(structure, found)
     return (value, tangent, aux) if has_aux else (value, tangent)
 
 

@@ -40,7 +40,7 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
             inputs = [x for tree in lifted for x in tree.inputs]
             found = iter(pull_back([z], [None], inputs))
             gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
-            value, aux = released((z, aux), inputs)
+            value, aux = released((z, aux), inputs) if has_aux else (*released_leaves([z], inputs), None)
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
 
     return gradient_function
@@ -108,8 +108,10 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
-    value, aux = released((unflatten(structure, outputs), aux), inputs)
-    return (value, pull, aux) if has_aux else (value, pull)
+    if not has_aux:
+        return unflatten(structure, released_leaves(outputs, inputs)), pull
+    value, aux = released((outputs, aux), inputs)
+    return unflatten(structure, value), pull, aux
 
 
 def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level) -> tuple[list[Any], list[Lifted]]:
@@ -159,9 +161,16 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
 def released(results: Any, inputs: Sequence[Tensor]) -> Any:
     """A tree of results, its Tensors without their graphs, but for those to be differentiated further: through something beside `inputs`."""
     leaves, structure = flatten(results)
+    return unflatten(structure, released_leaves(leaves, inputs))
+
+
+def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
+    """As `released`, of a list of Tensors and other things."""
     roots = [v.node for v in leaves if isinstance(v, Tensor) and v.node is not None and v.requires_grad]
+    if not roots:
+        return leaves
     beyond = depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
-    return unflatten(structure, [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves])
+    return [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves]
 
 
 def refuse_no_function(f: Any, done: str) -> None:
