@@ -4,6 +4,7 @@
     gru      one GRU, also by hand, and in peers         chain    a graph of a million nodes
     cells    cells from papers, in several spellings     memory   bytes in use, beside the loop by hand
     train    a training step of examples/train.py    derivatives   f, grad, jvp, hvp
+    aux      2,000 outputs beside the value
 
 Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their neighbours down
 inside one process and a shared machine changes its speed from minute to minute. A figure is the median over the turns of
@@ -35,6 +36,7 @@ SUITES: dict[str, Any] = {"ops": ops, "gru": gru, "cells": cells, "derivatives":
 COSTS: dict[str, Callable[[Any], None]] = {
     "import": lambda options: startup.import_cost(options.turns),
     "chain": lambda options: startup.chain_cost(),
+    "aux": lambda options: startup.aux_cost(),
     "memory": lambda options: memory.memory_cost(options.cases),
 }
 

@@ -1,4 +1,4 @@
-"""What it costs to begin, and what a very long graph costs."""
+"""What it costs to begin, and what a very long graph and very many outputs cost."""
 
 from __future__ import annotations
 
@@ -20,6 +20,27 @@ middle = time.perf_counter()
 z.backward()
 end = time.perf_counter()
 print(middle - start, end - middle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+AUX = """
+import time, xgrad as xg
+
+def loss(x):
+    kept = []
+    for _ in range({n}):
+        x = x * 0.999 + 0.001
+        kept.append(x)
+    return xg.sum(x), kept
+
+alone, beside = xg.grad(lambda x: loss(x)[0]), xg.grad(loss, has_aux=True)
+
+def seconds(f):
+    start = time.perf_counter()
+    f(xg.ones(16))
+    return time.perf_counter() - start
+
+pairs = [(seconds(alone), seconds(beside)) for _ in range(20)]
+print(*map(min, zip(*pairs)))
 """
 
 
@@ -45,3 +66,11 @@ def chain_cost() -> None:
     result = subprocess.run([sys.executable, "-c", CHAIN.format(n=n)], check=True, capture_output=True, text=True)
     forward, backward, kilobytes = map(float, result.stdout.split())
     print(f"\na chain of {n:,} nodes: {forward:.1f} s forward, {backward:.1f} s backward, {kilobytes * 1024 / n:.0f} bytes a node", flush=True)
+
+
+def aux_cost() -> None:
+    """A gradient with many outputs beside the value, and without."""
+    n = 2_000
+    result = subprocess.run([sys.executable, "-P", "-c", AUX.format(n=n)], check=True, capture_output=True, text=True)
+    alone, beside = map(float, result.stdout.split())
+    print(f"\na gradient of {2 * n:,} ops: {1e3 * alone:.1f} ms, {beside / alone:.2f} times that with {n:,} outputs in has_aux", flush=True)

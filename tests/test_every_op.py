@@ -244,7 +244,7 @@ def _combinations() -> list[Any]:
         op, _, dtypes = name.partition(" ")
         half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
         for executor in EXECUTORS if not half else ():
-            without = NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if "interpreted" != executor else ()
+            without = NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
         found.append(pytest.param("CUDA", name, marks=emulator))

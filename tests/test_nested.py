@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -255,3 +256,17 @@ def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
         with pytest.raises(TypeError, match="not linear in dz"):
             xg.jvp(lambda x, f=f: xg.scan(lambda c, _: (f(c), None), x, length=2)[0], (x,), (x,))
     close(xg.grad(lambda x: xg.sum(5 * clipped(x)))(x), [1, 1])
+
+
+def test_what_comes_beside_a_gradient_stays_connected_to_an_outer_argument() -> None:
+    """Also where it depends on no argument of the inner transform, or on one that was not computed from the outer argument."""
+    assert xg.grad(lambda w: xg.value_and_grad(lambda y: w * w)(w * 1.0)[0])(3.0).item() == 6
+    assert xg.grad(lambda w: xg.grad(lambda a, y: w * a * a, argnums=(0, 1))(2.0, w * 1.0)[0])(3.0).item() == 4
+
+
+def test_transforms_in_another_thread_are_inside_of_the_one_around_it() -> None:
+    def outer(w: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: xg.grad(lambda a: w * a * a)(2.0)).result()
+
+    assert xg.grad(outer)(3.0).item() == 4

@@ -19,7 +19,7 @@ LAYERS = [
     ["errors", "modes", "ops"],
     ["derivatives", "memory"],
     ["graphs", "recording"],
-    ["applying", "forward", "limits", "reverse"],
+    ["applying", "cotangents", "forward", "limits", "reverse", "vjps"],
     ["methods", "tensors", "namespace"],
     ["numpy_api"],
     ["program", "random", "state_dicts", "trees"],

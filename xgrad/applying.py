@@ -16,7 +16,7 @@ from .modes import MODE, where_in_time
 from .ops import Op, arithmetic, shaping
 from .ops.indexing import GETITEM, split
 from .ops.linalg import MATMUL
-from .ops.table import shape_of
+from .ops.rules import shape_of
 from .recording import Recorded
 
 if TYPE_CHECKING:

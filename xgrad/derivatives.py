@@ -10,6 +10,7 @@ from .backends.dtypes import is_complex, is_floating
 from .backends.promotion import promote
 from .errors import ShapeError, no_array
 from .ops import Op, find_op
+from .ops.rules import Given
 
 
 class Form(NamedTuple):
@@ -19,65 +20,11 @@ class Form(NamedTuple):
     dtype: Any
 
 
-def gradients(
-    op: Op, place: list[Any], params: dict[str, Any], targets: Sequence[Any], conjugate: bool, masked: bool = False
-) -> Sequence[Any]:
-    """The gradient of each operand: None where `targets` has None or the op has no derivative for it.
-
-    `place` is [xp, dz, z, x, y, None], of which a rule picks what it asks for. A target has the shape and dtype that its
-    gradient is to have. With `conjugate`, for a complex z, the rules, which are plain calculus, become the conjugate
-    transpose: conj(dz) goes in and the conjugate comes out. With `masked`, where dz is 0 an infinite slope gives 0 and not NaN.
-    """
-    xp = place[0]
-    if conjugate:
-        place[1] = xp.conj(place[1])
-    if op.variadic:
-        rule, pick = op.rules[0]
-        place[5] = targets
-        given = rule(*pick(place), **params)
-        if len(given) < len(targets):
-            raise TypeError(f"the derivative of {op.name!r} gives {len(given)} gradients for {len(targets)} operands; None stands for none")
-        return [None if g is None or t is None else _matched(xp, g, t, conjugate) for g, t in zip(given, targets)]
-    found: list[Any] = []
-    for target, entry in zip(targets, op.rules):
-        if target is None or entry is None:
-            found.append(None)
-            continue
-        rule, pick = entry
-        place[5] = target.shape
-        g = rule(*pick(place), **params) if params else rule(*pick(place))
-        if masked:
-            g = xp.where(place[1] == 0, xp.where(g == g, g, 0), g)
-        if conjugate or g.shape != target.shape or g.dtype is not target.dtype:
-            if op.elementwise and g.shape != target.shape and g.shape != place[1].shape:
-                shapes = f"neither its operand, {target.shape}, nor dz, {place[1].shape}"
-                raise ShapeError(f"the derivative of {op.name!r} has shape {g.shape}, which fits {shapes}")
-            g = _matched(xp, g, target, conjugate)
-        found.append(g)
-    return found
-
-
-def _matched(xp: Any, g: Any, target: Any, conjugate: bool) -> Any:
-    """What a rule gave, as the gradient of an operand like `target`."""
-    if conjugate and is_complex(g.dtype):
-        g = xp.conj(g)
-    return g if g.shape == target.shape and g.dtype == target.dtype else _fit(xp, g, target)
-
-
-def _fit(xp: Any, g: Any, target: Any) -> Any:
-    """`g` summed over the axes along which `target` was broadcast, in the dtype of `target`."""
-    shape = target.shape
-    if len(shape) > g.ndim and shape == (1,) * (len(shape) - g.ndim) + tuple(g.shape):
-        g = xp.reshape(g, shape)  # an assignment takes a value with leading axes of length 1
-    if g.shape != shape:
-        extra = g.ndim - len(shape)
-        axes = tuple(a for a in range(g.ndim) if a < extra or (shape[a - extra] == 1 and g.shape[a] != 1))
-        if extra < 0 or any(a not in axes and n != shape[a - extra] for a, n in enumerate(g.shape)):
-            raise ShapeError(f"a gradient of shape {g.shape} does not fit an operand of shape {shape}")
-        g = xp.reshape(xp.sum(g, axis=axes), shape)
-    if g.dtype != target.dtype:
-        g = xp.astype(xp.real(g) if is_complex(g.dtype) and not is_complex(target.dtype) else g, target.dtype)
-    return g
+def conjugate_vjp(op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Any] = ()) -> Sequence[Any]:
+    """As `Op.vjp`, of an op with a complex output: rules are plain calculus, of which this is the conjugate transpose."""
+    conj = given.xp.conj
+    given.dz = conj(given.dz)
+    return [conj(g) if g is not None and is_complex(g.dtype) else g for g in op.vjp(given, targets, params, rules)]
 
 
 def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> tuple[Any, ...]:
@@ -122,12 +69,11 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         if z is None and (entry.uses_z or (not several and dz.shape == () and not entry.elementwise)):
             z = entry.forward(xp, *operands, **params)
         dz = dz if several else _spread(xp, dz, operands if entry.elementwise else [dz if z is None or isinstance(z, tuple) else z])
-        save = entry.saves[3]
-        place = [xp, dz, *(save((None, z, *operands)) if save else (None, None, None)), None]
         rules = entry.rules * len(operands) if entry.variadic else entry.rules
         dtype = next(part.dtype for part in dz if part is not None) if several else dz.dtype
         targets = [None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dtype) for v, rule in zip(operands, rules)]
-        found = gradients(entry, place, params, targets, not several and is_complex(dtype))
+        vjp = conjugate_vjp if not several and is_complex(dtype) else Op.vjp
+        found = vjp(entry, Given(xp, dz, entry.save(z, operands)), targets, params)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(v.shape) for v in operands)
         raise ShapeError(f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of shapes {shapes}: {error}") from error

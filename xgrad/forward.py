@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any
 
 from .applying import apply, compute, lift
 from .backends.dtypes import canonical, is_complex, is_floating
-from .derivatives import Form, gradients
+from .derivatives import Form, conjugate_vjp
 from .graphs import FREED, Input, Node, ancestors, connected, freed
-from .limits import limit_along, seal_of
+from .limits import decompositions, limit_along, seal_of
 from .modes import MODE, mode
-from .ops import OPS, spectral
+from .ops import OPS, Op
+from .ops.rules import Given
 from .ops.shaping import ITEM
 from .ops.spectral import Limit
 from .reverse import pull_back, sweep, zeros_like
+from .vjps import needs_guard
+
+#: From a node and the tangents of its operands, None for those that do not move, to that of its output.
+JVP = Callable[..., Any]
 
 LARGE = 4096  # elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
 
@@ -37,57 +43,90 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
     roots = [z.node for z in outputs if z.requires_grad]
     order, sources = ancestors(roots, frozenset(targets))
     outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list)))
-    kind = type(outputs[0])
+    kind, watch = type(outputs[0]), MODE.get().watch
     lifted = outside or MODE.get().trace is not None
-    tangents: dict[Any, Any] = {node: t if lifted else t.data for node, t in zip(targets, moves, strict=True)}  # of a tuple always lifted
-    asked: dict[Any, list[bool]] = {}  # of an output that is a tuple, the parts that somebody uses
+    ops: set[Any] = set(map(attrgetter("op"), order))
+    limits = {node: limit_along(sweep, outputs, node, recorded=lifted) for node in decompositions(order, ops)}
+    further: list[Any] = [None] * len(outputs)
+    jvp: JVP = _Rules(kind, lifted, _asked(order) if ITEM in ops else {}).jvp
+    if any(limits.values()):
+        jvp = _limited(jvp, limits, lambda node, turn, part: _add(further, _beyond(kind, outputs, node, turn, part, lifted)))
+    if needs_guard(order, ops):
+        jvp = _guarded(jvp)
+    if watch is not None:
+        jvp = _watched(jvp, watch)
+    tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))  # of a tuple always lifted
+    if large:
+        jvp = _dropping(jvp, tangents, _last_uses(order, roots))
+    with mode(grad=outside, watch=None):
+        fprop(order, tangents, jvp)
+    found = [tangents.get(z.node) for z in outputs]
+    _add(found, further)
+    return [t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+
+
+def fprop(order: Sequence[Node], tangents: dict[Any, Any], jvp: JVP) -> None:
+    """The forward sweep: node by node, oldest first, from the tangents of the operands to that of the output."""
+    for node in reversed(order):
+        tangents[node] = jvp(node, list(map(tangents.get, node.parents)))
+
+
+def _dropping(jvp: JVP, tangents: dict[Any, Any], last: dict[Any, Node]) -> JVP:
+    """Rules after which the tangents are let go of that nobody will use."""
+
+    def dropping(node: Node, moves: list[Any]) -> Any:
+        found = jvp(node, moves)
+        for p in node.parents:
+            if last[p] is node:
+                tangents.pop(p, None)
+        return found
+
+    return dropping
+
+
+def _asked(order: Sequence[Node]) -> dict[Any, list[bool]]:
+    """Of outputs that are tuples, the parts that somebody uses."""
+    asked: dict[Any, list[bool]] = {}
     for node in order:
         if node.op is ITEM:
             (whole,) = node.parents
             asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
-    limits = {}
-    if spectral.SEEN and MODE.get().trace is None:
-        for node in order:
-            if node.op.spectrum is not None:  # type: ignore[union-attr]
-                limits[node] = limit_along(sweep, outputs, node, recorded=lifted)
-    further: list[Any] = [None] * len(outputs)
-    last = _last_uses(order, roots) if large else None
-    watch = MODE.get().watch
-    with mode(grad=outside, watch=None):
-        for node in reversed(order):
-            op: Any = node.op
-            if op.diagonal and op.analytic and not lifted and node.device.guard is None and watch is None:  # the many small ones, without ceremony
-                tangents[node] = _by_diagonal(node.device.xp, node, node.saved, map(tangents.get, node.parents))
-                if last is not None:
-                    _drop(tangents, node, last)
-                continue
-            moved: list[Any] = list(map(tangents.get, node.parents))
-            for t in moved:
-                if t is not None:
-                    break
-            else:
-                continue
-            if op is ITEM:
-                tangents[node] = moved[0][node.params["i"]]
-            elif op.spectrum is not None:
-                rest, part = limits.get(node) or (None, None)
-                with node.device.guard or nullcontext():
-                    tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted, rest)
-                    if part is not None:
-                        _add(further, _beyond(kind, outputs, node, _tangent(kind, node, moved, None, lifted, part), part, lifted))
-            elif lifted or node.device.guard is None:
-                tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted)
-            else:
-                with node.device.guard:
-                    tangents[node] = _tangent(kind, node, moved, asked.get(node), lifted)
-            if watch is not None:
-                watch.swept(node, moved, (tangents[node],), "the tangent")
-            if last is not None:
-                _drop(tangents, node, last)
-    found = [tangents.get(z.node) for z in outputs]
-    if limits:
-        _add(found, further)
-    return [t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+    return asked
+
+
+def _limited(jvp: JVP, limits: dict[Node, Any], beyond: Callable[..., None]) -> JVP:
+    """Rules of decompositions, told how to go about equal values; what these do beyond is found apart."""
+
+    def limited(node: Node, moves: list[Any]) -> Any:
+        if limits.get(node) is None or all(t is None for t in moves):
+            return jvp(node, moves)
+        rest, part = limits[node]
+        if part is not None:
+            beyond(node, jvp(node, moves, part), part)
+        return jvp(node, moves, rest)
+
+    return limited
+
+
+def _guarded(jvp: JVP) -> JVP:
+    """Rules run on the device of their node."""
+
+    def guarded(node: Node, moves: list[Any]) -> Any:
+        with node.device.guard or nullcontext():
+            return jvp(node, moves)
+
+    return guarded
+
+
+def _watched(jvp: JVP, watch: Any) -> JVP:
+    """Rules whose results are shown to who watches."""
+
+    def watched(node: Node, moves: list[Any]) -> Any:
+        found = jvp(node, moves)
+        watch.swept(node, moves, (found,), "the tangent")
+        return found
+
+    return watched
 
 
 def _add(totals: list[Any], terms: Sequence[Any]) -> None:
@@ -121,37 +160,56 @@ def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
     return last
 
 
-def _drop(tangents: dict[Any, Any], node: Node, last: dict[Any, Node]) -> None:
-    """Let go of the tangents that nobody uses after `node`."""
-    for p in node.parents:
-        if last[p] is node:
-            tangents.pop(p, None)
+class _Rules:
+    """How a rule is called on what its node saved: on arrays, or lifted to Tensors, which record themselves.
 
+    `asked` says of outputs that are tuples which parts somebody uses.
+    """
 
-def _tangent(kind: Any, node: Node, moves: list[Any], asked: Any, lifted: bool, limit: Limit | None = None) -> Any:
-    """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
-    op, dtype, xp = node.op, node.dtype, kind.xp if lifted else node.device.xp
-    assert op is not None
-    if node.saved is FREED:
-        raise freed(node)
-    saved = lift(kind, node) if lifted else node.saved
-    found: Any = None
-    if op.diagonal and (op.analytic or not _complex(node)):
-        return _by_diagonal(xp, node, saved, moves, as_seen=canonical if lifted else None)
-    if op.spectrum is not None:
-        found = _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
-    elif op.jvp is not None:
-        rule, pick = op.jvp
-        found = rule(*pick([xp, tuple(moves), *saved, asked]), **node.params)
-    elif op.linear:
-        found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(xp, node, saved, moves, lifted)
-    if found is NotImplemented or (found is None and op.rules):
-        found = _transposed(kind, node, saved, moves, lifted=lifted)
-    if lifted:  # a Tensor's dtype is NumPy's on every device
-        dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
-    if type(dtype) is tuple:
-        return [None if t is None else _matched(xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
-    return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(xp, found, node.shape, dtype)
+    def __init__(self, kind: Any, lifted: bool, asked: dict[Any, list[bool]]) -> None:
+        self._kind, self._lifted, self._asked = kind, lifted, asked
+        self._given = Given()
+
+    def jvp(self, node: Node, moves: list[Any], limit: Limit | None = None) -> Any:
+        """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
+        op: Any = node.op
+        diagonal = op.diagonal and (op.analytic or not _complex(node))
+        if not diagonal:
+            if all(t is None for t in moves):
+                return None
+            if op is ITEM:
+                return moves[0][node.params["i"]]
+        saved, given, dtype = node.saved, self._given, node.dtype
+        if saved is FREED:
+            raise freed(node)
+        given.xp = node.device.xp
+        if self._lifted:  # where a dtype is NumPy's on every device
+            given.xp, saved = self._kind.xp, lift(self._kind, node)
+            dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
+        given.z, given.x, given.y = saved
+        if diagonal:
+            found = op.jvp(given, moves, node.params)
+        else:
+            given.needs = self._asked.get(node)
+            found = self._of_all(node, given, moves, limit)
+        if type(dtype) is tuple:
+            return [None if t is None else _matched(given.xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
+        return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(given.xp, found, node.shape, dtype)
+
+    def _of_all(self, node: Node, given: Given, moves: list[Any], limit: Limit | None) -> Any:
+        """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for gradients."""
+        op: Any = node.op
+        kind, lifted, saved = self._kind, self._lifted, (given.z, given.x, given.y)
+        if op.spectrum is not None:
+            return _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
+        found: Any = None
+        if op.tangent is not None:
+            found = op.jvp(given, moves, node.params)
+        elif op.linear:
+            found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(given.xp, node, saved, moves, lifted)
+        if found is NotImplemented or (found is None and op.rules):
+            found = _transposed(kind, node, saved, moves, lifted=lifted)
+        return found
 
 
 def _run(node: Node, operands: tuple[Any, ...], lifted: bool) -> Any:
@@ -162,22 +220,6 @@ def _run(node: Node, operands: tuple[Any, ...], lifted: bool) -> Any:
 
 def _complex(node: Node) -> bool:
     return is_complex(node.dtype) or any(p is not None and is_complex(p.dtype) for p in node.parents)
-
-
-def _by_diagonal(xp: Any, node: Node, saved: Any, moves: Iterable[Any], as_seen: Any = None) -> Any:
-    """The rule of each operand, applied to its tangent instead of the gradient of the output."""
-    if saved is FREED:
-        raise freed(node)
-    total: Any = None
-    params = node.params
-    for t, entry in zip(moves, node.op.rules):  # type: ignore[union-attr]
-        if t is not None and entry is not None:
-            rule, pick = entry
-            place = pick((xp, t, *saved, None))
-            part = rule(*place, **params) if params else rule(*place)
-            total = part if total is None else total + part
-    dtype = as_seen(node.dtype) if as_seen else node.dtype
-    return total if total is None or (total.dtype is dtype and total.shape == node.shape) else _matched(xp, total, node.shape, dtype)
 
 
 def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
@@ -231,17 +273,15 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
         zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
         dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
         given = [*dz, limit] if limit is not None else list(dz)
-        place = [kind.xp, given if several else dz[0], *raised, None]
         targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
-        found = gradients(op, place, node.params, targets, not several and is_complex(node.dtype))
+        vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
+        found = vjp(op, Given(kind.xp, given if several else dz[0], raised), targets, node.params)
         operands = zip(found, moves, node.parents)
         pairs = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
         moving = [v for v in dz if v is not None]
         if OPS.get(op.name) is not op or op.name == "custom":
             _refuse_bent(node.params.get("entry", op).name, [g for g, _ in pairs], moving)
         swept = iter(pull_back([g for g, _ in pairs], [t for _, t in pairs], moving, free=False))
-    for v in moving:
-        v.node.needs = False  # what is found depends on it no more
     tangents = [None if v is None else next(swept) for v in dz]
     tangents = tangents if lifted else [None if t is None else t.data for t in tangents]
     return tangents if several else tangents[0]

@@ -1,26 +1,20 @@
-"""The graph engine: nodes, their order, and the reverse sweep."""
+"""The graph: nodes, their order, and what leads where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection
 from itertools import count
-from math import prod
+from math import inf
 from operator import attrgetter
 from typing import Any
 
 from .backends import Device
-from .backends.dtypes import canonical, is_complex
-from .derivatives import Form, gradients
 from .errors import GraphError
-from .memory import out_of_memory
-from .modes import MODE, mode
 from .ops import Op
-from .ops.arithmetic import WHERE
-from .ops.linalg import rows
-from .ops.shaping import ITEM
+from .ops.arithmetic import NONE
 
 _next_number = count().__next__
+_LEVELS = count(1)
 _by_number = attrgetter("number")
 
 NOTHING = (None, None, None)  # saved by an op whose derivative needs neither output nor operands
@@ -37,6 +31,7 @@ class Node:
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
     needs = True  # whether a gradient flows to it
+    level = 0  # of no transform
 
     def __init__(
         self, op: Op | None, device: Device, parents: tuple[Node | None, ...], params: dict[str, Any], saved: tuple[Any, ...], shape: Any, dtype: Any
@@ -62,13 +57,34 @@ class Leaf(Node):
         self.name = name
 
 
+class Level:
+    """One transform while it runs. Of two, the one that began later has the higher number: it runs inside, or when the other is done."""
+
+    __slots__ = ("inputs", "number")
+
+    def __init__(self) -> None:
+        self.number = next(_LEVELS)
+        self.inputs: list[Input] = []
+
+    def __enter__(self) -> Level:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for node in self.inputs:  # which whoever kept them will find to be constants
+            node.needs = bool(node.parents)
+
+
 class Input(Node):
-    """An argument of a function while a transform runs it; afterwards no gradient flows to it any more."""
+    """An argument of a function while the transform of that level runs it; computed from `origin`, where a gradient flows on to that."""
 
-    __slots__ = ("needs",)
+    __slots__ = ("level", "needs")
 
-    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any) -> None:
-        super().__init__(None, device, (), {}, NOTHING, shape, dtype)
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, level: Level | None = None, origin: Node | None = None) -> None:
+        op, parents = (None, ()) if origin is None else (NONE, (origin,))
+        super().__init__(op, device, parents, {}, NOTHING, shape, dtype)
+        level = level or Level()
+        level.inputs.append(self)
+        self.level = level.number
         self.needs = True
 
 
@@ -100,17 +116,24 @@ def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[li
 
 
 def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
-    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from.
+    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from."""
+    return bool(_beyond(sources, inputs))
 
-    Inputs of transforms that began later do not count: those run inside, and are done.
+
+def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
+    """The sources through which a gradient flows further than to `inputs`: leaves, inputs that were computed, and those of lower levels.
+
+    Inputs of higher levels are of transforms that run inside, and are done.
     """
-    own, first = frozenset(inputs), min((node.number for node in inputs), default=0)
-    for source in sources:
-        if source not in own and not (isinstance(source, Input) and source.number > first):
-            return True
-        if source in own and source.parents:
-            return True
-    return False
+    own, level = frozenset(inputs), min((node.level for node in inputs if node.level), default=inf)
+    return [source for source in sources if (source.parents if source in own else source.level < level)]
+
+
+def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:
+    """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to `inputs`."""
+    order, sources = ancestors(roots, inputs)
+    beyond = _beyond(sources, inputs)
+    return leading_to(order, beyond) if beyond else set()
 
 
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
@@ -120,172 +143,6 @@ def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
         if not useful.isdisjoint(node.parents):
             useful.add(node)
     return useful
-
-
-def bprop(
-    order: list[Node],
-    grads: dict[Any, Any],
-    wanted: Collection[Node] | None = None,
-    *,
-    xp: Any = None,
-    lift: Callable[[Node], tuple[Any, ...]] | None = None,
-    free: bool = True,
-    keep: bool = False,
-) -> None:
-    """The reverse sweep: visit `order` (newest first) and add each node's gradients to those its operands already have.
-
-    `grads` begins with the output's gradient and ends with that of every source (with `keep`, of every node). If `wanted`
-    is given, only those nodes are given one. `free` drops saved arrays as it goes. Gradients are raw arrays; with `lift`,
-    which turns a node's saved arrays into Tensors, and `xp`, the namespace of those, they are Tensors that record themselves.
-    """
-    owned: set[Node] = set()  # whose gradient is a sum made here, and so may be added to in place
-    waiting: dict[Node, Uses] = {}
-    dtype, conjugate, watch = None, False, MODE.get().watch
-    masked: set[Node] | None = None  # found at the first `where`
-    for node in order:
-        if node in waiting:
-            waiting.pop(node).give(node, grads)
-        dz = grads.get(node) if keep else grads.pop(node, None)
-        if dz is None:
-            continue
-        op, saved, device = node.op, node.saved, node.device
-        assert op is not None
-        if op is ITEM:  # one part of a tuple's gradient
-            _put(dz, node, grads)
-            continue
-        if saved is FREED:
-            raise freed(node)
-        if free and saved is not NOTHING:
-            node.saved = FREED
-        if node.dtype is not dtype:
-            dtype = node.dtype
-            conjugate = type(dtype) is not tuple and is_complex(dtype)
-        parents: Sequence[Any] = node.parents if wanted is None else [parent if parent in wanted else None for parent in node.parents]
-        targets = parents
-        if lift is None:
-            place = [device.xp, dz, *saved, None]
-        else:
-            place, targets = [xp, dz, *lift(node), None], [None if p is None else Form(p.shape, canonical(p.dtype)) for p in parents]
-        if op.by_rows and lift is None and watch is None and not conjugate and _is_matrix_of_rows(parents[1], saved[1]):
-            waiting.setdefault(parents[1], Uses(op, parents[1])).add(saved[1], dz)
-            parents = targets = (parents[0], None)
-        if op is WHERE and masked is None:
-            masked = _masked(order)
-        guarded = masked is not None and node in masked
-        try:
-            if watch is None and device.guard is None:
-                found = gradients(op, place, node.params, targets, conjugate, guarded)
-            else:
-                with device.guard or nullcontext(), mode(watch=None):  # the rule's result is of interest, not each op in it
-                    found = gradients(op, place, node.params, targets, conjugate, guarded)
-        except MemoryError as error:
-            raise out_of_memory(error, f"the gradient of {op.name!r} of shape {node.shape}", device, order, grads.values()) from error
-        if watch is not None:
-            watch.swept(node, (dz,), found, "the gradient")
-        if device.guard is not None:
-            with device.guard:
-                _collect(parents, found, grads, owned)
-            continue
-        for parent, g in zip(parents, found):  # `_collect` without a call, as there is one for each op
-            if g is None:
-                continue
-            if parent not in grads:
-                grads[parent] = g
-            elif parent in owned:
-                grads[parent] += g
-            else:
-                grads[parent] = grads[parent] + g
-                owned.add(parent)
-    for node, uses in waiting.items():
-        uses.give(node, grads)
-
-
-def _collect(parents: Sequence[Any], found: Sequence[Any], grads: dict[Any, Any], owned: set[Any]) -> None:
-    """Add the gradients of an op's operands to what these have already."""
-    for parent, g in zip(parents, found):
-        if g is None:
-            continue
-        if parent not in grads:
-            grads[parent] = g  # borrowed: `+` hands the same array to both of its operands
-        elif parent in owned:
-            grads[parent] += g
-        else:
-            grads[parent] = grads[parent] + g
-            owned.add(parent)
-
-
-def _masked(order: list[Node]) -> set[Node]:
-    """Of `order` (newest first), the ops element by element that have a slope and lead to a `where` further on.
-
-    Where that has chosen otherwise the gradient is 0, as the value is not used, whatever the slope: 0 times infinity would make
-    it NaN.
-    """
-    chosen_from: set[Node | None] = set()
-    for node in order:
-        if node.op is WHERE or node in chosen_from:
-            chosen_from.update(node.parents)
-    return {node for node in order if node in chosen_from and node.op.elementwise and node.op.saves[3]}  # type: ignore[union-attr]
-
-
-def _is_matrix_of_rows(W: Node | None, x: Any) -> bool:
-    """Whether `x @ W` is a product of rows with one matrix that wants a gradient."""
-    return W is not None and len(W.shape) == 2 and len(x.shape) > 1
-
-
-class Uses:
-    """The products x @ W with one matrix, as there is one at every time step; its gradient is found from all together.
-
-    dW is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones and their sum.
-    """
-
-    __slots__ = ("_W", "_dz", "_op", "_rows", "_total", "_x")
-    ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time
-
-    def __init__(self, op: Op, W: Node) -> None:
-        self._op, self._W = op, W
-        self._x: list[Any] = []
-        self._dz: list[Any] = []
-        self._rows = 0
-        self._total: Any = None
-
-    def add(self, x: Any, dz: Any) -> None:
-        """Take note of a use."""
-        if self._x and (x.dtype != self._x[0].dtype or dz.dtype != self._dz[0].dtype):
-            self._add_up()
-        self._x.append(x)
-        self._dz.append(dz)
-        self._rows += prod(x.shape[:-1])
-        if self._rows >= self.ENOUGH:
-            self._add_up()
-
-    def give(self, node: Node, grads: dict[Any, Any]) -> None:
-        """Add the gradient from all uses to what `node` has from elsewhere."""
-        self._add_up()
-        with self._W.device.guard or nullcontext():
-            grads[node] = self._total if node not in grads else grads[node] + self._total
-
-    def _add_up(self) -> None:
-        if not self._x:
-            return
-        device = self._W.device
-        with device.guard or nullcontext():
-            x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(device.xp, self._x), _joined(device.xp, self._dz))
-            _, g = gradients(self._op, [device.xp, dz, None, x, None, None], {}, (None, self._W), False)
-            self._total = g if self._total is None else self._total + g
-        self._x, self._dz, self._rows = [], [], 0
-
-
-def _joined(xp: Any, arrays: list[Any]) -> Any:
-    """The rows of all arrays in one."""
-    return xp.concat([rows(xp, a) for a in arrays])
-
-
-def _put(dz: Any, node: Node, grads: dict[Any, Any]) -> None:
-    """Add `dz` to its own part of the gradient of a tuple."""
-    whole, i = node.parents[0], node.params["i"]
-    assert whole is not None
-    parts = grads.setdefault(whole, [None] * len(whole.shape))
-    parts[i] = dz if parts[i] is None else parts[i] + dz
 
 
 def freed(node: Node) -> GraphError:

@@ -10,17 +10,30 @@ That is for the first derivative. Recorded, for a derivative of it, such a quoti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import nullcontext
 from typing import Any
 
 from .applying import lift
 from .backends.dtypes import canonical, finfo
 from .graphs import FREED, Node, ancestors, leading_to
-from .modes import mode
-from .ops.spectral import Limit, Spectrum
+from .modes import MODE, mode
+from .ops.spectral import DECOMPOSITIONS, Limit, Spectrum
 
 Sweep = Callable[..., dict[Node, Any]]
+
+
+def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
+    """Those among `order`, which is of these `ops`, whose values may be equal; none in a trace, which knows no values."""
+    if ops.isdisjoint(DECOMPOSITIONS) or MODE.get().trace is not None:
+        return []
+    return [node for node in order if node.op in DECOMPOSITIONS]
+
+
+def limits_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[Node], *, recorded: bool) -> dict[Node, Limit]:
+    """How the rules of decompositions go about equal values, where they have such."""
+    found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
+    return {node: limit for node, limit in found.items() if limit is not None}
 
 
 def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, recorded: bool) -> Limit | None:

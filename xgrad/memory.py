@@ -11,7 +11,7 @@ from typing import Any
 from .backends import Array, Device
 from .errors import OutOfMemoryError
 from .modes import where_in_time
-from .ops.table import shape_of
+from .ops.rules import shape_of
 
 #: How many of the stages that hold the most are named.
 NAMED = 5

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from operator import attrgetter
 from typing import Any
 
-from .applying import Value, lift
+from .applying import Value
 from .backends import DeviceError
 from .backends.dtypes import is_complex
+from .cotangents import Cotangents
 from .errors import GraphError, ShapeError, TraceError
-from .graphs import Leaf, Node, ancestors, bprop, connected, leading_to
-from .limits import limit_at
+from .graphs import Leaf, Node, ancestors, connected, leading_to
+from .limits import decompositions, limits_at
 from .memory import out_of_memory
 from .modes import MODE, mode, where_in_time
-from .ops import spectral
 from .recording import Recorded, source_line
+from .vjps import VJP, OnArrays, OnTensors, cotangents_of, wrapped
+
+_OP = attrgetter("op")
 
 
 def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
@@ -60,32 +63,41 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
 def sweep(
     roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
 ) -> dict[Node, Any]:
-    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node."""
-    z, _ = roots[0]
-    kind = type(z)
-    limits = _limits(roots, order, create_graph) if spectral.SEEN and MODE.get().trace is None else {}
-    if create_graph or MODE.get().trace is not None:  # a trace writes the rules down as they are applied to Tensors
-        with mode(grad=create_graph):
-            grads: dict[Node, Any] = {node: [*([None] * len(node.shape)), limit] for node, limit in limits.items()}
-            for z, dz in roots:
-                grads[z.node] = grads[z.node] + dz if z.node in grads else dz
-            bprop(order, grads, wanted, xp=z.xp, lift=partial(lift, kind), free=False, keep=keep)
-        return grads
-    raw: dict[Node, Any] = {node: [*([None] * len(node.shape)), limit.unrecorded()] for node, limit in limits.items()}
-    for z, dz in roots:
-        raw[z.node] = raw[z.node] + dz.data if z.node in raw else dz.data
+    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node.
+
+    `order` (newest first) is what the sweep visits. Where `wanted` is given, only those nodes are given a gradient.
+    """
+    kind, ops = type(roots[0][0]), set(map(_OP, order))
+    lifted = create_graph or MODE.get().trace is not None  # a trace writes the rules down as they are applied to Tensors
+    limits = limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
+    cotangents = cotangents_of(order, ops, keep)
     try:
-        bprop(order, raw, wanted, free=free, keep=keep)
+        if lifted:
+            vjp = wrapped(lambda way: OnTensors(way, kind, wanted).vjp, order, ops, limits, lazy=False)
+            with mode(grad=create_graph):
+                return bprop(roots, order, cotangents, vjp)
+        limits = {node: limit.unrecorded() for node, limit in limits.items()}
+        vjp = wrapped(lambda way: OnArrays(way, free).vjp, order, ops, limits, lazy=True)
+        raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
     except MemoryError as error:
-        raise out_of_memory(error, "adding up gradients", z.device, order, raw.values()) from error
+        raise out_of_memory(error, "adding up gradients", roots[0][0].device, order, cotangents.of.values()) from error
     return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
 
 
-def _limits(roots: Sequence[tuple[Any, Any]], order: list[Node], recorded: bool) -> dict[Node, Any]:
-    """Of decompositions whose values are equal, how their rules go about it."""
-    nodes = [node for node in order if node.op.spectrum is not None]  # type: ignore[union-attr]
-    found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
-    return {node: limit for node, limit in found.items() if limit is not None}
+def bprop(roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP) -> dict[Node, Any]:
+    """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the operands."""
+    for z, dz in roots:
+        cotangents.add((z.node,), (dz,))
+    take, add = cotangents.taker(), cotangents.add
+    try:
+        for node in order:
+            dz = take(node, None)
+            if dz is not None:
+                add(node.parents, vjp(node, dz, node.parents))
+    except MemoryError as error:
+        what = f"the gradient of {node.op.name!r} of shape {node.shape}"  # type: ignore[union-attr]
+        raise out_of_memory(error, what, node.device, order, cotangents.of.values()) from error
+    return cotangents.whole()
 
 
 def _root(z: Value) -> Node:

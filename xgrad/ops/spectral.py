@@ -57,16 +57,6 @@ def _arrays(given: Sequence[Any]) -> list[Any]:
     return [None if v is None else v.data for v in given]
 
 
-#: Whether one of these decompositions was ever made: the sweeps need not look for them before.
-SEEN: list[bool] = []
-
-
-def _seen(z: Any) -> tuple[Any, ...]:
-    if not SEEN:
-        SEEN.append(True)
-    return tuple(z)
-
-
 class Spectrum:
     """What is special to a decomposition: `at`, the place of the values among its outputs, and
 
@@ -226,7 +216,7 @@ def _eigh_dx(xp: Any, dz: Any, z: Any, *, UPLO: str) -> Any:
 
 _HERMITIAN = Spectrum(0, _ascending, lambda xp, w: [_between(xp, w)], _eigh_numerators, _eigh_whole)
 
-EIGH = op("eigh", lambda xp, x, *, UPLO="L": _seen(xp.eigh(square(x, "eigh"), UPLO)), dx=_eigh_dx, spectrum=_HERMITIAN,
+EIGH = op("eigh", lambda xp, x, *, UPLO="L": tuple(xp.eigh(square(x, "eigh"), UPLO)), dx=_eigh_dx, spectrum=_HERMITIAN,
     function="linalg.eigh", promotion="float")  # fmt: skip
 
 
@@ -277,7 +267,7 @@ _ANY = Spectrum(
     _eig_numerators, _eig_whole,
 )  # fmt: skip
 
-EIG = op("eig", lambda xp, x: _seen(xp.eig(square(x, "eig"))), dx=_ANY.rule, spectrum=_ANY, function="linalg.eig", promotion="float")
+EIG = op("eig", lambda xp, x: tuple(xp.eig(square(x, "eig"))), dx=_ANY.rule, spectrum=_ANY, function="linalg.eig", promotion="float")
 
 # Singular values
 
@@ -333,9 +323,12 @@ def _svd_differences(xp: Any, s: Any) -> list[Any]:
 
 _SINGULAR = Spectrum(1, lambda xp, s: xp.flip(_ascending(xp, s), axis=-1), _svd_differences, _svd_numerators, _svd_whole)
 
-SVD = op("svd", lambda xp, x, *, full_matrices=True: _seen(xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)),
+SVD = op("svd", lambda xp, x, *, full_matrices=True: tuple(xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)),
     dx=lambda xp, dz, z, *, full_matrices: _SINGULAR.rule(xp, dz, z), spectrum=_SINGULAR, function="linalg.svd", promotion="float")  # fmt: skip
 
 SVDVALS = op("svdvals", lambda xp, x: xp.linalg.svdvals(matrices(x, "svdvals")),
     dx=lambda xp, dz, x: _of_values(xp, dz, xp.linalg.svd(x, full_matrices=False), _SINGULAR),
     function="linalg.svdvals", promotion="float")  # fmt: skip
+
+#: The ops whose derivative has a limit where values are equal.
+DECOMPOSITIONS = frozenset((EIGH, EIG, SVD))

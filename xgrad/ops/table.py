@@ -28,22 +28,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from ..errors import UnknownOpError
+from ..errors import ShapeError, UnknownOpError
 from . import scalars
+from .rules import Given, Rule, Saved, asked_for, fit, forward_rule, reverse_rule, saver
 from .scalars import HEAVY, Scalar
-
-Rule = Callable[..., Any]
-
-#: What a rule may ask for, and where `deriv` has it at hand. The last place holds the shape of the operand in question; or,
-#: of any number of them, a tuple that has None for those whose gradient nobody wants.
-_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "y": 4, "x_shape": 5, "y_shape": 5}
-_VARIADIC_PLACES = {"xp": 0, "dz": 1, "z": 2, "x": 3, "x_shape": 3, "first": 3, "rest": 4, "needs": 5}
-_JVP_PLACES = {"t": 1}  # and all of the above but dz
 
 
 class Op:
@@ -54,7 +46,7 @@ class Op:
         function: its name in the array standard, "add" or "tanh".
         doc: what it computes, for an op that is a function of the namespace just as it stands here; else None.
         numpy: the names of the NumPy functions that mean the same, as "arccos" or "linalg.inv".
-        rules: one `(rule, pick)` per operand, `pick` choosing what the rule asks for; None where there is no derivative.
+        rules: that of each operand, None where there is no derivative; or the one of all operands.
         variadic: whether it takes any number of operands, with one rule for all.
         promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
         elementwise: whether operands broadcast against each other.
@@ -80,16 +72,16 @@ class Op:
         diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
         linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the "first" alone, as a
             quotient; or "".
-        jvp: `(rule, pick)` of the rule for forward mode, None where there is none.
+        tangent: the rule for forward mode, None where there is none of its own.
         registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
         spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
-        by_rows: whether the gradient of a matrix y from many uses is that of one use with all their rows of x and dz.
     """
 
     __slots__ = (
-        "analytic", "arity", "at_once", "by_rows", "cost", "defaults", "diagonal", "doc", "elementwise", "forward", "function", "in_numpy",
-        "integers", "internal", "jvp", "linear", "name", "numpy", "operands", "parameters", "pointwise", "primitives", "promotion", "registered",
-        "rules", "saves", "scalar", "shapes", "spectrum", "uses_z", "variadic", "view", "__weakref__",
+        "analytic", "arity", "at_once", "cost", "defaults", "diagonal", "doc", "elementwise", "forward", "function",
+        "in_numpy", "integers", "internal", "linear", "name", "numpy", "operands", "parameters", "pointwise",
+        "primitives", "promotion", "registered", "rules", "saves", "scalar", "shapes", "spectrum", "tangent", "uses_z",
+        "variadic", "view", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -97,9 +89,9 @@ class Op:
         name: str,
         forward: Callable[..., Any],
         *,
-        dx: Rule | None = None,
-        dy: Rule | None = None,
-        jvp: Rule | None = None,
+        dx: Callable[..., Any] | None = None,
+        dy: Callable[..., Any] | None = None,
+        jvp: Callable[..., Any] | None = None,
         function: str | None = None,
         doc: str | None = None,
         numpy: str | None = None,
@@ -110,7 +102,6 @@ class Op:
         analytic: bool = False,
         linear: Literal["jointly", "each", "first", ""] = "",
         diagonal: bool = True,
-        by_rows: bool = False,
         pointwise: bool = False,
         scalar: str | None = None,
         integers: str | None = None,
@@ -132,7 +123,6 @@ class Op:
         self.elementwise = elementwise
         self.analytic = analytic
         self.linear = linear
-        self.by_rows = by_rows
         self.registered = registered
         self.spectrum = spectrum
         self.pointwise = pointwise or elementwise
@@ -152,12 +142,11 @@ class Op:
         if jvp is not None and not variadic:
             raise TypeError(f"{name!r} has a rule for forward mode, which is written for any number of operands: variadic")
         rules = (dx, dy)[: self.arity or 1]
-        at = _VARIADIC_PLACES if variadic else _PLACES
-        self.rules: tuple[Any, ...] = tuple(None if rule is None else (rule, _picker(rule, at)) for rule in rules) if any(rules) else ()
-        self.jvp = None if jvp is None else (jvp, _picker(jvp, at | _JVP_PLACES, "t"))
-        uses = [set() if rule is None else set(inspect.signature(rule).parameters) for rule in (*rules, jvp)]
+        self.rules: tuple[Rule | None, ...] = tuple([reverse_rule(rule, variadic) for rule in rules]) if any(rules) else ()
+        self.tangent = forward_rule(jvp)
+        uses = [asked_for(rule) for rule in (*rules, jvp)]
         asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
-        self.saves = tuple(_saver(names, variadic) for names in asked)
+        self.saves = tuple(saver(names, variadic) for names in asked)
         self.diagonal = elementwise and diagonal
         self.shapes = variadic and "x_shape" in asked[3]
         self.uses_z = "z" in asked[3]
@@ -185,36 +174,66 @@ class Op:
             if name != "__weakref__":
                 setattr(self, name, getattr(made, name))
 
+    def save(self, z: Any, operands: Sequence[Any]) -> Saved:
+        """Of the output and the operands, what the rules ask for."""
+        save = self.saves[3]
+        return (None, None, None) if save is None else save((None, z, *operands))
+
+    def vjp(self, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Rule | None] = ()) -> Sequence[Any]:
+        """The gradient of each operand, by the op's rules or those in their place; None where there is none, or `targets` has None.
+
+        A target has the shape and dtype that the gradient of its operand is to have.
+        """
+        if self.variadic:
+            return self._vjp_of_all(given, targets, params)
+        found: list[Any] = []
+        for target, rule in zip(targets, rules or self.rules):
+            if target is None or rule is None:
+                found.append(None)
+                continue
+            function, pick = rule
+            given.shape = target.shape
+            args = (given.dz,) if pick is None else pick(given)
+            g = function(*args, **params) if params else function(*args)
+            if g.shape != target.shape or g.dtype is not target.dtype:
+                if self.elementwise and g.shape != target.shape and g.shape != given.dz.shape:
+                    shapes = f"neither its operand, {target.shape}, nor dz, {given.dz.shape}"
+                    raise ShapeError(f"the derivative of {self.name!r} has shape {g.shape}, which fits {shapes}")
+                g = fit(given.xp, g, target)
+            found.append(g)
+        return found
+
+    def _vjp_of_all(self, given: Given, targets: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
+        """As `vjp`, by one rule for any number of operands."""
+        function, pick = self.rules[0]  # type: ignore[misc]
+        given.needs = targets
+        found = function(*((given.dz,) if pick is None else pick(given)), **params)
+        if len(found) < len(targets):
+            raise TypeError(f"the derivative of {self.name!r} gives {len(found)} gradients for {len(targets)} operands; None stands for none")
+        return [None if g is None or t is None else fit(given.xp, g, t) for g, t in zip(found, targets)]
+
+    def jvp(self, given: Given, tangents: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The tangent of the output, from those of the operands, None for one that does not move.
+
+        It is found by the op's rule for it; or, of an op element by element, by the rules for gradients, as a diagonal matrix is
+        its own transpose.
+        """
+        if self.tangent is not None:
+            function, pick = self.tangent
+            given.t = tuple(tangents)
+            return function(*pick(given), **params)  # type: ignore[misc]
+        total: Any = None
+        for t, rule in zip(tangents, self.rules):
+            if t is not None and rule is not None:
+                function, pick = rule
+                given.dz, given.shape = t, None
+                args = (t,) if pick is None else pick(given)
+                part = function(*args, **params) if params else function(*args)
+                total = part if total is None else total + part
+        return total
+
     def __repr__(self) -> str:
         return f"Op({self.name!r})"
-
-
-def _picker(rule: Rule, at: dict[str, int], moves: str = "dz") -> Callable[[Any], tuple[Any, ...]]:
-    names = [name for name, p in inspect.signature(rule).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    unknown = [name for name in names if name not in at]
-    if unknown or moves not in names:
-        raise TypeError(f"a derivative takes {moves} and any of {', '.join(at)}, and parameters after a '*'; this one takes {', '.join(names)}")
-    places = [at[name] for name in names]
-    return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
-
-
-def _saver(asked: set[str], variadic: bool) -> Callable[[tuple[Any, ...]], tuple[Any, Any, Any]] | None:
-    if not asked & {"z", "x", "y", "first", "rest"} and not (variadic and "x_shape" in asked):
-        return None
-    z = 1 if "z" in asked else 0
-    if not variadic:
-        return itemgetter(z, 2 if "x" in asked else 0, 3 if "y" in asked else 0)
-    whole: Callable[[Any], Any] = lambda operands: None
-    if "x_shape" in asked:
-        whole = shape_of
-    elif "x" in asked or "first" in asked:
-        whole = itemgetter(slice(None if "x" in asked else 1))
-    return lambda values: (values[z], whole(values[2:]), values[3:] if "rest" in asked else None)
-
-
-def shape_of(value: Any) -> tuple[Any, ...]:
-    """Shape of an array, of a number, or of each in a tuple."""
-    return tuple(map(shape_of, value)) if type(value) is tuple else getattr(value, "shape", ())
 
 
 OPS: dict[str, Op] = {}

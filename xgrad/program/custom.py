@@ -8,10 +8,10 @@ from typing import Any
 from ..applying import NUMBERS
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_complex
-from ..derivatives import Form, gradients
-from ..graphs import NOTHING
+from ..derivatives import Form, conjugate_vjp
 from ..ops import Op
 from ..ops.programs import CUSTOM
+from ..ops.rules import Given
 from .interpreting import interpret
 from .stages import Program
 
@@ -25,12 +25,6 @@ def _forward(xp: Any, *x: Array, program: Program, entry: Op, options: tuple[tup
     return run_program(program, [v for v in x if type(v) not in NUMBERS])
 
 
-def _saved(entry: Op, z: tuple[Any, ...], x: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-    """What the gate's own rules ask for."""
-    save = entry.saves[3]
-    return NOTHING if save is None else save((None, z[0] if len(z) == 1 else z, *x))
-
-
 def _dx(
     xp: Any, dz: list[Any], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[Any],
     *, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int,
@@ -38,8 +32,9 @@ def _dx(
     """The gate's own rules, for its operands; what its function uses besides has no gradient."""
     targets = [Form(v.shape, v.dtype) if needs[i] is not None else None for i, v in enumerate(x[:count])]
     one = len(z) == 1
-    place = [xp, dz[0] if one else dz, *_saved(entry, z, x[:count]), None]
-    found = gradients(entry, place, dict(options), targets, one and is_complex(z[0].dtype))
+    given = Given(xp, dz[0] if one else dz, entry.save(z[0] if one else z, x[:count]))
+    vjp = conjugate_vjp if one and is_complex(z[0].dtype) else Op.vjp
+    found = vjp(entry, given, targets, dict(options))
     return (*found, *(None,) * (len(x) - len(found)))
 
 
@@ -47,10 +42,11 @@ def _jvp(
     xp: Any, t: tuple[Any, ...], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[bool],
     *, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int,
 ) -> Any:  # fmt: skip
-    if entry.jvp is None:
+    if entry.tangent is None:
         return NotImplemented
-    rule, pick = entry.jvp
-    found = rule(*pick([xp, t[:count], *_saved(entry, z, x[:count]), needs]), **dict(options))
+    given = Given(xp, saved=entry.save(z[0] if len(z) == 1 else z, x[:count]))
+    given.needs = needs
+    found = entry.jvp(given, t[:count], dict(options))
     return found if isinstance(found, tuple) else (found,)
 
 

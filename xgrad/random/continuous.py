@@ -8,8 +8,8 @@ from ..applying import apply
 from ..errors import ShapeError
 from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
 from ..namespace import max as max_of
+from ..ops.rules import shape_of
 from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
-from ..ops.table import shape_of
 from ..tensors import Tensor
 from .drawing import Size
 from .inverted import Inverted

@@ -9,7 +9,7 @@ from ..backends.dtypes import iinfo
 from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
-from ..ops.table import shape_of
+from ..ops.rules import shape_of
 from ..tensors import Tensor
 from .continuous import Continuous
 from .drawing import Size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..namespace import expm1, sqrt, where
-from ..ops.table import shape_of
+from ..ops.rules import shape_of
 from ..tensors import Tensor
 from .drawing import Drawing, Size
 

@@ -15,7 +15,7 @@ from ..backends.dtypes import is_floating
 from ..graphs import Node
 from ..modes import MODE, mode, where_in_time
 from ..ops import Op
-from ..ops.table import shape_of
+from ..ops.rules import shape_of
 from ..recording import Recorded, is_ours, names_from_variables, source_line
 
 

@@ -9,12 +9,13 @@ from ..backends import DeviceError
 from ..backends.dtypes import is_complex
 from ..errors import ShapeError
 from ..forward import push_forward
+from ..graphs import Level
 from ..modes import mode
 from ..namespace import asarray, astype
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
-from .reverse_mode import name_of, refuse_no_function, released, tree_released, with_aux
+from .reverse_mode import name_of, refuse_no_function, released, with_aux
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -42,18 +43,21 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise TypeError(f"the {what} of {name_of(f)} are a tuple, with one for each argument, not {type(given).__name__}: write (x,) for x")
-    lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ")
-    moves = _directions(tangents, primals, lifted.inputs)
-    with mode(grad=True, lifted=True):
-        output = f(*lifted.tree)
-    output, aux = with_aux(output, f) if has_aux else (output, None)
-    leaves, structure = flatten(output)
-    outputs = [asarray(v).twin() for v in leaves]
-    found, connected = push_forward(outputs, lifted.inputs, moves)
-    nodes = {x.node for x in lifted.inputs}
-    value, tangent = (unflatten(structure, [released(v, nodes) if connected else v.unrecorded() for v in side]) for side in (outputs, found))
-    aux = tree_released(aux, nodes)
-    lifted.close()
+    with Level() as level:
+        lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ", level)
+        moves = _directions(tangents, primals, lifted.inputs)
+        with mode(grad=True, lifted=True):
+            output = f(*lifted.tree)
+        output, aux = with_aux(output, f) if has_aux else (output, None)
+        leaves, structure = flatten(output)
+        outputs = [asarray(v).twin() for v in leaves]
+        found, connected = push_forward(outputs, lifted.inputs, moves)
+        if connected:
+            outputs, found, aux = released((outputs, found, aux), lifted.inputs)
+        else:
+            outputs, found = [z.unrecorded() for z in outputs], [t.unrecorded() for t in found]
+            aux = released(aux, lifted.inputs) if has_aux else None
+    value, tangent = unflatten(structure, outputs), unflatten(structure, found)
     return (value, tangent, aux) if has_aux else (value, tangent)
 
 

@@ -18,14 +18,14 @@ from ..modes import MODE, mode
 from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
 from ..ops import OPS, Op, find_op, op
-from ..ops.table import GATES, Rule
+from ..ops.table import GATES
 from ..tensors import Tensor
 from .reverse_mode import vjp
 
 Function = Callable[..., Any]
 
 
-def gate(f: Function | None = None, *, dx: Rule | None = None, dy: Rule | None = None) -> Any:
+def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function | None = None) -> Any:
     """Make a function one named gate in graphs and listings.
 
     Without `dx`, its derivative is found by the engine from what the function does. With `dx` (and `dy`, where it has two
@@ -189,8 +189,8 @@ def register_op(
     name: str,
     forward: Function,
     *,
-    dx: Rule | EllipsisType | None = ...,
-    dy: Rule | EllipsisType | None = ...,
+    dx: Function | EllipsisType | None = ...,
+    dy: Function | EllipsisType | None = ...,
     variadic: bool = False,
     elementwise: bool = True,
     scalar: str | None = None,
@@ -264,7 +264,7 @@ def _sealed(array: Any) -> Any:
     return view
 
 
-def _giving_gradients(name: str, rule: Rule | None, variadic: bool) -> Rule | None:
+def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Function | None:
     """A rule that must return a gradient, or of any number of operands a tuple with one, or None, for each."""
     if rule is None:
         return None
@@ -283,7 +283,7 @@ def _giving_gradients(name: str, rule: Rule | None, variadic: bool) -> Rule | No
     return checked
 
 
-def _unknown(name: str, shape: str, variadic: bool) -> Rule:
+def _unknown(name: str, shape: str, variadic: bool) -> Function:
     """The derivative of which nothing was said: of what is floating point it is not there; integers and booleans have none."""
 
     def refuse(z: Any) -> None:
@@ -313,7 +313,7 @@ def unregister_op(name: str) -> None:
     del OPS[name]
 
 
-def _lowering(rule: Rule | None) -> Rule | None:
+def _lowering(rule: Function | None) -> Function | None:
     """A rule that is handed Tensors, as it may use functions on them: of arrays it gives arrays."""
     if rule is None:
         return None

@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.dtypes import is_complex, is_floating
 from ..errors import ShapeError
 from ..forward import push_forward
+from ..graphs import Level
 from ..modes import mode
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
 from ..ops.reductions import is_integer
@@ -17,7 +18,7 @@ from ..reverse import pull_back
 from ..tensors import Tensor
 from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
-from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, tree_released, vjp, with_aux
+from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, vjp, with_aux
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
@@ -49,22 +50,19 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
 
     @wraps(f)
     def jacobian_function(*args: Any, **kwargs: Any) -> Any:
-        values, lifted = lifted_arguments(f, args, argnums)
-        with mode(grad=True, lifted=True):
-            output = f(*values, **kwargs)
-        output, aux = with_aux(output, f) if has_aux else (output, None)
-        leaves, structure = flatten(output)
-        outputs = [asarray(z).twin() for z in leaves]
-        inputs = [x for tree in lifted for x in tree.inputs]
-        if not holomorphic and any(is_complex(x.dtype) for x in inputs):
-            raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
-        if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
-            raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
-        nodes = {x.node for x in inputs}
-        found = [[released(block, nodes) for block in row] for row in _blocks(outputs, inputs, holomorphic)]
-        aux = tree_released(aux, nodes)
-        for tree in lifted:
-            tree.close()
+        with Level() as level:
+            values, lifted = lifted_arguments(f, args, argnums, level)
+            with mode(grad=True, lifted=True):
+                output = f(*values, **kwargs)
+            output, aux = with_aux(output, f) if has_aux else (output, None)
+            leaves, structure = flatten(output)
+            outputs = [asarray(z).twin() for z in leaves]
+            inputs = [x for tree in lifted for x in tree.inputs]
+            if not holomorphic and any(is_complex(x.dtype) for x in inputs):
+                raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
+            if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
+                raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
+            found, aux = released((_blocks(outputs, inputs, holomorphic), aux), inputs)
         rows = []
         for row in found:
             blocks = iter(row)

@@ -7,43 +7,35 @@ from typing import Any, NamedTuple
 
 from ..backends.dtypes import is_floating
 from ..errors import TraceError
-from ..graphs import NOTHING, Input, Leaf, Node
+from ..graphs import Input, Leaf, Level
 from ..namespace import asarray
-from ..ops.arithmetic import NONE
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 
 
 class Lifted:
-    """A tree of arguments whose leaves are fresh Tensors; `inputs` lists them.
+    """A tree of arguments of the transform of that level, whose leaves are fresh Tensors; `inputs` lists them.
 
     A Tensor that was itself computed from others stays connected to them, so transforms nest. A leaf made with
     requires_grad=True is taken as its value.
     """
 
-    def __init__(self, tree: Any, what: str) -> None:
+    def __init__(self, tree: Any, what: str, level: Level) -> None:
         leaves, self.structure = flatten(tree)
-        self.inputs = [_input(leaf, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
+        self.inputs = [_input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
         self.tree = unflatten(self.structure, [x.twin() for x in self.inputs])  # which the function may change in place
-
-    def close(self) -> None:
-        """The transform is done: what it returns depends on the inputs no more."""
-        for x in self.inputs:
-            if isinstance(x.node, Input):
-                x.node.needs = False
 
     def like(self, gradients: list[Any]) -> Any:
         """The gradients of the inputs in the structure of the tree."""
         return unflatten(self.structure, gradients)
 
 
-def _input(value: Any, what: Callable[[], str]) -> Tensor:
+def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
     x = asarray(value)
     if not is_floating(x.dtype):
         raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
-    if x.requires_grad and not isinstance(x.node, Leaf):
-        return x.with_node(Node(NONE, x.device, (x.node,), {}, NOTHING, x.shape, x.data.dtype))
-    return x.with_node(Input(x.device, x.shape, x.data.dtype))
+    origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
+    return x.with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
 
 
 def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:

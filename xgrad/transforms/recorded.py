@@ -5,19 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from ..applying import Value, apply, lift
+from ..applying import Value, apply
 from ..backends.dtypes import is_floating
 from ..errors import GraphError
-from ..graphs import NOTHING, Leaf, Node, ancestors, bprop
+from ..graphs import NOTHING, Leaf, Node, ancestors
 from ..modes import mode
 from ..namespace import asarray
 from ..ops.shaping import ITEM
 from ..program.spelling import called, is_identifier, shown
 from ..recording import Recorded, names_from_variables
-from ..reverse import output_gradient
+from ..reverse import output_gradient, sweep
 from ..tensors import Tensor
 from ..trees import flatten, paths, unflatten
 
@@ -181,9 +180,8 @@ class Graph:
         if z.node is None or not z.node.needs:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")
         order, _ = ancestors([z.node])
-        grads = {z.node: output_gradient(z, dz)}
         with mode(record=False, grad=False):
-            bprop(order, grads, xp=z.xp, lift=partial(lift, Tensor), free=False, keep=True)
+            grads = sweep([(z, output_gradient(z, dz))], order, None, create_graph=False, free=False, keep=True)
         for stage in self.nodes:
             g = grads.get(stage.node)
             stage._grad = g if isinstance(g, Tensor) else None

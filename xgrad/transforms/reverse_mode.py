@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from ..errors import ShapeError
-from ..graphs import ancestors, connected
+from ..graphs import Level, depending_on_more
 from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
@@ -31,17 +31,16 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
     @wraps(f)
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
-        values, lifted = lifted_arguments(f, args, argnums)
-        with mode(grad=True, lifted=True):
-            z = f(*values, **kwargs)
-        z, aux = with_aux(z, f) if has_aux else (z, None)
-        z = _real_scalar(z, f)
-        found = iter(pull_back([z], [None], [x for tree in lifted for x in tree.inputs]))
-        gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
-        inputs = {x.node for tree in lifted for x in tree.inputs}
-        value, aux = released(z, inputs), tree_released(aux, inputs)
-        for tree in lifted:
-            tree.close()
+        with Level() as level:
+            values, lifted = lifted_arguments(f, args, argnums, level)
+            with mode(grad=True, lifted=True):
+                z = f(*values, **kwargs)
+            z, aux = with_aux(z, f) if has_aux else (z, None)
+            z = _real_scalar(z, f)
+            inputs = [x for tree in lifted for x in tree.inputs]
+            found = iter(pull_back([z], [None], inputs))
+            gradients = tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
+            value, aux = released((z, aux), inputs) if has_aux else (*released_leaves([z], inputs), None)
         return ((value, aux) if has_aux else value), (gradients[0] if single else gradients)
 
     return gradient_function
@@ -93,7 +92,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor(3.), tensor(2.))
     """
     refuse_no_function(f, "differentiated")
-    lifted = [Lifted(primal, f"argument {i} of {name_of(f)}") for i, primal in enumerate(primals)]
+    level = Level()  # which is never done, as `pull` may be called at any time
+    lifted = [Lifted(primal, f"argument {i} of {name_of(f)}", level) for i, primal in enumerate(primals)]
     with mode(grad=True, lifted=True):
         output = f(*(tree.tree for tree in lifted))
     output, aux = with_aux(output, f) if has_aux else (output, None)
@@ -108,15 +108,16 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
-    nodes = {x.node for x in inputs}
-    value = unflatten(structure, [released(z, nodes) for z in outputs])
-    return (value, pull, tree_released(aux, nodes)) if has_aux else (value, pull)
+    if not has_aux:
+        return unflatten(structure, released_leaves(outputs, inputs)), pull
+    value, aux = released((outputs, aux), inputs)
+    return unflatten(structure, value), pull, aux
 
 
-def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums) -> tuple[list[Any], list[Lifted]]:
+def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level) -> tuple[list[Any], list[Lifted]]:
     """The arguments of `f`, with those lifted that are to be differentiated with respect to; and these."""
     chosen = positions(argnums, len(args), f)
-    lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}") for i in chosen]
+    lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}", level) for i in chosen]
     values = list(args)
     for i, tree in zip(chosen, lifted, strict=True):
         values[i] = tree.tree
@@ -157,18 +158,19 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     return z
 
 
-def released(x: Tensor, inputs: set[Any]) -> Tensor:
-    """A result without its graph, unless it is to be differentiated further: through something beside these inputs."""
-    if not x.requires_grad:
-        return x
-    assert x.node is not None
-    _, sources = ancestors([x.node], inputs)
-    return x if MODE.get().grad and connected(sources, inputs) else x.unrecorded()
+def released(results: Any, inputs: Sequence[Tensor]) -> Any:
+    """A tree of results, its Tensors without their graphs, but for those to be differentiated further: through something beside `inputs`."""
+    leaves, structure = flatten(results)
+    return unflatten(structure, released_leaves(leaves, inputs))
 
 
-def tree_released(tree: Any, inputs: set[Any]) -> Any:
-    leaves, structure = flatten(tree)
-    return unflatten(structure, [released(leaf, inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
+    """As `released`, of a list of Tensors and other things."""
+    roots = [v.node for v in leaves if isinstance(v, Tensor) and v.node is not None and v.requires_grad]
+    if not roots:
+        return leaves
+    beyond = depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
+    return [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves]
 
 
 def refuse_no_function(f: Any, done: str) -> None:

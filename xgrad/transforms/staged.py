@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
-from ..derivatives import Form, gradients
+from ..derivatives import Form, conjugate_vjp
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS, Op
+from ..ops.rules import Given
 from ..ops.table import GATES
 from ..program import source as _source  # which sets Program.source
 from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
@@ -276,12 +277,10 @@ class _Backward:
             one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
             dz, z = (dz[0], z[0]) if one else (dz, z)
             x = tuple(variable(v, operand(v)) for v in s.operands)
-            place = [Tensor.xp, dz, z, *(x[:2] if len(x) == 2 else (*x, None)), None]
-            if op.variadic:
-                place[3:5] = [tuple(getattr(v, "shape", ()) for v in x) if op.shapes else x, x[1:]]
             wanted = self._wanted(s)
             targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
-            found = gradients(op, place, dict(s.params), targets, one and is_complex(s.output.dtype))
+            vjp = conjugate_vjp if one and is_complex(s.output.dtype) else Op.vjp
+            found = vjp(op, Given(Tensor.xp, dz, op.save(z, x)), targets, dict(s.params))
         for i, v in wanted.items():
             if found[i] is not None:
                 self._add(v, self._nested(tracer, found[i].data, known))
