@@ -125,6 +125,44 @@ def test_the_packages_listed_are_the_folders() -> None:
         assert (ROOT / "xgrad" / "backends").resolve() == ROOT / "backends"
 
 
+#: The engine: how ops are run and recorded, and how derivatives go through what was.
+ENGINE = (
+    "applying", "cotangents", "derivatives", "forward", "graphs", "limits", "memory", "methods", "modes", "recording", "reverse", "tensors", "trees",
+    "vjps",
+)  # fmt: skip
+
+#: Functions that are longer, or have more parameters: the path that every op takes, public signatures, and what is yet to be taken apart.
+LONG = {"applying.apply", "transforms.checks._check"}
+WIDE = {
+    "applying._recorded", "graphs.Node.__init__", "transforms.checkpointing.scan_in_segments", "transforms.checks._check",
+    "transforms.checks.check_grads", "transforms.through_time.scan",
+}  # fmt: skip
+
+
+def functions(name: str, tree: ast.AST) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every function below a module or a class, by its dotted name."""
+    for node in ast.iter_child_nodes(tree):
+        inner = f"{name}.{node.name}" if isinstance(node, ast.ClassDef | ast.FunctionDef) else name
+        if isinstance(node, ast.FunctionDef):
+            yield inner, node
+        yield from functions(inner, node)
+
+
+def test_functions_of_the_engine_and_of_transforms_are_short_and_narrow() -> None:
+    long, wide = set(), set()
+    for module, path in modules():
+        if module.startswith("transforms.") or module in ENGINE:
+            for name, node in functions(module, ast.parse(path.read_text())):
+                first = node.body[0]
+                said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)  # the docstring does not count
+                if node.body[-1].end_lineno - (first.end_lineno if said else node.lineno - 1) > 40:  # type: ignore[operator]
+                    long.add(name)
+                names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if len(set(names) - {"self"}) > 6:
+                    wide.add(name)
+    assert (long, wide) == (LONG, WIDE)
+
+
 def test_files_are_short() -> None:
     for name, path in modules():
         assert len(path.read_text().splitlines()) <= 400, name

@@ -65,10 +65,10 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
         numerators, changed = (spectrum.numerators(kind.xp, given, whole) for given in (dz, moved))
         ties = spectrum.equal(kind.xp, whole[spectrum.at], spectrum.differences(kind.xp, whole[spectrum.at]))
         close = [kind(mask, node.device) for mask in near]
-        masks, refused = _smooth(kind.xp, spectrum, numerators, changed, whole[spectrum.at], towards, close, ties)
+        masks, refused = _smooth(spectrum, list(zip(numerators, changed, strict=True)), whole[spectrum.at], towards, close, ties)
         limit = Limit("limit", masks, towards, moved)
-        refused = refused | _chosen(sweep, kind.xp, spectrum, dz, limit, whole, node, ties)
-        sealed = _used(sweep, kind.xp, roots, spectrum, masks, whole, node) if recorded else None
+        refused = refused | _chosen(sweep, dz, limit, whole, node, ties)
+        sealed = _used(sweep, roots, masks, whole, node) if recorded else None
     return limit._replace(masks=[mask & ~refused for mask in masks], refused=refused[..., 0], sealed=sealed)
 
 
@@ -116,14 +116,15 @@ def _any(xp: Any, mask: Any) -> Any:
 
 
 def _smooth(
-    xp: Any, spectrum: Spectrum, numerators: Any, changed: Any, values: Any, towards: Any, near: Sequence[Any], ties: Sequence[Any]
+    spectrum: Spectrum, numerators: Sequence[Any], values: Any, towards: Any, near: Sequence[Any], ties: Sequence[Any]
 ) -> tuple[list[Any], Any]:
-    """Where numerators go to 0 with their differences, and of which matrices one does not where values are equal."""
+    """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one does not where values are equal."""
+    xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
     masks, refused = [], size < 0
-    for (n, scale), (m, m_scale), d, t, close, tie in zip(
-        numerators, changed, spectrum.differences(xp, values), spectrum.differences(xp, towards), near, ties, strict=True
+    for ((n, scale), (m, m_scale)), d, t, close, tie in zip(
+        numerators, spectrum.differences(xp, values), spectrum.differences(xp, towards), near, ties, strict=True
     ):
         vanishes = _largest(xp, n - m * (d / t), tie) <= 1e4 * eps * (scale + size * m_scale)
         masks.append(close & vanishes)
@@ -142,9 +143,11 @@ def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
     return sum(xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None] for v in given if v is not None)
 
 
-def _chosen(sweep: Sweep, xp: Any, spectrum: Spectrum, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
+def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
     """The matrices whose gradient would be another one for other vectors of equal values."""
+    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
     values = whole[spectrum.at]
+    xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     found = [spectrum.rule(xp, [*dz, limit], whole)]
     found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]  # 0 for all vectors alike
@@ -159,10 +162,10 @@ def _chosen(sweep: Sweep, xp: Any, spectrum: Spectrum, dz: Any, limit: Limit, wh
     return none
 
 
-def _used(
-    sweep: Sweep, xp: Any, roots: Sequence[tuple[Any, Any]], spectrum: Spectrum, masks: Sequence[Any], whole: Any, node: Node
-) -> list[Any]:
+def _used(sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node) -> list[Any]:
     """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes through."""
+    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    xp = whole[spectrum.at].xp
     with mode(grad=False):
         reached = _swept(sweep, [(z, xp.full_like(dz, xp.nan)) for z, dz in roots], node)
         return [mask & (scale != 0) for mask, (_, scale) in zip(masks, spectrum.numerators(xp, reached, whole), strict=True)]
