@@ -38,17 +38,12 @@ class _LoopLowering:
         at, loop = self.at, self.loop
         at.compute([v for v in loop.values if v not in at.done])
         self._outside()
-        outer, at.items = at.items, []
-        spare, at.spare = at.spare, set()
-        at.depth += 1
         self.first = len(at.buffers)
-        self._inside()
-        results = [v for v in loop.results if type(v) is Value]
-        at.lower_stages(loop.stages, results)
-        self._write()
-        at.depth -= 1
-        inner, at.items, at.spare = tuple(at.items), outer, spare
-        at.items.append(plans.Loop(loop.length, loop.reverse, inner))
+        body = at.inside()
+        self._inside(body)
+        body.lower_stages(loop.stages, [v for v in loop.results if type(v) is Value])
+        self._write(body)
+        at.items.append(plans.Loop(loop.length, loop.reverse, tuple(body.items)))
         self._after()
 
     def _outside(self) -> None:
@@ -90,14 +85,14 @@ class _LoopLowering:
         high = low._replace(offset=low.offset + history.strides[0])
         return (high, low) if self.loop.reverse else (low, high)
 
-    def _inside(self) -> None:
+    def _inside(self, body: Lowering) -> None:
         """Say where a step finds what it reads, and where it computes what it writes."""
         at, loop = self.at, self.loop
         for x in loop.xs:
             at.place[x.inner] = stepping(self._stack(x.outer))
             at.done.add(x.inner)
             if len(at.users.get(x.inner, [])) == 1 and self._is_last_reader(x.outer):
-                at.spare.add(x.inner)
+                body.spare.add(x.inner)
         for c in loop.carry:
             at.done.add(c.inner)
             if c in self.states:
@@ -111,44 +106,42 @@ class _LoopLowering:
                 at.place[inner] = stepping(self._stack(outer))
 
     def _stack(self, v: Value) -> Ref:
-        """Where `v` is, seen from outside of the loop that is being written."""
-        ref = self.at.place[v]
-        return ref._replace(steps=(*ref.steps, *(0,) * (self.at.depth - 1 - len(ref.steps))))
+        """Where `v` is, seen from outside of the loop."""
+        return self.at.ref(v)
 
-    def _write(self) -> None:
+    def _write(self, body: Lowering) -> None:
         """Copy what was not computed in its place, and give the carries their next values."""
-        at, loop = self.at, self.loop
-        for y in loop.ys:
+        for y in self.loop.ys:
             target = stepping(self._stack(y.outer))
-            at.copy(at.ref(y.inner) if type(y.inner) is Value else y.inner, target)
+            body.copy(body.ref(y.inner) if type(y.inner) is Value else y.inner, target)
         for c in self.states:
-            if self._may_overwrite(c):
-                self._overwrite(c)
-        moves = [self._move(c) for c in loop.carry]
-        for source, place in in_order(moves, lambda r: at.buffer("scratch", Value("", r.shape, at.buffers[r.buffer].dtype))):
-            at.copy(source, place)
+            if self._may_overwrite(c, body):
+                self._overwrite(c, body)
+        moves = [self._move(c, body) for c in self.loop.carry]
+        for source, place in in_order(moves, lambda r: body.buffer("scratch", Value("", r.shape, body.buffers[r.buffer].dtype))):
+            body.copy(source, place)
 
-    def _move(self, c: Carry) -> Move:
+    def _move(self, c: Carry, body: Lowering) -> Move:
         """Where the next value of a carry is, and where the next step looks for it."""
-        source = self.at.ref(c.next) if isinstance(c.next, Value) else c.next
-        return source, self._slots(c)[1] if c in self.histories else self.at.place[c.inner]
+        source = body.ref(c.next) if isinstance(c.next, Value) else c.next
+        return source, self._slots(c)[1] if c in self.histories else body.place[c.inner]
 
-    def _may_overwrite(self, c: Carry) -> bool:
+    def _may_overwrite(self, c: Carry, body: Lowering) -> bool:
         """Whether a step may compute a carry's next value where the old one is."""
-        at, (new, old) = self.at, self._move(c)
+        at, (new, old) = body, self._move(c, body)
         if not isinstance(new, Ref) or new.buffer < self.first or new._replace(buffer=old.buffer) != old:
             return False
         if at.buffers[new.buffer] != at.buffers[old.buffer]:  # another dtype, or part of something larger
             return False
-        if any(isinstance(r, Ref) and r.buffer == old.buffer for r, _ in map(self._move, self.loop.carry)):
+        if any(isinstance(r, Ref) and r.buffer == old.buffer for r, _ in (self._move(other, body) for other in self.loop.carry)):
             return False
         return not interfere(at.items, new, old)
 
-    def _overwrite(self, c: Carry) -> None:
-        at, (new, old) = self.at, self._move(c)
+    def _overwrite(self, c: Carry, body: Lowering) -> None:
+        new, old = self._move(c, body)
         assert isinstance(new, Ref)
-        at.items = [renamed(item, new.buffer, old.buffer) for item in at.items]
-        at.place = {v: r._replace(buffer=old.buffer) if r.buffer == new.buffer else r for v, r in at.place.items()}
+        body.items[:] = [renamed(item, new.buffer, old.buffer) for item in body.items]
+        body.place.update({v: r._replace(buffer=old.buffer) for v, r in body.place.items() if r.buffer == new.buffer})
 
     def _after(self) -> None:
         """Say where the last carries are."""
@@ -167,7 +160,7 @@ class _LoopLowering:
     def _is_last_reader(self, v: Value) -> bool:
         """Whether nobody but this loop reads the memory of `v`, once, and that in parts that do not overlap."""
         at, buffer = self.at, self.at.place[v].buffer
-        if at.buffers[buffer].kind != "scratch" or at.depths[buffer] != at.depth - 1:
+        if at.buffers[buffer].kind != "scratch" or at.depths[buffer] != at.depth:
             return False
         slices = {x.inner for x in self.loop.xs}
         for u, place in at.place.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from copy import copy
 from math import prod
 from typing import Any, NamedTuple
 
@@ -66,6 +67,12 @@ class Lowering:
             self.done.add(v)
         self._note(program.stages, program.outputs)
 
+    def inside(self) -> Lowering:
+        """The lowering of a loop's body: one loop deeper, with items of its own. Memory, and what is known of values, is shared."""
+        inner = copy(self)
+        inner.depth, inner.items, inner.spare = self.depth + 1, [], set()
+        return inner
+
     def _check(self, v: Value) -> None:
         if v.dtype not in self.target.dtypes:
             raise Unsupported(f"dtype {v.dtype}")
@@ -127,12 +134,13 @@ class Lowering:
 
     # Memory
 
-    def buffer(self, kind: str, v: Value, slots: int = 0) -> Ref:
-        """A new buffer for `v`, or for `slots` of them."""
+    def buffer(self, kind: str, v: Value, slots: int = 0, depth: int | None = None) -> Ref:
+        """A new buffer for `v`, or for `slots` of them, at the `depth` of loops where it is asked for, or at another."""
+        depth = self.depth if depth is None else depth
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
-        self.depths.append(self.depth)
-        return contiguous(len(self.buffers) - 1, shape, self.depth)
+        self.depths.append(depth)
+        return contiguous(len(self.buffers) - 1, shape, depth)
 
     def ref(self, v: Value) -> Ref:
         """Where `v` is, seen from here."""

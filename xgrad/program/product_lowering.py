@@ -47,9 +47,7 @@ def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
     whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
     if product_can_read(ref) and (whole is None or product_can_read(whole)):
         return ref
-    at.depth, depth = len(ref.steps), at.depth
-    copy, at.depth = at.buffer("scratch", v), depth
-    copy = copy._replace(steps=(0,) * at.depth)
+    copy = at.buffer("scratch", v, depth=len(ref.steps))._replace(steps=(0,) * at.depth)
     at.copy(ref, copy)
     return copy
 
