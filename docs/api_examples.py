@@ -6,6 +6,7 @@ They are run when the site is built, and what they return is shown below them; a
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import tempfile
 
 import numpy as np
@@ -116,6 +117,10 @@ EXAMPLES: dict[str, str] = {
 
 def result(name: str) -> tuple[list[str], str]:
     """The statements of an example, and what the last of them returns, as Python shows it."""
+    return contextvars.copy_context().run(_result, name)  # an example may choose another device
+
+
+def _result(name: str) -> tuple[list[str], str]:
     *statements, last = EXAMPLES[name].split("; ")
     space = {"xg": xg, "np": np}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
