@@ -19,8 +19,8 @@ from xgrad.program.cuda.schedule import Schedule, schedule
 from xgrad.program.plans import Plan
 from xgrad.trees import flatten, unflatten
 
-from . import test_every_op as expressions
 from . import test_cuda_loops as loops
+from . import test_every_op as expressions
 from .cuda_plans import Drawing, loops_of, lowered, together
 from .test_cuda_maps import REDUCED, ROWS, _drawn_map, _drawn_reduction
 
