@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from math import inf, nan
@@ -305,3 +307,16 @@ def test_every_op_is_here_and_has_a_form_everywhere() -> None:
     assert {name.partition(" ")[0] for name in CASES} >= set(ALL)
     assert all(f"{name} {dtype}" in CASES for name in ALL for dtype in FLOATS[:2] if name not in NO_FLOATS)
     assert all(f"{name} whole" in CASES for name in ALL if name not in {*NO_WHOLE, "where"})
+
+
+def test_the_table_does_not_depend_on_what_has_run() -> None:
+    text = """
+
+from xgrad.ops import OPS
+import xgrad as xg
+before = dict(OPS)
+f = xg.compile(lambda x: xg.scan(lambda h, x: (xg.tanh(h @ x + h), None), x, xg.stack([x, x]))[0])
+f(xg.eye(3))
+assert OPS == before and {"scan", "checkpoint", "custom", "after", "@+", "repeated"} <= set(OPS)
+"""
+    subprocess.run([sys.executable, "-c", text], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .scalars import HEAVY
 from .table import op
 
 
@@ -21,4 +22,5 @@ CHECKPOINT = op("checkpoint", _declared, variadic=True, linear="jointly", intern
 CUSTOM = op("custom", _declared, variadic=True, linear="jointly", internal=True)
 
 # x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
-AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True, view=True, internal=True)
+# It takes no work, but is never computed again itself: it would wait for what comes after.
+AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True, view=True, cost=HEAVY, internal=True)

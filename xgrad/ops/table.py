@@ -55,8 +55,8 @@ class Op:
         integers: the same for integers and truths, where it is another.
         operands: the names of the operands in it, which are those of `forward`.
         primitives: the names of the primitives that both are made of.
-        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a view, and None where
-            the op is no matter of single elements.
+        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a view, unless that is never to be
+            computed again, and None where the op is no matter of single elements.
         view: whether its output is its first operand seen otherwise, and takes no work.
         at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
         in_numpy: the function of NumPy's that is this very op, called with its operands by position and its parameters by name;
@@ -134,7 +134,7 @@ class Op:
         self.integers = self.scalar if integers is None else scalars.parse(integers, self.operands, _scalar_of)
         parts = [call.name for s in (self.scalar, self.integers) if s is not None for call in scalars.calls(s)]
         self.primitives = frozenset(parts)
-        self.cost = scalars.cost(self.scalar) if self.scalar is not None else 0 if view else cost
+        self.cost = scalars.cost(self.scalar) if self.scalar is not None else 0 if view and cost is None else cost
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
         self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
         if self.arity is not None and self.arity > 2 and (dx or dy):

@@ -30,9 +30,11 @@ def defer(program: Program) -> Program:
 
 
 def _is_cheap_to_stack(stage: Stage) -> bool:
-    """Whether it is a view of one array, or a cheap linear function of it, as its negative is."""
+    """Whether it is a view of one array, or a cheap linear function of it, as its negative is; not one that does nothing, as a total's name."""
     op = stage.entry
-    return len(stage.operands) == 1 and op is not None and (op.view or (op.elementwise and op.linear == "jointly" and op.cheap))
+    if len(stage.operands) != 1 or op is None:
+        return False
+    return op.view or (op.elementwise and op.linear == "jointly" and op.cheap and op.cost != 0)
 
 
 class _Deferral:
