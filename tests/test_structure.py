@@ -135,7 +135,7 @@ ENGINE = (
 LONG = {"applying.apply", "transforms.checks._check"}
 WIDE = {
     "applying._recorded", "graphs.Node.__init__", "transforms.checkpointing.scan_in_segments", "transforms.checks._check",
-    "transforms.checks.check_grads", "transforms.through_time.scan",
+    "transforms.checks.check_grads", "transforms.gates.register_op", "transforms.through_time.scan",
 }  # fmt: skip
 
 
