@@ -53,7 +53,7 @@ kernels: .venv/.installed-$(call extras,test$(comma)kernels)
 fuzz: .venv/.installed-$(call extras,test)
 	$(BIN)/python -m tests.fuzz --count 10000 $(ARGS)
 
-# Every small change of the compiler's passes and of what lays out memory, one at a time, against their tests; hours. Some:   make mutants ARGS='xgrad.program.places*'
+# Every small change of the compiler's passes and of what lays out memory, one at a time, against their tests; hours. Some:   make mutants ARGS='xgrad.compiler.lowering.views*'
 mutants: .venv/.installed-mutation
 	XGRAD_FUZZ_SEED=1 XGRAD_FUZZ=120 $(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from .base import Array, Backend, Device, DeviceError
-from .half import Half
+from .cpu.half import Half
 
 
 def _numpy() -> Backend:
-    from .cpu import NumPy
+    from .cpu.backend import NumPy
 
     return NumPy()
 
 
 def _cupy() -> Backend:
-    from .cuda import CuPy
+    from .cuda.backend import CuPy
 
     return CuPy()
 

@@ -80,7 +80,7 @@ def _kernel(name: str, **options: Any) -> Any:
     """One of the kernels, with the functions that ours have."""
     import cupy
 
-    from xgrad.program.cuda.device import DEVICE
+    from xgrad.compiler.codegen.cuda.device import DEVICE
 
     return cupy.RawKernel(DEVICE + _KERNELS, name, **options)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.launching import LoopRun, Scheduled
+from xgrad.backends.cuda.launching import LoopRun, Scheduled
 from xgrad.backends.schedules import Launch, Repeat, Schedule
+from xgrad.compiler.codegen.cuda.chips import Chip
+from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.lower import Lowered, lower
+from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Ref
+from xgrad.compiler.lowering.views import contiguous
 from xgrad.ops import OPS
-from xgrad.program.cuda.chips import Chip
-from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.lowering import Lowered, lower
-from xgrad.program.places import contiguous
-from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Ref
 
 from . import emulated
 from .emulated.device import EmulatedLauncher, _dtype

@@ -49,7 +49,7 @@ def package_stub() -> str:
 def stub(part: str) -> str:
     """The stub of the main namespace for "", of an extension by its name."""
     functions = extension(part)
-    sources: dict[str, list[str]] = {"..tensors": ["Tensor"]}
+    sources: dict[str, list[str]] = {"..core.tensor": ["Tensor"]}
     made = []
     for name, f in functions.items():
         if f.__module__ == gates.__name__:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import xgrad as xg
-from xgrad.program.stages import Program
-from xgrad.program.tracing import Spec, trace_to_ir
+from xgrad.compiler.ir import Program
+from xgrad.compiler.trace import Spec, trace_to_ir
 
 
 def traced(f: Callable[..., Any], arrays: list[Any]) -> tuple[Program, list[Any]]:

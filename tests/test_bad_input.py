@@ -17,7 +17,7 @@ import scipy.sparse
 import scipy.special
 
 import xgrad as xg
-from xgrad.modes import MODE
+from xgrad.core.context import MODE
 
 A = np.arange(3.0)
 MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends import disk, native
+from xgrad.backends import disk
+from xgrad.backends.cpu.backend import native
 
 KEY, DATA = "LLVM 20, x86-64, a program", bytes(range(256)) * 40
 OTHER_USER = 54321

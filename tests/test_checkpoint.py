@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.graphs import ancestors
+from xgrad.core.graph import ancestors
 from xgrad.transforms.checkpointing import checkpoint, scan_in_segments
 from xgrad.transforms.forward_mode import jvp
 

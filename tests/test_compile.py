@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program.explaining import counts, peak
-from xgrad.program.lowering import lower
-from xgrad.program.passes import optimise
-from xgrad.program.stages import Carry, Loop, Program, Stage, Value
+from xgrad.compiler.ir import Carry, Loop, Program, Stage, Value
+from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.passes import optimise
+from xgrad.compiler.printing.explain import counts, peak
 
 rng = np.random.default_rng(0)
 

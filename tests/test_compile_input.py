@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.modes import MODE, Mode
+from xgrad.core.context import MODE, Mode
 
 
 @pytest.fixture(autouse=True)

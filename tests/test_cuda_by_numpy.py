@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends import cuda_matmul, current_matmul_precision
+from xgrad.backends import current_matmul_precision
 from xgrad.backends.base import Device, _namespace
-from xgrad.backends.cublas import FLOAT32
-from xgrad.backends.cuda import CuPy
-from xgrad.backends.cuda_namespace import namespace
+from xgrad.backends.cuda.backend import CuPy, matmul
+from xgrad.backends.cuda.cublas import FLOAT32
+from xgrad.backends.cuda.namespace import namespace
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ class Cublas:
 @pytest.fixture
 def cublas(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Cublas:
     made = Cublas()
-    monkeypatch.setattr(cuda_matmul, "address", lambda x: x.ctypes.data)
+    monkeypatch.setattr(matmul, "address", lambda x: x.ctypes.data)
     for name in ("cupy_backends", "cupy_backends.cuda"):
         monkeypatch.setitem(sys.modules, name, SimpleNamespace())
     monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs", SimpleNamespace(cublas=made))
@@ -136,33 +136,33 @@ def test_products_by_cublas(shapes: Any, layout: str, precision: str, backend: A
     elif layout == "backwards":
         x, y = x[..., ::-1], y[..., ::-1, :]
     with xg.matmul_precision(precision):
-        z = cuda_matmul.matmul(backend.cupy, x, y)
+        z = matmul.matmul(backend.cupy, x, y)
     np.testing.assert_allclose(z, x @ y, rtol=1e-5, atol=1e-6)
     assert set(cublas.computed) == {FLOAT32[precision]}
 
 
 def test_which_products_are_cupys_own(backend: Any, cublas: Cublas) -> None:
     x, v = floats(2, 2), floats(2)
-    cuda_matmul.matmul(backend.cupy, x, x)
+    matmul.matmul(backend.cupy, x, x)
     with xg.matmul_precision("tf32"):
         for a, b in ((x, v), (v, x), (x.astype("float64"), x), (x[:0], x), (x.astype("complex64"), x)):
-            np.testing.assert_allclose(cuda_matmul.matmul(backend.cupy, a, b), a @ b)
+            np.testing.assert_allclose(matmul.matmul(backend.cupy, a, b), a @ b)
         assert cublas.computed == []
         with pytest.raises(ValueError, match=r"\(2, 2\) and \(3, 2\)"):
-            cuda_matmul.matmul(backend.cupy, x, floats(3, 2))
+            matmul.matmul(backend.cupy, x, floats(3, 2))
     assert cublas.computed == []
 
 
 def test_highest_is_float32_whatever_cupy_was_told(backend: Any, cublas: Cublas) -> None:
     backend.cupy._core.get_compute_type = lambda dtype: 7
-    cuda_matmul.matmul(backend.cupy, floats(2, 2), floats(2, 2))
+    matmul.matmul(backend.cupy, floats(2, 2), floats(2, 2))
     assert cublas.computed == [68]
 
 
 def test_an_older_gpu_has_float32_alone(backend: Any, cublas: Cublas) -> None:
     backend.gpu.compute_capability = "75"
     with xg.matmul_precision("bf16"):
-        cuda_matmul.matmul(backend.cupy, floats(2, 2), floats(2, 2))
+        matmul.matmul(backend.cupy, floats(2, 2), floats(2, 2))
     assert cublas.computed == [68]
 
 
@@ -214,16 +214,16 @@ def test_programs_are_made_for_a_precision() -> None:
 
 
 def test_scans_are_made_for_a_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xgrad.program import running
+    from xgrad.compiler import executors
 
     made: list[str] = []
 
-    class Noting(running.Executable):
+    class Noting(executors.Executable):
         def __init__(self, *args: Any, **options: Any) -> None:
             made.append(current_matmul_precision())
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(running, "Executable", Noting)
+    monkeypatch.setattr(executors, "Executable", Noting)
     w = xg.full((3, 3), 0.125, dtype=xg.float32)
     for name in ("tf32", "highest", "tf32"):
         with xg.matmul_precision(name):

@@ -15,10 +15,10 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends.schedules import Schedule
-from xgrad.program.cuda.chips import CHIPS, Chip
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.plans import Plan
-from xgrad.trees import flatten, unflatten
+from xgrad.compiler.codegen.cuda.chips import CHIPS, Chip
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.plan import Plan
+from xgrad.core.pytree import flatten, unflatten
 
 from . import test_cuda_loops as loops
 from . import test_every_op as expressions
@@ -130,7 +130,7 @@ def _refused_by_nvrtc(text: str, arch: int) -> str | None:
     """The compiler's words, where it has any."""
     from cupy.cuda import nvrtc
 
-    from xgrad.backends.cuda_kernels import compile_kernels
+    from xgrad.backends.cuda.kernels import compile_kernels
 
     strict = ["-Werror=all-warnings"] if nvrtc.getVersion() >= (13, 1) else []  # which older ones do not know
     try:
@@ -160,7 +160,7 @@ def test_what_is_no_text_is_refused_with_the_compilers_words() -> None:
 def test_a_warning_is_an_error_here_and_not_for_users() -> None:
     from cupy.cuda import nvrtc
 
-    from xgrad.backends.cuda_kernels import compile_kernels
+    from xgrad.backends.cuda.kernels import compile_kernels
 
     unused = "extern \"C\" __global__ void k() { int x = 0; }"
     assert compile_kernels(unused, 80)

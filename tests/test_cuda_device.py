@@ -77,13 +77,13 @@ def test_a_loop_is_run_in_the_way_that_is_asked_for(
 def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(
     cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xgrad.backends import cuda_kernels
-    from xgrad.backends.launching import KernelError
+    from xgrad.backends.cuda.backend import kernels
+    from xgrad.backends.cuda.launching import KernelError
 
     def refused(source: str, arch: int, *options: str) -> bytes:
         raise KernelError("NVRTC 12.9 refused a kernel: no")
 
-    monkeypatch.setattr(cuda_kernels, "compile_kernels", refused)
+    monkeypatch.setattr(kernels, "compile_kernels", refused)
     W, xs = arguments()
     compiled = xg.compile(lambda W, xs: loop(W, xs) * 7)
     np.testing.assert_allclose(compiled(W, xs).numpy(), 7 * on_host(loop, W, xs), rtol=1e-12)
@@ -96,17 +96,18 @@ def test_no_option_is_given_that_older_compilers_do_not_know(
 ) -> None:
     from cupy.cuda import nvrtc
 
-    from xgrad.backends import cuda_kernels, disk
+    from xgrad.backends import disk
+    from xgrad.backends.cuda.backend import kernels
 
     monkeypatch.setattr(disk, "read", lambda kind, key: None)
     monkeypatch.setenv("FAKE_NVRTC", "12.9")  # which the stand-in then is
     text = 'extern "C" __global__ void k(float* x) { x[0] = 1.0f; }'
-    assert cuda_kernels.compile_kernels(text, 90)
+    assert kernels.compile_kernels(text, 90)
     if nvrtc.getVersion() < (13, 1):
         with pytest.raises(
-            cuda_kernels.KernelError, match=r"NVRTC \d+\.\d+ refused a kernel: .*unrecognized option"
+            kernels.KernelError, match=r"NVRTC \d+\.\d+ refused a kernel: .*unrecognized option"
         ):
-            cuda_kernels.compile_kernels(text, 90, "-Werror=all-warnings")
+            kernels.compile_kernels(text, 90, "-Werror=all-warnings")
 
 
 def test_many_streams_keep_no_more_than_a_few(cuda: xg.backends.Device) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 import xgrad as xg
 from benchmarks import equations
-from xgrad.program.cuda import geometry
-from xgrad.program.cuda.distribution import Part, barriers, parts, rows_of
-from xgrad.program.cuda.grouping import grouped, split
-from xgrad.program.plans import Buffer, Gemm, Loop, Ref, Unsupported
+from xgrad.compiler.codegen.cuda import geometry
+from xgrad.compiler.codegen.cuda.distribution import Part, barriers, parts, rows_of
+from xgrad.compiler.codegen.cuda.grouping import grouped, split
+from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Ref, Unsupported
 
 from .cuda_plans import CHIP, lowered
 from .test_cuda_loops import CELLS, MIXING, arguments, loss_of

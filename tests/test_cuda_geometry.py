@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xgrad.program.cuda import geometry as g
-from xgrad.program.cuda.chips import CHIPS, Chip
-from xgrad.program.plans import Unsupported
+from xgrad.compiler.codegen.cuda import geometry as g
+from xgrad.compiler.codegen.cuda.chips import CHIPS, Chip
+from xgrad.compiler.lowering.plan import Unsupported
 
 SMALL = [Chip("one", 80, 1, 49152, 1024), Chip("few", 80, 6, 24576, 1024), Chip("many", 90, 40, 16384, 2048), Chip("cluster", 90, 9, 65536, 1024)]
 chips = st.sampled_from([*CHIPS.values(), *SMALL])

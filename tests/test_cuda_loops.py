@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program.cuda.chips import Chip
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.lowering import Lowered
-from xgrad.trees import flatten, unflatten
+from xgrad.compiler.codegen.cuda.chips import Chip
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.lower import Lowered
+from xgrad.core.pytree import flatten, unflatten
 
 from .cuda_plans import ONCE, STEPWISE, emulator, kernel_text, launched, loops_of, lowered, outputs_of, together
 from .emulated.device import rounded

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program.cuda.chips import CHIPS
-from xgrad.program.cuda.grouping import grouped, split
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.places import broadcast, contiguous, row_major, sliced, transposed
-from xgrad.program.plans import Map, Plan, Reduction, Ref, Step, Unsupported
+from xgrad.compiler.codegen.cuda.chips import CHIPS
+from xgrad.compiler.codegen.cuda.grouping import grouped, split
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.plan import Map, Plan, Reduction, Ref, Step, Unsupported
+from xgrad.compiler.lowering.views import broadcast, contiguous, row_major, sliced, transposed
 
 from .cuda_plans import CHIP, Drawing, emulator, interpreted, kernel_text, launches_of, lowered, outputs_of, run, together
 

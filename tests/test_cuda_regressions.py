@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cublas import Cublas, CublasError
-from xgrad.backends.cuda_kernels import CudaLauncher
-from xgrad.backends.launching import ONCE, Scheduled
+from xgrad.backends.cuda.cublas import Cublas, CublasError
+from xgrad.backends.cuda.kernels import CudaLauncher
+from xgrad.backends.cuda.launching import ONCE, Scheduled
 from xgrad.backends.schedules import Repeat
-from xgrad.program.cuda.chips import Chip
-from xgrad.program.cuda.distribution import barriers, overlap, parts
-from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.cuda.grouping import grouped
-from xgrad.program.cuda.maps import kernel
-from xgrad.program.cuda.multiplying import MULTIPLYING
-from xgrad.program.cuda.prelude import PRELUDE
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.lowering import lower
-from xgrad.program.passes import optimise
-from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Ref, Step
+from xgrad.compiler.codegen.cuda.chips import Chip
+from xgrad.compiler.codegen.cuda.distribution import barriers, overlap, parts
+from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.grouping import grouped
+from xgrad.compiler.codegen.cuda.maps import kernel
+from xgrad.compiler.codegen.cuda.multiplying import MULTIPLYING
+from xgrad.compiler.codegen.cuda.prelude import PRELUDE
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Ref, Step
+from xgrad.compiler.passes import optimise
 
 from . import emulated
 from .emulated.device import EmulatedLauncher

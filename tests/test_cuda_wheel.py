@@ -14,8 +14,8 @@ import pytest
 import xgrad as xg
 from xgrad.backends import find_device
 from xgrad.backends.base import _namespace
-from xgrad.backends.cpu import NumPy
-from xgrad.backends.cuda import CuPy
+from xgrad.backends.cpu.backend import NumPy
+from xgrad.backends.cuda.backend import CuPy
 
 from .calls import CALLS
 from .numpy_calls import FLAT, SMOOTH
@@ -93,7 +93,7 @@ def theirs() -> Any:
     """The namespace of the backend, which needs no device to be made."""
     from array_api_compat import cupy as standard
 
-    from xgrad.backends.cuda_namespace import namespace
+    from xgrad.backends.cuda.namespace import namespace
 
     return namespace(cupy, standard)
 
@@ -205,11 +205,11 @@ def test_streams_events_and_pools_have_what_is_used() -> None:
 def test_the_numbers_of_cublas() -> None:
     from cupy._core import _routines_linalg
 
-    from xgrad.backends.cuda_matmul import _TF32
+    from xgrad.backends.cuda.matmul import _TF32
 
     assert _routines_linalg.COMPUTE_TYPE_TF32 == _TF32
     cublas = pytest.importorskip("cupy_backends.cuda.libs.cublas", reason="cuBLAS is not installed", exc_type=ImportError)
-    from xgrad.backends.cublas import FLOAT32, GEMM_DEFAULT
+    from xgrad.backends.cuda.cublas import FLOAT32, GEMM_DEFAULT
 
     names = {"highest": "CUBLAS_COMPUTE_32F", "tf32": "CUBLAS_COMPUTE_32F_FAST_TF32", "bf16": "CUBLAS_COMPUTE_32F_FAST_16BF"}
     assert {key: getattr(cublas, name) for key, name in names.items()} == FLOAT32

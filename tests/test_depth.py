@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program.source import source
+from xgrad.compiler.printing.source import source
 from xgrad.transforms.staged import derive, trace
 
 CHAIN = """

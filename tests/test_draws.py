@@ -14,7 +14,7 @@ import pytest
 from numpy.random import normal
 
 import xgrad as xg
-from xgrad.program.draws import generators
+from xgrad.compiler.draws import generators
 
 DRAWING = np.random.default_rng(0)
 OLD = np.random.RandomState(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xgrad.program.cuda.device import DEVICE
+from xgrad.compiler.codegen.cuda.device import DEVICE
 
 from . import emulated
 from .emulated import CompileError, LaunchError

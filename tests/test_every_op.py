@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.applying import apply
-from xgrad.backends import native
+from xgrad.backends.cpu.backend import native
+from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.codegen.llvm.element import CPU
+from xgrad.compiler.codegen.numpy.plan import NUMPY
+from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.lowering.plan import Plan, Unsupported
+from xgrad.compiler.passes import optimise
+from xgrad.core.dispatch import apply
 from xgrad.ops import OPS
-from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.interpreting import interpret
-from xgrad.program.numpy_text import NUMPY
-from xgrad.program.passes import optimise
-from xgrad.program.plans import Plan, Unsupported
-from xgrad.program.vector_ops import CPU
 
 from .cuda_plans import CHIP, emulator, lowered, outputs_of, run, together
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from xgrad.core.pytree import flatten
 from xgrad.transforms.forward_mode import jvp
-from xgrad.trees import flatten
 
 rng = np.random.default_rng(0)
 

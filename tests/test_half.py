@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import xgrad as xg
-from xgrad.backends.half import Half, is_half
+from xgrad.backends.cpu.half import Half, is_half
 from xgrad.backends.promotion import promote
 
 from .calls import CALLS, FLAT

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from xgrad.compiler.codegen.llvm import plan as llvm
+from xgrad.compiler.codegen.numpy import plan as numpy_text
+from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.passes import optimise
+from xgrad.compiler.printing.listing import Unique
+from xgrad.compiler.printing.source import source
+from xgrad.compiler.printing.spelling import called, expression_name, identifier, literal, quoted, shown
 from xgrad.ops import OPS
-from xgrad.program import llvm, numpy_text
-from xgrad.program.listing import Unique
-from xgrad.program.lowering import lower
-from xgrad.program.passes import optimise
-from xgrad.program.source import source
-from xgrad.program.spelling import called, expression_name, identifier, literal, quoted, shown
 from xgrad.transforms.staged import _Backward, _speakable, derive, trace
 
 from .test_trace import numpy_names

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cuda import CuPy, _driver
+from xgrad.backends.cuda.backend import CuPy, _driver
 from xgrad.information import VARIABLES, Blas, Gpu, Info, _instructions, advise, info, quota
 
 ROOT = Path(__file__).parent.parent

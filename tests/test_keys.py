@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program.keys import exact, state
-from xgrad.program.passes.simplify import simplify
-from xgrad.program.stages import Program, Stage, Value
+from xgrad.compiler.ir import Program, Stage, Value
+from xgrad.compiler.keys import exact, state
+from xgrad.compiler.passes.simplify import simplify
 
 NUMBERS = [0.0, -0.0, 0, False, 1, 1.0, True, 1 + 0j, float("nan"), complex(0.0, -0.0), complex(-0.0, 0.0), 0j, complex(float("nan"), 0), 2**70, np.float64(1.0), np.float32(1.0)]
 LONG = np.arange(5000.0)
@@ -75,7 +75,7 @@ def power() -> Iterator[str]:
 
 
 def test_parameters_of_ops(power: str) -> None:
-    from xgrad.applying import apply
+    from xgrad.core.dispatch import apply
     from xgrad.ops import OPS
 
     run = lambda x, by: apply(OPS[power], (x,), {"by": by})

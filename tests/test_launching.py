@@ -12,9 +12,9 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends import find_device
-from xgrad.backends.launching import ONCE, STEPWISE, LoopRun, Scheduled
-from xgrad.program.cuda.schedule import schedule
-from xgrad.program.lowering import Lowered
+from xgrad.backends.cuda.launching import ONCE, STEPWISE, LoopRun, Scheduled
+from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.lowering.lower import Lowered
 
 from .cuda_plans import CHIP, emulator, lowered, outputs_of
 from .emulated.device import EmulatedLauncher

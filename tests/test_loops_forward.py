@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.applying import apply
+from xgrad.compiler import scan
+from xgrad.core.dispatch import apply
 from xgrad.ops import OPS
 from xgrad.ops.table import Op, op
-from xgrad.program import scans
 
 XS = np.array([1.0, 0.5, -0.7, 1.2])
 
@@ -115,9 +115,9 @@ def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(
     circle: Op, chosen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
-    original = scans.derivative_of
+    original = scan.derivative_of
     monkeypatch.setattr(
-        scans,
+        scan,
         "derivative_of",
         lambda body, wanted, given=None: made.append(given) or original(body, wanted, given),
     )

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from xgrad.program.copies import interfere
-from xgrad.program.memory import shared_memory
-from xgrad.program.places import contiguous, refs
-from xgrad.program.plans import Buffer, Gemm, Map, Plan, Reduction, Ref, Step
+from xgrad.compiler.lowering.buffer_reuse import shared_memory
+from xgrad.compiler.lowering.parallel_copy import interfere
+from xgrad.compiler.lowering.plan import Buffer, Gemm, Map, Plan, Reduction, Ref, Step
+from xgrad.compiler.lowering.views import contiguous, refs
 
 
 def item(reads: Ref, *writes: Ref, reductions: tuple[Ref, ...] = ()) -> Map:

@@ -37,6 +37,6 @@ def test_a_fault_is_only_there_inside() -> None:
 
 
 def test_a_fault_that_has_lost_its_function_is_told() -> None:
-    for gone in (MUTANTS[0]._replace(function="program.passes.simplify:_missing"), MUTANTS[0]._replace(old="is not there"), MUTANTS[0]._replace(new=MUTANTS[0].old)):
+    for gone in (MUTANTS[0]._replace(function="compiler.passes.simplify:_missing"), MUTANTS[0]._replace(old="is not there"), MUTANTS[0]._replace(new=MUTANTS[0].old)):
         with pytest.raises(Gone), applied(gone):
             pass

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import xgrad as xg
-from xgrad.modes import MODE, Mode, mode
+from xgrad.core.context import MODE, Mode, mode
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 pytest.importorskip("llvmlite")
 
 import xgrad as xg
-from xgrad.backends import native
-from xgrad.program import llvm
-from xgrad.program.plans import Buffer, Gemm, Loop, Map, Plan, Reduction, Ref, Step
+from xgrad.backends.cpu.backend import native
+from xgrad.compiler.codegen.llvm import plan as llvm
+from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Reduction, Ref, Step
 
 if native.missing():
     pytest.skip(str(native.missing()), allow_module_level=True)
@@ -394,7 +394,7 @@ def test_numbers_alone_in_another_dtype(source: str, target: str, reverse: bool,
 def test_a_scipy_imported_later_keeps_its_own_blas() -> None:
     """A library loaded for the whole process would stand in for parts of SciPy's, with integers of another size."""
     code = """
-from xgrad.backends import native
+from xgrad.backends.cpu import native
 import sys
 assert native.find_blas() is not None
 assert "scipy_openblas64" not in sys.modules

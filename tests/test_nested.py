@@ -182,7 +182,7 @@ def test_keys_tell_values_apart_and_not_instances(device: str) -> None:
     assert [through(gate), through(Over(3.0)), through(Over(2.0))] == [4, 9, 4]
     gate.k = 5.0
     assert through(gate) == 25
-    from xgrad.program.bodies import BODIES
+    from xgrad.compiler.bodies import BODIES
 
     count = len(BODIES)
     through(Over(5.0))

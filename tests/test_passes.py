@@ -13,12 +13,12 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends import find_device
-from xgrad.program.interpreting import interpret
-from xgrad.program.passes import optimise
-from xgrad.program.passes.products import merge
-from xgrad.program.stages import Program, Stage, Value, everything
-from xgrad.program.verify import verify
-from xgrad.trees import flatten, unflatten
+from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.ir import Program, Stage, Value, everything
+from xgrad.compiler.passes import optimise
+from xgrad.compiler.passes.products import merge
+from xgrad.compiler.verifier import verify
+from xgrad.core.pytree import flatten, unflatten
 
 from .programs import traced
 

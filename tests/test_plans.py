@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xgrad as xg
-from xgrad.program import copies, loop_lowering
-from xgrad.program.lowering import Lowered, lower
-from xgrad.program.passes import optimise
-from xgrad.program.places import contiguous, index, is_contiguous, may_overlap, reshaped, sliced, slots, transposed, viewed
-from xgrad.program.plans import Gemm, Loop, Map, Plan, Ref, Unsupported
-from xgrad.program.stages import Program
-from xgrad.program.verify_plan import PlanError, verify_plan
+from xgrad.compiler.ir import Program
+from xgrad.compiler.lowering import loops, parallel_copy
+from xgrad.compiler.lowering.lower import Lowered, lower
+from xgrad.compiler.lowering.plan import Gemm, Loop, Map, Plan, Ref, Unsupported
+from xgrad.compiler.lowering.views import contiguous, index, is_contiguous, may_overlap, reshaped, sliced, slots, transposed, viewed
+from xgrad.compiler.passes import optimise
+from xgrad.compiler.plan_verifier import PlanError, verify_plan
 
 from .programs import traced
 
@@ -146,9 +146,9 @@ def naive(moves: Sequence[Any], aside: Any) -> list[Any]:
 
 
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "nothing interferes": lambda patch: patch.setattr(loop_lowering, "interfere", lambda items, new, old: False),
-    "copies in any order": lambda patch: patch.setattr(loop_lowering, "in_order", naive),
-    "views never overlap": lambda patch: patch.setattr(copies, "may_overlap", lambda a, b: a == b),
+    "nothing interferes": lambda patch: patch.setattr(loops, "interfere", lambda items, new, old: False),
+    "copies in any order": lambda patch: patch.setattr(loops, "in_order", naive),
+    "views never overlap": lambda patch: patch.setattr(parallel_copy, "may_overlap", lambda a, b: a == b),
 }
 
 
@@ -269,7 +269,7 @@ def test_copies_in_order_do_what_moves_do_at_once(moves: list[tuple[int, int]]) 
     places = [contiguous(i, ()) for i in range(20)]
     spare = iter(places[6:])
     memory = {p: p.buffer for p in places}
-    for source, target in copies.in_order([(places[a], places[b]) for a, b in moves], lambda r: next(spare)):
+    for source, target in parallel_copy.in_order([(places[a], places[b]) for a, b in moves], lambda r: next(spare)):
         memory[target] = memory[source]  # type: ignore[index]
     for a, b in moves:
         assert memory[places[b]] == a
@@ -278,7 +278,7 @@ def test_copies_in_order_do_what_moves_do_at_once(moves: list[tuple[int, int]]) 
 def test_a_cycle_needs_one_temporary() -> None:
     places = [contiguous(i, ()) for i in range(5)]
     asked: list[Ref] = []
-    found = copies.in_order([(places[(i + 1) % 4], places[i]) for i in range(4)], lambda r: asked.append(r) or places[4])  # type: ignore[func-returns-value]
+    found = parallel_copy.in_order([(places[(i + 1) % 4], places[i]) for i in range(4)], lambda r: asked.append(r) or places[4])  # type: ignore[func-returns-value]
     assert len(asked) == 1
     assert len(found) == 5
 
@@ -330,6 +330,6 @@ def test_slices_that_are_read_after_the_loop_are_not_added_to(monkeypatch: pytes
     h, xs = np.ones((2, 3)), np.linspace(-1, 1, 24).reshape(4, 2, 3)
     program, _ = traced(read_after_the_loop, [h, xs])
     lower(optimise(program))
-    monkeypatch.setattr(loop_lowering._LoopLowering, "_is_last_reader", lambda self, v: True)
+    monkeypatch.setattr(loops._LoopLowering, "_is_last_reader", lambda self, v: True)
     with pytest.raises(PlanError):
         lower(optimise(program))

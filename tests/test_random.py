@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xgrad as xg
-from xgrad.applying import apply
-from xgrad.backends.cuda import CudaSource
+from xgrad.backends.cuda.backend import CudaSource
+from xgrad.core.dispatch import apply
 from xgrad.ops.special import NORMAL_CDF, NORMAL_QUANTILE
 
 GRADIENT_CASES = {

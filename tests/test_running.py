@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.program import running
-from xgrad.program.caches import Cache, Once
-from xgrad.program.interpreting import interpret
-from xgrad.program.passes import optimise
+from xgrad.compiler import executors
+from xgrad.compiler.caches import Cache, Once
+from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.passes import optimise
 
 rng = np.random.default_rng(0)
 
@@ -78,19 +78,19 @@ def scan_program(length: int, size: int, inner: int = 0) -> Any:
     [(1, 3, 0, False), (3, 50, 0, False), (7, 3, 0, False), (8, 3, 0, True), (1000, 1, 0, True), (1, 10**6, 0, True), (2, 3, 3, False), (2, 3, 20, True), (0, 3, 0, False)],
 )
 def test_it_is_compiled_where_its_stages_are_repeated(length: int, size: int, inner: int, expected: bool) -> None:
-    assert running.repays(scan_program(length, size, inner).stages) == expected
+    assert executors.repays(scan_program(length, size, inner).stages) == expected
 
 
 def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
-    old = running.Executable._compiled
+    old = executors.Executable._compiled
 
     def noted(self: Any) -> Any:
         ready = old(self)
         made.append(ready.run is not None)
         return ready
 
-    monkeypatch.setattr(running.Executable, "_compiled", noted)
+    monkeypatch.setattr(executors.Executable, "_compiled", noted)
     f = xg.compile(lambda x: xg.sum(xg.tanh(x) ** 3))
     x = rng.normal(size=4)
     slope = xg.grad(f)(x).numpy()
@@ -100,13 +100,13 @@ def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytes
 
 def test_lengths_that_keep_changing_are_made_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    old = running.Executable.__init__
+    old = executors.Executable.__init__
 
     def noted(self: Any, *args: Any, **options: Any) -> None:
         made.append(self)
         old(self, *args, **options)
 
-    monkeypatch.setattr(running.Executable, "__init__", noted)
+    monkeypatch.setattr(executors.Executable, "__init__", noted)
     w = xg.asarray(rng.normal(size=3))
     xs = xg.asarray(rng.normal(size=(60, 3)))
     run = lambda n: xg.scan(lambda h, x: (xg.tanh(h * w + x), None), xg.zeros(3), xs[:n])[0]
@@ -255,7 +255,7 @@ def test_what_no_stage_reads_any_more_is_not_kept_where_nothing_is_compiled(f: A
     x = xg.asarray(np.ones(2**14, dtype=complex))
     compiled = xg.compile(f)
     np.testing.assert_allclose(compiled(x).numpy(), f(x).numpy())
-    assert compiled.executable(x).kind == running.INTERPRETED
+    assert compiled.executable(x).kind == executors.INTERPRETED
     tracemalloc.start()
     try:
         found = compiled(x)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad import namespace, trees
+from xgrad import namespace
+from xgrad.compiler.printing.source import source
+from xgrad.core import pytree
 from xgrad.namespace.calling import call
 from xgrad.ops import OPS
-from xgrad.program.source import source
 from xgrad.transforms.staged import trace
 
 RNG = np.random.default_rng(0)
@@ -94,14 +95,14 @@ sys.stdout.buffer.write(pickle.dumps(found))
 
 def by_engine(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
     """Inputs, outputs, gradients of the floating outputs as they are given, and of the floating inputs."""
-    leaves, structure = trees.flatten(args)
+    leaves, structure = pytree.flatten(args)
     floats = [i for i, v in enumerate(leaves) if v.dtype.kind in "fc"]
 
     def of_floats(*values: Any) -> list[Any]:
         now = list(leaves)
         for i, v in zip(floats, values, strict=True):
             now[i] = v
-        return trees.flatten(f(*trees.unflatten(structure, now)))[0]
+        return pytree.flatten(f(*pytree.unflatten(structure, now)))[0]
 
     if not floats:
         return leaves, [xg.asarray(z).numpy() for z in of_floats()], [], []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.half import is_half
+from xgrad.backends.cpu.half import is_half
 from xgrad.ops import OPS
 
 DTYPES = ["float16", "float32", "float64", "complex64", "complex128"]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad import trees
 from xgrad.backends import find_device
+from xgrad.compiler.printing.listing import listing
+from xgrad.core import pytree
 from xgrad.ops import OPS
 from xgrad.ops.indexing import Hole
-from xgrad.program.listing import listing
 from xgrad.transforms.staged import derive, trace
 
 RNG = np.random.default_rng(0)
@@ -212,22 +212,22 @@ def test_the_lines_give_the_gradient(name: str, inline: bool) -> None:
     derivation = derive(f, *args, inline=inline)
     here: dict[str, Any] = numpy_names()
     floating = [i for i, v in enumerate(args) if not (hasattr(v, "dtype") and v.dtype.kind == "i")]
-    for v, leaf in zip(derivation.forward.inputs, trees.flatten(args)[0], strict=True):
+    for v, leaf in zip(derivation.forward.inputs, pytree.flatten(args)[0], strict=True):
         stem = v.name.partition("[")[0]
         if stem != v.name:
             here.setdefault(stem, {"b": {}})
             here.setdefault(f"d{stem}", {"b": {}})
         here["leaf"] = np.asarray(leaf)
         exec(f"{v.name} = leaf", here)
-    before = [np.array(leaf) for leaf in trees.flatten(args)[0]]
+    before = [np.array(leaf) for leaf in pytree.flatten(args)[0]]
     with np.errstate(invalid="ignore"):  # `deriv` finds the gradient of an exponent too that is a number
         exec(str(derivation), here)
     expected = xg.grad(f, argnums=tuple(floating))(*args)
-    leaves = trees.flatten(expected)[0]
+    leaves = pytree.flatten(expected)[0]
     inputs = [v for v in derivation.forward.inputs if v.dtype.startswith("float")]
     for v, g in zip(inputs, leaves, strict=True):
         np.testing.assert_allclose(eval(f"d{v.name}", here), g.numpy(), rtol=1e-12, atol=1e-14, err_msg=str(derivation))
-    for a, b in zip(before, trees.flatten(args)[0], strict=True):
+    for a, b in zip(before, pytree.flatten(args)[0], strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from xgrad.compiler import bodies, passes, scan
+from xgrad.compiler.caches import Cache
+from xgrad.compiler.ir import Item, Program, Stage, Value, rewritten
+from xgrad.compiler.lowering import lower as lowering
+from xgrad.compiler.lowering.plan import Loop as PlanLoop
+from xgrad.compiler.lowering.plan import Map
 from xgrad.debug.comparing import wrong
-from xgrad.program import bodies, lowering, passes, scans
-from xgrad.program.caches import Cache
-from xgrad.program.plans import Loop as PlanLoop
-from xgrad.program.plans import Map
-from xgrad.program.stages import Item, Program, Stage, Value, rewritten
 
 rng = np.random.default_rng(0)
 W, XS, H = rng.normal(size=(4, 4)) / 2, rng.normal(size=(20, 3, 4)), np.zeros((3, 4))
@@ -250,9 +251,9 @@ def test_a_fault_that_is_gone_when_all_is_looked_at(most: int, found: bool, brok
 
 
 def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xgrad.program import running
+    from xgrad.compiler import executors
 
-    old = running.compiled
+    old = executors.compiled
 
     def writes(*args: Any) -> Any:
         ready = old(*args)
@@ -264,7 +265,7 @@ def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -
 
         return ready._replace(run=run)
 
-    monkeypatch.setattr(running, "compiled", writes)
+    monkeypatch.setattr(executors, "compiled", writes)
     with pytest.raises(xg.ValidationError, match=r"changed its input 'x': element 0 is 7.0 where 1.0 is right"), xg.debug.validate():
         xg.compile(lambda x: x + 1)(xg.ones(3))
 
@@ -273,7 +274,7 @@ def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_derivative_that_is_broken_is_found_by_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = scans.Derivative._back
+    old = scan.Derivative._back
 
     def doubled(self: Any, given: Any) -> Any:
         loop = old(self, given)
@@ -282,7 +283,7 @@ def test_a_derivative_that_is_broken_is_found_by_the_engine(monkeypatch: pytest.
         stage = Stage("*", (first, 2), (Value("twice", *first[1:]),))
         return loop._replace(body=replace(loop.body, program=Program(program.inputs, (*program.stages, stage), (stage.output, *rest))))
 
-    monkeypatch.setattr(scans.Derivative, "_back", doubled)
+    monkeypatch.setattr(scan.Derivative, "_back", doubled)
     with pytest.raises(xg.ValidationError, match=r"scan gives other values than its Python code.*\n.*the gradient of operand 1 of") as caught, xg.debug.validate():
         xg.grad(lambda h: xg.sum(xg.scan(lambda h, x: (0.5 * h + x, None), h, XS)[0]))(H)
     assert caught.value.culprit == "the trace"

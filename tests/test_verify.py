@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from xgrad.program import passes
-from xgrad.program.passes import optimise
-from xgrad.program.stages import Carry, Loop, Pair, Program, Stage, Value
-from xgrad.program.verify import ProgramError, verify
+from xgrad.compiler import passes
+from xgrad.compiler.ir import Carry, Loop, Pair, Program, Stage, Value
+from xgrad.compiler.passes import optimise
+from xgrad.compiler.verifier import ProgramError, verify
 
 
 def v(name: str, *shape: int) -> Value:

@@ -7,10 +7,12 @@
 
 from . import backends, debug, io, namespace, nn, numpy_api, optim, random
 from .backends import DeviceError, current_device, device, matmul_precision, set_device
-from .derivatives import deriv
+from .core.context import no_grad
+from .core.pytree import map as tree_map
+from .core.rules import deriv
+from .core.tensor import Tensor
 from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError, ValidationError
 from .information import info
-from .modes import no_grad
 from .namespace import (
     __array_api_version__,
     __array_namespace_info__,
@@ -176,7 +178,6 @@ from .namespace import (
     zeros,
     zeros_like,
 )
-from .tensors import Tensor
 from .transforms import (
     Cut,
     Gate,
@@ -207,7 +208,6 @@ from .transforms import (
     value_and_grad,
     vjp,
 )
-from .trees import map as tree_map
 
 
 def __getattr__(name: str) -> object:

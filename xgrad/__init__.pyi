@@ -19,8 +19,17 @@ from .backends.registry import (
     device as device,
     set_device as set_device,
 )
-from .derivatives import (
+from .core.context import (
+    no_grad as no_grad,
+)
+from .core.pytree import (
+    map as tree_map,
+)
+from .core.rules import (
     deriv as deriv,
+)
+from .core.tensor import (
+    Tensor as Tensor,
 )
 from .errors import (
     GraphError as GraphError,
@@ -32,9 +41,6 @@ from .errors import (
 )
 from .information import (
     info as info,
-)
-from .modes import (
-    no_grad as no_grad,
 )
 from .namespace import (
     __array_namespace_info__ as __array_namespace_info__,
@@ -200,9 +206,6 @@ from .namespace import (
     zeros as zeros,
     zeros_like as zeros_like,
 )
-from .tensors import (
-    Tensor as Tensor,
-)
 from .transforms.checkpointing import (
     checkpoint as checkpoint,
 )
@@ -230,18 +233,18 @@ from .transforms.gates import (
     register_op as register_op,
     unregister_op as unregister_op,
 )
+from .transforms.graph_view import (
+    Graph as Graph,
+    GraphNode as GraphNode,
+    graph as graph,
+    record as record,
+)
 from .transforms.jacobians import (
     elementwise_grad as elementwise_grad,
     hessian as hessian,
     hvp as hvp,
     jacobian as jacobian,
     stop_gradient as stop_gradient,
-)
-from .transforms.recorded import (
-    Graph as Graph,
-    GraphNode as GraphNode,
-    graph as graph,
-    record as record,
 )
 from .transforms.reverse_mode import (
     grad as grad,
@@ -254,9 +257,6 @@ from .transforms.staged import (
 )
 from .transforms.through_time import (
     scan as scan,
-)
-from .trees import (
-    map as tree_map,
 )
 
 __version__: str

@@ -296,7 +296,7 @@ def _gpus() -> list[Gpu]:
 
 
 def _cuda_extra() -> str | None:
-    from .backends.cuda import fitting_extra
+    from .backends.cuda.backend import fitting_extra
 
     return fitting_extra()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .core.context import mode
+from .core.tensor import Tensor
 from .errors import ShapeError
-from .modes import mode
 from .namespace import tensor
-from .tensors import Tensor
 
 
 def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is wrong in it reported.
 
-    library = compile(text)   # plain CUDA C++, with the functions of `xgrad.program.cuda.device` provided
+    library = compile(text)   # plain CUDA C++, with the functions of `xgrad.compiler.codegen.cuda.device` provided
     library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
 
 Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is missing gives wrong numbers under

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xgrad.backends import Array, Backend, DeviceError, register
-from xgrad.program.cuda.chips import CHIPS
+from xgrad.compiler.codegen.cuda.chips import CHIPS
 
 from . import available
 from .device import EmulatedLauncher

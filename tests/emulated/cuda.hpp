@@ -1,4 +1,4 @@
-// CUDA C++ for g++: what a generated kernel uses of the language, and the functions that on a GPU are PTX (`xgrad/program/cuda/device.py`).
+// CUDA C++ for g++: what a generated kernel uses of the language, and the functions that on a GPU are PTX (`xgrad/compiler/codegen/cuda/device.py`).
 #pragma once
 
 #include "scheduler.hpp"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xgrad.backends.launching import Launcher
-from xgrad.program.cuda.chips import Chip
-from xgrad.program.cuda.device import DEVICE
+from xgrad.backends.cuda.launching import Launcher
+from xgrad.compiler.codegen.cuda.chips import Chip
+from xgrad.compiler.codegen.cuda.device import DEVICE
 
 from . import compile as compiled
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from xgrad.program.cuda.device import DEVICE
+from xgrad.compiler.codegen.cuda.device import DEVICE
 
 from .. import emulated
 from .binding import cupy_version, package

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.program import bodies, running
+from xgrad.compiler import bodies, executors
 from xgrad.transforms import checkpointing
 
 
@@ -48,11 +48,11 @@ def forget() -> None:
 @contextmanager
 def repeats(count: int) -> Iterator[None]:
     """How often stages are repeated in a scan that is worth compiling."""
-    before, running.REPEATS = running.REPEATS, count
+    before, executors.REPEATS = executors.REPEATS, count
     try:
         yield
     finally:
-        running.REPEATS = before
+        executors.REPEATS = before
 
 
 def numbers(outputs: Any) -> list[np.ndarray]:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.program.cuda.expressions import CUDA
-from xgrad.program.interpreting import interpret
-from xgrad.program.lowering import lower
-from xgrad.program.passes import PASSES, optimise
-from xgrad.program.passes.pack import pack
-from xgrad.program.plans import Unsupported
-from xgrad.program.source import source
+from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.lowering.plan import Unsupported
+from xgrad.compiler.passes import PASSES, optimise
+from xgrad.compiler.passes.pack import pack
+from xgrad.compiler.printing.source import source
 
 from ..programs import traced
 from .gates import GATES

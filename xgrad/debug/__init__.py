@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..modes import mode
-from ..recording import names_from_variables
+from ..core.context import mode
+from ..core.recording import names_from_variables
 from .checking import Check
 
 __all__ = ["validate"]

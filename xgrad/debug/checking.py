@@ -9,15 +9,15 @@ from weakref import WeakSet
 
 from ..backends import Array, Device, find_device
 from ..backends.dtypes import is_floating
+from ..compiler.interpreter import interpret
+from ..compiler.ir import Program, Value
+from ..core.backward import pull_back
+from ..core.context import MODE, mode
+from ..core.pytree import flatten
+from ..core.tensor import Tensor
 from ..errors import ValidationError
-from ..modes import MODE, mode
 from ..namespace import asarray
-from ..program.interpreting import interpret
-from ..program.stages import Program, Value
-from ..reverse import pull_back
-from ..tensors import Tensor
 from ..transforms.debugging import written_at
-from ..trees import flatten
 from .comparing import copied, described, largest, wrong
 from .exposing import First, Place, exposed, first_wrong, origin, written
 
@@ -69,7 +69,7 @@ class Check:
 
     def _explain(self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float) -> NoReturn:
         """Say which pass, or which executor, makes the difference, and where."""
-        from ..program.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
+        from ..compiler.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
 
         device, before = executable.device, executable.program
         for number, (name, apply) in enumerate(PASSES, 1):
@@ -110,7 +110,7 @@ class Check:
         """Where compiled code first computes something wrong: with all its values as outputs, and if that is right, with one at a time."""
 
         def found(only: Callable[[Place], bool]) -> tuple[First | None, bool]:
-            from ..program.running import compiled
+            from ..compiler.executors import compiled
 
             shown, places = exposed(program, only)
             ready = compiled(shown, device)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..backends import Array, find_device
-from ..program.stages import Item, Loop, Names, Pair, Program, Stage, Value
+from ..compiler.ir import Item, Loop, Names, Pair, Program, Stage, Value
 
 
 class Place(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..backends import Device
 from ..backends.dtypes import bfloat16
+from ..core.tensor import Tensor
 from ..namespace import asarray
-from ..tensors import Tensor
 from .whole import write_whole
 
 #: The dtypes that the format and xgrad share, as the format writes them.

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..tensors import Tensor
+from ..core.tensor import Tensor
 from . import cumulative, dtypes, einstein, elementwise, fft, filling, gates, indexing, inspection, linalg, manipulation, ordering, reductions
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi

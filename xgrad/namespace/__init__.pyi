@@ -4,7 +4,7 @@ from . import (
     fft as fft,
     linalg as linalg,
 )
-from ..tensors import (
+from ..core.tensor import (
     Tensor,
 )
 from .creation import (

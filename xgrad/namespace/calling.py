@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..applying import NO_PARAMS, apply
 from ..backends import device_of
+from ..core.context import MODE
+from ..core.dispatch import NO_PARAMS, apply
+from ..core.tensor import Tensor
 from ..errors import TraceError, no_array
-from ..modes import MODE
 from ..ops import Op
-from ..tensors import Tensor
 from .creation import asarray
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..applying import NUMBERS, adopt, apply
 from ..backends import Device, DeviceError, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
+from ..core.context import MODE
+from ..core.dispatch import NUMBERS, adopt, apply
+from ..core.graph import Leaf, Named
+from ..core.memory import out_of_memory
+from ..core.recording import warn
+from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError, TraceError, no_array
-from ..graphs import Leaf, Named
-from ..memory import out_of_memory
-from ..modes import MODE
 from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
-from ..recording import warn
-from ..tensors import Tensor
 from .table import NUMPY, function
 
 Shape = int | tuple[int, ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import Op
 from ..ops import cumulative as c
 from ..ops.reductions import is_integer, normal_axes
-from ..tensors import Tensor
 from .calling import call
 from .creation import asarray, astype, beside
 from .manipulation import broadcast_to, concat

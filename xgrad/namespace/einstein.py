@@ -7,10 +7,10 @@ from operator import index
 from string import ascii_letters
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.einsum import EINSUM, split_subscripts
 from ..ops.reductions import is_integer
-from ..tensors import Tensor
 from .calling import call
 from .creation import asarray
 from .table import function

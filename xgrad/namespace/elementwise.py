@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_complex
+from ..core.tensor import Tensor
 from ..ops.functions import COMPLEX_SIGN, SIGN
-from ..tensors import Tensor
 from .calling import call
 from .creation import asarray, astype
 from .gates import maximum, minimum

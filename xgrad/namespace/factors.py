@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..applying import adopt
 from ..backends.dtypes import finfo, is_complex, is_floating, is_half
+from ..core.dispatch import adopt
+from ..core.tensor import Tensor
 from ..ops import Op, spectral
 from ..ops import decompositions as d
-from ..tensors import Tensor
 from . import gates
 from .calling import call
 from .creation import asarray, astype, zeros

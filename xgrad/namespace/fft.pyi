@@ -1,6 +1,6 @@
 # Made from the table of functions by `python -m tests.generated`.
 from typing import Any
-from ..tensors import (
+from ..core.tensor import (
     Tensor,
 )
 from .fourier import (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from ..applying import NUMBERS
 from ..backends.dtypes import canonical, is_complex, is_floating
+from ..core.dispatch import NUMBERS
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.reductions import integers, is_integer
 from ..ops.shaping import BROADCAST_TO, RESHAPE
-from ..tensors import Tensor
 from .calling import call
 from .creation import Place, Shape, asarray, astype, beside, either, empty, new, ones, zeros
 from .table import function

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.dtypes import canonical, kind_of
+from ..core.tensor import Tensor
 from ..ops.fourier import SWAPPED
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from . import gates
 from .creation import Place, arange, asarray, astype
 from .gates import conj, where

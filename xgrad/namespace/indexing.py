@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..applying import index_operands
+from ..core.dispatch import index_operands
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import indexing as i
 from ..ops.correlating import SLIDE
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from .calling import call
 from .creation import arange, asarray, beside
 from .manipulation import reshape

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..applying import NUMBERS
 from ..backends import Device, current_device, devices, find_device
 from ..backends import dtypes as kinds
-from ..tensors import API_VERSION
+from ..core.dispatch import NUMBERS
+from ..core.tensor import API_VERSION
 from .dtypes import DTYPES
 from .table import function
 

@@ -7,13 +7,13 @@ from operator import index
 from typing import Any
 
 from ..backends.dtypes import finfo, is_complex, is_half
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.linalg import MATMUL
 from ..ops.reductions import is_integer, normal_axes
 from ..ops.spectral import ROUNDING
-from ..tensors import Tensor
 from . import gates, reductions
 from .calling import call
 from .creation import asarray, astype, eye, zeros

@@ -8,13 +8,13 @@ from math import prod
 from operator import index
 from typing import Any, cast
 
+from ..core.context import MODE, mode
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..modes import MODE, mode
 from ..ops import shaping as s
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
 from ..ops.reductions import integers, is_integer, normal_axes
-from ..tensors import Tensor
 from .calling import call, with_values
 from .creation import asarray, astype, beside
 from .table import function

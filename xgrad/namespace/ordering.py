@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+from ..core.tensor import Tensor
 from ..ops import indexing as i
 from ..ops import ordering as o
-from ..tensors import Tensor
 from .calling import call, with_values
 from .creation import asarray
 from .indexing import take

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..ops import cumulative as c
 from ..ops import reductions as r
-from ..tensors import Tensor
 from .calling import call
 from .creation import astype
 from .table import function

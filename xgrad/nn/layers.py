@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends import Device
-from ..modes import MODE
+from ..core.context import MODE
+from ..core.tensor import Tensor
 from ..namespace import asarray, float32, logical_and, min, take, where
 from ..random import Generator
-from ..tensors import Tensor
 from .modules import Module, checked_input, sizes, uniform_parameter
 
 

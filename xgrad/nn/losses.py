@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating, is_half
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import arange, asarray, astype, float32, logsumexp, mean, reshape
-from ..tensors import Tensor
 from .layers import in_range, nan_outside
 
 

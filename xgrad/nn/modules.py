@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self
 
-from .. import trees
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
-from ..modes import no_grad
+from ..compiler.keys import Static
+from ..core import pytree
+from ..core.context import no_grad
+from ..core.tensor import Tensor
 from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
 from ..ops.reductions import integer
-from ..program.keys import Static
 from ..random import Generator, default_rng
 from ..state_dicts import fitting
-from ..tensors import Tensor
 from . import ties
 
 
@@ -42,11 +42,11 @@ class Module:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for now in (False, True):
-            trees.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
+            pytree.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 
     def named_parameters(self) -> dict[str, Tensor]:
         """The Tensors by the path that leads to them, as "gru.W_zh"."""
-        return {".".join(map(str, path)): leaf for path, leaf in trees.leaves_with_paths(self)}
+        return {".".join(map(str, path)): leaf for path, leaf in pytree.leaves_with_paths(self)}
 
     def parameters(self) -> list[Tensor]:
         """The Tensors of this module and those inside it."""
@@ -93,7 +93,7 @@ class Module:
         def moved(p: Tensor) -> Tensor:
             return tensor(p, requires_grad=p.requires_grad, device=device)
 
-        twin: Self = trees.map(moved, self)
+        twin: Self = pytree.map(moved, self)
         return twin
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
 
-    return trees.map(cast_leaf, tree)
+    return pytree.map(cast_leaf, tree)
 
 
 def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from ..backends import Device
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, float32, sigmoid, tanh, tensor, zeros
 from ..random import Generator
-from ..tensors import Tensor
 from ..transforms import scan
 from .modules import Module, checked_input, sizes, uniform_parameter
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .. import trees
-from ..tensors import Tensor
+from ..core import pytree
+from ..core.tensor import Tensor
 
 Path = tuple[Any, ...]
 
@@ -35,7 +35,7 @@ class Tie:
 
 
 for now in (False, True):
-    trees.register(Tie, lambda tie: ((), tie.path, ()), lambda path, _: Tie(path), now=now)
+    pytree.register(Tie, lambda tie: ((), tie.path, ()), lambda path, _: Tie(path), now=now)
 
 
 def holds(value: Any, module: type, seen: set[int]) -> tuple[bool, bool]:

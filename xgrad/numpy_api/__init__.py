@@ -5,7 +5,7 @@ What is said of them in NumPy's own documentation holds. A parameter that is mis
 
 import sys
 
-from ..tensors import Tensor
+from ..core.tensor import Tensor
 from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, polynomials, protocol, quantiles, reductions, shapes, statistics
 from .table import ACCUMULATIONS, REDUCTIONS
 

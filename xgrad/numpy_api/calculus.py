@@ -6,9 +6,9 @@ from math import pi
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
-from ..modes import MODE
+from ..core.context import MODE
+from ..core.tensor import Tensor
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from .table import arrays, in_numpy, together, xp
 
 

@@ -8,9 +8,9 @@ from math import pi
 from typing import Any
 
 from ..backends.dtypes import finfo, is_complex, is_floating
+from ..core.tensor import Tensor
 from ..namespace.calling import call
 from ..ops.functions import CBRT
-from ..tensors import Tensor
 from .table import arrays, in_numpy, isnan, together, weak, xp
 
 

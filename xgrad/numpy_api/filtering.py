@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.reductions import integers, is_integer
-from ..tensors import Tensor
 from .creation import linspace
 from .quantiles import median
 from .reductions import max_, mean, min_

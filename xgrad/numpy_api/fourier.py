@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..tensors import Tensor
+from ..core.tensor import Tensor
 from .table import in_numpy, xp
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..backends.dtypes import finfo, is_complex, is_floating
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace.factors import eigh_of
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from .table import arrays, in_numpy, xp
 
 

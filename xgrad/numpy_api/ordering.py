@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
+from ..core.context import MODE
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..modes import MODE
 from ..ops.reductions import integers
-from ..tensors import Tensor
 from .table import along, arrays, in_numpy, together, weak, xp
 
 

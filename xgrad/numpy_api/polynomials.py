@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import finfo
-from ..tensors import Tensor
+from ..core.tensor import Tensor
 from .creation import vander
 from .filtering import convolve
 from .table import arrays, in_numpy, xp

@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
+from ..core.tensor import Tensor
 from ..namespace.creation import beside
 from ..namespace.table import NUMPY
-from ..tensors import Tensor
 from .table import ACCUMULATIONS, REDUCTIONS
 
 #: What a ufunc may be told that changes nothing, with NumPy's defaults.

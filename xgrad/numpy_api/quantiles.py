@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..applying import NUMBERS
 from ..backends.dtypes import is_floating, kind_of
-from ..modes import MODE
+from ..core.context import MODE
+from ..core.dispatch import NUMBERS
+from ..core.tensor import Tensor
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from .table import arrays, in_numpy, isnan, xp
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from ..applying import NUMBERS
 from ..backends.dtypes import is_complex, is_floating, is_half
+from ..core.context import MODE
+from ..core.dispatch import NUMBERS
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..modes import MODE
 from ..ops.reductions import Axis, normal_axes, single
 from ..ops.shaping import broadcast_shapes
-from ..tensors import Tensor
 from .shapes import atleast_1d
 from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.dtypes import is_complex
-from ..modes import MODE
+from ..core.context import MODE
+from ..core.tensor import Tensor
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 from .shapes import atleast_2d
 from .table import arrays, in_numpy, xp
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import namespace
-from ..applying import NUMBERS
 from ..backends.dtypes import is_floating
+from ..core.dispatch import NUMBERS
+from ..core.tensor import Tensor
 from ..namespace.creation import beside
 from ..namespace.table import NUMPY
 from ..ops.reductions import normal_axes
-from ..tensors import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 

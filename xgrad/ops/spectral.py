@@ -2,7 +2,7 @@
 
 Vectors turn by numerators over differences of values. Of a smooth function of the matrix, which depends on no choice of the vectors
 of equal values, a numerator is 0 wherever its difference is, and the derivative is the limit of their quotient. That takes
-more than the gradients at the point: how they change as the values move apart. The engine finds it (see `xgrad/limits.py`) and hands
+more than the gradients at the point: how they change as the values move apart. The engine finds it (see `xgrad/core/limits.py`) and hands
 it to the rule as a `Limit` behind the gradients of the outputs; without one, as in compiled code, such a quotient is NaN.
 
 Gradients of the outputs come without conjugation by the engine: they are as on paper, dL/dRe + i dL/dIm. Of hermitian matrices the

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..applying import apply
+from ..core.dispatch import apply
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
 from ..namespace import max as max_of
 from ..ops.rules import shape_of
 from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
-from ..tensors import Tensor
 from .drawing import Size
 from .inverted import Inverted
 

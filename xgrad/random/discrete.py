@@ -6,11 +6,11 @@ import builtins
 from typing import Any, NoReturn
 
 from ..backends.dtypes import iinfo
+from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
 from ..ops.rules import shape_of
-from ..tensors import Tensor
 from .continuous import Continuous
 from .drawing import Size
 

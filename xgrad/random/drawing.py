@@ -8,13 +8,13 @@ from typing import Any, Self
 
 from ..backends import Device, DeviceError, current_device, find_device
 from ..backends.dtypes import canonical, is_complex, kind_of
+from ..core.context import MODE, mode
+from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError, TraceError
-from ..modes import MODE, mode
 from ..namespace import any as any_of
 from ..namespace import asarray, astype
 from ..ops.reductions import is_integer
 from ..ops.shaping import broadcast_shapes
-from ..tensors import Tensor
 
 Size = int | Sequence[int] | None
 

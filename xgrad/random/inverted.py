@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.tensor import Tensor
 from ..namespace import expm1, sqrt, where
 from ..ops.rules import shape_of
-from ..tensors import Tensor
 from .drawing import Drawing, Size
 
 

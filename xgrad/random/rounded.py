@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 from ..backends.dtypes import canonical, kind_of
+from ..core.tensor import Tensor
 from ..namespace import asarray, astype, nextafter, where
-from ..tensors import Tensor
 
 #: What draws from an interval whose upper end is not included: rounding must not lead there.
 _HALF_OPEN = ("random", "uniform")

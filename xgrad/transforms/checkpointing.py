@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from ..applying import apply
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_floating
-from ..modes import MODE, mode
+from ..compiler.caches import Cache
+from ..compiler.interpreter import interpret
+from ..compiler.ir import Program
+from ..compiler.scan import replay
+from ..compiler.trace import Spec, trace_to_ir
+from ..core.context import MODE, mode
+from ..core.dispatch import apply
+from ..core.pytree import flatten, map, unflatten
+from ..core.tensor import Tensor
 from ..namespace import asarray, concat, reshape
 from ..ops.programs import AFTER, CHECKPOINT
 from ..ops.reductions import integer
-from ..program.caches import Cache
-from ..program.interpreting import interpret
-from ..program.scans import replay
-from ..program.stages import Program
-from ..program.tracing import Spec, trace_to_ir
-from ..tensors import Tensor
-from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp

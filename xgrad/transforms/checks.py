@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from ..backends.dtypes import canonical, is_complex, is_floating
-from ..modes import no_grad
+from ..core.context import no_grad
+from ..core.pytree import flatten, paths, unflatten
+from ..core.tensor import Tensor
 from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
 from ..ops.reductions import is_integer
 from ..random import default_rng
-from ..tensors import Tensor
-from ..trees import flatten, paths, unflatten
 from .forward_mode import jvp
-from .recorded import graph
+from .graph_view import graph
 from .reverse_mode import refuse_no_function, vjp
 
 #: Reverse and forward mode.

@@ -9,19 +9,19 @@ from functools import update_wrapper
 from typing import Any
 
 from ..backends import DeviceError, current_device, current_matmul_precision, device_of
+from ..compiler.caches import Cache, Once
+from ..compiler.executors import Executable
+from ..compiler.ir import Body, Program
+from ..compiler.keys import is_array, state
+from ..compiler.scan import apply_scan
+from ..compiler.trace import Spec, trace_to_ir
+from ..core.context import MODE, no_grad
+from ..core.graph import Input, Leaf
+from ..core.memory import out_of_memory
+from ..core.pytree import flatten, unflatten
+from ..core.tensor import Tensor
 from ..errors import GraphError
-from ..graphs import Input, Leaf
-from ..memory import out_of_memory
-from ..modes import MODE, no_grad
 from ..namespace import asarray
-from ..program.caches import Cache, Once
-from ..program.keys import is_array, state
-from ..program.running import Executable
-from ..program.scans import apply_scan
-from ..program.stages import Body, Program
-from ..program.tracing import Spec, trace_to_ir
-from ..tensors import Tensor
-from ..trees import flatten, unflatten
 from .lifting import returned
 
 #: How many signatures a compiled function remembers.
@@ -121,7 +121,7 @@ class Compiled:
 
 def _explain(program: Program | Executable) -> str:
     """What each pass did to a program, and what one run costs, as text."""
-    from ..program.explaining import explain  # with the passes, for which `import xgrad` does not wait
+    from ..compiler.printing.explain import explain  # with the passes, for which `import xgrad` does not wait
 
     return explain(program)
 

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
-from ..applying import NUMBERS
 from ..backends import device_of
 from ..backends.dtypes import is_complex, is_floating
+from ..core.backward import pull_back
+from ..core.context import MODE, mode
+from ..core.dispatch import NUMBERS
+from ..core.graph import Input
+from ..core.pytree import broadcast_prefix, flatten, paths, unflatten
+from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError
-from ..graphs import Input
-from ..modes import MODE, mode
 from ..namespace import asarray, conj, zeros_like
 from ..namespace.calling import call
 from ..ops import Op
 from ..ops.reductions import integers
-from ..reverse import pull_back
-from ..tensors import Tensor
-from ..trees import broadcast_prefix, flatten, paths, unflatten
 from .gates import key_of, lowered, raised, refuse_closure
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ..applying import Value
 from ..backends.dtypes import is_floating
-from ..graphs import Node
-from ..modes import MODE, mode, where_in_time
+from ..core.context import MODE, mode, where_in_time
+from ..core.dispatch import Value
+from ..core.graph import Node
+from ..core.recording import Recorded, is_ours, names_from_variables, source_line
 from ..ops import Op
 from ..ops.rules import shape_of
-from ..recording import Recorded, is_ours, names_from_variables, source_line
 
 
 @contextmanager

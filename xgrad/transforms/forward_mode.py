@@ -7,13 +7,13 @@ from typing import Any
 
 from ..backends import DeviceError
 from ..backends.dtypes import is_complex
+from ..core.context import mode
+from ..core.forward import push_forward
+from ..core.graph import Level
+from ..core.pytree import flatten, paths, unflatten
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..forward import push_forward
-from ..graphs import Level
-from ..modes import mode
 from ..namespace import asarray, astype
-from ..tensors import Tensor
-from ..trees import flatten, paths, unflatten
 from .lifting import Lifted
 from .reverse_mode import name_of, refuse_no_function, released, with_aux
 

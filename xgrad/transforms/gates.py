@@ -10,16 +10,16 @@ from functools import wraps
 from types import EllipsisType
 from typing import Any, ClassVar
 
-from ..applying import NUMBERS
 from ..backends import current_device, device_of
 from ..backends.dtypes import is_floating
+from ..core.context import MODE, mode
+from ..core.dispatch import NUMBERS
+from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError
-from ..modes import MODE, mode
 from ..namespace import asarray, zeros_like
 from ..namespace.calling import call
 from ..ops import OPS, Op, find_op, op
 from ..ops.table import GATES
-from ..tensors import Tensor
 from .reverse_mode import vjp
 
 Function = Callable[..., Any]

@@ -8,15 +8,15 @@ from itertools import accumulate
 from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
+from ..core.backward import pull_back
+from ..core.context import mode
+from ..core.forward import push_forward
+from ..core.graph import Level
+from ..core.pytree import flatten, map, unflatten
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..forward import push_forward
-from ..graphs import Level
-from ..modes import mode
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
 from ..ops.reductions import is_integer
-from ..reverse import pull_back
-from ..tensors import Tensor
-from ..trees import flatten, map, unflatten
 from .forward_mode import jvp
 from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, vjp, with_aux
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..backends.dtypes import is_floating
+from ..core.graph import Input, Leaf, Level
+from ..core.pytree import flatten, paths, unflatten
+from ..core.tensor import Tensor
 from ..errors import TraceError
-from ..graphs import Input, Leaf, Level
 from ..namespace import asarray
-from ..tensors import Tensor
-from ..trees import flatten, paths, unflatten
 
 
 class Lifted:

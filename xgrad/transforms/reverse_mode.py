@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from ..core.backward import pull_back
+from ..core.context import MODE, mode
+from ..core.graph import Level, depending_on_more
+from ..core.pytree import flatten, unflatten
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..graphs import Level, depending_on_more
-from ..modes import MODE, mode
 from ..namespace import asarray
 from ..ops.reductions import integers, is_integer
-from ..reverse import pull_back
-from ..tensors import Tensor
-from ..trees import flatten, unflatten
 from .lifting import Lifted
 
 Argnums = int | tuple[int, ...]

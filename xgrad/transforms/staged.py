@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
-from ..derivatives import Form, conjugate_vjp
+from ..compiler.ir import Item, Operand, Program, Stage, Value, substitute
+from ..compiler.printing import source as _source  # which sets Program.source
+from ..compiler.printing.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
+from ..compiler.printing.spelling import expression_name, gate_called, identifier, is_identifier, quoted, shown
+from ..compiler.scan import derivative_of
+from ..compiler.trace import Spec, Tracer, Var, trace_to_ir, tracing
+from ..core.pytree import flatten, paths, unflatten
+from ..core.recording import names_from_variables
+from ..core.rules import Form, conjugate_vjp
+from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops import OPS, Op
 from ..ops.rules import Given
 from ..ops.table import GATES
-from ..program import source as _source  # which sets Program.source
-from ..program.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
-from ..program.scans import derivative_of
-from ..program.spelling import expression_name, gate_called, identifier, is_identifier, quoted, shown
-from ..program.stages import Item, Operand, Program, Stage, Value, substitute
-from ..program.tracing import Spec, Tracer, Var, trace_to_ir, tracing
-from ..recording import names_from_variables
-from ..tensors import Tensor
-from ..trees import flatten, paths, unflatten
 from .lifting import returned
 
 

@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from ..backends import DeviceError
+from ..compiler.bodies import body_of
+from ..compiler.scan import apply_scan
+from ..compiler.trace import Spec, trace_to_ir
+from ..core.context import MODE, mode
+from ..core.pytree import flatten, map, paths, unflatten
+from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..modes import MODE, mode
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.reductions import integer
-from ..program.bodies import body_of
-from ..program.scans import apply_scan
-from ..program.tracing import Spec, trace_to_ir
-from ..tensors import Tensor
-from ..trees import flatten, map, paths, unflatten
 from .checkpointing import scan_in_segments
 from .lifting import Flat, returned, to_tensors
 

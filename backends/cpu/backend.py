@@ -1,0 +1,150 @@
+"""NumPy on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import summation
+from ..base import Array, Backend
+from ..sources import HostSource
+from . import half, native
+
+
+class NumPy(Backend):
+    """The CPU. NumPy 2 is its own standard namespace."""
+
+    name = "cpu"
+    xp = half.namespace()
+    on_host = True
+    promotes = True
+    native = native
+
+    def __init__(self) -> None:
+        _keep_freed_memory()
+
+    def handle(self, index: int) -> str:
+        return "cpu"
+
+    def laid(self, buffers: Sequence[Any], text: str) -> Laid:
+        """What runs a plan that was written as Python text."""
+        return Laid(buffers, text)
+
+    def from_host(self, array: np.ndarray, index: int) -> Array:
+        return half.classed(array)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        return np.asarray(array)
+
+    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+        return array.base is not None and any(np.may_share_memory(array, x) for x in others)
+
+    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        index = key[0] if len(key) == 1 else None
+        if isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and values.ndim > 1 and index.size:
+            # the rows of each index one after the other, and one sum for each: np.add.at goes element by element
+            index = np.where(index < 0, index + len(target), index)
+            order = np.argsort(index, kind="stable")
+            rows = index[order]
+            starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+            target[rows[starts]] += np.add.reduceat(values[order], starts, axis=0)
+        else:
+            np.add.at(target, key, values)
+
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        # matrix products where they repay the search for them
+        if len(operands) < 3:
+            return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
+        return np.einsum(subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands])))
+
+    def eigh(self, x: Array, UPLO: Any) -> tuple[Array, Array]:
+        w, v = np.linalg.eigh(x, UPLO)
+        return w, v
+
+    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+        return np.correlate(x, np.conj(y), "full" if full else "valid")
+
+    def generator(self, seed: Any, index: int, native: bool) -> HostSource:
+        return HostSource(seed)  # which is the library's own, too
+
+    def checked(self, array: Array) -> Array:
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))  # else its dtype would equal none of those that there are
+        return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
+
+    def native_dtype(self, dtype: Any) -> Any:
+        return dtype
+
+    def dtype_of(self, array: Array) -> np.dtype[Any]:
+        return array.dtype  # type: ignore[no-any-return]
+
+    def memory(self, index: int) -> dict[str, int]:
+        page = os.sysconf("SC_PAGE_SIZE")
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        return {"used": resident * page, "total": os.sysconf("SC_PHYS_PAGES") * page}
+
+    def facts(self, index: int) -> dict[str, str]:
+        built: Any = np.show_config(mode="dicts")
+        blas = built["Build Dependencies"].get("blas", {})
+        return {"BLAS": blas.get("name", "unknown"), "BLAS version": blas.get("version", "unknown")}
+
+
+@lru_cache(4096)
+def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """The order of products as NumPy's einsum takes it; False for sums so small that all at once is faster."""
+    lengths: dict[str, int] = {}
+    for subscript, shape in zip(subscripts.partition("->")[0].split(","), shapes):
+        lengths.update((c, max(n, lengths.get(c, 1))) for c, n in zip(subscript, shape))
+    return math.prod(lengths.values()) > 10_000 and ["einsum_path", *summation.path(subscripts, shapes)]
+
+
+class Laid:
+    """A plan as Python code, with what it takes to run it. Several threads may call `run` at once.
+
+    `buffers` are the plan's (kind, size, dtype), `text` what `numpy_text.write` made of it.
+    """
+
+    def __init__(self, buffers: Sequence[Any], text: str) -> None:
+        space: dict[str, Any] = {}
+        exec(compile(text, "<a plan>", "exec"), space)
+        self._run, self._buffers = space["run"], buffers
+        self._free: list[list[np.ndarray]] = []
+
+    def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The outputs, flat, in new memory."""
+        scratch = self._free.pop() if self._free else [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "scratch"]
+        outputs = [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "output"]
+        sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
+        buffers = [np.ascontiguousarray(next(sources[b.kind]), b.dtype).reshape(-1) for b in self._buffers]
+        self._run(np, _view, np.empty, buffers)
+        self._free.append(scratch)
+        return outputs
+
+
+def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """A view of a flat array, in elements."""
+    size = buffer.itemsize
+    if 0 in shape:  # what it would be a view of need not be there
+        return np.empty(shape, buffer.dtype)
+    return np.ndarray(shape, buffer.dtype, buffer, offset * size, tuple(s * size for s in strides))
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep up to a gigabyte of freed memory for the next step, instead of returning it page by page after each.
+
+    Every training step allocates and frees the same arrays; taking their pages from the system again costs more than the
+    arithmetic on them. Other allocators do without. An environment that sets MALLOC_TRIM_THRESHOLD_ has its way.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        mallopt(-1, 2**30)  # M_TRIM_THRESHOLD
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest that glibc takes

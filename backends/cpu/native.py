@@ -1,0 +1,269 @@
+"""Native code on the CPU: LLVM IR compiled by llvmlite, kept in memory and on disk, and launched on NumPy arrays.
+
+llvmlite is optional and is imported at first use. Matrix products go to the BLAS that NumPy has loaded already, so that
+there is one pool of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import disk
+from . import marshalling
+
+#: Compiled functions kept in memory.
+KEPT = 256
+#: What stands before and after "sgemm" in the libraries there are, and whether it then takes 64-bit integers.
+_SPELLINGS = (("scipy_cblas_", "64_", True), ("cblas_", "64_", True), ("cblas_", "_64", True), ("scipy_cblas_", "", False), ("cblas_", "", False))
+
+
+class Blas(NamedTuple):
+    """The addresses of `cblas_sgemm` and `cblas_dgemm`, and whether they take 64-bit integers."""
+
+    sgemm: int
+    dgemm: int
+    long: bool
+    path: str
+
+
+_lock = threading.RLock()  # LLVM is not asked by two threads at once; a signal handler may compile while its thread does
+if hasattr(os, "register_at_fork"):  # a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_retired: list[Any] = []  # engines that nobody uses any more, which are freed under the lock
+
+
+class Compiled:
+    """A function of machine code.
+
+    Attributes:
+        address: where it starts.
+        compile_seconds: what making it took; next to nothing where it came from the cache on disk.
+        from_disk: whether it did.
+    """
+
+    def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
+        self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)  # releases the global lock while it runs
+        self._engine = engine  # which owns the memory
+
+    def __del__(self) -> None:
+        if _retired is not None:  # which it is at the very end
+            _retired.append(self._engine)
+
+
+def missing() -> str | None:
+    """What native code lacks here, in words; None where nothing is missing."""
+    try:
+        _host()
+    except ImportError:
+        return "llvmlite is not installed: pip install 'xgrad[fast]'"
+    except Exception as error:  # whatever a build of llvmlite without this processor raises
+        return f"llvmlite cannot compile for this machine: {error}"
+    if find_blas() is None:
+        return "no BLAS with a C interface is loaded: pip install scipy-openblas64"
+    return None
+
+
+@cache
+def find_blas() -> Blas | None:
+    """NumPy's own BLAS if it offers a C interface, else another that is loaded, else the scipy-openblas64 wheel, else None."""
+    for path in _libraries():
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
+        for before, after, long in _SPELLINGS:
+            try:
+                found = [ctypes.cast(getattr(library, f"{before}{name}{after}"), ctypes.c_void_p).value for name in ("sgemm", "dgemm")]
+            except AttributeError:
+                continue
+            if found[0] and found[1]:
+                return Blas(found[0], found[1], long, path or "the process itself")
+    return None
+
+
+def _libraries() -> list[str | None]:
+    """Shared libraries that may hold a BLAS, the likeliest first. None is the process itself."""
+    bundled = [*Path(np.__file__).parent.glob(".dylibs/*blas*"), *Path(np.__file__).parent.parent.glob("numpy.libs/*blas*")]
+    found: list[str | None] = [str(p) for p in bundled]
+    try:
+        mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line}
+    except OSError:
+        mapped = set()
+    found += sorted(p for p in mapped if any(word in Path(p).name.lower() for word in ("blas", "mkl_rt", "blis")) and p not in found)
+    if sys.platform == "darwin":
+        found.append("/System/Library/Frameworks/Accelerate.framework/Accelerate")
+    if os.name == "posix":
+        found.append(None)
+    # The wheel is looked for, not imported: its __init__ loads its library for the whole process, and a SciPy that is imported later
+    # would take some of its functions for those of its own BLAS, whose integers have another size.
+    wheel = importlib.util.find_spec("scipy_openblas64")
+    for folder in wheel.submodule_search_locations or () if wheel else ():
+        found += [str(p) for p in Path(folder).glob("lib/*scipy_openblas64*") if p.suffix in (".so", ".dylib", ".dll")]
+    return found
+
+
+class _Host(NamedTuple):
+    """llvmlite, ready to compile for this processor."""
+
+    binding: Any
+    cpu: str
+    features: str
+    key: str
+    vector_bytes: int
+
+
+def _host() -> _Host:
+    with _lock:
+        return _found_host()
+
+
+@cache
+def _found_host() -> _Host:
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    if llvm.llvm_version_info[0] < 20:  # later versions do it themselves and refuse the call
+        llvm.initialize()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    cpu, found = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
+    size = 64 if found.get("avx512f") and found.get("avx512dq") and found.get("avx512vl") else 32 if found.get("avx2") else 16
+    versions = f"xgrad {_version()}, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
+    key = f"{versions}, {llvm.get_process_triple()}, {cpu}, {found.flatten()}"
+    return _Host(llvm, cpu, found.flatten(), key, size)
+
+
+def _version() -> str:
+    """This library's version, as far as it is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("xgrad")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def vector_bytes() -> int:
+    """The size of this processor's vectors."""
+    return _host().vector_bytes
+
+
+_loaded: OrderedDict[str, Compiled] = OrderedDict()
+
+
+def load(text: str) -> Compiled:
+    """The function `run` of a module of LLVM IR: from memory, from the cache on disk, or compiled now."""
+    with _lock:
+        _retired.clear()
+        found = _loaded.get(text)
+        if found is None:
+            found = _loaded[text] = _make(text)
+            if len(_loaded) > KEPT:
+                _loaded.popitem(last=False)
+        _loaded.move_to_end(text)
+        return found
+
+
+def _make(text: str) -> Compiled:
+    start, host = time.perf_counter(), _host()
+    key = f"{host.key}, {hashlib.sha256(text.encode()).hexdigest()}"
+    code = disk.read("o", key)
+    try:
+        engine = None if code is None else _link(code)
+    except Exception:  # not an object file after all
+        engine = None
+    from_disk = engine is not None
+    if engine is None:
+        code = _compile(text)
+        engine = _link(code)
+        disk.write("o", key, code)
+    return Compiled(engine.get_function_address("run"), time.perf_counter() - start, from_disk, engine)
+
+
+def _compile(text: str) -> bytes:
+    """Machine code as an object file."""
+    llvm, machine = _host().binding, _machine()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the text has its vectors
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    _free(passes)
+    return bytes(machine.emit_object(module))
+
+
+def _free(passes: Any) -> None:
+    """Free a pass manager. In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works."""
+    kinds: list[Any] = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
+    if len(kinds) > 1 and kinds[0].__name__ == "ObjectRef":
+        kinds[1]._dispose(passes)
+        passes.detach()
+    else:
+        passes.close()
+
+
+def _machine() -> Any:
+    """A target machine; each engine needs its own."""
+    host = _host()
+    target = host.binding.Target.from_default_triple()
+    return target.create_target_machine(cpu=host.cpu, features=host.features, opt=2, jit=True)
+
+
+def _link(code: bytes) -> Any:
+    """An engine that holds the object file's code, ready to run. Raises where it is not one of ours."""
+    llvm = _host().binding
+    if code[:4] not in (b"\x7fELF", b"\xcf\xfa\xed\xfe") and os.name != "nt":
+        raise ValueError("not an object file")
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    if not engine.get_function_address("run"):
+        raise ValueError("the object file has no function 'run'")
+    return engine
+
+
+class Native:
+    """A plan's compiled code with what it takes to launch it. Several threads may call `run` at once.
+
+    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` what `llvm.write` made of it.
+    """
+
+    def __init__(self, buffers: Sequence[Any], text: str, numbers: Sequence[int]) -> None:
+        self.compiled = load(text)
+        blas = find_blas()
+        if blas is None:
+            raise RuntimeError(missing())
+        self._call, self._sgemm, self._dgemm = self.compiled.call, blas.sgemm, blas.dgemm
+        self._numbers = np.array(numbers, np.int64)
+        self._table = marshalling.address(self._numbers)
+        self._arguments = marshalling.Arguments(buffers, marshalling.find(load))
+        self._free: list[marshalling.Pointers] = []
+
+    def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The outputs, flat, in new memory, for arrays of the input buffers' sizes. Raises ValueError for other sizes."""
+        try:
+            pointers = self._free.pop()
+        except IndexError:
+            pointers = self._arguments.pointers()
+        try:
+            memory, _copies = self._arguments.point(inputs, pointers)
+            self._call(pointers.address, self._table, self._sgemm, self._dgemm)
+            return self._arguments.outputs(memory, pointers)
+        finally:
+            self._free.append(pointers)

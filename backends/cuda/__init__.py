@@ -1,0 +1,1 @@
+"""CuPy on CUDA. The modules here, and NCCL, are the only ones that import CuPy."""

@@ -1,0 +1,264 @@
+"""CuPy on CUDA. This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import summation
+from ..base import Array, Backend, DeviceError
+from ..dtypes import is_complex
+from . import half, matmul, namespace, scatter
+from .kernels import CudaLauncher
+from .random import CudaSource
+
+
+def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
+    """A method of the backend that takes arrays of bfloat16 too."""
+
+    @wraps(method)
+    def called(self: CuPy, *args: Any, **kwargs: Any) -> Array:
+        if any(type(v) is self.half for v in args):
+            return half.computed(self.cupy, partial(method, self), args, kwargs)
+        return method(self, *args, **kwargs)
+
+    return called
+
+
+class CuPy(Backend):
+    """CUDA. CuPy's arrays lack `__array_namespace__`, so array_api_compat supplies the namespace."""
+
+    name = "cuda"
+    promotes = True
+    indexes_by_scalars = True
+    complex_steps = False  # x ** 3 is exp(3 log(x)): of a negative x its imaginary part is off by 1e-16
+
+    def __init__(self) -> None:
+        try:
+            import cupy
+            from array_api_compat import cupy as standard
+        except ImportError as error:
+            raise DeviceError(f"CUDA needs CuPy, which cannot be imported ({error}). {_advice()}") from error
+        self.cupy = cupy
+        self.half = half.half_of(cupy)
+        self.xp = half.namespace(cupy, namespace.namespace(cupy, standard))
+        self._launchers: dict[int, CudaLauncher] = {}
+        try:
+            self._count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"CuPy is installed, but CUDA finds no device to use ({error}). {_advice()}") from error
+
+    def count(self) -> int:
+        return int(self._count)
+
+    def handle(self, index: int) -> Any:
+        return self.cupy.cuda.Device(index)
+
+    def index_of(self, array: Array) -> int:
+        return int(array.device.id)
+
+    def from_host(self, array: np.ndarray, index: int) -> Array:
+        with self.cupy.cuda.Device(index):
+            return half.classed(self.cupy, self.cupy.asarray(array))
+
+    def checked(self, array: Array) -> Array:
+        return half.classed(self.cupy, super().checked(array))
+
+    def to_host(self, array: Array) -> np.ndarray:
+        return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
+
+    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+        return array.base is not None and any(self.cupy.may_share_memory(array, x) for x in others)
+
+    def moved(self, array: Array, index: int) -> Array:
+        """From one GPU to another without the host: each stream waits for the other, as memory is freed in the order of a stream."""
+        cuda, source = self.cupy.cuda, self.index_of(array)
+        with cuda.Device(source):
+            made = cuda.get_current_stream().record()
+        with cuda.Device(index):
+            stream = cuda.get_current_stream()
+            stream.wait_event(made)
+            copied = half.classed(self.cupy, self.cupy.array(array, copy=True))
+            done = stream.record()
+        with cuda.Device(source):
+            cuda.get_current_stream().wait_event(done)
+        return copied
+
+    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+        """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
+        parts, dtype = key if isinstance(key, tuple) else (key,), target.dtype
+        if dtype.name in ("float32", "float64", "complex64", "complex128"):
+            if any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts):
+                scatter.add_at(self.cupy, target, parts, values)
+            else:
+                target[key] += values  # a mask, or slices: no place twice
+        elif dtype.name in ("int32", "uint32", "uint64"):  # whose sums are the same in any order
+            self.cupy.add.at(target, key, values)
+        elif dtype == np.int64:  # whose sums have the same bits
+            self.cupy.add.at(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
+        else:
+            sums = target.astype(np.dtype(np.int64 if dtype.kind in "biu" else np.float32))
+            self.scatter_add(sums, key, values.astype(sums.dtype))
+            target[...] = sums.astype(dtype)
+
+    def assign(self, target: Array, key: Any, values: Any) -> None:
+        """Of several values for one place the last, though CuPy assigns them in no order: the largest number of each place is found first."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
+            target[key] = values
+            return
+        cp = self.cupy
+        last = cp.zeros(target.shape, np.uint64)
+        form = last[key].shape
+        values = cp.broadcast_to(values.reshape(values.shape[max(values.ndim - len(form), 0) :]), form)
+        numbers = cp.arange(1, values.size + 1, dtype=np.uint64).reshape(form)
+        cp.maximum.at(last, key, numbers)
+        if values.size:
+            chosen = values.reshape(-1)[cp.maximum(last, 1).astype(np.int64) - 1]
+            target[...] = self.xp.where(last > 0, chosen.astype(target.dtype), target)
+
+    @_any_half
+    def einsum(self, subscripts: str, *operands: Array) -> Array:
+        if len(operands) > 1 and all(x.dtype == np.float32 for x in operands) and matmul.rounds(self.cupy):
+            return summation.einsum(self.xp, subscripts, *operands)  # whose products are ours
+        order = len(operands) > 2 and ["einsum_path", *summation.path_of(subscripts, operands)]
+        return self.cupy.einsum(subscripts, *operands, optimize=order)
+
+    def eig(self, x: Array) -> tuple[Array, Array]:
+        """cuSOLVER has it from CUDA 12.6 on; before, as everywhere."""
+        from cupyx.cusolver import check_availability
+
+        if not check_availability("geev"):
+            return super().eig(x)
+        kind = np.result_type(x.dtype, np.complex64)
+        w, v = self.cupy.linalg.eig(x)
+        return w.astype(kind, copy=False), v.astype(kind, copy=False)
+
+    def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
+        w, v = self.cupy.linalg.eigh(x, UPLO=UPLO)
+        return w, v
+
+    def pow(self, x: Array, y: Any) -> Array:
+        if isinstance(y, int | float) and 0 < abs(y) < 100 and y == int(y) and is_complex(x.dtype):
+            return _product(x, int(y))
+        return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
+
+    @_any_half
+    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+        return self.cupy.correlate(x, y.conj(), "full" if full else "valid")
+
+    def native_dtype(self, dtype: Any) -> Any:
+        return dtype
+
+    def dtype_of(self, array: Array) -> np.dtype[Any]:
+        return array.dtype  # type: ignore[no-any-return]
+
+    def generator(self, seed: Any, index: int, native: bool) -> Any:
+        return CudaSource(self.cupy, index, seed) if native else super().generator(seed, index, native)
+
+    @_any_half
+    def normal_cdf(self, array: Array) -> Array:
+        from cupyx.scipy.special import ndtr
+
+        return ndtr(array)
+
+    @_any_half
+    def normal_quantile(self, array: Array) -> Array:
+        from cupyx.scipy.special import ndtri
+
+        return ndtri(array)
+
+    def launcher(self, index: int) -> CudaLauncher:
+        if index not in self._launchers:
+            self._launchers[index] = CudaLauncher(self.cupy, index)
+        return self._launchers[index]
+
+    def synchronize(self, index: int) -> None:
+        self.cupy.cuda.Device(index).synchronize()
+
+    def stream(self, index: int) -> AbstractContextManager[Any]:
+        return self._stream(index)
+
+    @contextmanager
+    def _stream(self, index: int) -> Iterator[Any]:
+        cuda = self.cupy.cuda
+        with cuda.Device(index):
+            outer, inner = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
+            inner.wait_event(outer.record())
+        try:
+            with cuda.Device(index), inner:  # a stream is the current one of its own device alone
+                yield inner
+        finally:
+            with cuda.Device(index):
+                outer.wait_event(inner.record())
+
+    def memory(self, index: int) -> dict[str, int]:
+        pool = self.cupy.get_default_memory_pool()
+        with self.cupy.cuda.Device(index) as device:
+            return {"used": pool.used_bytes(), "pool": pool.total_bytes(), "total": device.mem_info[1]}
+
+    def release(self, index: int) -> None:
+        with self.cupy.cuda.Device(index):
+            self.cupy.get_default_memory_pool().free_all_blocks()
+
+    def facts(self, index: int) -> dict[str, str]:
+        runtime = self.cupy.cuda.runtime
+        properties = runtime.getDeviceProperties(index)
+        return {
+            "GPU": properties["name"].decode(),
+            "compute capability": f"{properties['major']}.{properties['minor']}",
+            "CUDA": _release(runtime.runtimeGetVersion()),
+            "driver": f"{_driver(Path('/proc/driver/nvidia/version'))}for CUDA up to {_release(runtime.driverGetVersion())}",
+            "CuPy": str(self.cupy.__version__),
+        }
+
+    def guard(self, index: int) -> AbstractContextManager[Any] | None:
+        # CuPy works on its current device; with a single device that is always the right one.
+        return self.cupy.cuda.Device(index) if self.count() > 1 else None
+
+
+def fitting_extra() -> str | None:
+    """The extra whose CuPy fits the driver, from what that says of itself; None where there is no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    report = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False).stdout
+    return "cuda12" if "CUDA Version: 12" in report else "cuda13"
+
+
+def _advice() -> str:
+    extra = fitting_extra()
+    if extra is None:
+        return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
+    return f"Install the CuPy that fits this driver with: pip install 'xgrad[{extra}]'."
+
+
+def _driver(told: Path) -> str:
+    """The driver's own version, where Linux tells it in a file."""
+    found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", told.read_text()) if told.exists() else None
+    return f"{found[1]}, " if found else ""
+
+
+def _release(number: int) -> str:
+    """CUDA writes 12.4 as 12040."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _product(x: Array, n: int) -> Array:
+    """x ** n, of complex numbers as NumPy has it: by squaring, and so exact where the products are."""
+    left = abs(n)
+    z: Array = None
+    while True:
+        if left % 2:
+            z = x if z is None else z * x
+        left //= 2
+        if not left:
+            return z if n > 0 else 1 / z
+        x = x * x

@@ -1,0 +1,220 @@
+"""bfloat16 on CUDA, op by op: computed with in float32, each result rounded, as `half.py` does for NumPy.
+
+CuPy has loops of bfloat16 for arithmetic alone, which are float32 beside a Python number, and none for
+`where`, sorting or sums along an axis of products. So an array of bfloat16 is a `Half` here, a subclass of
+CuPy's, whose operators compute in this way, and so do the functions of the namespace where they are given
+one. CuPy computes with float16 in the same way itself, but for decompositions and Fourier transforms.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..base import Array
+from ..dtypes import DType, bfloat16, is_bfloat16, result_type
+
+_FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
+
+#: What makes an array of a dtype one names, or from something that may be of any.
+_MAKERS = ("arange", "asarray", "astype", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros")
+
+#: What moves elements, and does not compute with them.
+_MOVES = frozenset((
+    "argmax", "argmin", "broadcast_arrays", "broadcast_to", "concat", "copy", "count_nonzero", "diagonal",
+    "empty_like", "expand_dims", "flip", "matrix_transpose", "moveaxis", "nonzero", "ones_like",
+    "permute_dims", "ravel", "repeat", "reshape", "roll", "squeeze", "stack", "swapaxes", "take",
+    "take_along_axis", "tile", "unstack", "zeros_like",
+))  # fmt: skip
+_BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "eq",
+    "ne",
+)
+_UNARY = ("neg", "pos", "abs")
+
+
+@cache
+def half_of(cupy: Any) -> type:
+    """The class of arrays of bfloat16."""
+    members: dict[str, Any] = {"__module__": "cupy", "__doc__": "An array of bfloat16.", "__hash__": None}
+    plain = cupy.ndarray
+
+    def binary(function: Any, turned: bool) -> Any:
+        def method(self: Array, other: Any) -> Any:
+            if not isinstance(other, plain | int | float | complex | np.generic):
+                return NotImplemented
+            return computed(cupy, function, (other, self) if turned else (self, other), {})
+
+        return method
+
+    def in_place(function: Any) -> Any:
+        def method(self: Array, other: Any) -> Array:
+            self[...] = function(self, other)
+            return self
+
+        return method
+
+    for name in _BINARY:
+        function = getattr(operator, f"__{name}__")
+        members[f"__{name}__"] = binary(function, False)
+        if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
+            members |= {f"__r{name}__": binary(function, True), f"__i{name}__": in_place(function)}
+    for name in _UNARY:
+        function = getattr(operator, f"__{name}__")
+        members[f"__{name}__"] = lambda self, function=function: computed(cupy, function, (self,), {})
+    for name in ("__getitem__", "astype", "copy", "view"):
+        members[name] = _classing(cupy, getattr(plain, name))
+    return type("Half", (plain,), members)
+
+
+def _classing(cupy: Any, method: Any) -> Any:
+    """A method whose result is what its dtype asks for."""
+
+    @wraps(method)
+    def called(self: Array, *args: Any, **kwargs: Any) -> Array:
+        return classed(cupy, method(self, *args, **kwargs))
+
+    return called
+
+
+def classed(cupy: Any, z: Any) -> Any:
+    """An array as what its dtype asks for, and those in a tuple or a list."""
+    if isinstance(z, tuple | list):
+        parts = [classed(cupy, part) for part in z]
+        return type(z)(*parts) if hasattr(z, "_fields") else type(z)(parts)
+    if not isinstance(z, cupy.ndarray) or is_bfloat16(z.dtype) == (type(z) is not cupy.ndarray):
+        return z
+    return cupy.ndarray.view(z, z.dtype, half_of(cupy) if type(z) is cupy.ndarray else cupy.ndarray)
+
+
+def computed(cupy: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`function` of what is half in float32, its result rounded to the dtype of all operands together."""
+    dtype = result_type(*(v.dtype for v in _arrays(cupy, (args, tuple(kwargs.values())))))
+    wanted = kwargs.get("dtype")
+    if wanted is not None:
+        dtype = np.dtype(wanted)
+        kwargs = kwargs | {"dtype": _FLOAT32 if dtype == _FLOAT16 or is_bfloat16(dtype) else dtype}
+    z = function(*_raised(cupy, args, dtype), **{name: _raised(cupy, v, dtype) for name, v in kwargs.items()})
+    return _lowered(cupy, z, dtype) if dtype == _FLOAT16 or is_bfloat16(dtype) else z
+
+
+def _arrays(cupy: Any, values: Any) -> Iterator[Any]:
+    """The arrays in nested tuples and lists; a NumPy scalar is one."""
+    for v in values:
+        if isinstance(v, cupy.ndarray | np.generic):
+            yield v
+        elif isinstance(v, tuple | list):
+            yield from _arrays(cupy, v)
+
+
+def _raised(cupy: Any, v: Any, dtype: DType) -> Any:
+    """`v` in float32 where it is half; a Python number is rounded to the dtype of the arrays beside it."""
+    if isinstance(v, cupy.ndarray):
+        half = v.dtype == _FLOAT16 or is_bfloat16(v.dtype)
+        return cupy.ndarray.view(v, v.dtype, cupy.ndarray).astype(_FLOAT32) if half else v
+    if type(v) is float and is_bfloat16(dtype):
+        return float(np.float32(v).astype(dtype))
+    if isinstance(v, tuple | list):
+        parts = [_raised(cupy, part, dtype) for part in v]
+        return type(v)(*parts) if hasattr(v, "_fields") else type(v)(parts)
+    return v
+
+
+def _lowered(cupy: Any, z: Any, dtype: DType) -> Any:
+    """What is float32 in a result, rounded to `dtype`."""
+    if isinstance(z, tuple | list):
+        parts = [_lowered(cupy, part, dtype) for part in z]
+        return type(z)(*parts) if hasattr(z, "_fields") else type(z)(parts)
+    return classed(cupy, z.astype(dtype)) if getattr(z, "dtype", None) == _FLOAT32 else z
+
+
+def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
+    """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as well."""
+    half = half_of(cupy)
+
+    def any_half(values: Any) -> bool:
+        return any(type(v) is half or (type(v) in (tuple, list) and any_half(v)) for v in values)
+
+    def any_narrow(values: Any) -> bool:
+        return any(isinstance(v, cupy.ndarray) and (type(v) is half or v.dtype == _FLOAT16) for v in values)
+
+    def taking(name: str, function: Any, wanted: Callable[[Any], bool]) -> Any:
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if not wanted(args):
+                return function(*args, **kwargs)
+            if name == "nextafter" and all(is_bfloat16(v.dtype) for v in args):
+                return _next(cupy, *args)
+            if (
+                name in _MOVES
+                and "dtype" not in kwargs
+                and len({v.dtype for v in _arrays(cupy, args[:1])}) == 1
+            ):
+                return classed(cupy, function(*args, **kwargs))
+            return computed(cupy, function, args, kwargs)
+
+        return called
+
+    def making(name: str, function: Any) -> Any:
+        @wraps(function)
+        def made(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+            if name == "astype":
+                return classed(
+                    cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype, **kwargs)
+                )
+            if dtype is not None and is_bfloat16(np.dtype(dtype)) and name in ("arange", "eye", "linspace"):
+                return classed(cupy, function(*args, dtype=_FLOAT32, **kwargs).astype(bfloat16()))
+            return classed(
+                cupy, function(*args, **kwargs) if dtype is None else function(*args, dtype=dtype, **kwargs)
+            )
+
+        return made
+
+    def of(namespace: Any, wanted: Callable[[Any], bool]) -> SimpleNamespace:
+        found = {}
+        for name, value in vars(namespace).items():
+            if name in ("linalg", "fft") and not callable(value):
+                found[name] = of(_public(value), any_narrow)
+            elif name in _MAKERS and callable(value):
+                found[name] = making(name, value)
+            else:
+                found[name] = (
+                    taking(name, value, wanted) if callable(value) and not isinstance(value, type) else value
+                )
+        return SimpleNamespace(**found)
+
+    return of(names, any_half)
+
+
+def _next(cupy: Any, x: Array, y: Array) -> Array:
+    """The number of bfloat16 next to `x` on the way to `y`: its bits are in the order of its size."""
+    x, y = cupy.broadcast_arrays(*(cupy.ndarray.view(v, v.dtype, cupy.ndarray) for v in (x, y)))
+    bits, wide_x, wide_y = x.view(np.int16), x.astype(_FLOAT32), y.astype(_FLOAT32)
+    away = (wide_x < wide_y) == (wide_x > 0)
+    least = cupy.where(wide_y > 0, np.int16(1), np.int16(-0x7FFF))
+    moved = cupy.where(wide_x == 0, least, bits + cupy.where(away, np.int16(1), np.int16(-1)))
+    found = cupy.where(wide_x == wide_y, y.view(np.int16), moved)
+    return classed(cupy, cupy.where(cupy.isnan(wide_x + wide_y), np.int16(0x7FC0), found).view(x.dtype))
+
+
+def _public(module: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    )

@@ -1,0 +1,172 @@
+"""Schedules on a CUDA device, through CuPy: kernels compiled by NVRTC, launches, CUDA graphs, and products by cuBLAS."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from .. import disk
+from ..base import Array
+from ..dtypes import canonical
+from .cublas import WORKSPACE, Cublas, CublasError, library
+from .half import classed
+from .launching import PER_THREAD, KernelError, Launcher, make_room
+
+_SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
+_DEVICE_TO_DEVICE = 3
+_WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
+_ROUNDS = 3
+
+
+def compile_kernels(source: str, arch: int, *options: str) -> bytes:
+    """The text of kernels as machine code for a compute capability. No device is needed.
+
+    `options` are NVRTC's, beside the target and the language. Raises KernelError with the compiler's words.
+    """
+    from cupy.cuda import nvrtc
+
+    options = (f"-arch=sm_{arch}", "-std=c++17", *options)
+    key = f"NVRTC {nvrtc.getVersion()} {options} {hashlib.sha256(source.encode()).hexdigest()}"
+    kept = disk.read("cubin", key)
+    if kept is not None:
+        return kept
+    program = nvrtc.createProgram(source, "xgrad.cu", [], [])
+    try:
+        nvrtc.compileProgram(program, options)
+        code = bytes(nvrtc.getCUBIN(program))
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program).strip("\0\n ")
+        version = ".".join(map(str, nvrtc.getVersion()))
+        raise KernelError(f"NVRTC {version} refused a kernel: {error}{': ' if log else ''}{log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+    disk.write("cubin", key, code)
+    return code
+
+
+class CudaLauncher(Launcher):
+    """What CuPy offers for schedules on one device."""
+
+    def __init__(self, cupy: Any, index: int) -> None:
+        self.cupy, self.index = cupy, index
+        self._driver, self._runtime = cupy.cuda.driver, cupy.cuda.runtime
+        self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
+        self._modules: dict[str, Any] = {}
+        self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
+        self._blas: dict[Hashable, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
+        self._recorded_for: Hashable = None
+        with cupy.cuda.Device(index):
+            self._recording = cupy.cuda.Stream(non_blocking=True)
+        of = self._runtime.getDeviceProperties(index)
+        self._chip = (
+            of["name"].decode(), of["major"] * 10 + of["minor"], of["multiProcessorCount"], of["sharedMemPerBlockOptin"],
+            of["maxThreadsPerMultiProcessor"], of["regsPerMultiprocessor"],
+        )  # fmt: skip
+
+    def missing(self) -> str | None:
+        name, arch, *_ = self._chip
+        if arch < 80:
+            return f"kernels are for compute capability 8.0 and newer, and this {name} has {arch // 10}.{arch % 10}"
+        try:
+            self.cupy.cuda.nvrtc.getVersion()
+        except Exception as error:  # whatever CuPy raises where it does not find the library
+            return f"NVRTC, which compiles kernels, cannot be loaded ({error}): pip install 'xgrad[cuda13]'"
+        try:
+            library()
+        except CublasError as error:
+            return str(error)
+        return None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self.cupy.cuda.Device(self.index):
+            if not self._driver.ctxGetCurrent():  # in a thread that has done nothing yet; launches by the driver do not make a context
+                self._runtime.setDevice(self.index)
+            yield
+
+    def chip(self) -> tuple[str, int, int, int, int, int]:
+        return self._chip
+
+    def load(self, source: str) -> Callable[[str], Any]:
+        with self._lock, self.entered():
+            if source not in self._modules:
+                module = self.cupy.cuda.function.Module()
+                module.load(compile_kernels(source, self._chip[1]))
+                self._modules[source] = module
+            module = self._modules[source]
+            return lambda name: module.get_function(name)
+
+    def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
+        if launch.shared > _ASSURED:
+            self._driver.funcSetAttribute(kernel.ptr, _SHARED_LIMIT, launch.shared)
+        values = (ctypes.c_int64 * len(arguments))(*arguments)
+        start = ctypes.addressof(values)
+        pointers = (ctypes.c_void_p * len(arguments))(*range(start, start + 8 * len(arguments), 8))
+        go = self._driver.launchCooperativeKernel if launch.cooperative else self._driver.launchKernel
+        place = (kernel.ptr, launch.grid, 1, 1, launch.block[0], launch.block[1], 1, launch.shared, self._stream(), ctypes.addressof(pointers))
+        go(*place) if launch.cooperative else go(*place, 0)
+
+    def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
+        a, b, out = addresses
+        with self._lock:
+            stream = self._stream()
+            home = self.stream() if self._recorded_for is None else self._recorded_for
+            if home not in self._blas:
+                make_room(self._blas)
+                workspace = self.cupy.empty(WORKSPACE, "uint8")
+                self._blas[home] = Cublas(workspace.data.ptr, WORKSPACE), workspace
+            self._blas[home][0].product(product, (a, b, out), precision, stream)
+
+    def memory(self, size: int) -> Array:
+        return self.cupy.empty(size, "uint8")
+
+    def address(self, array: Array) -> int:
+        return int(array.data.ptr)
+
+    def ready(self, array: Array, dtype: str) -> Array:
+        found = self.cupy.ascontiguousarray(array, canonical(dtype))
+        return found.copy() if found.data.ptr % _WIDEST else found
+
+    def view(self, memory: Array, size: int, dtype: str) -> Array:
+        return classed(self.cupy, self.cupy.ndarray((size,), canonical(dtype), memory.data))
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        if size:
+            self._runtime.memcpyAsync(target, source, size, _DEVICE_TO_DEVICE, self._stream())
+
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        with self._lock:  # another thread's products must not go to the stream that is recorded
+            self._recorded_for = self.stream()
+            try:
+                with self._recording as stream:
+                    stream.begin_capture()
+                    try:
+                        work()
+                    finally:
+                        graph = stream.end_capture()
+            finally:
+                self._recorded_for = None
+        return lambda: graph.launch(self.cupy.cuda.get_current_stream())
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        stream = self.cupy.cuda.get_current_stream()
+        work()
+        before, after = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+        before.record(stream)
+        for _ in range(_ROUNDS):
+            work()
+        after.record(stream)
+        after.synchronize()
+        return float(self.cupy.cuda.get_elapsed_time(before, after)) / 1e3 / _ROUNDS
+
+    def stream(self) -> Hashable:
+        pointer = self._stream()
+        return (pointer, threading.get_ident()) if pointer == PER_THREAD else pointer
+
+    def _stream(self) -> int:
+        return int(self.cupy.cuda.get_current_stream().ptr)

@@ -1,0 +1,311 @@
+"""Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed as a whole.
+
+What a device must offer for that is a `Launcher`. A schedule is plain data, see `schedules.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+from .. import disk
+from ..base import Array
+from ..dtypes import canonical
+from ..schedules import Launch, Repeat, Schedule
+
+_ALIGN = 256
+STREAMS = 8  # that memory and recordings are kept for, beside the default ones
+PER_THREAD = 2  # CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones addresses
+
+#: The ways to run a loop, and what XGRAD_LOOPS calls them.
+ONCE, STEPWISE = "one launch", "step by step"
+FORCED = {"persistent": ONCE, "steps": STEPWISE}
+
+
+class KernelError(RuntimeError):
+    """A device's compiler refused kernels; its words."""
+
+
+def make_room(by_stream: dict[Hashable, Any]) -> None:
+    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a new one for each step."""
+    made = [stream for stream in list(by_stream) if isinstance(stream, int) and stream > PER_THREAD]
+    for stream in made[: max(0, len(made) - STREAMS + 1)]:
+        by_stream.pop(stream, None)
+
+
+class LoopRun(NamedTuple):
+    """How a loop is run.
+
+    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of the way that is one
+    launch how its blocks wait for each other.
+    """
+
+    length: int
+    way: str
+    seconds: dict[str, float]
+    why: str
+    barrier: str = ""
+
+
+class Launcher(ABC):
+    """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it.
+
+    `errors` are what a launch or a recording that the device refuses raises.
+    """
+
+    errors: tuple[type[Exception], ...] = ()
+
+    def missing(self) -> str | None:
+        """What is lacking here to run schedules, in words; None where nothing is."""
+        return None
+
+    def entered(self) -> AbstractContextManager[Any]:
+        """What makes this device the current one of the thread, around all that is done with it."""
+        return nullcontext()
+
+    @abstractmethod
+    def chip(self) -> tuple[str, int, int, int, int, int]:
+        """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads and registers of a multiprocessor."""
+
+    @abstractmethod
+    def load(self, source: str) -> Callable[[str], Any]:
+        """What finds the kernels of a text by name. Raises KernelError where it is refused."""
+
+    @abstractmethod
+    def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
+        """Run a kernel with 64-bit arguments."""
+
+    @abstractmethod
+    def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
+        """A matrix product of what lies at three addresses: a, b and the result."""
+
+    @abstractmethod
+    def memory(self, size: int) -> Array:
+        """`size` bytes of the device's memory, as an array."""
+
+    @abstractmethod
+    def address(self, array: Array) -> int:
+        """Where an array begins."""
+
+    @abstractmethod
+    def ready(self, array: Array, dtype: str) -> Array:
+        """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16 bytes, as the widest loads want."""
+
+    @abstractmethod
+    def view(self, memory: Array, size: int, dtype: str) -> Array:
+        """A block of memory as an array of `size` elements."""
+
+    @abstractmethod
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy bytes from one address to another."""
+
+    @abstractmethod
+    def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What does all of `work` again in one launch, at the same addresses."""
+
+    @abstractmethod
+    def seconds(self, work: Callable[[], None]) -> float:
+        """What `work` takes on the device."""
+
+    @abstractmethod
+    def stream(self) -> Hashable:
+        """The stream that is current, told apart from those of other threads."""
+
+
+class Scheduled:
+    """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
+
+    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is
+    recorded, and from then on that is replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is
+    given a place to be copied to.
+
+    Attributes:
+        loops: how each loop is run.
+    """
+
+    def __init__(self, schedule: Schedule, launcher: Launcher) -> None:
+        self.schedule, self.launcher = schedule, launcher
+        with launcher.entered():
+            names = _names(schedule.body)
+            find = launcher.load(schedule.source) if names else None  # a program may be products alone
+            self._kernels = {name: find(name) for name in names if find}
+        self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
+        self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
+        self._spaces: dict[Hashable, list[_Space]] = {}
+        found = _loops(schedule.body)
+        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why, _barrier(repeat)) for repeat, _ in found]
+        self._forced = _forced()
+        self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
+        self._chosen = False
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, flat, in memory of their own. Raises ValueError for inputs of other sizes."""
+        with self.launcher.entered():
+            return self._run(inputs)
+
+    def _run(self, inputs: Sequence[Array]) -> list[Array]:
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
+        given = [self.launcher.ready(x, b.dtype) for x, (_, b) in zip(inputs, self._inputs)]
+        for n, (x, (_, b)) in enumerate(zip(given, self._inputs)):
+            if x.size != b.size:
+                raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
+        stream = self.launcher.stream()
+        free = self._spaces.get(stream)
+        if free is None:
+            make_room(self._spaces)
+            free = self._spaces.setdefault(stream, [])
+        try:
+            space = free.pop()
+        except IndexError:  # without a look beforehand: another thread may take the last one in between
+            space = _Space(self.schedule, self.launcher)
+        for x, (i, _) in zip(given, self._inputs):
+            space.take(i, x)
+        if not space.warm:
+            if not self._chosen:
+                self._choose(space)
+            self._do(space)
+            space.warm = True
+        else:
+            if space.replay is None:
+                space.replay = self._recorded(lambda: self._do(space))
+                space.recorded = True
+            space.replay()
+        outputs = [space.output(i, b) for i, b in self._outputs]
+        free.append(space)  # what comes next on this stream waits for this
+        return outputs
+
+    def _recorded(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work` in one launch; where the device will not record it, `work` itself."""
+        try:
+            return self.launcher.recorded(work)
+        except self.launcher.errors as error:
+            warnings.warn(f"a program runs launch by launch, as it could not be recorded: {error}", RuntimeWarning, stacklevel=2)
+            return work
+
+    def _do(self, space: _Space) -> None:
+        """All items in order."""
+        self._items(self.schedule.body, space.addresses, ())
+
+    def _items(self, items: Sequence[Any], addresses: Sequence[int], turns: tuple[int, ...]) -> None:
+        for item in items:
+            if isinstance(item, Repeat):
+                if self.loops[self._number[id(item)]].way == ONCE:
+                    self._items(item.once, addresses, turns)
+                else:
+                    for t in range(item.length - 1, -1, -1) if item.reverse else range(item.length):
+                        self._items(item.body, addresses, (*turns, t))
+                continue
+            places = [addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps)) for p in item.places]
+            if isinstance(item, Launch):
+                self.launcher.launch(self._kernels[item.name], item, [*places, *item.numbers])
+            else:
+                self.launcher.product(item, places, self.schedule.precision)
+
+    def _choose(self, space: _Space) -> None:
+        """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
+        for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
+            if repeat.once and self._forced is not None:
+                self.loops[i] = self.loops[i]._replace(way=self._forced)
+            elif repeat.once:
+                what = hashlib.sha256(repr((self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
+                key = f"loop {self.launcher.chip()} {what}"
+                kept = disk.read("json", key)
+                ways = (ONCE, STEPWISE)
+                try:
+                    seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in ways}
+                except self.launcher.errors as error:
+                    warnings.warn(f"a loop runs step by step, as it could not be launched as a whole: {error}", RuntimeWarning, stacklevel=2)
+                    self.loops[i] = self.loops[i]._replace(way=STEPWISE, why=str(error))
+                    continue
+                if kept is None:
+                    disk.write("json", key, json.dumps(seconds).encode())
+                self.loops[i] = self.loops[i]._replace(way=min(seconds, key=seconds.__getitem__), seconds=seconds)
+        self._chosen = True
+
+    def _measured(self, i: int, way: str, repeat: Any, depth: int, space: _Space) -> float:
+        """Seconds of one loop, recorded."""
+        self.loops[i] = self.loops[i]._replace(way=way)
+
+        def work() -> None:
+            self._items([repeat], space.addresses, (0,) * depth)
+
+        work()  # loads what is to be loaded
+        return self.launcher.seconds(self._recorded(work))
+
+
+class _Space:
+    """The memory of one run at a time, and its recording."""
+
+    def __init__(self, schedule: Any, launcher: Launcher) -> None:
+        self.launcher = launcher
+        self.warm = False
+        self.replay: Callable[[], None] | None = None
+        self.recorded = False  # once at least: all that moves from then on gets its place at once
+        self.addresses = [0] * len(schedule.buffers)
+        self._bytes = [b.size * canonical(b.dtype).itemsize for b in schedule.buffers]
+        starts: dict[int, int] = {}
+        end = 0
+        for i, (b, size) in enumerate(zip(schedule.buffers, self._bytes)):
+            if b.kind != "input":
+                starts[i] = end
+                end += -(-size // _ALIGN) * _ALIGN
+        self._memory = launcher.memory(max(end, 1))
+        base = launcher.address(self._memory)
+        for i, start in starts.items():
+            self.addresses[i] = base + start
+        self._own: dict[int, Array] = {}  # places of inputs that do not always come from the same one
+
+    def take(self, i: int, x: Array) -> None:
+        """Read input `i` from where it is, or copy it to a place that the recording knows."""
+        address = self.launcher.address(x)
+        if i not in self._own:
+            if address == self.addresses[i] or not self.recorded:
+                self.addresses[i] = address
+                return
+            self._own[i] = self.launcher.memory(max(self._bytes[i], 1))
+            self.addresses[i] = self.launcher.address(self._own[i])
+            self.replay = None
+        self.launcher.copy(self.addresses[i], address, self._bytes[i])
+
+    def output(self, i: int, b: Any) -> Array:
+        """A copy of output `i`: the next run writes over it."""
+        found = self.launcher.view(self.launcher.memory(max(self._bytes[i], 1)), b.size, b.dtype)
+        self.launcher.copy(self.launcher.address(found), self.addresses[i], self._bytes[i])
+        return found
+
+
+def _forced() -> str | None:
+    """The way that XGRAD_LOOPS asks for. Raises ValueError where there is none of that name."""
+    said = os.environ.get("XGRAD_LOOPS")
+    if said and said not in FORCED:
+        raise ValueError(f"XGRAD_LOOPS={said}: it is {' or '.join(FORCED)}, or not set")
+    return FORCED[said] if said else None
+
+
+def _barrier(repeat: Repeat) -> str:
+    """How blocks wait for each other in the launch that is a whole loop."""
+    size = max((launch.cluster for launch in repeat.once), default=1)
+    return f"clusters of {size}" if size > 1 else "counted" if any(launch.cooperative for launch in repeat.once) else ""
+
+
+def _names(items: Sequence[Any]) -> set[str]:
+    """The kernels that are launched."""
+    found: set[str] = set()
+    for item in items:
+        if isinstance(item, Repeat):
+            found |= _names(item.body) | _names(item.once)
+        elif isinstance(item, Launch):
+            found.add(item.name)
+    return found
+
+
+def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Repeat, int]]:
+    """All loops, those inside of others too, and in how many others each is."""
+    return [loop for item in items if isinstance(item, Repeat) for loop in ((item, depth), *_loops(item.body, depth + 1))]

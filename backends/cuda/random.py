@@ -1,0 +1,139 @@
+"""CuPy's own random numbers, drawn on the GPU: `default_rng(seed, native=True)` there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..base import Array
+from ..sources import fitting
+
+
+class CudaSource:
+    """CuPy's own generator, drawing on the GPU in float32 or float64, other numbers than the host's for the same seed.
+
+    CuPy cannot write its state down, so it cannot be saved, and a copy cannot be made of it.
+    """
+
+    def __init__(self, cupy: Any, index: int, seed: Any) -> None:
+        self.place = f"cuda:{index}"
+        self._cupy, self._index = cupy, index
+        self._seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        with cupy.cuda.Device(index):
+            self._numbers = cupy.random.default_rng(self._seeds)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        raise TypeError(_NO_STATE)
+
+    @state.setter
+    def state(self, value: dict[str, Any]) -> None:
+        raise TypeError(_NO_STATE)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(_NO_STATE)
+
+    def spawn(self, count: int) -> list[CudaSource]:
+        return [CudaSource(self._cupy, self._index, seeds) for seeds in self._seeds.spawn(count)]
+
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+        if name != "integers":  # CuPy takes arrays, and of numbers floats alone
+            params = tuple(float(p) if isinstance(p, int) else p for p in params)
+        with self._cupy.cuda.Device(self._index):
+            return fitting(name, getattr(self, f"_{name}")(size, np.dtype(dtype), *params), np.dtype(dtype))
+
+    def permutation(self, n: int) -> Array:
+        return self.permuted((n,), 0)
+
+    def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
+        with self._cupy.cuda.Device(self._index):
+            places = self._cupy.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+            return self._cupy.take_along_axis(places, self._cupy.argsort(self._numbers.random(shape), axis=axis), axis=axis)
+
+    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+        cp, count = self._cupy, int(np.prod(size, dtype=int))
+        with cp.cuda.Device(self._index):
+            if replace and p is None:
+                return self._numbers.integers(0, n, size)
+            if replace:
+                total = cp.cumsum(p)
+                return cp.minimum(cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1)
+            keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))  # the first of them are drawn without repetition
+            return cp.argsort(-keys)[:count].reshape(size)
+
+    def _random(self, size: Any, dtype: Any) -> Array:
+        values = self._numbers.random(size, self._drawn(dtype)).astype(dtype, copy=False)
+        return self._cupy.minimum(values, np.nextafter(dtype.type(1), dtype.type(0)))
+
+    def _standard_normal(self, size: Any, dtype: Any) -> Array:
+        return self._numbers.standard_normal(size, self._drawn(dtype))
+
+    def _standard_exponential(self, size: Any, dtype: Any) -> Array:
+        return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)  # so that it has a logarithm
+
+    def _gumbel(self, size: Any, dtype: Any) -> Array:
+        return -self._cupy.log(self._standard_exponential(size, dtype))
+
+    def _laplace(self, size: Any, dtype: Any) -> Array:
+        return self._standard_exponential(size, dtype) - self._standard_exponential(size, dtype)
+
+    def _logistic(self, size: Any, dtype: Any) -> Array:
+        return self._gumbel(size, dtype) - self._gumbel(size, dtype)
+
+    def _standard_cauchy(self, size: Any, dtype: Any) -> Array:
+        return self._numbers.standard_normal(size) / self._numbers.standard_normal(size)
+
+    def _standard_gamma(self, size: Any, dtype: Any, shape: Any) -> Array:
+        return self._numbers.standard_gamma(shape, size)
+
+    def _beta(self, size: Any, dtype: Any, a: Any, b: Any) -> Array:
+        return self._numbers.beta(a, b, size)
+
+    def _standard_t(self, size: Any, dtype: Any, df: Any) -> Array:
+        return self._numbers.standard_normal(size) * self._cupy.sqrt(df / 2 / self._numbers.standard_gamma(df / 2, size))
+
+    def _poisson(self, size: Any, dtype: Any, lam: Any) -> Array:
+        return self._numbers.poisson(lam, size)
+
+    def _binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+        return self._numbers.binomial(n, p, size)
+
+    def _f(self, size: Any, dtype: Any, dfnum: Any, dfden: Any) -> Array:
+        return self._numbers.standard_gamma(dfnum / 2, size) / dfnum / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
+
+    def _wald(self, size: Any, dtype: Any, mean: Any, scale: Any) -> Array:
+        # J. Michael et al., Generating random variates using transformations with multiple roots (1976)
+        y = mean / 2 / scale * self._numbers.standard_normal(size) ** 2
+        x = mean / (1 + y + self._cupy.sqrt(y * (2 + y)))
+        return self._cupy.where(self._numbers.random(size) * (mean + x) <= mean, x, mean**2 / x)
+
+    def _geometric(self, size: Any, dtype: Any, p: Any) -> Array:
+        failing = -self._cupy.log1p(-self._cupy.minimum(self._cupy.asarray(p), 1 - 2.0**-53))
+        return self._cupy.maximum(self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1).astype("int64")
+
+    def _negative_binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+        return self._numbers.poisson(self._numbers.standard_gamma(n, size) * ((1 - p) / p), size)
+
+    def _multinomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+        cp, columns = self._cupy, []
+        left = cp.zeros(size[:-1], "int64") + cp.asarray(n, "int64")
+        for j in range(size[-1] - 1):  # of those that are left, with the probability among these
+            part = cp.clip(p[..., j] / cp.maximum(p[..., j:].sum(axis=-1), np.finfo(float).tiny), 0, 1)
+            columns.append(self._numbers.binomial(cp.asarray(left), cp.asarray(part), size[:-1]))
+            left = left - columns[-1]
+        return cp.stack([*columns, left], axis=-1)
+
+    def _integers(self, size: Any, dtype: Any, low: Any, high: Any) -> Array:
+        if isinstance(low, int) and isinstance(high, int):
+            return self._numbers.integers(low, high, size, dtype if dtype.kind in "iu" else np.dtype("int64"))
+        return low + self._cupy.floor(self._numbers.random(size) * (high - low)).astype("int64")
+
+    def _drawn(self, dtype: Any) -> Any:
+        return dtype if dtype in (np.float32, np.float64) else np.dtype(float)
+
+
+_NO_STATE = (
+    "the state of a generator with native=True is on the GPU and cannot be saved or copied: leave native=True out, "
+    "or start again where you must from a seed of your own, as default_rng([seed, step], native=True)"
+)

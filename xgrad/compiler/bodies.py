@@ -1,0 +1,47 @@
+"""Bodies of scans: the same object for the same program, however often it was traced."""
+
+from __future__ import annotations
+
+import warnings
+
+from ..core.recording import source_line
+from .caches import Cache
+from .ir import Body
+from .keys import exact
+from .trace import Traced, Tracer, Var
+
+BODIES = Cache(1024)
+#: How many bodies that differ in numbers alone are made before somebody is told.
+ALIKE = 32
+_alike: dict[int, set[int]] = {}
+
+
+def body_of(traced: Traced, carries: int) -> Body:
+    """The body of a scan that was traced: the same object for the same program."""
+
+    def make() -> Body:
+        _count_alike(traced.tracer)
+        return Body(traced.program(), carries, len(traced.inputs) - carries)
+
+    body: Body = BODIES.get((carries, traced.key()), make)
+    return body
+
+
+def _count_alike(tracer: Tracer) -> None:
+    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
+    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
+    key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
+    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
+    if len(_alike) > 4096:
+        _alike.clear()
+    found = _alike.setdefault(key, set())
+    if numbers in found or len(found) >= ALIKE:
+        return
+    found.add(numbers)
+    if len(found) == ALIKE:
+        file, _, line = source_line().rpartition(":")
+        message = (
+            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
+            "pass the numbers as arrays, xg.asarray(number)"
+        )
+        warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)

@@ -1,0 +1,231 @@
+"""Which block of a loop's kernel does what, and where blocks must wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any, NamedTuple
+
+from ...lowering.plan import Buffer, Gemm, Loop, Map, Ref, Unsupported
+from ...lowering.views import refs
+
+#: Steps of a loop that show all waiting there is.
+_TURNS = 4
+
+
+class Access(NamedTuple):
+    """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each other, in each row.
+
+    They lie among the `span` elements from `column` on, not always in this order.
+    `slot` counts the rows before it, by `per_turn` of which it moves with each turn. `owned` says that each block touches its own
+    columns alone; otherwise any block may touch any of them.
+    """
+
+    buffer: int
+    slot: int
+    per_turn: int
+    column: int
+    span: int
+    columns: int
+    apart: int
+    owned: bool
+
+    def at(self, t: int) -> Access:
+        """What it is at turn `t`."""
+        return self._replace(slot=self.slot + t * self.per_turn, per_turn=0)
+
+
+class Part(NamedTuple):
+    """Items of a loop that run without waiting in between: one product, or maps that go over the same rows.
+
+    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes` are of what the loop writes;
+    of what is read, `foreign` is what another block may have written.
+    """
+
+    item: Gemm | list[Map]
+    by_rows: bool
+    pieces: tuple[int, ...]  # of a product: how many columns each of its pieces has
+    reads: tuple[Access, ...]
+    writes: tuple[Access, ...]
+    foreign: frozenset[Ref] = frozenset()
+
+
+def parts(items: Sequence[Any], rows: int, buffers: Sequence[Buffer]) -> list[Part]:
+    """The items of a loop, grouped as they are launched, as parts of its kernel. Raises Unsupported where its rows are not independent."""
+    return _Parts(items, rows, buffers).found
+
+
+def rows_of(items: Sequence[Any]) -> int:
+    """How many rows all items have. Raises Unsupported where they have not."""
+    found: set[int] = set()
+    for item in items:
+        if isinstance(item, Loop):
+            raise Unsupported("a loop in the loop")
+        if isinstance(item, Gemm):
+            if len(item.out.shape) != 2:
+                raise Unsupported("a stack of products")
+            found.add(item.out.shape[0])
+    if len(found) != 1:
+        raise Unsupported("no products with the same number of rows")
+    return found.pop()
+
+
+class _Parts:
+    def __init__(self, items: Sequence[Any], rows: int, buffers: Sequence[Buffer]) -> None:
+        self.rows = rows
+        flat = [single for item in items for single in (item if isinstance(item, list) else [item])]
+        self.written = {r.buffer for item in flat for r in refs(item)[1]}
+        self.strides: dict[int, int] = {}  # between the rows of what is written
+        self.steps: dict[int, int] = {}  # of a single row, from turn to turn
+        self.edges: dict[int, set[int]] = {}  # columns of each buffer at which somebody's begin or end
+        for item in flat:
+            for ref in (r for part in refs(item) for r in part):
+                if ref.buffer in self.written:
+                    self._note(self._by_rows(ref))
+        found = [self._product(item) if isinstance(item, Gemm) else self._maps(item) for item in items]
+        writes = [w for part in found for w in part.writes]
+        self.found = [part._replace(foreign=frozenset(r for r in _read(part) if self._is_foreign(r, part, writes))) for part in found]
+
+    def _is_foreign(self, ref: Ref, part: Part, writes: Sequence[Access]) -> bool:
+        """Whether what a part reads at `ref` may be, at some turn, what another block has written."""
+        if ref.buffer not in self.written:
+            return False
+        reads = [a for a in part.writes if a.buffer == ref.buffer] if isinstance(part.item, Gemm) else self._touched([ref], not part.by_rows)
+        return any(clash(w._replace(slot=0, per_turn=0), a._replace(slot=0, per_turn=0)) for w in writes for a in reads)
+
+    def _by_rows(self, ref: Ref) -> Ref:
+        """The ref with rows as its first axis."""
+        if ref.shape[:1] == (self.rows,):
+            return ref
+        if self.rows == 1:
+            return ref._replace(shape=(1, *ref.shape), strides=(0, *ref.strides))
+        raise Unsupported(f"an array of shape {ref.shape} beside {self.rows} rows")
+
+    def shape(self, m: Map) -> tuple[int, ...]:
+        """The shape of a map with rows as its first axis."""
+        return m.shape if m.shape[:1] == (self.rows,) else (1, *m.shape)
+
+    def _note(self, ref: Ref) -> None:
+        """Take in how a buffer that the loop writes lies in memory."""
+        row = ref.strides[0]
+        if self.rows == 1:
+            row = 0
+            if self.steps.setdefault(ref.buffer, ref.steps[-1]) != ref.steps[-1]:
+                raise Unsupported("a row that moves with the steps, and one that does not, in the same memory")
+        elif row <= 0 or self.strides.setdefault(ref.buffer, row) != row:
+            raise Unsupported("rows that need each other")
+        column, span = self._columns(ref)
+        if row and column + span > row:
+            raise Unsupported("rows that reach into each other")
+        self.edges.setdefault(ref.buffer, set()).update((column, column + span))
+
+    def _columns(self, ref: Ref) -> tuple[int, int]:
+        """Where the elements of each row begin, and among how many they lie."""
+        first = ref.offset + sum((n - 1) * s for n, s in zip(ref.shape[1:], ref.strides[1:]) if s < 0)
+        span = sum((n - 1) * abs(s) for n, s in zip(ref.shape[1:], ref.strides[1:])) + 1
+        return (first % ref.strides[0] if self.rows > 1 else first), span
+
+    def access(self, ref: Ref, owned: bool) -> Access:
+        """What a ref touches, if the loop writes it."""
+        ref = self._by_rows(ref)
+        step, (column, span) = ref.steps[-1], self._columns(ref)
+        slot, per_turn = 0, 0
+        if self.rows > 1:
+            row = ref.strides[0]
+            slot, per_turn = (ref.offset - column) // row, step // row
+            if step % row or slot % self.rows or per_turn % self.rows:
+                raise Unsupported("rows that need each other")
+        elif step:  # every slot may be anywhere: what moves with the turns keeps the same column
+            slot, per_turn, column = column // step, 1, column % step
+            if not 0 <= column <= abs(step) - span:
+                raise Unsupported("rows that reach into each other")
+        return Access(ref.buffer, slot, per_turn, column, span, prod(ref.shape[1:]), _apart(ref), owned)
+
+    def _touched(self, found: Sequence[Ref], owned: bool) -> tuple[Access, ...]:
+        mine = [self._by_rows(r) for r in found if r.buffer in self.written]
+        return tuple(self.access(r, owned and len(r.shape) == 2 and _apart(r) != 0) for r in mine)
+
+    def _product(self, gemm: Gemm) -> Part:
+        if gemm.b.buffer in self.written or (gemm.b.steps and gemm.b.steps[-1]):
+            raise Unsupported("a product with weights that change from step to step")
+        if gemm.a.strides[-1] != 1 and gemm.a.shape[-1] != 1:
+            raise Unsupported("a left operand that lies transposed")
+        out = gemm.out
+        if out.strides[1] != 1 and out.shape[1] != 1:
+            raise Unsupported("a product that is written transposed")
+        begin, _ = self._columns(self._by_rows(out))
+        edges = [begin, *sorted(e for e in self.edges[out.buffer] if begin < e < begin + out.shape[1]), begin + out.shape[1]]
+        pieces = tuple(b - a for a, b in pairwise(edges))
+        writes = []
+        for at, n in zip(edges, pieces):
+            piece = out._replace(offset=out.offset + at - begin, shape=(out.shape[0], n))
+            writes.append(self.access(piece, True))
+        reads = self._touched([gemm.a], False)
+        return Part(gemm, False, pieces, reads + (tuple(writes) if gemm.accumulate else ()), tuple(writes))
+
+    def _maps(self, maps: list[Map]) -> Part:
+        by_rows = len(maps) > 1 or bool(maps[0].reductions) or len(self.shape(maps[0])) > 2
+        for m in maps:
+            if m.shape[:1] != (self.rows,) and self.rows != 1:
+                raise Unsupported(f"a map of shape {m.shape} beside {self.rows} rows")
+            for r in m.reductions:
+                if self._by_rows(r.out).strides[0] == 0 and self.rows != 1:
+                    raise Unsupported("a reduction over the rows")
+        loads = [r for m in maps for _, r in m.loads]
+        stores = [r for m in maps for r in [*(r for _, r in m.stores), *(f.out for f in m.reductions)]]
+        return Part(maps, by_rows, (), self._touched(loads, not by_rows), self._touched(stores, not by_rows))
+
+
+def _read(part: Part) -> list[Ref]:
+    """What a part's maps load, or what a product is added to; its left operand is read by all anyway."""
+    if isinstance(part.item, Gemm):
+        return [part.item.out] if part.item.accumulate else []
+    return [r for m in part.item for _, r in m.loads]
+
+
+def _apart(ref: Ref) -> int:
+    """The distance between neighbouring elements of a row."""
+    return ref.strides[-1] if len(ref.shape) > 1 and ref.shape[-1] != 1 else 1
+
+
+def overlap(a: Access, b: Access) -> bool:
+    """Whether two accesses at known turns may touch the same element."""
+    if a.buffer != b.buffer or a.slot != b.slot:
+        return False
+    return a.column < b.column + b.span and b.column < a.column + a.span
+
+
+def clash(a: Access, b: Access) -> bool:
+    """Whether different blocks may touch the same element through these two."""
+    return overlap(a, b) and not (a.owned and b.owned and (a.column, a.columns, a.apart) == (b.column, b.columns, b.apart))
+
+
+def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
+    """The parts before which all blocks of a group wait for each other.
+
+    Two parts of which one writes what another block touches in the other need one between them, in whichever step they are. What is
+    needed repeats with the steps; a few of them show all of it, as a value lives for one step.
+    """
+    placed: set[int] = set()
+    turns = range(_TURNS - 1, -1, -1) if reverse else range(_TURNS)
+    while True:
+        since: list[tuple[tuple[Access, ...], tuple[Access, ...]]] = []
+        missing = None
+        for t in turns:
+            for i, part in enumerate(found):
+                if i in placed:
+                    since = []
+                reads, writes = (tuple(a.at(t) for a in accesses) for accesses in (part.reads, part.writes))
+                if any(
+                    any(clash(w, x) for w in earlier_writes for x in (*reads, *writes)) or any(clash(r, w) for r in earlier_reads for w in writes)
+                    for earlier_reads, earlier_writes in since
+                ):
+                    missing = i
+                    break
+                since.append((reads, writes))
+            if missing is not None:
+                break
+        if missing is None:
+            return tuple(sorted(placed))
+        placed.add(missing)

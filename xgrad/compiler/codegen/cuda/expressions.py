@@ -1,0 +1,166 @@
+"""The steps of a map as lines of C."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+from ...lowering.plan import Step, Target, Unsupported
+from ..element import Language, Value, common_dtype, write
+
+#: How a value is held while it is computed with, and how it is stored.
+COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float64": "double", "bool": "bool", "int32": "int", "int64": "long long"}
+STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
+_HALF = {"float16": "half", "bfloat16": "bfloat16"}
+
+
+def is_real(dtype: str) -> bool:
+    """Whether values of this dtype are floating point."""
+    return COMPUTED[dtype] in ("float", "double")
+
+
+def sum_dtype(dtype: str) -> str:
+    """The dtype in which numbers of this dtype are added up."""
+    return "float32" if dtype in _HALF else dtype
+
+
+def loaded(text: str, dtype: str) -> str:
+    """A stored element, as a value to compute with."""
+    return f"{_HALF[dtype]}_to_float({text})" if dtype in _HALF else text
+
+
+def stored(text: str, old: str, new: str) -> str:
+    """A value of dtype `old` as an element of dtype `new`."""
+    return f"float_to_{_HALF[new]}({text})" if new in _HALF else converted(text, old, new)
+
+
+def converted(text: str, old: str, new: str) -> str:
+    """A value in another dtype, rounded to it."""
+    if new == old:
+        return text
+    if new in _HALF:
+        return f"{_HALF[new]}_to_float(float_to_{_HALF[new]}({text}))"
+    return text if COMPUTED[new] == COMPUTED[old] else f"({COMPUTED[new]})({text})"
+
+
+def literal(value: Any, dtype: str) -> str:
+    """A number as C writes one of this dtype."""
+    if dtype == "bool":
+        return "true" if value else "false"
+    if not is_real(dtype):
+        return f"{int(value)}LL" if dtype == "int64" else str(int(value))
+    value = _rounded(float(value), dtype)
+    if value != value or abs(value) == inf:
+        bits = "0x7fc00000u" if value != value else "0x7f800000u" if value > 0 else "0xff800000u"
+        return f"__uint_as_float({bits})" if COMPUTED[dtype] == "float" else f"(double)__uint_as_float({bits})"
+    suffix = "f" if COMPUTED[dtype] == "float" else ""
+    return f"{value!r}{suffix}" if value >= 0 and str(value)[0] != "-" else f"({value!r}{suffix})"
+
+
+def _rounded(value: float, dtype: str) -> float:
+    """A number as one of this dtype, which is infinite where the dtype has none so large."""
+    if dtype == "float64" or value != value:
+        return value
+    if dtype == "bfloat16":  # the upper half of a single, rounded to even
+        (bits,) = struct.unpack("I", struct.pack("f", _rounded(value, "float32")))
+        return float(struct.unpack("f", struct.pack("I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0])
+    form = "e" if dtype == "float16" else "f"
+    try:
+        return float(struct.unpack(form, struct.pack(form, value))[0])
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
+    """A line or more for each step: `const float v2 = v0 + v1;`. Values are called v and their number; `dtypes` are theirs."""
+    found: list[str] = []
+    for step in steps:
+        language = _C(f"v{step.value}")
+        given = [Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)]) for a, is_number in zip(step.args, step.literal)]
+        text = write(language, step.op, given, step.dtype, _computed(step, given))
+        found += [*language.lines, f"const {COMPUTED[step.dtype]} v{step.value} = {_bare(text)};"]
+        used = set(re.findall(r"v\d+", " ".join([*language.lines, text])))
+        found += [f"(void){v.name};" for v in dict.fromkeys(given) if isinstance(v.name, str) and v.name not in used]
+    return found
+
+
+def _computed(step: Step, given: Sequence[Value]) -> str:
+    """In what the operands are computed with: the output's dtype, but where that is bool the operands' own."""
+    if step.dtype != "bool" or step.op == "where":
+        return step.dtype
+    dtypes = [v.dtype for v in given if v.dtype is not None]
+    halves = set(dtypes) & set(_HALF)
+    if halves:
+        if set(dtypes) <= halves | {"bool"} and len(halves) == 1:
+            return halves.pop()  # so that a number is rounded to it
+        return "float64" if set(dtypes) - set(_HALF) - {"bool", "float32"} else "float32"
+    return common_dtype(given)
+
+
+def _bare(text: str) -> str:
+    """An expression without parentheses around the whole of it."""
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if depth == 0 and i < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") else text
+
+
+_INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
+    "equal": "==", "not_equal": "!=", "logical_and": "&&", "logical_or": "||", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
+}  # fmt: skip
+_INFIX_OF_BOOLS = _INFIX | {"multiply": "&&", "add": "||", "bitwise_and": "&&", "bitwise_or": "||", "bitwise_xor": "!="}
+_PREFIX = {"negative": "-", "logical_not": "!", "invert": "~"}
+#: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers alone.
+_ANY = {"abs": "absolute", "signbit": "negative"}
+_OF_WHOLE = {"floor_divide": "floor_quotient", "remainder": "modulo", "left_shift": "left_shift", "right_shift": "right_shift"}
+_FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sqrt exp expm1 log log1p log2 log10 sin cos tan
+sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
+_OF_FLOATS = {name: name for name in _FUNCTIONS.split()}
+_OF_FLOATS |= {"round": "rint", "normal_cdf": "normcdf", "normal_quantile": "normcdfinv"}
+#: Of integers: what is exact, and what no compiler warns of.
+_EXACT = {"isnan": "({0} - {0} != 0)", "isfinite": "({0} - {0} == 0)", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}")}
+
+#: What there are CUDA kernels for.
+CUDA = Target(frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}), frozenset(COMPUTED))
+
+
+class _C(Language):
+    """C++ for one element. Parts that are read more than once stand in lines before."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: list[str] = []
+
+    def number(self, value: float, dtype: str) -> str:
+        return literal(value, dtype)
+
+    def cast(self, text: str, old: str, new: str) -> str:
+        return f"({text} != 0)" if new == "bool" else converted(text, old, new)
+
+    def part(self, text: str, dtype: str) -> str:
+        name = f"{self.name}_{len(self.lines)}"
+        self.lines.append(f"const {COMPUTED[dtype]} {name} = {_bare(text)};")
+        return name
+
+    def call(self, name: str, args: Sequence[str], dtype: str) -> str:
+        infix = _INFIX_OF_BOOLS if dtype == "bool" else _INFIX
+        if name in infix and (name != "divide" or is_real(dtype)):
+            return f"({args[0]} {infix[name]} {args[1]})"
+        if name in _PREFIX:
+            return f"({'!' if dtype == 'bool' else _PREFIX[name]}{args[0]})"
+        if name == "where":
+            return f"({args[0]} ? {args[1]} : {args[2]})"
+        if name in _EXACT and not is_real(dtype):
+            return _EXACT[name].format(*args)
+        if name == "nextafter" and dtype in _HALF:  # the next number of single precision is rounded back
+            raise Unsupported("there is none of half precision")
+        function = _ANY.get(name) or (_OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE).get(name)
+        if function is None:
+            raise Unsupported(f"{name} has no CUDA kernel for it")
+        return f"{function}({', '.join(map(_bare, args))})"

@@ -1,0 +1,16 @@
+"""From a schedule to what runs it on a device."""
+
+from __future__ import annotations
+
+from ....backends.cuda.launching import KernelError, Launcher, Scheduled
+from ....backends.schedules import Schedule
+from ...lowering.plan import Unsupported
+
+
+def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:
+    """The schedule with its kernels compiled and loaded. Raises Unsupported where the device will not have them."""
+    refusals: tuple[type[Exception], ...] = (KernelError, *launcher.errors)
+    try:
+        return Scheduled(schedule, launcher)
+    except refusals as error:
+        raise Unsupported(str(error)) from error

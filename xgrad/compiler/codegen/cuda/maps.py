@@ -1,0 +1,243 @@
+"""Kernels of maps: element by element; rows, each folded by a team of threads; and columns, folded by a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from math import prod
+from typing import NamedTuple
+
+from ...lowering.plan import SIZES, STARTS, Buffer, Gemm, Map, Ref, Unsupported
+from ...lowering.views import loop_axes, with_refs
+from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
+from .expressions import COMPUTED, is_real, literal, stored
+
+#: Threads of a block.
+THREADS = 256
+#: Elements of a row from which on a whole block folds it, and not one warp.
+LONG = 2048
+#: Up to here whatever counts elements, or the distance between them, does so in 32 bits.
+SMALL = 2**30
+_FOLDS = {"sum": "Plus()", "max": "Maximum()", "min": "Minimum()"}
+
+
+class Kernel(NamedTuple):
+    """A kernel and how it is launched.
+
+    `text` calls it NAME. Its arguments are pointers to `refs` and then `numbers`. Of `items` units of work, each block does
+    `per_block` at a time; `shared` bytes of memory are a block's own.
+    """
+
+    text: str
+    refs: tuple[Ref, ...]
+    numbers: tuple[int, ...]
+    items: int
+    per_block: int
+    block: tuple[int, int]
+    shared: int = 0
+
+
+def kernel(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
+    """The kernel of one map, or of several that go over the same rows one after the other."""
+    if len(maps) == 1 and not maps[0].reductions:
+        return _flat(maps[0], buffers)
+    return _rows(maps, buffers) if len(maps) > 1 or _is_by_rows(maps[0]) else _columns(maps[0], buffers)
+
+
+def _signature(pointers: Pointers, block: int, numbers: Sequence[str]) -> str:
+    return f'extern "C" __global__ void __launch_bounds__({block}) NAME({", ".join([*pointers.parameters(), *numbers])})'
+
+
+def indented(lines: Sequence[str], depth: int) -> list[str]:
+    return [f"{'    ' * depth}{line}" for line in lines]
+
+
+def _kind(elements: int, maps: Sequence[Map]) -> str:
+    """The type of indices, which are also multiplied by strides: a few elements may lie far apart."""
+    return "int" if max(elements, *map(reach, maps)) < SMALL else "long long"
+
+
+def reach(item: Map | Gemm) -> int:
+    """How far the elements of a ref lie from its first, at most."""
+    found = refs_of(item) if isinstance(item, Map) else [item.a, item.b, item.out]
+    return max((sum((n - 1) * abs(s) for n, s in zip(r.shape, r.strides)) for r in found), default=0)
+
+
+# Element by element
+
+
+def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
+    pointers = Pointers(buffers)
+    pointers.note(m)
+    sizes, strides = loop_axes(m.shape, [r.strides for r in refs_of(m)])
+    axes = [Axis(n, f"i{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
+    width = lanes(m, pointers, axes)
+    kind = _kind(prod(sizes), [m])
+    count = prod(sizes) // width
+    inner = prod(sizes[1:]) // (width if len(sizes) > 1 else 1)  # the outermost length is given when it runs
+    outer = sizes[0] // (width if len(sizes) == 1 else 1)
+    body = Elements(m, pointers, axes, width).text()
+    lines = [
+        _signature(pointers, THREADS, ["long long rows"]) + " {",
+        f"    const {kind} n = rows{f' * {inner}' if inner != 1 else ''};",
+        f"    for ({kind} e = blockIdx.x * {THREADS} + threadIdx.x; e < n; e += gridDim.x * {THREADS}) {{",
+        *indented(decoded(axes, "e", kind, body, width), 2),
+        "    }",
+        "}",
+    ]
+    return Kernel("\n".join(lines), tuple(pointers.refs), (outer,), count, THREADS, (THREADS, 1))
+
+
+# Rows and columns
+
+
+def _is_by_rows(m: Map) -> bool:
+    """Whether neighbouring elements are folded with each other, or the axis along which memory is contiguous is too short for a warp."""
+    kept, folded = _split(m)
+    return not kept or (bool(folded) and folded[-1].strides.count(1) >= kept[-1].strides.count(1))
+
+
+def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
+    """The axes that are kept, and those that are folded; of each, contiguous neighbours are one."""
+    if len({tuple(folded_axes(r.out, m.shape)) for r in m.reductions}) != 1:
+        raise Unsupported("reductions over different axes in one map")
+    gone = folded_axes(m.reductions[0].out, m.shape)
+    refs = refs_of(m)
+
+    def axes(chosen: list[int], letter: str) -> list[Axis]:
+        if not any(m.shape[a] != 1 for a in chosen):
+            return []
+        sizes, strides = loop_axes(tuple(m.shape[a] for a in chosen), [tuple(r.strides[a] for a in chosen) for r in refs])
+        return [Axis(n, f"{letter}{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
+
+    return axes([a for a in range(len(m.shape)) if a not in gone], "i"), axes(gone, "j")
+
+
+class _Fold(NamedTuple):
+    """The text of a reduction: the C++ type of its total, the functor that folds, where it starts, and the line that takes in a value `{x}`."""
+
+    type: str
+    functor: str
+    start: str
+    step: str
+
+    @classmethod
+    def of(cls, m: Map, pointers: Pointers) -> _Fold:
+        (r,) = m.reductions
+        dtype = pointers.dtype(r.out)
+        if not is_real(dtype):
+            raise Unsupported(f"a {r.kind} of dtype {dtype}")
+        return cls(COMPUTED[dtype], _FOLDS[r.kind], literal(STARTS[r.kind], dtype), f"total = {_FOLDS[r.kind]}(total, {{x}});")
+
+
+def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
+    """Each row by a team: a warp, or for long rows a block. Between maps the team waits for all its threads."""
+    pointers = Pointers(buffers)
+    for m in maps:
+        pointers.note(m)
+    parts = [_split(maps[0])] if len(maps) == 1 else joint_rows(maps)
+    rows = prod(axis.length for axis in parts[0][0])
+    longest = max(prod(axis.length for axis in inner) for _, inner in parts)
+    team = THREADS if longest >= LONG else 32
+    teams = THREADS // team
+    kind = _kind(rows * longest, maps)
+    body: list[str] = []
+    numbers = [rows]
+    for n, (m, (kept, inner)) in enumerate(zip(maps, parts)):
+        if n:
+            body.append("__syncwarp();" if team == 32 else "__syncthreads();")
+        body += ["{", *indented(row_lines(m, pointers, kept, inner, team=team, kind=kind, lane="threadIdx.x", count=f"n{n}"), 1), "}"]
+        numbers.append(prod(axis.length for axis in inner) // lanes(m, pointers, [*kept, *inner]))
+    lines = [
+        _signature(pointers, THREADS, ["long long rows", *(f"long long n{i}" for i in range(len(maps)))]) + " {",
+        *(["    DYNAMIC_SHARED(memory);"] if team != 32 else []),
+        f"    for ({kind} row = blockIdx.x * {teams} + threadIdx.y; row < rows; row += gridDim.x * {teams}) {{",
+        *indented(body, 2),
+        "    }",
+        "}",
+    ]
+    shared = 0 if team == 32 else 8 * (team // 32)
+    return Kernel("\n".join(lines), tuple(pointers.refs), tuple(numbers), rows, teams, (team, teams), shared)
+
+
+def row_lines(
+    m: Map, pointers: Pointers, kept: list[Axis], inner: list[Axis], *, team: int, kind: str, lane: str, count: str, fresh: Collection[Ref] = ()
+) -> list[str]:
+    """One map on the row called `row`, by a team of threads of which this one is `lane`. There are `count` times `lanes` elements."""
+    axes = [*kept, *inner]
+    width = lanes(m, pointers, axes)
+    fold = _Fold.of(m, pointers) if m.reductions else None
+    elements = Elements(m, pointers, axes, width)
+    lines = [f"{fold.type} total = {fold.start};"] if fold is not None else []
+    loop = decoded(inner, "r", kind, elements.text(fold.step if fold else None, fresh), width)
+    lines += [f"for ({kind} r = {lane}; r < {count}; r += {team}) {{", *indented(loop, 1), "}"]
+    if fold is not None:
+        block = f"over_block<{team}>({fold.functor}, total, reinterpret_cast<{fold.type}*>(memory))"
+        over = f"over_warp({fold.functor}, total)" if team == 32 else block
+        ref, dtype = m.reductions[0].out, pointers.dtype(m.reductions[0].out)
+        place = Elements(m, pointers, kept, 1).place(len(m.loads) + len(m.stores), ref)
+        lines += [f"total = {over};", f"if ({lane} == 0) *({place}) = {stored('total', dtype, dtype)};"]
+    return decoded(kept, "row", kind, lines)
+
+
+def joint_rows(maps: Sequence[Map]) -> list[tuple[list[Axis], list[Axis]]]:
+    """For each of several maps the axes of its rows, which are the same for all, and its last axis."""
+    rank = max(len(m.shape) for m in maps)
+    widened = [m if len(m.shape) == rank else with_last_axis(m) for m in maps]
+    refs = [refs_of(m) for m in widened]
+    rows = widened[0].shape[:-1]
+    sizes, strides = loop_axes(rows, [r.strides[:-1] for found in refs for r in found])
+    found, at = [], 0
+    for m, mine in zip(widened, refs):
+        here = strides[at : at + len(mine)]
+        at += len(mine)
+        kept = [Axis(n, f"i{a}", tuple(s[a] for s in here)) for a, n in enumerate(sizes)]
+        found.append((kept, [Axis(m.shape[-1], "j0", tuple(r.strides[-1] for r in mine))]))
+    return found
+
+
+def with_last_axis(m: Map) -> Map:
+    """A map of one number per row, as one of rows of length 1."""
+
+    def of(ref: Ref) -> Ref:
+        return ref._replace(shape=(*ref.shape, 1), strides=(*ref.strides, 0))
+
+    return with_refs(m, of)._replace(shape=(*m.shape, 1))
+
+
+def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
+    """A warp's width of columns by a block, whose rows of threads each fold a part and then add up."""
+    pointers = Pointers(buffers)
+    pointers.note(m)
+    kept, folded = _split(m)
+    fold = _Fold.of(m, pointers)
+    columns, rows = (prod(axis.length for axis in axes) for axes in (kept, folded))
+    kind = _kind(columns * rows, [m])
+    parts = THREADS // 32
+    elements = Elements(m, pointers, [*folded, *kept], 1)
+    ref, dtype = m.reductions[0].out, pointers.dtype(m.reductions[0].out)
+    place = Elements(m, pointers, kept, 1).place(len(m.loads) + len(m.stores), ref)
+    body = [
+        f"{fold.type} total = {fold.start};",
+        f"if (c < columns) for ({kind} r = threadIdx.y; r < rows; r += {parts}) {{",
+        *indented(decoded(folded, "r", kind, elements.text(fold.step)), 1),
+        "}",
+        "shared[threadIdx.y * 32 + threadIdx.x] = total;",
+        "__syncthreads();",
+        "if (threadIdx.y == 0 && c < columns) {",
+        f"    for (int part = 1; part < {parts}; ++part) total = {fold.functor}(total, shared[part * 32 + threadIdx.x]);",
+        f"    *({place}) = {stored('total', dtype, dtype)};",
+        "}",
+        "__syncthreads();",
+    ]
+    lines = [
+        _signature(pointers, THREADS, ["long long columns", "long long rows"]) + " {",
+        "    DYNAMIC_SHARED(memory);",
+        f"    {fold.type}* const shared = reinterpret_cast<{fold.type}*>(memory);",
+        f"    for ({kind} first = blockIdx.x * 32; first < columns; first += gridDim.x * 32) {{",
+        f"        const {kind} c = first + threadIdx.x;",
+        *indented(decoded(kept, "c", kind, body), 2),
+        "    }",
+        "}",
+    ]
+    shared = THREADS * max(SIZES[dtype], 4)
+    return Kernel("\n".join(lines), tuple(pointers.refs), (columns, rows), columns, 32, (32, parts), shared)

@@ -1,0 +1,133 @@
+"""From a plan to a schedule (`backends/schedules.py`): kernels as text, and launches, matrix products and loops in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ....backends.schedules import Launch, Place, Product, Repeat, Schedule
+from ...lowering.plan import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ...lowering.views import leading
+from .chips import Chip
+from .device import DEVICE
+from .expressions import is_real
+from .grouping import grouped, split
+from .maps import Kernel, kernel
+from .multiplying import MULTIPLYING
+from .prelude import PRELUDE
+
+
+def schedule(plan: Plan, chip: Chip, precision: str = "highest") -> Schedule:
+    """The schedule of a plan on a chip. `precision` is that of float32 products: "highest", "tf32" or "bf16"."""
+    writer = ScheduleWriter(split(plan, chip.processors * chip.threads), chip, precision)
+    body = tuple(writer.items(writer.plan.body))
+    return Schedule(tuple(writer.buffers), writer.source(), body, precision)
+
+
+class ScheduleWriter:
+    """A plan on its way to a schedule."""
+
+    def __init__(self, plan: Plan, chip: Chip, precision: str) -> None:
+        self.plan, self.chip, self.precision = plan, chip, precision
+        self.buffers = list(plan.buffers)
+        self.names: dict[str, str] = {}  # of kernels, by their text
+
+    def source(self) -> str:
+        """The text of all kernels."""
+        head = [DEVICE, PRELUDE, *([MULTIPLYING] if any("multiply<" in text for text in self.names) else [])]
+        return "\n\n".join([*(text.strip() for text in head), *(text.replace("NAME(", f"{name}(", 1) for text, name in self.names.items())]) + "\n"
+
+    def name(self, text: str) -> str:
+        """What a kernel is called; kernels of the same text are one."""
+        return self.names.setdefault(text, f"k{len(self.names)}")
+
+    def items(self, body: Sequence[Any]) -> list[Any]:
+        found: list[Any] = []
+        for item in grouped(body):
+            if isinstance(item, Loop):
+                found.append(self.repeat(item))
+            elif isinstance(item, Gemm):
+                found += self.product(item)
+            elif any(prod(m.shape) for m in item):
+                found.append(self.launch(kernel(item, self.buffers)))
+            else:
+                found += [self.launch(kernel([m], self.buffers)) for m in map(_of_nothing, item) if m is not None]
+        return found
+
+    def repeat(self, loop: Loop) -> Repeat:
+        from .persistent import write  # which is made of what stands here
+
+        body = tuple(self.items(loop.body))
+        try:
+            once, why = write(loop, self), ""
+        except Unsupported as error:
+            once, why = (), str(error)
+        return Repeat(loop.length, loop.reverse, body, once, why)
+
+    def launch(self, k: Kernel) -> Launch:
+        """A kernel on as many blocks as it has work for, or as the chip holds."""
+        blocks = -(-k.items // k.per_block)
+        most = self.chip.processors * (self.chip.threads // prod(k.block))
+        places = tuple(self.place(r) for r in k.refs)
+        return self.launched(k.text, grid=max(1, min(blocks, most)), block=k.block, shared=k.shared, places=places, numbers=k.numbers)
+
+    def launched(self, text: str, **how: Any) -> Launch:
+        """The launch of a kernel of that text."""
+        return Launch(self.name(text), **how)
+
+    def place(self, ref: Ref) -> Place:
+        """Where a ref begins, in bytes."""
+        size = SIZES[self.buffers[ref.buffer].dtype]
+        return Place(ref.buffer, ref.offset * size, tuple(s * size for s in ref.steps))
+
+    def product(self, gemm: Gemm) -> list[Any]:
+        """A product by the library; where a side has no length, nothing or zeros."""
+        dtype = self.buffers[gemm.out.buffer].dtype
+        if not is_real(dtype):
+            raise Unsupported(f"'@' of {dtype}")
+        (*above, m, n), k = gemm.out.shape, gemm.a.shape[-1]
+        if prod(gemm.out.shape) == 0 or (k == 0 and gemm.accumulate):
+            return []
+        if k == 0:
+            zero = Map(gemm.out.shape, (), (Step(0, "none", (0.0,), (True,), dtype),), ((0, gemm.out),))
+            return [self.launch(kernel([zero], self.buffers))]
+        (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
+        ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
+        places = (self.place(gemm.a), self.place(gemm.b), self.place(gemm.out))
+        apart = tuple(r.strides[0] if above else 0 for r in (gemm.a, gemm.b, gemm.out))
+        stack = above[0] if above else 1
+        return [Product(dtype, m, n, k, places, (lda, ldb, ldc), (ta, tb), gemm.accumulate, stack, apart)]  # type: ignore[arg-type]
+
+
+def listing(planned: Schedule) -> str:
+    """What is done in which order, as comments."""
+    return "\n".join(f"// {line}" for line in _listed(planned.body)) + "\n"
+
+
+def _listed(items: Sequence[Any]) -> list[str]:
+    found: list[str] = []
+    for item in items:
+        if isinstance(item, Launch):
+            shared = f", {item.shared} bytes" if item.shared else ""
+            found.append(f"{item.name}<<<{item.grid}, {' x '.join(str(n) for n in item.block if n != 1)}{shared}>>>")
+        elif isinstance(item, Product):
+            times = f"{item.stack} times " if item.stack > 1 else ""
+            found.append(f"cuBLAS: {times}{item.m} x {item.k} @ {item.k} x {item.n}{', added' if item.add else ''}, {item.dtype}")
+        else:
+            order = f"{item.length} steps{', backwards' if item.reverse else ''}"
+            if item.once:
+                found += [f"{order}, all in one launch:", *(f"    {line}" for line in _listed(item.once)), "or, where that is faster,"]
+            found += [f"{order}:", *(f"    {line}" for line in _listed(item.body))]
+    return found
+
+
+def _of_nothing(m: Map) -> Map | None:
+    """What is left of a map without elements: the results of its reduction, if it has one and that has any."""
+    if not m.reductions:
+        return None
+    (r,) = m.reductions
+    shape = tuple(1 if s == 0 else n for n, s in zip(m.shape, r.out.strides))
+    if not prod(shape):
+        return None
+    return Map(shape, (), (Step(0, "none", (STARTS[r.kind],), (True,), "float64"),), ((0, r.out._replace(shape=shape)),))

@@ -1,0 +1,1 @@
+"""LLVM IR for plans, on the CPU."""

@@ -1,0 +1,267 @@
+"""exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities and subnormal numbers.
+
+Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64.
+The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has no form here is
+computed lane by lane by the C library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .text import Code
+
+_INF = float("inf")
+_LOG2E = 1.4426950408889634
+
+#: (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, highest power first.
+_EXP = {
+    "float": (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
+    "double": (
+        2.5100472505694996e-08, 2.7620201591031547e-07, 2.7557268276905696e-06, 2.4801521057868204e-05, 0.00019841269863171557,
+        0.0013888888917367081, 0.008333333333330039, 0.041666666666623824, 0.16666666666666669, 0.5000000000000001,
+    ),
+}  # fmt: skip
+#: log(2) as a number with trailing zeros, so that small multiples of it are exact, and the rest.
+_LN2 = {"float": (0.693359375, -2.12194440e-4), "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+#: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: added to a number, it leaves it rounded in the low bits.
+_LAYOUT = {"float": (23, 127, 12582912.0, "i32"), "double": (52, 1023, 6755399441055744.0, "i64")}
+
+_LOG = (
+    1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
+    2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01,
+)  # fmt: skip
+_SIN = (
+    1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
+    -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01,
+)  # fmt: skip
+_COS = (
+    -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
+    2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02,
+)  # fmt: skip
+#: pi / 2 in parts of 33 bits, so that their products with whole numbers below 2**20 are exact.
+_HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
+
+_TANH32_P = (
+    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+    1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
+)  # fmt: skip
+_TANH32_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_TANH64_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+_TANH64_Q = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+
+
+class _Math:
+    """Arithmetic on vectors of one floating type, where a Python number stands for itself in every lane."""
+
+    def __init__(self, code: Code, type_: str) -> None:
+        self.code, self.type = code, type_
+        self.bits, self.bias, self.magic, self.whole = _LAYOUT[type_]
+
+    def of(self, x: str | float) -> str:
+        return x if isinstance(x, str) else self.code.constant(self.type, x)
+
+    def add(self, x: str | float, y: str | float) -> str:
+        return self.code.binary("fadd", self.type, self.of(x), self.of(y))
+
+    def sub(self, x: str | float, y: str | float) -> str:
+        return self.code.binary("fsub", self.type, self.of(x), self.of(y))
+
+    def mul(self, x: str | float, y: str | float) -> str:
+        return self.code.binary("fmul", self.type, self.of(x), self.of(y))
+
+    def div(self, x: str | float, y: str | float) -> str:
+        return self.code.binary("fdiv", self.type, self.of(x), self.of(y))
+
+    def mad(self, x: str | float, y: str | float, z: str | float) -> str:
+        """x * y + z, fused where the processor does that."""
+        return self.code.intrinsic("fmuladd", self.type, self.of(x), self.of(y), self.of(z))
+
+    def poly(self, x: str, coefficients: tuple[float, ...]) -> str:
+        """The polynomial with these coefficients, the highest power's first."""
+        total: str | float = coefficients[0]
+        for c in coefficients[1:]:
+            total = self.mad(total, x, c)
+        return self.of(total)
+
+    def compare(self, how: str, x: str | float, y: str | float) -> str:
+        return self.code.binary(f"fcmp {how}", self.type, self.of(x), self.of(y))
+
+    def select(self, condition: str, x: str | float, y: str | float) -> str:
+        return self.code.select(self.type, condition, self.of(x), self.of(y))
+
+    def clamp(self, x: str, low: float, high: float) -> str:
+        """x within bounds; NaN stays, for it compares as neither below nor above."""
+        x = self.select(self.compare("olt", x, low), low, x)
+        return self.select(self.compare("ogt", x, high), high, x)
+
+    def integer(self, instruction: str, x: str, y: int | str) -> str:
+        """An instruction on whole numbers as wide as the floating type."""
+        return self.code.binary(instruction, self.whole, x, y if isinstance(y, str) else self.code.constant(self.whole, y))
+
+    def as_bits(self, x: str) -> str:
+        return self.code.cast("bitcast", self.type, x, self.whole)
+
+    def from_bits(self, x: str) -> str:
+        return self.code.cast("bitcast", self.whole, x, self.type)
+
+    def power_of_two(self, n: str) -> str:
+        """2**n for a whole number within the range of exponents."""
+        return self.from_bits(self.integer("shl", self.integer("add", n, self.bias), self.bits))
+
+    def rounded(self, x: str, factor: float) -> tuple[str, str]:
+        """x * factor rounded to a whole number, as a floating and as a whole number: in bits, which NaN cannot poison."""
+        shifted = self.mad(x, factor, self.magic)
+        n = self.integer("sub", self.as_bits(shifted), self.as_bits(self.of(self.magic)))
+        return self.sub(shifted, self.magic), n
+
+    def exp_parts(self, x: str) -> tuple[str, str]:
+        """n and exp(r) - 1 of x = n * log(2) + r, r at most half of log(2)."""
+        k, n = self.rounded(x, _LOG2E)
+        high, low = _LN2[self.type]
+        r = self.mad(k, -low, self.mad(k, -high, x))
+        return n, self.mad(self.mul(r, r), self.poly(r, _EXP[self.type]), r)
+
+    def exp(self, x: str) -> str:
+        n, p = self.exp_parts(self.clamp(x, -104.0, 89.0) if self.type == "float" else self.clamp(x, -746.0, 710.0))
+        half = self.integer("ashr", n, 1)  # in two factors, as 2**n alone may be subnormal or infinite where the product is not
+        scaled = self.mul(self.add(p, 1.0), self.power_of_two(half))
+        return self.mul(scaled, self.power_of_two(self.integer("sub", n, half)))
+
+    def small_kept(self, x: str, z: str) -> str:
+        """z, but x where it is so small that z rounds to it: subnormal numbers and -0 stay what they are."""
+        return self.select(self.compare("olt", self.code.intrinsic("fabs", self.type, x), 1e-20), x, z)
+
+    def expm1(self, x: str) -> str:
+        n, p = self.exp_parts(self.clamp(x, -40.0, 709.9))
+        half = self.power_of_two(self.integer("sub", n, 1))  # half of 2**n, which may be infinite
+        return self.small_kept(x, self.mul(self.mad(p, half, self.sub(half, 0.5)), 2.0))
+
+    def tanh(self, x: str) -> str:
+        if self.type == "float":
+            x = self.clamp(x, -7.99881172, 7.99881172)  # beyond this the quotient is 1
+            y = self.mul(x, x)
+            return self.mul(x, self.div(self.poly(y, _TANH32_P), self.poly(y, _TANH32_Q)))
+        size = self.code.intrinsic("fabs", self.type, x)
+        y, small = self.mul(x, x), self.compare("olt", size, 0.625)
+        n, p = self.exp_parts(self.clamp(self.mul(size, 2.0), 0.0, 40.0))
+        e = self.mul(self.add(p, 1.0), self.power_of_two(n))
+        # |x| + |x|**3 * P/Q near 0 and 1 - 2 / (exp(2|x|) + 1) elsewhere, with one division for both
+        above = self.select(small, self.mul(self.mul(size, y), self.poly(y, _TANH64_P)), -2.0)
+        below = self.select(small, self.poly(y, _TANH64_Q), self.add(e, 1.0))
+        z = self.add(self.select(small, size, 1.0), self.div(above, below))
+        return self.code.intrinsic("copysign", self.type, z, x)
+
+    def log_parts(self, x: str) -> tuple[str, str]:
+        """k and f of x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2. For doubles; k is one too."""
+        bits = self.integer("add", self.as_bits(x), 0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+        k = self.integer("sub", self.integer("lshr", bits, 52), 1023)
+        m = self.from_bits(self.integer("add", self.integer("and", bits, 0xFFFFFFFFFFFFF), 0x3FE6A09E667F3BCD))
+        return self.code.cast("sitofp", "i32", self.code.cast("trunc", "i64", k, "i32"), "double"), self.sub(m, 1.0)
+
+    def log_sum(self, k: str, f: str, rest: str | float) -> str:
+        """k * log(2) + log(1 + f) + rest."""
+        high, low = _LN2["double"]
+        s = self.div(f, self.add(f, 2.0))
+        z = self.mul(s, s)
+        square = self.mul(self.mul(f, f), 0.5)
+        r = self.mul(z, self.poly(z, _LOG))
+        tail = self.mad(s, self.add(square, r), self.mad(k, low, rest))
+        return self.mad(k, high, self.sub(f, self.sub(square, tail)))
+
+    def log_edges(self, z: str, x: str, zero: float) -> str:
+        """The logarithm z of a number that is 0 at x = `zero`: minus infinity there, NaN below, and x itself if infinite or NaN."""
+        z = self.select(self.compare("olt", x, _INF), z, x)
+        z = self.select(self.compare("oeq", x, zero), -_INF, z)
+        return self.select(self.compare("olt", x, zero), float("nan"), z)
+
+    def log(self, x: str) -> str:
+        tiny = self.compare("olt", x, 2.2250738585072014e-308)
+        k, f = self.log_parts(self.select(tiny, self.mul(x, 2.0**54), x))
+        return self.log_edges(self.log_sum(self.sub(k, self.select(tiny, 54.0, 0.0)), f, 0.0), x, 0.0)
+
+    def log1p(self, x: str) -> str:
+        u = self.add(x, 1.0)
+        k, f = self.log_parts(u)
+        near = self.compare("oeq", k, 0.0)
+        lost = self.select(self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0)))  # in u's rounding
+        rest = self.select(near, 0.0, self.div(lost, u))
+        return self.small_kept(x, self.log_edges(self.log_sum(k, self.select(near, x, f), rest), x, -1.0))
+
+    def turn(self, x: str, quarters: int) -> str:
+        """sin(x + quarters * pi / 2) for |x| below 2**20 * pi / 2. For doubles."""
+        k, n = self.rounded(x, 0.63661977236758134308)
+        n = self.integer("add", n, quarters)
+        r = x
+        for part in _HALF_PI:
+            r = self.mad(k, -part, r)
+        z = self.mul(r, r)
+        sin = self.mad(self.mul(z, r), self.poly(z, _SIN), r)
+        cos = self.add(self.sub(1.0, self.mul(z, 0.5)), self.mul(self.mul(z, z), self.poly(z, _COS)))
+        odd = self.code.binary("icmp ne", "i64", self.integer("and", n, 1), self.code.constant("i64", 0))
+        flip = self.integer("shl", self.integer("and", n, 2), 62)
+        z = self.from_bits(self.integer("xor", self.as_bits(self.select(odd, cos, sin)), flip))
+        return z if quarters else self.small_kept(x, z)
+
+
+_FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
+    "exp": _Math.exp,
+    "expm1": _Math.expm1,
+    "log": _Math.log,
+    "log1p": _Math.log1p,
+    "tanh": _Math.tanh,
+    "sin": lambda m, x: m.turn(x, 0),
+    "cos": lambda m, x: m.turn(x, 1),
+}
+#: Functions of the C library of one and of two doubles.
+_C = dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "log2", "log10", "cbrt", "erfc"), 1)
+_C |= dict.fromkeys(("hypot", "atan2", "fmod", "nextafter"), 2)
+NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf"}) - {"erfc"}
+_IN_FLOAT32 = {"exp", "tanh", "nextafter"}
+_INLINED = {"exp", "tanh"}
+
+
+def call(code: Code, name: str, type_: str, *args: str) -> str:
+    """`name` of vectors of `type_`, "float" or "double"; its function is added to the module at first use."""
+    vector = code.vector(type_)
+    full = f"@{name}.{code.lanes}.{type_}"
+    if full not in code.module.functions:
+        inner, names = Code(code.module, code.lanes), ("%x", "%y")[: len(args)]
+        if type_ == "float" and name not in _IN_FLOAT32:
+            wide = call(inner, name, "double", *(inner.cast("fpext", "float", x, "double") for x in names))
+            z = inner.cast("fptrunc", "double", wide, "float")
+        elif name in ("sin", "cos"):
+            z = _within(inner, name)
+        elif name == "normal_cdf":
+            math = _Math(inner, type_)
+            z = math.mul(call(inner, "erfc", type_, math.div(inner.let(f"fneg {vector} %x"), 2**0.5)), 0.5)
+        elif name in _C:
+            z = _lane_by_lane(inner, name if type_ == "double" else f"{name}f", type_, names)
+        else:
+            z = _FUNCTIONS[name](_Math(inner, type_), "%x")
+        inner.put(f"ret {vector} {z}")
+        inlined = " alwaysinline" if name in _INLINED else ""
+        parameters = ", ".join(f"{vector} {x}" for x in names)
+        code.module.functions[full] = "\n".join([f"define internal {vector} {full}({parameters}){inlined} {{", "entry:", *inner.lines, "}"])
+    return code.let(f"call {vector} {full}({', '.join(f'{vector} {x}' for x in args)})")
+
+
+def _lane_by_lane(code: Code, name: str, type_: str, args: tuple[str, ...]) -> str:
+    """A function of the C library."""
+    vector, z = code.vector(type_), "poison"
+    code.module.declared[f"@{name}"] = f"declare {type_} @{name}({', '.join([type_] * len(args))}) nounwind willreturn memory(none)"
+    for lane in range(code.lanes):
+        given = [code.let(f"extractelement {vector} {x}, i64 {lane}") for x in args]
+        one = code.let(f"call {type_} @{name}({', '.join(f'{type_} {x}' for x in given)})")
+        z = code.let(f"insertelement {vector} {z}, {type_} {one}, i64 {lane}")
+    return z
+
+
+def _within(code: Code, name: str) -> str:
+    """sin or cos; where any lane is too large for it, all are left to the C library, one by one."""
+    math, vector = _Math(code, "double"), code.vector("double")
+    fast = _FUNCTIONS[name](math, "%x")
+    large = math.compare("oge", code.intrinsic("fabs", "double", "%x"), 1e6)
+    lanes = code.let(f"bitcast {code.vector('i1')} {large} to i{code.lanes}")
+    any_large = code.let(f"icmp ne i{code.lanes} {lanes}, 0")
+    return code.when(any_large, lambda: [code.intrinsic(name, "double", "%x")], [(vector, fast)])[0]

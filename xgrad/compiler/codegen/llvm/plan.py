@@ -1,0 +1,303 @@
+"""A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm)`.
+
+Sizes, offsets and strides are read from the table `numbers`, so that the text is the same for other sizes of the same
+structure and compiled code can be kept by its text. Structure is: which axes have length 1, which strides are 0 or 1, and
+which neighbouring axes are contiguous. Vectors are written out, not left to the compiler to find.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ....ops import OPS
+from ...lowering.plan import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ...lowering.views import leading, loop_axes
+from ..element import Value
+from . import element
+from . import gemm as llvm_gemm
+from .text import TYPES, Code, Module, stored
+
+_SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %sgemm, ptr %dgemm)"
+
+
+def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tuple[str, tuple[int, ...]]:
+    """The text for `plan`, and the numbers that its function reads.
+
+    `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers.
+    Raises Unsupported for an op or a dtype that has no native form.
+    """
+    writer = _Writer(plan, vector_bytes, long_blas)
+    writer.body(plan.body, [])
+    code = writer.code
+    code.put("ret void")
+    code.module.functions["@run"] = "\n".join([f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"])
+    return code.module.text(), tuple(writer.numbers)
+
+
+class _View(NamedTuple):
+    """A ref within a map: its dtype, and a stride for each axis of the map as its loops run."""
+
+    ref: Ref
+    dtype: str
+    strides: tuple[int, ...]
+
+
+class _Fold(NamedTuple):
+    """A reduction within a map: over the innermost axis, over others, or both."""
+
+    value: int
+    kind: str
+    view: _View
+    inner: bool
+    outer: bool
+
+
+class _Writer:
+    def __init__(self, plan: Plan, vector_bytes: int, long_blas: bool) -> None:
+        self.plan, self.vector_bytes, self.long_blas = plan, vector_bytes, long_blas
+        self.numbers: list[int] = []
+        self.code = Code(Module(), 1)
+
+    def number(self, value: int) -> str:
+        """A number of the table, in a register; 0 and 1 are structure and stand in the text."""
+        return str(value) if value in (0, 1) else self.read(value)
+
+    def read(self, value: int) -> str:
+        """A number of the table, in a register."""
+        self.numbers.append(value)
+        place = self.code.address("i64", "%numbers", str(len(self.numbers) - 1))
+        return self.code.let(f"load i64, ptr {place}, align 8, !invariant.load !0")
+
+    def times(self, index: str, stride: int) -> str:
+        """index * stride."""
+        if stride == 0 or index == "0":
+            return "0"
+        return index if stride == 1 else self.code.let(f"mul i64 {index}, {self.read(stride)}")
+
+    def pointer(self, ref: Ref, turns: list[str]) -> str:
+        """Where a ref starts at these turns of the loops around it."""
+        code, type_ = self.code, stored(self.plan.buffers[ref.buffer].dtype)
+        base = code.let(f"load ptr, ptr {code.address('ptr', '%buffers', str(ref.buffer))}, align 8, !invariant.load !0")
+        base = code.address(type_, base, self.number(ref.offset))
+        for turn, step in zip(turns, ref.steps):
+            base = code.address(type_, base, self.times(turn, step))
+        return base
+
+    def body(self, parts: tuple[Any, ...], turns: list[str]) -> None:
+        """Maps, products and loops in order."""
+        for part in parts:
+            if isinstance(part, Loop):
+                self.loop(part, turns)
+            elif isinstance(part, Gemm):
+                self.gemm(part, turns)
+            else:
+                _MapWriter(self, part, turns).write()
+
+    def loop(self, loop: Loop, turns: list[str]) -> None:
+        code, length = self.code, self.read(loop.length)
+        last = code.let(f"sub i64 {length}, 1")
+
+        def turn(i: str, _: list[str]) -> list[str]:
+            self.body(loop.body, [*turns, code.let(f"sub i64 {last}, {i}") if loop.reverse else i])
+            return []
+
+        code.loop(length, turn)
+
+    def gemm(self, gemm: Gemm, turns: list[str]) -> None:
+        code = self.code
+        dtype = self.plan.buffers[gemm.out.buffer].dtype
+        if dtype not in ("float32", "float64"):
+            raise Unsupported(f"a matrix product of dtype {dtype} has no native form; cast its operands to a floating dtype first")
+        (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
+        (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
+        ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
+        module, type_ = code.module, TYPES[dtype]
+        name = llvm_gemm.function(module, type_, self.vector_bytes // SIZES[dtype], (ta, tb), self.long_blas)
+        blas = "%sgemm" if dtype == "float32" else "%dgemm"
+        refs = (gemm.a, gemm.b, gemm.out)
+        bases = [self.pointer(r, turns) for r in refs]
+        m_, n_, k_, lda_, ldb_, ldc_ = (self.read(v) for v in (m, n, k, lda, ldb, ldc))
+
+        def one(i: str, _: list[str]) -> list[str]:
+            a, b, c = (code.address(type_, base, self.times(i, r.strides[0]) if stack else "0") for base, r in zip(bases, refs))
+            add = "true" if gemm.accumulate else "false"
+            matrices = f"ptr {a}, i64 {lda_}, ptr {b}, i64 {ldb_}, i1 {add}, ptr {c}, i64 {ldc_}"
+            code.put(f"call void {name}(ptr {blas}, i64 {m_}, i64 {n_}, i64 {k_}, {matrices})")
+            return []
+
+        if stack:
+            code.loop(self.read(stack[0]), one)
+        else:
+            one("0", [])
+
+
+class _MapWriter:
+    """Writes one map: loops over its outer axes, and vectors along one axis."""
+
+    def __init__(self, writer: _Writer, m: Map, turns: list[str]) -> None:
+        self.writer, self.map, self.turns, self.code = writer, m, turns, writer.code
+        buffers = writer.plan.buffers
+        refs = [*(r for _, r in m.loads), *(r for _, r in m.stores), *(r.out for r in m.reductions)]
+        self.sizes, strides = loop_axes(m.shape, [r.strides for r in refs])
+        views = [_View(r, buffers[r.buffer].dtype, s) for r, s in zip(refs, strides)]
+        loads, stores = len(m.loads), len(m.loads) + len(m.stores)
+        self.loads = [(v, view) for (v, _), view in zip(m.loads, views)]
+        self.stores = [(v, view) for (v, _), view in zip(m.stores, views[loads:])]
+        self.folds = []
+        for r, view in zip(m.reductions, views[stores:]):
+            reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
+            if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
+                raise Unsupported(f"a {r.kind} over outer axes is set to its start before the map loads; give it a place of its own")
+            if any(reduced):
+                self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))
+            else:
+                self.stores.append((r.value, view))
+        widest = max((SIZES[d] for d in [*(v.dtype for v in views), *(s.dtype for s in m.steps)]), default=4)
+        # sums along the innermost axis run in four vectors side by side where there is little else to compute
+        wide = any(f.inner for f in self.folds) and not any(OPS[s.op].heavy for s in m.steps if s.op in OPS)
+        self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
+        if self.sizes[-1] == 1:
+            # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where it is made an int32
+            self.lanes = 1
+        self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
+
+    def write(self) -> None:
+        before, self.code.lanes = self.code.lanes, self.lanes
+        for fold in self.folds:
+            if fold.outer:
+                self.clear(fold)
+        views = [view for _, view in self.loads] + [view for _, view in self.stores] + [f.view for f in self.folds]
+        pointers = [self.writer.pointer(view.ref, self.turns) for view in views]
+        stops = [self.writer.read(n) for n in self.sizes]
+        self.outer(0, stops, views, pointers)
+        self.code.lanes = before
+
+    def clear(self, fold: _Fold) -> None:
+        """Set a reduction's result to that of no elements."""
+        ref, first = fold.view.ref, _first(fold.kind, fold.view.dtype)
+        shape = tuple(1 if s == 0 else n for n, s in zip(ref.shape, ref.strides))
+        step = Step(0, "none", (first,), (True,), fold.view.dtype)
+        _MapWriter(self.writer, Map(shape, (), (step,), ((0, ref._replace(shape=shape)),)), self.turns).write()
+
+    def outer(self, axis: int, stops: list[str], views: list[_View], pointers: list[str]) -> None:
+        """The loops from `axis` inwards."""
+        if axis == len(stops) - 1:
+            self.inner(stops[-1], views, pointers)
+            return
+        code = self.code
+        strides = [self.writer.number(view.strides[axis]) for view in views]
+
+        def turn(i: str, _: list[str]) -> list[str]:
+            moved = []
+            for pointer, stride, view in zip(pointers, strides, views):
+                index = "0" if stride == "0" else i if stride == "1" else code.let(f"mul i64 {i}, {stride}")
+                moved.append(code.address(stored(view.dtype), pointer, index))
+            self.outer(axis + 1, stops, views, moved)
+            return []
+
+        code.loop(stops[axis], turn)
+
+    def inner(self, stop: str, views: list[_View], pointers: list[str]) -> None:
+        """The innermost axis: whole vectors, then what is left under a mask."""
+        code = self.code
+        self.strides = [self.writer.number(view.strides[-1]) for view in views]
+        once = {}  # loads that all elements share
+        for i, (value, view) in enumerate(self.loads):
+            if view.strides[-1] == 0:
+                type_ = stored(view.dtype)
+                scalar = code.let(f"load {type_}, ptr {pointers[i]}, align {SIZES[view.dtype]}")
+                once[value] = self.loaded(code.splat(type_, scalar), view.dtype)
+        folds = [f for f in self.folds if f.inner]
+        carried = [(code.vector(TYPES[f.view.dtype]), code.constant(TYPES[f.view.dtype], _first(f.kind, f.view.dtype))) for f in folds]
+        if self.sizes[-1] == 1:
+            sums = self.chunk("0", [x for _, x in carried], once, pointers, None)
+        else:
+            whole = code.let(f"and i64 {stop}, {-self.lanes}")
+            sums = code.loop(whole, lambda i, s: self.chunk(i, s, once, pointers, None), step=self.lanes, carried=carried)
+            rest = code.let(f"sub i64 {stop}, {whole}")
+            some = code.let(f"icmp sgt i64 {rest}, 0")
+            otherwise = [(type_, x) for (type_, _), x in zip(carried, sums)]
+            sums = code.when(some, lambda: self.chunk(whole, sums, once, pointers, code.first(rest)), otherwise)
+        for fold, total in zip(folds, sums):
+            self.finish(fold, total, pointers[len(self.loads) + len(self.stores) + self.folds.index(fold)])
+
+    def loaded(self, x: str, dtype: str) -> str:
+        """A vector as it came from memory, as a vector of values."""
+        return self.code.binary("icmp ne", "i8", x, "zeroinitializer") if dtype == "bool" else x
+
+    def chunk(self, index: str, sums: list[str], once: dict[int, str], pointers: list[str], mask: str | None) -> list[str]:
+        """One vector of elements from `index` on. Returns the reductions' totals with it."""
+        code, values = self.code, dict(once)
+
+        def place(i: int, view: _View) -> str:
+            stride = self.strides[i]
+            at = index if stride == "1" or index == "0" else code.let(f"mul i64 {index}, {stride}")
+            return code.address(stored(view.dtype), pointers[i], at)
+
+        def put(i: int, view: _View, x: str) -> None:
+            type_ = stored(view.dtype)
+            x = code.cast("zext", "i1", x, "i8") if view.dtype == "bool" else x
+            if view.strides[-1] == 1:
+                code.store(type_, x, place(i, view), SIZES[view.dtype], mask)
+            else:
+                code.scatter(type_, x, place(i, view), self.strides[i], SIZES[view.dtype], mask)
+
+        for i, (value, view) in enumerate(self.loads):
+            if value not in values:
+                type_, size = stored(view.dtype), SIZES[view.dtype]
+                at = place(i, view)
+                x = code.load(type_, at, size, mask) if view.strides[-1] == 1 else code.gather(type_, at, self.strides[i], size, mask)
+                values[value] = self.loaded(x, view.dtype)
+        for step in self.map.steps:
+            args = [Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)]) for a, literal in zip(step.args, step.literal)]
+            values[step.value] = element.apply(code, step.op, args, step.dtype)
+        for i, (value, view) in enumerate(self.stores):
+            put(len(self.loads) + i, view, element.cast(code, values[value], self.dtypes[value], view.dtype))
+        totals = iter(sums)
+        results = []
+        for i, fold in enumerate(self.folds, len(self.loads) + len(self.stores)):
+            dtype, type_ = fold.view.dtype, TYPES[fold.view.dtype]
+            x = element.cast(code, values[fold.value], self.dtypes[fold.value], dtype)
+            if fold.inner:
+                x = x if mask is None else code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))
+                results.append(_FOLDS[fold.kind](code, dtype, [next(totals), x]))
+            else:
+                at = place(i, fold.view)
+                stride = self.strides[i]
+                size = SIZES[dtype]
+                old = code.load(stored(dtype), at, size, mask) if stride == "1" else code.gather(stored(dtype), at, stride, size, mask)
+                put(i, fold.view, _FOLDS[fold.kind](code, dtype, [self.loaded(old, dtype), x]))
+        return results
+
+    def finish(self, fold: _Fold, total: str, pointer: str) -> None:
+        """Fold the lanes of a total into one number, and that into the result."""
+        code, dtype, lanes = self.code, fold.view.dtype, self.lanes
+        type_ = TYPES[dtype]
+        half = lanes // 2
+        while half:
+            moved = code.shuffle(type_, total, total, [(i + half) % lanes for i in range(lanes)])
+            total = _FOLDS[fold.kind](code, dtype, [total, moved])
+            half //= 2
+        mask, size = code.first("1"), SIZES[dtype]
+        if fold.outer:
+            total = _FOLDS[fold.kind](code, dtype, [self.loaded(code.load(stored(dtype), pointer, size, mask), dtype), total])
+        total = code.cast("zext", "i1", total, "i8") if dtype == "bool" else total
+        code.store(stored(dtype), total, pointer, size, mask)
+
+
+def _folding(op: str) -> element.Form:
+    return lambda code, dtype, args: element.apply(code, op, [Value(x, dtype) for x in args], dtype)
+
+
+_FOLDS = {"sum": _folding("+"), "max": _folding("maximum"), "min": _folding("minimum")}
+
+
+def _first(kind: str, dtype: str) -> float:
+    """What a reduction of no elements gives."""
+    if kind == "sum":
+        return 0
+    if dtype.startswith("float"):
+        return STARTS[kind]
+    bits = 31 if dtype == "int32" else 63
+    low, high = (0, 1) if dtype == "bool" else (-(2**bits), 2**bits - 1)
+    return low if kind == "max" else high

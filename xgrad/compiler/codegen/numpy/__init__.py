@@ -1,0 +1,1 @@
+"""Python text that calls NumPy, for plans."""

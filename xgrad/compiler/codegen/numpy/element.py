@@ -1,0 +1,95 @@
+"""One element of an op as NumPy has it: as an expression, for whole arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ....ops.scalars import PRIMITIVES, Call, Scalar, calls, power
+from ...lowering.plan import Unsupported
+from ...printing.listing import COMPARISON, NEGATION, PRODUCT, SUM, Text, number
+
+#: The primitives that are written with a symbol, and how tightly that holds together.
+_INFIX = {
+    "add": ("+", SUM), "subtract": ("-", SUM), "multiply": ("*", PRODUCT), "divide": ("/", PRODUCT),
+    "less": ("<", COMPARISON), "less_equal": ("<=", COMPARISON), "greater": (">", COMPARISON), "greater_equal": (">=", COMPARISON),
+    "equal": ("==", COMPARISON), "not_equal": ("!=", COMPARISON),
+}  # fmt: skip
+_ROUNDING = frozenset(("floor", "ceil", "trunc", "round"))
+
+
+def of_element(xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary: str = "part", whole: bool = False) -> tuple[list[str], Text]:
+    """Lines that come before, `temporary0 = ...` for each part that is read more than once, and the expression.
+
+    `operands` has the text of each, `whole` says that they are integers. Raises Unsupported for what NumPy has not.
+    """
+    uses: dict[Call, int] = {}
+    scalar = _without_roots(scalar)
+    for call in calls(scalar):
+        for a in call.args:
+            if isinstance(a, Call):
+                uses[a] = uses.get(a, 0) + 1
+    lines: list[str] = []
+    made: dict[Call, Text] = {}
+
+    def of(part: Scalar) -> Text:
+        return made[part] if isinstance(part, Call) else operands[part] if isinstance(part, str) else number(part)
+
+    for call in calls(scalar):
+        made[call] = _called(xp, call.name, [of(a) for a in call.args], whole)
+        if uses.get(call, 0) > 1:
+            lines.append(f"{temporary}{len(lines)} = {made[call].text}")
+            made[call] = Text(f"{temporary}{len(lines) - 1}")
+    return lines, of(scalar)
+
+
+def _called(xp: str, name: str, args: list[Text], whole: bool) -> Text:
+    """A primitive of arrays and numbers."""
+    if name in _INFIX:
+        symbol, level = _INFIX[name]
+        left = level if level in (SUM, PRODUCT) else level + 1
+        return Text(f"{args[0].within(left)} {symbol} {args[1].within(level + 1)}", level)
+    if name == "negative":
+        return Text(f"-{args[0].within(NEGATION)}", NEGATION)
+    if name in _ROUNDING and whole:
+        return args[0]
+    function = PRIMITIVES[name].numpy
+    if function is None:
+        raise Unsupported(f"{name} is not in NumPy")
+    return Text(f"{xp}.{function}({', '.join(a.text for a in args)})")
+
+
+def _without_roots(scalar: Scalar) -> Scalar:
+    """x ** 0.5 alone as a root: NumPy's own short cut breaks the standard at infinity."""
+    if isinstance(scalar, Call) and scalar.name == "pow" and scalar.args[1] == 0.5 and not isinstance(scalar.args[1], str):
+        root = power(scalar.args[0], 0.5, whole=False)
+        assert root is not None
+        return root
+    return scalar
+
+
+def written_into(out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool) -> list[str]:
+    """Lines that leave the value in `out`, which may be an operand. `cast` says that its dtype may be another than NumPy's."""
+    chain = [] if cast else _chain(_without_roots(scalar))
+    if chain:
+        return [f"np.{PRIMITIVES[name].numpy}({', '.join(out if a is None else _leaf(a, operands) for a in args)}, {out})" for name, args in chain]
+    lines, text = of_element("np", scalar, operands, f"{out}_", whole)
+    return [*lines, f"np.copyto({out}, {text.text}, casting='unsafe')"]
+
+
+def _leaf(part: Scalar, operands: Mapping[str, Text]) -> str:
+    return operands[part].text if isinstance(part, str) else number(part).text
+
+
+def _chain(scalar: Scalar) -> list[tuple[str, tuple[Scalar | None, ...]]]:
+    """The functions of an expression that each read what the one before gives, for which None stands, and numbers; empty for any other."""
+    found: list[tuple[str, tuple[Scalar | None, ...]]] = []
+    while isinstance(scalar, Call):
+        primitive = PRIMITIVES[scalar.name]
+        inside = [a for a in scalar.args if isinstance(a, Call)]
+        if primitive.truth or primitive.condition or primitive.numpy is None or scalar.name in _ROUNDING or len(inside) > 1:
+            return []
+        if inside and any(isinstance(a, str) for a in scalar.args):
+            return []
+        found.append((scalar.name, tuple(None if isinstance(a, Call) else a for a in scalar.args)))
+        scalar = inside[0] if inside else 0
+    return found[::-1]

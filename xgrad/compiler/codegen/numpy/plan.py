@@ -1,0 +1,175 @@
+"""A plan as Python text: NumPy's own functions, each writing into memory laid out beforehand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ....ops import OPS
+from ....ops.scalars import PRIMITIVES, substitute
+from ...lowering.plan import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
+from ...printing.listing import Text, number
+from ..element import FLOATS
+from ..llvm.element import CPU
+from .element import written_into
+
+#: What there are functions for in NumPy.
+NUMPY = Target(frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy), CPU.dtypes)
+
+#: Loops inside of each other that Python takes.
+DEEPEST = 20
+
+_CALL = re.compile(r"np\.([a-z_0-9]+)\(")
+
+
+def write(plan: Plan) -> str:
+    """The text of `run(np, view, empty, buffers)`, where `buffers` are flat arrays.
+
+    `view(buffer, offset, shape, strides)` gives a view, in elements, and `empty(shape, dtype)` new memory.
+    """
+    return _Writer(plan).text()
+
+
+class _Writer:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.head: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.loops: list[tuple[Loop, dict[str, str]]] = []
+        self.scalars: set[str] = set()
+
+    def text(self) -> str:
+        body = self._items(self.plan.body, 1)
+        functions = sorted({name for line in body for name in _CALL.findall(line)})
+        bound = [f"    {name} = np.{name}" for name in functions]  # a local name is found faster
+        lines = [_CALL.sub(r"\1(", line) for line in body]
+        return "\n".join(["def run(np, view, empty, buffers):", *bound, *(f"    {line}" for line in self.head), *lines, "    return None", ""])
+
+    # Arrays
+
+    def _array(self, ref: Ref) -> str:
+        """The name of what `ref` is at this step."""
+        depth = len(ref.steps)
+        moving = [d for d in range(depth) if ref.steps[d]]
+        lengths = tuple(self.loops[d][0].length for d in moving)
+        strides = tuple(ref.steps[d] for d in moving)
+        name = self._outer((ref.buffer, ref.offset, (*lengths, *ref.shape), (*strides, *ref.strides)), "a")
+        for k, d in enumerate(moving):  # one more slice in each loop that it moves with
+            _, slices = self.loops[d]
+            if len(lengths) + len(ref.shape) == k + 1:
+                self.scalars.add(name)
+            name = slices.setdefault(name, f"{name}_t{d}")
+        return name
+
+    def _outer(self, key: tuple[Any, ...], letter: str) -> str:
+        if key not in self.names:
+            self.names[key] = f"{letter}{len(self.names)}"
+            if letter == "a":
+                buffer, offset, shape, strides = key
+                self.head.append(f"{self.names[key]} = view(buffers[{buffer}], {offset}, {shape}, {strides})")
+            else:
+                self.head.append(f"{self.names[key]} = empty({key[0]}, {key[1]!r})")
+        return self.names[key]
+
+    # Items
+
+    def _items(self, items: Any, depth: int) -> list[str]:
+        lines: list[str] = []
+        for item in items:
+            if isinstance(item, Loop):
+                lines += self._loop(item, depth)
+            else:
+                found = self._map(item) if isinstance(item, Map) else self._gemm(item)
+                lines += [f"{'    ' * depth}{line}" for line in found]
+        return lines
+
+    def _loop(self, loop: Loop, depth: int) -> list[str]:
+        if depth > DEEPEST:
+            raise Unsupported(f"more than {DEEPEST} loops inside of each other")
+        self.loops.append((loop, {}))
+        body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
+        _, slices = self.loops.pop()
+        order = "[::-1]" if loop.reverse else ""
+        indent = "    " * depth
+        parts = [f"range({loop.length}){order}", *(f"{whole}{order}" for whole in slices if whole not in self.scalars)]
+        names = [f"i{depth}", *(s for whole, s in slices.items() if whole not in self.scalars)]
+        # the slices of an axis alone are numbers, which nothing can be written into
+        single = [f"{indent}    {s} = {whole}[i{depth}, ...]" for whole, s in slices.items() if whole in self.scalars]
+        return [f"{indent}for {', '.join(names)}, in zip({', '.join(parts)}):", *single, *body]
+
+    def _gemm(self, item: Gemm) -> list[str]:
+        out, a, b = self._array(item.out), self._array(item.a), self._array(item.b)
+        if not item.accumulate:
+            return [f"np.matmul({a}, {b}, {out})"]
+        temporary = self._outer((item.out.shape, self.plan.buffers[item.out.buffer].dtype, "product"), "w")
+        return [f"np.matmul({a}, {b}, {temporary})", f"np.add({out}, {temporary}, {out})"]
+
+    def _map(self, item: Map) -> list[str]:
+        lines: list[str] = []
+        where: dict[int, str] = {v: self._array(ref) for v, ref in item.loads}
+        dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {s.value: s.dtype for s in item.steps}
+        last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
+        folded = {r.value for r in item.reductions}
+        last |= dict.fromkeys((*folded, *(v for v, _ in item.stores)), len(item.steps))  # these are read at the end
+        stores: dict[int, list[Ref]] = {}
+        for v, ref in item.stores:
+            stores.setdefault(v, []).append(ref)
+        free: dict[str, list[str]] = {}
+        held: dict[int, tuple[str, str]] = {}
+        count = 0
+        direct: dict[int, Ref] = {}
+        for i, step in enumerate(item.steps):
+            target = next((ref for ref in stores.get(step.value, ()) if self._may_write(ref, i, item, last)), None)
+            if target is not None:
+                out = self._array(target)
+                direct[step.value] = target
+            elif free.get(step.dtype):
+                out = free[step.dtype].pop()
+                held[step.value] = (step.dtype, out)
+            else:
+                out = self._outer((item.shape, step.dtype, count), "w")
+                held[step.value] = (step.dtype, out)
+                count += 1
+            mixed = any(not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal))
+            lines += _step(step, [number(a).text if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out, mixed)
+            where[step.value] = out
+            for a, literal in zip(step.args, step.literal):
+                if not literal and last[a] == i and a in held and a not in stores and a not in folded:
+                    dtype, name = held.pop(int(a))
+                    free.setdefault(dtype, []).append(name)
+        for v, found in stores.items():
+            for ref in found:
+                if direct.get(v) != ref:
+                    lines.append(f"np.copyto({self._array(ref)}, {where[v]}, casting='unsafe')")
+        for r in item.reductions:
+            axes = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
+            kept = [a for a in range(len(item.shape)) if a not in axes]
+            out = self._array(r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)))
+            fold = {"sum": "add", "max": "maximum", "min": "minimum"}[r.kind]
+            if 0 in item.shape:  # NumPy refuses the maximum of nothing, even where no result is asked for
+                lines.append(f"{out}[...] = {number(STARTS[r.kind]).text}")
+                continue
+            lines.append(f"np.{fold}.reduce({where[r.value]}, axis={axes}, out={out})")
+        return lines
+
+    def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
+        """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to be read from there."""
+        return all(last.get(v, -1) < i or (last.get(v, -1) == i and load == ref) for v, load in item.loads if load.buffer == ref.buffer) and not any(
+            load.buffer == ref.buffer and load != ref and last.get(v, -1) >= i for v, load in item.loads
+        )
+
+
+def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
+    """An op of NumPy arrays and numbers, written into `out`."""
+    op = OPS.get(step.op)
+    if op is None or op.scalar is None:
+        raise Unsupported(f"{step.op!r}")
+    if op.elementwise and op.in_numpy is not None and op.in_numpy == op.promotion:  # a ufunc
+        named = step.op in ("maximum", "minimum") or (mixed and step.dtype != "bool")
+        casting = ", casting='unsafe'" if mixed and step.dtype != "bool" else ""
+        return [f"np.{op.in_numpy}({', '.join(args)}, {'out=' if named else ''}{out}{casting})"]
+    scalar = op.scalar if step.dtype in FLOATS else op.integers
+    assert scalar is not None
+    numbers = {name: v for name, v, is_number in zip(op.operands, step.args, step.literal) if is_number}
+    operands = {name: Text(text) for name, text in zip(op.operands, args)}
+    return written_into(out, substitute(scalar, numbers), operands, cast=mixed, whole=step.dtype not in FLOATS)

@@ -1,0 +1,264 @@
+"""Which executor runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
+
+Which one it is depends on the program and the machine alone, never on what ran before or on a clock: executors round
+differently, and the same computation is to give the same bits each time.
+
+The passes and the executors are imported with the first program, so that `import xgrad` does not wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..backends import Array, Device, current_device, current_matmul_precision, device_of
+from ..backends.dtypes import canonical
+from ..core.context import MODE
+from ..core.dispatch import NUMBERS
+from .caches import Cache, Once
+from .interpreter import interpret
+from .ir import Body, Item, Loop, Program, Stage, Value
+from .keys import exact
+from .lowering.plan import Unsupported
+
+if TYPE_CHECKING:
+    from .lowering.lower import Lowered
+
+#: A scan is compiled where each of its stages is repeated as often as this, on average. Larger arrays count for more: what compiled
+#: code saves is the call of the array library, which costs as much as a pass over CALL elements, and passes over memory.
+REPEATS = 8
+CALL = 2000
+#: How many lengths of a scan are kept ready whatever their memory, and the bytes that more of them may hold together.
+LENGTHS = 16
+ROOM = 2**28
+#: What a scan made ready holds beside its scratch memory, in bytes.
+FIXED = 2**16
+
+
+class Ready(NamedTuple):
+    """What a program was made into: what runs it, if it was compiled, and where each output is among its flat results.
+
+    `kind` is what runs it, in words, and `why` says why it was not compiled.
+    """
+
+    run: Callable[[Sequence[Array]], list[Any]] | None
+    outputs: tuple[tuple[int, int, int, tuple[int, ...]], ...]
+    kind: str
+    why: str | None
+    lowered: Lowered | None
+    engine: Any
+    seconds: float
+    bytes: int = FIXED
+
+    def results(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs of what was compiled."""
+        assert self.run is not None
+        found = self.run(inputs)
+        return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self.outputs]
+
+
+class Executable:
+    """A program made ready for one device: optimised at once, and compiled when it first runs. Several threads may run it at once.
+
+    It is compiled if it can be: always where it is `wanted`, else where that repays (see `repays`) or XGRAD_NATIVE=1 is set. The scans
+    of a `whole` program that cannot be compiled still may be, one by one.
+    """
+
+    def __init__(self, program: Program, device: Device, *, whole: bool, wanted: bool = True) -> None:
+        from .passes import optimise
+
+        start = time.perf_counter()
+        self.program = program
+        self.device = device
+        self._whole, self._wanted = whole, wanted
+        self._optimised: Program | None = optimise(program)
+        self._optimise = time.perf_counter() - start
+        self._ready = Once(self._compiled)
+        self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs, in memory of their own, for arrays like the program's inputs."""
+        check = MODE.get().check
+        if check is not None and check.is_new(self):
+            return check.run(self, inputs)  # type: ignore[no-any-return]
+        run, places = self._run or self._prepare()
+        if run is not None:
+            found = run(inputs)
+            return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
+        outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
+        return self._unshared(outputs, inputs)
+
+    def _prepare(self) -> tuple[Any, Any]:
+        ready: Ready = self._ready()
+        self._run = found = (ready.run, ready.outputs)
+        return found
+
+    @property
+    def optimised(self) -> Program:
+        """The program after all passes."""
+        if self._optimised is not None:
+            return self._optimised
+        from .passes import optimise
+
+        return optimise(self.program)
+
+    @property
+    def kind(self) -> str:
+        """What runs it."""
+        return INTERPRETED if not self._ready.done else self._ready().kind
+
+    @property
+    def why(self) -> str | None:
+        """Why it was not compiled, if it was not."""
+        return None if not self._ready.done else self._ready().why
+
+    @property
+    def lowered(self) -> Lowered | None:
+        """Its plan, once it was compiled."""
+        return None if not self._ready.done else self._ready().lowered
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What it took to optimise and to compile it."""
+        return {"optimise": self._optimise, "compile": self._ready().seconds if self._ready.done else 0.0}
+
+    @property
+    def loops(self) -> Sequence[Any]:
+        """How each loop is run, where that was chosen: length, way, seconds and why."""
+        return getattr(self._ready().engine, "loops", ()) if self._ready.done else ()
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory it holds."""
+        return self._ready().bytes if self._ready.done else FIXED
+
+    def _compiled(self) -> Ready:
+        if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
+            return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
+        ready = compiled(self.optimised, self.device)
+        if not self._whole and ready.why is None:  # a scan's plan nobody looks at, and there may be one for each of many lengths
+            self._optimised = None
+            return ready._replace(lowered=None)
+        return ready
+
+    def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
+        """Outputs that appear twice, or that are inputs or views of them, as copies."""
+        is_view = self.device.backend.is_view
+        seen = {id(x) for x in inputs}
+        found = []
+        for z in outputs:
+            found.append(self.device.xp.asarray(z, copy=True) if id(z) in seen or is_view(z, inputs) else z)
+            seen.add(id(z))
+        return found
+
+
+def compiled(program: Program, device: Device) -> Ready:
+    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
+    start = time.perf_counter()
+    try:
+        engine, lowered, kind = _made(program, device)
+    except Unsupported as error:
+        return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
+    places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
+    outputs = tuple((places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
+    scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
+    return Ready(engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+
+
+def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
+    """What runs it, the plan that it runs, and what it is called."""
+    from .lowering.lower import lower
+
+    backend, refusal = device.backend, _refusal(device)
+    launcher = backend.launcher(device.index)
+    if refusal is None and launcher is not None:
+        from .codegen.cuda.chips import Chip
+        from .codegen.cuda.expressions import CUDA
+        from .codegen.cuda.loading import loaded
+        from .codegen.cuda.schedule import schedule
+
+        lowered = lower(program, target=CUDA)
+        planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
+        return loaded(planned, launcher), lowered, "CUDA kernels"
+    if refusal is None:
+        from .codegen.llvm.plan import write as llvm_ir
+
+        lowered = lower(program)
+        text, numbers = llvm_ir(lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+        return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
+    if backend.laid is None:
+        raise Unsupported(refusal)
+    from .codegen.numpy.plan import NUMPY
+    from .codegen.numpy.plan import write as numpy_text
+    from .passes.pack import pack
+
+    lowered = lower(pack(program), recompute=False, target=NUMPY)
+    return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan)), lowered, "NumPy"
+
+
+#: What an executor that makes no code of a program is called.
+INTERPRETED = "the array library, stage by stage"
+
+
+def repays(stages: Sequence[Item]) -> bool:
+    """Whether one run of a program repays compiling it in the long run: judged by how often its stages are repeated, and on how much."""
+    return _work(stages) >= REPEATS * CALL * _count(stages)
+
+
+def _work(stages: Iterable[Item]) -> int:
+    """What one run takes through the array library, in elements."""
+    total = 0
+    for stage in stages:
+        if isinstance(stage, Loop):
+            total += stage.length * _work(stage.stages)
+        elif stage.op == "scan":
+            total += stage.params["length"] * _work(stage.params["body"].program.stages)
+        else:
+            total += CALL + sum(v.size for v in stage.outputs)
+    return total
+
+
+def _count(stages: Iterable[Item]) -> int:
+    """How many stages there are to compile."""
+    total = 0
+    for stage in stages:
+        if isinstance(stage, Loop):
+            total += _count(stage.stages)
+        else:
+            total += _count(stage.params["body"].program.stages) if stage.op == "scan" else 1
+    return total
+
+
+def _refusal(device: Device) -> str | None:
+    """Why nothing is compiled on this device, None where it can be."""
+    compiler = device.backend.launcher(device.index) or device.backend.native
+    if compiler is None:
+        return f"there is no native code for {device}"
+    if os.environ.get("XGRAD_NATIVE") == "0":
+        return "XGRAD_NATIVE=0 is set"
+    return compiler.missing()  # type: ignore[no-any-return]
+
+
+def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
+    """A scan on arrays and numbers."""
+    device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
+    numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
+    runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
+    key = (device, current_matmul_precision(), length, reverse, tuple([(i, exact(v)) for i, v in numbers]))
+    ready = runs.get(key, lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False, wanted=body.whole))
+    return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
+
+
+def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:
+    """A program that is one scan."""
+    fixed = dict(numbers)
+    operands: list[Any] = []
+    for i, v in enumerate(body.program.inputs):
+        shape = (length, *v.shape) if body.carries <= i < body.carries + body.xs else v.shape
+        operands.append(fixed.get(i, Value(f"x{i}", shape, v.dtype)))
+    outputs = tuple(Value(f"y{i}", shape, dtype) for i, (shape, dtype) in enumerate(body.forms(length)))
+    stage = Stage("scan", tuple(operands), outputs, {"body": body, "length": length, "reverse": reverse})
+    return Program(tuple(v for v in operands if type(v) is Value), (stage,), outputs)

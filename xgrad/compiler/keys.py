@@ -1,0 +1,148 @@
+"""Numbers, parameters and programs as parts of keys: equal only where what is computed from them is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from ..backends import device_of
+from ..core.tensor import Tensor
+from .ir import Body, Program, Stage, Value
+
+
+def is_array(v: Any) -> bool:
+    """Whether it is an array of a library that is a backend, and no Tensor."""
+    return device_of(v) is not None and hasattr(v, "dtype")
+
+
+class Same:
+    """An object as part of a key: equal to itself alone, and kept, so that no other takes its address."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Same and other.of is self.of
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+
+#: Kinds whose == tells apart all that is to be told apart; a bool or a float is never equal to an int here, as it stands beside its type.
+_PLAIN = frozenset((int, str, bytes, type(None), type(Ellipsis)))
+
+
+def exact(v: Any) -> Any:
+    """`v` as part of a key.
+
+    What == takes for equal is told apart where results could differ: 1, True and 1.0, the two zeros, a list and a tuple. NaN is
+    equal to itself, and arrays are equal where their elements are. What cannot be compared by its parts is equal to itself alone.
+    """
+    kind = type(v)
+    if kind in _PLAIN:
+        return v
+    if kind is tuple and _PLAIN.issuperset(map(type, v)):  # as shapes and axes are
+        return v
+    if isinstance(v, int | float | complex):
+        return kind, repr(v)  # which has every bit, but those of a NaN
+    if kind is tuple or kind is list:
+        return kind, *map(exact, v)
+    if kind is dict:
+        return dict, *[(key if type(key) is str else exact(key), value if type(value) in _PLAIN else exact(value)) for key, value in v.items()]
+    if kind is Body:  # the same object for the same program
+        return Same(v)
+    if kind is slice:
+        return slice, exact(v.start), exact(v.stop), exact(v.step)
+    if kind is Program:
+        return Program, v.inputs, tuple(map(exact, v.stages)), tuple(map(exact, v.outputs))
+    if isinstance(v, Value):
+        return v
+    if kind is Stage:
+        return v.op, tuple(map(exact, v.operands)), v.outputs, exact(v.params)
+    if isinstance(v, Mapping):
+        return kind, *[(exact(key), exact(value)) for key, value in v.items()]
+    device = device_of(v) if hasattr(v, "dtype") else None
+    if device is not None:
+        host = device.backend.to_host(v)
+        return kind, str(device), host.shape, str(host.dtype), exact(host.tolist()) if host.dtype.kind == "O" else host.tobytes()
+    try:
+        hash(v)
+    except (TypeError, ValueError):
+        return Same(v)
+    return kind, v
+
+
+def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
+    """An object and what it is like now as part of a key, which is equal later only if nothing of it has changed.
+
+    That goes for the elements of containers and the attributes of objects, of those inside them too. Tensors are themselves: their
+    values may change. Raises TypeError for an object of which it cannot be told.
+    """
+    kind = type(v)
+    if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, v))):
+        return v
+    if kind is slice or isinstance(v, int | float | complex) or is_array(v):
+        return exact(v)
+    if isinstance(v, Iterator):
+        raise TypeError(f"what a {kind.__name__} has left to give cannot be told")
+    if isinstance(v, Tensor | type | FunctionType | BuiltinFunctionType | ModuleType) or any(v is w for w in around):
+        return Same(v)
+    around = (*around, v)
+    if isinstance(v, list | tuple):
+        return kind, *[state(w, around) for w in v]
+    if isinstance(v, set | frozenset):
+        return kind, frozenset(state(w, around) for w in v)
+    if isinstance(v, Mapping):
+        return kind, *[(state(key, around), state(value, around)) for key, value in v.items()]
+    attributes = {name: state(value, around) for name, value in _attributes(v)}
+    by_identity: Any = object.__hash__
+    if kind.__hash__ is by_identity:  # equal to itself alone
+        return Same(v), *attributes.items()
+    try:
+        hash(v)
+    except (TypeError, ValueError):  # the latter of a memoryview that can be written to
+        if not attributes:
+            raise TypeError(f"whether a {kind.__name__} has changed cannot be told") from None
+        return kind, *attributes.items()
+    return kind, v, *attributes.items()
+
+
+def _attributes(v: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(v, "__dict__", {}).items()
+    for kind in type(v).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(v, name):
+                yield name, getattr(v, name)
+
+
+class Static:
+    """Attributes by name, as part of a key: equal where they are the same, whatever == says of arrays, or of 1 and True.
+
+    With `now`, equal where they were the same when each was made: a list may change, and an array.
+    """
+
+    __slots__ = ("_pairs", "_state")
+
+    def __init__(self, pairs: tuple[tuple[str, Any], ...], now: bool) -> None:
+        self._pairs = pairs
+        self._state = tuple([(name, type(v), v if type(v) in _PLAIN else state(v)) for name, v in pairs]) if now else None
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Static) or len(self._pairs) != len(other._pairs):
+            return False
+        if self._state is not None or other._state is not None:
+            return bool(self._state == other._state)
+        return all(a == b and (v is w or exact(v) == exact(w)) for (a, v), (b, w) in zip(self._pairs, other._pairs))
+
+    def __hash__(self) -> int:
+        return hash((len(self._pairs), self._state))
+
+    def __repr__(self) -> str:
+        return repr(dict(self._pairs))

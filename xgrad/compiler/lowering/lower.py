@@ -1,0 +1,392 @@
+"""From an optimised program to a plan: every value gets a place in memory, elementwise stages are fused into maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from copy import copy
+from math import prod
+from typing import Any, NamedTuple
+
+from ...backends.dtypes import is_floating
+from ...ops.reductions import normal_axes
+from ..codegen.llvm.element import CPU
+from ..ir import Item, Loop, Operand, Program, Stage, Value
+from ..stacking import stacked
+from . import plan as plans
+from .buffer_reuse import shared_memory
+from .loops import lower_loop
+from .plan import Buffer, Map, Ref, Step, Target, Unsupported
+from .products import lower_product
+from .views import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
+
+
+class Lowered(NamedTuple):
+    """A plan, and where the program's outputs are in it."""
+
+    plan: plans.Plan
+    outputs: tuple[Ref, ...]
+
+
+def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
+    """The plan of a program for an executor. With `recompute`, cheap values are computed again in each map that needs them.
+
+    Raises Unsupported, naming the stage, where there is no kernel for it.
+    """
+    lowered = Lowering(program, recompute, target).run()
+    if os.environ.get("XGRAD_VERIFY") == "1":
+        from ..plan_verifier import verify_plan
+
+        verify_plan(program, lowered.plan, lowered.outputs)
+    return lowered
+
+
+class Lowering:
+    """A program on its way to a plan.
+
+    Elementwise stages wait until something needs them; then one map computes them with all that they are made of. The others
+    ("anchors": products, reductions, what moves elements) are done in their order. Views are places, and cost nothing.
+    """
+
+    def __init__(self, program: Program, recompute: bool, target: Target) -> None:
+        self.program, self.recompute, self.target = program, recompute, target
+        self.buffers: list[Buffer] = []
+        self.depths: list[int] = []  # in how many loops each buffer was made
+        self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
+        self.done: set[Value] = set()  # what has been computed into its place
+        self.depth = 0
+        self.spare: set[Value] = set()  # what the only stage that reads it may overwrite
+        self.wanted: set[Value] = set()  # outputs of the program
+        self.items: list[Any] = []
+        self.made: dict[Value, Stage] = {}
+        self.position: dict[Value, int] = {}  # of the stages that make values, in the program
+        self.users: dict[Value, list[Item | None]] = {}
+        for v in program.inputs:
+            self._check(v)
+            self.place[v] = self.buffer("input", v)
+            self.done.add(v)
+        self._note(program.stages, program.outputs)
+
+    def inside(self) -> Lowering:
+        """The lowering of a loop's body: one loop deeper, with items of its own. Memory, and what is known of values, is shared."""
+        inner = copy(self)
+        inner.depth, inner.items, inner.spare = self.depth + 1, [], set()
+        return inner
+
+    def _check(self, v: Value) -> None:
+        if v.dtype not in self.target.dtypes:
+            raise Unsupported(f"dtype {v.dtype}")
+
+    def is_elementwise(self, stage: Item) -> bool:
+        """Whether a map can compute the stage."""
+        if isinstance(stage, Loop):
+            return False
+        if stage.op == "new":
+            return stage.filling is not None
+        op = stage.entry
+        if op is None or not op.pointwise:
+            return False
+        if not self.target.knows(op):
+            raise Unsupported(f"{stage.op!r}")
+        return True
+
+    def run(self) -> Lowered:
+        outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
+        for stage in self.program.stages:
+            if isinstance(stage, Stage) and stage.output in outputs and not stage.is_view:
+                self.place[stage.output] = self.buffer("output", stage.output)
+        self.wanted = set(outputs)
+        self.lower_stages(self.program.stages, outputs)
+        found = []
+        for v in self.program.outputs:
+            value = v if type(v) is Value else Value("", (), "float64")
+            ref = self.place.get(value)
+            if ref is None or ref in found or self.buffers[ref.buffer].kind == "input" or not is_contiguous(ref):
+                copy = self.buffer("output", value)
+                self.copy(v if type(v) is not Value else ref, copy)
+                ref = copy
+            elif self.buffers[ref.buffer].kind == "scratch":
+                self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
+            found.append(ref)
+        plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
+        return Lowered(shared_memory(plan), places)
+
+    # What is used where
+
+    def _note(self, stages: Iterable[Item], results: Iterable[Operand]) -> None:
+        for item in stages:
+            for v in item.values if isinstance(item, Stage) else [*(c.init for c in item.carry), *(x.outer for x in item.xs)]:
+                if type(v) is Value:
+                    self.users.setdefault(v, []).append(item)
+            if isinstance(item, Stage):
+                if len(item.outputs) != 1:
+                    raise Unsupported(f"{item.op!r}, which has several outputs")
+                self._check(item.output)
+                self.made[item.output] = item
+                self.position[item.output] = len(self.position)
+            else:
+                for v in (*item.inner, *item.outputs):
+                    self._check(v)
+                self._note(item.stages, item.results)
+        for r in results:
+            if type(r) is Value:
+                self.users.setdefault(r, []).append(None)
+
+    # Memory
+
+    def buffer(self, kind: str, v: Value, slots: int = 0, depth: int | None = None) -> Ref:
+        """A new buffer for `v`, or for `slots` of them, at the `depth` of loops where it is asked for, or at another."""
+        depth = self.depth if depth is None else depth
+        shape = (slots, *v.shape) if slots else v.shape
+        self.buffers.append(Buffer(kind, prod(shape), v.dtype))
+        self.depths.append(depth)
+        return contiguous(len(self.buffers) - 1, shape, depth)
+
+    def ref(self, v: Value) -> Ref:
+        """Where `v` is, seen from here."""
+        ref = self.place[v]
+        return ref._replace(steps=(*ref.steps, *(0,) * (self.depth - len(ref.steps))))
+
+    def home(self, v: Value) -> Ref:
+        """The place that `v` is to be computed into."""
+        if v not in self.place:
+            self.place[v] = self.buffer("scratch", v)
+        return self.ref(v)
+
+    # Stages
+
+    def lower_stages(self, stages: Sequence[Item], results: Sequence[Value]) -> None:
+        """Add stages to the plan, and see that `results` are computed."""
+        self._join(stages)
+        local = {out for s in stages for out in s.outputs}
+        for item in stages:
+            if isinstance(item, Loop):
+                lower_loop(self, item)
+            elif not self.is_elementwise(item) and not item.is_view:
+                self._anchor(item)
+        self.compute([v for v in results if v in local])
+
+    def _join(self, stages: Sequence[Item]) -> None:
+        """Let the parts of a concat be computed where they belong in it."""
+        local = {out: s for s in stages if isinstance(s, Stage) for out in s.outputs}
+        for item in reversed(stages):
+            if not isinstance(item, Stage) or item.op != "concat":
+                continue
+            whole, at = self.home(item.output), 0
+            axis = item.params["axis"] % len(item.output.shape)
+            for v in item.operands:
+                assert type(v) is Value
+                stage = local.get(v)
+                free = stage is not None and not stage.is_view and v not in self.place and item.operands.count(v) == 1
+                if free and v.dtype == item.output.dtype:
+                    self.place[v] = _part(whole, v, axis, at)
+                at += v.shape[axis]
+
+    def _anchor(self, stage: Stage) -> None:
+        out = stage.output
+        if stage.op in ("@", "@+"):
+            lower_product(self, stage)
+        elif stage.op in plans.STARTS:
+            self._reduction(stage)
+        elif stage.op == "concat":
+            whole, at = self.home(out), 0
+            axis = stage.params["axis"] % len(out.shape)
+            self.compute([v for v in stage.operands if type(v) is Value])
+            for v in stage.operands:
+                assert type(v) is Value
+                self.copy(self.ref(v), _part(whole, v, axis, at))
+                at += v.shape[axis]
+        elif stage.op == "stack":
+            whole, axis = self.home(out), stage.params["axis"] % len(out.shape)
+            for i, v in enumerate(stage.operands):
+                self.assign(v, index(whole, axis, i))
+        elif stage.op in ("setitem", "scatter"):
+            self._assignment(stage)
+        else:
+            raise Unsupported(_called(stage))
+        self.done.add(out)
+
+    def assign(self, v: Operand, ref: Ref) -> None:
+        """Put the value of an operand at `ref`."""
+        if type(v) is Value:
+            self.compute([v])
+            self.copy(self.ref(v), ref)
+        else:
+            self.copy(v, ref)
+
+    def _assignment(self, stage: Stage) -> None:
+        whole = self.home(stage.output)
+        target = viewed(whole, stage.params["key"])
+        if target is None or len(stage.operands) != (2 if stage.op == "setitem" else 1):
+            raise Unsupported(f"{stage.op!r} at {stage.params['key']}")
+        x, v = stage.operands if stage.op == "setitem" else (0.0, stage.operands[0])
+        self.assign(x, whole)
+        if type(v) is not Value:
+            self.copy(v, target)
+            return
+        self.compute([v])
+        ref: Ref | None = self.ref(v)
+        if v.size == prod(target.shape):  # the same but for axes of length 1
+            ref = reshaped(self.ref(v), target.shape)
+        if ref is None or len(v.shape) > len(target.shape):
+            raise Unsupported(f"{stage.op!r} of shape {v.shape} at {stage.params['key']}")
+        self.copy(ref, target)
+
+    def copy(self, source: Ref | Any, target: Ref) -> None:
+        """Put what is at `source`, or a number, at `target`."""
+        dtype = self.buffers[target.buffer].dtype
+        if isinstance(source, Ref):
+            if source == target:
+                return
+            source = broadcast(source, target.shape)
+            steps = (Step(1, "astype", (0,), (False,), dtype),) if self.buffers[source.buffer].dtype != dtype else ()
+            self.items.append(Map(target.shape, ((0, source),), steps, ((len(steps), target),)))
+        else:
+            self.items.append(Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),)))
+
+    # Maps
+
+    def compute(self, values: Iterable[Value]) -> None:
+        """See to it that `values` are in memory."""
+        values = tuple(dict.fromkeys(values))
+        for v in self._first(values):
+            self._compute([v])
+        self._compute(values)
+
+    def _first(self, values: Sequence[Value]) -> list[Value]:
+        """What has to be in memory before `values` can be computed, what needs nothing else first."""
+        found: dict[Value, None] = {}
+        seen: set[Value] = set()
+        waiting = [v for v in values if v not in self.done]
+        while waiting:
+            v = waiting.pop()
+            stage = self.made.get(v)
+            if v in seen or stage is None or not (stage.is_view or self.is_elementwise(stage)):
+                continue
+            seen.add(v)
+            for u in stage.values:
+                if u not in self.done:
+                    waiting.append(u)
+                    if stage.is_view or u.shape != v.shape:
+                        found[u] = None
+        return sorted((v for v in found if v not in values), key=self.position.__getitem__)
+
+    def _compute(self, values: Iterable[Value]) -> None:
+        missing: dict[tuple[int, ...], list[Value]] = {}
+        for v in values:
+            if v in self.done:
+                continue
+            stage = self.made[v]
+            if stage.is_view:
+                self._view(stage)
+            elif self.is_elementwise(stage):
+                missing.setdefault(v.shape, []).append(v)
+            else:
+                raise Unsupported(f"{stage.op!r} out of order")
+        for shape, found in missing.items():
+            found = [v for v in found if v not in self.done]
+            if found:
+                self._map(shape, found)
+
+    def _map(self, shape: tuple[int, ...], values: Sequence[Value], reductions: Sequence[tuple[Value, Stage, Ref]] = ()) -> None:
+        """One map that computes `values`, with what they need and nobody has computed yet."""
+        order: dict[Value, int] = {}
+        loads: list[tuple[int, Ref]] = []
+        steps: list[Step] = []
+        included: list[Value] = []
+        waiting = [*(v for v, _, _ in reversed(reductions)), *reversed(values)]
+        while waiting:  # operands first; a stack of our own, as a chain may be longer than Python's
+            v = waiting[-1]
+            stage = self.made.get(v)
+            if v in order:
+                waiting.pop()
+            elif v in self.done or stage is None or not self.is_elementwise(stage) or v.shape != shape:
+                self.compute([v])
+                order[v] = len(order)
+                loads.append((order[v], broadcast(self.ref(v), shape)))
+            elif missing := [u for u in stage.values if u not in order and stage.filling is None]:
+                waiting += reversed(missing)
+            else:
+                operands = stage.operands if stage.filling is None else (stage.filling,)
+                args: tuple[Any, ...] = tuple(order[u] if type(u) is Value else u for u in operands)
+                order[v] = len(order)
+                name = stage.op if stage.filling is None else "none"
+                steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
+                included.append(v)
+        inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
+        stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
+        stores = tuple((order[v], self.home(v)) for v in stored)
+        folds = tuple(plans.Reduction(order[v], stage.op, ref) for v, stage, ref in reductions)
+        self.items.append(Map(shape, tuple(loads), tuple(steps), stores, folds))
+        self.done.update(stored)
+
+    def _worth_storing(self, v: Value, inside: set[int]) -> bool:
+        """Whether `v`, which is at hand now, is read by something that cannot or should not compute it again."""
+        if v in self.place:
+            return True
+        later = [u for u in self.users.get(v, []) if id(u) not in inside]
+        if not later:
+            return False
+        stage = self.made[v]
+        if not self.recompute or stage.entry is None or not stage.entry.cheap:
+            return True
+        return any(u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape for u in later)
+
+    def _view(self, stage: Stage) -> None:
+        x, out = stage.operands[0], stage.output
+        if type(x) is not Value or (len(stage.operands) > 1 and stage.op != "after"):
+            raise Unsupported(f"{stage.op!r} by an array")
+        self.compute([x])
+        ref = self.ref(x)
+        view: Ref | None
+        if stage.op == "after":
+            view = ref
+        elif stage.op == "transpose":
+            axes = stage.params.get("axes")
+            view = transposed(ref, tuple(reversed(range(len(x.shape)))) if axes is None else normal_axes(tuple(axes), len(x.shape)))
+        elif stage.op == "reshape":
+            view = reshaped(ref, out.shape)
+        elif stage.op == "broadcast_to":
+            view = broadcast(ref, out.shape)
+        else:
+            view = viewed(ref, stage.params["key"])
+            if view is None:
+                raise Unsupported(f"'getitem' by {stage.params['key']}")
+        if view is None:  # a reshape that has to move elements
+            copy = self.buffer("scratch", x)
+            self.copy(ref, copy)
+            view = reshaped(copy, out.shape)
+            assert view is not None
+        if out in self.place and self.place[out] != view:
+            self.copy(view, self.ref(out))
+        else:
+            self.place[out] = view
+        self.done.add(out)
+
+    def _reduction(self, stage: Stage) -> None:
+        x, out = stage.operands[0], stage.output
+        if type(x) is not Value or (stage.op == "sum" and x.dtype == "bool") or not is_floating(out.dtype):
+            raise Unsupported(f"{stage.op!r} of {x}")
+        axes = normal_axes(stage.params["axis"], len(x.shape))
+        target = self.home(out)
+        strides, kept = [], iter(target.strides)
+        for a in range(len(x.shape)):
+            if a in axes:
+                strides.append(0)
+                if stage.params["keepdims"]:
+                    next(kept)
+            else:
+                strides.append(next(kept))
+        self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
+
+
+def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
+    """Where `v` is in a concat, beginning at `at` along `axis`."""
+    return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
+
+
+def _called(stage: Stage) -> str:
+    """A stage as a message names it: its op and the shapes that it takes, or of what it makes from nothing."""
+    if stage.op == "new":
+        return f"{stage.params['function']!r} of shape {stage.output.shape}"
+    return f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}"

@@ -1,0 +1,62 @@
+"""The end of a step: carries take their next values at once, a parallel copy.
+
+Whether a next value can be computed where the carry lives, so that there is nothing to copy, is the question of copy coalescing;
+what is left is put in an order, with cycles broken by a temporary. Both are what compilers do when they leave SSA form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir import Number
+from .plan import Map, Ref
+from .views import may_overlap, refs
+
+#: From where, or which number, and to where.
+Move = tuple[Ref | Number, Ref]
+
+
+def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
+    """Whether the value computed at `new` by the items of a loop's body must not be computed at `old`.
+
+    It must not where `old` is still read when parts of it have been overwritten. `new` and `old` are whole buffers of one layout.
+    """
+    written: list[Ref] = []
+    for item in items:
+        reads, writes = refs(item)
+        if any(w.buffer == old.buffer for w in writes):
+            return True
+        stored = [r for _, r in item.stores] if isinstance(item, Map) else []
+        begun = [w._replace(buffer=old.buffer) for w in writes if w.buffer == new.buffer]
+        # a map reads an element before it stores to the same place; anything else may be read again after that
+        harmless = {w._replace(buffer=old.buffer) for w in stored if w.buffer == new.buffer and writes.count(w) == 1}
+        for r in (r for r in reads if r.buffer == old.buffer):
+            if any(may_overlap(r, w) for w in written):
+                return True
+            if any(may_overlap(r, w) and not (r == w and w in harmless) for w in begun):
+                return True
+        written += begun
+    return not written
+
+
+def in_order(moves: Sequence[Move], aside: Callable[[Ref], Ref]) -> list[Move]:
+    """Copies that, one after the other, do what the moves do at once. `aside` gives memory for a copy of what is at a place."""
+    pending = [m for m in moves if m[0] != m[1]]
+    found: list[Move] = []
+    while pending:
+        ready = next((m for m in pending if not any(_reads(other, m[1]) for other in pending)), None)
+        if ready is not None:
+            found.append(ready)
+            pending.remove(ready)
+            continue
+        i, source = next((i, s) for i, (s, _) in enumerate(pending) if isinstance(s, Ref) and any(may_overlap(s, t) for _, t in pending))
+        copy = aside(source)
+        found.append((source, copy))
+        pending[i] = (copy, pending[i][1])
+    return found
+
+
+def _reads(move: Move, target: Ref) -> bool:
+    source, _ = move
+    return isinstance(source, Ref) and may_overlap(source, target)

@@ -1,0 +1,107 @@
+"""What a kernel writer is given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
+
+A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function,
+`cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, NamedTuple
+
+from ...backends.schedules import Buffer as Buffer
+from ...ops import Op
+
+Number = int | float | bool
+
+#: Bytes of an element.
+SIZES = {"bool": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8}
+#: What a reduction of floating-point numbers starts from, and gives where there are none.
+STARTS = {"sum": 0.0, "max": -inf, "min": inf}
+
+
+class Unsupported(NotImplementedError):
+    """A stage that there is no kernel for; it runs through the array library instead."""
+
+
+class Target(NamedTuple):
+    """What an executor has kernels for: the primitives that elementwise ops are made of, and dtypes."""
+
+    primitives: frozenset[str]
+    dtypes: frozenset[str]
+
+    def knows(self, op: Op) -> bool:
+        """Whether the op is made of primitives that there are kernels for. Not every one has to be there for every dtype."""
+        return op.scalar is not None and op.primitives <= self.primitives
+
+
+class Ref(NamedTuple):
+    """A view of a buffer, in elements.
+
+    Element (i, j, ...) at steps (t, u, ...) of the enclosing loops, outermost first, is at
+    offset + t * steps[0] + u * steps[1] + ... + i * strides[0] + j * strides[1] + ...
+    """
+
+    buffer: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    steps: tuple[int, ...] = ()
+
+
+class Step(NamedTuple):
+    """One elementwise op on the values of a map: each of `args` is the number of a value or, where `literal` says so, a number itself."""
+
+    value: int
+    op: str
+    args: tuple[Number, ...]
+    literal: tuple[bool, ...]
+    dtype: str
+
+
+class Reduction(NamedTuple):
+    """`value` folded by "sum", "max" or "min" over the axes along which `out` has stride 0. `out` is overwritten."""
+
+    value: int
+    kind: str
+    out: Ref
+
+
+class Map(NamedTuple):
+    """For every index of `shape`: load, compute, store. All refs have this shape, with stride 0 where they broadcast.
+
+    Any two refs of one map are equal or do not overlap.
+    """
+
+    shape: tuple[int, ...]
+    loads: tuple[tuple[int, Ref], ...]
+    steps: tuple[Step, ...]
+    stores: tuple[tuple[int, Ref], ...]
+    reductions: tuple[Reduction, ...] = ()
+
+
+class Gemm(NamedTuple):
+    """out = a @ b, or out += a @ b, for (M, K) and (K, N), or stacks of them in a first axis.
+
+    Each matrix has stride 1 along one of its two axes; `out` along its last.
+    """
+
+    out: Ref
+    a: Ref
+    b: Ref
+    accumulate: bool
+
+
+class Loop(NamedTuple):
+    """`body` for t = 0, 1, ..., length - 1, or with `reverse` for t = length - 1, ..., 0."""
+
+    length: int
+    reverse: bool
+    body: tuple[Any, ...]
+
+
+class Plan(NamedTuple):
+    """Buffers, and the maps, gemms and loops to run in order."""
+
+    buffers: tuple[Buffer, ...]
+    body: tuple[Map | Gemm | Loop, ...]

@@ -1,0 +1,67 @@
+"""Matrix products: where a product can read its operands, and where what it is added to can wait for it."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from ...backends.dtypes import is_floating
+from ..ir import Operand, Stage, Value
+from .plan import Gemm, Ref, Unsupported
+from .views import at_every_step, broadcast, product_can_read, product_can_write, reshaped, with_axis
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+
+def lower_product(at: Lowering, stage: Stage) -> None:
+    """Add a product, or one that is added to something, to a plan."""
+    *base, a, b = stage.operands
+    assert type(a) is Value
+    assert type(b) is Value
+    if not is_floating(stage.output.dtype) or a.dtype != b.dtype:
+        raise Unsupported(f"'@' of {a.dtype} and {b.dtype}")
+    out = stage.output
+    if base:
+        _base(at, base[0], out)
+    at.compute([a, b])
+    x, y, z = _matrix(at, a, flat=len(b.shape) == 2), _matrix(at, b), at.home(out)
+    if len(a.shape) == 1:
+        x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
+    if len(b.shape) == 1:
+        y, z = with_axis(y, 1), with_axis(z, len(z.shape))
+    if len(y.shape) == 2 and len(x.shape) > 2:
+        flat_x, flat_z = reshaped(x, (prod(x.shape[:-1]), x.shape[-1])), reshaped(z, (prod(z.shape[:-1]), z.shape[-1]))
+        if flat_x is not None and flat_z is not None:
+            x, z = flat_x, flat_z
+    if len(z.shape) > 3:
+        raise Unsupported("a product of stacks of stacks")
+    if len(z.shape) == 3:
+        x, y = (broadcast(r, (z.shape[0], *r.shape[-2:])) for r in (x, y))
+    at.items.append(Gemm(z, x, y, bool(base)))
+
+
+def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
+    """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of one matrix."""
+    ref = at.ref(v)
+    whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
+    if product_can_read(ref) and (whole is None or product_can_read(whole)):
+        return ref
+    copy = at.buffer("scratch", v, depth=len(ref.steps))._replace(steps=(0,) * at.depth)
+    at.copy(ref, copy)
+    return copy
+
+
+def _base(at: Lowering, base: Operand, out: Value) -> None:
+    """Put `base` where the product will be added to it."""
+    maker = at.made.get(base) if type(base) is Value and base not in at.done and base not in at.place else None
+    if maker is not None and at.is_elementwise(maker) and at.users[maker.output] == [at.made[out]]:
+        at.place[maker.output] = at.home(out)
+        at.compute([maker.output])
+        return
+    if type(base) is Value and out not in at.place and base in at.spare:
+        there = at.ref(base)
+        if product_can_write(there) and product_can_write(at_every_step(there)):  # it may be a transpose, or the same at each step
+            at.place[out] = there
+            return
+    at.assign(base, at.home(out))

@@ -1,0 +1,54 @@
+"""Passes: each takes a program to one that computes the same, faster. `PASSES` lists them in their order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ..ir import Program
+from ..verifier import verify
+from .expand import expand
+from .hoist import hoist
+from .inline import open_scans
+from .products import accumulate, join, merge, transpose_inside
+from .simplify import simplify
+from .sink import defer
+from .stacks import whole_slices, whole_stacks
+
+Pass = Callable[[Program], Program]
+
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("open", open_scans),
+    ("expand", expand),
+    ("simplify", simplify),
+    ("hoist", hoist),
+    ("simplify", simplify),
+    ("defer", defer),
+    ("simplify", simplify),
+    ("transpose", transpose_inside),
+    ("accumulate", accumulate),
+    ("merge", merge),
+    ("join", join),
+    ("stack", whole_stacks),
+    ("hoist", hoist),
+    ("simplify", simplify),
+    ("merge", merge),
+    ("join", join),
+    ("stack", whole_stacks),
+    ("slices", whole_slices),
+    ("hoist", hoist),
+    ("simplify", simplify),
+)
+
+
+def optimise(program: Program) -> Program:
+    """All passes, one after the other. The program is verified after each where XGRAD_VERIFY is 1 or "passes"."""
+    verified = os.environ.get("XGRAD_VERIFY") in ("1", "passes")
+    for name, apply in PASSES:
+        program = apply(program)
+        if verified:
+            verify(program, after=name)
+    return program
+
+
+__all__ = ["PASSES", "optimise"]

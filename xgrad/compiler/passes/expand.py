@@ -1,0 +1,86 @@
+"""Gates that are made of others become those: executors need to know the simple ones alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from ...backends import find_device
+from ...backends.dtypes import canonical, is_half
+from ...core.tensor import Tensor
+from ...ops import OPS
+from ...ops.reductions import normal_axes
+from ..ir import Item, Loop, Names, Program, Stage, Value, rewritten, substitute
+from ..trace import spec_of, trace_to_ir
+from .inline import inline
+
+_COMPOSITE = frozenset(("softmax", "logsumexp"))
+
+
+def expand(program: Program) -> Program:
+    """Write out means, variances, softmax and logsumexp."""
+    names = Names(program)
+
+    return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
+
+
+def _expanded(s: Item, names: Names) -> list[Item]:
+    if isinstance(s, Loop):
+        return [s]
+    if s.op in ("mean", "var", "std") and is_half(canonical(s.output.dtype)):
+        return _in_single(s, names)
+    if s.op == "mean" and s.output.dtype == s.values[0].dtype:
+        (x,) = s.values
+        total = names.new(s.output.shape, s.output.dtype)
+        count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
+        return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
+    if s.op in ("var", "std") and s.output.dtype == s.values[0].dtype and canonical(s.output.dtype).kind == "f":
+        return _variance(s, names)
+    return _written_out(s, names) if s.op in _COMPOSITE else [s]
+
+
+def _in_single(s: Stage, names: Names) -> list[Item]:
+    """A reduction of half precision in float32, rounded once."""
+    (x,) = s.values
+    wide, z = names.new(x.shape, "float32"), names.new(s.output.shape, "float32")
+    return [
+        Stage("astype", (x,), (wide,), {"dtype": canonical("float32")}, s.source),
+        *_expanded(replace(s, operands=(wide,), outputs=(z,)), names),
+        Stage("astype", (z,), s.outputs, {"dtype": canonical(s.output.dtype)}, s.source),
+    ]
+
+
+def _variance(s: Stage, names: Names) -> list[Item]:
+    """The sum of (x - mean)² over n - correction, and its root."""
+    (x,), dtype = s.values, s.output.dtype
+    axes = normal_axes(s.params["axis"], len(x.shape))
+    count = prod(x.shape[a] for a in axes)
+    kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+    total, mean = names.new(kept, dtype), names.new(kept, dtype)
+    apart, square = names.new(x.shape, dtype), names.new(x.shape, dtype)
+    squares = names.new(s.output.shape, dtype)
+    variance = s.output if s.op == "var" else names.new(s.output.shape, dtype)
+    return [
+        Stage("sum", (x,), (total,), {"axis": s.params["axis"], "keepdims": True}, s.source),
+        Stage("/", (total, count), (mean,), {}, s.source),
+        Stage("-", (x, mean), (apart,), {}, s.source),
+        Stage("*", (apart, apart), (square,), {}, s.source),
+        Stage("sum", (square,), (squares,), {"axis": s.params["axis"], "keepdims": s.params["keepdims"]}, s.source),
+        Stage("/", (squares, float(max(count - s.params["correction"], 0))), (variance,), {}, s.source),
+        *([Stage("sqrt", (variance,), s.outputs, {}, s.source)] if s.op == "std" else []),
+    ]
+
+
+def _written_out(stage: Stage, names: Names) -> list[Item]:
+    """The stages that an op's forward records when it is handed Tensors."""
+    device = find_device("cpu")
+    traced = trace_to_ir(lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)], [spec_of(v, device) for v in stage.values])
+    stages, (z,) = inline(traced.program(), stage.values, names)
+    traced.close()
+    assert type(z) is Value
+    found: list[Item] = []
+    for s in stages:
+        moved = substitute(s, {z: stage.output})
+        assert isinstance(moved, Stage)
+        found.append(replace(moved, outputs=stage.outputs if z in s.outputs else s.outputs, source=stage.source))
+    return found

@@ -1,0 +1,296 @@
+"""Translation validation: a plan computes what its program says. Both are run on expressions instead of numbers.
+
+Each element of an array is the hash of the expression that computes it: of an input and its index, of an op and its operands. Ops
+that move elements move hashes; products and sums add them up. Whatever lies in the wrong place, or is read after something else
+was written there, gives another expression, whatever the numbers would have been. It takes as long as running the program by hand,
+so it is for tests, and for a user who sets XGRAD_VERIFY=1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import copysign, prod
+from typing import Any, NamedTuple
+
+from ..backends import find_device
+from ..ops import OPS
+from ..ops.reductions import normal_axes
+from .ir import Item, Operand, Program, Stage, Value
+from .ir import Loop as ProgramLoop
+from .lowering.plan import STARTS, Gemm, Loop, Map, Plan, Ref, Step
+from .lowering.views import product_can_read, product_can_write
+
+Array = Any
+
+_MASK = 2**64 - 1
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))  # the finaliser of splitmix64
+_MOVES = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "concat", "stack", "setitem", "scatter"))
+
+
+class PlanError(AssertionError):
+    """A plan that does not compute what its program does. The message names the item, the time step and what it reads."""
+
+
+def verify_plan(program: Program, plan: Plan, outputs: Sequence[Ref]) -> None:
+    """Check that `plan` leaves the outputs of `program` at `outputs`, for any values of its inputs.
+
+    Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written, or whose refs
+    overlap as they must not, and at the first that computes what no stage of the program does.
+    """
+    np = find_device("cpu").xp
+    with np.errstate(over="ignore"):
+        expressions = _Expressions(np)
+        expected = expressions.run(program)
+        machine = _Machine(np, plan, program)
+        machine.items(plan.body, [])
+        for number, (want, ref) in enumerate(zip(expected, outputs, strict=True)):
+            if not np.array_equal(machine.read(ref, [], f"output {number}"), want):
+                known = _Expressions(np, known={})
+                known.run(program)
+                _Machine(np, plan, program, known.known).items(plan.body, [])
+                raise PlanError(f"output {number} is not where the plan says, buffer {ref.buffer} from {ref.offset} on")
+
+
+# Expressions
+
+
+def _mixed(x: Array) -> Array:
+    for shift, factor in _MIX:
+        x = (x ^ (x >> x.dtype.type(shift))) * x.dtype.type(factor)
+    return x
+
+
+def _seed(*parts: Any) -> int:
+    """A number for names and numbers, the same in every process."""
+    seed = 0
+    for byte in repr(parts).encode():
+        seed = (seed * 0x100000001B3 ^ byte) & _MASK
+    return seed
+
+
+def _literal(number: Any) -> int:
+    """The hash of a number: 0 for 0, so that what is filled with it is filled with its hash."""
+    if number == 0 and copysign(1, number) > 0:
+        return 0
+    return _seed(complex(number))
+
+
+def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
+    """The hash of an elementwise op on hashes and numbers."""
+    if op == "none":
+        (x,) = operands
+        return np.asarray(x, dtype=np.uint64)
+    total: Any = np.asarray(_seed(op, dtype), dtype=np.uint64)
+    for i, x in enumerate(operands):
+        total = total + _mixed(np.asarray(x, dtype=np.uint64) + np.asarray(_seed(i), dtype=np.uint64))
+    return _mixed(total)
+
+
+def _product(np: Any, a: Array, b: Array) -> Array:
+    return np.matmul(_mixed(a + np.asarray(_seed("a"), dtype=np.uint64)), _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)))
+
+
+def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
+    if kind == "sum":
+        return np.sum(x, axis=axes, dtype=np.uint64)
+    return np.max(_combined(np, kind, "", [x]), axis=axes, initial=0)
+
+
+class _Expressions:
+    """A program on expressions. `known` maps each hash to the name of its value and the time steps at which it was computed."""
+
+    def __init__(self, np: Any, known: dict[int, str] | None = None) -> None:
+        self.np, self.known = np, known
+        self.values: dict[Value, Array] = {}
+
+    def run(self, program: Program) -> list[Array]:
+        """The outputs."""
+        for number, v in enumerate(program.inputs):
+            self.give(v, _input(self.np, number, v.size).reshape(v.shape), "")
+        self.stages(program.stages, "")
+        return [self.at(v) for v in program.outputs]
+
+    def give(self, v: Value, x: Array, when: str) -> None:
+        """Take `x` as the value of `v`."""
+        self.values[v] = x
+        if self.known is not None:
+            for element in self.np.unique(x):
+                self.known.setdefault(int(element), f"{v.name}{when}")
+
+    def at(self, v: Operand, shape: tuple[int, ...] = ()) -> Array:
+        """The value of an operand; a number in this shape."""
+        if type(v) is Value:
+            return self.values[v]
+        return self.np.full(shape, _literal(v), dtype=self.np.uint64)
+
+    def stages(self, stages: Iterable[Item], when: str) -> None:
+        """Stages in their order."""
+        for item in stages:
+            if isinstance(item, ProgramLoop):
+                self.loop(item, when)
+            else:
+                self.give(item.output, self.stage(item).reshape(item.output.shape), when)
+
+    def stage(self, stage: Stage) -> Array:
+        """What a stage gives."""
+        np, out = self.np, stage.output
+        if stage.filling is not None:
+            return np.full(out.shape, _literal(stage.filling), dtype=np.uint64)
+        if stage.op == "after":
+            return self.at(stage.operands[0])
+        operands = [self.at(v) for v in stage.operands]
+        if stage.op in _MOVES:
+            dtypes = [v.dtype if type(v) is Value else out.dtype for v in stage.operands]
+            operands = [x if d == out.dtype else _combined(np, "astype", out.dtype, [x]) for x, d in zip(operands, dtypes)]
+            return np.asarray(OPS[stage.op].forward(np, *operands, **stage.params))
+        if stage.op in ("@", "@+"):
+            *base, a, b = operands
+            product = _product(np, a, b)
+            return _combined(np, "+", out.dtype, [*base, product]) if base else product
+        if stage.op in STARTS:
+            return _folded(np, stage.op, operands[0], normal_axes(stage.params["axis"], operands[0].ndim))
+        return np.broadcast_to(_combined(np, stage.op, out.dtype, operands), out.shape)
+
+    def loop(self, loop: ProgramLoop, when: str) -> None:
+        """All steps of a loop."""
+        np = self.np
+        state = {c: self.at(c.init, c.inner.shape) for c in loop.carry}
+        written = {y: np.zeros(y.outer.shape, dtype=np.uint64) for y in loop.ys}
+        for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
+            step = f"{when} at step {t}" if not when else f"{when}, {t}"
+            for c, x in state.items():
+                self.give(c.inner, x, step)
+            for pair in loop.xs:
+                self.give(pair.inner, self.values[pair.outer][t, ...], step)
+            self.stages(loop.stages, step)
+            for y, series in written.items():
+                series[t, ...] = self.at(y.inner, y.outer.shape[1:])
+            state = {c: self.at(c.next, c.inner.shape) for c in loop.carry}
+        for c, x in state.items():
+            if c.final is not None:
+                self.give(c.final, x, when)
+        for y, series in written.items():
+            self.give(y.outer, series, when)
+
+
+def _input(np: Any, number: int, size: int) -> Array:
+    """The elements of an input: each is itself alone."""
+    apart, start = (np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number)))
+    return _mixed(np.arange(size, dtype=np.uint64) * apart + start)
+
+
+# The plan
+
+
+class _Memory(NamedTuple):
+    """The elements of a buffer, and which of them were ever written."""
+
+    elements: Array
+    defined: Array
+
+
+class _Machine:
+    """A plan on expressions. With `known`, what an item writes has to be among them."""
+
+    def __init__(self, np: Any, plan: Plan, program: Program, known: dict[int, str] | None = None) -> None:
+        self.np, self.plan, self.known = np, plan, known
+        self.memory: list[_Memory] = []
+        given = iter(range(len(program.inputs)))
+        for buffer in plan.buffers:
+            is_input = buffer.kind == "input"
+            elements = _input(np, next(given), buffer.size) if is_input else np.zeros(buffer.size, dtype=np.uint64)
+            self.memory.append(_Memory(elements, np.full(buffer.size, is_input)))
+
+    def items(self, items: Iterable[Any], turns: list[int]) -> None:
+        """Items in their order, at these turns of the loops around them."""
+        for number, item in enumerate(items):
+            if isinstance(item, Loop):
+                for t in reversed(range(item.length)) if item.reverse else range(item.length):
+                    self.items(item.body, [*turns, t])
+                continue
+            where = f"item {number}, {_described(item)}" + (f", at step {', '.join(map(str, turns))}" if turns else "")
+            if isinstance(item, Gemm):
+                self.gemm(item, turns, where)
+            else:
+                self.map(item, turns, where)
+
+    def addresses(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
+        """Where the elements of a ref are in its buffer."""
+        np = self.np
+        found = np.asarray(ref.offset + sum(t * s for t, s in zip(turns, ref.steps)))
+        for n, s in zip(ref.shape, ref.strides, strict=True):
+            found = found[..., None] + np.arange(n) * s
+        size = self.plan.buffers[ref.buffer].size
+        if found.size and not 0 <= found.min() <= found.max() < size:
+            raise PlanError(f"{where}: elements {found.min()} to {found.max()} of buffer {ref.buffer}, which has {size}")
+        return found
+
+    def read(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
+        """What lies there."""
+        at, memory = self.addresses(ref, turns, where), self.memory[ref.buffer]
+        if not memory.defined[at].all():
+            raise PlanError(f"{where}: reads what was never written, in buffer {ref.buffer}")
+        return memory.elements[at]
+
+    def write(self, ref: Ref, turns: Sequence[int], x: Array, where: str, read: Sequence[Array]) -> None:
+        """Put `x` there."""
+        at, memory = self.addresses(ref, turns, where), self.memory[ref.buffer]
+        if self.plan.buffers[ref.buffer].kind == "input":
+            raise PlanError(f"{where}: writes to an input")
+        if self.np.unique(at).size != at.size:
+            raise PlanError(f"{where}: writes an element twice, in buffer {ref.buffer}")
+        if self.known is not None and any(int(e) not in self.known and int(e) != 0 for e in self.np.unique(x)):
+            names = [", ".join(sorted({self.known.get(int(e), "a number") for e in self.np.unique(r)})[:3]) for r in read]
+            raise PlanError(f"{where}: writes to buffer {ref.buffer} what no stage computes, from {'; '.join(names) or 'nothing'}")
+        memory.elements[at] = x
+        memory.defined[at] = True
+
+    def gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
+        """One product, of views as BLAS takes them."""
+        if not (product_can_write(item.out) and product_can_read(item.a) and product_can_read(item.b)):
+            raise PlanError(f"{where}: a product reads or writes a view without rows of neighbouring elements")
+        a, b = (self.read(r, turns, where) for r in (item.a, item.b))
+        for operand in (item.a, item.b):
+            self.apart(item.out, operand, turns, where, equal=False)
+        x = _product(self.np, a, b)
+        if item.accumulate:
+            x = _combined(self.np, "+", self.plan.buffers[item.out.buffer].dtype, [self.read(item.out, turns, where), x])
+        self.write(item.out, turns, x, where, [a, b])
+
+    def map(self, item: Map, turns: Sequence[int], where: str) -> None:
+        """One map: all its loads, then all its stores, as its refs are equal or apart."""
+        outs = [r for _, r in item.stores] + [r.out for r in item.reductions]
+        for i, out in enumerate(outs):
+            for ref in (*(r for _, r in item.loads), *outs[:i]):
+                self.apart(out, ref, turns, where, equal=i < len(item.stores))
+        values = {v: self.read(r, turns, where) for v, r in item.loads}
+        read = list(values.values())
+        for step in item.steps:
+            values[step.value] = self.step(step, values)
+        for v, ref in item.stores:
+            self.write(ref, turns, self.np.broadcast_to(values[v], item.shape), where, read)
+        for r in item.reductions:
+            folded = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
+            kept = [a for a in range(len(item.shape)) if a not in folded]
+            x = _folded(self.np, r.kind, self.np.broadcast_to(values[r.value], item.shape), folded)
+            out = r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept))
+            self.write(out, turns, x, where, read)
+
+    def step(self, step: Step, values: dict[int, Array]) -> Array:
+        """One elementwise op."""
+        args = [_literal(a) if literal else values[int(a)] for a, literal in zip(step.args, step.literal)]
+        return _combined(self.np, step.op, step.dtype, args)
+
+    def apart(self, out: Ref, other: Ref, turns: Sequence[int], where: str, equal: bool) -> None:
+        """Check that what is written overlaps with another ref of its item nowhere, or, where that may be, is the same."""
+        if out.buffer != other.buffer or not prod(out.shape) or (equal and out == other):
+            return
+        if self.np.intersect1d(self.addresses(out, turns, where), self.addresses(other, turns, where)).size:
+            raise PlanError(f"{where}: writes to buffer {out.buffer} where it also reads or writes otherwise")
+
+
+def _described(item: Map | Gemm) -> str:
+    if isinstance(item, Gemm):
+        return f"a product of {item.a.shape} and {item.b.shape}"
+    ops = [s.op for s in item.steps] + [r.kind for r in item.reductions]
+    return f"a map over {item.shape} of {', '.join(ops)}" if ops else f"a copy of shape {item.shape}"

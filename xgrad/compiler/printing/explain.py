@@ -1,0 +1,128 @@
+"""What the passes made of a program, and what one run of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import NamedTuple
+
+from ...backends import find_device
+from ..executors import Executable
+from ..ir import Item, Loop, Program
+from ..lowering.lower import Lowered, lower
+from ..lowering.plan import SIZES, Buffer, Gemm, Map, Unsupported
+from ..lowering.plan import Loop as PlanLoop
+from ..passes import PASSES
+
+
+class Counts(NamedTuple):
+    """Stages and matrix products, outside of loops and inside of them."""
+
+    stages: int
+    products: int
+    inner_stages: int
+    inner_products: int
+
+
+def counts(items: Iterable[Item], inside: bool = False) -> Counts:
+    """Count the stages of a program, a loop's body once."""
+    total = Counts(0, 0, 0, 0)
+    for item in items:
+        if isinstance(item, Loop):
+            found = counts(item.stages, True)
+        elif item.op == "scan":
+            found = counts(item.params["body"].program.stages, True)
+        else:
+            product = item.op in ("@", "@+")
+            found = Counts(0, 0, 1, product) if inside else Counts(1, product, 0, 0)
+        total = Counts(*(a + b for a, b in zip(total, found)))
+    return total
+
+
+class Cost(NamedTuple):
+    """What one run does: floating-point operations, bytes read and written by maps and products, launches of each."""
+
+    flops: int
+    bytes: int
+    maps: int
+    products: int
+
+
+def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) -> Cost:
+    """The cost of a plan's items; an elementwise op counts as one operation, whatever it is."""
+    total = Cost(0, 0, 0, 0)
+    for item in items:
+        if isinstance(item, PlanLoop):
+            once = cost(item.body, buffers)
+            found = Cost(*(item.length * n for n in once))
+        elif isinstance(item, Gemm):
+            flops = 2 * prod(item.out.shape) * item.a.shape[-1]
+            size = SIZES[buffers[item.out.buffer].dtype]
+            found = Cost(flops, size * (prod(item.a.shape) + prod(item.b.shape) + prod(item.out.shape) * (1 + item.accumulate)), 0, 1)
+        else:
+            refs = [r for _, r in (*item.loads, *item.stores)] + [r.out for r in item.reductions]
+            moved = sum(SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s) for r in refs)
+            found = Cost(prod(item.shape) * (len(item.steps) + len(item.reductions)), moved, 1, 0)
+        total = Cost(*(a + b for a, b in zip(total, found)))
+    return total
+
+
+def peak(lowered: Lowered) -> int:
+    """Bytes of all arrays held during a run: inputs, outputs and scratch."""
+    return sum(b.size * SIZES[b.dtype] for b in lowered.plan.buffers)
+
+
+def explain(program: Program | Executable) -> str:
+    """What each pass did to a program, and what one run costs, as text."""
+    ready = program if isinstance(program, Executable) else Executable(program, find_device("cpu"), whole=True)
+    at = ready.program
+    lines = ["pass        stages  products  in loops: stages  products"]
+    lines.append(_row("traced", counts(at.stages)))
+    before = counts(at.stages)
+    for name, apply in PASSES:
+        at = apply(at)
+        after = counts(at.stages)
+        lines.append(_row(name, after) + ("" if after != before else "  (nothing to do)"))
+        before = after
+    lines.append("")
+    try:
+        lowered = ready.lowered or lower(at)
+    except Unsupported as error:
+        return "\n".join([*lines, f"run stage by stage through the array library: there is no kernel for {error}"])
+    plan = lowered.plan
+    total = cost(plan.body, plan.buffers)
+    kinds = {kind: [b for b in plan.buffers if b.kind == kind and b.size] for kind in ("input", "output", "scratch")}
+    held = ", ".join(f"{len(found)} {kind} of {_amount(sum(b.size * SIZES[b.dtype] for b in found), 'B')}" for kind, found in kinds.items())
+    lines += [
+        f"one run     {_amount(total.flops, 'flop')}, {_amount(total.bytes, 'B')} moved, {total.products} products, {total.maps} elementwise maps",
+        f"buffers     {held}",
+        f"peak memory {_amount(peak(lowered), 'B')}",
+        f"run by      {ready.kind if ready.why is None else ready.why}",
+        *_loops(ready),
+        f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, {1e3 * ready.seconds['compile']:.0f} ms to compile",
+    ]
+    return "\n".join(lines)
+
+
+def _loops(ready: Executable) -> list[str]:
+    """How each loop is run, where it could be run in more than one way."""
+    found = []
+    for loop in ready.loops:
+        steps = f"{loop.length} steps"
+        if loop.seconds:
+            times = ", ".join(f"{way} {1e3 * seconds:.3g} ms" for way, seconds in loop.seconds.items())
+            found.append(f"loop        {steps}: {loop.way} ({times})")
+        else:
+            found.append(f"loop        {steps}: {loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}")
+    return found
+
+
+def _row(name: str, c: Counts) -> str:
+    return f"{name:<10}{c.stages:>8}{c.products:>10}{c.inner_stages:>18}{c.inner_products:>10}"
+
+
+def _amount(n: int, unit: str) -> str:
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= scale:
+            return f"{n / scale:.3g} {letter}{unit}"
+    return f"{n} {unit}"

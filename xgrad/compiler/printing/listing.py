@@ -1,0 +1,288 @@
+"""A program as text, in the notation of the notes: `z3 = z1 + z2`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ...ops import OPS
+from ...ops.indexing import Hole
+from ..ir import Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, substitute
+from . import spelling
+from .spelling import called, expression_name, gate_called, identifier, literal, shown
+
+#: How tightly an expression holds together: what is written inside of a tighter one is put in parentheses.
+COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(6)
+INFIX = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "@": PRODUCT, "**": POWER} | dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARISON)
+
+#: What the creation functions give where no dtype is asked for.
+_DEFAULT = dict.fromkeys(("zeros", "ones", "empty", "eye", "linspace"), "float64")
+
+
+class Text(NamedTuple):
+    """An expression, and how tightly it holds together."""
+
+    text: str
+    level: int = ATOM
+
+    def within(self, level: int) -> str:
+        """As part of one that holds that tightly."""
+        return self.text if self.level >= level else f"({self.text})"
+
+
+def number(v: Any) -> Text:
+    """A Python number, as an expression."""
+    text = spelling.number(v)
+    return Text(text, NEGATION if text.startswith("-") else ATOM)
+
+
+def infix(op: str, args: Sequence[Text]) -> Text | None:
+    """What is written with a symbol: arithmetic, comparisons, and the sign."""
+    if op == "neg":
+        return Text(f"-{args[0].within(NEGATION)}", NEGATION)
+    if op not in INFIX:
+        return None
+    level = INFIX[op]
+    left = level if level in (SUM, PRODUCT) else level + 1
+    return Text(f"{args[0].within(left)} {op} {args[1].within(level + 1)}", level)
+
+
+def index(key: Any, arrays: Sequence[str]) -> str:
+    """What stands in the brackets, with these names for its index arrays."""
+    parts = key if type(key) is tuple else (key,)
+    if len(parts) > 1 and parts[-1] is ...:
+        parts = parts[:-1]
+
+    def part(k: Any) -> str:
+        if type(k) is slice:
+            return ":".join("" if v is None else str(v) for v in ((k.start, k.stop) if k.step is None else (k.start, k.stop, k.step)))
+        return "..." if k is ... else _filled(k, arrays)
+
+    return ", ".join(map(part, parts)) or "()"
+
+
+def key_argument(key: Any, arrays: Sequence[str]) -> str:
+    """An index as an argument: a tuple of slices, numbers and index arrays."""
+    if type(key) is not tuple:
+        return _filled(key, arrays)
+    return f"({', '.join(_filled(k, arrays) for k in key)}{',' * (len(key) == 1)})"
+
+
+def _filled(k: Any, arrays: Sequence[str]) -> str:
+    return arrays[k.i] if isinstance(k, Hole) else option(k)
+
+
+def option(v: Any) -> str:
+    """A parameter's value: dtypes and devices by their names."""
+    return literal(v, otherwise=lambda v: repr(v if isinstance(v, Hole) else shown(v)))
+
+
+def options(op: str, params: Any) -> list[str]:
+    """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the standard has none for it."""
+    defaults = OPS[op].defaults if op in OPS and op != "take" else {}
+    return [f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
+
+
+def expression(op: str, args: Sequence[Text], params: Any) -> Text:
+    """`op(*args, **params)` as the notes write it: `z1 + z2`, `tanh(z3)`, `x[0:3]`, `x.T`."""
+    found = infix(op, args)
+    if found is not None:
+        return found
+    if op == "none":
+        return args[0]
+    if op == "@+":
+        return Text(f"{args[0].text} + {args[1].within(PRODUCT)} @ {args[2].within(NEGATION)}", SUM)
+    if op == "getitem":
+        return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
+    if op == "transpose" and params["axes"] is None:
+        return Text(f"{args[0].within(ATOM)}.T")
+    if op == "custom":
+        return Text(f"{gate_called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})")
+    if op == "new":
+        function, dtype = params["function"], params["dtype"]
+        parts = [option(v) for v in params["args"]] + [f"{k}={option(v)}" for k, v in params["options"].items()]
+        parts += [] if dtype in (None, _DEFAULT.get(function)) else [f"dtype={option(dtype)}"]
+        return Text(f"{called(function)}({', '.join(parts)})")
+    names = [a.text for a in args]
+    if op in ("concat", "stack"):
+        return Text(f"{op}(({', '.join(names)}{',' * (len(names) == 1)}), axis={option(params['axis'])})")
+    if op in ("astype", "round_to"):
+        return Text(f"astype({names[0]}, {option(params['dtype'])})")
+    if op in ("scatter", "setitem"):
+        count = 1 if op == "scatter" else 2
+        key = f"key={key_argument(params['key'], names[count:])}"
+        shape = [f"shape={option(params['shape'])}"] if op == "scatter" else []
+        return Text(f"{op}({', '.join([*names[:count], key, *shape])})")
+    return Text(f"{called(op)}({', '.join([*names, *options(op, params)])})")
+
+
+def operand(v: Operand) -> Text:
+    """A value by its name, a number as it is."""
+    return Text(shown(v.name)) if type(v) is Value else number(v)
+
+
+def names_of(values: Iterable[Value]) -> str:
+    """Names of values, as they are shown."""
+    return ", ".join(shown(v.name) for v in values)
+
+
+class Row(NamedTuple):
+    """A line: `left = right`, and what is said beside it."""
+
+    depth: int
+    left: str
+    right: str
+    beside: str = ""
+
+
+def form(*values: Operand) -> str:
+    """Shapes and dtypes."""
+    return ", ".join(f"{v.shape} {v.dtype}" for v in values if type(v) is Value)
+
+
+def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
+    """A line for each stage, for a loop one and those of its body."""
+    for s in stages:
+        if isinstance(s, Stage):
+            left, right = names_of(s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
+            yield Row(depth, left, right.text, form(*s.outputs))
+            continue
+        yield Row(depth, names_of(s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
+        for c in s.carry:
+            yield Row(depth + 1, shown(c.inner.name), f"{operand(c.init).text} at first, then {operand(c.next).text}", form(c.inner))
+        for x in s.xs:
+            outer = operand(x.outer)
+            yield Row(depth + 1, x.inner.name, f"{outer.text}[t]" if type(x.outer) is Value else outer.text, form(x.inner))
+        yield from rows(s.stages, depth + 1)
+        for y in s.ys:
+            yield Row(depth + 1, f"{shown(y.outer.name)}[t]", operand(y.inner).text)
+        for c in s.carry:
+            if c.final is not None:
+                yield Row(depth + 1, shown(c.final.name), f"{operand(c.next).text} of the last step")
+
+
+def _steps(loop: Loop) -> str:
+    steps = [str(t) for t in ((0, 1, loop.length - 1) if loop.length > 3 else range(loop.length))]
+    if loop.reverse:
+        steps.reverse()
+    if loop.length > 3:
+        steps[1] = "..."
+    return f"t = {', '.join(steps)}" if steps else "no t"
+
+
+def aligned(lines: Sequence[Row], mark: str = "") -> str:
+    """The lines with their parts in columns; what is said beside a line comes after `mark`."""
+    left = min(max((4 * r.depth + len(r.left) for r in lines), default=0), 24)
+    right = min(max((len(r.right) for r in lines if r.beside), default=0), 40)
+    found = []
+    for r in lines:
+        start = f"{'    ' * r.depth + r.left:<{left}} = " if r.left else "    " * r.depth
+        found.append(f"{start}{r.right:<{right}}    {mark}{r.beside}" if r.beside else f"{start}{r.right}")
+    return "\n".join(found)
+
+
+def listing(program: Program) -> str:
+    """A program, one line for each stage, with its shape and dtype; the body of a scan is indented below it.
+
+    >>> import xgrad as xg
+    >>> print(xg.trace(lambda x, y: xg.tanh(x) + y, 1.0, 2.0))
+    x  = input      () float64
+    y  = input      () float64
+    z1 = tanh(x)    () float64
+    z2 = z1 + y     () float64
+    return z2
+    """
+    program = opened(program)
+    lines = [Row(0, shown(v.name), "input", form(v)) for v in program.inputs]
+    text = aligned([*lines, *rows(program.stages)])
+    return f"{text}\nreturn {', '.join(operand(v).text for v in program.outputs)}"
+
+
+class Unique:
+    """Names that were not given before."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(taken)
+        self._counts: dict[str, int] = {}
+
+    def name(self, stem: str) -> str:
+        """`stem` as it may stand in an expression, with a number after it where that is taken."""
+        found = stem = expression_name(stem)
+        while found in self.taken:
+            self._counts[stem] = self._counts.get(stem, 1) + 1
+            found = f"{stem}_{self._counts[stem]}"
+        self.taken.add(found)
+        return found
+
+
+Parts = Callable[[Stage], "Program | None"]
+
+
+def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
+    """The program with every scan as a `Loop`, and for a stage that `parts` says a program of, the stages of that.
+
+    Values of these keep their names as far as they are unique, and not among those that are `taken`.
+    """
+    names = Unique([*taken, *(v.name for v in program.inputs)])
+    for s in everything(program.stages):
+        names.taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
+    opening = _Opening(names, parts)
+    stages, outputs = opening.stages(program.stages, {}), program.outputs
+    return Program(program.inputs, stages, tuple(opening.same.get(v, v) for v in outputs))
+
+
+class _Opening:
+    """Programs that are written out inside of another."""
+
+    def __init__(self, names: Unique, parts: Parts) -> None:
+        self.names, self.parts = names, parts
+        self.same: dict[Operand, Operand] = {}  # outputs of stages that were written out, by what computes them now
+
+    def stages(self, stages: Iterable[Item], new: dict[Value, Operand]) -> tuple[Item, ...]:
+        """These, with the values they read replaced as `new` says."""
+        found: list[Item] = []
+        for s in stages:
+            s = substitute(s, new)
+            if isinstance(s, Loop):
+                changed: dict[Value, Operand] = {}
+                s = replace(s, stages=self.stages(s.stages, changed))
+                found.append(substitute(s, changed))
+            elif s.op == "scan":
+                found.append(self._loop(s))
+            elif (inner := self.parts(s)) is not None:
+                inside, outputs = self._inside(inner, s.values)
+                found += inside
+                new.update(zip(s.outputs, outputs))
+                self.same.update(zip(s.outputs, outputs))
+            else:
+                found.append(s)
+        return tuple(found)
+
+    def _inside(self, program: Program, operands: Sequence[Operand]) -> tuple[tuple[Item, ...], list[Operand]]:
+        """A program's stages in terms of `operands`, under names of their own, and its outputs."""
+        new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
+        stages = []
+        for s in program.stages:
+            assert isinstance(s, Stage)
+            outputs = tuple(v._replace(name=self.names.name(v.name)) for v in s.outputs)
+            s = substitute(s, new)
+            new.update(zip(s.outputs, outputs))
+            stages.append(Stage(s.op, s.operands, outputs, s.params, s.source))  # type: ignore[union-attr]
+        changed: dict[Value, Operand] = {}
+        inside = self.stages(stages, changed)
+        results = [new[v] if type(v) is Value else v for v in program.outputs]
+        return inside, [changed.get(v, v) if type(v) is Value else v for v in results]
+
+    def _loop(self, scan: Stage) -> Loop:
+        body = scan.params["body"]
+        carries, given = body.carries, body.carries + body.xs
+        inner = [v._replace(name=self.names.name(v.name)) for v in body.program.inputs[:given]]
+        stages, results = self._inside(body.program, [*inner, *scan.operands[given:]])
+        carry = tuple(map(Carry, inner, scan.operands, results[:carries], scan.outputs))
+        xs: Any = zip(inner[carries:], scan.operands[carries:given])
+        ys: Any = zip(results[carries:], scan.outputs[carries:])
+        return Loop(scan.params["length"], scan.params["reverse"], carry, tuple(Pair(*x) for x in xs), tuple(Pair(*y) for y in ys), stages)
+
+
+Program.listing = listing

@@ -1,0 +1,129 @@
+"""From an output's gradient back to its sources: for `backward`, and for the transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from ..backends import DeviceError
+from ..backends.dtypes import is_complex
+from ..errors import GraphError, ShapeError, TraceError
+from .context import MODE, mode, where_in_time
+from .cotangents import Cotangents
+from .dispatch import Value
+from .graph import Leaf, Node, ancestors, connected, leading_to
+from .limits import decompositions, limits_at
+from .memory import out_of_memory
+from .recording import Recorded, source_line
+from .vjps import VJP, OnArrays, OnTensors, cotangents_of, wrapped
+
+_OP = attrgetter("op")
+
+
+def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
+    """`Tensor.backward`: add the gradients to the leaves that `z` was computed from."""
+    root = _root(z)
+    dz = output_gradient(z, dz)
+    order, sources = ancestors([root])
+    if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
+        raise TraceError(
+            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, "
+            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
+        )
+    recorded = [node for node in order if isinstance(node, Recorded)]
+    grads = sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
+    for node in recorded:
+        node.grad = grads.get(node)
+    for leaf in sources:
+        if isinstance(leaf, Leaf) and leaf in grads:
+            leaf.grad = grads[leaf] if leaf.grad is None else leaf.grad + grads[leaf]
+
+
+def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True) -> list[Any]:
+    """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where none does.
+
+    They are connected to a graph of their own wherever something beside the inputs, or the inputs themselves through
+    their makers, needs a gradient: that is what a derivative of a derivative goes through.
+    """
+    roots = [(z, output_gradient(z, d)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
+    targets = [x.node for x in inputs]
+    if not roots:
+        return [zeros_like(x) for x in inputs]
+    order, sources = ancestors([z.node for z, _ in roots], frozenset(targets))
+    outside = MODE.get().grad and (connected(sources, targets) or any(d.requires_grad for _, d in roots))
+    wanted = leading_to(order, targets) if outside else None
+    if wanted is not None:
+        order = [node for node in order if node in wanted]
+    grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
+    found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
+    return found if len(found) == len(set(map(id, found))) else [g.twin() for g in found]  # two inputs may be handed the same dz
+
+
+def sweep(
+    roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
+) -> dict[Node, Any]:
+    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node.
+
+    `order` (newest first) is what the sweep visits. Where `wanted` is given, only those nodes are given a gradient.
+    """
+    kind, ops = type(roots[0][0]), set(map(_OP, order))
+    lifted = create_graph or MODE.get().trace is not None  # a trace writes the rules down as they are applied to Tensors
+    limits = limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
+    cotangents = cotangents_of(order, ops, keep)
+    try:
+        if lifted:
+            vjp = wrapped(lambda way: OnTensors(way, kind, wanted).vjp, order, ops, limits, lazy=False)
+            with mode(grad=create_graph):
+                return bprop(roots, order, cotangents, vjp)
+        limits = {node: limit.unrecorded() for node, limit in limits.items()}
+        vjp = wrapped(lambda way: OnArrays(way, free).vjp, order, ops, limits, lazy=True)
+        raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
+    except MemoryError as error:
+        raise out_of_memory(error, "adding up gradients", roots[0][0].device, order, cotangents.of.values()) from error
+    return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
+
+
+def bprop(roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP) -> dict[Node, Any]:
+    """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the operands."""
+    for z, dz in roots:
+        cotangents.add((z.node,), (dz,))
+    take, add = cotangents.taker(), cotangents.add
+    try:
+        for node in order:
+            dz = take(node, None)
+            if dz is not None:
+                add(node.parents, vjp(node, dz, node.parents))
+    except MemoryError as error:
+        what = f"the gradient of {node.op.name!r} of shape {node.shape}"  # type: ignore[union-attr]
+        raise out_of_memory(error, what, node.device, order, cotangents.of.values()) from error
+    return cotangents.whole()
+
+
+def _root(z: Value) -> Node:
+    if z.node is None or not z.node.needs:
+        raise GraphError(
+            "this Tensor needs no gradient: nothing it was computed from was made with requires_grad=True, or it was computed under xg.no_grad()"
+        )
+    return z.node
+
+
+def output_gradient(z: Any, dz: Any) -> Any:
+    """`dz` as a Tensor like `z`; where it is None, 1 for a scalar."""
+    if dz is None:
+        if z.shape != ():
+            raise GraphError(f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only a scalar's is 1 by itself")
+        if is_complex(z.dtype):
+            raise GraphError("the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or give its gradient dz")
+        return z.xp.ones((), dtype=z.dtype, device=z.device)
+    if isinstance(dz, Value) and dz.device is not z.device:
+        raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")
+    dz = z.xp.asarray(dz, device=z.device, copy=None if isinstance(dz, Value) else True)
+    if dz.shape != z.shape:
+        raise ShapeError(f"dz has shape {dz.shape}, the output has {z.shape}{where_in_time()}")
+    return z.xp.astype(dz, z.dtype)
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros of the form of `x`, to which no gradient flows."""
+    return x.xp.zeros(x.shape, dtype=x.dtype, device=x.device)

@@ -1,0 +1,191 @@
+"""The cotangents of a reverse sweep: how what an output's users give is added up, at once or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from ..backends.dtypes import is_complex
+from ..ops import Op
+from ..ops.linalg import MATMUL, rows
+from ..ops.rules import Given
+from .graph import Node
+from .rules import conjugate_vjp
+
+
+class Cotangents:
+    """The cotangent of each node, as far as a sweep has come.
+
+    The first that a node is given is borrowed, as `+` hands the same array to both of its operands; the sum of two is owned here,
+    and later ones are added to it in place. With `keep`, those that were taken stay.
+    """
+
+    def __init__(self, keep: bool = False) -> None:
+        self.of: dict[Any, Any] = {}
+        self.owned: set[Any] = set()
+        self.keep = keep
+
+    def taker(self) -> Callable[[Any, None], Any]:
+        """What takes the cotangent of a node whose users have all given theirs, as `take(node, None)`."""
+        return self.of.get if self.keep else self.of.pop
+
+    def add(self, nodes: Sequence[Any], found: Sequence[Any]) -> None:
+        """Give each node what was found for it, which may be None."""
+        of, owned = self.of, self.owned
+        for node, g in zip(nodes, found):
+            if g is None:
+                continue
+            if node not in of:
+                of[node] = g
+            elif node in owned:
+                of[node] += g
+            else:
+                of[node] = of[node] + g
+                owned.add(node)
+
+    def whole(self) -> dict[Any, Any]:
+        """All that are here; that of a tuple is a list."""
+        return self.of
+
+
+class LazyCotangents(Cotangents):
+    """Cotangents some of which are `Lazy`: these are made whole when they are taken."""
+
+    def taker(self) -> Callable[[Any, None], Any]:
+        taken = super().taker()
+
+        def take(node: Any, default: None) -> Any:
+            dz = taken(node, default)
+            return self._made_whole(node, dz) if isinstance(dz, Lazy) else dz
+
+        return take
+
+    def _made_whole(self, node: Any, dz: Lazy) -> Any:
+        whole = dz.whole()
+        if self.keep:
+            self.of[node] = whole
+        return whole
+
+    def add(self, nodes: Sequence[Any], found: Sequence[Any]) -> None:
+        of, owned = self.of, self.owned
+        for node, g in zip(nodes, found):
+            if g is None:
+                continue
+            if node not in of:
+                of[node] = g
+                continue
+            if isinstance(g, Lazy) and not isinstance(of[node], Lazy):
+                of[node] = g + of[node]  # as an array does not know how to add it
+            elif node in owned:
+                of[node] += g
+                continue
+            else:
+                of[node] = of[node] + g
+            owned.add(node)
+
+    def whole(self) -> dict[Any, Any]:
+        for node, dz in self.of.items():
+            if isinstance(dz, Lazy):
+                self.of[node] = dz.whole()
+        return self.of
+
+
+class GuardedCotangents(LazyCotangents):
+    """The same where the array library must be told the device: each is added up on that of its node."""
+
+    def _made_whole(self, node: Any, dz: Lazy) -> Any:
+        with node.device.guard or nullcontext():
+            return super()._made_whole(node, dz)
+
+    def add(self, nodes: Sequence[Any], found: Sequence[Any]) -> None:
+        for node, g in zip(nodes, found):
+            if g is not None:
+                with node.device.guard or nullcontext():
+                    super().add((node,), (g,))
+
+    def whole(self) -> dict[Any, Any]:
+        for node, dz in self.of.items():
+            if isinstance(dz, Lazy):
+                with node.device.guard or nullcontext():
+                    self.of[node] = dz.whole()
+        return self.of
+
+
+class Lazy:
+    """A cotangent that is made whole when it is asked for. It belongs to its node alone, and takes in what is added to it."""
+
+    def __iadd__(self, other: Any) -> Any:
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Any:
+        return self.__iadd__(other)
+
+    def whole(self) -> Any:
+        """The array, or the list of arrays, that this stands for."""
+        raise NotImplementedError
+
+
+class Parts(Lazy):
+    """The cotangent of a tuple of `count`, of which some parts have one."""
+
+    def __init__(self, count: int, of: dict[int, Any]) -> None:
+        self._count, self._of = count, of
+
+    def __iadd__(self, other: Any) -> Any:
+        for i, dz in other._of.items():
+            self._of[i] = self._of[i] + dz if i in self._of else dz
+        return self
+
+    def whole(self) -> list[Any]:
+        return [self._of.get(i) for i in range(self._count)]
+
+
+class Products(Lazy):
+    """The cotangent of one matrix W that many rows are multiplied by, x @ W, as it is at every time step.
+
+    It is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones and their sum.
+    """
+
+    ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time
+
+    def __init__(self, W: Node) -> None:
+        self._W = W
+        self._x: list[Any] = []
+        self._dz: list[Any] = []
+        self._count = 0
+        self._total: Any = None
+        self._rest: Any = None  # what comes from other uses of W
+
+    def use(self, x: Any, dz: Any, count: int) -> None:
+        """Take note of one product, of so many rows."""
+        if self._x and (x.dtype != self._x[0].dtype or dz.dtype != self._dz[0].dtype):
+            self._add_up()
+        self._x.append(x)
+        self._dz.append(dz)
+        self._count += count
+        if self._count >= self.ENOUGH:
+            self._add_up()
+
+    def __iadd__(self, other: Any) -> Any:
+        self._rest = other if self._rest is None else self._rest + other
+        return self
+
+    def whole(self) -> Any:
+        self._add_up()
+        return self._total if self._rest is None else self._rest + self._total
+
+    def _add_up(self) -> None:
+        if not self._x:
+            return
+        xp = self._W.device.xp
+        x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(xp, self._x), _joined(xp, self._dz))
+        vjp = conjugate_vjp if is_complex(dz.dtype) else Op.vjp
+        _, g = vjp(MATMUL, Given(xp, dz, (None, x, None)), (None, self._W), {})
+        self._total = g if self._total is None else self._total + g
+        self._x, self._dz, self._count = [], [], 0
+
+
+def _joined(xp: Any, arrays: list[Any]) -> Any:
+    """The rows of all arrays in one."""
+    return xp.concat([rows(xp, a) for a in arrays])

@@ -1,0 +1,315 @@
+"""From how the inputs move to how the outputs do: the forward sweep, through the list of stages as it was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from operator import attrgetter
+from typing import Any
+
+from ..backends.dtypes import canonical, is_complex, is_floating
+from ..ops import OPS, Op
+from ..ops.rules import Given
+from ..ops.shaping import ITEM
+from ..ops.spectral import Limit
+from .backward import pull_back, sweep, zeros_like
+from .context import MODE, mode
+from .dispatch import apply, compute, lift
+from .graph import FREED, Input, Node, ancestors, connected, freed
+from .limits import decompositions, limit_along, seal_of
+from .rules import Form, conjugate_vjp
+from .vjps import needs_guard
+
+#: From a node and the tangents of its operands, None for those that do not move, to that of its output.
+JVP = Callable[..., Any]
+
+LARGE = 4096  # elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
+
+
+def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
+    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them. And whether a gradient flows further.
+
+    Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something beside the inputs, or
+    the inputs themselves through their makers, or the moves need a gradient.
+    """
+    if not any(z.requires_grad for z in outputs):
+        return [zeros_like(z) for z in outputs], False
+    found, outside = _swept(outputs, [x.node for x in inputs], moves, max((x.size for x in inputs), default=0) > LARGE)
+    return [zeros_like(z) if t is None else t for z, t in zip(outputs, found, strict=True)], outside
+
+
+def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool) -> tuple[list[Any], bool]:
+    """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a list with one for each part."""
+    roots = [z.node for z in outputs if z.requires_grad]
+    order, sources = ancestors(roots, frozenset(targets))
+    outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list)))
+    kind, watch = type(outputs[0]), MODE.get().watch
+    lifted = outside or MODE.get().trace is not None
+    ops: set[Any] = set(map(attrgetter("op"), order))
+    limits = {node: limit_along(sweep, outputs, node, recorded=lifted) for node in decompositions(order, ops)}
+    further: list[Any] = [None] * len(outputs)
+    jvp: JVP = _Rules(kind, lifted, _asked(order) if ITEM in ops else {}).jvp
+    if any(limits.values()):
+        jvp = _limited(jvp, limits, lambda node, turn, part: _add(further, _beyond(kind, outputs, node, turn, part, lifted)))
+    if needs_guard(order, ops):
+        jvp = _guarded(jvp)
+    if watch is not None:
+        jvp = _watched(jvp, watch)
+    tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))  # of a tuple always lifted
+    if large:
+        jvp = _dropping(jvp, tangents, _last_uses(order, roots))
+    with mode(grad=outside, watch=None):
+        fprop(order, tangents, jvp)
+    found = [tangents.get(z.node) for z in outputs]
+    _add(found, further)
+    return [t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+
+
+def fprop(order: Sequence[Node], tangents: dict[Any, Any], jvp: JVP) -> None:
+    """The forward sweep: node by node, oldest first, from the tangents of the operands to that of the output."""
+    for node in reversed(order):
+        tangents[node] = jvp(node, list(map(tangents.get, node.parents)))
+
+
+def _dropping(jvp: JVP, tangents: dict[Any, Any], last: dict[Any, Node]) -> JVP:
+    """Rules after which the tangents are let go of that nobody will use."""
+
+    def dropping(node: Node, moves: list[Any]) -> Any:
+        found = jvp(node, moves)
+        for p in node.parents:
+            if last[p] is node:
+                tangents.pop(p, None)
+        return found
+
+    return dropping
+
+
+def _asked(order: Sequence[Node]) -> dict[Any, list[bool]]:
+    """Of outputs that are tuples, the parts that somebody uses."""
+    asked: dict[Any, list[bool]] = {}
+    for node in order:
+        if node.op is ITEM:
+            (whole,) = node.parents
+            asked.setdefault(whole, [False] * len(whole.shape))[node.params["i"]] = True  # type: ignore[union-attr]
+    return asked
+
+
+def _limited(jvp: JVP, limits: dict[Node, Any], beyond: Callable[..., None]) -> JVP:
+    """Rules of decompositions, told how to go about equal values; what these do beyond is found apart."""
+
+    def limited(node: Node, moves: list[Any]) -> Any:
+        if limits.get(node) is None or all(t is None for t in moves):
+            return jvp(node, moves)
+        rest, part = limits[node]
+        if part is not None:
+            beyond(node, jvp(node, moves, part), part)
+        return jvp(node, moves, rest)
+
+    return limited
+
+
+def _guarded(jvp: JVP) -> JVP:
+    """Rules run on the device of their node."""
+
+    def guarded(node: Node, moves: list[Any]) -> Any:
+        with node.device.guard or nullcontext():
+            return jvp(node, moves)
+
+    return guarded
+
+
+def _watched(jvp: JVP, watch: Any) -> JVP:
+    """Rules whose results are shown to who watches."""
+
+    def watched(node: Node, moves: list[Any]) -> Any:
+        found = jvp(node, moves)
+        watch.swept(node, moves, (found,), "the tangent")
+        return found
+
+    return watched
+
+
+def _add(totals: list[Any], terms: Sequence[Any]) -> None:
+    """Add, in place in the list, the terms that are there."""
+    for k, term in enumerate(terms):
+        if term is not None:
+            totals[k] = term if totals[k] is None else totals[k] + term
+
+
+def _beyond(kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool) -> list[Any]:
+    """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the second derivative along both."""
+    at = node.op.spectrum.at  # type: ignore[union-attr]
+    values = [part.towards if i == at else None for i in range(len(turn))]
+    turn = [None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)]
+    with mode(grad=True, watch=None):
+        turned, _ = _swept(outputs, [node], [turn], False)
+        places = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
+        moved: list[Any] = [None] * len(outputs)
+        if places:
+            for k, t in zip(places, _swept([turned[k] for k in places], [node], [values], False)[0]):
+                moved[k] = t if part.sealed is None or t is None else t + seal_of(kind, node, part)
+    return [t if t is None or lifted else t.data for t in moved]
+
+
+def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
+    """Which of `order` (newest first) is the last to use the tangent of each node; those of `roots` are results."""
+    last: dict[Any, Node] = {root: root for root in roots}
+    for node in order:
+        for p in node.parents:
+            last.setdefault(p, node)
+    return last
+
+
+class _Rules:
+    """How a rule is called on what its node saved: on arrays, or lifted to Tensors, which record themselves.
+
+    `asked` says of outputs that are tuples which parts somebody uses.
+    """
+
+    def __init__(self, kind: Any, lifted: bool, asked: dict[Any, list[bool]]) -> None:
+        self._kind, self._lifted, self._asked = kind, lifted, asked
+        self._given = Given()
+
+    def jvp(self, node: Node, moves: list[Any], limit: Limit | None = None) -> Any:
+        """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
+        op: Any = node.op
+        diagonal = op.diagonal and (op.analytic or not _complex(node))
+        if not diagonal:
+            if all(t is None for t in moves):
+                return None
+            if op is ITEM:
+                return moves[0][node.params["i"]]
+        saved, given, dtype = node.saved, self._given, node.dtype
+        if saved is FREED:
+            raise freed(node)
+        given.xp = node.device.xp
+        if self._lifted:  # where a dtype is NumPy's on every device
+            given.xp, saved = self._kind.xp, lift(self._kind, node)
+            dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
+        given.z, given.x, given.y = saved
+        if diagonal:
+            found = op.jvp(given, moves, node.params)
+        else:
+            given.needs = self._asked.get(node)
+            found = self._of_all(node, given, moves, limit)
+        if type(dtype) is tuple:
+            return [None if t is None else _matched(given.xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
+        return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(given.xp, found, node.shape, dtype)
+
+    def _of_all(self, node: Node, given: Given, moves: list[Any], limit: Limit | None) -> Any:
+        """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for gradients."""
+        op: Any = node.op
+        kind, lifted, saved = self._kind, self._lifted, (given.z, given.x, given.y)
+        if op.spectrum is not None:
+            return _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
+        found: Any = None
+        if op.tangent is not None:
+            found = op.jvp(given, moves, node.params)
+        elif op.linear:
+            found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(given.xp, node, saved, moves, lifted)
+        if found is NotImplemented or (found is None and op.rules):
+            found = _transposed(kind, node, saved, moves, lifted=lifted)
+        return found
+
+
+def _run(node: Node, operands: tuple[Any, ...], lifted: bool) -> Any:
+    """The op of a node, of other operands."""
+    op: Any = node.op
+    return apply(op, operands, node.params) if lifted else compute(op, node.device, operands, node.params)
+
+
+def _complex(node: Node) -> bool:
+    return is_complex(node.dtype) or any(p is not None and is_complex(p.dtype) for p in node.parents)
+
+
+def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
+    """The op with one operand after the other replaced by its tangent, added up."""
+    operands = saved[1] if node.op.variadic else saved[1:]  # type: ignore[union-attr]
+    total: Any = None
+    for i, t in enumerate(moves):
+        if t is not None:
+            part = _run(node, (*operands[:i], t, *operands[i + 1 :]), lifted)
+            if total is None:
+                total = part
+            else:
+                total += part  # in place: a product is an array of its own
+    return total
+
+
+def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
+    """The op itself, of the tangents; None where an operand that does not move was not saved, so that its form is not known."""
+    operands = tuple([_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)])
+    for v in operands:
+        if v is None:
+            return None
+    return _run(node, operands, lifted)
+
+
+def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
+    """Operand `i`, which does not move: zeros, or an index or a condition as it is. None where nothing is known of it."""
+    _, x, y = saved
+    op = node.op
+    assert op is not None
+    if op.shapes and y is None:
+        some = next(t for t in moves if t is not None)
+        return xp.zeros(x[i], dtype=some.dtype, device=some.device)
+    if not op.variadic:
+        known = (x, y)[i]
+    elif y is not None and i:
+        known = y[i - 1]  # `rest`
+    else:
+        known = x[i] if x is not None and i < len(x) and not op.shapes else None
+    return xp.zeros_like(known) if hasattr(known, "dtype") and is_floating(known.dtype) else known
+
+
+def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None) -> Any:
+    """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the output."""
+    op, device = node.op, node.device
+    assert op is not None
+    raised = saved if lifted else lift(kind, node, connected=False)
+    several = type(node.dtype) is tuple
+    forms = list(zip(node.shape, node.dtype)) if several else [(node.shape, node.dtype)]
+    with mode(grad=True):
+        zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
+        dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
+        given = [*dz, limit] if limit is not None else list(dz)
+        targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
+        vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
+        found = vjp(op, Given(kind.xp, given if several else dz[0], raised), targets, node.params)
+        operands = zip(found, moves, node.parents)
+        pairs = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
+        moving = [v for v in dz if v is not None]
+        if OPS.get(op.name) is not op or op.name == "custom":
+            _refuse_bent(node.params.get("entry", op).name, [g for g, _ in pairs], moving)
+        swept = iter(pull_back([g for g, _ in pairs], [t for _, t in pairs], moving, free=False))
+    tangents = [None if v is None else next(swept) for v in dz]
+    tangents = tangents if lifted else [None if t is None else t.data for t in tangents]
+    return tangents if several else tangents[0]
+
+
+def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
+    """Raise TypeError where a rule by hand is not linear in dz, as one is that clips gradients: it is no derivative, and has no transpose."""
+    moving = {v.node for v in dz}
+    order, _ = ancestors([g.node for g in found if g.requires_grad], moving)
+    for node in reversed(order):
+        places = [i for i, p in enumerate(node.parents) if p in moving]
+        if places:
+            moving.add(node)
+            if not _is_linear(node.op, places):
+                raise TypeError(
+                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; use reverse mode, or custom_jvp for both"
+                )
+
+
+def _is_linear(op: Any, places: list[int]) -> bool:
+    """Whether an op is linear in the operands at these places together; of a gate of the user's own it is taken on trust."""
+    if op.linear == "each":
+        return len(places) == 1
+    return op.linear == "jointly" or (op.linear == "first" and places == [0]) or OPS.get(op.name) is not op
+
+
+def _matched(xp: Any, t: Any, shape: Any, dtype: Any) -> Any:
+    """A tangent in the form of its value."""
+    if t.dtype != dtype:
+        t = xp.astype(xp.real(t) if is_complex(t.dtype) and not is_complex(dtype) else t, canonical(dtype))
+    return t if t.shape == shape else xp.broadcast_to(t, shape)

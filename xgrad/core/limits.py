@@ -1,0 +1,171 @@
+"""Derivatives through eigenvectors and singular vectors where values are equal: quotients of 0 by 0, as limits.
+
+Let the values w of a decomposition with vectors V move apart, to w + εs. The derivative of a smooth function of the matrix there has
+the quotients n(ε) / (ε (s_j - s_i)), of numerators n that are made of the gradients of w and V. By l'Hôpital's rule they become
+n'(0) / (s_j - s_i): how the gradients change along s, which one more sweep finds. Whether the function is smooth is seen from the
+gradient of the matrix so found: it must not depend on the choice of V either.
+
+That is for the first derivative. Recorded, for a derivative of it, such a quotient is `sealed`: right at its point alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from contextlib import nullcontext
+from typing import Any
+
+from ..backends.dtypes import canonical, finfo
+from ..ops.spectral import DECOMPOSITIONS, Limit, Spectrum
+from .context import MODE, mode
+from .dispatch import lift
+from .graph import FREED, Node, ancestors, leading_to
+
+Sweep = Callable[..., dict[Node, Any]]
+
+
+def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
+    """Those among `order`, which is of these `ops`, whose values may be equal; none in a trace, which knows no values."""
+    if ops.isdisjoint(DECOMPOSITIONS) or MODE.get().trace is not None:
+        return []
+    return [node for node in order if node.op in DECOMPOSITIONS]
+
+
+def limits_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[Node], *, recorded: bool) -> dict[Node, Limit]:
+    """How the rules of decompositions go about equal values, where they have such."""
+    found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
+    return {node: limit for node, limit in found.items() if limit is not None}
+
+
+def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, recorded: bool) -> Limit | None:
+    """How the rule of `node` treats equal values in the sweep from `roots`, pairs of an output and its gradient.
+
+    None where no values are equal.
+    `sweep` is the reverse sweep, of these roots over a list of nodes. With `recorded`, the gradient will be differentiated.
+    The arrays of the `Limit` are Tensors.
+    """
+    if node.saved is FREED:
+        return None
+    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    xp, values = node.device.xp, node.saved[0][spectrum.at]
+    with node.device.guard or nullcontext():
+        differences = spectrum.differences(xp, values)
+        near = spectrum.equal(xp, values, differences, 1)
+        if not any(bool(xp.any(mask)) for mask in near):
+            return None
+    kind = type(roots[0][0])
+    with mode(grad=True, watch=None):
+        dz = _swept(sweep, roots, node)
+        if dz is None:
+            return None
+        towards = kind(spectrum.apart(xp, values), node.device)
+        dvalues = dz[spectrum.at]
+        moved = None if dvalues is None or not dvalues.requires_grad else _swept(sweep, [(dvalues, towards)], node)
+        moved = [None] * len(dz) if moved is None else moved
+        whole = lift(kind, node)[0]
+        numerators, changed = (spectrum.numerators(kind.xp, given, whole) for given in (dz, moved))
+        ties = spectrum.equal(kind.xp, whole[spectrum.at], spectrum.differences(kind.xp, whole[spectrum.at]))
+        close = [kind(mask, node.device) for mask in near]
+        masks, refused = _smooth(spectrum, list(zip(numerators, changed, strict=True)), whole[spectrum.at], towards, close, ties)
+        limit = Limit("limit", masks, towards, moved)
+        refused = refused | _chosen(sweep, dz, limit, whole, node, ties)
+        sealed = _used(sweep, roots, masks, whole, node) if recorded else None
+    return limit._replace(masks=[mask & ~refused for mask in masks], refused=refused[..., 0], sealed=sealed)
+
+
+def limit_along(sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool) -> tuple[Limit, Limit | None] | None:
+    """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the quotients in question alone.
+
+    What is smooth is seen by going back from the outputs, along a direction without a pattern.
+    """
+    with mode(grad=True, watch=None):
+        roots = [(z, _direction(z.xp, z)) for z in outputs if z.requires_grad]
+    limit = limit_at(sweep, roots, node, recorded=recorded)
+    if limit is None:
+        return None
+    part = limit._replace(way="part", refused=None) if any(bool(mask.any()) for mask in limit.masks) else None
+    return limit._replace(way="rest"), part
+
+
+def seal_of(kind: Any, node: Node, limit: Limit) -> Any:
+    """A 0 whose derivative is NaN where a quotient of `limit` is sealed."""
+    xp, values = kind.xp, lift(kind, node)[0][node.op.spectrum.at]  # type: ignore[union-attr]
+    zero = xp.seal(values)[..., None]
+    return sum(xp.sum(xp.where(_any(xp, mask), zero, 0)) for mask in limit.sealed or ())
+
+
+def _swept(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node) -> Any:
+    """The gradients of the outputs of `node`, recorded; None where nothing comes back to it."""
+    if not roots:
+        return None
+    order, _ = ancestors([z.node for z, _ in roots], {node})
+    wanted = leading_to(order, [node])
+    reached = [(z, dz) for z, dz in roots if z.node in wanted]
+    if not reached:
+        return None
+    return sweep(reached, [n for n in order if n in wanted], wanted, create_graph=True, free=False).get(node)
+
+
+def _largest(xp: Any, x: Any, like: Any) -> Any:
+    """|x|, of each column the largest where `like` has one number for it."""
+    size = xp.abs(x)
+    return xp.max(size, axis=-2, keepdims=True) if like.shape[-2] == 1 != x.shape[-2] else size
+
+
+def _any(xp: Any, mask: Any) -> Any:
+    return xp.any(mask, axis=(-2, -1), keepdims=True)
+
+
+def _smooth(
+    spectrum: Spectrum, numerators: Sequence[Any], values: Any, towards: Any, near: Sequence[Any], ties: Sequence[Any]
+) -> tuple[list[Any], Any]:
+    """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one does not where values are equal."""
+    xp = values.xp
+    eps = finfo(canonical(values.dtype)).eps
+    size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
+    masks, refused = [], size < 0
+    for ((n, scale), (m, m_scale)), d, t, close, tie in zip(
+        numerators, spectrum.differences(xp, values), spectrum.differences(xp, towards), near, ties, strict=True
+    ):
+        vanishes = _largest(xp, n - m * (d / t), tie) <= 1e4 * eps * (scale + size * m_scale)
+        masks.append(close & vanishes)
+        refused = refused | _any(xp, tie & ~vanishes)
+    return masks, refused
+
+
+def _direction(xp: Any, x: Any) -> Any:
+    """An array like `x`, of numbers between -1 and 1 without a pattern."""
+    i = xp.reshape(xp.arange(x.size, dtype="float64", device=x.device), x.shape)
+    return xp.astype(xp.sin(1 + i * i + 0.7 * i), x.dtype)
+
+
+def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
+    """The size of all that is given, for each matrix."""
+    return sum(xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None] for v in given if v is not None)
+
+
+def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
+    """The matrices whose gradient would be another one for other vectors of equal values."""
+    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    values = whole[spectrum.at]
+    xp = values.xp
+    eps = finfo(canonical(values.dtype)).eps
+    found = [spectrum.rule(xp, [*dz, limit], whole)]
+    found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]  # 0 for all vectors alike
+    turned = _swept(sweep, [(v, _direction(xp, v)) for v in found if v.requires_grad], node)
+    none = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
+    if turned is None:
+        return none
+    noise = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
+    floor = 1e4 * eps * (_sums(xp, dz, values) + noise * _sums(xp, limit.moved, values))
+    for (n, scale), tie in zip(spectrum.numerators(xp, turned, whole), ties, strict=True):
+        none = none | _any(xp, tie & (_largest(xp, n, tie) > eps**0.4 * scale + floor))
+    return none
+
+
+def _used(sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node) -> list[Any]:
+    """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes through."""
+    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    xp = whole[spectrum.at].xp
+    with mode(grad=False):
+        reached = _swept(sweep, [(z, xp.full_like(dz, xp.nan)) for z, dz in roots], node)
+        return [mask & (scale != 0) for mask, (_, scale) in zip(masks, spectrum.numerators(xp, reached, whole), strict=True)]

@@ -1,0 +1,105 @@
+"""Nodes that remember: their value, their operands, the name the user gave them and where it was written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import optree
+
+from .context import MODE
+from .graph import Node
+
+_PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+_STANDARD = f"{Path(os.__file__).parent}{os.sep}"
+_TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
+
+#: The array libraries, whose Python code comes between the user's and ours: `np.vectorize` of a Tensor, `cupy.asnumpy`.
+_LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
+
+
+class Recorded(Node):
+    """A node with its value. Unlike a plain one, it is there for ops through which no gradient flows, too."""
+
+    __slots__ = ("grad", "name", "needs", "operands", "source", "steps", "value")
+
+    def remember(self, value: Any, operands: list[Any], *, needs: bool, name: str | None = None) -> None:
+        """Fill in what the engine itself has no use for. `operands` are nodes, arrays and numbers."""
+        self.value = value
+        self.operands = operands
+        self.needs = needs
+        self.name = name
+        self.grad: Any = None
+        self.steps = MODE.get().steps
+        self.source = source_line()
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an array library."""
+    if frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
+        return True
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
+
+
+def is_library(filename: str) -> bool:
+    """Whether the code of this file is a library's, ours or another, and not the user's own."""
+    return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
+
+
+def _user_frame() -> FrameType | None:
+    """The user's code that is being run."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_ours(frame):
+        frame = frame.f_back
+    return frame
+
+
+def source_line() -> str:
+    """File and line of the user's code that is being run."""
+    frame = _user_frame()
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+def warn(message: str) -> None:
+    """A warning at the user's line that is being run, once for each."""
+    frame = _user_frame()
+    if frame is None:
+        warnings.warn(message, UserWarning, stacklevel=2)
+        return
+    seen = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, UserWarning, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), seen)
+
+
+def _name(variables: Mapping[str, Any]) -> None:
+    """Give recorded nodes that have no name yet those of the variables that hold them."""
+    for name, value in variables.items():
+        if not type(value).__module__.startswith("xgrad") or not hasattr(value, "node"):
+            continue
+        for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
+            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(holder, "name", None) is None:
+                setattr(holder, "name", name)  # noqa: B010 - a node's or a variable's
+
+
+@contextlib.contextmanager
+def names_from_variables() -> Iterator[None]:
+    """Name recorded nodes as the user's functions that run inside do when they return, and the code around at the end."""
+
+    def on_event(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "return" and not is_ours(frame):
+            _name(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        frame = _user_frame()
+        if frame is not None:
+            _name(frame.f_locals)

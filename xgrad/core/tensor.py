@@ -1,0 +1,374 @@
+"""The Tensor: a handle to a value, with the operators that NumPy's arrays have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+from ..backends import Device, DeviceError
+from ..backends.dtypes import kind_of
+from ..errors import GraphError, ShapeError, TraceError
+from ..ops import arithmetic, comparing, functions, indexing, linalg, shaping
+from .backward import backward
+from .context import MODE, where_in_time
+from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
+from .graph import Leaf
+from .methods import Methods
+from .recording import source_line, warn
+
+#: The edition of the array standard that the namespace follows.
+API_VERSION = "2024.12"
+
+
+class Tensor(Methods):
+    """An array on a device, and, if it needs a gradient, the node of the graph that computed it.
+
+    Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a graph that was
+    recorded from it: `x[i] = v` and `x += y` give this handle a new value.
+    """
+
+    __slots__ = ()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", API_VERSION):
+            raise ValueError(f"xgrad follows the array standard of {API_VERSION}, not of {api_version!r}")
+        return sys.modules[__package__.partition(".")[0]]
+
+    def __repr__(self) -> str:
+        text: str = self.xp.show(self)
+        return text
+
+    def __len__(self) -> int:
+        if not self.data.shape:
+            raise TypeError("a Tensor of shape () has no length")
+        return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.data.shape:
+            raise TypeError("a Tensor of shape () cannot be iterated over")
+        return iter(apply(shaping.UNSTACK, (self,), {"axis": 0}))
+
+    # Gradients
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient flows to it: it is a leaf that needs one, or computed from such."""
+        return self.node is not None and self.node.needs
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether `backward` leaves a gradient here."""
+        return isinstance(self.node, Leaf) and self.node.needs
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given, by which graphs and errors call it."""
+        return getattr(self.node, "name", None)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradients that `backward` has added up here since it was last set to None; only leaves have one."""
+        return self.node.grad if isinstance(self.node, Leaf) else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if not isinstance(self.node, Leaf) or not self.node.needs:
+            raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"a gradient is a Tensor, or None, not {type(value).__name__}; use xg.asarray")
+        if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
+            raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
+        if value is not None and value.device is not self.device:
+            raise DeviceError(f"a gradient on {value.device} for a Tensor on {self.device}; move it with .to({str(self.device)!r})")
+        self.node.grad = value
+
+    def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
+
+        Args:
+            dz: gradient of what is differentiated with respect to this Tensor; 1 where it is a scalar.
+            create_graph: record the sweep itself, so that the gradients can be differentiated again.
+            retain_graph: keep what the graph saved, so that backward may be called again.
+
+        Raises:
+            GraphError: nothing here needs a gradient; no `dz` for a non-scalar; the graph was freed by an earlier call.
+            ShapeError: `dz` has another shape.
+
+        >>> import xgrad as xg
+        >>> x = xg.tensor([1.0, 2.0], requires_grad=True)
+        >>> xg.sum(x * x).backward()
+        >>> x.grad
+        tensor([2., 4.])
+        """
+        backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
+
+    def twin(self) -> Tensor:
+        """Another handle to the same value and node; changing one in place leaves the other."""
+        other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
+        if trace is not None:
+            trace.made(other, self)
+        return other
+
+    def with_node(self, node: Any) -> Tensor:
+        """Another handle to the same value, with this node."""
+        other = self.twin()
+        other.node = node
+        return other
+
+    def detach(self) -> Tensor:
+        """The same value, to which no gradient flows."""
+        watch = MODE.get().watch
+        if watch is not None and self.requires_grad:
+            watch.cut(self)
+        return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
+
+    def unrecorded(self) -> Tensor:
+        """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
+        return self.with_node(None)
+
+    def taken(self, how: str) -> Tensor:
+        """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who differentiates a function is warned."""
+        mode = MODE.get()
+        if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
+            told = mode.watch is not None and mode.watch.cut(self)
+            if mode.lifted and mode.grad and not told:
+                warn(f"{how} takes a value out of the function that is differentiated, and its gradient stops: keep the Tensor, or use t.detach()")
+        return self
+
+    # To other places
+
+    def numpy(self) -> Any:
+        """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
+        return self.taken("numpy()").on_host()
+
+    def on_host(self) -> Any:
+        """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
+        host = self.device.backend.to_host(self.data)
+        view = host[...]  # the handle's own array stays as writeable as it was
+        view.flags.writeable = False
+        return view
+
+    def to(self, device: str | Device) -> Tensor:
+        """This Tensor on another device; a gradient flows back from there."""
+        moved: Tensor = self.xp.to_device(self, device)
+        return moved
+
+    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
+        """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
+        if stream is not None:
+            raise ValueError("to_device(stream=) is not supported: work goes to the current stream of the device")
+        return self.to(device)
+
+    def handed_on(self, to: str) -> Tensor:
+        """This Tensor. Raises GraphError where a gradient flows to it, which the library that it goes to would cut."""
+        if self.requires_grad:
+            raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
+        return self
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here.
+
+        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1 (the default)
+        the legacy default stream, 2 that of each thread, another a stream's own; it then waits, on the device, for what the
+        current stream was asked to do. With -1 nobody waits. On the CPU there are no streams, and `stream` must be None.
+        """
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
+        if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
+            if copy is False:
+                raise BufferError("a value that lies backwards in memory is not handed on without a copy")
+            array = self.device.xp.asarray(array, copy=True)
+        with self.device.guard or nullcontext():  # whose current stream is the one to wait for
+            return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
+        return device
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if getattr(dtype, "kind", "") == "O":
+            raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
+        if hasattr(self.data, "tracer"):
+            if MODE.get().trace is None:
+                raise GraphError(LEAKED)
+            asked = f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function is traced, when there is none yet"
+            raise TraceError(f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together with xg.stack, choose with xg.where")
+        if self.requires_grad:
+            raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several Tensors become one with xg.stack")
+        if copy is False and self.device.name != "cpu":
+            raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
+        host = self.on_host()
+        other = dtype is not None and dtype != host.dtype
+        if copy is False and other:
+            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
+        return host.astype(dtype or host.dtype) if copy or other else host
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self._numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._numpy_api.protocol.array_function(function, args, kwargs)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.only(), spec) if spec else str(self)
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __index__(self) -> int:
+        if hasattr(self.data, "tracer"):
+            asked = f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, while the function is traced"
+            raise TraceError(f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes none, but xg.asarray(array)[t] does")
+        if self.shape != () or self.dtype.kind not in "iu":
+            raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
+        return int(self.only())
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def _number(self, kind: str) -> Any:
+        """The value, for a number of Python's. NumPy asks for one where a Tensor is put into an array: `array[i] = t`."""
+        return self.taken(f"{kind}()").only()
+
+    def __bool__(self) -> bool:
+        if self.size != 1 and not MODE.get().trace:
+            raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
+        watch = MODE.get().watch
+        if watch is not None and self.requires_grad:
+            watch.cut(self)
+        return bool(self.only())
+
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({}) if self.is_leaf else self.twin()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._must_be_free("copied deeply")
+        with self.device.guard or nullcontext():  # or it would be a copy on the current device
+            copy = self.with_node(self._own_leaf())
+            copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce__(self) -> Any:
+        self._must_be_free("pickled")
+        return _unpickled, (self.device.backend.to_host(self.data), str(self.device), self.requires_grad, self.name)
+
+    def _own_leaf(self) -> Leaf | None:
+        return type(self.node)(self.device, self.node.shape, self.node.dtype, self.name) if isinstance(self.node, Leaf) else None
+
+    def _must_be_free(self, done: str) -> None:
+        if self.requires_grad and not self.is_leaf:
+            raise GraphError(f"a Tensor that was computed from others cannot be {done} with its graph; use t.detach()")
+
+    # Elements
+
+    def __getitem__(self, key: Any) -> Tensor:
+        pattern, arrays = index_operands(self, key)
+        return apply(indexing.GETITEM, (self, *arrays), {"key": pattern})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pattern, arrays = index_operands(self, key)
+        if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
+            fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
+            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())  # which copies nothing to a device
+            value = make(value, dtype=self.dtype if fits else None, device=self.device)
+        value = self._castable(adopt(value, self, indexing.SETITEM))
+        self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
+
+    # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
+
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self.twin()
+    def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
+    def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
+    def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
+    def __add__(self, y: Any) -> Tensor: return apply(arithmetic.ADD, (self, y))
+    def __sub__(self, y: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (self, y))
+    def __mul__(self, y: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (self, y))
+    def __truediv__(self, y: Any) -> Tensor: return apply(arithmetic.DIVIDE, (self, y))
+    def __floordiv__(self, y: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (self, y))
+    def __mod__(self, y: Any) -> Tensor: return apply(arithmetic.REMAINDER, (self, y))
+    def __divmod__(self, y: Any) -> tuple[Tensor, Tensor]: return self // y, self % y
+    def __pow__(self, y: Any) -> Tensor: return apply(arithmetic.POWER, (self, y))
+    def __matmul__(self, y: Any) -> Tensor: return apply(linalg.MATMUL, (self, y))
+    def __and__(self, y: Any) -> Tensor: return apply(comparing.AND, (self, y))
+    def __or__(self, y: Any) -> Tensor: return apply(comparing.OR, (self, y))
+    def __xor__(self, y: Any) -> Tensor: return apply(comparing.XOR, (self, y))
+    def __lshift__(self, y: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (self, y))
+    def __rshift__(self, y: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (self, y))
+    def __radd__(self, x: Any) -> Tensor: return apply(arithmetic.ADD, (x, self))
+    def __rsub__(self, x: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (x, self))
+    def __rmul__(self, x: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (x, self))
+    def __rtruediv__(self, x: Any) -> Tensor: return apply(arithmetic.DIVIDE, (x, self))
+    def __rfloordiv__(self, x: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (x, self))
+    def __rmod__(self, x: Any) -> Tensor: return apply(arithmetic.REMAINDER, (x, self))
+    def __rdivmod__(self, x: Any) -> tuple[Tensor, Tensor]: return x // self, x % self
+    def __rpow__(self, x: Any) -> Tensor: return apply(arithmetic.POWER, (x, self))
+    def __rmatmul__(self, x: Any) -> Tensor: return apply(linalg.MATMUL, (x, self))
+    def __rand__(self, x: Any) -> Tensor: return apply(comparing.AND, (x, self))
+    def __ror__(self, x: Any) -> Tensor: return apply(comparing.OR, (x, self))
+    def __rxor__(self, x: Any) -> Tensor: return apply(comparing.XOR, (x, self))
+    def __rlshift__(self, x: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (x, self))
+    def __rrshift__(self, x: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (x, self))
+    def __lt__(self, y: Any) -> Tensor: return apply(comparing.LESS, (self, y))
+    def __le__(self, y: Any) -> Tensor: return apply(comparing.LESS_EQUAL, (self, y))
+    def __gt__(self, y: Any) -> Tensor: return apply(comparing.GREATER, (self, y))
+    def __ge__(self, y: Any) -> Tensor: return apply(comparing.GREATER_EQUAL, (self, y))
+    def __eq__(self, y: object) -> Tensor: return apply(comparing.EQUAL, (self, y))  # type: ignore[override]
+    def __ne__(self, y: object) -> Tensor: return apply(comparing.NOT_EQUAL, (self, y))  # type: ignore[override]
+    def __iadd__(self, y: Any) -> Tensor: return self._become(self + y)
+    def __isub__(self, y: Any) -> Tensor: return self._become(self - y)
+    def __imul__(self, y: Any) -> Tensor: return self._become(self * y)
+    def __itruediv__(self, y: Any) -> Tensor: return self._become(self / y)
+    def __ifloordiv__(self, y: Any) -> Tensor: return self._become(self // y)
+    def __imod__(self, y: Any) -> Tensor: return self._become(self % y)
+    def __ipow__(self, y: Any) -> Tensor: return self._become(self ** y)
+    def __imatmul__(self, y: Any) -> Tensor: return self._become(self @ y)
+    def __iand__(self, y: Any) -> Tensor: return self._become(self & y)
+    def __ior__(self, y: Any) -> Tensor: return self._become(self | y)
+    def __ixor__(self, y: Any) -> Tensor: return self._become(self ^ y)
+    def __ilshift__(self, y: Any) -> Tensor: return self._become(self << y)
+    def __irshift__(self, y: Any) -> Tensor: return self._become(self >> y)
+    __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
+
+    def _become(self, new: Tensor) -> Tensor:
+        """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
+        leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
+        if leaf and mode.grad:
+            raise GraphError(f"{_called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
+        if mode.trace is not None:
+            mode.trace.may_change(self)
+        if new.shape != self.shape:
+            raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
+        new = self._castable(new)
+        if new.dtype != self.dtype:
+            new = self.xp.astype(new, self.dtype)
+        self.data = new.data
+        if not leaf:
+            self.node = new.node
+        return self
+
+
+    def _castable(self, new: Tensor) -> Tensor:
+        """`new`, if its dtype may become this one's in place."""
+        if not self.device.backend.can_cast(new.dtype, self.dtype):
+            raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
+        return new
+
+
+#: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says whether an integer is 0.
+_KINDS = {bool: 0, int: 0, float: 3, complex: 4}
+
+
+def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
+    copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
+    return copy
+
+
+def _called(x: Tensor) -> str:
+    return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"

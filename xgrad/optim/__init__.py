@@ -1,0 +1,6 @@
+"""Optimisers: they change leaf Tensors in place, from `.grad` or from gradients that are handed to them."""
+
+from .loss_scaling import LossScale, all_finite
+from .optimisers import SGD, Adam, Optimizer, clip_by_global_norm
+
+__all__ = ["SGD", "Adam", "LossScale", "Optimizer", "all_finite", "clip_by_global_norm"]

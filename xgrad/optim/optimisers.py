@@ -1,0 +1,220 @@
+"""Optimisers: they change leaf Tensors in place, from `.grad` or from gradients that are handed to them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Set, ValuesView
+from functools import reduce
+from math import inf
+from typing import Any
+
+from ..backends import DeviceError
+from ..backends.dtypes import is_complex, is_floating
+from ..core.context import mode, no_grad
+from ..core.pytree import flatten, unflatten
+from ..core.tensor import Tensor
+from ..errors import GraphError, ShapeError
+from ..namespace import add, asarray, conj, minimum, real, sqrt, sum, zeros_like
+from ..state_dicts import fitting
+
+
+def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
+    """`(clipped, norm)`: the tree of gradients scaled down, where its norm is greater, to have the norm `max_norm`.
+
+    A gradient that is there twice, as that of a tied parameter, counts once. Raises ValueError for a norm that is no number from 0 on,
+    TypeError for gradients that are integers.
+
+    >>> import xgrad as xg
+    >>> xg.optim.clip_by_global_norm([xg.asarray([3.0]), xg.asarray([4.0])], 1.0)
+    ([tensor([0.6]), tensor([0.8])], tensor(5.))
+    """
+    if max_norm != inf:
+        _refuse_number("clip_by_global_norm: max_norm", max_norm)
+    leaves, structure = flatten(grads)
+    given = [_gradient(g, f"clip_by_global_norm: the gradient at {i}") for i, g in enumerate(leaves)]
+    with no_grad():
+        total: Any = 0.0
+        for g in {id(leaf): g for leaf, g in zip(leaves, given)}.values():
+            g = _full(g)
+            total = total + sum(real(g * conj(g)) if is_complex(g.dtype) else g * g)
+        norm = sqrt(asarray(total))
+        scale = minimum(max_norm / (norm + 1e-30), 1.0)
+        clipped = {id(leaf): g * scale.astype(g.dtype) for leaf, g in zip(leaves, given)}
+        return unflatten(structure, [clipped[id(leaf)] for leaf in leaves]), norm
+
+
+def _gradient(g: Any, what: str) -> Tensor:
+    """A gradient as a Tensor. Raises TypeError where it is none."""
+    found: Tensor = asarray(g)
+    if not is_floating(found.dtype):
+        raise TypeError(f"{what} is of {found.dtype}, and gradients are floating point")
+    return found
+
+
+def _refuse_number(what: str, value: Any, below: float = inf) -> None:
+    """Raises TypeError where `value` is no number, ValueError where it is not from 0 on, and less than `below`. A Tensor of one may be."""
+    if isinstance(value, Tensor) and value.shape == ():
+        return
+    if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
+        raise TypeError(f"{what} is a number, not {value!r}")
+    if not 0 <= float(value) < below:
+        raise ValueError(f"{what} is {value}, and should be a number from 0 on{'' if below == inf else f', less than {below:g}'}")
+
+
+def _full(x: Tensor) -> Tensor:
+    """`x`, of half precision in float32: squares of what float16 holds would overflow in it, or vanish."""
+    return x if x.dtype.itemsize > 2 else x.astype("float32")
+
+
+class Optimizer(ABC):
+    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient. One that is there twice is changed once, by
+    the gradients of both places together.
+
+    What is remembered of a parameter in half precision, and the change that is made to it, is float32. Small changes are lost all
+    the same where the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
+    """
+
+    def __init__(self, params: Any, lr: float) -> None:
+        if isinstance(params, Iterator | Set | ValuesView):
+            kind = type(params).__name__
+            raise TypeError(f"an optimiser goes over its parameters at every step, and a {kind} does not keep them in order: give list(...)")
+        leaves, self._structure = flatten(params)
+        self.lr = lr
+        self.count = 0
+        for p in leaves:
+            if not isinstance(p, Tensor) or not p.is_leaf:
+                given = "a Tensor that is no leaf" if isinstance(p, Tensor) else type(p).__name__
+                raise GraphError(f"an optimiser changes leaves: Tensors made with requires_grad=True; it was given {given}")
+        if not leaves:
+            raise ValueError(f"an optimiser needs parameters: there are none in this {type(params).__name__}")
+        self.params = list({id(p): p for p in leaves}.values())
+        number = {id(p): i for i, p in enumerate(self.params)}
+        self._places = [number[id(p)] for p in leaves]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, a number from 0 on, or a Tensor of one."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        _refuse_number("the learning rate", value)
+        self._lr = value
+
+    def step(self, grads: Any = None) -> None:
+        """Change every parameter by its gradient: from `grads`, a tree of the structure of the parameters, else from `.grad`.
+
+        A parameter without a gradient stays as it is. Raises ShapeError, DeviceError or TypeError, before anything
+        changes, where `grads` does not fit.
+        """
+        given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
+        self.count += 1
+        with no_grad(), mode(watch=None):  # leaves are changed: no gradient that anybody wants is cut
+            for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
+                if g is not None:
+                    p -= self._change(i, _full(g))
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for p in self.params:
+            p.grad = None
+
+    def _fitting(self, grads: Any) -> list[Tensor]:
+        leaves, structure = flatten(grads)
+        if structure != self._structure:
+            raise ShapeError(f"the gradients have the structure {structure}, the parameters {self._structure}")
+        found: list[dict[int, Tensor]] = [{} for _ in self.params]
+        for i, leaf in zip(self._places, leaves, strict=True):
+            p, g = self.params[i], _gradient(leaf, "a gradient")
+            if g.shape != p.shape:
+                raise ShapeError(f"a gradient of shape {g.shape} for a parameter of shape {p.shape}")
+            if g.device is not p.device:
+                raise DeviceError(f"a gradient on {g.device} for a parameter on {p.device}; move it with .to({str(p.device)!r})")
+            if is_complex(g.dtype) and not is_complex(p.dtype):
+                raise TypeError(f"a gradient of {g.dtype} for a parameter of {p.dtype}: take xg.real of it")
+            found[i][id(leaf)] = g  # the gradient of one place; or of all of them, where it is the same Tensor
+        with no_grad():
+            return [reduce(add, parts.values()) for parts in found]
+
+    @abstractmethod
+    def _change(self, i: int, g: Tensor) -> Tensor:
+        """What to subtract from parameter `i`, whose gradient is `g`."""
+
+    def _slots(self) -> dict[str, list[Tensor]]:
+        """What it remembers of each parameter, by name."""
+        return {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it remembers, by name, to be saved: with it, training goes on as if it had not stopped."""
+        state = {f"{name}.{i}": slot for name, slots in self._slots().items() for i, slot in enumerate(slots)}
+        return {"count": asarray(self.count), **state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave, by copy.
+
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is of other parameters, or nothing of the kind.
+        """
+        values = fitting(type(self).__name__, self.state_dict(), state)
+        if int(values["count"]) < 0:
+            raise ValueError(f"{type(self).__name__}: count, the number of steps so far, is given {int(values['count'])}")
+        self.count = int(values["count"])
+        for name, slots in self._slots().items():
+            slots[:] = [values[f"{name}.{i}"] for i in range(len(slots))]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: v = momentum * v + g; p = p - lr * v.
+
+    >>> import xgrad as xg
+    >>> p = xg.tensor([1.0], requires_grad=True)
+    >>> xg.optim.SGD([p], lr=0.1).step([xg.asarray([2.0])])
+    >>> p
+    tensor([0.8], requires_grad=True)
+    """
+
+    def __init__(self, params: Any, lr: float = 0.01, momentum: float = 0.0) -> None:
+        super().__init__(params, lr)
+        _refuse_number("the momentum", momentum)
+        self.momentum = momentum
+        self.v = [zeros_like(_full(p.detach())) for p in self.params] if momentum else []
+
+    def _slots(self) -> dict[str, list[Tensor]]:
+        return {"v": self.v}
+
+    def _change(self, i: int, g: Tensor) -> Tensor:
+        if not self.momentum:
+            return self.lr * g
+        self.v[i] = self.momentum * self.v[i] + g
+        return self.lr * self.v[i]
+
+
+class Adam(Optimizer):
+    """Adam (D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015), as torch has it.
+
+    >>> import xgrad as xg
+    >>> p = xg.tensor([1.0], requires_grad=True)
+    >>> xg.optim.Adam([p], lr=0.1).step([xg.asarray([2.0])])
+    >>> p
+    tensor([0.9], requires_grad=True)
+    """
+
+    def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+        super().__init__(params, lr)
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"betas is a pair of numbers, not {betas!r}")
+        for beta in betas:
+            _refuse_number("each of betas", beta, 1.0)
+        _refuse_number("eps", eps)
+        self.betas, self.eps = betas, eps
+        self.m = [zeros_like(_full(p.detach())) for p in self.params]
+        self.v = [zeros_like(_full(p.detach())) for p in self.params]
+
+    def _slots(self) -> dict[str, list[Tensor]]:
+        return {"m": self.m, "v": self.v}
+
+    def _change(self, i: int, g: Tensor) -> Tensor:
+        b1, b2 = self.betas
+        self.m[i] = b1 * self.m[i] + (1 - b1) * g
+        self.v[i] = b2 * self.v[i] + (1 - b2) * (g * g)
+        rate = self.lr / (1 - b1**self.count)
+        return rate * self.m[i] / (sqrt(self.v[i] * (1 / (1 - b2**self.count))) + self.eps)

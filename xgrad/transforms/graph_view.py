@@ -1,0 +1,285 @@
+"""The recorded graph of a function: every stage with its name, op, value and gradient."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..backends.dtypes import is_floating
+from ..compiler.printing.spelling import called, is_identifier, shown
+from ..core.backward import output_gradient, sweep
+from ..core.context import mode
+from ..core.dispatch import Value, apply
+from ..core.graph import NOTHING, Leaf, Node, ancestors
+from ..core.pytree import flatten, paths, unflatten
+from ..core.recording import Recorded, names_from_variables
+from ..core.tensor import Tensor
+from ..errors import GraphError
+from ..namespace import asarray
+from ..ops.shaping import ITEM
+
+
+@contextmanager
+def record() -> Iterator[None]:
+    """Keep every value, gradient and variable name of what is computed inside a `with` block, for `graph` to show.
+
+    >>> import xgrad as xg
+    >>> x = xg.tensor(3.0, requires_grad=True, name="x")
+    >>> with xg.record():
+    ...     z = x * x
+    >>> print(xg.graph(z))
+    x     = leaf            () float64    = 3.
+    z     = x * x           () float64    = 9.
+    """
+    with mode(record=True), names_from_variables():
+        yield
+
+
+def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
+    """The graph that `f(*args)` records, in topological order; or that of a Tensor, as far as its values are still there.
+
+    Args:
+        f: a function that returns one Tensor, or a Tensor.
+        args: its arguments, arrays or nested containers of them. Inputs carry the names of the parameters.
+
+    >>> import xgrad as xg
+    >>> g = xg.graph(lambda x, y: x * y + y, 2.0, 3.0)
+    >>> g.bprop()
+    >>> [(node.name, node.op, float(node.value), float(node.grad)) for node in g]
+    [('x', 'input', 2.0, 3.0), ('y', 'input', 3.0, 3.0), ('z1', '*', 6.0, 1.0), ('z2', '+', 9.0, 1.0)]
+    """
+    if isinstance(f, Tensor):
+        return Graph(f, [])
+    inputs: list[Tensor] = []
+    inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
+    with mode(record=True, grad=True, lifted=True), names_from_variables():
+        lifted = [_lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)]
+        z = f(*lifted)
+    if not isinstance(z, Tensor):
+        raise TypeError(f"graph shows a function that returns one Tensor, not {type(z).__name__}")
+    return Graph(z, inputs)
+
+
+def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
+    names = []
+    for p in inspect.signature(f).parameters.values():
+        names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
+    return names[:count]
+
+
+def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
+    leaves, structure = flatten(arg)
+    lifted = [_input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)]
+    inputs += lifted
+    return unflatten(structure, [x.twin() for x in lifted])
+
+
+def _input(x: Tensor, name: str | None) -> Tensor:
+    node = Recorded(None, x.device, (), {}, NOTHING, x.shape, x.data.dtype)
+    node.remember(x.data, [], needs=is_floating(x.dtype), name=name)
+    return Tensor(x.data, x.device, node)
+
+
+class GraphNode:
+    """One stage of a graph: `name`, the input's or variable's, else z1, z2, ... by place; `operands`, the stages and
+    numbers that it was computed from; and what follows.
+    """
+
+    def __init__(self, name: str, node: Node | Tensor, operands: tuple[Any, ...]) -> None:
+        self.name = name
+        self.operands = operands
+        self._at = node
+        self._grad: Tensor | None = None
+
+    @property
+    def node(self) -> Any:
+        """The engine's node."""
+        return self._at.node if isinstance(self._at, Tensor) else self._at
+
+    @property
+    def op(self) -> str:
+        """What computed it; "input" or "leaf" where nothing did."""
+        node = self.node
+        if node is None:
+            return "constant"
+        if node.op is None:
+            return "input" if not isinstance(node, Leaf) else "leaf" if node.needs else "constant"
+        return str(node.op.name)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The op's parameters."""
+        return self.node.params if self.node is not None else {}
+
+    @property
+    def source(self) -> str:
+        """File and line where it was written."""
+        return getattr(self.node, "source", "?")
+
+    @property
+    def value(self) -> Tensor | None:
+        """The value, None where it was not kept: the Tensor was computed outside `graph` and `record`."""
+        if isinstance(self._at, Tensor):
+            return self._at.detach()
+        value = getattr(self._at, "value", None)
+        return None if value is None or isinstance(value, tuple) else Tensor(value, self._at.device)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `bprop` or `backward` found here."""
+        return self._grad if self._grad is not None else getattr(self.node, "grad", None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return tuple(self.node.shape if self.node is not None else self._at.shape)
+
+    def expression(self) -> str:
+        """The stage as the notes write it: `z1 + z2`, `tanh(z3)`."""
+        names = [shown(v.name) if isinstance(v, GraphNode) else repr(v) for v in self.operands]
+        options = [f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False]
+        if self.node is None or self.node.op is None:
+            return self.op
+        op = called(self.op)
+        if len(names) == 2 and not is_identifier(op.partition(".")[0]):
+            return f"{names[0]} {op} {names[1]}"
+        return f"{op}({', '.join(names + options)})"
+
+    def __repr__(self) -> str:
+        return f"GraphNode({shown(self.name)} = {self.expression()})"
+
+
+class Graph:
+    """Stages in topological order. Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back.
+
+    `output` is the stage of the result.
+    """
+
+    def __init__(self, output: Tensor, inputs: list[Tensor]) -> None:
+        self.nodes = _stages(output, [x.node for x in inputs])
+        self.output = next(stage for stage in self.nodes if _key(stage._at) == _key(output))
+        self._value = output
+
+    def __iter__(self) -> Iterator[GraphNode]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __getitem__(self, name: str) -> GraphNode:
+        for stage in self.nodes:
+            if stage.name == name:
+                return stage
+        raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self.nodes)}")
+
+    def bprop(self, dz: Any = None) -> None:
+        """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in reverse."""
+        z = self._value
+        if z.node is None or not z.node.needs:
+            raise GraphError("no gradient flows through this graph: it has no floating-point input")
+        order, _ = ancestors([z.node])
+        with mode(record=False, grad=False):
+            grads = sweep([(z, output_gradient(z, dz))], order, None, create_graph=False, free=False, keep=True)
+        for stage in self.nodes:
+            g = grads.get(stage.node)
+            stage._grad = g if isinstance(g, Tensor) else None
+
+    def fprop(self, **inputs: Any) -> Tensor:
+        """Compute every stage again with new values for some inputs, by name, and return the output.
+
+        Raises KeyError for a name that is no input, ShapeError where the new values do not fit.
+        """
+        known = {stage.name for stage in self.nodes if stage.op == "input"}
+        if unknown := set(inputs) - known:
+            raise KeyError(f"no input {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        new: dict[GraphNode, Any] = {}
+        with mode(record=True, grad=True):
+            for stage in self.nodes:
+                new[stage] = _again(stage, new, inputs)
+        for stage, z in new.items():
+            stage._grad = None
+            if isinstance(stage._at, Recorded):
+                stage._at = z[0].node.parents[0] if isinstance(z, tuple) else z.node
+        self._value = new[self.output]
+        return self._value.detach()
+
+    def __str__(self) -> str:
+        width = max(len(shown(stage.name)) for stage in self.nodes)
+        return "\n".join(_line(stage, max(width, 5)) for stage in self.nodes)
+
+
+def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) -> Any:
+    """A stage computed again, from operands that were."""
+    if stage.op == "input":
+        old = Tensor(stage.node.value, stage.node.device)
+        return _input(asarray(inputs[stage.name], dtype=old.dtype, device=old.device) if stage.name in inputs else old, stage.node.name)
+    if isinstance(stage._at, Tensor):
+        return stage._at
+    if stage.node.op is ITEM:
+        return new[stage.operands[0]][stage.params["i"]]
+    operands = tuple(new[v] if isinstance(v, GraphNode) else v for v in stage.operands)
+    z = apply(stage.node.op, operands, stage.params)
+    if isinstance(z, Tensor) and isinstance(z.node, Recorded):
+        z.node.name = stage.node.name
+    return z
+
+
+def _line(stage: GraphNode, width: int) -> str:
+    node = stage.node
+    value = stage.value
+    dtype = value.dtype if value is not None else getattr(node, "dtype", "")
+    beside = "value not kept" if value is None else f"= {value.device.backend.show(value.data, '')}" if value.size == 1 else ""
+    return f"{shown(stage.name):<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {beside}".rstrip()
+
+
+def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
+    """Every stage that the output was computed from, in the order in which they were recorded."""
+    found: dict[int, tuple[Any, list[Any]]] = {}
+    stack: list[Any] = [output.node if output.node is not None else output, *inputs]
+    while stack:
+        at = stack.pop()
+        node = at.node if isinstance(at, Value) else at
+        key = _key(at)
+        if key in found:
+            continue
+        operands = _operands(node)
+        found[key] = (at, operands)
+        stack += [v for v in operands if isinstance(v, Node | Value)]
+    stages: dict[int, GraphNode] = {}
+    names: dict[str, int] = {}
+    computed = 0
+    for key, (at, operands) in sorted(found.items(), key=lambda item: _number(item[1][0])):
+        node = at.node if isinstance(at, Value) else at
+        name = getattr(node, "name", None)
+        if operands:
+            computed += 1
+        stem = name or (f"z{computed}" if operands else "c")
+        steps = getattr(node, "steps", ())
+        if steps and name:
+            stem += f"[t={','.join(map(str, steps))}]"
+        names[stem] = names.get(stem, 0) + 1
+        unique = stem if names[stem] == 1 else f"{stem}_{names[stem]}"
+        refer = [stages[_key(v)] if isinstance(v, Node | Value) else v for v in operands]
+        stages[key] = GraphNode(unique, at, tuple(refer))
+    return list(stages.values())
+
+
+def _key(v: Any) -> int:
+    """What makes two mentions of a stage the same: its node, or a constant's array."""
+    if isinstance(v, Value):
+        return id(v.data if v.node is None else v.node)
+    return id(v)
+
+
+def _number(at: Any) -> int:
+    """Place in the order: constants first, which have no node of their own."""
+    node = at.node if isinstance(at, Value) else at
+    return -1 if node is None else node.number
+
+
+def _operands(node: Any) -> list[Any]:
+    if isinstance(node, Recorded):
+        return node.operands
+    return [p for p in node.parents if p is not None] if node is not None else []
