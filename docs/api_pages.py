@@ -121,10 +121,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
 #: Functions that bear another name elsewhere, which is where they are described.
 ALIASES = {"linalg.matmul", "linalg.matrix_transpose", "linalg.tensordot", "linalg.vecdot"}
 #: What a Tensor has for the engine's use alone.
-INTERNAL = (
-    "data fill flags flat handed_on node on_host only partition put resize sort taken twin unrecorded view "
-    "with_node xp"
-)
+INTERNAL = "data fill flags flat node partition put resize sort view xp"
 
 
 def names(page: str) -> list[str]:

@@ -151,10 +151,10 @@ MUTANTS = [
     Mutant("axes of time not moved by a transpose", "compiler.passes.vectorise:_behind_time", "(0, *(a + 1 for a in order))", "(0, *reversed([a + 1 for a in order]))", PASSES, 1000, needs=r"\.T|permute|moveaxis"),
     Mutant("no axes of length 1 after time", "compiler.passes.vectorise:batched", "if not stacked or type(v) is not Value or len(v.shape) == rank + 1:", "if True:", PASSES, 1000),
     Mutant("what depends on what is the same is the same", "compiler.passes.hoist:invariant", "bound.update(item.outputs)", "pass", PASSES),
-    # defer
-    Mutant("a total without what it began with", "compiler.passes.sink:_Deferral._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 1000, needs=r"h\d+_\d+ [+-]"),
-    Mutant("a total that is read on its way is found after the loop", "compiler.passes.sink:_Deferral._sums", "or uses.get(c.inner) != 1", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
-    Mutant("a product of sums for a sum of products", "compiler.passes.sink:_Deferral._parts", "return inside if len(inside) == 1 else ()", "return inside", PASSES, 400, needs=r"@"),
+    # sink
+    Mutant("a total without what it began with", "compiler.passes.sink:_Sinking._add_up", " if type(c.init) is not Value and c.init == 0 else [c.init]", "", PASSES, 1000, needs=r"h\d+_\d+ [+-]"),
+    Mutant("a total that is read on its way is found after the loop", "compiler.passes.sink:_Sinking._sums", "or uses.get(c.inner) != 1", "", PASSES, 400, needs=r"h\d+_\d+ [+-]"),
+    Mutant("a product of sums for a sum of products", "compiler.passes.sink:_Sinking._parts", "return inside if len(inside) == 1 else ()", "return inside", PASSES, 400, needs=r"@"),
     # products
     Mutant("(a @ b).T is a.T @ b.T", "compiler.passes.products:transpose_inside", "for v in (b, a)]", "for v in (a, b)]", PASSES, 1000, needs=r"@"),
     Mutant("what is added to a product is lost", "compiler.passes.products:accumulate", '"@+", (base, *m.operands)', '"@", m.operands', PASSES, needs=r"@"),

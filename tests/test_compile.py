@@ -198,7 +198,7 @@ def test_memory() -> None:
 def test_explain() -> None:
     f = xg.compile(xg.grad(loss))
     text = f.explain(weights(3, 5), np.ones((4, 2, 3)))
-    for word in ("hoist", "defer", "peak memory", "products", "flop"):
+    for word in ("hoist", "sink", "peak memory", "products", "flop"):
         assert word in text
     assert f.program(weights(3, 5), np.ones((4, 2, 3))).explain().startswith("pass")
 

@@ -247,7 +247,7 @@ def item(xp: Any, x: Any, key: Any) -> Any:
 def assigned(xp: Any, x: Any, v: Any, key: Any) -> Any:
     if xp is th:
         return x.reshape(-1).index_put((positions(x, key),), v).reshape(x.shape)
-    z = x.twin()
+    z = x._twin()
     z[key] = v
     return z
 

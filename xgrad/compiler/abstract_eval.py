@@ -1,4 +1,4 @@
-"""Shape and dtype of what an op gives, from those of its operands, without computing it."""
+"""Abstract evaluation: the shape and dtype of what an op gives, from those of its operands, without computing it."""
 
 from __future__ import annotations
 

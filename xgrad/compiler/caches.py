@@ -1,4 +1,4 @@
-"""What is made once and kept: a dictionary that forgets what was not used for longest, and a value that is made when it is asked for."""
+"""Caches: a dictionary that forgets what was not used for longest, and a value that is made when it is asked for."""
 
 from __future__ import annotations
 

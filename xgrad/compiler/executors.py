@@ -1,4 +1,4 @@
-"""Which executor runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
+"""Executors, and which of them runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
 
 Which one it is depends on the program and the machine alone, never on what ran before or on a clock: executors round
 differently, and the same computation is to give the same bits each time.

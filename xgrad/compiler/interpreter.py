@@ -1,4 +1,4 @@
-"""The plainest executor: a program stage by stage, in the array namespace of any device."""
+"""Interpreter, the plainest executor: a program stage by stage, in the array namespace of any device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program is made of. Plain data: printable, comparable, picklable."""
+"""The intermediate representation: programs, stages and loops. Plain data: printable, comparable, picklable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, parameters and programs as parts of keys: equal only where what is computed from them is the same."""
+"""Cache keys: numbers, parameters and programs: equal only where what is computed from them is the same."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ class Derivative:
             tensors = {i: Tensor(v, device) for i, v in enumerate(inputs)}
             for i in self._active:
                 tensors[i].node = Input(device, inputs[i].shape, inputs[i].dtype)
-            outputs = dict(enumerate(replay(program, [x.twin() for x in tensors.values()])))
+            outputs = dict(enumerate(replay(program, [x._twin() for x in tensors.values()])))
             forward = tracer.count
             floating = {i: z for i, z in outputs.items() if is_floating(z.dtype)}
             starts, ends = (floating, {i: tensors[i] for i in self._active}) if reverse else ({i: tensors[i] for i in self._active}, floating)

@@ -1,4 +1,4 @@
-"""From a function to a program: `trace_to_ir` runs it once on variables that have a shape and a dtype but no value."""
+"""Tracing: from a function to a program: `trace_to_ir` runs it once on variables that have a shape and a dtype but no value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a program well formed? Asked after every pass where passes are tested, and where a user sets XGRAD_VERIFY=1.
+"""Verifier: is a program well formed? Asked after every pass where passes are tested, and where a user sets XGRAD_VERIFY=1.
 
 It takes about as long as the passes themselves, so it is left out otherwise. XGRAD_VERIFY=passes asks for it without the
 check of plans (`verify_plan.py`), which takes longer.

@@ -1,4 +1,4 @@
-"""From an output's gradient back to its sources: for `backward`, and for the transforms."""
+"""The reverse sweep: gradients of outputs back to their sources, for `Tensor.backward` and for the transforms."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
         order = [node for node in order if node in wanted]
     grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
     found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
-    return found if len(found) == len(set(map(id, found))) else [g.twin() for g in found]  # two inputs may be handed the same dz
+    return found if len(found) == len(set(map(id, found))) else [g._twin() for g in found]  # two inputs may be handed the same dz
 
 
 def sweep(
@@ -76,7 +76,7 @@ def sweep(
             vjp = wrapped(lambda way: OnTensors(way, kind, wanted).vjp, order, ops, limits, lazy=False)
             with mode(grad=create_graph):
                 return bprop(roots, order, cotangents, vjp)
-        limits = {node: limit.unrecorded() for node, limit in limits.items()}
+        limits = {node: limit._unrecorded() for node, limit in limits.items()}
         vjp = wrapped(lambda way: OnArrays(way, free).vjp, order, ops, limits, lazy=True)
         raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
     except MemoryError as error:

@@ -1,4 +1,4 @@
-"""What holds for the code that runs now, in this thread or asynchronous task: recording, and the time step."""
+"""Context of the running code, by thread or asynchronous task: recording, and the time step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow back, records it."""
+"""Dispatch: `apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow back, records it."""
 
 from __future__ import annotations
 

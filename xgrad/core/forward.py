@@ -1,4 +1,4 @@
-"""From how the inputs move to how the outputs do: the forward sweep, through the list of stages as it was recorded."""
+"""The forward sweep: tangents of the inputs through the stages, in the order in which they were recorded, to the outputs."""
 
 from __future__ import annotations
 

@@ -101,21 +101,21 @@ class Methods(Value):
         """The value of a single element as a Python number: the only one, or that at an index."""
         place: Any = _unpacked(args)
         chosen: Any = self if not args else self.xp.reshape(self, (-1,))[place[0]] if len(place) == 1 else self.xp.asarray(self)[place]
-        return chosen.taken("item()").only()
+        return chosen._taken("item()")._only()
 
-    def only(self) -> Any:
+    def _only(self) -> Any:
         """As `item`, for what shows the value, or looks at it, and does not compute with it."""
         if self.size != 1 and not MODE.get().trace:
             raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
-        return self.xp.asarray(self).on_host().item()
+        return self.xp.asarray(self)._on_host().item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self.xp.asarray(self).taken("tolist()").on_host().tolist()
+        return self.xp.asarray(self)._taken("tolist()")._on_host().tolist()
 
     def tobytes(self, order: str = "C") -> bytes:
         """The values as they lie in memory. Raises GraphError where a gradient flows to them."""
-        return self.xp.asarray(self).handed_on("tobytes").on_host().tobytes(order)
+        return self.xp.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
 
     # Reductions
 

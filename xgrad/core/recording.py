@@ -1,4 +1,4 @@
-"""Nodes that remember: their value, their operands, the name the user gave them and where it was written."""
+"""Recorded nodes, which `graph` shows: their value, their operands, the name the user gave them and where it was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one dispatcher of derivatives: by hand through `deriv`, and for the engine's reverse sweep."""
+"""Derivative rules, called in one way: by hand through `deriv`, and for the engine's reverse sweep."""
 
 from __future__ import annotations
 

@@ -105,16 +105,16 @@ class Tensor(Methods):
         """
         backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
 
-    def twin(self) -> Tensor:
+    def _twin(self) -> Tensor:
         """Another handle to the same value and node; changing one in place leaves the other."""
         other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
         if trace is not None:
             trace.made(other, self)
         return other
 
-    def with_node(self, node: Any) -> Tensor:
+    def _with_node(self, node: Any) -> Tensor:
         """Another handle to the same value, with this node."""
-        other = self.twin()
+        other = self._twin()
         other.node = node
         return other
 
@@ -125,11 +125,11 @@ class Tensor(Methods):
             watch.cut(self)
         return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
 
-    def unrecorded(self) -> Tensor:
+    def _unrecorded(self) -> Tensor:
         """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
-        return self.with_node(None)
+        return self._with_node(None)
 
-    def taken(self, how: str) -> Tensor:
+    def _taken(self, how: str) -> Tensor:
         """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who differentiates a function is warned."""
         mode = MODE.get()
         if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
@@ -142,9 +142,9 @@ class Tensor(Methods):
 
     def numpy(self) -> Any:
         """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
-        return self.taken("numpy()").on_host()
+        return self._taken("numpy()")._on_host()
 
-    def on_host(self) -> Any:
+    def _on_host(self) -> Any:
         """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
@@ -162,7 +162,7 @@ class Tensor(Methods):
             raise ValueError("to_device(stream=) is not supported: work goes to the current stream of the device")
         return self.to(device)
 
-    def handed_on(self, to: str) -> Tensor:
+    def _handed_on(self, to: str) -> Tensor:
         """This Tensor. Raises GraphError where a gradient flows to it, which the library that it goes to would cut."""
         if self.requires_grad:
             raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
@@ -176,7 +176,7 @@ class Tensor(Methods):
         current stream was asked to do. With -1 nobody waits. On the CPU there are no streams, and `stream` must be None.
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        array = self.device.xp.asarray(self.handed_on("from_dlpack").data)  # a single element may be the library's scalar
+        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)  # a single element may be the library's scalar
         if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
             if copy is False:
                 raise BufferError("a value that lies backwards in memory is not handed on without a copy")
@@ -200,7 +200,7 @@ class Tensor(Methods):
             raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several Tensors become one with xg.stack")
         if copy is False and self.device.name != "cpu":
             raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
-        host = self.on_host()
+        host = self._on_host()
         other = dtype is not None and dtype != host.dtype
         if copy is False and other:
             raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
@@ -213,7 +213,7 @@ class Tensor(Methods):
         return self._numpy_api.protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
-        return format(self.only(), spec) if spec else str(self)
+        return format(self._only(), spec) if spec else str(self)
 
     def __float__(self) -> float:
         return float(self._number("float"))
@@ -227,14 +227,14 @@ class Tensor(Methods):
             raise TraceError(f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes none, but xg.asarray(array)[t] does")
         if self.shape != () or self.dtype.kind not in "iu":
             raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
-        return int(self.only())
+        return int(self._only())
 
     def __complex__(self) -> complex:
         return complex(self._number("complex"))
 
     def _number(self, kind: str) -> Any:
         """The value, for a number of Python's. NumPy asks for one where a Tensor is put into an array: `array[i] = t`."""
-        return self.taken(f"{kind}()").only()
+        return self._taken(f"{kind}()")._only()
 
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:
@@ -242,15 +242,15 @@ class Tensor(Methods):
         watch = MODE.get().watch
         if watch is not None and self.requires_grad:
             watch.cut(self)
-        return bool(self.only())
+        return bool(self._only())
 
     def __copy__(self) -> Tensor:
-        return self.__deepcopy__({}) if self.is_leaf else self.twin()
+        return self.__deepcopy__({}) if self.is_leaf else self._twin()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
         with self.device.guard or nullcontext():  # or it would be a copy on the current device
-            copy = self.with_node(self._own_leaf())
+            copy = self._with_node(self._own_leaf())
             copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
         memo[id(self)] = copy
         return copy
@@ -283,7 +283,7 @@ class Tensor(Methods):
 
     # Operators. Each line is the gate of its symbol; on an operand of a foreign kind it gives NotImplemented.
 
-    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self.twin()
+    def __pos__(self) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self._twin()
     def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
     def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
     def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))

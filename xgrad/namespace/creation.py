@@ -46,13 +46,13 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
     with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
     if copied:
         _refuse_cutting(with_value, requires_grad)
-    with_value = with_value.taken("xg.tensor").detach()
+    with_value = with_value._taken("xg.tensor").detach()
     if requires_grad and not is_floating(with_value.dtype):
         raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
     if not requires_grad and name is None:
         return with_value
     kind = Leaf if requires_grad else Named
-    return with_value.with_node(kind(with_value.device, with_value.shape, with_value.data.dtype, name))
+    return with_value._with_node(kind(with_value.device, with_value.shape, with_value.data.dtype, name))
 
 
 def _refuse_cutting(stacked: Tensor, own: bool) -> None:
@@ -225,7 +225,7 @@ def _refuse_copy(copy: bool | None, needed: bool) -> None:
 def _copied(x: Tensor) -> Tensor:
     if MODE.get().trace is None:
         x = Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
-    return apply(NONE, (x,)) if is_floating(x.dtype) else x.twin()
+    return apply(NONE, (x,)) if is_floating(x.dtype) else x._twin()
 
 
 @function(numpy="")
@@ -289,7 +289,7 @@ def number(what: str, value: Any) -> None:
     if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, complex) or getattr(value, "shape", ()) != ():
         raise TypeError(f"{what} is a number, not {_shortened(value)}")
     if isinstance(value, Tensor):
-        value.handed_on(what.partition(":")[0])
+        value._handed_on(what.partition(":")[0])
     elif hasattr(value, "mask"):
         asarray(value)
 
@@ -360,7 +360,7 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     tensor([1., 1.])
     """
     if isinstance(x, Tensor):
-        x.handed_on("from_dlpack")
+        x._handed_on("from_dlpack")
         return asarray(x.detach(), device=device, copy=copy)
     home = device_of(x)
     if home is None:

@@ -121,7 +121,7 @@ def _listed(value: Any, others: tuple[Any, ...]) -> Any:
 
 
 def _value(v: Any) -> Any:
-    return v.on_host() if isinstance(v, Tensor) else v
+    return v._on_host() if isinstance(v, Tensor) else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -131,7 +131,7 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     def host(v: Any) -> Any:
         if isinstance(v, Tensor):
             devices.append(v.device)
-            return v.handed_on(f"np.{_name(function)}").numpy()
+            return v._handed_on(f"np.{_name(function)}").numpy()
         if isinstance(v, dict):
             return {key: host(inner) for key, inner in v.items()}
         return type(v)(map(host, v)) if type(v) in _LISTS else v

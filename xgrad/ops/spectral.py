@@ -46,7 +46,7 @@ class Limit(NamedTuple):
     refused: Any = None
     sealed: Sequence[Any] | None = None
 
-    def unrecorded(self) -> Limit:
+    def _unrecorded(self) -> Limit:
         """The arrays alone of what are Tensors."""
         masks, moved = _arrays(self.masks), _arrays(self.moved)
         towards, refused = _arrays([self.towards, self.refused])

@@ -74,7 +74,7 @@ class Compiled:
         arrays = [leaves[i] for i in traced.read]
         if mode.check is None:
             return unflatten(traced.structure, traced.run(arrays))
-        before = [asarray(v).twin() if i in traced.read else v for i, v in enumerate(leaves)]
+        before = [asarray(v)._twin() if i in traced.read else v for i, v in enumerate(leaves)]
         result = unflatten(traced.structure, traced.run(arrays))
         self._check(traced, before, structure, result)
         return result
@@ -83,7 +83,7 @@ class Compiled:
         """Have the result compared with what the function gives op by op."""
 
         def again() -> Any:
-            return self._f(*unflatten(structure, [v.twin() if isinstance(v, Tensor) else v for v in values]))
+            return self._f(*unflatten(structure, [v._twin() if isinstance(v, Tensor) else v for v in values]))
 
         operands = [*(values[i] for i in traced.read), *traced.outside]
         MODE.get().check.function(f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again)

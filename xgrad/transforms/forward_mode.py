@@ -50,12 +50,12 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
             output = f(*lifted.tree)
         output, aux = with_aux(output, f) if has_aux else (output, None)
         leaves, structure = flatten(output)
-        outputs = [asarray(v).twin() for v in leaves]
+        outputs = [asarray(v)._twin() for v in leaves]
         found, connected = push_forward(outputs, lifted.inputs, moves)
         if connected:
             outputs, found, aux = released((outputs, found, aux), lifted.inputs)
         else:
-            outputs, found = [z.unrecorded() for z in outputs], [t.unrecorded() for t in found]
+            outputs, found = [z._unrecorded() for z in outputs], [t._unrecorded() for t in found]
             aux = released(aux, lifted.inputs) if has_aux else None
     value, tangent = unflatten(structure, outputs), unflatten(structure, found)
     return (value, tangent, aux) if has_aux else (value, tangent)

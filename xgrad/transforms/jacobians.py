@@ -56,7 +56,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
                 output = f(*values, **kwargs)
             output, aux = with_aux(output, f) if has_aux else (output, None)
             leaves, structure = flatten(output)
-            outputs = [asarray(z).twin() for z in leaves]
+            outputs = [asarray(z)._twin() for z in leaves]
             inputs = [x for tree in lifted for x in tree.inputs]
             if not holomorphic and any(is_complex(x.dtype) for x in inputs):
                 raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
@@ -119,7 +119,7 @@ def _units(tensors: list[Tensor]) -> Any:
     for i, x in enumerate(tensors):
         flat = zeros((x.size,), dtype=x.dtype, device=x.device)
         for k in range(x.size):
-            unit = flat.twin()
+            unit = flat._twin()
             unit[k] = 1
             yield [*still[:i], reshape(unit, x.shape), *still[i + 1 :]]
 

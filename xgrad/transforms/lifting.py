@@ -23,7 +23,7 @@ class Lifted:
     def __init__(self, tree: Any, what: str, level: Level) -> None:
         leaves, self.structure = flatten(tree)
         self.inputs = [_input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
-        self.tree = unflatten(self.structure, [x.twin() for x in self.inputs])  # which the function may change in place
+        self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])  # which the function may change in place
 
     def like(self, gradients: list[Any]) -> Any:
         """The gradients of the inputs in the structure of the tree."""
@@ -35,7 +35,7 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
     if not is_floating(x.dtype):
         raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
     origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
-    return x.with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
+    return x._with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
 
 
 def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
@@ -66,4 +66,4 @@ class Flat(NamedTuple):
 def to_tensors(tree: Any) -> Flat:
     """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their own."""
     leaves, structure = flatten(tree)
-    return Flat([asarray(leaf).twin() for leaf in leaves], structure)
+    return Flat([asarray(leaf)._twin() for leaf in leaves], structure)

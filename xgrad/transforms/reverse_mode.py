@@ -98,7 +98,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         output = f(*(tree.tree for tree in lifted))
     output, aux = with_aux(output, f) if has_aux else (output, None)
     outputs, structure = flatten(output)
-    outputs = [asarray(z).twin() for z in outputs]
+    outputs = [asarray(z)._twin() for z in outputs]
     inputs = [x for tree in lifted for x in tree.inputs]
 
     def pull(dz: Any) -> tuple[Any, ...]:
@@ -170,7 +170,7 @@ def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
     if not roots:
         return leaves
     beyond = depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
-    return [v.unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves]
+    return [v._unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves]
 
 
 def refuse_no_function(f: Any, done: str) -> None:

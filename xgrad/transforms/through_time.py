@@ -125,7 +125,7 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
-            ys.append([leaf.twin() for leaf in returned(y_leaves, "the body of scan")])  # the body may go on changing its own handle
+            ys.append([leaf._twin() for leaf in returned(y_leaves, "the body of scan")])  # the body may go on changing its own handle
     finally:
         MODE.reset(token)
     if reverse:
@@ -141,7 +141,7 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
     leaves, new_structure = flatten(result[0])
-    new = [leaf.twin() for leaf in returned(leaves, "the body of scan")]
+    new = [leaf._twin() for leaf in returned(leaves, "the body of scan")]
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):

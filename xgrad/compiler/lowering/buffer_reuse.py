@@ -1,4 +1,4 @@
-"""One buffer for values that are not needed at the same time."""
+"""Buffer reuse: one buffer for values that are not live at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of a loop: where carries live from step to step, and where slices are read and written."""
+"""Lowering of loops: where carries live from step to step, and where slices are read and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an optimised program to a plan: every value gets a place in memory, elementwise stages are fused into maps."""
+"""Lowering: from an optimised program to a plan: every value gets a place in memory, elementwise stages are fused into maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a step: carries take their next values at once, a parallel copy.
+"""Parallel copy: at the end of a step carries take their next values all at once.
 
 Whether a next value can be computed where the carry lives, so that there is nothing to copy, is the question of copy coalescing;
 what is left is put in an order, with cycles broken by a temporary. Both are what compilers do when they leave SSA form.

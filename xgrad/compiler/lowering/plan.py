@@ -1,4 +1,4 @@
-"""What a kernel writer is given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
+"""A plan, which code generators are given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
 
 A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function,
 `cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.

@@ -1,4 +1,4 @@
-"""Matrix products: where a product can read its operands, and where what it is added to can wait for it."""
+"""Lowering of matrix products: where a product can read its operands, and where what it is added to can wait for it."""
 
 from __future__ import annotations
 

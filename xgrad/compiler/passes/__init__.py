@@ -9,21 +9,21 @@ from ..ir import Program
 from ..verifier import verify
 from .expand import expand
 from .hoist import hoist
-from .inline import open_scans
+from .inline import inline_scans
 from .products import accumulate, join, merge, transpose_inside
 from .simplify import simplify
-from .sink import defer
+from .sink import sink
 from .stacks import whole_slices, whole_stacks
 
 Pass = Callable[[Program], Program]
 
 PASSES: tuple[tuple[str, Pass], ...] = (
-    ("open", open_scans),
+    ("inline", inline_scans),
     ("expand", expand),
     ("simplify", simplify),
     ("hoist", hoist),
     ("simplify", simplify),
-    ("defer", defer),
+    ("sink", sink),
     ("simplify", simplify),
     ("transpose", transpose_inside),
     ("accumulate", accumulate),

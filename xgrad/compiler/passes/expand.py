@@ -1,4 +1,4 @@
-"""Gates that are made of others become those: executors need to know the simple ones alone."""
+"""Expansion: ops that are made of simpler ones become those, so that executors know the simple ones alone."""
 
 from __future__ import annotations
 

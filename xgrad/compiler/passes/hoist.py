@@ -1,4 +1,4 @@
-"""What does not depend on the carries leaves the loop: computed once, or for all steps at once before it."""
+"""Loop-invariant code motion: what does not depend on the carries is computed before the loop, once or for all steps at once."""
 
 from __future__ import annotations
 

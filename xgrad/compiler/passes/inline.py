@@ -1,4 +1,4 @@
-"""Scans become loops whose stages stand in the program itself, so that they can move in and out."""
+"""Inlining: scans become loops whose stages stand in the program itself, so that they can move in and out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..ir import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, substitute
 
 
-def open_scans(program: Program) -> Program:
+def inline_scans(program: Program) -> Program:
     """The program with every scan as a `Loop`, and every checkpoint and gate of the user's own as the stages inside it."""
     names = Names(program)
     new: dict[Value, Operand] = {}

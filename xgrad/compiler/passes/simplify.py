@@ -1,4 +1,4 @@
-"""What is computed twice or for nothing is not computed; gates that change nothing are dropped."""
+"""Algebraic simplification, common-subexpression elimination and dead-code elimination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no later step needs leaves the loop at its end: computed for all steps at once after it.
+"""Sinking: what no later step needs moves behind the loop, where it is computed for all steps at once.
 
 The mirror of hoisting. Sums over time, as gradients of weights are, become one product of the rows of all steps.
 """
@@ -16,7 +16,7 @@ from .simplify import live
 from .vectorise import batched
 
 
-def defer(program: Program) -> Program:
+def sink(program: Program) -> Program:
     """Move stages behind loops, the innermost loops first."""
     names = Names(program)
 
@@ -24,7 +24,7 @@ def defer(program: Program) -> Program:
         if not isinstance(item, Loop):
             return [item]
         same, loop = invariant(item)
-        return [*same, *_Deferral(loop, names).run()]
+        return [*same, *_Sinking(loop, names).run()]
 
     return replace(program, stages=tuple(rewritten(program.stages, change)))
 
@@ -37,7 +37,7 @@ def _is_cheap_to_stack(stage: Stage) -> bool:
     return op.view or (op.elementwise and op.linear == "jointly" and op.cheap and op.cost != 0)
 
 
-class _Deferral:
+class _Sinking:
     """One loop, whose stages move behind it.
 
     First it is decided what moves: carries that only add something up, and heavy stages that no other carry needs,

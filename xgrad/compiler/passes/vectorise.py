@@ -1,4 +1,4 @@
-"""One stage of a loop's body for all steps at once: the same gate with a leading axis of time."""
+"""Vectorisation: one stage of a loop's body for all steps at once: the same gate with a leading axis of time."""
 
 from __future__ import annotations
 

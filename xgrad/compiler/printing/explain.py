@@ -1,4 +1,4 @@
-"""What the passes made of a program, and what one run of it costs."""
+"""Explanations: what the passes made of a program, and what one run of it costs."""
 
 from __future__ import annotations
 

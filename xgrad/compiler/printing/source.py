@@ -91,7 +91,7 @@ class Written(Tracer):
             return super().capture(v)
         if v.size > self.FEW:
             raise TraceError(f"source: a gate or its derivative uses an array of shape {v.shape} from outside, which is not written out: pass it in")
-        function, value = ("full", ((), v.only())) if v.shape == () else ("asarray", (v.tolist(),))
+        function, value = ("full", ((), v._only())) if v.shape == () else ("asarray", (v.tolist(),))
         made: Var = self.emit(NEW, v.device, (), {"function": function, "args": value, "dtype": v.dtype.name, "options": {}})[0]
         return made
 
@@ -121,7 +121,7 @@ def _passes(program: Program) -> _Passes:
         values: dict[Operand, Tensor] = dict(zip(program.inputs, x))
         for s in program.stages:
             _replayed(s, values, program.inputs)
-        outputs = [values[v].twin() if type(v) is Value else v for v in program.outputs]
+        outputs = [values[v]._twin() if type(v) is Value else v for v in program.outputs]
         given = tuple(i for i, z in enumerate(outputs) if isinstance(z, Tensor) and z.requires_grad)
         dz = dict(zip((i for i, v in enumerate(program.outputs) if type(v) is Value), x[count:]))
         found = pull_back([outputs[i] for i in given], [dz[i] for i in given], [values[v] for v in active]) if given else []
