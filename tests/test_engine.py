@@ -270,7 +270,7 @@ def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
         total = total + xg.sum(row * row)
     total.backward()
     np.testing.assert_array_equal(x.grad.numpy(), 2 * np.ones((200, 50)))
-    assert len({id(p) for p in xg.graphs.ancestors([total.node])[1]}) == 1
+    assert len({id(p) for p in xg.core.graph.ancestors([total.node])[1]}) == 1
 
 
 def test_a_matrix_that_is_used_many_times_in_many_ways(device: str) -> None:

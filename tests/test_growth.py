@@ -280,7 +280,7 @@ def test_out_of_memory_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatc
 
     alone = lambda x: xg.scan(new, xg.zeros(8), x)[1]
     for run in (xg.compile(alone), alone, xg.grad(lambda x: xg.sum(alone(x) * 3))):
-        want = [z.numpy() for z in xg.trees.flatten(run(ROWS))[0]]
+        want = [z.numpy() for z in xg.core.pytree.flatten(run(ROWS))[0]]
         gc.collect()
         x = ROWS.copy()
         alive = weakref.ref(x)
@@ -296,5 +296,5 @@ def test_out_of_memory_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatc
         del x
         assert alive() is None
         assert waiting() == []
-        for z, w in zip(xg.trees.flatten(run(ROWS))[0], want, strict=True):
+        for z, w in zip(xg.core.pytree.flatten(run(ROWS))[0], want, strict=True):
             np.testing.assert_array_equal(z.numpy(), w)

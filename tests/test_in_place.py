@@ -116,7 +116,7 @@ def test_copies_are_changed_and_nothing_else(name: str, way: str, device: str) -
 
     found = TRACED[way](f)
     assert w.numpy().tolist() == [3.0, 4.0]
-    for a, b in zip(xg.trees.flatten(found)[0], xg.trees.flatten(eagerly(way, f))[0], strict=True):
+    for a, b in zip(xg.core.pytree.flatten(found)[0], xg.core.pytree.flatten(eagerly(way, f))[0], strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy())
 
 
@@ -219,7 +219,7 @@ def test_changes_of_arguments_that_cannot_be_made_are_refused(device: str) -> No
 def test_the_carry_and_the_slices_of_a_scan_are_its_own(device: str) -> None:
     h, xs = xg.asarray([1.0, 2.0]), xg.ones((3, 2))
     run = lambda compiled: xg.scan(lambda h, x: (doubled(h), doubled(x) + h), h, xs, compiled=compiled)
-    for a, b in zip(xg.trees.flatten(run(True))[0], xg.trees.flatten(run(False))[0], strict=True):
+    for a, b in zip(xg.core.pytree.flatten(run(True))[0], xg.core.pytree.flatten(run(False))[0], strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy())
     assert h.numpy().tolist() == [1.0, 2.0]
     assert xs.numpy().tolist() == [[1.0, 1.0]] * 3

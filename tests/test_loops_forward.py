@@ -84,7 +84,7 @@ def test_second_derivatives(cell: Any, order: str, how: Any) -> None:
         return xg.sin(h) + (0 if ys is None else xg.sum(ys * ys))
 
     found, expected = SECOND[order](lambda a: loss(a, True)), SECOND[order](lambda a: loss(a, False))
-    for u, v in zip(xg.trees.flatten(found)[0], xg.trees.flatten(expected)[0], strict=True):
+    for u, v in zip(xg.core.pytree.flatten(found)[0], xg.core.pytree.flatten(expected)[0], strict=True):
         np.testing.assert_allclose(u.numpy(), v.numpy(), rtol=1e-9, atol=1e-12)
 
 
@@ -185,7 +185,7 @@ def test_no_gradient_flows_to_integers_and_booleans(way: str, device: str) -> No
         WITHOUT[way](lambda h: loss(h, {})),
         WITHOUT[way](lambda h: loss(h, {"compiled": False})),
     )
-    for u, v in zip(xg.trees.flatten(found)[0], xg.trees.flatten(expected)[0], strict=True):
+    for u, v in zip(xg.core.pytree.flatten(found)[0], xg.core.pytree.flatten(expected)[0], strict=True):
         np.testing.assert_allclose(u.numpy(), v.numpy(), rtol=1e-10)
 
 

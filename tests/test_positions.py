@@ -129,7 +129,7 @@ def loop_of(call: Call, i: int, place: Callable[..., Any]) -> Callable[..., Any]
 
 def loss_of(outputs: Any) -> Any:
     total = xg.asarray(0.0)
-    for v in xg.trees.flatten(outputs)[0]:
+    for v in xg.core.pytree.flatten(outputs)[0]:
         if v.dtype.kind == "c":
             total = total + xg.sum(xg.sin(xg.real(v))) + xg.sum(xg.cos(xg.imag(v)))
         elif v.dtype.kind == "f":
@@ -138,7 +138,7 @@ def loss_of(outputs: Any) -> Any:
 
 
 def close(found: Any, expected: Any) -> None:
-    (a, structure), (b, other) = xg.trees.flatten(found), xg.trees.flatten(expected)
+    (a, structure), (b, other) = xg.core.pytree.flatten(found), xg.core.pytree.flatten(expected)
     assert structure == other
     for u, v in zip(a, b, strict=True):
         assert u.dtype == v.dtype

@@ -118,8 +118,8 @@ def test_threads_share_a_model(switching: None) -> None:
     model = xg.nn.GRU(3, 4)
     xs = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
     slope = xg.grad(lambda m, x: xg.sum(m(x)[0] ** 2))
-    want = [g.numpy().copy() for g in xg.trees.flatten(slope(model, xs))[0]]
-    for found in together(6, lambda i: [[g.numpy().copy() for g in xg.trees.flatten(slope(model, xs))[0]] for _ in range(5)]):
+    want = [g.numpy().copy() for g in xg.core.pytree.flatten(slope(model, xs))[0]]
+    for found in together(6, lambda i: [[g.numpy().copy() for g in xg.core.pytree.flatten(slope(model, xs))[0]] for _ in range(5)]):
         for gradients in found:
             for g, w in zip(gradients, want, strict=True):
                 np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-5)

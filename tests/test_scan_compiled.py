@@ -324,8 +324,8 @@ def test_products_added_to_views(view: str, form: str, executor: str, monkeypatc
         return xg.grad(lambda s: xg.sum(f(s, compiled=compiled)[0] ** 2) + xg.sum(s * C))(s)
 
     for g in (f, slope):
-        want = xg.trees.flatten(g(xg.asarray(S), compiled=False))[0]
-        found = xg.trees.flatten(xg.compile(lambda s: g(s, compiled=True))(S))[0]
+        want = xg.core.pytree.flatten(g(xg.asarray(S), compiled=False))[0]
+        found = xg.core.pytree.flatten(xg.compile(lambda s: g(s, compiled=True))(S))[0]
         for a, b in zip(found, want, strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
 

@@ -88,7 +88,7 @@ class Operators(Methods):
         self.data = new.data
         if not leaf:
             self.node = new.node
-        return self
+        return self  # type: ignore[no-any-return]
 
     def _castable(self, new: Tensor) -> Tensor:
         """`new`, if its dtype may become this one's in place."""
