@@ -19,7 +19,7 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends import disk
-from xgrad.backends.cpu.backend import native
+from xgrad.backends.cpu import native
 
 KEY, DATA = "LLVM 20, x86-64, a program", bytes(range(256)) * 40
 OTHER_USER = 54321

@@ -77,7 +77,7 @@ def test_a_loop_is_run_in_the_way_that_is_asked_for(
 def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(
     cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xgrad.backends.cuda.backend import kernels
+    from xgrad.backends.cuda import kernels
     from xgrad.backends.cuda.launching import KernelError
 
     def refused(source: str, arch: int, *options: str) -> bytes:
@@ -97,7 +97,7 @@ def test_no_option_is_given_that_older_compilers_do_not_know(
     from cupy.cuda import nvrtc
 
     from xgrad.backends import disk
-    from xgrad.backends.cuda.backend import kernels
+    from xgrad.backends.cuda import kernels
 
     monkeypatch.setattr(disk, "read", lambda kind, key: None)
     monkeypatch.setenv("FAKE_NVRTC", "12.9")  # which the stand-in then is

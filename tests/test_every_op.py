@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cpu.backend import native
+from xgrad.backends.cpu import native
 from xgrad.compiler.codegen.cuda.expressions import CUDA
 from xgrad.compiler.codegen.cuda.schedule import schedule
 from xgrad.compiler.codegen.llvm.element import CPU

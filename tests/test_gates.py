@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cpu.backend import native as native_code
+from xgrad.backends.cpu import native as native_code
 from xgrad.ops import OPS
 
 

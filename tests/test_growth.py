@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cpu.backend import marshalling, native
+from xgrad.backends.cpu import marshalling, native
 
 needs_native = pytest.mark.skipif(native.missing() is not None, reason="needs native code")
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 pytest.importorskip("llvmlite")
 
 import xgrad as xg
-from xgrad.backends.cpu.backend import native
+from xgrad.backends.cpu import native
 from xgrad.compiler.codegen.llvm import plan as llvm
 from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Reduction, Ref, Step
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from xgrad.backends.cpu.backend import native
+from xgrad.backends.cpu import native
 
 needs_native = pytest.mark.skipif(native.missing() is not None, reason="needs native code")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
