@@ -43,6 +43,12 @@ def text_of(problem: Problem) -> Text | None:
 __all__ = ["Problem", "Scan", "Text", "Writer", "generate", "text_of"]
 
 
+def is_numpys(text: str, name: str) -> bool:
+    """Whether a value is computed of NumPy's arrays alone, whose names begin with an a, and so is one itself."""
+    names = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", text)) - {name}
+    return bool(names) and all(n.startswith("a") for n in names) and not re.search(r"\bxg\.|[a-z]\(", text)
+
+
 class Writer:
     """Writes the text of a program, line by line, each tried on example values."""
 
@@ -138,6 +144,9 @@ class Writer:
             try:
                 text = self.filled(template, r, f"{item.seed}.{attempt}", item.family, known, name)
                 lines = text.split("; ") if " = " in template and template.startswith("{t}") else [f"{name} = {text}"]
+                if is_numpys(text, name):
+                    lines = [re.sub(rf"\b{name}\b", f"a{name}", line) for line in lines]
+                    name = f"a{name}"
                 return lines, [self.evaluated(lines, name, f"{item.seed}")]
             except Unfit:
                 continue
