@@ -168,6 +168,7 @@ def test_a_warning_is_an_error_here_and_not_for_users() -> None:
         assert "never referenced" in str(_refused_by_nvrtc(unused, 80))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHES)
 @pytest.mark.parametrize(("dtype", "precision"), PRECISIONS)
 def test_units_that_fit_are_one_launch(dtype: str, precision: str, arch: int) -> None:

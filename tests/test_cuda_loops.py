@@ -264,6 +264,7 @@ def test_the_order_of_threads_does_not_matter(name: str, seed: int) -> None:
     check(name, ONCE, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_cell_is_one_launch_each_way(name: str) -> None:
     case, (text, *_) = CASES[name], made(name)

@@ -54,6 +54,7 @@ def six(f: Any) -> Any:
     return f
 
 
+@pytest.mark.slow
 def test_six_nested_derivatives() -> None:
     f = lambda x: xg.sin(x) * xg.exp(2 * x)
     x = 0.3
@@ -97,6 +98,7 @@ def test_containers_two_hundred_deep(kind: str) -> None:
         xg.grad(lambda v: xg.sum(inner(v)))(wrapped(x, kind, 50_000))
 
 
+@pytest.mark.slow
 def test_five_thousand_stages_as_text() -> None:
     def f(x: Any) -> Any:
         for _ in range(2500):

@@ -437,6 +437,7 @@ except OSError as error: print(error)
         assert found <= set(range(60))
         assert len(found) > 1
 
+    @pytest.mark.slow
     def test_a_killed_writer_leaves_the_old_file_or_the_new(self, path: Path) -> None:
         code = f"""
 import xgrad as xg

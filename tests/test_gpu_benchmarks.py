@@ -71,6 +71,7 @@ def test_the_part_of_the_gru(tmp_path: Path) -> None:
     assert ours["facts"]["executor"] in text
 
 
+@pytest.mark.slow
 def test_the_part_of_cells(tmp_path: Path) -> None:
     data, _ = run(tmp_path, "gpu-cells", "--peers", "xgrad")
     precisions = {name.split()[1]: record["peers"]["xgrad"] for name, record in data["records"].items() if name != "limits"}

@@ -61,6 +61,7 @@ def test_importing_xgrad_does_not_import_ml_dtypes() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["bfloat16", "bfloat16"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", ["xg.bfloat16", "xg.zeros(3, dtype='bfloat16')", "xg.io.load(sys.argv[1])"])
 def test_without_ml_dtypes_the_message_says_what_to_install(use: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"

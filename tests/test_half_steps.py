@@ -54,6 +54,7 @@ def units(a: Any, b: Any, dtype: str) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 2.0**-14)) / EPS[dtype])
 
 
+@pytest.mark.slow
 @half
 @pytest.mark.parametrize("name", STEPS)
 def test_rounded_once(name: str, dtype: str) -> None:

@@ -245,6 +245,7 @@ def test_in_a_compiled_function(budget: Budget) -> None:
         f(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 def test_checkpoints_fit_a_budget_that_was_too_small(compiled: bool, budget: Budget) -> None:
     w = xg.tensor(np.eye(200) * 0.5, requires_grad=True)

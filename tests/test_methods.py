@@ -71,6 +71,7 @@ def test_values_are_numpys(name: str, a: np.ndarray, args: Any, kwargs: Any, dev
     same(getattr(xg.asarray(a), name)(*args, **kwargs), getattr(np.asarray(a), name)(*args, **kwargs), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "a", "args", "kwargs"), [c for c in CALLS if c[0] in DIFFERENTIABLE and c[1].dtype == float and np.float64 not in c[2]], ids=lambda p: p if isinstance(p, str) else "")
 def test_gradients_are_right(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
     xg.check_grads(lambda t: getattr(t, name)(*args, **kwargs), (xg.asarray(a),))

@@ -57,6 +57,7 @@ def test_installs_and_works_from_an_empty_folder(built: Path, pattern: str, tmp_
     assert str(tmp_path / "venv") in result.stdout
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:

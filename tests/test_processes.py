@@ -220,6 +220,7 @@ sys.exit(any(codes) or bool(failed))
 """
 
 
+@pytest.mark.slow
 @needs_fork
 @needs_native
 def test_a_fork_while_threads_compile(tmp_path: Path) -> None:

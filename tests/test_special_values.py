@@ -129,6 +129,7 @@ def rows(dtype: str) -> list[np.ndarray]:
     return [threes, long]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_compiled_code_as_eagerly(native: str) -> None:
     """To four units in the last place; zeros' signs, infinities and NaN exactly."""

@@ -215,6 +215,7 @@ def other_run(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestFolder:
+    @pytest.mark.slow
     def test_two_runs(self, other_run: subprocess.Popen[str]) -> None:
         for options in ([], ["--resume"], ["--overwrite"]):
             said = train(*options)
@@ -344,6 +345,7 @@ class TestWriting:
         assert "the training so far is lost" in done.stderr
         assert contents() == whole
 
+    @pytest.mark.slow
     def test_output_that_cannot_be_written(self) -> None:
         with open("/dev/full", "w") as full:
             done = self.run(stdout=full)
@@ -354,6 +356,7 @@ class TestWriting:
             done = self.run(stdout=pipe)
         assert (done.returncode, done.stderr) == (1, "train.py: cannot write to the standard output: Broken pipe\n")
 
+    @pytest.mark.slow
     def test_a_file_of_output_has_no_bars(self) -> None:
         done = self.run()
         assert done.stderr == ""
