@@ -16,7 +16,7 @@ from .graph import Leaf, Node, ancestors, connected, leading_to
 from .limits import decompositions, limits_at
 from .memory import out_of_memory
 from .recording import Recorded, source_line
-from .vjps import VJP, OnArrays, OnTensors, cotangents_of, wrapped
+from .vjps import VJP, MakeVJP, OnArrays, OnTensors, cotangents_of, is_plain, wrapped
 
 _OP = attrgetter("op")
 
@@ -69,15 +69,17 @@ def sweep(
     """
     kind, ops = type(roots[0][0]), set(map(_OP, order))
     lifted = create_graph or MODE.get().trace is not None  # a trace writes the rules down as they are applied to Tensors
-    limits = limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
-    cotangents = cotangents_of(order, ops, keep)
+    plain = is_plain(order, ops)
+    limits = {} if plain else limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
+    cotangents = Cotangents(keep) if plain else cotangents_of(order, ops, keep)
     try:
         if lifted:
-            vjp = wrapped(lambda way: OnTensors(way, kind, wanted).vjp, order, ops, limits, lazy=False)
+            make: MakeVJP = lambda way: OnTensors(way, kind, wanted).vjp
             with mode(grad=create_graph):
-                return bprop(roots, order, cotangents, vjp)
+                return bprop(roots, order, cotangents, make(None) if plain else wrapped(make, order, ops, limits, lazy=False))
         limits = {node: limit._unrecorded() for node, limit in limits.items()}
-        vjp = wrapped(lambda way: OnArrays(way, free).vjp, order, ops, limits, lazy=True)
+        make = lambda way: OnArrays(way, free).vjp
+        vjp = make(None) if plain else wrapped(make, order, ops, limits, lazy=True)
         raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
     except MemoryError as error:
         raise out_of_memory(error, "adding up gradients", roots[0][0].device, order, cotangents.of.values()) from error

@@ -25,6 +25,8 @@ from .rules import Form, conjugate_vjp
 VJP = Callable[[Node, Any, Sequence[Any]], Sequence[Any]]
 #: Which function calls the rules of a node, in the place of `Op.vjp`.
 Way = Callable[[Node], Callable[..., Sequence[Any]]]
+#: What calls rules, given that.
+MakeVJP = Callable[[Way | None], VJP]
 
 _SPECIAL = DECOMPOSITIONS | {ITEM, MATMUL, TO_DEVICE, WHERE}
 
@@ -78,15 +80,18 @@ def _plain(node: Node) -> Callable[..., Sequence[Any]]:
     return conjugate_vjp if type(node.dtype) is not tuple and is_complex(node.dtype) else Op.vjp
 
 
-def wrapped(make: Callable[[Way | None], VJP], order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool) -> VJP:
+def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
+    """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules and cotangents, as most do."""
+    return ops.isdisjoint(_SPECIAL) and MODE.get().watch is None and (not order or order[0].device.guard is None)
+
+
+def wrapped(make: MakeVJP, order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool) -> VJP:
     """The rule call that `make` makes, with what a sweep over `order` (newest first), which is of these `ops`, takes around it.
 
     `limits` are those of decompositions with equal values. With `lazy`, products with one matrix wait for each other.
     """
     watch = MODE.get().watch
     vjp = make(_shielding(order) if WHERE in ops else None)
-    if watch is None and ops.isdisjoint(_SPECIAL) and (not order or order[0].device.guard is None):
-        return vjp
     if limits:
         vjp = _limited(vjp, limits)
     if lazy and watch is None and MATMUL in ops:
@@ -100,8 +105,6 @@ def wrapped(make: Callable[[Way | None], VJP], order: Sequence[Node], ops: Set[A
 
 def cotangents_of(order: Sequence[Node], ops: Set[Any], keep: bool) -> Cotangents:
     """Of the kind that a sweep over `order` needs."""
-    if ops.isdisjoint(_SPECIAL) and (not order or order[0].device.guard is None):
-        return Cotangents(keep)
     return GuardedCotangents(keep) if needs_guard(order, ops) else LazyCotangents(keep)
 
 
