@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -112,18 +113,19 @@ class GuardedCotangents(LazyCotangents):
         return self.of
 
 
-class Lazy:
+class Lazy(ABC):
     """A cotangent that is made whole when it is asked for. It belongs to its node alone, and takes in what is added to it."""
 
+    @abstractmethod
     def __iadd__(self, other: Any) -> Any:
-        raise NotImplementedError
+        """Take in what is added."""
 
     def __add__(self, other: Any) -> Any:
         return self.__iadd__(other)
 
+    @abstractmethod
     def whole(self) -> Any:
         """The array, or the list of arrays, that this stands for."""
-        raise NotImplementedError
 
 
 class Parts(Lazy):

@@ -9,7 +9,7 @@ from .table import op
 
 
 def _declared(xp: Any, *x: Any) -> Any:
-    raise NotImplementedError("this op runs programs, which are not there yet")
+    raise RuntimeError("this op runs programs: import xgrad, whose compiler says what it does")
 
 
 # A body that is repeated through time.
