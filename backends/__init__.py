@@ -1,7 +1,7 @@
 """Array libraries behind one small protocol: NumPy on the CPU, CuPy on CUDA, others by `register`.
 
-Nothing above this package is known here. A backend is a value, found when it is needed; importing this package
-imports NumPy alone.
+Nothing above this package is known here. A backend is a value, found when it is needed; importing this
+package imports NumPy alone.
 """
 
 from .base import Array, Backend, Device, DeviceError

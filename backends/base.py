@@ -27,16 +27,21 @@ class DeviceError(RuntimeError):
 class Backend(ABC):
     """One array library. Subclass it, supply the abstract parts, and hand the class to `register`.
 
-    `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its operators
-    follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before each op.
+    `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its
+    operators follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before
+    each op.
     """
 
     name: str
     xp: Any
     on_host = False  # whether its arrays are in the host's memory
     promotes = False
-    indexes_by_scalars = False  # whether an array of shape () may be the integer in an index as it is; else its value is copied to the host
-    complex_steps = True  # whether its complex functions keep a tiny imaginary part exact, as the check of gradients by a complex step wants
+    # whether an array of shape () may be the integer in an index as it is; else its value is copied to the
+    # host
+    indexes_by_scalars = False
+    # whether its complex functions keep a tiny imaginary part exact, as the check of gradients by a complex
+    # step wants
+    complex_steps = True
     native: Any = None  # the module that compiles and launches native code, where there is one
     laid: Any = None  # what runs a plan that was written as Python text, where there is one
 
@@ -72,7 +77,8 @@ class Backend(ABC):
         return True
 
     def moved(self, array: Array, index: int) -> Array:
-        """`array` on another device of this library: through the host, where the library knows no shorter way."""
+        """`array` on another device of this library: through the host, where the library knows no shorter
+        way."""
         return self.from_host(self.to_host(array), index)
 
     @abstractmethod
@@ -80,7 +86,8 @@ class Backend(ABC):
         """`target[key] += values` in place, an index that occurs twice counting twice."""
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
-        """`target[key] = values` in place, where the last of several for one place counts; the standard has no arrays of integers in `key`."""
+        """`target[key] = values` in place, where the last of several for one place counts; the standard has
+        no arrays of integers in `key`."""
         target[key] = values
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:
@@ -88,26 +95,35 @@ class Backend(ABC):
         return summation.einsum(self.xp, subscripts, *operands)
 
     def eig(self, x: Array) -> tuple[Array, Array]:
-        """Eigenvalues and eigenvectors of square matrices, complex always. The standard has none: NumPy's, on the host."""
+        """Eigenvalues and eigenvectors of square matrices, complex always.
+
+        The standard has none: NumPy's, on the host.
+        """
         host = self.to_host(x)
         w, v = np.linalg.eig(host)
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
 
     def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
-        """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the standard has the lower."""
+        """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the
+        standard has the lower."""
         xp = self.xp
         return tuple(xp.linalg.eigh(x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)))
 
     def pow(self, x: Array, y: Any) -> Array:
-        """x ** y. The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of -0."""
+        """x ** y.
+
+        The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of
+        -0.
+        """
         xp = self.xp
         if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)):
             return x**y
         one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
         if not one or not hasattr(x, "shape") or kind_of(self.dtype_of(x)) != "f":
             return x**y if isinstance(y, float) else xp.pow(x, y)
-        if not isinstance(y, float) and not self.on_host:  # without a look at the exponent, which would be a copy
+        # without a look at the exponent, which would be a copy
+        if not isinstance(y, float) and not self.on_host:
             root = y == 0.5
             z = xp.pow(xp.where(root & (x == -math.inf), math.inf, x), y)
             return xp.where(root, z + 0.0, z)
@@ -116,7 +132,8 @@ class Backend(ABC):
         return x**y if isinstance(y, float) else xp.pow(x, y)
 
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
-        """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter: see the op."""
+        """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter:
+        see the op."""
         xp, m = self.xp, y.shape[0]
         if full:
             ends = xp.zeros((m - 1,), dtype=x.dtype, device=self.handle(self.index_of(x)))
@@ -132,7 +149,10 @@ class Backend(ABC):
         return array.dtype if isinstance(array.dtype, np.dtype) else _numpys(array.dtype)
 
     def native_dtype(self, dtype: Any) -> Any:
-        """A dtype of NumPy's, or one of the library's own, as the library writes it. Raises TypeError where it has none like it."""
+        """A dtype of NumPy's, or one of the library's own, as the library writes it.
+
+        Raises TypeError where it has none like it.
+        """
         found = getattr(self.xp, canonical(dtype).name, None)
         if found is None:
             raise TypeError(f"{self.name} has no dtype {canonical(dtype).name}")
@@ -152,22 +172,24 @@ class Backend(ABC):
         """The values of `array` as text, its lines indented below `prefix`."""
         host = self.to_host(array)
         precision = np.get_printoptions()["precision"]
-        if is_bfloat16(host.dtype):  # NumPy does not write these as it writes numbers; six digits tell any two apart
+        # NumPy does not write these as it writes numbers; six digits tell any two apart
+        if is_bfloat16(host.dtype):
             host, precision = host.astype(np.float32), min(6, precision)
         return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
 
     def generator(self, seed: Any, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.
 
-        By default they are drawn on the host, so that every device has the same numbers for the same seed. Raises
-        DeviceError where the library has no generator of its own.
+        By default they are drawn on the host, so that every device has the same numbers for the same seed.
+        Raises DeviceError where the library has no generator of its own.
         """
         if native:
             raise DeviceError(f"{self.name} has no random numbers of its own to offer: leave native=True out")
         return HostSource(seed)
 
     def normal_cdf(self, array: Array) -> Array:
-        """The probability that a standard normal number is below `array`, to the last digits in its left tail too."""
+        """The probability that a standard normal number is below `array`, to the last digits in its left tail
+        too."""
         values = np.asarray(self.to_host(array), np.float64)
         found = np.asarray(np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)(values), np.float64)
         return self.from_host(found, self.index_of(array))
@@ -188,12 +210,14 @@ class Backend(ABC):
         """Wait until device `index` has done what was asked of it."""
 
     def stream(self, index: int) -> AbstractContextManager[Any]:
-        """A block whose work on device `index` goes to a stream of its own, after what was asked before and before what is asked after."""
+        """A block whose work on device `index` goes to a stream of its own, after what was asked before and
+        before what is asked after."""
         return nullcontext()
 
     @abstractmethod
     def memory(self, index: int) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed memory as well, with that."""
+        """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed
+        memory as well, with that."""
 
     def release(self, index: int) -> None:  # noqa: B027 - a library that holds none has none to give back
         """Give memory of device `index` that was freed, and is held for later, back to the system."""
@@ -216,7 +240,10 @@ def _instead(dtype: Any) -> str:
 
 
 class Device:
-    """One device of a backend, such as `cpu` or `cuda:1`. There is one object per device, so `is` compares them."""
+    """One device of a backend, such as `cpu` or `cuda:1`.
+
+    There is one object per device, so `is` compares them.
+    """
 
     __slots__ = ("backend", "guard", "index", "name", "plain", "promotes", "xp")
 
@@ -239,19 +266,23 @@ class Device:
         self.backend.synchronize(self.index)
 
     def memory(self) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on the device; on CUDA `pool` too: what CuPy holds, used or freed."""
+        """Bytes `used` by this process and `total` on the device; on CUDA `pool` too: what CuPy holds, used
+        or freed."""
         return self.backend.memory(self.index)
 
     def release(self) -> None:
-        """Give memory that was freed, and is held for later use, back to the system, for another library or process to take."""
+        """Give memory that was freed, and is held for later use, back to the system, for another library or
+        process to take."""
         self.backend.release(self.index)
 
     def stream(self) -> AbstractContextManager[Any]:
-        """A `with` block whose work on this device goes to a new stream of its own; nothing where the library has no streams.
+        """A `with` block whose work on this device goes to a new stream of its own; nothing where the library
+        has no streams.
 
-        The stream first waits for what the current one was asked to do, and at the end the current one waits for it: both on
-        the device, the host goes on. Arrays that were made outside may be used inside, and the other way round. It is for
-        work beside that of other threads, or of another library on the current stream.
+        The stream first waits for what the current one was asked to do, and at the end the current one waits
+        for it: both on the device, the host goes on. Arrays that were made outside may be used inside, and
+        the other way round. It is for work beside that of other threads, or of another library on the current
+        stream.
 
         >>> import xgrad as xg
         >>> with xg.current_device().stream():
@@ -308,7 +339,8 @@ def _namespace(backend: Backend) -> Any:
         return xp.astype(x, backend.native_dtype(dtype))
 
     def sign(x: Array) -> Array:
-        """x / |x|, and 0 at 0: of a complex number by its parts over the larger, whose quotients neither overflow nor vanish."""
+        """x / |x|, and 0 at 0: of a complex number by its parts over the larger, whose quotients neither
+        overflow nor vanish."""
         if not is_complex(x.dtype):
             return xp.sign(x)
         parts = xp.real(x), xp.imag(x)
@@ -324,7 +356,8 @@ def _namespace(backend: Backend) -> Any:
         return backend.moved(x, device.index) if device.backend is backend else device.backend.from_host(backend.to_host(x), device.index)
 
     def cofactor(x: Array) -> Array:
-        """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products of all S but one) conj(Vh)."""
+        """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products
+        of all S but one) conj(Vh)."""
         u, s, vh = xp.linalg.svd(x, full_matrices=False)
         i = xp.arange(s.shape[-1], device=backend.handle(backend.index_of(x)))
         others = xp.prod(xp.where(i[:, None] == i, xp.ones_like(s[..., None, :]), s[..., None, :]), axis=-1)

@@ -1,9 +1,9 @@
 """A cache on disk: compiled code, and what was measured. Losing it costs time alone.
 
-Compiled code is run as it is read, so it is kept only in a folder that belongs to this user and that nobody else can
-open. No symbolic link is followed, neither to the folder nor to a file in it. Each file begins with a hash of the rest
-and holds the key that it was written under. Where there is no such folder, or it fails, programs are compiled again in
-each process, and a warning says so once.
+Compiled code is run as it is read, so it is kept only in a folder that belongs to this user and that nobody
+else can open. No symbolic link is followed, neither to the folder nor to a file in it. Each file begins with
+a hash of the rest and holds the key that it was written under. Where there is no such folder, or it fails,
+programs are compiled again in each process, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def folder() -> Path | None:
 
 
 def read(kind: str, key: str) -> bytes | None:
-    """What was kept under a key, as a file of that kind; None where it is not there, not whole, or not to be trusted."""
+    """What was kept under a key, as a file of that kind; None where it is not there, not whole, or not to be
+    trusted."""
     try:
         with _opened(create=False) as where:
             data = _content(where, _name(kind, key))
@@ -96,7 +97,8 @@ def _head(key: str, data: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _opened(*, create: bool) -> Iterator[int]:
-    """A descriptor of the folder, which was checked after it was opened, so that it cannot be exchanged in between."""
+    """A descriptor of the folder, which was checked after it was opened, so that it cannot be exchanged in
+    between."""
     path = folder()
     if path is None or not _SECURE:
         raise _Refused("there is no folder for it: set XGRAD_CACHE_DIR to a folder of your own")

@@ -1,7 +1,9 @@
-"""bfloat16 through DLPack, which has it, as NumPy has not: NumPy is shown 16-bit integers, and the capsule says what they are.
+"""bfloat16 through DLPack, which has it, as NumPy has not: NumPy is shown 16-bit integers, and the capsule
+says what they are.
 
-The layout is that of dlpack.h: a DLTensor is a pointer, a device of two 32-bit numbers, the number of axes in 32 bits, and the dtype,
-whose first byte is its code; a versioned capsule has a version, two pointers and 64 bits of flags before it.
+The layout is that of dlpack.h: a DLTensor is a pointer, a device of two 32-bit numbers, the number of axes in
+32 bits, and the dtype, whose first byte is its code; a versioned capsule has a version, two pointers and 64
+bits of flags before it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ DType = np.dtype[Any]
 
 
 def bfloat16() -> DType:
-    """The upper half of a float32: 8 bits of exponent and 8 of precision. NumPy has none; ml_dtypes, which is optional, does.
+    """The upper half of a float32: 8 bits of exponent and 8 of precision.
+
+    NumPy has none; ml_dtypes, which is optional, does.
 
     Raises ImportError, saying what to install, where that is missing.
     """
@@ -23,7 +25,8 @@ def bfloat16() -> DType:
 
 
 def canonical(dtype: Any) -> DType:
-    """A dtype given by name, as a Python type, or as any array library writes it, in the byte order of the machine.
+    """A dtype given by name, as a Python type, or as any array library writes it, in the byte order of the
+    machine.
 
     Raises TypeError for one that is not of numbers.
     """

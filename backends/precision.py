@@ -12,17 +12,21 @@ _PRECISION: ContextVar[str] = ContextVar("xgrad_matmul_precision", default="high
 
 
 class matmul_precision:
-    """Set how products of float32 matrices (`@`, `matmul`, `einsum`, and their gradients) are computed on CUDA.
+    """Set how products of float32 matrices (`@`, `matmul`, `einsum`, and their gradients) are computed on
+    CUDA.
 
-    Called, it holds from then on in this thread or asynchronous task; in a `with` statement, until the end of the block.
+    Called, it holds from then on in this thread or asynchronous task; in a `with` statement, until the end of
+    the block.
 
     Args:
-        name: "highest", the default: float32 to the last digits, whatever CuPy's own CUPY_TF32 says. "tf32": operands are
-            rounded to 11 bits, on tensor cores. "bf16": operands are rounded to bfloat16's 8 bits. Sums are float32 always.
+        name: "highest", the default: float32 to the last digits, whatever CuPy's own CUPY_TF32 says. "tf32":
+            operands are rounded to 11 bits, on tensor cores. "bf16": operands are rounded to bfloat16's 8
+            bits. Sums are float32 always.
 
-    Other dtypes, products with a vector, and decompositions are not affected, nor is anything on the CPU or on a GPU older than
-    compute capability 8.0. A compiled function is compiled for each precision that it is called in.
-    Raises ValueError for another name. `xgrad.backends.current_matmul_precision()` says which it is.
+    Other dtypes, products with a vector, and decompositions are not affected, nor is anything on the CPU or
+    on a GPU older than compute capability 8.0. A compiled function is compiled for each precision that it is
+    called in. Raises ValueError for another name. `xgrad.backends.current_matmul_precision()` says which it
+    is.
 
     >>> import xgrad as xg
     >>> with xg.matmul_precision("tf32"):

@@ -16,9 +16,10 @@ _WEAK = (int, float, complex)
 def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
     """`operands` as arrays of the dtypes that NumPy would compute with.
 
-    `rule` names the NumPy ufunc whose choice of dtypes holds, or is one of
-    "result_type" (all operands share one), "where" (all but the first do), "float" (integers become float64), "complex"
-    (real numbers become complex) and "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays beside it.
+    `rule` names the NumPy ufunc whose choice of dtypes holds, or is one of "result_type" (all operands share
+    one), "where" (all but the first do), "float" (integers become float64), "complex" (real numbers become
+    complex) and "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays
+    beside it.
     """
     kinds = [type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v) for v in operands]
     dtypes = _RULES[rule](kinds) if rule in _RULES else _as_ufunc(rule, kinds)

@@ -53,7 +53,8 @@ register("cuda", _cupy, library="cupy")
 def find_device(spec: str | Device) -> Device:
     """The device named `cpu`, `cuda`, `cuda:N` or `auto` (CUDA where it works, else the CPU).
 
-    Raises DeviceError for a name that is not known and for a device that is not there, saying what is missing.
+    Raises DeviceError for a name that is not known and for a device that is not there, saying what is
+    missing.
     """
     if isinstance(spec, Device):
         return spec
@@ -76,7 +77,8 @@ def find_device(spec: str | Device) -> Device:
     return _devices[name, index]
 
 
-# A pickled device is found again by its name, and so is the same object; a process that has none raises DeviceError.
+# A pickled device is found again by its name, and so is the same object; a process that has none raises
+# DeviceError.
 copyreg.pickle(Device, lambda d: (find_device, (d.name,)))
 
 
@@ -104,7 +106,8 @@ def device_of(array: Array) -> Device | None:
 
 
 def current_device() -> Device:
-    """Where new Tensors go: as set by `set_device` or `device`, else the environment's XGRAD_DEVICE, else the CPU."""
+    """Where new Tensors go: as set by `set_device` or `device`, else the environment's XGRAD_DEVICE, else the
+    CPU."""
     return _current.get() or find_device(os.environ.get("XGRAD_DEVICE") or "cpu")
 
 

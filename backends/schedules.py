@@ -1,7 +1,9 @@
-"""Schedules: what runs on a GPU for a program. Kernels as text; launches, matrix products and loops in their order. Plain data.
+"""Schedules: what runs on a GPU for a program.
 
-The compiler writes a schedule, and `launching.py` runs it: it compiles `source`, lays out `buffers`, and does the items of `body` one after
-the other on one stream.
+Kernels as text; launches, matrix products and loops in their order. Plain data.
+
+The compiler writes a schedule, and `launching.py` runs it: it compiles `source`, lays out `buffers`, and does
+the items of `body` one after the other on one stream.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ class Buffer(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where in a buffer something begins, in bytes, and by how many bytes it moves with each turn of the loops around it."""
+    """Where in a buffer something begins, in bytes, and by how many bytes it moves with each turn of the
+    loops around it."""
 
     buffer: int
     offset: int
@@ -26,7 +29,9 @@ class Place(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """A kernel on a grid of blocks. Its arguments are pointers to `places`, then the `numbers`, as 64-bit integers.
+    """A kernel on a grid of blocks.
+
+    Its arguments are pointers to `places`, then the `numbers`, as 64-bit integers.
 
     All blocks of a `cooperative` launch must be on the chip at once.
     """
@@ -44,8 +49,8 @@ class Launch(NamedTuple):
 class Product(NamedTuple):
     """out = a @ b, or out += a @ b with `add`, for row-major matrices of m x k and k x n, `stack` of them.
 
-    A matrix that is stored transposed has `across` set. `lead` are the lengths of stored rows, `apart` the distances between the
-    matrices of a stack, all in elements; both in the order a, b, out.
+    A matrix that is stored transposed has `across` set. `lead` are the lengths of stored rows, `apart` the
+    distances between the matrices of a stack, all in elements; both in the order a, b, out.
     """
 
     dtype: str
@@ -61,7 +66,10 @@ class Product(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """`body` for t = 0, 1, ..., length - 1, or with `reverse` the other way. `once` does all of it in one launch, where it can be."""
+    """`body` for t = 0, 1, ..., length - 1, or with `reverse` the other way.
+
+    `once` does all of it in one launch, where it can be.
+    """
 
     length: int
     reverse: bool
@@ -71,7 +79,10 @@ class Repeat(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """Buffers, the text of all kernels, and what is done in which order. Products of float32 are computed with `precision`."""
+    """Buffers, the text of all kernels, and what is done in which order.
+
+    Products of float32 are computed with `precision`.
+    """
 
     buffers: tuple[Buffer, ...]
     source: str

@@ -17,7 +17,10 @@ DISCRETE = ("integers", "poisson", "binomial", "geometric", "negative_binomial",
 
 
 class Source(Protocol):
-    """What draws. Its parameters are numbers, or arrays on the device `place`; its results are arrays there."""
+    """What draws.
+
+    Its parameters are numbers, or arrays on the device `place`; its results are arrays there.
+    """
 
     place: str
 
@@ -32,7 +35,8 @@ class Source(Protocol):
         """Sources that are independent of this one and of each other."""
 
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
-        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params` broadcast.
+        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params`
+        broadcast.
 
         Raises ValueError for integers that `dtype` does not hold.
         """
@@ -41,7 +45,8 @@ class Source(Protocol):
         """The integers below `n` in any order."""
 
     def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
-        """The numbers of the places in an array of `shape`, in any order along `axis`, each line on its own."""
+        """The numbers of the places in an array of `shape`, in any order along `axis`, each line on its
+        own."""
 
     def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
         """Integers below `n`, with or without repetition, with probabilities `p` or, for None, even ones."""

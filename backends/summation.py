@@ -1,4 +1,5 @@
-"""Einstein's summation from the array standard alone, for libraries that have none of their own; and the order of its products."""
+"""Einstein's summation from the array standard alone, for libraries that have none of their own; and the
+order of its products."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Path = tuple[tuple[int, ...], ...]
 
 @lru_cache(4096)
 def path(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Path:
-    """Which operands to take together, one step after the other: they leave the list, and their product goes to its end."""
+    """Which operands to take together, one step after the other: they leave the list, and their product goes
+    to its end."""
     if len(shapes) < 3:
         return (tuple(range(len(shapes))),)
     from opt_einsum import contract_path  # which takes longer to import than all of this library
@@ -25,10 +27,12 @@ def path_of(subscripts: str, operands: tuple[Array, ...]) -> Path:
 
 
 def einsum(xp: Any, subscripts: str, *operands: Array) -> Array:
-    """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output. An axis of length 1 broadcasts.
+    """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output.
 
-    The operands are taken together two at a time, each time as one matrix product: the indices that are summed there are the
-    inner ones, those that both keep are those of the batch.
+    An axis of length 1 broadcasts.
+
+    The operands are taken together two at a time, each time as one matrix product: the indices that are
+    summed there are the inner ones, those that both keep are those of the batch.
     """
     inputs, _, output = subscripts.partition("->")
     waiting = [_prepared(xp, subscript, x) for subscript, x in zip(inputs.split(","), operands)]

@@ -31,12 +31,14 @@ _COUNTERS: ContextVar[tuple[Transfers, ...]] = ContextVar("xgrad_transfers", def
 
 @contextmanager
 def count_transfers() -> Iterator[Transfers]:
-    """Count the copies between the host and devices with a memory of their own inside a `with` block, to find hidden ones.
+    """Count the copies between the host and devices with a memory of their own inside a `with` block, to find
+    hidden ones.
 
-    What asks for values copies them: `t.numpy()`, `t.item()`, `float(t)`, `bool(t)`, printing, `np.asarray(t)`; and what
-    hands in values from the host: `xg.asarray`, `xg.tensor`, and a plain array among arguments. Ops, gradients, scans,
-    compiled functions and optimisers copy nothing, but for those whose documentation says so. On the CPU there is nothing
-    to copy. A block inside another counts for both. Each thread, and asynchronous task, counts its own.
+    What asks for values copies them: `t.numpy()`, `t.item()`, `float(t)`, `bool(t)`, printing,
+    `np.asarray(t)`; and what hands in values from the host: `xg.asarray`, `xg.tensor`, and a plain array
+    among arguments. Ops, gradients, scans, compiled functions and optimisers copy nothing, but for those
+    whose documentation says so. On the CPU there is nothing to copy. A block inside another counts for both.
+    Each thread, and asynchronous task, counts its own.
 
     >>> import xgrad as xg
     >>> with xg.backends.count_transfers() as copies:
@@ -54,7 +56,8 @@ def count_transfers() -> Iterator[Transfers]:
 
 
 def counted(direction: str, copy: Callable[..., Any]) -> Callable[..., Any]:
-    """A backend's method `copy`, whose first argument is the array to be copied, counted by those who count."""
+    """A backend's method `copy`, whose first argument is the array to be copied, counted by those who
+    count."""
 
     @wraps(copy)
     def counting(backend: Any, array: Any, *index: int) -> Any:

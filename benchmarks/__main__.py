@@ -1,4 +1,5 @@
-"""xgrad beside its peers, in one run: `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [--cases ...]`.
+"""xgrad beside its peers, in one run: `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers
+...] [--cases ...]`.
 
     ops      the cost of one op                          import   the cost of `import xgrad`
     gru      one GRU, also by hand, and in peers         chain    a graph of a million nodes
@@ -6,10 +7,11 @@
     train    a training step of examples/train.py    derivatives   f, grad, jvp, hvp
     aux      2,000 outputs beside the value
 
-Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their neighbours down
-inside one process and a shared machine changes its speed from minute to minute. A figure is the median over the turns of
-each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment: with them a machine measures
-kernels that are not its own. All suites together take about half an hour.
+Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their
+neighbours down inside one process and a shared machine changes its speed from minute to minute. A figure is
+the median over the turns of each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the
+environment: with them a machine measures kernels that are not its own. All suites together take about half an
+hour.
 
 `python benchmarks gpu --help` is about a GPU.
 """

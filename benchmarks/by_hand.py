@@ -1,4 +1,5 @@
-"""The reset-before GRU of `gru.py` written by hand for speed, forward and backward: what a generated loop is measured against.
+"""The reset-before GRU of `gru.py` written by hand for speed, forward and backward: what a generated loop is
+measured against.
 
 Gradients come for the six weights and for the inputs. The weights are packed once, when a loop is made:
 
@@ -20,7 +21,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Loop(ABC):
-    """The arrays that both loops work on. `G` holds z and r of each step side by side, `C` the candidate; dG, dC and dA are the
+    """The arrays that both loops work on. `G` holds z and r of each step side by side, `C` the candidate; dG,
+    dC and dA are the
     gradients of what goes into their sigmoid and tanh.
     """
 
@@ -36,7 +38,8 @@ class Loop(ABC):
         self.dWx, self.dWzr, self.dWh, self.dx = np.empty_like(self.Wx), np.empty_like(self.Wzr), np.empty_like(self.Wh), np.empty_like(self.x)
 
     def held(self) -> int:
-        """Bytes of all arrays that one forward and backward pass has: inputs, outputs, and what is kept between."""
+        """Bytes of all arrays that one forward and backward pass has: inputs, outputs, and what is kept
+        between."""
         arrays = {id(owner): owner for a in vars(self).values() if isinstance(a, np.ndarray) for owner in [a if a.base is None else a.base]}
         return sum(a.nbytes for a in arrays.values())
 
@@ -174,7 +177,8 @@ def compiled() -> Any:
     inline: Decorator = numba.njit(inline="always")
     fast: Decorator = numba.njit(fastmath=True, error_model="numpy")
 
-    # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 to within that much. It vectorises.
+    # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 to within that
+    # much. It vectorises.
     EDGE = np.float32(8)
     p0, p1, p2, p3, p4 = (np.float32(c) for c in (0.999999994, 0.134444976, 3.57159763e-03, 2.18946555e-05, 1.52304090e-08))
     q0, q1, q2, q3, q4 = (np.float32(c) for c in (1, 0.467778250, 2.61644414e-02, 3.41129137e-04, 8.52244301e-07))

@@ -1,4 +1,5 @@
-"""What derivatives cost beside the function: the gradient, a tangent (jvp), and a product with the second derivatives (hvp)."""
+"""What derivatives cost beside the function: the gradient, a tangent (jvp), and a product with the second
+derivatives (hvp)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Recurrent cells as their papers write them, and ways in which people spell a cell; each text runs in every library.
+"""Recurrent cells as their papers write them, and ways in which people spell a cell; each text runs in every
+library.
 
-A cell is a function of `F`, a library's functions; `W`, its weights by name; `x`, what it reads; and its states, which are
-zero at first. It returns the new states and its output. A weight's shape is given in letters: H the size of a state, I that
-of x, C = H + I, with a factor before them where there is one.
+A cell is a function of `F`, a library's functions; `W`, its weights by name; `x`, what it reads; and its
+states, which are zero at first. It returns the new states and its output. A weight's shape is given in
+letters: H the size of a state, I that of x, C = H + I, with a factor before them where there is one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Any, NamedTuple
 
 
 class Functions(NamedTuple):
-    """What a cell may call. `mean` and `softmax` are over the last axis, `concat` along it, and `mean` keeps it."""
+    """What a cell may call.
+
+    `mean` and `softmax` are over the last axis, `concat` along it, and `mean` keeps it.
+    """
 
     sigmoid: Callable[..., Any]
     tanh: Callable[..., Any]

@@ -1,4 +1,5 @@
-"""xgrad on a GPU, measured and judged: `make gpu`, or `python benchmarks gpu` for all parts, `gpu-PART` for one.
+"""xgrad on a GPU, measured and judged: `make gpu`, or `python benchmarks gpu` for all parts, `gpu-PART` for
+one.
 
     gpu-probe   two minutes: toolchain, clusters, barriers, recordings, races, in both ways of a loop
     gpu-tests   the whole test suite, and agreement with float64 on the CPU
@@ -7,10 +8,11 @@
     gpu-train   examples/train.py, and its step beside torch
     gpu-table   the table in docs/19-benchmarks.md, from the results that are there
 
-Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day and GPU is not run
-again (`--force` begins anew), so a part that was cut off goes on where it was. One part ends by itself after --limit seconds, and then
-exits with 75: run it again for the rest. All parts in one run have no limit. The probe ends all with one
-line where something is off. A test that fails, a disagreement, or an error of xgrad's makes the exit status 1; a goal that is not met does not.
+Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day
+and GPU is not run again (`--force` begins anew), so a part that was cut off goes on where it was. One part
+ends by itself after --limit seconds, and then exits with 75: run it again for the rest. All parts in one run
+have no limit. The probe ends all with one line where something is off. A test that fails, a disagreement, or
+an error of xgrad's makes the exit status 1; a goal that is not met does not.
 """
 
 from __future__ import annotations

@@ -15,9 +15,11 @@ TOLERANCES = {"float32": 1e-5, "tf32": 1e-3, "bfloat16": 2e-2}
 
 
 def errors(case: Case, device: str) -> dict[str, float]:
-    """|ours - exact| / |exact| of the outputs and of each gradient; both begin from the same numbers, which are of the case's precision.
+    """|ours - exact| / |exact| of the outputs and of each gradient; both begin from the same numbers, which
+    are of the case's precision.
 
-    A gradient that is 0 up to rounding, as that of sLSTM's b_i (c / n is what it was where both grow alike), counts beside the largest.
+    A gradient that is 0 up to rounding, as that of sLSTM's b_i (c / n is what it was where both grow alike),
+    counts beside the largest.
     """
     import xgrad as xg
 

@@ -60,7 +60,8 @@ class Case(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """Of all matrix products, forward and backward: one forward, one for what the product read and one for its weight."""
+        """Of all matrix products, forward and backward: one forward, one for what the product read and one
+        for its weight."""
         weights = sum(prod(shape) for shape in EVERY[self.cell].shapes(self.I, self.H).values() if len(shape) == 2)
         return 3.0 * 2 * self.T * self.B * weights
 
@@ -77,7 +78,8 @@ def cases(cells: Iterable[str], sizes: Iterable[tuple[int, int, int, int]]) -> l
 
 
 class Problem:
-    """Weights by name, inputs, and what the loss asks of each output: float32, rounded to bfloat16 where that is the precision."""
+    """Weights by name, inputs, and what the loss asks of each output: float32, rounded to bfloat16 where that
+    is the precision."""
 
     def __init__(self, case: Case) -> None:
         T, B, I, H = case[2:]  # noqa: E741

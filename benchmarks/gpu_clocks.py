@@ -80,7 +80,8 @@ class TorchClock(Clock):
 
 
 class Job(NamedTuple):
-    """What a peer does: `step` is timed; `check` gives numbers that peers must agree on, or none; `facts` are for the record."""
+    """What a peer does: `step` is timed; `check` gives numbers that peers must agree on, or none; `facts` are
+    for the record."""
 
     step: Callable[[], Any]
     clock: Clock
@@ -90,9 +91,11 @@ class Job(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Seconds of one step: on the GPU, of calls in a row; on the wall, of one call that is waited for; of the host, until a call returns.
+    """Seconds of one step: on the GPU, of calls in a row; on the wall, of one call that is waited for; of the
+    host, until a call returns.
 
-    `doubt` says that the events did not cover the calls, as when a library works on another stream: the time is then the wall's.
+    `doubt` says that the events did not cover the calls, as when a library works on another stream: the time
+    is then the wall's.
     """
 
     gpu: float

@@ -1,4 +1,5 @@
-"""The time that no program can beat on a GPU: its matrix products at their peak, or the steps that wait for one another."""
+"""The time that no program can beat on a GPU: its matrix products at their peak, or the steps that wait for
+one another."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from gpu_clocks import Clock, CupyClock
 _TYPES = {"float32": (0, 68), "tf32": (0, 77), "bfloat16": (14, 68)}
 _DEFAULT = -1
 
-# Each launch waits for the one before it, and each round of the second for all blocks: they count up at each barrier, as our kernels do.
+# Each launch waits for the one before it, and each round of the second for all blocks: they count up at each
+# barrier, as our kernels do.
 _KERNELS = r"""
 extern "C" __global__ void tiny(float* y) { y[threadIdx.x] += 1.0f; }
 
@@ -40,7 +42,8 @@ def floor(case: Case, limits: dict[str, Any]) -> dict[str, float]:
 
 
 def ceilings(device: str, quick: bool) -> dict[str, Any]:
-    """What this device can do: flop/s of a large product in each precision, and seconds from one dependent step to the next."""
+    """What this device can do: flop/s of a large product in each precision, and seconds from one dependent
+    step to the next."""
     if not device.startswith("cuda"):
         return {"flops": _host_peaks(256 if quick else 2048), "latency": {"call": _host_latency()}}
     latency = {"kernels in a graph": _graph_latency(10 if quick else 500), "grid barrier": _barrier_latency(3 if quick else 2000)}
@@ -69,7 +72,8 @@ def _peaks(n: int) -> dict[str, float]:
     one, zero = np.ones(1, "f"), np.zeros(1, "f")
     found = {}
     for precision, (kind, compute) in _TYPES.items():
-        x, y, z = (a, b, c) if kind == 0 else ((m.view("uint32") >> 16).astype("uint16") for m in (a, b, c))  # the upper halves are bfloat16
+        # the upper halves are bfloat16
+        x, y, z = (a, b, c) if kind == 0 else ((m.view("uint32") >> 16).astype("uint16") for m in (a, b, c))
         scalars, sizes = (one.ctypes.data, zero.ctypes.data), (n, n, n)
         arguments = *sizes, scalars[0], x.data.ptr, kind, n, y.data.ptr, kind, n, scalars[1], z.data.ptr, kind, n, compute, _DEFAULT
         found[precision] = 2.0 * n**3 / _best(lambda arguments=arguments: cublas.gemmEx(handle, 0, 0, *arguments), clock)  # type: ignore[misc]
@@ -108,7 +112,8 @@ def _barrier_latency(rounds: int) -> float:
     import cupy
 
     blocks = cupy.cuda.Device().attributes["MultiProcessorCount"]
-    kernel = _kernel("barriers", enable_cooperative_groups=True)  # a cooperative launch: all blocks run at once
+    # a cooperative launch: all blocks run at once
+    kernel = _kernel("barriers", enable_cooperative_groups=True)
     count, clock = cupy.zeros(1, "uint32"), CupyClock()
 
     def step() -> None:

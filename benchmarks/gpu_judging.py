@@ -9,7 +9,8 @@ from gpu_cases import PRECISIONS, Case
 
 
 class Goal(NamedTuple):
-    """How many times faster than a peer: at every size, where `least` is one, and at the median of the sizes."""
+    """How many times faster than a peer: at every size, where `least` is one, and at the median of the
+    sizes."""
 
     least: float | None
     median: float
@@ -22,7 +23,8 @@ GOALS = {"torch.nn.GRU": Goal(1, 1.5), "torch loop": Goal(None, 10), "torch.comp
 
 
 class Verdict(NamedTuple):
-    """Ratios of a peer's times to xgrad's in one precision: the least, where that was, the median, and of how many sizes."""
+    """Ratios of a peer's times to xgrad's in one precision: the least, where that was, the median, and of how
+    many sizes."""
 
     precision: str
     peer: str
@@ -78,7 +80,10 @@ def over_floor(records: dict[str, Any], precision: str) -> list[float]:
 
 
 def failures(records: dict[str, Any]) -> list[str]:
-    """What did not work: tests that failed, disagreement, and xgrad's own errors. A goal that is not met is no failure."""
+    """What did not work: tests that failed, disagreement, and xgrad's own errors.
+
+    A goal that is not met is no failure.
+    """
     found = []
     for name, record in records.items():
         own = record.get("peers", record.get("steps", {})).get("xgrad", {})

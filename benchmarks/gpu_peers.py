@@ -1,4 +1,5 @@
-"""One cell through time, forward and backward, in xgrad and its peers, on any device: gradients for weights and inputs."""
+"""One cell through time, forward and backward, in xgrad and its peers, on any device: gradients for weights
+and inputs."""
 
 from __future__ import annotations
 
@@ -158,7 +159,10 @@ def torch_gru(case: Case, device: str) -> Job:
 
 
 def jax(case: Case, device: str) -> Job:
-    """`jax.lax.scan` under jit. JAX shows no events: its time is the wall's, of calls that are queued one after the other."""
+    """`jax.lax.scan` under jit.
+
+    JAX shows no events: its time is the wall's, of calls that are queued one after the other.
+    """
     import jax
     import jax.numpy as jnp
 

@@ -30,9 +30,11 @@ def toolchain(device: str) -> dict[str, Any]:
 
 
 def probe(case: Case, device: str) -> dict[str, Any]:
-    """A case against float64, and its step many times over: first eagerly, then recorded, and replayed from then on.
+    """A case against float64, and its step many times over: first eagerly, then recorded, and replayed from
+    then on.
 
-    `error` in the answer is what was off: too large an error, a loop or a recording that was refused, other bits.
+    `error` in the answer is what was off: too large an error, a loop or a recording that was refused, other
+    bits.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

@@ -1,4 +1,5 @@
-"""Results in files: one for a day, a GPU and a part, written anew after every case, so that a run that is cut off loses nothing."""
+"""Results in files: one for a day, a GPU and a part, written anew after every case, so that a run that is cut
+off loses nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ PACKAGES = {
 
 
 class Results:
-    """What one part found: `machine`, and by name whatever was recorded. Where a file of this day is there, it is gone on with."""
+    """What one part found: `machine`, and by name whatever was recorded.
+
+    Where a file of this day is there, it is gone on with.
+    """
 
     def __init__(self, folder: Path, part: str, machine: dict[str, str], page: Callable[[dict[str, Any]], str], force: bool = False) -> None:
         name = f"{machine['date']}-{re.sub('[^a-z0-9]+', '-', machine['GPU'].lower()).strip('-')}-{part}"
@@ -49,7 +53,10 @@ class Results:
         return found
 
     def record(self, name: str, value: Any) -> None:
-        """Keep it, and write the file and its page. Where the commit is another than before, both are named."""
+        """Keep it, and write the file and its page.
+
+        Where the commit is another than before, both are named.
+        """
         commits = self.data["machine"]["xgrad"].split(", ")
         if self._commit not in commits:
             self.data["machine"]["xgrad"] = ", ".join([*commits, self._commit])
@@ -71,7 +78,8 @@ class Results:
 
 
 def machine(device: str) -> dict[str, str]:
-    """The day, the GPU, and versions, of packages as they are installed: nothing is imported, and what is not there is absent."""
+    """The day, the GPU, and versions, of packages as they are installed: nothing is imported, and what is not
+    there is absent."""
     gpu, driver, supports = _gpu() if device.startswith("cuda") else (f"none, {device}", "none", "none")
     versions = {name: _version(*packages) for name, packages in PACKAGES.items()}
     found = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "GPU": gpu, "device": device, "driver": driver, "driver's CUDA": supports}

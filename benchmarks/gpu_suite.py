@@ -53,7 +53,8 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 
 def agreement(worker: Worker, case: Case, deadline: Deadline) -> dict[str, Any]:
-    """The errors of a case and whether they are small enough, which is None where the precision is missing."""
+    """The errors of a case and whether they are small enough, which is None where the precision is
+    missing."""
     try:
         found: dict[str, Any] = deadline.ask(worker, PATIENCE, "agree", case=str(case))
     except Failed as error:
@@ -84,14 +85,18 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
 
 
 def _environment(device: str) -> dict[str, str]:
-    """Tests say themselves where they run: on each device that is there; on one with another number if told."""
+    """Tests say themselves where they run: on each device that is there; on one with another number if
+    told."""
     env = environment(device)
     del env["XGRAD_DEVICE"]
     return env if device in ("cpu", "cuda", "cuda:0") else env | {"XGRAD_TEST_DEVICES": device}
 
 
 def read(text: str, code: int | None, limit: float) -> dict[str, Any]:
-    """From what pytest said and how it ended, None where it was cut off. It passed only if it ended with 0 and something ran."""
+    """From what pytest said and how it ended, None where it was cut off.
+
+    It passed only if it ended with 0 and something ran.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     said = re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|deselected)\b", lines[-1] if lines else "")
     counts = {word.rstrip("s"): int(n) for n, word in said}

@@ -20,8 +20,10 @@ NAMES = {"torch.nn.GRU": "torch.nn.GRU (cuDNN)", "torch loop": "looped torch", "
 
 
 def newest(folder: Path) -> dict[str, dict[str, Any]]:
-    """By part, the newest results of the GPU that was measured last; none of a CPU, and none of a file that has only begun."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]  # by date, as names begin with it
+    """By part, the newest results of the GPU that was measured last; none of a CPU, and none of a file that
+    has only begun."""
+    # by date, as names begin with it
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     found = [data for data in found if data["machine"]["device"].startswith("cuda") and data["records"] and data["part"] in PARTS]
     return {data["part"]: data for data in found if data["machine"]["GPU"] == found[-1]["machine"]["GPU"]}
 

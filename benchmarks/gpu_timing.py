@@ -77,7 +77,10 @@ def ceilings(worker: Worker, quick: bool, deadline: Deadline) -> dict[str, Any]:
 
 
 def compare(workers: dict[str, Worker], case: str, deadline: Deadline, quick: bool = False) -> dict[str, Any]:
-    """What each peer did in a case: times, or why it has none. One gets ready after the other, as some choose by timing."""
+    """What each peer did in a case: times, or why it has none.
+
+    One gets ready after the other, as some choose by timing.
+    """
     found: dict[str, Any] = {}
     turns: dict[str, list[dict[str, Any]]] = {}
     for peer, worker in workers.items():

@@ -1,4 +1,7 @@
-"""Training on a GPU: the part `train`. `examples/train.py` as it is, and its step beside the same model in torch."""
+"""Training on a GPU: the part `train`.
+
+`examples/train.py` as it is, and its step beside the same model in torch.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ TURNS, BUDGET = 3, 1.0
 
 
 class Utilisation:
-    """The share of time in which the GPU ran anything, as nvidia-smi says five times a second; nothing where there is none."""
+    """The share of time in which the GPU ran anything, as nvidia-smi says five times a second; nothing where
+    there is none."""
 
     def __init__(self, device: str) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -87,7 +91,8 @@ def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
 
 
 def step(worker: Worker, case: str, options: Any, deadline: Deadline) -> dict[str, Any]:
-    """Of a training step: seconds on the GPU, on the wall with the loss looked at, and of the host; and characters a second of that wall."""
+    """Of a training step: seconds on the GPU, on the wall with the loss looked at, and of the host; and
+    characters a second of that wall."""
     try:
         found: dict[str, Any] = deadline.ask(worker, PATIENCE, "prepare", case=f"train {case}")
         if "missing" in found:

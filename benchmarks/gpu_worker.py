@@ -26,7 +26,8 @@ def environment(device: str) -> dict[str, str]:
 
 
 def _alone() -> Path:
-    """A folder with nothing but a link to the package: from the root of the repository `backends` could be imported too."""
+    """A folder with nothing but a link to the package: from the root of the repository `backends` could be
+    imported too."""
     folder = ROOT / "build" / "alone"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "xgrad").is_symlink():
@@ -36,7 +37,9 @@ def _alone() -> Path:
 
 
 class Worker:
-    """The process of a peer, seen from outside. It starts with the first request, and anew after one that failed.
+    """The process of a peer, seen from outside.
+
+    It starts with the first request, and anew after one that failed.
 
     `variables` are of its environment, beside those that all have.
     """
@@ -76,7 +79,8 @@ class Worker:
 
     def _start(self) -> None:
         env = environment(self.device) | self.variables
-        env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take three quarters of the memory, which all share
+        # JAX would take three quarters of the memory, which all share
+        env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         env.pop("CUPY_TF32", None)
         if self.device == "cpu":
             env["JAX_PLATFORMS"] = "cpu"

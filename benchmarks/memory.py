@@ -1,4 +1,5 @@
-"""Bytes that one GRU, forward and backward, has in use: inputs, weights, outputs, and what is kept between."""
+"""Bytes that one GRU, forward and backward, has in use: inputs, weights, outputs, and what is kept
+between."""
 
 from __future__ import annotations
 
@@ -13,13 +14,15 @@ from ours import gradient_step
 
 
 def reported(explained: str) -> float | None:
-    """The bytes of the line "peak memory" of what a compiled function says of itself; None where it has no such line."""
+    """The bytes of the line "peak memory" of what a compiled function says of itself; None where it has no
+    such line."""
     found = re.search(r"^peak memory +([\d.]+) ([kMG]?)B$", explained, re.MULTILINE)
     return found and float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def measured(case: str) -> tuple[int, float | None]:
-    """The most bytes that one compiled xgrad step has in use, arrays that it keeps from step to step included; and what its own report says."""
+    """The most bytes that one compiled xgrad step has in use, arrays that it keeps from step to step
+    included; and what its own report says."""
     import xgrad as xg
 
     tracemalloc.start()
@@ -39,7 +42,8 @@ def measured(case: str) -> tuple[int, float | None]:
 
 
 def memory_cost(cases: list[str] | None = None) -> None:
-    """The hand-written NumPy loop beside xgrad, at the last two sizes of the suite "gru" unless `cases` says otherwise."""
+    """The hand-written NumPy loop beside xgrad, at the last two sizes of the suite "gru" unless `cases` says
+    otherwise."""
     print("\nMegabytes in use for one GRU step, forward + backward, inputs and gradients included")
     print(f"| {CASE} | xgrad, as it reports | xgrad, as measured | hand NumPy | over hand NumPy |\n" + "|---" * 5 + "|")
     for case in cases or CASES[-2:]:

@@ -13,7 +13,8 @@ def without_native_code() -> None:
 
 
 def gradient_step(run: Callable[[Any, Any], Any]) -> Any:
-    """`step(W, x, dy)`, compiled: the gradients of W and x, where `run(W, x)` gives an output whose gradient is dy."""
+    """`step(W, x, dy)`, compiled: the gradients of W and x, where `run(W, x)` gives an output whose gradient
+    is dy."""
     import xgrad as xg
 
     return xg.compile(lambda W, x, dy: xg.vjp(run, W, x)[1](dy))

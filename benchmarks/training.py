@@ -1,4 +1,5 @@
-"""One training step of `examples/train.py` with its defaults: embedding, GRU, linear layer, cross-entropy, clipping, Adam."""
+"""One training step of `examples/train.py` with its defaults: embedding, GRU, linear layer, cross-entropy,
+clipping, Adam."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Text:
 
 
 def xgrad_update(case: str) -> Callable[[], Any]:
-    """The example's model and loss, in the steps that its training loop takes: each gives the loss, which nothing has waited for."""
+    """The example's model and loss, in the steps that its training loop takes: each gives the loss, which
+    nothing has waited for."""
     import xgrad as xg
 
     sys.path.append(str(Path(__file__).parents[1] / "examples"))

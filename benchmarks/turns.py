@@ -23,7 +23,8 @@ class Job(NamedTuple):
 
 
 def serve(job: Job) -> None:
-    """A worker: say the check, then for each line on standard input run for as long, and say the best time."""
+    """A worker: say the check, then for each line on standard input run for as long, and say the best
+    time."""
     job.step()
     print(json.dumps(job.check()), flush=True)
     for line in sys.stdin:
@@ -90,7 +91,8 @@ def table(name: str, suite: Any, options: Any) -> None:
 
 
 def _difference(checks: list[list[float]]) -> str:
-    """The largest relative difference between what the peers computed; what is nearly nothing counts as a thousandth of the largest."""
+    """The largest relative difference between what the peers computed; what is nearly nothing counts as a
+    thousandth of the largest."""
     least = max((abs(b) for c in checks[:1] for b in c), default=0.0) / 1e3 or 1.0
     worst = max((abs(a - b) / max(abs(b), least) for c in checks[1:] for a, b in zip(c, checks[0], strict=True)), default=None)
     return "-" if worst is None else f"{worst:.0e}"

@@ -1,7 +1,7 @@
 """A GRU by hand: 17 forward equations, their mechanical reverse through `deriv`, and the loop through time.
 
-The notation is that of the note "Computational graphs for backprop" (@bhaprayan, 2020): column
-vectors, here a batch of them side by side, and z_t weighing the new state. Run it to see that the same equations,
+The notation is that of the note "Computational graphs for backprop" (@bhaprayan, 2020): column vectors, here
+a batch of them side by side, and z_t weighing the new state. Run it to see that the same equations,
 differentiated by the engine, give the same numbers.
 """
 
@@ -36,7 +36,8 @@ def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
 
 
 def backward(dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
-    """The same equations from the last to the first, each answered by one `deriv`; gradients of W, h and x."""
+    """The same equations from the last to the first, each answered by one `deriv`; gradients of W, h and
+    x."""
     h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, _ = z
 
     # z17 = z15 + z16
@@ -100,7 +101,8 @@ def through_time(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> list[list[xg.
 def back_through_time(
     dhs: list[xg.Tensor], W: Tensors, xs: list[xg.Tensor], steps: list[list[xg.Tensor]]
 ) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
-    """Backward over all steps, `dhs` being what the loss itself asks of each state; gradients of W, h0 and every x."""
+    """Backward over all steps, `dhs` being what the loss itself asks of each state; gradients of W, h0 and
+    every x."""
     dW = {name: xg.zeros_like(w) for name, w in W.items()}
     dh = xg.zeros_like(dhs[0])
     dxs = []

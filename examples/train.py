@@ -48,15 +48,18 @@ class Model(xg.nn.Module):
         self.read = xg.nn.Linear(hidden, vocabulary, dtype=dtype, rng=rng)
 
     def __call__(self, characters: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.Tensor]:
-        """Logits (T, B, vocabulary) and the state after the last step, from characters (T, B) and a state (B, hidden)."""
+        """Logits (T, B, vocabulary) and the state after the last step, from characters (T, B) and a state (B,
+        hidden)."""
         ys, h = self.gru(self.embed(characters), h)
         return self.read(ys), h
 
 
 def loss(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.Tensor]:
-    """Nats per character of a window (T + 1, B), each character predicted from those before it; and the state to carry on.
+    """Nats per character of a window (T + 1, B), each character predicted from those before it; and the state
+    to carry on.
 
-    The model computes in the dtype of the state; its weights, and so their gradients, and the loss keep theirs.
+    The model computes in the dtype of the state; its weights, and so their gradients, and the loss keep
+    theirs.
     """
     logits, h = xg.nn.cast(model, h.dtype)(window[:-1], h)
     return xg.nn.cross_entropy(logits.astype(model.read.weight.dtype), window[1:]), h
@@ -66,7 +69,10 @@ def loss(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.T
 
 
 def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace) -> float | None:
-    """Of text that the model reads from its beginning, as `--streams` streams, each with a state of its own. None if the run is to end."""
+    """Of text that the model reads from its beginning, as `--streams` streams, each with a state of its own.
+
+    None if the run is to end.
+    """
     text = streams(ids, max(1, min(options.streams, len(ids) // 100)))
     h = no_state(text.shape[1], model, options.precision)
     total = 0.0
@@ -81,7 +87,8 @@ def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace
 
 
 def no_state(count: int, model: Model, dtype: Any = None) -> xg.Tensor:
-    """The state of `count` streams that have read nothing yet, in the dtype of the weights if no other is given."""
+    """The state of `count` streams that have read nothing yet, in the dtype of the weights if no other is
+    given."""
     W = model.gru.W_h
     return xg.zeros((count, W.shape[0]), dtype=dtype or W.dtype, device=W.device)
 
@@ -102,7 +109,8 @@ def sample(model: Model, text: Text, length: int, temperature: float, rng: xg.ra
 
 
 def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> int:
-    """Truncated backpropagation through time: windows of the streams in turn, the state carried from one to the next. The last step saved."""
+    """Truncated backpropagation through time: windows of the streams in turn, the state carried from one to
+    the next. The last step saved."""
     data = streams(text.train_ids, options.batch)
     windows = (len(data) - 1) // options.window
 
@@ -150,7 +158,8 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
 
 
 def is_due(run: Run, options: argparse.Namespace) -> bool:
-    """Whether it is time to look at the held-out text, and that was not done before the run was stopped and resumed."""
+    """Whether it is time to look at the held-out text, and that was not done before the run was stopped and
+    resumed."""
     due = run.step % options.validate_every == 0 or run.step == options.steps
     return due and run.step > 0 and (not run.validation or run.validation[-1][0] < run.step)
 
@@ -175,7 +184,8 @@ def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> No
 
 
 def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
-    """End at a signal, with the steps that were taken in the checkpoint, unless it is of an `earlier` run and this one has not come far."""
+    """End at a signal, with the steps that were taken in the checkpoint, unless it is of an `earlier` run and
+    this one has not come far."""
     at = f"stopped at step {run.step} of {run.steps}"
     if run.step == 0 or (earlier and not saved):
         kept = f"; {folder.checkpoint} is that of an earlier run, as it was" if earlier else ""
@@ -230,13 +240,15 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
     V, E, H = len(text.vocabulary), options.embedding, options.hidden
     weights = V * E + 3 * H * (H + E + 1) + V * (H + 1)
     size = 8 if options.dtype == "float64" else 4
-    need, have = size * (4 * weights + options.window * options.batch * (H + V)), device.memory()["total"]  # with gradients, and Adam's means
+    # with gradients, and Adam's means
+    need, have = size * (4 * weights + options.window * options.batch * (H + V)), device.memory()["total"]
     if need > have:
         fail(f"this takes at least {need / 1e9:,.0f} GB of memory, and {device} has {have / 1e9:,.0f}; use a smaller --hidden, --batch or --window")
 
 
 def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespace) -> bool:
-    """Whether there is a checkpoint that this run, which begins anew, is to overwrite; end where it is of another configuration."""
+    """Whether there is a checkpoint that this run, which begins anew, is to overwrite; end where it is of
+    another configuration."""
     if options.overwrite or not folder.checkpoint.exists():
         return False
     ways = "give this run a folder of its own with --out, or --overwrite to lose that one"

@@ -21,8 +21,9 @@ class InUse(Exception):
 class Folder:
     """A folder that is this run's alone, inside a `with` block.
 
-    The system gives up the lock when the process ends, however it ends. What a killed run left in the folder is removed by the next.
-    Raises InUse where another run has it, and OSError where it cannot be made or written.
+    The system gives up the lock when the process ends, however it ends. What a killed run left in the folder
+    is removed by the next. Raises InUse where another run has it, and OSError where it cannot be made or
+    written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,7 +49,8 @@ class Folder:
         if self._is_locked():
             self._remove_unfinished()
             with suppress(OSError):
-                (self.path / LOCK).unlink()  # while it is held; who waits for it finds that it is gone, and makes another
+                # while it is held; who waits for it finds that it is gone, and makes another
+                (self.path / LOCK).unlink()
         self._release()
         if self._made:
             with suppress(OSError):
@@ -57,7 +59,8 @@ class Folder:
     def still_there(self) -> bool:
         """Whether it is the folder that it was. If it was deleted or moved, it is made again, and False.
 
-        Raises InUse where another run has taken its place, and FileExistsError where it has a checkpoint that is not this run's.
+        Raises InUse where another run has taken its place, and FileExistsError where it has a checkpoint that
+        is not this run's.
         """
         if self._is_locked():
             return True

@@ -16,7 +16,10 @@ CURVES = ("curve", "validation.steps", "validation.bits")
 
 @dataclass
 class Run:
-    """The state of training after `step` steps. `curve` has the bits per character of each, `validation` those of the held-out text."""
+    """The state of training after `step` steps.
+
+    `curve` has the bits per character of each, `validation` those of the held-out text.
+    """
 
     model: Any
     optimizer: xg.optim.Adam
@@ -40,7 +43,10 @@ class Run:
         xg.io.save(path, tensors, {name: json.dumps(value) for name, value in words.items()})
 
     def load(self, path: Path) -> None:
-        """Go back to where `save` was called. Raises ValueError, which names the file, for one that is not of a run with this signature."""
+        """Go back to where `save` was called.
+
+        Raises ValueError, which names the file, for one that is not of a run with this signature.
+        """
         tensors, words = xg.io.load(path)
         try:
             self._take(tensors, checked(words))
@@ -87,7 +93,10 @@ class Run:
 
 
 def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
-    """Of which configuration a checkpoint is, and how far it has come. Raises ValueError, which names the file, for what is none."""
+    """Of which configuration a checkpoint is, and how far it has come.
+
+    Raises ValueError, which names the file, for what is none.
+    """
     try:
         words = checked(xg.io.load(path)[1])
     except (KeyError, TypeError) as error:

@@ -1,7 +1,9 @@
-"""Ctrl-C (SIGINT), SIGTERM and SIGHUP end a run with one line instead of a stack trace, at a place where nothing is lost.
+"""Ctrl-C (SIGINT), SIGTERM and SIGHUP end a run with one line instead of a stack trace, at a place where
+nothing is lost.
 
-The handler never raises: an exception in the middle of an import, of a callback or of a file that is being written would leave
-things half done. Either there is nothing to lose, and the process ends at once, or the signal is kept for `postponed` to find.
+The handler never raises: an exception in the middle of an import, of a callback or of a file that is being
+written would leave things half done. Either there is nothing to lose, and the process ends at once, or the
+signal is kept for `postponed` to find.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 class Interruption:
     """The signals that ask this process to end.
 
-    `farewell` is what is said when it ends at once, `clean` is called before. `number` is that of a signal that was postponed, or 0.
+    `farewell` is what is said when it ends at once, `clean` is called before. `number` is that of a signal
+    that was postponed, or 0.
     """
 
     def __init__(self) -> None:
@@ -29,7 +32,8 @@ class Interruption:
         self._postponing = False
 
     def listen(self) -> None:
-        """Take over every one of these signals that the process was not told to ignore, as `nohup` tells it."""
+        """Take over every one of these signals that the process was not told to ignore, as `nohup` tells
+        it."""
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._arrived)
@@ -42,7 +46,10 @@ class Interruption:
 
     @contextmanager
     def postponed(self) -> Iterator[None]:
-        """Let a first signal only set `number`, at which whoever is inside looks when nothing is half done. A second one ends the process."""
+        """Let a first signal only set `number`, at which whoever is inside looks when nothing is half done.
+
+        A second one ends the process.
+        """
         self._postponing = True
         try:
             yield

@@ -1,7 +1,8 @@
-"""One call at least of every function of the namespace: what the tests of all functions and the table in the docs go by.
+"""One call at least of every function of the namespace: what the tests of all functions and the table in the
+docs go by.
 
-A call is a function of a namespace and arrays, the same for NumPy's namespace as for ours; `CALLS` has them by name. Where
-a result is not unique (the signs of singular vectors), the call makes of it what is.
+A call is a function of a namespace and arrays, the same for NumPy's namespace as for ours; `CALLS` has them
+by name. Where a result is not unique (the signs of singular vectors), the call makes of it what is.
 """
 
 from __future__ import annotations

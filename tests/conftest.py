@@ -1,4 +1,5 @@
-"""Every engine test runs on every backend: NumPy, the strict one on its second device, and CUDA where there is one."""
+"""Every engine test runs on every backend: NumPy, the strict one on its second device, and CUDA where there
+is one."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ from .emulated.backend import register_emulated
 from .strict import register_strict
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is imported, whichever test does that
-os.environ.setdefault("XGRAD_VERIFY", "1")  # every program is verified after each pass, and every plan against its program
-os.environ.pop("XGRAD_DEVICE", None)  # tests say themselves where they run, and what is printed of a device is the CPU's
+# every program is verified after each pass, and every plan against its program
+os.environ.setdefault("XGRAD_VERIFY", "1")
+# tests say themselves where they run, and what is printed of a device is the CPU's
+os.environ.pop("XGRAD_DEVICE", None)
 
 register_strict()
 register_emulated()
 
-sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # at the end, as its modules have plain names
+# at the end, as its modules have plain names
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")

@@ -1,4 +1,5 @@
-"""Plans for tests of CUDA kernels: made from functions, put together so that one text holds many, run on the emulated device, and by NumPy."""
+"""Plans for tests of CUDA kernels: made from functions, put together so that one text holds many, run on the
+emulated device, and by NumPy."""
 
 from __future__ import annotations
 

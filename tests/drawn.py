@@ -15,7 +15,8 @@ BOOLEAN, INTEGER = ["bool"], ["int8", "int16", "int32", "int64", "uint8", "uint1
 REAL, COMPLEX = ["float32", "float64"], ["complex64", "complex128"]
 NUMERIC, EVERY = INTEGER + REAL + COMPLEX, BOOLEAN + INTEGER + REAL + COMPLEX
 
-#: Backends that are always there: the second device of the strict one, so that nothing is made on the first by mistake.
+#: Backends that are always there: the second device of the strict one, so that nothing is made on the first
+#: by mistake.
 BACKENDS = ["cpu", "strict:1"]
 
 
@@ -26,7 +27,8 @@ def shapes(least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def arrays_of(draw: Any, dtypes: list[str], shape: Any = None) -> np.ndarray:
-    """Small whole numbers, of which sums and products are exact, in order, reversed, every other one or transposed."""
+    """Small whole numbers, of which sums and products are exact, in order, reversed, every other one or
+    transposed."""
     dtype = np.dtype(draw(st.sampled_from(dtypes)))
     low = 0 if dtype.kind in "bu" else -3
     size = draw(shapes() if shape is None else shape)
@@ -45,7 +47,8 @@ def arrays_of(draw: Any, dtypes: list[str], shape: Any = None) -> np.ndarray:
 
 
 def agrees(ours: Any, numpys: Any, *inputs: Any, **params: Any) -> None:
-    """Whether our function gives NumPy's results, by shape, dtype and value, on every backend, or fails where NumPy does."""
+    """Whether our function gives NumPy's results, by shape, dtype and value, on every backend, or fails where
+    NumPy does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

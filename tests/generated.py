@@ -1,4 +1,5 @@
-"""What is made and kept in files: from the table of functions the stubs that type checkers read and the table in the docs, from
+"""What is made and kept in files: from the table of functions the stubs that type checkers read and the table
+in the docs, from
 the results of benchmarks on a GPU the table of the page on benchmarks.
 
     python -m tests.generated

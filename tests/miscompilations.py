@@ -1,4 +1,5 @@
-"""Deliberate faults of the compiler, each a small change of one function's text, to see that random programs find them.
+"""Deliberate faults of the compiler, each a small change of one function's text, to see that random programs
+find them.
 
     with applied(mutant):
         ...                     # the compiler has the fault here
@@ -31,7 +32,10 @@ from .programs import traced
 
 
 class Mutant(NamedTuple):
-    """A fault: `old` is `new` in a function. It must be found within so many `programs`, each run by the `ways` that see the function's work."""
+    """A fault: `old` is `new` in a function.
+
+    It must be found within so many `programs`, each run by the `ways` that see the function's work.
+    """
 
     name: str
     function: str  # module:qualified name, the module below xgrad
@@ -44,7 +48,8 @@ class Mutant(NamedTuple):
 
 
 class Gone(Exception):
-    """The function, or what is to be changed in it, is not there any more: the list of faults has to follow the code."""
+    """The function, or what is to be changed in it, is not there any more: the list of faults has to follow
+    the code."""
 
 
 @contextmanager
@@ -91,7 +96,8 @@ def _changed(function: FunctionType, mutant: Mutant) -> CodeType:
 
 
 def found_by(mutant: Mutant) -> int | None:
-    """How many programs it takes to find a fault: with it one gives another result than it should, and without it, it does not."""
+    """How many programs it takes to find a fault: with it one gives another result than it should, and
+    without it, it does not."""
     for number in range(mutant.programs):
         problem = generate(number)
         text = text_of(problem)

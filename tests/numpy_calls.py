@@ -1,4 +1,5 @@
-"""Calls of NumPy's own functions, which mean the same on arrays and on Tensors: what the tests of NumPy's functions go by."""
+"""Calls of NumPy's own functions, which mean the same on arrays and on Tensors: what the tests of NumPy's
+functions go by."""
 
 from __future__ import annotations
 

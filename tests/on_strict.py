@@ -1,4 +1,5 @@
-"""The namespace with its new Tensors on array_api_strict, as a module of its own: for the standard's conformance suite."""
+"""The namespace with its new Tensors on array_api_strict, as a module of its own: for the standard's
+conformance suite."""
 
 import xgrad as xg
 

@@ -2,9 +2,9 @@
 
     python -m tests.precision
 
-prints them. The weights and inputs are drawn in float64, as is the gradient of the outputs; the rest is computed in the precision
-of the row, on the CPU: of the second table by the kernels that a GPU would run, with tensor cores emulated. The error is the norm of
-the difference over the norm.
+prints them. The weights and inputs are drawn in float64, as is the gradient of the outputs; the rest is
+computed in the precision of the row, on the CPU: of the second table by the kernels that a GPU would run,
+with tensor cores emulated. The error is the norm of the difference over the norm.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class Strict(Backend):
             target._array[self._inner_key(key)] = values._array if hasattr(values, "dtype") else values
 
     def _inner_key(self, key: Any) -> Any:
-        """A key of the arrays that are behind the library's: what stands for a kernel of its own, and copies nothing."""
+        """A key of the arrays that are behind the library's: what stands for a kernel of its own, and copies
+        nothing."""
         parts = key if isinstance(key, tuple) else (key,)
         return tuple(k._array if hasattr(k, "dtype") else k for k in parts)
 

@@ -1,4 +1,5 @@
-"""Bad input over the whole public API: what is refused, with which error, and which words of the message name the way out.
+"""Bad input over the whole public API: what is refused, with which error, and which words of the message name
+the way out.
 
 Nothing is refused after something has changed: modes, parameters and generators are as they were.
 """
@@ -110,7 +111,8 @@ def registered(forward: Any, use: Callable[[Any], Any] = lambda op: op(1.0), **o
 
 Kind = tuple[Callable[[], Any], type[Exception] | tuple[type[Exception], ...], str]
 
-#: What is no array of numbers, and what is said of it. `asarray` and `grad` refuse all; functions and operators too.
+#: What is no array of numbers, and what is said of it. `asarray` and `grad` refuse all; functions and
+#: operators too.
 NO_ARRAYS: dict[str, tuple[Any, str]] = {
     "None": (None, "None; leave it out"),
     "a string": ("abc", "str; float"),
@@ -559,7 +561,8 @@ TABLES = {"creation": CREATION, "operators": OPERATORS, "functions": FUNCTIONS, 
 
 
 def refused(f: Callable[[], Any], error: Any, words: str) -> None:
-    """`f` raises this with these words, and leaves the modes, the device and the table of ops as they were."""
+    """`f` raises this with these words, and leaves the modes, the device and the table of ops as they
+    were."""
     before = MODE.get(), xg.current_device()
     with pytest.raises(error, match=words):
         f()

@@ -127,7 +127,8 @@ def test_inside_a_step_only_its_operands_are_kept(device: str) -> None:
     def state(cell: Any) -> xg.Tensor:
         return xg.scan(lambda h, x: (cell(h + x, w), None), xg.zeros((2, 3)), xs)[0]
 
-    assert kept(state(checkpoint(deep))) <= 2 * 50 * 6 + 9 + 2 * 6  # the states, or their sums with xs, beside xs
+    # the states, or their sums with xs, beside xs
+    assert kept(state(checkpoint(deep))) <= 2 * 50 * 6 + 9 + 2 * 6
     assert kept(state(deep)) > 6 * 50 * 6
 
 

@@ -83,7 +83,8 @@ def test_what_it_returns_is_kept(executor: str) -> None:
 
 @pytest.mark.parametrize("rotated", [False, True], ids=["real", "complex"])
 def test_outputs_are_no_views_of_arguments(executor: str, rotated: bool) -> None:
-    """Where the program is interpreted, too, as one with complex carries is: a carry that is an element of xs, a slice, a transpose."""
+    """Where the program is interpreted, too, as one with complex carries is: a carry that is an element of
+    xs, a slice, a transpose."""
 
     def f(x: Any, xs: Any) -> Any:
         turn = xg.exp(0.5j) if rotated else 0.5
@@ -176,7 +177,8 @@ def test_from_several_threads(executor: str) -> None:
 
 
 def test_products_leave_the_loop() -> None:
-    """Two products a step forward and two backward: the rest is before the loop or after it; and that for any length."""
+    """Two products a step forward and two backward: the rest is before the loop or after it; and that for any
+    length."""
     W = weights(3, 5)
     found = set()
     for T in (3, 50):
@@ -187,7 +189,8 @@ def test_products_leave_the_loop() -> None:
 
 
 def test_memory() -> None:
-    """Not much more than the arrays of a loop written by hand: eight stacks of states, the inputs, and the gradients."""
+    """Not much more than the arrays of a loop written by hand: eight stacks of states, the inputs, and the
+    gradients."""
     T, B, I, H = 100, 4, 16, 32
     W, xs = weights(I, H, "f"), np.ones((T, B, I), "f")
     program = xg.compile(xg.grad(loss, argnums=(0, 1))).program(W, xs)

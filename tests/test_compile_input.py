@@ -1,4 +1,5 @@
-"""compile at its edges: what goes in twice, what comes out wrong, errors half-way, Tensors that get away, and depth."""
+"""compile at its edges: what goes in twice, what comes out wrong, errors half-way, Tensors that get away, and
+depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Making Tensors: NumPy's values and dtypes, lists of Tensors, and memory that is shared with other libraries."""
+"""Making Tensors: NumPy's values and dtypes, lists of Tensors, and memory that is shared with other
+libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the CuPy backend does beyond CuPy, with NumPy in CuPy's place: as strict where CuPy is, and without an order where it has none."""
+"""What the CuPy backend does beyond CuPy, with NumPy in CuPy's place: as strict where CuPy is, and without an
+order where it has none."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def test_nothing_is_assigned_at_no_places(backend: Any) -> None:
 
 
 class Cublas:
-    """`gemmEx` and `gemmStridedBatchedEx` on float32 in the host's memory, which note the kind of arithmetic."""
+    """`gemmEx` and `gemmStridedBatchedEx` on float32 in the host's memory, which note the kind of
+    arithmetic."""
 
     def __init__(self) -> None:
         self.computed: list[int] = []

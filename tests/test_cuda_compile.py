@@ -1,4 +1,5 @@
-"""The text of kernels is what NVRTC compiles without a warning, and ptxas without spills; no GPU is needed."""
+"""The text of kernels is what NVRTC compiles without a warning, and ptxas without spills; no GPU is
+needed."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def source(family: str, chip: Chip) -> str:
 SIZES = [(hidden, batch) for hidden in (256, 512, 1024) for batch in (16, 64, 128)]
 PRECISIONS = [("float32", "highest"), ("float32", "tf32"), ("float32", "bf16"), ("float64", "highest"), ("float16", "highest")]
 _WIDE = {(1024, batch) for batch in (16, 64, 128)}
-#: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same forward and backward.
+#: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same forward
+#: and backward.
 TOO_LARGE = {
     (80, "float32", "highest"): _WIDE,
     (80, "float32", "tf32"): _WIDE,
@@ -210,7 +212,8 @@ def test_nothing_is_spilled(family: str, arch: int, tmp_path: Path) -> None:
     text = source(family, ARCHES[arch])
     for name, of in used(text, arch, tmp_path).items():
         kernel = text[text.index(f" {name}(") :].partition('\nextern "C"')[0]
-        # Double precision's own arcus functions save registers around the division that they call; a whole kernel has few of them.
+        # Double precision's own arcus functions save registers around the division that they call; a whole
+        # kernel has few of them.
         most = 32 if re.search(r"const double v\d+ = a(sin|tan)\(", kernel) and of.registers <= 64 else 0
         assert of.spilled <= most, kernel
         assert of.registers * 256 <= ARCHES[arch].registers, name

@@ -1,4 +1,5 @@
-"""What is CUDA's alone, on a GPU or on the stand-in: streams, recordings, refused kernels, sums in a fixed order."""
+"""What is CUDA's alone, on a GPU or on the stand-in: streams, recordings, refused kernels, sums in a fixed
+order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where the blocks of a loop's kernel wait for each other, against a simulation of who touches what; and what is refused."""
+"""Where the blocks of a loop's kernel wait for each other, against a simulation of who touches what; and what
+is refused."""
 
 from __future__ import annotations
 
@@ -89,7 +90,8 @@ def touched(part: Part, t: int, rows: int, per_group: int, blocks: int, group: i
 
 
 def race(found: Sequence[Part], placed: Sequence[int], rows: int, per_group: int, blocks: int, turns: Sequence[int]) -> str | None:
-    """What two blocks do to one element with no barrier between them, if anything; blocks of different groups never wait for each other."""
+    """What two blocks do to one element with no barrier between them, if anything; blocks of different groups
+    never wait for each other."""
     groups = -(-rows // per_group)
     readers: dict[Any, set[tuple[int, int]]] = {}
     writers: dict[Any, set[tuple[int, int]]] = {}
@@ -208,7 +210,8 @@ def _random_step(seed: int) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13])  # of 4 and 7 all products leave the loop
+# of 4 and 7 all products leave the loop
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13])
 def test_barriers_of_random_loops_are_enough(seed: int) -> None:
     rng, step = np.random.default_rng(seed), _random_step(seed)
     W = tuple(rng.normal(size=(WIDTH, WIDTH)) for _ in range(3))
@@ -222,7 +225,8 @@ def test_barriers_of_random_loops_are_enough(seed: int) -> None:
         found = list(loops(xg.grad(loss, argnums=(0, 1, 2)), *_tensors((W, rng.normal(size=(4, BATCH, WIDTH)), first))))
     checked = 0
     for loop, buffers in found:
-        if any(isinstance(item, Gemm) for item in loop.body):  # the others have nothing that is kept for all steps
+        # the others have nothing that is kept for all steps
+        if any(isinstance(item, Gemm) for item in loop.body):
             check(loop, buffers, needed=False)
             checked += 1
     assert checked

@@ -1,4 +1,5 @@
-"""How the products of a loop are laid on a chip: whoever owns what, and what fits where, for many shapes and chips."""
+"""How the products of a loop are laid on a chip: whoever owns what, and what fits where, for many shapes and
+chips."""
 
 from __future__ import annotations
 
@@ -135,5 +136,6 @@ def test_little_memory_makes_chunks_and_short_depth_does_not(how: g.Arithmetic) 
 def test_what_fits_nowhere_is_refused_with_its_size() -> None:
     with pytest.raises(Unsupported, match=r"weights of 4,\d{3},\d{3} bytes do not fit into shared memory, which is 49,152 bytes of 1 processors"):
         g.geometry([g.Shape(1024, (1024,))], 16, g.ARITHMETIC["float32", "highest"], SMALL[0])
-    with pytest.raises(Unsupported, match="beside what they are multiplied with, which is"):  # all of the memory, but not in whole tiles
+    # all of the memory, but not in whole tiles
+    with pytest.raises(Unsupported, match="beside what they are multiplied with, which is"):
         g.geometry([g.Shape(512, (512, 512)), g.Shape(512, (512,))], 64, g.ARITHMETIC["float32", "highest"], CHIPS["L4"])

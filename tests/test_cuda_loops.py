@@ -1,4 +1,5 @@
-"""Cells through time as CUDA kernels, forward and backward, as one launch and step by step, against the CPU."""
+"""Cells through time as CUDA kernels, forward and backward, as one launch and step by step, against the
+CPU."""
 
 from __future__ import annotations
 
@@ -180,7 +181,8 @@ def loss_of(cell: Cell) -> Callable[..., Any]:
 def problem(name: str, batch: int | None, width: int, dtype: str, precision: str = "highest") -> tuple[Lowered, list[np.ndarray], list[np.ndarray]]:
     """A cell's plan, its inputs, and what the CPU makes of them, in float64 where that is more.
 
-    The inputs are numbers that products in `precision` do not round: where a cell's derivative has kinks, to round the weights finds others.
+    The inputs are numbers that products in `precision` do not round: where a cell's derivative has kinks, to
+    round the weights finds others.
     """
     cell = {**CELLS, **MIXING}[name]
     given = arguments(cell, batch, width, dtype)
@@ -198,7 +200,8 @@ def error_of(found: Any, want: np.ndarray) -> float:
     return float(np.linalg.norm(found.astype(np.float64) - want) / max(np.linalg.norm(want), 1e-12))
 
 
-#: A step of a kernel takes a few of the chip's processors, which wait for each other by counters in memory or as a cluster.
+#: A step of a kernel takes a few of the chip's processors, which wait for each other by counters in memory or
+#: as a cluster.
 COUNTERS = Chip("counters", 80, 6, 65536, 1024)
 CLUSTERS = Chip("clusters", 90, 16, 65536, 1024)
 #: So little memory that the weights need many blocks, and the left operand comes in parts.

@@ -1,4 +1,5 @@
-"""Kernels of maps against what plans mean: elements, rows and columns, split reductions, maps that are merged or share rows; many to a text."""
+"""Kernels of maps against what plans mean: elements, rows and columns, split reductions, maps that are merged
+or share rows; many to a text."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def _drawn_shape(rng: np.random.Generator, most: int = 4) -> tuple[int, ...]:
 
 
 def _drawn_ref(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], dtype: str, kind: str) -> Ref:
-    """A view of that shape: of a buffer that is larger, lies in another order, or is repeated along some axes."""
+    """A view of that shape: of a buffer that is larger, lies in another order, or is repeated along some
+    axes."""
     axes = tuple(int(a) for a in rng.permutation(len(shape)))
     lengths = [shape[a] for a in axes]
     repeated = [kind == "input" and rng.random() < 0.2 for _ in axes]

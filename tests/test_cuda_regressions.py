@@ -198,7 +198,8 @@ def test_cublas_is_not_given_sizes_that_it_cannot_count() -> None:
 
 
 def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
-    """The first map reads a row forwards and backwards, the second writes it: in one map some threads would read what others wrote."""
+    """The first map reads a row forwards and backwards, the second writes it: in one map some threads would
+    read what others wrote."""
     row, back = Ref(0, 0, (8,), (1,), (0,)), Ref(0, 7, (8,), (-1,), (0,))
     out, other = Ref(1, 0, (8,), (1,), (0,)), Ref(2, 0, (8,), (1,), (0,))
     first = Map((8,), ((0, row), (1, back)), (Step(2, "+", (0, 1), (False, False), "float64"),), ((2, out),))
@@ -209,7 +210,8 @@ def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
 @pytest.mark.parametrize("native", ["0", "1"])
 @pytest.mark.parametrize("view", [lambda x: x[::-1], lambda x: xg.broadcast_to(x[:1], x.shape), lambda x: xg.concat([x, x], axis=-1)[..., ::2]], ids=["backwards", "repeated", "every other"])
 def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(view: Any, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stack of single rows is read as one matrix: not where these rows lie backwards, on each other, or with gaps."""
+    """A stack of single rows is read as one matrix: not where these rows lie backwards, on each other, or
+    with gaps."""
     monkeypatch.setenv("XGRAD_NATIVE", native)
     rng = np.random.default_rng(0)
     x, W = xg.asarray(rng.uniform(-1, 1, (3, 1, 4))), xg.asarray(rng.uniform(-1, 1, (4, 2)))
@@ -219,7 +221,8 @@ def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(view: Any, native: 
 
 
 def test_a_map_stores_nothing_that_is_stored_already() -> None:
-    """What a view needs is computed while a map is written that computes it too: stored twice, it would be written while others read it."""
+    """What a view needs is computed while a map is written that computes it too: stored twice, it would be
+    written while others read it."""
 
     def f(x: Any) -> Any:
         y = xg.tanh(x)

@@ -1,4 +1,5 @@
-"""Whether CuPy has what is asked of it: held against its names, signatures and loops, which can be read without a GPU."""
+"""Whether CuPy has what is asked of it: held against its names, signatures and loops, which can be read
+without a GPU."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from .numpy_calls import FLAT, SMOOTH
 cupy: Any = pytest.importorskip("cupy", reason="CuPy is not installed")
 pytestmark = pytest.mark.cuda_wheel
 
-#: Of each function of the library: how often by place, which by name, and the dtypes of what was given by place.
+#: Of each function of the library: how often by place, which by name, and the dtypes of what was given by
+#: place.
 Uses = dict[str, set[tuple[int, tuple[str, ...], tuple[str, ...]]]]
 
 #: What is looked up in the backend's namespace without being a function of the library.

@@ -1,4 +1,5 @@
-"""custom_vjp and custom_jvp: by hand in JAX's form, to second order, through every transform, on every backend."""
+"""custom_vjp and custom_jvp: by hand in JAX's form, to second order, through every transform, on every
+backend."""
 
 from __future__ import annotations
 

@@ -142,7 +142,8 @@ def test_many_values_of_one_name() -> None:
 @pytest.mark.parametrize("native", ["0", "1"])
 @pytest.mark.parametrize("depth", [6, 21])
 def test_loops_inside_of_each_other(depth: int, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each level has slices of its own; Python takes 20 loops inside of each other, and what is deeper runs stage by stage."""
+    """Each level has slices of its own; Python takes 20 loops inside of each other, and what is deeper runs
+    stage by stage."""
     monkeypatch.setenv("XGRAD_NATIVE", native)
     xs = np.arange(2.0) / 3
 

@@ -1,4 +1,5 @@
-"""Arrays of two devices of one library never meet silently: every door is shut, with an error that names both."""
+"""Arrays of two devices of one library never meet silently: every door is shut, with an error that names
+both."""
 
 from __future__ import annotations
 

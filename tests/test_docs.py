@@ -1,4 +1,5 @@
-"""Every code block of the README and the docs runs, and prints what the page says; so do the examples in docstrings."""
+"""Every code block of the README and the docs runs, and prints what the page says; so do the examples in
+docstrings."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def test_every_form(subscripts: str, shapes: list[Any], device: str) -> None:
     xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
 
 
-#: Sums large enough for an order of products to matter: plain, with a diagonal, a number, axes of length 1 and 0, and all kept.
+#: Sums large enough for an order of products to matter: plain, with a diagonal, a number, axes of length 1
+#: and 0, and all kept.
 LARGE = [
     ("ab,bc,cd,d->a", [(30, 20), (20, 30), (30, 20), (20,)]),
     ("aab,bc,,cd->ad", [(9, 9, 8), (8, 9), (), (9, 20)]),

@@ -1,4 +1,5 @@
-"""Functions element by element: the values are NumPy's, for every dtype, shape and stride; the gradients are right."""
+"""Functions element by element: the values are NumPy's, for every dtype, shape and stride; the gradients are
+right."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def in_numpy(name: str) -> Any:
 
 
 def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    """Arrays of small whole numbers, on which arithmetic of every dtype is exact or as good as its own rounding."""
+    """Arrays of small whole numbers, on which arithmetic of every dtype is exact or as good as its own
+    rounding."""
     low = 0 if dtype in UNSIGNED + BOOLEAN else -4
     elements = st.integers(low, 1 if dtype == "bool" else 4)
     if dtype in COMPLEX:
@@ -169,7 +171,8 @@ def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
     x, y = xg.asarray([inf, inf, -inf, 3.0, -3.0, 1.0]), xg.asarray([2.0, -2.0, 2.0, -inf, inf, 0.1])
     with np.errstate(invalid="ignore"):
         z = (x // y).numpy()
-    assert z.tolist() == [inf, -inf, -inf, 0, 0, 10 if device.startswith("cuda") else 9]  # CuPy's is floor(x / y)
+    # CuPy's is floor(x / y)
+    assert z.tolist() == [inf, -inf, -inf, 0, 0, 10 if device.startswith("cuda") else 9]
     assert np.signbit(z[3:5]).all()
 
 
@@ -324,7 +327,8 @@ def test_complex_powers_of_small_whole_numbers_are_products(n: float, device: st
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_remainders_of_special_numbers(dtype: str) -> None:
-    """% as NumPy has it, // as the standard has it: the floor of the quotient where one is infinite; compiled as eagerly, zeros' signs too."""
+    """% as NumPy has it, // as the standard has it: the floor of the quotient where one is infinite; compiled
+    as eagerly, zeros' signs too."""
     few = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.5, -1.5, 3.0, -3.0, np.finfo(dtype).smallest_subnormal], dtype)
     x, y = np.repeat(few, len(few)), np.tile(few, len(few))
     with np.errstate(all="ignore"):

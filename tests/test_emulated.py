@@ -1,4 +1,5 @@
-"""CUDA kernels on the CPU: each feature of the emulation with a small kernel, and the same kernels through NVRTC where there is one."""
+"""CUDA kernels on the CPU: each feature of the emulation with a small kernel, and the same kernels through
+NVRTC where there is one."""
 
 from __future__ import annotations
 
@@ -275,7 +276,8 @@ def test_narrow_floats() -> None:
     np.testing.assert_array_equal(halves, every.view(np.float16).astype(np.float32))
     np.testing.assert_array_equal(bfloats, from_bfloat16(every))
 
-    # All halves, what lies right between two of them, and a bit to either side; numbers of any size; what is special.
+    # All halves, what lies right between two of them, and a bit to either side; numbers of any size; what is
+    # special.
     with np.errstate(invalid="ignore"):
         between = ((halves[:-1].astype(np.float64) + halves[1:]) / 2).astype(np.float32)
     hard = np.concatenate([halves, between, bfloats, np.array([65519.99, 65520, 65535, 65536, 1e-8, 2**-25, 2**-25 * 1.001, np.inf, -np.inf, -0.0], np.float32)])

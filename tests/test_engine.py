@@ -263,7 +263,8 @@ def test_a_naive_update_does_not_grow_the_graph() -> None:
 
 
 def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
-    """Iterating over a Tensor takes it apart in one op, so the gradients of its slices are put together in one."""
+    """Iterating over a Tensor takes it apart in one op, so the gradients of its slices are put together in
+    one."""
     x = xg.tensor(np.ones((200, 50)), requires_grad=True)
     total = 0.0
     for row in x:

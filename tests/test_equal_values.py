@@ -1,4 +1,5 @@
-"""Functions of equal eigenvalues and singular values: against the same functions without a decomposition, or NaN where they have no derivative."""
+"""Functions of equal eigenvalues and singular values: against the same functions without a decomposition, or
+NaN where they have no derivative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every op on single elements, on every executor and for every dtype, against the engine's eager result: special values, and inside of a loop."""
+"""Every op on single elements, on every executor and for every dtype, against the engine's eager result:
+special values, and inside of a loop."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">
 OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
 NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, inf, -inf, nan, 100.0, -100.0, 1e-3, 0.1, 1e4, -1e4]
-#: Largest errors in units of the last place, where not 5: three of a function of the C library and two of NumPy's.
+#: Largest errors in units of the last place, where not 5: three of a function of the C library and two of
+#: NumPy's.
 ERRORS = {"normal_cdf": 64, "tanh": 6}
 #: What has no native form, and what NumPy has not.
 NOT_NATIVE, NOT_IN_NUMPY = {"normal_quantile"}, {"normal_quantile", "normal_cdf"}
@@ -172,7 +174,8 @@ def _in_bfloat16(plan: Plan) -> Plan:
 
 @pytest.fixture(scope="module")
 def on_cuda() -> dict[str, list[np.ndarray]]:
-    """The results of all cases by CUDA kernels, from one text; no two of the same length, so that each has its kernel."""
+    """The results of all cases by CUDA kernels, from one text; no two of the same length, so that each has
+    its kernel."""
     found: dict[str, Any] = {}
     inputs = []
     for i, (name, case) in enumerate(CASES.items()):

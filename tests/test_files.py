@@ -1,4 +1,5 @@
-"""Files of Tensors: they come back bit for bit or are refused, appear whole or not at all, and hostile ones are no more than refused."""
+"""Files of Tensors: they come back bit for bit or are refused, appear whole or not at all, and hostile ones
+are no more than refused."""
 
 from __future__ import annotations
 

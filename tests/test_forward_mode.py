@@ -164,7 +164,8 @@ def test_fifty_steps_of_a_gru(what: str) -> None:
 
 
 def test_operands_that_do_not_move(device: str) -> None:
-    """Of an op that is linear in all its operands, the tangents of the others are zeros of their own shapes."""
+    """Of an op that is linear in all its operands, the tangents of the others are zeros of their own
+    shapes."""
     x, t, c = xg.asarray([1.0, 2.0]), xg.asarray([1.0, -1.0]), xg.asarray([5.0, 6.0])
 
     def assigned(a: Any, b: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Every function of the namespace: NumPy's values, on every backend, right gradients, and through NumPy's own functions."""
+"""Every function of the namespace: NumPy's values, on every backend, right gradients, and through NumPy's own
+functions."""
 
 from __future__ import annotations
 
@@ -108,7 +109,8 @@ def test_everything_else_has_a_derivative() -> None:
     assert {name for name in CALLS if name not in {n for n, _ in DIFFERENTIABLE}} == set(FLAT)
 
 
-@pytest.mark.parametrize("name", sorted((IN_NUMPY.keys() & CALLS.keys()) - {"asarray"}))  # np.asarray gives an array of NumPy, but with like=
+# np.asarray gives an array of NumPy, but with like=
+@pytest.mark.parametrize("name", sorted((IN_NUMPY.keys() & CALLS.keys()) - {"asarray"}))
 def test_numpys_functions_take_tensors(name: str, device: str) -> None:
     """The same call, through NumPy's namespace on Tensors."""
     for call in CALLS[name]:

@@ -1,6 +1,8 @@
-"""Random programs: every way to run one gives what the engine gives, values and derivatives; the engine what NumPy and differences give.
+"""Random programs: every way to run one gives what the engine gives, values and derivatives; the engine what
+NumPy and differences give.
 
-The programs are new at each run: XGRAD_FUZZ_SEED, which is printed at its beginning, asks for the same ones again, XGRAD_FUZZ for so many.
+The programs are new at each run: XGRAD_FUZZ_SEED, which is printed at its beginning, asks for the same ones
+again, XGRAD_FUZZ for so many.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The benchmarks of a GPU: each part runs here on the CPU at tiny sizes; what is made of its results is checked on samples."""
+"""The benchmarks of a GPU: each part runs here on the CPU at tiny sizes; what is made of its results is
+checked on samples."""
 
 from __future__ import annotations
 
@@ -188,7 +189,8 @@ def test_a_part_that_is_out_of_time_keeps_what_it_has(tmp_path: Path, canned: ty
     kept = results(tmp_path)
     with pytest.raises(OutOfTime):
         gpu_timing.run(kept, gpu_timing.GRU, OPTIONS, Short(None))
-    assert set(kept.records) == {"limits", str(gpu_timing.GRU[0])}  # the second case is not whole, and so not there
+    # the second case is not whole, and so not there
+    assert set(kept.records) == {"limits", str(gpu_timing.GRU[0])}
     monkeypatch.setattr(gpu, "Deadline", Short)
     assert gpu.run("gru", kept, OPTIONS) == gpu.UNFINISHED
     assert not json.loads(kept.path.read_text())["finished"]

@@ -1,4 +1,5 @@
-"""Memory: steps without growth though the cycle collector is off, and nothing that is kept alive by something small."""
+"""Memory: steps without growth though the cycle collector is off, and nothing that is kept alive by something
+small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What takes several steps in half precision is made in float32 and rounded once, and so are its gradients."""
+"""What takes several steps in half precision is made in float32 and rounded once, and so are its
+gradients."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ large = rng.normal(size=(40, 50)) * 300
 many = rng.normal(size=70_000)
 TARGETS = xg.asarray(rng.integers(0, 30, 2000))
 
-#: name -> (function, operand). The values are of a size at which squares, sums or numbers of elements are no float16.
+#: name -> (function, operand). The values are of a size at which squares, sums or numbers of elements are no
+#: float16.
 STEPS: dict[str, tuple[Any, np.ndarray]] = {
     **{f"vector_norm {p}": (lambda x, p=p: norm(x, ord=p, axis=0), large) for p in (2, 1, 3, -1, np.inf, -np.inf)},
     **{f"matrix_norm {p}": (lambda x, p=p: xg.linalg.matrix_norm(x, ord=p), large[:5, :6]) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf)},
@@ -49,7 +51,8 @@ def _overflow_is_an_error() -> Iterator[None]:
 
 
 def units(a: Any, b: Any, dtype: str) -> float:
-    """How far apart they are, in halves of the last place of `b`, or of the smallest number that has all places."""
+    """How far apart they are, in halves of the last place of `b`, or of the smallest number that has all
+    places."""
     a, b = (np.asarray(v.astype("float64").numpy()) for v in (a, b))
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 2.0**-14)) / EPS[dtype])
 
@@ -68,7 +71,8 @@ def test_rounded_once(name: str, dtype: str) -> None:
     dz = xg.asarray(rng.uniform(0.5, 1, exact.shape), dtype=dtype)
     pulled = lambda x: xg.vjp(f, x)[1](dz.astype(x.dtype))[0]
     want = pulled(wide).numpy()
-    cancels = 8 * EPS[dtype] * np.abs(want).max() if name in ("softmax", "eigh", "svd", "a product") else 0  # sums of what is rounded before
+    # sums of what is rounded before
+    cancels = 8 * EPS[dtype] * np.abs(want).max() if name in ("softmax", "eigh", "svd", "a product") else 0
 
     def close(found: Any) -> None:
         np.testing.assert_allclose(found.astype("float64").numpy(), want, rtol=4 * EPS[dtype], atol=2.0**-24 + cancels)

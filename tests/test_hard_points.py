@@ -1,4 +1,5 @@
-"""Where a derivative is not obvious: the value that the docs promise, in both modes, to second order, on every backend."""
+"""Where a derivative is not obvious: the value that the docs promise, in both modes, to second order, on
+every backend."""
 
 from __future__ import annotations
 
@@ -151,7 +152,8 @@ def test_both_modes_to_second_order(what: str, device: str) -> None:
         same(xg.hvp(total, (x,), (ones,)), second)
         same(xg.grad(lambda x: xg.jvp(total, (x,), (ones,))[1])(x), second)
         if device == "cpu" and x.size:
-            same(xg.compile(xg.grad(total))(x), second if "no choice" in what else gradient)  # compiled code has no limits
+            # compiled code has no limits
+            same(xg.compile(xg.grad(total))(x), second if "no choice" in what else gradient)
 
 
 def test_the_maximum_of_nothing_is_refused() -> None:

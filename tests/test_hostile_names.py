@@ -1,4 +1,5 @@
-"""Names that are made to be something else: in generated Python, listings, graphs, and text of kernels they are names."""
+"""Names that are made to be something else: in generated Python, listings, graphs, and text of kernels they
+are names."""
 
 from __future__ import annotations
 
@@ -310,7 +311,8 @@ def gate_of(name: str) -> Any:
 
 @pytest.mark.parametrize("name", ["tanh", "+", "&", "sum", "exp", "add", "my_gate", "a b", "def", "\n"])
 def test_gates_named_as_ops_of_the_table(name: str) -> None:
-    """What `derive` writes calls the gate, and its rule, not the op; or it says that the gate is not there."""
+    """What `derive` writes calls the gate, and its rule, not the op; or it says that the gate is not
+    there."""
     mine = gate_of(name)
     x = xg.asarray([0.5, -1.5])
     text = str(derive(lambda x: xg.sum(xg.tanh(mine(x)) * xg.exp(x)), x))

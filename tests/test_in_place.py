@@ -73,7 +73,8 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", [n for n in COPIES if n not in ("copy", "deepcopy")])
 def test_copies_of_leaves_are_no_leaves(name: str, device: str) -> None:
-    """They may be changed in place, which a leaf may not; a copy by Python's `copy` is a leaf as well, of its own."""
+    """They may be changed in place, which a leaf may not; a copy by Python's `copy` is a leaf as well, of its
+    own."""
     w = xg.tensor([3.0, 4.0], requires_grad=True)
     for f in (lambda x: COPIES[name](w), xg.checkpoint(lambda x: COPIES[name](w) * 1)):
         t = f(xg.ones(2))

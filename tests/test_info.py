@@ -87,10 +87,12 @@ NO_ADVICE = {
     "core type on another architecture": with_environment(OPENBLAS_CORETYPE="NEOVERSEN1")._replace(instructions=None),
     "cache that fits": with_environment(OPENBLAS_L2_SIZE="1024"),
     "cache not known": with_environment(OPENBLAS_L2_SIZE="256")._replace(l2=0),
-    "threads that fit": with_environment(OPENBLAS_NUM_THREADS="4", OMP_NUM_THREADS="1"),  # OpenBLAS reads its own variable first
+    # OpenBLAS reads its own variable first
+    "threads that fit": with_environment(OPENBLAS_NUM_THREADS="4", OMP_NUM_THREADS="1"),
     "threads that are no number": with_environment(OPENBLAS_NUM_THREADS="", OMP_NUM_THREADS="many"),
     "threads not known": GOOD._replace(blas=Blas("openblas", "0.3")),
-    "a library of fewer threads": GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 2)),  # MKL takes one for two hyperthreads
+    # MKL takes one for two hyperthreads
+    "a library of fewer threads": GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 2)),
     "native on": with_environment(XGRAD_NATIVE="1"),
 }
 
@@ -185,7 +187,8 @@ def test_dtypes_of_a_device(device: str) -> None:
 
 def test_instructions() -> None:
     assert _instructions("sse2 avx fma avx2 avx512f avx512bw avx512dq avx512vl") == "AVX-512"
-    assert _instructions("sse2 avx fma avx2 avx512f") == "AVX2"  # OpenBLAS has no use for the first AVX-512 alone
+    # OpenBLAS has no use for the first AVX-512 alone
+    assert _instructions("sse2 avx fma avx2 avx512f") == "AVX2"
     assert _instructions("sse2 avx") == "SSE or AVX"
     assert _instructions(None) is None
 

@@ -1,4 +1,5 @@
-"""jacobian, hessian, hvp, elementwise_grad and stop_gradient, nested, through loops and compiled functions, on every backend."""
+"""jacobian, hessian, hvp, elementwise_grad and stop_gradient, nested, through loops and compiled functions,
+on every backend."""
 
 from __future__ import annotations
 
@@ -148,7 +149,8 @@ def test_elementwise_grad(device: str) -> None:
 
 
 def test_results_are_free_of_what_ran_inside(device: str) -> None:
-    """A vjp inside another transform leaves its inputs behind: nobody differentiates with respect to them any more."""
+    """A vjp inside another transform leaves its inputs behind: nobody differentiates with respect to them any
+    more."""
     w = xg.asarray(2.0)
     inside = lambda w: xg.elementwise_grad(lambda t: w * t * t)(3.0)
     for f in (xg.grad, xg.jacobian, xg.hessian, lambda f: lambda w: xg.value_and_grad(f)(w)[0], lambda f: lambda w: xg.vjp(f, w)[0], lambda f: lambda w: xg.jvp(f, (w,), (w,))[1]):

@@ -1,4 +1,5 @@
-"""Schedules on a device: run, recorded and replayed; choices between two ways of a loop; and the engine on the emulated device."""
+"""Schedules on a device: run, recorded and replayed; choices between two ways of a loop; and the engine on
+the emulated device."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ pytestmark = emulator
 
 
 class Tape(EmulatedLauncher):
-    """A device that records as a GPU does: while it records it runs nothing, and afterwards it does the same at the same addresses."""
+    """A device that records as a GPU does: while it records it runs nothing, and afterwards it does the same
+    at the same addresses."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(CHIP, **options)

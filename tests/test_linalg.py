@@ -519,7 +519,8 @@ def test_the_gradient_is_of_the_triangle_that_is_read(name: str, kind: Any, devi
     f = ONE_TRIANGLE[name]
     a = kind(2, 3, 3) / 4 + 3 * np.eye(3) + np.diag([0.0, 1.0, 2.5])
     other = np.tril(a, -1) if name.endswith("upper") else np.triu(a, 1)
-    np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(xg, xg.asarray(a - other)).numpy(), atol=1e-14)  # which is not read
+    # which is not read
+    np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(xg, xg.asarray(a - other)).numpy(), atol=1e-14)
     np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(np, a), rtol=1e-10, atol=1e-12)  # nor by NumPy
     xg.check_grads(lambda x: f(xg, x), (xg.asarray(a),), order=2)
     xg.check_grads(lambda x: f(np, x), (xg.asarray(a),), order=1)

@@ -210,7 +210,8 @@ def test_integers_of_a_recorded_scan(record: bool) -> None:
 @pytest.mark.parametrize("way", ["hvp", "grad of jvp", "grad of grad"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_second_derivatives_of_a_look_up(way: str, compiled: bool) -> None:
-    """The rules of `take` and `untake` go through functions of the namespace, which look at the dtype of an index."""
+    """The rules of `take` and `untake` go through functions of the namespace, which look at the dtype of an
+    index."""
     table, h, tokens = np.linspace(-1, 1, 12).reshape(4, 3), np.array([0.3, -0.2, 0.7]), np.array([[1, 0], [3, 3], [2, 1]])
     move = np.cos(table)
 

@@ -1,4 +1,5 @@
-"""Functions that move elements: where they go is where NumPy puts them, and the gradient comes back from there."""
+"""Functions that move elements: where they go is where NumPy puts them, and the gradient comes back from
+there."""
 
 from __future__ import annotations
 

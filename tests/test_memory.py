@@ -24,7 +24,10 @@ class Budget:
         self.used = self.most = 0
 
     def take(self, array: np.ndarray) -> None:
-        """Count `array` as long as it lives. Raises MemoryError, in CuPy's words, where the limit does not allow it."""
+        """Count `array` as long as it lives.
+
+        Raises MemoryError, in CuPy's words, where the limit does not allow it.
+        """
         n = array.nbytes
         if self.used + n > self.limit:
             raise MemoryError(f"Out of memory allocating {n:,} bytes (allocated so far: {self.used:,} bytes).")

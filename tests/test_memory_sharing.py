@@ -1,4 +1,5 @@
-"""What shares memory in a plan, by plans written by hand: scratch buffers that are used again, and next values computed where the old ones are."""
+"""What shares memory in a plan, by plans written by hand: scratch buffers that are used again, and next
+values computed where the old ones are."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ def item(reads: Ref, *writes: Ref, reductions: tuple[Ref, ...] = ()) -> Map:
 
 
 def chain(sizes: list[int], order: list[tuple[int, int]], dtypes: list[str] | None = None) -> Plan:
-    """A plan in which an item reads the first buffer of each pair and writes the second. The first buffer is an input, the last an output."""
+    """A plan in which an item reads the first buffer of each pair and writes the second.
+
+    The first buffer is an input, the last an output.
+    """
     kinds = ["input", *["scratch"] * (len(sizes) - 2), "output"]
     buffers = tuple(Buffer(k, n, d) for k, n, d in zip(kinds, sizes, dtypes or ["float64"] * len(sizes)))
     return Plan(buffers, tuple(item(contiguous(a, (4,)), contiguous(b, (4,))) for a, b in order))

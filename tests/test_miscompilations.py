@@ -1,4 +1,5 @@
-"""The random programs are tried themselves: each of many deliberate faults of the compiler is found within a stated number of them."""
+"""The random programs are tried themselves: each of many deliberate faults of the compiler is found within a
+stated number of them."""
 
 from __future__ import annotations
 

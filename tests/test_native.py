@@ -1,4 +1,5 @@
-"""Native code for plans: every op, shape and product against NumPy, the accuracy of the functions, threads and the cache."""
+"""Native code for plans: every op, shape and product against NumPy, the accuracy of the functions, threads
+and the cache."""
 
 from __future__ import annotations
 
@@ -181,7 +182,8 @@ SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, 5, 8, 17, 33]), max_size=3).map(t
 
 @st.composite
 def views(draw: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int, tuple[int, ...]]:
-    """A flat array, and offset and strides of a view of it: permuted, spaced out, reversed in no axis, perhaps broadcast."""
+    """A flat array, and offset and strides of a view of it: permuted, spaced out, reversed in no axis,
+    perhaps broadcast."""
     order = draw(st.permutations(range(len(shape))))
     strides, step = [0] * len(shape), draw(st.sampled_from([1, 1, 2]))
     for axis in order:
@@ -205,7 +207,8 @@ def test_maps_over_any_shape_and_strides(data: Any) -> None:
     x, y = (strided(*v, shape) for v in given)
     axes = data.draw(st.sets(st.sampled_from(range(len(shape))))) if shape else set()
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    order = data.draw(st.permutations(range(len(shape))))  # the output is stored with its axes in another order
+    # the output is stored with its axes in another order
+    order = data.draw(st.permutations(range(len(shape))))
     at = strides_of(tuple(shape[i] for i in order))
     out = Ref(2, 0, shape, tuple(at[order.index(i)] for i in range(len(shape))))
     buffers = [*(Buffer("input", flat.size, str(flat.dtype)) for flat, _, _ in given), *(Buffer("output", math.prod(s), "float64") for s in (shape, kept, kept))]
@@ -392,7 +395,8 @@ def test_numbers_alone_in_another_dtype(source: str, target: str, reverse: bool,
 
 
 def test_a_scipy_imported_later_keeps_its_own_blas() -> None:
-    """A library loaded for the whole process would stand in for parts of SciPy's, with integers of another size."""
+    """A library loaded for the whole process would stand in for parts of SciPy's, with integers of another
+    size."""
     code = """
 from xgrad.backends.cpu import native
 import sys

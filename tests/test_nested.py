@@ -1,4 +1,5 @@
-"""Transforms inside one another and inside traces, with gates of one's own: what eager code gives, everywhere."""
+"""Transforms inside one another and inside traces, with gates of one's own: what eager code gives,
+everywhere."""
 
 from __future__ import annotations
 
@@ -237,7 +238,10 @@ def test_traces_inside_a_watch() -> None:
 
 
 def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
-    """It is no derivative: what it does to a tangent is anybody's guess. In reverse mode it does what it says, to second order."""
+    """It is no derivative: what it does to a tangent is anybody's guess.
+
+    In reverse mode it does what it says, to second order.
+    """
     clipped = xg.custom_vjp(lambda x: x * 1.0)
     clipped.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (xg.clip(dz, -1, 1),))
 
@@ -259,7 +263,8 @@ def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
 
 
 def test_what_comes_beside_a_gradient_stays_connected_to_an_outer_argument() -> None:
-    """Also where it depends on no argument of the inner transform, or on one that was not computed from the outer argument."""
+    """Also where it depends on no argument of the inner transform, or on one that was not computed from the
+    outer argument."""
     assert xg.grad(lambda w: xg.value_and_grad(lambda y: w * w)(w * 1.0)[0])(3.0).item() == 6
     assert xg.grad(lambda w: xg.grad(lambda a, y: w * a * a, argnums=(0, 1))(2.0, w * 1.0)[0])(3.0).item() == 4
 

@@ -1,4 +1,5 @@
-"""NumPy's own functions on Tensors: NumPy's values, on every backend, with the right gradients, or refused by name."""
+"""NumPy's own functions on Tensors: NumPy's values, on every backend, with the right gradients, or refused by
+name."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from xgrad.numpy_api import ACCUMULATIONS, REDUCTIONS
 
 from .numpy_calls import AT_THE_EDGE, FLAT, SMOOTH, Call
 
-#: The functions that HIPS autograd differentiates or lets pass, of NumPy's main namespace if not said otherwise.
+#: The functions that HIPS autograd differentiates or lets pass, of NumPy's main namespace if not said
+#: otherwise.
 HIPS = """
     absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype atleast_1d atleast_2d atleast_3d broadcast_to
     clip conjugate cos cosh cross cumsum deg2rad degrees diag diagonal diff divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fft.fft fft.fft2
@@ -34,7 +36,8 @@ HIPS = """
 #: The calls that test the ops which are here alone.
 GRADIENT_CASES = {"cbrt": SMOOTH["cbrt"], "slide": SMOOTH["convolve"] + SMOOTH["correlate"]}
 
-#: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real matrix.
+#: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real
+#: matrix.
 REFUSED = """
     linalg.tensorsolve i0 put_along_axis copyto fill_diagonal
 """.split()

@@ -1,4 +1,5 @@
-"""The arguments of NumPy's functions on Tensors: those that NumPy takes mean the same, the others are refused as it does, by name."""
+"""The arguments of NumPy's functions on Tensors: those that NumPy takes mean the same, the others are refused
+as it does, by name."""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ def test_every_differentiable_op_of_the_table_has_a_case() -> None:
 
     families = (test_fft, test_linalg, test_manipulation, test_numpy, test_random, test_sorting, test_statistics)
     elsewhere = {"einsum", *(OPS[name].name for name in test_elementwise.SMOOTH), *(name for family in families for name in family.GRADIENT_CASES)}
-    ours = {op.name for op in OPS.values() if op.differentiable and not op.registered}  # other tests may have registered more
+    # other tests may have registered more
+    ours = {op.name for op in OPS.values() if op.differentiable and not op.registered}
     assert ours == elsewhere | set(CASES) | {"scan", "checkpoint", "after", "custom", "seal"}
 
 

@@ -1,4 +1,5 @@
-"""Libraries that others wrote for the array standard, on Tensors: SciPy, einops and scikit-learn, with gradients."""
+"""Libraries that others wrote for the array standard, on Tensors: SciPy, einops and scikit-learn, with
+gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Plans of memory: carries as a parallel copy, and the verifier that refuses a plan which does not compute its program."""
+"""Plans of memory: carries as a parallel copy, and the verifier that refuses a plan which does not compute
+its program."""
 
 from __future__ import annotations
 
@@ -292,7 +293,8 @@ def test_a_carry_that_becomes_a_number_is_compiled() -> None:
 
 
 def test_memory_that_an_outer_loop_reads_again_is_not_overwritten() -> None:
-    """A product adds itself to the slice it starts from, where nobody else reads that: an outer loop's next step would."""
+    """A product adds itself to the slice it starts from, where nobody else reads that: an outer loop's next
+    step would."""
     W = np.full((3, 3), 0.1)
 
     def inner(h: Any, x: Any) -> Any:

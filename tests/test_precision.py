@@ -215,7 +215,8 @@ def test_the_scale_is_on_a_device_of_its_own(device: str) -> None:
 
 
 def _trained(dtype: str, scale: xg.optim.LossScale | None = None, steps: int = 60) -> float:
-    """The loss after learning to repeat: the next of a sequence in which every symbol is that of three steps before."""
+    """The loss after learning to repeat: the next of a sequence in which every symbol is that of three steps
+    before."""
     rng = xg.random.default_rng(1)
     model = Reader(6, 24, rng)
     optimizer = xg.optim.Adam(model, lr=0.02)

@@ -1,4 +1,5 @@
-"""Threads and processes that share compiled code: every result is the serial one, and nothing waits for ever."""
+"""Threads and processes that share compiled code: every result is the serial one, and nothing waits for
+ever."""
 
 from __future__ import annotations
 

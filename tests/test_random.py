@@ -1,4 +1,5 @@
-"""Random numbers: those of NumPy where they can be, right in their moments and gradients, states that come back, refusals."""
+"""Random numbers: those of NumPy where they can be, right in their moments and gradients, states that come
+back, refusals."""
 
 from __future__ import annotations
 
@@ -87,7 +88,8 @@ def test_numbers_are_those_of_numpy(name: str, device: str) -> None:
     for _ in range(2):
         ours, theirs = SAME[name](rng), np.asarray(SAME[name](reference))
         assert (ours.shape, ours.dtype, ours.device) == (theirs.shape, theirs.dtype, device)
-        np.testing.assert_allclose(ours.numpy(), theirs, rtol=4e-16)  # that is all that a fused multiply and add may change
+        # that is all that a fused multiply and add may change
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=4e-16)
     assert rng.state == reference.bit_generator.state
 
 
@@ -241,7 +243,8 @@ def test_gradients(name: str, device: str) -> None:
         return f(rng, *parameters)
 
     placed = tuple(xg.asarray(a) for a in args)
-    xg.check_grads(again, placed, order=2, rtol=1e-6 if "truncated" in name else None)  # quantiles are not smooth in their last digits
+    # quantiles are not smooth in their last digits
+    xg.check_grads(again, placed, order=2, rtol=1e-6 if "truncated" in name else None)
     _, tangent = xg.jvp(lambda *x: xg.sum(again(*x)), placed, tuple(xg.ones_like(a) for a in placed))
     found = xg.grad(lambda *x: xg.sum(again(*x)), tuple(range(len(args))))(*placed)
     assert tangent.item() == pytest.approx(sum(xg.sum(g).item() for g in found), abs=1e-9)

@@ -1,4 +1,5 @@
-"""The same seed gives the same bits, and a run that was stopped and resumed gives those of one that was not: at sizes where
+"""The same seed gives the same bits, and a run that was stopped and resumed gives those of one that was not:
+at sizes where
 executors once changed over during the run, whichever executor there is."""
 
 from __future__ import annotations

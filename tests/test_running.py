@@ -1,4 +1,5 @@
-"""Which executor runs a scan: a matter of the program alone; and programs that are made ready once, whoever asks."""
+"""Which executor runs a scan: a matter of the program alone; and programs that are made ready once, whoever
+asks."""
 
 from __future__ import annotations
 
@@ -267,7 +268,8 @@ def test_what_no_stage_reads_any_more_is_not_kept_where_nothing_is_compiled(f: A
 
 
 def test_a_loop_that_was_optimised_keeps_what_later_steps_read() -> None:
-    """Interpreted by itself: invariants, carries that take each other's values, and results that are read after the loop."""
+    """Interpreted by itself: invariants, carries that take each other's values, and results that are read
+    after the loop."""
     W = rng.normal(size=(3, 3))
 
     def step(carry: Any, x: Any) -> Any:

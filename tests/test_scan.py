@@ -134,7 +134,8 @@ def takes_away(carry: Any, _: Any) -> Any:
 @pytest.mark.parametrize("options", [{}, {"compiled": False}, {"checkpoint_every": 2}, {"length": 0}, {"length": 0, "compiled": False}])
 @pytest.mark.parametrize(("body", "init"), [(appends, [np.ones(2)]), (adds_a_key, {"a": np.ones(2)}), (takes_away, [np.ones(2), np.ones(2)])])
 def test_a_body_that_changes_the_container_of_its_carry(body: Any, init: Any, options: dict[str, Any]) -> None:
-    """It is seen, though the container that the body was given is the one that it returns; that of the caller stays."""
+    """It is seen, though the container that the body was given is the one that it returns; that of the caller
+    stays."""
     size = len(init)
     with pytest.raises(TypeError, match="scan: the carry had the structure"):
         xg.scan(body, init, None, **{"length": 4, **options})

@@ -306,7 +306,8 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("form", ["h @ U + x", "x + U @ h", "vector", "two"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_products_added_to_views(view: str, form: str, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A product may be added to what is read where that lies, if nothing else does, and if it lies as a product is written."""
+    """A product may be added to what is read where that lies, if nothing else does, and if it lies as a
+    product is written."""
     monkeypatch.setenv("XGRAD_NATIVE", executor)
     U, S, C = array(H, H), array(T, H, H), array(T, H, H, seed=1)
 
@@ -331,7 +332,8 @@ def test_products_added_to_views(view: str, form: str, executor: str, monkeypatc
 
 @pytest.mark.parametrize("dtype", ["complex128", "complex64", "float16"])
 def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their gradients begin with zeros, which are numbers in the program, so that no operand and no stage has such a dtype."""
+    """Their gradients begin with zeros, which are numbers in the program, so that no operand and no stage has
+    such a dtype."""
     if dtype == "float16" and device.startswith("strict"):
         pytest.skip("the strict library has no float16")
     monkeypatch.setenv("XGRAD_NATIVE", "1")

@@ -1,4 +1,5 @@
-"""NaN, infinities, zeros of both signs and subnormal numbers: as NumPy has them eagerly, and the same in compiled code."""
+"""NaN, infinities, zeros of both signs and subnormal numbers: as NumPy has them eagerly, and the same in
+compiled code."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def special(dtype: str) -> np.ndarray:
 
 
 def same(a: Any, b: Any, ulps: float = 0) -> bool:
-    """Bit for bit but for the kind of NaN; with `ulps`, finite numbers may be so far apart, and what is special is exact."""
+    """Bit for bit but for the kind of NaN; with `ulps`, finite numbers may be so far apart, and what is
+    special is exact."""
     a, b = (np.atleast_1d(np.asarray(v)) for v in (a, b))
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
@@ -70,7 +72,8 @@ def takes(op: Any, dtype: str) -> bool:
     return True
 
 
-#: Where the standard, which xgrad follows, is not as NumPy is: of infinite quotients, and of complex numbers that are not finite.
+#: Where the standard, which xgrad follows, is not as NumPy is: of infinite quotients, and of complex numbers
+#: that are not finite.
 STANDARD = {("//", "float32"), ("//", "float64"), ("expm1", "complex64"), ("expm1", "complex128")}
 ELEMENTWISE = [(op, dtype) for op in ONE + TWO for dtype in DTYPES]
 named = lambda pair: f"{pair[0].name}-{pair[1]}"
@@ -86,7 +89,8 @@ def test_element_by_element_as_numpy(pair: Any) -> None:
 
 
 def apart_from_zeros(op: Any, args: list[np.ndarray]) -> list[np.ndarray]:
-    """Without zeros of both signs beside each other, of which NumPy's own larger one depends on where in the array it stands."""
+    """Without zeros of both signs beside each other, of which NumPy's own larger one depends on where in the
+    array it stands."""
     if op.name not in ("maximum", "minimum"):
         return args
     x, y = args

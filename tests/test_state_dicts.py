@@ -38,7 +38,8 @@ def values(state: dict[str, xg.Tensor]) -> dict[str, Any]:
 
 
 def spoilt(good: dict[str, Any]) -> list[tuple[Any, type[Exception], str]]:
-    """States that do not fit, the wrong value always the last, when the others could have been taken already."""
+    """States that do not fit, the wrong value always the last, when the others could have been taken
+    already."""
     *_, last = good
     t = good[last]
     rest = {name: value for name, value in good.items() if name != last}

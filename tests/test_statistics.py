@@ -1,4 +1,5 @@
-"""Sums, products, variances, and what accumulates: NumPy's values, and derivatives that are right at zeros too."""
+"""Sums, products, variances, and what accumulates: NumPy's values, and derivatives that are right at zeros
+too."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ import xgrad as xg
 from .drawn import INTEGER, NUMERIC, REAL, agrees, arrays_of, shapes
 
 rng = np.random.default_rng(3)
-x, X, v = (rng.permutation(n).reshape(shape) / 4 - 1.3 for n, shape in ((6, (2, 3)), (24, (2, 3, 4)), (5, (5,))))  # well apart
+# well apart
+x, X, v = (rng.permutation(n).reshape(shape) / 4 - 1.3 for n, shape in ((6, (2, 3)), (24, (2, 3, 4)), (5, (5,))))
 zero, zeros_, all_zero = np.array([2.0, 0.0, -1.5, 3.0]), np.array([0.0, 2.0, 0.0, 3.0]), np.zeros(3)
 rows = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 6.0]])
 

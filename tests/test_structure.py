@@ -39,7 +39,8 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Modules of xgrad that a module imports, as dotted names below xgrad; what is for type checkers alone does not count."""
+    """Modules of xgrad that a module imports, as dotted names below xgrad; what is for type checkers alone
+    does not count."""
     tree = ast.parse(path.read_text())
     typing_only = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
     skipped = {id(inner) for n in typing_only for inner in ast.walk(n)}
@@ -124,7 +125,8 @@ def test_the_packages_listed_are_the_folders() -> None:
         assert (ROOT / "xgrad" / "backends").resolve() == ROOT / "backends"
 
 
-#: Functions that are longer, or have more parameters: the path that every op takes, public signatures, and what is yet to be taken apart.
+#: Functions that are longer, or have more parameters: the path that every op takes, public signatures, and
+#: what is yet to be taken apart.
 LONG = {"core.dispatch.apply", "transforms.checks._check"}
 WIDE = {
     "core.dispatch._recorded", "core.graph.Node.__init__", "transforms.checkpointing.scan_in_segments", "transforms.checks._check",
@@ -147,7 +149,8 @@ def test_functions_of_the_engine_and_of_transforms_are_short_and_narrow() -> Non
         if module.startswith(("core.", "transforms.")):
             for name, node in functions(module, ast.parse(path.read_text())):
                 first = node.body[0]
-                said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)  # the docstring does not count
+                # the docstring does not count
+                said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
                 if node.body[-1].end_lineno - (first.end_lineno if said else node.lineno - 1) > 40:  # type: ignore[operator]
                     long.add(name)
                 names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]

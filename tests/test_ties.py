@@ -106,7 +106,8 @@ def test_a_pair() -> None:
 
 
 class TestLists:
-    """In a list, which is no module, each place is an argument of its own; an optimiser knows its parameters all the same."""
+    """In a list, which is no module, each place is an argument of its own; an optimiser knows its parameters
+    all the same."""
 
     def test_each_has_a_gradient(self) -> None:
         w = xg.tensor([2.0], requires_grad=True)

@@ -95,4 +95,5 @@ def test_cross_entropy_and_adam_train_alike() -> None:
         xg.nn.cross_entropy(x @ mine.T, target).backward()
         (g,), _ = xg.optim.clip_by_global_norm([mine.grad], 0.1)
         optimizer.step([g])
-    np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), atol=1e-6)  # torch adds 1e-6 to the norm it clips by
+    # torch adds 1e-6 to the norm it clips by
+    np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), atol=1e-6)

@@ -31,7 +31,8 @@ def same(ours: Any, theirs: Any) -> None:
 
 
 def agree(f: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> None:
-    """Whether values, gradients for a random dz, and the gradients of those along a random direction, in dz as well, are torch's."""
+    """Whether values, gradients for a random dz, and the gradients of those along a random direction, in dz
+    as well, are torch's."""
     rng = np.random.default_rng(0)
 
     def like(x: Any) -> np.ndarray:
@@ -76,4 +77,5 @@ def test_function(name: str, data: st.DataObject) -> None:
 
 def test_none_is_left_out() -> None:
     compared = {FUNCTIONS.get(name.split()[0]) for name in TABLE}
-    assert [name for name, f in FUNCTIONS.items() if f not in compared and name not in FLAT] == ["unique_values"]  # torch's has no derivative
+    # torch's has no derivative
+    assert [name for name, f in FUNCTIONS.items() if f not in compared and name not in FLAT] == ["unique_values"]

@@ -1,4 +1,5 @@
-"""The files of `examples/train.py`: one run to a folder, checkpoints that are looked at before they are taken, disks that fill."""
+"""The files of `examples/train.py`: one run to a folder, checkpoints that are looked at before they are
+taken, disks that fill."""
 
 from __future__ import annotations
 

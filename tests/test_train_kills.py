@@ -1,4 +1,5 @@
-"""`examples/train.py` killed and interrupted at random moments: resumed, it ends with the same bits, and leaves nothing behind.
+"""`examples/train.py` killed and interrupted at random moments: resumed, it ends with the same bits, and
+leaves nothing behind.
 
 XGRAD_KILLS=50 in the environment asks for so many moments of each signal in the exhaustive test.
 """

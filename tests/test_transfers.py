@@ -1,4 +1,5 @@
-"""Nothing is copied between host and device but where somebody asks for values: every function, its gradient, loops and training."""
+"""Nothing is copied between host and device but where somebody asks for values: every function, its gradient,
+loops and training."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ LOOKS = ("__array__", "__bool__", "__buffer__", "__complex__", "__dlpack__", "__
 
 @contextmanager
 def no_copies(*, handed_in: bool = False) -> Iterator[None]:
-    """Fail where a value leaves the device, or (unless they are `handed_in`) enters it, in the `with` block, be it by the back door."""
+    """Fail where a value leaves the device, or (unless they are `handed_in`) enters it, in the `with` block,
+    be it by the back door."""
     looks: list[str] = []
     with pytest.MonkeyPatch.context() as patch, count_transfers() as copies:
         for name in LOOKS:
@@ -114,7 +116,8 @@ def test_those_that_go_through_the_host_are_seen(name: str) -> None:
     assert "host" in str(getattr(xg.linalg, name.partition(".")[2]).__doc__)
 
 
-#: NumPy's functions that look at values, as what they say of them cannot be a Tensor: a Python bool, an error, a warning, a shape.
+#: NumPy's functions that look at values, as what they say of them cannot be a Tensor: a Python bool, an
+#: error, a warning, a shape.
 LOOK_AT_VALUES = """
     allclose array_equal array_equiv average bincount delete digitize histogram histogram_bin_edges insert linalg.lstsq nanargmax nanargmin
     percentile real_if_close unique

@@ -75,7 +75,8 @@ def test_many_outputs_in_aux_cost_no_walk_of_the_graph_each() -> None:
 
     alone, beside = xg.grad(lambda x: chain(x)[0]), xg.grad(chain, has_aux=True)
     pairs = [(seconds(alone), seconds(beside)) for _ in range(7)]
-    assert min(t for _, t in pairs) < 4 * min(t for t, _ in pairs)  # a walk for each output takes ten times as long
+    # a walk for each output takes ten times as long
+    assert min(t for _, t in pairs) < 4 * min(t for t, _ in pairs)
 
 
 def test_aux_stays_connected_to_the_arguments_of_an_outer_transform(device: str) -> None:

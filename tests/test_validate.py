@@ -1,4 +1,5 @@
-"""debug.validate: silent where all is well, and where a pass, an executor or a derivative is broken, says which, where and when."""
+"""debug.validate: silent where all is well, and where a pass, an executor or a derivative is broken, says
+which, where and when."""
 
 from __future__ import annotations
 
@@ -205,7 +206,8 @@ def in_plan(items: Any, change: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 @pytest.fixture
 def broken_executor(executor: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any, Any], Any]], None]:
-    """A change of each item of a plan on its way to the executor, given the number of the program's outputs too."""
+    """A change of each item of a plan on its way to the executor, given the number of the program's outputs
+    too."""
 
     def break_it(change: Callable[[Any, Any], Any]) -> None:
         old = lowering.lower
@@ -240,7 +242,8 @@ def test_a_broken_executor_is_named(compiled: bool, broken_executor: Any, execut
 
 @pytest.mark.parametrize(("most", "found"), [(3, True), (2, False)])
 def test_a_fault_that_is_gone_when_all_is_looked_at(most: int, found: bool, broken_executor: Any) -> None:
-    """Then it is looked for with one stage at a time, and if there is nothing to be found the message says so."""
+    """Then it is looked for with one stage at a time, and if there is nothing to be found the message says
+    so."""
     broken_executor(lambda item, outputs: sine_for_tanh(item) if outputs <= most else item)
     with pytest.raises(xg.ValidationError) as caught, xg.debug.validate():
         loss(W, H, XS)

@@ -1,4 +1,5 @@
-"""Views of buffers are what NumPy's views are, and what is asked of them is what their elements' offsets say."""
+"""Views of buffers are what NumPy's views are, and what is asked of them is what their elements' offsets
+say."""
 
 from __future__ import annotations
 
@@ -160,7 +161,8 @@ def test_an_axis_of_length_1(ref: Ref, data: st.DataObject) -> None:
 
 
 def distances(offsets: np.ndarray) -> list[int]:
-    """The distances between rows with which BLAS finds a matrix of these offsets, its rows being contiguous."""
+    """The distances between rows with which BLAS finds a matrix of these offsets, its rows being
+    contiguous."""
     m, n = offsets.shape
     first = int(offsets[0, 0])
     return [d for d in range(max(n, 1), 80) if np.array_equal(offsets, first + d * np.arange(m)[:, None] + np.arange(n))]

@@ -1,6 +1,7 @@
 """Every differentiable function that torch has too, with strategies for what it is called on.
 
-`array_api_compat.torch` is torch under the names of the array standard, so that a call is written once for both.
+`array_api_compat.torch` is torch under the names of the array standard, so that a call is written once for
+both.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ REAL, COMPLEX, ALIKE, MIXED = ["r"], ["c"], ["r", "c"], ["r", "c", "rc", "cr"]
 
 @st.composite
 def arguments(draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str], domain: Any, made: Any) -> Any:
-    """Arrays of every shape, those of no axes and no elements too, that lie in memory in every way; and parameters."""
+    """Arrays of every shape, those of no axes and no elements too, that lie in memory in every way; and
+    parameters."""
     sizes, kind_of = draw(shapes), cycle(draw(st.sampled_from(kinds)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     drawn = []
@@ -60,8 +62,8 @@ def arguments(draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str]
 def of(name: str, shapes: Any, *places: Any, f: Any = None, kinds: list[str] = ALIKE, domain: Any = (-2, 2), made: Any = None, **params: Any) -> Case:
     """A function that both have under a name, which a word may follow, or `f`, which is made of it.
 
-    Its arrays have the `shapes` drawn and real parts in a domain; `made` changes the first. Its parameters, by place and by name,
-    are strategies, or functions from the shapes to such.
+    Its arrays have the `shapes` drawn and real parts in a domain; `made` changes the first. Its parameters,
+    by place and by name, are strategies, or functions from the shapes to such.
     """
     named = lambda xp, *a, **p: attrgetter(name.split()[0])(xp)(*a, **p)
     return Case(name, f or named, arguments(shapes, places, params, kinds, domain, made))
@@ -117,8 +119,10 @@ KEPT: dict[str, Any] = {"axis": axes, "keepdims": st.booleans()}
 REDUCTIONS = [
     *(of(name, shapes(), made=with_zeros, **KEPT) for name in ("sum", "prod")),
     of("mean", shapes(least=1), **KEPT),
-    *(of(name, shapes(least=1), kinds=REAL, **KEPT) for name in ("max", "min")),  # there are no ties, where torch divides the gradient
-    *(of(name, shapes(1, 2), correction=st.sampled_from([0, 1]), **KEPT) for name in ("var", "std")),  # of one number, torch has NaN for 0 and 0 for NaN
+    # there are no ties, where torch divides the gradient
+    *(of(name, shapes(least=1), kinds=REAL, **KEPT) for name in ("max", "min")),
+    # of one number, torch has NaN for 0 and 0 for NaN
+    *(of(name, shapes(1, 2), correction=st.sampled_from([0, 1]), **KEPT) for name in ("var", "std")),
     of("logsumexp", shapes(least=1), kinds=REAL, f=lambda xp, x, axis, **kept: xp.logsumexp(x, axis=tuple(range(x.ndim)) if axis is None else axis, **kept), **KEPT),
     of("softmax", shapes(1, 1), axis=axis, kinds=REAL),
     *(of(name, shapes(1), axis=axis, include_initial=st.booleans(), made=with_zeros) for name in ("cumulative_sum", "cumulative_prod")),
@@ -132,7 +136,8 @@ def H(xp: Any, x: Any) -> Any:
 
 
 def definite(xp: Any, x: Any) -> Any:
-    """Hermitian wherever x moves to: it does not matter which triangle has the gradient, which with us is the one that is read."""
+    """Hermitian wherever x moves to: it does not matter which triangle has the gradient, which with us is the
+    one that is read."""
     return x @ H(xp, x) + xp.eye(x.shape[-2], dtype=x.dtype)
 
 
@@ -191,7 +196,8 @@ LINEAR = [
     of("linalg.eig", SQUARE, made=regular, f=of_any_matrix),
     of("linalg.eigvals", SQUARE, made=regular, f=lambda xp, x: xp.sum(xp.linalg.eigvals(x) ** 3, axis=-1)),
     of("linalg.qr", ANY, st.just("reduced"), made=regular, f=triangular),
-    of("linalg.qr complete", SQUARE, st.just("complete"), made=regular, f=triangular),  # torch has no gradient of tall ones
+    # torch has no gradient of tall ones
+    of("linalg.qr complete", SQUARE, st.just("complete"), made=regular, f=triangular),
     of("linalg.svd", ANY, st.booleans(), made=regular, f=singular),
     *(of(f"linalg.{name}", ANY, offset=OFFSET) for name in ("trace", "diagonal")),
     of("linalg.vector_norm", shapes(least=1), ord=st.sampled_from([2, 1, 0, 3, 0.5, -1, -2.5, np.inf, -np.inf]), **KEPT),

@@ -2,7 +2,8 @@
 
     import xgrad as xg
 
-`xg` is an array namespace that follows the Python Array API standard; every function on Tensors can be differentiated.
+`xg` is an array namespace that follows the Python Array API standard; every function on Tensors can be
+differentiated.
 """
 
 from . import backends, debug, io, namespace, nn, numpy_api, optim, random
@@ -211,7 +212,8 @@ from .transforms import (
 
 
 def __getattr__(name: str) -> object:
-    """`__version__` and `bfloat16`, looked up when they are asked for: the one takes a quarter of the import's time, the other ml_dtypes."""
+    """`__version__` and `bfloat16`, looked up when they are asked for: the one takes a quarter of the
+    import's time, the other ml_dtypes."""
     if name == "bfloat16":
         return backends.dtypes.bfloat16()
     if name != "__version__":

@@ -13,11 +13,15 @@ class ShapeError(ValueError):
 
 
 class GraphError(RuntimeError):
-    """A gradient that cannot be had: through a freed graph, of a value that needs none, of a non-scalar without `dz`."""
+    """A gradient that cannot be had: through a freed graph, of a value that needs none, of a non-scalar
+    without `dz`."""
 
 
 class TraceError(TypeError):
-    """A function that cannot be traced: it asks for a value where there is only a shape. The message names the line."""
+    """A function that cannot be traced: it asks for a value where there is only a shape.
+
+    The message names the line.
+    """
 
 
 class UnknownOpError(LookupError):
@@ -25,11 +29,15 @@ class UnknownOpError(LookupError):
 
 
 class OutOfMemoryError(MemoryError):
-    """A device has no memory left. The message says what was asked for, what there is, and which stages hold the most."""
+    """A device has no memory left.
+
+    The message says what was asked for, what there is, and which stages hold the most.
+    """
 
 
 class ValidationError(RuntimeError):
-    """Compiled code, or the trace it was made from, gives other values than the plain way to compute the same.
+    """Compiled code, or the trace it was made from, gives other values than the plain way to compute the
+    same.
 
     Attributes:
         culprit: the pass, the executor or the trace that makes the difference, in words.

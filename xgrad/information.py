@@ -1,4 +1,5 @@
-"""What xgrad runs on here, how fast that is, and what would make it faster: `xg.info()` and `python -m xgrad info`.
+"""What xgrad runs on here, how fast that is, and what would make it faster: `xg.info()` and `python -m xgrad
+info`.
 
 What only this needs is imported when it is asked for, so that `import xgrad` does not wait for it.
 """
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 
 from .backends import Device, DeviceError, current_device, find_device
 
-#: What OPENBLAS_CORETYPE may name on x86, under the widest instructions that its matmul uses. OpenBLAS ignores other names.
+#: What OPENBLAS_CORETYPE may name on x86, under the widest instructions that its matmul uses. OpenBLAS
+#: ignores other names.
 CORE_TYPES = {
     "SSE or AVX": "prescott core2 penryn dunnington atom nano nehalem sandybridge athlon opteron opteron_sse3 barcelona bobcat "
     "bulldozer piledriver steamroller excavator",
@@ -23,7 +25,8 @@ CORE_TYPES = {
 }
 WIDTHS = list(CORE_TYPES)
 
-#: The environment variable that sets the threads of a BLAS library, where it is not OpenBLAS. All read OMP_NUM_THREADS besides.
+#: The environment variable that sets the threads of a BLAS library, where it is not OpenBLAS. All read
+#: OMP_NUM_THREADS besides.
 THREADS = {"mkl": "MKL_NUM_THREADS", "blis": "BLIS_NUM_THREADS", "accelerate": "VECLIB_MAXIMUM_THREADS"}
 
 #: Environment variables that change the device or the speed.
@@ -31,7 +34,10 @@ VARIABLES = ["XGRAD_DEVICE", "XGRAD_NATIVE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_S
 
 
 class Blas(NamedTuple):
-    """The library behind matmul on the CPU. Core type and threads are None where threadpoolctl is not there to tell."""
+    """The library behind matmul on the CPU.
+
+    Core type and threads are None where threadpoolctl is not there to tell.
+    """
 
     name: str
     version: str
@@ -59,7 +65,8 @@ class Info(NamedTuple):
     cores: int  # that this process may use
     blas: Blas
     rates: dict[str, float]  # dtype -> matmul's GFLOP/s on the device
-    memory: dict[str, int]  # bytes `used` by this process and `total` on the device, and on CUDA in CuPy's `pool`
+    # bytes `used` by this process and `total` on the device, and on CUDA in CuPy's `pool`
+    memory: dict[str, int]
     gpus: list[Gpu]
     cuda_extra: str | None  # the extra to install, where there is an NVIDIA driver and no CuPy
     environment: dict[str, str]  # those of VARIABLES that are set
@@ -232,17 +239,20 @@ def _second_level_cache() -> int:
 
 
 def _cores() -> int:
-    """Cores that this process may use: its affinity, and no more than its control group's share of time amounts to."""
+    """Cores that this process may use: its affinity, and no more than its control group's share of time
+    amounts to."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(affinity, quota(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup"))))))
 
 
 def quota(root: Path, groups: str) -> float:
-    """How many cores' worth of time the control groups below `root` allow, where `groups` is the text of /proc/self/cgroup."""
+    """How many cores' worth of time the control groups below `root` allow, where `groups` is the text of
+    /proc/self/cgroup."""
     own = next((line.removeprefix("0::/") for line in groups.splitlines() if line.startswith("0::/")), "")
     folders = [root / own, *(root / own).parents]  # the limits of every group above hold too
     limits = [_text(folder / "cpu.max").split() for folder in folders if folder.is_relative_to(root)]
-    limits.append([_text(root / "cpu" / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")])  # version 1 of control groups
+    # version 1 of control groups
+    limits.append([_text(root / "cpu" / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")])
     return min((int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0].isdecimal()), default=math.inf)
 
 
@@ -254,7 +264,8 @@ def _blas(cpu: Device) -> Blas:
     except ImportError:
         return built
     loaded: list[dict[str, Any]] = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    # Other packages may have brought a BLAS of their own; NumPy's wheels keep theirs in a folder that bears its name.
+    # Other packages may have brought a BLAS of their own; NumPy's wheels keep theirs in a folder that bears
+    # its name.
     loaded.sort(key=lambda library: "numpy" not in library["filepath"])
     if not loaded:  # a library that threadpoolctl does not know, such as Accelerate
         return built
@@ -263,7 +274,8 @@ def _blas(cpu: Device) -> Blas:
 
 
 def _rate(device: Device, dtype: str) -> float:
-    """GFLOP/s of a square matmul on `device`: the middle one of the five best, as a busy machine only ever makes it slower."""
+    """GFLOP/s of a square matmul on `device`: the middle one of the five best, as a busy machine only ever
+    makes it slower."""
     xp = device.xp
 
     def seconds(n: int, budget: float) -> list[float]:

@@ -12,9 +12,11 @@ from .namespace import tensor
 
 
 def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tensor]:
-    """Copies of the values of `state`, each on the device of its namesake in `mine`, whose names, shapes and dtypes it must have.
+    """Copies of the values of `state`, each on the device of its namesake in `mine`, whose names, shapes and
+    dtypes it must have.
 
-    Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit.
+    Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not
+    fit.
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"{who} takes a state dict, Tensors by name, not {type(state).__name__}")

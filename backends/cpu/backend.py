@@ -49,7 +49,8 @@ class NumPy(Backend):
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         index = key[0] if len(key) == 1 else None
         if isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and values.ndim > 1 and index.size:
-            # the rows of each index one after the other, and one sum for each: np.add.at goes element by element
+            # the rows of each index one after the other, and one sum for each: np.add.at goes element by
+            # element
             index = np.where(index < 0, index + len(target), index)
             order = np.argsort(index, kind="stable")
             rows = index[order]
@@ -78,7 +79,8 @@ class NumPy(Backend):
         if isinstance(array, np.ma.MaskedArray):
             raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
         if not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))  # else its dtype would equal none of those that there are
+            # else its dtype would equal none of those that there are
+            array = array.astype(array.dtype.newbyteorder("="))
         return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
 
     def native_dtype(self, dtype: Any) -> Any:
@@ -100,7 +102,8 @@ class NumPy(Backend):
 
 @lru_cache(4096)
 def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
-    """The order of products as NumPy's einsum takes it; False for sums so small that all at once is faster."""
+    """The order of products as NumPy's einsum takes it; False for sums so small that all at once is
+    faster."""
     lengths: dict[str, int] = {}
     for subscript, shape in zip(subscripts.partition("->")[0].split(","), shapes):
         lengths.update((c, max(n, lengths.get(c, 1))) for c, n in zip(subscript, shape))
@@ -139,10 +142,12 @@ def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tupl
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep up to a gigabyte of freed memory for the next step, instead of returning it page by page after each.
+    """Let glibc keep up to a gigabyte of freed memory for the next step, instead of returning it page by page
+    after each.
 
-    Every training step allocates and frees the same arrays; taking their pages from the system again costs more than the
-    arithmetic on them. Other allocators do without. An environment that sets MALLOC_TRIM_THRESHOLD_ has its way.
+    Every training step allocates and frees the same arrays; taking their pages from the system again costs
+    more than the arithmetic on them. Other allocators do without. An environment that sets
+    MALLOC_TRIM_THRESHOLD_ has its way.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:

@@ -1,10 +1,13 @@
-"""Half precision on the CPU: arrays of float16 and bfloat16, with which NumPy computes in float32 and rounds each result.
+"""Half precision on the CPU: arrays of float16 and bfloat16, with which NumPy computes in float32 and rounds
+each result.
 
-NumPy has slow loops for float16, which add up in float16 where they sum over an outer axis, and none for bfloat16, of which
-ml_dtypes supplies some, with a promotion of their own. So an array of these dtypes is a `Half` here, whose functions NumPy asks
-itself. Arrays of other dtypes are what they always were, and pay nothing.
+NumPy has slow loops for float16, which add up in float16 where they sum over an outer axis, and none for
+bfloat16, of which ml_dtypes supplies some, with a promotion of their own. So an array of these dtypes is a
+`Half` here, whose functions NumPy asks itself. Arrays of other dtypes are what they always were, and pay
+nothing.
 
-Nothing here warns of overflow, or of the NaN that comes of it: where a loss is scaled both belong to the search for the scale.
+Nothing here warns of overflow, or of the NaN that comes of it: where a loss is scaled both belong to the
+search for the scale.
 """
 
 from __future__ import annotations
@@ -49,7 +52,8 @@ class Half(np.ndarray):
 #: What asks for the numbers next to a number, which are others in float32.
 _NEIGHBOURS = (np.nextafter, np.spacing)
 
-#: What moves elements and does not compute with them: it runs on the arrays as they are, and gives views where NumPy does.
+#: What moves elements and does not compute with them: it runs on the arrays as they are, and gives views
+#: where NumPy does.
 _MOVES = {
     np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.broadcast_to, np.concatenate,
     np.copy, np.count_nonzero, np.diagonal, np.empty_like, np.expand_dims, np.flip, np.linalg.diagonal, np.linalg.matrix_transpose,
@@ -66,7 +70,8 @@ def rounded(x: Any, dtype: DType) -> Half:
 
 
 def _computed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], of: tuple[Any, ...]) -> Any:
-    """`function` of the arrays in float32, and what it gives that is float32 rounded to the dtype that the operands have together."""
+    """`function` of the arrays in float32, and what it gives that is float32 rounded to the dtype that the
+    operands have together."""
     dtype = result_type(*(v.dtype for v in _arrays(of)))
     wanted, out = kwargs.get("dtype"), kwargs.get("out")
     options = dict(kwargs)
@@ -106,7 +111,8 @@ def _arrays(values: Any) -> Iterator[Any]:
 
 
 def _raised(v: Any, dtype: DType) -> Any:
-    """`v` in float32 where it is half: as NumPy has it, a Python number is rounded to the dtype of the arrays beside it."""
+    """`v` in float32 where it is half: as NumPy has it, a Python number is rounded to the dtype of the arrays
+    beside it."""
     if isinstance(v, np.ndarray | np.generic):
         return np.asarray(v).astype(_FLOAT32) if is_half(v.dtype) else np.asarray(v) if type(v) is Half else v
     if type(v) is float and is_half(dtype):

@@ -1,8 +1,9 @@
-"""Pointers to the inputs and outputs of native code, set for all of them at once by a function of machine code.
+"""Pointers to the inputs and outputs of native code, set for all of them at once by a function of machine
+code.
 
-They are found anew at each call, and no input is kept after it: an array may be given other memory while it stays the same
-object, by `resize`, and another form by a new shape or dtype. To ask NumPy would cost half a microsecond for each array,
-and for some small programs as much as they take.
+They are found anew at each call, and no input is kept after it: an array may be given other memory while it
+stays the same object, by `resize`, and another form by a new shape or dtype. To ask NumPy would cost half a
+microsecond for each array, and for some small programs as much as they take.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _HEAD = object.__basicsize__
 
 _ALIGN = 64
 
-# An array object holds, after the head: data, the number of axes as an int, lengths, strides, base, dtype, and flags as an
-# int. That is part of NumPy's binary interface (`PyArrayObject_fields` in ndarraytypes.h).
+# An array object holds, after the head: data, the number of axes as an int, lengths, strides, base, dtype,
+# and flags as an int. That is part of NumPy's binary interface (`PyArrayObject_fields` in ndarraytypes.h).
 _TEXT = f"""
 define i64 @run(ptr %objects, ptr %wanted, ptr %pointers, i64 %start) nounwind {{
 entry:
@@ -165,7 +166,8 @@ def _bytes(buffer: Any) -> int:
 
 
 class Pointers:
-    """What one call needs for itself: a pointer to each buffer, for each block how far in it is aligned, and scratch memory."""
+    """What one call needs for itself: a pointer to each buffer, for each block how far in it is aligned, and
+    scratch memory."""
 
     def __init__(self, buffers: Sequence[Any], blocks: int) -> None:
         self.values = (ctypes.c_ssize_t * (len(buffers) + blocks))()
@@ -182,7 +184,8 @@ class Pointers:
 class _Block(NamedTuple):
     """Outputs of one dtype in one block of memory, which lives as long as any of them.
 
-    `members` are an output's number, the number of its buffer, and where it starts, in bytes; `size` is the block's.
+    `members` are an output's number, the number of its buffer, and where it starts, in bytes; `size` is the
+    block's.
     """
 
     dtype: np.dtype[Any]
@@ -254,8 +257,8 @@ class Arguments:
     def point(self, inputs: Sequence[Any], pointers: Pointers) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Set the pointers to all inputs, and to new memory for the outputs.
 
-        Returns that memory, and copies of inputs that must live until they have been read. Raises ValueError for other
-        inputs than the program has.
+        Returns that memory, and copies of inputs that must live until they have been read. Raises ValueError
+        for other inputs than the program has.
         """
         count = len(self._inputs)
         if len(inputs) != count:
@@ -303,11 +306,13 @@ class Arguments:
 
 @cache
 def find(load: Callable[[str], Any]) -> Any:
-    """The function of machine code, which `load` makes from its text; None where arrays are not laid out as it expects.
+    """The function of machine code, which `load` makes from its text; None where arrays are not laid out as
+    it expects.
 
-    It is called with the ids of inputs and of memory for outputs, the table of an `Arguments`, the pointers to set, and the
-    input to begin with. It stops at an input that is not an array as expected, and returns its number; with all inputs
-    done it sets the pointers to the outputs, and returns how many inputs there are.
+    It is called with the ids of inputs and of memory for outputs, the table of an `Arguments`, the pointers
+    to set, and the input to begin with. It stops at an input that is not an array as expected, and returns
+    its number; with all inputs done it sets the pointers to the outputs, and returns how many inputs there
+    are.
     """
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         return None

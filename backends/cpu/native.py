@@ -1,7 +1,8 @@
-"""Native code on the CPU: LLVM IR compiled by llvmlite, kept in memory and on disk, and launched on NumPy arrays.
+"""Native code on the CPU: LLVM IR compiled by llvmlite, kept in memory and on disk, and launched on NumPy
+arrays.
 
-llvmlite is optional and is imported at first use. Matrix products go to the BLAS that NumPy has loaded already, so that
-there is one pool of threads.
+llvmlite is optional and is imported at first use. Matrix products go to the BLAS that NumPy has loaded
+already, so that there is one pool of threads.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class Blas(NamedTuple):
     path: str
 
 
-_lock = threading.RLock()  # LLVM is not asked by two threads at once; a signal handler may compile while its thread does
-if hasattr(os, "register_at_fork"):  # a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+# LLVM is not asked by two threads at once; a signal handler may compile while its thread does
+_lock = threading.RLock()
+# a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _retired: list[Any] = []  # engines that nobody uses any more, which are freed under the lock
 
@@ -56,7 +59,8 @@ class Compiled:
 
     def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
-        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)  # releases the global lock while it runs
+        # releases the global lock while it runs
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
         self._engine = engine  # which owns the memory
 
     def __del__(self) -> None:
@@ -79,7 +83,8 @@ def missing() -> str | None:
 
 @cache
 def find_blas() -> Blas | None:
-    """NumPy's own BLAS if it offers a C interface, else another that is loaded, else the scipy-openblas64 wheel, else None."""
+    """NumPy's own BLAS if it offers a C interface, else another that is loaded, else the scipy-openblas64
+    wheel, else None."""
     for path in _libraries():
         try:
             library = ctypes.CDLL(path)
@@ -108,8 +113,9 @@ def _libraries() -> list[str | None]:
         found.append("/System/Library/Frameworks/Accelerate.framework/Accelerate")
     if os.name == "posix":
         found.append(None)
-    # The wheel is looked for, not imported: its __init__ loads its library for the whole process, and a SciPy that is imported later
-    # would take some of its functions for those of its own BLAS, whose integers have another size.
+    # The wheel is looked for, not imported: its __init__ loads its library for the whole process, and a SciPy
+    # that is imported later would take some of its functions for those of its own BLAS, whose integers have
+    # another size.
     wheel = importlib.util.find_spec("scipy_openblas64")
     for folder in wheel.submodule_search_locations or () if wheel else ():
         found += [str(p) for p in Path(folder).glob("lib/*scipy_openblas64*") if p.suffix in (".so", ".dylib", ".dll")]
@@ -200,7 +206,8 @@ def _compile(text: str) -> bytes:
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the text has its vectors
+    # the text has its vectors
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
     passes.run(module, builder)
@@ -209,7 +216,10 @@ def _compile(text: str) -> bytes:
 
 
 def _free(passes: Any) -> None:
-    """Free a pass manager. In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works."""
+    """Free a pass manager.
+
+    In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works.
+    """
     kinds: list[Any] = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
     if len(kinds) > 1 and kinds[0].__name__ == "ObjectRef":
         kinds[1]._dispose(passes)
@@ -256,7 +266,10 @@ class Native:
         self._free: list[marshalling.Pointers] = []
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """The outputs, flat, in new memory, for arrays of the input buffers' sizes. Raises ValueError for other sizes."""
+        """The outputs, flat, in new memory, for arrays of the input buffers' sizes.
+
+        Raises ValueError for other sizes.
+        """
         try:
             pointers = self._free.pop()
         except IndexError:

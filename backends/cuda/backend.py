@@ -1,4 +1,7 @@
-"""CuPy on CUDA. This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy."""
+"""CuPy on CUDA.
+
+This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,8 @@ class CuPy(Backend):
         return array.base is not None and any(self.cupy.may_share_memory(array, x) for x in others)
 
     def moved(self, array: Array, index: int) -> Array:
-        """From one GPU to another without the host: each stream waits for the other, as memory is freed in the order of a stream."""
+        """From one GPU to another without the host: each stream waits for the other, as memory is freed in
+        the order of a stream."""
         cuda, source = self.cupy.cuda, self.index_of(array)
         with cuda.Device(source):
             made = cuda.get_current_stream().record()
@@ -110,7 +114,8 @@ class CuPy(Backend):
             target[...] = sums.astype(dtype)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
-        """Of several values for one place the last, though CuPy assigns them in no order: the largest number of each place is found first."""
+        """Of several values for one place the last, though CuPy assigns them in no order: the largest number
+        of each place is found first."""
         parts = key if isinstance(key, tuple) else (key,)
         if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
             target[key] = values

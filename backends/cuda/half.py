@@ -146,7 +146,8 @@ def _lowered(cupy: Any, z: Any, dtype: DType) -> Any:
 
 
 def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
-    """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as well."""
+    """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as
+    well."""
     half = half_of(cupy)
 
     def any_half(values: Any) -> bool:

@@ -1,4 +1,5 @@
-"""Schedules on a CUDA device, through CuPy: kernels compiled by NVRTC, launches, CUDA graphs, and products by cuBLAS."""
+"""Schedules on a CUDA device, through CuPy: kernels compiled by NVRTC, launches, CUDA graphs, and products by
+cuBLAS."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class CudaLauncher(Launcher):
         self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
         self._modules: dict[str, Any] = {}
         self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
-        self._blas: dict[Hashable, tuple[Cublas, Array]] = {}  # by the stream that the products run on in the end, with their workspace
+        # by the stream that the products run on in the end, with their workspace
+        self._blas: dict[Hashable, tuple[Cublas, Array]] = {}
         self._recorded_for: Hashable = None
         with cupy.cuda.Device(index):
             self._recording = cupy.cuda.Stream(non_blocking=True)
@@ -85,7 +87,8 @@ class CudaLauncher(Launcher):
     @contextmanager
     def entered(self) -> Iterator[None]:
         with self.cupy.cuda.Device(self.index):
-            if not self._driver.ctxGetCurrent():  # in a thread that has done nothing yet; launches by the driver do not make a context
+            # in a thread that has done nothing yet; launches by the driver do not make a context
+            if not self._driver.ctxGetCurrent():
                 self._runtime.setDevice(self.index)
             yield
 

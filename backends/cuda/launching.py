@@ -1,4 +1,5 @@
-"""Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed as a whole.
+"""Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed
+as a whole.
 
 What a device must offer for that is a `Launcher`. A schedule is plain data, see `schedules.py`.
 """
@@ -21,7 +22,9 @@ from ..schedules import Launch, Repeat, Schedule
 
 _ALIGN = 256
 STREAMS = 8  # that memory and recordings are kept for, beside the default ones
-PER_THREAD = 2  # CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones addresses
+# CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones
+# addresses
+PER_THREAD = 2
 
 #: The ways to run a loop, and what XGRAD_LOOPS calls them.
 ONCE, STEPWISE = "one launch", "step by step"
@@ -33,7 +36,8 @@ class KernelError(RuntimeError):
 
 
 def make_room(by_stream: dict[Hashable, Any]) -> None:
-    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a new one for each step."""
+    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a
+    new one for each step."""
     made = [stream for stream in list(by_stream) if isinstance(stream, int) and stream > PER_THREAD]
     for stream in made[: max(0, len(made) - STREAMS + 1)]:
         by_stream.pop(stream, None)
@@ -42,8 +46,8 @@ def make_room(by_stream: dict[Hashable, Any]) -> None:
 class LoopRun(NamedTuple):
     """How a loop is run.
 
-    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of the way that is one
-    launch how its blocks wait for each other.
+    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of
+    the way that is one launch how its blocks wait for each other.
     """
 
     length: int
@@ -54,7 +58,9 @@ class LoopRun(NamedTuple):
 
 
 class Launcher(ABC):
-    """What a device must offer so that schedules run on it. All work goes to the stream that is current, and nothing waits for it.
+    """What a device must offer so that schedules run on it.
+
+    All work goes to the stream that is current, and nothing waits for it.
 
     `errors` are what a launch or a recording that the device refuses raises.
     """
@@ -71,7 +77,8 @@ class Launcher(ABC):
 
     @abstractmethod
     def chip(self) -> tuple[str, int, int, int, int, int]:
-        """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads and registers of a multiprocessor."""
+        """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads
+        and registers of a multiprocessor."""
 
     @abstractmethod
     def load(self, source: str) -> Callable[[str], Any]:
@@ -95,7 +102,8 @@ class Launcher(ABC):
 
     @abstractmethod
     def ready(self, array: Array, dtype: str) -> Array:
-        """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16 bytes, as the widest loads want."""
+        """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16
+        bytes, as the widest loads want."""
 
     @abstractmethod
     def view(self, memory: Array, size: int, dtype: str) -> Array:
@@ -121,9 +129,9 @@ class Launcher(ABC):
 class Scheduled:
     """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
 
-    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which to take. The second is
-    recorded, and from then on that is replayed. A recording reads from where its inputs were; one that comes from elsewhere next time is
-    given a place to be copied to.
+    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which
+    to take. The second is recorded, and from then on that is replayed. A recording reads from where its
+    inputs were; one that comes from elsewhere next time is given a place to be copied to.
 
     Attributes:
         loops: how each loop is run.
@@ -209,7 +217,10 @@ class Scheduled:
                 self.launcher.product(item, places, self.schedule.precision)
 
     def _choose(self, space: _Space) -> None:
-        """Measure each loop both ways, or remember what was measured before. What is in memory does not count yet."""
+        """Measure each loop both ways, or remember what was measured before.
+
+        What is in memory does not count yet.
+        """
         for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
             if repeat.once and self._forced is not None:
                 self.loops[i] = self.loops[i]._replace(way=self._forced)

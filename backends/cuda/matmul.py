@@ -1,8 +1,9 @@
 """float32 matrix products on CUDA in the precision that is asked for.
 
-CuPy chooses how cuBLAS computes for the whole process (CUPY_TF32, `cupy._core.set_compute_type`), for products of two
-matrices alone, and knows TF32 but not bfloat16. So where that is not what is wanted cuBLAS is called here, through the
-binding that CuPy itself calls, with the kind of arithmetic for this one product: threads may differ.
+CuPy chooses how cuBLAS computes for the whole process (CUPY_TF32, `cupy._core.set_compute_type`), for
+products of two matrices alone, and knows TF32 but not bfloat16. So where that is not what is wanted cuBLAS is
+called here, through the binding that CuPy itself calls, with the kind of arithmetic for this one product:
+threads may differ.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def differs(cupy: Any, x: Array, y: Array) -> bool:
 
 
 def rounds(cupy: Any) -> bool:
-    """Whether CuPy's float32 products are not in the precision that holds now: that is not "highest", or CuPy's own choice is TF32."""
+    """Whether CuPy's float32 products are not in the precision that holds now: that is not "highest", or
+    CuPy's own choice is TF32."""
     return current_matmul_precision() != "highest" or bool(cupy._core.get_compute_type(np.float32) == _TF32)
 
 
@@ -52,8 +54,8 @@ def matmul(cupy: Any, x: Array, y: Array) -> Array:
 def product(cupy: Any, cublas: Any, handle: int, x: Array, y: Array, compute: int) -> Array:
     """x @ y of matrices, or of stacks of them whose leading axes broadcast.
 
-    cuBLAS has columns where these arrays have rows: their memory is, to it, that of xᵀ and yᵀ, and it is asked for yᵀ xᵀ,
-    which is the memory of x @ y.
+    cuBLAS has columns where these arrays have rows: their memory is, to it, that of xᵀ and yᵀ, and it is
+    asked for yᵀ xᵀ, which is the memory of x @ y.
     """
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     n, k, m = x.shape[-2], x.shape[-1], y.shape[-1]
@@ -70,7 +72,8 @@ def product(cupy: Any, cublas: Any, handle: int, x: Array, y: Array, compute: in
 
 
 def _laid(cupy: Any, x: Array, batch: tuple[int, ...]) -> tuple[Array, bool, int]:
-    """`x` with its matrices one after the other in memory, whether these are transposed there, and the step between them."""
+    """`x` with its matrices one after the other in memory, whether these are transposed there, and the step
+    between them."""
     rows, columns = x.shape[-2:]
     if prod(x.shape[:-2]) == 1:  # one matrix for all
         x = x.reshape(rows, columns)

@@ -26,7 +26,10 @@ def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
         return standard.asarray(obj, dtype=dtype, device=home, copy=copy)
 
     def sign(x: Array, /) -> Array:
-        """Of a real array. NaN stays; assigning it at a mask, as array_api_compat does, would wait for the device."""
+        """Of a real array.
+
+        NaN stays; assigning it at a mask, as array_api_compat does, would wait for the device.
+        """
         return cupy.where(x != x, x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
     names |= {"asarray": asarray, "sign": sign, "matmul": partial(matmul.matmul, cupy), "linalg": _linalg(standard.linalg)}
@@ -56,7 +59,10 @@ def _like(make: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _linalg(standard: Any) -> SimpleNamespace:
-    """The functions of `linalg`, which raise LinAlgError of a singular matrix as NumPy's do. CuPy leaves that out, as it has to wait for the GPU."""
+    """The functions of `linalg`, which raise LinAlgError of a singular matrix as NumPy's do.
+
+    CuPy leaves that out, as it has to wait for the GPU.
+    """
 
     def raising(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

@@ -11,7 +11,8 @@ from ..sources import fitting
 
 
 class CudaSource:
-    """CuPy's own generator, drawing on the GPU in float32 or float64, other numbers than the host's for the same seed.
+    """CuPy's own generator, drawing on the GPU in float32 or float64, other numbers than the host's for the
+    same seed.
 
     CuPy cannot write its state down, so it cannot be saved, and a copy cannot be made of it.
     """
@@ -59,7 +60,8 @@ class CudaSource:
             if replace:
                 total = cp.cumsum(p)
                 return cp.minimum(cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1)
-            keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))  # the first of them are drawn without repetition
+            # the first of them are drawn without repetition
+            keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))
             return cp.argsort(-keys)[:count].reshape(size)
 
     def _random(self, size: Any, dtype: Any) -> Array:
@@ -70,7 +72,8 @@ class CudaSource:
         return self._numbers.standard_normal(size, self._drawn(dtype))
 
     def _standard_exponential(self, size: Any, dtype: Any) -> Array:
-        return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)  # so that it has a logarithm
+        # so that it has a logarithm
+        return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)
 
     def _gumbel(self, size: Any, dtype: Any) -> Array:
         return -self._cupy.log(self._standard_exponential(size, dtype))

@@ -16,7 +16,8 @@ from ..base import Array
 
 _THREADS = 256
 
-#: The block of the first of several equal rows adds them all up: in x its threads are columns, in y every so many rows.
+#: The block of the first of several equal rows adds them all up: in x its threads are columns, in y every so
+#: many rows.
 _CODE = """
 extern "C" __global__ void add_rows(
         const long long* rows, const long long* order, const T* values, T* target, long long count, long long width) {

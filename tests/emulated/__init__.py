@@ -1,11 +1,13 @@
-"""CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is wrong in it reported.
+"""CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is
+wrong in it reported.
 
     library = compile(text)   # plain CUDA C++, with the functions of `xgrad.compiler.codegen.cuda.device` provided
     library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
 
-Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is missing gives wrong numbers under
-some seed. Reported as a `LaunchError`, with the thread and the line: waiting for what never comes, threads that part ways at a barrier, shared
-memory or arrays written outside their bounds, arrays written that are read-only, misaligned vectors, signed overflow, bad addresses. Shared
+Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is
+missing gives wrong numbers under some seed. Reported as a `LaunchError`, with the thread and the line:
+waiting for what never comes, threads that part ways at a barrier, shared memory or arrays written outside
+their bounds, arrays written that are read-only, misaligned vectors, signed overflow, bad addresses. Shared
 memory starts as NaN. Two threads that write the same element go unnoticed.
 """
 
@@ -64,7 +66,8 @@ def available() -> str | None:
 
 @lru_cache
 def _folder() -> Path:
-    """This user's folder for libraries, which tests that run side by side share, and later ones; it has the headers and the scheduler compiled."""
+    """This user's folder for libraries, which tests that run side by side share, and later ones; it has the
+    headers and the scheduler compiled."""
     of = [version(), *FLAGS, *((HERE / name).read_text() for name in SOURCES)]
     folder = Path(tempfile.gettempdir()) / f"xgrad-emulated-{os.getuid()}-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -123,7 +126,8 @@ def _compiled(text: str) -> Library:
         if not there:
             (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
             said.write_text(_compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"))
-            # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a library.
+            # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a
+            # library.
             link = ["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.part"]
             linked = subprocess.run(link, cwd=folder, capture_output=True, text=True, check=False)
             if linked.returncode:
@@ -158,9 +162,10 @@ class Library:
     ) -> None:
         """Runs a kernel to its end, its threads and blocks in an order drawn from `seed`.
 
-        `args`: NumPy arrays (copied between guards and back; arrays that overlap stay one memory), addresses as plain int, ctypes numbers of the
-        parameter's exact type. `cooperative`: all blocks are there at once, so that they may wait for each other; otherwise one runs after
-        another. `cluster`: blocks of a cluster, as the kernel's `__cluster_dims__` has it if None. Raises `LaunchError`.
+        `args`: NumPy arrays (copied between guards and back; arrays that overlap stay one memory), addresses
+        as plain int, ctypes numbers of the parameter's exact type. `cooperative`: all blocks are there at
+        once, so that they may wait for each other; otherwise one runs after another. `cluster`: blocks of a
+        cluster, as the kernel's `__cluster_dims__` has it if None. Raises `LaunchError`.
         """
         if name not in self.kernels:
             raise LaunchError(f"no kernel {name}; there are {', '.join(self.kernels)}")

@@ -1,4 +1,5 @@
-"""The emulated device as a backend: NumPy's functions on arrays of a type of their own, so that they do not mix with the host's."""
+"""The emulated device as a backend: NumPy's functions on arrays of a type of their own, so that they do not
+mix with the host's."""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype
 
 
 def rounded(x: np.ndarray, precision: str) -> np.ndarray:
-    """float32 numbers as tensor cores take them: with 10 bits behind the point in tf32, ties away from zero, or 7, ties to even."""
+    """float32 numbers as tensor cores take them: with 10 bits behind the point in tf32, ties away from zero,
+    or 7, ties to even."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     if precision == "tf32":
         bits = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)

@@ -27,8 +27,8 @@ def _root(array: np.ndarray) -> np.ndarray:
 class Guarded:
     """Copies of arrays in guarded memory; arrays whose memory overlaps keep doing so.
 
-    `addresses` are the copies' first elements, in the order of the arrays. A view is aligned as it would be if its base were an
-    allocation of the GPU's.
+    `addresses` are the copies' first elements, in the order of the arrays. A view is aligned as it would be
+    if its base were an allocation of the GPU's.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:

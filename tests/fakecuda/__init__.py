@@ -94,7 +94,8 @@ def install() -> Path:
 
 
 def _leave_out() -> None:
-    """CuPy looks for a library with NVIDIA's finder when it is first needed: what is not covered is not found."""
+    """CuPy looks for a library with NVIDIA's finder when it is first needed: what is not covered is not
+    found."""
     from cuda import pathfinder
 
     real = pathfinder.load_nvidia_dynamic_lib

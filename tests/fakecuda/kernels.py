@@ -1,4 +1,5 @@
-"""Kernels for the stand-in, CuPy's and ours: compiled by g++ on the emulator of `tests/emulated`, once for all."""
+"""Kernels for the stand-in, CuPy's and ours: compiled by g++ on the emulator of `tests/emulated`, once for
+all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Random programs, and every way to run them: see `programs` for what they are, `ways` for how they are run, `python -m tests.fuzz` for many.
+"""Random programs, and every way to run them: see `programs` for what they are, `ways` for how they are run,
+`python -m tests.fuzz` for many.
 
-`plain` is the reference with nothing of xgrad in it, `templates` and `loops` are what a program can have, `kinds` what is asked of it.
+`plain` is the reference with nothing of xgrad in it, `templates` and `loops` are what a program can have,
+`kinds` what is asked of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Gates with rules of the user's own that random programs call: text, which a printed program begins with. The rules are true derivatives."""
+"""Gates with rules of the user's own that random programs call: text, which a printed program begins with.
+
+The rules are true derivatives.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is asked of a random program: its value and its derivatives, as text that is run with `xg` or with its stand-ins."""
+"""What is asked of a random program: its value and its derivatives, as text that is run with `xg` or with its
+stand-ins."""
 
 from __future__ import annotations
 

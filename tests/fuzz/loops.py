@@ -12,7 +12,8 @@ from .values import MOST, Unfit, Var, bid, broadcasts, check, is_float
 
 
 class LoopWriter:
-    """Writes one scan: values to begin with, a body, the next values, what is kept of each step, and the call."""
+    """Writes one scan: values to begin with, a body, the next values, what is kept of each step, and the
+    call."""
 
     def __init__(self, writer: Any, item: Scan, known: list[Var], depth: int) -> None:
         self.w, self.item, self.known, self.depth = writer, item, known, depth
@@ -256,7 +257,8 @@ class LoopWriter:
         return f"{h.name} + 0.1 * {a.name}[:, None] * {b.name}[None, :]"
 
     def next_product(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """A product added to a value of the same shape, which the product may be written over if nothing else reads it."""
+        """A product added to a value of the same shape, which the product may be written over if nothing else
+        reads it."""
         if h.value.ndim not in (1, 2) or not is_float(h.value):
             raise Unfit
         matrices = [v for v in inner if v.value.ndim == 2 and v.value.dtype == h.value.dtype]
@@ -390,7 +392,8 @@ def fitted(v: Var, shape: tuple[int, ...]) -> str:
 
 
 def lying_otherwise(v: Var) -> list[str]:
-    """Views of a value or of one made from it, of the same shape: reversed, turned, the same row or column again, every second one."""
+    """Views of a value or of one made from it, of the same shape: reversed, turned, the same row or column
+    again, every second one."""
     name, shape, n = v.name, v.value.shape, v.value.ndim
     made = f"xg.sin({name})" if is_float(v.value) else name
     found = [f"{name}[::-1]", f"{made}[::-1]", f"xg.flip({made}, axis={n - 1})", f"xg.concat([{made}, {made}])[::2]", f"xg.concat([{made}, {made}], axis={n - 1})[..., ::2]"]

@@ -1,6 +1,8 @@
-"""The functions of `xg` that random programs use, in NumPy alone and step by step: a reference with nothing of xgrad in it.
+"""The functions of `xg` that random programs use, in NumPy alone and step by step: a reference with nothing
+of xgrad in it.
 
-`Plain` notes how near a value came to where a function bends or jumps, so that a program is not blamed for rounding there.
+`Plain` notes how near a value came to where a function bends or jumps, so that a program is not blamed for
+rounding there.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ import numpy as np
 
 
 class Plain:
-    """A stand-in for `xg`. With `exact` all floating numbers are float64, so that what float32 loses can be told."""
+    """A stand-in for `xg`.
+
+    With `exact` all floating numbers are float64, so that what float32 loses can be told.
+    """
 
     def __init__(self, exact: bool = False) -> None:
         self.margin = np.inf  # the least distance from a bend

@@ -1,7 +1,8 @@
-"""Random programs as data that can be made smaller: instructions, each with a number from which it draws what it does and on which values.
+"""Random programs as data that can be made smaller: instructions, each with a number from which it draws what
+it does and on which values.
 
-Each sublist of instructions is a program as well: one that does not fit is left out, and the others keep their operands, as these are
-chosen by the values' own numbers and not by their places.
+Each sublist of instructions is a program as well: one that does not fit is left out, and the others keep
+their operands, as these are chosen by the values' own numbers and not by their places.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Step(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A loop: numbers for each carry, for each thing that is read or written, and the instructions of its body."""
+    """A loop: numbers for each carry, for each thing that is read or written, and the instructions of its
+    body."""
 
     seed: int
     length: int
@@ -34,7 +36,8 @@ class Scan(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A program: numbers for its arguments and for the Tensors that it uses from outside, and its instructions."""
+    """A program: numbers for its arguments and for the Tensors that it uses from outside, and its
+    instructions."""
 
     seed: int
     length: int

@@ -1,4 +1,5 @@
-"""The Python text that a random program stands for, written line by line, each line tried on example values with NumPy alone."""
+"""The Python text that a random program stands for, written line by line, each line tried on example values
+with NumPy alone."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ WIDE = (9, 17, 33, 37)  # more than one vector of the processor, or four
 
 
 class Text(NamedTuple):
-    """A program as text: gates, the values that it is run on (`args` and `captured` are their names), the function `f`, and how it is called."""
+    """A program as text: gates, the values that it is run on (`args` and `captured` are their names), the
+    function `f`, and how it is called."""
 
     gates: str
     values: str
@@ -44,7 +46,8 @@ __all__ = ["Problem", "Scan", "Text", "Writer", "generate", "text_of"]
 
 
 def is_numpys(text: str, name: str) -> bool:
-    """Whether a value is computed of NumPy's arrays alone, whose names begin with an a, and so is one itself."""
+    """Whether a value is computed of NumPy's arrays alone, whose names begin with an a, and so is one
+    itself."""
     names = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", text)) - {name}
     return bool(names) and all(n.startswith("a") for n in names) and not re.search(r"\bxg\.|[a-z]\(", text)
 
@@ -177,7 +180,8 @@ class Writer:
             chosen.append(self.picked(kind, f"{key}.{len(chosen)}", family, known, chosen))
             return chosen[-1].name
 
-        order = re.sub(r"\{w2\} @ \{m\}", "{m} @@ {w2}", template)  # the first operand is the one that the second is chosen for
+        # the first operand is the one that the second is chosen for
+        order = re.sub(r"\{w2\} @ \{m\}", "{m} @@ {w2}", template)
         text = re.sub(r"\{(\w+)\}", replaced, order)
         if "@@" in text:
             text = re.sub(r"(\w+) @@ (\w+)", r"\2 @ \1", text)
@@ -202,7 +206,8 @@ class Writer:
             fitting = [v for v in known if is_float(v.value) and v.value.ndim >= 1 and v.value.shape[-1] == first.shape[max(first.ndim - 2, 0)]]
         else:
             fitting = [v for v in known if TESTS[kind](v.value)]
-        if family not in ("elementwise", "binary", "product"):  # a NumPy array is not indexed by what is traced, and takes no Tensor
+        # a NumPy array is not indexed by what is traced, and takes no Tensor
+        if family not in ("elementwise", "binary", "product"):
             fitting = [v for v in fitting if not v.name.startswith("a")]
         if not fitting:
             raise Unfit

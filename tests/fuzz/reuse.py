@@ -1,4 +1,5 @@
-"""One compiled function, called several times: whether its results are its own, and whether it reads what it is given each time."""
+"""One compiled function, called several times: whether its results are its own, and whether it reads what it
+is given each time."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from xgrad.transforms import checkpointing
 def native(value: str | None) -> Iterator[None]:
     """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
     forget()
-    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):  # wrong values are to show, not wrong plans alone
+    # wrong values are to show, not wrong plans alone
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):
         try:
             yield
         finally:

@@ -12,7 +12,8 @@ from .ways import Skipped, case_for, wrong
 
 
 def smallest(number: int, kind: str, way: str, seconds: float = 60.0) -> str | None:
-    """What is wrong with the program of a number, and a small program with which the same is wrong; None if nothing is."""
+    """What is wrong with the program of a number, and a small program with which the same is wrong; None if
+    nothing is."""
     problem = generate(number)
     message = tried(problem, kind, way)
     if message is None:

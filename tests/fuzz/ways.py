@@ -30,7 +30,8 @@ from .settings import environment, native, numbers, repeats
 
 
 class Looped:
-    """A stand-in for `xg` in which nothing is compiled: the engine alone, each loop one of Python, each rule of the user's own left out."""
+    """A stand-in for `xg` in which nothing is compiled: the engine alone, each loop one of Python, each rule
+    of the user's own left out."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xg, name)
@@ -225,13 +226,15 @@ def by_numpy(case: Case, kind: str) -> None:
 
 
 def by_reuse(case: Case, kind: str) -> None:
-    """What was compiled once, called again and again: with arrays that change in place, with the same array twice, by threads."""
+    """What was compiled once, called again and again: with arrays that change in place, with the same array
+    twice, by threads."""
     with native("1" if len(case.text.function) % 2 else "0"):
         used_again(case, xg.compile(case.run(kind, xg)), case.run(kind, LOOPED), kind)
 
 
 def by_passes(case: Case, kind: str) -> None:
-    """The program as it was traced, and after all passes; where that differs, after which pass it first does."""
+    """The program as it was traced, and after all passes; where that differs, after which pass it first
+    does."""
     with native(None):
         traced_program, captured = traced(case.run(kind, xg), case.arrays)
         inputs = [*case.arrays, *captured]

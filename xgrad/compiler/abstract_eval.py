@@ -1,4 +1,5 @@
-"""Abstract evaluation: the shape and dtype of what an op gives, from those of its operands, without computing it."""
+"""Abstract evaluation: the shape and dtype of what an op gives, from those of its operands, without computing
+it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from ..ops import Op
 from ..ops.shaping import RESHAPE, broadcast_shapes
 from .keys import exact
 
-#: What was found, by key; forgotten as a whole where it becomes too many, so that looking something up takes no more than a dictionary.
+#: What was found, by key; forgotten as a whole where it becomes too many, so that looking something up takes
+#: no more than a dictionary.
 _FORMS: dict[Any, Any] = {}
 _DTYPES: dict[Any, Any] = {}
 KEPT = 4096

@@ -28,7 +28,8 @@ def body_of(traced: Traced, carries: int) -> Body:
 
 
 def _count_alike(tracer: Tracer) -> None:
-    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps compiled, by itself."""
+    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps
+    compiled, by itself."""
     lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
     key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
     numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))

@@ -1,4 +1,5 @@
-"""Caches: a dictionary that forgets what was not used for longest, and a value that is made when it is asked for."""
+"""Caches: a dictionary that forgets what was not used for longest, and a value that is made when it is asked
+for."""
 
 from __future__ import annotations
 
@@ -8,17 +9,20 @@ from collections.abc import Callable, Hashable
 from threading import Lock, RLock
 from typing import Any
 
-#: Held while a cache is looked into, never while a value is made. It is one for all caches, so that a fork finds it free.
+#: Held while a cache is looked into, never while a value is made. It is one for all caches, so that a fork
+#: finds it free.
 _LOOKING = RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_LOOKING.acquire, after_in_parent=_LOOKING.release, after_in_child=_LOOKING.release)
 
 
 class Cache:
-    """At most `size` values by key; the one that was not used for longest is forgotten first. Threads may share it.
+    """At most `size` values by key; the one that was not used for longest is forgotten first.
 
-    With `weigh`, which says how many bytes a value holds, there may be more than `size` of them as long as all together
-    hold no more than `room` bytes.
+    Threads may share it.
+
+    With `weigh`, which says how many bytes a value holds, there may be more than `size` of them as long as
+    all together hold no more than `room` bytes.
     """
 
     def __init__(self, size: int, *, weigh: Callable[[Any], int] | None = None, room: int = 0) -> None:
@@ -27,7 +31,10 @@ class Cache:
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made where there is none yet. Where several threads make it, the first one's is kept."""
+        """The value of `key`, made where there is none yet.
+
+        Where several threads make it, the first one's is kept.
+        """
         with _LOOKING:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -47,12 +54,16 @@ class Cache:
 
 
 class Once:
-    """A value that the first thread to ask for it makes, while others that ask wait. Where making it raises, the next one tries again."""
+    """A value that the first thread to ask for it makes, while others that ask wait.
+
+    Where making it raises, the next one tries again.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make: Callable[[], Any] | None = make
         self._made: tuple[Any] | None = None
-        self._locks: dict[int, Lock] = {}  # by process: one that was forked while a thread of its parent was at it does not wait for that
+        # by process: one that was forked while a thread of its parent was at it does not wait for that
+        self._locks: dict[int, Lock] = {}
 
     def __call__(self) -> Any:
         if self._made is None:
@@ -60,7 +71,8 @@ class Once:
                 if self._made is None:
                     assert self._make is not None
                     self._made = (self._make(),)
-                    self._make = None  # which often holds the owner of this: a cycle, that would be left to the collector
+                    # which often holds the owner of this: a cycle, that would be left to the collector
+                    self._make = None
         return self._made[0]
 
     @property

@@ -1,4 +1,5 @@
-"""A gate of the user's own inside a program: what it does, as a program, and its derivative as it was given."""
+"""A gate of the user's own inside a program: what it does, as a program, and its derivative as it was
+given."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Random numbers that a traced function draws from elsewhere: drawn once, they would be repeated at every step.
+"""Random numbers that a traced function draws from elsewhere: drawn once, they would be repeated at every
+step.
 
-NumPy's and Python's generators do not know of traces. So a function is searched for those that its code names,
-and that the functions which it calls name, and their states are compared before and after the trace. What is not
-seen: generators inside of other libraries, and those that the function makes by itself.
+NumPy's and Python's generators do not know of traces. So a function is searched for those that its code
+names, and that the functions which it calls name, and their states are compared before and after the trace.
+What is not seen: generators inside of other libraries, and those that the function makes by itself.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def _of_container(v: Any, code: CodeType, name: str) -> Places:
 
 
 def _of_namespace(v: Any, code: CodeType, name: str) -> Places:
-    """What the code names of a module, or of an object; and the object's methods that it names, or calls it by."""
+    """What the code names of a module, or of an object; and the object's methods that it names, or calls it
+    by."""
     kind, held = type(v), getattr(v, "__dict__", {})
     if kind is ModuleType and v.__name__.startswith("xgrad"):
         return []

@@ -1,9 +1,11 @@
-"""Executors, and which of them runs what: CUDA kernels or native code where they pay, else the array library stage by stage.
+"""Executors, and which of them runs what: CUDA kernels or native code where they pay, else the array library
+stage by stage.
 
-Which one it is depends on the program and the machine alone, never on what ran before or on a clock: executors round
-differently, and the same computation is to give the same bits each time.
+Which one it is depends on the program and the machine alone, never on what ran before or on a clock:
+executors round differently, and the same computation is to give the same bits each time.
 
-The passes and the executors are imported with the first program, so that `import xgrad` does not wait for them.
+The passes and the executors are imported with the first program, so that `import xgrad` does not wait for
+them.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ from .lowering.plan import Unsupported
 if TYPE_CHECKING:
     from .lowering.lower import Lowered
 
-#: A scan is compiled where each of its stages is repeated as often as this, on average. Larger arrays count for more: what compiled
-#: code saves is the call of the array library, which costs as much as a pass over CALL elements, and passes over memory.
+#: A scan is compiled where each of its stages is repeated as often as this, on average. Larger arrays count
+#: for more: what compiled code saves is the call of the array library, which costs as much as a pass over
+#: CALL elements, and passes over memory.
 REPEATS = 8
 CALL = 2000
-#: How many lengths of a scan are kept ready whatever their memory, and the bytes that more of them may hold together.
+#: How many lengths of a scan are kept ready whatever their memory, and the bytes that more of them may hold
+#: together.
 LENGTHS = 16
 ROOM = 2**28
 #: What a scan made ready holds beside its scratch memory, in bytes.
@@ -39,7 +43,8 @@ FIXED = 2**16
 
 
 class Ready(NamedTuple):
-    """What a program was made into: what runs it, if it was compiled, and where each output is among its flat results.
+    """What a program was made into: what runs it, if it was compiled, and where each output is among its flat
+    results.
 
     `kind` is what runs it, in words, and `why` says why it was not compiled.
     """
@@ -61,10 +66,12 @@ class Ready(NamedTuple):
 
 
 class Executable:
-    """A program made ready for one device: optimised at once, and compiled when it first runs. Several threads may run it at once.
+    """A program made ready for one device: optimised at once, and compiled when it first runs.
 
-    It is compiled if it can be: always where it is `wanted`, else where that repays (see `repays`) or XGRAD_NATIVE=1 is set. The scans
-    of a `whole` program that cannot be compiled still may be, one by one.
+    Several threads may run it at once.
+
+    It is compiled if it can be: always where it is `wanted`, else where that repays (see `repays`) or
+    XGRAD_NATIVE=1 is set. The scans of a `whole` program that cannot be compiled still may be, one by one.
     """
 
     def __init__(self, program: Program, device: Device, *, whole: bool, wanted: bool = True) -> None:
@@ -139,7 +146,8 @@ class Executable:
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
             return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
         ready = compiled(self.optimised, self.device)
-        if not self._whole and ready.why is None:  # a scan's plan nobody looks at, and there may be one for each of many lengths
+        # a scan's plan nobody looks at, and there may be one for each of many lengths
+        if not self._whole and ready.why is None:
             self._optimised = None
             return ready._replace(lowered=None)
         return ready
@@ -156,7 +164,8 @@ class Executable:
 
 
 def compiled(program: Program, device: Device) -> Ready:
-    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else Python that calls NumPy."""
+    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else
+    Python that calls NumPy."""
     start = time.perf_counter()
     try:
         engine, lowered, kind = _made(program, device)
@@ -204,7 +213,8 @@ INTERPRETED = "the array library, stage by stage"
 
 
 def repays(stages: Sequence[Item]) -> bool:
-    """Whether one run of a program repays compiling it in the long run: judged by how often its stages are repeated, and on how much."""
+    """Whether one run of a program repays compiling it in the long run: judged by how often its stages are
+    repeated, and on how much."""
     return _work(stages) >= REPEATS * CALL * _count(stages)
 
 

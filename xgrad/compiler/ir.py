@@ -1,4 +1,7 @@
-"""The intermediate representation: programs, stages and loops. Plain data: printable, comparable, picklable."""
+"""The intermediate representation: programs, stages and loops.
+
+Plain data: printable, comparable, picklable.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ Operand = Value | Number
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it. Few have several outputs."""
+    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it.
+
+    Few have several outputs.
+    """
 
     op: str
     operands: tuple[Operand, ...]
@@ -62,12 +68,14 @@ class Stage:
 
     @property
     def filling(self) -> Number | None:
-        """The number that fills the new array that this stage makes, of its kind; None for any other stage."""
+        """The number that fills the new array that this stage makes, of its kind; None for any other
+        stage."""
         if self.op != "new":
             return None
         function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
         given: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        number: Number | None = given.item() if hasattr(given, "item") else given  # one of NumPy's is not weak
+        # one of NumPy's is not weak
+        number: Number | None = given.item() if hasattr(given, "item") else given
         if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
             return number
         # a weak number of another kind beside integers would make floating numbers of them
@@ -78,7 +86,8 @@ class Stage:
 
 
 class Carry(NamedTuple):
-    """A value that goes from step to step: `inner` is what a step begins with, first `init`, then the `next` of the step before.
+    """A value that goes from step to step: `inner` is what a step begins with, first `init`, then the `next`
+    of the step before.
 
     `final` is the last `next`, where somebody asks for it.
     """
@@ -135,7 +144,8 @@ class Loop:
 
     @cached_property
     def dead(self) -> tuple[tuple[Value, ...], ...]:
-        """For each stage, what nothing in a step reads after it: of what is made in the step, as the rest is there for the next."""
+        """For each stage, what nothing in a step reads after it: of what is made in the step, as the rest is
+        there for the next."""
         return _dead(self.stages, self.inner, self.results)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -174,7 +184,8 @@ class Program:
 
 
 def _dead(stages: Sequence[Item], given: Iterable[Value], kept: Iterable[Operand]) -> tuple[tuple[Value, ...], ...]:
-    """Liveness: for each stage the values that nothing reads after it, of those that are given or computed here and not kept."""
+    """Liveness: for each stage the values that nothing reads after it, of those that are given or computed
+    here and not kept."""
     mine = {*given, *(v for s in stages for v in s.outputs)}
     live = set(kept)
     found = []
@@ -194,9 +205,9 @@ def _fields(of: Loop | Program) -> dict[str, Any]:
 class Body:
     """One time step, as a program.
 
-    Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the same at every
-    step. Its outputs are the next carries, and slices of what is written. `whole` says that it is no step of a loop but all that a
-    function does, which somebody wants compiled.
+    Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the
+    same at every step. Its outputs are the next carries, and slices of what is written. `whole` says that it
+    is no step of a loop but all that a function does, which somebody wants compiled.
     """
 
     program: Program
@@ -206,7 +217,10 @@ class Body:
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is made of this body once, and kept with it. Where several threads make it, the first one's is kept."""
+        """What is made of this body once, and kept with it.
+
+        Where several threads make it, the first one's is kept.
+        """
         found = self._made.get(key, self)
         return self._made.setdefault(key, make()) if found is self else found
 

@@ -31,15 +31,17 @@ class Same:
         return id(self.of)
 
 
-#: Kinds whose == tells apart all that is to be told apart; a bool or a float is never equal to an int here, as it stands beside its type.
+#: Kinds whose == tells apart all that is to be told apart; a bool or a float is never equal to an int here,
+#: as it stands beside its type.
 _PLAIN = frozenset((int, str, bytes, type(None), type(Ellipsis)))
 
 
 def exact(v: Any) -> Any:
     """`v` as part of a key.
 
-    What == takes for equal is told apart where results could differ: 1, True and 1.0, the two zeros, a list and a tuple. NaN is
-    equal to itself, and arrays are equal where their elements are. What cannot be compared by its parts is equal to itself alone.
+    What == takes for equal is told apart where results could differ: 1, True and 1.0, the two zeros, a list
+    and a tuple. NaN is equal to itself, and arrays are equal where their elements are. What cannot be
+    compared by its parts is equal to itself alone.
     """
     kind = type(v)
     if kind in _PLAIN:
@@ -76,10 +78,11 @@ def exact(v: Any) -> Any:
 
 
 def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
-    """An object and what it is like now as part of a key, which is equal later only if nothing of it has changed.
+    """An object and what it is like now as part of a key, which is equal later only if nothing of it has
+    changed.
 
-    That goes for the elements of containers and the attributes of objects, of those inside them too. Tensors are themselves: their
-    values may change. Raises TypeError for an object of which it cannot be told.
+    That goes for the elements of containers and the attributes of objects, of those inside them too. Tensors
+    are themselves: their values may change. Raises TypeError for an object of which it cannot be told.
     """
     kind = type(v)
     if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, v))):
@@ -120,7 +123,8 @@ def _attributes(v: Any) -> Iterator[tuple[str, Any]]:
 
 
 class Static:
-    """Attributes by name, as part of a key: equal where they are the same, whatever == says of arrays, or of 1 and True.
+    """Attributes by name, as part of a key: equal where they are the same, whatever == says of arrays, or of
+    1 and True.
 
     With `now`, equal where they were the same when each was made: a list may change, and an array.
     """

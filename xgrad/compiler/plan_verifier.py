@@ -1,9 +1,12 @@
-"""Translation validation: a plan computes what its program says. Both are run on expressions instead of numbers.
+"""Translation validation: a plan computes what its program says.
 
-Each element of an array is the hash of the expression that computes it: of an input and its index, of an op and its operands. Ops
-that move elements move hashes; products and sums add them up. Whatever lies in the wrong place, or is read after something else
-was written there, gives another expression, whatever the numbers would have been. It takes as long as running the program by hand,
-so it is for tests, and for a user who sets XGRAD_VERIFY=1.
+Both are run on expressions instead of numbers.
+
+Each element of an array is the hash of the expression that computes it: of an input and its index, of an op
+and its operands. Ops that move elements move hashes; products and sums add them up. Whatever lies in the
+wrong place, or is read after something else was written there, gives another expression, whatever the numbers
+would have been. It takes as long as running the program by hand, so it is for tests, and for a user who sets
+XGRAD_VERIFY=1.
 """
 
 from __future__ import annotations
@@ -28,14 +31,17 @@ _MOVES = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "concat",
 
 
 class PlanError(AssertionError):
-    """A plan that does not compute what its program does. The message names the item, the time step and what it reads."""
+    """A plan that does not compute what its program does.
+
+    The message names the item, the time step and what it reads.
+    """
 
 
 def verify_plan(program: Program, plan: Plan, outputs: Sequence[Ref]) -> None:
     """Check that `plan` leaves the outputs of `program` at `outputs`, for any values of its inputs.
 
-    Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written, or whose refs
-    overlap as they must not, and at the first that computes what no stage of the program does.
+    Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written,
+    or whose refs overlap as they must not, and at the first that computes what no stage of the program does.
     """
     np = find_device("cpu").xp
     with np.errstate(over="ignore"):
@@ -97,7 +103,10 @@ def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
 
 
 class _Expressions:
-    """A program on expressions. `known` maps each hash to the name of its value and the time steps at which it was computed."""
+    """A program on expressions.
+
+    `known` maps each hash to the name of its value and the time steps at which it was computed.
+    """
 
     def __init__(self, np: Any, known: dict[int, str] | None = None) -> None:
         self.np, self.known = np, known
@@ -282,7 +291,8 @@ class _Machine:
         return _combined(self.np, step.op, step.dtype, args)
 
     def apart(self, out: Ref, other: Ref, turns: Sequence[int], where: str, equal: bool) -> None:
-        """Check that what is written overlaps with another ref of its item nowhere, or, where that may be, is the same."""
+        """Check that what is written overlaps with another ref of its item nowhere, or, where that may be, is
+        the same."""
         if out.buffer != other.buffer or not prod(out.shape) or (equal and out == other):
             return
         if self.np.intersect1d(self.addresses(out, turns, where), self.addresses(other, turns, where)).size:

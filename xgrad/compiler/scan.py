@@ -48,7 +48,8 @@ def _jvp(
     xp: Any, t: tuple[Any, ...], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[bool],
     *, body: Body, length: int, reverse: bool, derivative: Any,
 ) -> tuple[Any, ...]:  # fmt: skip
-    """The linearised body, from the first step to the last, along what the forward loop kept for its derivative."""
+    """The linearised body, from the first step to the last, along what the forward loop kept for its
+    derivative."""
     scan = partial(_scanner(xp, (*t, *x)), length=length, reverse=reverse)
     if any(needs[derivative.visible :]):
         derivative, z = _of_everything(derivative, body, z, partial(scan, x))
@@ -62,7 +63,8 @@ def _scanner(xp: Any, values: Sequence[Any]) -> Any:
 
 
 def _of_everything(derivative: Any, body: Body, z: Any, scan: Any) -> tuple[Any, Any]:
-    """The derivative where what was kept for it is differentiated itself, and the outputs that it is to be found from."""
+    """The derivative where what was kept for it is differentiated itself, and the outputs that it is to be
+    found from."""
     derivative = derivative_of(body, derivative.wanted)
     return derivative, z if len(derivative.forward.program.outputs) == len(z) else scan(body=derivative.forward)
 
@@ -98,7 +100,10 @@ def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] 
 
 
 def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: bool) -> tuple[Any, ...]:
-    """A scan on Tensors, recorded where a gradient will flow back. Numbers among the operands stand for arrays filled with them."""
+    """A scan on Tensors, recorded where a gradient will flow back.
+
+    Numbers among the operands stand for arrays filled with them.
+    """
     wanted = tuple([isinstance(v, Tensor) and v.requires_grad for v in operands])
     visible = len(body.program.outputs)
     derivative = derivative_of(body, wanted) if MODE.get().grad and any(wanted) else None
@@ -108,7 +113,8 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
 
 
 def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
-    """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to differentiate it."""
+    """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to
+    differentiate it."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
     tracer = MODE.get().trace
     for stage in program.stages:
@@ -133,16 +139,18 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
     return apply(OPS[stage.op], tuple(operands), dict(stage.params))
 
 
-#: How many cheap ops in a row are computed again in the backward pass rather than kept, where their operands are at hand.
+#: How many cheap ops in a row are computed again in the backward pass rather than kept, where their operands
+#: are at hand.
 LONGEST = 4
 
 
 class Linear(NamedTuple):
-    """A loop that is linear in gradients or tangents: its body, where its operands come from, and what its results are.
+    """A loop that is linear in gradients or tangents: its body, where its operands come from, and what its
+    results are.
 
-    `operands` are pairs: ("dz" | "t" | "z" | "x" | "outside", position in these) or ("number", 0) for zero; `outside` are the Tensors
-    that rules of the user's own take from there. `results` are pairs: the operand whose gradient it is, or the output whose
-    tangent, and its position among what the loop gives.
+    `operands` are pairs: ("dz" | "t" | "z" | "x" | "outside", position in these) or ("number", 0) for zero;
+    `outside` are the Tensors that rules of the user's own take from there. `results` are pairs: the operand
+    whose gradient it is, or the output whose tangent, and its position among what the loop gives.
     """
 
     body: Body
@@ -152,9 +160,11 @@ class Linear(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """One trace of a body and of a sweep through it: reverse, from outputs to inputs, or forward, the other way.
+    """One trace of a body and of a sweep through it: reverse, from outputs to inputs, or forward, the other
+    way.
 
-    `given` are the gradients or tangents that the sweep begins with, `found` those that it ends with, by position.
+    `given` are the gradients or tangents that the sweep begins with, `found` those that it ends with, by
+    position.
     """
 
     tracer: Tracer
@@ -169,8 +179,8 @@ class Joint(NamedTuple):
 class Derivative:
     """How to differentiate a scan.
 
-    `forward` is its body with what the loops of the derivative need as further outputs; `back` gives the loop of gradients,
-    against time, and `along` that of tangents, with time.
+    `forward` is its body with what the loops of the derivative need as further outputs; `back` gives the loop
+    of gradients, against time, and `along` that of tangents, with time.
     """
 
     def __init__(self, body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> None:
@@ -184,7 +194,8 @@ class Derivative:
         joint = self._joint(given or (True,) * self.visible)
         kept = _residuals(joint, body.carries)
         outputs: list[Any] = list(joint.outputs)
-        self._places: dict[int, tuple[str, int]] = {}  # of a kept Var, by its index: where the other loops find it
+        # of a kept Var, by its index: where the other loops find it
+        self._places: dict[int, tuple[str, int]] = {}
         for var in kept:
             place = next((i for i, v in enumerate(outputs) if i >= body.carries and v is var), None)
             if place is None:
@@ -198,7 +209,8 @@ class Derivative:
         joint.tracer.close()
 
     def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
-        """Trace the body, then its reverse sweep from the outputs that are given a gradient, or its forward sweep from the inputs that move.
+        """Trace the body, then its reverse sweep from the outputs that are given a gradient, or its forward
+        sweep from the inputs that move.
 
         A carry has a gradient from later steps, and a tangent from earlier ones, given or not.
         """
@@ -224,7 +236,8 @@ class Derivative:
         return Joint(tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found)
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
-        """The loop of gradients, where `given` says which outputs have one; None where it needs what is not kept."""
+        """The loop of gradients, where `given` says which outputs have one; None where it needs what is not
+        kept."""
         if given not in self._backs:
             self._backs[given] = self._back(given)
         return self._backs[given]
@@ -254,7 +267,8 @@ class Derivative:
         return Linear(*loop, [(i, k) for k, i in enumerate(order) if i is not None])
 
     def _unkept(self, joint: Joint) -> list[int]:
-        """The carries that a sweep needs and the forward loop does not keep: they go beside their tangents."""
+        """The carries that a sweep needs and the forward loop does not keep: they go beside their
+        tangents."""
         outputs, found = list(joint.found.values()), set[int]()
         while more := self._missing(joint, outputs) - found:
             found |= more
@@ -291,7 +305,8 @@ class Derivative:
     def _loop(
         self, tracer: Tracer, outputs: list[Any], carries: list[Var], starts: list[Any], slices: dict[Any, Var], fixed: dict[Any, Var]
     ) -> tuple[Body, list[tuple[str, int]], list[Tensor]]:
-        """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; its operands; and what is from outside."""
+        """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; its
+        operands; and what is from outside."""
         used = tracer.reads(outputs, self._places)
         stacked = [v for v in used if self._is_stacked(self._places[v.index])]
         constant = [v for v in used if v not in stacked]
@@ -320,9 +335,11 @@ def _recomputed(v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: S
 
 
 def _residuals(joint: Joint, carries: int) -> list[Var]:
-    """What the reverse sweep needs of the forward values, and cannot cheaply compute again from what is at hand.
+    """What the reverse sweep needs of the forward values, and cannot cheaply compute again from what is at
+    hand.
 
-    At hand are slices of what is read and what is the same at every step; a carry has to be kept like any other value.
+    At hand are slices of what is read and what is the same at every step; a carry has to be kept like any
+    other value.
     """
     written = {out: (op, operands) for op, operands, _, outputs, _ in joint.tracer.written for out in outputs}
     useful = joint.tracer.ancestors(joint.found.values())

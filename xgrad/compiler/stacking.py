@@ -1,4 +1,5 @@
-"""Products of neighbouring rows as one product: what each gate of a cell gives to its weights is computed with what the others give."""
+"""Products of neighbouring rows as one product: what each gate of a cell gives to its weights is computed
+with what the others give."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from .lowering.views import is_contiguous, product_can_read, refs, renamed
 
 
 def stacked(plan: Plan, outputs: Sequence[Ref]) -> tuple[Plan, tuple[Ref, ...]]:
-    """The plan and where its outputs are, with a @ c and b @ c as [a; b] @ c where a and b lie one behind the other in memory."""
+    """The plan and where its outputs are, with a @ c and b @ c as [a; b] @ c where a and b lie one behind the
+    other in memory."""
     buffers, found = list(plan.buffers), list(outputs)
     body: list[Any] = list(plan.body)
     i = 0
@@ -47,7 +49,8 @@ def _follows(body: Sequence[Any], i: int, j: int, buffers: Sequence[Buffer]) -> 
     rows = upper.a.shape[0]
     if not beside or lower.a.offset != upper.a.offset + rows * upper.a.strides[0]:
         return False
-    if not product_can_read(upper.a._replace(shape=(rows + lower.a.shape[0], upper.a.shape[1]))):  # a row alone may have any stride
+    # a row alone may have any stride
+    if not product_can_read(upper.a._replace(shape=(rows + lower.a.shape[0], upper.a.shape[1]))):
         return False
     between = [refs(item) for item in body[i + 1 : j]]
     mine = {b.a.buffer, b.b.buffer}

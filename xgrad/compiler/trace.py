@@ -1,4 +1,5 @@
-"""Tracing: from a function to a program: `trace_to_ir` runs it once on variables that have a shape and a dtype but no value."""
+"""Tracing: from a function to a program: `trace_to_ir` runs it once on variables that have a shape and a
+dtype but no value."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ class Var:
 
 
 class Spec(NamedTuple):
-    """What a function is traced with in the place of an array: a shape and a dtype, and a name for the program.
+    """What a function is traced with in the place of an array: a shape and a dtype, and a name for the
+    program.
 
     One that is `fixed` may not be changed in place. One with a `node` needs a gradient.
     """
@@ -72,14 +74,16 @@ class Spec(NamedTuple):
 class Tracer:
     """Writes down ops instead of running them.
 
-    Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other values of them.
-    Handles from outside may not be changed in place, since the program would not do it again: only those that are
-    `made` in the function, and its arguments, for which a tracer hands out handles of its own, unless they are `fixed`.
+    Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other
+    values of them. Handles from outside may not be changed in place, since the program would not do it again:
+    only those that are `made` in the function, and its arguments, for which a tracer hands out handles of its
+    own, unless they are `fixed`.
     """
 
     def __init__(self, *, remember: bool = False) -> None:
         self._fixed: list[Tensor] = []
-        self._made: dict[int, tuple[Tensor, Tensor]] = {}  # a handle from inside, and one from outside with its value
+        # a handle from inside, and one from outside with its value
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}
         self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
@@ -106,7 +110,10 @@ class Tracer:
         return handle
 
     def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
-        """Write down `op(*operands)`. Gives its output, a Var or a tuple of them, and the operands as Vars and numbers."""
+        """Write down `op(*operands)`.
+
+        Gives its output, a Var or a tuple of them, and the operands as Vars and numbers.
+        """
         if not self._open:
             raise GraphError(LEAKED)
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
@@ -120,7 +127,8 @@ class Tracer:
         return (outputs if several else outputs[0]), refs
 
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
-        """Another line, with the variables that it computes; under `no_grad`, with as many more, that no gradient flows through."""
+        """Another line, with the variables that it computes; under `no_grad`, with as many more, that no
+        gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
         self.written.append((op, refs, params, outputs, self.source or (source_line() if self.remember else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
@@ -173,7 +181,8 @@ class Tracer:
         return self.captured[key][0]
 
     def made(self, handle: Tensor, source: Tensor | None = None) -> None:
-        """Take note of a handle that is made in the function: to the value of `source`, or to a plain array."""
+        """Take note of a handle that is made in the function: to the value of `source`, or to a plain
+        array."""
         if type(handle.data) is Var and handle.data.tracer is self:
             return
         if source is None:
@@ -195,7 +204,8 @@ class Tracer:
         return self._own(x)
 
     def attribute(self, last: int) -> None:
-        """Give stages without a line, as those of a derivative are, the line of what they read: of the variables up to `last`, or of others."""
+        """Give stages without a line, as those of a derivative are, the line of what they read: of the
+        variables up to `last`, or of others."""
         lines: dict[Var, str] = {}
         for i, (op, refs, params, outputs, source) in enumerate(self.written):
             if not source:
@@ -212,7 +222,8 @@ class Tracer:
         self._fixed, self._made, self._arrays = [], {}, {}
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
-        """What two traces have in common that are the same program: ops, operands, parameters, and forms of the inputs."""
+        """What two traces have in common that are the same program: ops, operands, parameters, and forms of
+        the inputs."""
         return (
             tuple([(v.index, v.shape, v.dtype) for v in self.everything_read()]),
             tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written]) if self.remember else None,
@@ -239,7 +250,8 @@ class Tracer:
         return found
 
     def reads(self, outputs: Iterable[Any], places: Mapping[int, Any]) -> list[Var]:
-        """Those of the variables whose indices are in `places` from which `outputs` are computed, going no further back."""
+        """Those of the variables whose indices are in `places` from which `outputs` are computed, going no
+        further back."""
         found = {v for v in outputs if type(v) is Var}
         for _, operands, _, results, _ in reversed(self.written):
             if any(out in found and out.index not in places for out in results):
@@ -271,11 +283,15 @@ def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
-    """A Value for each Var: with the name the user gave it, else x1, x2, ... for inputs and z1, z2, ... by place."""
+    """A Value for each Var: with the name the user gave it, else x1, x2, ... for inputs and z1, z2, ...
+
+    by place.
+    """
     taken: set[str] = set()
     values: dict[Var, Value] = {}
     reserved = {v.name for v in (*inputs, *computed) if v.name}
-    numbers: dict[str, int] = {}  # the last one that was put after a name, as the same name may be that of thousands
+    # the last one that was put after a name, as the same name may be that of thousands
+    numbers: dict[str, int] = {}
     for letter, variables in (("x", inputs), ("z", computed)):
         for i, v in enumerate(variables, 1):
             stem = v.name or f"{letter}{i}"
@@ -304,7 +320,8 @@ class tracing(mode):
 
 
 class Traced(NamedTuple):
-    """A function that was traced: the variables of what it returned, and the tracer that knows how they are computed, until it is closed."""
+    """A function that was traced: the variables of what it returned, and the tracer that knows how they are
+    computed, until it is closed."""
 
     tracer: Tracer
     outputs: list[Any]
@@ -316,7 +333,8 @@ class Traced(NamedTuple):
 
     @property
     def outside(self) -> list[Tensor]:
-        """The Tensors from outside that are read, which are inputs of the program behind those that were given."""
+        """The Tensors from outside that are read, which are inputs of the program behind those that were
+        given."""
         return [handle for _, handle in self.tracer.captured.values()]
 
     def key(self) -> tuple[Any, ...]:

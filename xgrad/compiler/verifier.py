@@ -1,7 +1,9 @@
-"""Verifier: is a program well formed? Asked after every pass where passes are tested, and where a user sets XGRAD_VERIFY=1.
+"""Verifier: is a program well formed?
 
-It takes about as long as the passes themselves, so it is left out otherwise. XGRAD_VERIFY=passes asks for it without the
-check of plans (`verify_plan.py`), which takes longer.
+Asked after every pass where passes are tested, and where a user sets XGRAD_VERIFY=1.
+
+It takes about as long as the passes themselves, so it is left out otherwise. XGRAD_VERIFY=passes asks for it
+without the check of plans (`verify_plan.py`), which takes longer.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ class ProgramError(AssertionError):
 
 
 def verify(program: Program, after: str = "") -> None:
-    """Check that every value is computed once, before it is used, and has the shape and dtype that its op gives.
+    """Check that every value is computed once, before it is used, and has the shape and dtype that its op
+    gives.
 
     Raises ProgramError, which says that the fault is found `after` this pass.
     """

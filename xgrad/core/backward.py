@@ -1,4 +1,5 @@
-"""The reverse sweep: gradients of outputs back to their sources, for `Tensor.backward` and for the transforms."""
+"""The reverse sweep: gradients of outputs back to their sources, for `Tensor.backward` and for the
+transforms."""
 
 from __future__ import annotations
 
@@ -41,10 +42,11 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
 
 
 def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True) -> list[Any]:
-    """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where none does.
+    """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where
+    none does.
 
-    They are connected to a graph of their own wherever something beside the inputs, or the inputs themselves through
-    their makers, needs a gradient: that is what a derivative of a derivative goes through.
+    They are connected to a graph of their own wherever something beside the inputs, or the inputs themselves
+    through their makers, needs a gradient: that is what a derivative of a derivative goes through.
     """
     roots = [(z, output_gradient(z, d)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
     targets = [x.node for x in inputs]
@@ -57,18 +59,22 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
         order = [node for node in order if node in wanted]
     grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
     found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
-    return found if len(found) == len(set(map(id, found))) else [g._twin() for g in found]  # two inputs may be handed the same dz
+    # two inputs may be handed the same dz
+    return found if len(found) == len(set(map(id, found))) else [g._twin() for g in found]
 
 
 def sweep(
     roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
 ) -> dict[Node, Any]:
-    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of every node.
+    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of
+    every node.
 
-    `order` (newest first) is what the sweep visits. Where `wanted` is given, only those nodes are given a gradient.
+    `order` (newest first) is what the sweep visits. Where `wanted` is given, only those nodes are given a
+    gradient.
     """
     kind, ops = type(roots[0][0]), set(map(_OP, order))
-    lifted = create_graph or MODE.get().trace is not None  # a trace writes the rules down as they are applied to Tensors
+    # a trace writes the rules down as they are applied to Tensors
+    lifted = create_graph or MODE.get().trace is not None
     plain = is_plain(order, ops)
     limits = {} if plain else limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
     cotangents = Cotangents(keep) if plain else cotangents_of(order, ops, keep)
@@ -87,7 +93,8 @@ def sweep(
 
 
 def bprop(roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP) -> dict[Node, Any]:
-    """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the operands."""
+    """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the
+    operands."""
     for z, dz in roots:
         cotangents.add((z.node,), (dz,))
     take, add = cotangents.taker(), cotangents.add

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 class Mode(NamedTuple):
     """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
 
-    `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient flows through.
-    `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks at all that is recorded.
-    `lifted`: a function runs whose arguments a transform differentiates it with respect to. `check`: who compares compiled code
-    with plainer ways to compute the same. `blocks`: the `with` blocks that made it so, outermost first.
+    `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient
+    flows through. `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks
+    at all that is recorded. `lifted`: a function runs whose arguments a transform differentiates it with
+    respect to. `check`: who compares compiled code with plainer ways to compute the same. `blocks`: the
+    `with` blocks that made it so, outermost first.
     """
 
     grad: bool = True
@@ -34,7 +35,8 @@ MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 
 class mode:
     """Change parts of the mode inside a `with` block.
 
-    Blocks need not end in the order in which they began: those of generators that are run in turns do not. Each undoes its own change.
+    Blocks need not end in the order in which they began: those of generators that are run in turns do not.
+    Each undoes its own change.
     """
 
     __slots__ = ("_before", "_changes")
@@ -66,8 +68,8 @@ class mode:
 def no_grad() -> Iterator[None]:
     """Record nothing inside a `with` block: results need no gradient, and leaves may be changed in place.
 
-    It holds for the thread or the asynchronous task in which it was entered. A generator that waits inside of one leaves it on for
-    whoever asked it for a value: take values out of the block before they are yielded.
+    It holds for the thread or the asynchronous task in which it was entered. A generator that waits inside of
+    one leaves it on for whoever asked it for a value: take values out of the block before they are yielded.
 
     >>> import xgrad as xg
     >>> w = xg.tensor(2.0, requires_grad=True)

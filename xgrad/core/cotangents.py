@@ -18,8 +18,8 @@ from .rules import conjugate_vjp
 class Cotangents:
     """The cotangent of each node, as far as a sweep has come.
 
-    The first that a node is given is borrowed, as `+` hands the same array to both of its operands; the sum of two is owned here,
-    and later ones are added to it in place. With `keep`, those that were taken stay.
+    The first that a node is given is borrowed, as `+` hands the same array to both of its operands; the sum
+    of two is owned here, and later ones are added to it in place. With `keep`, those that were taken stay.
     """
 
     def __init__(self, keep: bool = False) -> None:
@@ -114,7 +114,10 @@ class GuardedCotangents(LazyCotangents):
 
 
 class Lazy(ABC):
-    """A cotangent that is made whole when it is asked for. It belongs to its node alone, and takes in what is added to it."""
+    """A cotangent that is made whole when it is asked for.
+
+    It belongs to its node alone, and takes in what is added to it.
+    """
 
     @abstractmethod
     def __iadd__(self, other: Any) -> Any:
@@ -146,7 +149,8 @@ class Parts(Lazy):
 class Products(Lazy):
     """The cotangent of one matrix W that many rows are multiplied by, x @ W, as it is at every time step.
 
-    It is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones and their sum.
+    It is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones
+    and their sum.
     """
 
     ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time

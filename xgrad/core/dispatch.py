@@ -1,4 +1,5 @@
-"""Dispatch: `apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow back, records it."""
+"""Dispatch: `apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow
+back, records it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ LEAKED = "a Tensor of a function that was traced is used after it, when it has n
 
 
 class Value:
-    """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows to it."""
+    """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows
+    to it."""
 
     __slots__ = ("__weakref__", "data", "device", "node")
 
@@ -42,9 +44,9 @@ class Value:
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
     """Run `op` on operands of which one at least is a Tensor, the others Tensors, plain arrays or numbers.
 
-    Returns a Tensor, or a tuple of them for an op whose output is a tuple; NotImplemented, as operators do, where an operand
-    is of a kind that is not known here. Raises DeviceError for operands on several
-    devices, ShapeError for shapes that do not fit, each naming the op, the operands and the time step.
+    Returns a Tensor, or a tuple of them for an op whose output is a tuple; NotImplemented, as operators do,
+    where an operand is of a kind that is not known here. Raises DeviceError for operands on several devices,
+    ShapeError for shapes that do not fit, each naming the op, the operands and the time step.
     """
     arrays: list[Any] = []
     parents: list[Node | None] = []
@@ -155,7 +157,8 @@ def _recorded(
 
 
 def _as_recorded(v: Any) -> Any:
-    """An operand as it is now: its recorded node, or, of a Tensor from elsewhere, a handle that nobody will change."""
+    """An operand as it is now: its recorded node, or, of a Tensor from elsewhere, a handle that nobody will
+    change."""
     if not isinstance(v, Value):
         return v
     return v.node if isinstance(v.node, Recorded) else type(v)(v.data, v.device, v.node)
@@ -177,12 +180,14 @@ def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) 
 
 
 def _as_array(v: Any) -> Any:
-    """A Tensor whose value is a NumPy scalar, with an array instead: a complex number of Python's takes np.float64 for a float of its own."""
+    """A Tensor whose value is a NumPy scalar, with an array instead: a complex number of Python's takes
+    np.float64 for a float of its own."""
     return type(v)(v.device.xp.asarray(v.data), v.device, v.node) if isinstance(v, Value) else v
 
 
 def adopt(value: Any, like: Value, op: Op) -> Any:
-    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as they are.
+    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as
+    they are.
 
     Where a gradient flows to `like` it is copied: the graph may keep it, and its owner may change it.
     """
@@ -196,7 +201,8 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
         if value.shape:
             given = "" if op is arithmetic.NONE else f"{op.name!r} was given "
             raise DeviceError(f"{given}an array on {home} beside a Tensor on {device}; use xg.asarray(array, device={str(device)!r})")
-        value = device.backend.from_host(home.backend.to_host(value), device.index)  # a NumPy scalar is a number
+        # a NumPy scalar is a number
+        value = device.backend.from_host(home.backend.to_host(value), device.index)
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
         value = device.xp.asarray(device.backend.checked(value), copy=True)
     adopted = type(like)(device.backend.checked(value), device)
@@ -212,8 +218,8 @@ def _needs(v: Any) -> bool:
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The operands with plain arrays as Tensors; None where one is neither that nor a number.
 
-    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and equal to no Tensor; a sparse
-    array takes its values, and drops its gradient.
+    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and
+    equal to no Tensor; a sparse array takes its values, and drops its gradient.
     """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
     foreign = [v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)]
@@ -230,7 +236,8 @@ def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
 
 
 def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception:
-    """The error that `_explain` raises, without the frame that did: it would hold the error, and that all arrays of the callers."""
+    """The error that `_explain` raises, without the frame that did: it would hold the error, and that all
+    arrays of the callers."""
     seen = error.__traceback__
     try:
         _explain(op, operands, error)
@@ -288,7 +295,8 @@ def _is_mask(k: Any) -> bool:
 
 
 def _plain(k: Any, device: Device) -> Any:
-    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of which the standard knows more.
+    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of
+    which the standard knows more.
 
     It stays where a program or a graph is to have it as an operand.
     """

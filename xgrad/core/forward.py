@@ -1,4 +1,5 @@
-"""The forward sweep: tangents of the inputs through the stages, in the order in which they were recorded, to the outputs."""
+"""The forward sweep: tangents of the inputs through the stages, in the order in which they were recorded, to
+the outputs."""
 
 from __future__ import annotations
 
@@ -23,14 +24,17 @@ from .vjps import needs_guard
 #: From a node and the tangents of its operands, None for those that do not move, to that of its output.
 JVP = Callable[..., Any]
 
-LARGE = 4096  # elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
+# elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
+LARGE = 4096
 
 
 def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
-    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them. And whether a gradient flows further.
+    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them.
 
-    Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something beside the inputs, or
-    the inputs themselves through their makers, or the moves need a gradient.
+    And whether a gradient flows further.
+
+    Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something
+    beside the inputs, or the inputs themselves through their makers, or the moves need a gradient.
     """
     if not any(z.requires_grad for z in outputs):
         return [zeros_like(z) for z in outputs], False
@@ -39,7 +43,8 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
 
 
 def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool) -> tuple[list[Any], bool]:
-    """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a list with one for each part."""
+    """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a
+    list with one for each part."""
     roots = [z.node for z in outputs if z.requires_grad]
     order, sources = ancestors(roots, frozenset(targets))
     outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list)))
@@ -55,7 +60,8 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
         jvp = _guarded(jvp)
     if watch is not None:
         jvp = _watched(jvp, watch)
-    tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))  # of a tuple always lifted
+    # of a tuple always lifted
+    tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))
     if large:
         jvp = _dropping(jvp, tangents, _last_uses(order, roots))
     with mode(grad=outside, watch=None):
@@ -66,7 +72,8 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
 
 
 def fprop(order: Sequence[Node], tangents: dict[Any, Any], jvp: JVP) -> None:
-    """The forward sweep: node by node, oldest first, from the tangents of the operands to that of the output."""
+    """The forward sweep: node by node, oldest first, from the tangents of the operands to that of the
+    output."""
     for node in reversed(order):
         tangents[node] = jvp(node, list(map(tangents.get, node.parents)))
 
@@ -137,7 +144,8 @@ def _add(totals: list[Any], terms: Sequence[Any]) -> None:
 
 
 def _beyond(kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool) -> list[Any]:
-    """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the second derivative along both."""
+    """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the
+    second derivative along both."""
     at = node.op.spectrum.at  # type: ignore[union-attr]
     values = [part.towards if i == at else None for i in range(len(turn))]
     turn = [None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)]
@@ -152,7 +160,8 @@ def _beyond(kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], 
 
 
 def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
-    """Which of `order` (newest first) is the last to use the tangent of each node; those of `roots` are results."""
+    """Which of `order` (newest first) is the last to use the tangent of each node; those of `roots` are
+    results."""
     last: dict[Any, Node] = {root: root for root in roots}
     for node in order:
         for p in node.parents:
@@ -197,7 +206,8 @@ class _Rules:
         return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(given.xp, found, node.shape, dtype)
 
     def _of_all(self, node: Node, given: Given, moves: list[Any], limit: Limit | None) -> Any:
-        """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for gradients."""
+        """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for
+        gradients."""
         op: Any = node.op
         kind, lifted, saved = self._kind, self._lifted, (given.z, given.x, given.y)
         if op.spectrum is not None:
@@ -237,7 +247,8 @@ def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
 
 
 def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
-    """The op itself, of the tangents; None where an operand that does not move was not saved, so that its form is not known."""
+    """The op itself, of the tangents; None where an operand that does not move was not saved, so that its
+    form is not known."""
     operands = tuple([_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)])
     for v in operands:
         if v is None:
@@ -246,7 +257,10 @@ def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool
 
 
 def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
-    """Operand `i`, which does not move: zeros, or an index or a condition as it is. None where nothing is known of it."""
+    """Operand `i`, which does not move: zeros, or an index or a condition as it is.
+
+    None where nothing is known of it.
+    """
     _, x, y = saved
     op = node.op
     assert op is not None
@@ -263,7 +277,8 @@ def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
 
 
 def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None) -> Any:
-    """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the output."""
+    """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the
+    output."""
     op, device = node.op, node.device
     assert op is not None
     raised = saved if lifted else lift(kind, node, connected=False)
@@ -288,7 +303,8 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
 
 
 def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
-    """Raise TypeError where a rule by hand is not linear in dz, as one is that clips gradients: it is no derivative, and has no transpose."""
+    """Raise TypeError where a rule by hand is not linear in dz, as one is that clips gradients: it is no
+    derivative, and has no transpose."""
     moving = {v.node for v in dz}
     order, _ = ancestors([g.node for g in found if g.requires_grad], moving)
     for node in reversed(order):
@@ -302,7 +318,8 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
 
 
 def _is_linear(op: Any, places: list[int]) -> bool:
-    """Whether an op is linear in the operands at these places together; of a gate of the user's own it is taken on trust."""
+    """Whether an op is linear in the operands at these places together; of a gate of the user's own it is
+    taken on trust."""
     if op.linear == "each":
         return len(places) == 1
     return op.linear == "jointly" or (op.linear == "first" and places == [0]) or OPS.get(op.name) is not op

@@ -24,9 +24,9 @@ FREED = (None, None, None, "freed")
 class Node:
     """One op that was run, without its value: what the sweep needs to go back through it.
 
-    Nodes are numbered as they are made, so the order of their numbers is a topological order, and the backward pass is
-    the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its form (of a tuple, tuples of
-    them). `saved` holds (z, x, y) as far as the op's derivative asks for them.
+    Nodes are numbered as they are made, so the order of their numbers is a topological order, and the
+    backward pass is the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its
+    form (of a tuple, tuples of them). `saved` holds (z, x, y) as far as the op's derivative asks for them.
     """
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
@@ -58,7 +58,10 @@ class Leaf(Node):
 
 
 class Level:
-    """One transform while it runs. Of two, the one that began later has the higher number: it runs inside, or when the other is done."""
+    """One transform while it runs.
+
+    Of two, the one that began later has the higher number: it runs inside, or when the other is done.
+    """
 
     __slots__ = ("inputs", "number")
 
@@ -75,7 +78,8 @@ class Level:
 
 
 class Input(Node):
-    """An argument of a function while the transform of that level runs it; computed from `origin`, where a gradient flows on to that."""
+    """An argument of a function while the transform of that level runs it; computed from `origin`, where a
+    gradient flows on to that."""
 
     __slots__ = ("level", "needs")
 
@@ -96,7 +100,8 @@ class Named(Leaf):
 
 
 def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
-    """The nodes that `roots` were computed from, newest first, and the sources: leaves and `stops`, which end the walk."""
+    """The nodes that `roots` were computed from, newest first, and the sources: leaves and `stops`, which end
+    the walk."""
     seen, stack = set(roots), list(dict.fromkeys(roots))
     inner: list[Node] = []
     sources: list[Node] = []
@@ -116,12 +121,14 @@ def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[li
 
 
 def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
-    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to what it was made from."""
+    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to
+    what it was made from."""
     return bool(_beyond(sources, inputs))
 
 
 def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
-    """The sources through which a gradient flows further than to `inputs`: leaves, inputs that were computed, and those of lower levels.
+    """The sources through which a gradient flows further than to `inputs`: leaves, inputs that were computed,
+    and those of lower levels.
 
     Inputs of higher levels are of transforms that run inside, and are done.
     """
@@ -130,14 +137,16 @@ def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
 
 
 def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:
-    """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to `inputs`."""
+    """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to
+    `inputs`."""
     order, sources = ancestors(roots, inputs)
     beyond = _beyond(sources, inputs)
     return leading_to(order, beyond) if beyond else set()
 
 
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
-    """`targets`, and of `order` (newest first) the nodes that depend on them: the only ones whose gradient is of use."""
+    """`targets`, and of `order` (newest first) the nodes that depend on them: the only ones whose gradient is
+    of use."""
     useful = set(targets)
     for node in reversed(order):
         if not useful.isdisjoint(node.parents):

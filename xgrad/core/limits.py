@@ -1,11 +1,14 @@
-"""Derivatives through eigenvectors and singular vectors where values are equal: quotients of 0 by 0, as limits.
+"""Derivatives through eigenvectors and singular vectors where values are equal: quotients of 0 by 0, as
+limits.
 
-Let the values w of a decomposition with vectors V move apart, to w + εs. The derivative of a smooth function of the matrix there has
-the quotients n(ε) / (ε (s_j - s_i)), of numerators n that are made of the gradients of w and V. By l'Hôpital's rule they become
-n'(0) / (s_j - s_i): how the gradients change along s, which one more sweep finds. Whether the function is smooth is seen from the
-gradient of the matrix so found: it must not depend on the choice of V either.
+Let the values w of a decomposition with vectors V move apart, to w + εs. The derivative of a smooth function
+of the matrix there has the quotients n(ε) / (ε (s_j - s_i)), of numerators n that are made of the gradients
+of w and V. By l'Hôpital's rule they become n'(0) / (s_j - s_i): how the gradients change along s, which one
+more sweep finds. Whether the function is smooth is seen from the gradient of the matrix so found: it must not
+depend on the choice of V either.
 
-That is for the first derivative. Recorded, for a derivative of it, such a quotient is `sealed`: right at its point alone.
+That is for the first derivative. Recorded, for a derivative of it, such a quotient is `sealed`: right at its
+point alone.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ Sweep = Callable[..., dict[Node, Any]]
 
 
 def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
-    """Those among `order`, which is of these `ops`, whose values may be equal; none in a trace, which knows no values."""
+    """Those among `order`, which is of these `ops`, whose values may be equal; none in a trace, which knows
+    no values."""
     if ops.isdisjoint(DECOMPOSITIONS) or MODE.get().trace is not None:
         return []
     return [node for node in order if node.op in DECOMPOSITIONS]
@@ -37,11 +41,11 @@ def limits_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[No
 
 
 def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, recorded: bool) -> Limit | None:
-    """How the rule of `node` treats equal values in the sweep from `roots`, pairs of an output and its gradient.
+    """How the rule of `node` treats equal values in the sweep from `roots`, pairs of an output and its
+    gradient.
 
-    None where no values are equal.
-    `sweep` is the reverse sweep, of these roots over a list of nodes. With `recorded`, the gradient will be differentiated.
-    The arrays of the `Limit` are Tensors.
+    None where no values are equal. `sweep` is the reverse sweep, of these roots over a list of nodes. With
+    `recorded`, the gradient will be differentiated. The arrays of the `Limit` are Tensors.
     """
     if node.saved is FREED:
         return None
@@ -73,7 +77,8 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
 
 
 def limit_along(sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool) -> tuple[Limit, Limit | None] | None:
-    """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the quotients in question alone.
+    """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the
+    quotients in question alone.
 
     What is smooth is seen by going back from the outputs, along a direction without a pattern.
     """
@@ -118,7 +123,8 @@ def _any(xp: Any, mask: Any) -> Any:
 def _smooth(
     spectrum: Spectrum, numerators: Sequence[Any], values: Any, towards: Any, near: Sequence[Any], ties: Sequence[Any]
 ) -> tuple[list[Any], Any]:
-    """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one does not where values are equal."""
+    """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one
+    does not where values are equal."""
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
@@ -150,7 +156,8 @@ def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: S
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     found = [spectrum.rule(xp, [*dz, limit], whole)]
-    found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]  # 0 for all vectors alike
+    # 0 for all vectors alike
+    found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]
     turned = _swept(sweep, [(v, _direction(xp, v)) for v in found if v.requires_grad], node)
     none = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
     if turned is None:
@@ -163,7 +170,8 @@ def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: S
 
 
 def _used(sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node) -> list[Any]:
-    """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes through."""
+    """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes
+    through."""
     spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
     xp = whole[spectrum.at].xp
     with mode(grad=False):

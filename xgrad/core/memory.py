@@ -23,7 +23,8 @@ WAY_OUT = (
 
 
 def out_of_memory(error: MemoryError, what: str, device: Device, roots: Iterable[Any], gradients: Iterable[Array] = ()) -> OutOfMemoryError:
-    """The error to raise instead of a library's own, which came from `what`, where the graph behind the nodes `roots` is alive.
+    """The error to raise instead of a library's own, which came from `what`, where the graph behind the nodes
+    `roots` is alive.
 
     `gradients` are those that a reverse sweep holds. What has been explained already comes back as it is.
     """
@@ -51,7 +52,8 @@ def out_of_memory(error: MemoryError, what: str, device: Device, roots: Iterable
 
 
 def _held(roots: Iterable[Any], device: Device) -> dict[str, tuple[int, int]]:
-    """Bytes that the graph behind `roots` keeps on `device`, and in how many nodes, by the stage; what several keep counts once."""
+    """Bytes that the graph behind `roots` keeps on `device`, and in how many nodes, by the stage; what
+    several keep counts once."""
     stack = [node for node in roots if node is not None]
     seen: set[Any] = set(stack)
     while stack:

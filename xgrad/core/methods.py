@@ -272,7 +272,10 @@ class Methods(Value):
         return self._numpy_api.linear.dot(self, b)
 
     def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Tensor:
-        """In another dtype; a gradient passes between floating dtypes. How it lies in memory never shows, whatever `order` says."""
+        """In another dtype; a gradient passes between floating dtypes.
+
+        How it lies in memory never shows, whatever `order` says.
+        """
         if casting != "unsafe":
             raise TypeError(f"astype on a Tensor takes casting='unsafe' alone, not {casting!r}")
         return self.xp.astype(self, dtype, copy=copy)
@@ -321,7 +324,8 @@ class Methods(Value):
 
     @property
     def _data(self) -> NoReturn:
-        """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the gradient would not go together."""
+        """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the
+        gradient would not go together."""
         raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
 
     @property

@@ -1,4 +1,5 @@
-"""The operators of a Tensor: each line is the op of its symbol; on an operand of a foreign kind it gives NotImplemented."""
+"""The operators of a Tensor: each line is the op of its symbol; on an operand of a foreign kind it gives
+NotImplemented."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ _NOW = "xgrad.now"
 def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
     """The leaves of `tree`, and its structure.
 
-    With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not changed since.
+    With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not
+    changed since.
     """
     try:
         leaves, structure = optree.tree_flatten(tree, namespace=_NOW if now else _NAMESPACE)
@@ -47,7 +48,8 @@ def leaves_with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
-    """For each leaf of `tree` the leaf of `prefix` at its place; a None of `prefix` stands for all the leaves below it.
+    """For each leaf of `tree` the leaf of `prefix` at its place; a None of `prefix` stands for all the leaves
+    below it.
 
     Raises ValueError where `prefix` is no prefix of `tree`.
     """
@@ -62,5 +64,6 @@ def paths(tree: Any) -> list[str]:
 
 
 def register(kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any], *, now: bool = False) -> None:
-    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's names; see `flatten`."""
+    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's
+    names; see `flatten`."""
     optree.register_pytree_node(kind, children, rebuilt, namespace=_NOW if now else _NAMESPACE)

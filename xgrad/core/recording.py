@@ -1,4 +1,5 @@
-"""Recorded nodes, which `graph` shows: their value, their operands, the name the user gave them and where it was written."""
+"""Recorded nodes, which `graph` shows: their value, their operands, the name the user gave them and where it
+was written."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
 
-#: The array libraries, whose Python code comes between the user's and ours: `np.vectorize` of a Tensor, `cupy.asnumpy`.
+#: The array libraries, whose Python code comes between the user's and ours: `np.vectorize` of a Tensor,
+#: `cupy.asnumpy`.
 _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
 
 
@@ -41,7 +43,8 @@ class Recorded(Node):
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an array library."""
+    """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an
+    array library."""
     if frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
         return True
     return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
@@ -88,7 +91,8 @@ def _name(variables: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def names_from_variables() -> Iterator[None]:
-    """Name recorded nodes as the user's functions that run inside do when they return, and the code around at the end."""
+    """Name recorded nodes as the user's functions that run inside do when they return, and the code around at
+    the end."""
 
     def on_event(frame: FrameType, event: str, arg: Any) -> None:
         if event == "return" and not is_ours(frame):

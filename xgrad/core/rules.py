@@ -21,7 +21,8 @@ class Form(NamedTuple):
 
 
 def conjugate_vjp(op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Any] = ()) -> Sequence[Any]:
-    """As `Op.vjp`, of an op with a complex output: rules are plain calculus, of which this is the conjugate transpose."""
+    """As `Op.vjp`, of an op with a complex output: rules are plain calculus, of which this is the conjugate
+    transpose."""
     conj = given.xp.conj
     given.dz = conj(given.dz)
     return [conj(g) if g is not None and is_complex(g.dtype) else g for g in op.vjp(given, targets, params, rules)]
@@ -31,11 +32,12 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     """Gradients of the operands of `z = op(x, y)`, given the gradient `dz` of its output.
 
     Args:
-        dz: array of the output's shape (a number is spread over it); of an op with several outputs a tuple, None for those
-            without a gradient.
-        x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat", "stack",
-            "where") takes their tuple as `x`.
-        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of one's own, itself or by its name.
+        dz: array of the output's shape (a number is spread over it); of an op with several outputs a tuple,
+            None for those without a gradient.
+        x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat",
+            "stack", "where") takes their tuple as `x`.
+        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of one's own, itself
+            or by its name.
         z: the op's output, if it is at hand; else it is computed where the derivative needs it.
         params: the op's parameters, as `axis=0` for "sum".
 
@@ -94,7 +96,8 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
 
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
-    """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and their namespace."""
+    """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and
+    their namespace."""
     values = [tuple(v) if isinstance(v, tuple) and any(part is None or hasattr(part, "shape") for part in v) else v for v in values]
     leaves = [part for v in values for part in (v if type(v) is tuple else (v,)) if part is not None]
     devices = {d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in leaves) if d is not None}

@@ -26,8 +26,8 @@ API_VERSION = "2024.12"
 class Tensor(Operators):
     """An array on a device, and, if it needs a gradient, the node of the graph that computed it.
 
-    Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a graph that was
-    recorded from it: `x[i] = v` and `x += y` give this handle a new value.
+    Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a
+    graph that was recorded from it: `x[i] = v` and `x += y` give this handle a new value.
     """
 
     __slots__ = ()
@@ -70,7 +70,8 @@ class Tensor(Operators):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradients that `backward` has added up here since it was last set to None; only leaves have one."""
+        """The gradients that `backward` has added up here since it was last set to None; only leaves have
+        one."""
         return self.node.grad if isinstance(self.node, Leaf) else None
 
     @grad.setter
@@ -94,7 +95,8 @@ class Tensor(Operators):
             retain_graph: keep what the graph saved, so that backward may be called again.
 
         Raises:
-            GraphError: nothing here needs a gradient; no `dz` for a non-scalar; the graph was freed by an earlier call.
+            GraphError: nothing here needs a gradient; no `dz` for a non-scalar; the graph was freed by an
+            earlier call.
             ShapeError: `dz` has another shape.
 
         >>> import xgrad as xg
@@ -126,11 +128,15 @@ class Tensor(Operators):
         return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
 
     def _unrecorded(self) -> Tensor:
-        """The same value without its graph. A trace still knows where it came from, so that what is traced can be differentiated."""
+        """The same value without its graph.
+
+        A trace still knows where it came from, so that what is traced can be differentiated.
+        """
         return self._with_node(None)
 
     def _taken(self, how: str) -> Tensor:
-        """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who differentiates a function is warned."""
+        """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who
+        differentiates a function is warned."""
         mode = MODE.get()
         if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
             told = mode.watch is not None and mode.watch.cut(self)
@@ -163,21 +169,28 @@ class Tensor(Operators):
         return self.to(device)
 
     def _handed_on(self, to: str) -> Tensor:
-        """This Tensor. Raises GraphError where a gradient flows to it, which the library that it goes to would cut."""
+        """This Tensor.
+
+        Raises GraphError where a gradient flows to it, which the library that it goes to would cut.
+        """
         if self.requires_grad:
             raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
         return self
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
-        """The memory of the value, without copying, for another library's `from_dlpack`: writing there changes the value here.
+        """The memory of the value, without copying, for another library's `from_dlpack`: writing there
+        changes the value here.
 
-        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1 (the default)
-        the legacy default stream, 2 that of each thread, another a stream's own; it then waits, on the device, for what the
-        current stream was asked to do. With -1 nobody waits. On the CPU there are no streams, and `stream` must be None.
+        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1
+        (the default) the legacy default stream, 2 that of each thread, another a stream's own; it then waits,
+        on the device, for what the current stream was asked to do. With -1 nobody waits. On the CPU there are
+        no streams, and `stream` must be None.
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)  # a single element may be the library's scalar
-        if any(s < 0 for s in getattr(array, "strides", ())):  # which DLPack has, and not all libraries can take
+        # a single element may be the library's scalar
+        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)
+        # which DLPack has, and not all libraries can take
+        if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
                 raise BufferError("a value that lies backwards in memory is not handed on without a copy")
             array = self.device.xp.asarray(array, copy=True)
@@ -233,7 +246,10 @@ class Tensor(Operators):
         return complex(self._number("complex"))
 
     def _number(self, kind: str) -> Any:
-        """The value, for a number of Python's. NumPy asks for one where a Tensor is put into an array: `array[i] = t`."""
+        """The value, for a number of Python's.
+
+        NumPy asks for one where a Tensor is put into an array: `array[i] = t`.
+        """
         return self._taken(f"{kind}()")._only()
 
     def __bool__(self) -> bool:
@@ -276,13 +292,15 @@ class Tensor(Operators):
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
             fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
-            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())  # which copies nothing to a device
+            # which copies nothing to a device
+            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
         self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
 
 
-#: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says whether an integer is 0.
+#: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says
+#: whether an integer is 0.
 _KINDS = {bool: 0, int: 0, float: 3, complex: 4}
 
 

@@ -21,7 +21,8 @@ from .dispatch import lift
 from .graph import FREED, NOTHING, Node, freed
 from .rules import Form, conjugate_vjp
 
-#: From a node, the cotangent of its output, and its operands' nodes, None for those not asked for, to their cotangents.
+#: From a node, the cotangent of its output, and its operands' nodes, None for those not asked for, to their
+#: cotangents.
 VJP = Callable[[Node, Any, Sequence[Any]], Sequence[Any]]
 #: Which function calls the rules of a node, in the place of `Op.vjp`.
 Way = Callable[[Node], Callable[..., Sequence[Any]]]
@@ -58,7 +59,8 @@ class OnArrays:
 
 
 class OnTensors:
-    """Rules on Tensors, which record themselves; the cotangents alone of `wanted` are found, where that is given."""
+    """Rules on Tensors, which record themselves; the cotangents alone of `wanted` are found, where that is
+    given."""
 
     __slots__ = ("_given", "_kind", "_wanted", "_way")
 
@@ -81,14 +83,17 @@ def _plain(node: Node) -> Callable[..., Sequence[Any]]:
 
 
 def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
-    """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules and cotangents, as most do."""
+    """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules
+    and cotangents, as most do."""
     return ops.isdisjoint(_SPECIAL) and MODE.get().watch is None and (not order or order[0].device.guard is None)
 
 
 def wrapped(make: MakeVJP, order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool) -> VJP:
-    """The rule call that `make` makes, with what a sweep over `order` (newest first), which is of these `ops`, takes around it.
+    """The rule call that `make` makes, with what a sweep over `order` (newest first), which is of these
+    `ops`, takes around it.
 
-    `limits` are those of decompositions with equal values. With `lazy`, products with one matrix wait for each other.
+    `limits` are those of decompositions with equal values. With `lazy`, products with one matrix wait for
+    each other.
     """
     watch = MODE.get().watch
     vjp = make(_shielding(order) if WHERE in ops else None)
@@ -124,10 +129,11 @@ def _shielding(order: Sequence[Node]) -> Way:
 
 
 def _leading_to_where(order: Sequence[Node]) -> set[Node]:
-    """Of `order` (newest first), the ops element by element that have a slope and lead to a `where` further on.
+    """Of `order` (newest first), the ops element by element that have a slope and lead to a `where` further
+    on.
 
-    Where that has chosen otherwise the gradient is 0, as the value is not used, whatever the slope: 0 times infinity would make
-    it NaN.
+    Where that has chosen otherwise the gradient is 0, as the value is not used, whatever the slope: 0 times
+    infinity would make it NaN.
     """
     chosen_from: set[Node | None] = set()
     for node in order:
@@ -156,7 +162,8 @@ def _limited(vjp: VJP, limits: Mapping[Node, Any]) -> VJP:
 
 
 class _AtOnce:
-    """Of products of few rows with a matrix, the matrix's cotangent is found later, from all of them at once."""
+    """Of products of few rows with a matrix, the matrix's cotangent is found later, from all of them at
+    once."""
 
     __slots__ = ("_vjp", "_waiting")
 

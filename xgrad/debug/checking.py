@@ -107,7 +107,8 @@ class Check:
         return first_wrong(b_places, masks)
 
     def _first_by_executor(self, program: Program, device: Device, given: list[Array], expected: list[Array], scale: float) -> First | None:
-        """Where compiled code first computes something wrong: with all its values as outputs, and if that is right, with one at a time."""
+        """Where compiled code first computes something wrong: with all its values as outputs, and if that is
+        right, with one at a time."""
 
         def found(only: Callable[[Place], bool]) -> tuple[First | None, bool]:
             from ..compiler.executors import compiled
@@ -134,7 +135,8 @@ class Check:
     # A function against the engine
 
     def function(self, what: str, key: Any, result: Any, operands: Sequence[Tensor], again: Callable[[], Any]) -> None:
-        """Compare what a scan or a compiled function gave with what its Python code gives op by op: values, and gradients of `operands`."""
+        """Compare what a scan or a compiled function gave with what its Python code gives op by op: values,
+        and gradients of `operands`."""
         if MODE.get().trace is not None or key in self._functions:
             return
         self._functions.add(key)

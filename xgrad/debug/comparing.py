@@ -31,10 +31,13 @@ def largest(arrays: Sequence[Any]) -> float:
 
 
 def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1.0) -> Array:
-    """Where `found` differs from `expected`, of the same form. `scale` is the size of what both were computed from.
+    """Where `found` differs from `expected`, of the same form.
 
-    Integers and booleans are to be equal; NaN is equal to NaN, and an infinity to one of the same sign. Other numbers may differ by
-    rounding: relative to themselves, to the largest number expected, and to `scale` if that is below 1.
+    `scale` is the size of what both were computed from.
+
+    Integers and booleans are to be equal; NaN is equal to NaN, and an infinity to one of the same sign. Other
+    numbers may differ by rounding: relative to themselves, to the largest number expected, and to `scale` if
+    that is below 1.
     """
     xp = find_device("cpu").xp
     found, expected = on_host(found), on_host(expected)
@@ -46,7 +49,8 @@ def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1
         relative, absolute = rtol, rtol / 100
     wide = "complex128" if kind == "c" else "float64"
     found, expected = xp.astype(found, wide), xp.astype(expected, wide)
-    parts = (xp.real, xp.imag) if kind == "c" else (lambda v: v,)  # each by itself: an infinity in one must not hide the other
+    # each by itself: an infinity in one must not hide the other
+    parts = (xp.real, xp.imag) if kind == "c" else (lambda v: v,)
     pairs = [(part(found), part(expected)) for part in parts]
     most = absolute * max(largest([expected]), min(1.0, scale))
     sizes = [xp.where(xp.isfinite(e), xp.abs(e), 0.0) for _, e in pairs]

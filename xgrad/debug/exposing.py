@@ -1,4 +1,5 @@
-"""All that a program computes on its way, as outputs; and which of it, in the order of running, goes wrong first."""
+"""All that a program computes on its way, as outputs; and which of it, in the order of running, goes wrong
+first."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from ..compiler.ir import Item, Loop, Names, Pair, Program, Stage, Value
 
 
 class Place(NamedTuple):
-    """A stage's output inside a program: its stage, its position in each list of stages that leads to it, and the loops around it."""
+    """A stage's output inside a program: its stage, its position in each list of stages that leads to it, and
+    the loops around it."""
 
     value: Value
     stage: Stage
@@ -28,7 +30,8 @@ class First(NamedTuple):
 
 
 def exposed(program: Program, only: Callable[[Place], bool] = lambda place: True) -> tuple[Program, list[Place]]:
-    """The program with what its stages compute as further outputs, one for each place; inside of loops one slice for each step."""
+    """The program with what its stages compute as further outputs, one for each place; inside of loops one
+    slice for each step."""
     names = Names(program)
     stages, found = _exposed(program.stages, (), (), names, only)
     return Program(program.inputs, tuple(stages), (*program.outputs, *(outer for _, outer in found))), [place for place, _ in found]
@@ -55,7 +58,8 @@ def _exposed(
 
 
 def first_wrong(places: Sequence[Place], masks: Sequence[Array | None]) -> First | None:
-    """The place that is wrong first in the order of running, by where each one's values are wrong; None stands for values not known."""
+    """The place that is wrong first in the order of running, by where each one's values are wrong; None
+    stands for values not known."""
     xp = find_device("cpu").xp
     found: list[First] = []
     for place, mask in zip(places, masks, strict=True):
@@ -63,7 +67,8 @@ def first_wrong(places: Sequence[Place], masks: Sequence[Array | None]) -> First
             continue
         depth = len(place.loops)
         by_step = xp.any(mask, axis=tuple(range(depth, mask.ndim))) if mask.ndim > depth else mask
-        turned = by_step[tuple(slice(None, None, -1 if loop.reverse else 1) for loop in place.loops)]  # in the order of running
+        # in the order of running
+        turned = by_step[tuple(slice(None, None, -1 if loop.reverse else 1) for loop in place.loops)]
         order = tuple(int(i[0]) for i in xp.nonzero(turned)) if depth else ()
         steps = tuple(loop.length - 1 - t if loop.reverse else t for loop, t in zip(place.loops, order))
         key = (*(n for pair in zip(place.path, order) for n in pair), *place.path[depth:])
@@ -78,7 +83,8 @@ def written(stage: Stage) -> str:
 
 
 def origin(program: Program, values: Sequence[Value]) -> str:
-    """The line that one of the values is computed in; of those that have none, the line of the nearest that they are computed from."""
+    """The line that one of the values is computed in; of those that have none, the line of the nearest that
+    they are computed from."""
     makers: dict[Any, Stage] = {}
     same: dict[Any, Any] = {}
     _makers(program.stages, makers, same)
@@ -103,7 +109,8 @@ def origin(program: Program, values: Sequence[Value]) -> str:
 
 
 def _makers(items: Sequence[Item], makers: dict[Any, Stage], same: dict[Any, Any]) -> None:
-    """The stage that computes each value; and of a value that is another one, inside of a loop or outside of it, that one."""
+    """The stage that computes each value; and of a value that is another one, inside of a loop or outside of
+    it, that one."""
     for item in items:
         if isinstance(item, Loop):
             same.update((x.inner, x.outer) for x in item.xs)

@@ -21,28 +21,32 @@ DTYPES = {
     "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
 }  # fmt: skip
 
-#: Among the words of a file: how its digest is made, and the digest. A file has both, or was not written here and has neither;
-#: were there one alone, a flipped bit in its name would make a damaged file look like one that has none.
+#: Among the words of a file: how its digest is made, and the digest. A file has both, or was not written here
+#: and has neither; were there one alone, a flipped bit in its name would make a damaged file look like one
+#: that has none.
 METHOD, DIGEST = "xgrad.digest_method", "xgrad.digest"
 
-#: The longest header, which describes the Tensors and has the words, in bytes; the format's own limit is 100 MB. It bounds the memory
-#: that a hostile one takes.
+#: The longest header, which describes the Tensors and has the words, in bytes; the format's own limit is 100
+#: MB. It bounds the memory that a hostile one takes.
 LONGEST_HEADER = 16_000_000
 
 
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write Tensors by name, and a few words beside them, to a safetensors file.
 
-    The file appears whole or not at all: it is written beside its place and then moved there. A file that was there keeps its
-    permissions, and stays as it was where anything fails; symbolic links are followed. A digest of all of it is among the words, so
-    that `load` notices a flipped bit; other readers of the format read the file as any.
+    The file appears whole or not at all: it is written beside its place and then moved there. A file that was
+    there keeps its permissions, and stays as it was where anything fails; symbolic links are followed. A
+    digest of all of it is among the words, so that `load` notices a flipped bit; other readers of the format
+    read the file as any.
 
     Args:
         path: the file. Folders that are missing on the way are made.
         tensors: Tensors, arrays or numbers, by name. complex128 is not in the format: TypeError.
-        metadata: text by name, which `load` gives back. Names that begin with "xgrad." are kept for the digest.
+        metadata: text by name, which `load` gives back. Names that begin with "xgrad." are kept for the
+            digest.
 
-    Raises TypeError and ValueError for what would not come back as it was, and OSError, which names the file, where the system refuses.
+    Raises TypeError and ValueError for what would not come back as it was, and OSError, which names the file,
+    where the system refuses.
 
     >>> import xgrad as xg, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
@@ -63,9 +67,9 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
 def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """`(tensors, metadata)` as `save` wrote them, or as another writer of safetensors files did.
 
-    Raises FileNotFoundError where there is nothing, another OSError for what cannot be read, and ValueError, which names the file, for
-    one that is cut short, damaged or of another kind, and for dtypes that xgrad has not got. bfloat16 needs ml_dtypes:
-    ImportError without it.
+    Raises FileNotFoundError where there is nothing, another OSError for what cannot be read, and ValueError,
+    which names the file, for one that is cut short, damaged or of another kind, and for dtypes that xgrad has
+    not got. bfloat16 needs ml_dtypes: ImportError without it.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -82,7 +86,10 @@ def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The arrays and words of a file, on the host. Raises ValueError for whatever the library stumbles over."""
+    """The arrays and words of a file, on the host.
+
+    Raises ValueError for whatever the library stumbles over.
+    """
     from safetensors import safe_open
 
     try:
@@ -109,7 +116,10 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _header(path: str | Path) -> bytes:
-    """The header of a file, which is JSON. Raises ValueError where it is too long, before memory is taken for it."""
+    """The header of a file, which is JSON.
+
+    Raises ValueError where it is too long, before memory is taken for it.
+    """
     with open(path, "rb") as file:
         length = _header_length(file.read(8))
         if length > LONGEST_HEADER:
@@ -118,7 +128,8 @@ def _header(path: str | Path) -> bytes:
 
 
 def _check_names_once(header: bytes) -> None:
-    """Refuse a header, which the library has found right, where it gives a name twice: readers differ in which of the two they take."""
+    """Refuse a header, which the library has found right, where it gives a name twice: readers differ in
+    which of the two they take."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -167,7 +178,8 @@ def _check_text(text: str) -> None:
 
 
 def _on_host(name: str, value: Any) -> Any:
-    """A copy of a value on the host, row by row in memory and in the host's byte order, which is what the format stores."""
+    """A copy of a value on the host, row by row in memory and in the host's byte order, which is what the
+    format stores."""
     try:
         x = asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -180,7 +192,8 @@ def _on_host(name: str, value: Any) -> Any:
 
 
 def _digest(arrays: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    """SHA-256 over names, dtypes, shapes and values, and over the words, in an order that does not depend on that of the file."""
+    """SHA-256 over names, dtypes, shapes and values, and over the words, in an order that does not depend on
+    that of the file."""
     described = [[name, array.dtype.name, array.shape] for name, array in sorted(arrays.items())]
     found = hashlib.sha256(json.dumps([sorted(words.items()), described]).encode())
     for _, array in sorted(arrays.items()):

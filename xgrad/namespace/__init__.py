@@ -1,4 +1,7 @@
-"""Functions on Tensors, as the Python Array API standard has them. The stub beside this file has their signatures."""
+"""Functions on Tensors, as the Python Array API standard has them.
+
+The stub beside this file has their signatures.
+"""
 
 import sys
 

@@ -16,7 +16,8 @@ from .creation import asarray
 
 
 def function_of(op: Op, module: str) -> Callable[..., Any]:
-    """The function that is an op of the table: its operands by place, its parameters by name; pickled by its name in `module`."""
+    """The function that is an op of the table: its operands by place, its parameters by name; pickled by its
+    name in `module`."""
     made: Any
     if op.parameters or op.variadic:
         made = _of_any_form(op)
@@ -44,7 +45,10 @@ def _of_any_form(op: Op) -> Any:
 
 
 def with_values(x: Tensor, function: str) -> Tensor:
-    """`x`. Raises TraceError where it may have no values yet, on which the shape of the function's result depends."""
+    """`x`.
+
+    Raises TraceError where it may have no values yet, on which the shape of the function's result depends.
+    """
     if MODE.get().trace is not None:
         raise TraceError(f"{function}: how many elements there are depends on values, which a trace has not got; do it before, or use xg.where")
     return x

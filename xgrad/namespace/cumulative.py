@@ -18,7 +18,8 @@ from .table import function
 
 @function
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0 comes first.
+    """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0
+    comes first.
 
     >>> import xgrad as xg
     >>> xg.cumulative_sum(xg.asarray([1.0, 2.0, 3.0]), include_initial=True)
@@ -29,7 +30,8 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
 
 @function
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
-    """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`, a 1 comes first.
+    """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`,
+    a 1 comes first.
 
     Its gradient divides by nothing, and is right where elements are 0.
     """

@@ -1,4 +1,5 @@
-"""The dtypes of the array standard, and float16; `bfloat16`, which gives one that is found when it is asked for; constants."""
+"""The dtypes of the array standard, and float16; `bfloat16`, which gives one that is found when it is asked
+for; constants."""
 
 from __future__ import annotations
 

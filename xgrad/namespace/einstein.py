@@ -18,16 +18,18 @@ from .table import function
 
 @function(numpy="")
 def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
-    """Einstein summation: products of elements with equal indices, summed over the indices that the result does not have.
+    """Einstein summation: products of elements with equal indices, summed over the indices that the result
+    does not have.
 
     Args:
-        subscripts: a letter for each axis of each operand, as "ij,jk->ik". "..." stands for any number of axes, which
-            broadcast. An index that one operand has twice takes its diagonal. Without "->" the result has, in order of the
-            alphabet, the indices that occur once.
-        operands: Tensors, arrays or numbers. Or NumPy's other form, without a string: each operand followed by a list of
-            integers for its indices, and at the end, perhaps, those of the result.
+        subscripts: a letter for each axis of each operand, as "ij,jk->ik". "..." stands for any number of
+            axes, which broadcast. An index that one operand has twice takes its diagonal. Without "->" the
+            result has, in order of the alphabet, the indices that occur once.
+        operands: Tensors, arrays or numbers. Or NumPy's other form, without a string: each operand followed
+            by a list of integers for its indices, and at the end, perhaps, those of the result.
 
-    More than two operands are taken together in the order that costs least, which is found once for their subscripts and shapes.
+    More than two operands are taken together in the order that costs least, which is found once for their
+    subscripts and shapes.
 
     Raises ShapeError where subscripts and shapes do not fit.
 

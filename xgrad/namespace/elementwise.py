@@ -15,7 +15,8 @@ from .table import function
 
 @function
 def sign(x: Any, /) -> Tensor:
-    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x|, and 0 at 0, where its derivative is 0 too.
+    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x|, and 0 at 0, where its
+    derivative is 0 too.
 
     >>> import xgrad as xg
     >>> xg.sign(xg.asarray([-3.0, 0.0]))

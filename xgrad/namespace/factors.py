@@ -1,4 +1,5 @@
-"""Linear algebra: systems of equations, inverses and decompositions of matrices stacked along leading axes."""
+"""Linear algebra: systems of equations, inverses and decompositions of matrices stacked along leading
+axes."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class SlogdetResult(NamedTuple):
 
 
 class SVDResult(NamedTuple):
-    """Left singular vectors as columns, singular values in descending order, right singular vectors as rows, conjugated."""
+    """Left singular vectors as columns, singular values in descending order, right singular vectors as rows,
+    conjugated."""
 
     U: Tensor
     S: Tensor
@@ -67,7 +69,8 @@ def both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
 
 @function(extension="linalg")
 def solve(x1: Any, x2: Any, /) -> Tensor:
-    """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector (n,).
+    """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector
+    (n,).
 
     Raises ShapeError for other shapes, and the array library's LinAlgError where `x1` is singular.
 
@@ -89,7 +92,10 @@ def _cutoff(x: Tensor) -> float:
 
 @function(extension="linalg")
 def pinv(x: Any, /, *, rtol: Any = None) -> Tensor:
-    """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0. Its derivative takes the rank as fixed."""
+    """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0.
+
+    Its derivative takes the rank as fixed.
+    """
     x = d.matrices(floating(x), "pinv")
     return call(d.PINV, (x, _cutoff(x) if rtol is None else float(rtol) if isinstance(rtol, int) else rtol))
 
@@ -107,9 +113,11 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
 
 @function(extension="linalg")
 def slogdet(x: Any, /) -> SlogdetResult:
-    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its size.
+    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its
+    size.
 
-    Its derivative is the inverse, transposed: of a singular matrix there is none, and the array library's LinAlgError says so.
+    Its derivative is the inverse, transposed: of a singular matrix there is none, and the array library's
+    LinAlgError says so.
     """
     return SlogdetResult(*call(d.SLOGDET, (x,)))
 
@@ -118,9 +126,10 @@ def slogdet(x: Any, /) -> SlogdetResult:
 def eigh(x: Any, /) -> EighResult:
     """Eigenvalues and eigenvectors of hermitian matrices.
 
-    The lower triangle is read, and so the gradient is 0 above the diagonal. Where eigenvalues are equal, what is smooth in the
-    matrix, and so depends on no choice of their vectors, has its derivative; what depends on one has none, and gives NaN.
-    So does a second derivative through the vectors of equal values, and compiled code where vectors of equal values are used.
+    The lower triangle is read, and so the gradient is 0 above the diagonal. Where eigenvalues are equal, what
+    is smooth in the matrix, and so depends on no choice of their vectors, has its derivative; what depends on
+    one has none, and gives NaN. So does a second derivative through the vectors of equal values, and compiled
+    code where vectors of equal values are used.
 
     >>> import xgrad as xg
     >>> def entry_of_exp(x):
@@ -148,7 +157,8 @@ def eigh_of(x: Any, UPLO: str) -> EighResult:
 
 
 def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
-    """The values alone; by the whole decomposition, whose vectors the gradient needs, where one will flow back."""
+    """The values alone; by the whole decomposition, whose vectors the gradient needs, where one will flow
+    back."""
     if isinstance(x, Tensor) and x.requires_grad:
         return _spectrum(whole, x, params)[at]
     return call(values, (x,))
@@ -158,8 +168,8 @@ def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -
 def eigvalsh(x: Any, /) -> Tensor:
     """Eigenvalues of hermitian matrices in ascending order.
 
-    The lower triangle is read, and so the gradient is 0 above the diagonal. One of several equal eigenvalues has no derivative:
-    it gives NaN. A smooth function of all of them has, to second order.
+    The lower triangle is read, and so the gradient is 0 above the diagonal. One of several equal eigenvalues
+    has no derivative: it gives NaN. A smooth function of all of them has, to second order.
     """
     return _values_or(x, spectral.EIGVALSH, spectral.EIGH, 0, {"UPLO": "L"})
 
@@ -168,7 +178,8 @@ def eigvalsh(x: Any, /) -> Tensor:
 def svdvals(x: Any, /) -> Tensor:
     """Singular values of matrices, in descending order.
 
-    One of several equal ones, or one that is 0, has no derivative: it gives NaN. A smooth function of all has, to second order.
+    One of several equal ones, or one that is 0, has no derivative: it gives NaN. A smooth function of all
+    has, to second order.
     """
     return _values_or(x, spectral.SVDVALS, spectral.SVD, 1, {"full_matrices": False})
 
@@ -177,9 +188,9 @@ def svdvals(x: Any, /) -> Tensor:
 def eig(x: Any, /) -> EigResult:
     """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
 
-    The gradient is right for what does not depend on the phases of the vectors. Where eigenvalues are equal, it is as that of
-    `eigh`, and NaN where there are fewer vectors than values. Where the device's library has none, they
-    are found on the host. Raises ShapeError where x is not square.
+    The gradient is right for what does not depend on the phases of the vectors. Where eigenvalues are equal,
+    it is as that of `eigh`, and NaN where there are fewer vectors than values. Where the device's library has
+    none, they are found on the host. Raises ShapeError where x is not square.
 
     >>> import xgrad as xg
     >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
@@ -190,7 +201,10 @@ def eig(x: Any, /) -> EigResult:
 
 @function(numpy="linalg.eigvals", extension="linalg")
 def eigvals(x: Any, /) -> Tensor:
-    """Eigenvalues of square matrices, in no order, complex always. Like those of `eig`, they may be found on the host."""
+    """Eigenvalues of square matrices, in no order, complex always.
+
+    Like those of `eig`, they may be found on the host.
+    """
     return eig(x).eigenvalues
 
 
@@ -198,9 +212,9 @@ def eigvals(x: Any, /) -> Tensor:
 def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
 
-    The columns that complete it may be any basis of the rest; the gradient is right for what depends on no choice.
-    It needs the first min(n, m) columns of `x` to be independent: it is NaN where they are not as far as rounding lets one know,
-    and the array library's LinAlgError is raised where they are exactly not.
+    The columns that complete it may be any basis of the rest; the gradient is right for what depends on no
+    choice. It needs the first min(n, m) columns of `x` to be independent: it is NaN where they are not as far
+    as rounding lets one know, and the array library's LinAlgError is raised where they are exactly not.
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
@@ -211,9 +225,9 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
 def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     """x = U S Vh: singular vectors and values; with `full_matrices`, U and Vh are square.
 
-    Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first min(n, m) for any
-    others of their space: the gradient is right for what depends on no such choice. Where singular values are equal, or 0, the
-    rest of what is said of `eigh` holds too.
+    Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first
+    min(n, m) for any others of their space: the gradient is right for what depends on no such choice. Where
+    singular values are equal, or 0, the rest of what is said of `eigh` holds too.
     """
     return SVDResult(*_spectrum(spectral.SVD, x, {"full_matrices": full_matrices}))
 

@@ -1,4 +1,5 @@
-"""Arrays filled with a number, with even steps, or with coordinates; in a given shape or in that of another array."""
+"""Arrays filled with a number, with even steps, or with coordinates; in a given shape or in that of another
+array."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = No
 
 
 def _refuse_filling(value: Any, dtype: Any) -> None:
-    """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as real ones."""
+    """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as
+    real ones."""
     if type(value) not in NUMBERS or abs(value) >= 2**63:
         value = asarray(value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype)
     kind = value.dtype.kind if isinstance(value, Tensor) else "c" if isinstance(value, complex) else ""
@@ -42,8 +44,8 @@ def _refuse_filling(value: Any, dtype: Any) -> None:
 def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
     """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` itself is left out.
 
-    They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be Tensors, to which
-    the gradient flows; the values are then along a new first axis.
+    They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be
+    Tensors, to which the gradient flows; the values are then along a new first axis.
     """
     if isinstance(start, Tensor) or isinstance(stop, Tensor):
         return _between(start, stop, _count("linspace", num), dtype, device, endpoint)
@@ -111,7 +113,8 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinates on a grid: each array along an axis of its own, repeated along the others.
 
-    With `indexing` "ij" the i-th array goes along axis i; with "xy" the first along axis 1 and the second along axis 0.
+    With `indexing` "ij" the i-th array goes along axis i; with "xy" the first along axis 1 and the second
+    along axis 0.
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")

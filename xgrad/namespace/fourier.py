@@ -20,7 +20,10 @@ Axes = Sequence[int] | None
 
 
 def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
-    """Length and axis of each transform, the last to be done first. A length of -1, as NumPy has it, is that of the axis."""
+    """Length and axis of each transform, the last to be done first.
+
+    A length of -1, as NumPy has it, is that of the axis.
+    """
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
     if s is not None and len(s) != len(axes):
@@ -60,7 +63,8 @@ def rfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backw
 
 @function(extension="fft")
 def irfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
-    """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along that, by default to 2 (m - 1) numbers."""
+    """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along that, by default to 2
+    (m - 1) numbers."""
     z = asarray(x)
     last, *others = _some(_along(z, s, axes), "irfftn")
     for n, axis in reversed(others):
@@ -76,7 +80,8 @@ def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | No
 
 @function(extension="fft")
 def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
-    """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n real numbers."""
+    """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n
+    real numbers."""
     return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])  # type: ignore[no-any-return]
 
 

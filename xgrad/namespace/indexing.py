@@ -18,7 +18,8 @@ from .table import function
 
 @function
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
-    """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of that axis."""
+    """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of
+    that axis."""
     x = asarray(x)
     indices = beside(indices, x)
     if indices.dtype.kind not in "iu":
@@ -36,7 +37,8 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
 
 @function
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
-    """The elements of `x` at `indices` along `axis`, each in its own row: what `argsort` and `argmax(keepdims=True)` point to.
+    """The elements of `x` at `indices` along `axis`, each in its own row: what `argsort` and
+    `argmax(keepdims=True)` point to.
 
     Along the other axes `x` and `indices` broadcast.
 
@@ -58,7 +60,8 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
 
 
 def untake(values: Any, indices: Any, *, axis: int, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of a shape with the slices of `values` along `axis` added at `indices`: the transpose of `take`."""
+    """Zeros of a shape with the slices of `values` along `axis` added at `indices`: the transpose of
+    `take`."""
     return call(i.UNTAKE, (values, indices), {"axis": axis, "shape": shape})
 
 

@@ -84,7 +84,8 @@ def iinfo(type: Any, /) -> kinds.IntegerInfo:
 
 @function
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether a dtype is of a kind: a dtype, "bool", "signed integer", "unsigned integer", "integral", "real floating",
+    """Whether a dtype is of a kind: a dtype, "bool", "signed integer", "unsigned integer", "integral", "real
+    floating",
     "complex floating", "numeric", or a tuple of these."""
     return kinds.isdtype(kinds.canonical(dtype), kind)
 

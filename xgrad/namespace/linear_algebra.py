@@ -33,7 +33,8 @@ def _refuse(message: str) -> Any:
 @function
 @function(extension="linalg")
 def matmul(x: Any, y: Any, /) -> Tensor:
-    """x @ y: matrices (..., n, k) and (..., k, m), whose leading axes broadcast; an operand of one axis is a vector."""
+    """x @ y: matrices (..., n, k) and (..., k, m), whose leading axes broadcast; an operand of one axis is a
+    vector."""
     return call(MATMUL, (x, y))
 
 
@@ -47,7 +48,8 @@ def matrix_transpose(x: Any, /) -> Tensor:
 @function
 @function(extension="linalg")
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
-    """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists of axes.
+    """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists
+    of axes.
 
     >>> import xgrad as xg
     >>> xg.tensordot(xg.ones((2, 3, 4)), xg.ones((4, 3)), axes=((1, 2), (1, 0))).shape
@@ -132,7 +134,8 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
 
 @function(extension="linalg")
 def matrix_power(x: Any, n: int, /) -> Tensor:
-    """`x` times itself, n factors: by squaring; of the inverse where n is negative, and the identity where it is 0."""
+    """`x` times itself, n factors: by squaring; of the inverse where n is negative, and the identity where it
+    is 0."""
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
         _refuse(f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}")
@@ -178,7 +181,8 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 @function(extension="linalg")
 def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2) -> Tensor:
-    """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the largest or smallest |x|
+    """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the
+    largest or smallest |x|
     where ord is infinite, how many are not 0 where it is 0. The derivative of a norm that is 0 is 0.
 
     >>> import xgrad as xg
@@ -196,7 +200,8 @@ def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdim
         squares = gates.square(gates.real(x)) + gates.square(gates.imag(x)) if is_complex(x.dtype) else x * x
         return _root(reductions.sum(squares, **over), 2)
     size = abs(x)
-    if ord == 1 or (ord == math.inf and 0 in (x.shape[a] for a in axes)):  # of nothing, where nothing is larger than 0
+    # of nothing, where nothing is larger than 0
+    if ord == 1 or (ord == math.inf and 0 in (x.shape[a] for a in axes)):
         return reductions.sum(size, **over)
     if abs(ord) == math.inf:
         return gates.max(size, **over) if ord > 0 else gates.min(size, **over)  # type: ignore[no-any-return]
@@ -218,10 +223,12 @@ def _root(x: Tensor, ord: float) -> Tensor:
 
 @function(extension="linalg")
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
-    """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values, 2 and -2 the largest
+    """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values,
+    2 and -2 the largest
     and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows.
 
-    The derivative of a singular value that is 0 is taken as 0, as that of |x| is; where the largest is not alone, it is NaN.
+    The derivative of a singular value that is 0 is taken as 0, as that of |x| is; where the largest is not
+    alone, it is NaN.
     """
     x = d.matrices(floating(x), "matrix_norm")
     if is_half(x.dtype):

@@ -26,7 +26,8 @@ Axes = int | tuple[int, ...]
 def reshape(x: Any, /, shape: int | tuple[int, ...], *, copy: bool | None = None) -> Tensor:
     """The elements in another shape, in which one axis may be -1.
 
-    `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so that it must.
+    `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so
+    that it must.
     """
     shape = integers(shape)
     if copy is not None and MODE.get().trace is None:
@@ -109,7 +110,8 @@ def squeeze(x: Any, /, axis: Axes) -> Tensor:
 
 @function
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
-    """Arrays one after the other along `axis`, in the dtype that they have together; flattened first where `axis` is None."""
+    """Arrays one after the other along `axis`, in the dtype that they have together; flattened first where
+    `axis` is None."""
     tensors = _alike(arrays, "concat")
     if axis is None:
         tensors, axis = tuple(reshape(x, (-1,)) for x in tensors), 0
@@ -149,7 +151,8 @@ def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
 def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     """The elements moved on by `shift` along `axis`; those pushed out at the end come in at the beginning.
 
-    `axis` is an axis, a tuple of them, each with a shift of its own or all with the same, or None for the flattened array.
+    `axis` is an axis, a tuple of them, each with a shift of its own or all with the same, or None for the
+    flattened array.
 
     >>> import xgrad as xg
     >>> xg.roll(xg.arange(4), 1)
@@ -175,7 +178,8 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
 def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     """Each element along `axis` several times; of the flattened array where `axis` is None.
 
-    `repeats` is how often, or an integer array that says it of each; where a function is traced, a list, whose values are known.
+    `repeats` is how often, or an integer array that says it of each; where a function is traced, a list,
+    whose values are known.
 
     >>> import xgrad as xg
     >>> xg.repeat(xg.arange(3), xg.asarray([2, 0, 1]))
@@ -210,7 +214,8 @@ def _places(repeats: Any, x: Tensor, n: int) -> Tensor:
 
 @function
 def tile(x: Any, repetitions: tuple[int, ...], /) -> Tensor:
-    """Copies of `x` side by side, as many along each axis as `repetitions` says; of the last axes, if they are fewer.
+    """Copies of `x` side by side, as many along each axis as `repetitions` says; of the last axes, if they
+    are fewer.
 
     >>> import xgrad as xg
     >>> xg.tile(xg.arange(2), (2, 2))

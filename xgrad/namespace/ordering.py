@@ -15,7 +15,8 @@ from .table import function
 
 
 class UniqueAllResult(NamedTuple):
-    """Different values in ascending order, where the first of each is, which of them each element is, how many there are of each."""
+    """Different values in ascending order, where the first of each is, which of them each element is, how
+    many there are of each."""
 
     values: Tensor
     indices: Tensor
@@ -48,7 +49,9 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
 
 @function
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Tensor:
-    """The places in `x1` where the elements of `x2` keep it sorted. `sorter` has the indices that sort an `x1` that is not.
+    """The places in `x1` where the elements of `x2` keep it sorted.
+
+    `sorter` has the indices that sort an `x1` that is not.
 
     With `side` "left" that is before all elements that are equal, with "right" after them.
 
@@ -65,7 +68,9 @@ def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None)
 
 @function
 def unique_all(x: Any, /) -> UniqueAllResult:
-    """The different values of the flattened array, where they are, and how many. Each NaN is a value of its own.
+    """The different values of the flattened array, where they are, and how many.
+
+    Each NaN is a value of its own.
 
     A gradient goes to the first element of each value.
     """
@@ -83,7 +88,8 @@ def unique_counts(x: Any, /) -> UniqueCountsResult:
 
 @function
 def unique_inverse(x: Any, /) -> UniqueInverseResult:
-    """The different values of the flattened array, and which of them each element is: values[inverse_indices] is x; see `unique_all`."""
+    """The different values of the flattened array, and which of them each element is: values[inverse_indices]
+    is x; see `unique_all`."""
     found = unique_all(x)
     return UniqueInverseResult(found.values, found.inverse_indices)
 

@@ -1,7 +1,8 @@
-"""The table of functions: each is entered once, and from here come the namespace, what NumPy's own functions do, and the docs.
+"""The table of functions: each is entered once, and from here come the namespace, what NumPy's own functions
+do, and the docs.
 
-A function that is an op, just as it stands in the table of ops, is made from its entry there. Every other is a Python
-function with the decorator `function` on it: what is composed of ops needs no derivative of its own.
+A function that is an op, just as it stands in the table of ops, is made from its entry there. Every other is
+a Python function with the decorator `function` on it: what is composed of ops needs no derivative of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: By name: "tanh", or "linalg.inv" in an extension of the standard.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
-#: By the name of a NumPy function, "arctan" or "linalg.inv": what it does on Tensors. A function of the table that means the
-#: same does not take the place of one that `numpy_api` has for that name.
+#: By the name of a NumPy function, "arctan" or "linalg.inv": what it does on Tensors. A function of the table
+#: that means the same does not take the place of one that `numpy_api` has for that name.
 NUMPY: dict[str, Callable[..., Any]] = {}
 
 
@@ -26,9 +27,9 @@ def function(*, numpy: str | None = None, extension: str | None = None) -> Calla
 def function(f: Any = None, /, *, numpy: str | None = None, extension: str | None = None) -> Any:
     """Enter a Python function into the table, under its own name.
 
-    `numpy` has the names of the NumPy functions that mean the same, with spaces between, if it is not that name; "" is
-    none. Their first arguments become those of `f` by place, the others by name. `extension` is "linalg" or "fft" where it
-    is no function of the main namespace.
+    `numpy` has the names of the NumPy functions that mean the same, with spaces between, if it is not that
+    name; "" is none. Their first arguments become those of `f` by place, the others by name. `extension` is
+    "linalg" or "fft" where it is no function of the main namespace.
     """
     if f is None:
         return lambda f: function(f) if numpy is extension is None else enter(f, numpy, extension)

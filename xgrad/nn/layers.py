@@ -48,7 +48,10 @@ class Embedding(Module):
         self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
 
     def __call__(self, indices: Any) -> Tensor:
-        """The rows at `indices`, integers of any shape. Raises TypeError for others, IndexError for a row that is not there."""
+        """The rows at `indices`, integers of any shape.
+
+        Raises TypeError for others, IndexError for a row that is not there.
+        """
         indices = asarray(indices, device=None if isinstance(indices, Tensor) else self.weight.device)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
@@ -57,9 +60,12 @@ class Embedding(Module):
 
 
 def in_range(indices: Tensor, count: int, who: str) -> Tensor:
-    """`indices`, if all are from 0 to `count` - 1: none counts from the end. Raises IndexError where the values are at hand, on the host.
+    """`indices`, if all are from 0 to `count` - 1: none counts from the end.
 
-    In a trace, and on a device that would have to be waited for, one below 0 becomes `count`, which is as far out.
+    Raises IndexError where the values are at hand, on the host.
+
+    In a trace, and on a device that would have to be waited for, one below 0 becomes `count`, which is as far
+    out.
     """
     if indices.dtype.kind == "u":
         return indices
@@ -71,7 +77,8 @@ def in_range(indices: Tensor, count: int, who: str) -> Tensor:
 
 
 def nan_outside(z: Tensor, indices: Tensor, count: int) -> Tensor:
-    """`z`, but NaN where an index is not from 0 to `count` - 1: for devices whose library takes another element there, and says nothing."""
+    """`z`, but NaN where an index is not from 0 to `count` - 1: for devices whose library takes another
+    element there, and says nothing."""
     if indices.device.backend.on_host:
         return z
     return where(logical_and(indices >= 0, indices < count), z, float("nan"))

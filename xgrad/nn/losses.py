@@ -18,8 +18,8 @@ def cross_entropy(logits: Any, targets: Any) -> Tensor:
         logits: (..., classes), floating point.
         targets: (...), integers from 0 to classes - 1.
 
-    Raises ShapeError where the shapes do not fit, TypeError for targets that are no integers and logits that are not floating point,
-    IndexError for a target that is no class.
+    Raises ShapeError where the shapes do not fit, TypeError for targets that are no integers and logits that
+    are not floating point, IndexError for a target that is no class.
 
     >>> import xgrad as xg
     >>> xg.nn.cross_entropy(xg.zeros((2, 4)), xg.asarray([0, 3]))

@@ -23,11 +23,13 @@ from . import ties
 class Module:
     """Base of everything with weights.
 
-    A subclass sets Tensors, modules, and lists or dicts of them as attributes in `__init__`, and defines `__call__`. It is
-    a node of a tree then: `grad(loss)(model, x)` gives gradients in the structure of the model, `tree_map` maps over it.
+    A subclass sets Tensors, modules, and lists or dicts of them as attributes in `__init__`, and defines
+    `__call__`. It is a node of a tree then: `grad(loss)(model, x)` gives gradients in the structure of the
+    model, `tree_map` maps over it.
 
-    A Tensor that is there in several places is one parameter: it is tied. It has one gradient, that of all its places, and the name of the
-    first; what `tree_map`, `cast` and `to` make of a module is tied in the same places.
+    A Tensor that is there in several places is one parameter: it is tied. It has one gradient, that of all
+    its places, and the name of the first; what `tree_map`, `cast` and `to` make of a module is tied in the
+    same places.
 
     >>> import xgrad as xg
     >>> class Scale(xg.nn.Module):
@@ -62,10 +64,12 @@ class Module:
         return {name: p.detach() for name, p in self.named_parameters().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the values of `state`, which must have the names, shapes and dtypes of this module, or nothing changes.
+        """Take the values of `state`, which must have the names, shapes and dtypes of this module, or nothing
+        changes.
 
-        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not fit. Other names of a tied
-        parameter may be among them with the same values; ValueError where they differ.
+        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not
+        fit. Other names of a tied parameter may be among them with the same values; ValueError where they
+        differ.
         """
         state = self._without_ties(state)
         mine = self.named_parameters()
@@ -102,11 +106,13 @@ class Module:
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """A module, or any tree, with its floating Tensors and arrays in another dtype. Gradients flow back to those that were given, in their dtype.
+    """A module, or any tree, with its floating Tensors and arrays in another dtype.
 
-    So a loss can compute in half precision while the weights that it is differentiated by, and that an optimiser changes, stay float32.
-    Integers, booleans and Python numbers stay as they are. Raises TypeError for a dtype that is not floating, whose gradient would be lost, and
-    for complex numbers as real ones.
+    Gradients flow back to those that were given, in their dtype.
+
+    So a loss can compute in half precision while the weights that it is differentiated by, and that an
+    optimiser changes, stay float32. Integers, booleans and Python numbers stay as they are. Raises TypeError
+    for a dtype that is not floating, whose gradient would be lost, and for complex numbers as real ones.
 
     >>> import xgrad as xg
     >>> model = xg.nn.Linear(3, 2)

@@ -26,7 +26,8 @@ class GRU(Module):
     z weighs the new state; torch's z weighs the old one.
 
     Args:
-        input_size, hidden_size: I and H. Weights on h have shape (H, H), those on x (H, I), all drawn from ±1/√H.
+        input_size, hidden_size: I and H. Weights on h have shape (H, H), those on x (H, I), all drawn from
+            ±1/√H.
         reset: whether the reset gate acts before or after the matrix product.
         bias: whether there are b_z, b_r, b_h and, for "after", b_hh.
 
@@ -64,7 +65,8 @@ class GRU(Module):
         self.b_hh = weight(hidden_size) if bias and reset == "after" else None
 
     def __call__(self, xs: Any, h0: Any = None) -> tuple[Tensor, Tensor]:
-        """`(ys, h)`: the states after each step, (T, B, H), and the last one, (B, H), for xs (T, B, I) and h0 (B, H), zeros if None."""
+        """`(ys, h)`: the states after each step, (T, B, H), and the last one, (B, H), for xs (T, B, I) and h0
+        (B, H), zeros if None."""
         xs = checked_input(xs, self.W_zx, self)
         hidden_size, input_size = self.W_zx.shape
         if xs.ndim != 3 or xs.shape[2] != input_size:

@@ -1,8 +1,8 @@
 """Tied parameters: a Tensor that a module has in several places is one leaf of its tree.
 
-When a module is flattened, all places but the first are left open, as a `Tie`; when it is put together again, they are given what is at
-the first. So a gradient in the structure of a module is that of all places together, an optimiser moves a tied parameter once, and
-whatever maps over a module leaves it tied.
+When a module is flattened, all places but the first are left open, as a `Tie`; when it is put together again,
+they are given what is at the first. So a gradient in the structure of a module is that of all places
+together, an optimiser moves a tied parameter once, and whatever maps over a module leaves it tied.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ for now in (False, True):
 
 
 def holds(value: Any, module: type, seen: set[int]) -> tuple[bool, bool]:
-    """Whether there are Tensors, modules or ties in an attribute's value, and whether one of the Tensors was `seen` before."""
+    """Whether there are Tensors, modules or ties in an attribute's value, and whether one of the Tensors was
+    `seen` before."""
     if isinstance(value, module):
         dynamic, inner = True, vars(value).values()
     elif isinstance(value, dict):

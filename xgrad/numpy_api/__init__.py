@@ -1,6 +1,8 @@
-"""Functions that NumPy has and the array standard has not, or has with another meaning: with NumPy's arguments, for Tensors.
+"""Functions that NumPy has and the array standard has not, or has with another meaning: with NumPy's
+arguments, for Tensors.
 
-What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is refused by its name.
+What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is
+refused by its name.
 """
 
 import sys

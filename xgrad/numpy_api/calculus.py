@@ -21,7 +21,8 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
 
 @in_numpy("gradient")
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates along each axis."""
+    """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates
+    along each axis."""
     f = xp.asarray(f)
     f = f if is_floating(f.dtype) else xp.astype(f, "float64")
     axes = normal_axes(axis, f.ndim)
@@ -75,7 +76,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
 
 @in_numpy("interp")
 def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, period: Any = None) -> Tensor:
-    """The gradient goes to all of `x`, the points and their values, `left` and `right`; at a point, as if `x` were a little more."""
+    """The gradient goes to all of `x`, the points and their values, `left` and `right`; at a point, as if `x`
+    were a little more."""
     x, points, values = arrays((x, xp_, fp))
     x, points = xp.astype(x, "float64"), xp.astype(points, "float64")
     values = xp.astype(values, "complex128" if is_complex(values.dtype) else "float64")
@@ -94,7 +96,10 @@ def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, pe
 
 
 def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
-    """On the lines between points. One that is infinite, itself or in its value, is no place to start a line from, nor to divide by."""
+    """On the lines between points.
+
+    One that is infinite, itself or in its value, is no place to start a line from, nor to divide by.
+    """
     flat = xp.reshape(x, (-1,))
     after = xp.searchsorted(points, flat.detach(), side="right")
     after = xp.minimum(xp.maximum(after, 1), points.shape[0] - 1)
@@ -110,7 +115,8 @@ def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
 
 @in_numpy("unwrap")
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Tensor:
-    """The gradient passes as if nothing were added, what is added being constant in pieces; and to `period`, as often as that was added."""
+    """The gradient passes as if nothing were added, what is added being constant in pieces; and to `period`,
+    as often as that was added."""
     p = xp.asarray(p)
     axis = normal_axes(axis, p.ndim)[0]
     steps = xp.diff(p, axis=axis).detach()

@@ -67,7 +67,10 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @in_numpy("geomspace")
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
-    """Between real numbers, which are NaN where these have not got the same sign. The gradient goes to both ends."""
+    """Between real numbers, which are NaN where these have not got the same sign.
+
+    The gradient goes to both ends.
+    """
     start, stop = (xp.astype(v, xp.result_type(v.dtype, "float64")) for v in arrays((start, stop)))
     if is_complex(start.dtype) or is_complex(stop.dtype):
         raise TypeError("np.geomspace on a Tensor takes real numbers")

@@ -114,7 +114,10 @@ def modf(x: Any) -> tuple[Tensor, Tensor]:
 
 @in_numpy("sinc")
 def sinc(x: Any) -> Tensor:
-    """sin(πx) / πx. Next to 0 its series, which has all the derivatives there; what is left out is less than rounding."""
+    """sin(πx) / πx.
+
+    Next to 0 its series, which has all the derivatives there; what is left out is less than rounding.
+    """
     t = xp.asarray(x) * pi
     near = xp.abs(t) < 0.03
     square, far = xp.where(near, t * t, 0.0), xp.where(near, 1.0, t)
@@ -222,7 +225,8 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 @in_numpy("piecewise")
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
-    """Each function gets the elements for which its condition holds, how many depends on the values: not for use in a trace."""
+    """Each function gets the elements for which its condition holds, how many depends on the values: not for
+    use in a trace."""
     x = xp.asarray(x)
     if not isinstance(condlist, list | tuple) or (x.ndim and isinstance(condlist[0], bool)):
         condlist = condlist if getattr(condlist, "ndim", 0) > x.ndim else [condlist]

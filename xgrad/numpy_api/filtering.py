@@ -72,7 +72,10 @@ _STATISTICS: dict[str, Any] = {"maximum": max_, "mean": mean, "median": median, 
 
 
 def _pairs(given: Any, ndim: int) -> list[tuple[Any, Any]]:
-    """What broadcasts to (ndim, 2): a number, a pair, one of either for each axis. A dict has some axes' alone."""
+    """What broadcasts to (ndim, 2): a number, a pair, one of either for each axis.
+
+    A dict has some axes' alone.
+    """
     if isinstance(given, dict):
         pairs: list[Any] = [(0, 0)] * ndim
         for axis, pair in given.items():

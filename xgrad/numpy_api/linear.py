@@ -201,7 +201,8 @@ def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
 
 @in_numpy("linalg.multi_dot")
 def multi_dot(matrices: Sequence[Any], /) -> Tensor:
-    """The product of matrices in the order that takes the fewest multiplications; the first and the last may be vectors."""
+    """The product of matrices in the order that takes the fewest multiplications; the first and the last may
+    be vectors."""
     tensors = arrays(matrices)
     if len(tensors) < 2:
         raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
@@ -232,7 +233,10 @@ class LeastSquares(NamedTuple):
 
 @in_numpy("linalg.lstsq")
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> LeastSquares:
-    """By the pseudo-inverse, through which the gradient flows. Asks for the rank, a value: not for use in a trace."""
+    """By the pseudo-inverse, through which the gradient flows.
+
+    Asks for the rank, a value: not for use in a trace.
+    """
     a, b = arrays((a, b))
     m, n = a.shape
     s = xp.linalg.svdvals(a)

@@ -28,7 +28,10 @@ def argsort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: b
 
 @in_numpy("partition")
 def partition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect") -> Tensor:
-    """Sorted wholly, which is a partition at every place. The gradient goes to the places that the elements came from."""
+    """Sorted wholly, which is a partition at every place.
+
+    The gradient goes to the places that the elements came from.
+    """
     _within(a, kth, axis)
     return sort(a, axis)
 
@@ -72,7 +75,10 @@ def argwhere(a: Any) -> Tensor:
 def unique(
     ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: None = None, *, equal_nan: bool = True
 ) -> Any:
-    """The gradient of a value goes to where it stands first. NaNs are one value, or each its own, as NumPy's `equal_nan` says."""
+    """The gradient of a value goes to where it stands first.
+
+    NaNs are one value, or each its own, as NumPy's `equal_nan` says.
+    """
     if axis is not None:
         raise TypeError("np.unique on a Tensor takes no axis=: it has the unique elements, not slices")
     flat = xp.reshape(ar, (-1,))
@@ -149,7 +155,8 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
 
 @in_numpy("digitize")
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
-    """Raises ValueError for bins that neither increase nor decrease; while a trace is made they are not known, and believed."""
+    """Raises ValueError for bins that neither increase nor decrease; while a trace is made they are not
+    known, and believed."""
     bins, x = arrays((bins, x))
     if is_complex(x.dtype):
         raise TypeError(f"np.digitize takes real numbers, not {x.dtype}")

@@ -1,4 +1,7 @@
-"""Polynomials by their coefficients, the highest power first. Leading zeros, which NumPy cuts off here and there, stay."""
+"""Polynomials by their coefficients, the highest power first.
+
+Leading zeros, which NumPy cuts off here and there, stay.
+"""
 
 from __future__ import annotations
 

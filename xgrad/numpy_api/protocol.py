@@ -1,9 +1,9 @@
 """NumPy's own functions on Tensors: what `np.sin(t)` and `np.linalg.solve(a, b)` do.
 
-NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function that means the
-same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has stand in this package.
-Those of files and of counts get the values alone, of Tensors to which no gradient flows. Any other raises TypeError by its name: no
-gradient is dropped silently.
+NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function
+that means the same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has
+stand in this package. Those of files and of counts get the values alone, of Tensors to which no gradient
+flows. Any other raises TypeError by its name: no gradient is dropped silently.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ def _value(v: Any) -> Any:
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What NumPy itself does with the values. Raises GraphError for a Tensor whose gradient that would cut."""
+    """What NumPy itself does with the values.
+
+    Raises GraphError for a Tensor whose gradient that would cut.
+    """
     devices: list[Device] = []
 
     def host(v: Any) -> Any:

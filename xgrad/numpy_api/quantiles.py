@@ -24,7 +24,8 @@ def percentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, 
 
 @in_numpy("quantile")
 def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """The gradient goes to the elements of `a` on both sides, and to `q` where the method is "linear"; at an element of `a`, as if
+    """The gradient goes to the elements of `a` on both sides, and to `q` where the method is "linear"; at an
+    element of `a`, as if
     `q` were a little more."""
     rows, q, shape = _laid_out(a, q, axis, keepdims, method)
     n = rows.shape[-1]
@@ -56,7 +57,8 @@ def _hundredths(q: Any) -> Any:
 
 
 def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the shape of a result."""
+    """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the
+    shape of a result."""
     if method not in _METHODS:
         raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}")
     if not isinstance(q, Tensor) or MODE.get().trace is None:
@@ -81,7 +83,8 @@ _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
-    """What stands at the parts `q` of the way through the first `known` of each row, along the last axis; NaN where there are none."""
+    """What stands at the parts `q` of the way through the first `known` of each row, along the last axis; NaN
+    where there are none."""
     place = xp.reshape(q, (-1,)) * (known - 1 if isinstance(known, int) else xp.astype(known - 1, q.dtype))
     if rows.shape[-1] == 0:
         return xp.full((*rows.shape[:-1], q.size), xp.nan, dtype=rows.dtype if is_floating(rows.dtype) else "float64", device=rows.device)

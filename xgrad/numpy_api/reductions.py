@@ -1,4 +1,5 @@
-"""Reductions over axes, with NumPy's `where=` and `initial=`, those that leave out NaN, and sums and products on the way."""
+"""Reductions over axes, with NumPy's `where=` and `initial=`, those that leave out NaN, and sums and products
+on the way."""
 
 from __future__ import annotations
 

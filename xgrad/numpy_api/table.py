@@ -19,7 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
 ACCUMULATIONS: dict[str, Callable[..., Any]] = {}
 
-#: The namespace, whose functions are looked up when they are called: it is still being filled when this is imported.
+#: The namespace, whose functions are looked up when they are called: it is still being filled when this is
+#: imported.
 xp: Any = namespace
 
 
@@ -34,13 +35,15 @@ def in_numpy(*names: str) -> Callable[[F], F]:
 
 
 def arrays(values: Sequence[Any]) -> list[Tensor]:
-    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them; one that is elsewhere raises
+    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them; one that
+    is elsewhere raises
     DeviceError. A number has a dtype of its own."""
     return _placed(values, frozenset())
 
 
 def weak(values: Sequence[Any]) -> list[Any]:
-    """As `arrays`, but numbers, and None, stay as they are: in an op numbers take the dtype of what is beside them."""
+    """As `arrays`, but numbers, and None, stay as they are: in an op numbers take the dtype of what is beside
+    them."""
     return _placed(values, NUMBERS | {type(None)})
 
 
@@ -50,7 +53,8 @@ def _placed(values: Sequence[Any], kept: frozenset[type]) -> list[Any]:
 
 
 def together(values: Sequence[Any]) -> list[Tensor]:
-    """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the dtype that the others have together."""
+    """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the dtype that the others have
+    together."""
     given = weak(values)
     tensors = [v for v in given if isinstance(v, Tensor)]
     if not tensors:
@@ -60,7 +64,10 @@ def together(values: Sequence[Any]) -> list[Tensor]:
 
 
 def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
-    """An array and an axis of it, from 0 on; flattened where that is None. One number is as an array of it."""
+    """An array and an axis of it, from 0 on; flattened where that is None.
+
+    One number is as an array of it.
+    """
     a = xp.asarray(a)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
         return xp.reshape(a, (-1,)), 0

@@ -42,7 +42,10 @@ def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
 
 
 def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
-    """log x, but 0 where x is 0: there 0 ** y is flat in y. A negative x has one as well, where its power `z` is complex."""
+    """log x, but 0 where x is 0: there 0 ** y is flat in y.
+
+    A negative x has one as well, where its power `z` is complex.
+    """
     if isinstance(x, int | float | complex):
         if x == 0 or x != x:
             return x
@@ -54,7 +57,11 @@ def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
 
 
 def _power(xp: Any, x: Any, y: Any) -> Any:
-    """x ** y. For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard at infinity."""
+    """x ** y.
+
+    For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard
+    at infinity.
+    """
     if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)):
         return xp.pow(x, y) if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)) else x**y
     return xp.pow(x, y)
@@ -74,11 +81,13 @@ def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
     """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
     if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
         return x // y
-    x, y = (float(v) if isinstance(v, int) else v for v in (x, y))  # an int may be larger than any that a library has
+    # an int may be larger than any that a library has
+    x, y = (float(v) if isinstance(v, int) else v for v in (x, y))
     return xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), x // y)
 
 
-#: As NumPy has it: exact where the quotient is a whole number, and one less where rounding has lifted it onto the next.
+#: As NumPy has it: exact where the quotient is a whole number, and one less where rounding has lifted it onto
+#: the next.
 _FLOOR_DIVIDE = """
 rest = fmod(x, y)
 toward = (x - rest) / y
@@ -124,7 +133,8 @@ HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y), scalar="hypot(x, y
 
 
 def share(xp: Any, x: Any, z: Any) -> Any:
-    """exp(x - z), the part of exp(z) that x makes up: 0 of nothing, and of infinity 0 for what is finite and NaN for what is not."""
+    """exp(x - z), the part of exp(z) that x makes up: 0 of nothing, and of infinity 0 for what is finite and
+    NaN for what is not."""
     return xp.exp(x - xp.where(z == -inf, 0, z))
 
 
@@ -160,7 +170,8 @@ WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b), scala
 # The same value, through which no gradient flows.
 STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, scalar="x", elementwise=True)
 
-# Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts back.
+# Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts
+# back.
 ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz, linear="jointly",
     pointwise=True, scalar="x")  # fmt: skip
 ROUND_TO = op("round_to", lambda xp, x, *, dtype: xp.astype(x, dtype), pointwise=True, scalar="x", internal=True)

@@ -1,4 +1,5 @@
-"""One array of numbers sliding along another: convolution and correlation are this, with the second reversed or conjugated."""
+"""One array of numbers sliding along another: convolution and correlation are this, with the second reversed
+or conjugated."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ def _dx(xp: Any, dz: Any, y: Any, *, full: bool) -> Any:
 
 
 def _dy(xp: Any, dz: Any, x: Any, *, full: bool) -> Any:
-    """dy[j] is the sum of dz[k] and the x that y[j] lay on at the place k: of two arrays the shorter along the longer."""
+    """dy[j] is the sum of dz[k] and the x that y[j] lay on at the place k: of two arrays the shorter along
+    the longer."""
     return xp.flip(xp.slide(dz, x, full=False)) if full else xp.slide(x, dz, full=False)
 
 
-# z[k] is the sum of x[k + j] y[j] over all j, for an x no shorter than y, at the places where y lies wholly on x;
-# with `full` at those too where it overlaps with one element at least, the first of them at k = 1 - len(y).
+# z[k] is the sum of x[k + j] y[j] over all j, for an x no shorter than y, at the places where y lies wholly
+# on x; with `full` at those too where it overlaps with one element at least, the first of them at k = 1 -
+# len(y).
 SLIDE = op("slide", lambda xp, x, y, *, full: xp.slide(x, y, full=full), dx=_dx, dy=_dy, promotion="result_type", linear="each", internal=True)

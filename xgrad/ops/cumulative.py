@@ -30,10 +30,12 @@ CUMULATIVE_SUM = op("cumulative_sum",
 
 
 def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
-    """s[j], the sum over i >= j of dz[i] x[j+1] ... x[i]: how the outputs from j on depend on x[j], but for what comes before.
+    """s[j], the sum over i >= j of dz[i] x[j+1] ...
 
-    That is s[j] = dz[j] + x[j+1] s[j+1], found for twice as many terms at each turn, without a division: x may have zeros.
-    `factors` are the products of the next `reach` elements.
+    x[i]: how the outputs from j on depend on x[j], but for what comes before.
+
+    That is s[j] = dz[j] + x[j+1] s[j+1], found for twice as many terms at each turn, without a division: x
+    may have zeros. `factors` are the products of the next `reach` elements.
     """
     n, reach = dz.shape[axis], 1
     s, factors = dz, part(x, axis, 1, None)

@@ -1,16 +1,18 @@
 """Inverses, determinants and decompositions of matrices, stacked along any leading axes.
 
-A rule of an op with one complex output is plain calculus, as everywhere. Where conjugates are part of the function itself
-(cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back in the end. Tuples come without
-conjugation by the engine: their parts are gradients as on paper, dL/dRe + i dL/dIm.
+A rule of an op with one complex output is plain calculus, as everywhere. Where conjugates are part of the
+function itself (cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back
+in the end. Tuples come without conjugation by the engine: their parts are gradients as on paper, dL/dRe + i
+dL/dIm.
 
-Of hermitian matrices (cholesky, and eigh in `spectral`) one triangle is read. The gradient is of that function: all of it is in the
-triangle that is read, both for an element and for its copy, and 0 is in the other, so that it agrees with differences of any
-matrix. Along hermitian changes it is what a hermitian gradient is.
+Of hermitian matrices (cholesky, and eigh in `spectral`) one triangle is read. The gradient is of that
+function: all of it is in the triangle that is read, both for an element and for its copy, and 0 is in the
+other, so that it agrees with differences of any matrix. Along hermitian changes it is what a hermitian
+gradient is.
 
 Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
-I. Murray, Differentiation of the Cholesky decomposition (2016); G. Golub and V. Pereyra, The differentiation of
-pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networks (2019), for qr.
+I. Murray, Differentiation of the Cholesky decomposition (2016); G. Golub and V. Pereyra, The differentiation
+of pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor networks (2019), for qr.
 """
 
 from __future__ import annotations
@@ -88,7 +90,11 @@ def _side_by_side(xp: Any, y: Any) -> Any:
 
 
 def _solve(xp: Any, x: Any, y: Any) -> Any:
-    """x⁻¹ y. One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library does."""
+    """x⁻¹ y.
+
+    One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library
+    does.
+    """
     square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
         raise ShapeError(f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
@@ -107,7 +113,8 @@ def _solve_dx(xp: Any, dz: Any, z: Any, first: Any, needs: Any) -> tuple[Any, An
     dy = _solve(xp, _T(xp, x), dz)
     if not needs[0]:
         return None, dy
-    left, right = (_side_by_side(xp, v) for v in (dy, z)) if x.ndim == 2 else (dy, z)  # one matrix: the sum over the stack is one product
+    # one matrix: the sum over the stack is one product
+    left, right = (_side_by_side(xp, v) for v in (dy, z)) if x.ndim == 2 else (dy, z)
     return -(left @ _T(xp, right)), dy
 
 
@@ -140,7 +147,8 @@ DET = op("det", lambda xp, x: xp.linalg.det(square(x, "det")),
 
 
 def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
-    """For x = U S Vh, the cofactors of S + M are known to first order, from products of all singular values but two."""
+    """For x = U S Vh, the cofactors of S + M are known to first order, from products of all singular values
+    but two."""
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
     det = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
     u, vh = _conj(xp, u), _conj(xp, vh)
@@ -199,11 +207,13 @@ CHOLESKY = op("cholesky", _cholesky, dx=_cholesky_dx, function="linalg.cholesky"
 
 
 def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
-    """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first columns."""
+    """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first
+    columns."""
     (dq, dr), (q, r) = dz, z
     n, m = x.shape[-2:]
     k = min(n, m)
-    if dq is not None and q.shape[-1] > k:  # columns beyond are any basis of the rest: as far as the first turn towards them
+    # columns beyond are any basis of the rest: as far as the first turn towards them
+    if dq is not None and q.shape[-1] > k:
         dq = dq[..., :k] - q[..., k:] @ (H(xp, dq[..., k:]) @ q[..., :k])
     q, r, dr = q[..., :k], r[..., :k, :], None if dr is None else dr[..., :k, :]
     rest = None

@@ -1,4 +1,5 @@
-"""Einstein's summation: products of elements whose indices agree, summed over the indices that the result has not."""
+"""Einstein's summation: products of elements whose indices agree, summed over the indices that the result has
+not."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def _dx(xp: Any, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, subscript
 
 
 def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[Any, ...]) -> Any:
-    """The gradient of operand `i`, whose indices that nobody else has are spread over its shape, as are repeated ones over its diagonal."""
+    """The gradient of operand `i`, whose indices that nobody else has are spread over its shape, as are
+    repeated ones over its diagonal."""
     mine, shape = inputs[i], x[i].shape
     others = [(x[j], inputs[j]) for j in range(len(x)) if j != i]
     known = {*output, *(c for _, subscript in others for c in subscript)}
@@ -29,7 +31,8 @@ def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[A
     kept = "".join(c for c in distinct if c in known)
     g = xp.einsum(",".join([output, *(subscript for _, subscript in others)]) + "->" + kept, dz, *(other for other, _ in others))
     given = {c: g.shape[kept.index(c)] if c in known else 1 for c in distinct}
-    full = tuple(given[c] if n == 1 else n for c, n in dict(zip(mine, shape, strict=True)).items())  # an axis of length 1 is summed by `deriv`
+    # an axis of length 1 is summed by `deriv`
+    full = tuple(given[c] if n == 1 else n for c, n in dict(zip(mine, shape, strict=True)).items())
     g = xp.broadcast_to(xp.reshape(g, tuple(given.values())), full)
     return g if distinct == mine else _on_the_diagonal(xp, g, distinct, mine, shape)
 

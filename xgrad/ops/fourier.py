@@ -1,7 +1,7 @@
 """Fourier transforms along one axis: linear, and so each one's derivative is a transform.
 
-The matrix of fft is symmetric, so its transpose is fft again, and likewise of ifft. Before it, `n` cuts the axis or fills it
-up with zeros; the transpose of that fills up or cuts.
+The matrix of fft is symmetric, so its transpose is fft again, and likewise of ifft. Before it, `n` cuts the
+axis or fills it up with zeros; the transpose of that fills up or cuts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ RFFT = op("rfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.rfft
 
 
 def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
-    """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the middle."""
+    """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the
+    middle."""
     n = dz.shape[axis]
     k = xp.arange(n // 2 + 1, device=dz.device)
     once = xp.reshape(k * (2 * k - n) == 0, (-1,) + (1,) * (dz.ndim - 1 - axis % dz.ndim))

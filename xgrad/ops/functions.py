@@ -11,7 +11,10 @@ from .table import elementwise
 
 
 def _expm1(xp: Any, x: Any) -> Any:
-    """eˣ - 1. Where a part of a complex x is not finite, array libraries give NaN, and the standard what is known."""
+    """eˣ - 1.
+
+    Where a part of a complex x is not finite, array libraries give NaN, and the standard what is known.
+    """
     z = xp.expm1(x)
     if not is_complex(x.dtype):
         return z
@@ -24,7 +27,10 @@ def _expm1(xp: Any, x: Any) -> Any:
 
 
 def _log1p(xp: Any, x: Any) -> Any:
-    """log(1 + x), exact near 0. Of large complex numbers, whose squares array libraries add up, log x: 1 is nothing beside them."""
+    """log(1 + x), exact near 0.
+
+    Of large complex numbers, whose squares array libraries add up, log x: 1 is nothing beside them.
+    """
     if not is_complex(x.dtype):
         return xp.log1p(x)
     large = xp.maximum(xp.abs(xp.real(x)), xp.abs(xp.imag(x))) > 1e17
@@ -53,7 +59,8 @@ def _cbrt(xp: Any, x: Any) -> Any:
 
 
 CBRT = elementwise("cbrt", _cbrt, scalar="cbrt(x)", dx=lambda dz, z: dz / (3 * (z * z)))
-#: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is: in 32 bits nothing is left of 1 << 62.
+#: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is: in 32 bits nothing is left of 1
+#: << 62.
 _WHOLE_RECIPROCAL = "where(x == 0, where(1 << 62 == 0, ~0 << 31, ~0 << 63), where(x == 1 or x == -1, x, 0))"
 RECIPROCAL = elementwise("reciprocal", lambda xp, x: xp.reciprocal(x), scalar="1 / x", integers=_WHOLE_RECIPROCAL,
     dx=lambda dz, z: -dz * (z * z), analytic=True, doc="1 / x")  # fmt: skip
@@ -135,7 +142,10 @@ IMAG = elementwise("imag", lambda xp, x: xp.imag(x) if is_complex(x.dtype) else 
 
 
 def _across(xp: Any, dz: Any, z: Any, x: Any) -> Any:
-    """The part of dz across the direction of x, over |x|: along it the sign stays. Not analytic: dz comes in conjugated."""
+    """The part of dz across the direction of x, over |x|: along it the sign stays.
+
+    Not analytic: dz comes in conjugated.
+    """
     size = xp.abs(x)
     return xp.where(size == 0, 0, (dz - xp.conj(z) * xp.real(z * dz)) / xp.where(size == 0, 1, size))
 

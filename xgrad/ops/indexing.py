@@ -1,7 +1,7 @@
 """Taking elements and putting them back: each is the derivative of the other.
 
-Index arrays are operands, so that an index computed on the way stays part of the graph. The parameter `key` is the index
-as written, with `Hole(i)` where the i-th of them belongs.
+Index arrays are operands, so that an index computed on the way stays part of the graph. The parameter `key`
+is the index as written, with `Hole(i)` where the i-th of them belongs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ SCATTER = op("scatter", lambda xp, x, *indices, key, shape: xp.scatter(x, key=fi
     variadic=True, analytic=True, linear="jointly")  # fmt: skip
 
 def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
-    """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that are put there tell."""
+    """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that
+    are put there tell."""
     g = dz[key]
     if not any(getattr(k, "dtype", None) is not None and "int" in str(k.dtype) for k in key):
         return g

@@ -1,4 +1,7 @@
-"""Order: sorting, and where elements are that are best, not zero, or the first of their kind. Indices have no derivative."""
+"""Order: sorting, and where elements are that are best, not zero, or the first of their kind.
+
+Indices have no derivative.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ ARGMIN = op("argmin", over("argmin"), in_numpy="argmin",
 
 
 def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """Sorted; a descending sort is an ascending one from behind, which keeps equal elements in their order if that does."""
+    """Sorted; a descending sort is an ascending one from behind, which keeps equal elements in their order if
+    that does."""
     if not descending:
         return xp.sort(x, axis=axis, stable=stable)
     return xp.flip(xp.sort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
@@ -50,5 +54,6 @@ NONZERO = op("nonzero", lambda xp, x: tuple(xp.nonzero(x)))
 
 SEARCHSORTED = op("searchsorted", lambda xp, x, y, *, side="left": xp.searchsorted(x, y, side=side), promotion="result_type")
 
-# Of each different element: its first index in the flat array, which of them each is, and how many there are of it.
+# Of each different element: its first index in the flat array, which of them each is, and how many there are
+# of it.
 UNIQUE = op("unique", lambda xp, x: tuple(xp.unique_all(x))[1:])

@@ -1,4 +1,7 @@
-"""Ops that run programs. What they do is said where programs are known; of what the programs are made of, it is linear."""
+"""Ops that run programs.
+
+What they do is said where programs are known; of what the programs are made of, it is linear.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,6 @@ CHECKPOINT = op("checkpoint", _declared, variadic=True, linear="jointly", intern
 # A gate of the user's own, with its rules.
 CUSTOM = op("custom", _declared, variadic=True, linear="jointly", internal=True)
 
-# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward pass.
-# It takes no work, but is never computed again itself: it would wait for what comes after.
+# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward
+# pass. It takes no work, but is never computed again itself: it would wait for what comes after.
 AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True, view=True, cost=HEAVY, internal=True)

@@ -16,12 +16,14 @@ AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves t
 
 
 def single(xp: Any, x: Any) -> Any:
-    """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is a gradient."""
+    """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is
+    a gradient."""
     return xp.astype(x, "float32") if is_half(x.dtype) else x
 
 
 def integers(given: Any) -> tuple[int, ...]:
-    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's too."""
+    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's
+    too."""
     if is_integer(given):
         return (index(given),)
     try:
@@ -60,7 +62,8 @@ def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def kept(xp: Any, z: Any, shape: tuple[int, ...], axis: Axis) -> Any:
-    """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its operand."""
+    """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its
+    operand."""
     with_ones = _kept_shape(shape, axis)
     return z if z.shape == with_ones else xp.reshape(z, with_ones)
 
@@ -71,12 +74,19 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 def over(name: str) -> Callable[..., Any]:
-    """The reduction that an array library has under this name. Of an array without axes NumPy would reduce axis 0, which there is not."""
+    """The reduction that an array library has under this name.
+
+    Of an array without axes NumPy would reduce axis 0, which there is not.
+    """
     return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(x, axis=existing(axis, x.shape), keepdims=keepdims)
 
 
 def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
-    """`axis`. Raises IndexError where an array of this shape has no axis at all; for others the array library sees to it."""
+    """`axis`.
+
+    Raises IndexError where an array of this shape has no axis at all; for others the array library sees to
+    it.
+    """
     if axis is not None and not shape:
         normal_axes(axis, 0)
     return axis
@@ -92,7 +102,8 @@ MEAN = op("mean", over("mean"), in_numpy="mean",
 
 
 def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
-    """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for one."""
+    """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for
+    one."""
     n, x = _size(x.shape, axis) - correction, single(xp, x)
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
 
@@ -110,7 +121,8 @@ STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
 
 
 def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
-    """`x` with the elements of each reduction along one axis, the last; and what puts such an array back into the shape of `x`."""
+    """`x` with the elements of each reduction along one axis, the last; and what puts such an array back into
+    the shape of `x`."""
     axes = normal_axes(axis, x.ndim)
     order = tuple(a for a in range(x.ndim) if a not in axes) + axes
     moved = xp.permute_dims(x, order)
@@ -139,7 +151,8 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) ->
     if not _size(x.shape, axes):  # log 0
         return xp.astype(xp.sum(x, axis=axes, keepdims=keepdims) - inf, dtype)
     top = xp.max(x, axis=axes, keepdims=True)
-    total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axes, keepdims=True)  # infinities are left to the sum
+    # infinities are left to the sum
+    total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axes, keepdims=True)
     z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
     z = xp.astype(z, dtype) if is_half(dtype) else z
     return z if keepdims else xp.squeeze(z, axis=axes)

@@ -15,16 +15,19 @@ Saved = tuple[Any, Any, Any]
 
 
 class Given:
-    """What a rule is given to choose from. A sweep fills in the same one for every op: to make one costs as much as a rule.
+    """What a rule is given to choose from.
+
+    A sweep fills in the same one for every op: to make one costs as much as a rule.
 
     Attributes:
         xp: the array namespace.
         dz: the gradient of the output; or, of an elementwise op in forward mode, the tangent of an operand.
         t: the tangents of the operands, for a rule of forward mode.
-        z, x, y: what the op saved. Of any number of operands, `x` is their tuple, or that of their shapes, and `y` all but the first.
+        z, x, y: what the op saved. Of any number of operands, `x` is their tuple, or that of their shapes,
+            and `y` all but the first.
         shape: of the operand whose gradient is asked for.
-        needs: of any number of operands, those whose gradients are asked for, and None for the others; or, in forward mode, of
-            several outputs whether the tangent of each is.
+        needs: of any number of operands, those whose gradients are asked for, and None for the others; or, in
+            forward mode, of several outputs whether the tangent of each is.
     """
 
     __slots__ = ("dz", "needs", "shape", "t", "x", "xp", "y", "z")
@@ -93,7 +96,8 @@ def shape_of(value: Any) -> tuple[Any, ...]:
 
 
 def fit(xp: Any, g: Any, target: Any) -> Any:
-    """`g` as the gradient of an operand like `target`: summed over the axes along which that was broadcast, and in its dtype."""
+    """`g` as the gradient of an operand like `target`: summed over the axes along which that was broadcast,
+    and in its dtype."""
     shape = target.shape
     if len(shape) > g.ndim and shape == (1,) * (len(shape) - g.ndim) + tuple(g.shape):
         g = xp.reshape(g, shape)  # an assignment takes a value with leading axes of length 1

@@ -4,11 +4,12 @@ An entry says it once, in Python's notation, over its operands, numbers, `inf`, 
 
     scalar="where(x < 0, 0, x)"
 
-The functions in it are the primitives below, and other ops of the table by their names, whose expressions take their places.
-Lines before the last may give names to parts: `r = fmod(x, y)`.
+The functions in it are the primitives below, and other ops of the table by their names, whose expressions
+take their places. Lines before the last may give names to parts: `r = fmod(x, y)`.
 
-All operands have one dtype, the op's own; where an op gives truths, that in which NumPy would compare its operands. What a
-comparison gives is a truth, and becomes 0 or 1 where a number is wanted; a number is true where it is not 0.
+All operands have one dtype, the op's own; where an op gives truths, that in which NumPy would compare its
+operands. What a comparison gives is a truth, and becomes 0 or 1 where a number is wanted; a number is true
+where it is not 0.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ HEAVY = 16
 class Primitive(NamedTuple):
     """An operation that every code generator has a form for, or refuses.
 
-    `numpy` is the ufunc of NumPy's that it is, None where that has none. `truth` says whether it gives a truth, and
-    `condition` how many of its first operands are taken as truths.
+    `numpy` is the ufunc of NumPy's that it is, None where that has none. `truth` says whether it gives a
+    truth, and `condition` how many of its first operands are taken as truths.
     """
 
     arity: int
@@ -49,7 +50,8 @@ PRIMITIVES: dict[str, Primitive] = {
     **_named("logical_not", 1, 1, truth=True, condition=1),
     **_named("isnan isfinite signbit", 1, 1, truth=True),
     **_named("negative floor ceil trunc invert", 1, 1),
-    **_named("divide floor_divide remainder hypot nextafter fmod", 2, HEAVY),  # the second and third of integers alone
+    # the second and third of integers alone
+    **_named("divide floor_divide remainder hypot nextafter fmod", 2, HEAVY),
     **_named("sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh cbrt", 1, HEAVY),
     **{f"a{name}": Primitive(1, f"arc{name}", HEAVY) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "where": Primitive(3, "where", 1, condition=1),
@@ -88,7 +90,8 @@ _BINARY: dict[type[ast.AST], str] = {
 _UNARY: dict[type[ast.AST], str] = {ast.USub: "negative", ast.Invert: "invert", ast.Not: "logical_not"}
 _NUMBERS = {"inf": inf, "nan": nan, "pi": pi}
 
-#: The operands and the expression of an op by its name; None where there is no op of that name, or it has none.
+#: The operands and the expression of an op by its name; None where there is no op of that name, or it has
+#: none.
 Others = Callable[[str], tuple[Sequence[str], Scalar] | None]
 
 
@@ -210,8 +213,8 @@ def cost(scalar: Scalar) -> int:
 def power(x: Scalar, n: float, whole: bool) -> Scalar | None:
     """x ** n by products for a small n that is a whole number; None where it is left to a function.
 
-    Of -inf and of -0 no root is meant where n is 0.5. Of `whole` numbers the power is always made of products, which wrap
-    around as they do in NumPy; there is none where n is negative.
+    Of -inf and of -0 no root is meant where n is 0.5. Of `whole` numbers the power is always made of
+    products, which wrap around as they do in NumPy; there is none where n is negative.
     """
     made = _Calls()
     if n == 0.5 and not whole:

@@ -81,7 +81,8 @@ TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, tar
 NEW = op("new", lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options),
     cost=1, internal=True)  # fmt: skip
 
-# An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the tuple's.
+# An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the
+# tuple's.
 UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True, linear="jointly")
 ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True, linear="jointly",
     internal=True)  # fmt: skip

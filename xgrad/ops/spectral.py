@@ -1,15 +1,17 @@
-"""Eigenvalues and singular values with their vectors, and what becomes of the derivative where values are equal.
+"""Eigenvalues and singular values with their vectors, and what becomes of the derivative where values are
+equal.
 
-Vectors turn by numerators over differences of values. Of a smooth function of the matrix, which depends on no choice of the vectors
-of equal values, a numerator is 0 wherever its difference is, and the derivative is the limit of their quotient. That takes
-more than the gradients at the point: how they change as the values move apart. The engine finds it (see `xgrad/core/limits.py`) and hands
-it to the rule as a `Limit` behind the gradients of the outputs; without one, as in compiled code, such a quotient is NaN.
+Vectors turn by numerators over differences of values. Of a smooth function of the matrix, which depends on no
+choice of the vectors of equal values, a numerator is 0 wherever its difference is, and the derivative is the
+limit of their quotient. That takes more than the gradients at the point: how they change as the values move
+apart. The engine finds it (see `xgrad/core/limits.py`) and hands it to the rule as a `Limit` behind the
+gradients of the outputs; without one, as in compiled code, such a quotient is NaN.
 
-Gradients of the outputs come without conjugation by the engine: they are as on paper, dL/dRe + i dL/dIm. Of hermitian matrices the
-lower triangle is read, and the gradient is of that function.
+Gradients of the outputs come without conjugation by the engine: they are as on paper, dL/dRe + i dL/dIm. Of
+hermitian matrices the lower triangle is read, and the gradient is of that function.
 
-Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008); T. Kato,
-Perturbation theory for linear operators (1966), for equal values.
+Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
+T. Kato, Perturbation theory for linear operators (1966), for equal values.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from ..backends.dtypes import canonical, finfo, is_complex
 from .decompositions import H, matrices, of_lower, square
 from .table import op
 
-#: Values are equal that differ by so many times eps of the sum of all: what LAPACK may take from them, and more.
+#: Values are equal that differ by so many times eps of the sum of all: what LAPACK may take from them, and
+#: more.
 ROUNDING = 32
 
 
@@ -30,8 +33,8 @@ class Limit(NamedTuple):
     """What a rule does where values are equal.
 
     Attributes:
-        way: "limit", the quotients of `masks` are those of the derivatives along `towards`; "rest", they are left out;
-            "part", they alone are there, over the differences of `towards`; "none", NaN.
+        way: "limit", the quotients of `masks` are those of the derivatives along `towards`; "rest", they are
+            left out; "part", they alone are there, over the differences of `towards`; "none", NaN.
         masks: for each numerator, the quotients in question.
         towards: how the values move apart.
         moved: how the gradients of the outputs change along that.
@@ -128,7 +131,8 @@ def _sealed(xp: Any, x: Any, mask: Any, values: Any) -> Any:
     return x if mask is None else x + xp.where(mask, xp.seal(values)[..., None], 0)
 
 
-# A 0 for each row, whose derivative is NaN in both modes: wherever the row moves at all, and wherever a gradient comes back.
+# A 0 for each row, whose derivative is NaN in both modes: wherever the row moves at all, and wherever a
+# gradient comes back.
 SEAL = op("seal", lambda xp, x: xp.seal(x),
     dx=lambda xp, dz, first: (xp.where(dz == 0, 0, dz * nan) + xp.zeros_like(xp.real(first[0])),),
     jvp=lambda xp, t: xp.sum(xp.real(t[0]), axis=-1, keepdims=True) * nan,
@@ -136,7 +140,10 @@ SEAL = op("seal", lambda xp, x: xp.seal(x),
 
 
 def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: bool) -> Any:
-    """x / y, NaN where y is 0. Where x is `known`, and made of no gradient at all, it is 0 there; the derivative of that is NaN again."""
+    """x / y, NaN where y is 0.
+
+    Where x is `known`, and made of no gradient at all, it is 0 there; the derivative of that is NaN again.
+    """
     if not known:
         return x * (1 / xp.where(tie, nan, y))
     z = xp.where(tie, xp.where(scale == 0, 0, scale * nan), _over(xp, x, y, xp.logical_not(tie)))
@@ -221,7 +228,8 @@ EIGH = op("eigh", lambda xp, x, *, UPLO="L": tuple(xp.eigh(square(x, "eigh"), UP
 
 
 def _of_values(xp: Any, dz: Any, z: Any, spectrum: Spectrum) -> Any:
-    """The rule of values alone, of which there is no second derivative where they are equal: those of `z` are others than dz depends on."""
+    """The rule of values alone, of which there is no second derivative where they are equal: those of `z` are
+    others than dz depends on."""
     g = spectrum.rule(xp, [dz if i == spectrum.at else None for i in range(len(z))], z)
     values = z[spectrum.at]
     ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
@@ -273,7 +281,8 @@ EIG = op("eig", lambda xp, x: tuple(xp.eig(square(x, "eig"))), dx=_ANY.rule, spe
 
 
 def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any, Any]:
-    """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their span; and its size.
+    """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their
+    span; and its size.
 
     Columns beyond the k-th are any basis of the rest: they count as far as the first k turn towards them.
     """
@@ -292,7 +301,8 @@ def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any, Any]:
 
 
 def _svd_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
-    """U and V turn together against the differences of singular values, and against each other against their sums."""
+    """U and V turn together against the differences of singular values, and against each other against their
+    sums."""
     (du, _, dvh), (u, s, vh) = dz, z
     k = s.shape[-1]
     turn_u, out_u, size_u = _turn(xp, u, du, k)

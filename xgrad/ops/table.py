@@ -5,23 +5,26 @@ A derivative is a function of what it needs, by name:
     dz                  gradient of the output
     x, y, z             first operand, second operand, output
     x_shape, y_shape    in the rule of that operand, its shape alone, so that nothing is kept alive
-    xp                  the array namespace: of raw arrays, or of Tensors, which record and so give second derivatives
+    xp                  the array namespace: of raw arrays, or of Tensors, which record and so give second
+        derivatives
     and the op's parameters, after a `*`
 
-The names a rule asks for are what the op saves. A rule is plain calculus: `deriv` sums over broadcast axes, casts to the
-operand's dtype and conjugates for complex numbers, once, for all of them.
+The names a rule asks for are what the op saves. A rule is plain calculus: `deriv` sums over broadcast axes,
+casts to the operand's dtype and conjugates for complex numbers, once, for all of them.
 
-An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each. In it `x` is
-the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and `rest` that of the others.
-`needs[i]` is false where nobody wants the gradient of operand i, so that a rule which is dear may leave it out.
+An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each.
+In it `x` is the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and
+`rest` that of the others. `needs[i]` is false where nobody wants the gradient of operand i, so that a rule
+which is dear may leave it out.
 
-Forward mode has no rules of its own. The derivative of an elementwise op is a diagonal matrix, which is its own transpose:
-its rules serve both ways. An op that is `linear` moves as it is itself applied to how its operands move. For the others
-the rule is transposed. Only where that would be dear has an op a rule `jvp`, which is given `t` in the place of `dz`: a tuple
-with the tangent of each operand, None for one that does not move. In it `needs[k]` says whether output k's is asked for.
+Forward mode has no rules of its own. The derivative of an elementwise op is a diagonal matrix, which is its
+own transpose: its rules serve both ways. An op that is `linear` moves as it is itself applied to how its
+operands move. For the others the rule is transposed. Only where that would be dear has an op a rule `jvp`,
+which is given `t` in the place of `dz`: a tuple with the tangent of each operand, None for one that does not
+move. In it `needs[k]` says whether output k's is asked for.
 
-The scalar of an elementwise op is what it does to one element, as an expression in the names that its forward gives its
-operands (see `scalars.py`). Code generators print it; what an op costs follows from it.
+The scalar of an elementwise op is what it does to one element, as an expression in the names that its forward
+gives its operands (see `scalars.py`). Code generators print it; what an op costs follows from it.
 """
 
 from __future__ import annotations
@@ -44,37 +47,45 @@ class Op:
     Attributes:
         name: what `deriv` and listings call it, "+" or "tanh".
         function: its name in the array standard, "add" or "tanh".
-        doc: what it computes, for an op that is a function of the namespace just as it stands here; else None.
+        doc: what it computes, for an op that is a function of the namespace just as it stands here; else
+            None.
         numpy: the names of the NumPy functions that mean the same, as "arccos" or "linalg.inv".
         rules: that of each operand, None where there is no derivative; or the one of all operands.
         variadic: whether it takes any number of operands, with one rule for all.
-        promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes stay.
+        promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes
+            stay.
         elementwise: whether operands broadcast against each other.
-        pointwise: whether each element of the output depends on those at its place alone: an elementwise op, a choice, a cast.
-        scalar: the value of an element as an expression of `operands`, real numbers; None where there is none.
+        pointwise: whether each element of the output depends on those at its place alone: an elementwise op,
+            a choice, a cast.
+        scalar: the value of an element as an expression of `operands`, real numbers; None where there is
+            none.
         integers: the same for integers and truths, where it is another.
         operands: the names of the operands in it, which are those of `forward`.
         primitives: the names of the primitives that both are made of.
-        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a view, unless that is never to be
-            computed again, and None where the op is no matter of single elements.
+        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a
+            view, unless that is never to be computed again, and None where the op is no matter of single
+            elements.
         view: whether its output is its first operand seen otherwise, and takes no work.
         at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
-        in_numpy: the function of NumPy's that is this very op, called with its operands by position and its parameters by name;
-            None where there is none.
+        in_numpy: the function of NumPy's that is this very op, called with its operands by position and its
+            parameters by name; None where there is none.
         internal: whether it is part of others, so that nobody means it who misspells a name.
         arity: how many operands it takes, None for any number.
         parameters: the names of its parameters; `defaults`: the values of those that may be left out.
-        saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z, x, y) to keep
-            for their rules; None where that is nothing.
+        saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z,
+            x, y) to keep for their rules; None where that is nothing.
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
-        diagonal: whether each element of the output depends on that of the operands alone, so that its rules serve forward mode.
-        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the "first" alone, as a
-            quotient; or "".
+        diagonal: whether each element of the output depends on that of the operands alone, so that its rules
+            serve forward mode.
+        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the
+            "first" alone, as a quotient; or "".
         tangent: the rule for forward mode, None where there is none of its own.
-        registered: whether a user added it, so that nothing but its own functions says what it does, whatever it is called.
-        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine finds that by; else None.
+        registered: whether a user added it, so that nothing but its own functions says what it does, whatever
+            it is called.
+        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine
+            finds that by; else None.
     """
 
     __slots__ = (
@@ -167,7 +178,8 @@ class Op:
         return self.cost is not None and self.cost >= HEAVY
 
     def implement(self, forward: Callable[..., Any], **rules: Any) -> None:
-        """Say what an op does that was declared: one that runs programs, which are known above this table alone."""
+        """Say what an op does that was declared: one that runs programs, which are known above this table
+        alone."""
         declared: dict[str, Any] = {"variadic": self.variadic, "linear": self.linear, "internal": self.internal}
         made = Op(self.name, forward, **declared, **rules)
         for name in Op.__slots__:
@@ -180,7 +192,8 @@ class Op:
         return (None, None, None) if save is None else save((None, z, *operands))
 
     def vjp(self, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Rule | None] = ()) -> Sequence[Any]:
-        """The gradient of each operand, by the op's rules or those in their place; None where there is none, or `targets` has None.
+        """The gradient of each operand, by the op's rules or those in their place; None where there is none,
+        or `targets` has None.
 
         A target has the shape and dtype that the gradient of its operand is to have.
         """
@@ -215,8 +228,8 @@ class Op:
     def jvp(self, given: Given, tangents: Sequence[Any], params: dict[str, Any]) -> Any:
         """The tangent of the output, from those of the operands, None for one that does not move.
 
-        It is found by the op's rule for it; or, of an op element by element, by the rules for gradients, as a diagonal matrix is
-        its own transpose.
+        It is found by the op's rule for it; or, of an op element by element, by the rules for gradients, as a
+        diagonal matrix is its own transpose.
         """
         if self.tangent is not None:
             function, pick = self.tangent
@@ -256,7 +269,8 @@ def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
 
 
 def elementwise(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
-    """An op that broadcasts, and which is the NumPy ufunc of its name, unless `promotion` and `in_numpy` say otherwise."""
+    """An op that broadcasts, and which is the NumPy ufunc of its name, unless `promotion` and `in_numpy` say
+    otherwise."""
     known_as = attributes.get("numpy") or attributes.get("function") or name
     return op(name, forward, **{"promotion": known_as, "in_numpy": known_as, **attributes}, elementwise=True)
 

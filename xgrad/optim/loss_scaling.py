@@ -1,4 +1,5 @@
-"""Loss scaling: gradients that float16 would round to 0 are computed times a large number, which follows what it can hold."""
+"""Loss scaling: gradients that float16 would round to 0 are computed times a large number, which follows what
+it can hold."""
 
 from __future__ import annotations
 
@@ -35,14 +36,16 @@ def all_finite(tree: Any) -> Tensor:
 
 
 class LossScale:
-    """A number by which a loss is multiplied, so that no gradient is lost in float16, whose least number is 6e-8.
+    """A number by which a loss is multiplied, so that no gradient is lost in float16, whose least number is
+    6e-8.
 
-    The scale falls where a gradient has overflowed, and that step is left out; it grows after many steps without. Both it
-    and the count of these steps are Tensors, changed on their device.
+    The scale falls where a gradient has overflowed, and that step is left out; it grows after many steps
+    without. Both it and the count of these steps are Tensors, changed on their device.
 
     Args:
         init_scale: the scale at the start.
-        growth_factor, growth_interval: after so many good steps in succession, the scale is multiplied by the factor.
+        growth_factor, growth_interval: after so many good steps in succession, the scale is multiplied by the
+            factor.
         backoff_factor: what it is multiplied by when a gradient is not finite.
         device: where it is, default the current device.
 
@@ -94,13 +97,16 @@ class LossScale:
         return unflatten(structure, [found[id(g)] for g in leaves])
 
     def step(self, optimizer: Optimizer, grads: Any = None) -> bool:
-        """Let `optimizer` take a step with these gradients, unless one is not finite, and `update`. Whether it did.
+        """Let `optimizer` take a step with these gradients, unless one is not finite, and `update`.
+
+        Whether it did.
 
         Args:
-            grads: as `unscale` gave them, clipped or not; None takes the `.grad` of the parameters, as `backward` of the scaled
-                loss left them, and divides it by the scale.
+            grads: as `unscale` gave them, clipped or not; None takes the `.grad` of the parameters, as
+                `backward` of the scaled loss left them, and divides it by the scale.
 
-        On CUDA this waits for the gradients, to look at one boolean: the count of steps is the optimiser's, on the host.
+        On CUDA this waits for the gradients, to look at one boolean: the count of steps is the optimiser's,
+        on the host.
         """
         if not hasattr(optimizer, "params"):
             raise TypeError(f"LossScale.step takes an optimiser, not {type(optimizer).__name__}")
@@ -115,7 +121,8 @@ class LossScale:
         return good
 
     def update(self, finite: Any) -> None:
-        """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a Tensor of one."""
+        """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a
+        Tensor of one."""
         with no_grad():
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
             if finite.shape != () or finite.dtype.kind != "b":
@@ -124,7 +131,8 @@ class LossScale:
             due = count >= self.growth_interval
             room = self.value <= finfo("float32").max / self.growth_factor
             growth = where(logical_and(due, room), self.growth_factor, 1.0)
-            self.value *= where(finite, growth, self.backoff_factor)  # in place: a compiled step reads it at each call
+            # in place: a compiled step reads it at each call
+            self.value *= where(finite, growth, self.backoff_factor)
             self.good_steps[...] = where(logical_and(finite, ~due), count, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -134,7 +142,8 @@ class LossScale:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave.
 
-        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is nothing of the kind.
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is nothing of
+        the kind.
         """
         values = fitting("LossScale", self.state_dict(), state)
         scale, good_steps = float(values["scale"]), int(values["good_steps"])

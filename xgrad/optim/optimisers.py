@@ -19,10 +19,11 @@ from ..state_dicts import fitting
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
-    """`(clipped, norm)`: the tree of gradients scaled down, where its norm is greater, to have the norm `max_norm`.
+    """`(clipped, norm)`: the tree of gradients scaled down, where its norm is greater, to have the norm
+    `max_norm`.
 
-    A gradient that is there twice, as that of a tied parameter, counts once. Raises ValueError for a norm that is no number from 0 on,
-    TypeError for gradients that are integers.
+    A gradient that is there twice, as that of a tied parameter, counts once. Raises ValueError for a norm
+    that is no number from 0 on, TypeError for gradients that are integers.
 
     >>> import xgrad as xg
     >>> xg.optim.clip_by_global_norm([xg.asarray([3.0]), xg.asarray([4.0])], 1.0)
@@ -52,7 +53,8 @@ def _gradient(g: Any, what: str) -> Tensor:
 
 
 def _refuse_number(what: str, value: Any, below: float = inf) -> None:
-    """Raises TypeError where `value` is no number, ValueError where it is not from 0 on, and less than `below`. A Tensor of one may be."""
+    """Raises TypeError where `value` is no number, ValueError where it is not from 0 on, and less than
+    `below`. A Tensor of one may be."""
     if isinstance(value, Tensor) and value.shape == ():
         return
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
@@ -67,11 +69,13 @@ def _full(x: Tensor) -> Tensor:
 
 
 class Optimizer(ABC):
-    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient. One that is there twice is changed once, by
+    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient. One that is
+    there twice is changed once, by
     the gradients of both places together.
 
-    What is remembered of a parameter in half precision, and the change that is made to it, is float32. Small changes are lost all
-    the same where the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
+    What is remembered of a parameter in half precision, and the change that is made to it, is float32. Small
+    changes are lost all the same where the parameter is rounded: keep parameters in float32, and use
+    `nn.cast` inside the loss.
     """
 
     def __init__(self, params: Any, lr: float) -> None:
@@ -102,10 +106,11 @@ class Optimizer(ABC):
         self._lr = value
 
     def step(self, grads: Any = None) -> None:
-        """Change every parameter by its gradient: from `grads`, a tree of the structure of the parameters, else from `.grad`.
+        """Change every parameter by its gradient: from `grads`, a tree of the structure of the parameters,
+        else from `.grad`.
 
-        A parameter without a gradient stays as it is. Raises ShapeError, DeviceError or TypeError, before anything
-        changes, where `grads` does not fit.
+        A parameter without a gradient stays as it is. Raises ShapeError, DeviceError or TypeError, before
+        anything changes, where `grads` does not fit.
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
@@ -132,7 +137,8 @@ class Optimizer(ABC):
                 raise DeviceError(f"a gradient on {g.device} for a parameter on {p.device}; move it with .to({str(p.device)!r})")
             if is_complex(g.dtype) and not is_complex(p.dtype):
                 raise TypeError(f"a gradient of {g.dtype} for a parameter of {p.dtype}: take xg.real of it")
-            found[i][id(leaf)] = g  # the gradient of one place; or of all of them, where it is the same Tensor
+            # the gradient of one place; or of all of them, where it is the same Tensor
+            found[i][id(leaf)] = g
         with no_grad():
             return [reduce(add, parts.values()) for parts in found]
 
@@ -152,7 +158,8 @@ class Optimizer(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what `state_dict` gave, by copy.
 
-        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is of other parameters, or nothing of the kind.
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is of other
+        parameters, or nothing of the kind.
         """
         values = fitting(type(self).__name__, self.state_dict(), state)
         if int(values["count"]) < 0:

@@ -1,4 +1,5 @@
-"""Random numbers, the same for the same seed on every device; those that can be are differentiable in their parameters."""
+"""Random numbers, the same for the same seed on every device; those that can be are differentiable in their
+parameters."""
 
 from .generators import Generator, default_rng
 

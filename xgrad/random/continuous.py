@@ -1,4 +1,5 @@
-"""Distributions of real numbers: noise of a standard form, moved and scaled, so that gradients flow to their parameters."""
+"""Distributions of real numbers: noise of a standard form, moved and scaled, so that gradients flow to their
+parameters."""
 
 from __future__ import annotations
 
@@ -81,11 +82,17 @@ class Continuous(Inverted):
         return z
 
     def standard_gamma(self, shape: Any, size: Size = None, dtype: Any = None) -> Tensor:
-        """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0. No gradient flows to `shape`: GraphError where one would."""
+        """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0.
+
+        No gradient flows to `shape`: GraphError where one would.
+        """
         return self._gamma("standard_gamma", shape, size, dtype)
 
     def gamma(self, shape: Any, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """`scale` times a `standard_gamma`: of mean shape · scale. Gradients flow to `scale`, not to `shape`."""
+        """`scale` times a `standard_gamma`: of mean shape · scale.
+
+        Gradients flow to `scale`, not to `shape`.
+        """
         dtype = self._dtype("gamma", dtype, "f")
         scale = self._scale("gamma", "scale", scale, dtype)
         z: Tensor = scale * self._gamma("gamma", shape, size, dtype, shape_of(scale))
@@ -98,7 +105,10 @@ class Continuous(Inverted):
         return 2.0 * self._draw("standard_gamma", self._size("chisquare", size, shape_of(df)), dtype, df / 2)
 
     def beta(self, a: Any, b: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """Density proportional to x^(a - 1) (1 - x)^(b - 1) in [0, 1]. No gradient flows to its parameters."""
+        """Density proportional to x^(a - 1) (1 - x)^(b - 1) in [0, 1].
+
+        No gradient flows to its parameters.
+        """
         return self._of_two("beta", "a", a, "b", b, size, dtype)
 
     def standard_t(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
@@ -108,18 +118,27 @@ class Continuous(Inverted):
         return self._draw("standard_t", self._size("standard_t", size, shape_of(df)), dtype, df)
 
     def f(self, dfnum: Any, dfden: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """The ratio of two chisquares, each divided by its degrees of freedom. No gradient flows to its parameters."""
+        """The ratio of two chisquares, each divided by its degrees of freedom.
+
+        No gradient flows to its parameters.
+        """
         return self._of_two("f", "dfnum", dfnum, "dfden", dfden, size, dtype)
 
     def wald(self, mean: Any, scale: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """When a Brownian motion first gets somewhere: the inverse Gaussian. No gradient flows to its parameters."""
+        """When a Brownian motion first gets somewhere: the inverse Gaussian.
+
+        No gradient flows to its parameters.
+        """
         return self._of_two("wald", "mean", mean, "scale", scale, size, dtype)
 
     def dirichlet(self, alpha: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha. No gradient flows to `alpha`.
+        """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha.
 
-        `alpha` has shape (..., k), the result `size` + (k,). A gamma of alpha is one of alpha + 1 times u^(1 / alpha), which
-        is computed in logarithms, since small alphas make tiny numbers; so the numbers are others than NumPy's.
+        No gradient flows to `alpha`.
+
+        `alpha` has shape (..., k), the result `size` + (k,). A gamma of alpha is one of alpha + 1 times u^(1
+        / alpha), which is computed in logarithms, since small alphas make tiny numbers; so the numbers are
+        others than NumPy's.
         """
         dtype = self._dtype("dirichlet", dtype, "f")
         alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
@@ -130,10 +149,11 @@ class Continuous(Inverted):
         return softmax(log(gammas) - self._draw("standard_exponential", size, "float64") / alpha, axis=-1).astype(dtype)
 
     def gumbel_softmax(self, logits: Any, temperature: Any = 1.0, size: Size = None, *, axis: int = -1, dtype: Any = None) -> Tensor:
-        """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) / temperature).
+        """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) /
+        temperature).
 
-        It is differentiable in both, and the nearer to a choice of one, the lower the temperature. `size` is the shape without
-        `axis`. E. Jang et al., Categorical reparameterization with Gumbel-softmax (2017).
+        It is differentiable in both, and the nearer to a choice of one, the lower the temperature. `size` is
+        the shape without `axis`. E. Jang et al., Categorical reparameterization with Gumbel-softmax (2017).
         """
         dtype = self._dtype("gumbel_softmax", dtype, "f")
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
@@ -143,10 +163,12 @@ class Continuous(Inverted):
         return softmax(noisy / temperature, axis=axis)
 
     def multivariate_normal(self, mean: Any, cov: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L Lᵀ = cov.
+        """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L
+        Lᵀ = cov.
 
-        `size` is the shape without the vectors' axis. Other factors of `cov` than NumPy's make other numbers of the same
-        distribution. Raises ValueError for a covariance that is not symmetric and positive definite.
+        `size` is the shape without the vectors' axis. Other factors of `cov` than NumPy's make other numbers
+        of the same distribution. Raises ValueError for a covariance that is not symmetric and positive
+        definite.
         """
         dtype, method = self._dtype("multivariate_normal", dtype, "f"), "multivariate_normal"
         mean, cov = (asarray(self._parameter(method, n, v, dtype), device=self._home) for n, v in (("mean", mean), ("cov", cov)))
@@ -164,10 +186,11 @@ class Continuous(Inverted):
         return z
 
     def truncated_normal(self, low: Any, high: Any, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """Normally distributed numbers of which only those in [low, high] are taken, by the inverse distribution function.
+        """Normally distributed numbers of which only those in [low, high] are taken, by the inverse
+        distribution function.
 
-        Differentiable in all four. A bound may be infinite. Raises ValueError for an interval that is empty, or so far out
-        that float64 has no probability for it.
+        Differentiable in all four. A bound may be infinite. Raises ValueError for an interval that is empty,
+        or so far out that float64 has no probability for it.
         """
         dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
         named = {"low": low, "high": high, "loc": loc, "scale": scale}
@@ -179,7 +202,8 @@ class Continuous(Inverted):
         # An end that is far out or infinite moves with loc and scale, as if it were not there.
         a = (maximum(low, loc - _FAR * scale) - loc) / scale
         b = (minimum(high, loc + _FAR * scale) - loc) / scale
-        right = a > -b  # more of it is right of the mean, where probabilities are near 1 and lose their digits
+        # more of it is right of the mean, where probabilities are near 1 and lose their digits
+        right = a > -b
         p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
         self._refuse(method, "the interval is too far out: float64 has no probability for it", lambda p, q: (p >= q) | (q != q), p, q)
         z = apply(NORMAL_QUANTILE, (p + self._draw("random", size, "float64") * (q - p),))
@@ -221,11 +245,13 @@ class Continuous(Inverted):
         return found
 
     def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> tuple[Tensor, int]:
-        """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put in; and that axis."""
+        """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put
+        in; and that axis."""
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
             raise ShapeError(f"{method} takes logits with one choice at least along axis {axis}, not of shape {logits.shape}")
         self._refuse(method, "the greatest of the logits is not finite", lambda x: ~isfinite(max_of(x, axis=axis)), logits)
-        back = -1 - axis if axis < 0 else logits.ndim - 1 - axis  # counted from the last, which broadcasting leaves alone
+        # counted from the last, which broadcasting leaves alone
+        back = -1 - axis if axis < 0 else logits.ndim - 1 - axis
         rest = tuple(n for i, n in enumerate(reversed(logits.shape)) if i != back)[::-1]
         batch = self._size(method, size, rest)
         at = len(batch) - back

@@ -1,4 +1,7 @@
-"""Integers, choices and orders. Nothing here has a derivative in its parameters; what is chosen from a Tensor passes gradients on."""
+"""Integers, choices and orders.
+
+Nothing here has a derivative in its parameters; what is chosen from a Tensor passes gradients on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class Discrete(Continuous):
     """The discrete distributions of a `Generator`."""
 
     def integers(self, low: Any, high: Any = None, size: Size = None, dtype: Any = None, endpoint: bool = False) -> Tensor:
-        """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to `low` if `high` is None."""
+        """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to
+        `low` if `high` is None."""
         dtype, method = self._dtype("integers", dtype, _REAL, "int64"), "integers"
         low, high = (0, low) if high is None else (low, high)
         low, high = self._whole(method, "low", low), self._whole(method, "high", high)
@@ -46,20 +50,27 @@ class Discrete(Continuous):
         return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
 
     def geometric(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """The first of many trials that succeeds, each with probability `p`: 1 or more. No gradient flows to `p`."""
+        """The first of many trials that succeeds, each with probability `p`: 1 or more.
+
+        No gradient flows to `p`.
+        """
         dtype = self._dtype("geometric", dtype, _REAL, "int64")
         p = self._possible("geometric", p)
         return self._draw("geometric", self._size("geometric", size, shape_of(p)), dtype, p)
 
     def negative_binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """How many trials fail before the `n`-th succeeds, each with probability `p`. No gradient flows to its parameters."""
+        """How many trials fail before the `n`-th succeeds, each with probability `p`.
+
+        No gradient flows to its parameters.
+        """
         dtype, method = self._dtype("negative_binomial", dtype, _REAL, "int64"), "negative_binomial"
         n, p = self._constant(method, "n", n, "float64", "keep n fixed"), self._possible(method, p)
         self._refuse(method, "n is not positive", lambda n: n <= 0, n)
         return self._draw(method, self._size(method, size, shape_of(n), shape_of(p)), dtype, n, p)
 
     def multinomial(self, n: Any, pvals: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """How many of `n` trials have each of several results, of probabilities `pvals`, which sum to 1 along the last axis.
+        """How many of `n` trials have each of several results, of probabilities `pvals`, which sum to 1 along
+        the last axis.
 
         `size` is the shape without that axis. No gradient flows to `pvals`.
         """
@@ -91,10 +102,11 @@ class Discrete(Continuous):
         return z
 
     def categorical(self, logits: Any, axis: int = -1, size: Size = None, *, dtype: Any = None) -> Tensor:
-        """Numbers of places along `axis`, with probabilities softmax(logits): where logits + Gumbel noise is greatest.
+        """Numbers of places along `axis`, with probabilities softmax(logits): where logits + Gumbel noise is
+        greatest.
 
-        `size` is the shape of the result, by default that of `logits` without `axis`. A logit of -inf is never chosen. No
-        gradient flows to `logits`; `gumbel_softmax` has one.
+        `size` is the shape of the result, by default that of `logits` without `axis`. A logit of -inf is
+        never chosen. No gradient flows to `logits`; `gumbel_softmax` has one.
         """
         dtype = self._dtype("categorical", dtype, _REAL, "int64")
         logits = asarray(self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home)
@@ -104,7 +116,8 @@ class Discrete(Continuous):
         return argmax(noisy, axis=axis).astype(dtype)
 
     def choice(self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Tensor:
-        """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from those that are left.
+        """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from
+        those that are left.
 
         Args:
             a: an integer, or a Tensor, to which gradients flow.
@@ -138,7 +151,8 @@ class Discrete(Continuous):
         return reshape(chosen, (*x.shape[:axis], *wanted, *x.shape[axis + 1 :]))
 
     def permutation(self, x: Any, axis: int = 0) -> Tensor:
-        """The integers below `x` in any order, or the slices of a Tensor along `axis`; gradients flow back to their places.
+        """The integers below `x` in any order, or the slices of a Tensor along `axis`; gradients flow back to
+        their places.
 
         >>> import xgrad as xg
         >>> xg.random.default_rng(0).permutation(5)
@@ -150,7 +164,10 @@ class Discrete(Continuous):
         return order if t is None else take(t, order, axis=axis)
 
     def permuted(self, x: Any, axis: int | None = None) -> Tensor:
-        """The elements of `x` in any order along `axis`, each line on its own; all of them mixed for None. Gradients flow back."""
+        """The elements of `x` in any order along `axis`, each line on its own; all of them mixed for None.
+
+        Gradients flow back.
+        """
         self._untraced()
         t = self._elements("permuted", x, axis or 0)[0] if not isinstance(x, int) else None
         if t is None:

@@ -1,4 +1,5 @@
-"""What every distribution needs: a source and its state, parameters that were looked at before anything is drawn, shapes."""
+"""What every distribution needs: a source and its state, parameters that were looked at before anything is
+drawn, shapes."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ class Drawing:
 
     @property
     def state(self) -> dict[str, Any]:
-        """All it needs to go on from where it is, which can be written as JSON. Raises TypeError with `native=True`."""
+        """All it needs to go on from where it is, which can be written as JSON.
+
+        Raises TypeError with `native=True`.
+        """
         return self._source.state
 
     @state.setter
@@ -95,7 +99,10 @@ class Drawing:
         return t if t.dtype == dtype else astype(t, dtype)
 
     def _constant(self, method: str, name: str, value: Any, dtype: Any, instead: str) -> Any:
-        """A parameter through which no gradient can flow. Raises GraphError where one would have to: it would be lost."""
+        """A parameter through which no gradient can flow.
+
+        Raises GraphError where one would have to: it would be lost.
+        """
         found = self._parameter(method, name, value, dtype)
         if isinstance(found, Tensor) and found.requires_grad and MODE.get().grad:
             raise GraphError(f"{method} has no derivative in {name}, which needs a gradient: {instead}, or detach it")
@@ -109,7 +116,8 @@ class Drawing:
                 raise ValueError(f"{method}: {what}")
 
     def _size(self, method: str, size: Size, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the result: `size`, to which the shapes of the parameters broadcast, or for None theirs together."""
+        """The shape of the result: `size`, to which the shapes of the parameters broadcast, or for None
+        theirs together."""
         if size is None:
             try:
                 return broadcast_shapes(*shapes)

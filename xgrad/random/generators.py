@@ -12,14 +12,14 @@ from .rounded import parameters, rounded
 class Generator(Discrete):
     """A source of random Tensors with the methods of NumPy's `Generator`; `default_rng` makes it.
 
-    The result of each method has shape `size`, by default that of the parameters together; it is float64 (of discrete ones
-    int64) unless `dtype` says otherwise (float16 and bfloat16 are drawn in float32 and rounded), and on the generator's device,
-    where parameters that are Tensors must be. A method looks at its parameters before it draws: where it raises, the state
-    has not moved.
+    The result of each method has shape `size`, by default that of the parameters together; it is float64 (of
+    discrete ones int64) unless `dtype` says otherwise (float16 and bfloat16 are drawn in float32 and
+    rounded), and on the generator's device, where parameters that are Tensors must be. A method looks at its
+    parameters before it draws: where it raises, the state has not moved.
 
-    Gradients flow to the parameters of location and scale, and to all of `truncated_normal`, `multivariate_normal` and
-    `gumbel_softmax`. Where one would have to flow to another parameter, GraphError is raised. Drawing in a trace
-    (`compile`, `scan`) raises TraceError.
+    Gradients flow to the parameters of location and scale, and to all of `truncated_normal`,
+    `multivariate_normal` and `gumbel_softmax`. Where one would have to flow to another parameter, GraphError
+    is raised. Drawing in a trace (`compile`, `scan`) raises TraceError.
 
     >>> import xgrad as xg
     >>> rng = xg.random.default_rng(0)
@@ -42,9 +42,10 @@ def default_rng(seed: Any = None, *, device: str | Device | None = None, native:
 
     Args:
         seed: an integer, or a sequence of them; without one, numbers differ every time.
-        native: whether the array library draws on the device itself. By default numbers are drawn on the host by NumPy's
-            generator, so that one seed gives the same numbers on every device, those of `numpy.random.default_rng` bit for
-            bit. On CUDA, CuPy draws faster; its numbers are others, and its state can be neither saved nor copied.
+        native: whether the array library draws on the device itself. By default numbers are drawn on the host
+            by NumPy's generator, so that one seed gives the same numbers on every device, those of
+            `numpy.random.default_rng` bit for bit. On CUDA, CuPy draws faster; its numbers are others, and
+            its state can be neither saved nor copied.
 
     Raises DeviceError for `native` where the library has no generator of its own.
     """

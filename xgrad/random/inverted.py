@@ -1,4 +1,5 @@
-"""Distributions by their inverse distribution functions, of exponential or even noise: differentiable in all parameters."""
+"""Distributions by their inverse distribution functions, of exponential or even noise: differentiable in all
+parameters."""
 
 from __future__ import annotations
 

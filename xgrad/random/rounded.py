@@ -21,7 +21,8 @@ def parameters(method: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def rounded(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A method of the generator that has a parameter `dtype`, for which float16 and bfloat16 are dtypes of the result alone."""
+    """A method of the generator that has a parameter `dtype`, for which float16 and bfloat16 are dtypes of
+    the result alone."""
     names, by_place = parameters(method), method.__code__.co_argcount - 1
 
     @wraps(method)

@@ -74,12 +74,12 @@ def _raised(v: Any) -> Tensor:
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, which keeps nothing for the backward pass but its arguments, and runs again there.
 
-    Tensors and arrays among its arguments, in nested containers too, are what it is a function of; numbers and other
-    objects are taken as they are. It runs on variables without values, as the body of `scan` does. Tensors that it uses
-    from outside get their gradients.
+    Tensors and arrays among its arguments, in nested containers too, are what it is a function of; numbers
+    and other objects are taken as they are. It runs on variables without values, as the body of `scan` does.
+    Tensors that it uses from outside get their gradients.
 
-    Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument or a Tensor from
-    outside in place.
+    Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument
+    or a Tensor from outside in place.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.checkpoint(lambda x: xg.exp(xg.sin(x))))(0.0)
@@ -125,10 +125,11 @@ def scan_in_segments(
     reverse: bool,
     every: int,
 ) -> tuple[Any, Any]:
-    """`scan` that keeps its carry once in `every` steps and computes the steps between again: memory for T/every + every.
+    """`scan` that keeps its carry once in `every` steps and computes the steps between again: memory for
+    T/every + every.
 
-    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says. The steps that are left over are a
-    segment of their own, the last to be run.
+    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says. The steps that are left
+    over are a segment of their own, the last to be run.
     """
     every = integer("scan: checkpoint_every", every)
     if every < 1:

@@ -33,23 +33,26 @@ def check_grads(
     atol: float | None = None,
     seed: int = 0,
 ) -> None:
-    """Check the derivatives of `f` at `args`, and, up to `order`, the derivatives of those, in reverse and in forward mode.
+    """Check the derivatives of `f` at `args`, and, up to `order`, the derivatives of those, in reverse and in
+    forward mode.
 
-    Along a random direction, `f` moves as its gradient and its tangent say: compared with a complex step (W. Squire and G. Trapp, Using
-    complex variables to estimate derivatives of real functions, 1998), exact to rounding, where every op of `f` is
-    holomorphic and its arguments are float64, and with central differences elsewhere.
+    Along a random direction, `f` moves as its gradient and its tangent say: compared with a complex step (W.
+    Squire and G. Trapp, Using complex variables to estimate derivatives of real functions, 1998), exact to
+    rounding, where every op of `f` is holomorphic and its arguments are float64, and with central differences
+    elsewhere.
 
     Args:
-        f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container of them.
-            Complex arguments and outputs are checked as real and imaginary parts, without a complex step.
+        f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container
+            of them. Complex arguments and outputs are checked as real and imaginary parts, without a complex
+            step.
         args: where to check; integers and booleans in them are held fixed.
         order: how many times to differentiate, in every succession of the modes.
         modes: "rev", "fwd" or both: gradients, tangents.
         rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
         seed: of the random directions.
 
-    Raises AssertionError with the order, the mode, the argument, the index of the worst element, and both numbers; ValueError
-    for another mode, and where nothing moves.
+    Raises AssertionError with the order, the mode, the argument, the index of the worst element, and both
+    numbers; ValueError for another mode, and where nothing moves.
 
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
@@ -99,7 +102,10 @@ def _parts(x: Tensor) -> list[Tensor]:
 
 
 def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int, modes: Sequence[str], tolerance: Any, rng: Any) -> None:
-    """Check one order, then the functions that compute its gradients and its tangents. `of` says what was differentiated before."""
+    """Check one order, then the functions that compute its gradients and its tangents.
+
+    `of` says what was differentiated before.
+    """
     with no_grad():
         outputs = f(*values)
     floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
@@ -125,7 +131,8 @@ def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int,
     if not values or not floating:
         return
     directions = [_random_like(v, rng) for v in values]
-    complex_step = not of and _allows_complex_step(scalar, values)  # a gradient of complex numbers is a conjugate: not holomorphic
+    # a gradient of complex numbers is a conjugate: not holomorphic
+    complex_step = not of and _allows_complex_step(scalar, values)
     slope = _complex_slope if complex_step else _central_slope
     rtol, atol = _tolerance(values, complex_step, tolerance)
 
@@ -145,7 +152,8 @@ def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int,
             predicted, size = says(mode, i, directions[i])
             scale = max(abs(predicted), abs(measured), size)
             right = abs(predicted - measured) <= atol + rtol * scale + noise
-            if not right and not complex_step:  # where f bends much, with the bend taken out of the difference
+            # where f bends much, with the bend taken out of the difference
+            if not right and not complex_step:
                 wide, more = _central_slope(scalar, values, i, directions[i], 2)
                 right = abs(predicted - (4 * measured - wide) / 3) <= atol + rtol * scale + noise + more
             if not right:
@@ -174,14 +182,16 @@ def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor, step
 
 
 def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
-    """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex functions are exact enough."""
+    """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex
+    functions are exact enough."""
     if any(v.dtype != canonical("float64") or not v.device.backend.complex_steps for v in values):
         return False
     if not _analytic(f, values):
         return False
     try:
         for i, v in enumerate(values):
-            if not _analytic(f, [*values[:i], v + v * complex(0, _COMPLEX_STEP), *values[i + 1 :]]):  # of complex numbers it may be another function
+            # of complex numbers it may be another function
+            if not _analytic(f, [*values[:i], v + v * complex(0, _COMPLEX_STEP), *values[i + 1 :]]):
                 return False
     except (TypeError, ValueError):  # a function may well insist on real numbers
         return False

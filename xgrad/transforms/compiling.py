@@ -29,22 +29,24 @@ SIGNATURES = 64
 
 
 def compile(f: Callable[..., Any]) -> Compiled:
-    """`f`, traced once for each signature of shapes and dtypes, optimised as a whole, and run with its memory laid out beforehand.
+    """`f`, traced once for each signature of shapes and dtypes, optimised as a whole, and run with its memory
+    laid out beforehand.
 
     Args:
-        f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested containers. It may
-            use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and other objects among its arguments belong to
-            the signature, with their attributes as they are at the call, and so do numbers and arrays that modules hold beside their
-            Tensors. Tensors that it uses from outside are read at each call, and Tensors among its arguments may be changed
-            in place; its other side effects happen once.
+        f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested
+            containers. It may use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and
+            other objects among its arguments belong to the signature, with their attributes as they are at
+            the call, and so do numbers and arrays that modules hold beside their Tensors. Tensors that it
+            uses from outside are read at each call, and Tensors among its arguments may be changed in place;
+            its other side effects happen once.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
         `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside, or an
-            array, in place.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
+            outside, or an array, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
         TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
 
@@ -148,7 +150,8 @@ def _spec(leaf: Any) -> Spec:
     """A variable in the place of an argument."""
     x, node = asarray(leaf), None
     if x.requires_grad:
-        kind = Leaf if isinstance(x.node, Leaf) else Input  # a transform takes a leaf as its value, and stays connected to others
+        # a transform takes a leaf as its value, and stays connected to others
+        kind = Leaf if isinstance(x.node, Leaf) else Input
         node = kind(x.device, x.shape, x.dtype)
     return Spec(x.shape, x.dtype, x.device, fixed=not isinstance(leaf, Tensor), node=node)
 
@@ -207,7 +210,8 @@ class _Traced:
                 raise GraphError("a compiled function changes an argument in place that it is given twice, or uses from outside: pass a copy, +t")
         found = self._computed(operands)
         for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
-            with no_grad() if arrays[k].is_leaf else nullcontext():  # as it must have been where the function changed it
+            # as it must have been where the function changed it
+            with no_grad() if arrays[k].is_leaf else nullcontext():
                 arrays[k][...] = z
         return found[: -len(self.changed)]
 

@@ -24,7 +24,8 @@ from .gates import key_of, lowered, raised, refuse_closure
 
 
 class _Custom:
-    """What the two have in common: a function that is one op of as many operands as its arguments have leaves."""
+    """What the two have in common: a function that is one op of as many operands as its arguments have
+    leaves."""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         update_wrapper(self, fun)
@@ -54,7 +55,10 @@ class _Custom:
 
 
 class Use:
-    """One call: its arguments as leaves and what is fixed. Two calls that differ in their leaves alone are equal, and share programs."""
+    """One call: its arguments as leaves and what is fixed.
+
+    Two calls that differ in their leaves alone are equal, and share programs.
+    """
 
     def __init__(self, owner: _Custom, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         bound = owner.signature.bind(*args, **kwargs)
@@ -78,7 +82,8 @@ class Use:
         self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
 
     def _refuse_cutting(self, i: int, fixed: Any) -> None:
-        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every step."""
+        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every
+        step."""
         for v in flatten(fixed)[0]:
             if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
                 what = "needs a gradient, which would be lost" if v.requires_grad else "is a Tensor of the function that is traced"
@@ -129,12 +134,12 @@ def _parts(z: Any) -> Sequence[Any]:
 class custom_vjp(_Custom):
     """A function with its gradient given by hand, as `jax.custom_vjp`.
 
-    `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a tuple with the
-    gradient of each argument, None for none; linear in `dz`, if forward mode is to be had too. With `nondiff_argnums` those
-    arguments are fixed, and come first in `bwd`. The
-    rule is differentiated like any other code for derivatives of higher order, in both modes, and holds inside scans and
-    compiled functions. What the function uses from outside gets no gradient: pass it in. Of complex numbers the rule is plain
-    calculus, as in JAX: `dz` times the derivative.
+    `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a
+    tuple with the gradient of each argument, None for none; linear in `dz`, if forward mode is to be had too.
+    With `nondiff_argnums` those arguments are fixed, and come first in `bwd`. The rule is differentiated like
+    any other code for derivatives of higher order, in both modes, and holds inside scans and compiled
+    functions. What the function uses from outside gets no gradient: pass it in. Of complex numbers the rule
+    is plain calculus, as in JAX: `dz` times the derivative.
 
     Raises TypeError for gradients of another structure than the arguments, ShapeError for other shapes.
 
@@ -150,14 +155,16 @@ class custom_vjp(_Custom):
     _define = "defvjp(fwd, bwd)"
 
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
-        """Say how the gradient is found: `fwd(*args) -> (output, kept)`, `bwd(*nondiff, kept, dz) -> gradients`."""
+        """Say how the gradient is found: `fwd(*args) -> (output, kept)`, `bwd(*nondiff, kept, dz) ->
+        gradients`."""
         if not callable(fwd) or not callable(bwd):
             raise TypeError(f"defvjp of {self.name} takes two functions, fwd and bwd")
         self._fwd, self._bwd = fwd, bwd
         self.op = Op(self.name, self._forward, dx=self._dx, variadic=True)
 
     def _forward(self, xp: Any, *x: Any, use: Use) -> Any:
-        keeps = use.keeps and not any(isinstance(v, Tensor) for v in x)  # in a trace, the backward pass runs `fwd` itself
+        # in a trace, the backward pass runs `fwd` itself
+        keeps = use.keeps and not any(isinstance(v, Tensor) for v in x)
 
         def f(*leaves: Any) -> Any:
             if not keeps:
@@ -179,7 +186,8 @@ class custom_vjp(_Custom):
         several = given is dz
         if several:  # which the engine hands on without conjugation
             given = [None if d is None else _conj(d) for d in given]
-        if any(isinstance(v, Tensor) for v in (*given, *x)):  # to be differentiated again: what was kept must be connected
+        # to be differentiated again: what was kept must be connected
+        if any(isinstance(v, Tensor) for v in (*given, *x)):
             _, residuals = self._kept(use, x)
             found = self._gradients(use, residuals, x, given, zs)
         else:
@@ -215,9 +223,10 @@ class custom_vjp(_Custom):
 class custom_jvp(_Custom):
     """A function with its tangent given by hand, as `jax.custom_jvp`.
 
-    `f.defjvp(rule)` says how: `rule(primals, tangents)`, of two tuples, returns the output and its tangent, which is linear in the
-    tangents; `f.defjvps(*rules)` gives one rule an argument, `rule(tangent, output, *primals)`, None where it has none. Gradients
-    are its transpose. With `nondiff_argnums` those arguments are fixed, and come first. Rules are differentiated like any other code.
+    `f.defjvp(rule)` says how: `rule(primals, tangents)`, of two tuples, returns the output and its tangent,
+    which is linear in the tangents; `f.defjvps(*rules)` gives one rule an argument, `rule(tangent, output,
+    *primals)`, None where it has none. Gradients are its transpose. With `nondiff_argnums` those arguments
+    are fixed, and come first. Rules are differentiated like any other code.
 
     >>> import xgrad as xg
     >>> @xg.custom_jvp
@@ -234,7 +243,10 @@ class custom_jvp(_Custom):
     _define = "defjvp(rule)"
 
     def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Say how the output moves: `rule(*nondiff, primals, tangents) -> (output, tangent)`. Returns the rule."""
+        """Say how the output moves: `rule(*nondiff, primals, tangents) -> (output, tangent)`.
+
+        Returns the rule.
+        """
         self._rule = rule
         self.op = Op(self.name, self._forward, dx=self._dx, jvp=self._jvp, variadic=True)
         return rule
@@ -283,7 +295,8 @@ class custom_jvp(_Custom):
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
         """The transpose: the rule on tangents that a gradient flows to, and back."""
         parts = _parts(dz)
-        plain = parts is not dz and is_complex(dz.dtype)  # the engine conjugates what goes in and what comes out, which transposes by itself
+        # the engine conjugates what goes in and what comes out, which transposes by itself
+        plain = parts is not dz and is_complex(dz.dtype)
         raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
         values = [raised(v) for v in x]
         chosen = [i for i, v in enumerate(values) if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)]

@@ -21,12 +21,13 @@ from ..ops.rules import shape_of
 
 @contextmanager
 def detect_nan() -> Iterator[None]:
-    """Raise FloatingPointError at the first op that makes a NaN, or an infinity of finite numbers, inside a `with` block.
+    """Raise FloatingPointError at the first op that makes a NaN, or an infinity of finite numbers, inside a
+    `with` block.
 
-    The message names the op, the stage, the line, the time step and the shapes of the operands. Of a NaN that came in with the data
-    it is the first op that takes it; a branch that `where` does not choose counts too. The backward pass, and tangents, are
-    watched too, where they run inside the block. Loops and compiled functions run op by op, and all values are
-    kept: it is for finding an error, not for training.
+    The message names the op, the stage, the line, the time step and the shapes of the operands. Of a NaN that
+    came in with the data it is the first op that takes it; a branch that `where` does not choose counts too.
+    The backward pass, and tangents, are watched too, where they run inside the block. Loops and compiled
+    functions run op by op, and all values are kept: it is for finding an error, not for training.
 
     >>> import xgrad as xg
     >>> x = xg.tensor([1.0, 0.0], requires_grad=True)
@@ -56,9 +57,10 @@ class Cut(NamedTuple):
 def detect_cuts() -> Iterator[list[Cut]]:
     """Warn of each line in a `with` block where the gradient of a Tensor stops, and list them.
 
-    It stops where a value is taken out (`float(t)`, `t.numpy()`, `if t:`), at `detach` and `stop_gradient`, where it is made an
-    integer, at an op that has no derivative (`floor`), and at what is computed under `no_grad`, but for the steps of optimisers.
-    Comparisons and indices, which have none by nature, are not listed. Loops and compiled functions run op by op.
+    It stops where a value is taken out (`float(t)`, `t.numpy()`, `if t:`), at `detach` and `stop_gradient`,
+    where it is made an integer, at an op that has no derivative (`floor`), and at what is computed under
+    `no_grad`, but for the steps of optimisers. Comparisons and indices, which have none by nature, are not
+    listed. Loops and compiled functions run op by op.
 
     >>> import xgrad as xg, warnings
     >>> x = xg.tensor(2.0, requires_grad=True)
@@ -129,7 +131,8 @@ class _Cuts:
         """Sweeps cut nothing."""
 
     def cut(self, x: Any) -> bool:
-        """A method of `x` that gives its value is being called: by the user, which is reported, or by the library for reasons of its own."""
+        """A method of `x` that gives its value is being called: by the user, which is reported, or by the
+        library for reasons of its own."""
         frame, entry = sys._getframe(1), ""
         while frame.f_back is not None and is_ours(frame):
             frame, entry = frame.f_back, frame.f_code.co_name

@@ -33,7 +33,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
         The output, and its tangent in the same structure, zero for what has no derivative.
 
     Raises:
-        ShapeError: tangents of another structure or other shapes than the primals. TypeError: a primal holds integers.
+        ShapeError: tangents of another structure or other shapes than the primals. TypeError: a primal holds
+        integers.
 
     >>> import xgrad as xg
     >>> xg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))

@@ -23,7 +23,8 @@ from ..ops.shaping import ITEM
 
 @contextmanager
 def record() -> Iterator[None]:
-    """Keep every value, gradient and variable name of what is computed inside a `with` block, for `graph` to show.
+    """Keep every value, gradient and variable name of what is computed inside a `with` block, for `graph` to
+    show.
 
     >>> import xgrad as xg
     >>> x = xg.tensor(3.0, requires_grad=True, name="x")
@@ -38,7 +39,8 @@ def record() -> Iterator[None]:
 
 
 def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
-    """The graph that `f(*args)` records, in topological order; or that of a Tensor, as far as its values are still there.
+    """The graph that `f(*args)` records, in topological order; or that of a Tensor, as far as its values are
+    still there.
 
     Args:
         f: a function that returns one Tensor, or a Tensor.
@@ -83,7 +85,8 @@ def _input(x: Tensor, name: str | None) -> Tensor:
 
 
 class GraphNode:
-    """One stage of a graph: `name`, the input's or variable's, else z1, z2, ... by place; `operands`, the stages and
+    """One stage of a graph: `name`, the input's or variable's, else z1, z2, ... by place; `operands`, the
+    stages and
     numbers that it was computed from; and what follows.
     """
 
@@ -152,7 +155,9 @@ class GraphNode:
 
 
 class Graph:
-    """Stages in topological order. Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back.
+    """Stages in topological order.
+
+    Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back.
 
     `output` is the stage of the result.
     """
@@ -175,7 +180,8 @@ class Graph:
         raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self.nodes)}")
 
     def bprop(self, dz: Any = None) -> None:
-        """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in reverse."""
+        """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in
+        reverse."""
         z = self._value
         if z.node is None or not z.node.needs:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")

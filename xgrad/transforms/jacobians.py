@@ -22,13 +22,15 @@ from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, r
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
-    """A function that returns the derivative of every element of `f(*args)` with respect to every element of an argument.
+    """A function that returns the derivative of every element of `f(*args)` with respect to every element of
+    an argument.
 
-    `f` runs once and is recorded. Then one sweep an element finds it row by row, in reverse mode, or column by column, in
-    forward mode: whichever takes fewer sweeps.
+    `f` runs once and is recorded. Then one sweep an element finds it row by row, in reverse mode, or column
+    by column, in forward mode: whichever takes fewer sweeps.
 
     Args:
-        f: a function of arrays, or nested containers of them, that returns a Tensor, or a nested container of them.
+        f: a function of arrays, or nested containers of them, that returns a Tensor, or a nested container of
+            them.
         argnums: position, or tuple of positions, to differentiate with respect to.
         has_aux: `f` returns `(output, aux)`, and the jacobian comes with aux: `(jacobian, aux)`.
         holomorphic: `f` is a holomorphic function of complex numbers, whose complex derivative is asked for.
@@ -38,7 +40,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
         `argnums` is one), an array of the leaf's shape followed by the argument's.
 
     Raises:
-        TypeError: the argument holds integers, or complex numbers without `holomorphic`, or real ones with it.
+        TypeError: the argument holds integers, or complex numbers without `holomorphic`, or real ones with
+        it.
 
     >>> import xgrad as xg
     >>> xg.jacobian(lambda x: xg.stack([x[0] * x[1], x[0] + x[1]]))(xg.asarray([2.0, 3.0]))
@@ -77,7 +80,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
 def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> list[list[Tensor]]:
     """The derivative of each output with respect to each input."""
     rows, columns = sum(z.size for z in outputs if is_floating(z.dtype)), sum(x.size for x in inputs)
-    if columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs)):  # of which a gradient alone does not tell all
+    # of which a gradient alone does not tell all
+    if columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs)):
         return _by_columns(outputs, inputs)
     return _by_rows(outputs, inputs)
 
@@ -132,7 +136,8 @@ def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) 
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
-    """A function that returns the second derivatives of `f(*args)`: the jacobian of its jacobian, with the same arguments.
+    """A function that returns the second derivatives of `f(*args)`: the jacobian of its jacobian, with the
+    same arguments.
 
     Of a scalar `f` that is forward mode over reverse mode: one sweep an element of the argument.
 
@@ -145,7 +150,8 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, 
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product of the second derivatives of the scalar `f(*primals)` with a direction: how its gradient moves along `tangents`.
+    """The product of the second derivatives of the scalar `f(*primals)` with a direction: how its gradient
+    moves along `tangents`.
 
     Forward mode over reverse mode, a small constant times the cost of the gradient, without the matrix.
 
@@ -167,13 +173,14 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the derivative of each element of `f(*args)` with respect to that element of an argument.
+    """A function that returns the derivative of each element of `f(*args)` with respect to that element of an
+    argument.
 
-    `f` is to work element by element, and must not mix elements: what is found is the gradient of the sum of its output, all of it
-    in one reverse sweep. Of a complex function it is the complex derivative.
+    `f` is to work element by element, and must not mix elements: what is found is the gradient of the sum of
+    its output, all of it in one reverse sweep. Of a complex function it is the complex derivative.
 
-    Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds integers, ShapeError
-    where the output has another shape than the argument.
+    Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds
+    integers, ShapeError where the output has another shape than the argument.
 
     >>> import xgrad as xg
     >>> xg.elementwise_grad(xg.tanh)(xg.asarray([0.0, 100.0]))
@@ -200,7 +207,9 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
 
 
 def stop_gradient(x: Any) -> Any:
-    """The same values, through which no gradient flows: they count as constants. `x` may be a nested container of arrays.
+    """The same values, through which no gradient flows: they count as constants.
+
+    `x` may be a nested container of arrays.
 
     >>> import xgrad as xg
     >>> xg.grad(lambda x: x * xg.stop_gradient(x))(3.0)

@@ -14,16 +14,18 @@ from ..namespace import asarray
 
 
 class Lifted:
-    """A tree of arguments of the transform of that level, whose leaves are fresh Tensors; `inputs` lists them.
+    """A tree of arguments of the transform of that level, whose leaves are fresh Tensors; `inputs` lists
+    them.
 
-    A Tensor that was itself computed from others stays connected to them, so transforms nest. A leaf made with
-    requires_grad=True is taken as its value.
+    A Tensor that was itself computed from others stays connected to them, so transforms nest. A leaf made
+    with requires_grad=True is taken as its value.
     """
 
     def __init__(self, tree: Any, what: str, level: Level) -> None:
         leaves, self.structure = flatten(tree)
         self.inputs = [_input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
-        self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])  # which the function may change in place
+        # which the function may change in place
+        self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])
 
     def like(self, gradients: list[Any]) -> Any:
         """The gradients of the inputs in the structure of the tree."""
@@ -39,7 +41,10 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
 
 
 def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
-    """What a function returned, as Tensors. Raises TypeError where something is no number and no array, with the function's name."""
+    """What a function returned, as Tensors.
+
+    Raises TypeError where something is no number and no array, with the function's name.
+    """
     found = []
     for leaf in leaves:
         try:
@@ -64,6 +69,7 @@ class Flat(NamedTuple):
 
 
 def to_tensors(tree: Any) -> Flat:
-    """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their own."""
+    """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their
+    own."""
     leaves, structure = flatten(tree)
     return Flat([asarray(leaf)._twin() for leaf in leaves], structure)

@@ -20,7 +20,9 @@ Argnums = int | tuple[int, ...]
 
 
 def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns `(f(*args), gradient)`; see `grad`. With `has_aux` it returns `((value, aux), gradient)`.
+    """A function that returns `(f(*args), gradient)`; see `grad`.
+
+    With `has_aux` it returns `((value, aux), gradient)`.
 
     >>> import xgrad as xg
     >>> xg.value_and_grad(lambda x: x * x)(3.0)
@@ -47,7 +49,8 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of the scalar `f(*args)` with respect to one argument, or a tuple of them.
+    """A function that returns the gradient of the scalar `f(*args)` with respect to one argument, or a tuple
+    of them.
 
     Args:
         f: a function of arrays, Tensors, floats, or nested lists, tuples, dicts and modules of them.
@@ -84,7 +87,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         primals: its arguments, arrays or nested containers of them.
         has_aux: `f` returns `(output, aux)`, and aux comes third.
 
-    `pull` may be called many times. Raises ShapeError where `dz` has not the structure and shapes of the output.
+    `pull` may be called many times. Raises ShapeError where `dz` has not the structure and shapes of the
+    output.
 
     >>> import xgrad as xg
     >>> z, pull = xg.vjp(lambda x, y: x * y, 2.0, 3.0)
@@ -159,7 +163,8 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
 
 
 def released(results: Any, inputs: Sequence[Tensor]) -> Any:
-    """A tree of results, its Tensors without their graphs, but for those to be differentiated further: through something beside `inputs`."""
+    """A tree of results, its Tensors without their graphs, but for those to be differentiated further:
+    through something beside `inputs`."""
     leaves, structure = flatten(results)
     return unflatten(structure, released_leaves(leaves, inputs))
 

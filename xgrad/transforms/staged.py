@@ -28,10 +28,13 @@ from .lifting import returned
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
-    """The program that `f(*args)` runs: its stages in order, in single assignment, with shapes and dtypes. It is plain data.
+    """The program that `f(*args)` runs: its stages in order, in single assignment, with shapes and dtypes.
+
+    It is plain data.
 
     Args:
-        f: a function of arrays, Tensors, numbers and nested containers of them. It runs once, on Tensors without values.
+        f: a function of arrays, Tensors, numbers and nested containers of them. It runs once, on Tensors
+            without values.
         args: of which the shapes and dtypes count, and not the values.
 
     Returns:
@@ -40,8 +43,8 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
-            The message names the line.
+        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
+            outside in place. The message names the line.
 
     >>> import xgrad as xg
     >>> def neuron(w, x):
@@ -79,7 +82,10 @@ def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 class Derivation(NamedTuple):
-    """`forward`, a program, and `backward`, the lines that find its gradients. As text it is Python, but for its scans."""
+    """`forward`, a program, and `backward`, the lines that find its gradients.
+
+    As text it is Python, but for its scans.
+    """
 
     forward: Program
     backward: str
@@ -136,7 +142,8 @@ def _speakable(program: Program) -> Program:
     names = Unique((*_CALLED, *filter(str.isidentifier, OPS)))
     values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
     values.sort(key=lambda v: not is_identifier(v.name))  # those that may stay as they are come first
-    stems = {v.name.partition("[")[0] for v in values if expression_name(v.name) == v.name}  # of `params['W']` too
+    # of `params['W']` too
+    stems = {v.name.partition("[")[0] for v in values if expression_name(v.name) == v.name}
     stems.difference_update(names.taken, (v.name for v in values))
     names.taken |= stems
 
@@ -190,7 +197,10 @@ class _Backward:
         return Derivation(program, aligned(self.lines, "# "))
 
     def _with_residuals(self) -> Program:
-        """The program with what its backward loops need as outputs of its scans. Sets `active`: what has a gradient."""
+        """The program with what its backward loops need as outputs of its scans.
+
+        Sets `active`: what has a gradient.
+        """
         self.active = {v for v in self.program.inputs if is_floating(v.dtype)}
         stages: list[Item] = []
         for s in self.program.stages:
@@ -223,7 +233,8 @@ class _Backward:
         return self.called[v]
 
     def _add(self, v: Value, text: Text) -> None:
-        """The first gradient of a value is assigned, the others are added, in place unless the array is another's too."""
+        """The first gradient of a value is assigned, the others are added, in place unless the array is
+        another's too."""
         again, name = v in self.grads, self._d(v)
         if v in self.own:
             self.lines.append(Row(0, "", f"{name} += {text.text}"))
@@ -260,7 +271,8 @@ class _Backward:
                 self._add(v, Text(f"ret[{i}]"))
 
     def _written_out(self, s: Stage) -> None:
-        """The rule of each operand as an expression: the rule runs on variables, as a function that is traced does."""
+        """The rule of each operand as an expression: the rule runs on variables, as a function that is traced
+        does."""
         op, device, tracer = OPS[s.op], find_device("cpu"), _source.Written()
         known: dict[Var, Text] = {}
 
@@ -338,6 +350,7 @@ class _Backward:
 
 
 def _gate_text(entry: Op) -> str:
-    """How `deriv` is given a gate of the user's own: by its name, or itself where that is the name of another."""
+    """How `deriv` is given a gate of the user's own: by its name, or itself where that is the name of
+    another."""
     by_name = entry.name not in OPS and GATES.get(entry.name) is entry
     return quoted(entry.name) if by_name else gate_called(entry.name)

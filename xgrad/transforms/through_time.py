@@ -35,27 +35,33 @@ def scan(
 ) -> tuple[Any, Any]:
     """Repeat `carry, y = f(carry, x)` over the leading axis of `xs`, as `jax.lax.scan` does.
 
-    The body runs once, on variables without values, and becomes a program that is optimised and repeated: its Python code
-    costs the same for any number of steps. Tensors, arrays and numbers that it uses from outside are read at each call.
+    The body runs once, on variables without values, and becomes a program that is optimised and repeated: its
+    Python code costs the same for any number of steps. Tensors, arrays and numbers that it uses from outside
+    are read at each call.
 
     Args:
         f: one time step. It must return a carry of the structure, shapes and dtypes that it was given.
-        init: the first carry, a Tensor or a nested container of them; plain arrays are taken to the current device.
-        xs: what is read at each step, every leaf with T as its leading axis; None if `length` says how many steps.
+        init: the first carry, a Tensor or a nested container of them; plain arrays are taken to the current
+            device.
+        xs: what is read at each step, every leaf with T as its leading axis; None if `length` says how many
+            steps.
         length: T.
         reverse: from the last step to the first; `ys` stay in the order of `xs`.
-        checkpoint_every: keep the carry once in so many steps, and compute what is between again in the backward pass: with
-            k, the memory that the gradient needs grows as T/k + k instead of T.
-        compiled: False runs the body's Python code at every step, for bodies that look at values, and to look at them.
+        checkpoint_every: keep the carry once in so many steps, and compute what is between again in the
+            backward pass: with k, the memory that the gradient needs grows as T/k + k instead of T.
+        compiled: False runs the body's Python code at every step, for bodies that look at values, and to look
+            at them.
 
     Returns:
-        `(carry, ys)`: the last carry, and what the steps gave as `y`, stacked along a leading axis of T. With T = 0 the
+        `(carry, ys)`: the last carry, and what the steps gave as `y`, stacked along a leading axis of T. With
+        T = 0 the
         shapes of `ys` are those that the body gives.
 
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
-        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor from outside in place.
+        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor
+        from outside in place.
         An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
@@ -125,7 +131,8 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
             if y_structure is not None and here != y_structure:
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
-            ys.append([leaf._twin() for leaf in returned(y_leaves, "the body of scan")])  # the body may go on changing its own handle
+            # the body may go on changing its own handle
+            ys.append([leaf._twin() for leaf in returned(y_leaves, "the body of scan")])
     finally:
         MODE.reset(token)
     if reverse:

@@ -1,4 +1,5 @@
-"""One element of an op, written with what a code generator has for each primitive, and with the casts in between."""
+"""One element of an op, written with what a code generator has for each primitive, and with the casts in
+between."""
 
 from __future__ import annotations
 
@@ -15,14 +16,16 @@ _ORDER = ("bool", "int32", "int64", "float32", "float64")
 
 
 class Value(NamedTuple):
-    """A value by its name in the text, or a number; its dtype, None for a number, which takes that of its company."""
+    """A value by its name in the text, or a number; its dtype, None for a number, which takes that of its
+    company."""
 
     name: str | float
     dtype: str | None
 
 
 class Language(ABC):
-    """What a code generator has: numbers, casts and primitives, as text for one element or for a vector of them."""
+    """What a code generator has: numbers, casts and primitives, as text for one element or for a vector of
+    them."""
 
     @abstractmethod
     def number(self, value: float, dtype: str) -> str:
@@ -34,7 +37,10 @@ class Language(ABC):
 
     @abstractmethod
     def call(self, name: str, args: Sequence[str], dtype: str) -> str:
-        """A primitive of values of that dtype, but for its conditions, which are bools. Raises Unsupported where there is no form for it."""
+        """A primitive of values of that dtype, but for its conditions, which are bools.
+
+        Raises Unsupported where there is no form for it.
+        """
 
     def part(self, text: str, dtype: str) -> str:
         """A value of that dtype that is read more than once, as what it is called."""
@@ -57,7 +63,8 @@ def common_dtype(args: Sequence[Value]) -> str:
 def write(language: Language, op: str, args: Sequence[Value], dtype: str, computed: str) -> str:
     """The value in `dtype` of an op whose operands are taken in the dtype `computed`.
 
-    Raises Unsupported for an op that is no function of single elements, and for one that the language has no form for.
+    Raises Unsupported for an op that is no function of single elements, and for one that the language has no
+    form for.
     """
     entry = OPS.get(op)
     scalar = None if entry is None else entry.scalar if computed in FLOATS else entry.integers

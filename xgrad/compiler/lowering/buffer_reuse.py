@@ -7,7 +7,8 @@ from .views import refs, renamed
 
 
 def shared_memory(plan: Plan) -> Plan:
-    """The plan with scratch buffers used again once nothing reads them any more, and those that nothing uses left empty."""
+    """The plan with scratch buffers used again once nothing reads them any more, and those that nothing uses
+    left empty."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for i, item in enumerate(plan.body):

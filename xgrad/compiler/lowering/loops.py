@@ -23,8 +23,9 @@ def lower_loop(at: Lowering, loop: Loop) -> None:
 class _LoopLowering:
     """One loop.
 
-    A carry of which every value is kept has a `history`, T + 1 slots of which each step reads one and writes the next: the
-    stacked values before and after the steps are views of it. Any other has a `state` that each step overwrites.
+    A carry of which every value is kept has a `history`, T + 1 slots of which each step reads one and writes
+    the next: the stacked values before and after the steps are views of it. Any other has a `state` that each
+    step overwrites.
     """
 
     def __init__(self, at: Lowering, loop: Loop) -> None:
@@ -158,7 +159,8 @@ class _LoopLowering:
         at.done.update(y.outer for y in loop.ys)
 
     def _is_last_reader(self, v: Value) -> bool:
-        """Whether nobody but this loop reads the memory of `v`, once, and that in parts that do not overlap."""
+        """Whether nobody but this loop reads the memory of `v`, once, and that in parts that do not
+        overlap."""
         at, buffer = self.at, self.at.place[v].buffer
         if at.buffers[buffer].kind != "scratch" or at.depths[buffer] != at.depth:
             return False
@@ -170,7 +172,8 @@ class _LoopLowering:
         return not any(may_overlap(a, b) for i, a in enumerate(parts) for b in parts[:i])
 
     def _readers(self, v: Value) -> Iterator[Item | None]:
-        """Who reads the memory of `v`, through views of it as well; None is whoever asked for it as a result."""
+        """Who reads the memory of `v`, through views of it as well; None is whoever asked for it as a
+        result."""
         waiting = [v]
         while waiting:
             for user in self.at.users.get(waiting.pop(), []):

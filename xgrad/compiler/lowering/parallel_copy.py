@@ -1,7 +1,8 @@
 """Parallel copy: at the end of a step carries take their next values all at once.
 
-Whether a next value can be computed where the carry lives, so that there is nothing to copy, is the question of copy coalescing;
-what is left is put in an order, with cycles broken by a temporary. Both are what compilers do when they leave SSA form.
+Whether a next value can be computed where the carry lives, so that there is nothing to copy, is the question
+of copy coalescing; what is left is put in an order, with cycles broken by a temporary. Both are what
+compilers do when they leave SSA form.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Move = tuple[Ref | Number, Ref]
 def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
     """Whether the value computed at `new` by the items of a loop's body must not be computed at `old`.
 
-    It must not where `old` is still read when parts of it have been overwritten. `new` and `old` are whole buffers of one layout.
+    It must not where `old` is still read when parts of it have been overwritten. `new` and `old` are whole
+    buffers of one layout.
     """
     written: list[Ref] = []
     for item in items:
@@ -29,7 +31,8 @@ def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
             return True
         stored = [r for _, r in item.stores] if isinstance(item, Map) else []
         begun = [w._replace(buffer=old.buffer) for w in writes if w.buffer == new.buffer]
-        # a map reads an element before it stores to the same place; anything else may be read again after that
+        # a map reads an element before it stores to the same place; anything else may be read again after
+        # that
         harmless = {w._replace(buffer=old.buffer) for w in stored if w.buffer == new.buffer and writes.count(w) == 1}
         for r in (r for r in reads if r.buffer == old.buffer):
             if any(may_overlap(r, w) for w in written):
@@ -41,7 +44,10 @@ def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
 
 
 def in_order(moves: Sequence[Move], aside: Callable[[Ref], Ref]) -> list[Move]:
-    """Copies that, one after the other, do what the moves do at once. `aside` gives memory for a copy of what is at a place."""
+    """Copies that, one after the other, do what the moves do at once.
+
+    `aside` gives memory for a copy of what is at a place.
+    """
     pending = [m for m in moves if m[0] != m[1]]
     found: list[Move] = []
     while pending:

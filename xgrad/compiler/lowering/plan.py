@@ -1,7 +1,9 @@
-"""A plan, which code generators are given: buffers, and what is done to them, in order. Plain numbers, no names, no arrays.
+"""A plan, which code generators are given: buffers, and what is done to them, in order.
 
-A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one native function,
-`cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.
+Plain numbers, no names, no arrays.
+
+A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one
+native function, `cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ class Target(NamedTuple):
     dtypes: frozenset[str]
 
     def knows(self, op: Op) -> bool:
-        """Whether the op is made of primitives that there are kernels for. Not every one has to be there for every dtype."""
+        """Whether the op is made of primitives that there are kernels for.
+
+        Not every one has to be there for every dtype.
+        """
         return op.scalar is not None and op.primitives <= self.primitives
 
 
@@ -50,7 +55,8 @@ class Ref(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One elementwise op on the values of a map: each of `args` is the number of a value or, where `literal` says so, a number itself."""
+    """One elementwise op on the values of a map: each of `args` is the number of a value or, where `literal`
+    says so, a number itself."""
 
     value: int
     op: str
@@ -60,7 +66,10 @@ class Step(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """`value` folded by "sum", "max" or "min" over the axes along which `out` has stride 0. `out` is overwritten."""
+    """`value` folded by "sum", "max" or "min" over the axes along which `out` has stride 0.
+
+    `out` is overwritten.
+    """
 
     value: int
     kind: str
@@ -68,7 +77,9 @@ class Reduction(NamedTuple):
 
 
 class Map(NamedTuple):
-    """For every index of `shape`: load, compute, store. All refs have this shape, with stride 0 where they broadcast.
+    """For every index of `shape`: load, compute, store.
+
+    All refs have this shape, with stride 0 where they broadcast.
 
     Any two refs of one map are equal or do not overlap.
     """

@@ -1,4 +1,5 @@
-"""Lowering of matrix products: where a product can read its operands, and where what it is added to can wait for it."""
+"""Lowering of matrix products: where a product can read its operands, and where what it is added to can wait
+for it."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def lower_product(at: Lowering, stage: Stage) -> None:
 
 
 def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
-    """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of one matrix."""
+    """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of
+    one matrix."""
     ref = at.ref(v)
     whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
     if product_can_read(ref) and (whole is None or product_can_read(whole)):
@@ -61,7 +63,8 @@ def _base(at: Lowering, base: Operand, out: Value) -> None:
         return
     if type(base) is Value and out not in at.place and base in at.spare:
         there = at.ref(base)
-        if product_can_write(there) and product_can_write(at_every_step(there)):  # it may be a transpose, or the same at each step
+        # it may be a transpose, or the same at each step
+        if product_can_write(there) and product_can_write(at_every_step(there)):
             at.place[out] = there
             return
     at.assign(base, at.home(out))

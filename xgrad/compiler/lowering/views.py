@@ -45,7 +45,8 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
         return ref._replace(shape=shape, strides=row_major(shape))
     old = [(n, s) for n, s in zip(ref.shape, ref.strides) if n != 1]
     strides: list[int] = []
-    at, left, stride = 0, 1, 0  # how many elements of the current run of old axes are left, and the stride outside of them
+    # how many elements of the current run of old axes are left, and the stride outside of them
+    at, left, stride = 0, 1, 0
     for n in shape:
         if n == 1:
             strides.append(0)
@@ -69,7 +70,10 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
 
 
 def may_overlap(a: Ref, b: Ref) -> bool:
-    """Whether two views may have an element in common, at the same turns of the loops around them. In doubt they may."""
+    """Whether two views may have an element in common, at the same turns of the loops around them.
+
+    In doubt they may.
+    """
     if a.buffer != b.buffer or not prod(a.shape) or not prod(b.shape):
         return False
     if a.steps != b.steps:
@@ -93,7 +97,8 @@ def _from_lowest(ref: Ref) -> tuple[int, dict[int, int]]:
     for n, s in zip(ref.shape, ref.strides):
         if n > 1 and s:
             offset += (n - 1) * min(s, 0)
-            along[abs(s)] = along.get(abs(s), 1) + n - 1  # two axes of one stride reach as far as one long one
+            # two axes of one stride reach as far as one long one
+            along[abs(s)] = along.get(abs(s), 1) + n - 1
     return offset, along
 
 
@@ -157,7 +162,8 @@ def product_can_read(ref: Ref) -> bool:
 
 
 def product_can_write(ref: Ref) -> bool:
-    """Whether a matrix product can leave its result at the view: as rows of neighbouring elements that do not overlap."""
+    """Whether a matrix product can leave its result at the view: as rows of neighbouring elements that do not
+    overlap."""
     reach = 1
     for axis, (n, s) in enumerate(zip(reversed(ref.shape), reversed(ref.strides))):
         if n > 1 and (s != 1 if axis == 0 else s < reach):
@@ -167,7 +173,8 @@ def product_can_write(ref: Ref) -> bool:
 
 
 def at_every_step(ref: Ref) -> Ref:
-    """What the view covers in two steps of the innermost loop around it, whichever of them is first in memory."""
+    """What the view covers in two steps of the innermost loop around it, whichever of them is first in
+    memory."""
     return ref._replace(shape=(2, *ref.shape), strides=(abs(ref.steps[-1]), *ref.strides))
 
 
@@ -228,7 +235,8 @@ def viewed(ref: Ref, key: Any) -> Ref | None:
 
 
 def loop_axes(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list[int], list[tuple[int, ...]]]:
-    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides along them.
+    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides
+    along them.
 
     Without any axis there is one of length 1.
     """
@@ -248,7 +256,8 @@ def loop_axes(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[l
 
 
 def leading(ref: Ref) -> tuple[bool, int]:
-    """Whether a matrix lies transposed, and the distance between its contiguous rows, which BLAS wants no shorter than they are."""
+    """Whether a matrix lies transposed, and the distance between its contiguous rows, which BLAS wants no
+    shorter than they are."""
     (rows, columns), (down, right) = ref.shape[-2:], ref.strides[-2:]
     if right == 1 or (columns == 1 and down != 1):
         return False, max(1, columns, down if rows > 1 else 0)

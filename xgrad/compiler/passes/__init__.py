@@ -42,7 +42,10 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 
 
 def optimise(program: Program) -> Program:
-    """All passes, one after the other. The program is verified after each where XGRAD_VERIFY is 1 or "passes"."""
+    """All passes, one after the other.
+
+    The program is verified after each where XGRAD_VERIFY is 1 or "passes".
+    """
     verified = os.environ.get("XGRAD_VERIFY") in ("1", "passes")
     for name, apply in PASSES:
         program = apply(program)

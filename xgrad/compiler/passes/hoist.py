@@ -1,4 +1,5 @@
-"""Loop-invariant code motion: what does not depend on the carries is computed before the loop, once or for all steps at once."""
+"""Loop-invariant code motion: what does not depend on the carries is computed before the loop, once or for
+all steps at once."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def is_at_once(stage: Stage) -> bool:
 
 
 def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
-    """Stages that are worth an array over all steps and depend on slices alone, and what they depend on, for all steps at once."""
+    """Stages that are worth an array over all steps and depend on slices alone, and what they depend on, for
+    all steps at once."""
     outer: dict[Value, Value] = {x.inner: x.outer for x in loop.xs}
     bound = {*loop.inner, *(v for s in loop.stages for v in s.outputs)}
 

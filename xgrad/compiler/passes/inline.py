@@ -8,7 +8,8 @@ from ..ir import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value,
 
 
 def inline_scans(program: Program) -> Program:
-    """The program with every scan as a `Loop`, and every checkpoint and gate of the user's own as the stages inside it."""
+    """The program with every scan as a `Loop`, and every checkpoint and gate of the user's own as the stages
+    inside it."""
     names = Names(program)
     new: dict[Value, Operand] = {}
     stages = _opened(program.stages, new, names, fresh=False)
@@ -16,14 +17,18 @@ def inline_scans(program: Program) -> Program:
 
 
 def inline(program: Program, operands: Sequence[Operand], names: Names) -> tuple[list[Item], list[Operand]]:
-    """The stages of `program` on these operands, under fresh names and opened, and what its outputs are there."""
+    """The stages of `program` on these operands, under fresh names and opened, and what its outputs are
+    there."""
     new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
     stages = _opened(program.stages, new, names, fresh=True)
     return stages, [new.get(v, v) if type(v) is Value else v for v in program.outputs]
 
 
 def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, fresh: bool) -> list[Item]:
-    """The stages opened, with values replaced as `new` says; it learns where the outputs are. `fresh` gives them new names."""
+    """The stages opened, with values replaced as `new` says; it learns where the outputs are.
+
+    `fresh` gives them new names.
+    """
     found: list[Item] = []
     for item in stages:
         stage = substitute(item, new)
@@ -35,10 +40,12 @@ def _opened(stages: Sequence[Item], new: dict[Value, Operand], names: Names, *, 
             found += inner
             new.update(zip(stage.outputs, results))
             continue
-        if stage.op == "stop_gradient" and type(stage.operands[0]) is Value:  # what is not differentiated any more needs no stop
+        # what is not differentiated any more needs no stop
+        if stage.op == "stop_gradient" and type(stage.operands[0]) is Value:
             new[stage.output] = stage.operands[0]
             continue
-        if stage.op == "after" and fresh:  # a body is either of the forward or of the backward pass: there is nothing to keep apart
+        # a body is either of the forward or of the backward pass: there is nothing to keep apart
+        if stage.op == "after" and fresh:
             new[stage.output] = stage.operands[0]
             continue
         outputs = stage.outputs

@@ -225,7 +225,8 @@ def _independent(group: list[Stage], stages: Sequence[Item]) -> list[Stage]:
 
 
 def _worth(a: Value, group: list[Stage], outside: set[Value]) -> bool:
-    """Whether the matrices to be put side by side are small beside the rows they are multiplied with, or fixed in a loop."""
+    """Whether the matrices to be put side by side are small beside the rows they are multiplied with, or
+    fixed in a loop."""
     return a not in outside or 4 * prod(a.shape[:-1]) >= sum(s.values[-1].shape[1] for s in group)
 
 

@@ -54,7 +54,8 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
 
 
 def _loop(loop: Loop, made: Lookup, seen: dict[Any, Value], new: dict[Value, Operand]) -> Loop:
-    """The loop with its body simplified, its equal slices read once and its unchanging carries read from outside."""
+    """The loop with its body simplified, its equal slices read once and its unchanging carries read from
+    outside."""
     inner: dict[Value, Operand] = {}
     xs = []
     first: dict[Value, Value] = {}
@@ -151,7 +152,10 @@ _NEUTRAL = {"+": 0, "-": 0, "*": 1, "/": 1, "**": 1}
 
 
 def _changes_nothing(op: str, number: Any, dtype: str) -> bool:
-    """Whether x op number is x. Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0."""
+    """Whether x op number is x.
+
+    Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0.
+    """
     if number != _NEUTRAL[op] or dtype.startswith("complex"):  # an infinite part times 0 is NaN
         return False
     if number == 1 or dtype.startswith(("int", "uint", "bool")):

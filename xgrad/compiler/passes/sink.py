@@ -1,6 +1,7 @@
 """Sinking: what no later step needs moves behind the loop, where it is computed for all steps at once.
 
-The mirror of hoisting. Sums over time, as gradients of weights are, become one product of the rows of all steps.
+The mirror of hoisting. Sums over time, as gradients of weights are, become one product of the rows of all
+steps.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def sink(program: Program) -> Program:
 
 
 def _is_cheap_to_stack(stage: Stage) -> bool:
-    """Whether it is a view of one array, or a cheap linear function of it, as its negative is; not one that does nothing, as a total's name."""
+    """Whether it is a view of one array, or a cheap linear function of it, as its negative is; not one that
+    does nothing, as a total's name."""
     op = stage.entry
     if len(stage.operands) != 1 or op is None:
         return False
@@ -40,9 +42,10 @@ def _is_cheap_to_stack(stage: Stage) -> bool:
 class _Sinking:
     """One loop, whose stages move behind it.
 
-    First it is decided what moves: carries that only add something up, and heavy stages that no other carry needs,
-    with what depends on them. Then that is written down in the order in which the loop computes it, so that nothing is
-    read before it is there: `stacks` says of a value where all of its steps are, `totals` where their sum is.
+    First it is decided what moves: carries that only add something up, and heavy stages that no other carry
+    needs, with what depends on them. Then that is written down in the order in which the loop computes it, so
+    that nothing is read before it is there: `stacks` says of a value where all of its steps are, `totals`
+    where their sum is.
     """
 
     def __init__(self, loop: Loop, names: Names) -> None:
@@ -155,9 +158,11 @@ class _Sinking:
     # Sums over time
 
     def _sums(self) -> dict[Carry, Value]:
-        """The carries that only add something up, where that is better done for all steps at once; and what they add.
+        """The carries that only add something up, where that is better done for all steps at once; and what
+        they add.
 
-        Floating numbers alone: sums of integers would be wider than the carry, which may overflow, and cost little.
+        Floating numbers alone: sums of integers would be wider than the carry, which may overflow, and cost
+        little.
         """
         uses: dict[Any, int] = {}
         for s in self.loop.stages:
@@ -189,7 +194,8 @@ class _Sinking:
         return found
 
     def _worth_summing(self) -> set[Value]:
-        """The values whose sums are better found after the loop: from a product, or from what is kept anyway."""
+        """The values whose sums are better found after the loop: from a product, or from what is kept
+        anyway."""
         found = set(self.kept)
         for s in self.loop.stages:
             if not isinstance(s, Stage) or len(s.outputs) != 1:

@@ -1,4 +1,5 @@
-"""Parts that a loop writes or reads beside each other become one array: what merged products and their operands are made of."""
+"""Parts that a loop writes or reads beside each other become one array: what merged products and their
+operands are made of."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from .simplify import slices
 
 
 def whole_stacks(program: Program) -> Program:
-    """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of that."""
+    """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of
+    that."""
     names = Names(program)
 
     def change(item: Item) -> list[Item]:
@@ -75,7 +77,8 @@ def _concats(loop: Loop) -> list[Stage]:
 
 
 def _neighbours(parts: Sequence[Stage | None], axis: int) -> tuple[Value, int, int] | None:
-    """The array of which `parts` are slices, one beginning along `axis` where the one before ends; from where to where."""
+    """The array of which `parts` are slices, one beginning along `axis` where the one before ends; from where
+    to where."""
     source, first, at = None, 0, 0
     for part in parts:
         if part is None or part.op != "getitem" or len(part.operands) != 1 or type(part.operands[0]) is not Value:

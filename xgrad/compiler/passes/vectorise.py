@@ -1,4 +1,5 @@
-"""Vectorisation: one stage of a loop's body for all steps at once: the same gate with a leading axis of time."""
+"""Vectorisation: one stage of a loop's body for all steps at once: the same gate with a leading axis of
+time."""
 
 from __future__ import annotations
 
@@ -75,8 +76,8 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
 def _behind_time(op: str, params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
     """The parameters that change behind an axis of time, of an op of one array with `rank` axes.
 
-    None where that is not known. What none of these tables has stays in the loop: that a parameter is called `axis`
-    says neither whether it is one axis or several, nor what its absence means.
+    None where that is not known. What none of these tables has stays in the loop: that a parameter is called
+    `axis` says neither whether it is one axis or several, nor what its absence means.
     """
     if op in _LAST_TWO:
         return {}

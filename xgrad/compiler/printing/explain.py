@@ -40,7 +40,8 @@ def counts(items: Iterable[Item], inside: bool = False) -> Counts:
 
 
 class Cost(NamedTuple):
-    """What one run does: floating-point operations, bytes read and written by maps and products, launches of each."""
+    """What one run does: floating-point operations, bytes read and written by maps and products, launches of
+    each."""
 
     flops: int
     bytes: int

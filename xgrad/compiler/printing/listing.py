@@ -79,7 +79,8 @@ def option(v: Any) -> str:
 
 
 def options(op: str, params: Any) -> list[str]:
-    """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the standard has none for it."""
+    """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the
+    standard has none for it."""
     defaults = OPS[op].defaults if op in OPS and op != "take" else {}
     return [f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
 
@@ -220,7 +221,8 @@ Parts = Callable[[Stage], "Program | None"]
 
 
 def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
-    """The program with every scan as a `Loop`, and for a stage that `parts` says a program of, the stages of that.
+    """The program with every scan as a `Loop`, and for a stage that `parts` says a program of, the stages of
+    that.
 
     Values of these keep their names as far as they are unique, and not among those that are `taken`.
     """
@@ -237,7 +239,8 @@ class _Opening:
 
     def __init__(self, names: Unique, parts: Parts) -> None:
         self.names, self.parts = names, parts
-        self.same: dict[Operand, Operand] = {}  # outputs of stages that were written out, by what computes them now
+        # outputs of stages that were written out, by what computes them now
+        self.same: dict[Operand, Operand] = {}
 
     def stages(self, stages: Iterable[Item], new: dict[Value, Operand]) -> tuple[Item, ...]:
         """These, with the values they read replaced as `new` says."""

@@ -78,7 +78,10 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 
 def known(op: str) -> bool:
-    """Whether the gate can be written down. One that a user registered is written as what its function does, whatever its name is."""
+    """Whether the gate can be written down.
+
+    One that a user registered is written as what its function does, whatever its name is.
+    """
     if op in OPS and OPS[op].registered:
         return False
     by_name = _of_extension(op) or (op in OPS and OPS[op].in_numpy is not None)
@@ -86,7 +89,8 @@ def known(op: str) -> bool:
 
 
 def helper(name: str) -> str:
-    """The text of a function of its own: one of the above, or the scalar of an op, called by its function's name."""
+    """The text of a function of its own: one of the above, or the scalar of an op, called by its function's
+    name."""
     if name in HELPERS:
         return HELPERS[name]
     op = FORMULAS[name]

@@ -1,7 +1,9 @@
-"""Names and parameters as text that cannot be anything else: identifiers, literals, and what stands on one line.
+"""Names and parameters as text that cannot be anything else: identifiers, literals, and what stands on one
+line.
 
-Names of variables, Tensors, gates and ops are whatever their users like. In the text of a program they are written by these
-functions alone, so that a name with a quote or a line break in it is a name still, and not code.
+Names of variables, Tensors, gates and ops are whatever their users like. In the text of a program they are
+written by these functions alone, so that a name with a quote or a line break in it is a name still, and not
+code.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ def is_identifier(name: str) -> bool:
 
 
 def identifier(name: str, otherwise: str = "v") -> str:
-    """A name as an identifier, which begins with `otherwise` where nothing else is left of it. Different names may have the same."""
+    """A name as an identifier, which begins with `otherwise` where nothing else is left of it.
+
+    Different names may have the same.
+    """
     if is_identifier(name):
         return name
     stem = (
@@ -47,7 +52,8 @@ def identifier(name: str, otherwise: str = "v") -> str:
 
 
 def expression_name(name: str) -> str:
-    """A name that may stand in an expression: an identifier, with the path to a part of it, as `params['W'][0]`."""
+    """A name that may stand in an expression: an identifier, with the path to a part of it, as
+    `params['W'][0]`."""
     stem, bracket, rest = name.partition("[")
     if (
         bracket
@@ -61,7 +67,8 @@ def expression_name(name: str) -> str:
 
 
 def called(op: str) -> str:
-    """An op as it is called: the library's own by their names, others by an identifier, which may have dots in it."""
+    """An op as it is called: the library's own by their names, others by an identifier, which may have dots
+    in it."""
     own = op in OPS and not OPS[op].registered
     dotted = len(op) <= SHOWN and all(map(is_identifier, op.split(".")))
     return op if own or dotted else identifier(op, "op")
@@ -73,7 +80,8 @@ def gate_called(name: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Text on one line, for listings and comments: what is not printed, as a line break, is written as its escape."""
+    """Text on one line, for listings and comments: what is not printed, as a line break, is written as its
+    escape."""
     text = str(text)
     if len(text) > SHOWN:
         text = f"{text[:SHOWN]}..."
@@ -131,7 +139,8 @@ def literal(v: Any, otherwise: Callable[[Any], str] | None = None) -> str:
 
 
 def _plain(v: Any) -> Any:
-    """Numbers and strings of NumPy and of subclasses as Python's own, which are written without their class."""
+    """Numbers and strings of NumPy and of subclasses as Python's own, which are written without their
+    class."""
     if getattr(v, "shape", None) == () and hasattr(v, "item"):
         v = v.item()
     kinds: tuple[Any, ...] = (bool, int, float, complex, str)

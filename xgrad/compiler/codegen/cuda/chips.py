@@ -24,7 +24,8 @@ class Chip(NamedTuple):
     registers: int = 65536
 
 
-#: Chips by name, of which tests and examples take one where there is no GPU. From NVIDIA's tables of compute capabilities.
+#: Chips by name, of which tests and examples take one where there is no GPU. From NVIDIA's tables of compute
+#: capabilities.
 CHIPS = {
     chip.name: chip
     for chip in (

@@ -1,8 +1,8 @@
 """The part of every kernel's text that only a GPU understands: what plain CUDA C++ has no word for, in PTX.
 
-Everything a generated kernel does beyond plain CUDA C++ goes through the functions below, so that the rest of its text also compiles for
-the host, where tests provide the same functions (`tests/emulated/cuda.hpp`). No include file is needed. Compute capability 8.0 is the least;
-the two functions of clusters are there from 9.0.
+Everything a generated kernel does beyond plain CUDA C++ goes through the functions below, so that the rest of
+its text also compiles for the host, where tests provide the same functions (`tests/emulated/cuda.hpp`). No
+include file is needed. Compute capability 8.0 is the least; the two functions of clusters are there from 9.0.
 
 Fragments of matrices, one per thread of a warp, as (row, column), with `g = lane / 4` and `t = lane % 4`:
 

@@ -15,10 +15,11 @@ _TURNS = 4
 
 
 class Access(NamedTuple):
-    """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each other, in each row.
+    """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each
+    other, in each row.
 
-    They lie among the `span` elements from `column` on, not always in this order.
-    `slot` counts the rows before it, by `per_turn` of which it moves with each turn. `owned` says that each block touches its own
+    They lie among the `span` elements from `column` on, not always in this order. `slot` counts the rows
+    before it, by `per_turn` of which it moves with each turn. `owned` says that each block touches its own
     columns alone; otherwise any block may touch any of them.
     """
 
@@ -39,8 +40,8 @@ class Access(NamedTuple):
 class Part(NamedTuple):
     """Items of a loop that run without waiting in between: one product, or maps that go over the same rows.
 
-    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes` are of what the loop writes;
-    of what is read, `foreign` is what another block may have written.
+    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes`
+    are of what the loop writes; of what is read, `foreign` is what another block may have written.
     """
 
     item: Gemm | list[Map]
@@ -52,7 +53,10 @@ class Part(NamedTuple):
 
 
 def parts(items: Sequence[Any], rows: int, buffers: Sequence[Buffer]) -> list[Part]:
-    """The items of a loop, grouped as they are launched, as parts of its kernel. Raises Unsupported where its rows are not independent."""
+    """The items of a loop, grouped as they are launched, as parts of its kernel.
+
+    Raises Unsupported where its rows are not independent.
+    """
     return _Parts(items, rows, buffers).found
 
 
@@ -204,8 +208,9 @@ def clash(a: Access, b: Access) -> bool:
 def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
     """The parts before which all blocks of a group wait for each other.
 
-    Two parts of which one writes what another block touches in the other need one between them, in whichever step they are. What is
-    needed repeats with the steps; a few of them show all of it, as a value lives for one step.
+    Two parts of which one writes what another block touches in the other need one between them, in whichever
+    step they are. What is needed repeats with the steps; a few of them show all of it, as a value lives for
+    one step.
     """
     placed: set[int] = set()
     turns = range(_TURNS - 1, -1, -1) if reverse else range(_TURNS)

@@ -1,4 +1,7 @@
-"""The C text that computes a map at one place: load, compute, store, fold. The loops around it are written elsewhere."""
+"""The C text that computes a map at one place: load, compute, store, fold.
+
+The loops around it are written elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ WIDEST = 16
 
 
 class Axis(NamedTuple):
-    """An axis that is looped over: its length, the name of its index, and the stride along it of each ref of the map."""
+    """An axis that is looped over: its length, the name of its index, and the stride along it of each ref of
+    the map."""
 
     length: int
     name: str
@@ -34,7 +38,8 @@ def folded_axes(out: Ref, shape: tuple[int, ...]) -> list[int]:
 
 
 class Pointers:
-    """The pointers that a kernel is given, one for each place in memory: equal refs share one, as none may be `__restrict__` twice.
+    """The pointers that a kernel is given, one for each place in memory: equal refs share one, as none may be
+    `__restrict__` twice.
 
     In a kernel that itself runs the innermost loop, `turn` is what it calls the turn.
     """
@@ -78,7 +83,8 @@ class Pointers:
 
 
 def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
-    """How many neighbouring elements along the last axis a thread takes at once: as many as one load brings, where all lie right for it."""
+    """How many neighbouring elements along the last axis a thread takes at once: as many as one load brings,
+    where all lie right for it."""
     inner = axes[-1]
     found = refs_of(m)
     widest = max((SIZES[pointers.dtype(r)] for r in found), default=4)
@@ -95,7 +101,8 @@ def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
 
 
 class Elements:
-    """The text of a map for `width` elements from the indices of `axes` on, neighbours along the last of them."""
+    """The text of a map for `width` elements from the indices of `axes` on, neighbours along the last of
+    them."""
 
     def __init__(self, m: Map, pointers: Pointers, axes: Sequence[Axis], width: int) -> None:
         self.map, self.pointers, self.axes, self.width = m, pointers, axes, width
@@ -111,7 +118,11 @@ class Elements:
         return " + ".join(terms)
 
     def text(self, fold: str | None = None, fresh: Collection[Ref] = ()) -> list[str]:
-        """The lines. `fold` is a line that takes the value `x` into a total; what is `fresh` from other blocks is read past the nearest cache."""
+        """The lines.
+
+        `fold` is a line that takes the value `x` into a total; what is `fresh` from other blocks is read past
+        the nearest cache.
+        """
         m, width = self.map, self.width
         wide = width > 1
         before: list[str] = []
@@ -120,7 +131,8 @@ class Elements:
         inner = self.axes[-1]
         for i, (v, ref) in enumerate(m.loads):
             dtype, place = self.dtypes[v], self.place(i, ref)
-            past = f"load_fresh<1>({place}).v[0]" if dtype == "bool" else f"__ldcg({place})"  # there is no __ldcg of a bool
+            # there is no __ldcg of a bool
+            past = f"load_fresh<1>({place}).v[0]" if dtype == "bool" else f"__ldcg({place})"
             read = past if ref in fresh else f"*({place})"
             if not wide or inner.strides[i] == 0:
                 before.append(f"const {COMPUTED[dtype]} v{v} = {loaded(read, dtype)};")

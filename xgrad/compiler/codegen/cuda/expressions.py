@@ -75,7 +75,10 @@ def _rounded(value: float, dtype: str) -> float:
 
 
 def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
-    """A line or more for each step: `const float v2 = v0 + v1;`. Values are called v and their number; `dtypes` are theirs."""
+    """A line or more for each step: `const float v2 = v0 + v1;`.
+
+    Values are called v and their number; `dtypes` are theirs.
+    """
     found: list[str] = []
     for step in steps:
         language = _C(f"v{step.value}")
@@ -88,7 +91,8 @@ def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
 
 
 def _computed(step: Step, given: Sequence[Value]) -> str:
-    """In what the operands are computed with: the output's dtype, but where that is bool the operands' own."""
+    """In what the operands are computed with: the output's dtype, but where that is bool the operands'
+    own."""
     if step.dtype != "bool" or step.op == "where":
         return step.dtype
     dtypes = [v.dtype for v in given if v.dtype is not None]
@@ -116,7 +120,8 @@ _INFIX = {
 }  # fmt: skip
 _INFIX_OF_BOOLS = _INFIX | {"multiply": "&&", "add": "||", "bitwise_and": "&&", "bitwise_or": "||", "bitwise_xor": "!="}
 _PREFIX = {"negative": "-", "logical_not": "!", "invert": "~"}
-#: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers alone.
+#: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers
+#: alone.
 _ANY = {"abs": "absolute", "signbit": "negative"}
 _OF_WHOLE = {"floor_divide": "floor_quotient", "remainder": "modulo", "left_shift": "left_shift", "right_shift": "right_shift"}
 _FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sqrt exp expm1 log log1p log2 log10 sin cos tan

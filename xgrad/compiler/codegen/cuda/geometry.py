@@ -1,8 +1,10 @@
-"""How the matrix products of a loop are laid on a chip: which block keeps which columns of the weights, and what goes where in its memory.
+"""How the matrix products of a loop are laid on a chip: which block keeps which columns of the weights, and
+what goes where in its memory.
 
-The rows of a batch are independent of each other: they are divided into groups, each with blocks of its own that wait for nobody
-else. Within a group each block computes some columns of every product, and keeps those columns of the weights in its shared
-memory from the first step to the last. All here is arithmetic on whole numbers.
+The rows of a batch are independent of each other: they are divided into groups, each with blocks of its own
+that wait for nobody else. Within a group each block computes some columns of every product, and keeps those
+columns of the weights in its shared memory from the first step to the last. All here is arithmetic on whole
+numbers.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ ROWS, COLUMNS, DEPTH = 16, 8, 16
 CLUSTER = 8
 #: Registers of a thread that may hold sums.
 _SUMS = 64
-#: Clocks that a barrier takes, of a cluster and by counters in memory; and bytes that a block reads per clock of what others have written.
-#: Estimates from what is published of Hopper; they choose between geometries, and what is chosen is measured against the loop step by step.
+#: Clocks that a barrier takes, of a cluster and by counters in memory; and bytes that a block reads per clock
+#: of what others have written. Estimates from what is published of Hopper; they choose between geometries,
+#: and what is chosen is measured against the loop step by step.
 _CLUSTER_WAIT, _COUNTED_WAIT, _READ = 500, 2000, 32
 
 
 class Arithmetic(NamedTuple):
-    """A way to multiply: the C++ type that does it, the bytes of an element in shared memory and of a sum, and products per clock and processor."""
+    """A way to multiply: the C++ type that does it, the bytes of an element in shared memory and of a sum,
+    and products per clock and processor."""
 
     type: str
     size: int
@@ -83,7 +87,8 @@ class Geometry(NamedTuple):
     Attributes:
         groups: of rows, each with `blocks` blocks; `rows`: of one group.
         tiles: of each product.
-        weights: where each product's weights begin in shared memory; `left`, `sums`: where the left operand and the sums do; `shared`: its end.
+        weights: where each product's weights begin in shared memory; `left`, `sums`: where the left operand
+            and the sums do; `shared`: its end.
         cluster: whether the blocks of a group are a cluster.
         clocks: what a step takes, by a rough model that is good enough to choose with.
     """
@@ -118,7 +123,8 @@ def width(columns: int, blocks: int) -> int:
 
 
 def lead(depth: int, size: int) -> int:
-    """The distance of rows of `depth` elements in shared memory, so that the rows of a tile begin in different banks."""
+    """The distance of rows of `depth` elements in shared memory, so that the rows of a tile begin in
+    different banks."""
     row = up(depth * size, 128) + 16
     return row // size
 
@@ -147,7 +153,8 @@ def geometries(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip:
 
 
 def _laid(shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmetic: Arithmetic, chip: Chip) -> Geometry | None:
-    """The geometry of so many groups and blocks, None where it does not fit or the last block has nothing to do."""
+    """The geometry of so many groups and blocks, None where it does not fit or the last block has nothing to
+    do."""
     if blocks > 1 and all(width(n, blocks) * (blocks - 1) >= n for s in shapes for n in s.parts):
         return None
     size = arithmetic.size
@@ -187,7 +194,8 @@ def _tiles(shape: Shape, rows: int, blocks: int, size: int) -> Tiles:
 
 
 def _chunks(depth: int) -> Iterator[int]:
-    """Lengths of a part of the depth, from all of it down, that divide it into whole tiles for any number of shares."""
+    """Lengths of a part of the depth, from all of it down, that divide it into whole tiles for any number of
+    shares."""
     yield depth
     step = DEPTH * WARPS
     for c in range(up(depth, step) - step, 0, -step):

@@ -17,7 +17,8 @@ _MOST_PARTS = 128
 
 
 def split(plan: Plan, threads: int) -> Plan:
-    """The plan with each large reduction to few results in two maps: parts of it, which `threads` threads share, and their sum."""
+    """The plan with each large reduction to few results in two maps: parts of it, which `threads` threads
+    share, and their sum."""
     buffers = list(plan.buffers)
 
     def divided(m: Map) -> list[Map]:
@@ -120,7 +121,8 @@ def _touch(a: Any, b: Any) -> bool:
 
 
 def _merged(a: Map, b: Map) -> Map | None:
-    """Two maps as one, where each element of the second needs of the first what that has at the same place."""
+    """Two maps as one, where each element of the second needs of the first what that has at the same
+    place."""
     if a.shape != b.shape or a.reductions or b.reductions:
         return None
     written: dict[Ref, int] = {r: v for v, r in a.stores}
@@ -158,7 +160,8 @@ def _meet(a: Ref, b: Ref) -> bool:
 
 
 def _same_rows(maps: Sequence[Map]) -> bool:
-    """Whether one team of threads can do all maps on one row before it goes to the next: one of them folds its rows."""
+    """Whether one team of threads can do all maps on one row before it goes to the next: one of them folds
+    its rows."""
     rows = max((m.shape for m in maps), key=len)[:-1]
     folds = False
     for m in maps:

@@ -8,7 +8,10 @@ from ...lowering.plan import Unsupported
 
 
 def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:
-    """The schedule with its kernels compiled and loaded. Raises Unsupported where the device will not have them."""
+    """The schedule with its kernels compiled and loaded.
+
+    Raises Unsupported where the device will not have them.
+    """
     refusals: tuple[type[Exception], ...] = (KernelError, *launcher.errors)
     try:
         return Scheduled(schedule, launcher)

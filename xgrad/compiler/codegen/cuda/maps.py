@@ -1,4 +1,5 @@
-"""Kernels of maps: element by element; rows, each folded by a team of threads; and columns, folded by a block at a time."""
+"""Kernels of maps: element by element; rows, each folded by a team of threads; and columns, folded by a block
+at a time."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ _FOLDS = {"sum": "Plus()", "max": "Maximum()", "min": "Minimum()"}
 class Kernel(NamedTuple):
     """A kernel and how it is launched.
 
-    `text` calls it NAME. Its arguments are pointers to `refs` and then `numbers`. Of `items` units of work, each block does
-    `per_block` at a time; `shared` bytes of memory are a block's own.
+    `text` calls it NAME. Its arguments are pointers to `refs` and then `numbers`. Of `items` units of work,
+    each block does `per_block` at a time; `shared` bytes of memory are a block's own.
     """
 
     text: str
@@ -91,7 +92,8 @@ def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
 
 
 def _is_by_rows(m: Map) -> bool:
-    """Whether neighbouring elements are folded with each other, or the axis along which memory is contiguous is too short for a warp."""
+    """Whether neighbouring elements are folded with each other, or the axis along which memory is contiguous
+    is too short for a warp."""
     kept, folded = _split(m)
     return not kept or (bool(folded) and folded[-1].strides.count(1) >= kept[-1].strides.count(1))
 
@@ -113,7 +115,8 @@ def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
 
 
 class _Fold(NamedTuple):
-    """The text of a reduction: the C++ type of its total, the functor that folds, where it starts, and the line that takes in a value `{x}`."""
+    """The text of a reduction: the C++ type of its total, the functor that folds, where it starts, and the
+    line that takes in a value `{x}`."""
 
     type: str
     functor: str
@@ -130,7 +133,10 @@ class _Fold(NamedTuple):
 
 
 def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
-    """Each row by a team: a warp, or for long rows a block. Between maps the team waits for all its threads."""
+    """Each row by a team: a warp, or for long rows a block.
+
+    Between maps the team waits for all its threads.
+    """
     pointers = Pointers(buffers)
     for m in maps:
         pointers.note(m)
@@ -162,7 +168,10 @@ def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
 def row_lines(
     m: Map, pointers: Pointers, kept: list[Axis], inner: list[Axis], *, team: int, kind: str, lane: str, count: str, fresh: Collection[Ref] = ()
 ) -> list[str]:
-    """One map on the row called `row`, by a team of threads of which this one is `lane`. There are `count` times `lanes` elements."""
+    """One map on the row called `row`, by a team of threads of which this one is `lane`.
+
+    There are `count` times `lanes` elements.
+    """
     axes = [*kept, *inner]
     width = lanes(m, pointers, axes)
     fold = _Fold.of(m, pointers) if m.reductions else None

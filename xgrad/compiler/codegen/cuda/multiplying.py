@@ -1,4 +1,5 @@
-"""Matrix products inside of a kernel: operands in shared memory, sums in registers, on tensor cores where precision allows."""
+"""Matrix products inside of a kernel: operands in shared memory, sums in registers, on tensor cores where
+precision allows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""A whole loop through time as one kernel: weights stay in shared memory, and blocks wait for each other instead of for launches.
+"""A whole loop through time as one kernel: weights stay in shared memory, and blocks wait for each other
+instead of for launches.
 
-`distribution` says which block does what and where they wait, `geometry` what lies where; here it becomes text.
+`distribution` says which block does what and where they wait, `geometry` what lies where; here it becomes
+text.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _M, _T, _ROW = (re.compile(rf"\b{name}\b") for name in ("m", "t", "row"))
 
 
 def write(loop: Loop, writer: ScheduleWriter) -> tuple[Launch, ...]:
-    """The launches that do all of a loop: one that sets the blocks' counters to 0 where they wait by these, and the loop itself.
+    """The launches that do all of a loop: one that sets the blocks' counters to 0 where they wait by these,
+    and the loop itself.
 
     Raises Unsupported, saying why, where there is no such kernel.
     """
@@ -53,7 +56,8 @@ class _Persistent:
         self.arithmetic = ARITHMETIC[dtype, writer.precision if dtype == "float32" else ""]
         shapes = [Shape(p.item.a.shape[1], p.pieces) for p in products]  # type: ignore[union-attr]
         self.geometry: Geometry = geometry(shapes, self.rows, self.arithmetic, writer.chip)
-        self.counted = self.geometry.blocks > 1 and not self.geometry.cluster  # whether blocks wait by counters in memory
+        # whether blocks wait by counters in memory
+        self.counted = self.geometry.blocks > 1 and not self.geometry.cluster
         self.pointers = Pointers(writer.buffers, turn="t")
         for part in self.parts:
             for item in [part.item] if isinstance(part.item, Gemm) else part.item:

@@ -1,4 +1,5 @@
-"""What every CUDA kernel begins with: functions that C lacks, packs of neighbouring elements, and sums over lanes."""
+"""What every CUDA kernel begins with: functions that C lacks, packs of neighbouring elements, and sums over
+lanes."""
 
 from __future__ import annotations
 

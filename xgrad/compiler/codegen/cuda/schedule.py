@@ -1,4 +1,5 @@
-"""From a plan to a schedule (`backends/schedules.py`): kernels as text, and launches, matrix products and loops in their order."""
+"""From a plan to a schedule (`backends/schedules.py`): kernels as text, and launches, matrix products and
+loops in their order."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from .prelude import PRELUDE
 
 
 def schedule(plan: Plan, chip: Chip, precision: str = "highest") -> Schedule:
-    """The schedule of a plan on a chip. `precision` is that of float32 products: "highest", "tf32" or "bf16"."""
+    """The schedule of a plan on a chip.
+
+    `precision` is that of float32 products: "highest", "tf32" or "bf16".
+    """
     writer = ScheduleWriter(split(plan, chip.processors * chip.threads), chip, precision)
     body = tuple(writer.items(writer.plan.body))
     return Schedule(tuple(writer.buffers), writer.source(), body, precision)
@@ -123,7 +127,8 @@ def _listed(items: Sequence[Any]) -> list[str]:
 
 
 def _of_nothing(m: Map) -> Map | None:
-    """What is left of a map without elements: the results of its reduction, if it has one and that has any."""
+    """What is left of a map without elements: the results of its reduction, if it has one and that has
+    any."""
     if not m.reductions:
         return None
     (r,) = m.reductions

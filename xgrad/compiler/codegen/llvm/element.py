@@ -23,7 +23,8 @@ def cast(code: Code, text: str, old: str, new: str) -> str:
             return code.cast("fpext" if after == "double" else "fptrunc", before, text, after)
         if new == "bool":
             return code.binary("fcmp une", before, text, code.constant(before, 0))
-        # what a number out of range becomes is the processor's choice, as it is NumPy's; freeze makes it some number
+        # what a number out of range becomes is the processor's choice, as it is NumPy's; freeze makes it some
+        # number
         return code.let(f"freeze {code.vector(after)} {code.cast('fptosi', before, text, after)}")
     if new in FLOATS:
         return code.cast("uitofp" if old == "bool" else "sitofp", before, text, after)
@@ -120,7 +121,8 @@ def _shift(instruction: str) -> Form:
 
 
 def _divided(quotient: bool) -> Form:
-    """Floor division of integers, or its remainder: 0 by zero, as in NumPy, and what overflows wraps around."""
+    """Floor division of integers, or its remainder: 0 by zero, as in NumPy, and what overflows wraps
+    around."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         (x, y), type_ = args, TYPES[dtype]
@@ -128,7 +130,8 @@ def _divided(quotient: bool) -> Form:
             raise Unsupported("it has no native form")
         zero, one, minus = (code.constant(type_, n) for n in (0, 1, -1))
         by_zero, by_minus = code.binary("icmp eq", type_, y, zero), code.binary("icmp eq", type_, y, minus)
-        by = code.select(type_, code.binary("or", "i1", by_zero, by_minus), one, y)  # which the processor divides by
+        # which the processor divides by
+        by = code.select(type_, code.binary("or", "i1", by_zero, by_minus), one, y)
         found = code.binary("sdiv", type_, x, by)
         rest = code.binary("sub", type_, x, code.binary("mul", type_, found, by))
         signs = code.binary("icmp slt", type_, code.binary("xor", type_, rest, by), zero)

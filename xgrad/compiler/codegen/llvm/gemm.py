@@ -1,4 +1,7 @@
-"""Matrix products in LLVM IR: small ones as vector code, the others by a call of BLAS. Which one it is, is seen when it runs."""
+"""Matrix products in LLVM IR: small ones as vector code, the others by a call of BLAS.
+
+Which one it is, is seen when it runs.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ _ARGUMENTS = "ptr %blas, i64 %m, i64 %n, i64 %k, ptr %a, i64 %lda, ptr %b, i64 %
 
 
 def function(module: Module, type_: str, lanes: int, transposed: tuple[bool, bool], long: bool) -> str:
-    """The name of a function of a CBLAS gemm, m, n, k, a, lda, b, ldb, whether to add to c, c and ldc; rows are contiguous.
+    """The name of a function of a CBLAS gemm, m, n, k, a, lda, b, ldb, whether to add to c, c and ldc; rows
+    are contiguous.
 
-    `transposed` says whether a and b are stored as (k, m) and (n, k), `long` whether this BLAS takes 64-bit integers.
+    `transposed` says whether a and b are stored as (k, m) and (n, k), `long` whether this BLAS takes 64-bit
+    integers.
     """
     name = f"@gemm.{type_}.{''.join('nt'[t] for t in transposed)}"
     if name not in module.functions:
@@ -46,7 +51,8 @@ class _Gemm:
         code.put("ret void")
 
     def blas(self, long: bool) -> None:
-        """The call of CBLAS, which writes row-major order as 101, a matrix as it lies as 111, and a transposed one as 112."""
+        """The call of CBLAS, which writes row-major order as 101, a matrix as it lies as 111, and a
+        transposed one as 112."""
         code, t, whole = self.code, self.type, "i64" if long else "i32"
         sizes = {n: n if long else code.let(f"trunc i64 {n} to i32") for n in ("%m", "%n", "%k", "%lda", "%ldb", "%ldc")}
         beta = code.let(f"uitofp i1 %add to {t}")
@@ -76,7 +82,10 @@ class _Gemm:
         return []
 
     def columns(self, i: str, j: str, vectors: int, mask: str | None) -> list[str]:
-        """`vectors` neighbouring vectors of row i from column j on. Four sums run side by side, as each addition waits for the last."""
+        """`vectors` neighbouring vectors of row i from column j on.
+
+        Four sums run side by side, as each addition waits for the last.
+        """
         code, t, lanes = self.code, self.type, self.code.lanes
         places = [self.at("%c", i, "%ldc", code.let(f"add i64 {j}, {v * lanes}")) for v in range(vectors)]
         apart = 4 // vectors
@@ -104,7 +113,8 @@ class _Gemm:
         return []
 
     def row_by_rows(self, i: str, _: list[str]) -> list[str]:
-        """One row of c where b lies transposed: products of a row of a with as many rows of b as a vector has lanes."""
+        """One row of c where b lies transposed: products of a row of a with as many rows of b as a vector has
+        lanes."""
         code, t, lanes = self.code, self.type, self.code.lanes
         a = self.at("%a", i, "%lda")
         last, whole = code.let("sub i64 %n, 1"), code.let(f"and i64 %k, {-lanes}")
@@ -134,7 +144,10 @@ class _Gemm:
         return []
 
     def totals(self, sums: list[str]) -> str:
-        """The vector of the sums of each vector's lanes. Pairs are halved and joined until one vector is left."""
+        """The vector of the sums of each vector's lanes.
+
+        Pairs are halved and joined until one vector is left.
+        """
         code, lanes, group = self.code, self.code.lanes, self.code.lanes
         while group > 1:
             half = group // 2

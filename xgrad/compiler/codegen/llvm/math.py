@@ -1,8 +1,9 @@
-"""exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities and subnormal numbers.
+"""exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities
+and subnormal numbers.
 
 Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64.
-The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has no form here is
-computed lane by lane by the C library.
+The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has
+no form here is computed lane by lane by the C library.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _EXP = {
 }  # fmt: skip
 #: log(2) as a number with trailing zeros, so that small multiples of it are exact, and the rest.
 _LN2 = {"float": (0.693359375, -2.12194440e-4), "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
-#: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: added to a number, it leaves it rounded in the low bits.
+#: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: added to a number, it leaves it rounded
+#: in the low bits.
 _LAYOUT = {"float": (23, 127, 12582912.0, "i32"), "double": (52, 1023, 6755399441055744.0, "i64")}
 
 _LOG = (
@@ -110,7 +112,8 @@ class _Math:
         return self.from_bits(self.integer("shl", self.integer("add", n, self.bias), self.bits))
 
     def rounded(self, x: str, factor: float) -> tuple[str, str]:
-        """x * factor rounded to a whole number, as a floating and as a whole number: in bits, which NaN cannot poison."""
+        """x * factor rounded to a whole number, as a floating and as a whole number: in bits, which NaN
+        cannot poison."""
         shifted = self.mad(x, factor, self.magic)
         n = self.integer("sub", self.as_bits(shifted), self.as_bits(self.of(self.magic)))
         return self.sub(shifted, self.magic), n
@@ -124,7 +127,8 @@ class _Math:
 
     def exp(self, x: str) -> str:
         n, p = self.exp_parts(self.clamp(x, -104.0, 89.0) if self.type == "float" else self.clamp(x, -746.0, 710.0))
-        half = self.integer("ashr", n, 1)  # in two factors, as 2**n alone may be subnormal or infinite where the product is not
+        # in two factors, as 2**n alone may be subnormal or infinite where the product is not
+        half = self.integer("ashr", n, 1)
         scaled = self.mul(self.add(p, 1.0), self.power_of_two(half))
         return self.mul(scaled, self.power_of_two(self.integer("sub", n, half)))
 
@@ -153,7 +157,10 @@ class _Math:
         return self.code.intrinsic("copysign", self.type, z, x)
 
     def log_parts(self, x: str) -> tuple[str, str]:
-        """k and f of x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2. For doubles; k is one too."""
+        """k and f of x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2.
+
+        For doubles; k is one too.
+        """
         bits = self.integer("add", self.as_bits(x), 0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
         k = self.integer("sub", self.integer("lshr", bits, 52), 1023)
         m = self.from_bits(self.integer("add", self.integer("and", bits, 0xFFFFFFFFFFFFF), 0x3FE6A09E667F3BCD))
@@ -170,7 +177,8 @@ class _Math:
         return self.mad(k, high, self.sub(f, self.sub(square, tail)))
 
     def log_edges(self, z: str, x: str, zero: float) -> str:
-        """The logarithm z of a number that is 0 at x = `zero`: minus infinity there, NaN below, and x itself if infinite or NaN."""
+        """The logarithm z of a number that is 0 at x = `zero`: minus infinity there, NaN below, and x itself
+        if infinite or NaN."""
         z = self.select(self.compare("olt", x, _INF), z, x)
         z = self.select(self.compare("oeq", x, zero), -_INF, z)
         return self.select(self.compare("olt", x, zero), float("nan"), z)
@@ -184,7 +192,8 @@ class _Math:
         u = self.add(x, 1.0)
         k, f = self.log_parts(u)
         near = self.compare("oeq", k, 0.0)
-        lost = self.select(self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0)))  # in u's rounding
+        # in u's rounding
+        lost = self.select(self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0)))
         rest = self.select(near, 0.0, self.div(lost, u))
         return self.small_kept(x, self.log_edges(self.log_sum(k, self.select(near, x, f), rest), x, -1.0))
 

@@ -1,8 +1,9 @@
 """A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm)`.
 
-Sizes, offsets and strides are read from the table `numbers`, so that the text is the same for other sizes of the same
-structure and compiled code can be kept by its text. Structure is: which axes have length 1, which strides are 0 or 1, and
-which neighbouring axes are contiguous. Vectors are written out, not left to the compiler to find.
+Sizes, offsets and strides are read from the table `numbers`, so that the text is the same for other sizes of
+the same structure and compiled code can be kept by its text. Structure is: which axes have length 1, which
+strides are 0 or 1, and which neighbouring axes are contiguous. Vectors are written out, not left to the
+compiler to find.
 """
 
 from __future__ import annotations
@@ -157,7 +158,8 @@ class _MapWriter:
         wide = any(f.inner for f in self.folds) and not any(OPS[s.op].heavy for s in m.steps if s.op in OPS)
         self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
         if self.sizes[-1] == 1:
-            # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where it is made an int32
+            # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where
+            # it is made an int32
             self.lanes = 1
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
 

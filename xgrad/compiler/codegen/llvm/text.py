@@ -16,7 +16,10 @@ def stored(dtype: str) -> str:
 
 
 def constant(type_: str, value: float) -> str:
-    """A number as a constant of a scalar type. Floating constants are written by their bits, so none is rounded twice."""
+    """A number as a constant of a scalar type.
+
+    Floating constants are written by their bits, so none is rounded twice.
+    """
     if type_ == "i1":
         return "true" if value else "false"
     if type_.startswith("i"):
@@ -39,7 +42,10 @@ class Module:
 
 
 class Code:
-    """The body of one function as it is written, for vectors of `lanes` elements. A value is its name in the text, such as "%v3"."""
+    """The body of one function as it is written, for vectors of `lanes` elements.
+
+    A value is its name in the text, such as "%v3".
+    """
 
     def __init__(self, module: Module, lanes: int) -> None:
         self.module = module
@@ -164,8 +170,8 @@ class Code:
     ) -> list[str]:
         """`body(i, values)` for i = start, start + step, ... below `stop`.
 
-        `carried` has the type and the first value of what goes from each turn to the next; `body` returns the next values.
-        Returns the last ones.
+        `carried` has the type and the first value of what goes from each turn to the next; `body` returns the
+        next values. Returns the last ones.
         """
         before, index = self.block, self.name()
         head, inside, after = f"head.{index}", f"body.{index}", f"exit.{index}"
@@ -187,7 +193,10 @@ class Code:
         return values
 
     def when(self, condition: str, body: Callable[[], Sequence[str]], otherwise: Sequence[tuple[str, str]] = ()) -> list[str]:
-        """`body()` where an i1 holds. `otherwise` has the types and values that stand for its results where it does not."""
+        """`body()` where an i1 holds.
+
+        `otherwise` has the types and values that stand for its results where it does not.
+        """
         before, name = self.block, self.name()
         self.put(f"br i1 {condition}, label %then.{name}, label %after.{name}")
         self.start(f"then.{name}")

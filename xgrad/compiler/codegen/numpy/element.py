@@ -18,9 +18,11 @@ _ROUNDING = frozenset(("floor", "ceil", "trunc", "round"))
 
 
 def of_element(xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary: str = "part", whole: bool = False) -> tuple[list[str], Text]:
-    """Lines that come before, `temporary0 = ...` for each part that is read more than once, and the expression.
+    """Lines that come before, `temporary0 = ...` for each part that is read more than once, and the
+    expression.
 
-    `operands` has the text of each, `whole` says that they are integers. Raises Unsupported for what NumPy has not.
+    `operands` has the text of each, `whole` says that they are integers. Raises Unsupported for what NumPy
+    has not.
     """
     uses: dict[Call, int] = {}
     scalar = _without_roots(scalar)
@@ -68,7 +70,10 @@ def _without_roots(scalar: Scalar) -> Scalar:
 
 
 def written_into(out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool) -> list[str]:
-    """Lines that leave the value in `out`, which may be an operand. `cast` says that its dtype may be another than NumPy's."""
+    """Lines that leave the value in `out`, which may be an operand.
+
+    `cast` says that its dtype may be another than NumPy's.
+    """
     chain = [] if cast else _chain(_without_roots(scalar))
     if chain:
         return [f"np.{PRIMITIVES[name].numpy}({', '.join(out if a is None else _leaf(a, operands) for a in args)}, {out})" for name, args in chain]
@@ -81,7 +86,8 @@ def _leaf(part: Scalar, operands: Mapping[str, Text]) -> str:
 
 
 def _chain(scalar: Scalar) -> list[tuple[str, tuple[Scalar | None, ...]]]:
-    """The functions of an expression that each read what the one before gives, for which None stands, and numbers; empty for any other."""
+    """The functions of an expression that each read what the one before gives, for which None stands, and
+    numbers; empty for any other."""
     found: list[tuple[str, tuple[Scalar | None, ...]]] = []
     while isinstance(scalar, Call):
         primitive = PRIMITIVES[scalar.name]

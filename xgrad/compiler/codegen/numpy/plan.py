@@ -110,7 +110,8 @@ class _Writer:
         dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {s.value: s.dtype for s in item.steps}
         last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
         folded = {r.value for r in item.reductions}
-        last |= dict.fromkeys((*folded, *(v for v, _ in item.stores)), len(item.steps))  # these are read at the end
+        # these are read at the end
+        last |= dict.fromkeys((*folded, *(v for v, _ in item.stores)), len(item.steps))
         stores: dict[int, list[Ref]] = {}
         for v, ref in item.stores:
             stores.setdefault(v, []).append(ref)
@@ -153,7 +154,8 @@ class _Writer:
         return lines
 
     def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
-        """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to be read from there."""
+        """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to
+        be read from there."""
         return all(last.get(v, -1) < i or (last.get(v, -1) == i and load == ref) for v, load in item.loads if load.buffer == ref.buffer) and not any(
             load.buffer == ref.buffer and load != ref and last.get(v, -1) >= i for v, load in item.loads
         )
