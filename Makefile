@@ -38,6 +38,7 @@ fakecuda: .venv/.installed-$(call extras,test$(comma)fakecuda)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: .venv/.installed-dev
 	$(BIN)/mypy

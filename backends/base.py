@@ -102,13 +102,19 @@ class Backend(ABC):
         host = self.to_host(x)
         w, v = np.linalg.eig(host)
         kind = np.result_type(host.dtype, np.complex64)
-        return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(v.astype(kind), self.index_of(x))
+        return self.from_host(w.astype(kind), self.index_of(x)), self.from_host(
+            v.astype(kind), self.index_of(x)
+        )
 
     def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the
         standard has the lower."""
         xp = self.xp
-        return tuple(xp.linalg.eigh(x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)))
+        return tuple(
+            xp.linalg.eigh(
+                x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)
+            )
+        )
 
     def pow(self, x: Array, y: Any) -> Array:
         """x ** y.
@@ -191,7 +197,9 @@ class Backend(ABC):
         """The probability that a standard normal number is below `array`, to the last digits in its left tail
         too."""
         values = np.asarray(self.to_host(array), np.float64)
-        found = np.asarray(np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)(values), np.float64)
+        found = np.asarray(
+            np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)(values), np.float64
+        )
         return self.from_host(found, self.index_of(array))
 
     def normal_quantile(self, array: Array) -> Array:
@@ -236,7 +244,9 @@ def _instead(dtype: Any) -> str:
     if getattr(dtype, "names", None):
         return f": take a field of it, as array[{dtype.names[0]!r}]"
     units = ": array.astype('int64') counts its units"
-    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(getattr(dtype, "kind", ""), "")
+    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(
+        getattr(dtype, "kind", ""), ""
+    )
 
 
 class Device:
@@ -250,7 +260,9 @@ class Device:
     def __init__(self, backend: Backend, index: int) -> None:
         self.backend = backend
         self.index = index
-        self.name = backend.name if backend.count() == 1 and backend.name == "cpu" else f"{backend.name}:{index}"
+        self.name = (
+            backend.name if backend.count() == 1 and backend.name == "cpu" else f"{backend.name}:{index}"
+        )
         self.promotes = backend.promotes
         self.guard = backend.guard(index)
         self.plain = self.promotes and self.guard is None  # whether an op can simply be called
@@ -325,7 +337,11 @@ def _namespace(backend: Backend) -> Any:
     def setitem(x: Array, v: Any, *, key: Any) -> Array:
         """A copy of `x` with `v` at `key`."""
         key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must stand alone
-        if getattr(key, "shape", None) == x.shape and backend.dtype_of(key).kind == "b" and getattr(v, "shape", ()) == ():
+        if (
+            getattr(key, "shape", None) == x.shape
+            and backend.dtype_of(key).kind == "b"
+            and getattr(v, "shape", ()) == ()
+        ):
             v = xp.asarray(v, dtype=x.dtype, device=backend.handle(backend.index_of(x)))
             return xp.where(key, v, x)  # a number at a mask, which a library may not assign, or slowly
         target = xp.asarray(x, copy=True)
@@ -353,7 +369,11 @@ def _namespace(backend: Backend) -> Any:
 
     def to_device(x: Array, device: Device) -> Array:
         """`x` in the memory of another device."""
-        return backend.moved(x, device.index) if device.backend is backend else device.backend.from_host(backend.to_host(x), device.index)
+        return (
+            backend.moved(x, device.index)
+            if device.backend is backend
+            else device.backend.from_host(backend.to_host(x), device.index)
+        )
 
     def cofactor(x: Array) -> Array:
         """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products
@@ -362,7 +382,9 @@ def _namespace(backend: Backend) -> Any:
         i = xp.arange(s.shape[-1], device=backend.handle(backend.index_of(x)))
         others = xp.prod(xp.where(i[:, None] == i, xp.ones_like(s[..., None, :]), s[..., None, :]), axis=-1)
         conj = xp.conj if is_complex(x.dtype) else xp.positive
-        return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * ((conj(u) * others[..., None, :]) @ conj(vh))
+        return (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None] * (
+            (conj(u) * others[..., None, :]) @ conj(vh)
+        )
 
     def seal(x: Array) -> Array:
         """A 0 for each row of `x`."""
@@ -371,7 +393,15 @@ def _namespace(backend: Backend) -> Any:
 
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
-    of_backend = (backend.eig, backend.eigh, backend.einsum, backend.normal_cdf, backend.normal_quantile, backend.pow, backend.slide)
+    of_backend = (
+        backend.eig,
+        backend.eigh,
+        backend.einsum,
+        backend.normal_cdf,
+        backend.normal_quantile,
+        backend.pow,
+        backend.slide,
+    )
     own = (*of_backend, astype, cofactor, scatter, seal, setitem, sign, to_device, untake)
     return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
 

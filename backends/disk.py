@@ -114,7 +114,8 @@ def _opened(*, create: bool) -> Iterator[int]:
         if found.st_mode & _OTHERS:
             if not all(_OURS.fullmatch(name) for name in os.listdir(where)):
                 raise _Refused(
-                    f"other users may read {path}, and it holds other files: chmod 700 it, or name another folder"
+                    f"other users may read {path}, and it holds other files: chmod 700 it, or name "
+                    f"another folder"
                 )
             os.fchmod(where, 0o700)
         yield where

@@ -19,7 +19,9 @@ def bfloat16() -> DType:
     try:
         import ml_dtypes
     except ImportError as error:
-        raise ImportError("bfloat16 comes from ml_dtypes, which is not installed: pip install ml_dtypes") from error
+        raise ImportError(
+            "bfloat16 comes from ml_dtypes, which is not installed: pip install ml_dtypes"
+        ) from error
     found: DType = np.dtype(ml_dtypes.bfloat16)
     return found
 
@@ -37,7 +39,10 @@ def canonical(dtype: Any) -> DType:
         if name == "bfloat16":
             return bfloat16()
         if name not in np.sctypeDict:
-            raise TypeError(f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, ...: as xg.float32, or by name") from None
+            raise TypeError(
+                f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, ...: as "
+                f"xg.float32, or by name"
+            ) from None
         found = np.dtype(name)
     if kind_of(found) not in "biufc":
         raise TypeError(f"a Tensor holds numbers, not dtype {found}")
@@ -97,9 +102,23 @@ def finfo(dtype: DType) -> FloatInfo:
         import ml_dtypes
 
         limits: Any = ml_dtypes.finfo(dtype)
-        return FloatInfo(limits.bits, float(limits.eps), float(limits.max), float(limits.min), float(limits.smallest_normal), dtype)
+        return FloatInfo(
+            limits.bits,
+            float(limits.eps),
+            float(limits.max),
+            float(limits.min),
+            float(limits.smallest_normal),
+            dtype,
+        )
     found = np.finfo(dtype)
-    return FloatInfo(found.bits, float(found.eps), float(found.max), float(found.min), float(found.smallest_normal), found.dtype)
+    return FloatInfo(
+        found.bits,
+        float(found.eps),
+        float(found.max),
+        float(found.min),
+        float(found.smallest_normal),
+        found.dtype,
+    )
 
 
 def iinfo(dtype: DType) -> IntegerInfo:
@@ -132,7 +151,9 @@ def promoted(*values: Any) -> DType:
     found = np.result_type(*map(_stand_in, values))
     if found != np.float16:
         return found
-    return np.dtype(np.float32) if any(isinstance(v, np.dtype) and v == np.float16 for v in values) else brain[0]
+    return (
+        np.dtype(np.float32) if any(isinstance(v, np.dtype) and v == np.float16 for v in values) else brain[0]
+    )
 
 
 def can_cast(old: DType, new: DType) -> bool:

@@ -21,7 +21,10 @@ def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
     complex) and "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays
     beside it.
     """
-    kinds = [type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v) for v in operands]
+    kinds = [
+        type(v) if type(v) in _WEAK else np.dtype(bool) if type(v) is bool else device.backend.dtype_of(v)
+        for v in operands
+    ]
     dtypes = _RULES[rule](kinds) if rule in _RULES else _as_ufunc(rule, kinds)
     return [_cast(device, v, dtype) for v, dtype in zip(operands, dtypes, strict=False)]
 
@@ -47,7 +50,10 @@ _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {
     "result_type": _common,
     "where": lambda kinds: [np.dtype(bool), *_common(kinds[1:])],
     "float": lambda kinds: [np.dtype(kind if kind_of(np.dtype(kind)) in "fc" else float) for kind in kinds],
-    "complex": lambda kinds: [np.dtype(kind if np.dtype(kind).kind == "c" else "complex64" if kind == np.float32 else complex) for kind in kinds],
+    "complex": lambda kinds: [
+        np.dtype(kind if np.dtype(kind).kind == "c" else "complex64" if kind == np.float32 else complex)
+        for kind in kinds
+    ],
     "count": lambda kinds: [np.dtype(int if np.dtype(kind) == np.dtype(bool) else kind) for kind in kinds],
 }
 

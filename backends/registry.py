@@ -65,7 +65,9 @@ def find_device(spec: str | Device) -> Device:
             return find_device("cpu")
     name, _, number = str(spec).partition(":")
     if name not in _factories or (number and not number.isdecimal()):
-        raise DeviceError(f"unknown device {spec!r}; there are {', '.join(_factories)}, each with ':N', and 'auto'")
+        raise DeviceError(
+            f"unknown device {spec!r}; there are {', '.join(_factories)}, each with ':N', and 'auto'"
+        )
     index = int(number or 0)
     if (name, index) not in _devices:
         if name not in _backends:

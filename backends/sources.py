@@ -10,9 +10,19 @@ Array = Any  # an array of whichever library draws
 
 #: The distributions that `Source.draw` knows, each in its standard form, by the names of NumPy's `Generator`.
 CONTINUOUS = (
-    "random", "standard_normal", "standard_exponential", "laplace", "logistic", "gumbel", "standard_cauchy", "standard_gamma", "beta", "standard_t",
-    "f", "wald",
-)  # fmt: skip
+    "random",
+    "standard_normal",
+    "standard_exponential",
+    "laplace",
+    "logistic",
+    "gumbel",
+    "standard_cauchy",
+    "standard_gamma",
+    "beta",
+    "standard_t",
+    "f",
+    "wald",
+)
 DISCRETE = ("integers", "poisson", "binomial", "geometric", "negative_binomial", "multinomial")
 
 
@@ -54,10 +64,17 @@ class Source(Protocol):
 
 def fitting(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
     """`values` in `dtype`. Raises ValueError where it does not hold integers of theirs."""
-    if values.dtype.kind in "iu" and dtype.kind in "iu" and values.size and not np.can_cast(values.dtype, dtype):
+    if (
+        values.dtype.kind in "iu"
+        and dtype.kind in "iu"
+        and values.size
+        and not np.can_cast(values.dtype, dtype)
+    ):
         least, most = int(values.min()), int(values.max())
         if least < np.iinfo(dtype).min or most > np.iinfo(dtype).max:
-            raise ValueError(f"{name}: dtype={dtype} does not hold all numbers from {least} to {most}, which were drawn")
+            raise ValueError(
+                f"{name}: dtype={dtype} does not hold all numbers from {least} to {most}, which were drawn"
+            )
     return values.astype(dtype, copy=False)
 
 

@@ -65,7 +65,11 @@ def _prepared(xp: Any, subscript: str, x: Array) -> tuple[str, Array]:
 def _summed(xp: Any, subscript: str, x: Array, kept: set[str]) -> tuple[str, Array]:
     """`x` summed over the indices that are not in `kept`."""
     axes = tuple(a for a, c in enumerate(subscript) if c not in kept)
-    return ("".join(c for c in subscript if c in kept), xp.sum(x, axis=axes, dtype=x.dtype)) if axes else (subscript, x)
+    return (
+        ("".join(c for c in subscript if c in kept), xp.sum(x, axis=axes, dtype=x.dtype))
+        if axes
+        else (subscript, x)
+    )
 
 
 def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) -> tuple[str, Array]:
@@ -73,7 +77,9 @@ def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) 
     mine, x = _summed(xp, mine, x, later | set(theirs))
     theirs, y = _summed(xp, theirs, y, later | set(mine))
     # an axis of length 1 broadcasts against another length: then it is no index at all of that operand
-    narrow = {c for c in mine if c in theirs and (x.shape[mine.index(c)] == 1) != (y.shape[theirs.index(c)] == 1)}
+    narrow = {
+        c for c in mine if c in theirs and (x.shape[mine.index(c)] == 1) != (y.shape[theirs.index(c)] == 1)
+    }
     mine, x = _without(xp, mine, x, narrow)
     theirs, y = _without(xp, theirs, y, narrow)
     mine, x = _summed(xp, mine, x, later | set(theirs))
@@ -92,7 +98,11 @@ def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) 
 def _without(xp: Any, subscript: str, x: Array, narrow: set[str]) -> tuple[str, Array]:
     """`x` without those axes of `narrow` that have length 1."""
     axes = tuple(a for a, c in enumerate(subscript) if c in narrow and x.shape[a] == 1)
-    return ("".join(c for a, c in enumerate(subscript) if a not in axes), xp.squeeze(x, axis=axes)) if axes else (subscript, x)
+    return (
+        ("".join(c for a, c in enumerate(subscript) if a not in axes), xp.squeeze(x, axis=axes))
+        if axes
+        else (subscript, x)
+    )
 
 
 def _laid(xp: Any, subscript: str, x: Array, shape: dict[str, int], *groups: list[str]) -> Array:

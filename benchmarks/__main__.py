@@ -34,7 +34,13 @@ import training
 from machine import describe
 from turns import serve, table
 
-SUITES: dict[str, Any] = {"ops": ops, "gru": gru, "cells": cells, "derivatives": derivatives, "train": training}
+SUITES: dict[str, Any] = {
+    "ops": ops,
+    "gru": gru,
+    "cells": cells,
+    "derivatives": derivatives,
+    "train": training,
+}
 COSTS: dict[str, Callable[[Any], None]] = {
     "import": lambda options: startup.import_cost(options.turns),
     "chain": lambda options: startup.chain_cost(),
@@ -49,9 +55,13 @@ def main() -> None:
         import gpu
 
         sys.exit(gpu.main(sys.argv[1:]))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     every = [*SUITES, *COSTS]
-    parser.add_argument("what", nargs="*", metavar="SUITE", default=every, help=f"{', '.join(every)} (default: all)")
+    parser.add_argument(
+        "what", nargs="*", metavar="SUITE", default=every, help=f"{', '.join(every)} (default: all)"
+    )
     parser.add_argument("--turns", type=int, default=5, help="default %(default)s")
     parser.add_argument("--peers", nargs="*", help="only these")
     parser.add_argument("--cases", nargs="*", help="only the cases whose names contain one of these")

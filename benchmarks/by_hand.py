@@ -35,12 +35,22 @@ class Loop(ABC):
         self.hs = np.zeros((T + 1, B, H), "f")
         self.rh = np.empty((T, B, H), "f")
         self.dh, self.s = np.empty((2, B, H), "f")
-        self.dWx, self.dWzr, self.dWh, self.dx = np.empty_like(self.Wx), np.empty_like(self.Wzr), np.empty_like(self.Wh), np.empty_like(self.x)
+        self.dWx, self.dWzr, self.dWh, self.dx = (
+            np.empty_like(self.Wx),
+            np.empty_like(self.Wzr),
+            np.empty_like(self.Wh),
+            np.empty_like(self.x),
+        )
 
     def held(self) -> int:
         """Bytes of all arrays that one forward and backward pass has: inputs, outputs, and what is kept
         between."""
-        arrays = {id(owner): owner for a in vars(self).values() if isinstance(a, np.ndarray) for owner in [a if a.base is None else a.base]}
+        arrays = {
+            id(owner): owner
+            for a in vars(self).values()
+            if isinstance(a, np.ndarray)
+            for owner in [a if a.base is None else a.base]
+        }
         return sum(a.nbytes for a in arrays.values())
 
     @abstractmethod
@@ -51,7 +61,15 @@ class Loop(ABC):
         """What `step` found: views that have the names and shapes of the weights, and `x`."""
         H = self.sizes[3]
         zx, rx, hx = (self.dWx[:, i * H : (i + 1) * H].T for i in range(3))
-        return {"W_zh": self.dWzr[:, :H].T, "W_zx": zx, "W_rh": self.dWzr[:, H:].T, "W_rx": rx, "W_h": self.dWh.T, "W_x": hx, "x": self.dx}
+        return {
+            "W_zh": self.dWzr[:, :H].T,
+            "W_zx": zx,
+            "W_rh": self.dWzr[:, H:].T,
+            "W_rx": rx,
+            "W_h": self.dWh.T,
+            "W_x": hx,
+            "x": self.dx,
+        }
 
 
 class NumpyLoop(Loop):
@@ -60,7 +78,11 @@ class NumpyLoop(Loop):
     def __init__(self, W: dict[str, Array], x: Array, dy: Array) -> None:
         super().__init__(W, x, dy)
         T, B, _, H = self.sizes
-        self.G, self.C, self.dA = np.empty((T, B, 2 * H), "f"), np.empty((T, B, H), "f"), np.empty((T, B, 3 * H), "f")
+        self.G, self.C, self.dA = (
+            np.empty((T, B, 2 * H), "f"),
+            np.empty((T, B, H), "f"),
+            np.empty((T, B, 3 * H), "f"),
+        )
         self.s2, self.u = np.empty((B, 2 * H), "f"), np.empty((B, H), "f")
         self._gates = [(zr, zr[:, :H], zr[:, H:]) for zr in self.G]
         self._changes = [(d[:, : 2 * H], d[:, :H], d[:, H : 2 * H], d[:, 2 * H :]) for d in self.dA]
@@ -148,7 +170,15 @@ class CompiledLoop(Loop):
         """What `step` found, as views."""
         H = self.sizes[3]
         zx, rx = self.dWxg[:, :H].T, self.dWxg[:, H:].T
-        return {"W_zh": self.dWzr[:, :H].T, "W_zx": zx, "W_rh": self.dWzr[:, H:].T, "W_rx": rx, "W_h": self.dWh.T, "W_x": self.dWxc.T, "x": self.dx}
+        return {
+            "W_zh": self.dWzr[:, :H].T,
+            "W_zx": zx,
+            "W_rh": self.dWzr[:, H:].T,
+            "W_rx": rx,
+            "W_h": self.dWh.T,
+            "W_x": self.dWxc.T,
+            "x": self.dx,
+        }
 
 
 def openblas() -> ctypes.CDLL:
@@ -163,7 +193,9 @@ def openblas() -> ctypes.CDLL:
     import scipy_openblas64
 
     folder = Path(scipy_openblas64.get_lib_dir())
-    return ctypes.CDLL(str(next(p for p in sorted(folder.glob("*openblas64*")) if p.suffix in (".so", ".dylib", ".dll"))))
+    return ctypes.CDLL(
+        str(next(p for p in sorted(folder.glob("*openblas64*")) if p.suffix in (".so", ".dylib", ".dll")))
+    )
 
 
 def compiled() -> Any:
@@ -172,7 +204,10 @@ def compiled() -> Any:
 
     sgemm = openblas().scipy_cblas_sgemm64_
     flag, long, pointer, real = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
-    sgemm.restype, sgemm.argtypes = None, [flag] * 3 + [long] * 3 + [real, pointer, long, pointer, long, real, pointer, long]
+    sgemm.restype, sgemm.argtypes = (
+        None,
+        [flag] * 3 + [long] * 3 + [real, pointer, long, pointer, long, real, pointer, long],
+    )
     ROWS, PLAIN, TURNED, ZERO, HALF, ONE = 101, 111, 112, np.float32(0), np.float32(0.5), np.float32(1)
     inline: Decorator = numba.njit(inline="always")
     fast: Decorator = numba.njit(fastmath=True, error_model="numpy")
@@ -180,14 +215,22 @@ def compiled() -> Any:
     # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 to within that
     # much. It vectorises.
     EDGE = np.float32(8)
-    p0, p1, p2, p3, p4 = (np.float32(c) for c in (0.999999994, 0.134444976, 3.57159763e-03, 2.18946555e-05, 1.52304090e-08))
-    q0, q1, q2, q3, q4 = (np.float32(c) for c in (1, 0.467778250, 2.61644414e-02, 3.41129137e-04, 8.52244301e-07))
+    p0, p1, p2, p3, p4 = (
+        np.float32(c) for c in (0.999999994, 0.134444976, 3.57159763e-03, 2.18946555e-05, 1.52304090e-08)
+    )
+    q0, q1, q2, q3, q4 = (
+        np.float32(c) for c in (1, 0.467778250, 2.61644414e-02, 3.41129137e-04, 8.52244301e-07)
+    )
 
     @inline
     def tanh(a: Any) -> Any:
         a = min(max(a, -EDGE), EDGE)
         b = a * a
-        return a * ((((p4 * b + p3) * b + p2) * b + p1) * b + p0) / ((((q4 * b + q3) * b + q2) * b + q1) * b + q0)
+        return (
+            a
+            * ((((p4 * b + p3) * b + p2) * b + p1) * b + p0)
+            / ((((q4 * b + q3) * b + q2) * b + q1) * b + q0)
+        )
 
     @inline
     def sigmoid(a: Any) -> Any:
@@ -241,9 +284,26 @@ def compiled() -> Any:
 
     @fast
     def run(
-        x: Any, dy: Any, Wxg: Any, Wxc: Any, Wg: Any, Wc: Any, hs: Any, G: Any, C: Any, rh: Any, dG: Any, dC: Any, dh: Any, s: Any,
-        dWxg: Any, dWxc: Any, dWg: Any, dWc: Any, dx: Any,
-    ) -> None:  # fmt: skip
+        x: Any,
+        dy: Any,
+        Wxg: Any,
+        Wxc: Any,
+        Wg: Any,
+        Wc: Any,
+        hs: Any,
+        G: Any,
+        C: Any,
+        rh: Any,
+        dG: Any,
+        dC: Any,
+        dh: Any,
+        s: Any,
+        dWxg: Any,
+        dWxc: Any,
+        dWg: Any,
+        dWc: Any,
+        dx: Any,
+    ) -> None:
         (T, B, I), H = x.shape, Wc.shape[0]  # noqa: E741
         product(x, Wxg, ZERO, G, T * B, I, 2 * H)
         product(x, Wxc, ZERO, C, T * B, I, H)

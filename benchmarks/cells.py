@@ -11,10 +11,15 @@ from equations import CELLS, SPELLINGS, Cell, Functions
 from ours import gradient_step
 from turns import Job
 
-TITLE = "Cells from papers, and spellings, forward + backward with gradients for weights and inputs, float32, milliseconds"
+TITLE = (
+    "Cells from papers, and spellings, forward + backward with gradients for weights and inputs, "
+    "float32, milliseconds"
+)
 CASE = "cell T,B,I,H"
 SIZES = ["64,1,32,32", "64,16,64,64", "100,32,128,256"]
-CASES = [f"{name} {size}" for name in CELLS for size in SIZES] + [f"{name} {size}" for name in SPELLINGS for size in SIZES[1:]]
+CASES = [f"{name} {size}" for name in CELLS for size in SIZES] + [
+    f"{name} {size}" for name in SPELLINGS for size in SIZES[1:]
+]
 UNIT = 1e3
 
 
@@ -27,8 +32,14 @@ class Problem:
         self.cell = (CELLS | SPELLINGS)[name]
         batch = () if name == "unbatched" else (B,)
         rng = np.random.default_rng(0)
-        self.x, self.dy = rng.normal(size=(T, *batch, I)).astype("f"), rng.normal(size=(T, *batch, H)).astype("f")
-        self.W = {name: rng.uniform(-(H**-0.5), H**-0.5, shape).astype("f") for name, shape in self.cell.shapes(I, H).items()}
+        self.x, self.dy = (
+            rng.normal(size=(T, *batch, I)).astype("f"),
+            rng.normal(size=(T, *batch, H)).astype("f"),
+        )
+        self.W = {
+            name: rng.uniform(-(H**-0.5), H**-0.5, shape).astype("f")
+            for name, shape in self.cell.shapes(I, H).items()
+        }
         self.h0 = np.zeros((*batch, H), "f")
 
     def norms(self, dW: Any, dx: Any) -> list[float]:

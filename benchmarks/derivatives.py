@@ -10,10 +10,17 @@ import numpy as np
 from gru import Problem, cell
 from turns import Job
 
-TITLE = "A function f and its derivatives, milliseconds: chains of 150 ops on float64 numbers, GRUs in float32 (T,B,I,H)"
+TITLE = (
+    "A function f and its derivatives, milliseconds: chains of 150 ops on float64 numbers, GRUs in "
+    "float32 (T,B,I,H)"
+)
 CASE = "function"
 GRUS = ["64,1,32,32", "64,16,64,64", "100,32,128,256"]
-CASES = ["chain of 16", "chain of 100000", *(f"{size} {how}" for size in GRUS for how in ("loop", "scan", "compiled"))]
+CASES = [
+    "chain of 16",
+    "chain of 100000",
+    *(f"{size} {how}" for size in GRUS for how in ("loop", "scan", "compiled")),
+]
 UNIT = 1e3
 
 
@@ -47,7 +54,10 @@ def xgrad(what: str) -> Callable[[str], Job]:
 
                 return xg.sum(xg.scan(body, h0, xs, compiled=how != "loop")[1] * dy)
 
-            f, (at, t) = through_time, ({name: xg.asarray(w * k) for name, w in p.W.items()} for k in (1, 0.5))
+            f, (at, t) = (
+                through_time,
+                ({name: xg.asarray(w * k) for name, w in p.W.items()} for k in (1, 0.5)),
+            )
         run = _derivative(what, f, xg.grad, xg.jvp, xg.hvp)
         run = xg.compile(run) if how == "compiled" else run
         return Job(lambda: run(at, t))

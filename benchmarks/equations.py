@@ -41,14 +41,19 @@ class Cell(NamedTuple):
     def shapes(self, I: int, H: int) -> dict[str, tuple[int, ...]]:  # noqa: E741
         """Of the weights, in numbers."""
         size = {"H": H, "I": I, "C": H + I}
-        return {name: tuple(int(n or 1) * size[letter] for n, letter in re.findall(r"(\d*)([HIC])", shape)) for name, shape in self.weights.items()}
+        return {
+            name: tuple(int(n or 1) * size[letter] for n, letter in re.findall(r"(\d*)([HIC])", shape))
+            for name, shape in self.weights.items()
+        }
 
 
 CELLS: dict[str, Cell] = {}
 SPELLINGS: dict[str, Cell] = {}
 
 
-def _enter(table: dict[str, Cell], name: str, states: int, **weights: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _enter(
+    table: dict[str, Cell], name: str, states: int, **weights: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def entered(step: Callable[..., Any]) -> Callable[..., Any]:
         table[name] = Cell(step, states, weights)
         return step
@@ -163,7 +168,19 @@ def tied(F: Functions, W: Any, x: Any, h: Any) -> Any:
     return (h,), h
 
 
-@_enter(SPELLINGS, "output inside", 1, W_f="HH", U_f="HI", b_f="H", W_h="HH", U_h="HI", b_h="H", W_out="HH", b_out="H")
+@_enter(
+    SPELLINGS,
+    "output inside",
+    1,
+    W_f="HH",
+    U_f="HI",
+    b_f="H",
+    W_h="HH",
+    U_h="HI",
+    b_h="H",
+    W_out="HH",
+    b_out="H",
+)
 def output_inside(F: Functions, W: Any, x: Any, h: Any) -> Any:
     """An output layer in the step, where it could stand after the loop."""
     (h,), _ = mgu(F, W, x, h)

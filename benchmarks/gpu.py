@@ -51,9 +51,14 @@ def main(arguments: list[str]) -> int:
     parts = PARTS if options.part == "gpu" else [options.part.removeprefix("gpu-")]
     here = machine(options.device)
     if here["GPU"] == NO_GPU:
-        sys.exit("nvidia-smi shows no GPU here; --device cpu --quick --results FOLDER sees that everything runs without one")
+        sys.exit(
+            "nvidia-smi shows no GPU here; --device cpu --quick --results FOLDER sees that "
+            "everything runs without one"
+        )
     print(", ".join(f"{name} {value}" for name, value in here.items()), flush=True)
-    statuses = [run(part, Results(folder, part + some(options), here, page, options.force), options) for part in parts]
+    statuses = [
+        run(part, Results(folder, part + some(options), here, page, options.force), options) for part in parts
+    ]
     return 1 if 1 in statuses else max(statuses)
 
 
@@ -77,16 +82,25 @@ def run(part: str, results: Results, options: Any) -> int:
         elif part == "train":
             gpu_training.run(results, options, deadline)
         else:
-            quick, whole = (gpu_timing.QUICK_GRU, gpu_timing.GRU) if part == "gru" else (gpu_timing.QUICK_CELLS, gpu_timing.CELLS)
+            quick, whole = (
+                (gpu_timing.QUICK_GRU, gpu_timing.GRU)
+                if part == "gru"
+                else (gpu_timing.QUICK_CELLS, gpu_timing.CELLS)
+            )
             gpu_timing.run(results, quick if options.quick else whole, options, deadline)
         results.finish()
     except OutOfTime:
         results.write()
-        print(f"{part}: out of time, {len(results.records)} records are kept; run it again to go on", flush=True)
+        print(
+            f"{part}: out of time, {len(results.records)} records are kept; run it again to go on", flush=True
+        )
         return 1 if failures(results.records) else UNFINISHED
     for v in verdicts(results.records):
         judged = f"goal {GOALS[v.peer]}: {'met' if v.met else 'NOT MET'}"
-        print(f"{v.precision}, {v.peer}: {v.median:.2f} at the median of {v.sizes}, least {v.least:.2f} at {v.where}; {judged}")
+        print(
+            f"{v.precision}, {v.peer}: {v.median:.2f} at the median of {v.sizes}, least "
+            f"{v.least:.2f} at {v.where}; {judged}"
+        )
     failed = failures(results.records)
     print("\n".join(f"FAILED {line}" for line in failed) or f"{part}: nothing failed", flush=True)
     return 1 if failed else 0
@@ -94,19 +108,52 @@ def run(part: str, results: Results, options: Any) -> int:
 
 def parse(arguments: list[str]) -> Any:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=["gpu", "gpu-table", *(f"gpu-{part}" for part in PARTS)])
     parser.add_argument("--device", default="cuda", help="default %(default)s")
-    parser.add_argument("--results", default=str(FOLDER), metavar="FOLDER", help="default benchmarks/results; a run on the CPU must name one")
-    parser.add_argument("--limit", type=float, default=510, metavar="SECONDS", help="for one part; 0 for none (default %(default)s)")
-    parser.add_argument("--suite-limit", type=float, default=900, metavar="SECONDS", help="for the tests, if that is less (default %(default)s)")
+    parser.add_argument(
+        "--results",
+        default=str(FOLDER),
+        metavar="FOLDER",
+        help="default benchmarks/results; a run on the CPU must name one",
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=510,
+        metavar="SECONDS",
+        help="for one part; 0 for none (default %(default)s)",
+    )
+    parser.add_argument(
+        "--suite-limit",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="for the tests, if that is less (default %(default)s)",
+    )
     parser.add_argument("--force", action="store_true", help="forget what was recorded today")
-    parser.add_argument("--quick", action="store_true", help="one tiny case and one file of tests, to see that everything runs")
-    parser.add_argument("--peers", nargs="*", help="only these; results of some peers, cases or tests have names of their own, and are in no table")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one tiny case and one file of tests, to see that everything runs",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        help="only these; results of some peers, cases or tests have names of their own, and are in no table",
+    )
     parser.add_argument("--cases", nargs="*", help="only the cases whose text contains one of these")
-    parser.add_argument("--tests", nargs="*", default=[], metavar="PATH", help="only these tests (default: all)")
+    parser.add_argument(
+        "--tests", nargs="*", default=[], metavar="PATH", help="only these tests (default: all)"
+    )
     options = parser.parse_args(arguments)
-    if not options.device.startswith("cuda") and options.results == str(FOLDER) and options.part != "gpu-table":
+    if (
+        not options.device.startswith("cuda")
+        and options.results == str(FOLDER)
+        and options.part != "gpu-table"
+    ):
         parser.error("results in benchmarks/results are a GPU's; name another folder with --results")
     return options
 

@@ -35,7 +35,12 @@ def relative(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float]:
     """The errors, in norms."""
     sizes = {name: np.linalg.norm(z) for name, z in exact.items()}
     largest = max(sizes.values())
-    return {name: float(np.linalg.norm(found[name] - z) / (sizes[name] if sizes[name] > 1e-9 * largest else largest)) for name, z in exact.items()}
+    return {
+        name: float(
+            np.linalg.norm(found[name] - z) / (sizes[name] if sizes[name] > 1e-9 * largest else largest)
+        )
+        for name, z in exact.items()
+    }
 
 
 def agrees(found: dict[str, float], precision: str) -> bool:

@@ -29,7 +29,11 @@ def _gru(F: Functions, W: Any, x: Any, h: Any) -> Any:
     return (h,), h
 
 
-EVERY: dict[str, Cell] = {"GRU": Cell(_gru, 1, {name: "HI" if name.endswith("x") else "HH" for name in gru.NAMES}), **CELLS, **SPELLINGS}
+EVERY: dict[str, Cell] = {
+    "GRU": Cell(_gru, 1, {name: "HI" if name.endswith("x") else "HH" for name in gru.NAMES}),
+    **CELLS,
+    **SPELLINGS,
+}
 
 
 class Case(NamedTuple):
@@ -47,7 +51,10 @@ class Case(NamedTuple):
         """The case whose text this is."""
         cell, precision, sizes = text.rsplit(" ", 2)
         if cell not in EVERY or precision not in PRECISIONS:
-            raise ValueError(f"{text!r} is no case: a cell of {', '.join(EVERY)}, a precision of {', '.join(PRECISIONS)}, and T,B,I,H")
+            raise ValueError(
+                f"{text!r} is no case: a cell of {', '.join(EVERY)}, a precision of "
+                f"{', '.join(PRECISIONS)}, and T,B,I,H"
+            )
         return cls(cell, precision, *(int(n) for n in sizes.split(",")))
 
     def __str__(self) -> str:
@@ -62,7 +69,9 @@ class Case(NamedTuple):
     def flops(self) -> float:
         """Of all matrix products, forward and backward: one forward, one for what the product read and one
         for its weight."""
-        weights = sum(prod(shape) for shape in EVERY[self.cell].shapes(self.I, self.H).values() if len(shape) == 2)
+        weights = sum(
+            prod(shape) for shape in EVERY[self.cell].shapes(self.I, self.H).values() if len(shape) == 2
+        )
         return 3.0 * 2 * self.T * self.B * weights
 
     @property
@@ -87,7 +96,10 @@ class Problem:
         self._rng, self._round = np.random.default_rng(0), case.precision == "bfloat16"
         self.x, self.dy = self._drawn(T, B, I), self._drawn(T, B, H)
         shapes = self.cell.shapes(I, H)
-        self.W = {name: self._kept(self._rng.uniform(-(H**-0.5), H**-0.5, shape).astype("f")) for name, shape in shapes.items()}
+        self.W = {
+            name: self._kept(self._rng.uniform(-(H**-0.5), H**-0.5, shape).astype("f"))
+            for name, shape in shapes.items()
+        }
 
     def _drawn(self, T: int, B: int, n: int) -> Any:
         few = self._kept(self._rng.standard_normal((min(T, DRAWN), B, n), "f"))
@@ -100,4 +112,6 @@ class Problem:
 def rounded(a: Any) -> Any:
     """float32 numbers, rounded to the nearest of bfloat16, of two the even one."""
     bits = a.view(np.uint32)
-    return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(np.float32)
+    return (
+        (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    ).view(np.float32)

@@ -46,7 +46,10 @@ def ceilings(device: str, quick: bool) -> dict[str, Any]:
     step to the next."""
     if not device.startswith("cuda"):
         return {"flops": _host_peaks(256 if quick else 2048), "latency": {"call": _host_latency()}}
-    latency = {"kernels in a graph": _graph_latency(10 if quick else 500), "grid barrier": _barrier_latency(3 if quick else 2000)}
+    latency = {
+        "kernels in a graph": _graph_latency(10 if quick else 500),
+        "grid barrier": _barrier_latency(3 if quick else 2000),
+    }
     return {"flops": _peaks(64 if quick else 8192), "latency": latency}
 
 
@@ -75,8 +78,25 @@ def _peaks(n: int) -> dict[str, float]:
         # the upper halves are bfloat16
         x, y, z = (a, b, c) if kind == 0 else ((m.view("uint32") >> 16).astype("uint16") for m in (a, b, c))
         scalars, sizes = (one.ctypes.data, zero.ctypes.data), (n, n, n)
-        arguments = *sizes, scalars[0], x.data.ptr, kind, n, y.data.ptr, kind, n, scalars[1], z.data.ptr, kind, n, compute, _DEFAULT
-        found[precision] = 2.0 * n**3 / _best(lambda arguments=arguments: cublas.gemmEx(handle, 0, 0, *arguments), clock)  # type: ignore[misc]
+        arguments = (
+            *sizes,
+            scalars[0],
+            x.data.ptr,
+            kind,
+            n,
+            y.data.ptr,
+            kind,
+            n,
+            scalars[1],
+            z.data.ptr,
+            kind,
+            n,
+            compute,
+            _DEFAULT,
+        )
+        found[precision] = (
+            2.0 * n**3 / _best(lambda arguments=arguments: cublas.gemmEx(handle, 0, 0, *arguments), clock)
+        )  # type: ignore[misc]
     return found
 
 

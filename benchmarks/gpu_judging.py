@@ -19,7 +19,12 @@ class Goal(NamedTuple):
         return f"{f'{self.least:g} at every size, ' if self.least else ''}{self.median:g} at the median"
 
 
-GOALS = {"torch.nn.GRU": Goal(1, 1.5), "torch loop": Goal(None, 10), "torch.compile": Goal(None, 10), "JAX scan": Goal(None, 3)}
+GOALS = {
+    "torch.nn.GRU": Goal(1, 1.5),
+    "torch loop": Goal(None, 10),
+    "torch.compile": Goal(None, 10),
+    "JAX scan": Goal(None, 3),
+}
 
 
 class Verdict(NamedTuple):
@@ -56,7 +61,11 @@ def ratios(records: dict[str, Any], peer: str, precision: str) -> dict[Case, flo
     found = {}
     for case, record in timed(records).items():
         theirs, ours = seconds(record, peer), seconds(record, "xgrad")
-        if case.precision == precision and theirs is not None and "missing" not in record["peers"].get("xgrad", {}):
+        if (
+            case.precision == precision
+            and theirs is not None
+            and "missing" not in record["peers"].get("xgrad", {})
+        ):
             found[case] = theirs / ours if ours else 0.0
     return found
 
@@ -69,13 +78,24 @@ def verdicts(records: dict[str, Any]) -> list[Verdict]:
             by_case = ratios(records, peer, precision)
             if by_case:
                 where = min(by_case, key=by_case.__getitem__)
-                found.append(Verdict(precision, peer, by_case[where], str(where), statistics.median(by_case.values()), len(by_case)))
+                found.append(
+                    Verdict(
+                        precision,
+                        peer,
+                        by_case[where],
+                        str(where),
+                        statistics.median(by_case.values()),
+                        len(by_case),
+                    )
+                )
     return found
 
 
 def over_floor(records: dict[str, Any], precision: str) -> list[float]:
     """xgrad's times over the floor."""
-    of = [record for case, record in timed(records).items() if case.precision == precision and "floor" in record]
+    of = [
+        record for case, record in timed(records).items() if case.precision == precision and "floor" in record
+    ]
     return [t / record["floor"]["floor"] for record in of if (t := seconds(record, "xgrad"))]
 
 
@@ -88,7 +108,9 @@ def failures(records: dict[str, Any]) -> list[str]:
     for name, record in records.items():
         own = record.get("peers", record.get("steps", {})).get("xgrad", {})
         if record.get("passed") is False:
-            found.append(f"{name}: {record.get('summary') or record.get('error') or 'off by more than it may be'}")
+            found.append(
+                f"{name}: {record.get('summary') or record.get('error') or 'off by more than it may be'}"
+            )
         elif "error" in own:
             found.append(f"{name}: {own['error']}")
     return found

@@ -41,7 +41,10 @@ def xgrad_arrays(p: Problem, dtype: Any) -> tuple[dict[str, Any], Any, Any, Any]
     """W, x, dy and a state of zeros on the current device."""
     import xgrad as xg
 
-    W, x, dy = {name: xg.astype(xg.asarray(w), dtype) for name, w in p.W.items()}, *(xg.astype(xg.asarray(a), dtype) for a in (p.x, p.dy))
+    W, x, dy = (
+        {name: xg.astype(xg.asarray(w), dtype) for name, w in p.W.items()},
+        *(xg.astype(xg.asarray(a), dtype) for a in (p.x, p.dy)),
+    )
     return W, x, dy, xg.zeros((p.case.B, p.case.H), dtype=dtype)
 
 
@@ -71,7 +74,11 @@ def xgrad(case: Case, device: str) -> Job:
         ready = gradient.executable(W, x, dy)
         kind, why = getattr(ready, "kind", "not known"), getattr(ready, "why", None)
         loops = [loop._asdict() for loop in getattr(ready, "loops", ())]
-        return {"executor": f"{kind}: {why}" if why else kind, "seconds to make": getattr(ready, "seconds", None), "loops": loops}
+        return {
+            "executor": f"{kind}: {why}" if why else kind,
+            "seconds to make": getattr(ready, "seconds", None),
+            "loops": loops,
+        }
 
     def norms() -> list[float]:
         return [float(np.linalg.norm(host(a))) for a in (*(kept[0][name] for name in W), kept[1])]
@@ -119,7 +126,11 @@ def torch_loop(case: Case, device: str, compiled: bool = False) -> Job:
             leaf.grad = None
         run(W, x).backward(dy)
 
-    return Job(step, torch_clock(device), lambda: [float(torch.linalg.vector_norm(leaf.grad.double())) for leaf in leaves])
+    return Job(
+        step,
+        torch_clock(device),
+        lambda: [float(torch.linalg.vector_norm(leaf.grad.double())) for leaf in leaves],
+    )
 
 
 _compiled: dict[tuple[str, str], Callable[..., Any]] = {}
@@ -131,7 +142,9 @@ def _compiled_step(torch: Any, name: str, precision: str) -> Callable[..., Any]:
         torch._dynamo.reset()  # it keeps eight variants of a function, and silently runs others uncompiled
         _compiled.clear()
         F, step = torch_functions(), EVERY[name].step
-        _compiled[name, precision] = torch.compile(lambda W, x, states: step(F, W, x, *states), dynamic=True, fullgraph=True)
+        _compiled[name, precision] = torch.compile(
+            lambda W, x, states: step(F, W, x, *states), dynamic=True, fullgraph=True
+        )
     run = _compiled[name, precision]
     return lambda F, W, x, *states: run(W, x, states)
 
@@ -143,7 +156,10 @@ def torch_gru(case: Case, device: str) -> Job:
     torch, dtype = torch_precision(case.precision, device)
     p = Problem(case)
     gru = torch.nn.GRU(case.I, case.H, bias=False).to(device, dtype)
-    x, dy = torch.tensor(p.x, device=device, dtype=dtype).requires_grad_(), torch.tensor(p.dy, device=device, dtype=dtype)
+    x, dy = (
+        torch.tensor(p.x, device=device, dtype=dtype).requires_grad_(),
+        torch.tensor(p.dy, device=device, dtype=dtype),
+    )
     if device.startswith("cuda"):
         gru.flatten_parameters()
 
@@ -152,7 +168,11 @@ def torch_gru(case: Case, device: str) -> Job:
         x.grad = None
         gru(x)[0].backward(dy)
 
-    return Job(step, torch_clock(device), facts=lambda: {"cuDNN": torch.backends.cudnn.version(), "CUDA": torch.version.cuda})
+    return Job(
+        step,
+        torch_clock(device),
+        facts=lambda: {"cuDNN": torch.backends.cudnn.version(), "CUDA": torch.version.cuda},
+    )
 
 
 # JAX
@@ -171,7 +191,9 @@ def jax(case: Case, device: str) -> Job:
         raise Missing(f"JAX has no {backend} here")
     held = ExitStack()
     if case.precision != "bfloat16":
-        held.enter_context(jax.default_matmul_precision("tensorfloat32" if case.precision == "tf32" else "highest"))
+        held.enter_context(
+            jax.default_matmul_precision("tensorfloat32" if case.precision == "tf32" else "highest")
+        )
     p, kept = Problem(case), list[Any]()
     made = partial(jnp.asarray, dtype=jnp.bfloat16 if case.precision == "bfloat16" else jnp.float32)
     run = through_time(p.cell, jax_functions(), made(np.zeros((case.B, case.H), "f")))
@@ -182,7 +204,10 @@ def jax(case: Case, device: str) -> Job:
         kept[:] = gradient(W, x, dy)
 
     def norms() -> list[float]:
-        return [float(jnp.linalg.norm(a.astype(jnp.float32).ravel())) for a in (*(kept[0][name] for name in W), kept[1])]
+        return [
+            float(jnp.linalg.norm(a.astype(jnp.float32).ravel()))
+            for a in (*(kept[0][name] for name in W), kept[1])
+        ]
 
     return Job(step, Clock(lambda: jax.block_until_ready(kept)), norms, held=held)
 

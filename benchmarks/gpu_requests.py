@@ -34,7 +34,11 @@ class Server:
         """Make a job ready, past all that is compiled or chosen at first."""
         self._forget()
         training = case.startswith("train ")
-        self._job = job = train(self.peer, case.removeprefix("train "), self.device) if training else PEERS[self.peer](Case.parse(case), self.device)
+        self._job = job = (
+            train(self.peer, case.removeprefix("train "), self.device)
+            if training
+            else PEERS[self.peer](Case.parse(case), self.device)
+        )
         for _ in range(2):
             job.step()
             job.clock.wait()

@@ -38,7 +38,14 @@ class Results:
     Where a file of this day is there, it is gone on with.
     """
 
-    def __init__(self, folder: Path, part: str, machine: dict[str, str], page: Callable[[dict[str, Any]], str], force: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        part: str,
+        machine: dict[str, str],
+        page: Callable[[dict[str, Any]], str],
+        force: bool = False,
+    ) -> None:
         name = f"{machine['date']}-{re.sub('[^a-z0-9]+', '-', machine['GPU'].lower()).strip('-')}-{part}"
         self.path, self._page = folder / f"{name}.json", page
         self._commit = machine["xgrad"]
@@ -71,7 +78,10 @@ class Results:
     def write(self) -> None:
         """Both files, each whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for path, text in ((self.path, json.dumps(self.data, indent=1)), (self.path.with_suffix(".md"), self._page(self.data))):
+        for path, text in (
+            (self.path, json.dumps(self.data, indent=1)),
+            (self.path.with_suffix(".md"), self._page(self.data)),
+        ):
             beside = path.with_name(f".{path.name}")
             beside.write_text(text + "\n")
             beside.replace(path)
@@ -82,8 +92,20 @@ def machine(device: str) -> dict[str, str]:
     there is absent."""
     gpu, driver, supports = _gpu() if device.startswith("cuda") else (f"none, {device}", "none", "none")
     versions = {name: _version(*packages) for name, packages in PACKAGES.items()}
-    found = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "GPU": gpu, "device": device, "driver": driver, "driver's CUDA": supports}
-    return {**found, **versions, "Python": platform.python_version(), "host": f"{os.cpu_count()} cores", "xgrad": _commit()}
+    found = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "GPU": gpu,
+        "device": device,
+        "driver": driver,
+        "driver's CUDA": supports,
+    }
+    return {
+        **found,
+        **versions,
+        "Python": platform.python_version(),
+        "host": f"{os.cpu_count()} cores",
+        "xgrad": _commit(),
+    }
 
 
 def _gpu() -> tuple[str, str, str]:

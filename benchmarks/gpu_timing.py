@@ -13,7 +13,9 @@ from gpu_peers import PEERS
 from gpu_results import Results
 from gpu_worker import Failed, Worker
 
-GRU = cases(["GRU"], [(T, B, H, H) for T in (128, 512) for H in (256, 512, 1024, 2048) for B in (16, 64, 128)])
+GRU = cases(
+    ["GRU"], [(T, B, H, H) for T in (128, 512) for H in (256, 512, 1024, 2048) for B in (16, 64, 128)]
+)
 CELLS = cases(UNFUSED, [(128, 64, 512, 512), (512, 16, 256, 256)])
 QUICK_GRU, QUICK_CELLS = cases(["GRU"], [(3, 2, 4, 4)]), cases(["MGU"], [(3, 2, 4, 4)])
 
@@ -55,13 +57,23 @@ def run(results: Results, wanted: Sequence[Case], options: Any, deadline: Deadli
     workers = {peer: Worker(peer, device) for peer in PEERS if not options.peers or peer in options.peers}
     try:
         if "limits" not in results.records:
-            results.record("limits", ceilings(workers.get("xgrad") or Worker("xgrad", device), options.quick, deadline))
+            results.record(
+                "limits", ceilings(workers.get("xgrad") or Worker("xgrad", device), options.quick, deadline)
+            )
         for case in wanted:
-            if str(case) not in results.records and (not options.cases or any(part in str(case) for part in options.cases)):
+            if str(case) not in results.records and (
+                not options.cases or any(part in str(case) for part in options.cases)
+            ):
                 record = {"peers": compare(workers, str(case), deadline, options.quick)}
                 limits = results.records["limits"]
-                results.record(str(case), record if "error" in limits else {**record, "floor": floor(case, limits)})
-                print(f"{case}: " + ", ".join(f"{peer} {shown(found)}" for peer, found in record["peers"].items()), flush=True)
+                results.record(
+                    str(case), record if "error" in limits else {**record, "floor": floor(case, limits)}
+                )
+                print(
+                    f"{case}: "
+                    + ", ".join(f"{peer} {shown(found)}" for peer, found in record["peers"].items()),
+                    flush=True,
+                )
     finally:
         for worker in workers.values():
             worker.close()
@@ -93,7 +105,9 @@ def compare(workers: dict[str, Worker], case: str, deadline: Deadline, quick: bo
     for i in range(1 if quick else max(TURNS.values())):
         for peer in [p for p in turns if i < TURNS[p]]:
             try:
-                turns[peer].append(deadline.ask(workers[peer], PATIENCE, "turn", budget=0.01 if quick else BUDGET))
+                turns[peer].append(
+                    deadline.ask(workers[peer], PATIENCE, "turn", budget=0.01 if quick else BUDGET)
+                )
             except Failed as error:
                 found[peer] = {"error": str(error)}
                 del turns[peer]

@@ -36,7 +36,9 @@ class Utilisation:
     def __enter__(self) -> Utilisation:
         if hasattr(self, "_command"):
             try:
-                self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                self._process = subprocess.Popen(
+                    self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
             except OSError:
                 self._process = None
         return self
@@ -56,13 +58,26 @@ def middle(said: str) -> float | None:
 def run(results: Results, options: Any, deadline: Deadline) -> None:
     """Both, unless they are recorded."""
     if "examples/train.py" not in results.records:
-        results.record("examples/train.py", example(options.device, options.quick, min(240.0, deadline.left())))
+        results.record(
+            "examples/train.py", example(options.device, options.quick, min(240.0, deadline.left()))
+        )
         print(f"examples/train.py: {results.records['examples/train.py']}", flush=True)
-    workers = {peer: Worker(peer, options.device) for peer in ("xgrad", "torch") if not options.peers or peer in options.peers}
+    workers = {
+        peer: Worker(peer, options.device)
+        for peer in ("xgrad", "torch")
+        if not options.peers or peer in options.peers
+    }
     try:
         for case in QUICK if options.quick else CASES:
             if case not in results.records:
-                results.record(case, {"steps": {peer: step(worker, case, options, deadline) for peer, worker in workers.items()}})
+                results.record(
+                    case,
+                    {
+                        "steps": {
+                            peer: step(worker, case, options, deadline) for peer, worker in workers.items()
+                        }
+                    },
+                )
                 print(f"a step at {case}: {results.records[case]['steps']}", flush=True)
     finally:
         for worker in workers.values():
@@ -71,15 +86,31 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
     """Characters a second of the whole command as it says them, compiling included."""
-    steps = ["--steps", "4", "--hidden", "5", "--batch", "2", "--window", "4", "--streams", "1"] if quick else ["--steps", "2000"]
+    steps = (
+        ["--steps", "4", "--hidden", "5", "--batch", "2", "--window", "4", "--streams", "1"]
+        if quick
+        else ["--steps", "2000"]
+    )
     env = environment(device)
     with tempfile.TemporaryDirectory() as folder, Utilisation(device) as use:
         text = Path(folder, "text.txt")
         text.write_text("the quick brown fox jumps over the lazy dog; " * 9)
         few = ["--data", str(text)] if quick else []
-        command = [sys.executable, str(ROOT / "examples" / "train.py"), "--quiet", "--sample", "0", "--out", folder, *steps, *few]
+        command = [
+            sys.executable,
+            str(ROOT / "examples" / "train.py"),
+            "--quiet",
+            "--sample",
+            "0",
+            "--out",
+            folder,
+            *steps,
+            *few,
+        ]
         try:
-            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=limit)
+            done = subprocess.run(
+                command, env=env, capture_output=True, text=True, check=False, timeout=limit
+            )
         except subprocess.TimeoutExpired:
             return {"passed": False, "error": f"cut off after {limit:.0f} s"}
     speeds = re.findall(r"([\d,]+) characters/s", done.stdout)
@@ -87,7 +118,12 @@ def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2][:300]
         return {"passed": None if "is not installed" in last else False, "error": last}
     held_out = re.findall(r"([\d.]+) bits/char held out", done.stdout)
-    return {"passed": True, "characters/s": float(speeds[-1].replace(",", "")), "bits": float(held_out[-1]), "GPU %": use.percent}
+    return {
+        "passed": True,
+        "characters/s": float(speeds[-1].replace(",", "")),
+        "bits": float(held_out[-1]),
+        "GPU %": use.percent,
+    }
 
 
 def step(worker: Worker, case: str, options: Any, deadline: Deadline) -> dict[str, Any]:
@@ -98,7 +134,10 @@ def step(worker: Worker, case: str, options: Any, deadline: Deadline) -> dict[st
         if "missing" in found:
             return found
         with Utilisation(options.device) as use:
-            turns = [deadline.ask(worker, PATIENCE, "turn", budget=0.01 if options.quick else BUDGET) for _ in range(1 if options.quick else TURNS)]
+            turns = [
+                deadline.ask(worker, PATIENCE, "turn", budget=0.01 if options.quick else BUDGET)
+                for _ in range(1 if options.quick else TURNS)
+            ]
     except Failed as error:
         return {"error": str(error)}
     found = {name: statistics.median(t[name] for t in turns) for name in ("gpu", "wall", "host")}

@@ -22,7 +22,11 @@ class Failed(Exception):
 
 def environment(device: str) -> dict[str, str]:
     """Of a process that is to use a device, and this xgrad, whether it is installed or not."""
-    return {**os.environ, "XGRAD_DEVICE": device, "PYTHONPATH": os.pathsep.join(filter(None, [str(_alone()), os.environ.get("PYTHONPATH")]))}
+    return {
+        **os.environ,
+        "XGRAD_DEVICE": device,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_alone()), os.environ.get("PYTHONPATH")])),
+    }
 
 
 def _alone() -> Path:
@@ -86,7 +90,9 @@ class Worker:
             env["JAX_PLATFORMS"] = "cpu"
         command = [sys.executable, "-W", "ignore", str(HERE), "gpu-worker", self.peer, self.device]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has failed
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=env, bufsize=0)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=env, bufsize=0
+        )
 
     def _failed(self, why: str) -> Failed:
         self.close()

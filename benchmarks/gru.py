@@ -12,7 +12,15 @@ from turns import Job
 
 TITLE = "GRU, reset before the product (torch.nn.GRU: after it), forward + backward, float32, milliseconds"
 CASE = "T,B,I,H"
-CASES = ["64,1,32,32", "64,16,64,64", "64,32,128,128", "100,32,128,256", "100,64,256,512", "50,64,512,1024", "1000,16,64,128"]
+CASES = [
+    "64,1,32,32",
+    "64,16,64,64",
+    "64,32,128,128",
+    "100,32,128,256",
+    "100,64,256,512",
+    "50,64,512,1024",
+    "1000,16,64,128",
+]
 UNIT = 1e3
 NAMES = ("W_zh", "W_zx", "W_rh", "W_rx", "W_h", "W_x")
 
@@ -23,9 +31,15 @@ class Problem:
     def __init__(self, case: str) -> None:
         self.T, self.B, self.I, self.H = (int(n) for n in case.split(","))
         rng = np.random.default_rng(0)
-        self.x, self.dy = rng.normal(size=(self.T, self.B, self.I)).astype("f"), rng.normal(size=(self.T, self.B, self.H)).astype("f")
+        self.x, self.dy = (
+            rng.normal(size=(self.T, self.B, self.I)).astype("f"),
+            rng.normal(size=(self.T, self.B, self.H)).astype("f"),
+        )
         shapes = {name: (self.H, self.I if name.endswith("x") else self.H) for name in NAMES}
-        self.W = {name: rng.uniform(-(self.H**-0.5), self.H**-0.5, shape).astype("f") for name, shape in shapes.items()}
+        self.W = {
+            name: rng.uniform(-(self.H**-0.5), self.H**-0.5, shape).astype("f")
+            for name, shape in shapes.items()
+        }
 
 
 def norms(arrays: Any) -> list[float]:
@@ -170,7 +184,11 @@ def jax(case: str) -> Job:
 
         return (jax.lax.scan(body, jnp.zeros((p.B, p.H)), x)[1] * p.dy).sum()
 
-    gradient, W, x = jax.jit(jax.grad(loss, (0, 1))), {name: jnp.asarray(w) for name, w in p.W.items()}, jnp.asarray(p.x)
+    gradient, W, x = (
+        jax.jit(jax.grad(loss, (0, 1))),
+        {name: jnp.asarray(w) for name, w in p.W.items()},
+        jnp.asarray(p.x),
+    )
     kept: list[Any] = []
 
     def step() -> None:

@@ -18,12 +18,22 @@ def describe() -> str:
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
     np.ones((2, 2)) @ np.ones((2, 2))
     blas: dict[str, Any] = next((b for b in threadpool_info() if b["user_api"] == "blas"), {})
-    name, number, core, threads = (blas.get(key, "?") for key in ("internal_api", "version", "architecture", "num_threads"))
-    versions = ", ".join(f"{name} {_version(name)}" for name in ("xgrad", "numpy", "torch", "jax", "autograd", "mygrad", "numba"))
-    machine = f"{model}, {os.cpu_count()} cores; {name} {number}, core type {core}, {threads} threads; load {os.getloadavg()[0]:.1f}"
+    name, number, core, threads = (
+        blas.get(key, "?") for key in ("internal_api", "version", "architecture", "num_threads")
+    )
+    versions = ", ".join(
+        f"{name} {_version(name)}"
+        for name in ("xgrad", "numpy", "torch", "jax", "autograd", "mygrad", "numba")
+    )
+    machine = (
+        f"{model}, {os.cpu_count()} cores; {name} {number}, core type {core}, {threads} threads; load "
+        f"{os.getloadavg()[0]:.1f}"
+    )
     return f"{datetime.now(UTC):%Y-%m-%d}; {machine}\nPython {platform.python_version()}; {versions}"
 
 

@@ -31,7 +31,9 @@ def measured(case: str) -> tuple[int, float | None]:
     given = {name: xg.asarray(w) for name, w in p.W.items()}, xg.asarray(p.x), xg.asarray(p.dy)
     step(*given)
     gc.collect()
-    arrays = tracemalloc.take_snapshot().filter_traces([tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
+    arrays = tracemalloc.take_snapshot().filter_traces(
+        [tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)]
+    )
     kept = sum(trace.size for trace in arrays.traces)
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
@@ -45,7 +47,11 @@ def memory_cost(cases: list[str] | None = None) -> None:
     """The hand-written NumPy loop beside xgrad, at the last two sizes of the suite "gru" unless `cases` says
     otherwise."""
     print("\nMegabytes in use for one GRU step, forward + backward, inputs and gradients included")
-    print(f"| {CASE} | xgrad, as it reports | xgrad, as measured | hand NumPy | over hand NumPy |\n" + "|---" * 5 + "|")
+    print(
+        f"| {CASE} | xgrad, as it reports | xgrad, as measured | hand NumPy | over hand NumPy |\n"
+        + "|---" * 5
+        + "|"
+    )
     for case in cases or CASES[-2:]:
         p = Problem(case)
         hand = NumpyLoop(p.W, p.x, p.dy).held()

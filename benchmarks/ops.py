@@ -36,7 +36,11 @@ def xgrad(case: str) -> Job:
         if case != "forward":
             z.backward(dz)
 
-    return Job(step, lambda: [] if x.grad is None or w.grad is None else [float(xg.sum(x.grad)), float(xg.sum(w.grad))], OPS)
+    return Job(
+        step,
+        lambda: [] if x.grad is None or w.grad is None else [float(xg.sum(x.grad)), float(xg.sum(w.grad))],
+        OPS,
+    )
 
 
 def torch(case: str) -> Job:

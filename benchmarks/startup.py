@@ -57,20 +57,36 @@ def import_cost(turns: int) -> None:
     _seconds("import numpy, xgrad")
     pairs = [(_seconds("import numpy"), _seconds("import numpy, xgrad")) for _ in range(2 * turns)]
     added = statistics.median(b - a for a, b in pairs)
-    print(f"\nimport xgrad adds {added:.3f} s to import numpy, which takes {statistics.median(a for a, _ in pairs):.3f} s", flush=True)
+    print(
+        f"\nimport xgrad adds {added:.3f} s to import numpy, which takes "
+        f"{statistics.median(a for a, _ in pairs):.3f} s",
+        flush=True,
+    )
 
 
 def chain_cost() -> None:
     """A chain of a million additions."""
     n = 1_000_000
-    result = subprocess.run([sys.executable, "-c", CHAIN.format(n=n)], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", CHAIN.format(n=n)], check=True, capture_output=True, text=True
+    )
     forward, backward, kilobytes = map(float, result.stdout.split())
-    print(f"\na chain of {n:,} nodes: {forward:.1f} s forward, {backward:.1f} s backward, {kilobytes * 1024 / n:.0f} bytes a node", flush=True)
+    print(
+        f"\na chain of {n:,} nodes: {forward:.1f} s forward, {backward:.1f} s backward, "
+        f"{kilobytes * 1024 / n:.0f} bytes a node",
+        flush=True,
+    )
 
 
 def aux_cost() -> None:
     """A gradient with many outputs beside the value, and without."""
     n = 2_000
-    result = subprocess.run([sys.executable, "-P", "-c", AUX.format(n=n)], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", AUX.format(n=n)], check=True, capture_output=True, text=True
+    )
     alone, beside = map(float, result.stdout.split())
-    print(f"\na gradient of {2 * n:,} ops: {1e3 * alone:.1f} ms, {beside / alone:.2f} times that with {n:,} outputs in has_aux", flush=True)
+    print(
+        f"\na gradient of {2 * n:,} ops: {1e3 * alone:.1f} ms, {beside / alone:.2f} times that with "
+        f"{n:,} outputs in has_aux",
+        flush=True,
+    )

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from turns import Job
 
-TITLE = "A training step of examples/train.py (torch: its own GRU, reset after the product), float32, microseconds per character"
+TITLE = (
+    "A training step of examples/train.py (torch: its own GRU, reset after the product), float32, "
+    "microseconds per character"
+)
 CASE = "T,B,I,H"
 CASES = ["64,32,64,256"]
 UNIT = 1e6
@@ -47,7 +50,11 @@ def xgrad_update(case: str) -> Callable[[], Any]:
     T, B, I, H = (int(n) for n in case.split(","))  # noqa: E741
     text = Text(B)
     model = example.Model(text.vocabulary, I, H, "float32", xg.random.default_rng(0))
-    optimizer, gradient, data = xg.optim.Adam(model, lr=RATE), xg.value_and_grad(example.loss, has_aux=True), xg.asarray(text.streams)
+    optimizer, gradient, data = (
+        xg.optim.Adam(model, lr=RATE),
+        xg.value_and_grad(example.loss, has_aux=True),
+        xg.asarray(text.streams),
+    )
     h = example.no_state(B, model)
 
     def update() -> Any:
@@ -71,7 +78,11 @@ def torch_update(case: str, device: str) -> Callable[[], Any]:
     for layer in (embed, gru, read):
         layer.to(device)
     weights = [*embed.parameters(), *gru.parameters(), *read.parameters()]
-    optimizer, data, h = torch.optim.Adam(weights, lr=RATE), torch.tensor(text.streams, device=device), torch.zeros(1, B, H, device=device)
+    optimizer, data, h = (
+        torch.optim.Adam(weights, lr=RATE),
+        torch.tensor(text.streams, device=device),
+        torch.zeros(1, B, H, device=device),
+    )
 
     def update() -> Any:
         nonlocal h

@@ -44,7 +44,9 @@ class Worker:
 
     def __init__(self, suite: str, peer: str, case: str) -> None:
         command = [sys.executable, "-W", "ignore", str(Path(__file__).parent), "--worker", suite, peer, case]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         self.check: list[float] | None = json.loads(line) if line else None
@@ -67,7 +69,13 @@ def table(name: str, suite: Any, options: Any) -> None:
     """Time every case of a suite for every peer, and print the times and their ratios to the first peer's."""
     peers = [p for p in suite.PEERS if not options.peers or p in options.peers]
     print(f"\n{suite.TITLE}", flush=True)
-    print(f"| {suite.CASE} | " + " | ".join(peers) + f" | over {peers[0]}: " + ", ".join(peers[1:]) + " | differ by |")
+    print(
+        f"| {suite.CASE} | "
+        + " | ".join(peers)
+        + f" | over {peers[0]}: "
+        + ", ".join(peers[1:])
+        + " | differ by |"
+    )
     print("|" + "---|" * (len(peers) + 3))
     for case in suite.CASES:
         if options.cases and not any(part in case for part in options.cases):
@@ -85,14 +93,23 @@ def table(name: str, suite: Any, options: Any) -> None:
             if p in absent:
                 print(f"  {p}: {said}", file=sys.stderr)
         middle = {p: statistics.median(t) * suite.UNIT for p, t in times.items() if t}
-        ratios = ", ".join(f"{middle[p] / middle[peers[0]]:.2f}" if {p, peers[0]} <= {*middle} else "-" for p in peers[1:])
+        ratios = ", ".join(
+            f"{middle[p] / middle[peers[0]]:.2f}" if {p, peers[0]} <= {*middle} else "-" for p in peers[1:]
+        )
         shown = " | ".join(f"{middle[p]:.4g}" if p in middle else "-" for p in peers)
-        print(f"| {case} | {shown} | {ratios} | {_difference([w.check for w in workers.values() if w.check])} |", flush=True)
+        print(
+            f"| {case} | {shown} | {ratios} | "
+            f"{_difference([w.check for w in workers.values() if w.check])} |",
+            flush=True,
+        )
 
 
 def _difference(checks: list[list[float]]) -> str:
     """The largest relative difference between what the peers computed; what is nearly nothing counts as a
     thousandth of the largest."""
     least = max((abs(b) for c in checks[:1] for b in c), default=0.0) / 1e3 or 1.0
-    worst = max((abs(a - b) / max(abs(b), least) for c in checks[1:] for a, b in zip(c, checks[0], strict=True)), default=None)
+    worst = max(
+        (abs(a - b) / max(abs(b), least) for c in checks[1:] for a, b in zip(c, checks[0], strict=True)),
+        default=None,
+    )
     return "-" if worst is None else f"{worst:.0e}"

@@ -35,7 +35,9 @@ def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
     return [h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, z17]
 
 
-def backward(dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
+def backward(
+    dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]
+) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
     """The same equations from the last to the first, each answered by one `deriv`; gradients of W, h and
     x."""
     h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, _ = z
@@ -114,7 +116,9 @@ def back_through_time(
     return dW, dh, dxs[::-1]
 
 
-def by_engine(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor]) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
+def by_engine(
+    W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor]
+) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
     """What `back_through_time` gives, found by the engine from the forward equations alone."""
 
     def loss(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> xg.Tensor:
@@ -125,12 +129,19 @@ def by_engine(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor
     return gradients
 
 
-def random_problem(T: int, B: int, I: int, H: int, seed: int = 0) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:
+def random_problem(
+    T: int, B: int, I: int, H: int, seed: int = 0
+) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:
     """Weights, h0, inputs, and what the loss asks of each state."""
     rng = xg.random.default_rng(seed)
     W = {name: rng.normal(size=(H, H)) * H**-0.5 for name in ("zh", "rh", "h")}
     W |= {name: rng.normal(size=(H, I)) * I**-0.5 for name in ("zx", "rx", "x")}
-    return W, rng.normal(size=(H, B)), [rng.normal(size=(I, B)) for _ in range(T)], [rng.normal(size=(H, B)) for _ in range(T)]
+    return (
+        W,
+        rng.normal(size=(H, B)),
+        [rng.normal(size=(I, B)) for _ in range(T)],
+        [rng.normal(size=(H, B)) for _ in range(T)],
+    )
 
 
 def main() -> None:

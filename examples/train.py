@@ -1,10 +1,10 @@
 """Train a character-level language model: a GRU written as equations, on NumPy or CuPy unchanged.
 
-    python train.py                      two minutes on two cores, on text that comes with Python
-    python train.py --data book.txt      on any text
-    python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
-    python train.py --precision float16  compute in float16; the weights stay in float32
-    XGRAD_DEVICE=cuda python train.py    on CUDA
+python train.py                      two minutes on two cores, on text that comes with Python
+python train.py --data book.txt      on any text
+python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
+python train.py --precision float16  compute in float16; the weights stay in float32
+XGRAD_DEVICE=cuda python train.py    on CUDA
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ try:
 
     import xgrad as xg
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing.name} is not installed for this Python: run `make train` once, then `. .venv/bin/activate`, and try again")
+    sys.exit(
+        f"{missing.name} is not installed for this Python: run `make train` once, then `. "
+        f".venv/bin/activate`, and try again"
+    )
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -42,7 +45,9 @@ import matplotlib.pyplot as plt
 class Model(xg.nn.Module):
     """Characters in, logits of the next character out."""
 
-    def __init__(self, vocabulary: int, embedding: int, hidden: int, dtype: Any, rng: xg.random.Generator) -> None:
+    def __init__(
+        self, vocabulary: int, embedding: int, hidden: int, dtype: Any, rng: xg.random.Generator
+    ) -> None:
         self.embed = xg.nn.Embedding(vocabulary, embedding, dtype=dtype, rng=rng)
         self.gru = xg.nn.GRU(embedding, hidden, reset="before", dtype=dtype, rng=rng)
         self.read = xg.nn.Linear(hidden, vocabulary, dtype=dtype, rng=rng)
@@ -93,7 +98,9 @@ def no_state(count: int, model: Model, dtype: Any = None) -> xg.Tensor:
     return xg.zeros((count, W.shape[0]), dtype=dtype or W.dtype, device=W.device)
 
 
-def sample(model: Model, text: Text, length: int, temperature: float, rng: xg.random.Generator) -> Iterator[str]:
+def sample(
+    model: Model, text: Text, length: int, temperature: float, rng: xg.random.Generator
+) -> Iterator[str]:
     """Characters drawn one after the other, each from the model's distribution after those before it."""
     h = no_state(1, model)
     i = text.vocabulary.index("\n") if "\n" in text.vocabulary else 0
@@ -114,7 +121,9 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
     data = streams(text.train_ids, options.batch)
     windows = (len(data) - 1) // options.window
 
-    def scaled(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, tuple[xg.Tensor, xg.Tensor]]:
+    def scaled(
+        model: Model, window: xg.Tensor, h: xg.Tensor
+    ) -> tuple[xg.Tensor, tuple[xg.Tensor, xg.Tensor]]:
         nats, h = loss(model, window, h)
         return run.scale.scale(nats) if run.scale else nats, (nats, h)
 
@@ -122,7 +131,9 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
     characters = options.window * options.batch
     quiet = options.quiet or not sys.stderr.isatty()  # a bar is for people, and would fill a file
     began, first, saved = time.perf_counter(), run.step, run.step
-    with tqdm(total=options.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=quiet) as bar:
+    with tqdm(
+        total=options.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=quiet
+    ) as bar:
         while not interruption.number:
             if is_due(run, options):
                 held_out = bits_per_character(run.model, text.held_out_ids, options)
@@ -133,7 +144,10 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
                 save(run, folder, saved)
                 saved = run.step
                 speed = (run.step - first) * characters / (time.perf_counter() - began)
-                say(f"step {run.step:>6}: {held_out:.3f} bits/char held out, {smooth(run.curve):.3f} in training, {speed:,.0f} characters/s")
+                say(
+                    f"step {run.step:>6}: {held_out:.3f} bits/char held out, "
+                    f"{smooth(run.curve):.3f} in training, {speed:,.0f} characters/s"
+                )
             if run.step == options.steps or interruption.number:
                 break
             place = run.step % windows
@@ -143,7 +157,9 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
             (_, (nats, run.h)), grads = gradient(run.model, window, run.h)
             bits = float(nats) / math.log(2)
             stop_unless_finite(bits, run, options)
-            grads, _ = xg.optim.clip_by_global_norm(run.scale.unscale(grads) if run.scale else grads, options.clip)
+            grads, _ = xg.optim.clip_by_global_norm(
+                run.scale.unscale(grads) if run.scale else grads, options.clip
+            )
             run.optimizer.lr = learning_rate(run.step, options)
             if run.scale:
                 run.scale.step(run.optimizer, grads)
@@ -152,7 +168,9 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
             run.step += 1
             run.curve.append(bits)
             speed = (run.step - first) * characters / (time.perf_counter() - began)
-            bar.set_postfix_str(f"{smooth(run.curve):.3f} bits/char, {speed / 1000:.1f}k char/s", refresh=False)
+            bar.set_postfix_str(
+                f"{smooth(run.curve):.3f} bits/char, {speed / 1000:.1f}k char/s", refresh=False
+            )
             bar.update()
     return saved
 
@@ -168,7 +186,10 @@ def save(run: Run, folder: Folder, saved: int) -> None:
     """Write the checkpoint, or end with what is lost."""
     try:
         if not folder.still_there():
-            say(f"{folder.path} was deleted or moved during the run: it is made again, with a checkpoint of step {run.step}")
+            say(
+                f"{folder.path} was deleted or moved during the run: it is made again, with a "
+                f"checkpoint of step {run.step}"
+            )
         run.save(folder.checkpoint)
     except (InUse, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -180,7 +201,10 @@ def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> No
     """End a run that has gone wrong before it overwrites a checkpoint."""
     if not bits < 100:
         loss = f"the loss is {bits:.3g} bits per character at step {run.step}"
-        fail(f"{loss}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, is as it was)")
+        fail(
+            f"{loss}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, "
+            f"is as it was)"
+        )
 
 
 def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
@@ -195,7 +219,9 @@ def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
             kept = f"the checkpoint is that of step {saved}, as it was" if saved else "there is no checkpoint"
             fail(f"{at}, where weights are not finite: {kept}; try a smaller --lr")
         save(run, folder, saved)
-    interruption.end(f"{at}, which is saved in {folder.checkpoint}; to go on, give the same options and --resume")
+    interruption.end(
+        f"{at}, which is saved in {folder.checkpoint}; to go on, give the same options and --resume"
+    )
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
@@ -211,7 +237,12 @@ def draw(run: Run, compressed: dict[str, float], folder: Folder) -> None:
     axes.plot(*zip(*run.validation, strict=True), "o-", color="C0", markersize=4, label="held out")
     for i, (name, value) in enumerate(compressed.items()):
         axes.axhline(value, color=f"C{i + 1}", linestyle="--", linewidth=1, label=name)
-    axes.set(xlabel="step", ylabel="bits per character", ylim=(0, min(8, max(run.curve) + 0.1)), title="GRU character model")
+    axes.set(
+        xlabel="step",
+        ylabel="bits per character",
+        ylim=(0, min(8, max(run.curve) + 0.1)),
+        title="GRU character model",
+    )
     axes.legend()
     with folder.whole(folder.curve) as path:
         figure.savefig(path, dpi=120, format="png")
@@ -236,14 +267,20 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
     if len(text.train_ids) < options.batch * (options.window + 1) or len(text.held_out) < 2:
         need = max(math.ceil(options.batch * (options.window + 1) / 0.9), 20)
         have = len(text.characters)
-        fail(f"the text has {have:,} characters, {options.batch} streams of one window need {need:,}; use a smaller --batch or --window")
+        fail(
+            f"the text has {have:,} characters, {options.batch} streams of one window need "
+            f"{need:,}; use a smaller --batch or --window"
+        )
     V, E, H = len(text.vocabulary), options.embedding, options.hidden
     weights = V * E + 3 * H * (H + E + 1) + V * (H + 1)
     size = 8 if options.dtype == "float64" else 4
     # with gradients, and Adam's means
     need, have = size * (4 * weights + options.window * options.batch * (H + V)), device.memory()["total"]
     if need > have:
-        fail(f"this takes at least {need / 1e9:,.0f} GB of memory, and {device} has {have / 1e9:,.0f}; use a smaller --hidden, --batch or --window")
+        fail(
+            f"this takes at least {need / 1e9:,.0f} GB of memory, and {device} has "
+            f"{have / 1e9:,.0f}; use a smaller --hidden, --batch or --window"
+        )
 
 
 def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespace) -> bool:
@@ -259,7 +296,10 @@ def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespac
     other = different(signature, run.signature)
     if other:
         fail(f"{folder.checkpoint} would be overwritten: {other}; {ways}")
-    say(f"{folder.checkpoint} has step {step} of the same run, which begins anew: the first checkpoint will overwrite it")
+    say(
+        f"{folder.checkpoint} has step {step} of the same run, which begins anew: the first "
+        f"checkpoint will overwrite it"
+    )
     say("  to go on from it instead, stop this and give --resume; to keep it, give another folder with --out")
     return True
 
@@ -271,7 +311,15 @@ def begin(text: Text, options: argparse.Namespace) -> Run:
     names = ("hidden", "embedding", "batch", "window", "steps", "lr", "clip", "seed", "dtype", "precision")
     signature = {"text": text.digest, **{name: getattr(options, name) for name in names}}
     scale = xg.optim.LossScale() if options.precision == "float16" else None
-    return Run(model, xg.optim.Adam(model), no_state(options.batch, model, options.precision), rng, signature, options.steps, scale)
+    return Run(
+        model,
+        xg.optim.Adam(model),
+        no_state(options.batch, model, options.precision),
+        rng,
+        signature,
+        options.steps,
+        scale,
+    )
 
 
 def resume(run: Run, folder: Folder) -> None:
@@ -307,20 +355,28 @@ def main(argv: list[str] | None = None) -> None:
         fail(f"cannot write to {options.out}: {error.strerror or error}")
 
 
-def use(folder: Folder, run: Run, text: Text, options: argparse.Namespace, device: xg.backends.Device) -> None:
+def use(
+    folder: Folder, run: Run, text: Text, options: argparse.Namespace, device: xg.backends.Device
+) -> None:
     """The run in its folder."""
     if options.resume:
         resume(run, folder)
     earlier = not options.resume and look_before_overwriting(run, folder, options)
     words = f", arithmetic in {options.precision}" if options.precision else ""
     weights = sum(p.size for p in run.model.parameters())
-    say(f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} weights, {options.dtype} on {device}{words}")
+    say(
+        f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} "
+        f"weights, {options.dtype} on {device}{words}"
+    )
     interruption.farewell = "stopped at once; what was trained since the last checkpoint is lost"
     with interruption.postponed():
         saved = train(run, text, options, folder)
         if interruption.number:
             stop_early(run, folder, saved, earlier)
-    interruption.farewell = f"stopped after the last step, which is saved in {folder.checkpoint}; the same options and --resume draw the curve"
+    interruption.farewell = (
+        f"stopped after the last step, which is saved in {folder.checkpoint}; the same options and "
+        f"--resume draw the curve"
+    )
     report(folder, run, text, options)
 
 
@@ -334,7 +390,11 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
         rng = xg.random.default_rng(0)
         rng.state = run.rng.state  # which stays, for a checkpoint that is written again
         drawn = "".join(sample(run.model, text, options.sample, options.temperature, rng))
-        say("\n" + "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in drawn) + "\n")
+        say(
+            "\n"
+            + "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in drawn)
+            + "\n"
+        )
     if not folder.has_checkpoint():
         save(run, folder, 0)
     try:

@@ -66,7 +66,9 @@ class Folder:
             return True
         same = self.path.exists() and os.path.samestat(self.path.stat(), self._folder)
         if not same and self.checkpoint.exists():
-            raise FileExistsError(f"{self.path} was replaced during the run by a folder with a checkpoint of its own")
+            raise FileExistsError(
+                f"{self.path} was replaced during the run by a folder with a checkpoint of its own"
+            )
         self._release()
         self.path.mkdir(parents=True, exist_ok=True)
         self._acquire()
@@ -125,7 +127,11 @@ def _busy(folder: Path) -> str:
     with suppress(OSError, ValueError):
         pid, host = (folder / LOCK).read_text(encoding="utf-8").split()
     if pid.isdigit():
-        way = f"wait for it, stop it with `kill {pid}`" if host == socket.gethostname() else f"wait for it, stop it on {host}"
+        way = (
+            f"wait for it, stop it with `kill {pid}`"
+            if host == socket.gethostname()
+            else f"wait for it, stop it on {host}"
+        )
         who = f"another run, process {pid}" + (f" on {host}" if host != socket.gethostname() else "")
     else:
         who, way = "another run", "wait for it, stop it"

@@ -36,28 +36,117 @@ def folder(word: str) -> str:
 def arguments(description: str | None, argv: list[str] | None = None) -> argparse.Namespace:
     """The options of the command, each within its bounds."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=100)
+        description=description,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=32, width=100
+        ),
     )
-    add, size, many, real = parser.add_argument, number(int, 1, 2**16), number(int, 1, 10**9), number(float, 1e-30, 1e30)
-    add("--data", metavar="FILE", help="text to learn, UTF-8 (default: the reference pages that come with Python)")
-    add("--out", type=folder, metavar="FOLDER", default="runs", help="where the checkpoint and the curve go (default: %(default)s)")
+    add, size, many, real = (
+        parser.add_argument,
+        number(int, 1, 2**16),
+        number(int, 1, 10**9),
+        number(float, 1e-30, 1e30),
+    )
+    add(
+        "--data",
+        metavar="FILE",
+        help="text to learn, UTF-8 (default: the reference pages that come with Python)",
+    )
+    add(
+        "--out",
+        type=folder,
+        metavar="FOLDER",
+        default="runs",
+        help="where the checkpoint and the curve go (default: %(default)s)",
+    )
     add("--resume", action="store_true", help="go on from the checkpoint in the --out folder")
-    add("--overwrite", action="store_true", help="begin anew where the --out folder has the checkpoint of another run")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="begin anew where the --out folder has the checkpoint of another run",
+    )
     add("--steps", type=many, default=1000, metavar="N", help="windows to learn from (default: %(default)s)")
-    add("--hidden", type=size, default=256, metavar="N", help="size of the GRU's state (default: %(default)s)")
-    add("--embedding", type=size, default=64, metavar="N", help="size of a character's vector (default: %(default)s)")
-    add("--batch", type=many, default=32, metavar="N", help="streams read side by side (default: %(default)s)")
-    add("--window", type=many, default=64, metavar="N", help="characters through which gradients flow back (default: %(default)s)")
-    add("--lr", type=real, default=5e-3, metavar="X", help="Adam's learning rate at the start (default: %(default)s)")
-    add("--clip", type=real, default=1.0, metavar="X", help="greatest norm of the gradient (default: %(default)s)")
-    add("--validate-every", type=many, default=200, metavar="N", help="steps between looks at the held-out text (default: %(default)s)")
-    add("--streams", type=many, default=16, metavar="N", help="streams that the held-out text is read as (default: %(default)s)")
-    add("--sample", type=number(int, 0, 10**6), default=300, metavar="N", help="characters to write at the end (default: %(default)s)")
+    add(
+        "--hidden", type=size, default=256, metavar="N", help="size of the GRU's state (default: %(default)s)"
+    )
+    add(
+        "--embedding",
+        type=size,
+        default=64,
+        metavar="N",
+        help="size of a character's vector (default: %(default)s)",
+    )
+    add(
+        "--batch", type=many, default=32, metavar="N", help="streams read side by side (default: %(default)s)"
+    )
+    add(
+        "--window",
+        type=many,
+        default=64,
+        metavar="N",
+        help="characters through which gradients flow back (default: %(default)s)",
+    )
+    add(
+        "--lr",
+        type=real,
+        default=5e-3,
+        metavar="X",
+        help="Adam's learning rate at the start (default: %(default)s)",
+    )
+    add(
+        "--clip",
+        type=real,
+        default=1.0,
+        metavar="X",
+        help="greatest norm of the gradient (default: %(default)s)",
+    )
+    add(
+        "--validate-every",
+        type=many,
+        default=200,
+        metavar="N",
+        help="steps between looks at the held-out text (default: %(default)s)",
+    )
+    add(
+        "--streams",
+        type=many,
+        default=16,
+        metavar="N",
+        help="streams that the held-out text is read as (default: %(default)s)",
+    )
+    add(
+        "--sample",
+        type=number(int, 0, 10**6),
+        default=300,
+        metavar="N",
+        help="characters to write at the end (default: %(default)s)",
+    )
     warm = number(float, 1e-3, 1e3)
-    add("--temperature", type=warm, default=0.7, metavar="X", help="of the sample: lower is safer (default: %(default)s)")
-    add("--seed", type=number(int, 0, 2**64 - 1), default=0, metavar="N", help="the same seed gives the same run (default: %(default)s)")
-    add("--dtype", choices=["float32", "float64"], default="float32", help="of the weights (default: %(default)s)")
-    add("--precision", choices=["float32", "bfloat16", "float16"], help="of the arithmetic, if not that of the weights")
+    add(
+        "--temperature",
+        type=warm,
+        default=0.7,
+        metavar="X",
+        help="of the sample: lower is safer (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=number(int, 0, 2**64 - 1),
+        default=0,
+        metavar="N",
+        help="the same seed gives the same run (default: %(default)s)",
+    )
+    add(
+        "--dtype",
+        choices=["float32", "float64"],
+        default="float32",
+        help="of the weights (default: %(default)s)",
+    )
+    add(
+        "--precision",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the arithmetic, if not that of the weights",
+    )
     add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)

@@ -117,7 +117,10 @@ def checked(words: dict[str, str]) -> dict[str, Any]:
     found = {name: parsed(name, words[name]) for name in WORDS}
     for name, kind in {"step": int, "rng": dict, "signature": dict}.items():
         if type(found[name]) is not kind:
-            raise ValueError(f"{name} is {words[name][:40]}, and should be {'a whole number' if kind is int else 'names with values'}")
+            raise ValueError(
+                f"{name} is {words[name][:40]}, and should be "
+                f"{'a whole number' if kind is int else 'names with values'}"
+            )
     return found
 
 
@@ -130,12 +133,18 @@ def parsed(name: str, text: str) -> Any:
     try:
         return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError):
-        raise ValueError(f"{name} is {text[:40]}, and should be a number, or names with values, in JSON") from None
+        raise ValueError(
+            f"{name} is {text[:40]}, and should be a number, or names with values, in JSON"
+        ) from None
 
 
 def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
     """In what two configurations differ, for people to read; nothing where they do not."""
-    names = [name for name in dict.fromkeys([*mine, *saved]) if (name in saved, saved.get(name)) != (name in mine, mine.get(name))]
+    names = [
+        name
+        for name in dict.fromkeys([*mine, *saved])
+        if (name in saved, saved.get(name)) != (name in mine, mine.get(name))
+    ]
     if not names:
         return ""
     its, own = ({name: side.get(name) for name in names} for side in (saved, mine))
@@ -145,7 +154,9 @@ def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
 def same_form(name: str, value: xg.Tensor, shape: tuple[int, ...], dtype: Any) -> xg.Tensor:
     """`value`, if its form is the one that it should have."""
     if value.shape != shape or value.dtype != dtype:
-        raise ValueError(f"{name} is {value.dtype} of shape {value.shape}, and should be {dtype} of shape {shape}")
+        raise ValueError(
+            f"{name} is {value.dtype} of shape {value.shape}, and should be {dtype} of shape {shape}"
+        )
     return value
 
 

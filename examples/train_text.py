@@ -38,13 +38,20 @@ class Text:
     def compressed(self) -> dict[str, float]:
         """Bits per character that each compressor needs for the held-out text."""
         xz = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
-        compressors: dict[str, Any] = {"gzip": zlib.compressobj(9, wbits=31), "bz2": bz2.BZ2Compressor(9), "xz": xz}
+        compressors: dict[str, Any] = {
+            "gzip": zlib.compressobj(9, wbits=31),
+            "bz2": bz2.BZ2Compressor(9),
+            "xz": xz,
+        }
         raw = self.held_out.encode()
         sizes = dict.fromkeys(compressors, 0)
         for start in range(0, len(raw), 2**16):  # in parts, between which a signal is heard
             for name, compressor in compressors.items():
                 sizes[name] += len(compressor.compress(raw[start : start + 2**16]))
-        return {name: 8 * (sizes[name] + len(compressor.flush())) / len(self.held_out) for name, compressor in compressors.items()}
+        return {
+            name: 8 * (sizes[name] + len(compressor.flush())) / len(self.held_out)
+            for name, compressor in compressors.items()
+        }
 
 
 def read_text(path: str | None) -> str:

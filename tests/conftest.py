@@ -33,7 +33,6 @@ hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, de
 hypothesis.settings.load_profile("quick")
 
 
-
 def pytest_configure() -> None:
     """Fresh numbers for random programs, the same in all processes that run tests side by side."""
     os.environ.setdefault("XGRAD_FUZZ_SEED", str(random.SystemRandom().getrandbits(31)))

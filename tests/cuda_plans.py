@@ -57,14 +57,21 @@ def _moved(item: Any, by: int) -> Any:
 
 
 def run(
-    plan: Plan, inputs: Sequence[Any], chip: Chip = CHIP, precision: str = "highest", way: str = ONCE, seed: int = 0
+    plan: Plan,
+    inputs: Sequence[Any],
+    chip: Chip = CHIP,
+    precision: str = "highest",
+    way: str = ONCE,
+    seed: int = 0,
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
     """The outputs, flat, and how the loops were run."""
     made = schedule(plan, chip, precision)
     return launched(made, inputs, chip, way, seed)
 
 
-def launched(made: Schedule, inputs: Sequence[Any], chip: Chip, way: str = ONCE, seed: int = 0) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
+def launched(
+    made: Schedule, inputs: Sequence[Any], chip: Chip, way: str = ONCE, seed: int = 0
+) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
     """The same for a schedule."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # nothing is remembered
@@ -76,7 +83,10 @@ def launched(made: Schedule, inputs: Sequence[Any], chip: Chip, way: str = ONCE,
 def outputs_of(found: Lowered, flat: Sequence[np.ndarray]) -> list[np.ndarray]:
     """A function's outputs, from what a run of its plan has left."""
     places = [i for i, b in enumerate(found.plan.buffers) if b.kind == "output"]
-    return [flat[places.index(r.buffer)][r.offset : r.offset + prod(r.shape)].reshape(r.shape) for r in found.outputs]
+    return [
+        flat[places.index(r.buffer)][r.offset : r.offset + prod(r.shape)].reshape(r.shape)
+        for r in found.outputs
+    ]
 
 
 def loops_of(made: Schedule) -> list[Repeat]:
@@ -94,7 +104,13 @@ def launches_of(made: Schedule) -> list[Launch]:
     def inside(items: Sequence[Any]) -> list[Launch]:
         found: list[Launch] = []
         for item in items:
-            found += [*inside(item.body), *inside(item.once)] if isinstance(item, Repeat) else [item] if isinstance(item, Launch) else []
+            found += (
+                [*inside(item.body), *inside(item.once)]
+                if isinstance(item, Repeat)
+                else [item]
+                if isinstance(item, Launch)
+                else []
+            )
         return found
 
     return inside(made.body)
@@ -103,7 +119,10 @@ def launches_of(made: Schedule) -> list[Launch]:
 def kernel_text(made: Schedule, name: str) -> str:
     """The text of one kernel."""
     start = made.source.index(f" {name}(")
-    return made.source[made.source.rindex('extern "C"', 0, start) : made.source.find('\nextern "C"', start) % (len(made.source) + 1)]
+    return made.source[
+        made.source.rindex('extern "C"', 0, start) : made.source.find('\nextern "C"', start)
+        % (len(made.source) + 1)
+    ]
 
 
 # Plans by hand
@@ -143,7 +162,10 @@ class Drawing:
 def interpreted(plan: Plan, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The outputs of a plan, flat, by NumPy."""
     given = iter(inputs)
-    memory = [np.array(next(given)).reshape(-1) if b.kind == "input" else np.zeros(b.size, _dtype(b.dtype)) for b in plan.buffers]
+    memory = [
+        np.array(next(given)).reshape(-1) if b.kind == "input" else np.zeros(b.size, _dtype(b.dtype))
+        for b in plan.buffers
+    ]
 
     def view(r: Ref, turns: tuple[int, ...]) -> np.ndarray:
         start = r.offset + sum(t * s for t, s in zip(turns, r.steps))
@@ -167,7 +189,12 @@ def interpreted(plan: Plan, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         for s in m.steps:
             args = [a if is_number else values[a] for a, is_number in zip(s.args, s.literal)]
             if s.dtype != "bool":  # operands are taken in the dtype of the result
-                args = [x if isinstance(x, float) or (s.op == "where" and i == 0) else np.asarray(x).astype(_dtype(s.dtype)) for i, x in enumerate(args)]
+                args = [
+                    x
+                    if isinstance(x, float) or (s.op == "where" and i == 0)
+                    else np.asarray(x).astype(_dtype(s.dtype))
+                    for i, x in enumerate(args)
+                ]
             x = args[0] if s.op in ("none", "astype") else OPS[s.op].forward(np, *args)
             values[s.value] = np.broadcast_to(np.asarray(x).astype(_dtype(s.dtype)), m.shape)
         for v, r in m.stores:
@@ -176,7 +203,9 @@ def interpreted(plan: Plan, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             r = reduction.out
             axes = tuple(a for a, (n, s) in enumerate(zip(m.shape, r.strides)) if s == 0 and n != 1)
             start = {"sum": 0.0, "max": -np.inf, "min": np.inf}[reduction.kind]
-            folded = getattr(np, reduction.kind)(values[reduction.value].astype(np.float64), axis=axes, keepdims=True, initial=start)
+            folded = getattr(np, reduction.kind)(
+                values[reduction.value].astype(np.float64), axis=axes, keepdims=True, initial=start
+            )
             shape = tuple(1 if a in axes else n for a, n in enumerate(m.shape))
             view(r._replace(shape=shape), turns)[...] = folded
 

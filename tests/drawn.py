@@ -22,7 +22,9 @@ BACKENDS = ["cpu", "strict:1"]
 
 def shapes(least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
     """From `least` to `most` axes of length 0 to 3."""
-    return array_shapes(min_dims=max(least, 1), max_dims=most, min_side=0, max_side=3) | (st.just(()) if least == 0 else st.nothing())
+    return array_shapes(min_dims=max(least, 1), max_dims=most, min_side=0, max_side=3) | (
+        st.just(()) if least == 0 else st.nothing()
+    )
 
 
 @st.composite
@@ -80,4 +82,6 @@ def same(z: Any, expected: Any, backend: str) -> None:
     assert z.device == backend
     assert z.shape == expected.shape
     assert z.dtype == expected.dtype
-    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-5 if expected.dtype.name in ("float32", "complex64") else 1e-12)
+    np.testing.assert_allclose(
+        z.numpy(), expected, rtol=1e-5 if expected.dtype.name in ("float32", "complex64") else 1e-12
+    )

@@ -39,7 +39,9 @@ def _run(dtype: str) -> list[np.ndarray]:
 
 
 def _errors(found: list[np.ndarray]) -> list[float]:
-    return [float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(found, _run("float64"), strict=True)]
+    return [
+        float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(found, _run("float64"), strict=True)
+    ]
 
 
 def measured() -> dict[str, list[float]]:
@@ -60,7 +62,9 @@ def products() -> dict[str, list[float]]:
 def table(errors: dict[str, list[float]]) -> str:
     """As it stands in the docs."""
     rows = [f"| {name} | {' | '.join(f'{error:.1e}' for error in those)} |" for name, those in errors.items()]
-    return "\n".join(["| | outputs | gradients of the weights | gradients of the inputs |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| | outputs | gradients of the weights | gradients of the inputs |", "|---|---|---|---|", *rows]
+    )
 
 
 if __name__ == "__main__":

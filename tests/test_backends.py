@@ -19,7 +19,13 @@ from xgrad.backends import Backend, find_device, register
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     import os
 
-    return subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def has_cuda() -> bool:
@@ -113,7 +119,9 @@ def test_cuda_that_is_not_there_says_what_is_missing() -> None:
 
 def test_importing_imports_no_cupy_and_little_else() -> None:
     modules = python("import xgrad, sys; print(*sys.modules)").stdout.split()
-    assert not {"cupy", "array_api_compat", "torch", "matplotlib", "opt_einsum", "scipy"} & {m.partition(".")[0] for m in modules}
+    assert not {"cupy", "array_api_compat", "torch", "matplotlib", "opt_einsum", "scipy"} & {
+        m.partition(".")[0] for m in modules
+    }
 
 
 class _Minimal(Backend):
@@ -150,6 +158,11 @@ def test_memory_figures() -> None:
 
 
 def test_layout_has_no_top_level_package_named_backends() -> None:
-    code = "import importlib.util, sys; sys.path = [p for p in sys.path if p]; print(importlib.util.find_spec('backends'))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    code = (
+        "import importlib.util, sys; sys.path = [p for p in sys.path if p]; "
+        "print(importlib.util.find_spec('backends'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
     assert result.stdout == "None\n"

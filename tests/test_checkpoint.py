@@ -45,7 +45,10 @@ def deep(x: Any, w: Any) -> Any:
 
 def test_the_same_values_and_gradients(device: str) -> None:
     x, w = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
-    plain, again = (xg.value_and_grad(lambda x, w: xg.sum(f(x, w) ** 2), argnums=(0, 1))(x, w) for f in (deep, checkpoint(deep)))
+    plain, again = (
+        xg.value_and_grad(lambda x, w: xg.sum(f(x, w) ** 2), argnums=(0, 1))(x, w)
+        for f in (deep, checkpoint(deep))
+    )
     close([plain[0], *plain[1]], [again[0], *again[1]])
 
 
@@ -161,7 +164,11 @@ def test_memory_falls(device: str) -> None:
 
     def state(every: int | None) -> xg.Tensor:
         cell = lambda h, _: (xg.tanh(xg.sin(h) @ w), None)
-        last: xg.Tensor = (scan_in_segments(xg.scan, cell, h, None, 100, False, every) if every else xg.scan(cell, h, length=100))[0]
+        last: xg.Tensor = (
+            scan_in_segments(xg.scan, cell, h, None, 100, False, every)
+            if every
+            else xg.scan(cell, h, length=100)
+        )[0]
         return last
 
     assert kept(state(10)) <= 2 * 10 * 12 + 100

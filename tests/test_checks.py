@@ -15,7 +15,13 @@ def test_a_wrong_gradient_names_argument_index_and_both_numbers(device: str) -> 
     def square(x: Any) -> Any:
         return x * x
 
-    with pytest.raises(AssertionError, match=r"order 1: the gradient with respect to argument \[1\] at index \(2,\) is 6\.0299\d*, differences give (6\.0|5\.99)"):
+    with pytest.raises(
+        AssertionError,
+        match=(
+            r"order 1: the gradient with respect to argument \[1\] at index \(2,\) is 6\.0299\d*, "
+            r"differences give (6\.0|5\.99)"
+        ),
+    ):
         xg.check_grads(lambda a, x: a * xg.sum(square(x)), (1.0, xg.asarray([1.0, 2.0, 3.0])))
 
 
@@ -78,7 +84,12 @@ def test_complex_numbers_are_checked_as_two_real_ones(device: str) -> None:
 
 def test_functions_of_nothing_that_moves() -> None:
     xg.check_grads(lambda x: xg.sum(x), (xg.zeros((0, 2)),))
-    for f, args in ((lambda i: i + 1, (xg.asarray([1]),)), (lambda x: None, (1.0,)), (lambda x: x > 0, (1.0,)), (lambda: 1.0, ())):
+    for f, args in (
+        (lambda i: i + 1, (xg.asarray([1]),)),
+        (lambda x: None, (1.0,)),
+        (lambda x: x > 0, (1.0,)),
+        (lambda: 1.0, ()),
+    ):
         with pytest.raises(ValueError, match="nothing to check"):
             xg.check_grads(f, args)
     with pytest.raises(ValueError, match="order=0"):

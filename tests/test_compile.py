@@ -63,11 +63,22 @@ def test_the_gradients_of_a_gru(executor: str, dtype: str, tolerance: float) -> 
 def test_composes_with_transforms(executor: str) -> None:
     f = lambda x: xg.sum(xg.tanh(x) ** 3)
     x, v = rng.normal(size=4), rng.normal(size=4)
-    for g in (xg.grad(f), lambda x: xg.vjp(f, x)[1](1.0)[0], lambda x: xg.jvp(f, (x,), (v,))[1], lambda x: xg.jvp(xg.grad(f), (x,), (v,))[1]):
+    for g in (
+        xg.grad(f),
+        lambda x: xg.vjp(f, x)[1](1.0)[0],
+        lambda x: xg.jvp(f, (x,), (v,))[1],
+        lambda x: xg.jvp(xg.grad(f), (x,), (v,))[1],
+    ):
         np.testing.assert_allclose(xg.compile(g)(x).numpy(), g(x).numpy(), rtol=1e-12)
     np.testing.assert_allclose(xg.grad(xg.compile(f))(x).numpy(), xg.grad(f)(x).numpy(), rtol=1e-12)
-    np.testing.assert_allclose(xg.grad(lambda x: xg.sum(xg.grad(xg.compile(f))(x)))(x).numpy(), xg.grad(lambda x: xg.sum(xg.grad(f)(x)))(x).numpy(), rtol=1e-10)
-    np.testing.assert_allclose(xg.compile(lambda x: xg.compile(f)(x) * 2)(x).numpy(), 2 * f(x).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        xg.grad(lambda x: xg.sum(xg.grad(xg.compile(f))(x)))(x).numpy(),
+        xg.grad(lambda x: xg.sum(xg.grad(f)(x)))(x).numpy(),
+        rtol=1e-10,
+    )
+    np.testing.assert_allclose(
+        xg.compile(lambda x: xg.compile(f)(x) * 2)(x).numpy(), 2 * f(x).numpy(), rtol=1e-12
+    )
 
 
 def test_what_it_returns_is_kept(executor: str) -> None:
@@ -168,7 +179,10 @@ def test_from_several_threads(executor: str) -> None:
     f = xg.compile(loss)
     expected = [f(W, x).item() for x in xs]
     found: dict[int, list[float]] = {}
-    threads = [threading.Thread(target=lambda i=i: found.update({i: [f(W, xs[i]).item() for _ in range(50)]})) for i in range(4)]
+    threads = [
+        threading.Thread(target=lambda i=i: found.update({i: [f(W, xs[i]).item() for _ in range(50)]}))
+        for i in range(4)
+    ]
     for t in threads:
         t.start()
     for t in threads:
@@ -236,21 +250,40 @@ def test_adding_zero_keeps_the_sign_that_it_has(dtype: str, executor: str) -> No
     x = xg.asarray(np.array([-0.0, 0.0, 2.0]).astype(dtype))
     zeros = xg.zeros(3)
     for f in (
-        lambda x: x + 0.0, lambda x: 0.0 + x, lambda x: x + 0, lambda x: x + -0.0, lambda x: x - 0.0, lambda x: x - -0.0, lambda x: 0 - x,
-        lambda x: x + zeros, lambda x: x + xg.zeros(3), lambda x: x - xg.zeros(3), lambda x: x + xg.full((3,), -0.0), lambda x: x * 1,
-    ):  # fmt: skip
+        lambda x: x + 0.0,
+        lambda x: 0.0 + x,
+        lambda x: x + 0,
+        lambda x: x + -0.0,
+        lambda x: x - 0.0,
+        lambda x: x - -0.0,
+        lambda x: 0 - x,
+        lambda x: x + zeros,
+        lambda x: x + xg.zeros(3),
+        lambda x: x - xg.zeros(3),
+        lambda x: x + xg.full((3,), -0.0),
+        lambda x: x * 1,
+    ):
         z, expected = xg.compile(f)(x).numpy(), f(x).numpy()
         assert z.dtype == expected.dtype
         assert [str(v) for v in z.tolist()] == [str(v) for v in expected.tolist()]
 
 
 def test_what_adds_nothing_to_zero_leaves_a_loop() -> None:
-    h = Value("h", (3,), "float64"), Value("a", (3,), "float64"), Value("x", (3,), "float64"), Value("s", (3,), "float64")
+    h = (
+        Value("h", (3,), "float64"),
+        Value("a", (3,), "float64"),
+        Value("x", (3,), "float64"),
+        Value("s", (3,), "float64"),
+    )
     (state, total, x, zeros), out = h, [Value(n, (3,), "float64") for n in ("h2", "a2", "hT", "aT")]
-    new = Stage("new", (), (zeros,), {"function": "zeros", "args": ((3,),), "dtype": "float64", "options": {}})
+    new = Stage(
+        "new", (), (zeros,), {"function": "zeros", "args": ((3,),), "dtype": "float64", "options": {}}
+    )
     body = (Stage("tanh", (state,), (out[0],)), Stage("+", (total, zeros), (out[1],)))
     loop = Loop(5, False, (Carry(state, x, out[0], out[2]), Carry(total, 0.0, out[1], out[3])), (), (), body)
-    (found,) = (s for s in optimise(Program((x,), (new, loop), (out[2], out[3]))).stages if isinstance(s, Loop))
+    (found,) = (
+        s for s in optimise(Program((x,), (new, loop), (out[2], out[3]))).stages if isinstance(s, Loop)
+    )
     assert [s.op for s in found.stages if isinstance(s, Stage)] == ["tanh"]
 
 

@@ -54,7 +54,15 @@ def test_outputs_that_are_inputs_constants_or_each_other(native: None) -> None:
 
     def f(x: Any) -> Any:
         y = x * 2
-        return {"x": x, "y": (y, y), "number": 3, "array": np.ones(2), "outside": outside, "none": None, "empty": ()}
+        return {
+            "x": x,
+            "y": (y, y),
+            "number": 3,
+            "array": np.ones(2),
+            "outside": outside,
+            "none": None,
+            "empty": (),
+        }
 
     g = xg.compile(f)
     x = xg.asarray([1.0])
@@ -64,7 +72,13 @@ def test_outputs_that_are_inputs_constants_or_each_other(native: None) -> None:
     second = g(x)
     assert first["outside"].tolist() == [7]
     assert second["outside"].tolist() == [8]
-    assert (second["x"].tolist(), second["y"][0].tolist(), second["y"][1].tolist(), second["number"].item(), second["array"].tolist()) == ([1], [2], [2], 3, [1, 1])
+    assert (
+        second["x"].tolist(),
+        second["y"][0].tolist(),
+        second["y"][1].tolist(),
+        second["number"].item(),
+        second["array"].tolist(),
+    ) == ([1], [2], [2], 3, [1, 1])
     assert (second["none"], second["empty"]) == (None, ())
     second["y"][0][0] = 100.0
     assert second["y"][1].tolist() == [2]
@@ -74,7 +88,11 @@ def test_outputs_that_are_inputs_constants_or_each_other(native: None) -> None:
 # What comes out wrong
 
 
-@pytest.mark.parametrize("wrong", ["text", {1}, (i for i in ()), iter([1]), print, object(), np.array(["a"]), [[{"deep": "text"}]]], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "wrong",
+    ["text", {1}, (i for i in ()), iter([1]), print, object(), np.array(["a"]), [[{"deep": "text"}]]],
+    ids=lambda v: type(v).__name__,
+)
 def test_what_is_no_array_is_refused(wrong: Any) -> None:
     x = xg.tensor(np.ones(3), requires_grad=True)
     calls: list[tuple[str, Callable[[], Any]]] = [
@@ -86,7 +104,10 @@ def test_what_is_no_array_is_refused(wrong: Any) -> None:
         ("a function that is traced", lambda: xg.trace(lambda x: wrong, x)),
     ]
     for who, call in calls:
-        with pytest.raises(TypeError, match=rf"{who} must return Tensors, arrays or numbers in nested containers, and returned a \w+"):
+        with pytest.raises(
+            TypeError,
+            match=rf"{who} must return Tensors, arrays or numbers in nested containers, and returned a \w+",
+        ):
             call()
 
 
@@ -106,7 +127,12 @@ def test_an_error_half_way_leaves_nothing_behind() -> None:
 
     g = xg.compile(f)
     x = xg.asarray([1.0])
-    for call in (lambda: g(x), lambda: xg.scan(lambda h, x: (f(h), None), x, x), lambda: xg.trace(f, x), lambda: xg.grad(lambda x: xg.sum(g(x)))(x)):
+    for call in (
+        lambda: g(x),
+        lambda: xg.scan(lambda h, x: (f(h), None), x, x),
+        lambda: xg.trace(f, x),
+        lambda: xg.grad(lambda x: xg.sum(g(x)))(x),
+    ):
         for _ in range(2):
             with pytest.raises(KeyError, match="half-way"):
                 call()
@@ -181,7 +207,10 @@ def test_a_tensor_that_got_away_says_what_it_is(how: str, use: str) -> None:
     else:
         xg.checkpoint(f)(x)
     for t in away:
-        with pytest.raises(xg.GraphError, match="a Tensor of a function that was traced is used after it, when it has no value"):
+        with pytest.raises(
+            xg.GraphError,
+            match="a Tensor of a function that was traced is used after it, when it has no value",
+        ):
             USES[use](t, x.detach())
     assert MODE.get() == Mode()
 
@@ -215,7 +244,11 @@ def test_containers_too_deep_and_round() -> None:
     round_and_round: list[Any] = []
     round_and_round.append(round_and_round)
     for tree in (nested(xg.ones(1), 100_000, "list"), round_and_round):
-        for call in (lambda t: xg.compile(lambda t: t)(t), lambda t: xg.grad(lambda t: xg.sum(xg.ones(1)))(t), lambda t: xg.scan(lambda h, _: (h, None), t, None, length=2)):
+        for call in (
+            lambda t: xg.compile(lambda t: t)(t),
+            lambda t: xg.grad(lambda t: xg.sum(xg.ones(1)))(t),
+            lambda t: xg.scan(lambda h, _: (h, None), t, None, length=2),
+        ):
             with pytest.raises(ValueError, match="containers are nested deeper"):
                 call(tree)
 
@@ -226,7 +259,9 @@ def test_containers_too_deep_and_round() -> None:
     chain = None
     for _ in range(5000):
         chain = Link(chain)
-    with pytest.raises(TypeError, match="compile cannot take a Link among the arguments: maximum recursion depth"):
+    with pytest.raises(
+        TypeError, match="compile cannot take a Link among the arguments: maximum recursion depth"
+    ):
         xg.compile(lambda c, x: x)(chain, xg.ones(1))
 
 

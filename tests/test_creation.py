@@ -48,7 +48,12 @@ def test_like_another(x: np.ndarray, dtype: Any) -> None:
         assert (e.shape, e.dtype, e.device) == (x.shape, dtype or x.dtype, backend)
 
 
-@given(st.integers(-5, 5), st.none() | st.integers(-5, 5), st.sampled_from([1, 2, -1, -3]), st.none() | st.sampled_from(INTEGER[:4] + REAL))
+@given(
+    st.integers(-5, 5),
+    st.none() | st.integers(-5, 5),
+    st.sampled_from([1, 2, -1, -3]),
+    st.none() | st.sampled_from(INTEGER[:4] + REAL),
+)
 def test_arange(start: int, stop: Any, step: int, dtype: Any) -> None:
     made(xg.arange, np.arange, start, stop, step, dtype=dtype)
     made(xg.arange, np.arange, start / 4, start / 4 + 1, 0.25)
@@ -106,7 +111,15 @@ def test_asarray_of_arrays_lists_and_numbers(x: np.ndarray) -> None:
 
 
 def test_dtypes_of_python_numbers(device: str) -> None:
-    for value, dtype in [(1, "int64"), (1.0, "float64"), (1j, "complex128"), (True, "bool"), ([1, 2.5], "float64"), ([], "float64"), ([[1], [2]], "int64")]:
+    for value, dtype in [
+        (1, "int64"),
+        (1.0, "float64"),
+        (1j, "complex128"),
+        (True, "bool"),
+        ([1, 2.5], "float64"),
+        ([], "float64"),
+        ([[1], [2]], "int64"),
+    ]:
         assert xg.asarray(value).dtype == dtype
 
 
@@ -137,10 +150,16 @@ def test_what_is_no_number_is_refused() -> None:
 def test_gradients_pass_through_conversions(device: str) -> None:
     x = xg.asarray([1.0, 2.0])
     for f in (
-        lambda x: xg.asarray(x, copy=True), lambda x: xg.astype(xg.astype(x, xg.complex128), xg.complex128) * 1j, lambda x: xg.asarray(xg.asarray(x, device="cpu"), device=x.device),
-        lambda x: xg.full((2, 2), x[0]), lambda x: xg.full_like(x, x[1]), lambda x: xg.meshgrid(x, x * 2)[1], lambda x: xg.linspace(x[0], x[1], 4),
-        lambda x: xg.linspace(x, 3.0, 4, endpoint=False), lambda x: xg.linspace(0.0, x, 1),
-    ):  # fmt: skip
+        lambda x: xg.asarray(x, copy=True),
+        lambda x: xg.astype(xg.astype(x, xg.complex128), xg.complex128) * 1j,
+        lambda x: xg.asarray(xg.asarray(x, device="cpu"), device=x.device),
+        lambda x: xg.full((2, 2), x[0]),
+        lambda x: xg.full_like(x, x[1]),
+        lambda x: xg.meshgrid(x, x * 2)[1],
+        lambda x: xg.linspace(x[0], x[1], 4),
+        lambda x: xg.linspace(x, 3.0, 4, endpoint=False),
+        lambda x: xg.linspace(0.0, x, 1),
+    ):
         xg.check_grads(lambda x, f=f: xg.real(f(x) ** 2), (x,), order=2)
     assert not xg.astype(xg.tensor([1.0], requires_grad=True), xg.int64).requires_grad
 
@@ -158,7 +177,9 @@ def test_lists_of_tensors_are_stacked(device: str) -> None:
     assert xg.asarray(rows).numpy().tolist() == [[1, 2], [3, 4]]
     assert xg.asarray(rows).device == device
     assert xg.asarray(tuple(rows), dtype=xg.float32).dtype == xg.float32
-    np.testing.assert_allclose(xg.compile(f)(xg.asarray([1.0, 2.0]), xg.asarray(3.0)).numpy(), [[1, 4], [9, 9]])
+    np.testing.assert_allclose(
+        xg.compile(f)(xg.asarray([1.0, 2.0]), xg.asarray(3.0)).numpy(), [[1, 4], [9, 9]]
+    )
 
 
 def test_numbers_beside_tensors_are_weak(device: str) -> None:
@@ -266,7 +287,9 @@ FOREIGN_ORDER: dict[str, Callable[[Any], Any]] = {
     "dtype of a sum": lambda a: xg.sum(xg.ones((1, 2)), axis=0, dtype=a.dtype),
     "compiled": xg.compile(lambda x: x * 1),
     "scan": lambda a: xg.scan(lambda h, x: (h, x), 0.0, a)[1],
-    "written into": lambda a: (lambda t: (t.__setitem__(slice(None), a), t)[1])(xg.zeros(2, dtype=xg.float32)),
+    "written into": lambda a: (lambda t: (t.__setitem__(slice(None), a), t)[1])(
+        xg.zeros(2, dtype=xg.float32)
+    ),
 }
 
 

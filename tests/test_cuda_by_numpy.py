@@ -58,7 +58,11 @@ class Unordered(np.ndarray[Any, Any]):
 def test_the_last_of_several_values_counts(key: Any, form: str, backend: Any) -> None:
     start = np.arange(12.0).reshape(3, 4)
     shape = start[key].shape
-    values = {"whole": 100 + np.arange(float(np.prod(shape))).reshape(shape), "a number's array": np.array(7.0), "a row": 50 + np.arange(float(shape[-1]))}[form]
+    values = {
+        "whole": 100 + np.arange(float(np.prod(shape))).reshape(shape),
+        "a number's array": np.array(7.0),
+        "a row": 50 + np.arange(float(shape[-1])),
+    }[form]
     expected = start.copy()
     expected[key] = values
     target = start.copy().view(Unordered)
@@ -89,7 +93,28 @@ class Cublas:
     def __init__(self) -> None:
         self.computed: list[int] = []
 
-    def gemmEx(self, handle: int, ta: int, tb: int, m: int, n: int, k: int, one: int, a: int, at: int, lda: int, b: int, bt: int, ldb: int, zero: int, c: int, ct: int, ldc: int, compute: int, algo: int) -> None:  # fmt: skip
+    def gemmEx(
+        self,
+        handle: int,
+        ta: int,
+        tb: int,
+        m: int,
+        n: int,
+        k: int,
+        one: int,
+        a: int,
+        at: int,
+        lda: int,
+        b: int,
+        bt: int,
+        ldb: int,
+        zero: int,
+        c: int,
+        ct: int,
+        ldc: int,
+        compute: int,
+        algo: int,
+    ) -> None:
         assert (at, bt, ct, handle) == (0, 0, 0, 11)
         assert (ctypes.c_float.from_address(one).value, ctypes.c_float.from_address(zero).value) == (1, 0)
         self.computed.append(compute)
@@ -97,9 +122,54 @@ class Cublas:
         y = self._columns(b, ldb, *((n, k) if tb else (k, n)))
         self._columns(c, ldc, m, n)[...] = (x.T if ta else x) @ (y.T if tb else y)
 
-    def gemmStridedBatchedEx(self, handle: int, ta: int, tb: int, m: int, n: int, k: int, one: int, a: int, at: int, lda: int, sa: int, b: int, bt: int, ldb: int, sb: int, zero: int, c: int, ct: int, ldc: int, sc: int, count: int, compute: int, algo: int) -> None:  # fmt: skip
+    def gemmStridedBatchedEx(
+        self,
+        handle: int,
+        ta: int,
+        tb: int,
+        m: int,
+        n: int,
+        k: int,
+        one: int,
+        a: int,
+        at: int,
+        lda: int,
+        sa: int,
+        b: int,
+        bt: int,
+        ldb: int,
+        sb: int,
+        zero: int,
+        c: int,
+        ct: int,
+        ldc: int,
+        sc: int,
+        count: int,
+        compute: int,
+        algo: int,
+    ) -> None:
         for i in range(count):
-            self.gemmEx(handle, ta, tb, m, n, k, one, a + 4 * sa * i, at, lda, b + 4 * sb * i, bt, ldb, zero, c + 4 * sc * i, ct, ldc, compute, algo)
+            self.gemmEx(
+                handle,
+                ta,
+                tb,
+                m,
+                n,
+                k,
+                one,
+                a + 4 * sa * i,
+                at,
+                lda,
+                b + 4 * sb * i,
+                bt,
+                ldb,
+                zero,
+                c + 4 * sc * i,
+                ct,
+                ldc,
+                compute,
+                algo,
+            )
 
     @staticmethod
     def _columns(address: int, ld: int, rows: int, columns: int) -> np.ndarray:
@@ -116,7 +186,9 @@ def cublas(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Cublas:
         monkeypatch.setitem(sys.modules, name, SimpleNamespace())
     monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs", SimpleNamespace(cublas=made))
     device = SimpleNamespace(compute_capability="90")
-    backend.cupy.cuda = SimpleNamespace(Device=lambda *index: device, device=SimpleNamespace(get_cublas_handle=lambda: 11))
+    backend.cupy.cuda = SimpleNamespace(
+        Device=lambda *index: device, device=SimpleNamespace(get_cublas_handle=lambda: 11)
+    )
     backend.gpu = device
     return made
 
@@ -125,7 +197,15 @@ def floats(*shape: int) -> np.ndarray:
     return np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
 
 
-SHAPES = [((2, 3), (3, 4)), ((1, 3), (3, 1)), ((5, 2, 3), (5, 3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((2, 1, 2, 3), (4, 3, 2)), ((1, 1), (1, 1))]
+SHAPES = [
+    ((2, 3), (3, 4)),
+    ((1, 3), (3, 1)),
+    ((5, 2, 3), (5, 3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((2, 1, 2, 3), (4, 3, 2)),
+    ((1, 1), (1, 1)),
+]
 
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
@@ -134,7 +214,10 @@ SHAPES = [((2, 3), (3, 4)), ((1, 3), (3, 1)), ((5, 2, 3), (5, 3, 4)), ((5, 2, 3)
 def test_products_by_cublas(shapes: Any, layout: str, precision: str, backend: Any, cublas: Cublas) -> None:
     x, y = (floats(*s) for s in shapes)
     if layout == "columns":
-        x, y = np.asarray(x.swapaxes(-1, -2), order="C").swapaxes(-1, -2), np.asarray(y.swapaxes(-1, -2), order="C").swapaxes(-1, -2)
+        x, y = (
+            np.asarray(x.swapaxes(-1, -2), order="C").swapaxes(-1, -2),
+            np.asarray(y.swapaxes(-1, -2), order="C").swapaxes(-1, -2),
+        )
     elif layout == "backwards":
         x, y = x[..., ::-1], y[..., ::-1, :]
     with xg.matmul_precision(precision):
@@ -300,15 +383,21 @@ def test_streams_wait_for_each_other(backend: Any) -> None:
         raise KeyError
     assert cuda.get_current_stream() is outer
     assert cuda.log == [
-        "outer0 recorded", "inner1 waits for event of outer0", "work", "inner1 recorded", "outer0 waits for event of inner1",
-    ]  # fmt: skip
+        "outer0 recorded",
+        "inner1 waits for event of outer0",
+        "work",
+        "inner1 recorded",
+        "outer0 waits for event of inner1",
+    ]
 
 
 def test_dlpack_passes_the_stream_on_from_the_device_of_the_value(backend: Any) -> None:
     cuda = backend.cupy.cuda = Cuda()
     backend._count = 2
     seen: list[tuple[int, dict[str, Any]]] = []
-    array = SimpleNamespace(shape=(2,), strides=(8,), __dlpack__=lambda **options: seen.append((cuda.device, options)))
+    array = SimpleNamespace(
+        shape=(2,), strides=(8,), __dlpack__=lambda **options: seen.append((cuda.device, options))
+    )
     backend.xp = SimpleNamespace(asarray=lambda a, **options: a)
     t = xg.Tensor(array, Device(backend, 1))
     t.__dlpack__(stream=7)
@@ -340,14 +429,19 @@ def test_from_one_gpu_to_another(backend: Any, monkeypatch: pytest.MonkeyPatch) 
     assert moved.tolist() == [0, 1, 2]
     assert copies == type(copies)()
     assert cuda.log == [
-        "outer0 recorded", "outer1 waits for event of outer0", "outer1 recorded", "outer0 waits for event of outer1",
-    ]  # fmt: skip
+        "outer0 recorded",
+        "outer1 waits for event of outer0",
+        "outer1 recorded",
+        "outer0 waits for event of outer1",
+    ]
 
 
 def test_memory_of_the_pool(backend: Any) -> None:
     backend.cupy.cuda = Cuda()
     freed: list[bool] = []
-    pool = SimpleNamespace(used_bytes=lambda: 5, total_bytes=lambda: 8, free_all_blocks=lambda: freed.append(True))
+    pool = SimpleNamespace(
+        used_bytes=lambda: 5, total_bytes=lambda: 8, free_all_blocks=lambda: freed.append(True)
+    )
     backend.cupy.get_default_memory_pool = lambda: pool
     device = Device(backend, 0)
     assert device.memory() == {"used": 5, "pool": 8, "total": 100}

@@ -40,7 +40,10 @@ def _nvrtc() -> str | None:
 
 NO_NVRTC = _nvrtc()
 #: Minutes, where there is a compiler: for who asks for them.
-asked = pytest.mark.skipif(shutil.which("nvcc") is None or "'nvcc' not in config.getoption('markexpr')", reason="no nvcc, or not asked for with -m nvcc")
+asked = pytest.mark.skipif(
+    shutil.which("nvcc") is None or "'nvcc' not in config.getoption('markexpr')",
+    reason="no nvcc, or not asked for with -m nvcc",
+)
 ARCHES = {80: CHIPS["A100"], 90: CHIPS["H100"]}
 
 
@@ -49,7 +52,9 @@ def _expressions() -> Any:
     plans = []
     for i, case in enumerate(expressions.CASES.values()):
         with np.errstate(all="ignore"):
-            found = lowered(case.f, *(expressions._as_tensor(np.resize(x, 1000 + i)) for x in case.arrays)).plan
+            found = lowered(
+                case.f, *(expressions._as_tensor(np.resize(x, 1000 + i)) for x in case.arrays)
+            ).plan
         plans.append(expressions._in_bfloat16(found) if case.arrays[0].dtype.name == "bfloat16" else found)
     return together(plans)
 
@@ -60,8 +65,19 @@ def _maps() -> Any:
         _drawn_map(rng, plan)
     for i, shape in enumerate(REDUCED):
         for axis in range(len(shape)):
-            _drawn_reduction(rng, plan, shape, (axis,), ("float32", "float64", "float16")[i % 3], ("sum", "max", "min")[i % 3])
-    rows = [lowered(f, xg.asarray(np.ones(shape, "float32"))).plan for f in ROWS.values() for shape in ((3, 33), (2, 3, 16), (2, 2500))]
+            _drawn_reduction(
+                rng,
+                plan,
+                shape,
+                (axis,),
+                ("float32", "float64", "float16")[i % 3],
+                ("sum", "max", "min")[i % 3],
+            )
+    rows = [
+        lowered(f, xg.asarray(np.ones(shape, "float32"))).plan
+        for f in ROWS.values()
+        for shape in ((3, 33), (2, 3, 16), (2, 2500))
+    ]
     return together([plan.plan, *rows])
 
 
@@ -93,7 +109,13 @@ def source(family: str, chip: Chip) -> str:
 
 
 SIZES = [(hidden, batch) for hidden in (256, 512, 1024) for batch in (16, 64, 128)]
-PRECISIONS = [("float32", "highest"), ("float32", "tf32"), ("float32", "bf16"), ("float64", "highest"), ("float16", "highest")]
+PRECISIONS = [
+    ("float32", "highest"),
+    ("float32", "tf32"),
+    ("float32", "bf16"),
+    ("float64", "highest"),
+    ("float16", "highest"),
+]
 _WIDE = {(1024, batch) for batch in (16, 64, 128)}
 #: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same forward
 #: and backward.
@@ -112,7 +134,9 @@ def units(dtype: str) -> Plan:
     for hidden, batch in SIZES:
         arrays, structure = flatten(loops.arguments(cell, batch, hidden, dtype))
         with xg.device("cpu"):
-            plans.append(lowered(loops.loss_of(cell), *unflatten(structure, [xg.asarray(x) for x in arrays])).plan)
+            plans.append(
+                lowered(loops.loss_of(cell), *unflatten(structure, [xg.asarray(x) for x in arrays])).plan
+            )
     return together(plans)
 
 
@@ -154,7 +178,7 @@ def test_nvrtc_takes_every_text(family: str, arch: int) -> None:
 @pytest.mark.cuda_wheel
 @pytest.mark.skipif(NO_NVRTC is not None, reason=NO_NVRTC or "")
 def test_what_is_no_text_is_refused_with_the_compilers_words() -> None:
-    assert "expected a" in str(_refused_by_nvrtc("extern \"C\" __global__ void k(", 80))
+    assert "expected a" in str(_refused_by_nvrtc('extern "C" __global__ void k(', 80))
 
 
 @pytest.mark.cuda_wheel
@@ -164,7 +188,7 @@ def test_a_warning_is_an_error_here_and_not_for_users() -> None:
 
     from xgrad.backends.cuda.kernels import compile_kernels
 
-    unused = "extern \"C\" __global__ void k() { int x = 0; }"
+    unused = 'extern "C" __global__ void k() { int x = 0; }'
     assert compile_kernels(unused, 80)
     if nvrtc.getVersion() >= (13, 1):
         assert "never referenced" in str(_refused_by_nvrtc(unused, 80))
@@ -195,11 +219,27 @@ class Used(NamedTuple):
 def used(text: str, arch: int, folder: Path) -> dict[str, Used]:
     """Of every kernel of a text."""
     (folder / "kernels.cu").write_text(text)
-    command = ["nvcc", "-cubin", f"-arch=sm_{arch}", "-std=c++17", "-Xptxas", "-v", "-o", "kernels.cubin", "kernels.cu"]
+    command = [
+        "nvcc",
+        "-cubin",
+        f"-arch=sm_{arch}",
+        "-std=c++17",
+        "-Xptxas",
+        "-v",
+        "-o",
+        "kernels.cubin",
+        "kernels.cu",
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    form = r"Function properties for (\w+)\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads\n.*?Used (\d+) registers"
-    found = {name: Used(int(registers), int(stores) + int(loads)) for name, stores, loads, registers in re.findall(form, done.stderr)}
+    form = (
+        r"Function properties for (\w+)\n.*?(\d+) bytes spill stores, (\d+) bytes spill loads\n.*?Used "
+        r"(\d+) registers"
+    )
+    found = {
+        name: Used(int(registers), int(stores) + int(loads))
+        for name, stores, loads, registers in re.findall(form, done.stderr)
+    }
     assert len(found) == text.count("__global__ void")
     return found
 
@@ -226,14 +266,20 @@ def test_nothing_is_spilled(family: str, arch: int, tmp_path: Path) -> None:
 def test_units_of_usual_sizes_spill_nothing(dtype: str, precision: str, arch: int, tmp_path: Path) -> None:
     made = gated_units(dtype, precision, ARCHES[arch])
     found = used(made.source, arch, tmp_path)
-    print(f"\n{ARCHES[arch].name}, {dtype} {precision}\nhidden  batch           blocks  cluster   shared  registers  spilled")
+    print(
+        f"\n{ARCHES[arch].name}, {dtype} {precision}\nhidden  batch           blocks  cluster   "
+        f"shared  registers  spilled"
+    )
     spilled = []
     for (hidden, batch), each in zip(SIZES, zip(*[iter(loops_of(made))] * 2)):
         for repeat, direction in zip(each, ("forward", "backward")):
             if repeat.once:
                 launch = repeat.once[-1]
                 of = found[launch.name]
-                print(f"{hidden:6} {batch:6} {direction:>9} {launch.grid:6} {launch.cluster:8} {launch.shared:8} {of.registers:10} {of.spilled:8}")
+                print(
+                    f"{hidden:6} {batch:6} {direction:>9} {launch.grid:6} {launch.cluster:8} "
+                    f"{launch.shared:8} {of.registers:10} {of.spilled:8}"
+                )
                 spilled += [(hidden, batch, direction, of)] if of.spilled else []
                 assert of.registers * 256 <= ARCHES[arch].registers
     assert not spilled

@@ -45,10 +45,16 @@ def laid(loop: Loop, buffers: Sequence[Buffer]) -> tuple[list[Part], int]:
 def elements(ref: Ref, t: int, chosen: Callable[[tuple[int, ...]], bool]) -> set[tuple[int, int]]:
     """The elements of a ref at turn t, those of the chosen places."""
     start = ref.offset + t * ref.steps[-1]
-    return {(ref.buffer, start + sum(i * s for i, s in zip(at, ref.strides))) for at in product(*map(range, ref.shape)) if chosen(at)}
+    return {
+        (ref.buffer, start + sum(i * s for i, s in zip(at, ref.strides)))
+        for at in product(*map(range, ref.shape))
+        if chosen(at)
+    }
 
 
-def touched(part: Part, t: int, rows: int, per_group: int, blocks: int, group: int, rank: int) -> tuple[set[Any], set[Any]]:
+def touched(
+    part: Part, t: int, rows: int, per_group: int, blocks: int, group: int, rank: int
+) -> tuple[set[Any], set[Any]]:
     """What a block reads and writes in a part, as `persistent` has it compute."""
     mine = range(group * per_group, min((group + 1) * per_group, rows))
     if isinstance(part.item, Gemm):
@@ -64,12 +70,19 @@ def touched(part: Part, t: int, rows: int, per_group: int, blocks: int, group: i
     for m in part.item:
         shape = m.shape if m.shape[:1] == (rows,) else (1, *m.shape)
         added = len(shape) - len(m.shape)
-        folded = {a for r in m.reductions for a, (n, s) in enumerate(zip(m.shape, r.out.strides)) if s == 0 and n != 1}
+        folded = {
+            a
+            for r in m.reductions
+            for a, (n, s) in enumerate(zip(m.shape, r.out.strides))
+            if s == 0 and n != 1
+        }
         kept = [a for a in range(len(shape)) if a - added not in folded] if part.by_rows and folded else [0]
         if part.by_rows and len(part.item) > 1:
             kept = list(range(len(max((x.shape for x in part.item), key=len)) - 1 + added))
 
-        def chosen(at: tuple[int, ...], shape: tuple[int, ...] = shape, added: int = added, kept: list[int] = kept) -> bool:
+        def chosen(
+            at: tuple[int, ...], shape: tuple[int, ...] = shape, added: int = added, kept: list[int] = kept
+        ) -> bool:
             at = (0,) * added + at
             if at[0] not in mine:
                 return False
@@ -89,7 +102,9 @@ def touched(part: Part, t: int, rows: int, per_group: int, blocks: int, group: i
     return reads, writes
 
 
-def race(found: Sequence[Part], placed: Sequence[int], rows: int, per_group: int, blocks: int, turns: Sequence[int]) -> str | None:
+def race(
+    found: Sequence[Part], placed: Sequence[int], rows: int, per_group: int, blocks: int, turns: Sequence[int]
+) -> str | None:
     """What two blocks do to one element with no barrier between them, if anything; blocks of different groups
     never wait for each other."""
     groups = -(-rows // per_group)
@@ -116,7 +131,10 @@ def race(found: Sequence[Part], placed: Sequence[int], rows: int, per_group: int
                     others = writers.get(key, set()) | (readers.get(key, set()) if key in writes else set())
                     for other, its_rank in others:
                         if other != group or (its_rank not in (-1, rank)):
-                            return f"turn {t}, part {i}: {key} by block {rank} of group {group} and block {its_rank} of group {other}"
+                            return (
+                                f"turn {t}, part {i}: {key} by block {rank} of group {group} and block "
+                                f"{its_rank} of group {other}"
+                            )
     return None
 
 
@@ -130,16 +148,26 @@ def check(loop: Loop, buffers: Sequence[Buffer], *, needed: bool = True) -> int:
     if needed:
         for one in placed:
             rest = [i for i in placed if i != one]
-            assert any(race(found, rest, rows, rows, blocks, turns) for blocks in (2, 3)), f"the barrier before part {one} is not needed"
+            assert any(race(found, rest, rows, rows, blocks, turns) for blocks in (2, 3)), (
+                f"the barrier before part {one} is not needed"
+            )
     return len(placed)
 
 
 WIDTH, BATCH = 24, 3  # three tiles of columns
 #: Barriers in a step, forward and backward.
 COUNTS = {
-    "GRU, reset before": (3, 2), "GRU, reset after": (2, 1), "LSTM with peepholes": (2, 1), "MGU": (2, 2), "residual": (1, 1), "coRNN": (1, 2),
-    "sLSTM": (2, 1), "layer norm": (2, 2), "attention": (3, 3), "output inside": (2, 1),
-}  # fmt: skip
+    "GRU, reset before": (3, 2),
+    "GRU, reset after": (2, 1),
+    "LSTM with peepholes": (2, 1),
+    "MGU": (2, 2),
+    "residual": (1, 1),
+    "coRNN": (1, 2),
+    "sLSTM": (2, 1),
+    "layer norm": (2, 2),
+    "attention": (3, 3),
+    "output inside": (2, 1),
+}
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -158,16 +186,26 @@ def test_barriers_of_other_cells_are_enough(name: str) -> None:
     W = {key: rng.normal(size=shape) for key, shape in cell.shapes(3, WIDTH).items()}
     first = tuple(rng.normal(size=(BATCH, WIDTH)) for _ in range(cell.states))
     F = equations.Functions(
-        sigmoid=xg.sigmoid, tanh=xg.tanh, exp=xg.exp, log=xg.log, sqrt=xg.sqrt, maximum=xg.maximum, concat=lambda v: xg.concat(v, axis=-1),
-        mean=lambda a: xg.mean(a, axis=-1, keepdims=True), softmax=lambda a: xg.softmax(a, axis=-1), scan=xg.scan,
-    )  # fmt: skip
+        sigmoid=xg.sigmoid,
+        tanh=xg.tanh,
+        exp=xg.exp,
+        log=xg.log,
+        sqrt=xg.sqrt,
+        maximum=xg.maximum,
+        concat=lambda v: xg.concat(v, axis=-1),
+        mean=lambda a: xg.mean(a, axis=-1, keepdims=True),
+        softmax=lambda a: xg.softmax(a, axis=-1),
+        scan=xg.scan,
+    )
 
     def loss(W: Any, xs: Any, states: Any) -> Any:
         _, ys = xg.scan(lambda h, x: cell.step(F, W, x, *h), states, xs)
         return xg.sum(ys * ys)
 
     with xg.device("cpu"):
-        found = list(loops(xg.grad(loss, argnums=(0, 1, 2)), *_tensors((W, rng.normal(size=(4, BATCH, 3)), first))))
+        found = list(
+            loops(xg.grad(loss, argnums=(0, 1, 2)), *_tensors((W, rng.normal(size=(4, BATCH, 3)), first)))
+        )
     assert len(found) >= 2
     for loop, buffers in found:
         if name == "nested":
@@ -222,7 +260,9 @@ def test_barriers_of_random_loops_are_enough(seed: int) -> None:
         return xg.sum(ys * ys) + xg.sum(xg.sin(last[1]))
 
     with xg.device("cpu"):
-        found = list(loops(xg.grad(loss, argnums=(0, 1, 2)), *_tensors((W, rng.normal(size=(4, BATCH, WIDTH)), first))))
+        found = list(
+            loops(xg.grad(loss, argnums=(0, 1, 2)), *_tensors((W, rng.normal(size=(4, BATCH, WIDTH)), first)))
+        )
     checked = 0
     for loop, buffers in found:
         # the others have nothing that is kept for all steps
@@ -247,7 +287,9 @@ REASONS = {
 def test_what_mixes_rows_is_refused(name: str, batch: int) -> None:
     """Where there are as many rows as columns, too."""
     with xg.device("cpu"):
-        found = list(loops(loss_of(MIXING[name]), *_tensors(arguments(MIXING[name], batch, WIDTH, "float64"))))
+        found = list(
+            loops(loss_of(MIXING[name]), *_tensors(arguments(MIXING[name], batch, WIDTH, "float64")))
+        )
     reasons = []
     for loop, buffers in found:
         with pytest.raises(Unsupported) as error:

@@ -13,11 +13,18 @@ from xgrad.compiler.codegen.cuda import geometry as g
 from xgrad.compiler.codegen.cuda.chips import CHIPS, Chip
 from xgrad.compiler.lowering.plan import Unsupported
 
-SMALL = [Chip("one", 80, 1, 49152, 1024), Chip("few", 80, 6, 24576, 1024), Chip("many", 90, 40, 16384, 2048), Chip("cluster", 90, 9, 65536, 1024)]
+SMALL = [
+    Chip("one", 80, 1, 49152, 1024),
+    Chip("few", 80, 6, 24576, 1024),
+    Chip("many", 90, 40, 16384, 2048),
+    Chip("cluster", 90, 9, 65536, 1024),
+]
 chips = st.sampled_from([*CHIPS.values(), *SMALL])
 arithmetics = st.sampled_from(list(g.ARITHMETIC.values()))
 lengths = st.one_of(st.integers(1, 70), st.sampled_from([96, 127, 128, 256, 300, 512, 1024]))
-shapes = st.lists(st.builds(g.Shape, lengths, st.lists(lengths, min_size=1, max_size=3).map(tuple)), min_size=1, max_size=3)
+shapes = st.lists(
+    st.builds(g.Shape, lengths, st.lists(lengths, min_size=1, max_size=3).map(tuple)), min_size=1, max_size=3
+)
 batches = st.one_of(st.integers(1, 70), st.sampled_from([128, 200, 512]))
 
 
@@ -55,8 +62,16 @@ def check_units(tiles: g.Tiles, rows: int) -> None:
             unit = warp + u * g.WARPS
             if unit < tiles.units:
                 tile = unit // tiles.shares
-                found += [(tile // tiles.across, tile % tiles.across * tiles.wide + w, unit % tiles.shares) for w in range(tiles.wide)]
-    assert sorted(found) == [(i, j, k) for i in range(tiles.down) for j in range(tiles.across * tiles.wide) for k in range(tiles.shares)]
+                found += [
+                    (tile // tiles.across, tile % tiles.across * tiles.wide + w, unit % tiles.shares)
+                    for w in range(tiles.wide)
+                ]
+    assert sorted(found) == [
+        (i, j, k)
+        for i in range(tiles.down)
+        for j in range(tiles.across * tiles.wide)
+        for k in range(tiles.shares)
+    ]
 
 
 def check_depth(shape: g.Shape, tiles: g.Tiles, how: g.Arithmetic) -> None:
@@ -134,8 +149,19 @@ def test_little_memory_makes_chunks_and_short_depth_does_not(how: g.Arithmetic) 
 
 
 def test_what_fits_nowhere_is_refused_with_its_size() -> None:
-    with pytest.raises(Unsupported, match=r"weights of 4,\d{3},\d{3} bytes do not fit into shared memory, which is 49,152 bytes of 1 processors"):
+    with pytest.raises(
+        Unsupported,
+        match=(
+            r"weights of 4,\d{3},\d{3} bytes do not fit into shared memory, which is 49,152 bytes of 1 "
+            r"processors"
+        ),
+    ):
         g.geometry([g.Shape(1024, (1024,))], 16, g.ARITHMETIC["float32", "highest"], SMALL[0])
     # all of the memory, but not in whole tiles
     with pytest.raises(Unsupported, match="beside what they are multiplied with, which is"):
-        g.geometry([g.Shape(512, (512, 512)), g.Shape(512, (512,))], 64, g.ARITHMETIC["float32", "highest"], CHIPS["L4"])
+        g.geometry(
+            [g.Shape(512, (512, 512)), g.Shape(512, (512,))],
+            64,
+            g.ARITHMETIC["float32", "highest"],
+            CHIPS["L4"],
+        )

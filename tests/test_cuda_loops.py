@@ -17,7 +17,17 @@ from xgrad.compiler.codegen.cuda.schedule import schedule
 from xgrad.compiler.lowering.lower import Lowered
 from xgrad.core.pytree import flatten, unflatten
 
-from .cuda_plans import ONCE, STEPWISE, emulator, kernel_text, launched, loops_of, lowered, outputs_of, together
+from .cuda_plans import (
+    ONCE,
+    STEPWISE,
+    emulator,
+    kernel_text,
+    launched,
+    loops_of,
+    lowered,
+    outputs_of,
+    together,
+)
 from .emulated.device import rounded
 
 
@@ -156,7 +166,10 @@ def arguments(cell: Cell, batch: int | None, width: int, dtype: str) -> tuple[An
     rng, H = np.random.default_rng(0), width
     shapes = {"U": (INPUTS, H), "W": (H, H), "b": (H,), "p": (H,), "M": (4, H), "S": (2, H // 2, H // 2)}
     names = [f"{kind}_{g}" for g in cell.gates for kind in "UWb"] + list(cell.more)
-    W = {name: (rng.normal(size=shapes[name[0]]) / (H**0.5 if name[0] in "WS" else 1.5)).astype(dtype) for name in names}
+    W = {
+        name: (rng.normal(size=shapes[name[0]]) / (H**0.5 if name[0] in "WS" else 1.5)).astype(dtype)
+        for name in names
+    }
     B = () if batch is None else (batch,)
     states = [(rng.normal(size=(*B, H)) / 2).astype(dtype) for _ in range(cell.states)]
     if cell.step is fast_weights:
@@ -178,7 +191,9 @@ def loss_of(cell: Cell) -> Callable[..., Any]:
 
 
 @cache
-def problem(name: str, batch: int | None, width: int, dtype: str, precision: str = "highest") -> tuple[Lowered, list[np.ndarray], list[np.ndarray]]:
+def problem(
+    name: str, batch: int | None, width: int, dtype: str, precision: str = "highest"
+) -> tuple[Lowered, list[np.ndarray], list[np.ndarray]]:
     """A cell's plan, its inputs, and what the CPU makes of them, in float64 where that is more.
 
     The inputs are numbers that products in `precision` do not round: where a cell's derivative has kinks, to
@@ -222,8 +237,12 @@ SOME = ("GRU, reset before", "sLSTM", "layer norm")
 CASES = {
     "counters, float64": Case("float64", "highest", COUNTERS, 17, 8, tuple(CELLS), 1e-12),
     "clusters, float32": Case("float32", "highest", CLUSTERS, 40, 48, tuple(CELLS), 1e-5),
-    "odd widths": Case("float64", "highest", CLUSTERS, 1, 45, ("GRU, reset after", "LSTM with peepholes", "attention"), 1e-12),
-    "unbatched": Case("float64", "highest", COUNTERS, None, 48, ("GRU, reset before", "layer norm", "output inside"), 1e-12),
+    "odd widths": Case(
+        "float64", "highest", CLUSTERS, 1, 45, ("GRU, reset after", "LSTM with peepholes", "attention"), 1e-12
+    ),
+    "unbatched": Case(
+        "float64", "highest", COUNTERS, None, 48, ("GRU, reset before", "layer norm", "output inside"), 1e-12
+    ),
     "little memory": Case("float64", "highest", LITTLE, 16, 48, ("residual", "coRNN"), 1e-12),
     "tf32": Case("float32", "tf32", COUNTERS, 17, 48, SOME, 1e-3),
     "bf16": Case("float32", "bf16", CLUSTERS, 16, 48, SOME, 5e-3),
@@ -236,7 +255,11 @@ def made(name: str) -> tuple[Any, list[Lowered], list[np.ndarray], list[list[np.
     """A schedule with all cells of a case, the plans in it, its inputs, and what is to come out of each."""
     case = CASES[name]
     found = [problem(cell, case.batch, case.width, case.dtype, case.precision) for cell in case.cells]
-    plans, inputs, wanted = [f for f, _, _ in found], [x for _, given, _ in found for x in given], [w for _, _, w in found]
+    plans, inputs, wanted = (
+        [f for f, _, _ in found],
+        [x for _, given, _ in found for x in given],
+        [w for _, _, w in found],
+    )
     return schedule(together([f.plan for f in plans]), case.chip, case.precision), plans, inputs, wanted
 
 
@@ -271,7 +294,9 @@ def test_the_order_of_threads_does_not_matter(name: str, seed: int) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_cell_is_one_launch_each_way(name: str) -> None:
     case, (text, *_) = CASES[name], made(name)
-    assert [(repeat.why, repeat.reverse) for repeat in loops_of(text)] == [("", False), ("", True)] * len(case.cells)
+    assert [(repeat.why, repeat.reverse) for repeat in loops_of(text)] == [("", False), ("", True)] * len(
+        case.cells
+    )
     for repeat in loops_of(text):
         *before, launch = repeat.once
         assert launch.shared <= case.chip.shared
@@ -284,7 +309,13 @@ def test_cases_have_groups_and_blocks_of_each_kind() -> None:
     kinds = set()
     for name in CASES:
         for repeat in loops_of(made(name)[0]):
-            kinds.add((repeat.once[-1].cooperative, repeat.once[-1].cluster > 1, repeat.once[-1].grid > repeat.once[-1].cluster))
+            kinds.add(
+                (
+                    repeat.once[-1].cooperative,
+                    repeat.once[-1].cluster > 1,
+                    repeat.once[-1].grid > repeat.once[-1].cluster,
+                )
+            )
     assert {(True, False, True), (False, True, True), (False, True, False), (False, False, False)} <= kinds
     assert "k += " in made("little memory")[0].source  # the left operand in parts
 

@@ -17,7 +17,18 @@ from xgrad.compiler.codegen.cuda.schedule import schedule
 from xgrad.compiler.lowering.plan import Map, Plan, Reduction, Ref, Step, Unsupported
 from xgrad.compiler.lowering.views import broadcast, contiguous, row_major, sliced, transposed
 
-from .cuda_plans import CHIP, Drawing, emulator, interpreted, kernel_text, launches_of, lowered, outputs_of, run, together
+from .cuda_plans import (
+    CHIP,
+    Drawing,
+    emulator,
+    interpreted,
+    kernel_text,
+    launches_of,
+    lowered,
+    outputs_of,
+    run,
+    together,
+)
 
 LENGTHS = (1, 1, 2, 3, 4, 5, 8, 17, 32)
 TOLERANCE = {"float64": 1e-13, "float32": 2e-6, "float16": 2e-3}
@@ -34,7 +45,9 @@ def _drawn_ref(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], 
     axes = tuple(int(a) for a in rng.permutation(len(shape)))
     lengths = [shape[a] for a in axes]
     repeated = [kind == "input" and rng.random() < 0.2 for _ in axes]
-    around = [(int(rng.integers(0, 3)), int(rng.integers(0, 3))) if rng.random() < 0.3 else (0, 0) for _ in axes]
+    around = [
+        (int(rng.integers(0, 3)), int(rng.integers(0, 3))) if rng.random() < 0.3 else (0, 0) for _ in axes
+    ]
     if rng.random() < 0.4:
         axes, lengths, around = tuple(range(len(shape))), list(shape), [(0, 0)] * len(shape)
     whole = tuple(1 if again else a + n + b for n, again, (a, b) in zip(lengths, repeated, around))
@@ -45,7 +58,10 @@ def _drawn_ref(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], 
         buffer = plan.buffer(prod(whole), dtype)
         # what is around the view is to stay as it is
         plan.body.append(_filling(contiguous(buffer, whole), dtype))
-    ref = sliced(contiguous(buffer, whole), [(0, 1) if again else (a, a + n) for n, again, (a, _) in zip(lengths, repeated, around)])
+    ref = sliced(
+        contiguous(buffer, whole),
+        [(0, 1) if again else (a, a + n) for n, again, (a, _) in zip(lengths, repeated, around)],
+    )
     back = transposed(ref, [axes.index(a) for a in range(len(shape))])
     return broadcast(back, shape) if kind == "input" else back
 
@@ -64,7 +80,9 @@ def _drawn_steps(rng: np.random.Generator, dtypes: list[str]) -> list[Step]:
         dtype = real[0] if real else "float32"
         op = str(rng.choice(["+", "-", "*", "maximum", "tanh", "<", "where", "astype", "+1"]))
         if op == "tanh":
-            found.append(Step(n, op, (a,), (False,), dtypes[a] if dtypes[a].startswith("float") else "float64"))
+            found.append(
+                Step(n, op, (a,), (False,), dtypes[a] if dtypes[a].startswith("float") else "float64")
+            )
         elif op == "<":
             found.append(Step(n, op, (a, b), (False, False), "bool"))
         elif op == "where":
@@ -85,7 +103,10 @@ def _drawn_steps(rng: np.random.Generator, dtypes: list[str]) -> list[Step]:
 def _drawn_map(rng: np.random.Generator, plan: Drawing) -> None:
     """A map without reductions, at times in place."""
     shape = _drawn_shape(rng)
-    dtypes = [str(rng.choice(["float32", "float32", "float64", "float16", "int32", "bool"])) for _ in range(rng.integers(1, 4))]
+    dtypes = [
+        str(rng.choice(["float32", "float32", "float64", "float16", "int32", "bool"]))
+        for _ in range(rng.integers(1, 4))
+    ]
     loads = [(i, _drawn_ref(rng, plan, shape, dtype, "input")) for i, dtype in enumerate(dtypes)]
     steps = _drawn_steps(rng, dtypes)
     if rng.random() < 0.3:  # what was written is read and overwritten
@@ -100,13 +121,23 @@ def _drawn_map(rng: np.random.Generator, plan: Drawing) -> None:
     plan.body.append(Map(shape, tuple(loads), tuple(steps), tuple(stores)))
 
 
-def _drawn_reduction(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], axes: tuple[int, ...], dtype: str, kind: str) -> None:
+def _drawn_reduction(
+    rng: np.random.Generator,
+    plan: Drawing,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    dtype: str,
+    kind: str,
+) -> None:
     """A fold over some axes, of what a map computes and may also store."""
     loads = tuple((i, _drawn_ref(rng, plan, shape, dtype, "input")) for i in range(2))
     steps = (Step(2, "*", (0, 1), (False, False), dtype),)
     shape_of = tuple(1 if a in axes else n for a, n in enumerate(shape))
     whole = _drawn_ref(rng, plan, shape_of, dtype, "output")
-    out = whole._replace(shape=shape, strides=tuple(0 if a in axes or n == 1 else s for a, (n, s) in enumerate(zip(shape, whole.strides))))
+    out = whole._replace(
+        shape=shape,
+        strides=tuple(0 if a in axes or n == 1 else s for a, (n, s) in enumerate(zip(shape, whole.strides))),
+    )
     stores = ((2, _drawn_ref(rng, plan, shape, dtype, "output")),) if rng.random() < 0.3 else ()
     plan.body.append(Map(shape, loads, steps, stores, (Reduction(2, kind, out),)))
 
@@ -119,7 +150,9 @@ def _check(plan: Plan, inputs: list[np.ndarray], seed: int = 0) -> None:
             np.testing.assert_array_equal(z, want, f"output {i}")
         else:
             scale = np.max(np.abs(want[np.isfinite(want)]), initial=1)
-            np.testing.assert_allclose(z, want, TOLERANCE[z.dtype.name], TOLERANCE[z.dtype.name] * scale, err_msg=f"output {i}")
+            np.testing.assert_allclose(
+                z, want, TOLERANCE[z.dtype.name], TOLERANCE[z.dtype.name] * scale, err_msg=f"output {i}"
+            )
 
 
 @emulator
@@ -131,7 +164,24 @@ def test_maps_mean_what_the_plan_says(seed: int) -> None:
     _check(plan.plan, plan.inputs, seed)
 
 
-REDUCED = [(7,), (40,), (3000,), (4, 33), (33, 4), (5, 64), (64, 5), (1, 9), (9, 1), (3, 4, 5), (2, 1, 70), (6, 3, 2, 4), (2, 130, 3), (0, 3), (3, 0), (2, 2100)]
+REDUCED = [
+    (7,),
+    (40,),
+    (3000,),
+    (4, 33),
+    (33, 4),
+    (5, 64),
+    (64, 5),
+    (1, 9),
+    (9, 1),
+    (3, 4, 5),
+    (2, 1, 70),
+    (6, 3, 2, 4),
+    (2, 130, 3),
+    (0, 3),
+    (3, 0),
+    (2, 2100),
+]
 
 
 @emulator
@@ -157,7 +207,9 @@ def test_a_fold_of_what_is_not_a_number_is_none_wherever_it_is() -> None:
             x.reshape(-1)[-1], x.reshape(-1)[0] = np.inf, -np.inf
             ref = contiguous(plan.input(x), shape)
             kept = tuple(1 if a in axes else n for a, n in enumerate(shape))
-            out = plan.output(kept, "float64")._replace(shape=shape, strides=tuple(0 if a in axes else s for a, s in enumerate(row_major(kept))))
+            out = plan.output(kept, "float64")._replace(
+                shape=shape, strides=tuple(0 if a in axes else s for a, s in enumerate(row_major(kept)))
+            )
             plan.body.append(Map(shape, ((0, ref),), (), (), (Reduction(0, kind, out),)))
     found, _ = run(plan.plan, plan.inputs)
     for z, want in zip(found, interpreted(plan.plan, plan.inputs)):
@@ -171,7 +223,14 @@ def test_a_fold_of_what_is_not_a_number_is_none_wherever_it_is() -> None:
 @emulator
 def test_large_reductions_to_few_results_are_split() -> None:
     rng, plan = np.random.default_rng(0), Drawing()
-    for shape, axes in (((600, 7), (0,)), ((3, 600), (1,)), ((5000,), (0,)), ((4, 300, 6), (0, 1)), ((300, 2, 4), (0, 2)), ((64, 12, 12), (0, 1, 2))):
+    for shape, axes in (
+        ((600, 7), (0,)),
+        ((3, 600), (1,)),
+        ((5000,), (0,)),
+        ((4, 300, 6), (0, 1)),
+        ((300, 2, 4), (0, 2)),
+        ((64, 12, 12), (0, 1, 2)),
+    ):
         for dtype, kind in (("float64", "sum"), ("float32", "max"), ("float16", "min")):
             _drawn_reduction(rng, plan, shape, axes, dtype, kind)
     before = plan.plan
@@ -186,7 +245,15 @@ def test_large_reductions_to_few_results_are_split() -> None:
 def test_parts_divide_the_axis_and_are_not_too_short(length: int) -> None:
     plan = Drawing()
     ref = contiguous(plan.input(np.ones(length)), (length,))
-    plan.body.append(Map((length,), ((0, ref),), (), (), (Reduction(0, "sum", plan.output((1,), "float64")._replace(shape=(length,), strides=(0,))),)))
+    plan.body.append(
+        Map(
+            (length,),
+            ((0, ref),),
+            (),
+            (),
+            (Reduction(0, "sum", plan.output((1,), "float64")._replace(shape=(length,), strides=(0,))),),
+        )
+    )
     found = split(plan.plan, 10**6)
     if length in (128, 192, 4096):
         first, second = found.body
@@ -209,7 +276,12 @@ def _layer_norm(x: Any) -> Any:
     return a / xg.sqrt(xg.mean(a * a, axis=-1, keepdims=True) + 1e-5)
 
 
-ROWS = {"softmax": _softmax, "log softmax": lambda x: x - xg.logsumexp(x, axis=-1, keepdims=True), "logsumexp": lambda x: xg.logsumexp(x, axis=-1), "layer norm": _layer_norm}
+ROWS = {
+    "softmax": _softmax,
+    "log softmax": lambda x: x - xg.logsumexp(x, axis=-1, keepdims=True),
+    "logsumexp": lambda x: xg.logsumexp(x, axis=-1),
+    "layer norm": _layer_norm,
+}
 
 
 @emulator
@@ -328,13 +400,18 @@ def test_a_launch_has_no_more_blocks_than_the_chip_holds(chip: Any) -> None:
         _unary(plan, x)
         (launch,) = launches_of(schedule(plan.plan, chip))
         assert 1 <= launch.grid <= chip.processors * (chip.threads // 256)
-        assert launch.grid == min(-(-(n // 4 if n % 4 == 0 else n) // 256), chip.processors * (chip.threads // 256))
+        assert launch.grid == min(
+            -(-(n // 4 if n % 4 == 0 else n) // 256), chip.processors * (chip.threads // 256)
+        )
 
 
 def test_what_cannot_be_folded_is_refused() -> None:
     plan = Drawing()
     x = contiguous(plan.input(np.ones((3, 4))), (3, 4))
-    over = [plan.output((3, 1), "float64")._replace(shape=(3, 4), strides=(1, 0)), plan.output((1, 4), "float64")._replace(shape=(3, 4), strides=(0, 1))]
+    over = [
+        plan.output((3, 1), "float64")._replace(shape=(3, 4), strides=(1, 0)),
+        plan.output((1, 4), "float64")._replace(shape=(3, 4), strides=(0, 1)),
+    ]
     plan.body.append(Map((3, 4), ((0, x),), (), (), tuple(Reduction(0, "sum", r) for r in over)))
     with pytest.raises(Unsupported, match="different axes"):
         schedule(plan.plan, CHIP)

@@ -82,7 +82,9 @@ extern "C" __global__ void __launch_bounds__(32) steps(int* y, unsigned* counter
     for seed in range(3):
         y = np.zeros((9, 3), np.int32)
         counter = np.array([start], np.uint32)
-        library.launch("steps", (3,), (32,), 0, [y, counter, ctypes.c_uint(start)], cooperative=True, seed=seed)
+        library.launch(
+            "steps", (3,), (32,), 0, [y, counter, ctypes.c_uint(start)], cooperative=True, seed=seed
+        )
         assert (y == np.arange(9)[:, None]).all()
 
 
@@ -90,14 +92,26 @@ extern "C" __global__ void __launch_bounds__(32) steps(int* y, unsigned* counter
 def test_few_elements_far_apart(stride: int, kind: str) -> None:
     """An index times a stride may need 64 bits where the number of elements does not."""
     near, far = Ref(0, 0, (3, 5), (5, 1)), Ref(1, 0, (3, 5), (stride, 2))
-    text = kernel([Map((3, 5), ((0, far),), (), ((0, near),))], [Buffer("output", 15, "float32"), Buffer("input", 2 * stride + 9, "float32")]).text
+    text = kernel(
+        [Map((3, 5), ((0, far),), (), ((0, near),))],
+        [Buffer("output", 15, "float32"), Buffer("input", 2 * stride + 9, "float32")],
+    ).text
     assert f"const {kind} n = " in text
 
 
 def test_a_loop_whose_rows_lie_too_far_apart_goes_step_by_step() -> None:
     far = 2**29
-    product = Gemm(Ref(0, 0, (4, 8), (far, 1), (0,)), Ref(1, 0, (4, 8), (8, 1), (32,)), Ref(2, 0, (8, 8), (8, 1), (0,)), False)
-    buffers = (Buffer("output", 3 * far + 8, "float32"), Buffer("input", 64, "float32"), Buffer("input", 64, "float32"))
+    product = Gemm(
+        Ref(0, 0, (4, 8), (far, 1), (0,)),
+        Ref(1, 0, (4, 8), (8, 1), (32,)),
+        Ref(2, 0, (8, 8), (8, 1), (0,)),
+        False,
+    )
+    buffers = (
+        Buffer("output", 3 * far + 8, "float32"),
+        Buffer("input", 64, "float32"),
+        Buffer("input", 64, "float32"),
+    )
     (loop,) = schedule(Plan(buffers, (Loop(2, False, (product,)),)), CHIP).body
     assert isinstance(loop, Repeat)
     assert not loop.once
@@ -106,13 +120,23 @@ def test_a_loop_whose_rows_lie_too_far_apart_goes_step_by_step() -> None:
 
 def test_columns_backwards_and_with_gaps_reach_as_far_as_they_do() -> None:
     """What is read of a row decides where blocks wait."""
-    buffers = [Buffer("scratch", 48, "float32") for _ in range(2)] + [Buffer("input", 64, "float32"), Buffer("input", 144, "float32")]
+    buffers = [Buffer("scratch", 48, "float32") for _ in range(2)] + [
+        Buffer("input", 64, "float32"),
+        Buffer("input", 144, "float32"),
+    ]
 
     def accesses(read: Ref) -> Any:
         last = Ref(0, 8, (4, 4), (12, 1), (0,))  # the last four columns of twelve
         product = Gemm(last, Ref(2, 0, (4, 12), (12, 1), (0,)), Ref(3, 0, (12, 4), (4, 1), (0,)), False)
         store = Ref(1, 0, read.shape, (12, *((4, 1) if len(read.shape) == 3 else (1,))), (0,))
-        found = parts([product, [Map(read.shape, ((0, read),), (Step(1, "tanh", (0,), (False,), "float32"),), ((1, store),))]], 4, buffers)
+        found = parts(
+            [
+                product,
+                [Map(read.shape, ((0, read),), (Step(1, "tanh", (0,), (False,), "float32"),), ((1, store),))],
+            ],
+            4,
+            buffers,
+        )
         return found, found[0].writes[0], found[1].reads[0]
 
     gap = Ref(0, 0, (4, 2, 4), (12, 8, 1), (0,))  # columns 0 to 3 and 8 to 11
@@ -153,7 +177,9 @@ class Entered(EmulatedLauncher):
 def test_all_is_done_on_the_launchers_own_device() -> None:
     program, captured = traced(lambda x: (xg.tanh(x),), [np.ones(3)])
     launcher = Entered(CHIP)
-    (z,) = Scheduled(schedule(lower(optimise(program), target=CUDA).plan, CHIP), launcher).run([np.ones(3), *captured])
+    (z,) = Scheduled(schedule(lower(optimise(program), target=CUDA).plan, CHIP), launcher).run(
+        [np.ones(3), *captured]
+    )
     assert launcher.depth == 0
     np.testing.assert_allclose(z, np.tanh(np.ones(3)))
 
@@ -192,7 +218,17 @@ def test_the_stream_that_each_thread_has_of_its_own_is_not_the_same_for_all() ->
 def test_cublas_is_not_given_sizes_that_it_cannot_count() -> None:
     cublas = object.__new__(Cublas)
     cublas._handle, cublas._stream = ctypes.c_void_p(), 0
-    product = SimpleNamespace(dtype="float32", m=2**31, n=1, k=1, lead=(1, 1, 1), across=(False, False), apart=(0, 0, 0), stack=1, add=False)
+    product = SimpleNamespace(
+        dtype="float32",
+        m=2**31,
+        n=1,
+        k=1,
+        lead=(1, 1, 1),
+        across=(False, False),
+        apart=(0, 0, 0),
+        stack=1,
+        add=False,
+    )
     with pytest.raises(CublasError, match="32 bits"):
         cublas.product(product, (0, 0, 0), "highest", 0)
 
@@ -204,12 +240,27 @@ def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
     out, other = Ref(1, 0, (8,), (1,), (0,)), Ref(2, 0, (8,), (1,), (0,))
     first = Map((8,), ((0, row), (1, back)), (Step(2, "+", (0, 1), (False, False), "float64"),), ((2, out),))
     assert len(grouped([first, Map((8,), ((0, other),), (), ((0, row),))])) == 2
-    assert len(grouped([first._replace(loads=((0, row), (1, other))), Map((8,), ((0, other),), (), ((0, row),))])) == 1
+    assert (
+        len(
+            grouped([first._replace(loads=((0, row), (1, other))), Map((8,), ((0, other),), (), ((0, row),))])
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("native", ["0", "1"])
-@pytest.mark.parametrize("view", [lambda x: x[::-1], lambda x: xg.broadcast_to(x[:1], x.shape), lambda x: xg.concat([x, x], axis=-1)[..., ::2]], ids=["backwards", "repeated", "every other"])
-def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(view: Any, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[::-1],
+        lambda x: xg.broadcast_to(x[:1], x.shape),
+        lambda x: xg.concat([x, x], axis=-1)[..., ::2],
+    ],
+    ids=["backwards", "repeated", "every other"],
+)
+def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(
+    view: Any, native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stack of single rows is read as one matrix: not where these rows lie backwards, on each other, or
     with gaps."""
     monkeypatch.setenv("XGRAD_NATIVE", native)
@@ -229,7 +280,12 @@ def test_a_map_stores_nothing_that_is_stored_already() -> None:
         return y + y[::-1], y
 
     program, _ = traced(f, [np.ones(8)])
-    stores = [r for item in lower(optimise(program), target=CUDA).plan.body if isinstance(item, Map) for _, r in item.stores]
+    stores = [
+        r
+        for item in lower(optimise(program), target=CUDA).plan.body
+        if isinstance(item, Map)
+        for _, r in item.stores
+    ]
     assert len(stores) == len(set(stores)) == 2
 
 
@@ -237,5 +293,7 @@ def test_a_map_stores_nothing_that_is_stored_already() -> None:
 def test_a_program_that_is_one_product() -> None:
     x, W = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     program, _ = traced(lambda x, W: (x @ W,), [x, W])
-    (z,) = Scheduled(schedule(lower(optimise(program), target=CUDA).plan, CHIP), EmulatedLauncher(CHIP)).run([x, W])
+    (z,) = Scheduled(schedule(lower(optimise(program), target=CUDA).plan, CHIP), EmulatedLauncher(CHIP)).run(
+        [x, W]
+    )
     np.testing.assert_array_equal(z, (x @ W).ravel())

@@ -29,7 +29,21 @@ pytestmark = pytest.mark.cuda_wheel
 Uses = dict[str, set[tuple[int, tuple[str, ...], tuple[str, ...]]]]
 
 #: What is looked up in the backend's namespace without being a function of the library.
-OWN = {"astype", "cofactor", "eig", "einsum", "normal_cdf", "normal_quantile", "pow", "scatter", "setitem", "sign", "slide", "to_device", "untake"}
+OWN = {
+    "astype",
+    "cofactor",
+    "eig",
+    "einsum",
+    "normal_cdf",
+    "normal_quantile",
+    "pow",
+    "scatter",
+    "setitem",
+    "sign",
+    "slide",
+    "to_device",
+    "untake",
+}
 
 
 class Recording:
@@ -49,7 +63,9 @@ class Recording:
             return found
 
         def noted(*args: Any, **named: Any) -> Any:
-            kinds = tuple(v.dtype.char if isinstance(v, np.ndarray | np.generic) else type(v).__name__ for v in args)
+            kinds = tuple(
+                v.dtype.char if isinstance(v, np.ndarray | np.generic) else type(v).__name__ for v in args
+            )
             self._uses[self._prefix + name].add((len(args), tuple(sorted(named)), kinds))
             return found(*args, **named)
 
@@ -84,7 +100,10 @@ def _everything() -> Iterator[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]
     for made in CALLS.values():
         for call in made:
             for dtype in ("float64", "float32"):
-                yield lambda *a, f=call.f: f(xg, *a), tuple(a.astype(dtype) if a.dtype == float else a for a in call.arrays)
+                yield (
+                    lambda *a, f=call.f: f(xg, *a),
+                    tuple(a.astype(dtype) if a.dtype == float else a for a in call.arrays),
+                )
     for table in (SMOOTH, FLAT):
         for calls in table.values():
             yield from calls
@@ -147,7 +166,9 @@ def test_their_loops_take_the_dtypes(uses: Uses, theirs: Any) -> None:
         loops = [loop.partition("->")[0] for loop in f.types]
         for _, _, kinds in ways:
             arrays = {i: np.dtype(kind) for i, kind in enumerate(kinds) if len(kind) == 1}
-            if not any(all(np.can_cast(dtype, _known(loop[i])) for i, dtype in arrays.items()) for loop in loops):
+            if not any(
+                all(np.can_cast(dtype, _known(loop[i])) for i, dtype in arrays.items()) for loop in loops
+            ):
                 refused.append(f"{name}{kinds}")
     assert not refused
 
@@ -196,7 +217,19 @@ def test_streams_events_and_pools_have_what_is_used() -> None:
         cupy.cuda.Stream: ("record", "wait_event", "synchronize", "__enter__", "__exit__"),
         cupy.cuda.MemoryPool: ("used_bytes", "total_bytes", "free_all_blocks"),
         cupy.cuda.Device: ("compute_capability", "mem_info", "synchronize"),
-        cupy.ndarray: ("real", "imag", "view", "device", "data", "flags", "nbytes", "T", "astype", "reshape", "__dlpack__"),
+        cupy.ndarray: (
+            "real",
+            "imag",
+            "view",
+            "device",
+            "data",
+            "flags",
+            "nbytes",
+            "T",
+            "astype",
+            "reshape",
+            "__dlpack__",
+        ),
         cupy.cuda: ("get_current_stream", "device"),
     }.items():
         assert not [name for name in names if not hasattr(kind, name)], kind
@@ -210,10 +243,16 @@ def test_the_numbers_of_cublas() -> None:
     from xgrad.backends.cuda.matmul import _TF32
 
     assert _routines_linalg.COMPUTE_TYPE_TF32 == _TF32
-    cublas = pytest.importorskip("cupy_backends.cuda.libs.cublas", reason="cuBLAS is not installed", exc_type=ImportError)
+    cublas = pytest.importorskip(
+        "cupy_backends.cuda.libs.cublas", reason="cuBLAS is not installed", exc_type=ImportError
+    )
     from xgrad.backends.cuda.cublas import FLOAT32, GEMM_DEFAULT
 
-    names = {"highest": "CUBLAS_COMPUTE_32F", "tf32": "CUBLAS_COMPUTE_32F_FAST_TF32", "bf16": "CUBLAS_COMPUTE_32F_FAST_16BF"}
+    names = {
+        "highest": "CUBLAS_COMPUTE_32F",
+        "tf32": "CUBLAS_COMPUTE_32F_FAST_TF32",
+        "bf16": "CUBLAS_COMPUTE_32F_FAST_16BF",
+    }
     assert {key: getattr(cublas, name) for key, name in names.items()} == FLOAT32
     assert cublas.CUBLAS_GEMM_DEFAULT == GEMM_DEFAULT
     assert hasattr(cublas, "gemmEx")

@@ -18,7 +18,10 @@ def sine_vjp() -> Any:
     def f(x: Any, y: Any) -> Any:
         return xg.sin(x) * y
 
-    f.defvjp(lambda x, y: (f(x, y), (xg.cos(x), xg.sin(x), y)), lambda kept, dz: (kept[0] * dz * kept[2], kept[1] * dz))
+    f.defvjp(
+        lambda x, y: (f(x, y), (xg.cos(x), xg.sin(x), y)),
+        lambda kept, dz: (kept[0] * dz * kept[2], kept[1] * dz),
+    )
     return f
 
 
@@ -208,10 +211,18 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("bwd", "error", "match"),
         [
-            (lambda kept, dz: dz, TypeError, "must return a tuple with a gradient for each of 2 arguments, not Tensor"),
+            (
+                lambda kept, dz: dz,
+                TypeError,
+                "must return a tuple with a gradient for each of 2 arguments, not Tensor",
+            ),
             (lambda kept, dz: (dz,), TypeError, "not 1 of them"),
             (lambda kept, dz: ((dz, dz), dz), TypeError, "another structure"),
-            (lambda kept, dz: (xg.sum(dz), dz), xg.ShapeError, r"shape \(\) for the argument at \[0\], of shape \(2,\)"),
+            (
+                lambda kept, dz: (xg.sum(dz), dz),
+                xg.ShapeError,
+                r"shape \(\) for the argument at \[0\], of shape \(2,\)",
+            ),
         ],
     )
     def test_gradients_that_do_not_fit(self, bwd: Any, error: Any, match: str) -> None:

@@ -59,7 +59,9 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "jvp": lambda f: xg.jvp(f, (2.0,), (1.0,)),
     "jacobian": lambda f: xg.jacobian(f)(2.0),
     "graph": lambda f: xg.graph(f, 2.0),
-    "a scan as it is written": lambda f: xg.grad(lambda h: xg.scan(lambda h, _: (f(h), None), h, None, length=1, compiled=False)[0])(2.0),
+    "a scan as it is written": lambda f: xg.grad(
+        lambda h: xg.scan(lambda h, _: (f(h), None), h, None, length=1, compiled=False)[0]
+    )(2.0),
 }
 
 TRACING: dict[str, Callable[[Any], Any]] = {
@@ -89,7 +91,9 @@ def beside(taking: Any) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("name", TAKING)
-def test_a_value_that_is_taken_out_of_a_differentiated_function_is_warned_of(name: str, transform: str) -> None:
+def test_a_value_that_is_taken_out_of_a_differentiated_function_is_warned_of(
+    name: str, transform: str
+) -> None:
     with pytest.warns(UserWarning, match="takes a value out of the function that is differentiated") as found:
         TRANSFORMS[transform](beside(TAKING[name]))
     assert {str(w.filename) for w in found} == {__file__}
@@ -112,14 +116,19 @@ def test_what_would_cut_it_raises(name: str, transform: str) -> None:
 
 
 @pytest.mark.parametrize("how", TRACING)
-@pytest.mark.parametrize("name", [*(n for n in TAKING if n not in ("xg.tensor", "into a NumPy array")), "format", "str", "a branch"])
+@pytest.mark.parametrize(
+    "name",
+    [*(n for n in TAKING if n not in ("xg.tensor", "into a NumPy array")), "format", "str", "a branch"],
+)
 def test_in_a_trace_there_is_no_value(name: str, how: str) -> None:
     with pytest.raises(xg.TraceError, match="the value of a Tensor"):
         TRACING[how](beside({**TAKING, **LOOKING}[name]))
 
 
 @pytest.mark.parametrize("how", TRACING)
-@pytest.mark.parametrize("name", ["np.array", "np.array of several", "xg.tensor of several", "xg.tensor of nested lists"])
+@pytest.mark.parametrize(
+    "name", ["np.array", "np.array of several", "xg.tensor of several", "xg.tensor of nested lists"]
+)
 def test_in_a_trace_nothing_is_cut_either(name: str, how: str) -> None:
     with pytest.raises((xg.GraphError, xg.TraceError), match=r"xg\.stack"):
         TRACING[how](beside(RAISING[name][0]))
@@ -136,7 +145,15 @@ def test_outside_of_transforms_a_loss_may_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", [xg.asarray, xg.stack, lambda v: np.array(v, like=v[0]), lambda v: np.stack(v), lambda v: np.asarray(v, like=v[0]), lambda v: xg.asarray(tuple(v))]
+    "made",
+    [
+        xg.asarray,
+        xg.stack,
+        lambda v: np.array(v, like=v[0]),
+        lambda v: np.stack(v),
+        lambda v: np.asarray(v, like=v[0]),
+        lambda v: xg.asarray(tuple(v)),
+    ],
 )
 def test_lists_of_tensors_keep_their_gradients(made: Any) -> None:
     def f(x: Any) -> Any:
@@ -161,13 +178,26 @@ class TestOps:
         yield xg.register_op("halved_in_a_test", lambda xp, x: x / 2)
         xg.unregister_op("halved_in_a_test")
 
-    @pytest.mark.parametrize("how", [
-        lambda f: xg.grad(f)(3.0), lambda f: xg.jvp(f, (3.0,), (1.0,)), lambda f: xg.compile(xg.grad(f))(xg.asarray(3.0)),
-        lambda f: xg.grad(lambda c: xg.scan(lambda c, _: (f(c), None), c, None, length=2)[0])(3.0), lambda f: xg.grad(xg.checkpoint(f))(3.0),
-        lambda f: xg.deriv(1.0, 3.0, None, "halved_in_a_test"), lambda f: xg.graph(f, 3.0).bprop(),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "how",
+        [
+            lambda f: xg.grad(f)(3.0),
+            lambda f: xg.jvp(f, (3.0,), (1.0,)),
+            lambda f: xg.compile(xg.grad(f))(xg.asarray(3.0)),
+            lambda f: xg.grad(lambda c: xg.scan(lambda c, _: (f(c), None), c, None, length=2)[0])(3.0),
+            lambda f: xg.grad(xg.checkpoint(f))(3.0),
+            lambda f: xg.deriv(1.0, 3.0, None, "halved_in_a_test"),
+            lambda f: xg.graph(f, 3.0).bprop(),
+        ],
+    )
     def test_an_op_without_one_raises(self, halved: Any, how: Any) -> None:
-        with pytest.raises(xg.GraphError, match=r"'halved_in_a_test' has no derivative: give it one with register_op\(dx=\), or say dx=None"):
+        with pytest.raises(
+            xg.GraphError,
+            match=(
+                r"'halved_in_a_test' has no derivative: give it one with register_op\(dx=\), or say "
+                r"dx=None"
+            ),
+        ):
             how(halved)
 
     def test_its_value_is_there(self, halved: Any) -> None:
@@ -208,7 +238,12 @@ class TestGates:
     def test_what_derive_prints_runs(self) -> None:
         gate = self.logistic()
         text = xg.derive(lambda x: gate(x * 2), 0.3).backward
-        values = {"x": np.asarray(0.3), "z1": np.asarray(0.6), "z2": np.asarray(1 / (1 + np.exp(-0.6))), "deriv": xg.deriv}
+        values = {
+            "x": np.asarray(0.3),
+            "z1": np.asarray(0.6),
+            "z2": np.asarray(1 / (1 + np.exp(-0.6))),
+            "deriv": xg.deriv,
+        }
         exec(text, values)
         np.testing.assert_allclose(values["dx"], xg.grad(lambda x: gate(x * 2))(0.3).numpy())
 
@@ -232,6 +267,7 @@ class TestGates:
         x = np.array([0.3, -0.7])
         try:
             for op in ops.values():
+
                 def loss(x: Any, op: Any = op) -> Any:
                     return xg.sum(op(x * 2) * x)
 

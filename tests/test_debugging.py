@@ -27,7 +27,16 @@ class TestNaN:
             r = xg.sqrt(x)
             return xg.exp(r)
 
-        with pytest.raises(FloatingPointError, match=rf"NaN from 'sqrt', stage 'r', in `r = xg\.sqrt\(x\)` at .*{THIS}:\d+: operands of shape \(1, 2\)"), xg.detect_nan():
+        with (
+            pytest.raises(
+                FloatingPointError,
+                match=(
+                    rf"NaN from 'sqrt', stage 'r', in `r = xg\.sqrt\(x\)` at .*{THIS}:\d+: operands of "
+                    rf"shape \(1, 2\)"
+                ),
+            ),
+            xg.detect_nan(),
+        ):
             f(xg.asarray([[1.0, -1.0]]))
 
     def test_an_infinity_made_of_finite_numbers(self, device: str) -> None:
@@ -41,12 +50,20 @@ class TestNaN:
             xg.sum(xg.asarray([1, 2]))
 
     def test_what_came_in_is_said_to_have(self, device: str) -> None:
-        with pytest.raises(FloatingPointError, match=r"operand 2 was NaN already when it came in"), xg.detect_nan():
+        with (
+            pytest.raises(FloatingPointError, match=r"operand 2 was NaN already when it came in"),
+            xg.detect_nan(),
+        ):
             xg.asarray(1.0) + xg.asarray([1.0, np.nan])
 
     def test_the_time_step(self, device: str) -> None:
         xs = xg.asarray([1.0, 2.0, 0.1, 3.0])
-        with pytest.raises(FloatingPointError, match=r"NaN from 'log', stage 'v', in `v = xg\.log\(u\)` .* at step t=3"), xg.detect_nan():
+        with (
+            pytest.raises(
+                FloatingPointError, match=r"NaN from 'log', stage 'v', in `v = xg\.log\(u\)` .* at step t=3"
+            ),
+            xg.detect_nan(),
+        ):
             xg.scan(cell, 2.0, xs)
         with pytest.raises(FloatingPointError, match=r"at step t=3"), xg.detect_nan():
             xg.compile(lambda xs: xg.scan(cell, 2.0, xs)[0])(xs)
@@ -56,7 +73,16 @@ class TestNaN:
             s = xg.sqrt(x)
             xg.sum(s).backward()
 
-        with pytest.raises(FloatingPointError, match=r"Inf in the gradient of operand 1 of 'sqrt', stage 's', in `s = xg\.sqrt\(x\)` .*: operands of shape \(3,\)"), xg.detect_nan():
+        with (
+            pytest.raises(
+                FloatingPointError,
+                match=(
+                    r"Inf in the gradient of operand 1 of 'sqrt', stage 's', in `s = xg\.sqrt\(x\)` .*: "
+                    r"operands of shape \(3,\)"
+                ),
+            ),
+            xg.detect_nan(),
+        ):
             backward(xg.tensor([1.0, 0.0, 4.0], requires_grad=True))
 
     def test_backward_through_time(self, device: str) -> None:
@@ -66,11 +92,19 @@ class TestNaN:
 
         loss = lambda h: xg.scan(root, h, xg.asarray([1.0, 0.0, 4.0]))[0]
         for f in (xg.grad(loss), xg.compile(xg.grad(loss)), xg.grad(xg.checkpoint(loss))):
-            with pytest.raises(FloatingPointError, match=r"gradient of operand 1 of 'sqrt', stage 'r', .* at step t=2"), xg.detect_nan():
+            with (
+                pytest.raises(
+                    FloatingPointError, match=r"gradient of operand 1 of 'sqrt', stage 'r', .* at step t=2"
+                ),
+                xg.detect_nan(),
+            ):
                 f(xg.asarray(2.0))
 
     def test_higher_orders_and_tangents(self, device: str) -> None:
-        with pytest.raises(FloatingPointError, match=r"Inf in the gradient of operand 1 of '\*\*'"), xg.detect_nan():
+        with (
+            pytest.raises(FloatingPointError, match=r"Inf in the gradient of operand 1 of '\*\*'"),
+            xg.detect_nan(),
+        ):
             xg.grad(xg.grad(lambda x: x**1.5))(0.0)
         with pytest.raises(FloatingPointError, match=r"Inf in the tangent of 'sqrt'"), xg.detect_nan():
             xg.jvp(xg.sqrt, (0.0,), (1.0,))
@@ -159,7 +193,13 @@ class TestCuts:
     def test_the_library_cuts_nothing_of_its_own(self, device: str) -> None:
         f = lambda x: xg.sum(xg.scan(lambda h, x: (xg.tanh(h + x), h), 0.5, x)[1] ** 2)
         x = xg.asarray([1.0, 2.0])
-        for g in (xg.grad(f), xg.hessian(f), xg.compile(xg.grad(f)), xg.grad(xg.checkpoint(f)), lambda x: xg.jvp(f, (x,), (x,))):
+        for g in (
+            xg.grad(f),
+            xg.hessian(f),
+            xg.compile(xg.grad(f)),
+            xg.grad(xg.checkpoint(f)),
+            lambda x: xg.jvp(f, (x,), (x,)),
+        ):
             assert cuts(g, x) == []
 
     def test_through_time_once_a_line_with_its_first_step(self, device: str) -> None:
@@ -169,7 +209,9 @@ class TestCuts:
         with warnings.catch_warnings(), xg.detect_cuts() as found:
             warnings.simplefilter("ignore", UserWarning)
             xg.grad(lambda h: xg.scan(stopped, h, xg.asarray([1.0, 2.0]))[0])(3.0)
-        assert [str(cut) for cut in found] == ["the gradient of a Tensor of shape () stops at detach() at step t=0"]
+        assert [str(cut) for cut in found] == [
+            "the gradient of a Tensor of shape () stops at detach() at step t=0"
+        ]
 
     def test_each_is_a_warning_at_its_line(self) -> None:
         x = xg.tensor(1.5, requires_grad=True)

@@ -44,7 +44,13 @@ del y
 @pytest.mark.parametrize("length", [20_000, pytest.param(1_000_000, marks=pytest.mark.exhaustive)])
 def test_a_long_chain(length: int) -> None:
     """Forward, backward, its graph, as text, and its end."""
-    done = subprocess.run([sys.executable, "-c", CHAIN, str(length)], capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CHAIN, str(length)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -64,7 +70,9 @@ def test_six_nested_derivatives() -> None:
     assert float(xg.compile(six(f))(x)) == pytest.approx(want, rel=1e-10)
     loop = lambda x: xg.scan(lambda c, _: (c * x, None), xg.ones(()), None, length=8)[0]
     assert float(six(loop)(x)) == pytest.approx(math.factorial(8) / math.factorial(2) * x**2, rel=1e-10)
-    assert float(xg.compile(six(loop))(x)) == pytest.approx(math.factorial(8) / math.factorial(2) * x**2, rel=1e-10)
+    assert float(xg.compile(six(loop))(x)) == pytest.approx(
+        math.factorial(8) / math.factorial(2) * x**2, rel=1e-10
+    )
 
 
 def wrapped(v: Any, kind: str, depth: int) -> Any:
@@ -84,7 +92,9 @@ def test_containers_two_hundred_deep(kind: str) -> None:
     x = np.array([1.0, 2.0])
     deep = wrapped(x, kind, 200)
     np.testing.assert_array_equal(inner(xg.grad(lambda v: xg.sum(inner(v) ** 2))(deep)).numpy(), 2 * x)
-    np.testing.assert_array_equal(inner(xg.compile(lambda v: wrapped(inner(v) ** 2, kind, 200))(deep)).numpy(), x * x)
+    np.testing.assert_array_equal(
+        inner(xg.compile(lambda v: wrapped(inner(v) ** 2, kind, 200))(deep)).numpy(), x * x
+    )
     step = lambda c, _: (wrapped(inner(c) * 2, kind, 200), None)
     np.testing.assert_array_equal(inner(xg.scan(step, deep, None, length=3)[0]).numpy(), 8 * x)
     program = trace(lambda v: xg.sum(inner(v) ** 2), deep)

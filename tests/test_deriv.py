@@ -46,7 +46,14 @@ def test_matmul_is_transposed_as_the_mathematics_has_it() -> None:
 
 def test_names_and_symbols_are_the_same_ops() -> None:
     x, y = rng.normal(size=(2, 3))
-    for symbol, name in [("*", "multiply"), ("@", "matmul"), ("+", "add"), ("**", "pow"), ("neg", "negative"), ("transpose", "permute_dims")]:
+    for symbol, name in [
+        ("*", "multiply"),
+        ("@", "matmul"),
+        ("+", "add"),
+        ("**", "pow"),
+        ("neg", "negative"),
+        ("transpose", "permute_dims"),
+    ]:
         assert xg.ops.find_op(symbol) is xg.ops.find_op(name)
     np.testing.assert_array_equal(xg.deriv(x, x, y, "*"), xg.deriv(x, x, y, "multiply"))
 
@@ -59,7 +66,9 @@ def test_the_output_may_be_given() -> None:
 def test_parameters_and_their_defaults() -> None:
     x = rng.normal(size=(2, 3))
     assert xg.deriv(1.0, x, None, "sum")[0].shape == (2, 3)
-    np.testing.assert_array_equal(xg.deriv(np.array([1.0, 2.0]), x, None, "sum", axis=1)[0], [[1, 1, 1], [2, 2, 2]])
+    np.testing.assert_array_equal(
+        xg.deriv(np.array([1.0, 2.0]), x, None, "sum", axis=1)[0], [[1, 1, 1], [2, 2, 2]]
+    )
     assert xg.deriv(x.T, x, None, "transpose")[0].shape == (2, 3)
     np.testing.assert_array_equal(xg.deriv(np.ones(3), x, None, "getitem", key=0)[0], [[1, 1, 1], [0, 0, 0]])
 

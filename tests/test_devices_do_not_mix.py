@@ -37,7 +37,9 @@ def _in_place(change: Callable[[Any], Any]) -> Callable[[], Any]:
 
 
 def _set(key: Any, value: Any) -> Callable[[], Any]:
-    return lambda: here(2, 2).__setitem__(key() if callable(key) else key, value() if callable(value) else value)
+    return lambda: here(2, 2).__setitem__(
+        key() if callable(key) else key, value() if callable(value) else value
+    )
 
 
 def _step(optimizer: Any, grads: bool) -> None:
@@ -124,7 +126,9 @@ DOORS: dict[str, Callable[[], Any]] = {
     "clip_by_global_norm": lambda: xg.optim.clip_by_global_norm([here(2), there(2)], 1.0),
     "a module": lambda: xg.nn.Linear(2, 2, dtype=xg.float64, device=HERE)(there(1, 2)),
     "a recurrent module": lambda: xg.nn.GRU(2, 2, dtype=xg.float64, device=HERE)(there(3, 1, 2)),
-    "a recurrent module's state": lambda: xg.nn.GRU(2, 2, dtype=xg.float64, device=HERE)(here(3, 1, 2), there(1, 2)),
+    "a recurrent module's state": lambda: xg.nn.GRU(2, 2, dtype=xg.float64, device=HERE)(
+        here(3, 1, 2), there(1, 2)
+    ),
     "a parameter of a distribution": lambda: xg.random.default_rng(0, device=HERE).normal(there(2)),
     "out=": lambda: np.add(here(2), here(2), out=there(2)),
 }

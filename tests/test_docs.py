@@ -36,7 +36,12 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.fixture
 def backends_kept() -> Iterator[None]:
     """A page may register a backend, even under the name of one that other tests use."""
-    tables: list[dict[Any, Any]] = [registry._factories, registry._libraries, registry._backends, registry._devices]
+    tables: list[dict[Any, Any]] = [
+        registry._factories,
+        registry._libraries,
+        registry._backends,
+        registry._devices,
+    ]
     before = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, before, strict=True):
@@ -46,7 +51,9 @@ def backends_kept() -> Iterator[None]:
 
 @pytest.mark.usefixtures("backends_kept")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_blocks_run_and_print_what_they_say(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_blocks_run_and_print_what_they_say(
+    page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XGRAD_VERIFY", "passes")  # their programs have the sizes of real ones
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
@@ -122,7 +129,9 @@ def public_names() -> list[str]:
     """All names that a user may call by, those of `xg.nn` as "nn.GRU"."""
     spaces = {"": xg, **{f"{name}.": getattr(xg, name) for name in SPACES}}
     twice = {f"backends.{name}" for name in xg.backends.__all__ if name in xg.__all__}
-    names = {f"{prefix}{name}": getattr(space, name) for prefix, space in spaces.items() for name in space.__all__}
+    names = {
+        f"{prefix}{name}": getattr(space, name) for prefix, space in spaces.items() for name in space.__all__
+    }
     return [name for name, value in names.items() if callable(value) and name not in twice]
 
 
@@ -136,7 +145,10 @@ def described(name: str) -> str:
 
 
 #: What is made by others, or raised: an example would show how those are called.
-WITHOUT_EXAMPLE = {"Cut", *(f"backends.{name}" for name in ("Array", "Backend", "Copies", "Device", "Transfers"))}
+WITHOUT_EXAMPLE = {
+    "Cut",
+    *(f"backends.{name}" for name in ("Array", "Backend", "Copies", "Device", "Transfers")),
+}
 
 
 @pytest.mark.parametrize("name", public_names())
@@ -153,9 +165,19 @@ CLASSES = [name for name in public_names() if isinstance(attrgetter(name)(xg), t
 @pytest.mark.parametrize("name", CLASSES)
 def test_members_are_described(name: str) -> None:
     kind = attrgetter(name)(xg)
-    own = [k for base in kind.__mro__ if base.__module__.startswith("xgrad") for k in vars(base) if not k.startswith("_")]
+    own = [
+        k
+        for base in kind.__mro__
+        if base.__module__.startswith("xgrad")
+        for k in vars(base)
+        if not k.startswith("_")
+    ]
     hidden = set(api_pages.INTERNAL.split()) if kind is xg.Tensor else set()
-    plain = [k for k in own if not (callable(getattr(kind, k)) or isinstance(inspect.getattr_static(kind, k), property))]
+    plain = [
+        k
+        for k in own
+        if not (callable(getattr(kind, k)) or isinstance(inspect.getattr_static(kind, k), property))
+    ]
     assert not [k for k in set(own) - hidden - set(plain) if not inspect.getdoc(getattr(kind, k))]
 
 

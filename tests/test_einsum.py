@@ -50,17 +50,32 @@ def test_gradients_are_right(case: tuple[str, list[np.ndarray]], device: str) ->
 @given(sums("abc"))
 def test_gradients_of_complex_numbers_are_right(case: tuple[str, list[np.ndarray]]) -> None:
     subscripts, arrays = case
-    xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a + 1j * a[::-1] if a.ndim else a * 1j) for a in arrays])
+    xg.check_grads(
+        lambda *x: xg.einsum(subscripts, *x),
+        [xg.asarray(a + 1j * a[::-1] if a.ndim else a * 1j) for a in arrays],
+    )
 
 
 @pytest.mark.parametrize(
     ("subscripts", "shapes"),
     [
-        ("...", [(2, 3)]), ("...i->...", [(2, 3)]), ("i...->...", [(2, 3)]), ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("...,...", [(2, 1), (3,)]),
-        ("ij...,jk...->ik...", [(2, 3, 4), (3, 2, 1)]), ("i...i->...", [(3, 2, 3)]), (" i j , j -> i ", [(2, 3), (3,)]), ("aA,Ab->ba", [(2, 3), (3, 4)]), ("ij,kj", [(2, 3), (4, 1)]),
-        (",->", [(), ()]), ("b...,b->b...", [(2, 3, 4), (2,)]), ("iijj->ij", [(2, 2, 3, 3)]), ("iii->i", [(3, 3, 3)]), ("abc,abd,cd->", [(2, 3, 4), (2, 3, 2), (4, 2)]),
+        ("...", [(2, 3)]),
+        ("...i->...", [(2, 3)]),
+        ("i...->...", [(2, 3)]),
+        ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]),
+        ("...,...", [(2, 1), (3,)]),
+        ("ij...,jk...->ik...", [(2, 3, 4), (3, 2, 1)]),
+        ("i...i->...", [(3, 2, 3)]),
+        (" i j , j -> i ", [(2, 3), (3,)]),
+        ("aA,Ab->ba", [(2, 3), (3, 4)]),
+        ("ij,kj", [(2, 3), (4, 1)]),
+        (",->", [(), ()]),
+        ("b...,b->b...", [(2, 3, 4), (2,)]),
+        ("iijj->ij", [(2, 2, 3, 3)]),
+        ("iii->i", [(3, 3, 3)]),
+        ("abc,abd,cd->", [(2, 3, 4), (2, 3, 2), (4, 2)]),
     ],
-)  # fmt: skip
+)
 def test_every_form(subscripts: str, shapes: list[Any], device: str) -> None:
     arrays = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate(shapes)]
     z = xg.einsum(subscripts, *map(xg.asarray, arrays))
@@ -86,7 +101,9 @@ def test_products_in_any_order(subscripts: str, shapes: list[tuple[int, ...]], d
     arrays = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate(shapes)]
     expected = np.einsum(subscripts, *arrays)
     np.testing.assert_allclose(xg.einsum(subscripts, *map(xg.asarray, arrays)).numpy(), expected, atol=1e-10)
-    found = xg.grad(lambda *x: xg.sum(xg.einsum(subscripts, *x)), argnums=tuple(range(len(arrays))))(*map(xg.asarray, arrays))
+    found = xg.grad(lambda *x: xg.sum(xg.einsum(subscripts, *x)), argnums=tuple(range(len(arrays))))(
+        *map(xg.asarray, arrays)
+    )
     for i, g in enumerate(found):  # linear in each
         move = np.random.default_rng(9).normal(size=shapes[i])
         moved = np.einsum(subscripts, *arrays[:i], move, *arrays[i + 1 :]).sum()
@@ -97,7 +114,10 @@ def test_the_cheapest_order_is_found_once(device: str) -> None:
     subscripts, shapes = "ab,bc,cd,de,e->a", [(50, 51), (51, 52), (52, 53), (53, 54), (54,)]
     assert path(subscripts, tuple(shapes))[0] == (3, 4)
     operands = [xg.ones(shape) for shape in shapes]
-    for f in (xg.einsum, lambda subscripts, *x: xg.grad(lambda y: xg.sum(xg.einsum(subscripts, y, *x[1:])))(x[0])):
+    for f in (
+        xg.einsum,
+        lambda subscripts, *x: xg.grad(lambda y: xg.sum(xg.einsum(subscripts, y, *x[1:])))(x[0]),
+    ):
         f(subscripts, *operands)
         before = path.cache_info().misses
         f(subscripts, *operands)
@@ -114,7 +134,19 @@ def test_lists_of_indices(device: str) -> None:
         np.testing.assert_allclose(np.einsum(*ours).numpy(), np.einsum(*theirs))
 
 
-@pytest.mark.parametrize(("subscripts", "shapes"), [("ij,jk", [(2, 3), (2, 3)]), ("ij", [(2,)]), ("i", [(2, 3)]), ("ij->k", [(2, 3)]), ("ij->ii", [(2, 3)]), ("ij,j", [(2, 3)]), ("i!", [(2, 3)]), ("ii", [(2, 3)])])
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
+        ("ij,jk", [(2, 3), (2, 3)]),
+        ("ij", [(2,)]),
+        ("i", [(2, 3)]),
+        ("ij->k", [(2, 3)]),
+        ("ij->ii", [(2, 3)]),
+        ("ij,j", [(2, 3)]),
+        ("i!", [(2, 3)]),
+        ("ii", [(2, 3)]),
+    ],
+)
 def test_what_does_not_fit(subscripts: str, shapes: list[Any]) -> None:
     with pytest.raises(xg.ShapeError, match="einsum"):
         xg.einsum(subscripts, *map(xg.ones, shapes))
@@ -130,4 +162,6 @@ def test_by_hand() -> None:
 def test_in_a_program() -> None:
     a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
     f = xg.compile(xg.grad(lambda x, y: xg.einsum("ij,jk->", x, y * y)))
-    np.testing.assert_allclose(f(xg.asarray(a), xg.asarray(b)).numpy(), np.broadcast_to((b * b).sum(1), (2, 3)))
+    np.testing.assert_allclose(
+        f(xg.asarray(a), xg.asarray(b)).numpy(), np.broadcast_to((b * b).sum(1), (2, 3))
+    )

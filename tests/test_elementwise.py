@@ -20,7 +20,11 @@ from .test_ops import distinct, placed
 GATES = {op.function: op for op in OPS.values() if op.elementwise and op.doc}
 FUNCTIONS = sorted([*GATES, "sign"])
 
-BOOLEAN, SIGNED, UNSIGNED = ["bool"], ["int8", "int16", "int32", "int64"], ["uint8", "uint16", "uint32", "uint64"]
+BOOLEAN, SIGNED, UNSIGNED = (
+    ["bool"],
+    ["int8", "int16", "int32", "int64"],
+    ["uint8", "uint16", "uint32", "uint64"],
+)
 REAL, COMPLEX = ["float32", "float64"], ["complex64", "complex128"]
 INTEGER, FLOATING = SIGNED + UNSIGNED, REAL + COMPLEX
 
@@ -29,9 +33,26 @@ DTYPES: dict[str, list[str]] = {
     **dict.fromkeys(["equal", "not_equal"], BOOLEAN + INTEGER + FLOATING),
     **dict.fromkeys(["less", "less_equal", "greater", "greater_equal", "maximum", "minimum"], INTEGER + REAL),
     **dict.fromkeys(["floor_divide", "remainder", "floor", "ceil", "trunc"], INTEGER + REAL),
-    **dict.fromkeys(["add", "subtract", "multiply", "square", "positive", "round", "sign", "isnan", "isinf", "isfinite", "pow"], INTEGER + FLOATING),
+    **dict.fromkeys(
+        [
+            "add",
+            "subtract",
+            "multiply",
+            "square",
+            "positive",
+            "round",
+            "sign",
+            "isnan",
+            "isinf",
+            "isfinite",
+            "pow",
+        ],
+        INTEGER + FLOATING,
+    ),
     **dict.fromkeys(["negative", "abs"], SIGNED + FLOATING),
-    **dict.fromkeys(["atan2", "copysign", "hypot", "logaddexp", "nextafter", "signbit", "relu", "sigmoid"], REAL),
+    **dict.fromkeys(
+        ["atan2", "copysign", "hypot", "logaddexp", "nextafter", "signbit", "relu", "sigmoid"], REAL
+    ),
     **dict.fromkeys(["logical_and", "logical_or", "logical_xor", "logical_not"], BOOLEAN),
     **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"], BOOLEAN + INTEGER),
     **dict.fromkeys(["bitwise_left_shift", "bitwise_right_shift"], SIGNED),
@@ -42,7 +63,10 @@ DTYPES: dict[str, list[str]] = {
 #: Where a real function is defined and smooth, where that is not everywhere.
 DOMAIN = {
     **dict.fromkeys(["acos", "asin", "atanh"], (-0.9, 0.9)),
-    **dict.fromkeys(["log", "log2", "log10", "sqrt", "pow", "reciprocal", "divide", "relu", "abs", "remainder"], (0.3, 3.0)),
+    **dict.fromkeys(
+        ["log", "log2", "log10", "sqrt", "pow", "reciprocal", "divide", "relu", "abs", "remainder"],
+        (0.3, 3.0),
+    ),
     "acosh": (1.2, 3.0),
     "tan": (-1.2, 1.2),
     "log1p": (-0.5, 3.0),
@@ -52,7 +76,10 @@ DOMAIN = {
 def in_numpy(name: str) -> Any:
     """NumPy's function for one of ours."""
     if name in ("sigmoid", "relu"):
-        return {"sigmoid": lambda x: ((np.tanh(x * x.dtype.type(0.5)) + 1) / 2).astype(x.dtype), "relu": lambda x: np.where(x < 0, x.dtype.type(0), x)}[name]
+        return {
+            "sigmoid": lambda x: ((np.tanh(x * x.dtype.type(0.5)) + 1) / 2).astype(x.dtype),
+            "relu": lambda x: np.where(x < 0, x.dtype.type(0), x),
+        }[name]
     return np.round if name == "round" else getattr(np, GATES[name].numpy[0] if name in GATES else name)
 
 
@@ -70,15 +97,26 @@ def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.nd
 def operands(draw: Any, name: str, mixed: bool) -> list[np.ndarray]:
     """Arrays that broadcast, of the dtypes of a function, some of them views."""
     arity = GATES[name].arity if name in GATES else 1
-    shapes = draw(mutually_broadcastable_shapes(num_shapes=arity, max_dims=3, max_side=3, min_side=0)).input_shapes
+    shapes = draw(
+        mutually_broadcastable_shapes(num_shapes=arity, max_dims=3, max_side=3, min_side=0)
+    ).input_shapes
     known = DTYPES.get(name, FLOATING)
     first = draw(st.sampled_from(known))
-    dtypes = [first] * arity if not mixed else [first, *(draw(st.sampled_from(known)) for _ in range(arity - 1))]
+    dtypes = (
+        [first] * arity if not mixed else [first, *(draw(st.sampled_from(known)) for _ in range(arity - 1))]
+    )
     drawn = [draw(whole_numbers(d, s)) for d, s in zip(dtypes, shapes, strict=True)]
     if "shift" in name or (name == "pow" and np.dtype(dtypes[-1]).kind == "i"):
         drawn[1] = abs(drawn[1])  # of integers there is no negative power
     turn = draw(st.sampled_from(["as it is", "reversed", "transposed"]))
-    return [a[::-1].copy()[::-1] if turn == "reversed" and a.ndim else np.asfortranarray(a) if turn == "transposed" else a for a in drawn]
+    return [
+        a[::-1].copy()[::-1]
+        if turn == "reversed" and a.ndim
+        else np.asfortranarray(a)
+        if turn == "transposed"
+        else a
+        for a in drawn
+    ]
 
 
 @pytest.mark.slow
@@ -107,7 +145,10 @@ def test_python_numbers_are_weak(name: str) -> None:
             if number is True and name in ("subtract", "nextafter"):
                 continue
             ours, theirs = getattr(xg, name), in_numpy(name)
-            for z, expected in ((ours(xg.asarray(x), number), theirs(x, number)), (ours(number, xg.asarray(x)), theirs(number, x))):
+            for z, expected in (
+                (ours(xg.asarray(x), number), theirs(x, number)),
+                (ours(number, xg.asarray(x)), theirs(number, x)),
+            ):
                 assert z.dtype == expected.dtype
                 np.testing.assert_allclose(z.numpy(), expected, rtol=1e-6)
 
@@ -134,8 +175,20 @@ def sample(name: str, shape: tuple[int, ...], i: int = 0) -> np.ndarray:
     return low + (high - low) * (distinct(*shape) + 0.51 + 0.013 * i) / 1.05
 
 
-SMOOTH = sorted(name for name, op in GATES.items() if op.differentiable and name not in ("conj", "real", "imag", "positive"))
-SHAPES = [((), ()), ((0,), (0,)), ((1,), (3,)), ((2, 1), (1, 3)), ((2, 3), ()), ((0, 3), (1, 3)), ((4, 1, 2), (3, 1))]
+SMOOTH = sorted(
+    name
+    for name, op in GATES.items()
+    if op.differentiable and name not in ("conj", "real", "imag", "positive")
+)
+SHAPES = [
+    ((), ()),
+    ((0,), (0,)),
+    ((1,), (3,)),
+    ((2, 1), (1, 3)),
+    ((2, 3), ()),
+    ((0, 3), (1, 3)),
+    ((4, 1, 2), (3, 1)),
+]
 
 
 @pytest.mark.slow
@@ -179,7 +232,13 @@ def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
 @pytest.mark.parametrize("dtype", REAL)
 def test_roots_written_as_powers_are_the_standards(dtype: str, device: str) -> None:
     x = xg.asarray([-np.inf, -0.0, 4.0], dtype=dtype)
-    for half in (0.5, np.float64(0.5), xg.asarray(0.5, dtype=dtype), xg.asarray([0.5], dtype=dtype), xg.full((3,), 0.5)):
+    for half in (
+        0.5,
+        np.float64(0.5),
+        xg.asarray(0.5, dtype=dtype),
+        xg.asarray([0.5], dtype=dtype),
+        xg.full((3,), 0.5),
+    ):
         z = (x**half).numpy()
         assert z.tolist() == [np.inf, 0, 2]
         assert not np.signbit(z).any()
@@ -203,14 +262,20 @@ def test_whole_numbers_of_any_size_beside_floats(dtype: str, device: str) -> Non
 def test_the_sign_of_a_complex_number_has_its_direction(device: str) -> None:
     x = xg.asarray(np.array([3 + 4j, 0j, -2j]))
     np.testing.assert_allclose(xg.sign(x).numpy(), [0.6 + 0.8j, 0, -1j])
-    xg.check_grads(lambda x: xg.real(xg.sign(xg.astype(x, "complex128") * (1 + 2j) + 2j)), placed((distinct(4),)), order=2)
+    xg.check_grads(
+        lambda x: xg.real(xg.sign(xg.astype(x, "complex128") * (1 + 2j) + 2j)),
+        placed((distinct(4),)),
+        order=2,
+    )
     z = np.array([1 + 2j, -0.5j, -3 + 0j, 0.2 - 0.7j])
     for f in (xg.sign, xg.abs, lambda z: xg.abs(z) ** 3, lambda z: xg.abs(xg.sign(z) + 1j * z)):
         xg.check_grads(f, placed((z,)), order=2)
     assert xg.grad(lambda z: xg.real(xg.sum(xg.sign(z))))(xg.asarray(np.zeros(1, complex))).item() == 0
     move, eps = np.array([1.0, -1j, 0.5, 1 + 1j]), 1e-6
     slope = xg.jvp(xg.sign, placed((z,)), placed((move,)))[1].numpy()
-    np.testing.assert_allclose(slope, (np.sign(z + eps * move) - np.sign(z - eps * move)) / (2 * eps), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(
+        slope, (np.sign(z + eps * move) - np.sign(z - eps * move)) / (2 * eps), rtol=1e-8, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("dtype", COMPLEX)
@@ -226,7 +291,14 @@ def test_the_sign_of_a_complex_number_of_any_size(dtype: str, device: str) -> No
 
 @pytest.mark.parametrize("dtype", COMPLEX)
 def test_expm1_of_complex_numbers_on_the_real_axis(dtype: str, device: str) -> None:
-    for real, expected in ((0.0, 0.0), (-0.0, 0.0), (np.inf, np.inf), (np.nan, np.nan), (-np.inf, -1.0), (1.0, np.expm1(1.0))):
+    for real, expected in (
+        (0.0, 0.0),
+        (-0.0, 0.0),
+        (np.inf, np.inf),
+        (np.nan, np.nan),
+        (-np.inf, -1.0),
+        (1.0, np.expm1(1.0)),
+    ):
         for imag in (0.0, -0.0):
             with np.errstate(invalid="ignore"):
                 z = xg.expm1(xg.asarray(np.array([complex(real, imag)], dtype))).numpy()
@@ -236,7 +308,9 @@ def test_expm1_of_complex_numbers_on_the_real_axis(dtype: str, device: str) -> N
 
 
 def test_log1p_of_complex_numbers_of_any_size(device: str) -> None:
-    x = np.array([1.7e308 + 1.7e308j, -1e200 + 1e-5j, 1e18j, 1e16 - 1e16j, 3 + 4j, 1e-20j, complex(-np.inf, np.inf)])
+    x = np.array(
+        [1.7e308 + 1.7e308j, -1e200 + 1e-5j, 1e18j, 1e16 - 1e16j, 3 + 4j, 1e-20j, complex(-np.inf, np.inf)]
+    )
     expected = np.log(x.astype(np.clongdouble) + 1)
     expected[5] = 1e-20j
     with np.errstate(all="raise"):
@@ -261,7 +335,12 @@ def test_logaddexp_of_nothing(device: str) -> None:
 def gradient(f: Any, *x: Any, dtype: str = "float64") -> list[float]:
     """Of the sum of its values, on all operands."""
     with np.errstate(all="ignore"):
-        return [g.item() for g in xg.grad(lambda *x: xg.sum(f(*x)), argnums=tuple(range(len(x))))(*(xg.asarray(v, dtype=dtype) for v in x))]
+        return [
+            g.item()
+            for g in xg.grad(lambda *x: xg.sum(f(*x)), argnums=tuple(range(len(x))))(
+                *(xg.asarray(v, dtype=dtype) for v in x)
+            )
+        ]
 
 
 def test_logaddexp_of_infinity(device: str) -> None:
@@ -286,7 +365,9 @@ def test_gradients_keep_their_digits_near_the_ends_of_a_domain(device: str) -> N
 
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
 def test_atan2_of_any_size(size: float, device: str) -> None:
-    np.testing.assert_allclose(gradient(xg.atan2, 3 * size, 4 * size), [0.16 / size, -0.12 / size], rtol=1e-14)
+    np.testing.assert_allclose(
+        gradient(xg.atan2, 3 * size, 4 * size), [0.16 / size, -0.12 / size], rtol=1e-14
+    )
 
 
 def test_clip(device: str) -> None:
@@ -310,7 +391,9 @@ def test_numbers_to_the_power_of_tensors(base: Any, x: float, device: str) -> No
     given = xg.asarray(x)
     for g in (xg.grad(f), xg.compile(xg.grad(f)), lambda x: xg.jvp(f, (x,), (1.0,))[1]):
         np.testing.assert_allclose(g(given).numpy(), (power * log).real, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(xg.grad(xg.grad(f))(given).numpy(), (power * log**2).real, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        xg.grad(xg.grad(f))(given).numpy(), (power * log**2).real, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 12, -1, -2, -3, 2.0, 3.0])
@@ -322,19 +405,27 @@ def test_complex_powers_of_small_whole_numbers_are_products(n: float, device: st
     else:
         assert np.array_equal(found, z**n)
     slope = n * z ** (n - 1) if n else 0 * z
-    np.testing.assert_allclose(xg.grad(lambda z: xg.sum(xg.real(z**n)))(xg.asarray(z)).numpy(), np.conj(slope), rtol=1e-15)
+    np.testing.assert_allclose(
+        xg.grad(lambda z: xg.sum(xg.real(z**n)))(xg.asarray(z)).numpy(), np.conj(slope), rtol=1e-15
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_remainders_of_special_numbers(dtype: str) -> None:
     """% as NumPy has it, // as the standard has it: the floor of the quotient where one is infinite; compiled
     as eagerly, zeros' signs too."""
-    few = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.5, -1.5, 3.0, -3.0, np.finfo(dtype).smallest_subnormal], dtype)
+    few = np.array(
+        [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.5, -1.5, 3.0, -3.0, np.finfo(dtype).smallest_subnormal], dtype
+    )
     x, y = np.repeat(few, len(few)), np.tile(few, len(few))
     with np.errstate(all="ignore"):
         floors = np.where(np.isinf(x) | np.isinf(y), np.floor(x / y), x // y)
         for f, want in ((lambda x, y: x % y, x % y), (lambda x, y: x // y, floors)):
             run = xg.compile(lambda x, y, f=f: f(x, y) * 1)
-            for z in (f(xg.asarray(x), xg.asarray(y)), run(xg.asarray(x), xg.asarray(y)), run(xg.asarray(x), xg.asarray(y))):
+            for z in (
+                f(xg.asarray(x), xg.asarray(y)),
+                run(xg.asarray(x), xg.asarray(y)),
+                run(xg.asarray(x), xg.asarray(y)),
+            ):
                 np.testing.assert_array_equal(z.numpy(), want)
                 assert (np.signbit(z.numpy()) == np.signbit(want))[~np.isnan(want)].all()

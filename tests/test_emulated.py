@@ -152,7 +152,16 @@ extern "C" __global__ void maths(const float* __restrict__ x0, const double* __r
 }
 """
 
-GOOD = {"add": ADD, "reduce": REDUCE, "shuffle": SHUFFLE, "products": PRODUCTS, "narrow": NARROW, "steps": STEPS, "clusters": CLUSTERS, "maths": MATHS}
+GOOD = {
+    "add": ADD,
+    "reduce": REDUCE,
+    "shuffle": SHUFFLE,
+    "products": PRODUCTS,
+    "narrow": NARROW,
+    "steps": STEPS,
+    "clusters": CLUSTERS,
+    "maths": MATHS,
+}
 
 
 def floats(seed: int, *shape: int) -> np.ndarray:
@@ -212,18 +221,26 @@ def test_a_barrier_of_a_block_and_one_left_out() -> None:
 
 @host
 def test_lanes_exchange_numbers_of_every_type() -> None:
-    x, z, k = floats(3, 4, 32), np.random.default_rng(4).standard_normal((4, 32)), np.arange(128, dtype=np.int32).reshape(4, 32)
+    x, z, k = (
+        floats(3, 4, 32),
+        np.random.default_rng(4).standard_normal((4, 32)),
+        np.arange(128, dtype=np.int32).reshape(4, 32),
+    )
     out = [np.zeros_like(x), np.zeros_like(z), np.zeros_like(k), np.zeros((4, 32), np.uint32)]
     emulated.compile(SHUFFLE).launch("sums", (1,), (16, 8), 0, [x, z, k, *out])
     for given, found in zip((x, z, k), out):
-        np.testing.assert_allclose(found, np.broadcast_to(given.sum(1, keepdims=True), found.shape), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            found, np.broadcast_to(given.sum(1, keepdims=True), found.shape), rtol=1e-4, atol=1e-5
+        )
     np.testing.assert_array_equal(out[3], np.broadcast_to(32 * np.arange(4)[:, None] + 5, (4, 32)))
 
 
 def to_tf32(x: np.ndarray) -> np.ndarray:
     """To 10 bits of mantissa, ties away from zero."""
     fraction, exponent = np.frexp(x.astype(np.float64))
-    return np.ldexp(np.copysign(np.floor(np.abs(fraction) * 2048 + 0.5), x) / 2048, exponent).astype(np.float32)
+    return np.ldexp(np.copysign(np.floor(np.abs(fraction) * 2048 + 0.5), x) / 2048, exponent).astype(
+        np.float32
+    )
 
 
 def to_bfloat16(x: np.ndarray) -> np.ndarray:
@@ -232,7 +249,14 @@ def to_bfloat16(x: np.ndarray) -> np.ndarray:
     below, above = ((low + i) << 16 for i in (0, 1))
     with np.errstate(invalid="ignore"):
         # Beyond the largest number the next one would be 2^128.
-        values = [np.where(bits << 1 == 0xFF000000, np.copysign(2.0**128, x.astype(np.float64)), bits.view(np.float32).astype(np.float64)) for bits in (below, above)]
+        values = [
+            np.where(
+                bits << 1 == 0xFF000000,
+                np.copysign(2.0**128, x.astype(np.float64)),
+                bits.view(np.float32).astype(np.float64),
+            )
+            for bits in (below, above)
+        ]
     down, up = (np.abs(value - x) for value in values)
     return np.where((up < down) | ((up == down) & (low % 2 == 1)), low + 1, low).astype(np.uint16)
 
@@ -252,11 +276,23 @@ def test_products_on_tensor_cores(seed: int) -> None:
         return out
 
     a, b = floats(5, 16, 8), floats(6, 8, 8)
-    np.testing.assert_allclose(product("tf32", a, b), 1 + to_tf32(a).astype(float) @ to_tf32(b).astype(float), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        product("tf32", a, b), 1 + to_tf32(a).astype(float) @ to_tf32(b).astype(float), rtol=1e-6, atol=1e-6
+    )
     a, b = floats(7, 16, 16).astype(np.float16), floats(8, 16, 8).astype(np.float16)
-    np.testing.assert_allclose(product("f16", a.view(np.uint16), b.view(np.uint16)), 1 + a.astype(float) @ b.astype(float), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        product("f16", a.view(np.uint16), b.view(np.uint16)),
+        1 + a.astype(float) @ b.astype(float),
+        rtol=1e-6,
+        atol=1e-6,
+    )
     a, b = to_bfloat16(floats(9, 16, 16)), to_bfloat16(floats(10, 16, 8))
-    np.testing.assert_allclose(product("bf16", a, b), 1 + from_bfloat16(a).astype(float) @ from_bfloat16(b).astype(float), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        product("bf16", a, b),
+        1 + from_bfloat16(a).astype(float) @ from_bfloat16(b).astype(float),
+        rtol=1e-6,
+        atol=1e-6,
+    )
 
 
 @host
@@ -264,7 +300,9 @@ def test_tensor_cores_do_not_see_the_low_bits_of_a_float() -> None:
     text = PRODUCTS.replace("to_tf32(", "__float_as_uint(")
     a, b, out = floats(5, 16, 8), np.eye(8, dtype=np.float32), np.zeros((16, 8), np.float32)
     emulated.compile(text).launch("tf32", (1,), (32,), 0, [a, b, out])
-    np.testing.assert_array_equal(out, ((a.view(np.uint32) & 0xFFFFE000).view(np.float32) + 1.0).astype(np.float32))
+    np.testing.assert_array_equal(
+        out, ((a.view(np.uint32) & 0xFFFFE000).view(np.float32) + 1.0).astype(np.float32)
+    )
 
 
 @host
@@ -280,10 +318,22 @@ def test_narrow_floats() -> None:
     # special.
     with np.errstate(invalid="ignore"):
         between = ((halves[:-1].astype(np.float64) + halves[1:]) / 2).astype(np.float32)
-    hard = np.concatenate([halves, between, bfloats, np.array([65519.99, 65520, 65535, 65536, 1e-8, 2**-25, 2**-25 * 1.001, np.inf, -np.inf, -0.0], np.float32)])
+    hard = np.concatenate(
+        [
+            halves,
+            between,
+            bfloats,
+            np.array(
+                [65519.99, 65520, 65535, 65536, 1e-8, 2**-25, 2**-25 * 1.001, np.inf, -np.inf, -0.0],
+                np.float32,
+            ),
+        ]
+    )
     anything = np.random.default_rng(13).integers(0, 2**32, 20000, np.uint32).view(np.float32)
     with np.errstate(invalid="ignore"):
-        x = np.concatenate([hard, np.nextafter(hard, np.float32(np.inf)), np.nextafter(hard, np.float32(-np.inf)), anything])
+        x = np.concatenate(
+            [hard, np.nextafter(hard, np.float32(np.inf)), np.nextafter(hard, np.float32(-np.inf)), anything]
+        )
     ties = (x[np.isfinite(x)].view(np.uint32) & 0xFFFF0000 | 0x8000).view(np.float32)
     x = np.concatenate([x, ties, (ties.view(np.uint32) & 0xFFFFE000 | 0x1000).view(np.float32)])
     half, bfloat, tf32 = np.zeros(x.size, np.uint16), np.zeros(x.size, np.uint16), np.zeros(x.size, np.uint32)
@@ -306,7 +356,9 @@ def test_narrow_floats() -> None:
 def steps(text: str, seed: int, extra: int = 0, cooperative: bool = True) -> bool:
     x = floats(14, 4, 64)
     y, counter = np.concatenate([x, np.zeros_like(x)]), np.zeros(1, np.uint32)
-    emulated.compile(text).launch("steps", (4,), (64,), 0, [y, counter, int_(6), int_(extra)], cooperative=cooperative, seed=seed)
+    emulated.compile(text).launch(
+        "steps", (4,), (64,), 0, [y, counter, int_(6), int_(extra)], cooperative=cooperative, seed=seed
+    )
     for _ in range(6):
         x = x + np.roll(x, -1, 0)
     return np.array_equal(y[:4], x) and counter[0] == 24
@@ -327,7 +379,9 @@ def test_half_a_barrier_of_the_grid_is_seen(barrier: str) -> None:
 
 @host
 def test_a_grid_that_waits_for_ever_is_a_deadlock() -> None:
-    with pytest.raises(LaunchError, match=r"deadlock.* block \(\d, 0, 0\) of 64 threads.* 1 wait at spin\(\) of line 6"):
+    with pytest.raises(
+        LaunchError, match=r"deadlock.* block \(\d, 0, 0\) of 64 threads.* 1 wait at spin\(\) of line 6"
+    ):
         steps(STEPS, 0, extra=1)
     with pytest.raises(LaunchError, match=r"63 wait at __syncthreads\(\) of line 8"):
         steps(STEPS, 0, extra=1)
@@ -362,12 +416,29 @@ def test_mathematics_goes_by_type() -> None:
     emulated.compile(MATHS).launch("maths", (1,), (32,), 0, [x, z, y0, y1])
     erf = np.vectorize(math.erf)
     normcdf = (1 + erf(z / 2**0.5)) / 2
-    expected = 2 * np.tanh(z) + np.exp(z) + np.minimum(z, 1) + np.maximum(z, 0.5) + z**-0.5 + z / 3 + normcdf + z * z + z - z
+    expected = (
+        2 * np.tanh(z)
+        + np.exp(z)
+        + np.minimum(z, 1)
+        + np.maximum(z, 0.5)
+        + z**-0.5
+        + z / 3
+        + normcdf
+        + z * z
+        + z
+        - z
+    )
     np.testing.assert_allclose(y0[0], expected, rtol=1e-6)
     np.testing.assert_array_equal(y0[1], -x)
     np.testing.assert_array_equal(y0[2], np.full(32, 2))
-    np.testing.assert_array_equal(y0[3], 2 * x + np.minimum(np.arange(32), 3).astype(np.float32) + np.float32(2) + np.float32(1))
-    np.testing.assert_allclose(y1, np.tanh(z) + np.log1p(z) + np.maximum(z, 1) + np.minimum(z, 0.5) + z**-0.5 + normcdf + erf(z) + z**3, rtol=1e-12)
+    np.testing.assert_array_equal(
+        y0[3], 2 * x + np.minimum(np.arange(32), 3).astype(np.float32) + np.float32(2) + np.float32(1)
+    )
+    np.testing.assert_allclose(
+        y1,
+        np.tanh(z) + np.log1p(z) + np.maximum(z, 1) + np.minimum(z, 0.5) + z**-0.5 + normcdf + erf(z) + z**3,
+        rtol=1e-12,
+    )
 
 
 WRONG = r"""
@@ -418,10 +489,25 @@ extern "C" __global__ void uninitialised(float* y0) { DYNAMIC_SHARED(memory); y0
         ("bad_address", 1, [np.zeros(1, np.float32)], r"thread \(0, 0, 0\) of block \(0, 0, 0\): crashed"),
         ("returns", 64, [], r"63 wait at __syncthreads\(\) of line 7, 1 have returned"),
         ("parts", 64, [], r"comes to __syncthreads\(\) while thread .* waits at that of line 1[13]"),
-        ("lanes_part", 32, [np.zeros(1, np.float32)], r"comes to (__shfl_xor_sync|__syncwarp)\(\) with mask 0xffffffff while lane"),
-        ("lanes_missing", 32, [np.zeros(1, np.float32)], r"16 wait at __shfl_xor_sync\(\) of line 21, 16 have returned"),
+        (
+            "lanes_part",
+            32,
+            [np.zeros(1, np.float32)],
+            r"comes to (__shfl_xor_sync|__syncwarp)\(\) with mask 0xffffffff while lane",
+        ),
+        (
+            "lanes_missing",
+            32,
+            [np.zeros(1, np.float32)],
+            r"16 wait at __shfl_xor_sync\(\) of line 21, 16 have returned",
+        ),
         ("few", 24, [np.zeros(24, np.float32)], r"reads lane \d+, which takes no part"),
-        ("misaligned", 1, [np.zeros(8, np.float32), np.zeros(4, np.float32)], r"line 24: uses an address that is not aligned"),
+        (
+            "misaligned",
+            1,
+            [np.zeros(8, np.float32), np.zeros(4, np.float32)],
+            r"line 24: uses an address that is not aligned",
+        ),
         ("overflows", 1, [np.zeros(1, np.int32), int_(65536)], "a signed product overflows"),
         ("zero_divides", 1, [np.zeros(1, np.int32), int_(0)], "division by zero"),
         ("indexes", 1, [np.zeros(1, np.float32), int_(4)], r"line 29: an index out of the bounds"),
@@ -492,4 +578,6 @@ def test_the_host_provides_what_the_device_part_has() -> None:
     names = re.findall(r"__forceinline__ [\w ]+? (\w+)\(|#define (\w+)", DEVICE)
     assert len(names) == 13
     for function, macro in names:
-        assert re.search(rf"#define {macro}\b" if macro else rf"^inline [\w ]+? {function}\(", header, re.M), function or macro
+        assert re.search(
+            rf"#define {macro}\b" if macro else rf"^inline [\w ]+? {function}\(", header, re.M
+        ), function or macro

@@ -31,7 +31,10 @@ def test_staged_computation_of_the_notes(device: str) -> None:
     f = num * invden
     f.backward()
 
-    v = {k: t.item() for k, t in {"sigy": sigy, "num": num, "sigx": sigx, "xpy": xpy, "den": den, "invden": invden}.items()}
+    v = {
+        k: t.item()
+        for k, t in {"sigy": sigy, "num": num, "sigx": sigx, "xpy": xpy, "den": den, "invden": invden}.items()
+    }
     dnum, dinvden = v["invden"], v["num"]
     dden = (-1.0 / v["den"] ** 2) * dinvden
     dxpy = 2 * v["xpy"] * dden
@@ -90,13 +93,21 @@ def test_diamonds(device: str) -> None:
     assert x.grad.item() == 2.0**20
 
 
-@given(st.lists(st.tuples(st.sampled_from(["+", "*", "-", "tanh"]), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=15))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["+", "*", "-", "tanh"]), st.integers(0, 30), st.integers(0, 30)),
+        min_size=1,
+        max_size=15,
+    )
+)
 def test_random_graphs_against_forward_differences(program: list[tuple[str, int, int]]) -> None:
     def f(x: xg.Tensor) -> xg.Tensor:
         stages = list(x)
         for op, i, j in program:
             a, b = stages[i % len(stages)], stages[j % len(stages)]
-            stages.append(xg.tanh(a) if op == "tanh" else xg.tanh(a * b) if op == "*" else a + b if op == "+" else a - b)
+            stages.append(
+                xg.tanh(a) if op == "tanh" else xg.tanh(a * b) if op == "*" else a + b if op == "+" else a - b
+            )
         return stages[-1] * 0.1
 
     xg.check_grads(f, (xg.asarray([0.3, -0.2, 0.7]),))
@@ -277,14 +288,23 @@ def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
 def test_a_matrix_that_is_used_many_times_in_many_ways(device: str) -> None:
     """The products with one matrix are answered together; the sum is that of one by one."""
     rng = np.random.default_rng(0)
-    W, a, b, c = rng.normal(size=(3, 4)), rng.normal(size=(700, 3)), rng.normal(size=(2, 300, 3)), rng.normal(size=3)
+    W, a, b, c = (
+        rng.normal(size=(3, 4)),
+        rng.normal(size=(700, 3)),
+        rng.normal(size=(2, 300, 3)),
+        rng.normal(size=3),
+    )
 
     def f(W: xg.Tensor, a: xg.Tensor, b: xg.Tensor, c: xg.Tensor) -> xg.Tensor:
-        total = xg.sum(xg.tanh(a @ W)) + xg.sum((b @ W) ** 2) + xg.sum(c @ W) + xg.sum(W * W) + xg.sum(W.T @ c)
+        total = (
+            xg.sum(xg.tanh(a @ W)) + xg.sum((b @ W) ** 2) + xg.sum(c @ W) + xg.sum(W * W) + xg.sum(W.T @ c)
+        )
         return total + xg.sum(a[:2].astype(xg.float32) @ W) + xg.sum(xg.real((a[:1] * 1j) @ W * 1j))
 
     g = xg.grad(f)(*map(xg.asarray, (W, a, b, c))).numpy()
-    expected = a.T @ (1 - np.tanh(a @ W) ** 2) + np.einsum("tri,trj->ij", b, 2 * (b @ W)) + 2 * c[:, None] + 2 * W
+    expected = (
+        a.T @ (1 - np.tanh(a @ W) ** 2) + np.einsum("tri,trj->ij", b, 2 * (b @ W)) + 2 * c[:, None] + 2 * W
+    )
     expected += a[:2].astype("f").sum(axis=0)[:, None] - a[0][:, None]
     np.testing.assert_allclose(g, expected, rtol=1e-10)
     xg.check_grads(lambda W: f(W, *map(xg.asarray, (a[:3], b[:, :2], c))), (xg.asarray(W),))

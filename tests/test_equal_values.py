@@ -54,7 +54,9 @@ def by_eigh(g: Any) -> Any:
 def by_eig(g: Any) -> Any:
     def f(x: Any) -> Any:
         w, v = xg.linalg.eig(hermitian(x))
-        return xg.real((v * g(w)) @ xg.linalg.inv(v)) if x.dtype.kind == "f" else (v * g(w)) @ xg.linalg.inv(v)
+        return (
+            xg.real((v * g(w)) @ xg.linalg.inv(v)) if x.dtype.kind == "f" else (v * g(w)) @ xg.linalg.inv(v)
+        )
 
     return f
 
@@ -88,19 +90,39 @@ VECTORS: dict[str, tuple[Any, Any]] = {
     "exp": (weighted(by_eigh(xg.exp)), weighted(lambda x: series(hermitian(x)))),
     "square root": (weighted(by_eigh(xg.sqrt)), weighted(lambda x: newton_root(hermitian(x)))),
     "inverse": (weighted(by_eigh(lambda w: 1 / w)), weighted(lambda x: xg.linalg.inv(hermitian(x)))),
-    "square of what is not alone": (weighted(by_eigh(lambda w: (w - 1) ** 2)), weighted(lambda x: (hermitian(x) - xg.eye(N)) @ (hermitian(x) - xg.eye(N)))),
+    "square of what is not alone": (
+        weighted(by_eigh(lambda w: (w - 1) ** 2)),
+        weighted(lambda x: (hermitian(x) - xg.eye(N)) @ (hermitian(x) - xg.eye(N))),
+    ),
     "exp, by eig": (weighted(by_eig(xg.exp)), weighted(lambda x: series(hermitian(x)))),
     "x xᴴ x": (weighted(by_svd(lambda s: s**3)), weighted(lambda x: x @ H(x) @ x)),
 }
 VALUES: dict[str, tuple[Any, Any]] = {
-    "squares": (lambda x: xg.sum(xg.linalg.eigvalsh(hermitian(x)) ** 2), lambda x: total(hermitian(x) * xg.conj(hermitian(x)))),
-    "exp": (lambda x: xg.sum(xg.exp(xg.linalg.eigh(hermitian(x))[0])), lambda x: total(xg.linalg.trace(series(hermitian(x))))),
-    "log det": (lambda x: xg.sum(xg.log(xg.linalg.eigvalsh(hermitian(x)))), lambda x: xg.linalg.slogdet(hermitian(x))[1]),
+    "squares": (
+        lambda x: xg.sum(xg.linalg.eigvalsh(hermitian(x)) ** 2),
+        lambda x: total(hermitian(x) * xg.conj(hermitian(x))),
+    ),
+    "exp": (
+        lambda x: xg.sum(xg.exp(xg.linalg.eigh(hermitian(x))[0])),
+        lambda x: total(xg.linalg.trace(series(hermitian(x)))),
+    ),
+    "log det": (
+        lambda x: xg.sum(xg.log(xg.linalg.eigvalsh(hermitian(x)))),
+        lambda x: xg.linalg.slogdet(hermitian(x))[1],
+    ),
     "Frobenius": (lambda x: xg.sum(xg.linalg.svdvals(x) ** 2) ** 0.5, xg.linalg.matrix_norm),
-    "fourth powers": (lambda x: xg.sum(xg.linalg.svdvals(x) ** 4), lambda x: total((x @ H(x)) * xg.conj(x @ H(x)))),
+    "fourth powers": (
+        lambda x: xg.sum(xg.linalg.svdvals(x) ** 4),
+        lambda x: total((x @ H(x)) * xg.conj(x @ H(x))),
+    ),
     "log|det|": (lambda x: xg.sum(xg.log(xg.linalg.svdvals(x))), lambda x: xg.linalg.slogdet(x)[1]),
 }
-SPECTRA = {"three": (1.5, 1.5, 1.5), "the first two": (1.0, 1.0, 2.0), "the last two": (1.0, 2.0, 2.0), "nearly": (1.0, 1.0 + 1e-11, 2.0)}
+SPECTRA = {
+    "three": (1.5, 1.5, 1.5),
+    "the first two": (1.0, 1.0, 2.0),
+    "the last two": (1.0, 2.0, 2.0),
+    "nearly": (1.0, 1.0 + 1e-11, 2.0),
+}
 
 
 def matrix(spectrum: str, kind: str, stacked: bool = False) -> Any:
@@ -158,9 +180,13 @@ def test_stacks_and_float32() -> None:
     together = lambda x: xg.sum(by_eigh(xg.exp)(x) * k)
     one_by_one = lambda x: xg.sum(series(hermitian(x[0])) * k) + xg.sum(series(hermitian(x[1])) * k)
     np.testing.assert_allclose(xg.grad(together)(x).numpy(), xg.grad(one_by_one)(x).numpy(), rtol=1e-8)
-    found = xg.grad(lambda x: xg.sum(by_eigh(xg.exp)(x) * k.astype("float32")))(x[0].astype("float32")).numpy()
+    found = xg.grad(lambda x: xg.sum(by_eigh(xg.exp)(x) * k.astype("float32")))(
+        x[0].astype("float32")
+    ).numpy()
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, xg.grad(lambda x: xg.sum(series(hermitian(x)) * k))(x[0]).numpy(), rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(
+        found, xg.grad(lambda x: xg.sum(series(hermitian(x)) * k))(x[0]).numpy(), rtol=2e-4, atol=2e-4
+    )
 
 
 def test_a_vector_beside_equal_values_to_second_order() -> None:
@@ -172,7 +198,9 @@ def test_a_vector_beside_equal_values_to_second_order() -> None:
     h = 1e-4
     want = (8 * (slope(h) - slope(-h)) - (slope(2 * h) - slope(-2 * h))) / (12 * h)
     for what, found in derivatives(f, x, xg.asarray(p)):
-        expected = {"grad": slope(1e-9), "jvp": np.sum(slope(1e-9) * p), "jvp of jvp": np.sum(want * p)}.get(what, want)
+        expected = {"grad": slope(1e-9), "jvp": np.sum(slope(1e-9) * p), "jvp of jvp": np.sum(want * p)}.get(
+            what, want
+        )
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-6, err_msg=what)
 
 
@@ -180,15 +208,21 @@ def test_a_subspace_that_stays_together() -> None:
     """The projector on the space of two equal eigenvalues is what that on the third one leaves."""
     x = matrix("the first two", "float64")
     f = lambda x: xg.sum((lambda v: v[:, :2] @ v[:, :2].mT)(xg.linalg.eigh(hermitian(x))[1]) * K["float64"])
-    g = lambda x: xg.sum((lambda v: (xg.eye(N) - v[:, 2:] @ v[:, 2:].mT))(xg.linalg.eigh(hermitian(x))[1]) * K["float64"])
+    g = lambda x: xg.sum(
+        (lambda v: xg.eye(N) - v[:, 2:] @ v[:, 2:].mT)(xg.linalg.eigh(hermitian(x))[1]) * K["float64"]
+    )
     np.testing.assert_allclose(xg.grad(f)(x).numpy(), xg.grad(g)(x).numpy(), atol=1e-12)
 
 
 ONE_OF_SEVERAL = {
     "eigenvalue": lambda x: xg.linalg.eigvalsh(hermitian(x))[0],
     "eigenvalue by eigh": lambda x: xg.linalg.eigh(hermitian(x))[0][0],
-    "eigenvalue beside a smooth function of vectors": lambda x: xg.linalg.eigvalsh(hermitian(x))[0] + weighted(by_eigh(xg.exp))(x),
-    "both of one decomposition": lambda x: (lambda w, v: w[0] + xg.sum((v * w) @ v.mT * K["float64"]))(*xg.linalg.eigh(hermitian(x))),
+    "eigenvalue beside a smooth function of vectors": lambda x: (
+        xg.linalg.eigvalsh(hermitian(x))[0] + weighted(by_eigh(xg.exp))(x)
+    ),
+    "both of one decomposition": lambda x: (lambda w, v: w[0] + xg.sum((v * w) @ v.mT * K["float64"]))(
+        *xg.linalg.eigh(hermitian(x))
+    ),
     "eigenvector": lambda x: xg.linalg.eigh(hermitian(x))[1][0, 0] ** 2,
     "singular value": lambda x: xg.linalg.svdvals(x)[0],
     "spectral norm": lambda x: xg.linalg.matrix_norm(x, ord=2),
@@ -223,10 +257,16 @@ def test_singular_values_that_are_zero(shape: tuple[int, int], full: bool) -> No
         return xg.sum((u[:, : s.size] * s**3) @ vh[: s.size] * k)
 
     for x in (low, xg.zeros(shape)):
-        np.testing.assert_allclose(xg.grad(cubed)(x).numpy(), xg.grad(lambda x: xg.sum(x @ x.mT @ x * k))(x).numpy(), atol=1e-10)
-        np.testing.assert_allclose(xg.hvp(lambda x: xg.sum(xg.linalg.svdvals(x) ** 2), (x,), (k,)).numpy(), 2 * k, atol=1e-10)
+        np.testing.assert_allclose(
+            xg.grad(cubed)(x).numpy(), xg.grad(lambda x: xg.sum(x @ x.mT @ x * k))(x).numpy(), atol=1e-10
+        )
+        np.testing.assert_allclose(
+            xg.hvp(lambda x: xg.sum(xg.linalg.svdvals(x) ** 2), (x,), (k,)).numpy(), 2 * k, atol=1e-10
+        )
     u, _, vh = np.linalg.svd(low.numpy(), full_matrices=False)
-    np.testing.assert_allclose(xg.grad(lambda x: xg.linalg.matrix_norm(x, ord="nuc"))(low).numpy(), u[:, :1] @ vh[:1], atol=1e-12)
+    np.testing.assert_allclose(
+        xg.grad(lambda x: xg.linalg.matrix_norm(x, ord="nuc"))(low).numpy(), u[:, :1] @ vh[:1], atol=1e-12
+    )
     assert np.isnan(xg.grad(lambda x: xg.sum(xg.linalg.svdvals(x)))(low).numpy()).all()
 
 
@@ -241,5 +281,7 @@ def test_the_upper_triangle() -> None:
         return xg.sum((v * xg.exp(w)) @ v.mT * K["float64"])
 
     k = K["float64"].numpy()
-    np.testing.assert_allclose(xg.grad(f)(xg.eye(N)).numpy(), np.e * (np.triu(k) + np.tril(k, -1).T), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        xg.grad(f)(xg.eye(N)).numpy(), np.e * (np.triu(k) + np.tril(k, -1).T), rtol=1e-12, atol=1e-12
+    )
     xg.check_grads(f, (xg.asarray(a),), order=2)

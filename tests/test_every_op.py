@@ -28,7 +28,11 @@ from xgrad.ops import OPS
 
 from .cuda_plans import CHIP, emulator, lowered, outputs_of, run, together
 
-ALL = {op.name: op for op in OPS.values() if op.pointwise and op.name not in ("astype", "round_to", "complex_sign")}
+ALL = {
+    op.name: op
+    for op in OPS.values()
+    if op.pointwise and op.name not in ("astype", "round_to", "complex_sign")
+}
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 WHOLE = ["int64", "int32", "bool"]
 #: What has a kernel for real numbers alone, in the engine or here.
@@ -37,16 +41,61 @@ NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">
 #: What may overflow, and of whole numbers does so as each compiler likes.
 OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
 NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, inf, -inf, nan, 100.0, -100.0, 1e-3, 0.1, 1e4, -1e4]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    3.0,
+    inf,
+    -inf,
+    nan,
+    100.0,
+    -100.0,
+    1e-3,
+    0.1,
+    1e4,
+    -1e4,
+]
 #: Largest errors in units of the last place, where not 5: three of a function of the C library and two of
 #: NumPy's.
 ERRORS = {"normal_cdf": 64, "tanh": 6}
 #: What has no native form, and what NumPy has not.
 NOT_NATIVE, NOT_IN_NUMPY = {"normal_quantile"}, {"normal_quantile", "normal_cdf"}
 EXACT = {
-    "none", "+", "-", "*", "/", "neg", "copysign", "nextafter", "maximum", "minimum", "where", "stop_gradient", "sqrt", "square", "reciprocal", "relu",
-    "abs", "conj", "real", "imag", "sign", "floor", "ceil", "trunc", "round", "//", "%",
-}  # fmt: skip
+    "none",
+    "+",
+    "-",
+    "*",
+    "/",
+    "neg",
+    "copysign",
+    "nextafter",
+    "maximum",
+    "minimum",
+    "where",
+    "stop_gradient",
+    "sqrt",
+    "square",
+    "reciprocal",
+    "relu",
+    "abs",
+    "conj",
+    "real",
+    "imag",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "//",
+    "%",
+}
 #: Those that are exact next to 1 but not next to 0, and those of which NumPy gives either zero.
 NEAR = {"sigmoid", "logaddexp", "normal_quantile"}
 ANY_ZERO = {"maximum", "minimum", "cbrt", "normal_quantile"}
@@ -92,7 +141,11 @@ def _enter_ops() -> None:
     for name, op in ALL.items():
         if name == "where":
             continue
-        error, near, signs = 0 if name in EXACT else ERRORS.get(name, 5), 1.0 * (name in NEAR), name not in ANY_ZERO
+        error, near, signs = (
+            0 if name in EXACT else ERRORS.get(name, 5),
+            1.0 * (name in NEAR),
+            name not in ANY_ZERO,
+        )
         for dtype in [] if name in NO_FLOATS else FLOATS:
             if name == "nextafter" and dtype in FLOATS[2:]:
                 continue
@@ -104,11 +157,21 @@ def _enter_ops() -> None:
             continue
         arrays = tuple(x for dtype in WHOLE[:2] for x in _operands(dtype, op.arity or 1))
         if name not in OVERFLOWS:
-            arrays = tuple(np.concatenate([x, [np.iinfo(x.dtype).max, np.iinfo(x.dtype).min]]) for x in arrays)
+            arrays = tuple(
+                np.concatenate([x, [np.iinfo(x.dtype).max, np.iinfo(x.dtype).min]]) for x in arrays
+            )
         n = op.arity or 1
         if name not in NO_BOOL:
-            CASES[f"{name} bool"] = Case(lambda *a, op=op: apply(op, a), _operands("bool", n), error, near, signs)
-        CASES[f"{name} whole"] = Case(lambda *a, op=op, n=n: tuple(apply(op, a[i : i + n]) for i in range(0, len(a), n)), arrays, error, near, signs)
+            CASES[f"{name} bool"] = Case(
+                lambda *a, op=op: apply(op, a), _operands("bool", n), error, near, signs
+            )
+        CASES[f"{name} whole"] = Case(
+            lambda *a, op=op, n=n: tuple(apply(op, a[i : i + n]) for i in range(0, len(a), n)),
+            arrays,
+            error,
+            near,
+            signs,
+        )
 
 
 def _compared(x: Any, y: Any) -> Any:
@@ -142,18 +205,32 @@ def _enter_others() -> None:
     powers = (0, 1, 2, 3, 4, 5, -1, -2, -4, 0.5, -0.5, 0.25, 1.5, 2.0, 3.0, -3.0, inf, -inf, nan, 1e300)
     for dtype in ("float64", "float32", "float16"):
         CASES[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in powers), (_values(dtype, 2),))
-        CASES[f"powers of numbers to {dtype}"] = Case(lambda x: tuple(n**x for n in (2.5, -2.0, 0.0, 1, inf)), (_values(dtype, 2),))
+        CASES[f"powers of numbers to {dtype}"] = Case(
+            lambda x: tuple(n**x for n in (2.5, -2.0, 0.0, 1, inf)), (_values(dtype, 2),)
+        )
     for dtype in ("int64", "int32"):
-        CASES[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in (0, 1, 2, 3, 4, 5, 7)), (np.arange(-9, 10, dtype=dtype),), 0)
+        CASES[f"powers of {dtype}"] = Case(
+            lambda x: tuple(x**n for n in (0, 1, 2, 3, 4, 5, 7)), (np.arange(-9, 10, dtype=dtype),), 0
+        )
     large = np.array([2**53 + 1, -(2**53) - 1, 2**62 + 3, 5])
-    CASES["large whole numbers"] = Case(lambda x: tuple(apply(OPS[name], (x,)) for name in ("floor", "ceil", "trunc", "round", "abs", "neg", "relu")), (large,), 0)
+    CASES["large whole numbers"] = Case(
+        lambda x: tuple(
+            apply(OPS[name], (x,)) for name in ("floor", "ceil", "trunc", "round", "abs", "neg", "relu")
+        ),
+        (large,),
+        0,
+    )
     tame = np.array([0.0, -0.0, 0.4, -0.6, 1.5, -2.5, 100.7, -100.2, 3e4])
     kinds = ["float64", "float32", "float16", "int64", "int32", "bool"]
     for a in kinds:
         for b in kinds:
             CASES[f"{a} as {b}"] = Case(lambda x, b=b: xg.astype(x, b), (tame.astype(a),), 0)
-    CASES["float as int as bool as float"] = Case(lambda x: xg.astype(xg.astype(xg.astype(x, "int32"), "bool"), "float32"), (tame.astype("float32"),), 0)
-    CASES["rounded and widened"] = Case(lambda x: xg.astype(xg.astype(x, "float16"), "float64") * 3, (np.linspace(-3, 3, 41),), 0)
+    CASES["float as int as bool as float"] = Case(
+        lambda x: xg.astype(xg.astype(xg.astype(x, "int32"), "bool"), "float32"), (tame.astype("float32"),), 0
+    )
+    CASES["rounded and widened"] = Case(
+        lambda x: xg.astype(xg.astype(x, "float16"), "float64") * 3, (np.linspace(-3, 3, 41),), 0
+    )
 
 
 _enter_ops()
@@ -169,7 +246,9 @@ def _in_bfloat16(plan: Plan) -> Plan:
     name = {"float32": "bfloat16"}
     (m,) = plan.body
     steps = tuple(s._replace(dtype=name.get(s.dtype, s.dtype)) for s in m.steps)
-    return Plan(tuple(b._replace(dtype=name.get(b.dtype, b.dtype)) for b in plan.buffers), (m._replace(steps=steps),))
+    return Plan(
+        tuple(b._replace(dtype=name.get(b.dtype, b.dtype)) for b in plan.buffers), (m._replace(steps=steps),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +265,10 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
             found[name] = found[name]._replace(plan=_in_bfloat16(found[name].plan))
         inputs += arrays
     flat = iter(run(together([f.plan for f in found.values()]), inputs)[0])
-    return {name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"]) for name, f in found.items()}
+    return {
+        name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"])
+        for name, f in found.items()
+    }
 
 
 def _wanted(case: Case) -> list[np.ndarray]:
@@ -249,7 +331,9 @@ def _combinations() -> list[Any]:
         op, _, dtypes = name.partition(" ")
         half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
         for executor in EXECUTORS if not half else ():
-            without = NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
+            without = (
+                NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
+            )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
         found.append(pytest.param("CUDA", name, marks=emulator))
@@ -257,13 +341,17 @@ def _combinations() -> list[Any]:
 
 
 @pytest.mark.parametrize(("executor", "name"), _combinations())
-def test_an_op_is_what_it_is_eagerly(executor: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_op_is_what_it_is_eagerly(
+    executor: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = CASES[name]
     monkeypatch.setenv("XGRAD_NATIVE", "0" if "NumPy" in executor else "1")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         wanted = _wanted(case)
-        computed = request.getfixturevalue("on_cuda")[name] if executor == "CUDA" else EXECUTORS[executor](case)
+        computed = (
+            request.getfixturevalue("on_cuda")[name] if executor == "CUDA" else EXECUTORS[executor](case)
+        )
     assert len(computed) == len(wanted)
     for i, (found, want) in enumerate(zip(map(np.asarray, computed), wanted)):
         if found.dtype == ml_dtypes.bfloat16:
@@ -300,7 +388,9 @@ def _chosen(f: Callable[..., Any], *arrays: np.ndarray) -> str:
 def test_what_has_a_kernel_but_not_for_every_dtype_is_refused() -> None:
     whole, half = np.arange(3), np.arange(3, dtype="float16")
     assert _chosen(lambda x: x**x, whole).startswith("op '**' of dtype int64: ")
-    assert _chosen(lambda x: apply(OPS["nextafter"], (x, x)), half).startswith("op 'nextafter' of dtype float16: ")
+    assert _chosen(lambda x: apply(OPS["nextafter"], (x, x)), half).startswith(
+        "op 'nextafter' of dtype float16: "
+    )
 
 
 def test_every_op_is_here_and_has_a_form_everywhere() -> None:

@@ -28,8 +28,21 @@ def transform(name: str, **params: Any) -> Any:
 
 
 def of(name: str, *kinds: Any) -> list[tuple[Any, tuple[Any, ...]]]:
-    forms = [((5,), None, -1), ((4,), 3, 0), ((4,), 7, -1), ((3, 4), None, 0), ((2, 3, 4), 6, 1), ((2, 5), 4, -2), ((1, 3), 1, 1), ((0, 3), 4, 1)]
-    return [(transform(name, n=n, axis=axis, norm=NORMS[i % 3]), (kind(*shape),)) for i, (shape, n, axis) in enumerate(forms) for kind in kinds]
+    forms = [
+        ((5,), None, -1),
+        ((4,), 3, 0),
+        ((4,), 7, -1),
+        ((3, 4), None, 0),
+        ((2, 3, 4), 6, 1),
+        ((2, 5), 4, -2),
+        ((1, 3), 1, 1),
+        ((0, 3), 4, 1),
+    ]
+    return [
+        (transform(name, n=n, axis=axis, norm=NORMS[i % 3]), (kind(*shape),))
+        for i, (shape, n, axis) in enumerate(forms)
+        for kind in kinds
+    ]
 
 
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
@@ -40,7 +53,10 @@ GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
 }
 
 COMPOSED = {
-    "fftn": [(transform("fftn"), (cnormal(2, 3),)), (transform("fftn", s=(3, 2), norm="ortho"), (normal(2, 2, 3),))],
+    "fftn": [
+        (transform("fftn"), (cnormal(2, 3),)),
+        (transform("fftn", s=(3, 2), norm="ortho"), (normal(2, 2, 3),)),
+    ],
     "ifftn": [(transform("ifftn", axes=(0, 2)), (cnormal(2, 3, 2),))],
     "rfftn": [(transform("rfftn", s=(2, 4), axes=(1, 0)), (normal(2, 3),))],
     "irfftn": [(transform("irfftn"), (cnormal(2, 3),)), (transform("irfftn", s=(3, 3)), (cnormal(2, 3),))],
@@ -75,7 +91,12 @@ def drawn(data: st.DataObject, name: str) -> np.ndarray:
 
 def same(ours: Any, theirs: Any) -> None:
     assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
-    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4 if theirs.dtype.itemsize < 8 or theirs.dtype == "c8" else 1e-10, atol=1e-4 if theirs.dtype in ("f4", "c8") else 1e-10)
+    np.testing.assert_allclose(
+        ours.numpy(),
+        theirs,
+        rtol=1e-4 if theirs.dtype.itemsize < 8 or theirs.dtype == "c8" else 1e-10,
+        atol=1e-4 if theirs.dtype in ("f4", "c8") else 1e-10,
+    )
 
 
 @pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])
@@ -83,7 +104,11 @@ def same(ours: Any, theirs: Any) -> None:
 def test_along_one_axis_as_numpy(name: str, data: st.DataObject) -> None:
     a = drawn(data, name)
     axis = data.draw(st.integers(-a.ndim, a.ndim - 1))
-    n = data.draw(st.none() | st.integers(1, 7)) if a.shape[axis] > 1 or name not in ("irfft", "hfft") else data.draw(st.integers(1, 7))
+    n = (
+        data.draw(st.none() | st.integers(1, 7))
+        if a.shape[axis] > 1 or name not in ("irfft", "hfft")
+        else data.draw(st.integers(1, 7))
+    )
     params = {"n": n, "axis": axis, "norm": data.draw(st.sampled_from(NORMS))}
     theirs = getattr(np.fft, name)(a, **params)
     for device in ("cpu", "strict:1"):
@@ -104,7 +129,11 @@ def test_along_several_axes_as_numpy(name: str, data: st.DataObject) -> None:
     s = data.draw(st.none() | st.lists(st.integers(1, 6), min_size=count, max_size=count).map(tuple))
     if name == "irfftn" and s is None and a.shape[-1 if axes is None else axes[-1]] == 1:
         s = (3,) * count
-    params = {"s": s, "axes": tuple(range(a.ndim)) if axes is None and s is not None else axes, "norm": data.draw(st.sampled_from(NORMS))}
+    params = {
+        "s": s,
+        "axes": tuple(range(a.ndim)) if axes is None and s is not None else axes,
+        "norm": data.draw(st.sampled_from(NORMS)),
+    }
     theirs = getattr(np.fft, name)(a, **params)
     for device in ("cpu", "strict:1"):
         same(getattr(xg.fft, name)(xg.asarray(a, device=device), **params), theirs)
@@ -174,4 +203,6 @@ def test_compiled() -> None:
     def smoothed(x: Any, k: Any) -> Any:
         return xg.sum(xg.fft.irfft(xg.fft.rfft(x) * xg.fft.rfft(k)) ** 2)
 
-    np.testing.assert_allclose(xg.compile(xg.grad(smoothed))(x, k).numpy(), xg.grad(smoothed)(x, k).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        xg.compile(xg.grad(smoothed))(x, k).numpy(), xg.grad(smoothed)(x, k).numpy(), rtol=1e-12
+    )

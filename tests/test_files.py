@@ -27,7 +27,21 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 import xgrad as xg
 
-DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64"]
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+]
 LAYOUTS = {
     "row by row": lambda a: a,
     "column by column": np.asfortranarray,
@@ -51,7 +65,9 @@ def bits(a: np.ndarray) -> tuple[Any, ...]:
 class TestThereAndBack:
     @settings(max_examples=60)
     @given(st.data(), st.sampled_from(DTYPES), st.sampled_from(sorted(LAYOUTS)))
-    def test_every_dtype_shape_and_layout(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, dtype: str, layout: str) -> None:
+    def test_every_dtype_shape_and_layout(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, dtype: str, layout: str
+    ) -> None:
         path = tmp_path_factory.mktemp("files") / "c.safetensors"
         array = LAYOUTS[layout](data.draw(arrays(dtype, array_shapes(min_dims=0, min_side=0, max_side=4))))
         xg.io.save(path, {"a": array, "b": xg.asarray(array)})
@@ -68,8 +84,10 @@ class TestThereAndBack:
 
     def test_numbers_names_and_words(self, path: Path) -> None:
         names = ["", "a.b", "ü€", "a\0b", 'quo"te\n', "__init__"]
-        words = {"": "", "__metadata__": "x", "n": "\n\0\\\"", "ü": "€" * 1000}
-        xg.io.save(path, {name: float(i) for i, name in enumerate(names)} | {"i": 3, "t": True, "l": [[1, 2]]}, words)
+        words = {"": "", "__metadata__": "x", "n": '\n\0\\"', "ü": "€" * 1000}
+        xg.io.save(
+            path, {name: float(i) for i, name in enumerate(names)} | {"i": 3, "t": True, "l": [[1, 2]]}, words
+        )
         found, said = xg.io.load(path)
         assert said == words
         assert [found[name].item() for name in names] == list(range(len(names)))
@@ -121,7 +139,9 @@ class TestThereAndBack:
             ({"a": 1}, {"long": "x" * 16_000_000}, ValueError, "save long metadata as a Tensor"),
         ],
     )
-    def test_what_would_not_come_back_is_refused(self, path: Path, tensors: Any, words: Any, error: type[Exception], message: str) -> None:
+    def test_what_would_not_come_back_is_refused(
+        self, path: Path, tensors: Any, words: Any, error: type[Exception], message: str
+    ) -> None:
         xg.io.save(path, {"old": 1})
         before = path.read_bytes()
         with pytest.raises(error, match=message):
@@ -132,7 +152,12 @@ class TestThereAndBack:
 
 def whole_file(path: Path) -> bytes:
     """A small file with something of everything."""
-    values = {"a": np.arange(5, dtype=np.float32), "b": np.array([True, False]), "c": np.float64(2.5), "d": np.zeros((0, 3), np.int16)}
+    values = {
+        "a": np.arange(5, dtype=np.float32),
+        "b": np.array([True, False]),
+        "c": np.float64(2.5),
+        "d": np.zeros((0, 3), np.int16),
+    }
     xg.io.save(path, values, {"step": "7", "curve": json.dumps([1.5, 2.5])})
     return path.read_bytes()
 
@@ -147,7 +172,9 @@ def refused_or_same(path: Path, content: bytes, want: Any) -> bool:
             raise
         return True
     assert words == want[1]
-    assert {name: bits(t.numpy()) for name, t in found.items()} == {name: bits(t.numpy()) for name, t in want[0].items()}
+    assert {name: bits(t.numpy()) for name, t in found.items()} == {
+        name: bits(t.numpy()) for name, t in want[0].items()
+    }
     return False
 
 
@@ -169,7 +196,9 @@ class TestDamage:
 
     @settings(max_examples=150)
     @given(st.data())
-    def test_several_bytes_replaced_moved_or_doubled(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    def test_several_bytes_replaced_moved_or_doubled(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
         path = tmp_path_factory.mktemp("files") / "c.safetensors"
         content, want = whole_file(path), xg.io.load(path)
         place = st.integers(0, len(content))
@@ -204,8 +233,13 @@ HOSTILE = {
     "a list": made([]),
     "a number": made(3),
     "nested": made(b'{"a":' + b"[" * 10**5 + b"]" * 10**5 + b"}"),
-    "nested beside": made(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":' + b"[" * 10**5 + b"]" * 10**5 + b"}}", bytes(4)),
-    "a long number": made(b'{"a":{"dtype":"F32","shape":[' + b"9" * 10**5 + b'],"data_offsets":[0,4]}}', bytes(4)),
+    "nested beside": made(
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":' + b"[" * 10**5 + b"]" * 10**5 + b"}}",
+        bytes(4),
+    ),
+    "a long number": made(
+        b'{"a":{"dtype":"F32","shape":[' + b"9" * 10**5 + b'],"data_offsets":[0,4]}}', bytes(4)
+    ),
     "not UTF-8": made(b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)),
     "half a surrogate": made(b'{"\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)),
     "a name twice": made(b"{" + ONE + b"," + ONE.replace(b"F32", b"I32") + b"}", bytes(4)),
@@ -234,7 +268,9 @@ HOSTILE = {
     "float4": made({"a": entry(dtype="F4", shape=(8,))}, bytes(4)),
     "booleans that are neither": made({"a": entry(dtype="BOOL", shape=(4,))}, b"\0\1\2\0"),
     "half a digest": made({"__metadata__": {"xgrad.digest": "00"}, "a": entry()}, bytes(4)),
-    "a digest of another kind": made({"__metadata__": {"xgrad.digest": "00", "xgrad.digest_method": "md5"}, "a": entry()}, bytes(4)),
+    "a digest of another kind": made(
+        {"__metadata__": {"xgrad.digest": "00", "xgrad.digest_method": "md5"}, "a": entry()}, bytes(4)
+    ),
     "a pickle": b"\x80\x04\x95" + bytes(100),
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
     "text": b"not a checkpoint at all",
@@ -261,7 +297,13 @@ class TestHostileFiles:
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "loop").symlink_to("loop")
         (tmp_path / "dangling").symlink_to("nowhere")
-        for what, error in [("", ValueError), ("pipe", ValueError), ("/dev/zero", ValueError), ("dangling", FileNotFoundError), ("loop", OSError)]:
+        for what, error in [
+            ("", ValueError),
+            ("pipe", ValueError),
+            ("/dev/zero", ValueError),
+            ("dangling", FileNotFoundError),
+            ("loop", OSError),
+        ]:
             with pytest.raises(error, match=str(tmp_path / what)):
                 xg.io.load(tmp_path / what)
         (tmp_path / "f").write_bytes(b"")
@@ -301,7 +343,9 @@ class TestWriting:
         xg.io.save(path, {"a": 2})
         assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (12345, 54321, 0o600)
 
-    def test_other_threads_keep_the_umask(self, tmp_path: Path, umask: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_threads_keep_the_umask(
+        self, tmp_path: Path, umask: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refused(_: int) -> int:
             raise AssertionError("the umask belongs to the whole process")
 
@@ -384,7 +428,9 @@ except PermissionError as error:
     print(error)
 """
         with tempfile.TemporaryDirectory() as folder:  # a path of pytest's is for its owner alone
-            done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, done.stderr
             assert done.stdout.count(f"{folder}/c.safetensors") == 3
             assert "read-only" in done.stdout.splitlines()[0]
@@ -404,8 +450,13 @@ except OSError as error: print(error)
         assert list(path.parent.iterdir()) == [path]
 
     @pytest.mark.parametrize("fails", ["fsync", "replace", "chmod"])
-    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("disk full"), KeyboardInterrupt(), MemoryError()])
-    def test_a_failure_anywhere_leaves_the_old_file(self, path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException) -> None:
+    @pytest.mark.parametrize(
+        "error",
+        [OSError(28, "No space left on device"), OSError("disk full"), KeyboardInterrupt(), MemoryError()],
+    )
+    def test_a_failure_anywhere_leaves_the_old_file(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException
+    ) -> None:
         def failing(*_: object, **__: object) -> None:
             raise error
 
@@ -457,4 +508,7 @@ while True:
                 threading.Event().wait(random.random() * 0.05)
                 process.kill()
             assert len(np.unique(xg.io.load(path)[0]["a"].numpy())) == 1
-            assert all(p == path or (p.name.startswith(f".{path.name}.") and p.suffix == ".tmp") for p in path.parent.iterdir())
+            assert all(
+                p == path or (p.name.startswith(f".{path.name}.") and p.suffix == ".tmp")
+                for p in path.parent.iterdir()
+            )

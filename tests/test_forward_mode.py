@@ -115,7 +115,13 @@ MOVES = {k: rng.normal(size=(3, 3)) for k in "zrh"}
 
 class TestSecondOrderThroughTime:
     def both(self, make: Any) -> None:
-        for a, b in zip(*(xg.tree_map(lambda v: v.detach().numpy(), list(make(gru(compiled)).values())) for compiled in (True, False)), strict=True):
+        for a, b in zip(
+            *(
+                xg.tree_map(lambda v: v.detach().numpy(), list(make(gru(compiled)).values()))
+                for compiled in (True, False)
+            ),
+            strict=True,
+        ):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
     def test_jvp(self, device: str) -> None:
@@ -192,7 +198,9 @@ def test_operands_that_do_not_move(device: str) -> None:
     ]
     for f, expected in cases:
         np.testing.assert_allclose(jvp(f, (x,), (t,))[1].numpy(), expected)
-        np.testing.assert_allclose(xg.compile(lambda x, t, f=f: jvp(f, (x,), (t,))[1])(x, t).numpy(), expected)
+        np.testing.assert_allclose(
+            xg.compile(lambda x, t, f=f: jvp(f, (x,), (t,))[1])(x, t).numpy(), expected
+        )
 
 
 def test_dtypes_and_devices(device: str) -> None:
@@ -221,9 +229,13 @@ def test_a_graph_that_was_freed() -> None:
 
 def test_a_tangent_of_the_last_carry_alone_where_the_steps_write_it_too(device: str) -> None:
     def f(w: Any, compiled: bool) -> Any:
-        return xg.scan(lambda h, x: (xg.sin(h * w + x), h), 1.0, xg.asarray([0.5, -1.0, 2.0]), compiled=compiled)[0]
+        return xg.scan(
+            lambda h, x: (xg.sin(h * w + x), h), 1.0, xg.asarray([0.5, -1.0, 2.0]), compiled=compiled
+        )[0]
 
-    for a, b in zip(*(jvp(lambda w: f(w, compiled), (0.7,), (1.0,)) for compiled in (True, False)), strict=True):
+    for a, b in zip(
+        *(jvp(lambda w: f(w, compiled), (0.7,), (1.0,)) for compiled in (True, False)), strict=True
+    ):
         close(a, b)
 
 
@@ -236,5 +248,7 @@ def test_inside_a_step(device: str) -> None:
         h, ys = xg.scan(step, 0.5, xg.asarray([0.5, -1.0, 2.0]), compiled=compiled)
         return h + xg.sum(ys * ys)
 
-    for a, b in zip(*(xg.value_and_grad(lambda w: f(w, compiled))(0.7) for compiled in (True, False)), strict=True):
+    for a, b in zip(
+        *(xg.value_and_grad(lambda w: f(w, compiled))(0.7) for compiled in (True, False)), strict=True
+    ):
         close(a, b)

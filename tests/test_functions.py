@@ -23,7 +23,11 @@ from xgrad.namespace.table import NUMPY as IN_NUMPY
 from .calls import CALLS, FLAT, MODES, NOT_IN_NUMPY, ORDER, REAL, Call, complexified
 
 NAMES = [(name, k) for name, made in CALLS.items() for k in range(len(made))]
-NUMPY = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("__")}, **NOT_IN_NUMPY, __array_namespace_info__=np.__array_namespace_info__)
+NUMPY = SimpleNamespace(
+    **{name: getattr(np, name) for name in dir(np) if not name.startswith("__")},
+    **NOT_IN_NUMPY,
+    __array_namespace_info__=np.__array_namespace_info__,
+)
 
 
 def placed(call: Call) -> list[xg.Tensor]:
@@ -41,7 +45,9 @@ def same(z: Any, expected: Any) -> None:
     elif isinstance(z, xg.Tensor):
         assert z.shape == np.shape(expected)
         assert z.dtype == np.asarray(expected).dtype
-        np.testing.assert_allclose(z.numpy(), expected, rtol=1e-5 if z.dtype.itemsize == 4 else 1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            z.numpy(), expected, rtol=1e-5 if z.dtype.itemsize == 4 else 1e-10, atol=1e-12
+        )
     else:
         assert z == expected
 
@@ -69,7 +75,9 @@ def gradient_flows(call: Call) -> bool:
         z = call.f(xg, *args)
     except xg.GraphError:  # memory that is handed on is not differentiated
         return False
-    return any(isinstance(part, xg.Tensor) and part.requires_grad for part in (z if isinstance(z, tuple) else (z,)))
+    return any(
+        isinstance(part, xg.Tensor) and part.requires_grad for part in (z if isinstance(z, tuple) else (z,))
+    )
 
 
 DIFFERENTIABLE = [(name, k) for name, k in NAMES if gradient_flows(CALLS[name][k])]
@@ -120,7 +128,11 @@ def test_numpys_functions_take_tensors(name: str, device: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             z, expected = call.f(NUMPY, *args), call.f(xg, *args)
-        for part, other in zip(z if isinstance(z, tuple) else (z,), expected if isinstance(expected, tuple) else (expected,), strict=True):
+        for part, other in zip(
+            z if isinstance(z, tuple) else (z,),
+            expected if isinstance(expected, tuple) else (expected,),
+            strict=True,
+        ):
             if isinstance(other, xg.Tensor):
                 assert isinstance(part, xg.Tensor)
                 np.testing.assert_allclose(part.numpy(), other.numpy())
@@ -134,8 +146,15 @@ def test_every_function_says_what_it_does() -> None:
 
 def test_functions_and_devices_are_pickled_by_name() -> None:
     """So that other processes can be given them."""
-    functions = [f for part in (xg, xg.linalg, xg.fft, xg.random, xg.optim, xg.nn) for n in part.__all__ if callable(f := getattr(part, n))]
-    assert [f for f in (*functions, xg.current_device(), xg.device) if pickle.loads(pickle.dumps(f)) is not f] == []
+    functions = [
+        f
+        for part in (xg, xg.linalg, xg.fft, xg.random, xg.optim, xg.nn)
+        for n in part.__all__
+        if callable(f := getattr(part, n))
+    ]
+    assert [
+        f for f in (*functions, xg.current_device(), xg.device) if pickle.loads(pickle.dumps(f)) is not f
+    ] == []
     assert copy.deepcopy(xg.current_device()) is xg.current_device()
 
 
@@ -153,9 +172,13 @@ STRATEGIES = make_strategies_namespace(xg, api_version="2024.12")
 @given(st.data())
 def test_hypothesis_draws_tensors(data: st.DataObject) -> None:
     """Its strategies for the array standard make, fill and index arrays of any namespace that follows it."""
-    x = data.draw(STRATEGIES.arrays(STRATEGIES.scalar_dtypes(), STRATEGIES.array_shapes(min_side=0, max_side=4)))
+    x = data.draw(
+        STRATEGIES.arrays(STRATEGIES.scalar_dtypes(), STRATEGIES.array_shapes(min_side=0, max_side=4))
+    )
     index = data.draw(STRATEGIES.indices(x.shape, allow_newaxis=True))
     assert isinstance(x, xg.Tensor)
     np.testing.assert_array_equal(x[index].numpy(), x.numpy()[index])
     axis = data.draw(STRATEGIES.valid_tuple_axes(x.ndim))
-    np.testing.assert_array_equal(xg.all(x == x, axis=axis).numpy(), np.all(x.numpy() == x.numpy(), axis=axis))
+    np.testing.assert_array_equal(
+        xg.all(x == x, axis=axis).numpy(), np.all(x.numpy() == x.numpy(), axis=axis)
+    )

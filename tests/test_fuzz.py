@@ -23,7 +23,9 @@ COUNT = int(os.environ.get("XGRAD_FUZZ", 240))
 PARTS, QUICK = 24, 4
 
 
-@pytest.mark.parametrize("part", [pytest.param(k, marks=pytest.mark.slow if k >= QUICK else ()) for k in range(PARTS)])
+@pytest.mark.parametrize(
+    "part", [pytest.param(k, marks=pytest.mark.slow if k >= QUICK else ()) for k in range(PARTS)]
+)
 def test_random_programs(part: int) -> None:
     seed = int(os.environ["XGRAD_FUZZ_SEED"])
     for number in numbers_of(seed, COUNT)[part::PARTS]:
@@ -36,7 +38,10 @@ def test_random_programs(part: int) -> None:
             if message is not None:
                 again = f"python -m tests.fuzz {number} --kind '{kind}' --way '{way}'"
                 small = smallest(number, kind, way, seconds=20)
-                pytest.fail(f"program {number}, {kind}, {way}, of XGRAD_FUZZ_SEED={seed}: {message}\n\n{again}\n\n{small}")
+                pytest.fail(
+                    f"program {number}, {kind}, {way}, of XGRAD_FUZZ_SEED={seed}: {message}\n\n"
+                    f"{again}\n\n{small}"
+                )
 
 
 def test_a_number_gives_one_program() -> None:
@@ -49,12 +54,15 @@ def test_the_programs_have_what_people_write() -> None:
     texts = [text for number in range(400) if (text := text_of(generate(number))) is not None]
     whole = "\n".join(text.whole for text in texts)
     wanted = """
-        length=0 length=1 reverse=True checkpoint_every xg.checkpoint(step None, requires_grad=True float32 complex128 int32 xg.where xg.sort xg.argmax
-        xg.take_along_axis xg.cumulative_sum xg.softmax xg.concat .T xg.reshape [::-1] [..., ::-1] xg.einsum xg.fft bent( product( damped( softish( pair(
+        length=0 length=1 reverse=True checkpoint_every xg.checkpoint(step None, requires_grad=True float32
+        complex128 int32 xg.where xg.sort xg.argmax xg.take_along_axis xg.cumulative_sum xg.softmax xg.concat
+        .T xg.reshape [::-1] [..., ::-1] xg.einsum xg.fft bent( product( damped( softish( pair(
         xg.stop_gradient [:, xg.roll xg.greater True) 0.0, np.cos np.array np.broadcast_to
     """
     assert [name for name in wanted.split() if name not in whole] == []
-    assert any("def step" in line and line.startswith("            def") for line in whole.splitlines()), "no scan inside of two others"
+    assert any("def step" in line and line.startswith("            def") for line in whole.splitlines()), (
+        "no scan inside of two others"
+    )
     lags = sum("return (h" in text.function for text in texts)
     assert lags > 20, "carries that take others' old values"
 
@@ -64,8 +72,16 @@ def test_programs_get_smaller() -> None:
     """All that the fault needs is left, and what it has nothing to do with is gone."""
     from .fuzz.shrinking import shrunk
 
-    number = next(n for n in range(99) if (t := text_of(generate(n))) is not None and "reverse=True" in t.function and t.function.count("\n") > 15)
-    small = shrunk(generate(number), lambda p: (t := text_of(p)) is not None and "reverse=True" in t.function, 20)
+    number = next(
+        n
+        for n in range(99)
+        if (t := text_of(generate(n))) is not None
+        and "reverse=True" in t.function
+        and t.function.count("\n") > 15
+    )
+    small = shrunk(
+        generate(number), lambda p: (t := text_of(p)) is not None and "reverse=True" in t.function, 20
+    )
     text = text_of(small)
     assert text is not None
     assert text.function.count("\n") < 12
@@ -105,4 +121,9 @@ def _has(number: int, name: str) -> bool:
         case = case_of(number)
     except Skipped:
         return False
-    return bool(case.floats) and case.exact and any(v.dtype.kind == "f" and v.size for v in case.plain) and wrong(case, "value", "source") is None
+    return (
+        bool(case.floats)
+        and case.exact
+        and any(v.dtype.kind == "f" and v.size for v in case.plain)
+        and wrong(case, "value", "source") is None
+    )

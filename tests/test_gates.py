@@ -157,10 +157,14 @@ class TestBadInput:
 def bent() -> Iterator[Any]:
     """An op of the user's own whose scalar is all that executors need to know."""
     yield xg.register_op(
-        "swish_of_a_test", lambda xp, x, y: x / (1 + xp.exp(-y * x)) + xp.where(x > y, y, 0), scalar="x * sigmoid(y * x) + where(x > y, y, 0)",
+        "swish_of_a_test",
+        lambda xp, x, y: x / (1 + xp.exp(-y * x)) + xp.where(x > y, y, 0),
+        scalar="x * sigmoid(y * x) + where(x > y, y, 0)",
         dx=lambda xp, dz, x, y: dz * (xp.exp(-y * x) * (1 + y * x) + 1) / (1 + xp.exp(-y * x)) ** 2,
-        dy=lambda xp, dz, x, y: dz * (x * x * xp.exp(-y * x) / (1 + xp.exp(-y * x)) ** 2 + xp.where(x > y, 1, 0)),
-    )  # fmt: skip
+        dy=lambda xp, dz, x, y: (
+            dz * (x * x * xp.exp(-y * x) / (1 + xp.exp(-y * x)) ** 2 + xp.where(x > y, 1, 0))
+        ),
+    )
     xg.unregister_op("swish_of_a_test")
 
 
@@ -177,7 +181,10 @@ def test_an_op_with_a_scalar_is_compiled(native: str, bent: Any, monkeypatch: py
     for f in (loss, xg.grad(loss, argnums=(0, 1)), xg.grad(lambda x, y: xg.sum(xg.grad(loss)(x, y) ** 2))):
         compiled = xg.compile(f)
         found, wanted = compiled(x, y), f(x, y)
-        for a, b in zip(found if isinstance(found, tuple) else (found,), wanted if isinstance(wanted, tuple) else (wanted,)):
+        for a, b in zip(
+            found if isinstance(found, tuple) else (found,),
+            wanted if isinstance(wanted, tuple) else (wanted,),
+        ):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-11, atol=1e-13)
         kind = compiled.executable(x, y).kind
         assert kind == ("NumPy" if native == "0" else "native code") or native_code.missing()
@@ -190,11 +197,22 @@ def test_an_op_with_a_scalar_is_compiled(native: str, bent: Any, monkeypatch: py
 @pytest.mark.parametrize(
     ("scalar", "why"),
     [
-        ("tnah(x)", "did you mean tanh"), ("x + w", "'w' is none of"), ("x.real", "not arithmetic"), ("__import__('os')", "not arithmetic"), ("x +", "no expression"),
-        ("exp(x, y)", "takes 1 operand"), ("", "last line"), ("0 < x < y", "not arithmetic"), ("x += 1", "last line"), ("where(x, y)", "takes 3"),
-        ("gelu_of_a_test(x)", "no function"), ("'x'", "not arithmetic"), ("lambda: x", "not arithmetic"), ("a = x", "last line"),
+        ("tnah(x)", "did you mean tanh"),
+        ("x + w", "'w' is none of"),
+        ("x.real", "not arithmetic"),
+        ("__import__('os')", "not arithmetic"),
+        ("x +", "no expression"),
+        ("exp(x, y)", "takes 1 operand"),
+        ("", "last line"),
+        ("0 < x < y", "not arithmetic"),
+        ("x += 1", "last line"),
+        ("where(x, y)", "takes 3"),
+        ("gelu_of_a_test(x)", "no function"),
+        ("'x'", "not arithmetic"),
+        ("lambda: x", "not arithmetic"),
+        ("a = x", "last line"),
     ],
-)  # fmt: skip
+)
 def test_a_scalar_that_is_none_is_refused(scalar: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         xg.register_op("gelu_of_a_test", lambda xp, x, y: x, scalar=scalar)

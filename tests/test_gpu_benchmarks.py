@@ -28,7 +28,19 @@ from gpu_timing import Deadline, OutOfTime
 from gpu_worker import Failed, Worker, environment
 
 ROOT = Path(__file__).parent.parent
-MACHINE = {"date": "2026-01-02", "GPU": "NVIDIA X 1", "device": "cuda", "xgrad": "abc", "driver": "5", "CUDA": "13", "CuPy": "14", "NumPy": "2", "torch": "2", "JAX": "1", "cuDNN": "9"}
+MACHINE = {
+    "date": "2026-01-02",
+    "GPU": "NVIDIA X 1",
+    "device": "cuda",
+    "xgrad": "abc",
+    "driver": "5",
+    "CUDA": "13",
+    "CuPy": "14",
+    "NumPy": "2",
+    "torch": "2",
+    "JAX": "1",
+    "cuDNN": "9",
+}
 
 
 def results(folder: Path, part: str = "gru", **machine: str) -> Results:
@@ -37,8 +49,16 @@ def results(folder: Path, part: str = "gru", **machine: str) -> Results:
 
 def took(**peers: float) -> dict[str, Any]:
     """A record of a case in which these peers took so long on the GPU, a second being the floor."""
-    names = {"cudnn": "torch.nn.GRU", "loop": "torch loop", "compiled": "torch.compile", "jax": "JAX scan", "xgrad": "xgrad"}
-    found = {names[p]: {"gpu": t, "wall": t, "host": t, "check": [1.0, 2.0], "facts": {}} for p, t in peers.items()}
+    names = {
+        "cudnn": "torch.nn.GRU",
+        "loop": "torch loop",
+        "compiled": "torch.compile",
+        "jax": "JAX scan",
+        "xgrad": "xgrad",
+    }
+    found = {
+        names[p]: {"gpu": t, "wall": t, "host": t, "check": [1.0, 2.0], "facts": {}} for p, t in peers.items()
+    }
     return {"peers": found, "floor": {"products": 1.0, "steps": 0.5, "floor": 1.0}}
 
 
@@ -47,7 +67,17 @@ def took(**peers: float) -> dict[str, Any]:
 
 def run(folder: Path, part: str, *arguments: str) -> tuple[dict[str, Any], str]:
     """What one quick part wrote, its page, and that nothing failed."""
-    command = [sys.executable, str(ROOT / "benchmarks"), part, "--device", "cpu", "--quick", "--results", str(folder), *arguments]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks"),
+        part,
+        "--device",
+        "cpu",
+        "--quick",
+        "--results",
+        str(folder),
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = folder.glob(f"*-none-cpu-{part.removeprefix('gpu-')}-quick.json")
@@ -75,7 +105,11 @@ def test_the_part_of_the_gru(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_part_of_cells(tmp_path: Path) -> None:
     data, _ = run(tmp_path, "gpu-cells", "--peers", "xgrad")
-    precisions = {name.split()[1]: record["peers"]["xgrad"] for name, record in data["records"].items() if name != "limits"}
+    precisions = {
+        name.split()[1]: record["peers"]["xgrad"]
+        for name, record in data["records"].items()
+        if name != "limits"
+    }
     assert set(precisions) == {"float32", "tf32", "bfloat16"}
     assert all("gpu" in found or "missing" in found for found in precisions.values())
 
@@ -95,7 +129,9 @@ def test_the_part_of_tests(tmp_path: Path) -> None:
 def test_the_part_of_training(tmp_path: Path) -> None:
     data, text = run(tmp_path, "gpu-train", "--peers", "xgrad")
     assert data["records"]["examples/train.py"]["characters/s"] > 0
-    (step,) = (record["steps"]["xgrad"] for name, record in data["records"].items() if name != "examples/train.py")
+    (step,) = (
+        record["steps"]["xgrad"] for name, record in data["records"].items() if name != "examples/train.py"
+    )
     assert step["characters/s"] == pytest.approx(4 * 2 / step["wall"])
     assert "A training step" in text
 
@@ -129,10 +165,23 @@ class Canned:
         if self.broken.get(self.peer) == do:
             raise Failed("it broke")
         if do == "ceilings":
-            return {"flops": dict.fromkeys(("float32", "tf32", "bfloat16"), 1e12), "latency": {"a": 2e-6, "b": 1e-6}}
+            return {
+                "flops": dict.fromkeys(("float32", "tf32", "bfloat16"), 1e12),
+                "latency": {"a": 2e-6, "b": 1e-6},
+            }
         if do == "prepare":
-            return {"missing": "no torch"} if self.peer == "torch loop" else {"check": [1.0], "facts": {"executor": "graph"}}
-        return {"gpu": 2.0 if self.peer == "xgrad" else 3.0, "wall": 4.0, "host": 1.0, "calls": 1, "doubt": False}
+            return (
+                {"missing": "no torch"}
+                if self.peer == "torch loop"
+                else {"check": [1.0], "facts": {"executor": "graph"}}
+            )
+        return {
+            "gpu": 2.0 if self.peer == "xgrad" else 3.0,
+            "wall": 4.0,
+            "host": 1.0,
+            "calls": 1,
+            "doubt": False,
+        }
 
     def close(self) -> None:
         pass
@@ -146,7 +195,9 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> type[Canned]:
     return Canned
 
 
-OPTIONS = SimpleNamespace(device="cuda", peers=None, cases=None, quick=False, part="gpu-gru", limit=0, force=False)
+OPTIONS = SimpleNamespace(
+    device="cuda", peers=None, cases=None, quick=False, part="gpu-gru", limit=0, force=False
+)
 
 
 def test_a_case_that_is_recorded_is_not_run_again(tmp_path: Path, canned: type[Canned]) -> None:
@@ -179,7 +230,9 @@ def test_results_of_several_commits_name_them(tmp_path: Path) -> None:
     assert results(tmp_path, xgrad="def+").data["machine"]["xgrad"] == "abc, def+"
 
 
-def test_a_part_that_is_out_of_time_keeps_what_it_has(tmp_path: Path, canned: type[Canned], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_is_out_of_time_keeps_what_it_has(
+    tmp_path: Path, canned: type[Canned], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Short(Deadline):
         def left(self) -> float:
             if ("JAX scan", str(gpu_timing.GRU[1])) in canned.asked:
@@ -223,8 +276,18 @@ def test_what_cannot_be_measured_of_the_device_stops_nothing(tmp_path: Path, can
 
 def test_processes_import_this_xgrad_and_no_backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    code = "import importlib.util, xgrad; print(xgrad.__path__[0], xgrad.backends.__name__, importlib.util.find_spec('backends'))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment("cpu"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    code = (
+        "import importlib.util, xgrad; print(xgrad.__path__[0], xgrad.backends.__name__, "
+        "importlib.util.find_spec('backends'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment("cpu"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     path, name, top_level = done.stdout.split()
     assert Path(path).resolve() == ROOT / "xgrad"
     assert (name, top_level) == ("xgrad.backends", "None")
@@ -248,20 +311,32 @@ def test_a_worker_that_fails_starts_anew() -> None:
 
 def test_ratios_and_goals() -> None:
     a, b, c = "GRU float32 128,16,256,256", "GRU float32 128,64,256,256", "GRU tf32 128,16,256,256"
-    records = {"limits": {}, a: took(xgrad=2.0, cudnn=2.0, jax=5.0), b: took(xgrad=1.0, cudnn=2.0), c: took(xgrad=2.0, cudnn=1.0, loop=20.0)}
+    records = {
+        "limits": {},
+        a: took(xgrad=2.0, cudnn=2.0, jax=5.0),
+        b: took(xgrad=1.0, cudnn=2.0),
+        c: took(xgrad=2.0, cudnn=1.0, loop=20.0),
+    }
     found = {(v.precision, v.peer): v for v in gpu_judging.verdicts(records)}
     cudnn = found["float32", "torch.nn.GRU"]
     assert (cudnn.least, cudnn.where, cudnn.median, cudnn.sizes, cudnn.met) == (1.0, a, 1.5, 2, True)
     assert (found["float32", "JAX scan"].median, found["float32", "JAX scan"].met) == (2.5, False)
     assert (found["tf32", "torch.nn.GRU"].least, found["tf32", "torch.nn.GRU"].met) == (0.5, False)
     assert found["tf32", "torch loop"].met
-    assert set(found) == {("float32", "torch.nn.GRU"), ("float32", "JAX scan"), ("tf32", "torch.nn.GRU"), ("tf32", "torch loop")}
+    assert set(found) == {
+        ("float32", "torch.nn.GRU"),
+        ("float32", "JAX scan"),
+        ("tf32", "torch.nn.GRU"),
+        ("tf32", "torch loop"),
+    }
     assert gpu_judging.over_floor(records, "float32") == [2.0, 1.0]
 
 
 def test_a_size_at_which_xgrad_failed_meets_no_goal() -> None:
     records = {f"GRU float32 128,{B},256,256": took(xgrad=1.0, cudnn=9.0) for B in (16, 64)}
-    records["GRU float32 128,128,256,256"] = took(cudnn=9.0) | {"peers": {"xgrad": {"error": "out of memory"}, "torch.nn.GRU": {"gpu": 9.0}}}
+    records["GRU float32 128,128,256,256"] = took(cudnn=9.0) | {
+        "peers": {"xgrad": {"error": "out of memory"}, "torch.nn.GRU": {"gpu": 9.0}}
+    }
     (verdict,) = gpu_judging.verdicts(records)
     assert (verdict.least, verdict.median, verdict.met) == (0.0, 9.0, False)
     assert gpu_judging.failures(records) == ["GRU float32 128,128,256,256: out of memory"]
@@ -274,7 +349,11 @@ def test_what_counts_as_failed() -> None:
         "agreement GRU tf32 1,1,1,1": {"passed": None, "missing": "xgrad has no tf32"},
         "64,32,64,256": {"steps": {"xgrad": {"error": "broken"}, "torch": {"error": "broken too"}}},
     }
-    found = ["test suite: 1 failed", "agreement GRU float32 1,1,1,1: off by more than it may be", "64,32,64,256: broken"]
+    found = [
+        "test suite: 1 failed",
+        "agreement GRU float32 1,1,1,1: off by more than it may be",
+        "64,32,64,256: broken",
+    ]
     assert gpu_judging.failures(records) == found
 
 
@@ -301,7 +380,9 @@ def test_agreement_is_by_norms_and_a_gradient_of_nothing_counts_beside_the_large
 def test_numbers_are_rounded_to_bfloat16() -> None:
     given = np.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -(1 + 2**-9)], "f")
     assert rounded(given).tolist() == [1.0, 1.0, 1 + 2**-6, 1 + 2**-7, -1.0]
-    assert np.array_equal(Problem(Case.parse("GRU bfloat16 2,3,4,5")).x, rounded(Problem(Case.parse("GRU float32 2,3,4,5")).x))
+    assert np.array_equal(
+        Problem(Case.parse("GRU bfloat16 2,3,4,5")).x, rounded(Problem(Case.parse("GRU float32 2,3,4,5")).x)
+    )
 
 
 def test_inputs_repeat_what_is_drawn() -> None:
@@ -328,14 +409,28 @@ def test_time_that_events_do_not_cover_is_the_walls() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "passed", "summary", "counts"),
     [
-        ("....\n4 passed, 2 skipped in 0.1s\n", 0, True, "4 passed, 2 skipped in 0.1s", {"passed": 4, "skipped": 2}),
-        ("==== 1 failed, 4 passed, 2 errors in 3s ====", 1, False, "1 failed, 4 passed, 2 errors in 3s", {"failed": 1, "passed": 4, "error": 2}),
+        (
+            "....\n4 passed, 2 skipped in 0.1s\n",
+            0,
+            True,
+            "4 passed, 2 skipped in 0.1s",
+            {"passed": 4, "skipped": 2},
+        ),
+        (
+            "==== 1 failed, 4 passed, 2 errors in 3s ====",
+            1,
+            False,
+            "1 failed, 4 passed, 2 errors in 3s",
+            {"failed": 1, "passed": 4, "error": 2},
+        ),
         ("no tests ran in 0.01s", 0, False, "no tests ran in 0.01s", {}),
         ("....\n.... [ 40%]", None, False, "cut off after 9 s: .... [ 40%]", {}),
         ("", None, False, "cut off after 9 s: it said nothing", {}),
     ],
 )
-def test_what_pytest_said(text: str, code: int | None, passed: bool, summary: str, counts: dict[str, int]) -> None:
+def test_what_pytest_said(
+    text: str, code: int | None, passed: bool, summary: str, counts: dict[str, int]
+) -> None:
     found = gpu_suite.read(text, code, 9)
     assert (found["passed"], found["summary"], found["counts"]) == (passed, summary, counts)
 
@@ -372,15 +467,31 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
     tests = results(tmp_path, part="tests")
     tests.record("test suite", {"passed": True, "summary": "7 passed in 1s", "missing": []})
     for precision, worst in (("float32", 3e-7), ("tf32", 2e-3)):
-        tests.record(f"agreement GRU {precision} 1,1,1,1", {"passed": worst < 1e-3, "worst": worst, "allowed": 1e-3, "errors": {"x": worst}})
+        tests.record(
+            f"agreement GRU {precision} 1,1,1,1",
+            {"passed": worst < 1e-3, "worst": worst, "allowed": 1e-3, "errors": {"x": worst}},
+        )
     tests.finish()
     training = results(tmp_path, part="train")
-    training.record("64,32,64,256", {"steps": {p: {"gpu": 1.0, "wall": 1.0, "host": 1.0, "characters/s": s, "GPU %": None} for p, s in (("xgrad", 3e6), ("torch", 2e6))}})
+    training.record(
+        "64,32,64,256",
+        {
+            "steps": {
+                p: {"gpu": 1.0, "wall": 1.0, "host": 1.0, "characters/s": s, "GPU %": None}
+                for p, s in (("xgrad", 3e6), ("torch", 2e6))
+            }
+        },
+    )
     results(tmp_path, part="gru-quick").record("GRU float32 3,2,4,4", took(xgrad=1.0, cudnn=100.0))
-    results(tmp_path, date="2027-01-01", device="cpu", GPU="none, cpu").record("GRU float32 128,64,256,256", took(xgrad=1.0, cudnn=100.0))
+    results(tmp_path, date="2027-01-01", device="cpu", GPU="none, cpu").record(
+        "GRU float32 128,64,256,256", took(xgrad=1.0, cudnn=100.0)
+    )
     made = gpu_table.table(tmp_path)
     for line in (
-        "| GRU: times faster than torch.nn.GRU (cuDNN) | 1 at every size, 1.5 at the median | 2.00 (least 1.00, 2 sizes): met | – | – |",
+        (
+            "| GRU: times faster than torch.nn.GRU (cuDNN) | 1 at every size, 1.5 at the median | 2.00 "
+            "(least 1.00, 2 sizes): met | – | – |"
+        ),
         "| GRU: time over the floor | near 1 | 1.50 (most 2.00) | – | – |",
         "| error of outputs and gradients | 1e-05, 0.001, 0.02 | 3.0e-07 | 2.0e-03, 1 of 1 too large | – |",
         "| test suite | all pass | 7 passed in 1s |  |  |",
@@ -395,11 +506,15 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
 def test_the_newest_results_count(tmp_path: Path) -> None:
     for date, theirs in (("2026-01-03", 4.0), ("2026-01-02", 9.0)):
         results(tmp_path, date=date).record("GRU float32 128,16,256,256", took(xgrad=1.0, cudnn=theirs))
-    results(tmp_path, date="2026-01-01", part="cells").record("MGU float32 128,16,256,256", took(xgrad=1.0, jax=3.0))
+    results(tmp_path, date="2026-01-01", part="cells").record(
+        "MGU float32 128,16,256,256", took(xgrad=1.0, jax=3.0)
+    )
     made = gpu_table.table(tmp_path)
     assert "4.00 (least 4.00, 1 sizes): met" in made
     assert "3.00 (least 3.00, 1 sizes): met" in made
-    results(tmp_path, date="2026-01-04", GPU="NVIDIA Y").record("GRU float32 128,16,256,256", took(xgrad=1.0, cudnn=5.0))
+    results(tmp_path, date="2026-01-04", GPU="NVIDIA Y").record(
+        "GRU float32 128,16,256,256", took(xgrad=1.0, cudnn=5.0)
+    )
     assert "MGU" not in gpu_table.newest(tmp_path)  # another GPU's are not mixed in
     assert set(gpu_table.newest(tmp_path)) == {"gru"}
 

@@ -19,8 +19,17 @@ def neuron(w: Any, x: Any) -> Any:
 def test_stages_with_names_ops_values_and_gradients(device: str) -> None:
     g = xg.graph(neuron, {"a": 2.0, "b": -3.0}, -1.0)
     assert [(s.name, s.op) for s in g] == [
-        ("w['a']", "input"), ("w['b']", "input"), ("x", "input"), ("z1", "*"), ("dot", "+"), ("z3", "neg"), ("z4", "exp"), ("z5", "+"), ("f", "/"), ("z7", "*"),
-    ]  # fmt: skip
+        ("w['a']", "input"),
+        ("w['b']", "input"),
+        ("x", "input"),
+        ("z1", "*"),
+        ("dot", "+"),
+        ("z3", "neg"),
+        ("z4", "exp"),
+        ("z5", "+"),
+        ("f", "/"),
+        ("z7", "*"),
+    ]
     g.bprop()
     f = 1 / (1 + np.exp(5.0))
     assert g["f"].value.item() == pytest.approx(f)

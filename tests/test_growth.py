@@ -83,7 +83,9 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "source": lambda i: xg.trace(lambda x: xg.sum(xg.tanh(x)), ROWS).source(),
     "graph": lambda i: str(xg.graph(lambda x: xg.sum(xg.tanh(x)), ROWS)),
     "raises_in_scan": lambda i: refused(lambda: xg.scan(failing, xg.zeros(8), ROWS)),
-    "raises_in_compile": lambda i: refused(lambda: xg.compile(lambda x: xg.scan(failing, xg.zeros(8), x))(ROWS)),
+    "raises_in_compile": lambda i: refused(
+        lambda: xg.compile(lambda x: xg.scan(failing, xg.zeros(8), x))(ROWS)
+    ),
     "raises_in_grad": lambda i: refused(lambda: xg.grad(lambda x: failing(x, x)[0])(ROWS[0])),
     "raises_in_trace": lambda i: refused(lambda: xg.trace(lambda x: float(xg.sum(x)), ROWS)),
     "raises_in_op": lambda i: refused(lambda: xg.ones(3) @ xg.ones(4)),
@@ -117,7 +119,9 @@ def waiting() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_waits_for_the_cycle_collector(kind: str, collector_off: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_waits_for_the_cycle_collector(
+    kind: str, collector_off: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XGRAD_CACHE_DIR", str(tmp_path))
     step = KINDS[kind]
     for i in range(8):
@@ -151,9 +155,15 @@ print((resident() - before) / count)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", KINDS)
 def test_twenty_thousand_steps_without_growth(kind: str) -> None:
-    count = 2_000 if kind in ("compiled_anew", "compiled_gradient_anew", "hvp", "derive", "raises_in_compile") else 20_000
+    count = (
+        2_000
+        if kind in ("compiled_anew", "compiled_gradient_anew", "hvp", "derive", "raises_in_compile")
+        else 20_000
+    )
     command = [sys.executable, "-c", GROWTH, kind, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 200, done.stdout  # bytes a step
 
@@ -177,7 +187,13 @@ def test_a_loss_that_is_kept_does_not_keep_the_gradients() -> None:
 @needs_native
 def test_small_outputs_share_little() -> None:
     """However many there are, and whatever their dtypes."""
-    f = xg.compile(lambda x: [x * k for k in range(60)] + [xg.astype(x, xg.float32) * k for k in range(60)] + [x > 0, xg.sum(x)])
+    f = xg.compile(
+        lambda x: (
+            [x * k for k in range(60)]
+            + [xg.astype(x, xg.float32) * k for k in range(60)]
+            + [x > 0, xg.sum(x)]
+        )
+    )
     x = np.arange(300.0)
     found = f(x)
     for k in range(60):
@@ -191,9 +207,16 @@ def test_small_outputs_share_little() -> None:
 def test_arguments_are_let_go(executor: str, monkeypatch: pytest.MonkeyPatch, collector_off: None) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", "0" if executor == "numpy" else "1")
     f = xg.compile(lambda x: xg.tanh(x) * 2)
-    runs: list[Callable[[Any], Any]] = [f, lambda x: xg.scan(lambda h, v: (h + v, h * v), xg.zeros(8), x), slope]
+    runs: list[Callable[[Any], Any]] = [
+        f,
+        lambda x: xg.scan(lambda h, v: (h + v, h * v), xg.zeros(8), x),
+        slope,
+    ]
     if executor == "interpreted":
-        runs = [lambda x: xg.scan(lambda h, v: (h + v, h * v), xg.zeros(8), x, compiled=False), lambda x: xg.tanh(xg.asarray(x))]
+        runs = [
+            lambda x: xg.scan(lambda h, v: (h + v, h * v), xg.zeros(8), x, compiled=False),
+            lambda x: xg.tanh(xg.asarray(x)),
+        ]
     for run in runs:
         x = ROWS.copy()
         alive = weakref.ref(x)
@@ -272,7 +295,9 @@ def test_arrays_through_the_public_functions() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 3])
-def test_out_of_memory_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatch, collector_off: None) -> None:
+def test_out_of_memory_leaves_nothing(
+    times: int, monkeypatch: pytest.MonkeyPatch, collector_off: None
+) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", "1")
 
     def new(h: Any, x: Any) -> Any:

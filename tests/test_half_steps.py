@@ -23,8 +23,14 @@ TARGETS = xg.asarray(rng.integers(0, 30, 2000))
 #: name -> (function, operand). The values are of a size at which squares, sums or numbers of elements are no
 #: float16.
 STEPS: dict[str, tuple[Any, np.ndarray]] = {
-    **{f"vector_norm {p}": (lambda x, p=p: norm(x, ord=p, axis=0), large) for p in (2, 1, 3, -1, np.inf, -np.inf)},
-    **{f"matrix_norm {p}": (lambda x, p=p: xg.linalg.matrix_norm(x, ord=p), large[:5, :6]) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf)},
+    **{
+        f"vector_norm {p}": (lambda x, p=p: norm(x, ord=p, axis=0), large)
+        for p in (2, 1, 3, -1, np.inf, -np.inf)
+    },
+    **{
+        f"matrix_norm {p}": (lambda x, p=p: xg.linalg.matrix_norm(x, ord=p), large[:5, :6])
+        for p in ("fro", "nuc", 1, -1, 2, -2, np.inf)
+    },
     "np.linalg.norm": (np.linalg.norm, large),
     "softmax": (xg.softmax, many),
     "logsumexp": (xg.logsumexp, many),
@@ -75,7 +81,9 @@ def test_rounded_once(name: str, dtype: str) -> None:
     cancels = 8 * EPS[dtype] * np.abs(want).max() if name in ("softmax", "eigh", "svd", "a product") else 0
 
     def close(found: Any) -> None:
-        np.testing.assert_allclose(found.astype("float64").numpy(), want, rtol=4 * EPS[dtype], atol=2.0**-24 + cancels)
+        np.testing.assert_allclose(
+            found.astype("float64").numpy(), want, rtol=4 * EPS[dtype], atol=2.0**-24 + cancels
+        )
 
     close(pulled(x))
     run = xg.compile(pulled)

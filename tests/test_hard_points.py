@@ -78,40 +78,118 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     # products and determinants with zeros
     "prod with a zero": (xg.prod, [0.0, 2.0, 3.0], [6, 0, 0], [5, 3, 2]),
     "prod with two zeros": (xg.prod, [0.0, 0.0, 3.0], [0, 0, 0], [3, 3, 0]),
-    "cumulative_prod with two zeros": (lambda x: xg.cumulative_prod(x)[-1], [0.0, 0.0, 3.0], [0, 0, 0], [3, 3, 0]),
-    "det of a singular matrix": (xg.linalg.det, [[1.0, 2.0], [2.0, 4.0]], [[4, -2], [-2, 1]], [[1, -1], [-1, 1]]),
+    "cumulative_prod with two zeros": (
+        lambda x: xg.cumulative_prod(x)[-1],
+        [0.0, 0.0, 3.0],
+        [0, 0, 0],
+        [3, 3, 0],
+    ),
+    "det of a singular matrix": (
+        xg.linalg.det,
+        [[1.0, 2.0], [2.0, 4.0]],
+        [[4, -2], [-2, 1]],
+        [[1, -1], [-1, 1]],
+    ),
     # values of a matrix that are repeated
     "eigvalsh": (xg.linalg.eigvalsh, np.eye(2), np.eye(2), np.zeros((2, 2))),
     "svdvals": (xg.linalg.svdvals, np.eye(2), np.eye(2), np.zeros((2, 2))),
-    "the nuclear norm at 0": (lambda x: xg.linalg.matrix_norm(x, ord="nuc"), np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))),
-    "a smooth function of equal eigenvalues": (lambda x: xg.linalg.eigvalsh(x) ** 2, np.eye(2), 2 * np.eye(2), [[2, 0], [4, 2]]),
+    "the nuclear norm at 0": (
+        lambda x: xg.linalg.matrix_norm(x, ord="nuc"),
+        np.zeros((2, 2)),
+        np.zeros((2, 2)),
+        np.zeros((2, 2)),
+    ),
+    "a smooth function of equal eigenvalues": (
+        lambda x: xg.linalg.eigvalsh(x) ** 2,
+        np.eye(2),
+        2 * np.eye(2),
+        [[2, 0], [4, 2]],
+    ),
     "one of equal eigenvalues": (lambda x: xg.linalg.eigvalsh(x)[0], np.eye(2), lower, lower),
-    "a smooth function of equal singular values": (lambda x: xg.linalg.svdvals(x) ** 2, np.eye(2), 2 * np.eye(2), full(2)),
+    "a smooth function of equal singular values": (
+        lambda x: xg.linalg.svdvals(x) ** 2,
+        np.eye(2),
+        2 * np.eye(2),
+        full(2),
+    ),
     "one of equal singular values": (lambda x: xg.linalg.svdvals(x)[0], np.eye(2), full(nan), full(nan)),
     "vectors of equal eigenvalues, of which it depends on no choice": (
-        lambda x: spectral(x) * A(square + square.T), np.eye(2), [[2, 0], [10, 8]], lower),
+        lambda x: spectral(x) * A(square + square.T),
+        np.eye(2),
+        [[2, 0], [10, 8]],
+        lower,
+    ),
     "a vector of equal eigenvalues": (lambda x: xg.linalg.eigh(x)[1][0], np.eye(2), lower, lower),
     "a vector beside those of equal eigenvalues": (
-        lambda x: xg.linalg.eigh(x)[1][0, 0] ** 2, np.diag([1.0, 2.0, 2.0]), np.zeros((3, 3)), [[0, 0, 0], [-2, 0, 0], [-2, 0, 0]]),
-    "vectors of equal singular values, of which it depends on no choice": (lambda x: rebuilt(x) * A(square), np.eye(2), square, full(nan)),
+        lambda x: xg.linalg.eigh(x)[1][0, 0] ** 2,
+        np.diag([1.0, 2.0, 2.0]),
+        np.zeros((3, 3)),
+        [[0, 0, 0], [-2, 0, 0], [-2, 0, 0]],
+    ),
+    "vectors of equal singular values, of which it depends on no choice": (
+        lambda x: rebuilt(x) * A(square),
+        np.eye(2),
+        square,
+        full(nan),
+    ),
     # logarithms of sums of nothing
     "logsumexp of -inf": (xg.logsumexp, [-inf, -inf], [0, 0], [0, 0]),
     "logsumexp with a -inf": (xg.logsumexp, [-inf, 1.0], [0, 1], [0, 0]),
     "logaddexp of -inf": (lambda x: xg.logaddexp(x, x), -inf, 0, 0),
     "softmax with a -inf": (lambda x: xg.softmax(x) * A([2.0, 3.0]), [0.0, -inf], [0, 0], [0, 0]),
     # what is not chosen counts for nothing, whatever it is
-    "where and sqrt": (lambda x: xg.where(x > 0, xg.sqrt(x), 0.0), [-1.0, 0.0, 4.0], [0, 0, 0.25], [0, 0, -1 / 32]),
-    "where and x log x": (lambda x: xg.where(x > 0, x * xg.log(x), 0.0), [-1.0, 0.0, 1.0], [0, 0, 1], [0, 0, 1]),
-    "where and a quotient": (lambda x: xg.where(x != 0, xg.sin(x) / x, 1.0), [0.0, np.pi], [0, -1 / np.pi], [0, 2 / np.pi**2]),
+    "where and sqrt": (
+        lambda x: xg.where(x > 0, xg.sqrt(x), 0.0),
+        [-1.0, 0.0, 4.0],
+        [0, 0, 0.25],
+        [0, 0, -1 / 32],
+    ),
+    "where and x log x": (
+        lambda x: xg.where(x > 0, x * xg.log(x), 0.0),
+        [-1.0, 0.0, 1.0],
+        [0, 0, 1],
+        [0, 0, 1],
+    ),
+    "where and a quotient": (
+        lambda x: xg.where(x != 0, xg.sin(x) / x, 1.0),
+        [0.0, np.pi],
+        [0, -1 / np.pi],
+        [0, 2 / np.pi**2],
+    ),
     "where and an overflow": (lambda x: xg.where(x < 100, xg.exp(x), x), [0.0, 1e4], [1, 1], [1, 0]),
-    "where and NaN given": (lambda x: xg.where(A([True, False]), x, x * A([nan, 3.0])), [1.0, 2.0], [1, 3], [0, 0]),
-    "where and NaN data": (lambda x: xg.where(xg.isnan(A([nan, 3.0])), 0.0, xg.tanh(x * A([nan, 3.0]))), [1.0, 0.0], [0, 3], [0, 0]),
+    "where and NaN given": (
+        lambda x: xg.where(A([True, False]), x, x * A([nan, 3.0])),
+        [1.0, 2.0],
+        [1, 3],
+        [0, 0],
+    ),
+    "where and NaN data": (
+        lambda x: xg.where(xg.isnan(A([nan, 3.0])), 0.0, xg.tanh(x * A([nan, 3.0]))),
+        [1.0, 0.0],
+        [0, 3],
+        [0, 0],
+    ),
     # no elements, one element
     "sum of nothing": (xg.sum, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
     "prod of nothing": (xg.prod, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
-    "a product of nothing": (lambda x: x @ xg.zeros((0, 3)), np.zeros((2, 0)), np.zeros((2, 0)), np.zeros((2, 0))),
-    "std over an empty stack": (lambda x: xg.std(x, axis=0), np.zeros((3, 0)), np.zeros((3, 0)), np.zeros((3, 0))),
-    "var along an axis of length 1": (lambda x: xg.var(x, axis=1), np.ones((2, 1)), np.zeros((2, 1)), np.zeros((2, 1))),
+    "a product of nothing": (
+        lambda x: x @ xg.zeros((0, 3)),
+        np.zeros((2, 0)),
+        np.zeros((2, 0)),
+        np.zeros((2, 0)),
+    ),
+    "std over an empty stack": (
+        lambda x: xg.std(x, axis=0),
+        np.zeros((3, 0)),
+        np.zeros((3, 0)),
+        np.zeros((3, 0)),
+    ),
+    "var along an axis of length 1": (
+        lambda x: xg.var(x, axis=1),
+        np.ones((2, 1)),
+        np.zeros((2, 1)),
+        np.zeros((2, 1)),
+    ),
     "softmax of one element": (xg.softmax, [[3.0]], [[0]], [[0]]),
     "cumulative_sum of a number": (lambda x: xg.cumulative_sum(x * xg.ones(1)), 2.0, 1, 0),
     # indices
@@ -129,7 +207,16 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     "where of one Tensor in both places": (lambda x: xg.where(x > 1, x, x), [1.0, 2.0], [1, 1], [0, 0]),
     "einsum of one Tensor twice": (lambda x: xg.einsum("i,i->", x, x), [1.0, 2.0], [2, 4], [2, 2]),
     # flat wherever there is a derivative
-    **{name: (f, 1.5, 0, 0) for name, f in {"floor": xg.floor, "ceil": xg.ceil, "trunc": xg.trunc, "round": xg.round, "sign": xg.sign}.items()},
+    **{
+        name: (f, 1.5, 0, 0)
+        for name, f in {
+            "floor": xg.floor,
+            "ceil": xg.ceil,
+            "trunc": xg.trunc,
+            "round": xg.round,
+            "sign": xg.sign,
+        }.items()
+    },
     "//": (lambda x: x // 2, 5.0, 0, 0),
     "%": (lambda x: x % 2, 5.0, 1, 0),
     "a comparison": (lambda x: (x > 0) * x, [1.5, -1.0], [1, 0], [0, 0]),
@@ -143,7 +230,9 @@ def test_both_modes_to_second_order(what: str, device: str) -> None:
     f, where, gradient, second = POINTS[what]
     x, ones = xg.asarray(where, dtype=xg.float64), xg.ones(np.shape(where))
     total = lambda x: xg.sum(f(x))
-    same = lambda found, expected: np.testing.assert_allclose(found.numpy(), np.asarray(expected, float), rtol=1e-12, atol=1e-12)
+    same = lambda found, expected: np.testing.assert_allclose(
+        found.numpy(), np.asarray(expected, float), rtol=1e-12, atol=1e-12
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's divisions by zero
         same(xg.grad(total)(x), gradient)

@@ -30,14 +30,113 @@ CALLS: list[str] = []  # what no text may ever add to
 EVIL = "__import__('tests.test_hostile_names').test_hostile_names.CALLS.append('called')"
 
 NAMES = [
-    "", " ", "'", '"', '"""', "'''", "\\", "\\'", "\n", "\r", "\x00", "\x0b", "\x85", "\u2028", "\u2029", "\u202e", "\ud800", "{", "}", "{0}",
-    "%s", "#", "a b", "a.b", "a-b", "1", "1x", "x'", "()", "[]", ";", ",", "=", "x = 1", "return", "lambda", "None", "True", "__debug__",
-    "np", "cp", "numpy", "deriv", "eriv", "ret", "zeros_like", "zeros", "float", "complex", "slice", "range", "reversed", "saved", "forward",
-    "backward", "sum", "tanh", "sigmoid", "scatter", "t", "_", "__class__", "print", "exec", "x", "dx", "z1", "dz1", "z2_2",
-    "ﬁ", "ｎｐ", "ª", "²", "①", "σ", "𝐱", "x\u0301", "é", "х", "a\u200bb", "名前", "🙂", "run", "entry", "buffers", "view", "empty",
-    "x\nimport os", f"x\n    {EVIL}\n", f'x"; {EVIL}; "', f"x'); {EVIL}; ('", f"x\r{EVIL}", f"\\\n{EVIL}", f"'''\n{EVIL}\n'''", f"{{{EVIL}}}",
-    f"x, {EVIL}", EVIL, f"x[{EVIL}]", f"x['a', {EVIL}]", "x['a']", "x[0]", "x['a\\']", "x['a'] + 1", "n" * 10_000, "x\n" * 5_000, "'" * 10_000,
-]  # fmt: skip
+    "",
+    " ",
+    "'",
+    '"',
+    '"""',
+    "'''",
+    "\\",
+    "\\'",
+    "\n",
+    "\r",
+    "\x00",
+    "\x0b",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\u202e",
+    "\ud800",
+    "{",
+    "}",
+    "{0}",
+    "%s",
+    "#",
+    "a b",
+    "a.b",
+    "a-b",
+    "1",
+    "1x",
+    "x'",
+    "()",
+    "[]",
+    ";",
+    ",",
+    "=",
+    "x = 1",
+    "return",
+    "lambda",
+    "None",
+    "True",
+    "__debug__",
+    "np",
+    "cp",
+    "numpy",
+    "deriv",
+    "eriv",
+    "ret",
+    "zeros_like",
+    "zeros",
+    "float",
+    "complex",
+    "slice",
+    "range",
+    "reversed",
+    "saved",
+    "forward",
+    "backward",
+    "sum",
+    "tanh",
+    "sigmoid",
+    "scatter",
+    "t",
+    "_",
+    "__class__",
+    "print",
+    "exec",
+    "x",
+    "dx",
+    "z1",
+    "dz1",
+    "z2_2",
+    "ﬁ",
+    "ｎｐ",
+    "ª",
+    "²",
+    "①",
+    "σ",
+    "𝐱",
+    "x\u0301",
+    "é",
+    "х",
+    "a\u200bb",
+    "名前",
+    "🙂",
+    "run",
+    "entry",
+    "buffers",
+    "view",
+    "empty",
+    "x\nimport os",
+    f"x\n    {EVIL}\n",
+    f'x"; {EVIL}; "',
+    f"x'); {EVIL}; ('",
+    f"x\r{EVIL}",
+    f"\\\n{EVIL}",
+    f"'''\n{EVIL}\n'''",
+    f"{{{EVIL}}}",
+    f"x, {EVIL}",
+    EVIL,
+    f"x[{EVIL}]",
+    f"x['a', {EVIL}]",
+    "x['a']",
+    "x[0]",
+    "x['a\\']",
+    "x['a'] + 1",
+    "n" * 10_000,
+    "x\n" * 5_000,
+    "'" * 10_000,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +182,9 @@ def test_names_in_source(name: str) -> None:
     f, *_ = named(name)
     program = trace(f, X)
     text = source(program)
-    assert ast.dump(ast.parse(text)).count("Call") == ast.dump(ast.parse(source(trace(named("ordinary")[0], X)))).count("Call")
+    assert ast.dump(ast.parse(text)).count("Call") == ast.dump(
+        ast.parse(source(trace(named("ordinary")[0], X)))
+    ).count("Call")
     module: dict[str, Any] = {}
     exec(text, module)
     z, saved = module["forward"](X, A, B)
@@ -169,13 +270,29 @@ def gradient(f: Callable[[Any], Any], x: Any, dz: Any) -> Any:
 
 
 OPS_NAMES = [n for n in NAMES if n and n not in OPS and n not in ("sum",)]
-OPS_NAMES += ["linalg.norm", "mylib.softplus", "np.exp", "numpy.sum", "fft.fft2", "random.normal", "__import__", "os.system", "mean2", "squeeze", "absolute"]
+OPS_NAMES += [
+    "linalg.norm",
+    "mylib.softplus",
+    "np.exp",
+    "numpy.sum",
+    "fft.fft2",
+    "random.normal",
+    "__import__",
+    "os.system",
+    "mean2",
+    "squeeze",
+    "absolute",
+]
 
 
 @pytest.mark.parametrize("name", OPS_NAMES, ids=lambda n: repr(n[:20]))
 def test_registered_ops_are_what_their_functions_do(name: str) -> None:
     """Whatever the library has under that name."""
-    own = xg.register_op(name, lambda xp, x, *, k=3: xp.tanh(x) * k + x, dx=lambda xp, dz, x, *, k: dz * ((1 - xp.tanh(x) ** 2) * k + 1))
+    own = xg.register_op(
+        name,
+        lambda xp, x, *, k=3: xp.tanh(x) * k + x,
+        dx=lambda xp, dz, x, *, k: dz * ((1 - xp.tanh(x) ** 2) * k + 1),
+    )
     try:
         program = trace(lambda x: xg.sum(own(x, k=5) * own(x)), X)
         assert pickle.loads(pickle.dumps(program)) == program
@@ -188,14 +305,31 @@ def test_registered_ops_are_what_their_functions_do(name: str) -> None:
         np.testing.assert_allclose(z, want(X))
         np.testing.assert_allclose(module["backward"](saved, np.ones(()))[0], slope(want, [X], 0), rtol=1e-6)
         np.testing.assert_allclose(xg.compile(lambda x: xg.sum(own(x, k=5) * own(x)))(X).numpy(), want(X))
-        np.testing.assert_allclose(gradient(lambda x: own(x, k=5), X, [1.0, 2.0]), ((1 - np.tanh(X) ** 2) * 5 + 1) * [1.0, 2.0])
+        np.testing.assert_allclose(
+            gradient(lambda x: own(x, k=5), X, [1.0, 2.0]), ((1 - np.tanh(X) ** 2) * 5 + 1) * [1.0, 2.0]
+        )
         ast.parse(str(derive(lambda x: xg.sum(own(x)), X, inline=True)))
         assert all(line.isprintable() for line in str(program).splitlines())
     finally:
         xg.unregister_op(name)
 
 
-@pytest.mark.parametrize("name", ["tanh", "linalg.inv", "fft.fft", "+", "@+", "add_product", "scan", "new", "custom", "checkpoint", "item"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tanh",
+        "linalg.inv",
+        "fft.fft",
+        "+",
+        "@+",
+        "add_product",
+        "scan",
+        "new",
+        "custom",
+        "checkpoint",
+        "item",
+    ],
+)
 def test_the_library_keeps_its_names(name: str) -> None:
     with pytest.raises(ValueError, match="already in the table"):
         xg.register_op(name, lambda xp, x: x)
@@ -229,7 +363,11 @@ def test_gates(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if n and not n.isidentifier()], ids=lambda n: repr(n[:20]))
 def test_parameters(name: str) -> None:
     """Their names and their values."""
-    own = xg.register_op("own_parameters", lambda xp, x, **params: x * len(next(iter(params.values()))), dx=lambda dz, **params: dz)
+    own = xg.register_op(
+        "own_parameters",
+        lambda xp, x, **params: x * len(next(iter(params.values()))),
+        dx=lambda dz, **params: dz,
+    )
     try:
         program = trace(lambda x: own(x, **{name: name}), X)
         assert len(str(program).splitlines()) == 3
@@ -241,8 +379,30 @@ def test_parameters(name: str) -> None:
 
 def test_numbers_are_read_back_to_the_bit() -> None:
     tiny, zero = 5e-324, -0.0
-    numbers = [0, -1, True, 2.5, zero, tiny, 1e308, float("inf"), -float("inf"), 1j, complex(zero, 1), complex(1, zero), complex(zero, zero)]
-    numbers += [complex(float("inf"), 2), complex(float("nan"), zero), np.float64(1.5), np.int64(-3), np.bool_(True), np.float32(0.1), np.complex64(1 - 2j)]
+    numbers = [
+        0,
+        -1,
+        True,
+        2.5,
+        zero,
+        tiny,
+        1e308,
+        float("inf"),
+        -float("inf"),
+        1j,
+        complex(zero, 1),
+        complex(1, zero),
+        complex(zero, zero),
+    ]
+    numbers += [
+        complex(float("inf"), 2),
+        complex(float("nan"), zero),
+        np.float64(1.5),
+        np.int64(-3),
+        np.bool_(True),
+        np.float32(0.1),
+        np.complex64(1 - 2j),
+    ]
     for v in numbers:
         found = eval(literal(v), {"__builtins__": {"float": float, "complex": complex}})
         plain = v.item() if isinstance(v, np.generic) else v
@@ -319,12 +479,16 @@ def test_gates_named_as_ops_of_the_table(name: str) -> None:
     with pytest.raises(NameError):
         exec(text, {**vars(xg), "x": x})
     (called_as,) = {
-        node.func.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and node.func.id not in vars(xg)  # type: ignore[attr-defined]
+        node.func.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and node.func.id not in vars(xg)  # type: ignore[attr-defined]
     }
     space = {**vars(xg), "x": x, called_as: mine}
     exec(text, space)
     z, e = np.asarray([0.5, -1.5]) ** 2 + 1, np.exp([0.5, -1.5])
-    np.testing.assert_allclose(space["dx"].numpy(), (1 - np.tanh(z) ** 2) * e * 3 * np.asarray([0.5, -1.5]) + np.tanh(z) * e)
+    np.testing.assert_allclose(
+        space["dx"].numpy(), (1 - np.tanh(z) ** 2) * e * 3 * np.asarray([0.5, -1.5]) + np.tanh(z) * e
+    )
 
 
 def test_gates_of_one_name() -> None:

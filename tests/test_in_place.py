@@ -84,7 +84,15 @@ def test_copies_of_leaves_are_no_leaves(name: str, device: str) -> None:
         assert not t.is_leaf
 
 
-@pytest.mark.parametrize("same", [np.atleast_1d, lambda w: xg.roll(w, 2), np.real_if_close, lambda w: np.around(w.astype(int) * 1.0 + w - w)])
+@pytest.mark.parametrize(
+    "same",
+    [
+        np.atleast_1d,
+        lambda w: xg.roll(w, 2),
+        np.real_if_close,
+        lambda w: np.around(w.astype(int) * 1.0 + w - w),
+    ],
+)
 def test_functions_that_change_nothing_give_no_leaf(same: Any, device: str) -> None:
     w = xg.tensor([3.0, 4.0], requires_grad=True)
     t = same(w)
@@ -117,7 +125,9 @@ def test_copies_are_changed_and_nothing_else(name: str, way: str, device: str) -
 
     found = TRACED[way](f)
     assert w.numpy().tolist() == [3.0, 4.0]
-    for a, b in zip(xg.core.pytree.flatten(found)[0], xg.core.pytree.flatten(eagerly(way, f))[0], strict=True):
+    for a, b in zip(
+        xg.core.pytree.flatten(found)[0], xg.core.pytree.flatten(eagerly(way, f))[0], strict=True
+    ):
         np.testing.assert_allclose(a.numpy(), b.numpy())
 
 

@@ -23,7 +23,14 @@ ROOT = Path(__file__).parent.parent
 GOOD = Info(
     device="cpu",
     chosen="the default",
-    versions={"xgrad": "1", "Python": "3", "NumPy": "2", "CuPy": "absent", "llvmlite": "0.45", "optree": "0.14"},
+    versions={
+        "xgrad": "1",
+        "Python": "3",
+        "NumPy": "2",
+        "CuPy": "absent",
+        "llvmlite": "0.45",
+        "optree": "0.14",
+    },
     processor="A processor",
     instructions="AVX-512",
     l2=2**20,
@@ -41,7 +48,12 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     """`python -m xgrad` in an environment that sets these of the variables that matter, and no others."""
     others = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return subprocess.run(
-        [sys.executable, "-m", "xgrad", *arguments], cwd=ROOT, env={**others, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "xgrad", *arguments],
+        cwd=ROOT,
+        env={**others, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -55,19 +67,49 @@ def test_nothing_to_advise() -> None:
 
 
 ADVICE = {
-    "core type": (with_environment(OPENBLAS_CORETYPE="Haswell"), "OPENBLAS_CORETYPE=Haswell keeps matmul from using AVX-512.*unset it"),
+    "core type": (
+        with_environment(OPENBLAS_CORETYPE="Haswell"),
+        "OPENBLAS_CORETYPE=Haswell keeps matmul from using AVX-512.*unset it",
+    ),
     "core type in capitals": (with_environment(OPENBLAS_CORETYPE="ZEN"), "OPENBLAS_CORETYPE=ZEN .*AVX-512"),
-    "old core type": (with_environment(OPENBLAS_CORETYPE="Nehalem")._replace(instructions="AVX2"), "Nehalem .*AVX2"),
-    "cache": (with_environment(OPENBLAS_L2_SIZE="256"), "OPENBLAS_L2_SIZE=256 is less than .*1024 KiB.*unset it"),
-    "too many threads asked for": (with_environment(OPENBLAS_NUM_THREADS="8"), "OPENBLAS_NUM_THREADS=8 asks for more.* 4 cores.*set it to 4"),
+    "old core type": (
+        with_environment(OPENBLAS_CORETYPE="Nehalem")._replace(instructions="AVX2"),
+        "Nehalem .*AVX2",
+    ),
+    "cache": (
+        with_environment(OPENBLAS_L2_SIZE="256"),
+        "OPENBLAS_L2_SIZE=256 is less than .*1024 KiB.*unset it",
+    ),
+    "too many threads asked for": (
+        with_environment(OPENBLAS_NUM_THREADS="8"),
+        "OPENBLAS_NUM_THREADS=8 asks for more.* 4 cores.*set it to 4",
+    ),
     "too many by OMP": (with_environment(OMP_NUM_THREADS="8,2"), "OMP_NUM_THREADS=8 asks for more"),
-    "too many by MKL": (with_environment(MKL_NUM_THREADS="8")._replace(blas=Blas("mkl", "2025")), "MKL_NUM_THREADS=8 asks for more"),
-    "too many threads": (GOOD._replace(cores=2), "BLAS runs 4 threads on the 2 cores.*set OPENBLAS_NUM_THREADS=2"),
-    "too many threads of MKL": (GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 16)), "BLAS runs 16 threads.*set MKL_NUM_THREADS=4"),
-    "too few threads": (with_environment(OMP_NUM_THREADS="1"), "OMP_NUM_THREADS=1 has matmul use 1 thread of the 4 cores.*unset it"),
+    "too many by MKL": (
+        with_environment(MKL_NUM_THREADS="8")._replace(blas=Blas("mkl", "2025")),
+        "MKL_NUM_THREADS=8 asks for more",
+    ),
+    "too many threads": (
+        GOOD._replace(cores=2),
+        "BLAS runs 4 threads on the 2 cores.*set OPENBLAS_NUM_THREADS=2",
+    ),
+    "too many threads of MKL": (
+        GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 16)),
+        "BLAS runs 16 threads.*set MKL_NUM_THREADS=4",
+    ),
+    "too few threads": (
+        with_environment(OMP_NUM_THREADS="1"),
+        "OMP_NUM_THREADS=1 has matmul use 1 thread of the 4 cores.*unset it",
+    ),
     "native off": (with_environment(XGRAD_NATIVE="0"), "XGRAD_NATIVE=0 turns compiled loops off; unset it"),
-    "no llvmlite": (GOOD._replace(versions={**GOOD.versions, "llvmlite": "absent"}), r"llvmlite.*pip install 'xgrad\[fast\]'"),
-    "no CuPy": (GOOD._replace(cuda_extra="cuda12"), r"NVIDIA driver but no CuPy.*pip install 'xgrad\[cuda12\]'"),
+    "no llvmlite": (
+        GOOD._replace(versions={**GOOD.versions, "llvmlite": "absent"}),
+        r"llvmlite.*pip install 'xgrad\[fast\]'",
+    ),
+    "no CuPy": (
+        GOOD._replace(cuda_extra="cuda12"),
+        r"NVIDIA driver but no CuPy.*pip install 'xgrad\[cuda12\]'",
+    ),
     "no such device": (GOOD._replace(device=None), "XGRAD_DEVICE names a device that cannot be used"),
 }
 
@@ -84,7 +126,9 @@ NO_ADVICE = {
     "core type of the processor": with_environment(OPENBLAS_CORETYPE="Haswell")._replace(instructions="AVX2"),
     "core type above": with_environment(OPENBLAS_CORETYPE="SkylakeX")._replace(instructions="AVX2"),
     "core type that OpenBLAS ignores": with_environment(OPENBLAS_CORETYPE="mine"),
-    "core type on another architecture": with_environment(OPENBLAS_CORETYPE="NEOVERSEN1")._replace(instructions=None),
+    "core type on another architecture": with_environment(OPENBLAS_CORETYPE="NEOVERSEN1")._replace(
+        instructions=None
+    ),
     "cache that fits": with_environment(OPENBLAS_L2_SIZE="1024"),
     "cache not known": with_environment(OPENBLAS_L2_SIZE="256")._replace(l2=0),
     # OpenBLAS reads its own variable first
@@ -137,14 +181,18 @@ def test_text_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_of_a_gpu() -> None:
-    text = repr(GOOD._replace(device="cuda:0", gpus=[Gpu("cuda:0", {"GPU": "A GPU", "CUDA": "12.4"}, GOOD.memory)]))
+    text = repr(
+        GOOD._replace(device="cuda:0", gpus=[Gpu("cuda:0", {"GPU": "A GPU", "CUDA": "12.4"}, GOOD.memory)])
+    )
     assert "cuda:0       GPU A GPU, CUDA 12.4; 1.00 GB used by this process, of 8.0 GB" in text
     assert "measured on cuda:0" in text
 
 
 def test_text_of_a_pool() -> None:
     memory = {"used": 10**9, "pool": 3 * 10**9, "total": 8 * 10**9}
-    assert "1.00 GB used by this process, 3.00 GB held for it, of 8.0 GB" in repr(GOOD._replace(gpus=[Gpu("cuda:0", {"GPU": "A GPU"}, memory)]))
+    assert "1.00 GB used by this process, 3.00 GB held for it, of 8.0 GB" in repr(
+        GOOD._replace(gpus=[Gpu("cuda:0", {"GPU": "A GPU"}, memory)])
+    )
 
 
 def test_the_version_of_the_driver(tmp_path: Path) -> None:
@@ -160,7 +208,11 @@ def test_the_version_of_the_driver(tmp_path: Path) -> None:
 
 def test_what_cupy_tells_of_a_gpu() -> None:
     properties = {"name": b"A GPU", "major": 12, "minor": 0}
-    runtime = SimpleNamespace(getDeviceProperties=lambda i: properties, runtimeGetVersion=lambda: 12090, driverGetVersion=lambda: 13000)
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda i: properties,
+        runtimeGetVersion=lambda: 12090,
+        driverGetVersion=lambda: 13000,
+    )
     backend: Any = CuPy.__new__(CuPy)
     backend.cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), __version__="14.2.0")
     facts = backend.facts(0)
@@ -227,7 +279,10 @@ def test_command_where_the_device_cannot_be_used() -> None:
 def test_command_advises_on_the_core_type() -> None:
     if info().instructions != "AVX-512":
         pytest.skip("this processor has no AVX-512")
-    assert "OPENBLAS_CORETYPE=Haswell keeps matmul from using AVX-512" in command("info", OPENBLAS_CORETYPE="Haswell").stdout
+    assert (
+        "OPENBLAS_CORETYPE=Haswell keeps matmul from using AVX-512"
+        in command("info", OPENBLAS_CORETYPE="Haswell").stdout
+    )
     assert "OPENBLAS_CORETYPE" not in command("info").stdout
 
 
@@ -238,6 +293,11 @@ def test_command_alone_prints_help() -> None:
 
 
 def test_importing_it_brings_in_nothing_heavy() -> None:
-    code = "import sys, numpy, xgrad; before = set(sys.modules); import xgrad.information; print(*(set(sys.modules) - before))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import sys, numpy, xgrad; before = set(sys.modules); import xgrad.information; "
+        "print(*(set(sys.modules) - before))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert set(result.stdout.split()) <= {"xgrad.information"}

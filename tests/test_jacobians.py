@@ -34,7 +34,9 @@ def test_of_a_matrix_it_is_the_matrix(shape: tuple[int, int], device: str) -> No
 
 
 @pytest.mark.parametrize(("shape", "sweeps"), [((2, 5), (2, 0)), ((5, 2), (0, 2))], ids=str)
-def test_the_mode_is_the_one_of_fewer_sweeps(shape: tuple[int, int], sweeps: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mode_is_the_one_of_fewer_sweeps(
+    shape: tuple[int, int], sweeps: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts = {"pull_back": 0, "push_forward": 0}
 
     def counted(name: str) -> Any:
@@ -59,7 +61,9 @@ SHAPES = st.lists(st.integers(0, 3), max_size=2).map(tuple)
 
 
 @given(SHAPES, SHAPES)
-def test_shapes_are_the_outputs_and_then_the_arguments(inner: tuple[int, ...], outer: tuple[int, ...]) -> None:
+def test_shapes_are_the_outputs_and_then_the_arguments(
+    inner: tuple[int, ...], outer: tuple[int, ...]
+) -> None:
     x, W = rng.normal(size=inner), rng.normal(size=(*outer, *inner))
     J = xg.jacobian(lambda x: xg.tensordot(xg.asarray(W), x, axes=len(inner)))(x)
     np.testing.assert_allclose(J.numpy(), W, atol=1e-12)
@@ -100,7 +104,11 @@ def test_hessian(device: str) -> None:
     x = xg.asarray([1.0, 2.0, -0.5])
     H = xg.hessian(rosenbrock)(x)
     a, b = 1.0, 2.0
-    expected = [[1200 * a**2 - 400 * b + 2, -400 * a, 0], [-400 * a, 200 + 1200 * b**2 + 400 * 0.5 + 2, -400 * b], [0, -400 * b, 200]]
+    expected = [
+        [1200 * a**2 - 400 * b + 2, -400 * a, 0],
+        [-400 * a, 200 + 1200 * b**2 + 400 * 0.5 + 2, -400 * b],
+        [0, -400 * b, 200],
+    ]
     close(H, expected)
     close(xg.compile(xg.hessian(rosenbrock))(x), expected)
     t = xg.asarray([1.0, -1.0, 2.0])
@@ -153,7 +161,14 @@ def test_results_are_free_of_what_ran_inside(device: str) -> None:
     more."""
     w = xg.asarray(2.0)
     inside = lambda w: xg.elementwise_grad(lambda t: w * t * t)(3.0)
-    for f in (xg.grad, xg.jacobian, xg.hessian, lambda f: lambda w: xg.value_and_grad(f)(w)[0], lambda f: lambda w: xg.vjp(f, w)[0], lambda f: lambda w: xg.jvp(f, (w,), (w,))[1]):
+    for f in (
+        xg.grad,
+        xg.jacobian,
+        xg.hessian,
+        lambda f: lambda w: xg.value_and_grad(f)(w)[0],
+        lambda f: lambda w: xg.vjp(f, w)[0],
+        lambda f: lambda w: xg.jvp(f, (w,), (w,))[1],
+    ):
         assert not f(inside)(w).requires_grad
     assert xg.grad(inside)(w).item() == 6
     v = xg.tensor(2.0, requires_grad=True)

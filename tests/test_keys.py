@@ -16,14 +16,55 @@ from xgrad.compiler.ir import Program, Stage, Value
 from xgrad.compiler.keys import exact, state
 from xgrad.compiler.passes.simplify import simplify
 
-NUMBERS = [0.0, -0.0, 0, False, 1, 1.0, True, 1 + 0j, float("nan"), complex(0.0, -0.0), complex(-0.0, 0.0), 0j, complex(float("nan"), 0), 2**70, np.float64(1.0), np.float32(1.0)]
+NUMBERS = [
+    0.0,
+    -0.0,
+    0,
+    False,
+    1,
+    1.0,
+    True,
+    1 + 0j,
+    float("nan"),
+    complex(0.0, -0.0),
+    complex(-0.0, 0.0),
+    0j,
+    complex(float("nan"), 0),
+    2**70,
+    np.float64(1.0),
+    np.float32(1.0),
+]
 LONG = np.arange(5000.0)
 OTHER = LONG.copy()
 OTHER[2500] += 1e-12  # in the middle, where repr leaves out, and in digits that it does not show
 APART = [
-    *NUMBERS, "1", None, ..., (1, 2), (1.0, 2), [1, 2], (1, (2,)), (), [], {"a": 1}, {"a": True}, {"b": 1}, slice(0, 1), slice(0.0, 1), slice(False, 1),
-    LONG, OTHER, LONG.astype("f"), LONG.reshape(50, 100), np.asarray([0.0]), np.asarray([-0.0]), np.asarray(1.0), np.dtype("f"), np.dtype("d"), print,
-]  # fmt: skip
+    *NUMBERS,
+    "1",
+    None,
+    ...,
+    (1, 2),
+    (1.0, 2),
+    [1, 2],
+    (1, (2,)),
+    (),
+    [],
+    {"a": 1},
+    {"a": True},
+    {"b": 1},
+    slice(0, 1),
+    slice(0.0, 1),
+    slice(False, 1),
+    LONG,
+    OTHER,
+    LONG.astype("f"),
+    LONG.reshape(50, 100),
+    np.asarray([0.0]),
+    np.asarray([-0.0]),
+    np.asarray(1.0),
+    np.dtype("f"),
+    np.dtype("d"),
+    print,
+]
 
 
 @pytest.mark.parametrize("of", [exact, state])
@@ -32,7 +73,9 @@ def test_values_are_told_apart_and_found_again(of: Any) -> None:
         assert of(a) != of(b), (i, a, j, b)
         assert of({"p": (a,)}) != of({"p": (b,)}), (a, b)
     for a in APART:
-        again = np.array(a, copy=True) if isinstance(a, np.ndarray) else float(repr(a)) if type(a) is float else a
+        again = (
+            np.array(a, copy=True) if isinstance(a, np.ndarray) else float(repr(a)) if type(a) is float else a
+        )
         assert of(a) == of(again)
         assert hash(of(a)) == hash(of(again))
 
@@ -69,7 +112,15 @@ def test_numbers_among_the_arguments() -> None:
 @pytest.fixture
 def power() -> Iterator[str]:
     """An op of the user's own with a parameter."""
-    xg.register_op("shifted", forward=lambda xp, x, *, by: x + xp.sum(xp.asarray(by)) if hasattr(by, "shape") else xp.copysign(x, by) * (1 if type(by) is bool else 2), dx=lambda dz, *, by: dz)
+    xg.register_op(
+        "shifted",
+        forward=lambda xp, x, *, by: (
+            x + xp.sum(xp.asarray(by))
+            if hasattr(by, "shape")
+            else xp.copysign(x, by) * (1 if type(by) is bool else 2)
+        ),
+        dx=lambda dz, *, by: dz,
+    )
     yield "shifted"
     xg.unregister_op("shifted")
 
@@ -100,7 +151,11 @@ def test_to_learn_a_dtype_says_nothing() -> None:
 def test_numbers_in_nested_bodies() -> None:
     def run(n: Any) -> Any:
         inner = lambda h, x: (xg.copysign(h, n * 1.0) if not isinstance(n, complex) else h, None)
-        return xg.scan(lambda h, x: (xg.scan(inner, h, x)[0], h), xg.ones(2), xg.ones((9, 3, 2)))[0].numpy().tolist()
+        return (
+            xg.scan(lambda h, x: (xg.scan(inner, h, x)[0], h), xg.ones(2), xg.ones((9, 3, 2)))[0]
+            .numpy()
+            .tolist()
+        )
 
     assert [run(n) for n in (0.0, -0.0, 0.0)] == [[1, 1], [-1, -1], [1, 1]]
 
@@ -109,7 +164,10 @@ def test_common_subexpressions_have_equal_numbers_and_parameters() -> None:
     x = Value("x", (3,), "float64")
 
     def kept(*stages: tuple[str, Any, dict[str, Any]]) -> int:
-        made = tuple(Stage(op, (x, *numbers), (Value(f"z{i}", (3,), "float64"),), params) for i, (op, numbers, params) in enumerate(stages))
+        made = tuple(
+            Stage(op, (x, *numbers), (Value(f"z{i}", (3,), "float64"),), params)
+            for i, (op, numbers, params) in enumerate(stages)
+        )
         return len(set(simplify(Program((x,), made, tuple(s.output for s in made))).outputs))
 
     nan = float("nan")
@@ -198,7 +256,13 @@ class Slotted:
 
 
 def test_attributes_of_objects_are_seen_when_they_change() -> None:
-    f = xg.compile(lambda s, x: s.rate * x + (0 if s.shift is None else s.shift) + (0 if s.inner is None else s.inner["a"][0].rate))
+    f = xg.compile(
+        lambda s, x: (
+            s.rate * x
+            + (0 if s.shift is None else s.shift)
+            + (0 if s.inner is None else s.inner["a"][0].rate)
+        )
+    )
     x, s = xg.ones(2), Settings(2.0)
 
     def check(want: list[float]) -> None:
@@ -228,7 +292,18 @@ def test_attributes_of_objects_are_seen_when_they_change() -> None:
     assert g(slotted, x).tolist() == [3, 3]
 
 
-@pytest.mark.parametrize("argument", [bytearray(b"x"), memoryview(bytearray(b"x")), iter([1]), (i for i in range(3)), map(str, "a"), [{"deep": (iter([1]),)}]], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "argument",
+    [
+        bytearray(b"x"),
+        memoryview(bytearray(b"x")),
+        iter([1]),
+        (i for i in range(3)),
+        map(str, "a"),
+        [{"deep": (iter([1]),)}],
+    ],
+    ids=lambda v: type(v).__name__,
+)
 def test_what_cannot_be_told_apart_is_refused(argument: Any) -> None:
     f = xg.compile(lambda a, x: x)
     with pytest.raises(TypeError, match=r"compile cannot take a \w+ among the arguments: .* cannot be told"):
@@ -236,7 +311,20 @@ def test_what_cannot_be_told_apart_is_refused(argument: Any) -> None:
     assert f("well", xg.ones(2)).tolist() == [1, 1]
 
 
-OTHERS = [{1, 2}, frozenset({1}), range(3), b"x", print, np.dtype("f"), xg.float32, slice(1, 2), 10**30, None, ..., memoryview(b"x")]
+OTHERS = [
+    {1, 2},
+    frozenset({1}),
+    range(3),
+    b"x",
+    print,
+    np.dtype("f"),
+    xg.float32,
+    slice(1, 2),
+    10**30,
+    None,
+    ...,
+    memoryview(b"x"),
+]
 
 
 @pytest.mark.parametrize("argument", OTHERS, ids=lambda v: type(v).__name__)

@@ -233,7 +233,10 @@ def test_explain_says_how_loops_are_run() -> None:
         assert "loop        6 steps: one launch (one launch 0 ms, step by step 1e+03 ms)" in text
         mixed, tensors = xg.compile(_mixing), [xg.asarray(given[2]), xg.asarray(given[1])]
         mixed(*tensors)
-        assert "loop        6 steps: step by step, as there is no kernel of the whole: an array of shape" in mixed.explain(*tensors)
+        assert (
+            "loop        6 steps: step by step, as there is no kernel of the whole: an array of shape"
+            in mixed.explain(*tensors)
+        )
 
 
 def test_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,8 +284,14 @@ def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[li
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reset", ["before", "after"])
-@pytest.mark.parametrize("optimiser", [lambda p: xg.optim.Adam(p, lr=0.01), lambda p: xg.optim.SGD(p, lr=0.1, momentum=0.9)], ids=["Adam", "SGD"])
-def test_training_is_what_it_is_on_the_cpu(optimiser: Callable[..., Any], reset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "optimiser",
+    [lambda p: xg.optim.Adam(p, lr=0.01), lambda p: xg.optim.SGD(p, lr=0.1, momentum=0.9)],
+    ids=["Adam", "SGD"],
+)
+def test_training_is_what_it_is_on_the_cpu(
+    optimiser: Callable[..., Any], reset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", "1")  # compiled at once
     launches = find_device("emulated").backend.launcher(0).launches
     before = len(launches)

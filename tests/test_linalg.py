@@ -64,7 +64,13 @@ def projections(x: Any, full: bool) -> Any:
     rest = ((u[..., k:], H(u[..., k:])), (H(vh[..., k:, :]), vh[..., k:, :]))
     weights = xg.arange(1.0, k + 1)
     first = u[..., :k] * weights
-    return [s, first @ H(u[..., :k]), first @ vh[..., :k, :], H(vh[..., :k, :]) @ (weights[:, None] * vh[..., :k, :]), *(a @ b for a, b in rest)]
+    return [
+        s,
+        first @ H(u[..., :k]),
+        first @ vh[..., :k, :],
+        H(vh[..., :k, :]) @ (weights[:, None] * vh[..., :k, :]),
+        *(a @ b for a, b in rest),
+    ]
 
 
 def triangular(x: Any, mode: str) -> Any:
@@ -88,32 +94,68 @@ GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "inv": [(xg.linalg.inv, a) for a in both(SQUARE, regular)],
     "solve": [
         (xg.linalg.solve, (regular(kind(*a)), other(*b)))
-        for a, b in [((3, 3), (3,)), ((3, 3), (3, 2)), ((2, 3, 3), (3, 2)), ((2, 2), (4, 2, 3)), ((2, 1, 2, 2), (3, 2, 1)), ((3, 3), (3, 0)), ((0, 0), (0, 2))]
+        for a, b in [
+            ((3, 3), (3,)),
+            ((3, 3), (3, 2)),
+            ((2, 3, 3), (3, 2)),
+            ((2, 2), (4, 2, 3)),
+            ((2, 1, 2, 2), (3, 2, 1)),
+            ((3, 3), (3, 0)),
+            ((0, 0), (0, 2)),
+        ]
         for kind, other in ((normal, normal), (cnormal, cnormal), (normal, cnormal))
     ],
-    "pinv": [(lambda x: xg.linalg.pinv(x), a) for a in both(WIDE, regular)] + [(lambda x, y: xg.linalg.pinv(x @ y), (regular(normal(3, 2)), regular(normal(2, 4))))],
-    "det": [(xg.linalg.det, a) for a in both(SQUARE, regular)] + [(xg.linalg.det, (np.outer([1.0, 2, 3], [2.0, 1, 1]) + np.diag([1.0, 0, 0]),))],
+    "pinv": [(lambda x: xg.linalg.pinv(x), a) for a in both(WIDE, regular)]
+    + [(lambda x, y: xg.linalg.pinv(x @ y), (regular(normal(3, 2)), regular(normal(2, 4))))],
+    "det": [(xg.linalg.det, a) for a in both(SQUARE, regular)]
+    + [(xg.linalg.det, (np.outer([1.0, 2, 3], [2.0, 1, 1]) + np.diag([1.0, 0, 0]),))],
     "cofactor": [(cofactor, a) for a in both([(3, 3), (1, 1), (2, 3, 3)], regular)],
-    "slogdet": [(lambda x: tuple(xg.linalg.slogdet(x)), a) for a in both(SQUARE, regular)] + [(lambda x: xg.linalg.slogdet(x)[0] * 2.0, (cnormal(2, 2),))],
-    "cholesky": [(lambda x, upper=upper: xg.linalg.cholesky(definite(x), upper=upper), a) for a in both(SQUARE, regular) for upper in (False, True)],
-    "eigh": [(spectral, a) for a in both(SQUARE, regular)] + [(lambda x: xg.linalg.eigh(hermitian(x))[0], (normal(3, 3),))],
-    "eig": [(of_any_matrix, a) for a in both([(3, 3), (1, 1), (2, 3, 3)], regular)] + [(lambda x: xg.linalg.eigvals(x) ** 2, (cnormal(2, 2),))],
+    "slogdet": [(lambda x: tuple(xg.linalg.slogdet(x)), a) for a in both(SQUARE, regular)]
+    + [(lambda x: xg.linalg.slogdet(x)[0] * 2.0, (cnormal(2, 2),))],
+    "cholesky": [
+        (lambda x, upper=upper: xg.linalg.cholesky(definite(x), upper=upper), a)
+        for a in both(SQUARE, regular)
+        for upper in (False, True)
+    ],
+    "eigh": [(spectral, a) for a in both(SQUARE, regular)]
+    + [(lambda x: xg.linalg.eigh(hermitian(x))[0], (normal(3, 3),))],
+    "eig": [(of_any_matrix, a) for a in both([(3, 3), (1, 1), (2, 3, 3)], regular)]
+    + [(lambda x: xg.linalg.eigvals(x) ** 2, (cnormal(2, 2),))],
     "eigvalsh": [(lambda x: xg.linalg.eigvalsh(hermitian(x)), a) for a in both(SQUARE, regular)],
-    "svd": [(lambda x, full=full: projections(x, full), a) for a in both(WIDE, regular) for full in (False, True)]
-    + [(lambda x: xg.linalg.svd(x, full_matrices=False)[0] ** 2, (normal(3, 2),)), (lambda x: xg.linalg.svd(x)[1], (normal(3, 2),))],
+    "svd": [
+        (lambda x, full=full: projections(x, full), a) for a in both(WIDE, regular) for full in (False, True)
+    ]
+    + [
+        (lambda x: xg.linalg.svd(x, full_matrices=False)[0] ** 2, (normal(3, 2),)),
+        (lambda x: xg.linalg.svd(x)[1], (normal(3, 2),)),
+    ],
     "svdvals": [(xg.linalg.svdvals, a) for a in both(WIDE, regular)],
-    "qr": [(lambda x, mode=mode: triangular(x, mode), a) for a in both(WIDE, regular) for mode in ("reduced", "complete")]
+    "qr": [
+        (lambda x, mode=mode: triangular(x, mode), a)
+        for a in both(WIDE, regular)
+        for mode in ("reduced", "complete")
+    ]
     + [(lambda x, i=i: xg.linalg.qr(x)[i], (normal(2, 3),)) for i in (0, 1)],
 }
 
 #: Functions that are composed of others.
 COMPOSED = {
-    "vecdot": [(lambda x, y, axis=axis: xg.vecdot(x, y, axis=axis), (k(3, 4), k(*s))) for k in (normal, cnormal) for s, axis in [((3, 4), -2), ((4,), -1)]],
-    "tensordot": [(lambda x, y: xg.tensordot(x, y, axes=((2, 0), (0, 1))), (cnormal(2, 3, 4), normal(4, 2, 2)))],
+    "vecdot": [
+        (lambda x, y, axis=axis: xg.vecdot(x, y, axis=axis), (k(3, 4), k(*s)))
+        for k in (normal, cnormal)
+        for s, axis in [((3, 4), -2), ((4,), -1)]
+    ],
+    "tensordot": [
+        (lambda x, y: xg.tensordot(x, y, axes=((2, 0), (0, 1))), (cnormal(2, 3, 4), normal(4, 2, 2)))
+    ],
     "outer": [(xg.linalg.outer, (cnormal(2), normal(3)))],
     "cross": [(xg.linalg.cross, (cnormal(2, 3), normal(3)))],
-    "matrix_power": [(lambda x, n=n: xg.linalg.matrix_power(x, n), (regular(cnormal(2, 2, 2)),)) for n in (-3, 1, 5)],
-    "diagonal": [(lambda x, k=k: xg.linalg.diagonal(x, offset=k), (normal(2, 3, 4),)) for k in (-5, -2, 0, 1, 3)],
+    "matrix_power": [
+        (lambda x, n=n: xg.linalg.matrix_power(x, n), (regular(cnormal(2, 2, 2)),)) for n in (-3, 1, 5)
+    ],
+    "diagonal": [
+        (lambda x, k=k: xg.linalg.diagonal(x, offset=k), (normal(2, 3, 4),)) for k in (-5, -2, 0, 1, 3)
+    ],
     "trace": [(lambda x, k=k: xg.linalg.trace(x, offset=k), (cnormal(2, 3, 4),)) for k in (0, -1)],
     "vector_norm": [
         (lambda x, p=p, axis=axis: xg.linalg.vector_norm(x, ord=p, axis=axis), (k(3, 4),))
@@ -121,7 +163,11 @@ COMPOSED = {
         for axis in (None, 1)
         for k in (normal, cnormal)
     ],
-    "matrix_norm": [(lambda x, p=p: xg.linalg.matrix_norm(x, ord=p), (k(2, 3, 4),)) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf) for k in (normal, cnormal)],
+    "matrix_norm": [
+        (lambda x, p=p: xg.linalg.matrix_norm(x, ord=p), (k(2, 3, 4),))
+        for p in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+        for k in (normal, cnormal)
+    ],
 }
 
 CASES = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
@@ -154,7 +200,9 @@ def made(data: st.DataObject, shape: tuple[int, ...], kinds: list[str] = KINDS) 
 def same(ours: Any, theirs: Any) -> None:
     assert (ours.shape, ours.dtype) == (np.shape(theirs), np.result_type(theirs))
     single = ours.dtype in (np.float32, np.complex64)
-    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-4 if single else 1e-9, atol=1e-4 if single else 1e-10)
+    np.testing.assert_allclose(
+        ours.numpy(), theirs, rtol=1e-4 if single else 1e-9, atol=1e-4 if single else 1e-10
+    )
 
 
 def each(f: Any, *arrays: np.ndarray) -> list[Any]:
@@ -162,7 +210,22 @@ def each(f: Any, *arrays: np.ndarray) -> list[Any]:
     return [f(*(xg.asarray(a, device=device) for a in arrays)) for device in ("cpu", "strict:1")]
 
 
-@pytest.mark.parametrize("name", ["inv", "det", "slogdet", "pinv", "matrix_rank", "svdvals", "eigvalsh", "trace", "matrix_norm", "diagonal", "matrix_transpose"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inv",
+        "det",
+        "slogdet",
+        "pinv",
+        "matrix_rank",
+        "svdvals",
+        "eigvalsh",
+        "trace",
+        "matrix_norm",
+        "diagonal",
+        "matrix_transpose",
+    ],
+)
 @given(data=st.data())
 def test_functions_of_a_matrix_as_numpy(name: str, data: st.DataObject) -> None:
     n = data.draw(st.integers(0 if name not in ("matrix_rank", "pinv") else 1, 3))
@@ -188,7 +251,11 @@ def test_functions_of_a_matrix_as_numpy(name: str, data: st.DataObject) -> None:
 def test_solve_as_numpy(data: st.DataObject) -> None:
     n, stack = data.draw(st.integers(0, 3)), data.draw(STACKS)
     a = made(data, (*stack[: data.draw(st.integers(0, 2))], n, n), KINDS[:5])
-    b = made(data, (*(1 if data.draw(st.booleans()) else k for k in stack), n, data.draw(st.integers(0, 2))), KINDS[:5])
+    b = made(
+        data,
+        (*(1 if data.draw(st.booleans()) else k for k in stack), n, data.draw(st.integers(0, 2))),
+        KINDS[:5],
+    )
     if a.shape[:-2] != stack[: a.ndim - 2] or (a.ndim > 2 and len(stack) > a.ndim - 2):
         a = a[(0,) * (a.ndim - 2)] if 0 not in a.shape[:-2] else np.zeros((n, n)) + np.eye(n)
     theirs = np.linalg.solve(a, b)
@@ -210,7 +277,9 @@ def test_factors_make_up_the_matrix(data: st.DataObject) -> None:
         assert (ours.U.shape, ours.Vh.shape, ours.U.dtype) == (u.shape, vh.shape, u.dtype)
         same(ours.S, s)
         k = min(n, m)
-        np.testing.assert_allclose(((ours.U[..., :k] * ours.S[..., None, :]) @ ours.Vh[..., :k, :]).numpy(), a, atol=1e-5)
+        np.testing.assert_allclose(
+            ((ours.U[..., :k] * ours.S[..., None, :]) @ ours.Vh[..., :k, :]).numpy(), a, atol=1e-5
+        )
     for ours in each(lambda x: xg.linalg.qr(x, mode=mode), a):
         assert (ours.Q.shape, ours.R.shape, ours.Q.dtype) == (q.shape, r.shape, q.dtype)
         np.testing.assert_allclose((ours.Q @ ours.R).numpy(), a, atol=1e-5)
@@ -218,7 +287,11 @@ def test_factors_make_up_the_matrix(data: st.DataObject) -> None:
     for ours in each(xg.linalg.eigh, b):
         same(ours.eigenvalues, np.linalg.eigh(b).eigenvalues)
         v = ours.eigenvectors.numpy()
-        np.testing.assert_allclose((v * ours.eigenvalues.numpy()[..., None, :]) @ np.conj(v.mT), b, atol=1e-3 if v.dtype in ("f4", "c8") else 1e-9)
+        np.testing.assert_allclose(
+            (v * ours.eigenvalues.numpy()[..., None, :]) @ np.conj(v.mT),
+            b,
+            atol=1e-3 if v.dtype in ("f4", "c8") else 1e-9,
+        )
     for upper in (False, True):
         for ours in each(lambda x: xg.linalg.cholesky(x, upper=upper), b):
             same(ours, np.linalg.cholesky(b, upper=upper))
@@ -227,7 +300,14 @@ def test_factors_make_up_the_matrix(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_products_as_numpy(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3)))
-    a, b = made(data, shape, KINDS[:6]), made(data, tuple(1 if k > 0 and data.draw(st.booleans()) else n for k, n in enumerate(shape)), KINDS[:6])
+    a, b = (
+        made(data, shape, KINDS[:6]),
+        made(
+            data,
+            tuple(1 if k > 0 and data.draw(st.booleans()) else n for k, n in enumerate(shape)),
+            KINDS[:6],
+        ),
+    )
     if a.shape[0] == b.shape[0]:
         theirs = np.vecdot(a, b, axis=-len(shape))
         for f in (xg.vecdot, xg.linalg.vecdot):
@@ -241,7 +321,10 @@ def test_products_as_numpy(data: st.DataObject) -> None:
     c = made(data, (*shape[len(shape) - count :], 2), KINDS[:6])
     same(xg.tensordot(a, c, axes=count), np.tensordot(a, c, axes=count))
     order = tuple(data.draw(st.permutations(range(len(shape)))))
-    same(xg.tensordot(a, a, axes=(order[:count], order[:count])), np.tensordot(a, a, axes=(order[:count], order[:count])))
+    same(
+        xg.tensordot(a, a, axes=(order[:count], order[:count])),
+        np.tensordot(a, a, axes=(order[:count], order[:count])),
+    )
     u, v = made(data, (data.draw(st.integers(0, 3)),), KINDS[:6]), made(data, (2,), KINDS[:6])
     same(xg.linalg.outer(u, v), np.linalg.outer(u, v))
 
@@ -251,7 +334,10 @@ def test_cross_as_numpy(data: st.DataObject) -> None:
     shape = [data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))]
     axis = data.draw(st.integers(-3, -1))
     shape.insert(3 + axis, 3)
-    a, b = made(data, tuple(shape), KINDS[:5]), made(data, tuple(n if k == 3 + axis or n == 0 else 1 for k, n in enumerate(shape)), KINDS[:5])
+    a, b = (
+        made(data, tuple(shape), KINDS[:5]),
+        made(data, tuple(n if k == 3 + axis or n == 0 else 1 for k, n in enumerate(shape)), KINDS[:5]),
+    )
     same(xg.linalg.cross(a, b, axis=axis), np.linalg.cross(a, b, axis=axis))
     same(xg.linalg.cross(a, b, axis=3 + axis), np.linalg.cross(a, b, axis=axis))
 
@@ -262,7 +348,9 @@ def test_vector_norm_as_numpy(ord: float, data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1 if ord == -np.inf else 0, 3), min_size=1, max_size=3)))
     a = made(data, shape)
     a = a * (np.arange(a.size).reshape(shape) % 2 > 0) if data.draw(st.booleans()) else a
-    axis = data.draw(st.none() | st.integers(-len(shape), len(shape) - 1) | st.permutations(range(len(shape))).map(tuple))
+    axis = data.draw(
+        st.none() | st.integers(-len(shape), len(shape) - 1) | st.permutations(range(len(shape))).map(tuple)
+    )
     with np.errstate(divide="ignore"):
         theirs = np.linalg.vector_norm(a, axis=axis, ord=ord, keepdims=len(shape) > 1)
         for ours in each(lambda x: xg.linalg.vector_norm(x, axis=axis, ord=ord, keepdims=len(shape) > 1), a):
@@ -295,7 +383,10 @@ def test_diagonals_as_numpy(offset: int, shape: tuple[int, ...], device: str) ->
         a = (5 * normal(*shape)).astype(kind)
         same(xg.linalg.diagonal(xg.asarray(a), offset=offset), np.linalg.diagonal(a, offset=offset))
         same(xg.linalg.trace(xg.asarray(a), offset=offset), np.linalg.trace(a, offset=offset))
-        same(xg.linalg.trace(xg.asarray(a), offset=offset, dtype=xg.complex64), np.linalg.trace(a, offset=offset, dtype="c8"))
+        same(
+            xg.linalg.trace(xg.asarray(a), offset=offset, dtype=xg.complex64),
+            np.linalg.trace(a, offset=offset, dtype="c8"),
+        )
 
 
 @pytest.mark.parametrize("ord", [2, 1, 0, 3, -1, np.inf, -np.inf])
@@ -314,7 +405,9 @@ def test_tolerances_as_the_standard_has_them(device: str) -> None:
     assert xg.linalg.matrix_rank(x, rtol=1e-6).numpy().tolist() == [2, 2]
     assert xg.linalg.matrix_rank(x, rtol=xg.asarray([1e-2, 1e-12])).numpy().tolist() == [1, 2]
     assert xg.linalg.matrix_rank(xg.zeros((2, 0, 3))).numpy().tolist() == [0, 0]
-    np.testing.assert_allclose(xg.linalg.pinv(x, rtol=1e-6).numpy()[:, [0, 1, 2], [0, 1, 2]], [[1, 1e3, 0], [1, 1e3, 0]])
+    np.testing.assert_allclose(
+        xg.linalg.pinv(x, rtol=1e-6).numpy()[:, [0, 1, 2], [0, 1, 2]], [[1, 1e3, 0], [1, 1e3, 0]]
+    )
     np.testing.assert_allclose(xg.linalg.pinv(x, rtol=xg.asarray([1e-2, 1e-6])).numpy()[:, 1, 1], [0, 1e3])
 
 
@@ -331,7 +424,9 @@ def test_norms_are_flat_at_zero(device: str) -> None:
     x = xg.asarray([[0.0, 3.0], [0.0, 4.0]])
     np.testing.assert_allclose(xg.grad(xg.linalg.matrix_norm)(x).numpy(), [[0, 0.6], [0, 0.8]])
     for ord in ("fro", "nuc", 1, 2, -2, np.inf):
-        assert np.isfinite(xg.grad(lambda x: xg.linalg.matrix_norm(x, ord=ord))(xg.zeros((2, 3))).numpy()).all()
+        assert np.isfinite(
+            xg.grad(lambda x: xg.linalg.matrix_norm(x, ord=ord))(xg.zeros((2, 3))).numpy()
+        ).all()
 
 
 @pytest.mark.slow
@@ -339,8 +434,12 @@ def test_norms_are_flat_at_zero(device: str) -> None:
 def test_equal_eigenvalues_and_singular_values(dtype: str, device: str) -> None:
     x = xg.eye(3, dtype=dtype)
     assert np.array_equal(xg.grad(lambda x: xg.sum(xg.linalg.eigvalsh(x)))(x).numpy(), np.eye(3))
-    assert np.array_equal(xg.grad(lambda x: xg.sum(xg.linalg.eigh(x).eigenvalues ** 2))(x).numpy(), 2 * np.eye(3))
-    np.testing.assert_allclose(xg.grad(lambda x: xg.sum(xg.linalg.svdvals(x)))(x).numpy(), np.eye(3), atol=1e-15)
+    assert np.array_equal(
+        xg.grad(lambda x: xg.sum(xg.linalg.eigh(x).eigenvalues ** 2))(x).numpy(), 2 * np.eye(3)
+    )
+    np.testing.assert_allclose(
+        xg.grad(lambda x: xg.sum(xg.linalg.svdvals(x)))(x).numpy(), np.eye(3), atol=1e-15
+    )
 
     def rebuilt(x: Any) -> Any:
         w, v = xg.linalg.eigh(x)
@@ -348,8 +447,12 @@ def test_equal_eigenvalues_and_singular_values(dtype: str, device: str) -> None:
         return xg.sum(xg.real((v * w) @ H(v) + (u * s) @ vh))
 
     for x in (xg.eye(3, dtype=dtype), xg.zeros((2, 2), dtype=dtype)):
-        np.testing.assert_allclose(xg.grad(rebuilt)(x).numpy(), 2 * np.tri(len(x)) - np.eye(len(x)) + 1, atol=1e-14)
-        assert np.isnan(xg.grad(lambda x: xg.sum(xg.real(xg.grad(rebuilt)(x))))(x).numpy()).all(), "of vectors of equal values, none"
+        np.testing.assert_allclose(
+            xg.grad(rebuilt)(x).numpy(), 2 * np.tri(len(x)) - np.eye(len(x)) + 1, atol=1e-14
+        )
+        assert np.isnan(xg.grad(lambda x: xg.sum(xg.real(xg.grad(rebuilt)(x))))(x).numpy()).all(), (
+            "of vectors of equal values, none"
+        )
 
 
 def test_qr_of_dependent_columns(device: str) -> None:
@@ -360,14 +463,29 @@ def test_qr_of_dependent_columns(device: str) -> None:
 
 def test_determinant_of_singular_matrices(device: str) -> None:
     """The cofactors, by hand; to second order products of two elements."""
-    for a in (np.diag([1.0, 2.0, 0.0]), np.ones((3, 3)), np.zeros((3, 3)), np.eye(3), normal(3, 1) @ normal(1, 3)):
-        minors = np.array([[np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) * (-1) ** (i + j) for j in range(3)] for i in range(3)])
+    for a in (
+        np.diag([1.0, 2.0, 0.0]),
+        np.ones((3, 3)),
+        np.zeros((3, 3)),
+        np.eye(3),
+        normal(3, 1) @ normal(1, 3),
+    ):
+        minors = np.array(
+            [
+                [np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) * (-1) ** (i + j) for j in range(3)]
+                for i in range(3)
+            ]
+        )
         np.testing.assert_allclose(xg.grad(xg.linalg.det)(xg.asarray(a)).numpy(), minors, atol=1e-13)
         xg.check_grads(xg.linalg.det, (xg.asarray(a),), order=2, atol=1e-9)
 
 
 def test_pinv_of_a_lower_rank_along_what_keeps_it() -> None:
-    xg.check_grads(lambda x, y: xg.linalg.pinv(x @ y, rtol=1e-8), (regular(cnormal(4, 2)), regular(cnormal(2, 3))), order=1)
+    xg.check_grads(
+        lambda x, y: xg.linalg.pinv(x @ y, rtol=1e-8),
+        (regular(cnormal(4, 2)), regular(cnormal(2, 3))),
+        order=1,
+    )
 
 
 def test_with_one_matrix_no_product_is_stacked() -> None:
@@ -383,22 +501,47 @@ def test_single_precision_stays(dtype: str, device: str) -> None:
     x = xg.astype(x if dtype == "complex64" else xg.real(x), dtype)
     size = lambda z: xg.sum(xg.abs(z))
     for f in (
-        lambda x: size(xg.linalg.inv(x)), lambda x: size(xg.linalg.det(x)), lambda x: xg.linalg.slogdet(x).logabsdet,
-        lambda x: size(xg.linalg.solve(x, x[0])), lambda x: size(xg.linalg.pinv(x)), lambda x: size(xg.linalg.cholesky(definite(x).astype(dtype))),
-        lambda x: size(spectral(x)[1]), lambda x: xg.sum(xg.linalg.eigvalsh(x)), lambda x: size(xg.linalg.svd(x).U), lambda x: size(xg.linalg.qr(x).R),
-        xg.linalg.vector_norm, lambda x: xg.linalg.vector_norm(x, ord=3), lambda x: xg.linalg.matrix_norm(x, ord="nuc"),
-        lambda x: size(xg.vecdot(x, x)), lambda x: size(xg.linalg.matrix_power(x, -2)),
-    ):  # fmt: skip
+        lambda x: size(xg.linalg.inv(x)),
+        lambda x: size(xg.linalg.det(x)),
+        lambda x: xg.linalg.slogdet(x).logabsdet,
+        lambda x: size(xg.linalg.solve(x, x[0])),
+        lambda x: size(xg.linalg.pinv(x)),
+        lambda x: size(xg.linalg.cholesky(definite(x).astype(dtype))),
+        lambda x: size(spectral(x)[1]),
+        lambda x: xg.sum(xg.linalg.eigvalsh(x)),
+        lambda x: size(xg.linalg.svd(x).U),
+        lambda x: size(xg.linalg.qr(x).R),
+        xg.linalg.vector_norm,
+        lambda x: xg.linalg.vector_norm(x, ord=3),
+        lambda x: xg.linalg.matrix_norm(x, ord="nuc"),
+        lambda x: size(xg.vecdot(x, x)),
+        lambda x: size(xg.linalg.matrix_power(x, -2)),
+    ):
         value, g = xg.value_and_grad(f)(x)
         assert (value.dtype, g.dtype) == (xg.float32, xg.asarray(x).dtype)
 
 
 def test_what_is_wrong_is_said(device: str) -> None:
     x = xg.ones((2, 3))
-    for f in (xg.linalg.inv, xg.linalg.det, xg.linalg.slogdet, xg.linalg.cholesky, xg.linalg.eigh, xg.linalg.eigvalsh):
+    for f in (
+        xg.linalg.inv,
+        xg.linalg.det,
+        xg.linalg.slogdet,
+        xg.linalg.cholesky,
+        xg.linalg.eigh,
+        xg.linalg.eigvalsh,
+    ):
         with pytest.raises(xg.ShapeError, match=r"square.*\(2, 3\)"):
             f(x)
-    for f in (xg.linalg.pinv, xg.linalg.svd, xg.linalg.svdvals, xg.linalg.qr, xg.linalg.diagonal, xg.linalg.matrix_norm, xg.linalg.matrix_rank):
+    for f in (
+        xg.linalg.pinv,
+        xg.linalg.svd,
+        xg.linalg.svdvals,
+        xg.linalg.qr,
+        xg.linalg.diagonal,
+        xg.linalg.matrix_norm,
+        xg.linalg.matrix_rank,
+    ):
         with pytest.raises(xg.ShapeError, match=r"matrices.*\(3,\)"):
             f(xg.ones(3))
     with pytest.raises(np.linalg.LinAlgError, match="Singular"):
@@ -441,9 +584,26 @@ def test_numpys_own_functions() -> None:
 def everything(x: Any) -> Any:
     """A number by way of every op, for a positive definite x."""
     u, s, _ = xg.linalg.svd(x, full_matrices=False)
-    factors = xg.linalg.cholesky(x, upper=True) * xg.linalg.qr(x).R + xg.linalg.solve(x, x * x) + xg.linalg.inv(x) + xg.linalg.pinv(x)
-    numbers = xg.linalg.slogdet(x).logabsdet + xg.linalg.det(x) + s[0] + xg.linalg.svdvals(x)[1] + xg.linalg.eigvalsh(x)[0]
-    return numbers + xg.sum(factors * u) + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2) + xg.linalg.vector_norm(x, ord=3) + xg.linalg.matrix_norm(x)
+    factors = (
+        xg.linalg.cholesky(x, upper=True) * xg.linalg.qr(x).R
+        + xg.linalg.solve(x, x * x)
+        + xg.linalg.inv(x)
+        + xg.linalg.pinv(x)
+    )
+    numbers = (
+        xg.linalg.slogdet(x).logabsdet
+        + xg.linalg.det(x)
+        + s[0]
+        + xg.linalg.svdvals(x)[1]
+        + xg.linalg.eigvalsh(x)[0]
+    )
+    return (
+        numbers
+        + xg.sum(factors * u)
+        + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2)
+        + xg.linalg.vector_norm(x, ord=3)
+        + xg.linalg.matrix_norm(x)
+    )
 
 
 DEFINITE = np.array([[3.0, 1.0, 0.5], [1.0, 4.0, -1.0], [0.5, -1.0, 5.0]])
@@ -451,20 +611,30 @@ DEFINITE = np.array([[3.0, 1.0, 0.5], [1.0, 4.0, -1.0], [0.5, -1.0, 5.0]])
 
 def test_compiled(device: str) -> None:
     x = xg.asarray(DEFINITE)
-    np.testing.assert_allclose(xg.compile(xg.grad(everything))(x).numpy(), xg.grad(everything)(x).numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        xg.compile(xg.grad(everything))(x).numpy(), xg.grad(everything)(x).numpy(), rtol=1e-10, atol=1e-12
+    )
     assert "eigh" in str(xg.graph(everything, x))
 
 
 def test_in_a_scan() -> None:
     def f(x: Any) -> Any:
-        step = lambda c, _: (xg.linalg.solve(x, c), (xg.linalg.slogdet(x + c).logabsdet, xg.linalg.svd(x * c).S[0], xg.linalg.eigh(x).eigenvalues))
+        step = lambda c, _: (
+            xg.linalg.solve(x, c),
+            (xg.linalg.slogdet(x + c).logabsdet, xg.linalg.svd(x * c).S[0], xg.linalg.eigh(x).eigenvalues),
+        )
         c, ys = xg.scan(step, xg.ones(3), None, length=4)
         return xg.sum(c) + xg.sum(ys[0]) + xg.sum(ys[1]) + xg.sum(ys[2] ** 2)
 
     def unrolled(x: Any) -> Any:
         c, total = xg.ones(3), 0.0
         for _ in range(4):
-            total = total + xg.linalg.slogdet(x + c).logabsdet + xg.linalg.svd(x * c).S[0] + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2)
+            total = (
+                total
+                + xg.linalg.slogdet(x + c).logabsdet
+                + xg.linalg.svd(x * c).S[0]
+                + xg.sum(xg.linalg.eigh(x).eigenvalues ** 2)
+            )
             c = xg.linalg.solve(x, c)
         return total + xg.sum(c)
 
@@ -478,7 +648,9 @@ def test_written_as_source() -> None:
     exec(xg.trace(everything, DEFINITE).source(), space)
     z, saved = space["forward"](DEFINITE)
     np.testing.assert_allclose(z, everything(xg.asarray(DEFINITE)).item())
-    np.testing.assert_allclose(space["backward"](saved, np.ones(()))[0], xg.grad(everything)(DEFINITE).numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        space["backward"](saved, np.ones(()))[0], xg.grad(everything)(DEFINITE).numpy(), rtol=1e-9, atol=1e-12
+    )
     text = str(xg.derive(everything, DEFINITE))
     assert 'deriv((None, dlogabsdet), x, None, "slogdet")' in text
 
@@ -492,7 +664,10 @@ def test_forward_mode() -> None:
 def test_deriv_of_several_outputs(device: str) -> None:
     x, dw, dv = xg.asarray(DEFINITE), xg.asarray(normal(3)), xg.asarray(normal(3, 3))
     _, pull = xg.vjp(xg.linalg.eigh, x)
-    for dz, expected in [((dw, dv), pull(xg.linalg.eigh(x)._replace(eigenvalues=dw, eigenvectors=dv))[0]), ((dw, None), xg.linalg.eigh(x).eigenvectors)]:
+    for dz, expected in [
+        ((dw, dv), pull(xg.linalg.eigh(x)._replace(eigenvalues=dw, eigenvectors=dv))[0]),
+        ((dw, None), xg.linalg.eigh(x).eigenvectors),
+    ]:
         (dx,) = xg.deriv(dz, x, None, "eigh")
         if dz[1] is None:
             full = (expected * dw) @ expected.mT
@@ -508,7 +683,9 @@ def test_deriv_of_several_outputs(device: str) -> None:
 ONE_TRIANGLE = {
     "cholesky": lambda xp, x: xp.linalg.cholesky(x),
     "cholesky, upper": lambda xp, x: xp.linalg.cholesky(x, upper=True),
-    "eigh": lambda xp, x: (lambda w, v: (v * (1.0 / w)[..., None, :]) @ (xp.conj(v) if "complex" in str(v.dtype) else v).mT)(*xp.linalg.eigh(x)),
+    "eigh": lambda xp, x: (
+        lambda w, v: (v * (1.0 / w)[..., None, :]) @ (xp.conj(v) if "complex" in str(v.dtype) else v).mT
+    )(*xp.linalg.eigh(x)),
     "eigvalsh": lambda xp, x: xp.linalg.eigvalsh(x),
 }
 
@@ -529,7 +706,9 @@ def test_the_gradient_is_of_the_triangle_that_is_read(name: str, kind: Any, devi
 def test_numpys_choice_of_a_triangle() -> None:
     a = cnormal(3, 3) + np.diag([1.0, 3.0, 6.0])
     for uplo in "LU":
-        np.testing.assert_allclose(np.linalg.eigvalsh(xg.asarray(a), uplo).numpy(), np.linalg.eigvalsh(a, uplo))
+        np.testing.assert_allclose(
+            np.linalg.eigvalsh(xg.asarray(a), uplo).numpy(), np.linalg.eigvalsh(a, uplo)
+        )
         xg.check_grads(lambda x: np.linalg.eigvalsh(x, uplo), (a,), order=2)
 
 
@@ -551,7 +730,22 @@ def test_along_hermitian_changes_the_gradient_is_torchs(name: str, kind: Any) ->
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["inv", "det", "slogdet", "pinv", "svdvals", "matrix_norm", "vector_norm", "eigvalsh", "cholesky", "solve", "qr"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inv",
+        "det",
+        "slogdet",
+        "pinv",
+        "svdvals",
+        "matrix_norm",
+        "vector_norm",
+        "eigvalsh",
+        "cholesky",
+        "solve",
+        "qr",
+    ],
+)
 def test_complex_gradients_are_torchs(name: str) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: `make parity` installs it")
     a = regular(cnormal(2, 3, 3))
@@ -559,11 +753,20 @@ def test_complex_gradients_are_torchs(name: str) -> None:
 
     def f(xp: Any, x: Any) -> Any:
         x = x @ xp.conj(x).mT if hermitian_only else x
-        z = getattr(xp.linalg, name)(x, xp.conj(x)[..., :2]) if name == "solve" else getattr(xp.linalg, name)(x)
+        z = (
+            getattr(xp.linalg, name)(x, xp.conj(x)[..., :2])
+            if name == "solve"
+            else getattr(xp.linalg, name)(x)
+        )
         parts = tuple(z) if isinstance(z, tuple) else (z,)
         total = [xp.sum(abs(p * (2 - 1j) + 0.3j) ** 3) for p in parts]
         return total[0] + (total[1] if len(total) > 1 else 0)
 
     theirs = torch.tensor(a, requires_grad=True)
     f(torch, theirs).backward()
-    np.testing.assert_allclose(xg.grad(lambda x: f(xg, x))(a).numpy(), theirs.grad.numpy(), rtol=1e-9, atol=1e-9 * float(abs(theirs.grad).max()))
+    np.testing.assert_allclose(
+        xg.grad(lambda x: f(xg, x))(a).numpy(),
+        theirs.grad.numpy(),
+        rtol=1e-9,
+        atol=1e-9 * float(abs(theirs.grad).max()),
+    )

@@ -212,7 +212,11 @@ def test_integers_of_a_recorded_scan(record: bool) -> None:
 def test_second_derivatives_of_a_look_up(way: str, compiled: bool) -> None:
     """The rules of `take` and `untake` go through functions of the namespace, which look at the dtype of an
     index."""
-    table, h, tokens = np.linspace(-1, 1, 12).reshape(4, 3), np.array([0.3, -0.2, 0.7]), np.array([[1, 0], [3, 3], [2, 1]])
+    table, h, tokens = (
+        np.linspace(-1, 1, 12).reshape(4, 3),
+        np.array([0.3, -0.2, 0.7]),
+        np.array([[1, 0], [3, 3], [2, 1]]),
+    )
     move = np.cos(table)
 
     def loss(table: Any, how: Any) -> Any:
@@ -233,5 +237,7 @@ def test_second_derivatives_of_a_look_up(way: str, compiled: bool) -> None:
 
     found = (xg.compile(second) if compiled else second)(table, {})
     slope = lambda e: xg.grad(lambda t: loss(t, {"compiled": False}))(table + e * move).numpy()
-    np.testing.assert_allclose(found.numpy(), second(table, {"compiled": False}).numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        found.numpy(), second(table, {"compiled": False}).numpy(), rtol=1e-10, atol=1e-12
+    )
     np.testing.assert_allclose(found.numpy(), (slope(1e-5) - slope(-1e-5)) / 2e-5, rtol=1e-6, atol=1e-7)

@@ -18,19 +18,27 @@ rng = np.random.default_rng(4)
 x, X, v = rng.standard_normal((2, 3)), rng.standard_normal((2, 3, 4)), rng.standard_normal(3)
 
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
-    "tril": [(lambda x, k=k: xg.tril(x, k=k) ** 2, (X,)) for k in (-1, 0, 2)] + [(xg.tril, (np.zeros((0, 2)),))],
+    "tril": [(lambda x, k=k: xg.tril(x, k=k) ** 2, (X,)) for k in (-1, 0, 2)]
+    + [(xg.tril, (np.zeros((0, 2)),))],
     "triu": [(lambda x, k=k: xg.triu(x, k=k) ** 2, (X,)) for k in (-1, 0, 2)],
 }
 COMPOSED: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "flip": [(lambda x, axis=axis: xg.flip(x, axis=axis) ** 2, (X,)) for axis in (None, 1, (0, -1))],
-    "roll": [(lambda x: xg.roll(x, 2) ** 2, (X,)), (lambda x: xg.roll(x, (1, -5), axis=(0, 2)) ** 2, (X,)), (lambda x: xg.roll(x, 0), (x,))],
+    "roll": [
+        (lambda x: xg.roll(x, 2) ** 2, (X,)),
+        (lambda x: xg.roll(x, (1, -5), axis=(0, 2)) ** 2, (X,)),
+        (lambda x: xg.roll(x, 0), (x,)),
+    ],
     "repeat": [
         (lambda x: xg.repeat(x, 3) ** 2, (x,)),
         (lambda x: xg.repeat(x, 0, axis=0), (x,)),
         (lambda x: xg.repeat(x, xg.asarray([2, 0, 1]), axis=1) ** 2, (x,)),
     ],
     "tile": [(lambda x, r=r: xg.tile(x, r) ** 2, (x,)) for r in ((2,), (2, 1, 3), (0, 2), ())],
-    "moveaxis": [(lambda x: xg.moveaxis(x, 0, -1) ** 2, (X,)), (lambda x: xg.moveaxis(x, (0, 1), (-1, 0)), (X,))],
+    "moveaxis": [
+        (lambda x: xg.moveaxis(x, 0, -1) ** 2, (X,)),
+        (lambda x: xg.moveaxis(x, (0, 1), (-1, 0)), (X,)),
+    ],
     "broadcast_arrays": [(lambda a, b: [p * q for p, q in [xg.broadcast_arrays(a, b)]], (x, v))],
     "expand_dims": [(lambda x: xg.squeeze(xg.expand_dims(x, axis=1), axis=1) ** 2, (x,))],
     "concat": [(lambda a, b: xg.real(xg.concat([a, b * (1 + 2j)])) ** 2, (v, v[:2]))],
@@ -102,7 +110,9 @@ def test_axes_of_length_1(x: np.ndarray, data: Any) -> None:
 
 @given(arrays_of(EVERY), st.data())
 def test_reshape(x: np.ndarray, data: Any) -> None:
-    shape = data.draw(st.sampled_from([(-1,), (x.size,), (1, x.size, 1), x.shape[::-1], (*x.shape, 1), (2, -1)]))
+    shape = data.draw(
+        st.sampled_from([(-1,), (x.size,), (1, x.size, 1), x.shape[::-1], (*x.shape, 1), (2, -1)])
+    )
     agrees(lambda x: xg.reshape(x, shape), lambda x: np.reshape(x, shape), x)
     agrees(lambda x: xg.reshape(x, shape, copy=True), lambda x: np.reshape(x, shape), x)
 
@@ -147,9 +157,15 @@ def test_triangles(x: np.ndarray, k: int) -> None:
 def test_a_result_is_another_handle(device: str) -> None:
     """What is changed in place later leaves the operand alone."""
     for f in (
-        lambda a: xg.roll(a, 0), lambda a: xg.tile(a, (1,)), lambda a: xg.repeat(a, 1), lambda a: xg.diff(a, n=0),
-        lambda a: xg.broadcast_arrays(a, a)[0], lambda a: xg.reshape(a, (3,)), lambda a: xg.concat([a]), lambda a: xg.astype(a, a.dtype),
-    ):  # fmt: skip
+        lambda a: xg.roll(a, 0),
+        lambda a: xg.tile(a, (1,)),
+        lambda a: xg.repeat(a, 1),
+        lambda a: xg.diff(a, n=0),
+        lambda a: xg.broadcast_arrays(a, a)[0],
+        lambda a: xg.reshape(a, (3,)),
+        lambda a: xg.concat([a]),
+        lambda a: xg.astype(a, a.dtype),
+    ):
         a = xg.asarray(v)
         b = f(a)
         b += 1
@@ -159,9 +175,13 @@ def test_a_result_is_another_handle(device: str) -> None:
 def test_they_are_compiled() -> None:
     def f(x: Any) -> Any:
         y = xg.roll(xg.flip(x, axis=0), (1, 2), axis=(0, 1)) * xg.tril(x, k=1)
-        return xg.sum(xg.tile(y, (2, 1)) * xg.repeat(xg.moveaxis(xg.broadcast_arrays(x, y)[0], 0, 0), 2, axis=0))
+        return xg.sum(
+            xg.tile(y, (2, 1)) * xg.repeat(xg.moveaxis(xg.broadcast_arrays(x, y)[0], 0, 0), 2, axis=0)
+        )
 
-    np.testing.assert_allclose(xg.compile(xg.grad(f))(xg.asarray(x)).numpy(), xg.grad(f)(xg.asarray(x)).numpy())
+    np.testing.assert_allclose(
+        xg.compile(xg.grad(f))(xg.asarray(x)).numpy(), xg.grad(f)(xg.asarray(x)).numpy()
+    )
     with pytest.raises(xg.TraceError, match="depends on values"):
         xg.compile(lambda x: xg.repeat(x, xg.asarray([1, 2, 3])))(xg.ones(3))
 

@@ -30,7 +30,9 @@ class Budget:
         """
         n = array.nbytes
         if self.used + n > self.limit:
-            raise MemoryError(f"Out of memory allocating {n:,} bytes (allocated so far: {self.used:,} bytes).")
+            raise MemoryError(
+                f"Out of memory allocating {n:,} bytes (allocated so far: {self.used:,} bytes)."
+            )
         self.used += n
         self.most = max(self.most, self.used)
         weakref.finalize(array, self.give, n)
@@ -122,15 +124,23 @@ def test_numpy_is_asked_for_too_much() -> None:
         xg.broadcast_to(xg.reshape(xg.tanh(x), (1, -1)), (2**47, 2**10)) * 1.0
     text = str(caught.value)
     assert isinstance(caught.value, MemoryError)
-    assert text.startswith("'*' of operands of shape (140737488355328, 1024) and 1.0 asks for 1.15 EB on cpu: ")
+    assert text.startswith(
+        "'*' of operands of shape (140737488355328, 1024) and 1.0 asks for 1.15 EB on cpu: "
+    )
     assert "are used by this process, of" in text
-    assert re.search(r"The graph holds 8\.19 kB for its gradients, the most of it by:\n +8\.19 kB  'tanh' of shape \(1024, 1\)\n", text)
+    assert re.search(
+        r"The graph holds 8\.19 kB for its gradients, the most of it by:\n +8\.19 kB  'tanh' of "
+        r"shape \(1024, 1\)\n",
+        text,
+    )
     for way in ("xg.checkpoint", "scan(checkpoint_every=)", "smaller batch", "xg.no_grad()", "del "):
         assert way in text
     assert "Unable to allocate" in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("make", [lambda: xg.zeros(2**57), lambda: xg.full((2**50, 2**7), 1.0), lambda: xg.ones((2**57,))])
+@pytest.mark.parametrize(
+    "make", [lambda: xg.zeros(2**57), lambda: xg.full((2**50, 2**7), 1.0), lambda: xg.ones((2**57,))]
+)
 def test_new_arrays_that_are_too_large(make: Callable[[], Any]) -> None:
     with pytest.raises(xg.OutOfMemoryError, match=r"^(zeros|full|ones)\(.*\) asks for 1\.15 EB on cpu"):
         make()
@@ -163,7 +173,12 @@ def test_names_and_lines_where_they_are_recorded(budget: Budget) -> None:
         inner = xg.tanh(x)
         outer = xg.exp(inner)
     budget.limit = budget.used + 100
-    with pytest.raises(xg.OutOfMemoryError, match=r"kB +inner = 'tanh' of shape \(1000,\) at .*test_memory\.py:\d+"), xg.record():
+    with (
+        pytest.raises(
+            xg.OutOfMemoryError, match=r"kB +inner = 'tanh' of shape \(1000,\) at .*test_memory\.py:\d+"
+        ),
+        xg.record(),
+    ):
         outer * 3.0
 
 
@@ -244,7 +259,13 @@ def test_in_a_compiled_function(budget: Budget) -> None:
     x = xg.ones(1000)
     f(x)
     budget.limit = budget.used + 100
-    with pytest.raises(xg.OutOfMemoryError, match=r"the array library, stage by stage that was compiled for arguments of shape \(1000,\) asks for 8 kB"):
+    with pytest.raises(
+        xg.OutOfMemoryError,
+        match=(
+            r"the array library, stage by stage that was compiled for arguments of shape \(1000,\) asks "
+            r"for 8 kB"
+        ),
+    ):
         f(x)
 
 
@@ -257,7 +278,13 @@ def test_checkpoints_fit_a_budget_that_was_too_small(compiled: bool, budget: Bud
     def step(every: int | None) -> np.ndarray:
         w.grad = None
         before = budget.most = budget.used
-        carry, _ = xg.scan(lambda h, x: (xg.tanh(h @ w + xg.sum(x)), None), xg.ones((10, 200)), xs, compiled=compiled, checkpoint_every=every)
+        carry, _ = xg.scan(
+            lambda h, x: (xg.tanh(h @ w + xg.sum(x)), None),
+            xg.ones((10, 200)),
+            xs,
+            compiled=compiled,
+            checkpoint_every=every,
+        )
         xg.sum(carry).backward()
         most.append(budget.most - before)
         return w.grad.numpy()

@@ -16,7 +16,13 @@ from xgrad.compiler.lowering.views import contiguous, refs
 def item(reads: Ref, *writes: Ref, reductions: tuple[Ref, ...] = ()) -> Map:
     """A map that reads one place and stores the same values to others, or their sum."""
     folds = tuple(Reduction(1, "sum", r) for r in reductions)
-    return Map(reads.shape, ((0, reads),), (Step(1, "neg", (0,), (False,), "float64"),), tuple((1, w) for w in writes), folds)
+    return Map(
+        reads.shape,
+        ((0, reads),),
+        (Step(1, "neg", (0,), (False,), "float64"),),
+        tuple((1, w) for w in writes),
+        folds,
+    )
 
 
 def chain(sizes: list[int], order: list[tuple[int, int]], dtypes: list[str] | None = None) -> Plan:
@@ -48,7 +54,9 @@ def test_memory_is_used_again_and_again() -> None:
     assert used(plan) == [(0, 1), (1, 2), (2, 1), (1, 2), (2, 1), (1, 6)]
 
 
-@pytest.mark.parametrize(("free", "wanted", "shares"), [(8, 8, True), (16, 8, True), (17, 8, False), (8, 9, False), (10, 8, True)])
+@pytest.mark.parametrize(
+    ("free", "wanted", "shares"), [(8, 8, True), (16, 8, True), (17, 8, False), (8, 9, False), (10, 8, True)]
+)
 def test_memory_fits(free: int, wanted: int, shares: bool) -> None:
     """It is large enough, and at most twice as large."""
     plan = shared_memory(chain([4, free, 99, wanted, 4], STRAIGHT))
@@ -57,7 +65,9 @@ def test_memory_fits(free: int, wanted: int, shares: bool) -> None:
 
 
 def test_memory_of_another_dtype_is_not_used() -> None:
-    plan = shared_memory(chain([4, 8, 8, 8, 4], STRAIGHT, ["float64", "float32", "float64", "float64", "float64"]))
+    plan = shared_memory(
+        chain([4, 8, 8, 8, 4], STRAIGHT, ["float64", "float32", "float64", "float64", "float64"])
+    )
     assert used(plan) == STRAIGHT
 
 
@@ -92,12 +102,25 @@ SQUARE = [contiguous(b, (2, 2)) for b in range(3)]
         pytest.param([item(BACK, NEW)], True, id="backwards"),
         pytest.param([item(OTHER, NEW), item(OLD, OTHER)], True, id="read after"),
         pytest.param([item(LOW(OTHER), LOW(NEW)), item(HIGH(OLD), HIGH(NEW))], False, id="the other half"),
-        pytest.param([item(LOW(OTHER), LOW(NEW)), item(HIGH(OTHER), HIGH(NEW)), item(LOW(OLD), LOW(OTHER)), item(HIGH(OTHER), HIGH(NEW))], True, id="the first half, late"),
-        pytest.param([item(LOW(OLD), HIGH(NEW)), item(HIGH(OLD), LOW(NEW))], True, id="halves that change places"),
+        pytest.param(
+            [
+                item(LOW(OTHER), LOW(NEW)),
+                item(HIGH(OTHER), HIGH(NEW)),
+                item(LOW(OLD), LOW(OTHER)),
+                item(HIGH(OTHER), HIGH(NEW)),
+            ],
+            True,
+            id="the first half, late",
+        ),
+        pytest.param(
+            [item(LOW(OLD), HIGH(NEW)), item(HIGH(OLD), LOW(NEW))], True, id="halves that change places"
+        ),
         pytest.param([item(OTHER, NEW), item(OTHER, OLD)], True, id="the old value is written"),
         pytest.param([item(OLD, OTHER)], True, id="the next value is not computed"),
         pytest.param([Gemm(SQUARE[1], SQUARE[0], SQUARE[2], False)], True, id="a product"),
-        pytest.param([Gemm(SQUARE[2], SQUARE[0], SQUARE[0], False), item(OTHER, NEW)], False, id="a product before"),
+        pytest.param(
+            [Gemm(SQUARE[2], SQUARE[0], SQUARE[0], False), item(OTHER, NEW)], False, id="a product before"
+        ),
         pytest.param([item(OLD, reductions=(NEW,))], True, id="a reduction"),
         pytest.param([item(OLD, NEW, reductions=(NEW,))], True, id="stored and reduced"),
     ],

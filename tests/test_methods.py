@@ -15,17 +15,44 @@ from .test_numpy import same
 
 #: (method, what to call it on, by place, by name)
 CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
-    *((name, X, args, kwargs) for name in ("sum", "mean", "prod", "max", "min") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": (0, 2),
-        "keepdims": True}), ((None,), {"keepdims": True})]),
-    *((name, X, args, kwargs) for name in ("var", "std") for args, kwargs in [((), {}), ((1,), {"ddof": 1}), ((), {"axis": (0, 2), "keepdims": True}),
-        ((0, np.float64), {})]),
-    *((name, x, (), {"axis": 1, "where": mask.tolist(), "initial": 0.5}) for name in ("sum", "prod", "max", "min")),
+    *(
+        (name, X, args, kwargs)
+        for name in ("sum", "mean", "prod", "max", "min")
+        for args, kwargs in [
+            ((), {}),
+            ((1,), {}),
+            ((), {"axis": (0, 2), "keepdims": True}),
+            ((None,), {"keepdims": True}),
+        ]
+    ),
+    *(
+        (name, X, args, kwargs)
+        for name in ("var", "std")
+        for args, kwargs in [
+            ((), {}),
+            ((1,), {"ddof": 1}),
+            ((), {"axis": (0, 2), "keepdims": True}),
+            ((0, np.float64), {}),
+        ]
+    ),
+    *(
+        (name, x, (), {"axis": 1, "where": mask.tolist(), "initial": 0.5})
+        for name in ("sum", "prod", "max", "min")
+    ),
     ("sum", x, (0, np.float64), {}),
     ("sum", integers, (), {"dtype": np.float32}),
     ("mean", integers, (), {}),
     ("mean", x, (), {"where": mask.tolist()}),
-    *((name, X, args, kwargs) for name in ("argmax", "argmin") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": -1, "keepdims": True})]),
-    *((name, mask, args, kwargs) for name in ("all", "any") for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": 0, "keepdims": True})]),
+    *(
+        (name, X, args, kwargs)
+        for name in ("argmax", "argmin")
+        for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": -1, "keepdims": True})]
+    ),
+    *(
+        (name, mask, args, kwargs)
+        for name in ("all", "any")
+        for args, kwargs in [((), {}), ((1,), {}), ((), {"axis": 0, "keepdims": True})]
+    ),
     *((name, x, args, {}) for name in ("cumsum", "cumprod") for args in [(), (1,), (-2,)]),
     ("cumsum", integers, (0, np.float64), {}),
     ("clip", x, (-0.3, 0.4), {}),
@@ -63,16 +90,29 @@ CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
     ("compress", x, ([True, False, True], 1), {}),
     ("choose", np.array([1, 0, 1]), ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {}),
 ]
-DIFFERENTIABLE = "sum mean prod max min var std cumsum cumprod clip dot reshape ravel flatten squeeze swapaxes transpose repeat trace diagonal copy take compress".split()
+DIFFERENTIABLE = (
+    "sum mean prod max min var std cumsum cumprod clip dot reshape ravel flatten squeeze swapaxes "
+    "transpose repeat trace diagonal copy take compress"
+).split()
 
 
-@pytest.mark.parametrize(("name", "a", "args", "kwargs"), CALLS, ids=lambda p: p if isinstance(p, str) else "")
+@pytest.mark.parametrize(
+    ("name", "a", "args", "kwargs"), CALLS, ids=lambda p: p if isinstance(p, str) else ""
+)
 def test_values_are_numpys(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
-    same(getattr(xg.asarray(a), name)(*args, **kwargs), getattr(np.asarray(a), name)(*args, **kwargs), rtol=1e-6)
+    same(
+        getattr(xg.asarray(a), name)(*args, **kwargs),
+        getattr(np.asarray(a), name)(*args, **kwargs),
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "a", "args", "kwargs"), [c for c in CALLS if c[0] in DIFFERENTIABLE and c[1].dtype == float and np.float64 not in c[2]], ids=lambda p: p if isinstance(p, str) else "")
+@pytest.mark.parametrize(
+    ("name", "a", "args", "kwargs"),
+    [c for c in CALLS if c[0] in DIFFERENTIABLE and c[1].dtype == float and np.float64 not in c[2]],
+    ids=lambda p: p if isinstance(p, str) else "",
+)
 def test_gradients_are_right(name: str, a: np.ndarray, args: Any, kwargs: Any, device: str) -> None:
     xg.check_grads(lambda t: getattr(t, name)(*args, **kwargs), (xg.asarray(a),))
 
@@ -88,13 +128,23 @@ def test_attributes_are_numpys(a: np.ndarray, device: str) -> None:
 
 
 def test_real_and_imaginary_parts_are_differentiated() -> None:
-    xg.check_grads(lambda re, im: (lambda c: c.real * c.imag)((re + 1j * im) ** 2), (xg.asarray(v), xg.asarray(v * 2)), order=2)
+    xg.check_grads(
+        lambda re, im: (lambda c: c.real * c.imag)((re + 1j * im) ** 2),
+        (xg.asarray(v), xg.asarray(v * 2)),
+        order=2,
+    )
 
 
 def test_every_method_is_called() -> None:
     """Those of this list, which are ndarray's but those that write into memory or are about it."""
-    ours = {name for name in dir(xg.Tensor) if not name.startswith("_") and hasattr(np.ndarray, name) and callable(getattr(xg.Tensor, name))}
-    assert ours - {"to_device", "sort", "partition", "fill", "resize", "put", "view"} == {name for name, *_ in CALLS}
+    ours = {
+        name
+        for name in dir(xg.Tensor)
+        if not name.startswith("_") and hasattr(np.ndarray, name) and callable(getattr(xg.Tensor, name))
+    }
+    assert ours - {"to_device", "sort", "partition", "fill", "resize", "put", "view"} == {
+        name for name, *_ in CALLS
+    }
 
 
 def test_parameters_are_numpys() -> None:
@@ -102,7 +152,16 @@ def test_parameters_are_numpys() -> None:
     for name in {name for name, *_ in CALLS} - {"reshape", "transpose", "item"}:
         mine = list(inspect.signature(getattr(xg.Tensor, name)).parameters.values())[1:]
         function = getattr(np, name, None)
-        if function is None or name in ("take", "round", "clip", "copy", "astype", "dot", "compress", "choose"):
+        if function is None or name in (
+            "take",
+            "round",
+            "clip",
+            "copy",
+            "astype",
+            "dot",
+            "compress",
+            "choose",
+        ):
             continue
         theirs = list(inspect.signature(function).parameters)[1:]
         by_place = [p.name for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -112,9 +171,14 @@ def test_parameters_are_numpys() -> None:
 
 def test_what_works_in_place_is_refused() -> None:
     t = xg.asarray([2.0, 1.0])
-    for message, f in {r"xg\.sort": lambda: t.sort(), r"np\.partition": lambda: t.partition(1), "t = value": lambda: t.fill(1.0),
-        r"np\.resize": lambda: t.resize(3), "t.indices. = values": lambda: t.put([0], 1.0),
-                       "reshape": lambda: t.view("f4")}.items():  # fmt: skip
+    for message, f in {
+        r"xg\.sort": lambda: t.sort(),
+        r"np\.partition": lambda: t.partition(1),
+        "t = value": lambda: t.fill(1.0),
+        r"np\.resize": lambda: t.resize(3),
+        "t.indices. = values": lambda: t.put([0], 1.0),
+        "reshape": lambda: t.view("f4"),
+    }.items():
         with pytest.raises(TypeError, match=message.replace("t = value", r"t\[\.\.\.\] = value")):
             f()
     assert not hasattr(t, "flat")
@@ -131,7 +195,11 @@ def test_divmod() -> None:
 
 def test_what_is_written_into_is_refused() -> None:
     t = xg.ones((2, 2))
-    for f in (lambda: t.sum(out=np.ones(())), lambda: t.cumsum(0, None, np.ones((2, 2))), lambda: t.max(0, np.ones(2))):
+    for f in (
+        lambda: t.sum(out=np.ones(())),
+        lambda: t.cumsum(0, None, np.ones((2, 2))),
+        lambda: t.max(0, np.ones(2)),
+    ):
         with pytest.raises(TypeError, match=r"np\.\w+ on a Tensor takes no out="):
             f()  # type: ignore[no-untyped-call]
     with pytest.raises(TypeError, match="order='C'"):

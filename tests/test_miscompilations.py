@@ -8,12 +8,19 @@ import pytest
 from .miscompilations import MUTANTS, Gone, Mutant, _changed, _function, applied, found_by
 
 #: Found by the first few programs: these are tried at each run.
-QUICK = ("equal stages in spite of their parameters", "every sum that starts at 0 stays 0", "backwards is forwards, in NumPy", "the derivative runs with time")
+QUICK = (
+    "equal stages in spite of their parameters",
+    "every sum that starts at 0 stays 0",
+    "backwards is forwards, in NumPy",
+    "the derivative runs with time",
+)
 
 exhaustive = pytest.mark.exhaustive
 
 
-@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name, marks=() if m.name in QUICK else exhaustive) for m in MUTANTS])
+@pytest.mark.parametrize(
+    "mutant", [pytest.param(m, id=m.name, marks=() if m.name in QUICK else exhaustive) for m in MUTANTS]
+)
 def test_a_fault_is_found(mutant: Mutant) -> None:
     assert found_by(mutant) is not None, f"{mutant.programs} programs do not find it"
 
@@ -38,6 +45,10 @@ def test_a_fault_is_only_there_inside() -> None:
 
 
 def test_a_fault_that_has_lost_its_function_is_told() -> None:
-    for gone in (MUTANTS[0]._replace(function="compiler.passes.simplify:_missing"), MUTANTS[0]._replace(old="is not there"), MUTANTS[0]._replace(new=MUTANTS[0].old)):
+    for gone in (
+        MUTANTS[0]._replace(function="compiler.passes.simplify:_missing"),
+        MUTANTS[0]._replace(old="is not there"),
+        MUTANTS[0]._replace(new=MUTANTS[0].old),
+    ):
         with pytest.raises(Gone), applied(gone):
             pass

@@ -39,7 +39,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def compiled(plan: Plan, **options: Any) -> native.Native:
     blas = native.find_blas()
     assert blas is not None
-    text, numbers = llvm.write(plan, **{"vector_bytes": native.vector_bytes(), "long_blas": blas.long, **options})
+    text, numbers = llvm.write(
+        plan, **{"vector_bytes": native.vector_bytes(), "long_blas": blas.long, **options}
+    )
     return native.Native(plan.buffers, text, numbers)
 
 
@@ -47,7 +49,9 @@ def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def whole(buffer: int, shape: tuple[int, ...], *, like: tuple[int, ...] | None = None, steps: tuple[int, ...] = ()) -> Ref:
+def whole(
+    buffer: int, shape: tuple[int, ...], *, like: tuple[int, ...] | None = None, steps: tuple[int, ...] = ()
+) -> Ref:
     """All of a contiguous buffer of `shape`, broadcast to `like`."""
     strides = strides_of(shape)
     if like is None:
@@ -56,12 +60,17 @@ def whole(buffer: int, shape: tuple[int, ...], *, like: tuple[int, ...] | None =
     return Ref(buffer, 0, like, tuple(0 if n == 1 else s for n, s in zip(shape, strides)), steps)
 
 
-def elementwise(op: str, arrays: list[Any], dtype: str, literal: tuple[bool, ...] = (), **options: Any) -> np.ndarray:
+def elementwise(
+    op: str, arrays: list[Any], dtype: str, literal: tuple[bool, ...] = (), **options: Any
+) -> np.ndarray:
     """One op on arrays that broadcast; numbers among them are literals."""
     literal = tuple(not isinstance(a, np.ndarray) for a in arrays)
     inputs = [a for a in arrays if isinstance(a, np.ndarray)]
     shape = np.broadcast_shapes(*(a.shape for a in inputs))
-    buffers = [*(Buffer("input", a.size, str(a.dtype)) for a in inputs), Buffer("output", math.prod(shape), dtype)]
+    buffers = [
+        *(Buffer("input", a.size, str(a.dtype)) for a in inputs),
+        Buffer("output", math.prod(shape), dtype),
+    ]
     loads = tuple((i, whole(i, a.shape, like=shape)) for i, a in enumerate(inputs))
     places = iter(range(len(inputs)))
     args = tuple(a if lit else next(places) for a, lit in zip(arrays, literal))
@@ -72,7 +81,28 @@ def elementwise(op: str, arrays: list[Any], dtype: str, literal: tuple[bool, ...
 
 # Functions
 
-SPECIAL = [*[-0.0] * 16, np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, -2.0, 1e-30, 1e-40, 5e-324, 1e30, -1e30, 100.0, -100.0, 750.0, 3e7, 0.625, -0.625]
+SPECIAL = [
+    *[-0.0] * 16,
+    np.nan,
+    np.inf,
+    -np.inf,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    -2.0,
+    1e-30,
+    1e-40,
+    5e-324,
+    1e30,
+    -1e30,
+    100.0,
+    -100.0,
+    750.0,
+    3e7,
+    0.625,
+    -0.625,
+]
 RANGES = {
     "tanh": ([-20, 20], 6, 2),
     "exp": ([-100, 88], 1, 2),
@@ -113,19 +143,45 @@ def test_functions_of_special_values(name: str, dtype: str) -> None:
 def test_sigmoid_and_relu(dtype: str) -> None:
     x = np.concatenate([np.linspace(-30, 30, 1001), SPECIAL]).astype(dtype)
     with np.errstate(all="ignore"):
-        np.testing.assert_allclose(elementwise("sigmoid", [x], dtype), 0.5 * np.tanh(0.5 * x) + 0.5, rtol=0, atol=3e-7 if dtype == "float32" else 4e-16)
+        np.testing.assert_allclose(
+            elementwise("sigmoid", [x], dtype),
+            0.5 * np.tanh(0.5 * x) + 0.5,
+            rtol=0,
+            atol=3e-7 if dtype == "float32" else 4e-16,
+        )
         np.testing.assert_array_equal(elementwise("relu", [x], dtype), np.where(x < 0, 0, x))
 
 
 # Ops
 
 BINARY = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "maximum": np.maximum, "minimum": np.minimum, "<": np.less,
-    "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal,
-}  # fmt: skip
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
 
 
-@pytest.mark.parametrize(("x_dtype", "y_dtype"), [("float32",) * 2, ("float64",) * 2, ("int64",) * 2, ("int32",) * 2, ("bool",) * 2, ("int64", "float32"), ("bool", "float64")])
+@pytest.mark.parametrize(
+    ("x_dtype", "y_dtype"),
+    [
+        ("float32",) * 2,
+        ("float64",) * 2,
+        ("int64",) * 2,
+        ("int32",) * 2,
+        ("bool",) * 2,
+        ("int64", "float32"),
+        ("bool", "float64"),
+    ],
+)
 @pytest.mark.parametrize("op", BINARY)
 def test_binary_ops(op: str, x_dtype: str, y_dtype: str) -> None:
     if op == "-" and x_dtype == y_dtype == "bool":
@@ -133,7 +189,10 @@ def test_binary_ops(op: str, x_dtype: str, y_dtype: str) -> None:
     values = [-2, -1, 0, 1, 2, 3, *([np.nan, np.inf, -np.inf] if "float" in x_dtype + y_dtype else [])]
     with np.errstate(all="ignore"):
         pairs = np.array(list(itertools.product(values, values))).T
-        x, y = (np.nan_to_num(v).astype(d) if "float" not in d else v.astype(d) for v, d in zip(pairs, (x_dtype, y_dtype)))
+        x, y = (
+            np.nan_to_num(v).astype(d) if "float" not in d else v.astype(d)
+            for v, d in zip(pairs, (x_dtype, y_dtype))
+        )
         want = BINARY[op](x, y)
     np.testing.assert_array_equal(elementwise(op, [x, y], str(want.dtype)), want)
 
@@ -142,11 +201,19 @@ def test_binary_ops(op: str, x_dtype: str, y_dtype: str) -> None:
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 5, 0.5, 1.5, -0.5, 20])
 def test_power(exponent: float, dtype: str) -> None:
     x = np.linspace(0.1, 4, 77).astype(dtype)
-    np.testing.assert_allclose(elementwise("**", [x, exponent], dtype), x**exponent, rtol=1e-6 if dtype == "float32" else 1e-14)
-    np.testing.assert_allclose(elementwise("**", [x, np.full(77, exponent, dtype)], dtype), x**exponent, rtol=1e-6 if dtype == "float32" else 1e-14)
+    np.testing.assert_allclose(
+        elementwise("**", [x, exponent], dtype), x**exponent, rtol=1e-6 if dtype == "float32" else 1e-14
+    )
+    np.testing.assert_allclose(
+        elementwise("**", [x, np.full(77, exponent, dtype)], dtype),
+        x**exponent,
+        rtol=1e-6 if dtype == "float32" else 1e-14,
+    )
 
 
-@pytest.mark.parametrize(("old", "new"), list(itertools.product(["float32", "float64", "int32", "int64", "bool"], repeat=2)))
+@pytest.mark.parametrize(
+    ("old", "new"), list(itertools.product(["float32", "float64", "int32", "int64", "bool"], repeat=2))
+)
 def test_casts(old: str, new: str) -> None:
     x = np.array([0, 1, -1, 2.7, -2.7, 100]).astype(old)
     np.testing.assert_array_equal(elementwise("astype", [x], new), x.astype(new))
@@ -172,7 +239,9 @@ def test_an_unknown_op_is_named() -> None:
 def test_other_vector_sizes(size: int) -> None:
     x = np.linspace(-3, 3, 37).astype("float32")
     np.testing.assert_allclose(elementwise("tanh", [x], "float32", vector_bytes=size), np.tanh(x), rtol=1e-6)
-    np.testing.assert_allclose(elementwise("log1p", [abs(x)], "float32", vector_bytes=size), np.log1p(abs(x)), rtol=1e-6)
+    np.testing.assert_allclose(
+        elementwise("log1p", [abs(x)], "float32", vector_bytes=size), np.log1p(abs(x)), rtol=1e-6
+    )
 
 
 # Maps
@@ -192,7 +261,9 @@ def views(draw: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int, tuple[int
         strides[axis] = step
         step *= max(1, shape[axis]) + draw(st.sampled_from([0, 0, 1]))
     offset = draw(st.sampled_from([0, 3]))
-    flat = np.random.default_rng(step).standard_normal(offset + step + 1).astype(draw(st.sampled_from(FLOATS)))
+    flat = (
+        np.random.default_rng(step).standard_normal(offset + step + 1).astype(draw(st.sampled_from(FLOATS)))
+    )
     return flat, offset, tuple(strides)
 
 
@@ -211,14 +282,19 @@ def test_maps_over_any_shape_and_strides(data: Any) -> None:
     order = data.draw(st.permutations(range(len(shape))))
     at = strides_of(tuple(shape[i] for i in order))
     out = Ref(2, 0, shape, tuple(at[order.index(i)] for i in range(len(shape))))
-    buffers = [*(Buffer("input", flat.size, str(flat.dtype)) for flat, _, _ in given), *(Buffer("output", math.prod(s), "float64") for s in (shape, kept, kept))]
+    buffers = [
+        *(Buffer("input", flat.size, str(flat.dtype)) for flat, _, _ in given),
+        *(Buffer("output", math.prod(s), "float64") for s in (shape, kept, kept)),
+    ]
     loads = tuple((i, Ref(i, offset, shape, strides)) for i, (_, offset, strides) in enumerate(given))
     folds = [Reduction(2, kind, whole(i, kept, like=shape)) for i, kind in ((3, "sum"), (4, "max"))]
     m = Map(shape, loads, (Step(2, "*", (0, 1), (False, False), "float64"),), ((2, out),), tuple(folds))
     z, total, top = compiled(Plan(tuple(buffers), (m,))).run([flat for flat, _, _ in given])
     want = x.astype("d") * y.astype("d")
     np.testing.assert_array_equal(z.reshape([shape[i] for i in order]), want.transpose(order))
-    np.testing.assert_allclose(total.reshape(kept), want.sum(tuple(axes), keepdims=True), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        total.reshape(kept), want.sum(tuple(axes), keepdims=True), rtol=1e-12, atol=1e-12
+    )
     np.testing.assert_array_equal(top.reshape(kept), want.max(tuple(axes), keepdims=True, initial=-np.inf))
 
 
@@ -231,9 +307,14 @@ def test_reductions(shape: tuple[int, ...], dtype: str) -> None:
             kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
             for kind in ("sum", "max", "min"):
                 r = Reduction(0, kind, whole(1, kept, like=shape))
-                plan = Plan((Buffer("input", x.size, dtype), Buffer("output", math.prod(kept), dtype)), (Map(shape, ((0, whole(0, shape)),), (), (), (r,)),))
+                plan = Plan(
+                    (Buffer("input", x.size, dtype), Buffer("output", math.prod(kept), dtype)),
+                    (Map(shape, ((0, whole(0, shape)),), (), (), (r,)),),
+                )
                 (z,) = compiled(plan).run([x])
-                np.testing.assert_allclose(z.reshape(kept), getattr(x, kind)(axes, keepdims=True), rtol=1e-5, atol=1e-4)
+                np.testing.assert_allclose(
+                    z.reshape(kept), getattr(x, kind)(axes, keepdims=True), rtol=1e-5, atol=1e-4
+                )
 
 
 @pytest.mark.parametrize("kind", ["sum", "max", "min"])
@@ -252,7 +333,22 @@ def test_reductions_pass_nan_on(kind: str, axis: int) -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("transposed", list(itertools.product([False, True], repeat=2)))
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 32, 32), (1, 100, 33), (3, 7, 5), (5, 1, 9), (4, 6, 1), (40, 50, 60), (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (2, 70, 16)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (1, 32, 32),
+        (1, 100, 33),
+        (3, 7, 5),
+        (5, 1, 9),
+        (4, 6, 1),
+        (40, 50, 60),
+        (0, 3, 2),
+        (3, 0, 2),
+        (3, 2, 0),
+        (1, 1, 1),
+        (2, 70, 16),
+    ],
+)
 def test_products(m: int, n: int, k: int, transposed: tuple[bool, bool], dtype: str) -> None:
     rng = np.random.default_rng(0)
     a, b, c = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
@@ -265,7 +361,9 @@ def test_products(m: int, n: int, k: int, transposed: tuple[bool, bool], dtype: 
     operands = ref(0, (m, k), transposed[0]), ref(1, (k, n), transposed[1])
     body = (copy, Gemm(whole(3, (m, n)), *operands, True), Gemm(whole(4, (m, n)), *operands, False))
     plan = Plan((*size, *(Buffer("output", m * n, dtype),) * 2), body)
-    added, alone = compiled(plan).run([np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b, c), (*transposed, False))])
+    added, alone = compiled(plan).run(
+        [np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b, c), (*transposed, False))]
+    )
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(added.reshape(m, n), c + a @ b, **tolerance)
     np.testing.assert_allclose(alone.reshape(m, n), a @ b, **tolerance)
@@ -275,7 +373,11 @@ def test_stacked_products_and_columns_of_a_larger_matrix() -> None:
     a, b = (np.random.default_rng(0).standard_normal(s) for s in ((4, 3, 9), (5, 6)))
     out = Ref(2, 0, (4, 3, 6), (18, 6, 1))
     plan = Plan(
-        (Buffer("input", a.size, "float64"), Buffer("input", b.size, "float64"), Buffer("output", 72, "float64")),
+        (
+            Buffer("input", a.size, "float64"),
+            Buffer("input", b.size, "float64"),
+            Buffer("output", 72, "float64"),
+        ),
         (Gemm(out, Ref(0, 2, (4, 3, 5), (27, 9, 1)), Ref(1, 0, (4, 5, 6), (0, 6, 1)), False),),
     )
     np.testing.assert_allclose(compiled(plan).run([a, b])[0].reshape(4, 3, 6), a[:, :, 2:7] @ b)
@@ -290,8 +392,15 @@ def running_sum(length: int, width: int, reverse: bool) -> Plan:
     h = whole(2, (width,), steps=(0,))
     steps = (Step(2, "tanh", (1,), (False,), "float64"), Step(3, "+", (0, 2), (False, False), "float64"))
     zero = Map((width,), (), (Step(0, "none", (0.0,), (True,), "float64"),), ((0, whole(2, (width,))),))
-    buffers = (Buffer("input", length * width, "float64"), Buffer("output", length * width, "float64"), Buffer("scratch", width, "float64"))
-    return Plan(buffers, (zero, Loop(length, reverse, (Map((width,), ((0, here), (1, h)), steps, ((3, row), (3, h))),))))
+    buffers = (
+        Buffer("input", length * width, "float64"),
+        Buffer("output", length * width, "float64"),
+        Buffer("scratch", width, "float64"),
+    )
+    return Plan(
+        buffers,
+        (zero, Loop(length, reverse, (Map((width,), ((0, here), (1, h)), steps, ((3, row), (3, h))),))),
+    )
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -301,14 +410,18 @@ def test_loops(length: int, reverse: bool) -> None:
     want, h = np.empty_like(x), np.zeros(21)
     for t in reversed(range(length)) if reverse else range(length):
         want[t] = h = x[t] + np.tanh(h)
-    np.testing.assert_allclose(compiled(running_sum(length, 21, reverse)).run([x])[0].reshape(x.shape), want, rtol=1e-13)
+    np.testing.assert_allclose(
+        compiled(running_sum(length, 21, reverse)).run([x])[0].reshape(x.shape), want, rtol=1e-13
+    )
 
 
 def test_nested_loops() -> None:
     x = np.random.default_rng(0).standard_normal((4, 5, 6))
     load, store = Ref(0, 0, (6,), (1,), (30, 6)), Ref(1, 0, (6,), (1,), (6, 24))
     inner = Loop(5, True, (Map((6,), ((0, load),), (), ((0, store),)),))
-    plan = Plan((Buffer("input", 120, "float64"), Buffer("output", 120, "float64")), (Loop(4, False, (inner,)),))
+    plan = Plan(
+        (Buffer("input", 120, "float64"), Buffer("output", 120, "float64")), (Loop(4, False, (inner,)),)
+    )
     np.testing.assert_array_equal(compiled(plan).run([x])[0].reshape(5, 4, 6), x.transpose(1, 0, 2))
 
 
@@ -322,7 +435,10 @@ def test_the_text_is_the_same_for_other_sizes() -> None:
 
 
 def test_inputs_of_all_kinds() -> None:
-    plan = Plan((Buffer("input", 1, "float32"), Buffer("output", 1, "float32")), (Map((), ((0, whole(0, ())),), (), ((0, whole(1, ())),)),))
+    plan = Plan(
+        (Buffer("input", 1, "float32"), Buffer("output", 1, "float32")),
+        (Map((), ((0, whole(0, ())),), (), ((0, whole(1, ())),)),),
+    )
     run = compiled(plan).run
     for x in (np.float32(3), 3.0, np.array(3), np.array([[3.0]]), np.arange(9, dtype="f")[::3][1:2]):
         assert run([x])[0] == 3
@@ -384,7 +500,9 @@ def test_cache_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("source", ["int64", "int32", "float64", "float32", "bool"])
 @pytest.mark.parametrize("target", ["int64", "int32", "float64", "float32", "bool"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_numbers_alone_in_another_dtype(source: str, target: str, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_alone_in_another_dtype(
+    source: str, target: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each step keeps its number twice, as it is and cast: LLVM may store both from one register."""
     monkeypatch.setenv("XGRAD_NATIVE", "1")
     xs = np.array([0, 1, 2, 3, 5, 7]).astype(source)

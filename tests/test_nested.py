@@ -28,7 +28,9 @@ def test_derivatives_of_compiled_derivatives(device: str) -> None:
     close(xg.grad(lambda x: xg.sum(g(x)))(x), [6, 12])
     close(xg.jvp(g, (x,), (x,))[1], [6, 24])
     close(xg.jacobian(g)(x), np.diag([6.0, 12.0]))
-    close(xg.grad(lambda x: xg.sum(xg.compile(lambda x: xg.hvp(cubes, (x,), (xg.ones_like(x),)))(x)))(x), [6, 6])
+    close(
+        xg.grad(lambda x: xg.sum(xg.compile(lambda x: xg.hvp(cubes, (x,), (xg.ones_like(x),)))(x)))(x), [6, 6]
+    )
     leaf = xg.tensor([1.0, 2.0], requires_grad=True)
     assert not g(leaf).requires_grad  # a transform takes a leaf as its value
     p = xg.compile(lambda x: (x.__imul__(2), xg.sum(x * x))[1])
@@ -62,7 +64,12 @@ def rules(w: Any) -> dict[str, Any]:
         def backward(self, dz: Any) -> Any:
             return dz * xg.asarray(w)
 
-    return {"custom_vjp": given, "custom_jvp": moved, "gate": xg.gate(dx=lambda dz: dz * xg.asarray(w))(lambda x: x * 1.0), "Gate": Scaled()}
+    return {
+        "custom_vjp": given,
+        "custom_jvp": moved,
+        "gate": xg.gate(dx=lambda dz: dz * xg.asarray(w))(lambda x: x * 1.0),
+        "Gate": Scaled(),
+    }
 
 
 @pytest.mark.parametrize("kind", ["custom_vjp", "custom_jvp", "gate", "Gate"])
@@ -72,8 +79,15 @@ def test_rules_that_use_arrays_from_outside(kind: str, device: str) -> None:
     close(xg.grad(lambda x: xg.sum(xg.compile(f)(x)))(x), [2, 3])
     close(xg.compile(xg.grad(lambda x: xg.sum(f(x))))(x), [2, 3])
     close(xg.grad(xg.checkpoint(lambda x: xg.sum(f(x))))(x), [2, 3])
-    for options in ({}, {"compiled": False}, {"checkpoint_every": 2}, {"compiled": False, "checkpoint_every": 2}):
-        last = lambda x, options=options: xg.sum(xg.scan(lambda c, _: (f(c), None), x, length=3, **options)[0])
+    for options in (
+        {},
+        {"compiled": False},
+        {"checkpoint_every": 2},
+        {"compiled": False, "checkpoint_every": 2},
+    ):
+        last = lambda x, options=options: xg.sum(
+            xg.scan(lambda c, _: (f(c), None), x, length=3, **options)[0]
+        )
         close(xg.grad(last)(x), [8, 27])
         close(xg.jvp(last, (x,), (x,))[1], 8 + 54)
 
@@ -89,10 +103,16 @@ class Square(xg.Gate):
 
 def test_a_gate_that_keeps_its_operands(device: str) -> None:
     x = xg.asarray([1.0, 2.0])
-    for f in (lambda x: xg.sum(Square()(x)), xg.checkpoint(lambda x: xg.sum(Square()(x))), xg.compile(lambda x: xg.sum(Square()(x)))):
+    for f in (
+        lambda x: xg.sum(Square()(x)),
+        xg.checkpoint(lambda x: xg.sum(Square()(x))),
+        xg.compile(lambda x: xg.sum(Square()(x))),
+    ):
         close(xg.grad(f)(x), [2, 4])
         close(xg.hessian(f)(x), 2 * np.eye(2))
-    last = lambda x: xg.sum(xg.scan(lambda c, _: (Square()(c), None), x, length=2, compiled=False, checkpoint_every=1)[0])
+    last = lambda x: xg.sum(
+        xg.scan(lambda c, _: (Square()(c), None), x, length=2, compiled=False, checkpoint_every=1)[0]
+    )
     close(xg.grad(last)(x), [4, 32])
 
 
@@ -107,7 +127,12 @@ def test_no_grad_holds_for_every_stage(how: str, what: str, device: str) -> None
         return xg.sum(s * x)
 
     x = xg.asarray([1.0, 2.0])
-    made = {"eager": f, "compile": xg.compile(f), "checkpoint": xg.checkpoint(f), "scan": lambda x: xg.scan(lambda c, _: (c, f(c)), x, length=1)[1][0]}[how]
+    made = {
+        "eager": f,
+        "compile": xg.compile(f),
+        "checkpoint": xg.checkpoint(f),
+        "scan": lambda x: xg.scan(lambda c, _: (c, f(c)), x, length=1)[1][0],
+    }[how]
     close(xg.grad(made)(x), [1, 1] if gate is None else [1, 2])
 
 
@@ -125,7 +150,9 @@ def test_transforms_under_no_grad_give_constants(device: str) -> None:
 
 def test_a_registered_op_need_not_work_element_by_element(device: str) -> None:
     name = "sums so far"
-    cs = xg.register_op(name, lambda xp, x: xp.cumulative_sum(x), dx=lambda xp, dz: xp.flip(xp.cumulative_sum(xp.flip(dz))))
+    cs = xg.register_op(
+        name, lambda xp, x: xp.cumulative_sum(x), dx=lambda xp, dz: xp.flip(xp.cumulative_sum(xp.flip(dz)))
+    )
     try:
         v = xg.asarray([1.0, 2.0, 4.0])
         close(xg.jvp(cs, (v,), (v,))[1], [1, 3, 7])
@@ -178,7 +205,9 @@ def test_keys_tell_values_apart_and_not_instances(device: str) -> None:
         def backward(self, dz: Any) -> Any:
             return dz * self.k
 
-    through = lambda gate: xg.grad(lambda h: xg.scan(lambda c, _: (gate(c), None), h, length=2)[0])(1.0).item()
+    through = lambda gate: xg.grad(lambda h: xg.scan(lambda c, _: (gate(c), None), h, length=2)[0])(
+        1.0
+    ).item()
     gate = Over(2.0)
     assert [through(gate), through(Over(3.0)), through(Over(2.0))] == [4, 9, 4]
     gate.k = 5.0
@@ -190,7 +219,10 @@ def test_keys_tell_values_apart_and_not_instances(device: str) -> None:
     assert len(BODIES) == count
     q = xg.custom_vjp(lambda x, n: x * 1.0, nondiff_argnums=(-1,))
     q.defvjp(lambda x, n: (x * 1.0, None), lambda n, kept, dz: (dz * (3.0 if n is True else 2.0),))
-    values = [xg.grad(lambda h, n=n: xg.scan(lambda c, _: (q(c, n), None), h, length=1)[0])(1.0).item() for n in (1, True, 1)]
+    values = [
+        xg.grad(lambda h, n=n: xg.scan(lambda c, _: (q(c, n), None), h, length=1)[0])(1.0).item()
+        for n in (1, True, 1)
+    ]
     assert values == [2, 3, 2]
 
 
@@ -209,7 +241,9 @@ def test_checkpoints_of_integers_and_of_nothing(device: str) -> None:
     x = xg.asarray([1.0, 2.0])
     close(xg.jvp(lambda v: h(*h(xg.asarray(0), v))[1], (x,), (x,))[1], [4, 8])
     close(xg.checkpoint(lambda n: xg.zeros(3) + n)(2.0), [2, 2, 2])
-    counted = lambda v: xg.scan(lambda c, _: ((c[0] + 1, c[1] * 2), None), (xg.asarray(0), v), length=4, checkpoint_every=2)[0][1]
+    counted = lambda v: xg.scan(
+        lambda c, _: ((c[0] + 1, c[1] * 2), None), (xg.asarray(0), v), length=4, checkpoint_every=2
+    )[0][1]
     close(xg.jvp(counted, (x,), (x,))[1], [16, 32])
 
 
@@ -266,7 +300,9 @@ def test_what_comes_beside_a_gradient_stays_connected_to_an_outer_argument() -> 
     """Also where it depends on no argument of the inner transform, or on one that was not computed from the
     outer argument."""
     assert xg.grad(lambda w: xg.value_and_grad(lambda y: w * w)(w * 1.0)[0])(3.0).item() == 6
-    assert xg.grad(lambda w: xg.grad(lambda a, y: w * a * a, argnums=(0, 1))(2.0, w * 1.0)[0])(3.0).item() == 4
+    assert (
+        xg.grad(lambda w: xg.grad(lambda a, y: w * a * a, argnums=(0, 1))(2.0, w * 1.0)[0])(3.0).item() == 4
+    )
 
 
 def test_transforms_in_another_thread_are_inside_of_the_one_around_it() -> None:

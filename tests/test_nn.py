@@ -100,7 +100,14 @@ def test_linear_refuses_another_dtype() -> None:
         xg.nn.Linear(2, 2)(np.ones(2))
 
 
-@pytest.mark.parametrize("make", [lambda p: xg.optim.SGD(p, 0.1), lambda p: xg.optim.SGD(p, 0.05, momentum=0.5), lambda p: xg.optim.Adam(p, 0.1)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: xg.optim.SGD(p, 0.1),
+        lambda p: xg.optim.SGD(p, 0.05, momentum=0.5),
+        lambda p: xg.optim.Adam(p, 0.1),
+    ],
+)
 def test_optimisers_find_the_bottom(make: Any, device: str) -> None:
     p = {"x": xg.tensor([5.0, -3.0], requires_grad=True), "y": xg.tensor(2.0, requires_grad=True)}
     optimizer = make(p)
@@ -156,7 +163,11 @@ def test_clipping(device: str) -> None:
 class TestCheckpoints:
     def test_there_and_back(self, tmp_path: Path, device: str) -> None:
         path = tmp_path / "deep" / "c.safetensors"
-        tensors = {"a": xg.asarray([[1.0, 2.0]]).T, "b": xg.asarray(3, dtype=xg.int32), "empty": xg.zeros((0, 2), dtype=xg.float32)}
+        tensors = {
+            "a": xg.asarray([[1.0, 2.0]]).T,
+            "b": xg.asarray(3, dtype=xg.int32),
+            "empty": xg.zeros((0, 2), dtype=xg.float32),
+        }
         xg.io.save(path, tensors, {"step": "7"})
         loaded, words = xg.io.load(path)
         assert words == {"step": "7"}
@@ -164,7 +175,9 @@ class TestCheckpoints:
             np.testing.assert_array_equal(loaded[name].numpy(), value.numpy())
             assert loaded[name].dtype == value.dtype
 
-    def test_an_old_file_survives_a_failed_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_old_file_survives_a_failed_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = tmp_path / "c.safetensors"
         xg.io.save(path, {"a": xg.ones(2)})
         monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
@@ -188,7 +201,11 @@ class TestCheckpoints:
 def test_random_numbers(device: str) -> None:
     rng = xg.random.default_rng(3)
     state = rng.state
-    a, b, c = rng.uniform(-1, 2, (1000,), dtype=xg.float32), rng.normal(size=(2, 3)), rng.integers(0, 5, (100,))
+    a, b, c = (
+        rng.uniform(-1, 2, (1000,), dtype=xg.float32),
+        rng.normal(size=(2, 3)),
+        rng.integers(0, 5, (100,)),
+    )
     assert a.dtype == xg.float32
     assert -1 <= xg.min(a).item() < xg.max(a).item() < 2
     assert set(c.numpy().tolist()) == {0, 1, 2, 3, 4}

@@ -20,16 +20,20 @@ from .numpy_calls import AT_THE_EDGE, FLAT, SMOOTH, Call
 #: The functions that HIPS autograd differentiates or lets pass, of NumPy's main namespace if not said
 #: otherwise.
 HIPS = """
-    absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype atleast_1d atleast_2d atleast_3d broadcast_to
-    clip conjugate cos cosh cross cumsum deg2rad degrees diag diagonal diff divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fft.fft fft.fft2
-    fft.fftn fft.fftshift fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn fliplr flipud fmax
-    fmin gradient hsplit hypot imag inner kron linalg.cholesky linalg.det linalg.eig linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve
-    linalg.svd linspace log log10 log1p log2 logaddexp logaddexp2 matmul max maximum mean min minimum moveaxis multiply nan_to_num negative outer pad
-    partition power prod rad2deg radians ravel real real_if_close reciprocal remainder repeat reshape roll rollaxis rot90 sin sinc sinh sort split sqrt
-    square squeeze std subtract sum swapaxes tan tanh tensordot tile trace transpose tril triu var vsplit where
-    all allclose any argmax argmin argpartition argsort argwhere around array_equal array_equiv ceil count_nonzero empty_like equal fix flatnonzero
-    floor floor_divide full_like greater greater_equal isclose iscomplex iscomplexobj isfinite isinf isnan isneginf isposinf isreal less less_equal
-    logical_and logical_not logical_or logical_xor ndim nonzero not_equal ones_like result_type rint round searchsorted shape sign size trunc zeros_like
+    absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype
+    atleast_1d atleast_2d atleast_3d broadcast_to clip conjugate cos cosh cross cumsum deg2rad degrees diag
+    diagonal diff divide dot dsplit einsum exp exp2 expand_dims expm1 fabs fft.fft fft.fft2 fft.fftn
+    fft.fftshift fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2
+    fft.rfftn fliplr flipud fmax fmin gradient hsplit hypot imag inner kron linalg.cholesky linalg.det
+    linalg.eig linalg.eigh linalg.inv linalg.norm linalg.pinv linalg.slogdet linalg.solve linalg.svd linspace
+    log log10 log1p log2 logaddexp logaddexp2 matmul max maximum mean min minimum moveaxis multiply nan_to_num
+    negative outer pad partition power prod rad2deg radians ravel real real_if_close reciprocal remainder
+    repeat reshape roll rollaxis rot90 sin sinc sinh sort split sqrt square squeeze std subtract sum swapaxes
+    tan tanh tensordot tile trace transpose tril triu var vsplit where all allclose any argmax argmin
+    argpartition argsort argwhere around array_equal array_equiv ceil count_nonzero empty_like equal fix
+    flatnonzero floor floor_divide full_like greater greater_equal isclose iscomplex iscomplexobj isfinite
+    isinf isnan isneginf isposinf isreal less less_equal logical_and logical_not logical_or logical_xor ndim
+    nonzero not_equal ones_like result_type rint round searchsorted shape sign size trunc zeros_like
     concatenate stack vstack hstack column_stack append
 """.split()
 
@@ -44,7 +48,11 @@ REFUSED = """
 
 
 def listed(table: dict[str, list[Call]]) -> list[Any]:
-    return [pytest.param(f, args, id=f"{name}-{k}") for name, made in table.items() for k, (f, args) in enumerate(made)]
+    return [
+        pytest.param(f, args, id=f"{name}-{k}")
+        for name, made in table.items()
+        for k, (f, args) in enumerate(made)
+    ]
 
 
 def placed(args: tuple[np.ndarray, ...]) -> list[xg.Tensor]:
@@ -98,13 +106,19 @@ def test_gradients_are_right(f: Any, args: Any, device: str) -> None:
     held = [np.isfinite(a) for a in args]
 
     def with_holes(*given: Any) -> list[xg.Tensor]:
-        whole = [v if h.all() else xg.where(xg.asarray(h), v, xg.asarray(np.where(h, 0, a))) for v, h, a in zip(given, held, args, strict=True)]
+        whole = [
+            v if h.all() else xg.where(xg.asarray(h), v, xg.asarray(np.where(h, 0, a)))
+            for v, h, a in zip(given, held, args, strict=True)
+        ]
         return [part for part in tensors_of(f(*whole)) if part.dtype.kind in "fc"]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         xg.check_grads(with_holes, [xg.asarray(np.where(h, a, 0)) for a, h in zip(args, held, strict=True)])
-        assert any(part.requires_grad for part in tensors_of(f(*(xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in args))))
+        assert any(
+            part.requires_grad
+            for part in tensors_of(f(*(xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in args)))
+        )
 
 
 @pytest.mark.parametrize(("f", "args"), listed(FLAT))
@@ -115,10 +129,22 @@ def test_the_others_have_no_gradient(f: Any, args: Any) -> None:
 
 def test_every_function_has_a_call() -> None:
     called = {*SMOOTH, *FLAT}
-    aliases = {"row_stack", "trapz", "shares_memory", "array2string", "array_str", "array_repr", "linalg.eigvalsh", "isrealobj"}
+    aliases = {
+        "row_stack",
+        "trapz",
+        "shares_memory",
+        "array2string",
+        "array_str",
+        "array_repr",
+        "linalg.eigvalsh",
+        "isrealobj",
+    }
     assert {name for name, f in NUMPY.items() if f not in FUNCTIONS.values()} - called - aliases == set()
     assert {f"{name}.reduce" for name in REDUCTIONS} - called <= {"fmax.reduce", "fmin.reduce"}
-    assert {f"{name}.accumulate" for name in ACCUMULATIONS} - called <= {"logical_and.accumulate", "logical_or.accumulate"}
+    assert {f"{name}.accumulate" for name in ACCUMULATIONS} - called <= {
+        "logical_and.accumulate",
+        "logical_or.accumulate",
+    }
 
 
 @pytest.mark.parametrize("name", HIPS)
@@ -132,7 +158,12 @@ def test_what_is_not_is_refused_by_name(name: str) -> None:
     for part in name.split("."):
         f = getattr(f, part)
     t = xg.asarray(np.eye(3))
-    args = {"put_along_axis": (t, t, t, 0), "copyto": (t, t), "fill_diagonal": (t, 1.0), "linalg.tensorsolve": (t, t)}.get(name, (t,))
+    args = {
+        "put_along_axis": (t, t, t, 0),
+        "copyto": (t, t),
+        "fill_diagonal": (t, 1.0),
+        "linalg.tensorsolve": (t, t),
+    }.get(name, (t,))
     with pytest.raises(TypeError, match=rf"np\.{name} does not work on Tensors"):
         f(*args)
 
@@ -175,8 +206,13 @@ def test_defaults_may_be_written_out() -> None:
 def test_an_array_beside_a_tensor_goes_to_its_device() -> None:
     t = xg.asarray(np.ones(3))
     a = np.array([1.0, 5.0, -2.0])
-    for z, expected in ((a + t, a + 1), (np.dot(a, t), 4.0), (np.concatenate([a, t])[:3], a), (np.fmax(a, t), np.fmax(a, 1)),
-        (np.float64(2) * t, np.full(3, 2.0))):
+    for z, expected in (
+        (a + t, a + 1),
+        (np.dot(a, t), 4.0),
+        (np.concatenate([a, t])[:3], a),
+        (np.fmax(a, t), np.fmax(a, 1)),
+        (np.float64(2) * t, np.full(3, 2.0)),
+    ):
         assert isinstance(z, xg.Tensor)
         np.testing.assert_allclose(z.numpy(), expected)
 
@@ -191,7 +227,9 @@ def test_text() -> None:
 ON_VALUES = {"compress", "extract", "linalg.lstsq", "piecewise", "real_if_close", "repeat", "unique"}
 
 
-@pytest.mark.parametrize(("name", "f", "args"), [pytest.param(name, *made[-1], id=name) for name, made in SMOOTH.items()])
+@pytest.mark.parametrize(
+    ("name", "f", "args"), [pytest.param(name, *made[-1], id=name) for name, made in SMOOTH.items()]
+)
 def test_in_a_compiled_function(name: str, f: Any, args: Any) -> None:
     compiled = xg.compile(lambda *given: tuple(tensors_of(f(*given))))
     with warnings.catch_warnings():
@@ -213,7 +251,9 @@ KINDS = st.sampled_from(["float64", "float32", "int64", "int32", "bool", "comple
 @st.composite
 def arrays(draw: st.DrawFn, shapes: Any = SHAPES, kinds: Any = KINDS) -> np.ndarray:
     shape, dtype = draw(shapes), np.dtype(draw(kinds))
-    source = np.random.default_rng(draw(st.integers(0, 9))).integers(-9, 9, shape) / (4 if dtype.kind in "fc" else 1)
+    source = np.random.default_rng(draw(st.integers(0, 9))).integers(-9, 9, shape) / (
+        4 if dtype.kind in "fc" else 1
+    )
     a = (source * (1 + 0.5j) if dtype.kind == "c" else source).astype(dtype)
     return a[::-1] if a.ndim and draw(st.booleans()) else a
 
@@ -228,7 +268,11 @@ def agree(f: Any, *args: np.ndarray, on: str = "") -> None:
             with pytest.raises((ValueError, IndexError, TypeError)):
                 f(*(xg.asarray(a) for a in args))
             return
-        same(f(*(xg.asarray(a) for a in args)), expected, rtol=1e-4 if any(a.dtype.itemsize == 4 for a in args) else 1e-9)
+        same(
+            f(*(xg.asarray(a) for a in args)),
+            expected,
+            rtol=1e-4 if any(a.dtype.itemsize == 4 for a in args) else 1e-9,
+        )
 
 
 @pytest.fixture(params=["cpu", "strict:1"])
@@ -242,7 +286,11 @@ def test_reductions_of_anything(name: str, here: str) -> None:
 
     @given(arrays(), st.data())
     def check(a: np.ndarray, data: st.DataObject) -> None:
-        if here != "cpu" and (a.dtype.kind == "c" or (a.dtype.kind == "b" and name not in ("all", "any", "sum"))) and name not in ("sum", "prod", "mean"):
+        if (
+            here != "cpu"
+            and (a.dtype.kind == "c" or (a.dtype.kind == "b" and name not in ("all", "any", "sum")))
+            and name not in ("sum", "prod", "mean")
+        ):
             return  # which the standard does not promise
         axes = st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1)) if a.ndim else st.none()
         if name.startswith("cum"):
@@ -259,21 +307,47 @@ def test_reductions_of_anything(name: str, here: str) -> None:
 @given(st.data(), st.sampled_from(["cpu", "strict:1"]))
 def test_shapes_of_anything(data: st.DataObject, device: str) -> None:
     a = data.draw(arrays(st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)))
-    axis, other, k = data.draw(st.integers(-a.ndim, a.ndim - 1)), data.draw(st.integers(-a.ndim, a.ndim - 1)), data.draw(st.integers(-5, 5))
-    f = data.draw(st.sampled_from([
-        lambda v: np.roll(v, k, axis=axis), lambda v: np.roll(v, k), lambda v: np.flip(v, axis), lambda v: np.swapaxes(v, axis, other),
-            lambda v: np.moveaxis(v, axis, other),
-        lambda v: np.repeat(v, abs(k), axis=axis), lambda v: np.tile(v, abs(k)), lambda v: np.rollaxis(v, axis, other),
-            lambda v: np.diagonal(v, k, axis, other), lambda v: np.trace(v, k, axis, other),
-        lambda v: np.array_split(v, abs(k) + 1, axis), lambda v: np.split(v, 2, axis), lambda v: np.rot90(v, k, axes=(axis, other)),
-            lambda v: np.tril(v[None], k), lambda v: np.triu(v[None], k),
-        lambda v: np.expand_dims(v, axis), lambda v: np.squeeze(v, axis), lambda v: np.squeeze(v), lambda v: np.concatenate([v, v[:1]], axis=axis),
-            lambda v: np.stack([v, v], axis=axis),
-        lambda v: np.pad(v, abs(k), mode="wrap"), lambda v: np.pad(v, abs(k), mode="symmetric"), lambda v: np.pad(v, abs(k), mode="reflect"),
-            lambda v: np.pad(v, abs(k), mode="edge"),
-        lambda v: np.take(v, [k, 0], axis=axis), lambda v: np.atleast_3d(v), lambda v: np.hstack([v, v]), lambda v: np.vstack([v, v]),
-            lambda v: np.dstack([v, v]), lambda v: np.kron(v, v[:1]),
-    ]))  # fmt: skip
+    axis, other, k = (
+        data.draw(st.integers(-a.ndim, a.ndim - 1)),
+        data.draw(st.integers(-a.ndim, a.ndim - 1)),
+        data.draw(st.integers(-5, 5)),
+    )
+    f = data.draw(
+        st.sampled_from(
+            [
+                lambda v: np.roll(v, k, axis=axis),
+                lambda v: np.roll(v, k),
+                lambda v: np.flip(v, axis),
+                lambda v: np.swapaxes(v, axis, other),
+                lambda v: np.moveaxis(v, axis, other),
+                lambda v: np.repeat(v, abs(k), axis=axis),
+                lambda v: np.tile(v, abs(k)),
+                lambda v: np.rollaxis(v, axis, other),
+                lambda v: np.diagonal(v, k, axis, other),
+                lambda v: np.trace(v, k, axis, other),
+                lambda v: np.array_split(v, abs(k) + 1, axis),
+                lambda v: np.split(v, 2, axis),
+                lambda v: np.rot90(v, k, axes=(axis, other)),
+                lambda v: np.tril(v[None], k),
+                lambda v: np.triu(v[None], k),
+                lambda v: np.expand_dims(v, axis),
+                lambda v: np.squeeze(v, axis),
+                lambda v: np.squeeze(v),
+                lambda v: np.concatenate([v, v[:1]], axis=axis),
+                lambda v: np.stack([v, v], axis=axis),
+                lambda v: np.pad(v, abs(k), mode="wrap"),
+                lambda v: np.pad(v, abs(k), mode="symmetric"),
+                lambda v: np.pad(v, abs(k), mode="reflect"),
+                lambda v: np.pad(v, abs(k), mode="edge"),
+                lambda v: np.take(v, [k, 0], axis=axis),
+                lambda v: np.atleast_3d(v),
+                lambda v: np.hstack([v, v]),
+                lambda v: np.vstack([v, v]),
+                lambda v: np.dstack([v, v]),
+                lambda v: np.kron(v, v[:1]),
+            ]
+        )
+    )
     with xg.device(device):
         agree(f, a)
 
@@ -283,8 +357,25 @@ def test_two_of_anything(data: st.DataObject, device: str) -> None:
     kinds = st.sampled_from(["float64", "float32", "int64"])
     shape = data.draw(SHAPES)
     a = data.draw(arrays(st.just(shape), kinds))
-    b = data.draw(arrays(st.just(tuple(n if data.draw(st.booleans()) else 1 for n in shape[data.draw(st.integers(0, len(shape))) :])), kinds))
-    name = data.draw(st.sampled_from("add subtract multiply divide fmax fmin fmod heaviside logaddexp2 float_power hypot arctan2 maximum minimum copysign".split()))
+    b = data.draw(
+        arrays(
+            st.just(
+                tuple(
+                    n if data.draw(st.booleans()) else 1
+                    for n in shape[data.draw(st.integers(0, len(shape))) :]
+                )
+            ),
+            kinds,
+        )
+    )
+    name = data.draw(
+        st.sampled_from(
+            (
+                "add subtract multiply divide fmax fmin fmod heaviside logaddexp2 float_power hypot "
+                "arctan2 maximum minimum copysign"
+            ).split()
+        )
+    )
     with xg.device(device):
         agree(getattr(np, name), a, b)
 
@@ -293,13 +384,30 @@ def test_two_of_anything(data: st.DataObject, device: str) -> None:
 def test_products_of_anything(data: st.DataObject, device: str) -> None:
     kinds = st.sampled_from(["float64", "complex128", "int64"])
     a, b = data.draw(arrays(kinds=kinds)), data.draw(arrays(kinds=kinds))
-    f = data.draw(st.sampled_from([np.dot, np.inner, np.outer, np.vdot, np.kron, lambda u, v: np.tensordot(u, v, 1),
-        lambda u, v: np.einsum("...,...", u, v), lambda u, v: np.matmul(u, v)]))
+    f = data.draw(
+        st.sampled_from(
+            [
+                np.dot,
+                np.inner,
+                np.outer,
+                np.vdot,
+                np.kron,
+                lambda u, v: np.tensordot(u, v, 1),
+                lambda u, v: np.einsum("...,...", u, v),
+                lambda u, v: np.matmul(u, v),
+            ]
+        )
+    )
     with xg.device(device):
         agree(f, a, b)
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from(["full", "same", "valid"]), st.sampled_from([np.convolve, np.correlate]))
+@given(
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.sampled_from(["full", "same", "valid"]),
+    st.sampled_from([np.convolve, np.correlate]),
+)
 def test_what_slides(n: int, m: int, mode: str, f: Any) -> None:
     source = np.random.default_rng(n)
     agree(lambda a, b: f(a, b, mode), source.normal(size=n), source.normal(size=m))
@@ -307,9 +415,20 @@ def test_what_slides(n: int, m: int, mode: str, f: Any) -> None:
 
 @given(st.data(), st.sampled_from(["cpu", "strict:1"]))
 def test_quantiles_of_anything(data: st.DataObject, device: str) -> None:
-    a = data.draw(arrays(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), st.sampled_from(["float64", "int64"])))
-    axis, q = data.draw(st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1))), data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0, [0.1, 0.5]]))
-    method, keepdims = data.draw(st.sampled_from(["linear", "lower", "higher", "midpoint", "nearest"])), data.draw(st.booleans())
+    a = data.draw(
+        arrays(
+            st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
+            st.sampled_from(["float64", "int64"]),
+        )
+    )
+    axis, q = (
+        data.draw(st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1))),
+        data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0, [0.1, 0.5]])),
+    )
+    method, keepdims = (
+        data.draw(st.sampled_from(["linear", "lower", "higher", "midpoint", "nearest"])),
+        data.draw(st.booleans()),
+    )
     with xg.device(device):
         agree(lambda v: np.quantile(v, q, axis=axis, method=method, keepdims=keepdims), a)
         agree(lambda v: np.median(v, axis=axis), a)
@@ -319,32 +438,70 @@ def test_quantiles_of_anything(data: st.DataObject, device: str) -> None:
 
 #: Calls that have nothing to do.
 IDLE = {
-    "clip": np.clip, "pad": lambda a: np.pad(a, 0), "concatenate": lambda a: np.concatenate([a]), "block": np.block, "around": np.around, "squeeze": np.squeeze,
-    "atleast_1d": np.atleast_1d, "atleast_2d": np.atleast_2d, "atleast_3d": lambda a: np.atleast_3d(a[..., None])[..., 0],
-        "broadcast_to": lambda a: np.broadcast_to(a, a.shape),
-    "rot90": lambda a: np.rot90(a, 0), "roll": lambda a: np.roll(a, 0), "flip": lambda a: np.flip(a, axis=()),
-        "transpose": lambda a: np.transpose(a, (0, 1)), "moveaxis": lambda a: np.moveaxis(a, 0, 0),
-    "swapaxes": lambda a: np.swapaxes(a, 1, 1), "rollaxis": lambda a: np.rollaxis(a, 0), "reshape": lambda a: np.reshape(a, a.shape),
-        "diff": lambda a: np.diff(a, n=0), "tile": lambda a: np.tile(a, 1),
-    "repeat": lambda a: np.repeat(a, 1, axis=0), "expand_dims": lambda a: np.expand_dims(a, ()),
-        "nan_to_num": np.nan_to_num, "real": np.real, "real_if_close": np.real_if_close, "positive": np.positive,
-    "conjugate": np.conjugate, "copy": np.copy, "astype": lambda a: np.astype(a, a.dtype), "sum": lambda a: np.sum(a, axis=()),
-        "max": lambda a: np.max(a, axis=()), "mean": lambda a: np.mean(a, axis=()),
-    "maximum.accumulate": lambda a: np.maximum.accumulate(a[:1]), "append": lambda a: np.append(a, np.zeros((0, 3)), axis=0),
-        "delete": lambda a: np.delete(a, [], axis=0), "tril": lambda a: np.tril(a, 9),
-    "insert": lambda a: np.insert(a, [], 1.0, axis=0), "split": lambda a: np.split(a, 1)[0], "broadcast_arrays": lambda a: np.broadcast_arrays(a)[0],
-        "fftshift": lambda a: np.fft.fftshift(a, axes=()),
-    "multi_dot": lambda a: np.linalg.matrix_power(a[:, :2], 1), "polyder": lambda a: np.polyder(a[0], 0), "ravel": lambda a: np.ravel(a[0]),
-        "method clip": lambda a: a.clip(), "method round": lambda a: a.round(),
-    "method reshape": lambda a: a.reshape(a.shape), "method ravel": lambda a: a[0].ravel(), "method squeeze": lambda a: a.squeeze(),
-        "method transpose": lambda a: a.transpose(0, 1), "method real": lambda a: a.real,
-    "method conj": lambda a: a.conj(), "method astype": lambda a: a.astype(a.dtype), "method copy": lambda a: a.copy(),
-        "method swapaxes": lambda a: a.swapaxes(0, 0), "method sum": lambda a: a.sum(axis=()),
-}  # fmt: skip
+    "clip": np.clip,
+    "pad": lambda a: np.pad(a, 0),
+    "concatenate": lambda a: np.concatenate([a]),
+    "block": np.block,
+    "around": np.around,
+    "squeeze": np.squeeze,
+    "atleast_1d": np.atleast_1d,
+    "atleast_2d": np.atleast_2d,
+    "atleast_3d": lambda a: np.atleast_3d(a[..., None])[..., 0],
+    "broadcast_to": lambda a: np.broadcast_to(a, a.shape),
+    "rot90": lambda a: np.rot90(a, 0),
+    "roll": lambda a: np.roll(a, 0),
+    "flip": lambda a: np.flip(a, axis=()),
+    "transpose": lambda a: np.transpose(a, (0, 1)),
+    "moveaxis": lambda a: np.moveaxis(a, 0, 0),
+    "swapaxes": lambda a: np.swapaxes(a, 1, 1),
+    "rollaxis": lambda a: np.rollaxis(a, 0),
+    "reshape": lambda a: np.reshape(a, a.shape),
+    "diff": lambda a: np.diff(a, n=0),
+    "tile": lambda a: np.tile(a, 1),
+    "repeat": lambda a: np.repeat(a, 1, axis=0),
+    "expand_dims": lambda a: np.expand_dims(a, ()),
+    "nan_to_num": np.nan_to_num,
+    "real": np.real,
+    "real_if_close": np.real_if_close,
+    "positive": np.positive,
+    "conjugate": np.conjugate,
+    "copy": np.copy,
+    "astype": lambda a: np.astype(a, a.dtype),
+    "sum": lambda a: np.sum(a, axis=()),
+    "max": lambda a: np.max(a, axis=()),
+    "mean": lambda a: np.mean(a, axis=()),
+    "maximum.accumulate": lambda a: np.maximum.accumulate(a[:1]),
+    "append": lambda a: np.append(a, np.zeros((0, 3)), axis=0),
+    "delete": lambda a: np.delete(a, [], axis=0),
+    "tril": lambda a: np.tril(a, 9),
+    "insert": lambda a: np.insert(a, [], 1.0, axis=0),
+    "split": lambda a: np.split(a, 1)[0],
+    "broadcast_arrays": lambda a: np.broadcast_arrays(a)[0],
+    "fftshift": lambda a: np.fft.fftshift(a, axes=()),
+    "multi_dot": lambda a: np.linalg.matrix_power(a[:, :2], 1),
+    "polyder": lambda a: np.polyder(a[0], 0),
+    "ravel": lambda a: np.ravel(a[0]),
+    "method clip": lambda a: a.clip(),
+    "method round": lambda a: a.round(),
+    "method reshape": lambda a: a.reshape(a.shape),
+    "method ravel": lambda a: a[0].ravel(),
+    "method squeeze": lambda a: a.squeeze(),
+    "method transpose": lambda a: a.transpose(0, 1),
+    "method real": lambda a: a.real,
+    "method conj": lambda a: a.conj(),
+    "method astype": lambda a: a.astype(a.dtype),
+    "method copy": lambda a: a.copy(),
+    "method swapaxes": lambda a: a.swapaxes(0, 0),
+    "method sum": lambda a: a.sum(axis=()),
+}
 
 
 @pytest.mark.parametrize("f", IDLE.values(), ids=IDLE)
-@pytest.mark.parametrize("a", [np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([[1, 2, 3], [4, 5, 6]])], ids=["floats", "integers"])
+@pytest.mark.parametrize(
+    "a",
+    [np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.array([[1, 2, 3], [4, 5, 6]])],
+    ids=["floats", "integers"],
+)
 def test_a_result_is_a_handle_of_its_own(f: Any, a: np.ndarray) -> None:
     """Where there is nothing to do, too: changing the result in place leaves the argument."""
     t = xg.asarray(a)
@@ -368,15 +525,23 @@ def test_no_result_is_an_argument(f: Any, args: Any) -> None:
 def test_a_gradient_goes_to_parameters_that_are_tensors() -> None:
     a, t = np.array([-1.0, 0.5, 3.0]), xg.asarray(0.7)
     for f in (
-        lambda t: np.interp(xg.asarray(a), [0.0, 1.0], [2.0, 3.0], left=t, right=2 * t), lambda t: np.quantile(a, t),
-            lambda t: np.percentile(xg.asarray(a), t * 10), lambda t: np.nanquantile(a, xg.stack([t, t / 2])),
-        lambda t: np.sum(xg.asarray(a), initial=t), lambda t: np.prod(xg.asarray(a), initial=t), lambda t: np.max(xg.asarray(a), initial=t * 9),
-            lambda t: np.full_like(xg.asarray(a), t),
-        lambda t: np.min(xg.asarray(a), initial=t - 9, where=[True, False, True]), lambda t: np.nan_to_num(xg.asarray([np.nan, 1.0]), nan=t),
-            lambda t: np.unwrap(xg.asarray(a) * 5, period=t * 3),
-        lambda t: np.pad(xg.asarray(a), 1, constant_values=t), lambda t: np.linspace(0.0, t, 3), lambda t: np.gradient(xg.asarray(a), t),
-            lambda t: np.trapezoid(xg.asarray(a), dx=t), lambda t: np.clip(xg.asarray(a), t, None),
-    ):  # fmt: skip
+        lambda t: np.interp(xg.asarray(a), [0.0, 1.0], [2.0, 3.0], left=t, right=2 * t),
+        lambda t: np.quantile(a, t),
+        lambda t: np.percentile(xg.asarray(a), t * 10),
+        lambda t: np.nanquantile(a, xg.stack([t, t / 2])),
+        lambda t: np.sum(xg.asarray(a), initial=t),
+        lambda t: np.prod(xg.asarray(a), initial=t),
+        lambda t: np.max(xg.asarray(a), initial=t * 9),
+        lambda t: np.full_like(xg.asarray(a), t),
+        lambda t: np.min(xg.asarray(a), initial=t - 9, where=[True, False, True]),
+        lambda t: np.nan_to_num(xg.asarray([np.nan, 1.0]), nan=t),
+        lambda t: np.unwrap(xg.asarray(a) * 5, period=t * 3),
+        lambda t: np.pad(xg.asarray(a), 1, constant_values=t),
+        lambda t: np.linspace(0.0, t, 3),
+        lambda t: np.gradient(xg.asarray(a), t),
+        lambda t: np.trapezoid(xg.asarray(a), dx=t),
+        lambda t: np.clip(xg.asarray(a), t, None),
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             xg.check_grads(f, (t,), order=1)
@@ -385,7 +550,13 @@ def test_a_gradient_goes_to_parameters_that_are_tensors() -> None:
 
 def test_the_root_of_no_variance_is_flat() -> None:
     t = xg.asarray([2.0, 2.0])
-    for f in (np.std, np.nanstd, lambda t: t.std(), lambda t: np.std(t, where=[True, True]), lambda t: np.std(t + 0j)):
+    for f in (
+        np.std,
+        np.nanstd,
+        lambda t: t.std(),
+        lambda t: np.std(t, where=[True, True]),
+        lambda t: np.std(t + 0j),
+    ):
         np.testing.assert_array_equal(xg.grad(lambda t: np.real(f(t)))(t).numpy(), [0, 0])
 
 
@@ -399,7 +570,9 @@ def test_cube_roots(device: str) -> None:
         assert xg.grad(np.cbrt)(xg.asarray(0.0)).item() == np.inf
 
 
-@pytest.mark.parametrize("name", "fabs deg2rad rad2deg radians degrees cbrt modf fmod heaviside logaddexp2".split())
+@pytest.mark.parametrize(
+    "name", "fabs deg2rad rad2deg radians degrees cbrt modf fmod heaviside logaddexp2".split()
+)
 def test_functions_of_real_numbers_refuse_complex_ones(name: str) -> None:
     f = getattr(np, name)
     with pytest.raises(TypeError, match="real numbers"):
@@ -408,37 +581,60 @@ def test_functions_of_real_numbers_refuse_complex_ones(name: str) -> None:
 
 def test_interpolation_next_to_infinity(device: str) -> None:
     at = np.array([-np.inf, -3.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan])
-    for points, values in (([0.0, 1.0, np.inf], [1.0, 2.0, 3.0]), ([-np.inf, 0.0, 1.0], [1.0, 2.0, 3.0]), ([-np.inf, np.inf], [2.0, 2.0]),
-        ([-np.inf, np.inf], [1.0, 2.0]), ([0.0, 1.0, 2.0], [1.0, np.inf, 3.0]),
-                           ([0.0, 1.0, 1.0], [1.0, 2.0, 3.0])):  # fmt: skip
+    for points, values in (
+        ([0.0, 1.0, np.inf], [1.0, 2.0, 3.0]),
+        ([-np.inf, 0.0, 1.0], [1.0, 2.0, 3.0]),
+        ([-np.inf, np.inf], [2.0, 2.0]),
+        ([-np.inf, np.inf], [1.0, 2.0]),
+        ([0.0, 1.0, 2.0], [1.0, np.inf, 3.0]),
+        ([0.0, 1.0, 1.0], [1.0, 2.0, 3.0]),
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            np.testing.assert_array_equal(np.interp(xg.asarray(at), points, values).numpy(), np.interp(at, points, values))
+            np.testing.assert_array_equal(
+                np.interp(xg.asarray(at), points, values).numpy(), np.interp(at, points, values)
+            )
 
 
 def test_lists_beside_tensors(device: str) -> None:
     t = xg.asarray([1.0, 2.0, 3.0])
     a = t.numpy()
     for f in (
-        lambda t: np.add(t, [1, 2, 3]), lambda t: np.maximum([[1.0], [2.5]], t), lambda t: np.matmul([[1.0, 2.0, 3.0]], t),
-            lambda t: np.linalg.solve([[2.0, 0.0], [0.0, 1.0]], t[:2]), lambda t: np.hypot.outer([1.0, 2.0], t),
-        lambda t: np.vecdot([1.0, 2.0, 3.0], t), lambda t: np.arctan2((1, 2, 3), t), lambda t: np.searchsorted(t, [1.5, 9.0]),
-            lambda t: np.cross([1.0, 0.0, 0.0], t), lambda t: np.linalg.matmul([[1.0, 2.0, 3.0]], t),
-    ):  # fmt: skip
+        lambda t: np.add(t, [1, 2, 3]),
+        lambda t: np.maximum([[1.0], [2.5]], t),
+        lambda t: np.matmul([[1.0, 2.0, 3.0]], t),
+        lambda t: np.linalg.solve([[2.0, 0.0], [0.0, 1.0]], t[:2]),
+        lambda t: np.hypot.outer([1.0, 2.0], t),
+        lambda t: np.vecdot([1.0, 2.0, 3.0], t),
+        lambda t: np.arctan2((1, 2, 3), t),
+        lambda t: np.searchsorted(t, [1.5, 9.0]),
+        lambda t: np.cross([1.0, 0.0, 0.0], t),
+        lambda t: np.linalg.matmul([[1.0, 2.0, 3.0]], t),
+    ):
         same(f(t), f(a))
 
 
 def test_edges_are_numpys(device: str) -> None:
     one, none = np.array(3.0), np.zeros(0)
     for f, a in (
-        (lambda a: np.cumsum(a, axis=0), one), (lambda a: np.cumprod(a, axis=-1), one), (lambda a: np.squeeze(a, axis=0), one),
-            (lambda a: np.sum(a, axis=0), one), (np.add.reduce, one), (lambda a: np.max(a, axis=-1), one),
-        (np.nanmedian, none), (np.median, none), (lambda a: np.nanquantile(a, 0.5), none), (np.nansum, none),
-            (lambda a: np.delete(a, [True, False, True]), np.arange(3.0)), (lambda a: np.isin(a, []), np.arange(3.0)),
-        (np.median, np.array([1.0, 2.0, np.inf])), (lambda a: np.nansum(a, where=[True, False, True]), np.array([1.0, 2.0, np.nan])),
-            (lambda a: np.nanmax(a, initial=5.0, where=[True, False, True]), np.array([1.0, 2.0, np.nan])),
-        (lambda a: np.isin(a, [True]), np.array([True, False])), (lambda a: np.isin(a, [1.0, np.nan]), np.array([1.0, np.nan])),
-    ):  # fmt: skip
+        (lambda a: np.cumsum(a, axis=0), one),
+        (lambda a: np.cumprod(a, axis=-1), one),
+        (lambda a: np.squeeze(a, axis=0), one),
+        (lambda a: np.sum(a, axis=0), one),
+        (np.add.reduce, one),
+        (lambda a: np.max(a, axis=-1), one),
+        (np.nanmedian, none),
+        (np.median, none),
+        (lambda a: np.nanquantile(a, 0.5), none),
+        (np.nansum, none),
+        (lambda a: np.delete(a, [True, False, True]), np.arange(3.0)),
+        (lambda a: np.isin(a, []), np.arange(3.0)),
+        (np.median, np.array([1.0, 2.0, np.inf])),
+        (lambda a: np.nansum(a, where=[True, False, True]), np.array([1.0, 2.0, np.nan])),
+        (lambda a: np.nanmax(a, initial=5.0, where=[True, False, True]), np.array([1.0, 2.0, np.nan])),
+        (lambda a: np.isin(a, [True]), np.array([True, False])),
+        (lambda a: np.isin(a, [1.0, np.nan]), np.array([1.0, np.nan])),
+    ):
         agree(f, a)
     with pytest.raises(ValueError, match="place 3"):
         np.partition(xg.asarray([1.0, 2.0]), 3)
@@ -455,9 +651,17 @@ def test_files_and_counts_get_values(tmp_path: Any) -> None:
     np.save(tmp_path / "t.npy", t.detach())
     np.savez(tmp_path / "t.npz", t=t.detach())
     np.savetxt(tmp_path / "t.txt", t.detach())
-    for saved in (np.load(tmp_path / "t.npy"), np.load(tmp_path / "t.npz")["t"], np.loadtxt(tmp_path / "t.txt")):
+    for saved in (
+        np.load(tmp_path / "t.npy"),
+        np.load(tmp_path / "t.npz")["t"],
+        np.loadtxt(tmp_path / "t.txt"),
+    ):
         np.testing.assert_array_equal(saved, [1, 2])
-    for f in (lambda: np.save(tmp_path / "t.npy", t), lambda: np.histogram(t), lambda: np.bincount(xg.asarray([0, 1]), weights=t)):
+    for f in (
+        lambda: np.save(tmp_path / "t.npy", t),
+        lambda: np.histogram(t),
+        lambda: np.bincount(xg.asarray([0, 1]), weights=t),
+    ):
         with pytest.raises(xg.GraphError, match=r"np\.\w+ would cut the gradient .* t.detach"):
             f()
 

@@ -23,54 +23,148 @@ C = x * (1 + 0.5j)
 
 #: By what it is about: calls that mean the same on an array and on a Tensor.
 SAME: dict[str, list[tuple[Callable[[Any], Any], np.ndarray]]] = {
-    "NumPy's integers": [(f, x) for f in (
-        lambda a: np.insert(a, np.int64(0), [7.0, 8.0], axis=1), lambda a: np.tensordot(a, a.T, one), lambda a: np.tensordot(a, a.T, (one, np.int64(0))),
-        lambda a: np.full_like(a, 2.0, shape=three), lambda a: np.resize(a, three), lambda a: a.item(one), lambda a: np.split(a, three, 1),
-        lambda a: np.array_split(a, two, 1), lambda a: np.expand_dims(a, np.int64(0)), lambda a: np.roll(a, one, one), lambda a: np.repeat(a, two, one),
-        lambda a: np.tile(a, two), lambda a: np.reshape(a, np.int64(6)), lambda a: np.broadcast_to(a[0, 0], three), lambda a: np.sum(a, axis=one),
-        lambda a: np.partition(a, one),
-    )],
-    "lists of axes": [(f, x) for f in (
-        lambda a: np.moveaxis(a, [0, 1], [1, 0]), lambda a: np.roll(a, [1, 1], axis=[1, 1]), lambda a: np.roll(a, [1, 2], axis=[0, 1]),
-        lambda a: np.expand_dims(a, [0, -1]), lambda a: np.median(a, axis=[0, 1]),
-        lambda a: np.size(a, (0, 1)), lambda a: np.rot90(a, axes=[1, 0]),
-    )],
-    "lists": [(f, x) for f in (
-        lambda a: np.where(a > 2, a, [1, 2, 3]), lambda a: np.where([True, False, True], a, 0), lambda a: np.clip(a, [0, 0, 0], [1, 2, 3]),
-        lambda a: np.select([a > 2, a > 1], [[1, 2, 3], a], default=[0, 0, 1]), lambda a: np.select([a > 5], [a]), lambda a: np.choose(1, [a, 2 * a]),
-    )] + [(lambda a: np.choose(a, [1.0, 2.0]), mask)],
-    "pad": [(f, a) for a in (x, whole) for f in (
-        lambda a: np.pad(a, ((1,), (2,))), lambda a: np.pad(a, ((1,), (2,)), constant_values=((1,), (2,))), lambda a: np.pad(a, [[2]]),
-        lambda a: np.pad(a, (3,)), lambda a: np.pad(a, np.array([[1, 2]])), lambda a: np.pad(a, {1: (1, 2)}), lambda a: np.pad(a, one, constant_values=2.7),
-        lambda a: np.pad(a, 2, "linear_ramp"), lambda a: np.pad(a, (1, 3), "linear_ramp", end_values=((1, 2), (3, 4))), lambda a: np.pad(a, 2, "mean"),
-        lambda a: np.pad(a, ((1, 0), (0, 2)), "median"), lambda a: np.pad(a, 2, "maximum"), lambda a: np.pad(a, 2, "minimum"),
-        lambda a: np.pad(a, ((1, 2), (0, 1)), "empty").shape,
-    )],
-    "dtype=": [(f, a) for a in (x, whole) for f in (
-        lambda a: np.linspace(a, a * 1.7, 4, dtype=int), lambda a: np.mean(a, dtype=int), lambda a: np.mean(a, axis=0, dtype=int),
-        lambda a: np.mean(a, dtype=complex), lambda a: np.var(a, dtype=int), lambda a: np.var(a, axis=0, dtype=complex), lambda a: np.std(a, dtype=complex),
-        lambda a: np.var(a, dtype=np.float32), lambda a: a.var(dtype=complex), lambda a: np.nanmean(a, dtype=complex),
-    )],
-    "where=": [(f, a) for a in (x, C) for f in (
-        lambda a: np.var(a, where=mask.tolist()), lambda a: np.std(a, axis=1, where=mask.tolist()), lambda a: np.mean(a, where=[[True], [False]]),
-        lambda a: np.nanvar(a), lambda a: np.nanstd(a, axis=0),
-    )],
-    "more ddof than numbers": [(lambda a: np.var(a, ddof=9), whole), *((lambda a: np.nanvar(a, ddof=9), a) for a in (x, C, whole))],
-    "initial=": [(f, whole) for f in (
-        lambda a: np.sum(a, initial=1.5), lambda a: np.prod(a[:, 0], initial=2.5), lambda a: np.max(a, initial=9.5), lambda a: np.min(a, initial=-9.5),
-        lambda a: np.add.reduce(a, initial=1.5), lambda a: np.sum(a > 0, initial=1.5),
-    )],
-    "dtypes": [(lambda a: np.logical_and.accumulate(a), x), (lambda a: np.logical_or.accumulate(a, axis=1), whole), (np.rint, whole), (np.square, mask),
-        (lambda a: np.convolve(a, a), mask), (lambda a: np.correlate(a, a, "same"), mask), (lambda a: a.conj(), mask), (lambda a: np.unwrap(a, period=4), whole),
-        (lambda a: np.unwrap(a, period=3), whole.astype("int32")), (lambda a: np.unwrap(a, period=3.5), whole), (lambda a: np.logaddexp2(a, a), whole),
-        (lambda a: np.exp2(a), C), (lambda a: np.result_type(a, np.float32(1)), whole)],
-    "ends": [(lambda a: np.geomspace(a[0], -a[0], 4), x), (lambda a: np.geomspace(-a[0], 2 * a[1], 3, endpoint=False), x), (lambda a: np.geomspace(a, 7.0, 1), x),
-        (np.median, np.array([-1.7e308, 1.7e308])), (np.cumulative_sum, np.array(0.7)), (lambda a: np.cumulative_prod(a, include_initial=True), np.array(0.7)),
-        (lambda a: np.fft.irfftn(a, s=[2, -1], axes=(0, 1)), C), (np.corrcoef, np.array([1.0, 1.0 + 1e-9, 1.0 - 1e-9]) * [[1], [1], [-3]]), (np.corrcoef, C),
-        (lambda a: np.cov(a, ddof=5), x), (lambda a: np.argmax(a, axis=0), np.array(0.7)), (lambda a: np.count_nonzero(a, axis=-1), np.array(0.7)),
-        (lambda a: np.argsort(a), np.array(0.7))],
-    "text": [(lambda a: np.array2string(a / 3, precision=3, separator="; "), x), (lambda a: np.array_str(a / 3, precision=2), x)],
-}  # fmt: skip
+    "NumPy's integers": [
+        (f, x)
+        for f in (
+            lambda a: np.insert(a, np.int64(0), [7.0, 8.0], axis=1),
+            lambda a: np.tensordot(a, a.T, one),
+            lambda a: np.tensordot(a, a.T, (one, np.int64(0))),
+            lambda a: np.full_like(a, 2.0, shape=three),
+            lambda a: np.resize(a, three),
+            lambda a: a.item(one),
+            lambda a: np.split(a, three, 1),
+            lambda a: np.array_split(a, two, 1),
+            lambda a: np.expand_dims(a, np.int64(0)),
+            lambda a: np.roll(a, one, one),
+            lambda a: np.repeat(a, two, one),
+            lambda a: np.tile(a, two),
+            lambda a: np.reshape(a, np.int64(6)),
+            lambda a: np.broadcast_to(a[0, 0], three),
+            lambda a: np.sum(a, axis=one),
+            lambda a: np.partition(a, one),
+        )
+    ],
+    "lists of axes": [
+        (f, x)
+        for f in (
+            lambda a: np.moveaxis(a, [0, 1], [1, 0]),
+            lambda a: np.roll(a, [1, 1], axis=[1, 1]),
+            lambda a: np.roll(a, [1, 2], axis=[0, 1]),
+            lambda a: np.expand_dims(a, [0, -1]),
+            lambda a: np.median(a, axis=[0, 1]),
+            lambda a: np.size(a, (0, 1)),
+            lambda a: np.rot90(a, axes=[1, 0]),
+        )
+    ],
+    "lists": [
+        (f, x)
+        for f in (
+            lambda a: np.where(a > 2, a, [1, 2, 3]),
+            lambda a: np.where([True, False, True], a, 0),
+            lambda a: np.clip(a, [0, 0, 0], [1, 2, 3]),
+            lambda a: np.select([a > 2, a > 1], [[1, 2, 3], a], default=[0, 0, 1]),
+            lambda a: np.select([a > 5], [a]),
+            lambda a: np.choose(1, [a, 2 * a]),
+        )
+    ]
+    + [(lambda a: np.choose(a, [1.0, 2.0]), mask)],
+    "pad": [
+        (f, a)
+        for a in (x, whole)
+        for f in (
+            lambda a: np.pad(a, ((1,), (2,))),
+            lambda a: np.pad(a, ((1,), (2,)), constant_values=((1,), (2,))),
+            lambda a: np.pad(a, [[2]]),
+            lambda a: np.pad(a, (3,)),
+            lambda a: np.pad(a, np.array([[1, 2]])),
+            lambda a: np.pad(a, {1: (1, 2)}),
+            lambda a: np.pad(a, one, constant_values=2.7),
+            lambda a: np.pad(a, 2, "linear_ramp"),
+            lambda a: np.pad(a, (1, 3), "linear_ramp", end_values=((1, 2), (3, 4))),
+            lambda a: np.pad(a, 2, "mean"),
+            lambda a: np.pad(a, ((1, 0), (0, 2)), "median"),
+            lambda a: np.pad(a, 2, "maximum"),
+            lambda a: np.pad(a, 2, "minimum"),
+            lambda a: np.pad(a, ((1, 2), (0, 1)), "empty").shape,
+        )
+    ],
+    "dtype=": [
+        (f, a)
+        for a in (x, whole)
+        for f in (
+            lambda a: np.linspace(a, a * 1.7, 4, dtype=int),
+            lambda a: np.mean(a, dtype=int),
+            lambda a: np.mean(a, axis=0, dtype=int),
+            lambda a: np.mean(a, dtype=complex),
+            lambda a: np.var(a, dtype=int),
+            lambda a: np.var(a, axis=0, dtype=complex),
+            lambda a: np.std(a, dtype=complex),
+            lambda a: np.var(a, dtype=np.float32),
+            lambda a: a.var(dtype=complex),
+            lambda a: np.nanmean(a, dtype=complex),
+        )
+    ],
+    "where=": [
+        (f, a)
+        for a in (x, C)
+        for f in (
+            lambda a: np.var(a, where=mask.tolist()),
+            lambda a: np.std(a, axis=1, where=mask.tolist()),
+            lambda a: np.mean(a, where=[[True], [False]]),
+            lambda a: np.nanvar(a),
+            lambda a: np.nanstd(a, axis=0),
+        )
+    ],
+    "more ddof than numbers": [
+        (lambda a: np.var(a, ddof=9), whole),
+        *((lambda a: np.nanvar(a, ddof=9), a) for a in (x, C, whole)),
+    ],
+    "initial=": [
+        (f, whole)
+        for f in (
+            lambda a: np.sum(a, initial=1.5),
+            lambda a: np.prod(a[:, 0], initial=2.5),
+            lambda a: np.max(a, initial=9.5),
+            lambda a: np.min(a, initial=-9.5),
+            lambda a: np.add.reduce(a, initial=1.5),
+            lambda a: np.sum(a > 0, initial=1.5),
+        )
+    ],
+    "dtypes": [
+        (lambda a: np.logical_and.accumulate(a), x),
+        (lambda a: np.logical_or.accumulate(a, axis=1), whole),
+        (np.rint, whole),
+        (np.square, mask),
+        (lambda a: np.convolve(a, a), mask),
+        (lambda a: np.correlate(a, a, "same"), mask),
+        (lambda a: a.conj(), mask),
+        (lambda a: np.unwrap(a, period=4), whole),
+        (lambda a: np.unwrap(a, period=3), whole.astype("int32")),
+        (lambda a: np.unwrap(a, period=3.5), whole),
+        (lambda a: np.logaddexp2(a, a), whole),
+        (lambda a: np.exp2(a), C),
+        (lambda a: np.result_type(a, np.float32(1)), whole),
+    ],
+    "ends": [
+        (lambda a: np.geomspace(a[0], -a[0], 4), x),
+        (lambda a: np.geomspace(-a[0], 2 * a[1], 3, endpoint=False), x),
+        (lambda a: np.geomspace(a, 7.0, 1), x),
+        (np.median, np.array([-1.7e308, 1.7e308])),
+        (np.cumulative_sum, np.array(0.7)),
+        (lambda a: np.cumulative_prod(a, include_initial=True), np.array(0.7)),
+        (lambda a: np.fft.irfftn(a, s=[2, -1], axes=(0, 1)), C),
+        (np.corrcoef, np.array([1.0, 1.0 + 1e-9, 1.0 - 1e-9]) * [[1], [1], [-3]]),
+        (np.corrcoef, C),
+        (lambda a: np.cov(a, ddof=5), x),
+        (lambda a: np.argmax(a, axis=0), np.array(0.7)),
+        (lambda a: np.count_nonzero(a, axis=-1), np.array(0.7)),
+        (lambda a: np.argsort(a), np.array(0.7)),
+    ],
+    "text": [
+        (lambda a: np.array2string(a / 3, precision=3, separator="; "), x),
+        (lambda a: np.array_str(a / 3, precision=2), x),
+    ],
+}
 
 
 @pytest.mark.parametrize("about", SAME)
@@ -91,7 +185,9 @@ def test_correlations_are_at_most_one(device: str) -> None:
 
 def test_logarithms_of_two_keep_the_digits_of_the_wider(device: str) -> None:
     a, b = np.linspace(-3, 3, 7, dtype="f4"), np.linspace(1, 2, 7)
-    np.testing.assert_allclose(np.logaddexp2(xg.asarray(a), xg.asarray(b)).numpy(), np.logaddexp2(a, b), rtol=1e-14)
+    np.testing.assert_allclose(
+        np.logaddexp2(xg.asarray(a), xg.asarray(b)).numpy(), np.logaddexp2(a, b), rtol=1e-14
+    )
 
 
 def test_text_is_of_tensors_with_a_gradient_too() -> None:
@@ -152,23 +248,41 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "interp": (lambda: np.interp(X, [1.0, 2.0], [3.0, 4.0], period=0), ValueError, "interp: a period of 0"),
     "average": (lambda: np.average(X, weights=X - X), ZeroDivisionError, "average: weights sum to zero"),
     "clip": (lambda: np.clip(X, 0, 1, min=2), ValueError, "clip: the bounds"),
-    **{f"{f.__name__} where": (lambda f=f: f(X[0], where=(x > 0).tolist()), ValueError, "where= of shape .2, 3.")
-       for f in (np.sum, np.mean, np.var, np.prod, np.all, np.any, np.nansum, np.nanmean)},
+    **{
+        f"{f.__name__} where": (
+            lambda f=f: f(X[0], where=(x > 0).tolist()),
+            ValueError,
+            "where= of shape .2, 3.",
+        )
+        for f in (np.sum, np.mean, np.var, np.prod, np.all, np.any, np.nansum, np.nanmean)
+    },
     "where of integers": (lambda: np.sum(X, where=[1, 0, 1]), TypeError, "where= takes booleans"),
     "delete": (lambda: np.delete(X, [1.0]), IndexError, "np.delete and np.insert take integers"),
     "compress": (lambda: np.compress([[True]], X), ValueError, "compress takes a condition of one axis"),
     "ravel": (lambda: np.ravel(X.T, "K"), TypeError, "np.ravel .* order='C'"),
     "method ravel": (lambda: X.ravel("A"), TypeError, "np.ravel .* order='C'"),
     "vectorize": (lambda: np.vectorize(lambda v: v * 2)(X), TypeError, "np.vectorize"),
-    "vectorize with a gradient": (lambda: np.vectorize(lambda v: v * 2, otypes="d")(xg.tensor(x, requires_grad=True)), TypeError, "np.vectorize"),
+    "vectorize with a gradient": (
+        lambda: np.vectorize(lambda v: v * 2, otypes="d")(xg.tensor(x, requires_grad=True)),
+        TypeError,
+        "np.vectorize",
+    ),
     "isfortran": (lambda: np.isfortran(X), AttributeError, "no .flags, as np.isfortran"),
     "qr": (lambda: np.linalg.qr(X, "raw"), TypeError, "np.linalg.qr on a Tensor takes mode='reduced'"),
-    "unwrap": (lambda: np.unwrap(x, period=xg.asarray(3.0)), TypeError, "np.unwrap call it on an array: give them a Tensor"),
+    "unwrap": (
+        lambda: np.unwrap(x, period=xg.asarray(3.0)),
+        TypeError,
+        "np.unwrap call it on an array: give them a Tensor",
+    ),
     "astype": (lambda: X.astype("f4", "C", "safe"), TypeError, "casting='unsafe'"),
     "i0": (lambda: np.i0(X), TypeError, "np.i0 does not work on Tensors: it is not supported"),
-    "asarray": (lambda: np.asarray(X, dtype="f4", copy=False), ValueError, "cannot be seen as float32 without a copy"),
+    "asarray": (
+        lambda: np.asarray(X, dtype="f4", copy=False),
+        ValueError,
+        "cannot be seen as float32 without a copy",
+    ),
     "initial": (lambda: np.max(xg.asarray([1], dtype="uint8"), initial=-1), OverflowError, ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -234,7 +348,9 @@ class Foreign:
 
 def test_what_cannot_be_read_says_what_to_do() -> None:
     for f in (xg.asarray, xg.tensor):
-        with pytest.raises(TypeError, match=re.escape("Foreign: it has a gradient (detach it, or convert it")):
+        with pytest.raises(
+            TypeError, match=re.escape("Foreign: it has a gradient (detach it, or convert it")
+        ):
             f(Foreign())
 
 

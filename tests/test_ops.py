@@ -34,10 +34,22 @@ mask = np.array([True, False, True])
 #: op -> cases of (function, arguments). Elementwise ops get their shapes from `SHAPES` besides.
 CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "none": [(lambda x: xg.asarray(x, copy=True), (normal(3),))],
-    "+": [(lambda x, y: x + y, (normal(3), normal(3))), (lambda x: x + 2.0, (normal(3),)), (lambda x: 2 + x + x, (normal(3),))],
+    "+": [
+        (lambda x, y: x + y, (normal(3), normal(3))),
+        (lambda x: x + 2.0, (normal(3),)),
+        (lambda x: 2 + x + x, (normal(3),)),
+    ],
     "-": [(lambda x, y: x - y, (normal(3), normal(3))), (lambda x: 1 - x, (normal(3),))],
-    "*": [(lambda x, y: x * y, (normal(3), normal(3))), (lambda x: x * x, (normal(3),)), (lambda x: 3.0 * x, (normal(3),))],
-    "/": [(lambda x, y: x / y, (normal(3), positive(3))), (lambda x: 1 / x, (positive(3),)), (lambda x: x / 4, (normal(3),))],
+    "*": [
+        (lambda x, y: x * y, (normal(3), normal(3))),
+        (lambda x: x * x, (normal(3),)),
+        (lambda x: 3.0 * x, (normal(3),)),
+    ],
+    "/": [
+        (lambda x, y: x / y, (normal(3), positive(3))),
+        (lambda x: 1 / x, (positive(3),)),
+        (lambda x: x / 4, (normal(3),)),
+    ],
     "**": [
         (lambda x, y: x**y, (positive(3), normal(3))),
         (lambda x: x**3, (normal(3),)),
@@ -49,9 +61,20 @@ CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "@": [
         (lambda x, y: x @ y, (normal(*a), normal(*b)))
         for a, b in [
-            ((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)),
-            ((5, 2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((6, 5, 2, 3), (5, 3, 4)), ((3,), (5, 3, 4)), ((5, 2, 3), (3,)),
-            ((0, 3), (3, 4)), ((2, 0), (0, 4)), ((5, 0, 3), (3, 4)),
+            ((2, 3), (3, 4)),
+            ((3,), (3,)),
+            ((2, 3), (3,)),
+            ((3,), (3, 4)),
+            ((5, 2, 3), (3, 4)),
+            ((2, 3), (5, 3, 4)),
+            ((5, 2, 3), (5, 3, 4)),
+            ((1, 2, 3), (5, 3, 4)),
+            ((6, 5, 2, 3), (5, 3, 4)),
+            ((3,), (5, 3, 4)),
+            ((5, 2, 3), (3,)),
+            ((0, 3), (3, 4)),
+            ((2, 0), (0, 4)),
+            ((5, 0, 3), (3, 4)),
         ]
     ],
     "neg": [(lambda x: -x, (normal(3),))],
@@ -66,28 +89,73 @@ CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "tanh": [(xg.tanh, (normal(3),))],
     "sigmoid": [(xg.sigmoid, (normal(3),))],
     "relu": [(xg.relu, (distinct(6),))],
-    "maximum": [(xg.maximum, (distinct(6), distinct(6) + 0.01)), (lambda x: xg.maximum(x, 0.0), (distinct(6),))],
-    "minimum": [(xg.minimum, (distinct(6), distinct(6) + 0.01)), (lambda x: xg.minimum(0.0, x), (distinct(6),))],
-    "max": [(lambda x, axis=axis, k=k: xg.max(x, axis=axis, keepdims=k), (distinct(2, 3, 4),)) for axis in (None, 0, -1, (0, 2)) for k in (False, True)],
-    "min": [(lambda x, axis=axis, k=k: xg.min(x, axis=axis, keepdims=k), (distinct(2, 3, 4),)) for axis in (None, 1, (0, 1, 2)) for k in (False, True)],
-    "sum": [(lambda x, axis=axis, k=k: xg.sum(x, axis=axis, keepdims=k), (normal(2, 3, 4),)) for axis in (None, 0, -1, (0, 2), ()) for k in (False, True)]
-    + [(lambda x: xg.sum(x), (normal(0, 3),)), (lambda x: xg.sum(x, axis=1), (normal(0, 3),)), (lambda x: xg.sum(x), (normal(),))],
-    "mean": [(lambda x, axis=axis, k=k: xg.mean(x, axis=axis, keepdims=k), (normal(2, 3, 4),)) for axis in (None, 0, -1, (0, 2)) for k in (False, True)],
+    "maximum": [
+        (xg.maximum, (distinct(6), distinct(6) + 0.01)),
+        (lambda x: xg.maximum(x, 0.0), (distinct(6),)),
+    ],
+    "minimum": [
+        (xg.minimum, (distinct(6), distinct(6) + 0.01)),
+        (lambda x: xg.minimum(0.0, x), (distinct(6),)),
+    ],
+    "max": [
+        (lambda x, axis=axis, k=k: xg.max(x, axis=axis, keepdims=k), (distinct(2, 3, 4),))
+        for axis in (None, 0, -1, (0, 2))
+        for k in (False, True)
+    ],
+    "min": [
+        (lambda x, axis=axis, k=k: xg.min(x, axis=axis, keepdims=k), (distinct(2, 3, 4),))
+        for axis in (None, 1, (0, 1, 2))
+        for k in (False, True)
+    ],
+    "sum": [
+        (lambda x, axis=axis, k=k: xg.sum(x, axis=axis, keepdims=k), (normal(2, 3, 4),))
+        for axis in (None, 0, -1, (0, 2), ())
+        for k in (False, True)
+    ]
+    + [
+        (lambda x: xg.sum(x), (normal(0, 3),)),
+        (lambda x: xg.sum(x, axis=1), (normal(0, 3),)),
+        (lambda x: xg.sum(x), (normal(),)),
+    ],
+    "mean": [
+        (lambda x, axis=axis, k=k: xg.mean(x, axis=axis, keepdims=k), (normal(2, 3, 4),))
+        for axis in (None, 0, -1, (0, 2))
+        for k in (False, True)
+    ],
     "logsumexp": [
-        (lambda x, axis=axis, k=k: xg.logsumexp(x, axis=axis, keepdims=k), (normal(2, 3, 4),)) for axis in (None, 0, -1, (0, 2)) for k in (False, True)
+        (lambda x, axis=axis, k=k: xg.logsumexp(x, axis=axis, keepdims=k), (normal(2, 3, 4),))
+        for axis in (None, 0, -1, (0, 2))
+        for k in (False, True)
     ],
     "softmax": [(lambda x, axis=axis: xg.softmax(x, axis=axis), (normal(2, 3),)) for axis in (-1, 0, (0, 1))],
-    "where": [(lambda x, y: xg.where(xg.asarray(mask), x, y), (normal(3), normal(2, 3))), (lambda x: xg.where(x > 0, x, 2.0), (distinct(4),))],
-    "reshape": [(lambda x: xg.reshape(x, (3, 2)), (normal(2, 3),)), (lambda x: x.reshape(-1), (normal(2, 3),)), (lambda x: xg.reshape(x, ()), (normal(1),))],
-    "transpose": [(lambda x: x.T, (normal(2, 3),)), (lambda x: xg.permute_dims(x, (2, 0, 1)), (normal(2, 3, 4),)), (lambda x: x.mT, (normal(2, 3, 4),))],
-    "broadcast_to": [(lambda x: xg.broadcast_to(x, (4, 2, 3)), (normal(2, 1),)), (lambda x: xg.broadcast_to(x, (2, 3)), (normal(),))],
+    "where": [
+        (lambda x, y: xg.where(xg.asarray(mask), x, y), (normal(3), normal(2, 3))),
+        (lambda x: xg.where(x > 0, x, 2.0), (distinct(4),)),
+    ],
+    "reshape": [
+        (lambda x: xg.reshape(x, (3, 2)), (normal(2, 3),)),
+        (lambda x: x.reshape(-1), (normal(2, 3),)),
+        (lambda x: xg.reshape(x, ()), (normal(1),)),
+    ],
+    "transpose": [
+        (lambda x: x.T, (normal(2, 3),)),
+        (lambda x: xg.permute_dims(x, (2, 0, 1)), (normal(2, 3, 4),)),
+        (lambda x: x.mT, (normal(2, 3, 4),)),
+    ],
+    "broadcast_to": [
+        (lambda x: xg.broadcast_to(x, (4, 2, 3)), (normal(2, 1),)),
+        (lambda x: xg.broadcast_to(x, (2, 3)), (normal(),)),
+    ],
     "concat": [
         (lambda x, y: xg.concat([x, y], axis=1), (normal(2, 3), normal(2, 1))),
         (lambda x, y: xg.concat([x, y, x], axis=None), (normal(2), normal(3, 1))),
         (lambda x, y: xg.concat([x, y]), (normal(0, 2), normal(3, 2))),
     ],
     "stack": [(lambda x, y: xg.stack([x, y], axis=axis), (normal(2, 3), normal(2, 3))) for axis in (0, -1)],
-    "unstack": [(lambda x: [a * b for a, b in zip(xg.unstack(x, axis=1), [1.0, 2.0, 3.0])], (normal(2, 3),)), (lambda x: xg.unstack(x)[1], (normal(3),))],
+    "unstack": [
+        (lambda x: [a * b for a, b in zip(xg.unstack(x, axis=1), [1.0, 2.0, 3.0])], (normal(2, 3),)),
+        (lambda x: xg.unstack(x)[1], (normal(3),)),
+    ],
     "item": [(lambda x: list(x), (normal(2, 3),))],
     "take": [
         (lambda x: xg.take(x, xg.asarray([2, 0, 2]), axis=0), (normal(3, 2),)),
@@ -107,7 +175,12 @@ CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
         (lambda x: _set(x, 0, x[2] * x[1]), (normal(3),)),
     ],
     "scatter": [(lambda x: xg.grad(lambda a: xg.sum(a[xg.asarray([0, 0, 2])] ** 2))(x), (normal(3),))],
-    "untake": [(lambda x: xg.grad(lambda a: xg.sum(xg.take(a, xg.asarray([0, 0, 2]), axis=0) ** 2))(x), (normal(3, 2),))],
+    "untake": [
+        (
+            lambda x: xg.grad(lambda a: xg.sum(xg.take(a, xg.asarray([0, 0, 2]), axis=0) ** 2))(x),
+            (normal(3, 2),),
+        )
+    ],
     "astype": [(lambda x: x.astype(xg.float64), (rng.standard_normal(3).astype("f"),))],
     "to_device": [(lambda x: x.to(x.device) * 2, (normal(3),))],
     "conj": [(lambda x: xg.real(xg.conj(x.astype(xg.complex128) * 1j) * (2 + 3j)), (normal(3),))],
@@ -132,10 +205,31 @@ def placed(args: tuple[Any, ...]) -> tuple[xg.Tensor, ...]:
 
 def test_every_differentiable_op_of_the_table_has_a_case() -> None:
     """Here, or where the ops of a family are tested."""
-    from . import test_elementwise, test_fft, test_linalg, test_manipulation, test_numpy, test_random, test_sorting, test_statistics
+    from . import (
+        test_elementwise,
+        test_fft,
+        test_linalg,
+        test_manipulation,
+        test_numpy,
+        test_random,
+        test_sorting,
+        test_statistics,
+    )
 
-    families = (test_fft, test_linalg, test_manipulation, test_numpy, test_random, test_sorting, test_statistics)
-    elsewhere = {"einsum", *(OPS[name].name for name in test_elementwise.SMOOTH), *(name for family in families for name in family.GRADIENT_CASES)}
+    families = (
+        test_fft,
+        test_linalg,
+        test_manipulation,
+        test_numpy,
+        test_random,
+        test_sorting,
+        test_statistics,
+    )
+    elsewhere = {
+        "einsum",
+        *(OPS[name].name for name in test_elementwise.SMOOTH),
+        *(name for family in families for name in family.GRADIENT_CASES),
+    }
     # other tests may have registered more
     ours = {op.name for op in OPS.values() if op.differentiable and not op.registered}
     assert ours == elsewhere | set(CASES) | {"scan", "checkpoint", "after", "custom", "seal"}
@@ -150,7 +244,10 @@ def test_gradient(name: str, i: int, device: str) -> None:
 @pytest.mark.parametrize("name", ["+", "*", "/", "tanh", "sum", "max", "@", "getitem", "concat", "softmax"])
 def test_inputs_that_are_views(name: str) -> None:
     f, args = CASES[name][0]
-    strided = tuple(np.repeat(np.repeat(a, 2, axis=-1), 2, axis=0)[::2, ..., ::2] if a.ndim > 1 else np.repeat(a, 2)[::2] for a in args)
+    strided = tuple(
+        np.repeat(np.repeat(a, 2, axis=-1), 2, axis=0)[::2, ..., ::2] if a.ndim > 1 else np.repeat(a, 2)[::2]
+        for a in args
+    )
     reversed_ = tuple(a[::-1].copy()[::-1] for a in args)
     transposed = tuple(np.asfortranarray(a) for a in args)
     for views in (strided, reversed_, transposed):
@@ -201,7 +298,11 @@ def test_powers_at_zero(device: str) -> None:
     assert xg.grad(lambda x: x**1)(0.0).item() == 1
     assert xg.grad(lambda x: x**2)(0.0).item() == 0
     assert xg.grad(lambda y: xg.asarray(0.0) ** y)(2.0).item() == 0
-    assert xg.grad(lambda x: xg.sum(x ** xg.asarray([0.0, 1.0, 2.0])))(xg.zeros(3)).numpy().tolist() == [0, 1, 0]
+    assert xg.grad(lambda x: xg.sum(x ** xg.asarray([0.0, 1.0, 2.0])))(xg.zeros(3)).numpy().tolist() == [
+        0,
+        1,
+        0,
+    ]
 
 
 def test_sums_of_exponentials_do_not_overflow(device: str) -> None:
@@ -223,7 +324,10 @@ def test_a_gradient_is_not_computed_for_a_constant() -> None:
     calls = []
     name = "counted product"
     product = xg.register_op(
-        name, lambda xp, x, y: x * y, dx=lambda dz, y: calls.append("dx") or dz * y, dy=lambda dz, x: calls.append("dy") or dz * x
+        name,
+        lambda xp, x, y: x * y,
+        dx=lambda dz, y: calls.append("dx") or dz * y,
+        dy=lambda dz, x: calls.append("dy") or dz * x,
     )
     try:
         x = xg.tensor(2.0, requires_grad=True)
@@ -233,7 +337,13 @@ def test_a_gradient_is_not_computed_for_a_constant() -> None:
         xg.unregister_op(name)
 
 
-@pytest.mark.parametrize(("name", "f"), [("einsum", lambda x: xg.einsum("ij,jk->ik", x, np.ones((3, 3)))), ("where", lambda x: xg.where(np.eye(3) > 0, x, np.ones((3, 3))))])
+@pytest.mark.parametrize(
+    ("name", "f"),
+    [
+        ("einsum", lambda x: xg.einsum("ij,jk->ik", x, np.ones((3, 3)))),
+        ("where", lambda x: xg.where(np.eye(3) > 0, x, np.ones((3, 3)))),
+    ],
+)
 def test_nor_by_the_rule_of_many_operands(name: str, f: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     xp, calls = xg.backends.find_device("cpu").xp, []
     whole = getattr(xp, name)

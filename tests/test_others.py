@@ -68,7 +68,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 METRICS: dict[str, Callable[[Any, Any], Any]] = {
     "mean_squared_error": lambda a, b: metrics.mean_squared_error(b, a, multioutput="raw_values"),
     "mean_squared_log_error": lambda a, b: metrics.mean_squared_log_error(b, a, multioutput="raw_values"),
-    "mean_absolute_percentage_error": lambda a, b: metrics.mean_absolute_percentage_error(b, a, multioutput="raw_values"),
+    "mean_absolute_percentage_error": lambda a, b: metrics.mean_absolute_percentage_error(
+        b, a, multioutput="raw_values"
+    ),
     "mean_pinball_loss": lambda a, b: metrics.mean_pinball_loss(b, a, multioutput="raw_values"),
     "r2_score": lambda a, b: metrics.r2_score(b, a, multioutput="raw_values"),
     "cosine_similarity": pairwise.cosine_similarity,
@@ -111,7 +113,10 @@ def test_metrics_of_two_arrays(name: str) -> None:
 def test_labels_of_classes() -> None:
     truth, guess = np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])
     assert metrics.accuracy_score(xg.asarray(truth), xg.asarray(guess)) == 0.75
-    assert metrics.confusion_matrix(xg.asarray(truth), xg.asarray(guess)).tolist() == metrics.confusion_matrix(truth, guess).tolist()
+    assert (
+        metrics.confusion_matrix(xg.asarray(truth), xg.asarray(guess)).tolist()
+        == metrics.confusion_matrix(truth, guess).tolist()
+    )
 
 
 def test_a_root_found_by_others_is_right() -> None:

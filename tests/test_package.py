@@ -40,7 +40,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.symlink_to(os.readlink(ROOT / name))
         elif (ROOT / name).exists():
             target.write_bytes((ROOT / name).read_bytes())
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder / "dist"), str(source)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder / "dist"), str(source)],
+        check=True,
+        capture_output=True,
+    )
     return folder / "dist"
 
 
@@ -52,7 +56,9 @@ def test_installs_and_works_from_an_empty_folder(built: Path, pattern: str, tmp_
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", archive], check=True, capture_output=True)
     (tmp_path / "empty").mkdir()
-    result = subprocess.run([python, "-c", CHECK], cwd=tmp_path / "empty", capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [python, "-c", CHECK], cwd=tmp_path / "empty", capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert str(tmp_path / "venv") in result.stdout
 
@@ -62,7 +68,9 @@ def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         inside = {name.partition("/")[2] for name in opened.getnames()}
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     files = {name for name in tracked if name and (ROOT / name).is_file()}
     assert files <= inside, files - inside
 
@@ -70,6 +78,11 @@ def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
 def test_the_wheel_holds_what_it_should(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"xgrad/py.typed", "xgrad/backends/cpu/backend.py", "xgrad/ops/table.py", "xgrad/nn/recurrent.py"} <= set(names)
+    assert {
+        "xgrad/py.typed",
+        "xgrad/backends/cpu/backend.py",
+        "xgrad/ops/table.py",
+        "xgrad/nn/recurrent.py",
+    } <= set(names)
     assert not [name for name in names if name.startswith(("backends/", "tests/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -16,7 +16,17 @@ from xgrad.compiler.ir import Program
 from xgrad.compiler.lowering import loops, parallel_copy
 from xgrad.compiler.lowering.lower import Lowered, lower
 from xgrad.compiler.lowering.plan import Gemm, Loop, Map, Plan, Ref, Unsupported
-from xgrad.compiler.lowering.views import contiguous, index, is_contiguous, may_overlap, reshaped, sliced, slots, transposed, viewed
+from xgrad.compiler.lowering.views import (
+    contiguous,
+    index,
+    is_contiguous,
+    may_overlap,
+    reshaped,
+    sliced,
+    slots,
+    transposed,
+    viewed,
+)
 from xgrad.compiler.passes import optimise
 from xgrad.compiler.plan_verifier import PlanError, verify_plan
 
@@ -119,7 +129,9 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("native", ["0", "1"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", LOOPS)
-def test_carries_that_take_each_others_values(name: str, reverse: bool, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_carries_that_take_each_others_values(
+    name: str, reverse: bool, native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", native)
     body, init = LOOPS[name]
 
@@ -128,7 +140,9 @@ def test_carries_that_take_each_others_values(name: str, reverse: bool, native: 
         return (*c, y) if y is not None else c
 
     for _ in range(2):
-        for found, expected in zip(xg.compile(run)(*map(xg.asarray, init)), by_hand(body, init, reverse), strict=True):
+        for found, expected in zip(
+            xg.compile(run)(*map(xg.asarray, init)), by_hand(body, init, reverse), strict=True
+        ):
             np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
 
 
@@ -154,7 +168,9 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_verifier_refuses_plans_of_a_compiler_without_these_checks(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verifier_refuses_plans_of_a_compiler_without_these_checks(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = []
     FAULTS[fault](monkeypatch)
     for name in LOOPS:
@@ -199,14 +215,44 @@ def moved(ref: Ref, by: int) -> Ref:
 
 
 CHANGES: dict[str, tuple[str, type, Callable[[Any], Any], str]] = {
-    "an operand read one element on": ("matrix and its transpose", Gemm, lambda g: g._replace(a=moved(g.a, 1)), "elements|computes|never|output"),
-    "a product that is not transposed": ("matrix and its transpose", Gemm, lambda g: g._replace(b=transposed(g.b, (1, 0))), "computes|output"),
-    "swapped operands": ("matrix and its transpose", Gemm, lambda g: g._replace(a=g.b, b=g.a), "computes|output"),
-    "a product added to what was there": ("matrix and its transpose", Gemm, lambda g: g._replace(accumulate=True), "never written|computes"),
+    "an operand read one element on": (
+        "matrix and its transpose",
+        Gemm,
+        lambda g: g._replace(a=moved(g.a, 1)),
+        "elements|computes|never|output",
+    ),
+    "a product that is not transposed": (
+        "matrix and its transpose",
+        Gemm,
+        lambda g: g._replace(b=transposed(g.b, (1, 0))),
+        "computes|output",
+    ),
+    "swapped operands": (
+        "matrix and its transpose",
+        Gemm,
+        lambda g: g._replace(a=g.b, b=g.a),
+        "computes|output",
+    ),
+    "a product added to what was there": (
+        "matrix and its transpose",
+        Gemm,
+        lambda g: g._replace(accumulate=True),
+        "never written|computes",
+    ),
     "a step too few": ("lagged", Loop, lambda p: p._replace(length=p.length - 1), "never written|output"),
-    "the steps against time": ("lagged", Loop, lambda p: p._replace(reverse=True), "never written|computes|output"),
+    "the steps against time": (
+        "lagged",
+        Loop,
+        lambda p: p._replace(reverse=True),
+        "never written|computes|output",
+    ),
     "a step too many": ("lagged", Loop, lambda p: p._replace(length=p.length + 1), "elements"),
-    "a store beyond the end": ("fibonacci", Map, lambda m: m._replace(stores=tuple((v, moved(r, 1)) for v, r in m.stores)), "elements"),
+    "a store beyond the end": (
+        "fibonacci",
+        Map,
+        lambda m: m._replace(stores=tuple((v, moved(r, 1)) for v, r in m.stores)),
+        "elements",
+    ),
 }
 
 
@@ -240,7 +286,10 @@ def views(draw: Any) -> Ref:
         elif how == 3:
             ref = reshaped(ref, (int(np.prod(ref.shape)),)) or ref
         else:
-            ref = viewed(ref, tuple(slice(None, None, draw(st.sampled_from([1, 2, -1]))) for _ in ref.shape)) or ref
+            ref = (
+                viewed(ref, tuple(slice(None, None, draw(st.sampled_from([1, 2, -1]))) for _ in ref.shape))
+                or ref
+            )
     return ref
 
 
@@ -255,7 +304,12 @@ def test_views_that_are_known_to_be_apart() -> None:
     matrix = contiguous(0, (4, 6))
     left, right = sliced(matrix, [(0, 4), (0, 3)]), sliced(matrix, [(0, 4), (3, 6)])
     upper, lower_ = slots(matrix, 0, 2), slots(matrix, 2, 4)
-    for a, b in ((left, right), (upper, lower_), (transposed(left, (1, 0)), right), (viewed(matrix, (slice(None, None, 2),)), index(matrix, 0, 1))):
+    for a, b in (
+        (left, right),
+        (upper, lower_),
+        (transposed(left, (1, 0)), right),
+        (viewed(matrix, (slice(None, None, 2),)), index(matrix, 0, 1)),
+    ):
         assert a is not None
         assert b is not None
         assert not may_overlap(a, b)
@@ -270,7 +324,9 @@ def test_copies_in_order_do_what_moves_do_at_once(moves: list[tuple[int, int]]) 
     places = [contiguous(i, ()) for i in range(20)]
     spare = iter(places[6:])
     memory = {p: p.buffer for p in places}
-    for source, target in parallel_copy.in_order([(places[a], places[b]) for a, b in moves], lambda r: next(spare)):
+    for source, target in parallel_copy.in_order(
+        [(places[a], places[b]) for a, b in moves], lambda r: next(spare)
+    ):
         memory[target] = memory[source]  # type: ignore[index]
     for a, b in moves:
         assert memory[places[b]] == a
@@ -279,7 +335,9 @@ def test_copies_in_order_do_what_moves_do_at_once(moves: list[tuple[int, int]]) 
 def test_a_cycle_needs_one_temporary() -> None:
     places = [contiguous(i, ()) for i in range(5)]
     asked: list[Ref] = []
-    found = parallel_copy.in_order([(places[(i + 1) % 4], places[i]) for i in range(4)], lambda r: asked.append(r) or places[4])  # type: ignore[func-returns-value]
+    found = parallel_copy.in_order(
+        [(places[(i + 1) % 4], places[i]) for i in range(4)], lambda r: asked.append(r) or places[4]
+    )  # type: ignore[func-returns-value]
     assert len(asked) == 1
     assert len(found) == 5
 
@@ -302,7 +360,13 @@ def test_memory_that_an_outer_loop_reads_again_is_not_overwritten() -> None:
 
     def run(h: Any, xs: Any, compiled: bool = True) -> Any:
         xs = xg.sin(xs)
-        return xg.scan(lambda h, _: (xg.scan(inner, h, xs, compiled=compiled)[0], None), h, None, length=3, compiled=compiled)[0]
+        return xg.scan(
+            lambda h, _: (xg.scan(inner, h, xs, compiled=compiled)[0], None),
+            h,
+            None,
+            length=3,
+            compiled=compiled,
+        )[0]
 
     h, xs = xg.ones((2, 3)), xg.asarray(np.linspace(-1, 1, 24).reshape(4, 2, 3))
     np.testing.assert_allclose(xg.compile(run)(h, xs).numpy(), run(h, xs, compiled=False).numpy(), rtol=1e-12)

@@ -21,8 +21,8 @@ LENGTH = 3
 
 #: Not of arrays alone, or with results whose shapes depend on values: these no loop can have.
 APART = """
-    __array_namespace_info__ can_cast finfo iinfo isdtype result_type from_dlpack empty empty_like tensor nonzero
-    repeat unique_all unique_counts unique_inverse unique_values linalg.matrix_rank
+    __array_namespace_info__ can_cast finfo iinfo isdtype result_type from_dlpack empty empty_like tensor
+    nonzero repeat unique_all unique_counts unique_inverse unique_values linalg.matrix_rank
 """.split()
 
 

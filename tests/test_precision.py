@@ -35,13 +35,26 @@ class Reader(xg.nn.Module):
 @half
 def test_cast_keeps_the_structure_and_lets_gradients_through(dtype: str) -> None:
     model = Reader(5, 4, xg.random.default_rng(0))
-    tree = {"model": model, "ids": xg.asarray([1, 2]), "rate": 0.5, "more": (np.ones(2), None, xg.asarray([True]))}
+    tree = {
+        "model": model,
+        "ids": xg.asarray([1, 2]),
+        "rate": 0.5,
+        "more": (np.ones(2), None, xg.asarray([True])),
+    }
     found = xg.nn.cast(tree, dtype)
     assert type(found["model"]) is Reader
     assert {p.dtype.name for p in found["model"].parameters()} == {dtype}
-    assert (found["ids"].dtype, found["rate"], found["more"][0].dtype, found["more"][1], found["more"][2].dtype) == ("int64", 0.5, dtype, None, "bool")
+    assert (
+        found["ids"].dtype,
+        found["rate"],
+        found["more"][0].dtype,
+        found["more"][1],
+        found["more"][2].dtype,
+    ) == ("int64", 0.5, dtype, None, "bool")
     assert {p.dtype.name for p in model.parameters()} == {"float32"}
-    for g in xg.grad(lambda m: xg.sum(xg.nn.cast(m, dtype)(xg.asarray([[1, 2]])).astype("float32")))(model).parameters():
+    for g in xg.grad(lambda m: xg.sum(xg.nn.cast(m, dtype)(xg.asarray([[1, 2]])).astype("float32")))(
+        model
+    ).parameters():
         assert g.dtype == "float32"
     xg.sum(xg.nn.cast(model, dtype)(xg.asarray([[1, 2]]))).backward()
     assert all(p.grad is not None and p.grad.dtype == "float32" for p in model.parameters())
@@ -63,13 +76,23 @@ def test_cast_to_the_same_dtype_is_the_same_tensors_and_complex_numbers_are_refu
 @half
 def test_layers_run_where_model_and_input_agree_and_say_what_to_do_elsewhere(dtype: str) -> None:
     x = xg.ones((3, 2, 4), dtype=dtype)
-    for layer in (xg.nn.Linear(4, 4, dtype=dtype), xg.nn.GRU(4, 4, dtype=dtype), xg.nn.cast(xg.nn.GRU(4, 4, reset="after"), dtype)):
+    for layer in (
+        xg.nn.Linear(4, 4, dtype=dtype),
+        xg.nn.GRU(4, 4, dtype=dtype),
+        xg.nn.cast(xg.nn.GRU(4, 4, reset="after"), dtype),
+    ):
         z = layer(x)
         assert (z if isinstance(z, xg.Tensor) else z[0]).dtype == dtype
     assert xg.nn.Embedding(3, 2, dtype=dtype)([1]).dtype == dtype
     assert xg.nn.cross_entropy(x[0], xg.asarray([0, 1])).dtype == dtype
     for layer in (xg.nn.Linear(4, 4), xg.nn.GRU(4, 4)):
-        with pytest.raises(TypeError, match=rf"float32 weights and got {dtype}; use x.astype\(xg.float32\).* xg.nn.cast\(model, xg.{dtype}\)"):
+        with pytest.raises(
+            TypeError,
+            match=(
+                rf"float32 weights and got {dtype}; use x.astype\(xg.float32\).* xg.nn.cast\(model, "
+                rf"xg.{dtype}\)"
+            ),
+        ):
             layer(x)
 
 
@@ -108,7 +131,12 @@ def test_a_gradient_that_float16_loses_is_kept_by_scaling() -> None:
     assert xg.grad(loss)(w).item() == 0, "2^-26 is half the least float16"
     scale = xg.optim.LossScale(2.0**10)
     assert scale.unscale(xg.grad(lambda w: scale.scale(loss(w)))(w)).item() == 2.0**-26
-    assert xg.grad(lambda w: (w.astype("bfloat16") * x.astype("bfloat16")).astype("float32") * 2.0**-12)(w).item() == 2.0**-26
+    assert (
+        xg.grad(lambda w: (w.astype("bfloat16") * x.astype("bfloat16")).astype("float32") * 2.0**-12)(
+            w
+        ).item()
+        == 2.0**-26
+    )
 
 
 def test_the_scale_falls_where_a_gradient_is_not_finite_and_grows_after_good_steps() -> None:
@@ -137,7 +165,10 @@ def test_the_scale_stays_finite() -> None:
 
 
 def test_a_step_from_the_gradients_that_backward_left() -> None:
-    a, b, unused = (xg.tensor(v, dtype=d, requires_grad=True) for v, d in ((1.0, "float32"), (3.0, "float64"), (1.0, "float32")))
+    a, b, unused = (
+        xg.tensor(v, dtype=d, requires_grad=True)
+        for v, d in ((1.0, "float32"), (3.0, "float64"), (1.0, "float32"))
+    )
     scale = xg.optim.LossScale(16.0)
     optimizer = xg.optim.SGD([a, b, unused], lr=0.5)
     scale.scale((a.astype("float16") * 2.0).astype("float32") + b).backward()
@@ -173,10 +204,17 @@ def test_its_state_can_be_saved(tmp_path: Path) -> None:
     good = other.state_dict()
     for bad, error, message in [
         ({"scale": good["scale"]}, KeyError, r"LossScale: it lacks \['good_steps'\]"),
-        ({**good, "scale": xg.ones(2, dtype="float32")}, xg.ShapeError, r"scale has shape \(\), and is given \(2,\)"),
+        (
+            {**good, "scale": xg.ones(2, dtype="float32")},
+            xg.ShapeError,
+            r"scale has shape \(\), and is given \(2,\)",
+        ),
         ({**good, "scale": 3.0}, TypeError, "scale is float32, and is given float64"),
         ({**good, "good_steps": xg.asarray(1.5)}, TypeError, "good_steps is int32, and is given float64"),
-        *(({**good, "scale": xg.asarray(v, dtype="float32")}, ValueError, "a scale is above 0") for v in (0, -1, np.inf, np.nan)),
+        *(
+            ({**good, "scale": xg.asarray(v, dtype="float32")}, ValueError, "a scale is above 0")
+            for v in (0, -1, np.inf, np.nan)
+        ),
         ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "a count of steps not below"),
     ]:
         with pytest.raises(error, match=message):
@@ -188,7 +226,12 @@ def test_bad_arguments_are_refused() -> None:
     for options in ({"init_scale": 0.0}, {"init_scale": float("inf")}, {"init_scale": float("nan")}):
         with pytest.raises(ValueError, match="init_scale"):
             xg.optim.LossScale(**options)
-    for options in ({"growth_factor": 0.5}, {"backoff_factor": 1.0}, {"backoff_factor": 0.0}, {"growth_interval": 0}):
+    for options in (
+        {"growth_factor": 0.5},
+        {"backoff_factor": 1.0},
+        {"backoff_factor": 0.0},
+        {"growth_interval": 0},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             xg.optim.LossScale(**options)
 
@@ -245,7 +288,9 @@ def test_training_in_half_precision_ends_near_float32() -> None:
     scale = xg.optim.LossScale(2.0**24, growth_interval=20)
     assert 0.1 < full < 1.2, "it has learned, and is not done"
     assert abs(_trained("bfloat16") / full - 1) < 0.05
-    assert abs(_trained("float16", scale, steps=70) / full - 1) < 0.1, "a few steps are left out until the scale fits"
+    assert abs(_trained("float16", scale, steps=70) / full - 1) < 0.1, (
+        "a few steps are left out until the scale fits"
+    )
     assert 2.0**8 < float(scale.value) < 2.0**24
 
 
@@ -254,7 +299,12 @@ def test_training_in_half_precision_ends_near_float32() -> None:
 
 @pytest.mark.slow
 def test_the_errors_in_the_docs_are_those_measured() -> None:
-    shown = {name: [float(n) for n in numbers.split("|")] for name, numbers in re.findall(r"^\| (\w+) \| (\d\S+ \| \S+ \| \S+) \|$", PAGE.read_text(), re.MULTILINE)}
+    shown = {
+        name: [float(n) for n in numbers.split("|")]
+        for name, numbers in re.findall(
+            r"^\| (\w+) \| (\d\S+ \| \S+ \| \S+) \|$", PAGE.read_text(), re.MULTILINE
+        )
+    }
     measured = precision.measured()
     assert shown.keys() == {*measured, *precision.PRODUCTS}
     if emulated.available() is None:

@@ -120,7 +120,10 @@ def test_threads_share_a_model(switching: None) -> None:
     xs = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
     slope = xg.grad(lambda m, x: xg.sum(m(x)[0] ** 2))
     want = [g.numpy().copy() for g in xg.core.pytree.flatten(slope(model, xs))[0]]
-    for found in together(6, lambda i: [[g.numpy().copy() for g in xg.core.pytree.flatten(slope(model, xs))[0]] for _ in range(5)]):
+    for found in together(
+        6,
+        lambda i: [[g.numpy().copy() for g in xg.core.pytree.flatten(slope(model, xs))[0]] for _ in range(5)],
+    ):
         for gradients in found:
             for g, w in zip(gradients, want, strict=True):
                 np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-5)
@@ -145,7 +148,9 @@ def new_program(k: int) -> Any:
     return value, h, f.executable(x).kind
 
 
-@pytest.mark.parametrize("way", [pytest.param("fork", marks=needs_fork), pytest.param("spawn", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "way", [pytest.param("fork", marks=needs_fork), pytest.param("spawn", marks=pytest.mark.exhaustive)]
+)
 def test_processes_compile_the_same_new_program_into_one_cache(cache: Path, way: str) -> None:
     context = multiprocessing.get_context(way)
     with ProcessPoolExecutor(3, mp_context=context) as pool:
@@ -169,7 +174,9 @@ def test_a_fork_after_compiling(cache: Path) -> None:
 
     def work() -> None:
         np.testing.assert_allclose(before(x).numpy(), np.tanh(x) * 3, rtol=1e-12)
-        np.testing.assert_allclose(xg.compile(lambda x: xg.tanh(x) * 3.25)(x).numpy(), np.tanh(x) * 3.25, rtol=1e-12)
+        np.testing.assert_allclose(
+            xg.compile(lambda x: xg.tanh(x) * 3.25)(x).numpy(), np.tanh(x) * 3.25, rtol=1e-12
+        )
 
     child = os.fork()
     if child == 0:
@@ -226,9 +233,14 @@ sys.exit(any(codes) or bool(failed))
 @needs_native
 def test_a_fork_while_threads_compile(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKS], env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)), cwd=tmp_path,
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -267,7 +279,8 @@ x = np.linspace(0, 1, 20)
 seen = []
 
 def work():
-    return np.allclose(xg.compile(lambda x: xg.tanh(x) * 2 + len(seen))(x).numpy(), np.tanh(x) * 2 + len(seen))
+    z = xg.compile(lambda x: xg.tanh(x) * 2 + len(seen))(x)
+    return np.allclose(z.numpy(), np.tanh(x) * 2 + len(seen))
 
 def handler(*_):
     seen.append(contextvars.Context().run(work))  # not as a part of what is traced just now
@@ -289,7 +302,13 @@ assert seen and all(seen), seen
 def test_a_signal_handler_may_compile_while_the_program_compiles(tmp_path: Path) -> None:
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SIGNAL)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-c", textwrap.dedent(SIGNAL)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -316,7 +335,11 @@ def test_a_signal_handler_in_a_context_of_its_own(way: str) -> None:
         if way == "trace":
             assert [s.op for s in xg.trace(f, x).stages] == ["sin", "*", "sum"]
         else:
-            run = {"compile": xg.compile(f), "checkpoint": xg.checkpoint(f), "scan": lambda x: xg.scan(lambda h, _: (f(x), None), 0.0, None, length=2)[0]}
+            run = {
+                "compile": xg.compile(f),
+                "checkpoint": xg.checkpoint(f),
+                "scan": lambda x: xg.scan(lambda h, _: (f(x), None), 0.0, None, length=2)[0],
+            }
             np.testing.assert_allclose(float(run[way](x)), np.sum(np.sin([1.0, 2.0]) * [1.0, 2.0]))
     finally:
         signal.signal(signal.SIGUSR1, before)

@@ -66,7 +66,11 @@ SAME: dict[str, Draw] = {
     "negative_binomial": lambda rng: rng.negative_binomial([3, 2.5], 0.4),
     "multinomial": lambda rng: rng.multinomial([20, 5], [[0.2, 0.3, 0.5]], (4, 2)),
     "multinomial of one": lambda rng: rng.multinomial(20, [0.5, 0.0, 0.5]),
-    "dtypes by place": lambda rng: rng.random(3, np.float64) + rng.standard_normal(3, np.float64) + rng.standard_gamma(2.0, 3, np.float64),
+    "dtypes by place": lambda rng: (
+        rng.random(3, np.float64)
+        + rng.standard_normal(3, np.float64)
+        + rng.standard_gamma(2.0, 3, np.float64)
+    ),
     "integers": lambda rng: rng.integers(7, size=(2, 5)),
     "integers between": lambda rng: rng.integers(-3, 4, 20),
     "integers up to": lambda rng: rng.integers(0, 2, 20, endpoint=True),
@@ -106,9 +110,15 @@ def test_orders_are_those_of_numpy(shape: tuple[int, ...], device: str) -> None:
     x = np.arange(math.prod(shape), dtype=float).reshape(shape)
     rng, reference = xg.random.default_rng(0), np.random.default_rng(0)
     for axis in range(-len(shape), len(shape)):
-        np.testing.assert_array_equal(rng.permutation(xg.asarray(x), axis).numpy(), reference.permutation(x, axis))
-        np.testing.assert_array_equal(rng.permuted(xg.asarray(x), axis=axis).numpy(), reference.permuted(x, axis=axis))
-        np.testing.assert_array_equal(rng.choice(xg.asarray(x), (2, 2), axis=axis).numpy(), reference.choice(x, (2, 2), axis=axis))
+        np.testing.assert_array_equal(
+            rng.permutation(xg.asarray(x), axis).numpy(), reference.permutation(x, axis)
+        )
+        np.testing.assert_array_equal(
+            rng.permuted(xg.asarray(x), axis=axis).numpy(), reference.permuted(x, axis=axis)
+        )
+        np.testing.assert_array_equal(
+            rng.choice(xg.asarray(x), (2, 2), axis=axis).numpy(), reference.choice(x, (2, 2), axis=axis)
+        )
     np.testing.assert_array_equal(rng.permuted(xg.asarray(x)).numpy(), reference.permuted(x))
     np.testing.assert_array_equal(rng.choice(xg.asarray(x)).numpy(), reference.choice(x))
 
@@ -118,7 +128,11 @@ MOMENTS: dict[str, tuple[Draw, Any, Any]] = {
     "random": (lambda rng: rng.random(N), 0.5, 12**-0.5),
     "uniform": (lambda rng: rng.uniform(-1, 3, N), 1, 4 * 12**-0.5),
     "normal": (lambda rng: rng.normal(2, 3, N), 2, 3),
-    "lognormal": (lambda rng: rng.lognormal(0.1, 0.5, N), math.exp(0.225), math.exp(0.225) * math.sqrt(math.exp(0.25) - 1)),
+    "lognormal": (
+        lambda rng: rng.lognormal(0.1, 0.5, N),
+        math.exp(0.225),
+        math.exp(0.225) * math.sqrt(math.exp(0.25) - 1),
+    ),
     "exponential": (lambda rng: rng.exponential(3, N), 3, 3),
     "laplace": (lambda rng: rng.laplace(1, 2, N), 1, 8**0.5),
     "logistic": (lambda rng: rng.logistic(1, 2, N), 1, 2 * math.pi / 3**0.5),
@@ -130,13 +144,21 @@ MOMENTS: dict[str, tuple[Draw, Any, Any]] = {
     "f": (lambda rng: rng.f(6, 20, N), 20 / 18, 20 / 18 * math.sqrt(2 * 24 / (6 * 16))),
     "wald": (lambda rng: rng.wald(2, 3, N), 2, (8 / 3) ** 0.5),
     "geometric": (lambda rng: rng.geometric(0.3, N), 1 / 0.3, math.sqrt(0.7) / 0.3),
-    "negative_binomial": (lambda rng: rng.negative_binomial(4, 0.3, N), 4 * 0.7 / 0.3, math.sqrt(4 * 0.7) / 0.3),
+    "negative_binomial": (
+        lambda rng: rng.negative_binomial(4, 0.3, N),
+        4 * 0.7 / 0.3,
+        math.sqrt(4 * 0.7) / 0.3,
+    ),
     "multinomial": (lambda rng: rng.multinomial(50, [0.2, 0.3, 0.5], N)[:, 1], 15, 10.5**0.5),
     "poisson": (lambda rng: rng.poisson(9, N), 9, 3),
     "binomial": (lambda rng: rng.binomial(100, 0.2, N), 20, 4),
     "bernoulli": (lambda rng: rng.bernoulli(0.2, N), 0.2, 0.4),
     "dirichlet": (lambda rng: rng.dirichlet([1.0, 3.0, 0.5], N)[:, 1], 3 / 4.5, math.sqrt(2 / 9 / 5.5)),
-    "truncated_normal": (lambda rng: rng.truncated_normal(0, math.inf, 0, 2, N), 2 * (2 / math.pi) ** 0.5, 2 * (1 - 2 / math.pi) ** 0.5),
+    "truncated_normal": (
+        lambda rng: rng.truncated_normal(0, math.inf, 0, 2, N),
+        2 * (2 / math.pi) ** 0.5,
+        2 * (1 - 2 / math.pi) ** 0.5,
+    ),
     "truncated far out": (lambda rng: rng.truncated_normal(10, math.inf, size=N), 10.0981, 0.0972),
     "categorical": (lambda rng: rng.categorical(xg.log(xg.asarray([0.5, 0.2, 0.3])), size=N), 0.8, 0.76**0.5),
 }
@@ -157,7 +179,9 @@ def test_multivariate_normal(device: str) -> None:
     assert x.shape == (N, 3)
     np.testing.assert_allclose(x.mean(axis=0), mean, atol=0.05)
     np.testing.assert_allclose(np.cov(x.T), cov, atol=0.07)
-    assert xg.random.default_rng(0).multivariate_normal(np.zeros((4, 1, 2)), np.stack([np.eye(2)] * 3)).shape == (4, 3, 2)
+    assert xg.random.default_rng(0).multivariate_normal(
+        np.zeros((4, 1, 2)), np.stack([np.eye(2)] * 3)
+    ).shape == (4, 3, 2)
 
 
 def test_parts_of_one(device: str) -> None:
@@ -181,11 +205,19 @@ def test_choices_along_an_axis(device: str) -> None:
         assert rng.gumbel_softmax(logits, 0.1, (4, 7, 2), axis=axis).shape == (4, 7, 3, 2)
     assert rng.categorical(logits, 1).shape == (1, 2)
     assert rng.categorical(logits, 1, (9, 5, 1, 2)).shape == (9, 5, 1, 2)
-    hard, soft = xg.random.default_rng(4).categorical([0.3, 0.2, 0.1]), xg.random.default_rng(4).gumbel_softmax([0.3, 0.2, 0.1], 0.01)
+    hard, soft = (
+        xg.random.default_rng(4).categorical([0.3, 0.2, 0.1]),
+        xg.random.default_rng(4).gumbel_softmax([0.3, 0.2, 0.1], 0.01),
+    )
     assert xg.argmax(soft).item() == hard.item()
 
 
-@given(st.sampled_from([(-1.0, 1.0), (-math.inf, 0.5), (2.0, math.inf), (-math.inf, math.inf), (-9.0, -8.5), (8.0, 9.0)]), st.integers(0, 99))
+@given(
+    st.sampled_from(
+        [(-1.0, 1.0), (-math.inf, 0.5), (2.0, math.inf), (-math.inf, math.inf), (-9.0, -8.5), (8.0, 9.0)]
+    ),
+    st.integers(0, 99),
+)
 def test_truncated_numbers_are_inside(bounds: tuple[float, float], seed: int) -> None:
     x = xg.random.default_rng(seed).truncated_normal(*bounds, size=100).numpy()
     assert ((bounds[0] <= x) & (x <= bounds[1])).all()
@@ -196,7 +228,9 @@ def test_truncated_numbers_are_inside(bounds: tuple[float, float], seed: int) ->
 def test_normal_probabilities(device: str) -> None:
     x = np.array([-37.0, -10.0, -1.0, 0.0, 0.5, 5.0])
     p = apply(NORMAL_CDF, (xg.asarray(x),))
-    np.testing.assert_allclose(p.numpy()[[0, 1, 2]], [5.725571222524577e-300, 7.619853024160527e-24, 0.15865525393145707], rtol=1e-12)
+    np.testing.assert_allclose(
+        p.numpy()[[0, 1, 2]], [5.725571222524577e-300, 7.619853024160527e-24, 0.15865525393145707], rtol=1e-12
+    )
     np.testing.assert_allclose(apply(NORMAL_QUANTILE, (p,)).numpy(), x, rtol=1e-9, atol=1e-15)
     for op in (NORMAL_CDF, NORMAL_QUANTILE):
         assert op.elementwise
@@ -222,10 +256,22 @@ DIFFERENTIABLE: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
     "rayleigh": (lambda rng, b: rng.rayleigh(b), (TWO,)),
     "triangular": (lambda rng, a, m, b: rng.triangular(a, m, b), (ONE, TWO, np.array(4.0))),
     "gumbel_softmax": (lambda rng, a, t: rng.gumbel_softmax(a, t, (2, 3), axis=0), (TWO, np.array(0.7))),
-    "multivariate_normal": (lambda rng, a, c: rng.multivariate_normal(a, c @ c.mT + xg.eye(2), 3), (ONE, COV)),
-    "truncated_normal": (lambda rng, *x: rng.truncated_normal(*x, size=(2, 4, 1)), (np.array(-1.0), np.array(1.7), np.array([0.2]), np.array(0.9))),
-    "truncated on the right": (lambda rng, *x: rng.truncated_normal(*x), (np.array(3.0), np.array(5.0), np.array(0.2), np.array(0.9))),
-    "truncated on one side": (lambda rng, *x: rng.truncated_normal(-math.inf, *x), (np.array([1.0, 9.0]), np.array(0.2), np.array(0.9))),
+    "multivariate_normal": (
+        lambda rng, a, c: rng.multivariate_normal(a, c @ c.mT + xg.eye(2), 3),
+        (ONE, COV),
+    ),
+    "truncated_normal": (
+        lambda rng, *x: rng.truncated_normal(*x, size=(2, 4, 1)),
+        (np.array(-1.0), np.array(1.7), np.array([0.2]), np.array(0.9)),
+    ),
+    "truncated on the right": (
+        lambda rng, *x: rng.truncated_normal(*x),
+        (np.array(3.0), np.array(5.0), np.array(0.2), np.array(0.9)),
+    ),
+    "truncated on one side": (
+        lambda rng, *x: rng.truncated_normal(-math.inf, *x),
+        (np.array([1.0, 9.0]), np.array(0.2), np.array(0.9)),
+    ),
     "permutation": (lambda rng, x: rng.permutation(x, 1) * xg.asarray([1.0, 2.0]), (COV,)),
     "permuted": (lambda rng, x: rng.permuted(x, axis=0) ** 2, (COV,)),
     "choice": (lambda rng, x: rng.choice(x, (2, 2), p=[0.3, 0.7]) ** 2, (COV,)),
@@ -253,7 +299,9 @@ def test_gradients(name: str, device: str) -> None:
 def test_what_an_infinite_bound_has_no_part_in(device: str) -> None:
     rng = xg.random.default_rng(0)
     for low, high in ((-math.inf, math.inf), (-1e3, 1e3)):
-        found = xg.grad(lambda low, high, loc: rng.truncated_normal(low, high, loc, 2.0), (0, 1, 2))(low, high, 0.5)
+        found = xg.grad(lambda low, high, loc: rng.truncated_normal(low, high, loc, 2.0), (0, 1, 2))(
+            low, high, 0.5
+        )
         np.testing.assert_allclose([g.item() for g in found], [0, 0, 1], atol=1e-12)
 
 
@@ -282,7 +330,11 @@ def test_no_gradient_is_lost_silently(name: str, device: str) -> None:
     rng, draw = xg.random.default_rng(0), NOT_DIFFERENTIABLE[name]
     state = rng.state
     x = xg.tensor([0.25, 0.75], requires_grad=True)
-    for attempt in (lambda: draw(rng, x), lambda: draw(rng, x * 1.0), lambda: xg.jvp(lambda x: draw(rng, x) * 1.0, (x.detach(),), (xg.ones(2),))):
+    for attempt in (
+        lambda: draw(rng, x),
+        lambda: draw(rng, x * 1.0),
+        lambda: xg.jvp(lambda x: draw(rng, x) * 1.0, (x.detach(),), (xg.ones(2),)),
+    ):
         with pytest.raises(xg.GraphError, match=f"{name} has no derivative in .* detach it"):
             attempt()
     assert rng.state == state
@@ -342,7 +394,11 @@ REFUSED: list[tuple[Draw, type[Exception], str]] = [
     (lambda rng: rng.choice(2, 2, replace=False, p=[1.0, 0.0]), ValueError, "positive for fewer"),
     (lambda rng: rng.choice(0, 1), ValueError, "nothing"),
     (lambda rng: rng.multivariate_normal([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]), ValueError, "symmetric"),
-    (lambda rng: rng.multivariate_normal([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]), ValueError, "positive definite.*xg.eye"),
+    (
+        lambda rng: rng.multivariate_normal([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]),
+        ValueError,
+        "positive definite.*xg.eye",
+    ),
     (lambda rng: rng.multivariate_normal([0.0], [[1.0, 0.0], [0.0, 1.0]]), xg.ShapeError, "covariance"),
     (lambda rng: rng.truncated_normal(1.0, 1.0), ValueError, "low is not less"),
     (lambda rng: rng.truncated_normal(0.0, 1.0, 0.0, 0.0), ValueError, "scale is not positive"),
@@ -400,7 +456,9 @@ def test_parameters_on_another_device() -> None:
     state = rng.state
     x = xg.asarray([1.0], device="strict:1")
     for draw in (rng.normal, rng.permutation, rng.poisson):
-        with pytest.raises(xg.DeviceError, match=r"on strict:1 by a generator for cpu; move it with .to\('cpu'\)"):
+        with pytest.raises(
+            xg.DeviceError, match=r"on strict:1 by a generator for cpu; move it with .to\('cpu'\)"
+        ):
             draw(x)
     assert rng.state == state
 
@@ -412,8 +470,15 @@ def test_parameters_on_another_device() -> None:
 def test_dtypes(dtype: str, device: str) -> None:
     rng = xg.random.default_rng(0)
     loc = xg.tensor([1.0, 2.0], requires_grad=True, dtype=xg.float32)
-    for x in (rng.random(3, dtype=dtype), rng.uniform(loc, 3.0, dtype=dtype), rng.normal(loc, [1.0, 2.0], dtype=dtype), rng.beta(1, 2, dtype=dtype),
-              rng.truncated_normal(loc, 9, dtype=dtype), rng.dirichlet([1.0, 2.0], dtype=dtype), rng.poisson(3.0, 3, dtype=dtype)):  # fmt: skip
+    for x in (
+        rng.random(3, dtype=dtype),
+        rng.uniform(loc, 3.0, dtype=dtype),
+        rng.normal(loc, [1.0, 2.0], dtype=dtype),
+        rng.beta(1, 2, dtype=dtype),
+        rng.truncated_normal(loc, 9, dtype=dtype),
+        rng.dirichlet([1.0, 2.0], dtype=dtype),
+        rng.poisson(3.0, 3, dtype=dtype),
+    ):
         assert x.dtype == dtype
     xg.sum(rng.normal(loc, dtype=dtype)).backward()
     assert loc.grad is not None
@@ -450,7 +515,10 @@ def test_every_device_has_the_same_numbers(device: str) -> None:
 
 
 def test_native_generators() -> None:
-    assert xg.random.default_rng(0, device="cpu", native=True).random().item() == np.random.default_rng(0).random()
+    assert (
+        xg.random.default_rng(0, device="cpu", native=True).random().item()
+        == np.random.default_rng(0).random()
+    )
     with pytest.raises(xg.DeviceError, match="native=True"):
         xg.random.default_rng(0, device="strict:1", native=True)
 
@@ -526,7 +594,10 @@ def test_orders_and_choices_on_the_gpu(native: xg.random.Generator) -> None:
     assert len(set(native.choice(9, 9, replace=False).numpy().tolist())) == 9
     with np.errstate(divide="ignore"):  # which CuPy does not report
         assert set(native.choice(4, 2, replace=False, p=[0.5, 0.0, 0.5, 0.0]).numpy().tolist()) == {0, 2}
-    for found in (native.choice(3, N, p=[0.2, 0.0, 0.8]), native.choice(xg.asarray([0, 1, 2]), N, p=[0.2, 0.0, 0.8])):
+    for found in (
+        native.choice(3, N, p=[0.2, 0.0, 0.8]),
+        native.choice(xg.asarray([0, 1, 2]), N, p=[0.2, 0.0, 0.8]),
+    ):
         np.testing.assert_allclose(np.bincount(found.numpy(), minlength=3) / N, [0.2, 0, 0.8], atol=0.02)
     x32 = native.normal(size=5, dtype=xg.float32)
     assert x32.dtype == "float32"

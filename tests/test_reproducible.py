@@ -15,7 +15,23 @@ import xgrad as xg
 
 from .test_train import TRAIN, text  # noqa: F401 - a fixture
 
-OPTIONS = ["--data", "text.txt", "--steps", "60", "--hidden", "32", "--batch", "4", "--window", "16", "--validate-every", "30", "--sample", "40", "--quiet"]
+OPTIONS = [
+    "--data",
+    "text.txt",
+    "--steps",
+    "60",
+    "--hidden",
+    "32",
+    "--batch",
+    "4",
+    "--window",
+    "16",
+    "--validate-every",
+    "30",
+    "--sample",
+    "40",
+    "--quiet",
+]
 STOPPED = f"""
 import os, signal, sys; sys.path.insert(0, {str(TRAIN.parent)!r})
 import train
@@ -31,18 +47,32 @@ train.main(sys.argv[1:])
 
 
 def run(cwd: Path, native: str | None, *command: str) -> subprocess.CompletedProcess[str]:
-    env = {k: v for k, v in os.environ.items() if k != "XGRAD_NATIVE"} | {"XGRAD_DEVICE": "cpu"} | ({} if native is None else {"XGRAD_NATIVE": native})
-    return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    env = (
+        {k: v for k, v in os.environ.items() if k != "XGRAD_NATIVE"}
+        | {"XGRAD_DEVICE": "cpu"}
+        | ({} if native is None else {"XGRAD_NATIVE": native})
+    )
+    return subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
 
 
 def result(cwd: Path, out: str, shown: str) -> tuple[dict[str, bytes], dict[str, str], str]:
     """All that a run left: Tensors and words of its checkpoint, and what it printed at the end."""
     tensors, words = xg.io.load(cwd / out / "checkpoint.safetensors")
-    return {name: t.numpy().tobytes() for name, t in tensors.items()}, words, shown.split("bits per character")[1].split("wrote")[0]
+    return (
+        {name: t.numpy().tobytes() for name, t in tensors.items()},
+        words,
+        shown.split("bits per character")[1].split("wrote")[0],
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("native", [None, pytest.param("0", marks=pytest.mark.exhaustive), pytest.param("1", marks=pytest.mark.exhaustive)], ids=["default", "XGRAD_NATIVE=0", "XGRAD_NATIVE=1"])
+@pytest.mark.parametrize(
+    "native",
+    [None, pytest.param("0", marks=pytest.mark.exhaustive), pytest.param("1", marks=pytest.mark.exhaustive)],
+    ids=["default", "XGRAD_NATIVE=0", "XGRAD_NATIVE=1"],
+)
 def test_train(text: Path, tmp_path: Path, native: str | None) -> None:  # noqa: F811
     found = []
     for out in ("once", "again"):

@@ -76,9 +76,21 @@ def scan_program(length: int, size: int, inner: int = 0) -> Any:
 
 @pytest.mark.parametrize(
     ("length", "size", "inner", "expected"),
-    [(1, 3, 0, False), (3, 50, 0, False), (7, 3, 0, False), (8, 3, 0, True), (1000, 1, 0, True), (1, 10**6, 0, True), (2, 3, 3, False), (2, 3, 20, True), (0, 3, 0, False)],
+    [
+        (1, 3, 0, False),
+        (3, 50, 0, False),
+        (7, 3, 0, False),
+        (8, 3, 0, True),
+        (1000, 1, 0, True),
+        (1, 10**6, 0, True),
+        (2, 3, 3, False),
+        (2, 3, 20, True),
+        (0, 3, 0, False),
+    ],
 )
-def test_it_is_compiled_where_its_stages_are_repeated(length: int, size: int, inner: int, expected: bool) -> None:
+def test_it_is_compiled_where_its_stages_are_repeated(
+    length: int, size: int, inner: int, expected: bool
+) -> None:
     assert executors.repays(scan_program(length, size, inner).stages) == expected
 
 
@@ -206,7 +218,9 @@ def test_many_threads_share(kind: str, native: str | None, hurried: None) -> Non
 
         def plain(x: Any, round: int = round) -> Any:
             if kind == "model":
-                return xg.value_and_grad(lambda model, x: xg.sum(model(x)[0] ** (2 + round)))(model, x[..., :3])
+                return xg.value_and_grad(lambda model, x: xg.sum(model(x)[0] ** (2 + round)))(
+                    model, x[..., :3]
+                )
             return xg.value_and_grad(lambda x: loss(W, h, x) * (1.5 + round))(x)
 
         run = xg.compile(plain) if kind == "compiled function" else plain
@@ -251,7 +265,11 @@ def unrolled(x: Any) -> Any:
     return xg.scan(lambda h, _: (long_chain(h), xg.sum(h)), x, length=3)[0]
 
 
-@pytest.mark.parametrize("f", [long_chain, unrolled, xg.checkpoint(long_chain), lambda x: unrolled(x) + long_chain(x)], ids=["chain", "loop", "checkpoint", "both"])
+@pytest.mark.parametrize(
+    "f",
+    [long_chain, unrolled, xg.checkpoint(long_chain), lambda x: unrolled(x) + long_chain(x)],
+    ids=["chain", "loop", "checkpoint", "both"],
+)
 def test_what_no_stage_reads_any_more_is_not_kept_where_nothing_is_compiled(f: Any) -> None:
     x = xg.asarray(np.ones(2**14, dtype=complex))
     compiled = xg.compile(f)

@@ -62,7 +62,9 @@ def test_length_without_xs(device: str) -> None:
 
 
 def test_no_steps_give_empty_outputs_of_the_right_shape(device: str) -> None:
-    h, ys = xg.scan(lambda h, x: (h, {"y": xg.stack([h, x]).astype(xg.float32)}), np.ones(3), np.zeros((0, 3)))
+    h, ys = xg.scan(
+        lambda h, x: (h, {"y": xg.stack([h, x]).astype(xg.float32)}), np.ones(3), np.zeros((0, 3))
+    )
     assert h.numpy().tolist() == [1, 1, 1]
     assert ys["y"].shape == (0, 2, 3)
     assert ys["y"].dtype == xg.float32
@@ -131,9 +133,17 @@ def takes_away(carry: Any, _: Any) -> Any:
     return carry, None
 
 
-@pytest.mark.parametrize("options", [{}, {"compiled": False}, {"checkpoint_every": 2}, {"length": 0}, {"length": 0, "compiled": False}])
-@pytest.mark.parametrize(("body", "init"), [(appends, [np.ones(2)]), (adds_a_key, {"a": np.ones(2)}), (takes_away, [np.ones(2), np.ones(2)])])
-def test_a_body_that_changes_the_container_of_its_carry(body: Any, init: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compiled": False}, {"checkpoint_every": 2}, {"length": 0}, {"length": 0, "compiled": False}],
+)
+@pytest.mark.parametrize(
+    ("body", "init"),
+    [(appends, [np.ones(2)]), (adds_a_key, {"a": np.ones(2)}), (takes_away, [np.ones(2), np.ones(2)])],
+)
+def test_a_body_that_changes_the_container_of_its_carry(
+    body: Any, init: Any, options: dict[str, Any]
+) -> None:
     """It is seen, though the container that the body was given is the one that it returns; that of the caller
     stays."""
     size = len(init)

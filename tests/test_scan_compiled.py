@@ -92,7 +92,10 @@ def dicts(p: Any, state: Any, x: Any) -> Any:
 
 
 CELLS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
-    **{f.__name__: (f, lambda h: h) for f in (gru, fused, joined, tied, output_layer, layer_norm, attention, old_state_written, nested)},
+    **{
+        f.__name__: (f, lambda h: h)
+        for f in (gru, fused, joined, tied, output_layer, layer_norm, attention, old_state_written, nested)
+    },
     **{f.__name__: (f, lambda h: (h, h * 0.5)) for f in (lstm, unchanged, unused)},
     "dicts": (dicts, lambda h: {"h": h, "rest": [h * 0.5]}),
 }
@@ -101,8 +104,16 @@ COMPILED = [True]  # how the scans inside a step are run
 
 
 def weights() -> dict[str, Any]:
-    p = {f"x{k}": array(I, H, seed=i) for i, k in enumerate("zrh")} | {f"h{k}": array(H, H, seed=i + 3) for i, k in enumerate("zrh")}
-    return p | {"b": array(H), "x3": array(I, 3 * H), "h3": array(H, 3 * H), "z": array(H + I, H), "out": array(H, 2)}
+    p = {f"x{k}": array(I, H, seed=i) for i, k in enumerate("zrh")} | {
+        f"h{k}": array(H, H, seed=i + 3) for i, k in enumerate("zrh")
+    }
+    return p | {
+        "b": array(H),
+        "x3": array(I, 3 * H),
+        "h3": array(H, 3 * H),
+        "z": array(H + I, H),
+        "out": array(H, 2),
+    }
 
 
 def results(f: Callable[..., Any], args: Any, of: str = "all") -> list[np.ndarray]:
@@ -116,7 +127,9 @@ def results(f: Callable[..., Any], args: Any, of: str = "all") -> list[np.ndarra
             total = total + (i + 1) * xg.sum(xg.sin(v))
         return total, (carry, ys)
 
-    (value, outputs), gradients = xg.value_and_grad(loss, argnums=tuple(range(len(args))), has_aux=True)(*args)
+    (value, outputs), gradients = xg.value_and_grad(loss, argnums=tuple(range(len(args))), has_aux=True)(
+        *args
+    )
     return [v.detach().numpy() for v in leaves((value, outputs, gradients))]
 
 
@@ -134,13 +147,21 @@ def agree(make: Callable[[bool], list[np.ndarray]], rtol: float = 1e-10) -> None
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol / 10)
 
 
-def through(cell: str, args: Any, of: str = "all", reverse: bool = False) -> Callable[[bool], list[np.ndarray]]:
+def through(
+    cell: str, args: Any, of: str = "all", reverse: bool = False
+) -> Callable[[bool], list[np.ndarray]]:
     step, start = CELLS[cell]
 
     def make(compiled: bool) -> list[np.ndarray]:
         COMPILED[0] = compiled
         try:
-            return results(lambda p, h, xs: xg.scan(lambda h, x: step(p, h, x), start(h), xs, reverse=reverse, compiled=compiled), args, of)
+            return results(
+                lambda p, h, xs: xg.scan(
+                    lambda h, x: step(p, h, x), start(h), xs, reverse=reverse, compiled=compiled
+                ),
+                args,
+                of,
+            )
         finally:
             COMPILED[0] = True
 
@@ -203,7 +224,12 @@ def test_leaves_from_outside_get_their_gradients(device: str) -> None:
     def make(compiled: bool) -> list[np.ndarray]:
         p = {k: xg.tensor(v, requires_grad=True) for k, v in weights().items()}
         for _ in range(2):
-            h, ys = xg.scan(lambda h, x: gru(p, h, x), xg.asarray(array(B, H)), xg.asarray(array(T, B, I)), compiled=compiled)
+            h, ys = xg.scan(
+                lambda h, x: gru(p, h, x),
+                xg.asarray(array(B, H)),
+                xg.asarray(array(T, B, I)),
+                compiled=compiled,
+            )
             (xg.sum(h * h) + xg.sum(xg.sin(ys))).backward()
         return [h.detach().numpy(), *(v.grad.numpy() for v in p.values() if v.grad is not None)]
 
@@ -237,7 +263,14 @@ def test_what_changes_outside_between_calls_is_seen(device: str) -> None:
             h = np.tanh(h * now["number"] + x * now["array"])
         return float(h.sum())
 
-    for change in ({}, {"array": array(3, seed=1)}, {"number": 0.25}, {"number": 1}, {"number": True}, {"number": 0.5}):
+    for change in (
+        {},
+        {"array": array(3, seed=1)},
+        {"number": 0.25},
+        {"number": 1},
+        {"number": True},
+        {"number": 0.5},
+    ):
         now |= change
         assert last() == pytest.approx(expected(), rel=1e-12)
 
@@ -245,7 +278,9 @@ def test_what_changes_outside_between_calls_is_seen(device: str) -> None:
 def test_xs_that_are_read_past_their_slices_too(device: str) -> None:
     def make(compiled: bool) -> list[np.ndarray]:
         def f(h: Any, xs: Any) -> Any:
-            return xg.scan(lambda h, x: (xg.tanh(h + x * xg.sum(xs, axis=0)), xs[0] * h), h, xs, compiled=compiled)
+            return xg.scan(
+                lambda h, x: (xg.tanh(h + x * xg.sum(xs, axis=0)), xs[0] * h), h, xs, compiled=compiled
+            )
 
         return results(f, (array(3), array(T, 3)))
 
@@ -255,7 +290,9 @@ def test_xs_that_are_read_past_their_slices_too(device: str) -> None:
 def test_the_same_tensor_twice(device: str) -> None:
     def make(compiled: bool) -> list[np.ndarray]:
         def f(h: Any, xs: Any) -> Any:
-            return xg.scan(lambda c, x: ((c[1], xg.tanh(c[0] + x[0] * x[1])), c), (h, h), (xs, xs), compiled=compiled)
+            return xg.scan(
+                lambda c, x: ((c[1], xg.tanh(c[0] + x[0] * x[1])), c), (h, h), (xs, xs), compiled=compiled
+            )
 
         return results(f, (array(3), array(T, 3)))
 
@@ -305,7 +342,9 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("executor", ["0", "1"])
 @pytest.mark.parametrize("form", ["h @ U + x", "x + U @ h", "vector", "two"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_products_added_to_views(view: str, form: str, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_added_to_views(
+    view: str, form: str, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A product may be added to what is read where that lies, if nothing else does, and if it lies as a
     product is written."""
     monkeypatch.setenv("XGRAD_NATIVE", executor)
@@ -314,7 +353,11 @@ def test_products_added_to_views(view: str, form: str, executor: str, monkeypatc
     def step(h: Any, x: Any) -> Any:
         if form == "vector":
             return xg.tanh(h @ U + x[0]), h
-        h = {"h @ U + x": lambda: h @ U + x, "x + U @ h": lambda: x + U @ h, "two": lambda: (h @ U + x) @ U + x}[form]()
+        h = {
+            "h @ U + x": lambda: h @ U + x,
+            "x + U @ h": lambda: x + U @ h,
+            "two": lambda: (h @ U + x) @ U + x,
+        }[form]()
         return h, None
 
     def f(s: Any, *, compiled: bool) -> Any:
@@ -330,6 +373,7 @@ def test_products_added_to_views(view: str, form: str, executor: str, monkeypatc
         for a, b in zip(found, want, strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
 
+
 @pytest.mark.parametrize("dtype", ["complex128", "complex64", "float16"])
 def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their gradients begin with zeros, which are numbers in the program, so that no operand and no stage has
@@ -340,14 +384,21 @@ def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytes
 
     def slope(h: Any, compiled: bool) -> Any:
         def loss(h: Any) -> Any:
-            c, ys = xg.scan(lambda c, x: ((c[0] * x, c[1]), c[0]), (h, xg.astype(h, dtype)), array(T, 3), compiled=compiled)
+            c, ys = xg.scan(
+                lambda c, x: ((c[0] * x, c[1]), c[0]),
+                (h, xg.astype(h, dtype)),
+                array(T, 3),
+                compiled=compiled,
+            )
             return xg.sum(c[0] ** 2) + xg.sum(ys[0])
 
         return xg.grad(loss)(h)
 
     expected = slope(xg.asarray(array(3)), False).numpy()
     np.testing.assert_allclose(slope(xg.asarray(array(3)), True).numpy(), expected, rtol=1e-12)
-    np.testing.assert_allclose(xg.compile(lambda h: slope(h, True))(xg.asarray(array(3))).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        xg.compile(lambda h: slope(h, True))(xg.asarray(array(3))).numpy(), expected, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("native", ["0", "1"])

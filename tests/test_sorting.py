@@ -16,7 +16,10 @@ from .drawn import BACKENDS, EVERY, INTEGER, NUMERIC, REAL, agrees, arrays_of, s
 
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "sort": [
-        (lambda x, axis=axis, descending=descending: xg.sort(x, axis=axis, descending=descending) ** 2, (distinct(2, 3, 4),))
+        (
+            lambda x, axis=axis, descending=descending: xg.sort(x, axis=axis, descending=descending) ** 2,
+            (distinct(2, 3, 4),),
+        )
         for axis in (0, 1, -1)
         for descending in (False, True)
     ]
@@ -24,16 +27,27 @@ GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
 }
 COMPOSED: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "take_along_axis": [
-        (lambda x: xg.take_along_axis(x, xg.asarray([[2, 0, 2, 2], [-1, 1, 1, 0]]), axis=1) ** 2, (distinct(2, 3),)),
+        (
+            lambda x: xg.take_along_axis(x, xg.asarray([[2, 0, 2, 2], [-1, 1, 1, 0]]), axis=1) ** 2,
+            (distinct(2, 3),),
+        ),
         (lambda x: xg.take_along_axis(x, xg.asarray([[1, 0, 1]]), axis=0), (distinct(2, 3),)),
         (lambda x: xg.take_along_axis(x, xg.argmax(x, axis=1, keepdims=True), axis=1), (distinct(2, 3),)),
     ],
     "unique": [
         (lambda x: xg.unique_values(x) ** 2, (distinct(2, 3),)),
-        (lambda x: [xg.unique_all(x).values, xg.unique_counts(x).values, xg.unique_inverse(x).values], (distinct(3),)),
+        (
+            lambda x: [xg.unique_all(x).values, xg.unique_counts(x).values, xg.unique_inverse(x).values],
+            (distinct(3),),
+        ),
     ],
     "take": [(lambda x: xg.take(x, xg.asarray([[0, -1], [2, 2]]), axis=1) ** 2, (distinct(2, 3),))],
-    "complex": [(lambda a, b: xg.real(xg.take_along_axis(a + 1j * b, xg.asarray([2, 0, 0]))), (distinct(3), distinct(3)))],
+    "complex": [
+        (
+            lambda a, b: xg.real(xg.take_along_axis(a + 1j * b, xg.asarray([2, 0, 0]))),
+            (distinct(3), distinct(3)),
+        )
+    ],
 }
 ALL = [(name, i) for name, cases in {**GRADIENT_CASES, **COMPOSED}.items() for i in range(len(cases))]
 
@@ -58,7 +72,9 @@ def test_descending_sorts_keep_equal_elements_in_their_order(x: np.ndarray, data
     ranks = -np.searchsorted(np.sort(x, axis=None), x)
     order = np.argsort(ranks, axis=axis, stable=True)
     agrees(lambda x: xg.argsort(x, axis=axis, descending=True), lambda x: order, x)
-    agrees(lambda x: xg.sort(x, axis=axis, descending=True), lambda x: np.take_along_axis(x, order, axis=axis), x)
+    agrees(
+        lambda x: xg.sort(x, axis=axis, descending=True), lambda x: np.take_along_axis(x, order, axis=axis), x
+    )
 
 
 def test_what_is_not_a_number_is_the_largest(device: str) -> None:
@@ -67,9 +83,17 @@ def test_what_is_not_a_number_is_the_largest(device: str) -> None:
     np.testing.assert_array_equal(xg.sort(x, descending=True).numpy(), [np.nan, np.inf, 1, -np.inf])
 
 
-@given(arrays_of(INTEGER + REAL, shapes(1, 3)), st.data(), st.sampled_from(["argmax", "argmin"]), st.booleans())
+@given(
+    arrays_of(INTEGER + REAL, shapes(1, 3)), st.data(), st.sampled_from(["argmax", "argmin"]), st.booleans()
+)
 def test_best(x: np.ndarray, data: Any, name: str, keepdims: bool) -> None:
-    agrees(getattr(xg, name), getattr(np, name), x, axis=data.draw(st.none() | st.integers(-x.ndim, x.ndim - 1)), keepdims=keepdims)
+    agrees(
+        getattr(xg, name),
+        getattr(np, name),
+        x,
+        axis=data.draw(st.none() | st.integers(-x.ndim, x.ndim - 1)),
+        keepdims=keepdims,
+    )
 
 
 @given(arrays_of(EVERY))
@@ -82,7 +106,13 @@ def test_searchsorted(x: np.ndarray, y: np.ndarray, side: Any) -> None:
     if {x.dtype.kind, y.dtype.kind} == {"i", "u"} and "uint64" in (x.dtype.name, y.dtype.name):
         return  # these have no dtype together but a floating one
     agrees(xg.searchsorted, np.searchsorted, np.sort(x), y, side=side)
-    agrees(lambda x, y, s: xg.searchsorted(x, y, side=side, sorter=s), lambda x, y, s: np.searchsorted(x, y, side, s), x, y, np.argsort(x))
+    agrees(
+        lambda x, y, s: xg.searchsorted(x, y, side=side, sorter=s),
+        lambda x, y, s: np.searchsorted(x, y, side, s),
+        x,
+        y,
+        np.argsort(x),
+    )
 
 
 @given(arrays_of(EVERY), st.sampled_from(["unique_all", "unique_counts", "unique_inverse", "unique_values"]))
@@ -105,7 +135,9 @@ def test_results_of_sets_have_names(device: str) -> None:
 
 
 def test_the_first_of_equal_elements_has_the_gradient(device: str) -> None:
-    slope = xg.grad(lambda x: xg.sum(xg.unique_values(x) * xg.asarray([10.0, 20.0])))(xg.asarray([2.0, 1.0, 2.0]))
+    slope = xg.grad(lambda x: xg.sum(xg.unique_values(x) * xg.asarray([10.0, 20.0])))(
+        xg.asarray([2.0, 1.0, 2.0])
+    )
     assert slope.numpy().tolist() == [20, 10, 0]
 
 
@@ -202,7 +234,9 @@ def test_shapes_that_depend_on_values_are_not_for_traces(f: Any) -> None:
 
 def test_they_are_compiled() -> None:
     def f(x: Any) -> Any:
-        return xg.sum(xg.sort(x, descending=True) * xg.take_along_axis(x, xg.argsort(x)) * xg.searchsorted(x, x + 0.1))
+        return xg.sum(
+            xg.sort(x, descending=True) * xg.take_along_axis(x, xg.argsort(x)) * xg.searchsorted(x, x + 0.1)
+        )
 
     x = xg.asarray([3.0, 1.0, 2.0])
     np.testing.assert_allclose(xg.compile(xg.grad(f))(x).numpy(), xg.grad(f)(x).numpy())

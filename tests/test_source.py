@@ -55,28 +55,91 @@ def assigned(x: Any, v: Any, i: Any) -> Any:
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "gru": (gru, (normal(3, 3), normal(3, 3), normal(3, 3), normal(3, 2), normal(7, 3, 2))),
-    "gru_backward": (xg.grad(lambda *a: xg.sum(gru(*a)[1]), argnums=(0, 4)), (normal(3, 3), normal(3, 3), normal(3, 3), normal(3, 2), normal(4, 3, 2))),
+    "gru_backward": (
+        xg.grad(lambda *a: xg.sum(gru(*a)[1]), argnums=(0, 4)),
+        (normal(3, 3), normal(3, 3), normal(3, 3), normal(3, 2), normal(4, 3, 2)),
+    ),
     "nested": (nested, (normal(2), normal(3, 4, 2))),
     "no_steps": (lambda h, xs: xg.scan(lambda c, x: (c * x, c + x), h, xs), (normal(2), normal(0, 2))),
     "arithmetic": (lambda x, y: -(x - y) * x / (y * y + 1) ** 2 - 2**x, (normal(3), normal(2, 3))),
     "power": (lambda x, y: x**y + (-2.0) * y**3, (abs(normal(3)), normal(3))),
     "product": (lambda A, x, B: (A @ x, B @ A, x @ A), (normal(3, 3), normal(3), normal(2, 4, 3))),
-    "functions": (lambda x: xg.exp(x) + xg.expm1(x) * xg.log(x) + xg.log1p(x) - xg.sqrt(x) * xg.cos(x) + xg.abs(x), (abs(normal(4)),)),
-    "gates": (lambda x: (xg.sigmoid(x), xg.relu(x), xg.softmax(x, axis=0), xg.logsumexp(x, axis=1), xg.logsumexp(x)), (normal(3, 4),)),
-    "choice": (lambda x, y: xg.maximum(x, y) * xg.minimum(x, 0.0) + xg.where(x > y, x, 2 * y) * xg.sign(x) + xg.floor(y), (normal(5), normal(5))),
-    "reductions": (lambda x: (xg.sum(x, axis=0, keepdims=True), xg.mean(x), xg.max(x, axis=1), xg.min(x), xg.argmax(x, axis=0)), (normal(3, 4),)),
-    "shapes": (lambda x: (x.T @ x, xg.reshape(x, (-1,)), xg.transpose(x[None], (2, 0, 1)), xg.broadcast_to(x[:, :1], (3, 5))), (normal(3, 4),)),
-    "joined": (lambda x, y: (xg.concat([x, y], axis=1), xg.stack([x, x * x], axis=1), xg.unstack(y)), (normal(2, 3), normal(2, 3))),
-    "index": (lambda x, i: (x[1:, ::2], x[..., 0], x[i], x[0, i], xg.take(x, i, axis=1)), (normal(3, 4), np.array([0, 2, 2]))),
+    "functions": (
+        lambda x: xg.exp(x) + xg.expm1(x) * xg.log(x) + xg.log1p(x) - xg.sqrt(x) * xg.cos(x) + xg.abs(x),
+        (abs(normal(4)),),
+    ),
+    "gates": (
+        lambda x: (
+            xg.sigmoid(x),
+            xg.relu(x),
+            xg.softmax(x, axis=0),
+            xg.logsumexp(x, axis=1),
+            xg.logsumexp(x),
+        ),
+        (normal(3, 4),),
+    ),
+    "choice": (
+        lambda x, y: (
+            xg.maximum(x, y) * xg.minimum(x, 0.0) + xg.where(x > y, x, 2 * y) * xg.sign(x) + xg.floor(y)
+        ),
+        (normal(5), normal(5)),
+    ),
+    "reductions": (
+        lambda x: (
+            xg.sum(x, axis=0, keepdims=True),
+            xg.mean(x),
+            xg.max(x, axis=1),
+            xg.min(x),
+            xg.argmax(x, axis=0),
+        ),
+        (normal(3, 4),),
+    ),
+    "shapes": (
+        lambda x: (
+            x.T @ x,
+            xg.reshape(x, (-1,)),
+            xg.transpose(x[None], (2, 0, 1)),
+            xg.broadcast_to(x[:, :1], (3, 5)),
+        ),
+        (normal(3, 4),),
+    ),
+    "joined": (
+        lambda x, y: (xg.concat([x, y], axis=1), xg.stack([x, x * x], axis=1), xg.unstack(y)),
+        (normal(2, 3), normal(2, 3)),
+    ),
+    "index": (
+        lambda x, i: (x[1:, ::2], x[..., 0], x[i], x[0, i], xg.take(x, i, axis=1)),
+        (normal(3, 4), np.array([0, 2, 2])),
+    ),
     "assigned": (assigned, (normal(4), normal(2), np.array([0, 0]))),
-    "scattered": (lambda x, i: namespace.scatter(x, key=(i,), shape=(5,)) * 2 + namespace.untake(x, i, axis=0, shape=(5,)), (normal(3), np.array([4, 1, 1]))),
-    "new": (lambda x: x * xg.ones((3,)) + xg.arange(3) + xg.full((2, 3), 1.5) @ xg.eye(3) + xg.zeros_like(x), (normal(3),)),
-    "dtypes": (lambda x, y: (x * y, xg.astype(x, xg.float64) + 1, (x * 3).astype(xg.int32) + 1, x > 0), (normal(3).astype("float32"), normal(3).astype("float32"))),
-    "complex": (lambda x: (xg.real(x * x), xg.imag(x), xg.conj(x) * (1 + 2j), xg.abs(x)), (normal(3) + 1j * normal(3),)),
-    "named": (lambda params, x: params["a"] * x + params["a b"][0], ({"a": normal(2), "a b": [normal(2)]}, normal(2))),
+    "scattered": (
+        lambda x, i: (
+            namespace.scatter(x, key=(i,), shape=(5,)) * 2 + namespace.untake(x, i, axis=0, shape=(5,))
+        ),
+        (normal(3), np.array([4, 1, 1])),
+    ),
+    "new": (
+        lambda x: x * xg.ones((3,)) + xg.arange(3) + xg.full((2, 3), 1.5) @ xg.eye(3) + xg.zeros_like(x),
+        (normal(3),),
+    ),
+    "dtypes": (
+        lambda x, y: (x * y, xg.astype(x, xg.float64) + 1, (x * 3).astype(xg.int32) + 1, x > 0),
+        (normal(3).astype("float32"), normal(3).astype("float32")),
+    ),
+    "complex": (
+        lambda x: (xg.real(x * x), xg.imag(x), xg.conj(x) * (1 + 2j), xg.abs(x)),
+        (normal(3) + 1j * normal(3),),
+    ),
+    "named": (
+        lambda params, x: params["a"] * x + params["a b"][0],
+        ({"a": normal(2), "a b": [normal(2)]}, normal(2)),
+    ),
     "second": (xg.grad(lambda x: xg.sum(xg.grad(lambda x: xg.sum(xg.tanh(x) ** 3))(x) ** 2)), (normal(3),)),
     "no_gradient": (lambda i: i + 1, (np.arange(3),)),
-    "reversed": (lambda xs: xg.scan(lambda c, x: (c + x * c, None), xs[0], xs, reverse=True)[0], (normal(5),)),
+    "reversed": (
+        lambda xs: xg.scan(lambda c, x: (c + x * c, None), xs[0], xs, reverse=True)[0],
+        (normal(5),),
+    ),
 }
 
 RUN = """
@@ -87,13 +150,16 @@ for name, (text, inputs, dz) in tasks.items():
     module = {}
     exec(compile(text, name, "exec"), module)
     z, saved = module["forward"](*inputs)
-    found[name] = (z if isinstance(z, tuple) else (z,)), (module["backward"](saved, *dz) if "backward" in module else ())
+    gradients = module["backward"](saved, *dz) if "backward" in module else ()
+    found[name] = (z if isinstance(z, tuple) else (z,)), gradients
 assert not [m for m in sys.modules if m.partition(".")[0] in ("xgrad", "backends")]
 sys.stdout.buffer.write(pickle.dumps(found))
 """
 
 
-def by_engine(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+def by_engine(
+    f: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
     """Inputs, outputs, gradients of the floating outputs as they are given, and of the floating inputs."""
     leaves, structure = pytree.flatten(args)
     floats = [i for i, v in enumerate(leaves) if v.dtype.kind in "fc"]
@@ -113,12 +179,24 @@ def by_engine(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Any], 
 
 
 def test_the_source_runs_without_xgrad(tmp_path: Path) -> None:
-    softplus = xg.register_op("softplus2", lambda xp, x, *, k=1: xp.log1p(xp.exp(k * x)) / k, dx=lambda xp, dz, x, *, k: dz / (1 + xp.exp(-k * x)))
-    twice = xg.register_op("twice_plus", lambda xp, x, y: x + x * y, dx=lambda dz, y: dz * (1 + y), dy=lambda dz, x: dz * x)
+    softplus = xg.register_op(
+        "softplus2",
+        lambda xp, x, *, k=1: xp.log1p(xp.exp(k * x)) / k,
+        dx=lambda xp, dz, x, *, k: dz / (1 + xp.exp(-k * x)),
+    )
+    twice = xg.register_op(
+        "twice_plus", lambda xp, x, y: x + x * y, dx=lambda dz, y: dz * (1 + y), dy=lambda dz, x: dz * x
+    )
     functions = {
         **FUNCTIONS,
-        "own": (lambda x: xg.sum(softplus(x, k=2)) * softplus(x) + twice(x, 3.0) + twice(2.0, x), (normal(3),)),
-        "own_in_time": (lambda xs: xg.scan(lambda c, x: (softplus(c) * x, softplus(x)), xs[0], xs), (normal(4, 3),)),
+        "own": (
+            lambda x: xg.sum(softplus(x, k=2)) * softplus(x) + twice(x, 3.0) + twice(2.0, x),
+            (normal(3),),
+        ),
+        "own_in_time": (
+            lambda xs: xg.scan(lambda c, x: (softplus(c) * x, softplus(x)), xs[0], xs),
+            (normal(4, 3),),
+        ),
     }
     tasks, expected = {}, {}
     try:
@@ -137,7 +215,13 @@ def test_the_source_runs_without_xgrad(tmp_path: Path) -> None:
     finally:
         xg.unregister_op("softplus2")
         xg.unregister_op("twice_plus")
-    done = subprocess.run([sys.executable, "-P", "-c", RUN], input=pickle.dumps(tasks), capture_output=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RUN],
+        input=pickle.dumps(tasks),
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr.decode()
     found = pickle.loads(done.stdout)
     for name, (outputs, gradients) in expected.items():
@@ -145,10 +229,14 @@ def test_the_source_runs_without_xgrad(tmp_path: Path) -> None:
         assert len(forward) == len(outputs), name
         for a, b in zip(forward, outputs, strict=True):
             assert (np.shape(a), np.asarray(a).dtype) == (b.shape, b.dtype), name
-            np.testing.assert_allclose(a, b, rtol=1e-12 if b.dtype.itemsize > 4 else 1e-6, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                a, b, rtol=1e-12 if b.dtype.itemsize > 4 else 1e-6, atol=1e-12, err_msg=name
+            )
         for a, b in zip(backward, gradients, strict=bool(gradients)):
             assert np.shape(a) == b.shape, name
-            np.testing.assert_allclose(a, b, rtol=1e-12 if b.dtype.itemsize > 4 else 1e-6, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                a, b, rtol=1e-12 if b.dtype.itemsize > 4 else 1e-6, atol=1e-12, err_msg=name
+            )
 
 
 def test_how_it_reads() -> None:
@@ -193,8 +281,14 @@ def test_bad_input() -> None:
 
 
 def cases() -> list[tuple[str, str]]:
-    plain = {id(entry): entry for entry in OPS.values() if entry.elementwise and not entry.parameters and not entry.registered}
-    return [(entry.name, dtype) for entry in plain.values() for dtype in ("float64", "float32", "int64", "bool")]
+    plain = {
+        id(entry): entry
+        for entry in OPS.values()
+        if entry.elementwise and not entry.parameters and not entry.registered
+    }
+    return [
+        (entry.name, dtype) for entry in plain.values() for dtype in ("float64", "float32", "int64", "bool")
+    ]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -202,7 +296,10 @@ def cases() -> list[tuple[str, str]]:
 def test_every_elementwise_op(name: str, dtype: str) -> None:
     entry = OPS[name]
     rng = np.random.default_rng(0)
-    xs = [(rng.uniform(0.1, 0.9, 5) if dtype.startswith("f") else rng.integers(1, 4, 5)).astype(dtype) for _ in range(entry.arity or 2)]
+    xs = [
+        (rng.uniform(0.1, 0.9, 5) if dtype.startswith("f") else rng.integers(1, 4, 5)).astype(dtype)
+        for _ in range(entry.arity or 2)
+    ]
     f = lambda *v: call(entry, v)
     try:
         want = f(*map(xg.asarray, xs)).numpy()
@@ -219,7 +316,9 @@ def test_every_elementwise_op(name: str, dtype: str) -> None:
     assert z.dtype == want.dtype
     np.testing.assert_allclose(z, want, rtol=1e-6 if dtype == "float32" else 1e-14)
     if "backward" in module:
-        for a, b in zip(module["backward"](saved, np.ones_like(want)), xg.vjp(f, *xs)[1](np.ones_like(want)), strict=True):
+        for a, b in zip(
+            module["backward"](saved, np.ones_like(want)), xg.vjp(f, *xs)[1](np.ones_like(want)), strict=True
+        ):
             np.testing.assert_allclose(a, b.numpy(), rtol=1e-5 if dtype == "float32" else 1e-12)
 
 
@@ -230,7 +329,11 @@ MORE: dict[str, Callable[[Any], Any]] = {
     "counted": lambda x: xg.count_nonzero(x > 0, axis=0),
     "all": lambda x: (xg.all(x > 0, axis=0), xg.any(x > 0)),
     "einsum": lambda x: xg.einsum("ij,kj->ik", x, x),
-    "running": lambda x: (xg.cumulative_sum(x, axis=1), xg.cumulative_prod(x, axis=0), xg.cumulative_sum(x[0], include_initial=True)),
+    "running": lambda x: (
+        xg.cumulative_sum(x, axis=1),
+        xg.cumulative_prod(x, axis=0),
+        xg.cumulative_sum(x[0], include_initial=True),
+    ),
     "running_product": lambda x: xg.cumulative_prod(x, axis=-1, include_initial=True),
 }
 

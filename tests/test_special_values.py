@@ -20,12 +20,44 @@ from xgrad.ops import OPS
 DTYPES = ["float16", "float32", "float64", "complex64", "complex128"]
 ONE = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 1 and op.doc]
 TWO = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 2 and op.doc]
-REDUCTIONS = ["sum", "prod", "max", "min", "mean", "var", "std", "all", "any", "argmax", "argmin", "cumulative_sum", "cumulative_prod", "count_nonzero"]
+REDUCTIONS = [
+    "sum",
+    "prod",
+    "max",
+    "min",
+    "mean",
+    "var",
+    "std",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "cumulative_sum",
+    "cumulative_prod",
+    "count_nonzero",
+]
 
 
 def special(dtype: str) -> np.ndarray:
     info = np.finfo(dtype)
-    real = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.5, 3.0, np.inf, -np.inf, np.nan, info.max, -info.max, info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
+    real = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        2.5,
+        -2.5,
+        0.5,
+        3.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        info.max,
+        -info.max,
+        info.tiny,
+        info.smallest_subnormal,
+        -info.smallest_subnormal,
+    ]
     if np.dtype(dtype).kind == "c":
         few = [0.0, -0.0, 1.0, -2.5, np.inf, -np.inf, np.nan]
         return np.array([complex(a, b) for a in few for b in few], dtype)
@@ -44,13 +76,22 @@ def same(a: Any, b: Any, ulps: float = 0) -> bool:
         return bool((a == b).all())
     equal = (a == b) & (np.signbit(a) == np.signbit(b)) | (np.isnan(a) & np.isnan(b))
     with np.errstate(all="ignore"):
-        near = np.isfinite(a) & np.isfinite(b) & (np.abs(a - b) <= ulps * np.spacing(np.maximum(np.abs(a), np.abs(b)))) & (np.signbit(a) == np.signbit(b))
+        near = (
+            np.isfinite(a)
+            & np.isfinite(b)
+            & (np.abs(a - b) <= ulps * np.spacing(np.maximum(np.abs(a), np.abs(b))))
+            & (np.signbit(a) == np.signbit(b))
+        )
     return bool((equal | near).all())
 
 
 def operands(op: Any, dtype: str) -> list[np.ndarray]:
     x = special(dtype)
-    return [x] if op.arity == 1 else [np.ascontiguousarray(v) for v in (np.repeat(x, len(x)), np.tile(x, len(x)))]
+    return (
+        [x]
+        if op.arity == 1
+        else [np.ascontiguousarray(v) for v in (np.repeat(x, len(x)), np.tile(x, len(x)))]
+    )
 
 
 def called(f: Any, *args: Any) -> Any:
@@ -85,7 +126,10 @@ def test_element_by_element_as_numpy(pair: Any) -> None:
     numpys = getattr(np, op.numpy[0], None)
     if numpys is None or is_half(np.dtype(dtype)) or (op.name, dtype) in STANDARD or not takes(op, dtype):
         pytest.skip("NumPy has none, adds up in half precision, or is not as the standard is")
-    assert same(called(function_of(op), *map(xg.asarray, operands(op, dtype))).numpy(), called(numpys, *operands(op, dtype)))
+    assert same(
+        called(function_of(op), *map(xg.asarray, operands(op, dtype))).numpy(),
+        called(numpys, *operands(op, dtype)),
+    )
 
 
 def apart_from_zeros(op: Any, args: list[np.ndarray]) -> list[np.ndarray]:
@@ -137,7 +181,13 @@ def rows(dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_compiled_code_as_eagerly(native: str) -> None:
     """To four units in the last place; zeros' signs, infinities and NaN exactly."""
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False, env={**os.environ, "XGRAD_NATIVE": native})
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "XGRAD_NATIVE": native},
+    )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-2000:]
 
 
@@ -149,4 +199,7 @@ def test_reductions_as_numpy(name: str, dtype: str) -> None:
         pytest.skip("complex numbers have no order")
     for x in rows(dtype):
         axes = {"axis": -1}
-        assert same(called(lambda x: getattr(xg, name)(x, **axes), xg.asarray(x)).numpy(), called(lambda x: numpys(x, **axes), x)), name
+        assert same(
+            called(lambda x: getattr(xg, name)(x, **axes), xg.asarray(x)).numpy(),
+            called(lambda x: numpys(x, **axes), x),
+        ), name

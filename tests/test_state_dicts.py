@@ -86,7 +86,9 @@ def test_what_fits_is_taken_by_copy(name: str) -> None:
 def test_values_that_need_gradients_are_taken_without_their_graphs() -> None:
     optimizer = stepped(xg.optim.Adam)
     w = xg.tensor(2.0, requires_grad=True, dtype="float32")
-    optimizer.load_state_dict({key: t if key == "count" else t * w for key, t in optimizer.state_dict().items()})
+    optimizer.load_state_dict(
+        {key: t if key == "count" else t * w for key, t in optimizer.state_dict().items()}
+    )
     assert not any(t.requires_grad for t in optimizer.state_dict().values())
 
 

@@ -16,33 +16,65 @@ from .drawn import INTEGER, NUMERIC, REAL, agrees, arrays_of, shapes
 
 rng = np.random.default_rng(3)
 # well apart
-x, X, v = (rng.permutation(n).reshape(shape) / 4 - 1.3 for n, shape in ((6, (2, 3)), (24, (2, 3, 4)), (5, (5,))))
+x, X, v = (
+    rng.permutation(n).reshape(shape) / 4 - 1.3 for n, shape in ((6, (2, 3)), (24, (2, 3, 4)), (5, (5,)))
+)
 zero, zeros_, all_zero = np.array([2.0, 0.0, -1.5, 3.0]), np.array([0.0, 2.0, 0.0, 3.0]), np.zeros(3)
 rows = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 6.0]])
 
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
-    "prod": [(lambda x, axis=axis, k=k: xg.prod(x, axis=axis, keepdims=k), (X,)) for axis in (None, 0, -1, (0, 2), ()) for k in (False, True)]
+    "prod": [
+        (lambda x, axis=axis, k=k: xg.prod(x, axis=axis, keepdims=k), (X,))
+        for axis in (None, 0, -1, (0, 2), ())
+        for k in (False, True)
+    ]
     + [(xg.prod, (a,)) for a in (zero, zeros_, all_zero, np.float64(2.0), np.zeros((0, 3)))]
     + [(lambda x, axis=axis: xg.prod(x, axis=axis), (rows,)) for axis in (0, 1)],
     "cumulative_sum": [
-        (lambda x, axis=axis, first=first: xg.cumulative_sum(x, axis=axis, include_initial=first), (X,)) for axis in (0, -1) for first in (False, True)
+        (lambda x, axis=axis, first=first: xg.cumulative_sum(x, axis=axis, include_initial=first), (X,))
+        for axis in (0, -1)
+        for first in (False, True)
     ]
     + [(xg.cumulative_sum, (np.zeros(0),))],
     "cumulative_prod": [
         (lambda x, axis=axis, first=first: xg.cumulative_prod(x, axis=axis, include_initial=first), (a,))
-        for a, axis in [(X, 0), (X, -1), (v, 0), (zero, 0), (zeros_, 0), (all_zero, 0), (rows, 0), (rows, 1), (np.zeros(0), 0), (np.ones(1), 0)]
+        for a, axis in [
+            (X, 0),
+            (X, -1),
+            (v, 0),
+            (zero, 0),
+            (zeros_, 0),
+            (all_zero, 0),
+            (rows, 0),
+            (rows, 1),
+            (np.zeros(0), 0),
+            (np.ones(1), 0),
+        ]
         for first in (False, True)
     ],
-    "var": [(lambda x, axis=axis, k=k: xg.var(x, axis=axis, keepdims=k), (X,)) for axis in (None, 1, (0, 2)) for k in (False, True)]
+    "var": [
+        (lambda x, axis=axis, k=k: xg.var(x, axis=axis, keepdims=k), (X,))
+        for axis in (None, 1, (0, 2))
+        for k in (False, True)
+    ]
     + [(lambda x: xg.var(x, correction=1), (v,)), (lambda x: xg.var(x, correction=0.5), (v,))],
-    "std": [(lambda x, axis=axis, k=k: xg.std(x, axis=axis, keepdims=k), (X,)) for axis in (None, 1, (0, 2)) for k in (False, True)]
+    "std": [
+        (lambda x, axis=axis, k=k: xg.std(x, axis=axis, keepdims=k), (X,))
+        for axis in (None, 1, (0, 2))
+        for k in (False, True)
+    ]
     + [(lambda x: xg.std(x, correction=1), (v,))],
 }
 COMPOSED: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "diff": [
         (lambda x, n=n, axis=axis: xg.diff(x, n=n, axis=axis), (X,)) for n in (0, 1, 2, 4) for axis in (0, -1)
     ]
-    + [(lambda x, a, b: xg.diff(x, prepend=a, append=b), (x, rng.standard_normal((2, 1)), rng.standard_normal()))],
+    + [
+        (
+            lambda x, a, b: xg.diff(x, prepend=a, append=b),
+            (x, rng.standard_normal((2, 1)), rng.standard_normal()),
+        )
+    ],
     "complex": [
         (lambda a, b, f=f: [xg.real(f(a + 1j * b)), xg.imag(f(a + 1j * b))], (v, v[::-1].copy()))
         for f in (xg.prod, xg.cumulative_prod, xg.cumulative_sum, xg.diff, lambda z: xg.sum(z) + xg.mean(z))
@@ -92,7 +124,12 @@ def test_extremes(x: np.ndarray, data: Any, name: str, keepdims: bool) -> None:
     agrees(getattr(xg, name), getattr(np, name), x, axis=axes(data, x.ndim), keepdims=keepdims)
 
 
-@given(arrays_of(NUMERIC, shapes(1, 3)), st.data(), st.sampled_from(["cumulative_sum", "cumulative_prod"]), st.booleans())
+@given(
+    arrays_of(NUMERIC, shapes(1, 3)),
+    st.data(),
+    st.sampled_from(["cumulative_sum", "cumulative_prod"]),
+    st.booleans(),
+)
 def test_what_accumulates(x: np.ndarray, data: Any, name: str, include_initial: bool) -> None:
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1) | st.none())
     agrees(getattr(xg, name), getattr(np, name), x, axis=axis, include_initial=include_initial)
@@ -104,7 +141,13 @@ def test_differences(x: np.ndarray, data: Any, n: int) -> None:
 
 
 def test_dtypes_of_sums(device: str) -> None:
-    for dtype, expected in {"int8": "int64", "uint8": "uint64", "int64": "int64", "float32": "float32", "complex64": "complex64"}.items():
+    for dtype, expected in {
+        "int8": "int64",
+        "uint8": "uint64",
+        "int64": "int64",
+        "float32": "float32",
+        "complex64": "complex64",
+    }.items():
         ones = xg.ones(3, dtype=dtype)
         assert xg.sum(ones).dtype == xg.prod(ones).dtype == xg.cumulative_sum(ones).dtype == expected
     assert xg.sum(xg.ones(3, dtype="float32"), dtype=xg.float64).dtype == xg.float64
@@ -146,4 +189,6 @@ def test_they_are_compiled() -> None:
     def f(x: Any) -> Any:
         return xg.sum(xg.cumulative_prod(x) * xg.std(x) + xg.prod(x) * xg.diff(x, append=x[:1]))
 
-    np.testing.assert_allclose(xg.compile(xg.grad(f))(xg.asarray(zero)).numpy(), xg.grad(f)(xg.asarray(zero)).numpy())
+    np.testing.assert_allclose(
+        xg.compile(xg.grad(f))(xg.asarray(zero)).numpy(), xg.grad(f)(xg.asarray(zero)).numpy()
+    )

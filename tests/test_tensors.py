@@ -16,7 +16,9 @@ import xgrad as xg
 DTYPES = ["bool", "int8", "int32", "int64", "uint8", "float32", "float64", "complex64", "complex128"]
 
 
-@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "maximum", "where", "equal", "concat"])
+@pytest.mark.parametrize(
+    "name", ["add", "subtract", "multiply", "divide", "maximum", "where", "equal", "concat"]
+)
 @given(a=st.sampled_from(DTYPES), b=st.sampled_from([*DTYPES, "python int", "python float"]))
 def test_promotion_is_numpys_on_every_backend(name: str, a: str, b: str) -> None:
     x = np.ones(3, a)
@@ -125,7 +127,10 @@ def test_shape_of_things() -> None:
 
 def test_repr() -> None:
     assert repr(xg.asarray([1, 2])) == "tensor([1, 2])"
-    assert repr(xg.tensor([1.0], requires_grad=True, name="w", dtype=xg.float32)) == "tensor([1.], dtype=float32, name='w', requires_grad=True)"
+    assert (
+        repr(xg.tensor([1.0], requires_grad=True, name="w", dtype=xg.float32))
+        == "tensor([1.], dtype=float32, name='w', requires_grad=True)"
+    )
     assert repr(xg.ones(1, device="strict:2")) == "tensor([1.], device='strict:2')"
 
 
@@ -321,7 +326,13 @@ def test_a_mask_on_the_first_axes(device: str) -> None:
 
 def test_assignment_at_a_mask(device: str) -> None:
     x = np.arange(6.0).reshape(3, 2)
-    for mask, value in ((x > 2, -x[x > 2]), (x[:, 0] > 1, 7.0), (x[:, 0] > 1, x[1:] * 2), (np.array(True), 3.0), (np.array(False), 3.0)):
+    for mask, value in (
+        (x > 2, -x[x > 2]),
+        (x[:, 0] > 1, 7.0),
+        (x[:, 0] > 1, x[1:] * 2),
+        (np.array(True), 3.0),
+        (np.array(False), 3.0),
+    ):
         t, expected = xg.asarray(x), x.copy()
         t[xg.asarray(mask)] = value if isinstance(value, float) else xg.asarray(value)
         expected[mask] = value
@@ -343,12 +354,17 @@ def test_integers_in_an_index(device: str) -> None:
         for key in (i, (i, slice(None)), (slice(None), i), (..., i), (i, i)):
             expected = np.zeros((2, 3))
             expected[key] = 1
-            for ours in (key, tuple(xg.asarray(k) if k is i else k for k in key) if type(key) is tuple else xg.asarray(i)):
+            for ours in (
+                key,
+                tuple(xg.asarray(k) if k is i else k for k in key) if type(key) is tuple else xg.asarray(i),
+            ):
                 np.testing.assert_array_equal(xg.asarray(x)[ours].numpy(), x[key])
                 t = xg.zeros((2, 3))
                 t[ours] = 1.0
                 np.testing.assert_array_equal(t.numpy(), expected)
-                np.testing.assert_array_equal(xg.grad(lambda t: xg.sum(t[ours]))(xg.asarray(x)).numpy(), expected)
+                np.testing.assert_array_equal(
+                    xg.grad(lambda t: xg.sum(t[ours]))(xg.asarray(x)).numpy(), expected
+                )
 
 
 def test_an_index_that_is_computed_is_part_of_a_graph_and_a_program() -> None:

@@ -75,7 +75,14 @@ def test_the_gradient_is_that_of_all_places(how: Any) -> None:
         np.testing.assert_allclose(p.grad.numpy(), e.numpy())
 
 
-@pytest.mark.parametrize("made", [lambda p: xg.optim.SGD(p, lr=0.1), lambda p: xg.optim.SGD(p, lr=0.1, momentum=0.9), lambda p: xg.optim.Adam(p, lr=0.1)])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda p: xg.optim.SGD(p, lr=0.1),
+        lambda p: xg.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: xg.optim.Adam(p, lr=0.1),
+    ],
+)
 @pytest.mark.parametrize("by_grads", [False, True])
 def test_an_optimiser_moves_it_once(made: Any, by_grads: bool) -> None:
     model, alone = Tied(), [xg.tensor(p, requires_grad=True) for p in Tied().parameters()]
@@ -148,11 +155,16 @@ class TestLists:
 @pytest.mark.parametrize(
     "copied",
     [
-        lambda m: xg.nn.cast(m, xg.float32), lambda m: m.to("cpu"), copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)),
-        lambda m: xg.tree_map(lambda p, g: p - 0.1 * g, m, xg.grad(loss)(m, X)), xg.compile(lambda m: xg.tree_map(lambda p: 2 * p, m)),
-        lambda m: xg.optim.LossScale().unscale(m), lambda m: xg.optim.clip_by_global_norm(m, 1.0)[0],
+        lambda m: xg.nn.cast(m, xg.float32),
+        lambda m: m.to("cpu"),
+        copy.deepcopy,
+        lambda m: pickle.loads(pickle.dumps(m)),
+        lambda m: xg.tree_map(lambda p, g: p - 0.1 * g, m, xg.grad(loss)(m, X)),
+        xg.compile(lambda m: xg.tree_map(lambda p: 2 * p, m)),
+        lambda m: xg.optim.LossScale().unscale(m),
+        lambda m: xg.optim.clip_by_global_norm(m, 1.0)[0],
     ],
-)  # fmt: skip
+)
 def test_it_stays_tied(copied: Any) -> None:
     model = Tied()
     twin = copied(model)

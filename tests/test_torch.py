@@ -31,7 +31,9 @@ def test_reset_after_is_torchs_gru(size: tuple[int, int, int, int], bias: bool) 
     ty.backward(torch.tensor(dy))
 
     mine = xg.nn.GRU.from_torch(theirs.state_dict())
-    (_, (ys, last)), (g, dx, dh) = xg.value_and_grad(lambda m, x, h: (xg.sum(m(x, h)[0] * dy), m(x, h)), argnums=(0, 1, 2), has_aux=True)(mine, x, h0)
+    (_, (ys, last)), (g, dx, dh) = xg.value_and_grad(
+        lambda m, x, h: (xg.sum(m(x, h)[0] * dy), m(x, h)), argnums=(0, 1, 2), has_aux=True
+    )(mine, x, h0)
     close(ys, ty)
     close(last, tlast[0])
     close(dx, tx.grad)
@@ -41,7 +43,12 @@ def test_reset_after_is_torchs_gru(size: tuple[int, int, int, int], bias: bool) 
     pairs = [(g.W_rx, "weight_ih_l0", r, 1), (g.W_zx, "weight_ih_l0", z, -1), (g.W_x, "weight_ih_l0", n, 1)]
     pairs += [(g.W_rh, "weight_hh_l0", r, 1), (g.W_zh, "weight_hh_l0", z, -1), (g.W_h, "weight_hh_l0", n, 1)]
     if bias:
-        pairs += [(g.b_r, "bias_ih_l0", r, 1), (g.b_r, "bias_hh_l0", r, 1), (g.b_z, "bias_ih_l0", z, -1), (g.b_h, "bias_ih_l0", n, 1)]
+        pairs += [
+            (g.b_r, "bias_ih_l0", r, 1),
+            (g.b_r, "bias_hh_l0", r, 1),
+            (g.b_z, "bias_ih_l0", z, -1),
+            (g.b_h, "bias_ih_l0", n, 1),
+        ]
         pairs += [(g.b_hh, "bias_hh_l0", n, 1)]
     for ours, name, rows, sign in pairs:
         np.testing.assert_allclose(ours.numpy(), sign * grads[name][rows], rtol=0, atol=1e-12)
@@ -51,7 +58,10 @@ def test_reset_after_is_torchs_gru(size: tuple[int, int, int, int], bias: bool) 
 def test_reset_before_is_the_same_equations_in_torch(size: tuple[int, int, int, int]) -> None:
     T, B, I, H = size
     mine = xg.nn.GRU(I, H, dtype=xg.float64, rng=xg.random.default_rng(1))
-    p = {name: torch.tensor(w.detach().numpy(), requires_grad=True) for name, w in mine.named_parameters().items()}
+    p = {
+        name: torch.tensor(w.detach().numpy(), requires_grad=True)
+        for name, w in mine.named_parameters().items()
+    }
     x, h0, dy = rng.normal(size=(T, B, I)), rng.normal(size=(B, H)), rng.normal(size=(T, B, H))
     tx, th = torch.tensor(x, requires_grad=True), torch.tensor(h0, requires_grad=True)
     h, ys = th, []
@@ -76,7 +86,11 @@ def test_reset_before_is_the_same_equations_in_torch(size: tuple[int, int, int, 
 
 
 def test_from_torch_refuses_other_networks() -> None:
-    for other in (torch.nn.GRU(2, 3, num_layers=2), torch.nn.GRU(2, 3, bidirectional=True), torch.nn.Linear(2, 3)):
+    for other in (
+        torch.nn.GRU(2, 3, num_layers=2),
+        torch.nn.GRU(2, 3, bidirectional=True),
+        torch.nn.Linear(2, 3),
+    ):
         with pytest.raises(KeyError, match="one-layer"):
             xg.nn.GRU.from_torch(other.state_dict())
 

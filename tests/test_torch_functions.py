@@ -36,7 +36,9 @@ def agree(f: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> None:
     rng = np.random.default_rng(0)
 
     def like(x: Any) -> np.ndarray:
-        return np.asarray(rng.normal(size=x.shape) + (1j * rng.normal(size=x.shape) if x.dtype.kind == "c" else 0))
+        return np.asarray(
+            rng.normal(size=x.shape) + (1j * rng.normal(size=x.shape) if x.dtype.kind == "c" else 0)
+        )
 
     def leaves(values: Any) -> list[Any]:
         return [torch.tensor(v.copy(), requires_grad=True) for v in values]
@@ -57,7 +59,9 @@ def agree(f: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> None:
     ddz, *ddx = pull(u)
     moving = [i for i, g in enumerate(dxs) if g.requires_grad]
     every = [*dzs, *xs]
-    second = torch.autograd.grad([dxs[i] for i in moving], every, [torch.tensor(u[i]) for i in moving], materialize_grads=True)
+    second = torch.autograd.grad(
+        [dxs[i] for i in moving], every, [torch.tensor(u[i]) for i in moving], materialize_grads=True
+    )
     same([*ddz, *ddx], second)
 
 
@@ -78,4 +82,6 @@ def test_function(name: str, data: st.DataObject) -> None:
 def test_none_is_left_out() -> None:
     compared = {FUNCTIONS.get(name.split()[0]) for name in TABLE}
     # torch's has no derivative
-    assert [name for name, f in FUNCTIONS.items() if f not in compared and name not in FLAT] == ["unique_values"]
+    assert [name for name, f in FUNCTIONS.items() if f not in compared and name not in FLAT] == [
+        "unique_values"
+    ]

@@ -184,14 +184,26 @@ SCALARS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "gru": (lambda *a: xg.sum(gru_step(*a) ** 2), STEP),
     "same": (lambda x: xg.sum(x * x + x), (normal(3),)),
     "weigh": (weigh, (normal(4), normal(4))),
-    "spread": (lambda x, y: xg.mean((x - 2 * y) / (1 + x * x)) + xg.max(x) * xg.min(y), (normal(3), normal(2, 3))),
+    "spread": (
+        lambda x, y: xg.mean((x - 2 * y) / (1 + x * x)) + xg.max(x) * xg.min(y),
+        (normal(3), normal(2, 3)),
+    ),
     "classes": (lambda W, x: -xg.sum(xg.log(xg.softmax(W @ x))) + xg.logsumexp(W), (normal(4, 3), normal(3))),
-    "gathered": (lambda W, i: xg.sum(xg.take(W, i, axis=0) * W[i, 1:2] ** 3), (normal(4, 3), np.array([1, 1, 0]))),
-    "shapes": (lambda x: xg.sum(xg.reshape(x.T, (-1,)) * xg.reshape(xg.broadcast_to(x[0], (2, 3)), (6,))), (normal(2, 3),)),
+    "gathered": (
+        lambda W, i: xg.sum(xg.take(W, i, axis=0) * W[i, 1:2] ** 3),
+        (normal(4, 3), np.array([1, 1, 0])),
+    ),
+    "shapes": (
+        lambda x: xg.sum(xg.reshape(x.T, (-1,)) * xg.reshape(xg.broadcast_to(x[0], (2, 3)), (6,))),
+        (normal(2, 3),),
+    ),
     "stacked": (lambda x, y: xg.sum(xg.stack([x, y, x], axis=1) @ x[:3]), (normal(3), normal(3))),
     "named": (lambda w, x: xg.sum(w["a"] * x) * w["b"][0], ({"a": normal(3), "b": [2.0]}, normal(3))),
     "unused": (lambda x, y: xg.sum(xg.relu(x)), (normal(3), normal(2))),
-    "powers": (lambda x, y: xg.sum((-x) ** 2 - (x - y) - (y - 1.0) ** 3 * xg.abs(x) ** y), (normal(3), normal(3))),
+    "powers": (
+        lambda x, y: xg.sum((-x) ** 2 - (x - y) - (y - 1.0) ** 3 * xg.abs(x) ** y),
+        (normal(3), normal(3)),
+    ),
     "identity": (lambda x: x, (2.0,)),
 }
 
@@ -226,7 +238,9 @@ def test_the_lines_give_the_gradient(name: str, inline: bool) -> None:
     leaves = pytree.flatten(expected)[0]
     inputs = [v for v in derivation.forward.inputs if v.dtype.startswith("float")]
     for v, g in zip(inputs, leaves, strict=True):
-        np.testing.assert_allclose(eval(f"d{v.name}", here), g.numpy(), rtol=1e-12, atol=1e-14, err_msg=str(derivation))
+        np.testing.assert_allclose(
+            eval(f"d{v.name}", here), g.numpy(), rtol=1e-12, atol=1e-14, err_msg=str(derivation)
+        )
     for a, b in zip(before, pytree.flatten(args)[0], strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -244,13 +258,23 @@ def repeat(t: Any) -> Any:
 
 
 ASKING = [
-    branch, repeat, float, int, complex, lambda t: t.item(), lambda t: list(range(t)), lambda t: t.numpy(), lambda t: f"{t}",
+    branch,
+    repeat,
+    float,
+    int,
+    complex,
+    lambda t: t.item(),
+    lambda t: list(range(t)),
+    lambda t: t.numpy(),
+    lambda t: f"{t}",
     lambda t: f"{t:.1f}",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("ask", ASKING)
-@pytest.mark.parametrize("how", [lambda f, x: trace(f, x), lambda f, x: trace(xg.grad(f), x), lambda f, x: derive(f, x)])
+@pytest.mark.parametrize(
+    "how", [lambda f, x: trace(f, x), lambda f, x: trace(xg.grad(f), x), lambda f, x: derive(f, x)]
+)
 def test_a_value_that_is_asked_for(ask: Any, how: Any) -> None:
     def f(x: Any) -> Any:
         return ask(x * 2)

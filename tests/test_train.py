@@ -14,12 +14,32 @@ import pytest
 import xgrad as xg
 
 TRAIN = Path(__file__).parent.parent / "examples" / "train.py"
-SMALL = ["--steps", "12", "--hidden", "8", "--embedding", "4", "--batch", "4", "--window", "8", "--validate-every", "6", "--quiet", "--sample", "20"]
+SMALL = [
+    "--steps",
+    "12",
+    "--hidden",
+    "8",
+    "--embedding",
+    "4",
+    "--batch",
+    "4",
+    "--window",
+    "8",
+    "--validate-every",
+    "6",
+    "--quiet",
+    "--sample",
+    "20",
+]
 
 
-def run(*arguments: str, cwd: Path, python: str = sys.executable, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, cwd: Path, python: str = sys.executable, **environment: str
+) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "XGRAD_DEVICE": "cpu", "XGRAD_VERIFY": "passes", **environment}
-    return subprocess.run([python, str(TRAIN), *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [python, str(TRAIN), *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
@@ -34,7 +54,12 @@ def test_it_learns_writes_and_reports(text: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     for word in ("this model", "gzip", "bz2", "xz", "held out", "characters/s"):
         assert word in result.stdout
-    first, last = (float(line.split(": ")[1].split()[0]) for line in result.stdout.splitlines() if line.startswith("step") if line.split()[1] in ("6:", "60:"))
+    first, last = (
+        float(line.split(": ")[1].split()[0])
+        for line in result.stdout.splitlines()
+        if line.startswith("step")
+        if line.split()[1] in ("6:", "60:")
+    )
     assert last < first - 0.5
     assert (tmp_path / "runs" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["checkpoint.safetensors", "curve.png"]
@@ -42,10 +67,24 @@ def test_it_learns_writes_and_reports(text: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_it_learns_in_half_precision_what_it_learns_in_float32(text: Path, tmp_path: Path, precision: str) -> None:
+def test_it_learns_in_half_precision_what_it_learns_in_float32(
+    text: Path, tmp_path: Path, precision: str
+) -> None:
     found = []
     for extra in (["--out", "plain"], ["--precision", precision]):
-        result = run("--data", "text.txt", *SMALL, "--steps", "40", "--lr", "0.03", "--sample", "0", *extra, cwd=tmp_path)
+        result = run(
+            "--data",
+            "text.txt",
+            *SMALL,
+            "--steps",
+            "40",
+            "--lr",
+            "0.03",
+            "--sample",
+            "0",
+            *extra,
+            cwd=tmp_path,
+        )
         assert result.returncode == 0, result.stderr
         found.append(float(result.stdout.split("this model")[1].split()[0]))
     assert f"float32 on cpu, arithmetic in {precision}" in result.stdout
@@ -75,22 +114,32 @@ train.Run.save = save_and_stop
 train.interruption.listen()
 train.main({[*options, "--out", "parts"]!r})
 """
-    stopped = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    stopped = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "stopped at step 6 of 12, which is saved in parts/checkpoint.safetensors" in stopped.stderr
     assert stopped.returncode == 143
     rest = run(*options, "--out", "parts", "--resume", cwd=tmp_path)
     assert rest.returncode == 0, rest.stderr
-    (a, a_words), (b, b_words) = (xg.io.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "parts"))
+    (a, a_words), (b, b_words) = (
+        xg.io.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "parts")
+    )
     assert a_words == b_words
     assert set(a) == set(b)
     for name in a:
         np.testing.assert_array_equal(a[name].numpy(), b[name].numpy())
-    assert whole.stdout.split("bits per character")[1].split("wrote")[0] == rest.stdout.split("bits per character")[1].split("wrote")[0]
+    assert (
+        whole.stdout.split("bits per character")[1].split("wrote")[0]
+        == rest.stdout.split("bits per character")[1].split("wrote")[0]
+    )
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(text: Path, tmp_path: Path) -> None:
-    outputs = [run("--data", "text.txt", *SMALL, "--out", f"of{seed}", "--seed", seed, cwd=tmp_path).stdout for seed in ("1", "1", "2")]
+    outputs = [
+        run("--data", "text.txt", *SMALL, "--out", f"of{seed}", "--seed", seed, cwd=tmp_path).stdout
+        for seed in ("1", "1", "2")
+    ]
     shown = [out.split("bits per character")[1] for out in outputs]
     assert shown[0] == shown[1] != shown[2]
 
@@ -124,7 +173,9 @@ def test_help_reads_well(tmp_path: Path) -> None:
         (None, ["--out", "text.txt"], "cannot write to text.txt"),
     ],
 )
-def test_bad_input_ends_with_one_line(content: bytes | None, arguments: list[str], message: str, text: Path, tmp_path: Path) -> None:
+def test_bad_input_ends_with_one_line(
+    content: bytes | None, arguments: list[str], message: str, text: Path, tmp_path: Path
+) -> None:
     if content is not None:
         (tmp_path / "bad.txt").write_bytes(content)
     result = run("--data", "text.txt", *SMALL, *arguments, cwd=tmp_path)
@@ -154,7 +205,13 @@ def test_broken_and_foreign_checkpoints(text: Path, tmp_path: Path) -> None:
 
 
 def test_outside_the_environment_it_says_so_in_one_line(tmp_path: Path) -> None:
-    result = subprocess.run([sys.executable, "-E", "-s", "-S", str(TRAIN)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-E", "-s", "-S", str(TRAIN)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "make train" in line
@@ -174,7 +231,13 @@ def test_cuda_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_by_hand_example_agrees(tmp_path: Path) -> None:
-    result = subprocess.run([sys.executable, str(TRAIN.with_name("gru_by_hand.py"))], cwd=tmp_path, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, str(TRAIN.with_name("gru_by_hand.py"))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     differences = [float(line.split()[-1]) for line in result.stdout.splitlines()[1:]]
     assert len(differences) == 8
     assert max(differences) < 1e-12
@@ -182,6 +245,8 @@ def test_by_hand_example_agrees(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_clean_keeps_what_was_trained() -> None:
-    said = subprocess.run(["make", "-n", "clean"], cwd=TRAIN.parent.parent, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "-n", "clean"], cwd=TRAIN.parent.parent, capture_output=True, text=True, check=True
+    ).stdout
     assert ".venv" in said.split()
     assert "runs" not in said

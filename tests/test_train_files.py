@@ -26,7 +26,22 @@ import pytest
 import xgrad as xg
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SMALL = ["--data", "text.txt", "--steps", "12", "--hidden", "8", "--embedding", "4", "--batch", "4", "--window", "8", "--validate-every", "6"]
+SMALL = [
+    "--data",
+    "text.txt",
+    "--steps",
+    "12",
+    "--hidden",
+    "8",
+    "--embedding",
+    "4",
+    "--batch",
+    "4",
+    "--window",
+    "8",
+    "--validate-every",
+    "6",
+]
 SMALL += ["--sample", "20"]
 sys.path.append(str(EXAMPLES))
 
@@ -75,7 +90,26 @@ class TestResume:
 
     @pytest.mark.parametrize(
         "value",
-        ["NaN", "Infinity", "-Infinity", "-1", "0", "13", "1e1", "6.0", '"6"', "null", "true", "[6]", "{}", "", "x", "6 6", "[" * 10**5, "9" * 5000],
+        [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "-1",
+            "0",
+            "13",
+            "1e1",
+            "6.0",
+            '"6"',
+            "null",
+            "true",
+            "[6]",
+            "{}",
+            "",
+            "x",
+            "6 6",
+            "[" * 10**5,
+            "9" * 5000,
+        ],
         ids=lambda v: v[:9],
     )
     def test_bad_steps(self, good: Any, value: str) -> None:
@@ -85,25 +119,52 @@ class TestResume:
     def test_bad_signatures(self, good: Any, value: str) -> None:
         self.refused(good[0], {**good[1], "signature": value}, "signature is ")
 
-    @pytest.mark.parametrize("change", [{"hidden": 9}, {"seed": "0"}, {"lr": None}, {"text": "0"}, {"more": 1}, {"more": None}])
+    @pytest.mark.parametrize(
+        "change", [{"hidden": 9}, {"seed": "0"}, {"lr": None}, {"text": "0"}, {"more": 1}, {"more": None}]
+    )
     def test_other_signatures(self, good: Any, change: dict[str, Any]) -> None:
         words = {**good[1], "signature": json.dumps({**json.loads(good[1]["signature"]), **change})}
         self.refused(good[0], words, f"it is of another model or text.*{next(iter(change))}")
 
     @pytest.mark.parametrize(
         "change",
-        [None, {}, {"bit_generator": "MT19937"}, {"state": 3}, {"state": {"state": -1, "inc": 1}}, {"state": {"state": 1.5, "inc": 1}},
-         {"state": {"state": 2**200, "inc": 1}}, {"has_uint32": "x"}, {"uinteger": -1}, {"state": {}}],
-    )  # fmt: skip
+        [
+            None,
+            {},
+            {"bit_generator": "MT19937"},
+            {"state": 3},
+            {"state": {"state": -1, "inc": 1}},
+            {"state": {"state": 1.5, "inc": 1}},
+            {"state": {"state": 2**200, "inc": 1}},
+            {"has_uint32": "x"},
+            {"uinteger": -1},
+            {"state": {}},
+        ],
+    )
     def test_bad_random_numbers(self, good: Any, change: dict[str, Any] | None) -> None:
         rng = change and {**json.loads(good[1]["rng"]), **change}
         self.refused(good[0], {**good[1], "rng": json.dumps(rng)}, "")
 
     @pytest.mark.parametrize("name", ["step", "rng", "signature"])
     def test_missing_words(self, good: Any, name: str) -> None:
-        self.refused(good[0], {k: v for k, v in good[1].items() if k != name}, f"no checkpoint of train.py: it has no {name}")
+        self.refused(
+            good[0],
+            {k: v for k, v in good[1].items() if k != name},
+            f"no checkpoint of train.py: it has no {name}",
+        )
 
-    @pytest.mark.parametrize("kind", ["h", "curve", "validation.steps", "validation.bits", "model.gru.W_h", "optimizer.m.0", "optimizer.count"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "h",
+            "curve",
+            "validation.steps",
+            "validation.bits",
+            "model.gru.W_h",
+            "optimizer.m.0",
+            "optimizer.count",
+        ],
+    )
     def test_every_tensor(self, good: Any, kind: str) -> None:
         tensors, words = good
         value = tensors[kind].numpy()
@@ -135,7 +196,9 @@ class TestResume:
         for content in (b"", b"text", whole[:-1], whole[:100], bytes(flipped)):
             Path("runs/checkpoint.safetensors").write_bytes(content)
             before = contents()
-            assert "cannot resume: runs/checkpoint.safetensors is no whole safetensors file" in train("--resume")
+            assert "cannot resume: runs/checkpoint.safetensors is no whole safetensors file" in train(
+                "--resume"
+            )
             assert contents() == before
         Path("runs/checkpoint.safetensors").unlink()
         Path("runs/checkpoint.safetensors").mkdir()
@@ -146,7 +209,11 @@ class TestResume:
         assert not Path("nowhere").exists()
 
     def test_a_validation_that_a_signal_cut_off_is_made_up_for(self, good: Any) -> None:
-        tensors = {**good[0], "validation.steps": good[0]["validation.steps"][:-1], "validation.bits": good[0]["validation.bits"][:-1]}
+        tensors = {
+            **good[0],
+            "validation.steps": good[0]["validation.steps"][:-1],
+            "validation.bits": good[0]["validation.bits"][:-1],
+        }
         xg.io.save("runs/checkpoint.safetensors", tensors, good[1])
         assert not train("--resume")
         found, _ = xg.io.load("runs/checkpoint.safetensors")
@@ -184,7 +251,9 @@ class TestOverwriting:
         xg.io.save("runs/checkpoint.safetensors", {"weights": 1.0})
         assert "no checkpoint of train.py" in train()
 
-    def test_a_signal_before_the_first_checkpoint_keeps_the_earlier_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_signal_before_the_first_checkpoint_keeps_the_earlier_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import train as example
 
         assert not train()
@@ -206,7 +275,15 @@ class TestOverwriting:
 @pytest.fixture
 def other_run(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another run, which has the folder `runs`."""
-    command = [sys.executable, str(EXAMPLES / "train.py"), *SMALL, "--steps", "1000000", "--validate-every", "1000000"]
+    command = [
+        sys.executable,
+        str(EXAMPLES / "train.py"),
+        *SMALL,
+        "--steps",
+        "1000000",
+        "--validate-every",
+        "1000000",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lock = folder / "runs" / ".lock"
         while process.poll() is None and not (lock.exists() and lock.read_bytes()):
@@ -220,7 +297,10 @@ class TestFolder:
     def test_two_runs(self, other_run: subprocess.Popen[str]) -> None:
         for options in ([], ["--resume"], ["--overwrite"]):
             said = train(*options)
-            assert f"runs is in use by another run, process {other_run.pid}: wait for it, stop it with `kill {other_run.pid}`" in said
+            assert (
+                f"runs is in use by another run, process {other_run.pid}: wait for it, stop it with "
+                f"`kill {other_run.pid}`"
+            ) in said
             assert "--out" in said
         assert list(contents()) == [".lock"]
         assert not train("--out", "others")
@@ -231,7 +311,13 @@ class TestFolder:
 
     def test_what_killed_runs_left_is_removed(self) -> None:
         Path("runs").mkdir()
-        for name in (".lock", ".checkpoint.safetensors.01234567.tmp", ".curve.png.01234567.tmp", "notes.txt", ".hidden"):
+        for name in (
+            ".lock",
+            ".checkpoint.safetensors.01234567.tmp",
+            ".curve.png.01234567.tmp",
+            "notes.txt",
+            ".hidden",
+        ):
             Path("runs", name).write_text("1 elsewhere\n")
         assert not train()
         assert sorted(contents()) == [".hidden", "checkpoint.safetensors", "curve.png", "notes.txt"]
@@ -253,11 +339,20 @@ class TestFolder:
 
     def test_deleted(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert not self.during(monkeypatch, lambda: shutil.rmtree("runs"))
-        assert "runs was deleted or moved during the run: it is made again, with a checkpoint of step 12" in capsys.readouterr().out
+        assert (
+            "runs was deleted or moved during the run: it is made again, with a checkpoint of step 12"
+            in capsys.readouterr().out
+        )
         assert sorted(contents()) == ["checkpoint.safetensors", "curve.png"]
 
-    @pytest.mark.parametrize("loss", [lambda: shutil.rmtree("runs"), lambda: os.unlink("runs/checkpoint.safetensors")], ids=["folder", "file"])
-    def test_deleted_after_the_last_step(self, monkeypatch: pytest.MonkeyPatch, loss: Callable[[], None]) -> None:
+    @pytest.mark.parametrize(
+        "loss",
+        [lambda: shutil.rmtree("runs"), lambda: os.unlink("runs/checkpoint.safetensors")],
+        ids=["folder", "file"],
+    )
+    def test_deleted_after_the_last_step(
+        self, monkeypatch: pytest.MonkeyPatch, loss: Callable[[], None]
+    ) -> None:
         import train as example
 
         assert not train("--out", "others")
@@ -322,7 +417,9 @@ class TestFolder:
 
 
 class TestWriting:
-    def run(self, *options: str, limit: int | None = None, **streams: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *options: str, limit: int | None = None, **streams: Any
+    ) -> subprocess.CompletedProcess[str]:
         def limited() -> None:
             if limit:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -337,7 +434,10 @@ class TestWriting:
     def test_a_disk_that_fills(self) -> None:
         done = self.run(limit=4000)
         assert done.returncode == 1
-        assert done.stderr == "train.py: cannot write runs/checkpoint.safetensors: File too large; the training so far is lost, up to step 6\n"
+        assert done.stderr == (
+            "train.py: cannot write runs/checkpoint.safetensors: File too large; the training so "
+            "far is lost, up to step 6\n"
+        )
         assert not Path("runs").exists()
         assert self.run(limit=20_000).stderr.startswith("train.py: cannot write runs/curve.png: ")
         assert list(contents()) == ["checkpoint.safetensors"]
@@ -350,12 +450,18 @@ class TestWriting:
     def test_output_that_cannot_be_written(self) -> None:
         with open("/dev/full", "w") as full:
             done = self.run(stdout=full)
-        assert (done.returncode, done.stderr) == (1, "train.py: cannot write to the standard output: No space left on device\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "train.py: cannot write to the standard output: No space left on device\n",
+        )
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as pipe:
             done = self.run(stdout=pipe)
-        assert (done.returncode, done.stderr) == (1, "train.py: cannot write to the standard output: Broken pipe\n")
+        assert (done.returncode, done.stderr) == (
+            1,
+            "train.py: cannot write to the standard output: Broken pipe\n",
+        )
 
     @pytest.mark.slow
     def test_a_file_of_output_has_no_bars(self) -> None:
@@ -370,7 +476,9 @@ class TestWriting:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         command = [sys.executable, str(EXAMPLES / "train.py"), *SMALL]
-        with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, start_new_session=True) as process:
+        with subprocess.Popen(
+            command, stdout=theirs, stderr=theirs, stdin=theirs, start_new_session=True
+        ) as process:
             os.close(theirs)
             shown = b""
             while True:
@@ -391,13 +499,21 @@ class TestWriting:
 @pytest.mark.parametrize(
     ("option", "values"),
     [
-        *((name, ["0", "-1", "nan", "inf", "1.5", "", "x", "9" * 30, "9" * 5000]) for name in ("steps", "hidden", "embedding", "batch", "window")),
+        *(
+            (name, ["0", "-1", "nan", "inf", "1.5", "", "x", "9" * 30, "9" * 5000])
+            for name in ("steps", "hidden", "embedding", "batch", "window")
+        ),
         *((name, ["0", "-1", "nan", "1.5", "x", "9" * 30]) for name in ("validate-every", "streams")),
-        *((name, ["0", "-1", "nan", "inf", "-inf", "1e400", "1e-400", "", "x"]) for name in ("lr", "clip", "temperature")),
+        *(
+            (name, ["0", "-1", "nan", "inf", "-inf", "1e400", "1e-400", "", "x"])
+            for name in ("lr", "clip", "temperature")
+        ),
         *((name, ["-1", "nan", "1.5", "", "x", "9" * 30]) for name in ("sample", "seed")),
-        ("out", [""]), ("dtype", ["int8", ""]), ("precision", ["float8"]),
+        ("out", [""]),
+        ("dtype", ["int8", ""]),
+        ("precision", ["float8"]),
     ],
-)  # fmt: skip
+)
 def test_options_out_of_bounds(option: str, values: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     for value in values:
         assert train(f"--{option}={value}") == "2"

@@ -20,12 +20,29 @@ import pytest
 import xgrad as xg
 
 TRAIN = Path(__file__).parent.parent / "examples" / "train.py"
-OPTIONS = ["--data", "text.txt", "--hidden", "16", "--embedding", "8", "--batch", "4", "--window", "8", "--steps", "60", "--sample", "20"]
+OPTIONS = [
+    "--data",
+    "text.txt",
+    "--hidden",
+    "16",
+    "--embedding",
+    "8",
+    "--batch",
+    "4",
+    "--window",
+    "8",
+    "--steps",
+    "60",
+    "--sample",
+    "20",
+]
 OPTIONS += ["--validate-every", "7", "--quiet"]
 KILLS = int(os.environ.get("XGRAD_KILLS", 4))
 SIGNALS = ["SIGINT", "SIGTERM", "SIGKILL"]
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="when a process listens to signals is read from /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="when a process listens to signals is read from /proc"
+)
 
 
 @dataclass
@@ -38,10 +55,21 @@ class Whole:
 
     def start(self, out: str, *options: str) -> subprocess.Popen[str]:
         """Train into a folder; compiled code is made anew, and at once, so that a signal finds that too."""
-        env = {**os.environ, "XGRAD_DEVICE": "cpu", "XGRAD_NATIVE": "1", "XGRAD_CACHE_DIR": str(self.folder / f"cache-{time.time_ns()}")}
+        env = {
+            **os.environ,
+            "XGRAD_DEVICE": "cpu",
+            "XGRAD_NATIVE": "1",
+            "XGRAD_CACHE_DIR": str(self.folder / f"cache-{time.time_ns()}"),
+        }
         command = [sys.executable, str(TRAIN), *OPTIONS, "--out", out, *options]
         return subprocess.Popen(
-            command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+            command,
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,
         )
 
 
@@ -86,7 +114,10 @@ def finish(whole: Whole, out: str, said: str) -> None:
     process = whole.start(out, *again)
     _, errors = process.communicate()
     assert process.returncode == 0, f"{said}: {errors}"
-    assert sorted(p.name for p in (whole.folder / out).iterdir()) == ["checkpoint.safetensors", "curve.png"], said
+    assert sorted(p.name for p in (whole.folder / out).iterdir()) == [
+        "checkpoint.safetensors",
+        "curve.png",
+    ], said
     assert result(whole.folder / out) == whole.result, said
 
 
@@ -183,7 +214,13 @@ train.command()
 """
     env = {**os.environ, "XGRAD_DEVICE": "cpu", "XGRAD_NATIVE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=whole.folder, env=env, capture_output=True, text=True, check=False, preexec_fn=heed_interrupts
+        [sys.executable, "-c", code],
+        cwd=whole.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=heed_interrupts,
     )
     number = getattr(signal, name)
     assert done.returncode == (-number if name == "SIGKILL" else 128 + number), done.stderr

@@ -32,7 +32,16 @@ THROUGH_THE_HOST = {
 }
 
 #: What asks an array of the library for its values.
-LOOKS = ("__array__", "__bool__", "__buffer__", "__complex__", "__dlpack__", "__float__", "__index__", "__int__")
+LOOKS = (
+    "__array__",
+    "__bool__",
+    "__buffer__",
+    "__complex__",
+    "__dlpack__",
+    "__float__",
+    "__index__",
+    "__int__",
+)
 
 
 @contextmanager
@@ -42,7 +51,6 @@ def no_copies(*, handed_in: bool = False) -> Iterator[None]:
     looks: list[str] = []
     with pytest.MonkeyPatch.context() as patch, count_transfers() as copies:
         for name in LOOKS:
-
             patch.setattr(Strict, name, _noted(looks, name, vars(Strict)[name]))
         for space in (array_api_strict, find_device("strict:1").xp):
 
@@ -75,13 +83,24 @@ def on_strict() -> Iterator[None]:
 
 def everything(z: Any) -> list[xg.Tensor]:
     """The Tensors in a result."""
-    return [part for v in z for part in everything(v)] if isinstance(z, tuple | list) else [z] if isinstance(z, xg.Tensor) else []
+    return (
+        [part for v in z for part in everything(v)]
+        if isinstance(z, tuple | list)
+        else [z]
+        if isinstance(z, xg.Tensor)
+        else []
+    )
 
 
 #: Those whose gradients ask whether values are equal: a limit is to be found there, and otherwise not.
 LOOKED_AT = {"linalg.eigh", "linalg.eigvalsh", "linalg.matrix_norm", "linalg.svd", "linalg.svdvals"}
 
-NAMES = [(name, k) for name, made in CALLS.items() if name not in {*THROUGH_THE_HOST, *LOOKED_AT} for k in range(len(made))]
+NAMES = [
+    (name, k)
+    for name, made in CALLS.items()
+    if name not in {*THROUGH_THE_HOST, *LOOKED_AT}
+    for k in range(len(made))
+]
 
 
 @pytest.mark.parametrize(("name", "k"), NAMES)
@@ -96,9 +115,14 @@ def test_functions_and_their_gradients(name: str, k: int) -> None:
     if name not in FLAT:
         with no_copies():  # backward that is recorded, and forward mode
             moved = [x for x in arrays if x.requires_grad]
+
             def f(*values: xg.Tensor) -> list[xg.Tensor]:
                 given = iter(values)
-                return [v for v in everything(call.f(xg, *(next(given) if x.requires_grad else x for x in arrays))) if v.dtype.kind in "fc"]
+                return [
+                    v
+                    for v in everything(call.f(xg, *(next(given) if x.requires_grad else x for x in arrays)))
+                    if v.dtype.kind in "fc"
+                ]
 
             xg.jvp(f, [x.detach() for x in moved], [xg.ones_like(x.detach()) for x in moved])
             _, pull = xg.vjp(f, *(x.detach() for x in moved))
@@ -119,8 +143,8 @@ def test_those_that_go_through_the_host_are_seen(name: str) -> None:
 #: NumPy's functions that look at values, as what they say of them cannot be a Tensor: a Python bool, an
 #: error, a warning, a shape.
 LOOK_AT_VALUES = """
-    allclose array_equal array_equiv average bincount delete digitize histogram histogram_bin_edges insert linalg.lstsq nanargmax nanargmin
-    percentile real_if_close unique
+    allclose array_equal array_equiv average bincount delete digitize histogram histogram_bin_edges insert
+    linalg.lstsq nanargmax nanargmin percentile real_if_close unique
 """.split()
 
 
@@ -160,7 +184,9 @@ def test_indexing(name: str) -> None:
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_an_integer_on_the_device_is_read_where_the_library_wants_a_number(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_integer_on_the_device_is_read_where_the_library_wants_a_number(
+    allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, i = xg.arange(3.0), xg.full((), 1, dtype=xg.int64)
     monkeypatch.setattr(x.device.backend, "indexes_by_scalars", allowed)
     with count_transfers() as copies:
@@ -210,7 +236,9 @@ def test_training_a_gru(optimizer: Any, how: str) -> None:
     assert losses[-1].item() < losses[0].item()
 
 
-@pytest.mark.parametrize("options", [{}, {"compiled": False}, {"checkpoint_every": 2}, {"reverse": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"compiled": False}, {"checkpoint_every": 2}, {"reverse": True}], ids=str
+)
 def test_scan(options: dict[str, Any]) -> None:
     xs = xg.tensor(np.linspace(0, 1, 5), requires_grad=True)
     with no_copies():

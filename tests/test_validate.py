@@ -55,7 +55,11 @@ def loss(w: Any, h: Any, xs: Any, **options: Any) -> Any:
 
 def line_of(text: str) -> str:
     """File and line of the one line here that begins with a text."""
-    (number,) = [i for i, line in enumerate(Path(__file__).read_text().splitlines(), 1) if line.strip().startswith(text)]
+    (number,) = [
+        i
+        for i, line in enumerate(Path(__file__).read_text().splitlines(), 1)
+        if line.strip().startswith(text)
+    ]
     return f"{__file__}:{number}"
 
 
@@ -73,11 +77,17 @@ HEALTHY: dict[str, Callable[[Any], Any]] = {
     "checkpoints": lambda s: xg.grad(lambda w: loss(w, H, s, checkpoint_every=3))(W),
     "reverse": lambda s: xg.grad(lambda w: loss(w, H, s, reverse=True))(W),
     "float32": lambda s: xg.grad(lambda w: loss(w, H.astype("f"), s.astype("f")))(W.astype("f")),
-    "integers": lambda s: xg.scan(lambda n, x: (n + xg.astype(x > 0, xg.int64), n), xg.zeros(4, dtype=xg.int64), s[:, 0]),
+    "integers": lambda s: xg.scan(
+        lambda n, x: (n + xg.astype(x > 0, xg.int64), n), xg.zeros(4, dtype=xg.int64), s[:, 0]
+    ),
     "complex": lambda s: xg.scan(lambda z, x: (z * xg.exp(1j * x), z), (1 + 1j) * np.ones(4), s[:, 0]),
     "no steps": lambda s: xg.scan(cell(W), xg.asarray(H), s[:0]),
-    "NaN and infinity": lambda s: xg.scan(lambda h, x: (h * x, h / x), xg.asarray([np.nan, np.inf, -np.inf, 0.0]), np.ones((9, 4))),
-    "nested": lambda s: xg.grad(lambda w: xg.sum(xg.scan(lambda h, x: (xg.scan(cell(w), h, x[None])[0], None), H, s)[0]))(W),
+    "NaN and infinity": lambda s: xg.scan(
+        lambda h, x: (h * x, h / x), xg.asarray([np.nan, np.inf, -np.inf, 0.0]), np.ones((9, 4))
+    ),
+    "nested": lambda s: xg.grad(
+        lambda w: xg.sum(xg.scan(lambda h, x: (xg.scan(cell(w), h, x[None])[0], None), H, s)[0])
+    )(W),
 }
 
 
@@ -98,7 +108,11 @@ def test_nothing_is_said_where_all_is_well(name: str, executor: str) -> None:
 def test_on_every_backend(device: str) -> None:
     with xg.debug.validate():
         g = xg.grad(lambda w: loss(w, xg.asarray(H), xg.asarray(XS)))(xg.asarray(W))
-    np.testing.assert_allclose(g.numpy(), xg.grad(lambda w: loss(w, xg.asarray(H), xg.asarray(XS), compiled=False))(xg.asarray(W)).numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        g.numpy(),
+        xg.grad(lambda w: loss(w, xg.asarray(H), xg.asarray(XS), compiled=False))(xg.asarray(W)).numpy(),
+        rtol=1e-9,
+    )
 
 
 def test_backward_through_leaves_still_works() -> None:
@@ -106,7 +120,9 @@ def test_backward_through_leaves_still_works() -> None:
     with xg.debug.validate():
         loss(w, xg.asarray(H), xg.asarray(XS)).backward()
     assert w.grad is not None
-    np.testing.assert_allclose(w.grad.numpy(), xg.grad(lambda w: loss(w, H, XS, compiled=False))(W).numpy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        w.grad.numpy(), xg.grad(lambda w: loss(w, H, XS, compiled=False))(W).numpy(), rtol=1e-10
+    )
 
 
 def test_each_program_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,9 +166,16 @@ def broken_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Item], A
     ],
     ids=["scan", "gradient", "compiled", "compiled gradient", "tangent"],
 )
-def test_a_broken_pass_is_named_with_the_stage_the_step_and_the_line(run: Callable[[], Any], broken_pass: Any) -> None:
+def test_a_broken_pass_is_named_with_the_stage_the_step_and_the_line(
+    run: Callable[[], Any], broken_pass: Any
+) -> None:
     broken_pass(lambda s: replace(s, op="sin") if isinstance(s, Stage) and s.op == "tanh" else s)
-    with pytest.raises(xg.ValidationError, match=r"the pass 'broken' \(5 of \d+\) gives other values") as caught, xg.debug.validate():
+    with (
+        pytest.raises(
+            xg.ValidationError, match=r"the pass 'broken' \(5 of \d+\) gives other values"
+        ) as caught,
+        xg.debug.validate(),
+    ):
         run()
     error = caught.value
     assert error.culprit.startswith("the pass 'broken'")
@@ -183,7 +206,13 @@ def test_the_first_step_that_differs_is_named(broken_pass: Any) -> None:
 
 def test_a_pass_that_breaks_the_backward_loop_alone(broken_pass: Any) -> None:
     """The derivative of tanh is dz * (1 - z * z); a stage of it has the line of the tanh."""
-    broken_pass(lambda s: replace(s, operands=(2, *s.operands[1:])) if isinstance(s, Stage) and s.op == "-" and s.operands[0] == 1 else s)
+    broken_pass(
+        lambda s: (
+            replace(s, operands=(2, *s.operands[1:]))
+            if isinstance(s, Stage) and s.op == "-" and s.operands[0] == 1
+            else s
+        )
+    )
     with pytest.raises(xg.ValidationError) as caught, xg.debug.validate():
         xg.grad(loss)(W, H, XS)
     assert caught.value.stage is not None
@@ -201,11 +230,16 @@ def test_outside_nothing_is_compared(broken_pass: Any) -> None:
 
 
 def in_plan(items: Any, change: Callable[[Any], Any]) -> tuple[Any, ...]:
-    return tuple(item._replace(body=in_plan(item.body, change)) if isinstance(item, PlanLoop) else change(item) for item in items)
+    return tuple(
+        item._replace(body=in_plan(item.body, change)) if isinstance(item, PlanLoop) else change(item)
+        for item in items
+    )
 
 
 @pytest.fixture
-def broken_executor(executor: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any, Any], Any]], None]:
+def broken_executor(
+    executor: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[Any, Any], Any]], None]:
     """A change of each item of a plan on its way to the executor, given the number of the program's outputs
     too."""
 
@@ -215,7 +249,9 @@ def broken_executor(executor: str, monkeypatch: pytest.MonkeyPatch) -> Callable[
         def lower(*args: Any, **options: Any) -> Any:
             lowered = old(*args, **options)
             plan = lowered.plan
-            return lowered._replace(plan=plan._replace(body=in_plan(plan.body, lambda item: change(item, len(lowered.outputs)))))
+            return lowered._replace(
+                plan=plan._replace(body=in_plan(plan.body, lambda item: change(item, len(lowered.outputs))))
+            )
 
         monkeypatch.setattr(lowering, "lower", lower)
 
@@ -223,7 +259,11 @@ def broken_executor(executor: str, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def sine_for_tanh(item: Any) -> Any:
-    return item._replace(steps=tuple(s._replace(op="sin") if s.op == "tanh" else s for s in item.steps)) if isinstance(item, Map) else item
+    return (
+        item._replace(steps=tuple(s._replace(op="sin") if s.op == "tanh" else s for s in item.steps))
+        if isinstance(item, Map)
+        else item
+    )
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -250,7 +290,9 @@ def test_a_fault_that_is_gone_when_all_is_looked_at(most: int, found: bool, brok
     assert (caught.value.stage is not None) == found
     assert caught.value.source == line_of("h_new = xg.tanh(")
     if not found:
-        assert "it is how they are put together. This output is computed by stage 'h_new'" in str(caught.value)
+        assert "it is how they are put together. This output is computed by stage 'h_new'" in str(
+            caught.value
+        )
 
 
 def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +311,12 @@ def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -
         return ready._replace(run=run)
 
     monkeypatch.setattr(executors, "compiled", writes)
-    with pytest.raises(xg.ValidationError, match=r"changed its input 'x': element 0 is 7.0 where 1.0 is right"), xg.debug.validate():
+    with (
+        pytest.raises(
+            xg.ValidationError, match=r"changed its input 'x': element 0 is 7.0 where 1.0 is right"
+        ),
+        xg.debug.validate(),
+    ):
         xg.compile(lambda x: x + 1)(xg.ones(3))
 
 
@@ -284,10 +331,20 @@ def test_a_derivative_that_is_broken_is_found_by_the_engine(monkeypatch: pytest.
         program = loop.body.program
         first, *rest = program.outputs
         stage = Stage("*", (first, 2), (Value("twice", *first[1:]),))
-        return loop._replace(body=replace(loop.body, program=Program(program.inputs, (*program.stages, stage), (stage.output, *rest))))
+        return loop._replace(
+            body=replace(
+                loop.body, program=Program(program.inputs, (*program.stages, stage), (stage.output, *rest))
+            )
+        )
 
     monkeypatch.setattr(scan.Derivative, "_back", doubled)
-    with pytest.raises(xg.ValidationError, match=r"scan gives other values than its Python code.*\n.*the gradient of operand 1 of") as caught, xg.debug.validate():
+    with (
+        pytest.raises(
+            xg.ValidationError,
+            match=r"scan gives other values than its Python code.*\n.*the gradient of operand 1 of",
+        ) as caught,
+        xg.debug.validate(),
+    ):
         xg.grad(lambda h: xg.sum(xg.scan(lambda h, x: (0.5 * h + x, None), h, XS)[0]))(H)
     assert caught.value.culprit == "the trace"
 
@@ -301,7 +358,16 @@ def test_a_function_that_counts_its_runs_is_found_by_the_engine() -> None:
         count += 1
         return h + count, None
 
-    with pytest.raises(xg.ValidationError, match=r"scan gives other values than its Python code, run op by op\n.*output 1 of 1 \(\): it is 4.0 where 14.0 is right"), xg.debug.validate():
+    with (
+        pytest.raises(
+            xg.ValidationError,
+            match=(
+                r"scan gives other values than its Python code, run op by op\n.*output 1 of 1 \(\): it "
+                r"is 4.0 where 14.0 is right"
+            ),
+        ),
+        xg.debug.validate(),
+    ):
         xg.scan(step, 0.0, np.zeros(4))
     count = 0
     with pytest.raises(xg.ValidationError, match=r"the compiled function 'step'"), xg.debug.validate():

@@ -30,7 +30,13 @@ def refs(draw: st.DrawFn, least: int = 0, most: int = 3, empty: bool = True) -> 
     strides, offset = [], MIDDLE
     for length, reach in zip(whole, (math.prod(whole[a + 1 :]) for a in range(n))):
         kind = draw(st.sampled_from(("as it is", "as it is", "a gap", "reversed", "repeated", "any")))
-        stride = {"as it is": reach, "a gap": reach * 2, "reversed": -reach, "repeated": 0, "any": draw(st.integers(-9, 9))}[kind]
+        stride = {
+            "as it is": reach,
+            "a gap": reach * 2,
+            "reversed": -reach,
+            "repeated": 0,
+            "any": draw(st.integers(-9, 9)),
+        }[kind]
         strides.append(stride)
         offset += (length - 1) * reach if kind == "reversed" and length else 0
     order = draw(st.permutations(range(n)))
@@ -165,7 +171,11 @@ def distances(offsets: np.ndarray) -> list[int]:
     contiguous."""
     m, n = offsets.shape
     first = int(offsets[0, 0])
-    return [d for d in range(max(n, 1), 80) if np.array_equal(offsets, first + d * np.arange(m)[:, None] + np.arange(n))]
+    return [
+        d
+        for d in range(max(n, 1), 80)
+        if np.array_equal(offsets, first + d * np.arange(m)[:, None] + np.arange(n))
+    ]
 
 
 @settings(max_examples=600)
@@ -221,10 +231,18 @@ def test_loops_meet_the_same_elements(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 4), max_size=4)))
     count = data.draw(st.integers(0, 3))
     row_major = views.row_major(shape)
-    strides = [tuple(data.draw(st.sampled_from((s, s, 0, 2 * s, 1))) for s in row_major) for _ in range(count)]
+    strides = [
+        tuple(data.draw(st.sampled_from((s, s, 0, 2 * s, 1))) for s in row_major) for _ in range(count)
+    ]
     sizes, along = views.loop_axes(shape, strides)
-    met = sorted(tuple(sum(i * s for i, s in zip(at, of)) for of in along) for at in itertools.product(*map(range, sizes)))
-    expected = sorted(tuple(sum(i * s for i, s in zip(at, of)) for of in strides) for at in itertools.product(*map(range, shape)))
+    met = sorted(
+        tuple(sum(i * s for i, s in zip(at, of)) for of in along)
+        for at in itertools.product(*map(range, sizes))
+    )
+    expected = sorted(
+        tuple(sum(i * s for i, s in zip(at, of)) for of in strides)
+        for at in itertools.product(*map(range, shape))
+    )
     assert met == expected
     assert len(sizes) >= 1
     assert 1 not in sizes or sizes == [1]

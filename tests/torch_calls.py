@@ -40,7 +40,9 @@ REAL, COMPLEX, ALIKE, MIXED = ["r"], ["c"], ["r", "c"], ["r", "c", "rc", "cr"]
 
 
 @st.composite
-def arguments(draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str], domain: Any, made: Any) -> Any:
+def arguments(
+    draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str], domain: Any, made: Any
+) -> Any:
     """Arrays of every shape, those of no axes and no elements too, that lie in memory in every way; and
     parameters."""
     sizes, kind_of = draw(shapes), cycle(draw(st.sampled_from(kinds)))
@@ -59,7 +61,16 @@ def arguments(draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str]
     return drawn, [fit(p) for p in places], {name: fit(p) for name, p in params.items()}
 
 
-def of(name: str, shapes: Any, *places: Any, f: Any = None, kinds: list[str] = ALIKE, domain: Any = (-2, 2), made: Any = None, **params: Any) -> Case:
+def of(
+    name: str,
+    shapes: Any,
+    *places: Any,
+    f: Any = None,
+    kinds: list[str] = ALIKE,
+    domain: Any = (-2, 2),
+    made: Any = None,
+    **params: Any,
+) -> Case:
     """A function that both have under a name, which a word may follow, or `f`, which is made of it.
 
     Its arrays have the `shapes` drawn and real parts in a domain; `made` changes the first. Its parameters,
@@ -71,12 +82,16 @@ def of(name: str, shapes: Any, *places: Any, f: Any = None, kinds: list[str] = A
 
 def shapes(least_axes: int = 0, least: int = 0, count: int = 1) -> Any:
     """One shape for each of `count` arrays."""
-    return array_shapes(min_dims=least_axes, max_dims=3, min_side=least, max_side=3).map(lambda s: (s,) * count)
+    return array_shapes(min_dims=least_axes, max_dims=3, min_side=least, max_side=3).map(
+        lambda s: (s,) * count
+    )
 
 
 def fitting(signature: str, loops: int = 2, least: int = 0) -> Any:
     """Shapes for a function of this signature, as generalised ufuncs have: leading axes broadcast."""
-    return mutually_broadcastable_shapes(signature=signature + "->()", max_dims=loops, min_side=least, max_side=3).map(lambda s: s.input_shapes)
+    return mutually_broadcastable_shapes(
+        signature=signature + "->()", max_dims=loops, min_side=least, max_side=3
+    ).map(lambda s: s.input_shapes)
 
 
 def axis(s: Any, *others: Any) -> Any:
@@ -101,8 +116,15 @@ DOMAINS = {**DOMAIN, "abs": (-2, 2), "relu": (-2, 2)}
 
 
 def elementwise(op: Any) -> Case:
-    kinds = {"abs": ALIKE, "conj": ALIKE, "real": ALIKE, "imag": COMPLEX}.get(op.function, MIXED if op.analytic else REAL)
-    return of(op.function, fitting(",".join(["()"] * op.arity), 3), kinds=kinds, domain=DOMAINS.get(op.function, (-2, 2)))
+    kinds = {"abs": ALIKE, "conj": ALIKE, "real": ALIKE, "imag": COMPLEX}.get(
+        op.function, MIXED if op.analytic else REAL
+    )
+    return of(
+        op.function,
+        fitting(",".join(["()"] * op.arity), 3),
+        kinds=kinds,
+        domain=DOMAINS.get(op.function, (-2, 2)),
+    )
 
 
 def with_zeros(x: np.ndarray) -> np.ndarray:
@@ -110,9 +132,24 @@ def with_zeros(x: np.ndarray) -> np.ndarray:
 
 
 ELEMENTWISE = [
-    *(elementwise(op) for op in dict.fromkeys(OPS.values()) if op.elementwise and op.differentiable and op.function in FUNCTIONS),
-    of("normal_cdf", shapes(), kinds=REAL, f=either(lambda x: call(OPS["normal_cdf"], (x,)), torch.special.ndtr)),
-    of("normal_quantile", shapes(), kinds=REAL, domain=(0.1, 0.9), f=either(lambda x: call(OPS["normal_quantile"], (x,)), torch.special.ndtri)),
+    *(
+        elementwise(op)
+        for op in dict.fromkeys(OPS.values())
+        if op.elementwise and op.differentiable and op.function in FUNCTIONS
+    ),
+    of(
+        "normal_cdf",
+        shapes(),
+        kinds=REAL,
+        f=either(lambda x: call(OPS["normal_cdf"], (x,)), torch.special.ndtr),
+    ),
+    of(
+        "normal_quantile",
+        shapes(),
+        kinds=REAL,
+        domain=(0.1, 0.9),
+        f=either(lambda x: call(OPS["normal_quantile"], (x,)), torch.special.ndtri),
+    ),
 ]
 
 KEPT: dict[str, Any] = {"axis": axes, "keepdims": st.booleans()}
@@ -123,9 +160,20 @@ REDUCTIONS = [
     *(of(name, shapes(least=1), kinds=REAL, **KEPT) for name in ("max", "min")),
     # of one number, torch has NaN for 0 and 0 for NaN
     *(of(name, shapes(1, 2), correction=st.sampled_from([0, 1]), **KEPT) for name in ("var", "std")),
-    of("logsumexp", shapes(least=1), kinds=REAL, f=lambda xp, x, axis, **kept: xp.logsumexp(x, axis=tuple(range(x.ndim)) if axis is None else axis, **kept), **KEPT),
+    of(
+        "logsumexp",
+        shapes(least=1),
+        kinds=REAL,
+        f=lambda xp, x, axis, **kept: xp.logsumexp(
+            x, axis=tuple(range(x.ndim)) if axis is None else axis, **kept
+        ),
+        **KEPT,
+    ),
     of("softmax", shapes(1, 1), axis=axis, kinds=REAL),
-    *(of(name, shapes(1), axis=axis, include_initial=st.booleans(), made=with_zeros) for name in ("cumulative_sum", "cumulative_prod")),
+    *(
+        of(name, shapes(1), axis=axis, include_initial=st.booleans(), made=with_zeros)
+        for name in ("cumulative_sum", "cumulative_prod")
+    ),
 ]
 
 # Linear algebra. Of vectors that are free in sign or phase come combinations that are not.
@@ -149,7 +197,11 @@ def spectral(xp: Any, x: Any) -> Any:
 def of_any_matrix(xp: Any, x: Any) -> Any:
     """Sums over eigenvalues, which come in any order."""
     w, v = xp.linalg.eig(x)
-    return xp.sum(w**3, axis=-1), (v * xp.sin(w)[..., None, :]) @ xp.linalg.inv(v), abs(v) ** 2 @ abs(w)[..., None] ** 2
+    return (
+        xp.sum(w**3, axis=-1),
+        (v * xp.sin(w)[..., None, :]) @ xp.linalg.inv(v),
+        abs(v) ** 2 @ abs(w)[..., None] ** 2,
+    )
 
 
 def triangular(xp: Any, x: Any, mode: str) -> Any:
@@ -173,7 +225,9 @@ def regular(a: np.ndarray) -> np.ndarray:
 
 def summed(s: Any, other: Any) -> Any:
     """The axes of a tensordot: how many, or which."""
-    return st.just(len(s) - 1) | st.permutations(range(len(s) - 1)).map(lambda p: (tuple(a + 1 for a in p), tuple(p)))
+    return st.just(len(s) - 1) | st.permutations(range(len(s) - 1)).map(
+        lambda p: (tuple(a + 1 for a in p), tuple(p))
+    )
 
 
 SQUARE, ANY, OFFSET = fitting("(n,n)"), fitting("(n,m)", least=1), st.integers(-2, 2)
@@ -190,7 +244,12 @@ LINEAR = [
     of("linalg.slogdet", SQUARE, made=regular, f=lambda xp, x: mul(*xp.linalg.slogdet(x))),
     of("linalg.matrix_power", SQUARE, st.integers(-3, 4), made=regular),
     *(of(f"linalg.{name}", ANY, made=regular) for name in ("pinv", "svdvals")),
-    of("linalg.cholesky", SQUARE, upper=st.booleans(), f=lambda xp, x, upper: xp.linalg.cholesky(definite(xp, x), upper=upper)),
+    of(
+        "linalg.cholesky",
+        SQUARE,
+        upper=st.booleans(),
+        f=lambda xp, x, upper: xp.linalg.cholesky(definite(xp, x), upper=upper),
+    ),
     of("linalg.eigh", SQUARE, made=regular, f=spectral),
     of("linalg.eigvalsh", SQUARE, made=regular, f=lambda xp, x: xp.linalg.eigvalsh(definite(xp, x))),
     of("linalg.eig", SQUARE, made=regular, f=of_any_matrix),
@@ -200,8 +259,19 @@ LINEAR = [
     of("linalg.qr complete", SQUARE, st.just("complete"), made=regular, f=triangular),
     of("linalg.svd", ANY, st.booleans(), made=regular, f=singular),
     *(of(f"linalg.{name}", ANY, offset=OFFSET) for name in ("trace", "diagonal")),
-    of("linalg.vector_norm", shapes(least=1), ord=st.sampled_from([2, 1, 0, 3, 0.5, -1, -2.5, np.inf, -np.inf]), **KEPT),
-    of("linalg.matrix_norm", ANY, ord=st.sampled_from(["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]), keepdims=st.booleans(), made=regular),
+    of(
+        "linalg.vector_norm",
+        shapes(least=1),
+        ord=st.sampled_from([2, 1, 0, 3, 0.5, -1, -2.5, np.inf, -np.inf]),
+        **KEPT,
+    ),
+    of(
+        "linalg.matrix_norm",
+        ANY,
+        ord=st.sampled_from(["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]),
+        keepdims=st.booleans(),
+        made=regular,
+    ),
 ]
 
 # Fourier transforms: which numbers they take, and how many at least
@@ -212,13 +282,26 @@ NORM = st.sampled_from(["backward", "ortho", "forward"])
 
 
 def over_axes(name: str, kinds: list[str], least: int) -> Case:
-    f = lambda xp, x, s, axes, norm: getattr(xp.fft, name + "n")(x, s=s and s[: len(axes or x.shape)], axes=axes, norm=norm)
+    f = lambda xp, x, s, axes, norm: getattr(xp.fft, name + "n")(
+        x, s=s and s[: len(axes or x.shape)], axes=axes, norm=norm
+    )
     lengths = st.none() | st.tuples(*[st.integers(1, 4)] * 3)
-    return of(f"fft.{name}n", shapes(1, least), lengths, axes=lambda s: st.none() | some_axes(s), norm=NORM, kinds=kinds, f=f)
+    return of(
+        f"fft.{name}n",
+        shapes(1, least),
+        lengths,
+        axes=lambda s: st.none() | some_axes(s),
+        norm=NORM,
+        kinds=kinds,
+        f=f,
+    )
 
 
 FOURIER = [
-    *(of(f"fft.{name}", shapes(1, k), n=st.none() | st.integers(1, 5), axis=axis, norm=NORM, kinds=kinds) for name, kinds, k in ALONE),
+    *(
+        of(f"fft.{name}", shapes(1, k), n=st.none() | st.integers(1, 5), axis=axis, norm=NORM, kinds=kinds)
+        for name, kinds, k in ALONE
+    ),
     *(over_axes(*those) for those in TRANSFORMS),
     *(of(f"fft.{name}", shapes(1), axes=axes) for name in ("fftshift", "ifftshift")),
 ]
@@ -259,18 +342,36 @@ def assigned(xp: Any, x: Any, v: Any, key: Any) -> Any:
 
 
 def joined(name: str, shapes: Any, axis: Any) -> Case:
-    return of(name, shapes, axis=axis, f=lambda xp, *xs, axis: getattr(xp, name.split()[0])(list(xs), axis=axis), kinds=MIXED)
+    return of(
+        name,
+        shapes,
+        axis=axis,
+        f=lambda xp, *xs, axis: getattr(xp, name.split()[0])(list(xs), axis=axis),
+        kinds=MIXED,
+    )
 
 
 def einsum(subscripts: str) -> Case:
-    terms = ",".join(f"({','.join(term)})" for term in subscripts.partition("->")[0].replace("...", "").split(","))
-    return of(f"einsum {subscripts}", fitting(terms, 2 if "..." in subscripts else 0), f=lambda xp, *xs: xp.einsum(subscripts, *xs))
+    terms = ",".join(
+        f"({','.join(term)})" for term in subscripts.partition("->")[0].replace("...", "").split(",")
+    )
+    return of(
+        f"einsum {subscripts}",
+        fitting(terms, 2 if "..." in subscripts else 0),
+        f=lambda xp, *xs: xp.einsum(subscripts, *xs),
+    )
 
 
 MOVED = [
     of("asarray", shapes(), f=either(lambda x: xg.asarray(x, copy=True), torch.clone)),
-    of("astype", shapes(), kinds=REAL, f=lambda xp, x: xp.astype(xp.astype(x, xp.float32) * 3, xp.complex128)),
-    of("reshape", shapes(), lambda s: st.permutations(s).map(tuple) | (st.just((-1,)) if 0 not in s else st.nothing())),
+    of(
+        "astype", shapes(), kinds=REAL, f=lambda xp, x: xp.astype(xp.astype(x, xp.float32) * 3, xp.complex128)
+    ),
+    of(
+        "reshape",
+        shapes(),
+        lambda s: st.permutations(s).map(tuple) | (st.just((-1,)) if 0 not in s else st.nothing()),
+    ),
     of("permute_dims", shapes(), lambda s: st.permutations(range(len(s))).map(tuple)),
     of("transpose", shapes(), f=either(xg.transpose, lambda x: x.permute(tuple(range(x.ndim))[::-1]))),
     of("matrix_transpose", shapes(2)),
@@ -285,7 +386,13 @@ MOVED = [
     joined("stack", shapes(count=3), lambda s, *others: axis((*s, 1))),
     of("unstack", shapes(1, 1), axis=axis),
     of("flip", shapes(), axis=axes),
-    of("roll", shapes(1), st.tuples(*[st.integers(-4, 4)] * 3), some_axes, f=lambda xp, x, shift, over: xp.roll(x, shift[: len(over)], axis=over)),
+    of(
+        "roll",
+        shapes(1),
+        st.tuples(*[st.integers(-4, 4)] * 3),
+        some_axes,
+        f=lambda xp, x, shift, over: xp.roll(x, shift[: len(over)], axis=over),
+    ),
     of("roll flat", shapes(), st.integers(-9, 9)),
     of("repeat", shapes(1), st.integers(0, 3), axis=lambda s: st.none() | axis(s)),
     of("repeat each", shapes(1), lambda s: whole(0, 2, s[0]), axis=st.just(0)),
@@ -298,11 +405,36 @@ MOVED = [
     of("assigned number", shapes().map(lambda s: (s[0], ())), once, f=assigned),
     of("sort", shapes(1), axis=axis, descending=st.booleans(), kinds=REAL),
     of("where", fitting("(),(),()"), f=lambda xp, c, x, y: xp.where(c > 0, x, y), kinds=["r", "rcc"]),
-    of("clip", fitting("(),(),()"), f=either(lambda x, y, d: xg.clip(x, y, y + d * d), lambda x, y, d: torch.clamp(*th.broadcast_arrays(x, y, y + d * d))), kinds=REAL),
-    of("clip numbers", shapes(), min=st.sampled_from([None, -0.5]), max=st.sampled_from([0.5, 1.0]), kinds=REAL),
-    of("diff", fitting("(n,m),(i,m),(j,m)", 0), n=st.integers(0, 3), f=lambda xp, x, a, b, n: xp.diff(x, axis=-2, n=n, prepend=a, append=b)),
+    of(
+        "clip",
+        fitting("(),(),()"),
+        f=either(
+            lambda x, y, d: xg.clip(x, y, y + d * d),
+            lambda x, y, d: torch.clamp(*th.broadcast_arrays(x, y, y + d * d)),
+        ),
+        kinds=REAL,
+    ),
+    of(
+        "clip numbers",
+        shapes(),
+        min=st.sampled_from([None, -0.5]),
+        max=st.sampled_from([0.5, 1.0]),
+        kinds=REAL,
+    ),
+    of(
+        "diff",
+        fitting("(n,m),(i,m),(j,m)", 0),
+        n=st.integers(0, 3),
+        f=lambda xp, x, a, b, n: xp.diff(x, axis=-2, n=n, prepend=a, append=b),
+    ),
     of("diff alone", shapes(1), axis=axis, n=st.integers(0, 3)),
-    *map(einsum, "ij,jk->ik ij,kj ii->i ii ij,ij->j i,i,i-> ijk->kji ij,k->ikj ...ij,...jk->...ik ...i,...i-> ij->i ,i iij,j->ij".split()),
+    *map(
+        einsum,
+        (
+            "ij,jk->ik ij,kj ii->i ii ij,ij->j i,i,i-> ijk->kji ij,k->ikj ...ij,...jk->...ik "
+            "...i,...i-> ij->i ,i iij,j->ij"
+        ).split(),
+    ),
 ]
 
 TABLE = {case.name: case for case in [*ELEMENTWISE, *REDUCTIONS, *LINEAR, *FOURIER, *MOVED]}

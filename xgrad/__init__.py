@@ -223,7 +223,9 @@ def __getattr__(name: str) -> object:
     try:
         return version("xgrad")
     except PackageNotFoundError as error:
-        raise AttributeError("xgrad has no __version__ where it is not installed, but only found on the path; pip install it") from error
+        raise AttributeError(
+            "xgrad has no __version__ where it is not installed, but only found on the path; pip install it"
+        ) from error
 
 
 __all__ = [
@@ -283,4 +285,6 @@ __all__ += namespace.__all__
 
 def __dir__() -> list[str]:
     """The public names: the modules that they come from are nobody's to use."""
-    return sorted({*__all__, "bfloat16", "__version__", *(name for name in globals() if name.startswith("__"))})
+    return sorted(
+        {*__all__, "bfloat16", "__version__", *(name for name in globals() if name.startswith("__"))}
+    )

@@ -9,9 +9,14 @@ from .information import info
 
 def main() -> None:
     """Run the command that the command line names, or say which there are."""
-    parser = argparse.ArgumentParser(prog="python -m xgrad", description="xgrad, an array library that differentiates what is computed with it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m xgrad",
+        description="xgrad, an array library that differentiates what is computed with it.",
+    )
     commands = parser.add_subparsers(dest="command", title="commands")
-    commands.add_parser("info", help="devices, versions, BLAS, measured speed, and advice where this machine could be faster")
+    commands.add_parser(
+        "info", help="devices, versions, BLAS, measured speed, and advice where this machine could be faster"
+    )
     if parser.parse_args().command == "info":
         print(info())
     else:

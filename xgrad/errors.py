@@ -46,9 +46,18 @@ class ValidationError(RuntimeError):
         source: file and line of the user's code that the stage comes from; "" where it is not known.
     """
 
-    def __init__(self, message: str, *, culprit: str = "", stage: str | None = None, steps: tuple[int, ...] = (), source: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        culprit: str = "",
+        stage: str | None = None,
+        steps: tuple[int, ...] = (),
+        source: str = "",
+    ) -> None:
         super().__init__(message)
         self.culprit, self.stage, self.steps, self.source = culprit, stage, steps, source
+
 
 def no_array(value: Any) -> str:
     """What a value is that is no Tensor, array or number, and what to do instead: the end of a message."""
@@ -58,13 +67,19 @@ def no_array(value: Any) -> str:
     if isinstance(value, str | bytes):
         return f"{name}; float(text) reads a number"
     if isinstance(value, dict):
-        return f"{name}, which is a tree of arrays; take one of its values, or go over its leaves with xg.tree_map"
+        return (
+            f"{name}, which is a tree of arrays; take one of its values, or go over its leaves with "
+            f"xg.tree_map"
+        )
     if isinstance(value, type):
         return f"the class {value.__name__}; make an object of it"
     if hasattr(value, "named_parameters"):
         return f"{name}, a module, which is a tree of arrays; call it, or take one of its weights"
     if dataclasses.is_dataclass(value):
-        return f"{name}; take one of its fields, or make the class a tree of arrays: @optree.dataclasses.dataclass(namespace='xgrad')"
+        return (
+            f"{name}; take one of its fields, or make the class a tree of arrays: "
+            f"@optree.dataclasses.dataclass(namespace='xgrad')"
+        )
     if isinstance(value, Iterator | Set):
         return f"{name}; make a list of it, which has an order and a length"
     if hasattr(value, "toarray"):
@@ -73,6 +88,10 @@ def no_array(value: Any) -> str:
         return f"{name}; call it, and give what it returns"
     if isinstance(value, Number) and not isinstance(value, int):
         return f"{name}; use float(x)"
-    if isinstance(value, list | tuple | range | memoryview) or hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+    if (
+        isinstance(value, list | tuple | range | memoryview)
+        or hasattr(value, "__array__")
+        or hasattr(value, "__array_interface__")
+    ):
         return f"{name}; use xg.asarray"
     return f"{name}; make an array of numbers of it"

@@ -18,8 +18,11 @@ from .backends import Device, DeviceError, current_device, find_device
 #: What OPENBLAS_CORETYPE may name on x86, under the widest instructions that its matmul uses. OpenBLAS
 #: ignores other names.
 CORE_TYPES = {
-    "SSE or AVX": "prescott core2 penryn dunnington atom nano nehalem sandybridge athlon opteron opteron_sse3 barcelona bobcat "
-    "bulldozer piledriver steamroller excavator",
+    "SSE or AVX": (
+        "prescott core2 penryn dunnington atom nano nehalem sandybridge athlon opteron opteron_sse3 "
+        "barcelona bobcat "
+        "bulldozer piledriver steamroller excavator"
+    ),
     "AVX2": "haswell zen",
     "AVX-512": "skylakex cooperlake sapphirerapids",
 }
@@ -30,7 +33,15 @@ WIDTHS = list(CORE_TYPES)
 THREADS = {"mkl": "MKL_NUM_THREADS", "blis": "BLIS_NUM_THREADS", "accelerate": "VECLIB_MAXIMUM_THREADS"}
 
 #: Environment variables that change the device or the speed.
-VARIABLES = ["XGRAD_DEVICE", "XGRAD_NATIVE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", *THREADS.values()]
+VARIABLES = [
+    "XGRAD_DEVICE",
+    "XGRAD_NATIVE",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    *THREADS.values(),
+]
 
 
 class Blas(NamedTuple):
@@ -91,8 +102,21 @@ class Info(NamedTuple):
             ("BLAS", f"{self.blas.name} {self.blas.version}, {detail}"),
             ("matmul", f"{rates}, measured on {where} just now; other work there makes it less"),
             ("memory", f"{_memory(self.memory)} on {where}"),
-            *((gpu.name, f"{', '.join(f'{name} {fact}' for name, fact in gpu.facts.items())}; {_memory(gpu.memory)}") for gpu in self.gpus),
-            ("environment", ", ".join(f"{name}={value}" for name, value in self.environment.items()) or "nothing set that matters here"),
+            *(
+                (
+                    gpu.name,
+                    (
+                        f"{', '.join(f'{name} {fact}' for name, fact in gpu.facts.items())}; "
+                        f"{_memory(gpu.memory)}"
+                    ),
+                )
+                for gpu in self.gpus
+            ),
+            (
+                "environment",
+                ", ".join(f"{name}={value}" for name, value in self.environment.items())
+                or "nothing set that matters here",
+            ),
             *(("advice", line) for line in self.advice or ["nothing to advise"]),
         ]
         return "\n".join(f"{title:<12} {text}" for title, text in rows)
@@ -132,14 +156,19 @@ def advise(facts: Info) -> list[str]:
     """What would make xgrad faster where these are the facts; nothing else is looked at."""
     lines = []
     if facts.device is None:
-        lines.append("XGRAD_DEVICE names a device that cannot be used here (see above): name another, or unset it")
+        lines.append(
+            "XGRAD_DEVICE names a device that cannot be used here (see above): name another, or unset it"
+        )
     lines += [*_core_advice(facts), *_thread_advice(facts)]
     if facts.environment.get("XGRAD_NATIVE") == "0":
         lines.append("XGRAD_NATIVE=0 turns compiled loops off; unset it")
     if facts.versions["llvmlite"] == "absent":
         lines.append("without llvmlite there are no compiled loops: pip install 'xgrad[fast]'")
     if facts.cuda_extra:
-        lines.append(f"there is an NVIDIA driver but no CuPy, so the GPU is not used: pip install 'xgrad[{facts.cuda_extra}]'")
+        lines.append(
+            f"there is an NVIDIA driver but no CuPy, so the GPU is not used: pip install "
+            f"'xgrad[{facts.cuda_extra}]'"
+        )
     return lines
 
 
@@ -149,27 +178,49 @@ def _core_advice(facts: Info) -> list[str]:
     core = facts.environment.get("OPENBLAS_CORETYPE", "")
     width = next((width for width, names in CORE_TYPES.items() if core.lower() in names.split()), None)
     if width and facts.instructions and WIDTHS.index(width) < WIDTHS.index(facts.instructions):
-        what = f"keeps matmul from using {facts.instructions}, which this processor has, and can halve its speed"
+        what = (
+            f"keeps matmul from using {facts.instructions}, which this processor has, and can halve its speed"
+        )
         lines.append(f"OPENBLAS_CORETYPE={core} {what}; unset it")
     kilobytes = _integer(facts.environment.get("OPENBLAS_L2_SIZE"))
     if 0 < kilobytes < facts.l2 // 1024:
-        lines.append(f"OPENBLAS_L2_SIZE={kilobytes} is less than this processor's {facts.l2 // 1024} KiB, which can slow matmul down; unset it")
+        lines.append(
+            f"OPENBLAS_L2_SIZE={kilobytes} is less than this processor's {facts.l2 // 1024} KiB, "
+            f"which can slow matmul down; unset it"
+        )
     return lines
 
 
 def _thread_advice(facts: Info) -> list[str]:
     """On threads, of which there should be one for each core."""
     cores = _number(facts.cores, "core")
-    own = next((variable for name, variable in THREADS.items() if name in facts.blas.name.lower()), "OPENBLAS_NUM_THREADS")
+    own = next(
+        (variable for name, variable in THREADS.items() if name in facts.blas.name.lower()),
+        "OPENBLAS_NUM_THREADS",
+    )
     # A library reads its own variable first; OMP_NUM_THREADS counts where that is not set.
-    variable = next((name for name in (own, "OMP_NUM_THREADS") if _integer(facts.environment.get(name)) > 0), None)
+    variable = next(
+        (name for name in (own, "OMP_NUM_THREADS") if _integer(facts.environment.get(name)) > 0), None
+    )
     asked = _integer(facts.environment.get(variable)) if variable else 0
     if asked > facts.cores:
-        return [f"{variable}={asked} asks for more threads than the {cores} available; set it to {facts.cores}"]
+        return [
+            f"{variable}={asked} asks for more threads than the {cores} available; set it to {facts.cores}"
+        ]
     if (facts.blas.threads or 0) > facts.cores:
-        return [f"BLAS runs {facts.blas.threads} threads on the {cores} available, and they hinder each other; set {own}={facts.cores}"]
+        return [
+            (
+                f"BLAS runs {facts.blas.threads} threads on the {cores} available, and they hinder each "
+                f"other; set {own}={facts.cores}"
+            )
+        ]
     if 0 < asked < facts.cores:
-        return [f"{variable}={asked} has matmul use {_number(asked, 'thread')} of the {cores} available; unset it, unless other work needs the rest"]
+        return [
+            (
+                f"{variable}={asked} has matmul use {_number(asked, 'thread')} of the {cores} "
+                f"available; unset it, unless other work needs the rest"
+            )
+        ]
     return []
 
 
@@ -211,7 +262,9 @@ def _versions() -> dict[str, str]:
 def _processor_lines() -> dict[str, str]:
     """What Linux says of the first processor; empty elsewhere."""
     first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    return {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())
+    }
 
 
 def _processor(cpuinfo: dict[str, str]) -> str:
@@ -253,7 +306,10 @@ def quota(root: Path, groups: str) -> float:
     limits = [_text(folder / "cpu.max").split() for folder in folders if folder.is_relative_to(root)]
     # version 1 of control groups
     limits.append([_text(root / "cpu" / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")])
-    return min((int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0].isdecimal()), default=math.inf)
+    return min(
+        (int(limit[0]) / int(limit[1]) for limit in limits if len(limit) == 2 and limit[0].isdecimal()),
+        default=math.inf,
+    )
 
 
 def _blas(cpu: Device) -> Blas:
@@ -270,7 +326,12 @@ def _blas(cpu: Device) -> Blas:
     if not loaded:  # a library that threadpoolctl does not know, such as Accelerate
         return built
     first = loaded[0]
-    return Blas(first["internal_api"], str(first["version"]), first.get("architecture", "unknown"), first["num_threads"])
+    return Blas(
+        first["internal_api"],
+        str(first["version"]),
+        first.get("architecture", "unknown"),
+        first["num_threads"],
+    )
 
 
 def _rate(device: Device, dtype: str) -> float:

@@ -20,9 +20,14 @@ def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tenso
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"{who} takes a state dict, Tensors by name, not {type(state).__name__}")
-    missing, unknown = [name for name in mine if name not in state], [name for name in state if name not in mine]
+    missing, unknown = (
+        [name for name in mine if name not in state],
+        [name for name in state if name not in mine],
+    )
     if missing or unknown:
-        said = [f"{what} {names}" for what, names in (("it lacks", missing), ("unknown are", unknown)) if names]
+        said = [
+            f"{what} {names}" for what, names in (("it lacks", missing), ("unknown are", unknown)) if names
+        ]
         raise KeyError(f"this is not the state of this {who}: {'; '.join(said)}")
     return {name: _fitting(who, name, t, state[name]) for name, t in mine.items()}
 

@@ -48,7 +48,13 @@ class NumPy(Backend):
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
         index = key[0] if len(key) == 1 else None
-        if isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and values.ndim > 1 and index.size:
+        if (
+            isinstance(index, np.ndarray)
+            and index.ndim == 1
+            and index.dtype.kind in "iu"
+            and values.ndim > 1
+            and index.size
+        ):
             # the rows of each index one after the other, and one sum for each: np.add.at goes element by
             # element
             index = np.where(index < 0, index + len(target), index)
@@ -62,8 +68,12 @@ class NumPy(Backend):
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         # matrix products where they repay the search for them
         if len(operands) < 3:
-            return np.einsum(subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000)
-        return np.einsum(subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands])))
+            return np.einsum(
+                subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000
+            )
+        return np.einsum(
+            subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands]))
+        )
 
     def eigh(self, x: Array, UPLO: Any) -> tuple[Array, Array]:
         w, v = np.linalg.eigh(x, UPLO)
@@ -77,11 +87,16 @@ class NumPy(Backend):
 
     def checked(self, array: Array) -> Array:
         if isinstance(array, np.ma.MaskedArray):
-            raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+            raise TypeError(
+                "a Tensor has no mask: fill the masked array first, with array.filled(value), and "
+                "use xg.where(mask, 0.0, z) after"
+            )
         if not array.dtype.isnative:
             # else its dtype would equal none of those that there are
             array = array.astype(array.dtype.newbyteorder("="))
-        return half.classed(super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array)))
+        return half.classed(
+            super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array))
+        )
 
     def native_dtype(self, dtype: Any) -> Any:
         return dtype
@@ -91,7 +106,9 @@ class NumPy(Backend):
 
     def memory(self, index: int) -> dict[str, int]:
         page = os.sysconf("SC_PAGE_SIZE")
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        resident = (
+            int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+        )
         return {"used": resident * page, "total": os.sysconf("SC_PHYS_PAGES") * page}
 
     def facts(self, index: int) -> dict[str, str]:
@@ -124,7 +141,11 @@ class Laid:
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """The outputs, flat, in new memory."""
-        scratch = self._free.pop() if self._free else [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "scratch"]
+        scratch = (
+            self._free.pop()
+            if self._free
+            else [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "scratch"]
+        )
         outputs = [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "output"]
         sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
         buffers = [np.ascontiguousarray(next(sources[b.kind]), b.dtype).reshape(-1) for b in self._buffers]

@@ -35,7 +35,12 @@ class Half(np.ndarray):
         if ufunc in _NEIGHBOURS:
             dtype = result_type(*(v.dtype for v in _arrays(inputs)))
             return classed(ufunc(*(np.asarray(v, dtype) for v in inputs), **kwargs))
-        return _computed(getattr(ufunc, method), inputs, kwargs, of=inputs if method in ("__call__", "outer") else inputs[:1])
+        return _computed(
+            getattr(ufunc, method),
+            inputs,
+            kwargs,
+            of=inputs if method in ("__call__", "outer") else inputs[:1],
+        )
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in _MOVES and "dtype" not in kwargs and len({v.dtype for v in _arrays(args[:1])}) == 1:
@@ -46,7 +51,11 @@ class Half(np.ndarray):
         return repr(self.view(np.ndarray))
 
     def __dlpack__(self, **options: Any) -> Any:
-        return capsule_of(self, **options) if is_bfloat16(self.dtype) else self.view(np.ndarray).__dlpack__(**options)
+        return (
+            capsule_of(self, **options)
+            if is_bfloat16(self.dtype)
+            else self.view(np.ndarray).__dlpack__(**options)
+        )
 
 
 #: What asks for the numbers next to a number, which are others in float32.
@@ -55,12 +64,49 @@ _NEIGHBOURS = (np.nextafter, np.spacing)
 #: What moves elements and does not compute with them: it runs on the arrays as they are, and gives views
 #: where NumPy does.
 _MOVES = {
-    np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d, np.atleast_2d, np.broadcast_arrays, np.broadcast_to, np.concatenate,
-    np.copy, np.count_nonzero, np.diagonal, np.empty_like, np.expand_dims, np.flip, np.linalg.diagonal, np.linalg.matrix_transpose,
-    np.may_share_memory, np.matrix_transpose, np.moveaxis, np.nonzero, np.ones_like, np.ravel, np.real, np.repeat, np.reshape, np.roll, np.shape,
-    np.shares_memory, np.sort, np.split, np.squeeze, np.stack, np.swapaxes, np.take, np.take_along_axis, np.tile, np.transpose, np.tril, np.triu,
-    np.unstack, np.zeros_like,
-}  # fmt: skip
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.array_equal,
+    np.atleast_1d,
+    np.atleast_2d,
+    np.broadcast_arrays,
+    np.broadcast_to,
+    np.concatenate,
+    np.copy,
+    np.count_nonzero,
+    np.diagonal,
+    np.empty_like,
+    np.expand_dims,
+    np.flip,
+    np.linalg.diagonal,
+    np.linalg.matrix_transpose,
+    np.may_share_memory,
+    np.matrix_transpose,
+    np.moveaxis,
+    np.nonzero,
+    np.ones_like,
+    np.ravel,
+    np.real,
+    np.repeat,
+    np.reshape,
+    np.roll,
+    np.shape,
+    np.shares_memory,
+    np.sort,
+    np.split,
+    np.squeeze,
+    np.stack,
+    np.swapaxes,
+    np.take,
+    np.take_along_axis,
+    np.tile,
+    np.transpose,
+    np.tril,
+    np.triu,
+    np.unstack,
+    np.zeros_like,
+}
 
 
 def rounded(x: Any, dtype: DType) -> Half:
@@ -69,7 +115,9 @@ def rounded(x: Any, dtype: DType) -> Half:
         return np.asarray(x).astype(dtype).view(Half)
 
 
-def _computed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], of: tuple[Any, ...]) -> Any:
+def _computed(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], of: tuple[Any, ...]
+) -> Any:
     """`function` of the arrays in float32, and what it gives that is float32 rounded to the dtype that the
     operands have together."""
     dtype = result_type(*(v.dtype for v in _arrays(of)))
@@ -83,7 +131,9 @@ def _computed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     casting = options.pop("casting", "same_kind")
     raised = _raised(args, dtype)
     if out is not None and "where" in options:
-        options["out"] = tuple(None if t is None else np.array(t, _FLOAT32 if is_half(t.dtype) else t.dtype) for t in targets)
+        options["out"] = tuple(
+            None if t is None else np.array(t, _FLOAT32 if is_half(t.dtype) else t.dtype) for t in targets
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         z = function(*raised, **{name: _raised(v, dtype) for name, v in options.items()})
     if z is None:  # `at`, and functions that fill their first argument
@@ -95,8 +145,13 @@ def _computed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         return z
     for target, part in zip(targets, z if isinstance(z, tuple) else (z,)):
         if target is not None:
-            if casting != "unsafe" and not (kind_of(part.dtype) == kind_of(target.dtype) or np.can_cast(part.dtype, target.dtype, casting)):
-                raise TypeError(f"cannot cast the result from {part.dtype} to {target.dtype} with casting rule {casting!r}")
+            if casting != "unsafe" and not (
+                kind_of(part.dtype) == kind_of(target.dtype) or np.can_cast(part.dtype, target.dtype, casting)
+            ):
+                raise TypeError(
+                    f"cannot cast the result from {part.dtype} to {target.dtype} with casting rule "
+                    f"{casting!r}"
+                )
             target[...] = rounded(part, target.dtype) if is_half(target.dtype) else np.asarray(part)
     return targets[0] if len(targets) == 1 else targets
 
@@ -148,7 +203,14 @@ _MAKERS = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zer
 def namespace() -> SimpleNamespace:
     """NumPy's, whose arrays of half precision are `Half`."""
     names = {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
-    return SimpleNamespace(**{**names, **{name: _making(names[name]) for name in _MAKERS}, "astype": astype, "from_dlpack": _making(from_dlpack)})
+    return SimpleNamespace(
+        **{
+            **names,
+            **{name: _making(names[name]) for name in _MAKERS},
+            "astype": astype,
+            "from_dlpack": _making(from_dlpack),
+        }
+    )
 
 
 def _making(function: Callable[..., Any]) -> Callable[..., Any]:

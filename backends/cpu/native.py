@@ -28,7 +28,13 @@ from . import marshalling
 #: Compiled functions kept in memory.
 KEPT = 256
 #: What stands before and after "sgemm" in the libraries there are, and whether it then takes 64-bit integers.
-_SPELLINGS = (("scipy_cblas_", "64_", True), ("cblas_", "64_", True), ("cblas_", "_64", True), ("scipy_cblas_", "", False), ("cblas_", "", False))
+_SPELLINGS = (
+    ("scipy_cblas_", "64_", True),
+    ("cblas_", "64_", True),
+    ("cblas_", "_64", True),
+    ("scipy_cblas_", "", False),
+    ("cblas_", "", False),
+)
 
 
 class Blas(NamedTuple):
@@ -92,7 +98,10 @@ def find_blas() -> Blas | None:
             continue
         for before, after, long in _SPELLINGS:
             try:
-                found = [ctypes.cast(getattr(library, f"{before}{name}{after}"), ctypes.c_void_p).value for name in ("sgemm", "dgemm")]
+                found = [
+                    ctypes.cast(getattr(library, f"{before}{name}{after}"), ctypes.c_void_p).value
+                    for name in ("sgemm", "dgemm")
+                ]
             except AttributeError:
                 continue
             if found[0] and found[1]:
@@ -102,13 +111,24 @@ def find_blas() -> Blas | None:
 
 def _libraries() -> list[str | None]:
     """Shared libraries that may hold a BLAS, the likeliest first. None is the process itself."""
-    bundled = [*Path(np.__file__).parent.glob(".dylibs/*blas*"), *Path(np.__file__).parent.parent.glob("numpy.libs/*blas*")]
+    bundled = [
+        *Path(np.__file__).parent.glob(".dylibs/*blas*"),
+        *Path(np.__file__).parent.parent.glob("numpy.libs/*blas*"),
+    ]
     found: list[str | None] = [str(p) for p in bundled]
     try:
-        mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line}
+        mapped = {
+            line.split(maxsplit=5)[-1].strip()
+            for line in Path("/proc/self/maps").read_text().splitlines()
+            if "/" in line
+        }
     except OSError:
         mapped = set()
-    found += sorted(p for p in mapped if any(word in Path(p).name.lower() for word in ("blas", "mkl_rt", "blis")) and p not in found)
+    found += sorted(
+        p
+        for p in mapped
+        if any(word in Path(p).name.lower() for word in ("blas", "mkl_rt", "blis")) and p not in found
+    )
     if sys.platform == "darwin":
         found.append("/System/Library/Frameworks/Accelerate.framework/Accelerate")
     if os.name == "posix":
@@ -118,7 +138,11 @@ def _libraries() -> list[str | None]:
     # another size.
     wheel = importlib.util.find_spec("scipy_openblas64")
     for folder in wheel.submodule_search_locations or () if wheel else ():
-        found += [str(p) for p in Path(folder).glob("lib/*scipy_openblas64*") if p.suffix in (".so", ".dylib", ".dll")]
+        found += [
+            str(p)
+            for p in Path(folder).glob("lib/*scipy_openblas64*")
+            if p.suffix in (".so", ".dylib", ".dll")
+        ]
     return found
 
 
@@ -147,7 +171,13 @@ def _found_host() -> _Host:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, found = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
-    size = 64 if found.get("avx512f") and found.get("avx512dq") and found.get("avx512vl") else 32 if found.get("avx2") else 16
+    size = (
+        64
+        if found.get("avx512f") and found.get("avx512dq") and found.get("avx512vl")
+        else 32
+        if found.get("avx2")
+        else 16
+    )
     versions = f"xgrad {_version()}, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
     key = f"{versions}, {llvm.get_process_triple()}, {cpu}, {found.flatten()}"
     return _Host(llvm, cpu, found.flatten(), key, size)

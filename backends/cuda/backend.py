@@ -57,7 +57,9 @@ class CuPy(Backend):
         try:
             self._count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(f"CuPy is installed, but CUDA finds no device to use ({error}). {_advice()}") from error
+            raise DeviceError(
+                f"CuPy is installed, but CUDA finds no device to use ({error}). {_advice()}"
+            ) from error
 
     def count(self) -> int:
         return int(self._count)
@@ -117,7 +119,9 @@ class CuPy(Backend):
         """Of several values for one place the last, though CuPy assigns them in no order: the largest number
         of each place is found first."""
         parts = key if isinstance(key, tuple) else (key,)
-        if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(values, "dtype"):
+        if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(
+            values, "dtype"
+        ):
             target[key] = values
             return
         cp = self.cupy
@@ -221,7 +225,10 @@ class CuPy(Backend):
             "GPU": properties["name"].decode(),
             "compute capability": f"{properties['major']}.{properties['minor']}",
             "CUDA": _release(runtime.runtimeGetVersion()),
-            "driver": f"{_driver(Path('/proc/driver/nvidia/version'))}for CUDA up to {_release(runtime.driverGetVersion())}",
+            "driver": (
+                f"{_driver(Path('/proc/driver/nvidia/version'))}for CUDA up to "
+                f"{_release(runtime.driverGetVersion())}"
+            ),
             "CuPy": str(self.cupy.__version__),
         }
 
@@ -241,7 +248,9 @@ def fitting_extra() -> str | None:
 def _advice() -> str:
     extra = fitting_extra()
     if extra is None:
-        return "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
+        return (
+            "No NVIDIA driver was found here (nvidia-smi is missing): install one, or use XGRAD_DEVICE=cpu."
+        )
     return f"Install the CuPy that fits this driver with: pip install 'xgrad[{extra}]'."
 
 

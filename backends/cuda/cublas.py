@@ -40,7 +40,11 @@ def library() -> ctypes.CDLL:
 
 def _paths() -> list[str]:
     try:
-        mapped = {line.split(maxsplit=5)[-1].strip() for line in Path("/proc/self/maps").read_text().splitlines() if "libcublas.so" in line}
+        mapped = {
+            line.split(maxsplit=5)[-1].strip()
+            for line in Path("/proc/self/maps").read_text().splitlines()
+            if "libcublas.so" in line
+        }
     except OSError:
         mapped = set()
     found = sorted(mapped)
@@ -62,7 +66,22 @@ def _declare(found: ctypes.CDLL) -> None:
         "cublasDestroy_v2": [pointer],
         "cublasSetStream_v2": [pointer, pointer],
         "cublasSetWorkspace_v2": [pointer, pointer, ctypes.c_size_t],
-        "cublasGemmStridedBatchedEx": [pointer, whole, whole, whole, whole, whole, pointer, *matrix, *matrix, pointer, *matrix, whole, whole, whole],
+        "cublasGemmStridedBatchedEx": [
+            pointer,
+            whole,
+            whole,
+            whole,
+            whole,
+            whole,
+            pointer,
+            *matrix,
+            *matrix,
+            pointer,
+            *matrix,
+            whole,
+            whole,
+            whole,
+        ],
     }
     for name, kinds in arguments.items():
         function = getattr(found, name)
@@ -86,22 +105,57 @@ class Cublas:
         """
         if stream != self._stream:  # which takes the workspace away
             _check(self._library.cublasSetStream_v2(self._handle, stream), "cublasSetStream")
-            _check(self._library.cublasSetWorkspace_v2(self._handle, self._workspace, self._size), "cublasSetWorkspace")
+            _check(
+                self._library.cublasSetWorkspace_v2(self._handle, self._workspace, self._size),
+                "cublasSetWorkspace",
+            )
             self._stream = stream
         if max(product.m, product.n, product.k, *product.lead, product.stack) > _MOST:
-            raise CublasError(f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x {product.k} and {product.k} x {product.n}")
+            raise CublasError(
+                f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x "
+                f"{product.k} and {product.k} x {product.n}"
+            )
         a, b, out = addresses
         kind = KINDS[product.dtype]
-        compute = FLOAT32[precision] if product.dtype == "float32" else _COMPUTE_64F if product.dtype == "float64" else _COMPUTE_32F
+        compute = (
+            FLOAT32[precision]
+            if product.dtype == "float32"
+            else _COMPUTE_64F
+            if product.dtype == "float64"
+            else _COMPUTE_32F
+        )
         number = ctypes.c_double if product.dtype == "float64" else ctypes.c_float
         one, base = number(1.0), number(float(product.add))
         (lda, ldb, ldc), (step_a, step_b, step_c) = product.lead, product.apart
         across_a, across_b = product.across
         status = self._library.cublasGemmStridedBatchedEx(
-            self._handle, int(across_b), int(across_a), product.n, product.m, product.k, ctypes.byref(one),
-            b, kind, ldb, step_b, a, kind, lda, step_a, ctypes.byref(base), out, kind, ldc, step_c, product.stack, compute, GEMM_DEFAULT,
-        )  # fmt: skip
-        _check(status, f"a product of {product.m} x {product.k} and {product.k} x {product.n} in {product.dtype}")
+            self._handle,
+            int(across_b),
+            int(across_a),
+            product.n,
+            product.m,
+            product.k,
+            ctypes.byref(one),
+            b,
+            kind,
+            ldb,
+            step_b,
+            a,
+            kind,
+            lda,
+            step_a,
+            ctypes.byref(base),
+            out,
+            kind,
+            ldc,
+            step_c,
+            product.stack,
+            compute,
+            GEMM_DEFAULT,
+        )
+        _check(
+            status, f"a product of {product.m} x {product.k} and {product.k} x {product.n} in {product.dtype}"
+        )
 
     def __del__(self) -> None:
         if self._handle:

@@ -25,12 +25,38 @@ _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 _MAKERS = ("arange", "asarray", "astype", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros")
 
 #: What moves elements, and does not compute with them.
-_MOVES = frozenset((
-    "argmax", "argmin", "broadcast_arrays", "broadcast_to", "concat", "copy", "count_nonzero", "diagonal",
-    "empty_like", "expand_dims", "flip", "matrix_transpose", "moveaxis", "nonzero", "ones_like",
-    "permute_dims", "ravel", "repeat", "reshape", "roll", "squeeze", "stack", "swapaxes", "take",
-    "take_along_axis", "tile", "unstack", "zeros_like",
-))  # fmt: skip
+_MOVES = frozenset(
+    (
+        "argmax",
+        "argmin",
+        "broadcast_arrays",
+        "broadcast_to",
+        "concat",
+        "copy",
+        "count_nonzero",
+        "diagonal",
+        "empty_like",
+        "expand_dims",
+        "flip",
+        "matrix_transpose",
+        "moveaxis",
+        "nonzero",
+        "ones_like",
+        "permute_dims",
+        "ravel",
+        "repeat",
+        "reshape",
+        "roll",
+        "squeeze",
+        "stack",
+        "swapaxes",
+        "take",
+        "take_along_axis",
+        "tile",
+        "unstack",
+        "zeros_like",
+    )
+)
 _BINARY = (
     "add",
     "sub",

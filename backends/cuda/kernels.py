@@ -66,14 +66,21 @@ class CudaLauncher(Launcher):
             self._recording = cupy.cuda.Stream(non_blocking=True)
         of = self._runtime.getDeviceProperties(index)
         self._chip = (
-            of["name"].decode(), of["major"] * 10 + of["minor"], of["multiProcessorCount"], of["sharedMemPerBlockOptin"],
-            of["maxThreadsPerMultiProcessor"], of["regsPerMultiprocessor"],
-        )  # fmt: skip
+            of["name"].decode(),
+            of["major"] * 10 + of["minor"],
+            of["multiProcessorCount"],
+            of["sharedMemPerBlockOptin"],
+            of["maxThreadsPerMultiProcessor"],
+            of["regsPerMultiprocessor"],
+        )
 
     def missing(self) -> str | None:
         name, arch, *_ = self._chip
         if arch < 80:
-            return f"kernels are for compute capability 8.0 and newer, and this {name} has {arch // 10}.{arch % 10}"
+            return (
+                f"kernels are for compute capability 8.0 and newer, and this {name} has "
+                f"{arch // 10}.{arch % 10}"
+            )
         try:
             self.cupy.cuda.nvrtc.getVersion()
         except Exception as error:  # whatever CuPy raises where it does not find the library
@@ -111,7 +118,18 @@ class CudaLauncher(Launcher):
         start = ctypes.addressof(values)
         pointers = (ctypes.c_void_p * len(arguments))(*range(start, start + 8 * len(arguments), 8))
         go = self._driver.launchCooperativeKernel if launch.cooperative else self._driver.launchKernel
-        place = (kernel.ptr, launch.grid, 1, 1, launch.block[0], launch.block[1], 1, launch.shared, self._stream(), ctypes.addressof(pointers))
+        place = (
+            kernel.ptr,
+            launch.grid,
+            1,
+            1,
+            launch.block[0],
+            launch.block[1],
+            1,
+            launch.shared,
+            self._stream(),
+            ctypes.addressof(pointers),
+        )
         go(*place) if launch.cooperative else go(*place, 0)
 
     def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:

@@ -147,7 +147,10 @@ class Scheduled:
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
         self._spaces: dict[Hashable, list[_Space]] = {}
         found = _loops(schedule.body)
-        self.loops = [LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why, _barrier(repeat)) for repeat, _ in found]
+        self.loops = [
+            LoopRun(repeat.length, ONCE if repeat.once else STEPWISE, {}, repeat.why, _barrier(repeat))
+            for repeat, _ in found
+        ]
         self._forced = _forced()
         self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
         self._chosen = False
@@ -194,7 +197,11 @@ class Scheduled:
         try:
             return self.launcher.recorded(work)
         except self.launcher.errors as error:
-            warnings.warn(f"a program runs launch by launch, as it could not be recorded: {error}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"a program runs launch by launch, as it could not be recorded: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
             return work
 
     def _do(self, space: _Space) -> None:
@@ -210,7 +217,10 @@ class Scheduled:
                     for t in range(item.length - 1, -1, -1) if item.reverse else range(item.length):
                         self._items(item.body, addresses, (*turns, t))
                 continue
-            places = [addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps)) for p in item.places]
+            places = [
+                addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps))
+                for p in item.places
+            ]
             if isinstance(item, Launch):
                 self.launcher.launch(self._kernels[item.name], item, [*places, *item.numbers])
             else:
@@ -225,19 +235,31 @@ class Scheduled:
             if repeat.once and self._forced is not None:
                 self.loops[i] = self.loops[i]._replace(way=self._forced)
             elif repeat.once:
-                what = hashlib.sha256(repr((self.schedule.source, self.schedule.precision, repeat)).encode()).hexdigest()
+                what = hashlib.sha256(
+                    repr((self.schedule.source, self.schedule.precision, repeat)).encode()
+                ).hexdigest()
                 key = f"loop {self.launcher.chip()} {what}"
                 kept = disk.read("json", key)
                 ways = (ONCE, STEPWISE)
                 try:
-                    seconds = json.loads(kept) if kept is not None else {way: self._measured(i, way, repeat, depth, space) for way in ways}
+                    seconds = (
+                        json.loads(kept)
+                        if kept is not None
+                        else {way: self._measured(i, way, repeat, depth, space) for way in ways}
+                    )
                 except self.launcher.errors as error:
-                    warnings.warn(f"a loop runs step by step, as it could not be launched as a whole: {error}", RuntimeWarning, stacklevel=2)
+                    warnings.warn(
+                        f"a loop runs step by step, as it could not be launched as a whole: {error}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
                     self.loops[i] = self.loops[i]._replace(way=STEPWISE, why=str(error))
                     continue
                 if kept is None:
                     disk.write("json", key, json.dumps(seconds).encode())
-                self.loops[i] = self.loops[i]._replace(way=min(seconds, key=seconds.__getitem__), seconds=seconds)
+                self.loops[i] = self.loops[i]._replace(
+                    way=min(seconds, key=seconds.__getitem__), seconds=seconds
+                )
         self._chosen = True
 
     def _measured(self, i: int, way: str, repeat: Any, depth: int, space: _Space) -> float:
@@ -303,7 +325,13 @@ def _forced() -> str | None:
 def _barrier(repeat: Repeat) -> str:
     """How blocks wait for each other in the launch that is a whole loop."""
     size = max((launch.cluster for launch in repeat.once), default=1)
-    return f"clusters of {size}" if size > 1 else "counted" if any(launch.cooperative for launch in repeat.once) else ""
+    return (
+        f"clusters of {size}"
+        if size > 1
+        else "counted"
+        if any(launch.cooperative for launch in repeat.once)
+        else ""
+    )
 
 
 def _names(items: Sequence[Any]) -> set[str]:
@@ -319,4 +347,9 @@ def _names(items: Sequence[Any]) -> set[str]:
 
 def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Repeat, int]]:
     """All loops, those inside of others too, and in how many others each is."""
-    return [loop for item in items if isinstance(item, Repeat) for loop in ((item, depth), *_loops(item.body, depth + 1))]
+    return [
+        loop
+        for item in items
+        if isinstance(item, Repeat)
+        for loop in ((item, depth), *_loops(item.body, depth + 1))
+    ]

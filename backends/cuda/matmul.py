@@ -64,10 +64,23 @@ def product(cupy: Any, cublas: Any, handle: int, x: Array, y: Array, compute: in
     one, zero = ctypes.addressof(_ONE), ctypes.addressof(_ZERO)
     first = (handle, int(y_flipped), int(x_flipped), m, n, k, one, address(y), R_32F, k if y_flipped else m)
     if not batch:
-        cublas.gemmEx(*first, address(x), R_32F, n if x_flipped else k, zero, address(z), R_32F, m, compute, GEMM_DEFAULT)
+        cublas.gemmEx(
+            *first,
+            address(x),
+            R_32F,
+            n if x_flipped else k,
+            zero,
+            address(z),
+            R_32F,
+            m,
+            compute,
+            GEMM_DEFAULT,
+        )
     else:
         second = (address(x), R_32F, n if x_flipped else k, x_step)
-        cublas.gemmStridedBatchedEx(*first, y_step, *second, zero, address(z), R_32F, m, n * m, prod(batch), compute, GEMM_DEFAULT)
+        cublas.gemmStridedBatchedEx(
+            *first, y_step, *second, zero, address(z), R_32F, m, n * m, prod(batch), compute, GEMM_DEFAULT
+        )
     return z
 
 

@@ -32,7 +32,12 @@ def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
         """
         return cupy.where(x != x, x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
-    names |= {"asarray": asarray, "sign": sign, "matmul": partial(matmul.matmul, cupy), "linalg": _linalg(standard.linalg)}
+    names |= {
+        "asarray": asarray,
+        "sign": sign,
+        "matmul": partial(matmul.matmul, cupy),
+        "linalg": _linalg(standard.linalg),
+    }
     return SimpleNamespace(**names)
 
 
@@ -75,4 +80,6 @@ def _linalg(standard: Any) -> SimpleNamespace:
         return called
 
     public = {name: getattr(standard, name) for name in dir(standard) if not name.startswith("_")}
-    return SimpleNamespace(**public | {name: raising(public[name]) for name in ("cholesky", "inv", "solve") if name in public})
+    return SimpleNamespace(
+        **public | {name: raising(public[name]) for name in ("cholesky", "inv", "solve") if name in public}
+    )

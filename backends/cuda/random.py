@@ -50,7 +50,9 @@ class CudaSource:
     def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
         with self._cupy.cuda.Device(self._index):
             places = self._cupy.arange(int(np.prod(shape, dtype=int))).reshape(shape)
-            return self._cupy.take_along_axis(places, self._cupy.argsort(self._numbers.random(shape), axis=axis), axis=axis)
+            return self._cupy.take_along_axis(
+                places, self._cupy.argsort(self._numbers.random(shape), axis=axis), axis=axis
+            )
 
     def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
         cp, count = self._cupy, int(np.prod(size, dtype=int))
@@ -59,7 +61,9 @@ class CudaSource:
                 return self._numbers.integers(0, n, size)
             if replace:
                 total = cp.cumsum(p)
-                return cp.minimum(cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1)
+                return cp.minimum(
+                    cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1
+                )
             # the first of them are drawn without repetition
             keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))
             return cp.argsort(-keys)[:count].reshape(size)
@@ -94,7 +98,9 @@ class CudaSource:
         return self._numbers.beta(a, b, size)
 
     def _standard_t(self, size: Any, dtype: Any, df: Any) -> Array:
-        return self._numbers.standard_normal(size) * self._cupy.sqrt(df / 2 / self._numbers.standard_gamma(df / 2, size))
+        return self._numbers.standard_normal(size) * self._cupy.sqrt(
+            df / 2 / self._numbers.standard_gamma(df / 2, size)
+        )
 
     def _poisson(self, size: Any, dtype: Any, lam: Any) -> Array:
         return self._numbers.poisson(lam, size)
@@ -103,7 +109,11 @@ class CudaSource:
         return self._numbers.binomial(n, p, size)
 
     def _f(self, size: Any, dtype: Any, dfnum: Any, dfden: Any) -> Array:
-        return self._numbers.standard_gamma(dfnum / 2, size) / dfnum / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
+        return (
+            self._numbers.standard_gamma(dfnum / 2, size)
+            / dfnum
+            / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
+        )
 
     def _wald(self, size: Any, dtype: Any, mean: Any, scale: Any) -> Array:
         # J. Michael et al., Generating random variates using transformations with multiple roots (1976)
@@ -113,7 +123,9 @@ class CudaSource:
 
     def _geometric(self, size: Any, dtype: Any, p: Any) -> Array:
         failing = -self._cupy.log1p(-self._cupy.minimum(self._cupy.asarray(p), 1 - 2.0**-53))
-        return self._cupy.maximum(self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1).astype("int64")
+        return self._cupy.maximum(
+            self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1
+        ).astype("int64")
 
     def _negative_binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
         return self._numbers.poisson(self._numbers.standard_gamma(n, size) * ((1 - p) / p), size)
@@ -137,6 +149,8 @@ class CudaSource:
 
 
 _NO_STATE = (
-    "the state of a generator with native=True is on the GPU and cannot be saved or copied: leave native=True out, "
-    "or start again where you must from a seed of your own, as default_rng([seed, step], native=True)"
+    "the state of a generator with native=True is on the GPU and cannot be saved or copied: leave "
+    "native=True out, "
+    "or start again where you must from a seed of your own, as default_rng([seed, step], "
+    "native=True)"
 )

@@ -20,7 +20,8 @@ _THREADS = 256
 #: many rows.
 _CODE = """
 extern "C" __global__ void add_rows(
-        const long long* rows, const long long* order, const T* values, T* target, long long count, long long width) {
+        const long long* rows, const long long* order, const T* values, T* target,
+        long long count, long long width) {
     __shared__ T parts[THREADS];
     const long long tiles = (width + blockDim.x - 1) / blockDim.x;
     const long long first = blockIdx.x / tiles, column = blockIdx.x % tiles * blockDim.x + threadIdx.x;

@@ -1,8 +1,8 @@
 """CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is
 wrong in it reported.
 
-    library = compile(text)   # plain CUDA C++, with the functions of `xgrad.compiler.codegen.cuda.device` provided
-    library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
+    library = compile(text)   # plain CUDA C++, with the functions of `xgrad.compiler.codegen.cuda.device`
+    provided library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
 
 Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is
 missing gives wrong numbers under some seed. Reported as a `LaunchError`, with the thread and the line:
@@ -34,9 +34,18 @@ import numpy as np
 from .guarded import Guarded
 
 FLAGS = [
-    "-std=c++17", "-O0", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-exceptions", "-fvisibility=hidden",
-    "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
-]  # fmt: skip
+    "-std=c++17",
+    "-O0",
+    "-fPIC",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fno-exceptions",
+    "-fvisibility=hidden",
+    "-fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+]
 HERE = Path(__file__).parent
 SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")
 KERNEL = re.compile(r"__global__\s+void\s+((?:__\w+__\s*\([^()]*\)\s*)*)(\w+)\s*\(")
@@ -69,7 +78,10 @@ def _folder() -> Path:
     """This user's folder for libraries, which tests that run side by side share, and later ones; it has the
     headers and the scheduler compiled."""
     of = [version(), *FLAGS, *((HERE / name).read_text() for name in SOURCES)]
-    folder = Path(tempfile.gettempdir()) / f"xgrad-emulated-{os.getuid()}-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
+    folder = (
+        Path(tempfile.gettempdir())
+        / f"xgrad-emulated-{os.getuid()}-{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"
+    )
     folder.mkdir(mode=0o700, exist_ok=True)
     with locked(folder / "launch.o") as there:
         if not there:
@@ -99,7 +111,9 @@ def locked(path: Path) -> Iterator[bool]:
 
 def _compiler(folder: Path, *arguments: str) -> str:
     """Runs g++ in the folder; returns its warnings."""
-    done = subprocess.run(["g++", *FLAGS, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["g++", *FLAGS, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise CompileError(done.stderr)
     return done.stderr
@@ -120,12 +134,19 @@ def _compiled(text: str) -> Library:
         raise CompileError('no kernel: none is found that starts with `extern "C" __global__ void`')
     folder = _folder()
     name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:32]
-    whole = [f'#line 1 "kernel.cu"\n{text}\n#line 1 "calls"', *(f"EMULATED_KERNEL({kernel})" for _, kernel in kernels)]
+    whole = [
+        f'#line 1 "kernel.cu"\n{text}\n#line 1 "calls"',
+        *(f"EMULATED_KERNEL({kernel})" for _, kernel in kernels),
+    ]
     library, said = folder / f"{name}.so", folder / f"{name}.warnings"
     with locked(library) as there:
         if not there:
             (folder / f"{name}.cpp").write_text("\n".join(whole) + "\n")
-            said.write_text(_compiler(folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"))
+            said.write_text(
+                _compiler(
+                    folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"
+                )
+            )
             # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a
             # library.
             link = ["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.part"]
@@ -178,12 +199,23 @@ class Library:
         with _one_at_a_time:
             guarded = Guarded(arrays)
             addresses = iter(guarded.addresses)
-            values = [arg if isinstance(arg, ctypes._SimpleCData) else ctypes.c_void_p(next(addresses) if isinstance(arg, np.ndarray) else arg) for arg in args]
+            values = [
+                arg
+                if isinstance(arg, ctypes._SimpleCData)
+                else ctypes.c_void_p(next(addresses) if isinstance(arg, np.ndarray) else arg)
+                for arg in args
+            ]
             pointers = (ctypes.c_void_p * max(len(values), 1))(*(ctypes.addressof(value) for value in values))
             message = self._launch(
-                getattr(self._library, f"emulated_call_{name}"), pointers, _three(grid), _three(block), ctypes.c_size_t(shared),
-                cooperative or cluster > 1, cluster, ctypes.c_uint64(seed),
-            )  # fmt: skip
+                getattr(self._library, f"emulated_call_{name}"),
+                pointers,
+                _three(grid),
+                _three(block),
+                ctypes.c_size_t(shared),
+                cooperative or cluster > 1,
+                cluster,
+                ctypes.c_uint64(seed),
+            )
         wrong = message.decode() if message else guarded.wrong()
         guarded.copy_back()
         if wrong:
@@ -195,7 +227,9 @@ class Library:
         text: bytes = function()
         return text.decode().split()
 
-    def _check_launch(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], cluster: int | None) -> int:
+    def _check_launch(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], cluster: int | None
+    ) -> int:
         """What the driver would refuse; returns the size of clusters."""
         threads = int(np.prod(block))
         if not (1 <= len(grid) <= 3 and 1 <= len(block) <= 3) or min(*grid, *block, 1) < 1 or threads > 1024:
@@ -203,7 +237,9 @@ class Library:
         attributes = dict(re.findall(r"(__\w+__)\s*\(\s*(\d+)", self._attributes[name]))
         bound = int(attributes.get("__launch_bounds__", threads))
         if threads > bound:
-            raise LaunchError(f"{name}: blocks of {threads} threads, more than its __launch_bounds__({bound})")
+            raise LaunchError(
+                f"{name}: blocks of {threads} threads, more than its __launch_bounds__({bound})"
+            )
         own = int(attributes.get("__cluster_dims__", cluster or 1))
         if cluster not in (None, own):
             raise LaunchError(f"{name}: clusters of {cluster} blocks, but its __cluster_dims__ says {own}")

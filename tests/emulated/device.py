@@ -18,7 +18,9 @@ from . import compile as compiled
 class EmulatedLauncher(Launcher):
     """Kernels on NumPy arrays, by the host's compiler; products by NumPy, rounded as `precision` says."""
 
-    def __init__(self, chip: Chip, seed: int = 0, slower: str = "step by step", kind: type[np.ndarray] = np.ndarray) -> None:
+    def __init__(
+        self, chip: Chip, seed: int = 0, slower: str = "step by step", kind: type[np.ndarray] = np.ndarray
+    ) -> None:
         self._chip, self.seed, self.slower, self.kind = chip, seed, slower, kind
         self.launches: list[str] = []
         self._kept: dict[int, np.ndarray] = {}
@@ -38,7 +40,16 @@ class EmulatedLauncher(Launcher):
         count = len(launch.places)
         given = [*map(int, arguments[:count]), *map(ctypes.c_longlong, arguments[count:])]
         cluster = launch.cluster if launch.cluster > 1 else None
-        library.launch(name, (launch.grid,), launch.block, launch.shared, given, cooperative=launch.cooperative, cluster=cluster, seed=self.seed)
+        library.launch(
+            name,
+            (launch.grid,),
+            launch.block,
+            launch.shared,
+            given,
+            cooperative=launch.cooperative,
+            cluster=cluster,
+            seed=self.seed,
+        )
         self.launches.append(name)
 
     def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
@@ -48,7 +59,9 @@ class EmulatedLauncher(Launcher):
         for i in range(p.stack):
             a, b, out = (
                 _matrix(address + i * apart * _size(p.dtype), shape, lead, across, p.dtype)
-                for address, apart, shape, lead, across in zip(addresses, p.apart, shapes, p.lead, (*p.across, False))
+                for address, apart, shape, lead, across in zip(
+                    addresses, p.apart, shapes, p.lead, (*p.across, False)
+                )
             )
             wide = np.float64 if p.dtype == "float64" else np.float32
             a, b = (rounded(x, precision) if p.dtype == "float32" else x.astype(wide) for x in (a, b))
@@ -94,7 +107,12 @@ def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype
     """A matrix at an address, as BLAS sees it."""
     rows, columns = shape[::-1] if across else shape
     flat = (ctypes.c_char * (((rows - 1) * lead + columns) * _size(dtype))).from_address(address)
-    found = np.lib.stride_tricks.as_strided(np.frombuffer(flat, _dtype(dtype)), (rows, columns), (lead * _size(dtype), _size(dtype)), writeable=True)
+    found = np.lib.stride_tricks.as_strided(
+        np.frombuffer(flat, _dtype(dtype)),
+        (rows, columns),
+        (lead * _size(dtype), _size(dtype)),
+        writeable=True,
+    )
     return found.T if across else found
 
 

@@ -54,7 +54,10 @@ class Guarded:
                 written = np.flatnonzero(memory != MARK)
                 if written.size:
                     return f"has written {written[0]} bytes {where} array {named}"
-            if not any(self.arrays[i].flags.writeable for i in region.members) and region.data.tobytes() != region.original:
+            if (
+                not any(self.arrays[i].flags.writeable for i in region.members)
+                and region.data.tobytes() != region.original
+            ):
                 return f"has written the read-only array {named}"
         return None
 
@@ -76,7 +79,11 @@ class _Region:
         size = self.high - self.low
         memory = np.full(size + 2 * GUARD + 2 * ALIGNMENT, MARK, np.uint8)
         start = GUARD + (self.low - self.root - memory.ctypes.data - GUARD) % ALIGNMENT
-        self.before, self.data, self.behind = memory[:start], memory[start : start + size], memory[start + size :]
+        self.before, self.data, self.behind = (
+            memory[:start],
+            memory[start : start + size],
+            memory[start + size :],
+        )
         self.copy = self.data.ctypes.data if size else memory.ctypes.data + start
         self.original = ctypes.string_at(self.low, size)
         self.data[:] = np.frombuffer(self.original, np.uint8)

@@ -101,8 +101,20 @@ def compile(folder: Path) -> Path:
         cwd=source,
         PYTHONPATH=str(cython),
     )
-    _run("g++", "-c", "-fPIC", "-O1", "-w", '-DCYTHON_EXTERN_C=extern "C"', f"-I{HERE / 'include'}", f"-I{headers()}",
-         f"-I{sysconfig.get_path('include')}", pyx.with_suffix(".cpp"), "-o", f"{target}.part")  # fmt: skip
+    _run(
+        "g++",
+        "-c",
+        "-fPIC",
+        "-O1",
+        "-w",
+        '-DCYTHON_EXTERN_C=extern "C"',
+        f"-I{HERE / 'include'}",
+        f"-I{headers()}",
+        f"-I{sysconfig.get_path('include')}",
+        pyx.with_suffix(".cpp"),
+        "-o",
+        f"{target}.part",
+    )
     Path(f"{target}.part").rename(target)
     return target
 
@@ -116,8 +128,21 @@ def _source(folder: Path) -> Path:
     """CuPy's source, from the package index."""
     version = cupy_version()
     # pip asks the package for its metadata, and so for CUDA, but for a build that is told to be a stub.
-    _run(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-binary", "cupy", "--no-deps",
-         "-d", folder, f"cupy=={version}", CUPY_INSTALL_USE_STUB="1")  # fmt: skip
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-binary",
+        "cupy",
+        "--no-deps",
+        "-d",
+        folder,
+        f"cupy=={version}",
+        CUPY_INSTALL_USE_STUB="1",
+    )
     with tarfile.open(folder / f"cupy-{version}.tar.gz") as archive:
         archive.extractall(folder, filter="data")
     return folder / f"cupy-{version}"

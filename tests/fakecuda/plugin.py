@@ -18,7 +18,9 @@ install()
 
 #: Tests by the ends of their names, without the device, of what the host does otherwise than a GPU.
 OTHERWISE = {
-    "test_values_are_numpys[bitwise_and-3]": "the host shifts by the rest of 64, where a GPU shifts all bits out"
+    "test_values_are_numpys[bitwise_and-3]": (
+        "the host shifts by the rest of 64, where a GPU shifts all bits out"
+    )
 }
 
 

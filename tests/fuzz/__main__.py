@@ -1,8 +1,8 @@
 """Many random programs, each by some of the ways to run it.
 
-    python -m tests.fuzz --count 10000 --jobs 2        fresh numbers, which it prints
-    python -m tests.fuzz --count 10000 --seed 4242     the same programs again
-    python -m tests.fuzz 81234567 --kind grad --way compile   one program again, made as small as it fails
+python -m tests.fuzz --count 10000 --jobs 2        fresh numbers, which it prints
+python -m tests.fuzz --count 10000 --seed 4242     the same programs again
+python -m tests.fuzz 81234567 --kind grad --way compile   one program again, made as small as it fails
 """
 
 from __future__ import annotations
@@ -26,10 +26,16 @@ os.environ.setdefault("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # thousands of p
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("programs", nargs="*", type=int, help="numbers of programs to look at")
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("XGRAD_FUZZ_SEED") or random.SystemRandom().getrandbits(31)))
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=int(os.environ.get("XGRAD_FUZZ_SEED") or random.SystemRandom().getrandbits(31)),
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--attempts", type=int, default=3, help="kinds and ways for each program")
     parser.add_argument("--way", action="append", help="only this way")
@@ -46,7 +52,11 @@ def main() -> int:
 
 
 def fuzz(args: Any) -> int:
-    print(f"{args.count} programs of the seed {args.seed}: to repeat, XGRAD_FUZZ_SEED={args.seed} or --seed {args.seed}", flush=True)
+    print(
+        f"{args.count} programs of the seed {args.seed}: to repeat, XGRAD_FUZZ_SEED={args.seed} or "
+        f"--seed {args.seed}",
+        flush=True,
+    )
     start = time.monotonic()
     tally: collections.Counter[str] = collections.Counter()
     faults: list[str] = []
@@ -57,23 +67,44 @@ def fuzz(args: Any) -> int:
         thread.join()
     minutes = (time.monotonic() - start) / 60
     ways = ", ".join(f"{name} {n}" for name, n in sorted(tally.items()) if name.startswith("by "))
-    print(f"{tally['programs']} programs, {tally['skipped']} left out, {tally['runs']} runs ({ways}), {len(faults)} faults, {minutes:.1f} minutes, {machine()}")
+    print(
+        f"{tally['programs']} programs, {tally['skipped']} left out, {tally['runs']} runs ({ways}), "
+        f"{len(faults)} faults, {minutes:.1f} minutes, {machine()}"
+    )
     return bool(faults)
 
 
 def machine() -> str:
     import numpy as np
 
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, NumPy "
+        f"{np.__version__}"
+    )
 
 
 def attended(args: Any, k: int, tally: collections.Counter[str], faults: list[str]) -> None:
     """Every `jobs`-th program in a process of its own, which is begun again after one that ends it."""
     first, share = 0, len(range(k, args.count, args.jobs))
     while first < share:
-        options = ["--worker", f"{k}:{first}", "--count", str(args.count), "--seed", str(args.seed), "--jobs", str(args.jobs), "--attempts", str(args.attempts)]
-        options += [option for way in args.way or () for option in ("--way", way)] + (["--kind", args.kind] if args.kind else [])
-        process = subprocess.Popen([sys.executable, "-m", "tests.fuzz", *options], stdout=subprocess.PIPE, text=True)
+        options = [
+            "--worker",
+            f"{k}:{first}",
+            "--count",
+            str(args.count),
+            "--seed",
+            str(args.seed),
+            "--jobs",
+            str(args.jobs),
+            "--attempts",
+            str(args.attempts),
+        ]
+        options += [option for way in args.way or () for option in ("--way", way)] + (
+            ["--kind", args.kind] if args.kind else []
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz", *options], stdout=subprocess.PIPE, text=True
+        )
         last: dict[str, Any] = {}
         assert process.stdout is not None
         for line in process.stdout:
@@ -83,7 +114,11 @@ def attended(args: Any, k: int, tally: collections.Counter[str], faults: list[st
             for fault in last.get("faults", ()):
                 report(fault, faults)
         if process.wait() and first < share:
-            report(f"program {last.get('began')}: the process ended with {process.returncode}, {last.get('doing')}", faults)
+            report(
+                f"program {last.get('began')}: the process ended with {process.returncode}, "
+                f"{last.get('doing')}",
+                faults,
+            )
             first += "doing" in last or not last
         elif first < share:
             return
@@ -109,8 +144,12 @@ def work(args: Any) -> int:
         except Skipped:
             tally["skipped"] += 1
         else:
-            for kind, way in attempts(number, [args.kind] if args.kind in case.kinds else case.kinds, args.attempts, args.way):
-                print(json.dumps({"index": index - 1, "began": number, "doing": f"{kind}, {way}"}), flush=True)
+            for kind, way in attempts(
+                number, [args.kind] if args.kind in case.kinds else case.kinds, args.attempts, args.way
+            ):
+                print(
+                    json.dumps({"index": index - 1, "began": number, "doing": f"{kind}, {way}"}), flush=True
+                )
                 message = wrong(case, kind, way)
                 tally.update({"runs": 1, f"by {way}": 1})
                 if message is not None:
@@ -135,7 +174,11 @@ def look(args: Any) -> int:
         except Skipped as error:
             print(f"program {number}: nothing can be said: {error}")
             continue
-        pairs = attempts(number, case.kinds, args.attempts, args.way) if args.kind is None else [(args.kind, way) for way in args.way or ["compile"]]
+        pairs = (
+            attempts(number, case.kinds, args.attempts, args.way)
+            if args.kind is None
+            else [(args.kind, way) for way in args.way or ["compile"]]
+        )
         for kind, way in pairs:
             text = smallest(number, kind, way, args.seconds)
             if text is not None:

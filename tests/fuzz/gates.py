@@ -10,7 +10,10 @@ GATES = {
 @xg.custom_vjp
 def bent(x, y):
     return xg.sin(x) * y
-bent.defvjp(lambda x, y: (xg.sin(x) * y, (x, y)), lambda kept, dz: (dz * xg.cos(kept[0]) * kept[1], dz * xg.sin(kept[0])))
+def _bent_back(kept, dz):
+    x, y = kept
+    return dz * xg.cos(x) * y, dz * xg.sin(x)
+bent.defvjp(lambda x, y: (xg.sin(x) * y, (x, y)), _bent_back)
 """,
     "product": """
 @xg.custom_jvp
@@ -54,9 +57,11 @@ class Damped(xg.Gate):
 damped = Damped()
 """,
     "softish": """
-softish = xg.register_op("softish", lambda xp, x, *, k=1.0: xp.log1p(xp.exp(k * x)) / k, dx=lambda xp, dz, x, *, k: dz / (1 + xp.exp(-k * x)))
+softish = xg.register_op("softish", lambda xp, x, *, k=1.0: xp.log1p(xp.exp(k * x)) / k,
+    dx=lambda xp, dz, x, *, k: dz / (1 + xp.exp(-k * x)))
 """,
     "blend": """
-blend = xg.register_op("blend", lambda xp, x, y: 0.5 * x * y + 0.25 * y, dx=lambda dz, y: 0.5 * dz * y, dy=lambda dz, x: dz * (0.5 * x + 0.25))
+blend = xg.register_op("blend", lambda xp, x, y: 0.5 * x * y + 0.25 * y,
+    dx=lambda dz, y: 0.5 * dz * y, dy=lambda dz, x: dz * (0.5 * x + 0.25))
 """,
 }

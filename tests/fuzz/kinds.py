@@ -9,12 +9,14 @@ def total(outputs):
     found = 0.0
     for v in outputs:
         for part in (xg.real(v), xg.imag(v)) if v.dtype.kind == "c" else (v,) if v.dtype.kind == "f" else ():
-            found = found + xg.sum(xg.sin(part + 0.3) * xg.asarray(np.cos(np.arange(part.size)).reshape(part.shape)))
+            weights = xg.asarray(np.cos(np.arange(part.size)).reshape(part.shape))
+            found = found + xg.sum(xg.sin(part + 0.3) * weights)
     return found
 
 def direction(x):
     """A direction to move an argument in."""
-    return xg.asarray((0.5 + np.sin(1 + np.arange(x.size)).reshape(x.shape)).astype(str(x.dtype).split(".")[-1]))
+    away = 0.5 + np.sin(1 + np.arange(x.size)).reshape(x.shape)
+    return xg.asarray(away.astype(str(x.dtype).split(".")[-1]))
 
 def placed(args, floats):
     """All arguments, of which the floating ones are given."""
@@ -28,43 +30,46 @@ def floating(outputs):
 '''
 
 KINDS = {
-    "value": '''
+    "value": """
 def run(*args, **options):
     return f(*args, **options)
-''',
-    "grad": '''
+""",
+    "grad": """
 def run(*args, **options):
     def loss(*args):
         z = f(*args, **options)
         return total(z), z
     (value, z), g = xg.value_and_grad(loss, argnums=FLOATS, has_aux=True)(*args)
     return (value, *g, *z)
-''',
-    "jvp": '''
+""",
+    "jvp": """
 def run(*args, **options):
     floats = tuple(xg.asarray(args[i]) for i in FLOATS)
-    z, t = xg.jvp(lambda *floats: floating(f(*placed(args, floats), **options)), floats, tuple(map(direction, floats)))
+    moved = lambda *floats: floating(f(*placed(args, floats), **options))
+    z, t = xg.jvp(moved, floats, tuple(map(direction, floats)))
     return (*z, *t)
-''',
-    "hvp": '''
+""",
+    "hvp": """
 def run(*args, **options):
     floats = tuple(xg.asarray(args[i]) for i in FLOATS)
-    return tuple(xg.hvp(lambda floats: total(f(*placed(args, floats), **options)), (floats,), (tuple(map(direction, floats)),)))
-''',
-    "grad of grad": '''
+    loss = lambda floats: total(f(*placed(args, floats), **options))
+    return tuple(xg.hvp(loss, (floats,), (tuple(map(direction, floats)),)))
+""",
+    "grad of grad": """
 def run(*args, **options):
     floats = tuple(xg.asarray(args[i]) for i in FLOATS)
     numbers = tuple(range(len(floats)))
     slope = xg.grad(lambda *floats: total(f(*placed(args, floats), **options)), argnums=numbers)
     return tuple(xg.grad(lambda *floats: total(slope(*floats)), argnums=numbers)(*floats))
-''',
-    "grad of jvp": '''
+""",
+    "grad of jvp": """
 def run(*args, **options):
     floats = tuple(xg.asarray(args[i]) for i in FLOATS)
-    moved = lambda *floats: xg.jvp(lambda *v: total(f(*placed(args, v), **options)), floats, tuple(map(direction, floats)))[1]
+    loss = lambda *v: total(f(*placed(args, v), **options))
+    moved = lambda *floats: xg.jvp(loss, floats, tuple(map(direction, floats)))[1]
     return tuple(xg.grad(moved, argnums=tuple(range(len(floats))))(*floats))
-''',
-    "backward": '''
+""",
+    "backward": """
 def run(*args, **options):
     for c in CAPTURED:
         c.grad = None
@@ -75,5 +80,5 @@ def run(*args, **options):
         loss.backward()
     found = [leaves[i] for i in FLOATS] + list(CAPTURED)
     return tuple(xg.zeros(v.shape, dtype=v.dtype) if v.grad is None else v.grad for v in found)
-''',
+""",
 }

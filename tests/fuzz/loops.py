@@ -26,7 +26,10 @@ class LoopWriter:
         w, n, item = self.w, self.n, self.item
         inits = self.inits()
         xs = [] if "no xs" in item.flags else [self.read(seed) for seed in item.xs]
-        hs = [Var(f"h{n}_{i}", np.asarray(v), f"{seed}.h", 2.0) for i, ((_, v), seed) in enumerate(zip(inits, item.carries))]
+        hs = [
+            Var(f"h{n}_{i}", np.asarray(v), f"{seed}.h", 2.0)
+            for i, ((_, v), seed) in enumerate(zip(inits, item.carries))
+        ]
         slices = [self.slice_of(f"x{n}_{i}", v, seed) for i, ((_, v), seed) in enumerate(zip(xs, item.xs))]
         for v in (*hs, *slices):
             w.env[v.name] = v.value
@@ -58,7 +61,9 @@ class LoopWriter:
             if states:
                 v = bid(states, f"{seed}.init")
                 return v.name, v.value
-        kind = r.choices(("var", "number", "count", "int32", "bool", "complex", "float32"), (12, 2, 1, 1, 1, 1, 0.5))[0]
+        kind = r.choices(
+            ("var", "number", "count", "int32", "bool", "complex", "float32"), (12, 2, 1, 1, 1, 1, 0.5)
+        )[0]
         shape = r.choice([v.value.shape for v in self.known] or [()])
         choices = {
             "number": ["0.0", "0.5", f"xg.zeros({shape})", f"xg.full({shape}, 0.2)", f"xg.ones({shape}) / 2"],
@@ -69,7 +74,9 @@ class LoopWriter:
             "float32": [f"xg.zeros({shape}, dtype=xg.float32)"],
         }
         if kind == "var":
-            fitting = [v for v in self.known if v.value.size and (is_float(v.value) or r.random() < 0.5)] or self.known
+            fitting = [
+                v for v in self.known if v.value.size and (is_float(v.value) or r.random() < 0.5)
+            ] or self.known
             if not fitting:
                 raise Unfit
             v = bid(fitting, f"{seed}.init")
@@ -82,7 +89,15 @@ class LoopWriter:
             v = bid(fitting, f"{seed}.init")
             return v.name, v.value
         dtype = f"xg.{base.dtype.name}"
-        return self.value(r.choice([f"xg.zeros({base.shape}, dtype={dtype})", f"xg.ones({base.shape}, dtype={dtype})", f"xg.astype(xg.ones({base.shape}) / 2, {dtype})"]))
+        return self.value(
+            r.choice(
+                [
+                    f"xg.zeros({base.shape}, dtype={dtype})",
+                    f"xg.ones({base.shape}, dtype={dtype})",
+                    f"xg.astype(xg.ones({base.shape}) / 2, {dtype})",
+                ]
+            )
+        )
 
     def value(self, text: str) -> tuple[str, Any]:
         v = np.asarray(eval(text, self.w.env))
@@ -106,7 +121,9 @@ class LoopWriter:
             v = bid(floats, f"{seed}.x")
             ramp = (T, *(1,) * v.value.ndim)
             return self.value(f"{v.name} * xg.reshape(xg.linspace(0.2, 0.9, {T}), {ramp})")
-        return self.value(r.choice([f"np.linspace(-1.0, 1.0, {T})", f"xg.arange({T})", f"np.arange({T}) % 2 == 0"]))
+        return self.value(
+            r.choice([f"np.linspace(-1.0, 1.0, {T})", f"xg.arange({T})", f"np.arange({T}) % 2 == 0"])
+        )
 
     def slice_of(self, name: str, xs: Any, seed: int) -> Var:
         value = xs[0] if len(xs) else np.zeros(xs.shape[1:], xs.dtype)
@@ -159,7 +176,9 @@ class LoopWriter:
 
     def next_new(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         known = [v.name for v in self.known]
-        return bid([v for v in inner if v.form == h.form and v.name not in known and v.name != h.name], key).name
+        return bid(
+            [v for v in inner if v.form == h.form and v.name not in known and v.name != h.name], key
+        ).name
 
     def next_outer(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         return bid([v for v in self.known if v.form == h.form], key).name
@@ -169,17 +188,33 @@ class LoopWriter:
 
     def next_cell(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         v = self.floats(h, key, inner)
-        return r.choice([f"xg.tanh(0.7 * {h.name} + {v})", f"0.8 * {h.name} + 0.2 * {v}", f"xg.tanh({v})", f"xg.sin({h.name}) * {v}"])
+        return r.choice(
+            [
+                f"xg.tanh(0.7 * {h.name} + {v})",
+                f"0.8 * {h.name} + 0.2 * {v}",
+                f"xg.tanh({v})",
+                f"xg.sin({h.name}) * {v}",
+            ]
+        )
 
     def next_sum(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         if h.value.dtype.kind == "c":
             return f"{h.name} * (0.6 + 0.8j) + 0.1 * {fitted(bid(inner, key), h.value.shape)}"
         v = self.floats(h, key, inner)
-        return r.choice([f"{h.name} + 0.2 * {v}", f"{h.name} + {v} / 4", f"{h.name} + 0.1 * xg.sum({bid(inner, key).name} ** 2)", f"{h.name} - 0.2 * xg.sin({v})"])
+        return r.choice(
+            [
+                f"{h.name} + 0.2 * {v}",
+                f"{h.name} + {v} / 4",
+                f"{h.name} + 0.1 * xg.sum({bid(inner, key).name} ** 2)",
+                f"{h.name} - 0.2 * xg.sin({v})",
+            ]
+        )
 
     def next_gated(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         z, v = self.floats(h, key, inner), self.floats(h, key + "z", inner)
-        truths = [b.name for b in inner if b.value.dtype.kind == "b" and broadcasts(b.value.shape, h.value.shape)]
+        truths = [
+            b.name for b in inner if b.value.dtype.kind == "b" and broadcasts(b.value.shape, h.value.shape)
+        ]
         if truths and r.random() < 0.5:
             return f"xg.where({r.choice(truths)}, {h.name}, {v})"
         return f"xg.sigmoid({z}) * {h.name} + (1 - xg.sigmoid({z})) * {v}"
@@ -195,24 +230,38 @@ class LoopWriter:
         rows = [v for v in inner if v.form == (h.value.shape[1:], h.value.dtype.name)]
         if rows:
             new = bid(rows, key).name
-            row = r.choice([f"xg.concat([{o.name}[1:], {new}[None]])", f"xg.concat([{new}[None], {o.name}[:-1]])"])
+            row = r.choice(
+                [f"xg.concat([{o.name}[1:], {new}[None]])", f"xg.concat([{new}[None], {o.name}[:-1]])"]
+            )
         views = [f"{o.name}[::-1]", f"{o.name}[..., ::-1]", f"xg.roll({o.name}, 1, axis=0)", row]
         if h.value.ndim > 1:
             views += [f"{o.name}.T"] * 3
         view = r.choice(views)
-        return r.choice([f"xg.sin({view})", f"0.9 * {view}", f"0.5 * {view} + 0.4 * {h.name}"]) if is_float(h.value) and r.random() < 0.4 else view
+        return (
+            r.choice([f"xg.sin({view})", f"0.9 * {view}", f"0.5 * {view} + 0.4 * {h.name}"])
+            if is_float(h.value) and r.random() < 0.4
+            else view
+        )
 
     def next_part(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         """A part of a larger value, which may be made for it."""
         shape = h.value.shape
-        parts = [(v, e) for v in inner if v.value.dtype == h.value.dtype for e in views_of(v.value.shape, shape)]
+        parts = [
+            (v, e) for v in inner if v.value.dtype == h.value.dtype for e in views_of(v.value.shape, shape)
+        ]
         if parts and r.random() < 0.5:
             v, view = r.choice(parts)
             return view.format(v.name)
         same = [v for v in inner if v.form == h.form]
         a, b = bid(same, key), bid(same, key + "b")
         if shape and shape[-1]:
-            whole = r.choice([f"xg.concat([{a.name}, {b.name}])", f"xg.stack([{a.name}, {b.name}])", f"xg.concat([{a.name}, {b.name}], axis=-1)"])
+            whole = r.choice(
+                [
+                    f"xg.concat([{a.name}, {b.name}])",
+                    f"xg.stack([{a.name}, {b.name}])",
+                    f"xg.concat([{a.name}, {b.name}], axis=-1)",
+                ]
+            )
         else:
             whole = f"xg.stack([{a.name}, {b.name}])"
         if is_float(h.value) and r.random() < 0.5:
@@ -248,7 +297,12 @@ class LoopWriter:
             raise Unfit
         m, n = h.value.shape
         left = [v for v in inner if is_float(v.value) and v.value.ndim == 2 and v.value.shape[1] == m]
-        pairs = [(a, b) for a in left for b in inner if is_float(b.value) and b.value.ndim == 2 and b.value.shape == (a.value.shape[0], n)]
+        pairs = [
+            (a, b)
+            for a in left
+            for b in inner
+            if is_float(b.value) and b.value.ndim == 2 and b.value.shape == (a.value.shape[0], n)
+        ]
         if pairs and r.random() < 0.7:
             a, b = r.choice(pairs)
             return f"0.8 * {h.name} + 0.1 * ({a.name}.T @ {b.name})"
@@ -262,14 +316,34 @@ class LoopWriter:
         if h.value.ndim not in (1, 2) or not is_float(h.value):
             raise Unfit
         matrices = [v for v in inner if v.value.ndim == 2 and v.value.dtype == h.value.dtype]
-        like = [v for v in inner if v.value.dtype == h.value.dtype and v.value.shape[:-1] == h.value.shape[:-1] and v.value.ndim]
-        pairs = [(a.name, b.name + t) for a in like for b in matrices for t, at in (("", 0), (".T", 1)) if a.value.shape[-1:] == b.value.shape[at : at + 1] and b.value.shape[1 - at] == h.value.shape[-1]]
+        like = [
+            v
+            for v in inner
+            if v.value.dtype == h.value.dtype and v.value.shape[:-1] == h.value.shape[:-1] and v.value.ndim
+        ]
+        pairs = [
+            (a.name, b.name + t)
+            for a in like
+            for b in matrices
+            for t, at in (("", 0), (".T", 1))
+            if a.value.shape[-1:] == b.value.shape[at : at + 1] and b.value.shape[1 - at] == h.value.shape[-1]
+        ]
         if h.value.ndim == 2:
-            pairs += [(a.name + ".T", b.name) for a in matrices for b in matrices if (a.value.shape[1], b.value.shape[1]) == h.value.shape and a.value.shape[0] == b.value.shape[0]]
+            pairs += [
+                (a.name + ".T", b.name)
+                for a in matrices
+                for b in matrices
+                if (a.value.shape[1], b.value.shape[1]) == h.value.shape
+                and a.value.shape[0] == b.value.shape[0]
+            ]
         if not pairs:
             raise Unfit
         a, b = r.choice(pairs)
-        base = self.read_for(h, r, key) if r.random() < 0.6 else bid([v for v in inner if v.form == h.form], key).name
+        base = (
+            self.read_for(h, r, key)
+            if r.random() < 0.6
+            else bid([v for v in inner if v.form == h.form], key).name
+        )
         text = r.choice([f"{a} @ {b} + {base}", f"{base} + {a} @ {b}", f"{base} - {a} @ {b}"])
         return r.choice([f"xg.tanh({text})", f"0.3 * ({text})", text])
 
@@ -278,9 +352,15 @@ class LoopWriter:
         T, ramp = self.steps, (self.steps, *(1,) * h.value.ndim)
         if "no xs" in self.item.flags:
             raise Unfit
-        fitting = [v for v in self.known if v.value.shape == (T, *h.value.shape) and v.value.dtype == h.value.dtype]
+        fitting = [
+            v for v in self.known if v.value.shape == (T, *h.value.shape) and v.value.dtype == h.value.dtype
+        ]
         like = [v for v in self.known if v.form == h.form]
-        text = bid(fitting, key).name if fitting else f"{bid(like, key).name} * xg.reshape(xg.linspace(0.2, 0.9, {T}), {ramp})"
+        text = (
+            bid(fitting, key).name
+            if fitting
+            else f"{bid(like, key).name} * xg.reshape(xg.linspace(0.2, 0.9, {T}), {ramp})"
+        )
         made, value = self.value(r.choice(lying_otherwise(Var(f"({text})", self.value(text)[1], key, 1.0))))
         x = self.slice_of(f"x{self.n}_{len(self.xs)}", value, self.item.seed)
         self.xs.append((made, value))
@@ -291,12 +371,30 @@ class LoopWriter:
     def next_counted(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
         kind = h.value.dtype.kind
         if kind == "i":
-            v = bid([v for v in inner if v.value.dtype.kind in "bi" and broadcasts(v.value.shape, h.value.shape)], key).name
-            return r.choice([f"{h.name} + 1", f"({h.name} * 3 + 1) % 5", f"{h.name} + {v}", f"xg.where({h.name} > 2, 0, {h.name} + 1)", f"{h.name} - {v} % 2"])
+            v = bid(
+                [v for v in inner if v.value.dtype.kind in "bi" and broadcasts(v.value.shape, h.value.shape)],
+                key,
+            ).name
+            return r.choice(
+                [
+                    f"{h.name} + 1",
+                    f"({h.name} * 3 + 1) % 5",
+                    f"{h.name} + {v}",
+                    f"xg.where({h.name} > 2, 0, {h.name} + 1)",
+                    f"{h.name} - {v} % 2",
+                ]
+            )
         if kind == "b":
             v = bid([v for v in inner if v.value.dtype.kind == "b"], key).name
             floats = [v.name for v in inner if is_float(v.value) and not v.value.ndim]
-            return r.choice([f"~{h.name}", f"{h.name} ^ {v}", f"{h.name} | {v}", *(f"{h.name} ^ xg.greater({f}, 0.117)" for f in floats[-1:])])
+            return r.choice(
+                [
+                    f"~{h.name}",
+                    f"{h.name} ^ {v}",
+                    f"{h.name} | {v}",
+                    *(f"{h.name} ^ xg.greater({f}, 0.117)" for f in floats[-1:]),
+                ]
+            )
         if kind == "c":
             return r.choice([f"xg.conj({h.name})", f"{h.name} * 1j", f"{h.name} * {h.name} / 2"])
         raise Unfit
@@ -318,7 +416,9 @@ class LoopWriter:
 
     # The call
 
-    def call(self, lines: list[str], inits: Any, xs: Any, hs: Any, slices: Any, after: Any, ys: list[str]) -> tuple[list[str], list[Var]]:
+    def call(
+        self, lines: list[str], inits: Any, xs: Any, hs: Any, slices: Any, after: Any, ys: list[str]
+    ) -> tuple[list[str], list[Var]]:
         n, flags = self.n, self.item.flags
         asked = [f"length={self.steps}"] if not xs or self.r.random() < 0.3 else []
         asked += ["reverse=True"] if "reverse" in flags else []
@@ -335,7 +435,13 @@ class LoopWriter:
         else:
             body.append(f"{_tuple([h.name for h in hs])} = carry")
             shaped = _tuple
-        read = "None" if not xs else xs[0][0] if len(xs) == 1 and "single" in flags else _tuple([text for text, _ in xs])
+        read = (
+            "None"
+            if not xs
+            else xs[0][0]
+            if len(xs) == 1 and "single" in flags
+            else _tuple([text for text, _ in xs])
+        )
         if slices:
             body.append(f"{slices[0].name if read == xs[0][0] else _tuple([x.name for x in slices])} = x")
         y = "None" if not ys else ys[0] if len(ys) == 1 else _tuple(ys)
@@ -358,7 +464,11 @@ class LoopWriter:
             exec("\n".join(text), env)
         except Exception as error:
             raise Unfit from error
-        found = [Var(name, np.asarray(env[name]), f"{self.item.seed}.{name[0]}{i}", 3.0) for names in (last, stacked) for i, name in enumerate(names)]
+        found = [
+            Var(name, np.asarray(env[name]), f"{self.item.seed}.{name[0]}{i}", 3.0)
+            for names in (last, stacked)
+            for i, name in enumerate(names)
+        ]
         for v in found:
             env[v.name] = v.value
             if v.value.size:
@@ -367,8 +477,20 @@ class LoopWriter:
 
 
 RULES = {
-    "lag": 3, "new": 3, "outer": 0.5, "same": 0.7, "cell": 4, "sum": 3, "gated": 2, "turned": 2, "part": 2, "assigned": 0.7, "learned": 1, "product": 2, "counted": 2,
-}  # fmt: skip
+    "lag": 3,
+    "new": 3,
+    "outer": 0.5,
+    "same": 0.7,
+    "cell": 4,
+    "sum": 3,
+    "gated": 2,
+    "turned": 2,
+    "part": 2,
+    "assigned": 0.7,
+    "learned": 1,
+    "product": 2,
+    "counted": 2,
+}
 
 
 CELL_RULES = {"lag": 1, "new": 6, "cell": 2, "sum": 1, "gated": 2, "product": 6, "same": 0.3, "turned": 0.2}
@@ -382,7 +504,9 @@ def fitted(v: Var, shape: tuple[int, ...]) -> str:
     """A value in another shape: a view if possible."""
     if v.value.shape == shape:
         return v.name
-    if v.value.ndim <= len(shape) and all(m in (1, n) for m, n in zip(reversed(v.value.shape), reversed(shape))):
+    if v.value.ndim <= len(shape) and all(
+        m in (1, n) for m, n in zip(reversed(v.value.shape), reversed(shape))
+    ):
         return v.name
     size = int(np.prod(shape))
     if 0 < size <= v.value.size and v.value.ndim:
@@ -396,7 +520,13 @@ def lying_otherwise(v: Var) -> list[str]:
     again, every second one."""
     name, shape, n = v.name, v.value.shape, v.value.ndim
     made = f"xg.sin({name})" if is_float(v.value) else name
-    found = [f"{name}[::-1]", f"{made}[::-1]", f"xg.flip({made}, axis={n - 1})", f"xg.concat([{made}, {made}])[::2]", f"xg.concat([{made}, {made}], axis={n - 1})[..., ::2]"]
+    found = [
+        f"{name}[::-1]",
+        f"{made}[::-1]",
+        f"xg.flip({made}, axis={n - 1})",
+        f"xg.concat([{made}, {made}])[::2]",
+        f"xg.concat([{made}, {made}], axis={n - 1})[..., ::2]",
+    ]
     found += [f"xg.broadcast_to({made}[..., :1], {shape})"] if shape[-1] else []
     found += [f"xg.broadcast_to({made}[:1], {shape})"] if shape[0] else []
     for a, b in ((0, n - 1), (n - 2, n - 1)):

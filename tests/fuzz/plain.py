@@ -24,7 +24,10 @@ class Plain:
         self.pi, self.e, self.inf, self.newaxis = np.pi, np.e, np.inf, None
         self.bool, self.int32, self.int64 = np.dtype("bool"), np.dtype("int32"), np.dtype("int64")
         self.float32, self.float64 = np.dtype("float64" if exact else "float32"), np.dtype("float64")
-        self.complex64, self.complex128 = np.dtype("complex128" if exact else "complex64"), np.dtype("complex128")
+        self.complex64, self.complex128 = (
+            np.dtype("complex128" if exact else "complex64"),
+            np.dtype("complex128"),
+        )
         self.fft = np.fft
 
     def __getattr__(self, name: str) -> Any:
@@ -63,7 +66,11 @@ class Plain:
         x = np.asarray(x)
         if x.dtype.kind == "f" and x.ndim and x.size:
             ranks = np.sort(x.reshape(-1) if axis is None else np.moveaxis(x, axis, -1), axis=-1)
-            self._apart(np.diff(ranks if count is None else ranks[..., -count:] if last else ranks[..., :count], axis=-1))
+            self._apart(
+                np.diff(
+                    ranks if count is None else ranks[..., -count:] if last else ranks[..., :count], axis=-1
+                )
+            )
 
     def abs(self, x: Any) -> Any:
         self._apart(x)
@@ -144,7 +151,15 @@ class Plain:
         def __call__(self, *operands: Any) -> Any:
             return self.forward(*operands)  # type: ignore[attr-defined]
 
-    def scan(self, f: Any, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, **options: Any) -> Any:
+    def scan(
+        self,
+        f: Any,
+        init: Any,
+        xs: Any = None,
+        length: int | None = None,
+        reverse: bool = False,
+        **options: Any,
+    ) -> Any:
         return plain_scan(self, f, init, xs, length, reverse)
 
 

@@ -59,17 +59,31 @@ def generate(seed: int) -> Problem:
     body += [_scan(r, 1, length) for _ in range(r.choice((1, 1, 1, 2)) if r.random() < 0.93 else 0)]
     body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length)
     count = r.choice((1, 2, 2, 3, 4))
-    return Problem(_number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body))
+    return Problem(
+        _number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body)
+    )
 
 
 def _cell(r: random.Random) -> Problem:
     """Rows of a batch through time, products with weights, and what is elementwise."""
     flags = ("cell", *(("float32",) if r.random() < 0.15 else ()))
-    body = tuple(Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r)) for _ in range(r.choice((1, 2, 3, 5, 7))))
+    body = tuple(
+        Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r))
+        for _ in range(r.choice((1, 2, 3, 5, 7)))
+    )
     scan = Scan(
-        _number(r), length := r.choice((1, 2, 3, 5)), tuple(name for name, share in (("reverse", 0.3), ("every", 0.05), ("checkpoint", 0.05)) if r.random() < share),
-        _numbers(r, r.choice((1, 1, 2, 3))), _numbers(r, r.choice((1, 1, 2))), _numbers(r, r.choice((0, 1, 1, 2))), body,
-    )  # fmt: skip
+        _number(r),
+        length := r.choice((1, 2, 3, 5)),
+        tuple(
+            name
+            for name, share in (("reverse", 0.3), ("every", 0.05), ("checkpoint", 0.05))
+            if r.random() < share
+        ),
+        _numbers(r, r.choice((1, 1, 2, 3))),
+        _numbers(r, r.choice((1, 1, 2))),
+        _numbers(r, r.choice((0, 1, 1, 2))),
+        body,
+    )
     return Problem(_number(r), length, flags, _numbers(r, r.choice((4, 5, 6, 8))), (), (scan,))
 
 
@@ -91,7 +105,15 @@ def _instructions(r: random.Random, count: int, depth: int, length: int) -> list
     return found
 
 
-SCAN_FLAGS = {"reverse": 0.3, "checkpoint": 0.08, "every": 0.08, "no xs": 0.2, "dict": 0.06, "single": 0.15, "many forms": 0.3}
+SCAN_FLAGS = {
+    "reverse": 0.3,
+    "checkpoint": 0.08,
+    "every": 0.08,
+    "no xs": 0.2,
+    "dict": 0.06,
+    "single": 0.15,
+    "many forms": 0.3,
+}
 
 
 def _scan(r: random.Random, depth: int, length: int) -> Scan:
@@ -99,6 +121,11 @@ def _scan(r: random.Random, depth: int, length: int) -> Scan:
     steps = length if r.random() < 0.7 else r.choice(LENGTHS)
     body = _instructions(r, r.choice((0, 1, 2, 3, 4, 6) if depth == 1 else (1, 2, 3)), depth, length)
     return Scan(
-        _number(r), steps, flags, _numbers(r, r.choice((1, 1, 2, 2, 3, 4, 5))), _numbers(r, r.choice((1, 1, 2, 3))),
-        _numbers(r, r.choice((0, 1, 1, 2, 3))), tuple(body),
-    )  # fmt: skip
+        _number(r),
+        steps,
+        flags,
+        _numbers(r, r.choice((1, 1, 2, 2, 3, 4, 5))),
+        _numbers(r, r.choice((1, 1, 2, 3))),
+        _numbers(r, r.choice((0, 1, 1, 2, 3))),
+        tuple(body),
+    )

@@ -66,7 +66,12 @@ class Writer:
         sizes = [r.choice(WIDE if r.random() < 0.08 else SIZES) for _ in range(2)]
         #: Of a cell: rows, and how wide states and inputs are.
         self.rows = tuple(r.sample((2, 3, 4, 5, 7, 8, 11, 19, 35), 3)) if "cell" in problem.flags else None
-        self.sizes = [*sizes, sizes[0], sizes[1], 0 if "empty" in problem.flags else 1 if r.random() < 0.2 else sizes[0]]
+        self.sizes = [
+            *sizes,
+            sizes[0],
+            sizes[1],
+            0 if "empty" in problem.flags else 1 if r.random() < 0.2 else sizes[0],
+        ]
 
     def text(self) -> Text | None:
         values = [f"rng = np.random.default_rng({self.problem.seed % 1000})"]
@@ -86,15 +91,30 @@ class Writer:
         function = [f"def f({', '.join([*args, '**options'])}):", *("    " + line for line in lines)]
         function.append(f"    return {', '.join(v.name for v in outputs)},")
         gates = "".join(GATES[name] for name in self.gates)
-        return Text(gates, "\n".join(values), "\n".join(function) + "\n", tuple(args), tuple(captured), "empty" in self.problem.flags)
+        return Text(
+            gates,
+            "\n".join(values),
+            "\n".join(function) + "\n",
+            tuple(args),
+            tuple(captured),
+            "empty" in self.problem.flags,
+        )
 
     def given(self, name: str, seed: int, values: list[str], kind: str | None) -> Var:
         """An argument, or a Tensor from outside."""
         r = random.Random(seed)
         shape = self.shape_of(r, int(name[1:]))
-        dtype = r.choices(("float", "int", "bool", "complex"), (20, 1.5, 1, 1) if kind is None and self.rows is None else (1, 0, 0, 0))[0]
+        dtype = r.choices(
+            ("float", "int", "bool", "complex"),
+            (20, 1.5, 1, 1) if kind is None and self.rows is None else (1, 0, 0, 0),
+        )[0]
         layout = r.choices(("", "T", "back", "some", "spread"), (12, 1, 1, 1, 1))[0] if shape else ""
-        drawn = {"T": shape[::-1], "back": shape, "some": (*shape[:-1], 2 * shape[-1]) if shape else (), "spread": (1, *shape[1:])}.get(layout, shape)
+        drawn = {
+            "T": shape[::-1],
+            "back": shape,
+            "some": (*shape[:-1], 2 * shape[-1]) if shape else (),
+            "spread": (1, *shape[1:]),
+        }.get(layout, shape)
         text = {
             "float": f"rng.uniform(-1.2, 1.2, {drawn})",
             "int": f"rng.integers(0, 5, {drawn})",
@@ -107,7 +127,12 @@ class Writer:
             text = f"({text}).astype('float32')"
         elif dtype == "int" and r.random() < 0.4:
             text = f"({text}).astype('int32')"
-        text = {"T": f"({text}).T", "back": f"({text})[..., ::-1]", "some": f"({text})[..., ::2]", "spread": f"np.broadcast_to({text}, {shape})"}.get(layout, text)
+        text = {
+            "T": f"({text}).T",
+            "back": f"({text})[..., ::-1]",
+            "some": f"({text})[..., ::2]",
+            "spread": f"np.broadcast_to({text}, {shape})",
+        }.get(layout, text)
         self.env[name] = eval(text, self.env)
         if name.startswith("c"):
             text = f"xg.tensor({text}, requires_grad=True)" if r.random() < 0.5 else f"xg.asarray({text})"
@@ -118,7 +143,16 @@ class Writer:
         """The shape of the i-th argument."""
         if self.rows is not None:
             rows, states, inputs = self.rows
-            shapes = [(self.problem.length, rows, inputs), (rows, states), (states, states), (inputs, states), (rows, states), (states,), (states, states), (self.problem.length, inputs)]
+            shapes = [
+                (self.problem.length, rows, inputs),
+                (rows, states),
+                (states, states),
+                (inputs, states),
+                (rows, states),
+                (states,),
+                (states, states),
+                (self.problem.length, inputs),
+            ]
             return shapes[i] if i < len(shapes) else r.choice(shapes[1:])
         shape = tuple(r.choice(self.sizes) for _ in range(r.choice((0, 1, 1, 2, 2, 2, 3))))
         if r.random() < 0.15:
@@ -127,12 +161,16 @@ class Writer:
 
     # Lines
 
-    def block(self, known: list[Var], instructions: tuple[Any, ...], depth: int) -> tuple[list[str], list[Var]]:
+    def block(
+        self, known: list[Var], instructions: tuple[Any, ...], depth: int
+    ) -> tuple[list[str], list[Var]]:
         """The lines of some instructions; the values that are known then."""
         lines: list[str] = []
         for item in instructions:
             try:
-                more, found = self.scan(item, known, depth) if isinstance(item, Scan) else self.step(item, known)
+                more, found = (
+                    self.scan(item, known, depth) if isinstance(item, Scan) else self.step(item, known)
+                )
             except Unfit:
                 continue
             lines += more
@@ -146,7 +184,11 @@ class Writer:
             name = f"v{self.count}"
             try:
                 text = self.filled(template, r, f"{item.seed}.{attempt}", item.family, known, name)
-                lines = text.split("; ") if " = " in template and template.startswith("{t}") else [f"{name} = {text}"]
+                lines = (
+                    text.split("; ")
+                    if " = " in template and template.startswith("{t}")
+                    else [f"{name} = {text}"]
+                )
                 if is_numpys(text, name):
                     lines = [re.sub(rf"\b{name}\b", f"a{name}", line) for line in lines]
                     name = f"a{name}"
@@ -155,7 +197,9 @@ class Writer:
                 continue
         raise Unfit
 
-    def filled(self, template: str, r: random.Random, key: str, family: str, known: list[Var], name: str) -> str:
+    def filled(
+        self, template: str, r: random.Random, key: str, family: str, known: list[Var], name: str
+    ) -> str:
         chosen: list[Var] = []
         axes: list[int] = []
 
@@ -197,13 +241,25 @@ class Writer:
         if kind == "R" and self.rows is not None:
             fitting = [v for v in known if TESTS["R"](v.value) and v.value.shape[0] == self.rows[0]]
         elif kind == "W":
-            fitting = [v for v in known if is_float(v.value) and v.value.ndim == 2 and v.value.shape[:1] == chosen[-1].value.shape[-1:]]
+            fitting = [
+                v
+                for v in known
+                if is_float(v.value)
+                and v.value.ndim == 2
+                and v.value.shape[:1] == chosen[-1].value.shape[-1:]
+            ]
         elif kind in RELATED:
             first = chosen[0].value
             fitting = [v for v in known if RELATED[kind](v.value, first)]
         elif kind == "w2":
             first = chosen[0].value
-            fitting = [v for v in known if is_float(v.value) and v.value.ndim >= 1 and v.value.shape[-1] == first.shape[max(first.ndim - 2, 0)]]
+            fitting = [
+                v
+                for v in known
+                if is_float(v.value)
+                and v.value.ndim >= 1
+                and v.value.shape[-1] == first.shape[max(first.ndim - 2, 0)]
+            ]
         else:
             fitting = [v for v in known if TESTS[kind](v.value)]
         # a NumPy array is not indexed by what is traced, and takes no Tensor

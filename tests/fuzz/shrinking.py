@@ -19,7 +19,9 @@ def smallest(number: int, kind: str, way: str, seconds: float = 60.0) -> str | N
     if message is None:
         return None
     category = category_of(message)
-    for simpler in dict.fromkeys((*(k for k in ("value", "grad") if category_of(tried(problem, k, way)) == category), kind)):
+    for simpler in dict.fromkeys(
+        (*(k for k in ("value", "grad") if category_of(tried(problem, k, way)) == category), kind)
+    ):
         problem = shrunk(problem, lambda p: category_of(tried(p, simpler, way)) == category, seconds)
         kind = simpler
         break
@@ -42,7 +44,11 @@ def category_of(message: str | None) -> str | None:
     if message is None:
         return None
     message = re.sub(r"^after \w+: ", "", message)
-    return "differs" if re.match("output|the slope", message) else re.sub(r"\d+|0x\w+|'[^']*'", "#", message)[:40]
+    return (
+        "differs"
+        if re.match("output|the slope", message)
+        else re.sub(r"\d+|0x\w+|'[^']*'", "#", message)[:40]
+    )
 
 
 def shrunk(problem: Problem, fails: Callable[[Problem], bool], seconds: float = 60.0) -> Problem:

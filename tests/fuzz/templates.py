@@ -1,11 +1,12 @@
 """What an instruction may be: lines of Python with places for operands.
 
-    {f} a floating array      {m} one with an axis        {M} one with two axes      {v} a vector        {Q} a square matrix
-    {g} one that broadcasts with the first                {s} one of the first's form                    {w} one that the first can be multiplied with
-    {i} integers    {n} one integer    {b} truths    {c} complex numbers    {0} {1} operands that were chosen before
-    {R} rows, a row for each of a batch    {W} a matrix that the operand before can be multiplied with
-    {ax} an axis of the first    {ax1} an axis of one more    {k} a small integer    {perm} an order of the first's axes
-    {t} the name of the result, for instructions of several lines
+    {f} a floating array      {m} one with an axis        {M} one with two axes      {v} a vector        {Q}
+    a square matrix {g} one that broadcasts with the first                {s} one of the first's form
+    {w} one that the first can be multiplied with {i} integers    {n} one integer    {b} truths    {c}
+    complex numbers    {0} {1} operands that were chosen before {R} rows, a row for each of a batch    {W} a
+    matrix that the operand before can be multiplied with {ax} an axis of the first    {ax1} an axis of one
+    more    {k} a small integer    {perm} an order of the first's axes {t} the name of the result, for
+    instructions of several lines
 
 Values stay small, so that no tolerance has to be large.
 """

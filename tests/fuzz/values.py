@@ -50,7 +50,9 @@ RELATED: dict[str, Callable[[Any, Any], bool]] = {
     "s": lambda v, a: v.shape == a.shape and v.dtype == a.dtype,
     "w": lambda v, a: is_float(v) and v.ndim >= 1 and v.shape[max(v.ndim - 2, 0)] == a.shape[-1],
     "wt": lambda v, a: is_float(v) and v.ndim == 2 and v.shape[1] == a.shape[-1],
-    "f_row": lambda v, a: is_float(v) and v.ndim < a.ndim and broadcasts(v.shape, a.shape[:-1]) and v.ndim <= a.ndim - 1,
+    "f_row": lambda v, a: (
+        is_float(v) and v.ndim < a.ndim and broadcasts(v.shape, a.shape[:-1]) and v.ndim <= a.ndim - 1
+    ),
 }
 
 

@@ -36,7 +36,15 @@ class Looped:
     def __getattr__(self, name: str) -> Any:
         return getattr(xg, name)
 
-    def scan(self, f: Any, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, **options: Any) -> Any:
+    def scan(
+        self,
+        f: Any,
+        init: Any,
+        xs: Any = None,
+        length: int | None = None,
+        reverse: bool = False,
+        **options: Any,
+    ) -> Any:
         return plain_scan(xg, f, init, xs, length, reverse)
 
     def checkpoint(self, f: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,15 +90,23 @@ class Case:
 
     def loaded(self, library: Any) -> dict[str, Any]:
         """The text, run with `xg` or a stand-in."""
-        module: dict[str, Any] = {"np": np, "xg": library, **_gates(self.text.gates, library if isinstance(library, Plain) else library is xg)}
+        module: dict[str, Any] = {
+            "np": np,
+            "xg": library,
+            **_gates(self.text.gates, library if isinstance(library, Plain) else library is xg),
+        }
         if isinstance(library, Plain):
             module |= _loaded(self.text.gates, library)
         values = self.text.values
         if isinstance(library, Plain):
-            values = re.sub(r"xg\.(tensor|asarray)\((.*?)(, requires_grad=True)?\)$", r"\2", values, flags=re.M)
+            values = re.sub(
+                r"xg\.(tensor|asarray)\((.*?)(, requires_grad=True)?\)$", r"\2", values, flags=re.M
+            )
         exec(values, module)
         module["FLOATS"] = tuple(i for i, name in enumerate(self.text.args) if module[name].dtype.kind == "f")
-        module["CAPTURED"] = tuple(module[c] for c in self.text.captured if getattr(module[c], "requires_grad", False))
+        module["CAPTURED"] = tuple(
+            module[c] for c in self.text.captured if getattr(module[c], "requires_grad", False)
+        )
         exec(compile(self.text.function, "program", "exec"), module)
         exec(HELPERS, module)
         return module
@@ -138,13 +154,17 @@ class Case:
     def equal(self, found: list[np.ndarray], expected: list[np.ndarray], factor: float = 1.0) -> None:
         assert len(found) == len(expected), f"{len(found)} outputs, and not {len(expected)}"
         for i, (a, b) in enumerate(zip(found, expected)):
-            assert (a.shape, a.dtype) == (b.shape, b.dtype), f"output {i} has the form {a.shape} {a.dtype}, and not {b.shape} {b.dtype}"
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), (
+                f"output {i} has the form {a.shape} {a.dtype}, and not {b.shape} {b.dtype}"
+            )
             if not b.size:
                 continue
             if b.dtype.kind in "fc":
                 apart = np.abs(a - b)
                 worst = float(apart.max())
-                assert worst <= factor * self.tolerance * max(1.0, float(np.abs(b).max())), f"output {i} is off by {worst:.2g}: {short(a)}, and not {short(b)}"
+                assert worst <= factor * self.tolerance * max(1.0, float(np.abs(b).max())), (
+                    f"output {i} is off by {worst:.2g}: {short(a)}, and not {short(b)}"
+                )
             else:
                 assert np.array_equal(a, b), f"output {i} is {short(a)}, and not {short(b)}"
 
@@ -260,7 +280,11 @@ def by_plan(case: Case, kind: str) -> None:
     """The plans for each executor, verified against the program."""
     with native(None), environment("XGRAD_VERIFY", "1"):
         program = optimise(traced(case.run(kind, xg), case.arrays)[0])
-        for make in (lambda: lower(program), lambda: lower(pack(program), recompute=False), lambda: lower(program, target=CUDA)):
+        for make in (
+            lambda: lower(program),
+            lambda: lower(pack(program), recompute=False),
+            lambda: lower(program, target=CUDA),
+        ):
             try:
                 make()
             except Unsupported:
@@ -282,9 +306,19 @@ def by_source(case: Case, kind: str) -> None:
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         case.check(outputs, kind)
         if kind == "value" and "backward" in module and case.floats and case.kinds != ["value"]:
-            given = [np.cos(v + 0.3) * np.cos(np.arange(v.size)).reshape(v.shape) for v in outputs if v.dtype.kind == "f"]
-            if all(v.dtype.kind != "c" for v in outputs) and len(given) == module["backward"].__code__.co_argcount - 1:
-                found = module["backward"](saved, *(g.astype(v.dtype) for g, v in zip(given, [v for v in outputs if v.dtype.kind == "f"])))
+            given = [
+                np.cos(v + 0.3) * np.cos(np.arange(v.size)).reshape(v.shape)
+                for v in outputs
+                if v.dtype.kind == "f"
+            ]
+            if (
+                all(v.dtype.kind != "c" for v in outputs)
+                and len(given) == module["backward"].__code__.co_argcount - 1
+            ):
+                found = module["backward"](
+                    saved,
+                    *(g.astype(v.dtype) for g, v in zip(given, [v for v in outputs if v.dtype.kind == "f"])),
+                )
                 floats = [i for i, v in enumerate(case.arrays) if v.dtype.kind in "fc"]
                 expected = case.reference("grad")[1 : 1 + len(case.floats)]
                 case.equal([np.asarray(found[floats.index(i)]) for i in case.floats], expected)
@@ -334,7 +368,9 @@ def by_differences(case: Case, kind: str) -> None:
         return
     found = case.reference("grad")[1 : 1 + len(case.floats)]
     along = [float(np.sum(g * m)) for g, m in zip(found, moves)]
-    assert abs(sum(along) - slope) <= 1e-6 * max(1.0, *map(abs, along), abs(slope)), f"the slope is {slope:.9g}, and not {sum(along):.9g}"
+    assert abs(sum(along) - slope) <= 1e-6 * max(1.0, *map(abs, along), abs(slope)), (
+        f"the slope is {slope:.9g}, and not {sum(along):.9g}"
+    )
 
 
 #: The ways, and how often each is taken.
@@ -353,7 +389,15 @@ WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "plan": (by_plan, 0.5),
     "emulated": (by_emulation, 0.02),
 }
-SHARES = {"value": 2.0, "grad": 3.0, "jvp": 1.0, "hvp": 1.0, "grad of grad": 0.7, "grad of jvp": 0.5, "backward": 0.7}
+SHARES = {
+    "value": 2.0,
+    "grad": 3.0,
+    "jvp": 1.0,
+    "hvp": 1.0,
+    "grad of grad": 0.7,
+    "grad of jvp": 0.5,
+    "backward": 0.7,
+}
 
 
 def attempts(seed: int, kinds: list[str], count: int, ways: list[str] | None = None) -> list[tuple[str, str]]:
@@ -361,7 +405,9 @@ def attempts(seed: int, kinds: list[str], count: int, ways: list[str] | None = N
     r = random.Random(seed ^ 0x5EED)
     chosen = ways or list(WAYS)
     weights = [WAYS[w][1] for w in chosen]
-    found = [(r.choices(kinds, [SHARES[k] for k in kinds])[0], r.choices(chosen, weights)[0]) for _ in range(count)]
+    found = [
+        (r.choices(kinds, [SHARES[k] for k in kinds])[0], r.choices(chosen, weights)[0]) for _ in range(count)
+    ]
     return list(dict.fromkeys(found))
 
 

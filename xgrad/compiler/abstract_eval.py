@@ -30,10 +30,16 @@ def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
     if op.name == "scan":
         return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
-    key = (op, tuple([exact(v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands]), exact(params) if params else None)
+    key = (
+        op,
+        tuple([exact(v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands]),
+        exact(params) if params else None,
+    )
     found = _FORMS.get(key)
     if found is None:
-        forms = [v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands]
+        forms = [
+            v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands
+        ]
         found = _keep(_FORMS, key, _found(op, forms, params))
     return found
 
@@ -47,9 +53,14 @@ def _keep(found: dict[Any, Any], key: Any, value: Any) -> Any:
 
 def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     if op.elementwise or op.name == "where":
-        return Form(broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, operands, params))
+        return Form(
+            broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, operands, params)
+        )
     if op.name == "getitem" and any(canonical(v.dtype).kind == "b" for v in operands[1:]):
-        raise TraceError(f"{source_line()}: how many elements a mask takes depends on its values, which a trace has not got; use xg.where")
+        raise TraceError(
+            f"{source_line()}: how many elements a mask takes depends on its values, which a trace "
+            f"has not got; use xg.where"
+        )
     if op.name == "@":
         return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, operands, {}))
     if op is RESHAPE:
@@ -96,16 +107,22 @@ def _run(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The op on zeros, which take the memory of one element."""
     xp = find_device("cpu").xp
     regular = op.function.startswith("linalg.")  # its matrices may have to be: the identity is
-    arrays = [v if isinstance(v, int | float | complex) else xp.broadcast_to(_least(xp, v, regular), v.shape) for v in operands]
+    arrays = [
+        v if isinstance(v, int | float | complex) else xp.broadcast_to(_least(xp, v, regular), v.shape)
+        for v in operands
+    ]
     with mode(grad=False, record=False, trace=None), xp.errstate(all="ignore"):  # the values do not matter
         return op.forward(xp, *arrays, **params)
 
 
 def _least(xp: Any, v: Any, regular: bool) -> Any:
     """A zero; or an identity matrix."""
-    return xp.eye(*v.shape[-2:], dtype=canonical(v.dtype)) if regular and len(v.shape) > 1 else xp.zeros((), dtype=canonical(v.dtype))
+    return (
+        xp.eye(*v.shape[-2:], dtype=canonical(v.dtype))
+        if regular and len(v.shape) > 1
+        else xp.zeros((), dtype=canonical(v.dtype))
+    )
 
 
 def _form(z: Any) -> Any:
     return tuple(map(_form, z)) if isinstance(z, tuple) else Form(z.shape, canonical(z.dtype))
-

@@ -30,9 +30,14 @@ def body_of(traced: Traced, carries: int) -> Body:
 def _count_alike(tracer: Tracer) -> None:
     """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps
     compiled, by itself."""
-    lines = tuple((op.name, tuple([r.index if type(r) is Var else type(r) for r in refs])) for op, refs, _, _, _ in tracer.written)
+    lines = tuple(
+        (op.name, tuple([r.index if type(r) is Var else type(r) for r in refs]))
+        for op, refs, _, _, _ in tracer.written
+    )
     key = hash((lines, tuple((v.shape, v.dtype) for v in tracer.everything_read())))
-    numbers = hash(tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var]))
+    numbers = hash(
+        tuple([exact(r) for _, refs, _, _, _ in tracer.written for r in refs if type(r) is not Var])
+    )
     if len(_alike) > 4096:
         _alike.clear()
     found = _alike.setdefault(key, set())
@@ -42,7 +47,8 @@ def _count_alike(tracer: Tracer) -> None:
     if len(found) == ALIKE:
         file, _, line = source_line().rpartition(":")
         message = (
-            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each of which takes a while: "
+            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each "
+            f"of which takes a while: "
             "pass the numbers as arrays, xg.asarray(number)"
         )
         warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)

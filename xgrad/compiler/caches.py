@@ -13,7 +13,9 @@ from typing import Any
 #: finds it free.
 _LOOKING = RLock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_LOOKING.acquire, after_in_parent=_LOOKING.release, after_in_child=_LOOKING.release)
+    os.register_at_fork(
+        before=_LOOKING.acquire, after_in_parent=_LOOKING.release, after_in_child=_LOOKING.release
+    )
 
 
 class Cache:

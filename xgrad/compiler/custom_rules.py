@@ -19,17 +19,29 @@ from .ir import Program
 
 def run_program(program: Program, x: Sequence[Array]) -> tuple[Array, ...]:
     """The outputs of a program on arrays, on their device."""
-    return tuple(interpret(program, next((d for d in map(device_of, x) if d is not None), None) or current_device(), x))
+    return tuple(
+        interpret(program, next((d for d in map(device_of, x) if d is not None), None) or current_device(), x)
+    )
 
 
-def _forward(xp: Any, *x: Array, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int) -> tuple[Array, ...]:
+def _forward(
+    xp: Any, *x: Array, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int
+) -> tuple[Array, ...]:
     return run_program(program, [v for v in x if type(v) not in NUMBERS])
 
 
 def _dx(
-    xp: Any, dz: list[Any], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[Any],
-    *, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int,
-) -> tuple[Any, ...]:  # fmt: skip
+    xp: Any,
+    dz: list[Any],
+    z: tuple[Any, ...],
+    x: tuple[Any, ...],
+    needs: Sequence[Any],
+    *,
+    program: Program,
+    entry: Op,
+    options: tuple[tuple[str, Any], ...],
+    count: int,
+) -> tuple[Any, ...]:
     """The gate's own rules, for its operands; what its function uses besides has no gradient."""
     targets = [Form(v.shape, v.dtype) if needs[i] is not None else None for i, v in enumerate(x[:count])]
     one = len(z) == 1
@@ -40,9 +52,17 @@ def _dx(
 
 
 def _jvp(
-    xp: Any, t: tuple[Any, ...], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[bool],
-    *, program: Program, entry: Op, options: tuple[tuple[str, Any], ...], count: int,
-) -> Any:  # fmt: skip
+    xp: Any,
+    t: tuple[Any, ...],
+    z: tuple[Any, ...],
+    x: tuple[Any, ...],
+    needs: Sequence[bool],
+    *,
+    program: Program,
+    entry: Op,
+    options: tuple[tuple[str, Any], ...],
+    count: int,
+) -> Any:
     if entry.tangent is None:
         return NotImplemented
     given = Given(xp, saved=entry.save(z[0] if len(z) == 1 else z, x[:count]))

@@ -52,8 +52,10 @@ def refuse_draws(before: list[tuple[Reached, Any]]) -> None:
     for g, state in before:
         if _state(g.value) != state:
             raise TraceError(
-                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is traced, which would "
-                "be the same at every step and call: draw them before, and hand them in, to scan as xs"
+                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function "
+                f"is traced, which would "
+                "be the same at every step and call: draw them before, and hand them in, to scan as "
+                "xs"
             )
 
 

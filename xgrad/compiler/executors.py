@@ -95,7 +95,11 @@ class Executable:
         if run is not None:
             found = run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
-        outputs = interpret(self.program, self.device, inputs, run_scan) if self._whole else interpret(self.optimised, self.device, inputs)
+        outputs = (
+            interpret(self.program, self.device, inputs, run_scan)
+            if self._whole
+            else interpret(self.optimised, self.device, inputs)
+        )
         return self._unshared(outputs, inputs)
 
     def _prepare(self) -> tuple[Any, Any]:
@@ -172,9 +176,13 @@ def compiled(program: Program, device: Device) -> Ready:
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
     places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
-    outputs = tuple((places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
+    outputs = tuple(
+        (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
+    )
     scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
-    return Ready(engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+    return Ready(
+        engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch
+    )
 
 
 def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
@@ -196,7 +204,11 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
         from .codegen.llvm.plan import write as llvm_ir
 
         lowered = lower(program)
-        text, numbers = llvm_ir(lowered.plan, vector_bytes=backend.native.vector_bytes(), long_blas=backend.native.find_blas().long)
+        text, numbers = llvm_ir(
+            lowered.plan,
+            vector_bytes=backend.native.vector_bytes(),
+            long_blas=backend.native.find_blas().long,
+        )
         return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
     if backend.laid is None:
         raise Unsupported(refusal)
@@ -258,7 +270,10 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
     numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
     runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
     key = (device, current_matmul_precision(), length, reverse, tuple([(i, exact(v)) for i, v in numbers]))
-    ready = runs.get(key, lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False, wanted=body.whole))
+    ready = runs.get(
+        key,
+        lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False, wanted=body.whole),
+    )
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
 
 

@@ -26,12 +26,22 @@ def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: A
     return [values[v] if type(v) is Value else _filled(device, v, (), "float64") for v in program.outputs]
 
 
-def interpret_scan(device: Device, body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
+def interpret_scan(
+    device: Device, body: Body, length: int, reverse: bool, operands: Sequence[Any]
+) -> tuple[Array, ...]:
     """A scan, one step after the other."""
     inner, carries = body.program.inputs, body.carries
-    state = [_filled(device, v, inner[i].shape, inner[i].dtype) if type(v) in NUMBERS else v for i, v in enumerate(operands[:carries])]
+    state = [
+        _filled(device, v, inner[i].shape, inner[i].dtype) if type(v) in NUMBERS else v
+        for i, v in enumerate(operands[:carries])
+    ]
     xs, rest = operands[carries : carries + body.xs], operands[carries + body.xs :]
-    xs = [_filled(device, v, (length, *inner[carries + i].shape), inner[carries + i].dtype) if type(v) in NUMBERS else v for i, v in enumerate(xs)]
+    xs = [
+        _filled(device, v, (length, *inner[carries + i].shape), inner[carries + i].dtype)
+        if type(v) in NUMBERS
+        else v
+        for i, v in enumerate(xs)
+    ]
     written: list[list[Array]] = [[] for _ in body.program.outputs[carries:]]
     for t in reversed(range(length)) if reverse else range(length):
         found = interpret(body.program, device, [*state, *(x[t, ...] for x in xs), *rest])
@@ -41,7 +51,13 @@ def interpret_scan(device: Device, body: Body, length: int, reverse: bool, opera
     if reverse:
         for series in written:
             series.reverse()
-    return (*state, *(_stacked(device, series, form) for series, form in zip(written, body.forms(length)[carries:], strict=True)))
+    return (
+        *state,
+        *(
+            _stacked(device, series, form)
+            for series, form in zip(written, body.forms(length)[carries:], strict=True)
+        ),
+    )
 
 
 def _stacked(device: Device, series: list[Array], form: Any) -> Array:
@@ -103,6 +119,8 @@ def _filled(device: Device, number: Any, shape: tuple[int, ...], dtype: Any) -> 
     return device.xp.full(shape, number, dtype=device.backend.native_dtype(dtype), device=device.handle)
 
 
-def _new(device: Device, *, function: str, args: tuple[Any, ...], dtype: Any, options: dict[str, Any]) -> Array:
+def _new(
+    device: Device, *, function: str, args: tuple[Any, ...], dtype: Any, options: dict[str, Any]
+) -> Array:
     raw = None if dtype is None else device.backend.native_dtype(dtype)
     return getattr(device.xp, function)(*args, dtype=raw, device=device.handle, **options)

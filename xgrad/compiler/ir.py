@@ -183,7 +183,9 @@ class Program:
         return hash((self.inputs, len(self.stages), self.outputs))
 
 
-def _dead(stages: Sequence[Item], given: Iterable[Value], kept: Iterable[Operand]) -> tuple[tuple[Value, ...], ...]:
+def _dead(
+    stages: Sequence[Item], given: Iterable[Value], kept: Iterable[Operand]
+) -> tuple[tuple[Value, ...], ...]:
     """Liveness: for each stage the values that nothing reads after it, of those that are given or computed
     here and not kept."""
     mine = {*given, *(v for s in stages for v in s.outputs)}
@@ -233,7 +235,9 @@ class Body:
     def forms(self, length: int) -> tuple[tuple[tuple[int, ...], str], ...]:
         """Shape and dtype of what a scan gives: the last carries, and the stacked slices."""
         forms = [(v.shape, v.dtype) if type(v) is Value else ((), "float64") for v in self.program.outputs]
-        return tuple((shape if i < self.carries else (length, *shape), dtype) for i, (shape, dtype) in enumerate(forms))
+        return tuple(
+            (shape if i < self.carries else (length, *shape), dtype) for i, (shape, dtype) in enumerate(forms)
+        )
 
 
 def everything(stages: Iterable[Item]) -> Iterator[Item]:
@@ -251,7 +255,11 @@ def substitute(item: Item, new: Mapping[Value, Operand]) -> Item:
         return new.get(v, v) if type(v) is Value else v
 
     if isinstance(item, Stage):
-        return replace(item, operands=tuple(map(of, item.operands))) if any(v in new for v in item.values) else item
+        return (
+            replace(item, operands=tuple(map(of, item.operands)))
+            if any(v in new for v in item.values)
+            else item
+        )
     return replace(
         item,
         carry=tuple(c._replace(init=of(c.init), next=of(c.next)) for c in item.carry),
@@ -265,7 +273,9 @@ def rewritten(stages: Iterable[Item], change: Callable[[Item], Iterable[Item]]) 
     """What `change` gives for each stage, in their order; the body of a loop is rewritten before the loop."""
     found: list[Item] = []
     for item in stages:
-        found += change(replace(item, stages=tuple(rewritten(item.stages, change))) if isinstance(item, Loop) else item)
+        found += change(
+            replace(item, stages=tuple(rewritten(item.stages, change))) if isinstance(item, Loop) else item
+        )
     return found
 
 

@@ -53,7 +53,10 @@ def exact(v: Any) -> Any:
     if kind is tuple or kind is list:
         return kind, *map(exact, v)
     if kind is dict:
-        return dict, *[(key if type(key) is str else exact(key), value if type(value) in _PLAIN else exact(value)) for key, value in v.items()]
+        return dict, *[
+            (key if type(key) is str else exact(key), value if type(value) in _PLAIN else exact(value))
+            for key, value in v.items()
+        ]
     if kind is Body:  # the same object for the same program
         return Same(v)
     if kind is slice:
@@ -69,7 +72,13 @@ def exact(v: Any) -> Any:
     device = device_of(v) if hasattr(v, "dtype") else None
     if device is not None:
         host = device.backend.to_host(v)
-        return kind, str(device), host.shape, str(host.dtype), exact(host.tolist()) if host.dtype.kind == "O" else host.tobytes()
+        return (
+            kind,
+            str(device),
+            host.shape,
+            str(host.dtype),
+            exact(host.tolist()) if host.dtype.kind == "O" else host.tobytes(),
+        )
     try:
         hash(v)
     except (TypeError, ValueError):
@@ -91,7 +100,9 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
         return exact(v)
     if isinstance(v, Iterator):
         raise TypeError(f"what a {kind.__name__} has left to give cannot be told")
-    if isinstance(v, Tensor | type | FunctionType | BuiltinFunctionType | ModuleType) or any(v is w for w in around):
+    if isinstance(v, Tensor | type | FunctionType | BuiltinFunctionType | ModuleType) or any(
+        v is w for w in around
+    ):
         return Same(v)
     around = (*around, v)
     if isinstance(v, list | tuple):
@@ -133,7 +144,11 @@ class Static:
 
     def __init__(self, pairs: tuple[tuple[str, Any], ...], now: bool) -> None:
         self._pairs = pairs
-        self._state = tuple([(name, type(v), v if type(v) in _PLAIN else state(v)) for name, v in pairs]) if now else None
+        self._state = (
+            tuple([(name, type(v), v if type(v) in _PLAIN else state(v)) for name, v in pairs])
+            if now
+            else None
+        )
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(self._pairs)
@@ -143,7 +158,9 @@ class Static:
             return False
         if self._state is not None or other._state is not None:
             return bool(self._state == other._state)
-        return all(a == b and (v is w or exact(v) == exact(w)) for (a, v), (b, w) in zip(self._pairs, other._pairs))
+        return all(
+            a == b and (v is w or exact(v) == exact(w)) for (a, v), (b, w) in zip(self._pairs, other._pairs)
+        )
 
     def __hash__(self) -> int:
         return hash((len(self._pairs), self._state))

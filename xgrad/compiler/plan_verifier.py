@@ -27,7 +27,9 @@ Array = Any
 
 _MASK = 2**64 - 1
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))  # the finaliser of splitmix64
-_MOVES = frozenset(("transpose", "reshape", "getitem", "broadcast_to", "concat", "stack", "setitem", "scatter"))
+_MOVES = frozenset(
+    ("transpose", "reshape", "getitem", "broadcast_to", "concat", "stack", "setitem", "scatter")
+)
 
 
 class PlanError(AssertionError):
@@ -54,7 +56,9 @@ def verify_plan(program: Program, plan: Plan, outputs: Sequence[Ref]) -> None:
                 known = _Expressions(np, known={})
                 known.run(program)
                 _Machine(np, plan, program, known.known).items(plan.body, [])
-                raise PlanError(f"output {number} is not where the plan says, buffer {ref.buffer} from {ref.offset} on")
+                raise PlanError(
+                    f"output {number} is not where the plan says, buffer {ref.buffer} from {ref.offset} on"
+                )
 
 
 # Expressions
@@ -93,7 +97,10 @@ def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
 
 
 def _product(np: Any, a: Array, b: Array) -> Array:
-    return np.matmul(_mixed(a + np.asarray(_seed("a"), dtype=np.uint64)), _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)))
+    return np.matmul(
+        _mixed(a + np.asarray(_seed("a"), dtype=np.uint64)),
+        _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)),
+    )
 
 
 def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
@@ -150,7 +157,10 @@ class _Expressions:
         operands = [self.at(v) for v in stage.operands]
         if stage.op in _MOVES:
             dtypes = [v.dtype if type(v) is Value else out.dtype for v in stage.operands]
-            operands = [x if d == out.dtype else _combined(np, "astype", out.dtype, [x]) for x, d in zip(operands, dtypes)]
+            operands = [
+                x if d == out.dtype else _combined(np, "astype", out.dtype, [x])
+                for x, d in zip(operands, dtypes)
+            ]
             return np.asarray(OPS[stage.op].forward(np, *operands, **stage.params))
         if stage.op in ("@", "@+"):
             *base, a, b = operands
@@ -184,7 +194,9 @@ class _Expressions:
 
 def _input(np: Any, number: int, size: int) -> Array:
     """The elements of an input: each is itself alone."""
-    apart, start = (np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number)))
+    apart, start = (
+        np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number))
+    )
     return _mixed(np.arange(size, dtype=np.uint64) * apart + start)
 
 
@@ -207,7 +219,9 @@ class _Machine:
         given = iter(range(len(program.inputs)))
         for buffer in plan.buffers:
             is_input = buffer.kind == "input"
-            elements = _input(np, next(given), buffer.size) if is_input else np.zeros(buffer.size, dtype=np.uint64)
+            elements = (
+                _input(np, next(given), buffer.size) if is_input else np.zeros(buffer.size, dtype=np.uint64)
+            )
             self.memory.append(_Memory(elements, np.full(buffer.size, is_input)))
 
     def items(self, items: Iterable[Any], turns: list[int]) -> None:
@@ -217,7 +231,9 @@ class _Machine:
                 for t in reversed(range(item.length)) if item.reverse else range(item.length):
                     self.items(item.body, [*turns, t])
                 continue
-            where = f"item {number}, {_described(item)}" + (f", at step {', '.join(map(str, turns))}" if turns else "")
+            where = f"item {number}, {_described(item)}" + (
+                f", at step {', '.join(map(str, turns))}" if turns else ""
+            )
             if isinstance(item, Gemm):
                 self.gemm(item, turns, where)
             else:
@@ -231,7 +247,9 @@ class _Machine:
             found = found[..., None] + np.arange(n) * s
         size = self.plan.buffers[ref.buffer].size
         if found.size and not 0 <= found.min() <= found.max() < size:
-            raise PlanError(f"{where}: elements {found.min()} to {found.max()} of buffer {ref.buffer}, which has {size}")
+            raise PlanError(
+                f"{where}: elements {found.min()} to {found.max()} of buffer {ref.buffer}, which has {size}"
+            )
         return found
 
     def read(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
@@ -248,22 +266,34 @@ class _Machine:
             raise PlanError(f"{where}: writes to an input")
         if self.np.unique(at).size != at.size:
             raise PlanError(f"{where}: writes an element twice, in buffer {ref.buffer}")
-        if self.known is not None and any(int(e) not in self.known and int(e) != 0 for e in self.np.unique(x)):
-            names = [", ".join(sorted({self.known.get(int(e), "a number") for e in self.np.unique(r)})[:3]) for r in read]
-            raise PlanError(f"{where}: writes to buffer {ref.buffer} what no stage computes, from {'; '.join(names) or 'nothing'}")
+        if self.known is not None and any(
+            int(e) not in self.known and int(e) != 0 for e in self.np.unique(x)
+        ):
+            names = [
+                ", ".join(sorted({self.known.get(int(e), "a number") for e in self.np.unique(r)})[:3])
+                for r in read
+            ]
+            raise PlanError(
+                f"{where}: writes to buffer {ref.buffer} what no stage computes, from "
+                f"{'; '.join(names) or 'nothing'}"
+            )
         memory.elements[at] = x
         memory.defined[at] = True
 
     def gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
         """One product, of views as BLAS takes them."""
         if not (product_can_write(item.out) and product_can_read(item.a) and product_can_read(item.b)):
-            raise PlanError(f"{where}: a product reads or writes a view without rows of neighbouring elements")
+            raise PlanError(
+                f"{where}: a product reads or writes a view without rows of neighbouring elements"
+            )
         a, b = (self.read(r, turns, where) for r in (item.a, item.b))
         for operand in (item.a, item.b):
             self.apart(item.out, operand, turns, where, equal=False)
         x = _product(self.np, a, b)
         if item.accumulate:
-            x = _combined(self.np, "+", self.plan.buffers[item.out.buffer].dtype, [self.read(item.out, turns, where), x])
+            x = _combined(
+                self.np, "+", self.plan.buffers[item.out.buffer].dtype, [self.read(item.out, turns, where), x]
+            )
         self.write(item.out, turns, x, where, [a, b])
 
     def map(self, item: Map, turns: Sequence[int], where: str) -> None:
@@ -282,7 +312,9 @@ class _Machine:
             folded = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
             kept = [a for a in range(len(item.shape)) if a not in folded]
             x = _folded(self.np, r.kind, self.np.broadcast_to(values[r.value], item.shape), folded)
-            out = r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept))
+            out = r.out._replace(
+                shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)
+            )
             self.write(out, turns, x, where, read)
 
     def step(self, step: Step, values: dict[int, Array]) -> Array:

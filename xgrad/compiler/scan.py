@@ -24,12 +24,22 @@ from .ir import Body, Operand, Program, Stage, Value
 from .trace import Tracer, Var, tracing
 
 
-def _forward(xp: Any, *operands: Any, body: Body, length: int, reverse: bool, derivative: Any = None) -> tuple[Any, ...]:
+def _forward(
+    xp: Any, *operands: Any, body: Body, length: int, reverse: bool, derivative: Any = None
+) -> tuple[Any, ...]:
     return run_scan(body, length, reverse, operands)
 
 
 def _dx(
-    xp: Any, dz: list[Any], z: tuple[Any, ...], x: tuple[Any, ...], *, body: Body, length: int, reverse: bool, derivative: Any
+    xp: Any,
+    dz: list[Any],
+    z: tuple[Any, ...],
+    x: tuple[Any, ...],
+    *,
+    body: Body,
+    length: int,
+    reverse: bool,
+    derivative: Any,
 ) -> tuple[Any, ...]:
     """The derivative of the body, from the last step to the first."""
     scan = _scanner(xp, (*dz, *x))
@@ -45,9 +55,17 @@ def _dx(
 
 
 def _jvp(
-    xp: Any, t: tuple[Any, ...], z: tuple[Any, ...], x: tuple[Any, ...], needs: Sequence[bool],
-    *, body: Body, length: int, reverse: bool, derivative: Any,
-) -> tuple[Any, ...]:  # fmt: skip
+    xp: Any,
+    t: tuple[Any, ...],
+    z: tuple[Any, ...],
+    x: tuple[Any, ...],
+    needs: Sequence[bool],
+    *,
+    body: Body,
+    length: int,
+    reverse: bool,
+    derivative: Any,
+) -> tuple[Any, ...]:
     """The linearised body, from the first step to the last, along what the forward loop kept for its
     derivative."""
     scan = partial(_scanner(xp, (*t, *x)), length=length, reverse=reverse)
@@ -59,14 +77,20 @@ def _jvp(
 
 def _scanner(xp: Any, values: Sequence[Any]) -> Any:
     """A scan of Tensors, where there are some, or of arrays."""
-    return apply_scan if any(isinstance(v, Tensor) for v in values) else lambda operands, **params: _forward(xp, *operands, **params)
+    return (
+        apply_scan
+        if any(isinstance(v, Tensor) for v in values)
+        else lambda operands, **params: _forward(xp, *operands, **params)
+    )
 
 
 def _of_everything(derivative: Any, body: Body, z: Any, scan: Any) -> tuple[Any, Any]:
     """The derivative where what was kept for it is differentiated itself, and the outputs that it is to be
     found from."""
     derivative = derivative_of(body, derivative.wanted)
-    return derivative, z if len(derivative.forward.program.outputs) == len(z) else scan(body=derivative.forward)
+    return derivative, z if len(derivative.forward.program.outputs) == len(z) else scan(
+        body=derivative.forward
+    )
 
 
 def _run(scan: Any, loop: Any, source: dict[str, Any], count: int) -> tuple[Any, ...]:
@@ -107,7 +131,12 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
     wanted = tuple([isinstance(v, Tensor) and v.requires_grad for v in operands])
     visible = len(body.program.outputs)
     derivative = derivative_of(body, wanted) if MODE.get().grad and any(wanted) else None
-    params = {"body": derivative.forward if derivative else body, "length": length, "reverse": reverse, "derivative": derivative}
+    params = {
+        "body": derivative.forward if derivative else body,
+        "length": length,
+        "reverse": reverse,
+        "derivative": derivative,
+    }
     z: Any = apply(SCAN, tuple(operands), params)
     return z[:visible]  # type: ignore[no-any-return]
 
@@ -135,7 +164,13 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
     if stage.op == "scan":
         return apply_scan(operands, **stage.params)
     if not operands:
-        return new(stage.params["function"], *stage.params["args"], dtype=stage.params["dtype"], device=device, **stage.params["options"])
+        return new(
+            stage.params["function"],
+            *stage.params["args"],
+            dtype=stage.params["dtype"],
+            device=device,
+            **stage.params["options"],
+        )
     return apply(OPS[stage.op], tuple(operands), dict(stage.params))
 
 
@@ -190,7 +225,11 @@ class Derivative:
         self.visible = len(body.program.outputs)
         self.origin = body
         program = body.program
-        self._active = [i for i, v in enumerate(program.inputs) if is_floating(v.dtype) and (i < body.carries or wanted[i])]
+        self._active = [
+            i
+            for i, v in enumerate(program.inputs)
+            if is_floating(v.dtype) and (i < body.carries or wanted[i])
+        ]
         joint = self._joint(given or (True,) * self.visible)
         kept = _residuals(joint, body.carries)
         outputs: list[Any] = list(joint.outputs)
@@ -223,7 +262,11 @@ class Derivative:
             outputs = dict(enumerate(replay(program, [x._twin() for x in tensors.values()])))
             forward = tracer.count
             floating = {i: z for i, z in outputs.items() if is_floating(z.dtype)}
-            starts, ends = (floating, {i: tensors[i] for i in self._active}) if reverse else ({i: tensors[i] for i in self._active}, floating)
+            starts, ends = (
+                (floating, {i: tensors[i] for i in self._active})
+                if reverse
+                else ({i: tensors[i] for i in self._active}, floating)
+            )
             starts = {i: v for i, v in starts.items() if given[i] or i < self.origin.carries}
             begin = {i: tracer.variable(v.shape, v.dtype) for i, v in starts.items()}
             moves = [Tensor(v, device) for v in begin.values()]
@@ -233,7 +276,9 @@ class Derivative:
                 sweep, _ = push_forward(list(ends.values()), list(starts.values()), moves)
             found = {i: tracer.output(v) for i, v in zip(ends, sweep, strict=True)}
             tracer.attribute(forward)
-        return Joint(tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found)
+        return Joint(
+            tracer, inputs, self.origin.xs, forward, [z.data for z in outputs.values()], begin, found
+        )
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
         """The loop of gradients, where `given` says which outputs have one; None where it needs what is not
@@ -260,10 +305,16 @@ class Derivative:
         own += [("x", i) for i in beside]
         loop = self._loop(
             joint.tracer,
-            [*(joint.found[i] for i in carried), *(joint.outputs[i] for i in beside), *(joint.found[i] for i in ys)],
+            [
+                *(joint.found[i] for i in carried),
+                *(joint.outputs[i] for i in beside),
+                *(joint.found[i] for i in ys),
+            ],
             [joint.given[i] for i in carried] + [joint.inputs[i] for i in beside],
-            own, {("t", i): joint.given[i] for i in read}, {("t", i): joint.given[i] for i in fixed},
-        )  # fmt: skip
+            own,
+            {("t", i): joint.given[i] for i in read},
+            {("t", i): joint.given[i] for i in fixed},
+        )
         return Linear(*loop, [(i, k) for k, i in enumerate(order) if i is not None])
 
     def _unkept(self, joint: Joint) -> list[int]:
@@ -294,16 +345,31 @@ class Derivative:
         with tracing(tracer, grad=False):
             device = current_device()
             before = [tracer.variable(joint.found[i].shape, joint.found[i].dtype) for i in summed]
-            after = [apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data for v, i in zip(before, summed, strict=True)]
-        own: list[Any] = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(before)
+            after = [
+                apply(ADD, (Tensor(v, device), Tensor(joint.found[i], device))).data
+                for v, i in zip(before, summed, strict=True)
+            ]
+        own: list[Any] = [("dz", i) if given[i] else ("number", 0) for i in carried] + [("number", 0)] * len(
+            before
+        )
         loop = self._loop(
-            tracer, [joint.found[i] for i in carried] + after + [joint.found[i] for i in read],
-            [joint.given[i] for i in carried] + before, own, {("dz", i): v for i, v in joint.given.items() if i >= body.carries}, {},
-        )  # fmt: skip
+            tracer,
+            [joint.found[i] for i in carried] + after + [joint.found[i] for i in read],
+            [joint.given[i] for i in carried] + before,
+            own,
+            {("dz", i): v for i, v in joint.given.items() if i >= body.carries},
+            {},
+        )
         return Linear(*loop, [(i, k) for k, i in enumerate([*carried, *summed, *read]) if self.wanted[i]])
 
     def _loop(
-        self, tracer: Tracer, outputs: list[Any], carries: list[Var], starts: list[Any], slices: dict[Any, Var], fixed: dict[Any, Var]
+        self,
+        tracer: Tracer,
+        outputs: list[Any],
+        carries: list[Var],
+        starts: list[Any],
+        slices: dict[Any, Var],
+        fixed: dict[Any, Var],
     ) -> tuple[Body, list[tuple[str, int]], list[Tensor]]:
         """The body that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`; its
         operands; and what is from outside."""
@@ -311,19 +377,38 @@ class Derivative:
         stacked = [v for v in used if self._is_stacked(self._places[v.index])]
         constant = [v for v in used if v not in stacked]
         outside = list(tracer.captured.values())
-        inputs = [*carries, *slices.values(), *stacked, *fixed.values(), *constant, *(var for var, _ in outside)]
-        operands = [*starts, *slices, *(self._places[v.index] for v in stacked), *fixed, *(self._places[v.index] for v in constant)]
+        inputs = [
+            *carries,
+            *slices.values(),
+            *stacked,
+            *fixed.values(),
+            *constant,
+            *(var for var, _ in outside),
+        ]
+        operands = [
+            *starts,
+            *slices,
+            *(self._places[v.index] for v in stacked),
+            *fixed,
+            *(self._places[v.index] for v in constant),
+        ]
         operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, inputs)
         tracer.close()
-        return Body(program, len(carries), len(slices) + len(stacked), self.origin.whole), operands, [v for _, v in outside]
+        return (
+            Body(program, len(carries), len(slices) + len(stacked), self.origin.whole),
+            operands,
+            [v for _, v in outside],
+        )
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
         kind, i = place
         return kind == "z" or i < self.origin.carries + self.origin.xs
 
 
-def _recomputed(v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: Set[Var], depth: int = 0) -> set[Var] | None:
+def _recomputed(
+    v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: Set[Var], depth: int = 0
+) -> set[Var] | None:
     """The carries that `v` is computed from if it is computed again; None where it cannot be."""
     if type(v) is not Var or v in at_hand or v not in written:
         return {v} & starts

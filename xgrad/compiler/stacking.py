@@ -35,7 +35,9 @@ def stacked(plan: Plan, outputs: Sequence[Ref]) -> tuple[Plan, tuple[Ref, ...]]:
             old = gemm.out.buffer
             buffers[old] = Buffer("scratch", 0, buffers[old].dtype)
             body = [renamed(item, old, whole, offset) for item in body]
-            found = [r._replace(buffer=whole, offset=r.offset + offset) if r.buffer == old else r for r in found]
+            found = [
+                r._replace(buffer=whole, offset=r.offset + offset) if r.buffer == old else r for r in found
+            ]
     return Plan(tuple(buffers), tuple(body)), tuple(found)
 
 
@@ -54,7 +56,10 @@ def _follows(body: Sequence[Any], i: int, j: int, buffers: Sequence[Buffer]) -> 
         return False
     between = [refs(item) for item in body[i + 1 : j]]
     mine = {b.a.buffer, b.b.buffer}
-    return not any({w.buffer for w in writes} & mine or b.out.buffer in {r.buffer for r in (*reads, *writes)} for reads, writes in between)
+    return not any(
+        {w.buffer for w in writes} & mine or b.out.buffer in {r.buffer for r in (*reads, *writes)}
+        for reads, writes in between
+    )
 
 
 def _is_plain(item: Any, buffers: Sequence[Buffer]) -> bool:
@@ -62,4 +67,9 @@ def _is_plain(item: Any, buffers: Sequence[Buffer]) -> bool:
     if not isinstance(item, Gemm) or item.accumulate or len(item.out.shape) != 2:
         return False
     out = item.out
-    return buffers[out.buffer].kind != "input" and out.offset == 0 and buffers[out.buffer].size == prod(out.shape) and is_contiguous(out)
+    return (
+        buffers[out.buffer].kind != "input"
+        and out.offset == 0
+        and buffers[out.buffer].size == prod(out.shape)
+        and is_contiguous(out)
+    )

@@ -50,8 +50,10 @@ class Var:
         if not self.tracer._open:
             raise GraphError(LEAKED)
         raise TraceError(
-            f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the function is traced, when there is none "
-            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and compile, and with scan(..., compiled=False). "
+            f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the "
+            f"function is traced, when there is none "
+            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and "
+            "compile, and with scan(..., compiled=False). "
             "A plain array that is indexed by a Tensor must be one too: xg.asarray(array)[i]"
         )
 
@@ -109,7 +111,9 @@ class Tracer:
             self._fixed.append(handle)
         return handle
 
-    def emit(self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
+    def emit(
+        self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]
+    ) -> tuple[Any, list[Any]]:
         """Write down `op(*operands)`.
 
         Gives its output, a Var or a tuple of them, and the operands as Vars and numbers.
@@ -130,10 +134,14 @@ class Tracer:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no
         gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append((op, refs, params, outputs, self.source or (source_line() if self.remember else "")))
+        self.written.append(
+            (op, refs, params, outputs, self.source or (source_line() if self.remember else ""))
+        )
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
-        return tuple([self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs])
+        return tuple(
+            [self._write(STOP_GRADIENT, [v], {}, v)[0] if is_floating(v.dtype) else v for v in outputs]
+        )
 
     def _custom(self, op: Op, device: Device, refs: list[Any], params: dict[str, Any]) -> Any:
         """A gate of the user's own is what its function does, but keeps its derivative."""
@@ -150,9 +158,17 @@ class Tracer:
         inner = trace_to_ir(gate, specs, remember=self.remember)
         captured = inner.outside
         if any(type(v.data) is Var and is_floating(v.dtype) for v in captured):
-            raise GraphError(f"the gate {op.name!r} uses a Tensor of the function that is traced, and that is not an operand; pass it in")
+            raise GraphError(
+                f"the gate {op.name!r} uses a Tensor of the function that is traced, and that is "
+                f"not an operand; pass it in"
+            )
         refs_and_captured = [*refs, *map(self._own, captured)]
-        about = {"program": inner.program(), "entry": op, "options": tuple(params.items()), "count": len(refs)}
+        about = {
+            "program": inner.program(),
+            "entry": op,
+            "options": tuple(params.items()),
+            "count": len(refs),
+        }
         inner.close()
         found = self._write(CUSTOM, refs_and_captured, about, *inner.outputs)
         return found if several else found[0]
@@ -160,7 +176,9 @@ class Tracer:
     def _unstacked(self, x: Var, axis: int) -> tuple[Var, ...]:
         before = (slice(None),) * (axis % x.ndim)
         keys = [(*before, i, ...) for i in range(x.shape[axis])]
-        return tuple([self._write(GETITEM, [x], {"key": key}, form_of(GETITEM, (x,), {"key": key}))[0] for key in keys])
+        return tuple(
+            [self._write(GETITEM, [x], {"key": key}, form_of(GETITEM, (x,), {"key": key}))[0] for key in keys]
+        )
 
     def _own(self, v: Any) -> Var:
         data = v.data
@@ -195,8 +213,10 @@ class Tracer:
         if not ours or any(handle is x for x in self._fixed):
             what = "an argument" if ours else "a Tensor from outside"
             raise TraceError(
-                f"{source_line()}: {what} of a function that is traced is changed in place, which would happen "
-                "once, and at no later call or step: return the new value, in a loop as a part of the carry, or change a copy, +t"
+                f"{source_line()}: {what} of a function that is traced is changed in place, which "
+                f"would happen "
+                "once, and at no later call or step: return the new value, in a loop as a part of "
+                "the carry, or change a copy, +t"
             )
 
     def output(self, x: Any) -> Any:
@@ -226,10 +246,16 @@ class Tracer:
         the inputs."""
         return (
             tuple([(v.index, v.shape, v.dtype) for v in self.everything_read()]),
-            tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written]) if self.remember else None,
+            tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written])
+            if self.remember
+            else None,
             tuple(
                 [
-                    (op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params) if params else None)
+                    (
+                        op,
+                        tuple([r.index if type(r) is Var else exact(r) for r in refs]),
+                        exact(params) if params else None,
+                    )
                     for op, refs, params, _, _ in self.written
                 ]
             ),
@@ -271,10 +297,20 @@ class Tracer:
                 entries.append((op, refs, params, outs, source))
         values = _named(inputs, [out for e in entries for out in e[3]])
         stages = tuple(
-            Stage(op.name, tuple(values[r] if type(r) is Var else r for r in refs), tuple(values[out] for out in outs), _data(op, params), source)
+            Stage(
+                op.name,
+                tuple(values[r] if type(r) is Var else r for r in refs),
+                tuple(values[out] for out in outs),
+                _data(op, params),
+                source,
+            )
             for op, refs, params, outs, source in entries
         )
-        return Program(tuple(values[v] for v in inputs), stages, tuple(values[v] if type(v) is Var else v for v in outputs))
+        return Program(
+            tuple(values[v] for v in inputs),
+            stages,
+            tuple(values[v] if type(v) is Var else v for v in outputs),
+        )
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:

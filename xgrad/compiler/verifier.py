@@ -97,7 +97,12 @@ def _scan(stage: Stage, where: str) -> None:
     _equal(len(stage.operands), len(inputs), where, "the number of operands")
     for i, (given, inner) in enumerate(zip(stage.operands, inputs)):
         read = body.carries <= i < body.carries + body.xs
-        _like(given, ((length, *inner.shape) if read else inner.shape, inner.dtype), where, f"the operand for {inner.name}")
+        _like(
+            given,
+            ((length, *inner.shape) if read else inner.shape, inner.dtype),
+            where,
+            f"the operand for {inner.name}",
+        )
     for inner, after in zip(inputs[: body.carries], outputs):
         _like(after, (inner.shape, inner.dtype), where, f"what follows the carry {inner.name}")
 
@@ -121,7 +126,12 @@ def _loop(loop: Loop, known: set[Value], names: set[str], where: str) -> None:
             if operand is not None:
                 _like(operand, form, where, f"{what} of the carry {c.inner.name}")
     for x in loop.xs:
-        _like(x.outer, ((loop.length, *x.inner.shape), x.inner.dtype), where, f"what {x.inner.name} is a slice of")
+        _like(
+            x.outer,
+            ((loop.length, *x.inner.shape), x.inner.dtype),
+            where,
+            f"what {x.inner.name} is a slice of",
+        )
     for y in loop.ys:
         _equal(y.outer.shape[:1], (loop.length,), where, f"the length of {y.outer.name}")
         _like(y.inner, (y.outer.shape[1:], y.outer.dtype), where, f"the slice of {y.outer.name}")

@@ -29,11 +29,14 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     order, sources = ancestors([root])
     if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
         raise TraceError(
-            f"{source_line()}: backward() in a function that is traced would leave a gradient at a Tensor once, "
+            f"{source_line()}: backward() in a function that is traced would leave a gradient at a "
+            f"Tensor once, "
             "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
         )
     recorded = [node for node in order if isinstance(node, Recorded)]
-    grads = sweep([(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded))
+    grads = sweep(
+        [(z, dz)], order, None, create_graph=create_graph, free=not retain_graph, keep=bool(recorded)
+    )
     for node in recorded:
         node.grad = grads.get(node)
     for leaf in sources:
@@ -41,7 +44,9 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
             leaf.grad = grads[leaf] if leaf.grad is None else leaf.grad + grads[leaf]
 
 
-def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True) -> list[Any]:
+def pull_back(
+    outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True
+) -> list[Any]:
     """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where
     none does.
 
@@ -64,7 +69,13 @@ def pull_back(outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], 
 
 
 def sweep(
-    roots: Sequence[tuple[Any, Any]], order: list[Node], wanted: set[Node] | None, *, create_graph: bool, free: bool, keep: bool = False
+    roots: Sequence[tuple[Any, Any]],
+    order: list[Node],
+    wanted: set[Node] | None,
+    *,
+    create_graph: bool,
+    free: bool,
+    keep: bool = False,
 ) -> dict[Node, Any]:
     """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of
     every node.
@@ -82,17 +93,26 @@ def sweep(
         if lifted:
             make: MakeVJP = lambda way: OnTensors(way, kind, wanted).vjp
             with mode(grad=create_graph):
-                return bprop(roots, order, cotangents, make(None) if plain else wrapped(make, order, ops, limits, lazy=False))
+                return bprop(
+                    roots,
+                    order,
+                    cotangents,
+                    make(None) if plain else wrapped(make, order, ops, limits, lazy=False),
+                )
         limits = {node: limit._unrecorded() for node, limit in limits.items()}
         make = lambda way: OnArrays(way, free).vjp
         vjp = make(None) if plain else wrapped(make, order, ops, limits, lazy=True)
         raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
     except MemoryError as error:
-        raise out_of_memory(error, "adding up gradients", roots[0][0].device, order, cotangents.of.values()) from error
+        raise out_of_memory(
+            error, "adding up gradients", roots[0][0].device, order, cotangents.of.values()
+        ) from error
     return {node: kind(g, node.device) for node, g in raw.items() if not isinstance(g, list)}
 
 
-def bprop(roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP) -> dict[Node, Any]:
+def bprop(
+    roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP
+) -> dict[Node, Any]:
     """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the
     operands."""
     for z, dz in roots:
@@ -112,7 +132,8 @@ def bprop(roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotan
 def _root(z: Value) -> Node:
     if z.node is None or not z.node.needs:
         raise GraphError(
-            "this Tensor needs no gradient: nothing it was computed from was made with requires_grad=True, or it was computed under xg.no_grad()"
+            "this Tensor needs no gradient: nothing it was computed from was made with "
+            "requires_grad=True, or it was computed under xg.no_grad()"
         )
     return z.node
 
@@ -121,9 +142,15 @@ def output_gradient(z: Any, dz: Any) -> Any:
     """`dz` as a Tensor like `z`; where it is None, 1 for a scalar."""
     if dz is None:
         if z.shape != ():
-            raise GraphError(f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only a scalar's is 1 by itself")
+            raise GraphError(
+                f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; "
+                f"only a scalar's is 1 by itself"
+            )
         if is_complex(z.dtype):
-            raise GraphError("the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or give its gradient dz")
+            raise GraphError(
+                "the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or "
+                "give its gradient dz"
+            )
         return z.xp.ones((), dtype=z.dtype, device=z.device)
     if isinstance(dz, Value) and dz.device is not z.device:
         raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")

@@ -185,7 +185,9 @@ class Products(Lazy):
         if not self._x:
             return
         xp = self._W.device.xp
-        x, dz = (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(xp, self._x), _joined(xp, self._dz))
+        x, dz = (
+            (self._x[0], self._dz[0]) if len(self._x) == 1 else (_joined(xp, self._x), _joined(xp, self._dz))
+        )
         vjp = conjugate_vjp if is_complex(dz.dtype) else Op.vjp
         _, g = vjp(MATMUL, Given(xp, dz, (None, x, None)), (None, self._W), {})
         self._total = g if self._total is None else self._total + g

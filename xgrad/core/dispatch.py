@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
 #: Said of a Tensor that stood for an array while a function was traced, and has no value.
-LEAKED = "a Tensor of a function that was traced is used after it, when it has no value; return it from the function, or as a y of a scan's body"
+LEAKED = (
+    "a Tensor of a function that was traced is used after it, when it has no value; return it from the "
+    "function, or as a y of a scan's body"
+)
 
 
 class Value:
@@ -67,7 +70,9 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 parents.append(node)
                 needs += bit
         elif type(v) in NUMBERS:
-            if type(v) is complex and any(isinstance(w, Value) and isinstance(w.data, float) for w in operands):
+            if type(v) is complex and any(
+                isinstance(w, Value) and isinstance(w.data, float) for w in operands
+            ):
                 return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)
@@ -94,7 +99,9 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
     else:
         save = op.saves[needs & 3]
         saved = NOTHING if save is None else save((None, z, *arrays))
-        form = (z.shape, z.dtype) if type(z) is not tuple else (shape_of(z), tuple([part.dtype for part in z]))
+        form = (
+            (z.shape, z.dtype) if type(z) is not tuple else (shape_of(z), tuple([part.dtype for part in z]))
+        )
         node = Node(op, device, tuple(parents), params, saved, *form)
     return kind(z, device, node) if type(z) is not tuple else _parts(kind, z, device, node)  # type: ignore[no-any-return]
 
@@ -145,7 +152,14 @@ def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -
 
 
 def _recorded(
-    op: Op, device: Device, operands: tuple[Any, ...], arrays: list[Any], parents: list[Node | None], params: dict[str, Any], z: Any, needs: int
+    op: Op,
+    device: Device,
+    operands: tuple[Any, ...],
+    arrays: list[Any],
+    parents: list[Node | None],
+    params: dict[str, Any],
+    z: Any,
+    needs: int,
 ) -> Recorded:
     """A node that remembers its value and its operands, whether or not a gradient flows through it."""
     save = op.saves[needs & 3] if needs else None
@@ -166,7 +180,11 @@ def _as_recorded(v: Any) -> Any:
 
 def compute(op: Op, device: Device, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     """The forward of `op` on arrays of `device`."""
-    return op.forward(device.xp, *arrays, **params) if device.plain else _guarded(op, device, list(arrays), params)[0]
+    return (
+        op.forward(device.xp, *arrays, **params)
+        if device.plain
+        else _guarded(op, device, list(arrays), params)[0]
+    )
 
 
 def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
@@ -200,7 +218,10 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
     if home is not device:
         if value.shape:
             given = "" if op is arithmetic.NONE else f"{op.name!r} was given "
-            raise DeviceError(f"{given}an array on {home} beside a Tensor on {device}; use xg.asarray(array, device={str(device)!r})")
+            raise DeviceError(
+                f"{given}an array on {home} beside a Tensor on {device}; use xg.asarray(array, "
+                f"device={str(device)!r})"
+            )
         # a NumPy scalar is a number
         value = device.backend.from_host(home.backend.to_host(value), device.index)
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
@@ -222,17 +243,28 @@ def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
     equal to no Tensor; a sparse array takes its values, and drops its gradient.
     """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
-    foreign = [v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)]
+    foreign = [
+        v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)
+    ]
     for v in foreign:
-        repeats = type(v).__module__ in ("builtins", "collections", "array") and hasattr(v, "__getitem__") and not isinstance(v, dict)
-        if hasattr(v, "toarray") or (repeats and not (isinstance(v, str | bytes) and op.name in ("==", "!="))):
+        repeats = (
+            type(v).__module__ in ("builtins", "collections", "array")
+            and hasattr(v, "__getitem__")
+            and not isinstance(v, dict)
+        )
+        if hasattr(v, "toarray") or (
+            repeats and not (isinstance(v, str | bytes) and op.name in ("==", "!="))
+        ):
             raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(v)}")
     return None if foreign else tuple(adopt(v, like, op) for v in operands)
 
 
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
     devices = dict.fromkeys(str(v.device) for v in operands if isinstance(v, Value))
-    raise DeviceError(f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)")
+    raise DeviceError(
+        f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with "
+        f".to(device)"
+    )
 
 
 def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception:
@@ -250,14 +282,19 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if op is MATMUL and any(type(v) in NUMBERS for v in operands):
-        raise ShapeError(f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape {given}{where_in_time()}") from error
+        raise ShapeError(
+            f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape "
+            f"{given}{where_in_time()}"
+        ) from error
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
         raise error
     if MODE.get().trace is None and any(isinstance(v, Value) and hasattr(v.data, "tracer") for v in operands):
         raise GraphError(LEAKED) from error
     if isinstance(error, MemoryError):
         tensors = [v for v in operands if isinstance(v, Value)]
-        raise out_of_memory(error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]) from error
+        raise out_of_memory(
+            error, f"{op.name!r} of operands of shape {given}", tensors[0].device, [v.node for v in tensors]
+        ) from error
     if isinstance(error, IndexError | TypeError):
         try:
             told = type(error)(message)
@@ -307,7 +344,10 @@ def _plain(k: Any, device: Device) -> Any:
     mode = MODE.get()
     if isinstance(k, Value):
         if k.device is not device:
-            raise DeviceError(f"an index on {k.device} into a Tensor on {device}; move it with .to({str(device)!r}), or use int(index)")
+            raise DeviceError(
+                f"an index on {k.device} into a Tensor on {device}; move it with "
+                f".to({str(device)!r}), or use int(index)"
+            )
         if mode.record or device.backend.indexes_by_scalars:
             return k
     return k if mode.trace is not None else operator.index(k)

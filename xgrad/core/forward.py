@@ -28,7 +28,9 @@ JVP = Callable[..., Any]
 LARGE = 4096
 
 
-def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]) -> tuple[list[Any], bool]:
+def push_forward(
+    outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]
+) -> tuple[list[Any], bool]:
     """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them.
 
     And whether a gradient flows further.
@@ -38,16 +40,22 @@ def push_forward(outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[
     """
     if not any(z.requires_grad for z in outputs):
         return [zeros_like(z) for z in outputs], False
-    found, outside = _swept(outputs, [x.node for x in inputs], moves, max((x.size for x in inputs), default=0) > LARGE)
+    found, outside = _swept(
+        outputs, [x.node for x in inputs], moves, max((x.size for x in inputs), default=0) > LARGE
+    )
     return [zeros_like(z) if t is None else t for z, t in zip(outputs, found, strict=True)], outside
 
 
-def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool) -> tuple[list[Any], bool]:
+def _swept(
+    outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool
+) -> tuple[list[Any], bool]:
     """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a
     list with one for each part."""
     roots = [z.node for z in outputs if z.requires_grad]
     order, sources = ancestors(roots, frozenset(targets))
-    outside = MODE.get().grad and (connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list)))
+    outside = MODE.get().grad and (
+        connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list))
+    )
     kind, watch = type(outputs[0]), MODE.get().watch
     lifted = outside or MODE.get().trace is not None
     ops: set[Any] = set(map(attrgetter("op"), order))
@@ -55,7 +63,11 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
     further: list[Any] = [None] * len(outputs)
     jvp: JVP = _Rules(kind, lifted, _asked(order) if ITEM in ops else {}).jvp
     if any(limits.values()):
-        jvp = _limited(jvp, limits, lambda node, turn, part: _add(further, _beyond(kind, outputs, node, turn, part, lifted)))
+        jvp = _limited(
+            jvp,
+            limits,
+            lambda node, turn, part: _add(further, _beyond(kind, outputs, node, turn, part, lifted)),
+        )
     if needs_guard(order, ops):
         jvp = _guarded(jvp)
     if watch is not None:
@@ -68,7 +80,9 @@ def _swept(outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any]
         fprop(order, tangents, jvp)
     found = [tangents.get(z.node) for z in outputs]
     _add(found, further)
-    return [t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)], outside
+    return [
+        t if t is None or lifted else kind(t, z.device) for z, t in zip(outputs, found, strict=True)
+    ], outside
 
 
 def fprop(order: Sequence[Node], tangents: dict[Any, Any], jvp: JVP) -> None:
@@ -143,12 +157,16 @@ def _add(totals: list[Any], terms: Sequence[Any]) -> None:
             totals[k] = term if totals[k] is None else totals[k] + term
 
 
-def _beyond(kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool) -> list[Any]:
+def _beyond(
+    kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool
+) -> list[Any]:
     """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the
     second derivative along both."""
     at = node.op.spectrum.at  # type: ignore[union-attr]
     values = [part.towards if i == at else None for i in range(len(turn))]
-    turn = [None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)]
+    turn = [
+        None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)
+    ]
     with mode(grad=True, watch=None):
         turned, _ = _swept(outputs, [node], [turn], False)
         places = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
@@ -202,8 +220,15 @@ class _Rules:
             given.needs = self._asked.get(node)
             found = self._of_all(node, given, moves, limit)
         if type(dtype) is tuple:
-            return [None if t is None else _matched(given.xp, t, *form) for t, form in zip(found, zip(node.shape, dtype))]
-        return found if found is None or (found.dtype is dtype and found.shape == node.shape) else _matched(given.xp, found, node.shape, dtype)
+            return [
+                None if t is None else _matched(given.xp, t, *form)
+                for t, form in zip(found, zip(node.shape, dtype))
+            ]
+        return (
+            found
+            if found is None or (found.dtype is dtype and found.shape == node.shape)
+            else _matched(given.xp, found, node.shape, dtype)
+        )
 
     def _of_all(self, node: Node, given: Given, moves: list[Any], limit: Limit | None) -> Any:
         """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for
@@ -216,7 +241,11 @@ class _Rules:
         if op.tangent is not None:
             found = op.jvp(given, moves, node.params)
         elif op.linear:
-            found = _of_product(node, saved, moves, lifted) if op.linear == "each" else _moved_along(given.xp, node, saved, moves, lifted)
+            found = (
+                _of_product(node, saved, moves, lifted)
+                if op.linear == "each"
+                else _moved_along(given.xp, node, saved, moves, lifted)
+            )
         if found is NotImplemented or (found is None and op.rules):
             found = _transposed(kind, node, saved, moves, lifted=lifted)
         return found
@@ -276,7 +305,9 @@ def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
     return xp.zeros_like(known) if hasattr(known, "dtype") and is_floating(known.dtype) else known
 
 
-def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None) -> Any:
+def _transposed(
+    kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None
+) -> Any:
     """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the
     output."""
     op, device = node.op, node.device
@@ -285,14 +316,25 @@ def _transposed(kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: 
     several = type(node.dtype) is tuple
     forms = list(zip(node.shape, node.dtype)) if several else [(node.shape, node.dtype)]
     with mode(grad=True):
-        zeros = [kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None for shape, dtype in forms]
-        dz = [None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros]
+        zeros = [
+            kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None
+            for shape, dtype in forms
+        ]
+        dz = [
+            None if v is None else kind(v.data, device, Input(device, v.shape, v.data.dtype)) for v in zeros
+        ]
         given = [*dz, limit] if limit is not None else list(dz)
-        targets = [None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)]  # type: ignore[union-attr]
+        targets = [
+            None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)
+        ]  # type: ignore[union-attr]
         vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
         found = vjp(op, Given(kind.xp, given if several else dz[0], raised), targets, node.params)
         operands = zip(found, moves, node.parents)
-        pairs = [(g, t if lifted else kind(t, p.device)) for g, t, p in operands if g is not None and t is not None and p is not None]
+        pairs = [
+            (g, t if lifted else kind(t, p.device))
+            for g, t, p in operands
+            if g is not None and t is not None and p is not None
+        ]
         moving = [v for v in dz if v is not None]
         if OPS.get(op.name) is not op or op.name == "custom":
             _refuse_bent(node.params.get("entry", op).name, [g for g, _ in pairs], moving)
@@ -313,7 +355,8 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
             moving.add(node)
             if not _is_linear(node.op, places):
                 raise TypeError(
-                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; use reverse mode, or custom_jvp for both"
+                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; "
+                    f"use reverse mode, or custom_jvp for both"
                 )
 
 

@@ -34,7 +34,14 @@ class Node:
     level = 0  # of no transform
 
     def __init__(
-        self, op: Op | None, device: Device, parents: tuple[Node | None, ...], params: dict[str, Any], saved: tuple[Any, ...], shape: Any, dtype: Any
+        self,
+        op: Op | None,
+        device: Device,
+        parents: tuple[Node | None, ...],
+        params: dict[str, Any],
+        saved: tuple[Any, ...],
+        shape: Any,
+        dtype: Any,
     ) -> None:
         self.op = op
         self.device = device
@@ -83,7 +90,14 @@ class Input(Node):
 
     __slots__ = ("level", "needs")
 
-    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, level: Level | None = None, origin: Node | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        shape: tuple[int, ...],
+        dtype: Any,
+        level: Level | None = None,
+        origin: Node | None = None,
+    ) -> None:
         op, parents = (None, ()) if origin is None else (NONE, (origin,))
         super().__init__(op, device, parents, {}, NOTHING, shape, dtype)
         level = level or Level()
@@ -158,6 +172,7 @@ def freed(node: Node) -> GraphError:
     """The error of a node whose saved arrays are asked for again."""
     assert node.op is not None
     return GraphError(
-        f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been through this graph; "
+        f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been "
+        f"through this graph; "
         "call backward(retain_graph=True) the first time, or compute the output again"
     )

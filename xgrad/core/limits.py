@@ -34,7 +34,9 @@ def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
     return [node for node in order if node.op in DECOMPOSITIONS]
 
 
-def limits_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[Node], *, recorded: bool) -> dict[Node, Limit]:
+def limits_at(
+    sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[Node], *, recorded: bool
+) -> dict[Node, Limit]:
     """How the rules of decompositions go about equal values, where they have such."""
     found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
     return {node: limit for node, limit in found.items() if limit is not None}
@@ -63,20 +65,28 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
             return None
         towards = kind(spectrum.apart(xp, values), node.device)
         dvalues = dz[spectrum.at]
-        moved = None if dvalues is None or not dvalues.requires_grad else _swept(sweep, [(dvalues, towards)], node)
+        moved = (
+            None
+            if dvalues is None or not dvalues.requires_grad
+            else _swept(sweep, [(dvalues, towards)], node)
+        )
         moved = [None] * len(dz) if moved is None else moved
         whole = lift(kind, node)[0]
         numerators, changed = (spectrum.numerators(kind.xp, given, whole) for given in (dz, moved))
         ties = spectrum.equal(kind.xp, whole[spectrum.at], spectrum.differences(kind.xp, whole[spectrum.at]))
         close = [kind(mask, node.device) for mask in near]
-        masks, refused = _smooth(spectrum, list(zip(numerators, changed, strict=True)), whole[spectrum.at], towards, close, ties)
+        masks, refused = _smooth(
+            spectrum, list(zip(numerators, changed, strict=True)), whole[spectrum.at], towards, close, ties
+        )
         limit = Limit("limit", masks, towards, moved)
         refused = refused | _chosen(sweep, dz, limit, whole, node, ties)
         sealed = _used(sweep, roots, masks, whole, node) if recorded else None
     return limit._replace(masks=[mask & ~refused for mask in masks], refused=refused[..., 0], sealed=sealed)
 
 
-def limit_along(sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool) -> tuple[Limit, Limit | None] | None:
+def limit_along(
+    sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool
+) -> tuple[Limit, Limit | None] | None:
     """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the
     quotients in question alone.
 
@@ -121,7 +131,12 @@ def _any(xp: Any, mask: Any) -> Any:
 
 
 def _smooth(
-    spectrum: Spectrum, numerators: Sequence[Any], values: Any, towards: Any, near: Sequence[Any], ties: Sequence[Any]
+    spectrum: Spectrum,
+    numerators: Sequence[Any],
+    values: Any,
+    towards: Any,
+    near: Sequence[Any],
+    ties: Sequence[Any],
 ) -> tuple[list[Any], Any]:
     """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one
     does not where values are equal."""
@@ -130,7 +145,12 @@ def _smooth(
     size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
     masks, refused = [], size < 0
     for ((n, scale), (m, m_scale)), d, t, close, tie in zip(
-        numerators, spectrum.differences(xp, values), spectrum.differences(xp, towards), near, ties, strict=True
+        numerators,
+        spectrum.differences(xp, values),
+        spectrum.differences(xp, towards),
+        near,
+        ties,
+        strict=True,
     ):
         vanishes = _largest(xp, n - m * (d / t), tie) <= 1e4 * eps * (scale + size * m_scale)
         masks.append(close & vanishes)
@@ -146,7 +166,11 @@ def _direction(xp: Any, x: Any) -> Any:
 
 def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
     """The size of all that is given, for each matrix."""
-    return sum(xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None] for v in given if v is not None)
+    return sum(
+        xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None]
+        for v in given
+        if v is not None
+    )
 
 
 def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
@@ -157,7 +181,9 @@ def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: S
     eps = finfo(canonical(values.dtype)).eps
     found = [spectrum.rule(xp, [*dz, limit], whole)]
     # 0 for all vectors alike
-    found += [xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)]
+    found += [
+        xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)
+    ]
     turned = _swept(sweep, [(v, _direction(xp, v)) for v in found if v.requires_grad], node)
     none = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
     if turned is None:
@@ -169,11 +195,16 @@ def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: S
     return none
 
 
-def _used(sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node) -> list[Any]:
+def _used(
+    sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node
+) -> list[Any]:
     """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes
     through."""
     spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
     xp = whole[spectrum.at].xp
     with mode(grad=False):
         reached = _swept(sweep, [(z, xp.full_like(dz, xp.nan)) for z, dz in roots], node)
-        return [mask & (scale != 0) for mask, (_, scale) in zip(masks, spectrum.numerators(xp, reached, whole), strict=True)]
+        return [
+            mask & (scale != 0)
+            for mask, (_, scale) in zip(masks, spectrum.numerators(xp, reached, whole), strict=True)
+        ]

@@ -17,12 +17,15 @@ from .context import where_in_time
 NAMED = 5
 
 WAY_OUT = (
-    "Ways out: xg.checkpoint, or scan(checkpoint_every=), which compute again what is held here; a smaller batch; xg.no_grad() where no gradient "
+    "Ways out: xg.checkpoint, or scan(checkpoint_every=), which compute again what is held here; a "
+    "smaller batch; xg.no_grad() where no gradient "
     "is wanted; del of what is not needed any more."
 )
 
 
-def out_of_memory(error: MemoryError, what: str, device: Device, roots: Iterable[Any], gradients: Iterable[Array] = ()) -> OutOfMemoryError:
+def out_of_memory(
+    error: MemoryError, what: str, device: Device, roots: Iterable[Any], gradients: Iterable[Array] = ()
+) -> OutOfMemoryError:
     """The error to raise instead of a library's own, which came from `what`, where the graph behind the nodes
     `roots` is alive.
 
@@ -42,9 +45,14 @@ def out_of_memory(error: MemoryError, what: str, device: Device, roots: Iterable
     if total:
         lines.append(f"The graph holds {_size(total)} for its gradients, the most of it by:")
         largest = sorted(held.items(), key=lambda item: -item[1][0])
-        lines += [f"  {_size(n):>9}  {stage}{f', {times} times' if times > 1 else ''}" for stage, (n, times) in largest[:NAMED]]
+        lines += [
+            f"  {_size(n):>9}  {stage}{f', {times} times' if times > 1 else ''}"
+            for stage, (n, times) in largest[:NAMED]
+        ]
         if len(largest) > NAMED:
-            lines.append(f"  {_size(sum(n for _, (n, _) in largest[NAMED:])):>9}  {len(largest) - NAMED} others")
+            lines.append(
+                f"  {_size(sum(n for _, (n, _) in largest[NAMED:])):>9}  {len(largest) - NAMED} others"
+            )
     swept = sum(_bytes(g, device) for g in gradients if hasattr(g, "dtype"))
     if swept:
         lines.append(f"Gradients that wait for their turn hold {_size(swept)}.")
@@ -111,7 +119,14 @@ def _bytes(array: Array, device: Device) -> int:
 
 def _size(n: int) -> str:
     """Bytes for people to read."""
-    for unit, name in ((10**18, "EB"), (10**15, "PB"), (10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+    for unit, name in (
+        (10**18, "EB"),
+        (10**15, "PB"),
+        (10**12, "TB"),
+        (10**9, "GB"),
+        (10**6, "MB"),
+        (10**3, "kB"),
+    ):
         if n >= unit:
             return f"{n / unit:.3g} {name}"
     return f"{n} bytes"

@@ -100,7 +100,13 @@ class Methods(Value):
     def item(self, *args: Any) -> Any:
         """The value of a single element as a Python number: the only one, or that at an index."""
         place: Any = _unpacked(args)
-        chosen: Any = self if not args else self.xp.reshape(self, (-1,))[place[0]] if len(place) == 1 else self.xp.asarray(self)[place]
+        chosen: Any = (
+            self
+            if not args
+            else self.xp.reshape(self, (-1,))[place[0]]
+            if len(place) == 1
+            else self.xp.asarray(self)[place]
+        )
         return chosen._taken("item()")._only()
 
     def _only(self) -> Any:
@@ -119,55 +125,115 @@ class Methods(Value):
 
     # Reductions
 
-    def sum(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def sum(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
         """Sum over axes."""
         _no_out("sum", out)
         if dtype is initial is None and where is True:
             return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.sum_(self, axis, dtype, keepdims, initial, where)
 
-    def mean(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    def mean(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        where: Any = True,
+    ) -> Tensor:
         """Arithmetic mean."""
         _no_out("mean", out)
         if dtype is None and where is True:
             return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.mean(self, axis, dtype, keepdims, where=where)
 
-    def max(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def max(
+        self,
+        axis: Axis = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
         """Maximum. The gradient goes to exactly one element: on a tie the first."""
         _no_out("max", out)
         if initial is None and where is True:
             return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.max_(self, axis, keepdims, initial, where)
 
-    def min(self, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def min(
+        self,
+        axis: Axis = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
         """Minimum. The gradient goes to exactly one element: on a tie the first."""
         _no_out("min", out)
         if initial is None and where is True:
             return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
         return self._reductions.min_(self, axis, keepdims, initial, where)
 
-    def prod(self, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+    def prod(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Tensor:
         """Product over axes."""
         _no_out("prod", out)
         return self._reductions.prod_(self, existing(axis, self.shape), dtype, keepdims, initial, where)
 
-    def var(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    def var(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = True,
+    ) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
         _no_out("var", out)
         return self._reductions.var(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
-    def std(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    def std(
+        self,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = True,
+    ) -> Tensor:
         """Standard deviation."""
         _no_out("std", out)
         return self._reductions.std(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
 
-    def all(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    def all(
+        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True
+    ) -> Tensor:
         """Whether all elements are true."""
         _no_out("all", out)
         return self._reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
 
-    def any(self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+    def any(
+        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True
+    ) -> Tensor:
         """Whether one element at least is true."""
         _no_out("any", out)
         return self._reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
@@ -235,7 +301,9 @@ class Methods(Value):
         """Where elements are not zero: their indices along each axis."""
         return self.xp.nonzero(self)
 
-    def argsort(self, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
+    def argsort(
+        self, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+    ) -> Tensor:
         """The indices that sort along an axis."""
         return self._numpy_api.ordering.argsort(self, axis, kind, stable=stable)
 
@@ -261,7 +329,9 @@ class Methods(Value):
         """The elements whose indices along two axes are equal, or `offset` apart."""
         return self._numpy_api.linear.diagonal(self, offset, axis1, axis2)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Tensor:
+    def trace(
+        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+    ) -> Tensor:
         """The sum of a diagonal."""
         _no_out("trace", out)
         return self._numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
@@ -271,7 +341,9 @@ class Methods(Value):
         _no_out("dot", out)
         return self._numpy_api.linear.dot(self, b)
 
-    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Tensor:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Tensor:
         """In another dtype; a gradient passes between floating dtypes.
 
         How it lies in memory never shows, whatever `order` says.
@@ -320,13 +392,18 @@ class Methods(Value):
     @property
     def flags(self) -> NoReturn:
         """How the value lies in memory never shows: refused."""
-        raise AttributeError("a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows")
+        raise AttributeError(
+            "a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows"
+        )
 
     @property
     def _data(self) -> NoReturn:
         """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the
         gradient would not go together."""
-        raise TypeError("a Tensor has no mask: fill the masked array first, with array.filled(value), and use xg.where(mask, 0.0, z) after")
+        raise TypeError(
+            "a Tensor has no mask: fill the masked array first, with array.filled(value), and use "
+            "xg.where(mask, 0.0, z) after"
+        )
 
     @property
     def _reductions(self) -> Any:

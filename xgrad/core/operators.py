@@ -21,68 +21,180 @@ class Operators(Methods):
 
     __slots__ = ()
 
-    def __pos__(self: Any) -> Tensor: return apply(arithmetic.NONE, (self,)) if isinstance(self.node, Leaf) and self.node.needs else self._twin()
-    def __neg__(self) -> Tensor: return apply(arithmetic.NEGATIVE, (self,))
-    def __abs__(self) -> Tensor: return apply(functions.ABS, (self,))
-    def __invert__(self) -> Tensor: return apply(comparing.INVERT, (self,))
-    def __add__(self, y: Any) -> Tensor: return apply(arithmetic.ADD, (self, y))
-    def __sub__(self, y: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (self, y))
-    def __mul__(self, y: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (self, y))
-    def __truediv__(self, y: Any) -> Tensor: return apply(arithmetic.DIVIDE, (self, y))
-    def __floordiv__(self, y: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (self, y))
-    def __mod__(self, y: Any) -> Tensor: return apply(arithmetic.REMAINDER, (self, y))
-    def __divmod__(self, y: Any) -> tuple[Tensor, Tensor]: return self // y, self % y
-    def __pow__(self, y: Any) -> Tensor: return apply(arithmetic.POWER, (self, y))
-    def __matmul__(self, y: Any) -> Tensor: return apply(linalg.MATMUL, (self, y))
-    def __and__(self, y: Any) -> Tensor: return apply(comparing.AND, (self, y))
-    def __or__(self, y: Any) -> Tensor: return apply(comparing.OR, (self, y))
-    def __xor__(self, y: Any) -> Tensor: return apply(comparing.XOR, (self, y))
-    def __lshift__(self, y: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (self, y))
-    def __rshift__(self, y: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (self, y))
-    def __radd__(self, x: Any) -> Tensor: return apply(arithmetic.ADD, (x, self))
-    def __rsub__(self, x: Any) -> Tensor: return apply(arithmetic.SUBTRACT, (x, self))
-    def __rmul__(self, x: Any) -> Tensor: return apply(arithmetic.MULTIPLY, (x, self))
-    def __rtruediv__(self, x: Any) -> Tensor: return apply(arithmetic.DIVIDE, (x, self))
-    def __rfloordiv__(self, x: Any) -> Tensor: return apply(arithmetic.FLOOR_DIVIDE, (x, self))
-    def __rmod__(self, x: Any) -> Tensor: return apply(arithmetic.REMAINDER, (x, self))
-    def __rdivmod__(self, x: Any) -> tuple[Tensor, Tensor]: return x // self, x % self
-    def __rpow__(self, x: Any) -> Tensor: return apply(arithmetic.POWER, (x, self))
-    def __rmatmul__(self, x: Any) -> Tensor: return apply(linalg.MATMUL, (x, self))
-    def __rand__(self, x: Any) -> Tensor: return apply(comparing.AND, (x, self))
-    def __ror__(self, x: Any) -> Tensor: return apply(comparing.OR, (x, self))
-    def __rxor__(self, x: Any) -> Tensor: return apply(comparing.XOR, (x, self))
-    def __rlshift__(self, x: Any) -> Tensor: return apply(comparing.LEFT_SHIFT, (x, self))
-    def __rrshift__(self, x: Any) -> Tensor: return apply(comparing.RIGHT_SHIFT, (x, self))
-    def __lt__(self, y: Any) -> Tensor: return apply(comparing.LESS, (self, y))
-    def __le__(self, y: Any) -> Tensor: return apply(comparing.LESS_EQUAL, (self, y))
-    def __gt__(self, y: Any) -> Tensor: return apply(comparing.GREATER, (self, y))
-    def __ge__(self, y: Any) -> Tensor: return apply(comparing.GREATER_EQUAL, (self, y))
-    def __eq__(self, y: object) -> Tensor: return apply(comparing.EQUAL, (self, y))  # type: ignore[override]
-    def __ne__(self, y: object) -> Tensor: return apply(comparing.NOT_EQUAL, (self, y))  # type: ignore[override]
-    def __iadd__(self, y: Any) -> Tensor: return self._become(self + y)
-    def __isub__(self, y: Any) -> Tensor: return self._become(self - y)
-    def __imul__(self, y: Any) -> Tensor: return self._become(self * y)
-    def __itruediv__(self, y: Any) -> Tensor: return self._become(self / y)
-    def __ifloordiv__(self, y: Any) -> Tensor: return self._become(self // y)
-    def __imod__(self, y: Any) -> Tensor: return self._become(self % y)
-    def __ipow__(self, y: Any) -> Tensor: return self._become(self ** y)
-    def __imatmul__(self, y: Any) -> Tensor: return self._become(self @ y)
-    def __iand__(self, y: Any) -> Tensor: return self._become(self & y)
-    def __ior__(self, y: Any) -> Tensor: return self._become(self | y)
-    def __ixor__(self, y: Any) -> Tensor: return self._become(self ^ y)
-    def __ilshift__(self, y: Any) -> Tensor: return self._become(self << y)
-    def __irshift__(self, y: Any) -> Tensor: return self._become(self >> y)
+    def __pos__(self: Any) -> Tensor:
+        return (
+            apply(arithmetic.NONE, (self,))
+            if isinstance(self.node, Leaf) and self.node.needs
+            else self._twin()
+        )
+
+    def __neg__(self) -> Tensor:
+        return apply(arithmetic.NEGATIVE, (self,))
+
+    def __abs__(self) -> Tensor:
+        return apply(functions.ABS, (self,))
+
+    def __invert__(self) -> Tensor:
+        return apply(comparing.INVERT, (self,))
+
+    def __add__(self, y: Any) -> Tensor:
+        return apply(arithmetic.ADD, (self, y))
+
+    def __sub__(self, y: Any) -> Tensor:
+        return apply(arithmetic.SUBTRACT, (self, y))
+
+    def __mul__(self, y: Any) -> Tensor:
+        return apply(arithmetic.MULTIPLY, (self, y))
+
+    def __truediv__(self, y: Any) -> Tensor:
+        return apply(arithmetic.DIVIDE, (self, y))
+
+    def __floordiv__(self, y: Any) -> Tensor:
+        return apply(arithmetic.FLOOR_DIVIDE, (self, y))
+
+    def __mod__(self, y: Any) -> Tensor:
+        return apply(arithmetic.REMAINDER, (self, y))
+
+    def __divmod__(self, y: Any) -> tuple[Tensor, Tensor]:
+        return self // y, self % y
+
+    def __pow__(self, y: Any) -> Tensor:
+        return apply(arithmetic.POWER, (self, y))
+
+    def __matmul__(self, y: Any) -> Tensor:
+        return apply(linalg.MATMUL, (self, y))
+
+    def __and__(self, y: Any) -> Tensor:
+        return apply(comparing.AND, (self, y))
+
+    def __or__(self, y: Any) -> Tensor:
+        return apply(comparing.OR, (self, y))
+
+    def __xor__(self, y: Any) -> Tensor:
+        return apply(comparing.XOR, (self, y))
+
+    def __lshift__(self, y: Any) -> Tensor:
+        return apply(comparing.LEFT_SHIFT, (self, y))
+
+    def __rshift__(self, y: Any) -> Tensor:
+        return apply(comparing.RIGHT_SHIFT, (self, y))
+
+    def __radd__(self, x: Any) -> Tensor:
+        return apply(arithmetic.ADD, (x, self))
+
+    def __rsub__(self, x: Any) -> Tensor:
+        return apply(arithmetic.SUBTRACT, (x, self))
+
+    def __rmul__(self, x: Any) -> Tensor:
+        return apply(arithmetic.MULTIPLY, (x, self))
+
+    def __rtruediv__(self, x: Any) -> Tensor:
+        return apply(arithmetic.DIVIDE, (x, self))
+
+    def __rfloordiv__(self, x: Any) -> Tensor:
+        return apply(arithmetic.FLOOR_DIVIDE, (x, self))
+
+    def __rmod__(self, x: Any) -> Tensor:
+        return apply(arithmetic.REMAINDER, (x, self))
+
+    def __rdivmod__(self, x: Any) -> tuple[Tensor, Tensor]:
+        return x // self, x % self
+
+    def __rpow__(self, x: Any) -> Tensor:
+        return apply(arithmetic.POWER, (x, self))
+
+    def __rmatmul__(self, x: Any) -> Tensor:
+        return apply(linalg.MATMUL, (x, self))
+
+    def __rand__(self, x: Any) -> Tensor:
+        return apply(comparing.AND, (x, self))
+
+    def __ror__(self, x: Any) -> Tensor:
+        return apply(comparing.OR, (x, self))
+
+    def __rxor__(self, x: Any) -> Tensor:
+        return apply(comparing.XOR, (x, self))
+
+    def __rlshift__(self, x: Any) -> Tensor:
+        return apply(comparing.LEFT_SHIFT, (x, self))
+
+    def __rrshift__(self, x: Any) -> Tensor:
+        return apply(comparing.RIGHT_SHIFT, (x, self))
+
+    def __lt__(self, y: Any) -> Tensor:
+        return apply(comparing.LESS, (self, y))
+
+    def __le__(self, y: Any) -> Tensor:
+        return apply(comparing.LESS_EQUAL, (self, y))
+
+    def __gt__(self, y: Any) -> Tensor:
+        return apply(comparing.GREATER, (self, y))
+
+    def __ge__(self, y: Any) -> Tensor:
+        return apply(comparing.GREATER_EQUAL, (self, y))
+
+    def __eq__(self, y: object) -> Tensor:
+        return apply(comparing.EQUAL, (self, y))  # type: ignore[override]
+
+    def __ne__(self, y: object) -> Tensor:
+        return apply(comparing.NOT_EQUAL, (self, y))  # type: ignore[override]
+
+    def __iadd__(self, y: Any) -> Tensor:
+        return self._become(self + y)
+
+    def __isub__(self, y: Any) -> Tensor:
+        return self._become(self - y)
+
+    def __imul__(self, y: Any) -> Tensor:
+        return self._become(self * y)
+
+    def __itruediv__(self, y: Any) -> Tensor:
+        return self._become(self / y)
+
+    def __ifloordiv__(self, y: Any) -> Tensor:
+        return self._become(self // y)
+
+    def __imod__(self, y: Any) -> Tensor:
+        return self._become(self % y)
+
+    def __ipow__(self, y: Any) -> Tensor:
+        return self._become(self**y)
+
+    def __imatmul__(self, y: Any) -> Tensor:
+        return self._become(self @ y)
+
+    def __iand__(self, y: Any) -> Tensor:
+        return self._become(self & y)
+
+    def __ior__(self, y: Any) -> Tensor:
+        return self._become(self | y)
+
+    def __ixor__(self, y: Any) -> Tensor:
+        return self._become(self ^ y)
+
+    def __ilshift__(self, y: Any) -> Tensor:
+        return self._become(self << y)
+
+    def __irshift__(self, y: Any) -> Tensor:
+        return self._become(self >> y)
+
     __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
 
     def _become(self: Any, new: Tensor) -> Tensor:
         """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
         leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
         if leaf and mode.grad:
-            raise GraphError(f"{called(self)} needs a gradient and is changed in place; do it under xg.no_grad(), or give the result a new name")
+            raise GraphError(
+                f"{called(self)} needs a gradient and is changed in place; do it under "
+                f"xg.no_grad(), or give the result a new name"
+            )
         if mode.trace is not None:
             mode.trace.may_change(self)
         if new.shape != self.shape:
-            raise ShapeError(f"in place, a Tensor of shape {self.shape} cannot take a value of shape {new.shape}{where_in_time()}")
+            raise ShapeError(
+                f"in place, a Tensor of shape {self.shape} cannot take a value of shape "
+                f"{new.shape}{where_in_time()}"
+            )
         new = self._castable(new)
         if new.dtype != self.dtype:
             new = self.xp.astype(new, self.dtype)
@@ -94,7 +206,10 @@ class Operators(Methods):
     def _castable(self, new: Tensor) -> Tensor:
         """`new`, if its dtype may become this one's in place."""
         if not self.device.backend.can_cast(new.dtype, self.dtype):
-            raise TypeError(f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype}; use t = t.astype(...)")
+            raise TypeError(
+                f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype "
+                f"{new.dtype}; use t = t.astype(...)"
+            )
         return new
 
 

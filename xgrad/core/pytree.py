@@ -55,7 +55,11 @@ def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
     """
     options: Any = {"none_is_leaf": True, "namespace": _NAMESPACE}
     full = optree.tree_leaves(tree, **options)
-    return [v for v, leaf in zip(optree.broadcast_prefix(prefix, tree, **options), full, strict=True) if leaf is not None]
+    return [
+        v
+        for v, leaf in zip(optree.broadcast_prefix(prefix, tree, **options), full, strict=True)
+        if leaf is not None
+    ]
 
 
 def paths(tree: Any) -> list[str]:
@@ -63,7 +67,9 @@ def paths(tree: Any) -> list[str]:
     return ["".join(f"[{part!r}]" for part in path) for path, _ in leaves_with_paths(tree)]
 
 
-def register(kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any], *, now: bool = False) -> None:
+def register(
+    kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any], *, now: bool = False
+) -> None:
     """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's
     names; see `flatten`."""
     optree.register_pytree_node(kind, children, rebuilt, namespace=_NOW if now else _NAMESPACE)

@@ -76,7 +76,9 @@ def warn(message: str) -> None:
         warnings.warn(message, UserWarning, stacklevel=2)
         return
     seen = frame.f_globals.setdefault("__warningregistry__", {})
-    warnings.warn_explicit(message, UserWarning, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), seen)
+    warnings.warn_explicit(
+        message, UserWarning, frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__"), seen
+    )
 
 
 def _name(variables: Mapping[str, Any]) -> None:
@@ -85,7 +87,9 @@ def _name(variables: Mapping[str, Any]) -> None:
         if not type(value).__module__.startswith("xgrad") or not hasattr(value, "node"):
             continue
         for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
-            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(holder, "name", None) is None:
+            if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(
+                holder, "name", None
+            ) is None:
                 setattr(holder, "name", name)  # noqa: B010 - a node's or a variable's
 
 

@@ -20,12 +20,31 @@ class Form(NamedTuple):
     dtype: Any
 
 
-def conjugate_vjp(op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Any] = ()) -> Sequence[Any]:
+def conjugate_vjp(
+    op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Any] = ()
+) -> Sequence[Any]:
     """As `Op.vjp`, of an op with a complex output: rules are plain calculus, of which this is the conjugate
     transpose."""
     conj = given.xp.conj
     given.dz = conj(given.dz)
-    return [conj(g) if g is not None and is_complex(g.dtype) else g for g in op.vjp(given, targets, params, rules)]
+    return [
+        conj(g) if g is not None and is_complex(g.dtype) else g for g in op.vjp(given, targets, params, rules)
+    ]
+
+
+def _parameters(entry: Op, op: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The op's parameters: those that are given, and the defaults. Raises TypeError where one is missing."""
+    params = {**entry.defaults, **getattr(op, "use", {}), **given}
+    if "use" in set(entry.parameters) - set(params):
+        raise TypeError(
+            f"{entry.name!r} keeps things for its derivative: give deriv the gate itself, {entry.name}(), "
+            f"and not its name"
+        )
+    if set(params) != set(entry.parameters):
+        raise TypeError(
+            f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}"
+        )
+    return params
 
 
 def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> tuple[Any, ...]:
@@ -42,9 +61,9 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         params: the op's parameters, as `axis=0` for "sum".
 
     Returns:
-        A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative for it.
-        Arrays give arrays of their own, which may be added to in place; Tensors give Tensors. The gradient of an integer
-        is in the dtype of `dz`.
+        A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative
+        for it. Arrays give arrays of their own, which may be added to in place; Tensors give Tensors. The
+        gradient of an integer is in the dtype of `dz`.
 
     Raises:
         UnknownOpError, ShapeError, TypeError (the wrong number of operands or parameters).
@@ -58,29 +77,39 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     """
     entry = find_op(op)
     if dz is None or x is None:
-        raise TypeError(f"deriv of {entry.name!r} takes dz and x, arrays or numbers, not None; only y is None, for an op of one operand")
+        raise TypeError(
+            f"deriv of {entry.name!r} takes dz and x, arrays or numbers, not None; only y is None, "
+            f"for an op of one operand"
+        )
     operands = _operands(entry, x, y)
-    given, params = params, {**entry.defaults, **getattr(op, "use", {}), **params}
-    if "use" in set(entry.parameters) - set(params):
-        raise TypeError(f"{entry.name!r} keeps things for its derivative: give deriv the gate itself, {entry.name}(), and not its name")
-    if set(params) != set(entry.parameters):
-        raise TypeError(f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}")
+    params = _parameters(entry, op, params)
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
     try:
         several = type(dz) is tuple
         if z is None and (entry.uses_z or (not several and dz.shape == () and not entry.elementwise)):
             z = entry.forward(xp, *operands, **params)
-        dz = dz if several else _spread(xp, dz, operands if entry.elementwise else [dz if z is None or isinstance(z, tuple) else z])
+        if not several:
+            one = dz if z is None or isinstance(z, tuple) else z
+            dz = _spread(xp, dz, operands if entry.elementwise else [one])
         rules = entry.rules * len(operands) if entry.variadic else entry.rules
         dtype = next(part.dtype for part in dz if part is not None) if several else dz.dtype
-        targets = [None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dtype) for v, rule in zip(operands, rules)]
+        targets = [
+            None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dtype)
+            for v, rule in zip(operands, rules)
+        ]
         vjp = conjugate_vjp if not several and is_complex(dtype) else Op.vjp
         found = vjp(entry, Given(xp, dz, entry.save(z, operands)), targets, params)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(str(v.shape) for v in operands)
-        raise ShapeError(f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of shapes {shapes}: {error}") from error
+        raise ShapeError(
+            f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
+            f"shapes {shapes}: {error}"
+        ) from error
     if not hasattr(dz, "xp"):  # arrays may be added to in place, so each must be one's own
-        found = [xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g for g in found]
+        found = [
+            xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
+            for g in found
+        ]
     return tuple(found) + (None,) * (len(operands) - len(found))
 
 
@@ -89,18 +118,29 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
         return list(x) if y is None and isinstance(x, tuple | list) else [v for v in (x, y) if v is not None]
     operands = [x] if y is None else [x, y]
     if len(operands) != op.arity:
-        two = {"max": "; the greater of two is 'maximum'", "min": "; the lesser of two is 'minimum'", "neg": "; a difference is '-'"}
+        two = {
+            "max": "; the greater of two is 'maximum'",
+            "min": "; the lesser of two is 'minimum'",
+            "neg": "; a difference is '-'",
+        }
         hint = two.get(op.name, "") if len(operands) == 2 else ""
-        raise TypeError(f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}{hint}")
+        raise TypeError(
+            f"{op.name!r} takes {op.arity} operand{'s' * (op.arity != 1)}, got {len(operands)}{hint}"
+        )
     return operands
 
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
     """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and
     their namespace."""
-    values = [tuple(v) if isinstance(v, tuple) and any(part is None or hasattr(part, "shape") for part in v) else v for v in values]
+    values = [
+        tuple(v) if isinstance(v, tuple) and any(part is None or hasattr(part, "shape") for part in v) else v
+        for v in values
+    ]
     leaves = [part for v in values for part in (v if type(v) is tuple else (v,)) if part is not None]
-    devices = {d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in leaves) if d is not None}
+    devices = {
+        d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in leaves) if d is not None
+    }
     if len(devices) > 1:
         raise DeviceError(f"deriv of {op.name!r} was given arrays on {' and '.join(map(str, devices))}")
     device = next(iter(devices), None) or current_device()

@@ -81,9 +81,14 @@ class Tensor(Operators):
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(f"a gradient is a Tensor, or None, not {type(value).__name__}; use xg.asarray")
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
-            raise ShapeError(f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}")
+            raise ShapeError(
+                f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}"
+            )
         if value is not None and value.device is not self.device:
-            raise DeviceError(f"a gradient on {value.device} for a Tensor on {self.device}; move it with .to({str(self.device)!r})")
+            raise DeviceError(
+                f"a gradient on {value.device} for a Tensor on {self.device}; move it with "
+                f".to({str(self.device)!r})"
+            )
         self.node.grad = value
 
     def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
@@ -125,7 +130,11 @@ class Tensor(Operators):
         watch = MODE.get().watch
         if watch is not None and self.requires_grad:
             watch.cut(self)
-        return Tensor(self.data, self.device) if MODE.get().trace is None else apply(arithmetic.STOP_GRADIENT, (self,))
+        return (
+            Tensor(self.data, self.device)
+            if MODE.get().trace is None
+            else apply(arithmetic.STOP_GRADIENT, (self,))
+        )
 
     def _unrecorded(self) -> Tensor:
         """The same value without its graph.
@@ -141,7 +150,10 @@ class Tensor(Operators):
         if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
             told = mode.watch is not None and mode.watch.cut(self)
             if mode.lifted and mode.grad and not told:
-                warn(f"{how} takes a value out of the function that is differentiated, and its gradient stops: keep the Tensor, or use t.detach()")
+                warn(
+                    f"{how} takes a value out of the function that is differentiated, and its "
+                    f"gradient stops: keep the Tensor, or use t.detach()"
+                )
         return self
 
     # To other places
@@ -165,7 +177,9 @@ class Tensor(Operators):
     def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
         """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
         if stream is not None:
-            raise ValueError("to_device(stream=) is not supported: work goes to the current stream of the device")
+            raise ValueError(
+                "to_device(stream=) is not supported: work goes to the current stream of the device"
+            )
         return self.to(device)
 
     def _handed_on(self, to: str) -> Tensor:
@@ -177,7 +191,9 @@ class Tensor(Operators):
             raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
         return self
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
         """The memory of the value, without copying, for another library's `from_dlpack`: writing there
         changes the value here.
 
@@ -203,14 +219,26 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if getattr(dtype, "kind", "") == "O":
-            raise TypeError("a Tensor is no array of Python objects, as np.vectorize wants it: use functions of whole Tensors, or t.detach().numpy()")
+            raise TypeError(
+                "a Tensor is no array of Python objects, as np.vectorize wants it: use functions of "
+                "whole Tensors, or t.detach().numpy()"
+            )
         if hasattr(self.data, "tracer"):
             if MODE.get().trace is None:
                 raise GraphError(LEAKED)
-            asked = f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function is traced, when there is none yet"
-            raise TraceError(f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together with xg.stack, choose with xg.where")
+            asked = (
+                f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function "
+                f"is traced, when there is none yet"
+            )
+            raise TraceError(
+                f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together "
+                f"with xg.stack, choose with xg.where"
+            )
         if self.requires_grad:
-            raise GraphError("np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several Tensors become one with xg.stack")
+            raise GraphError(
+                "np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several "
+                "Tensors become one with xg.stack"
+            )
         if copy is False and self.device.name != "cpu":
             raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
         host = self._on_host()
@@ -222,7 +250,9 @@ class Tensor(Operators):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return self._numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         return self._numpy_api.protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
@@ -236,10 +266,19 @@ class Tensor(Operators):
 
     def __index__(self) -> int:
         if hasattr(self.data, "tracer"):
-            asked = f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, while the function is traced"
-            raise TraceError(f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes none, but xg.asarray(array)[t] does")
+            asked = (
+                f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, "
+                f"while the function is traced"
+            )
+            raise TraceError(
+                f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes "
+                f"none, but xg.asarray(array)[t] does"
+            )
         if self.shape != () or self.dtype.kind not in "iu":
-            raise TypeError(f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype {self.dtype}")
+            raise TypeError(
+                f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype "
+                f"{self.dtype}"
+            )
         return int(self._only())
 
     def __complex__(self) -> complex:
@@ -254,7 +293,10 @@ class Tensor(Operators):
 
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:
-            raise ValueError(f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a single element")
+            raise ValueError(
+                f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a "
+                f"single element"
+            )
         watch = MODE.get().watch
         if watch is not None and self.requires_grad:
             watch.cut(self)
@@ -273,14 +315,25 @@ class Tensor(Operators):
 
     def __reduce__(self) -> Any:
         self._must_be_free("pickled")
-        return _unpickled, (self.device.backend.to_host(self.data), str(self.device), self.requires_grad, self.name)
+        return _unpickled, (
+            self.device.backend.to_host(self.data),
+            str(self.device),
+            self.requires_grad,
+            self.name,
+        )
 
     def _own_leaf(self) -> Leaf | None:
-        return type(self.node)(self.device, self.node.shape, self.node.dtype, self.name) if isinstance(self.node, Leaf) else None
+        return (
+            type(self.node)(self.device, self.node.shape, self.node.dtype, self.name)
+            if isinstance(self.node, Leaf)
+            else None
+        )
 
     def _must_be_free(self, done: str) -> None:
         if self.requires_grad and not self.is_leaf:
-            raise GraphError(f"a Tensor that was computed from others cannot be {done} with its graph; use t.detach()")
+            raise GraphError(
+                f"a Tensor that was computed from others cannot be {done} with its graph; use t.detach()"
+            )
 
     # Elements
 
@@ -296,7 +349,13 @@ class Tensor(Operators):
             make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
-        self._become(apply(indexing.SETITEM, (self, self.xp.astype(value, self.dtype, copy=False), *arrays), {"key": pattern}))
+        self._become(
+            apply(
+                indexing.SETITEM,
+                (self, self.xp.astype(value, self.dtype, copy=False), *arrays),
+                {"key": pattern},
+            )
+        )
 
 
 #: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says

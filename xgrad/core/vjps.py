@@ -74,7 +74,12 @@ class OnTensors:
         given, wanted = self._given, self._wanted
         given.dz = dz
         given.z, given.x, given.y = lift(self._kind, node)
-        forms = [None if p is None or (wanted is not None and p not in wanted) else Form(p.shape, canonical(p.dtype)) for p in targets]
+        forms = [
+            None
+            if p is None or (wanted is not None and p not in wanted)
+            else Form(p.shape, canonical(p.dtype))
+            for p in targets
+        ]
         return self._way(node)(node.op, given, forms, node.params)
 
 
@@ -85,10 +90,14 @@ def _plain(node: Node) -> Callable[..., Sequence[Any]]:
 def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
     """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules
     and cotangents, as most do."""
-    return ops.isdisjoint(_SPECIAL) and MODE.get().watch is None and (not order or order[0].device.guard is None)
+    return (
+        ops.isdisjoint(_SPECIAL) and MODE.get().watch is None and (not order or order[0].device.guard is None)
+    )
 
 
-def wrapped(make: MakeVJP, order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool) -> VJP:
+def wrapped(
+    make: MakeVJP, order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool
+) -> VJP:
     """The rule call that `make` makes, with what a sweep over `order` (newest first), which is of these
     `ops`, takes around it.
 
@@ -142,7 +151,9 @@ def _leading_to_where(order: Sequence[Node]) -> set[Node]:
     return {node for node in order if node in chosen_from and node.op.elementwise and node.op.saves[3]}  # type: ignore[union-attr]
 
 
-def _shielded_vjp(vjp: Callable[..., Sequence[Any]], op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
+def _shielded_vjp(
+    vjp: Callable[..., Sequence[Any]], op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any]
+) -> Sequence[Any]:
     """As `vjp`; but where dz is 0, an infinite slope gives 0 and not NaN."""
 
     def shielded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,10 +54,16 @@ class Check:
                 bad = wrong(v, before, 0.0)
                 if bad.any():
                     name = executable.program.inputs[i].name
-                    raise ValidationError(f"{executable.kind} changed its input {name!r}: {described(v, before, bad)}", culprit=executable.kind)
+                    raise ValidationError(
+                        f"{executable.kind} changed its input {name!r}: {described(v, before, bad)}",
+                        culprit=executable.kind,
+                    )
             bads = self._wrong(outputs, expected, scale)
             for i in [i for i, bad in enumerate(bads) if bad.any()][:1]:
-                what = f"output {i + 1} of {len(outputs)} {outputs[i].shape}: {described(outputs[i], expected[i], bads[i])}"
+                what = (
+                    f"output {i + 1} of {len(outputs)} {outputs[i].shape}: "
+                    f"{described(outputs[i], expected[i], bads[i])}"
+                )
                 self._explain(executable, given, expected, i, what, scale)
         return outputs
 
@@ -67,7 +73,9 @@ class Check:
     def _differs(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> bool:
         return any(bad.any() for bad in self._wrong(found, expected, scale))
 
-    def _explain(self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float) -> NoReturn:
+    def _explain(
+        self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float
+    ) -> NoReturn:
         """Say which pass, or which executor, makes the difference, and where."""
         from ..compiler.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
 
@@ -78,16 +86,24 @@ class Check:
                 culprit = f"the pass {name!r} ({number} of {len(PASSES)})"
                 self._raise(what, culprit, after, i, self._first_by_name(before, after, device, given, scale))
             before = after
-        self._raise(what, executable.kind, before, i, self._first_by_executor(before, device, given, expected, scale))
+        self._raise(
+            what, executable.kind, before, i, self._first_by_executor(before, device, given, expected, scale)
+        )
 
     def _raise(self, what: str, culprit: str, program: Program, i: int, first: First | None) -> NoReturn:
         """Raise what there is to say of output `i` of a program, which is wrong from `first` on."""
-        lines = [f"{culprit} gives other values than the program it was given, interpreted stage by stage", what]
+        lines = [
+            f"{culprit} gives other values than the program it was given, interpreted stage by stage",
+            what,
+        ]
         text, steps = None, first.steps if first is not None else ()
         if first is None:
             z = program.outputs[i]
             source = origin(program, [z]) if isinstance(z, Value) else ""
-            lines.append(f"each stage by itself is right: it is how they are put together. This output is computed{_by(source)}")
+            lines.append(
+                f"each stage by itself is right: it is how they are put together. This output is "
+                f"computed{_by(source)}"
+            )
         else:
             stage = first.place.stage
             text = written(stage)
@@ -95,18 +111,30 @@ class Check:
             when = f" at step t={', '.join(map(str, steps))}" if steps else ""
             where = "" if not source else f", {'which reads what is ' if near else ''}computed{_by(source)}"
             lines.append(f"first in the stage `{text}`{when}{where}")
-        raise ValidationError("\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=steps, source=source)
+        raise ValidationError(
+            "\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=steps, source=source
+        )
 
-    def _first_by_name(self, before: Program, after: Program, device: Device, given: list[Array], scale: float) -> First | None:
+    def _first_by_name(
+        self, before: Program, after: Program, device: Device, given: list[Array], scale: float
+    ) -> First | None:
         """Where values of the same name first differ in what a pass was given and what it made of it."""
         (a, a_places), (b, b_places) = exposed(before), exposed(after)
-        known = {(p.value, len(p.loops)): v for p, v in zip(a_places, interpret(a, device, given)[len(before.outputs) :], strict=True)}
+        known = {
+            (p.value, len(p.loops)): v
+            for p, v in zip(a_places, interpret(a, device, given)[len(before.outputs) :], strict=True)
+        }
         values = interpret(b, device, given)[len(after.outputs) :]
         expected = [known.get((p.value, len(p.loops))) for p in b_places]
-        masks = [None if e is None or e.shape != v.shape else wrong(v, e, self.rtol, scale) for v, e in zip(values, expected, strict=True)]
+        masks = [
+            None if e is None or e.shape != v.shape else wrong(v, e, self.rtol, scale)
+            for v, e in zip(values, expected, strict=True)
+        ]
         return first_wrong(b_places, masks)
 
-    def _first_by_executor(self, program: Program, device: Device, given: list[Array], expected: list[Array], scale: float) -> First | None:
+    def _first_by_executor(
+        self, program: Program, device: Device, given: list[Array], expected: list[Array], scale: float
+    ) -> First | None:
         """Where compiled code first computes something wrong: with all its values as outputs, and if that is
         right, with one at a time."""
 
@@ -134,7 +162,9 @@ class Check:
 
     # A function against the engine
 
-    def function(self, what: str, key: Any, result: Any, operands: Sequence[Tensor], again: Callable[[], Any]) -> None:
+    def function(
+        self, what: str, key: Any, result: Any, operands: Sequence[Tensor], again: Callable[[], Any]
+    ) -> None:
         """Compare what a scan or a compiled function gave with what its Python code gives op by op: values,
         and gradients of `operands`."""
         if MODE.get().trace is not None or key in self._functions:
@@ -152,10 +182,15 @@ class Check:
                     mine = _gradients(found, inputs)
                 self._compare(what, "the gradient of operand", mine, _gradients(expected, inputs), scale)
 
-    def _compare(self, what: str, kind: str, found: Sequence[Tensor], expected: Sequence[Tensor], scale: float) -> None:
+    def _compare(
+        self, what: str, kind: str, found: Sequence[Tensor], expected: Sequence[Tensor], scale: float
+    ) -> None:
         for i, (f, e) in enumerate(zip(found, expected, strict=True), 1):
             if (f.shape, f.dtype) != (e.shape, e.dtype):
-                how = f"{kind} {i} is of shape {f.shape} and {f.dtype}, and should be of shape {e.shape} and {e.dtype}"
+                how = (
+                    f"{kind} {i} is of shape {f.shape} and {f.dtype}, and should be of shape {e.shape} "
+                    f"and {e.dtype}"
+                )
             else:
                 bad = wrong(f.data, e.data, self.rtol, scale)
                 if not bad.any():

@@ -9,7 +9,12 @@ from ..backends import Array, Device, device_of, find_device
 from ..backends.dtypes import kind_of
 
 #: How much numbers may differ relative to their own size, and relative to the largest of their array.
-TOLERANCES = {"float64": (1e-7, 1e-10), "float32": (1e-3, 1e-5), "float16": (5e-2, 1e-2), "bfloat16": (1e-1, 5e-2)}
+TOLERANCES = {
+    "float64": (1e-7, 1e-10),
+    "float32": (1e-3, 1e-5),
+    "float16": (5e-2, 1e-2),
+    "bfloat16": (1e-1, 5e-2),
+}
 _PARTS = {"complex128": "float64", "complex64": "float32"}
 
 
@@ -70,7 +75,9 @@ def described(found: Any, expected: Any, bad: Array) -> str:
     index = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
     place = f"element {index if len(index) != 1 else index[0]} is" if index else "it is"
     count = int(xp.sum(bad))
-    return f"{place} {found[index]} where {expected[index]} is right" + (f" ({count} of {bad.size} elements differ)" if bad.size > 1 else "")
+    return f"{place} {found[index]} where {expected[index]} is right" + (
+        f" ({count} of {bad.size} elements differ)" if bad.size > 1 else ""
+    )
 
 
 def copied(v: Any, device: Device) -> Array:

@@ -29,16 +29,24 @@ class First(NamedTuple):
     key: tuple[int, ...]
 
 
-def exposed(program: Program, only: Callable[[Place], bool] = lambda place: True) -> tuple[Program, list[Place]]:
+def exposed(
+    program: Program, only: Callable[[Place], bool] = lambda place: True
+) -> tuple[Program, list[Place]]:
     """The program with what its stages compute as further outputs, one for each place; inside of loops one
     slice for each step."""
     names = Names(program)
     stages, found = _exposed(program.stages, (), (), names, only)
-    return Program(program.inputs, tuple(stages), (*program.outputs, *(outer for _, outer in found))), [place for place, _ in found]
+    return Program(program.inputs, tuple(stages), (*program.outputs, *(outer for _, outer in found))), [
+        place for place, _ in found
+    ]
 
 
 def _exposed(
-    stages: Sequence[Item], path: tuple[int, ...], loops: tuple[Loop, ...], names: Names, only: Callable[[Place], bool]
+    stages: Sequence[Item],
+    path: tuple[int, ...],
+    loops: tuple[Loop, ...],
+    names: Names,
+    only: Callable[[Place], bool],
 ) -> tuple[list[Item], list[tuple[Place, Value]]]:
     kept: list[Item] = []
     found: list[tuple[Place, Value]] = []

@@ -17,9 +17,21 @@ from .whole import write_whole
 
 #: The dtypes that the format and xgrad share, as the format writes them.
 DTYPES = {
-    "bool": "BOOL", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16", "uint32": "U32",
-    "uint64": "U64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
-}  # fmt: skip
+    "bool": "BOOL",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
+    "complex64": "C64",
+}
 
 #: Among the words of a file: how its digest is made, and the digest. A file has both, or was not written here
 #: and has neither; were there one alone, a flipped bit in its name would make a damaged file look like one
@@ -60,7 +72,10 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     arrays = {name: _on_host(name, value) for name, value in _checked_names(tensors, "tensors").items()}
     content = to_bytes(arrays, metadata={**words, METHOD: "sha256", DIGEST: _digest(arrays, words)})
     if _header_length(content) > LONGEST_HEADER:
-        raise ValueError(f"save: names and metadata take more than {LONGEST_HEADER:,} bytes; save long metadata as a Tensor")
+        raise ValueError(
+            f"save: names and metadata take more than {LONGEST_HEADER:,} bytes; save long metadata "
+            f"as a Tensor"
+        )
     write_whole(path, content)
 
 
@@ -76,12 +91,17 @@ def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"no checkpoint at {path}") from None
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is no whole safetensors file: it is a {'folder' if stat.S_ISDIR(mode) else 'device, pipe or socket'}")
+        raise ValueError(
+            f"{path} is no whole safetensors file: it is a "
+            f"{'folder' if stat.S_ISDIR(mode) else 'device, pipe or socket'}"
+        )
     arrays, words = _read(path)
     if METHOD in words or DIGEST in words:
         method, digest = words.pop(METHOD, None), words.pop(DIGEST, None)
         if (method, digest) != ("sha256", _digest(arrays, words)):
-            raise ValueError(f"{path} is no whole safetensors file: it is damaged, its content is not what was written")
+            raise ValueError(
+                f"{path} is no whole safetensors file: it is damaged, its content is not what was written"
+            )
     return {name: asarray(array, device=device) for name, array in arrays.items()}, words
 
 
@@ -111,7 +131,10 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
     for name, array in arrays.items():
         if array.dtype == bool and array.size and array.view("uint8").max() > 1:
-            raise ValueError(f"{path} is no whole safetensors file: {name!r} is boolean, and holds other bytes than 0 and 1")
+            raise ValueError(
+                f"{path} is no whole safetensors file: {name!r} is boolean, and holds other bytes "
+                f"than 0 and 1"
+            )
     return arrays, words
 
 
@@ -153,7 +176,9 @@ def _checked_names(named: Any, what: str) -> Mapping[str, Any]:
         if not isinstance(name, str):
             raise TypeError(f"save: names of {what} are text, not {name!r}")
         if name == "__metadata__" and what == "tensors":
-            raise ValueError("save: '__metadata__' is what the format calls its words; give the Tensor another name")
+            raise ValueError(
+                "save: '__metadata__' is what the format calls its words; give the Tensor another name"
+            )
         _check_text(name)
     return named
 
@@ -163,10 +188,16 @@ def _checked_words(metadata: Any) -> dict[str, str]:
     words = dict(_checked_names(metadata, "metadata"))
     for name, value in words.items():
         if not isinstance(value, str):
-            raise TypeError(f"save: metadata are text, and {name!r} is {type(value).__name__}; json.dumps(...) makes text of it")
+            raise TypeError(
+                f"save: metadata are text, and {name!r} is {type(value).__name__}; json.dumps(...) "
+                f"makes text of it"
+            )
         _check_text(value)
         if name in (METHOD, DIGEST) or name.startswith("xgrad."):
-            raise ValueError(f"save: {name!r} begins with 'xgrad.', as what is kept for the digest does; give it another name")
+            raise ValueError(
+                f"save: {name!r} begins with 'xgrad.', as what is kept for the digest does; give it "
+                f"another name"
+            )
     return words
 
 
@@ -185,8 +216,14 @@ def _on_host(name: str, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"save: {name!r} cannot be made a Tensor: {error}") from error
     if x.dtype.name not in DTYPES:
-        ways = "xg.real(x) and xg.imag(x), or x.astype(xg.complex64)" if x.dtype.name == "complex128" else "another dtype"
-        raise TypeError(f"save: {name!r} is {x.dtype}, which safetensors files do not hold; instead, save {ways}")
+        ways = (
+            "xg.real(x) and xg.imag(x), or x.astype(xg.complex64)"
+            if x.dtype.name == "complex128"
+            else "another dtype"
+        )
+        raise TypeError(
+            f"save: {name!r} is {x.dtype}, which safetensors files do not hold; instead, save {ways}"
+        )
     array = x.device.backend.to_host(x.data).copy(order="C")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 

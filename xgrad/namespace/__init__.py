@@ -6,7 +6,21 @@ The stub beside this file has their signatures.
 import sys
 
 from ..core.tensor import Tensor
-from . import cumulative, dtypes, einstein, elementwise, fft, filling, gates, indexing, inspection, linalg, manipulation, ordering, reductions
+from . import (
+    cumulative,
+    dtypes,
+    einstein,
+    elementwise,
+    fft,
+    filling,
+    gates,
+    indexing,
+    inspection,
+    linalg,
+    manipulation,
+    ordering,
+    reductions,
+)
 from .creation import show, to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .factors import cofactor, eig, seal
@@ -16,7 +30,6 @@ from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)
 __array_api_version__ = inspection.VERSION
-
 
 
 def __getattr__(name: str) -> object:

@@ -314,7 +314,7 @@ def softmax(x: Any, /, *, axis: Any = -1) -> Tensor:
     """exp(x) divided by its sum over `axis`, without overflow."""
 
 def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
-    """The elements along `axis` in ascending order, or descending; NaN is the largest. Equal elements keep their order."""
+    """The elements along `axis` in ascending order, or descending."""
 
 def sqrt(x: Any, /) -> Tensor:
     """Square root; its derivative at 0 is infinite."""

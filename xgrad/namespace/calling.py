@@ -32,7 +32,9 @@ def function_of(op: Op, module: str) -> Callable[..., Any]:
 
 def _of_any_form(op: Op) -> Any:
     parameters = list(inspect.signature(op.forward).parameters.values())[1:]
-    signature = inspect.Signature([p if p.kind is p.KEYWORD_ONLY else p.replace(kind=p.POSITIONAL_ONLY) for p in parameters])
+    signature = inspect.Signature(
+        [p if p.kind is p.KEYWORD_ONLY else p.replace(kind=p.POSITIONAL_ONLY) for p in parameters]
+    )
     arity = len(parameters) - len(op.parameters)
 
     def made(*operands: Any, **params: Any) -> Any:
@@ -50,7 +52,10 @@ def with_values(x: Tensor, function: str) -> Tensor:
     Raises TraceError where it may have no values yet, on which the shape of the function's result depends.
     """
     if MODE.get().trace is not None:
-        raise TraceError(f"{function}: how many elements there are depends on values, which a trace has not got; do it before, or use xg.where")
+        raise TraceError(
+            f"{function}: how many elements there are depends on values, which a trace has not got; "
+            f"do it before, or use xg.where"
+        )
     return x
 
 
@@ -63,6 +68,8 @@ def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) 
         operands = tuple(map(asarray, operands))
     z = apply(op, operands, params)
     if z is NotImplemented:
-        foreign = next(v for v in operands if not isinstance(v, Tensor | int | float | complex) and device_of(v) is None)
+        foreign = next(
+            v for v in operands if not isinstance(v, Tensor | int | float | complex) and device_of(v) is None
+        )
         raise TypeError(f"{op.function} takes Tensors, arrays and numbers, not {no_array(foreign)}")
     return z

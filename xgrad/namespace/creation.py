@@ -23,7 +23,14 @@ Place = str | Device | None
 
 
 @function(numpy="")
-def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device: Place = None, name: str | None = None) -> Tensor:
+def tensor(
+    data: Any,
+    requires_grad: bool = False,
+    *,
+    dtype: Any = None,
+    device: Place = None,
+    name: str | None = None,
+) -> Tensor:
     """A Tensor with a copy of `data`. No gradient flows back to `data`; `asarray` lets one through.
 
     Args:
@@ -33,22 +40,28 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
         device: default the current device.
         name: what graphs and errors call it.
 
-    Raises TypeError for a gradient of integers. Of a list with Tensors in it to which a gradient flows it warns, and inside a function
-    that is differentiated or traced it raises GraphError: `stack` puts them together, and cuts nothing.
+    Raises TypeError for a gradient of integers. Of a list with Tensors in it to which a gradient flows it
+    warns, and inside a function that is differentiated or traced it raises GraphError: `stack` puts them
+    together, and cuts nothing.
 
     >>> import xgrad as xg
     >>> xg.tensor([1.0, 2.0], requires_grad=True)
     tensor([1., 2.], requires_grad=True)
     """
     if MODE.get().trace is not None and requires_grad:
-        raise TraceError("a leaf is made while a function is traced: make it before, or differentiate with xg.grad")
+        raise TraceError(
+            "a leaf is made while a function is traced: make it before, or differentiate with xg.grad"
+        )
     copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by being stacked
     with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
     if copied:
         _refuse_cutting(with_value, requires_grad)
     with_value = with_value._taken("xg.tensor").detach()
     if requires_grad and not is_floating(with_value.dtype):
-        raise TypeError(f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give dtype=xg.float64")
+        raise TypeError(
+            f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give "
+            f"dtype=xg.float64"
+        )
     if not requires_grad and name is None:
         return with_value
     kind = Leaf if requires_grad else Named
@@ -56,9 +69,14 @@ def tensor(data: Any, requires_grad: bool = False, *, dtype: Any = None, device:
 
 
 def _refuse_cutting(stacked: Tensor, own: bool) -> None:
-    """What is told where Tensors of a list are copied: `own` says that a leaf is made of them, which is to be."""
+    """What is told where Tensors of a list are copied: `own` says that a leaf is made of them, which is to
+    be.
+    """
     mode = MODE.get()
-    message = "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them together, or say so with t.detach()"
+    message = (
+        "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them "
+        "together, or say so with t.detach()"
+    )
     if (mode.trace is not None and is_floating(stacked.dtype)) or (mode.lifted and stacked.requires_grad):
         raise GraphError(message)
     if stacked.requires_grad and not own:
@@ -70,7 +88,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
     Args:
-        obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors in them, which are
+        obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors
+        in them, which are
             stacked: a gradient flows to each.
         dtype: default that of `obj`.
         device: default the current device; a Tensor stays where it is.
@@ -101,14 +120,18 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     if home is not target:
         _refuse_copy(copy, True)
         if type(number) in NUMBERS:  # which a device's library fills in, without a copy
-            raw = target.xp.full((), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle)
+            raw = target.xp.full(
+                (), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle
+            )
         else:
             raw = target.backend.from_host(home.backend.to_host(raw), target.index)
             raw = target.xp.asarray(raw, copy=True) if copy else raw
     if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
         _refuse_copy(copy, True)
         if is_complex(raw.dtype) and kind_of(canonical(dtype)) in "iuf":
-            raise TypeError(f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)")
+            raise TypeError(
+                f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)"
+            )
         raw = target.xp.astype(raw, canonical(dtype))
     made = Tensor(raw, target)
     trace = MODE.get().trace
@@ -119,7 +142,11 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
 
 def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
     """Numbers, lists of them, or an array of a library that is no backend, as an array of `home`."""
-    if not isinstance(obj, int | float | complex) and not hasattr(obj, "__len__") and not hasattr(obj, "__array__"):
+    if (
+        not isinstance(obj, int | float | complex)
+        and not hasattr(obj, "__len__")
+        and not hasattr(obj, "__array__")
+    ):
         raise TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
     try:
         found = home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy)
@@ -127,7 +154,10 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
         if not hasattr(obj, "__array__"):
             raise _unreadable(obj, error) from error
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
-        way_out = "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack takes bfloat16"
+        way_out = (
+            "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack "
+            "takes bfloat16"
+        )
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
     if kind_of(found.dtype) not in "biufc":
         raise _unreadable(obj, None)
@@ -135,22 +165,40 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
 
 
 def _unreadable(obj: Any, error: Exception | None) -> Exception:
-    """The error of what is not read as an array of numbers: what it is, or the first thing in a list that is no number."""
+    """The error of what is not read as an array of numbers: what it is, or the first thing in a list that is
+    no number.
+    """
     if not isinstance(obj, list | tuple):
         if isinstance(obj, int):
-            return OverflowError(f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64")
+            return OverflowError(
+                f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64"
+            )
         if error is None and hasattr(obj, "__array__"):  # a table, or a column of one
-            return TypeError(f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that are, or convert it")
-        return TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}") if error is None else error
+            return TypeError(
+                f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that "
+                f"are, or convert it"
+            )
+        return (
+            TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
+            if error is None
+            else error
+        )
     found = _culprit(obj)
-    return found or error or TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+    return (
+        found
+        or error
+        or TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
+    )
 
 
 def _culprit(obj: Any) -> Exception | None:
     """The error of the first thing in nested lists that makes no array of them; None where nothing does."""
     lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
     if len(lengths) > 1:
-        return ShapeError(f"asarray: rows of different lengths are no array: {_shortened(obj)}; pad them, or keep a list of arrays")
+        return ShapeError(
+            f"asarray: rows of different lengths are no array: {_shortened(obj)}; pad them, or keep "
+            f"a list of arrays"
+        )
     for v in obj:
         if isinstance(v, list | tuple):
             found = _culprit(v)
@@ -168,12 +216,16 @@ def _shortened(obj: Any) -> str:
 
 
 def beside(value: Any, like: Tensor) -> Tensor:
-    """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an array that is elsewhere."""
+    """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an
+    array that is elsewhere.
+    """
     if isinstance(value, list | tuple) and _holds_tensors(value):
         value = asarray(value)
     if isinstance(value, Tensor):
         if value.device is not like.device:
-            raise DeviceError(f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)")
+            raise DeviceError(
+                f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)"
+            )
         return value
     known = type(value) not in NUMBERS and device_of(value) is not None
     there: Tensor = adopt(value, like, NONE) if known else asarray(value, device=like.device)
@@ -181,7 +233,9 @@ def beside(value: Any, like: Tensor) -> Tensor:
 
 
 def _holds_tensors(obj: Any) -> bool:
-    """Whether there is a Tensor in nested lists. Raises TypeError where there is a masked array, which a list would take the mask from."""
+    """Whether there is a Tensor in nested lists. Raises TypeError where there is a masked array, which a list
+    would take the mask from.
+    """
     return not NUMBERS.issuperset(map(type, obj)) and any(map(_is_or_holds_tensor, obj))
 
 
@@ -195,7 +249,9 @@ def _is_or_holds_tensor(v: Any) -> bool:
 
 
 def _stacked(obj: Any, dtype: Any) -> Tensor:
-    """Nested lists with Tensors in them as one Tensor, in the dtype that all have together; numbers in them are weak."""
+    """Nested lists with Tensors in them as one Tensor, in the dtype that all have together; numbers in them
+    are weak.
+    """
 
     def leaves(v: Any) -> Iterator[Any]:
         if isinstance(v, list | tuple):
@@ -207,7 +263,12 @@ def _stacked(obj: Any, dtype: Any) -> Tensor:
     flat = list(leaves(obj))
     device = next(v.device for v in flat if isinstance(v, Tensor))
     if dtype is None:
-        dtype = result_type(*(v if type(v) in NUMBERS else v.dtype if isinstance(v, Tensor) else asarray(v).dtype for v in flat))
+        dtype = result_type(
+            *(
+                v if type(v) in NUMBERS else v.dtype if isinstance(v, Tensor) else asarray(v).dtype
+                for v in flat
+            )
+        )
 
     def whole(v: Any) -> Tensor:
         if isinstance(v, list | tuple) and len(v):
@@ -230,10 +291,12 @@ def _copied(x: Tensor) -> Tensor:
 
 @function(numpy="")
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) -> Tensor:
-    """`x` in another dtype, and on another device if one is given. A gradient passes between floating dtypes, and none through integers.
+    """`x` in another dtype, and on another device if one is given. A gradient passes between floating
+    dtypes, and none through integers.
 
-    With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own. Whether these share
-    memory never shows: a value is never changed in place. Raises TypeError for complex numbers as real ones.
+    With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own.
+    Whether these share memory never shows: a value is never changed in place. Raises TypeError for complex
+    numbers as real ones.
     """
     t, dtype = asarray(x), canonical(dtype)
     if is_complex(t.dtype) and kind_of(dtype) in "iuf":
@@ -242,7 +305,9 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) ->
 
 
 def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
-    """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has it."""
+    """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has
+    it.
+    """
     dtype = canonical(dtype)
     if t.dtype == dtype:
         return +t if copy else t
@@ -268,25 +333,47 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
     target = current_device() if device is None else find_device(device)
     trace = MODE.get().trace
     if trace is not None:
-        params = {"function": function, "args": args, "dtype": None if dtype is None else canonical(dtype).name, "options": options}
+        params = {
+            "function": function,
+            "args": args,
+            "dtype": None if dtype is None else canonical(dtype).name,
+            "options": options,
+        }
         return Tensor(trace.emit(NEW, target, (), params)[0], target)
     raw_dtype = None if dtype is None else target.backend.native_dtype(canonical(dtype))
     try:
-        return Tensor(getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target)
+        return Tensor(
+            getattr(target.xp, function)(*args, dtype=raw_dtype, device=target.handle, **options), target
+        )
     except MemoryError as error:
         raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
     except (TypeError, ValueError, OverflowError) as error:
-        given = ", ".join([*map(_shortened, args), *(f"{name}={_shortened(v)}" for name, v in options.items())])
+        given = ", ".join(
+            [*map(_shortened, args), *(f"{name}={_shortened(v)}" for name, v in options.items())]
+        )
         what = f"{function}({given}): {error}; lengths are integers from 0 on, and bounds are numbers"
-        kind = OverflowError if isinstance(error, OverflowError) else ShapeError if isinstance(error, ValueError) else TypeError
+        kind = (
+            OverflowError
+            if isinstance(error, OverflowError)
+            else ShapeError
+            if isinstance(error, ValueError)
+            else TypeError
+        )
         raise kind(what) from error
 
 
 def number(what: str, value: Any) -> None:
-    """Raises TypeError where `value` is no single real number: a Tensor of one may be, if no gradient flows to it, which it would cut."""
+    """Raises TypeError where `value` is no single real number: a Tensor of one may be, if no gradient flows
+    to it, which it would cut.
+    """
     if type(value) is float or type(value) is int:
         return
-    if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, complex) or getattr(value, "shape", ()) != ():
+    if (
+        isinstance(value, bool)
+        or not hasattr(value, "__float__")
+        or isinstance(value, complex)
+        or getattr(value, "shape", ()) != ()
+    ):
         raise TypeError(f"{what} is a number, not {_shortened(value)}")
     if isinstance(value, Tensor):
         value._handed_on(what.partition(":")[0])
@@ -318,7 +405,9 @@ def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
 
 
 @function
-def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None) -> Tensor:
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None
+) -> Tensor:
     """Evenly spaced values from `start` up to but not including `stop`."""
     start, stop = (0, start) if stop is None else (start, stop)
     for name, value in (("start", start), ("stop", stop), ("step", step)):
@@ -329,7 +418,9 @@ def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype
 
 
 @function
-def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None) -> Tensor:
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None
+) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
     return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
 
@@ -347,13 +438,14 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     """The array of another library as a Tensor that shares its memory, on its device.
 
     Args:
-        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient raises GraphError, as it
+        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient
+        raises GraphError, as it
             would cut it.
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 
-    Raises AttributeError for what has no `__dlpack__`, and UnsupportedMemory, which is a DeviceError and the standard's BufferError,
-    for memory that no backend here can use.
+    Raises AttributeError for what has no `__dlpack__`, and UnsupportedMemory, which is a DeviceError and
+    the standard's BufferError, for memory that no backend here can use.
 
     >>> import numpy as np, xgrad as xg
     >>> xg.from_dlpack(np.ones(2))
@@ -365,10 +457,16 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     home = device_of(x)
     if home is None:
         if not hasattr(x, "__dlpack_device__"):
-            raise AttributeError(f"from_dlpack takes an array of a library that speaks DLPack, not {type(x).__name__}; use xg.asarray")
+            raise AttributeError(
+                f"from_dlpack takes an array of a library that speaks DLPack, not "
+                f"{type(x).__name__}; use xg.asarray"
+            )
         kind, index = x.__dlpack_device__()
         if int(kind) not in _DLPACK:
-            raise UnsupportedMemory(f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the host, or to CUDA")
+            raise UnsupportedMemory(
+                f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the "
+                f"host, or to CUDA"
+            )
         name = _DLPACK[int(kind)]
         try:
             home = find_device(f"{name}:{index}" if name == "cuda" else name)

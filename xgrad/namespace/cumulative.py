@@ -17,7 +17,9 @@ from .table import function
 
 
 @function
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0
     comes first.
 
@@ -29,7 +31,9 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
 
 
 @function
-def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`,
     a 1 comes first.
 
@@ -41,7 +45,9 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
 def _accumulated(op: Op, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Tensor:
     x = asarray(x) if dtype is None else astype(x, dtype)
     if x.ndim == 0 or (axis is None and x.ndim > 1):
-        raise ShapeError(f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis="))
+        raise ShapeError(
+            f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis=")
+        )
     (axis,) = normal_axes(axis, x.ndim)
     z = call(op, (x,), {"axis": axis, "include_initial": include_initial})
     return z if dtype is None else astype(z, dtype, copy=False)
@@ -62,7 +68,11 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     if not is_integer(n) or (n := index(n)) < 0:
         raise ValueError(f"diff: n = {n!r} is how often, and should be an integer from 0 on")
     ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
-    z: Tensor = x if not n or ends == [None, None] else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
+    z: Tensor = (
+        x
+        if not n or ends == [None, None]
+        else concat([v for v in (ends[0], x, ends[1]) if v is not None], axis=axis)
+    )
     for _ in range(min(n, z.shape[axis])):
         after, before = c.part(z, axis, 1, None), c.part(z, axis, None, -1)
         z = after != before if z.dtype.kind == "b" else after - before

@@ -39,7 +39,10 @@ def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
     """
     if not isinstance(subscripts, str):
         if len(operands) < 1:
-            raise TypeError("einsum takes subscripts and operands, as in einsum('ij,j->i', A, x), or operands and lists of indices in turn")
+            raise TypeError(
+                "einsum takes subscripts and operands, as in einsum('ij,j->i', A, x), or operands "
+                "and lists of indices in turn"
+            )
         subscripts, operands = _from_lists((subscripts, *operands))
     operands = tuple(v if hasattr(v, "shape") else asarray(v) for v in operands)
     return call(EINSUM, operands, {"subscripts": _explicit(subscripts, [v.shape for v in operands])})
@@ -50,12 +53,17 @@ def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
 
     def letters(indices: Sequence[Any]) -> str:
         if not all(i is Ellipsis or (is_integer(i) and 0 <= index(i) < len(ascii_letters)) for i in indices):
-            raise ShapeError(f"einsum: an index is an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; got {list(indices)}")
+            raise ShapeError(
+                f"einsum: an index is an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; "
+                f"got {list(indices)}"
+            )
         return "".join("..." if i is Ellipsis else ascii_letters[i] for i in indices)
 
     end = len(arguments) // 2 * 2
     subscripts = ",".join(letters(indices) for indices in arguments[1:end:2])
-    return (f"{subscripts}->{letters(arguments[-1])}" if len(arguments) > end else subscripts), arguments[:end:2]
+    return (f"{subscripts}->{letters(arguments[-1])}" if len(arguments) > end else subscripts), arguments[
+        :end:2
+    ]
 
 
 def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
@@ -69,7 +77,9 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
     for i, (subscript, shape) in enumerate(zip(inputs, shapes, strict=True)):
         extra = len(shape) - len(subscript.replace("...", ""))
         if extra < 0 or (extra and "..." not in subscript):
-            raise ShapeError(f"einsum: {subscript!r} in {subscripts!r} does not fit an operand of shape {shape}")
+            raise ShapeError(
+                f"einsum: {subscript!r} in {subscripts!r} does not fit an operand of shape {shape}"
+            )
         if "..." in subscript:
             inputs[i] = subscript.replace("...", "".join(reversed(free[:extra])))
             widest = max(widest, extra)
@@ -91,6 +101,11 @@ def _check(subscripts: str, inputs: list[str], output: str, shapes: list[tuple[i
             if lengths.setdefault(c, n) == 1:
                 lengths[c] = n
             elif n not in (1, lengths[c]):
-                raise ShapeError(f"einsum: in {subscripts!r} an index is of length {lengths[c]} and {n}: shapes {', '.join(map(str, shapes))}")
+                raise ShapeError(
+                    f"einsum: in {subscripts!r} an index is of length {lengths[c]} and {n}: shapes "
+                    f"{', '.join(map(str, shapes))}"
+                )
     if len(set(output)) != len(output) or not lengths.keys() >= set(output):
-        raise ShapeError(f"einsum: {output!r} in {subscripts!r} repeats an index, or has one that no operand has")
+        raise ShapeError(
+            f"einsum: {output!r} in {subscripts!r} repeats an index, or has one that no operand has"
+        )

@@ -63,7 +63,10 @@ def floating(x: Any) -> Tensor:
 def both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
     """Two Tensors, a plain array as one beside the other."""
     if isinstance(x, Tensor) or isinstance(y, Tensor):
-        x, y = adopt(x, y, op) if isinstance(y, Tensor) else x, adopt(y, x, op) if isinstance(x, Tensor) else y
+        x, y = (
+            adopt(x, y, op) if isinstance(y, Tensor) else x,
+            adopt(y, x, op) if isinstance(x, Tensor) else y,
+        )
     return asarray(x), asarray(y)
 
 

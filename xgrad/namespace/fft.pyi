@@ -17,7 +17,7 @@ from .fourier import (
 )
 
 def fft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Tensor:
-    """Discrete Fourier transform along `axis`, cut or filled up with zeros to `n`: z_k is the sum of x_j e^(-2πi jk/n)."""
+    """Discrete Fourier transform along `axis`: z_k is the sum of x_j e^(-2πi jk/n)."""
 
 def ifft(x: Any, /, *, n: Any = None, axis: Any = -1, norm: Any = 'backward') -> Tensor:
     """Inverse of `fft`, with the same arguments."""

@@ -24,7 +24,9 @@ def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = No
     The number may be a Tensor, to which the gradient flows.
     """
     if isinstance(fill_value, Tensor):
-        return call(BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)})
+        return call(
+            BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)}
+        )
     if type(fill_value) is not float:
         _refuse_filling(fill_value, dtype)
     return new("full", shape, fill_value, dtype=dtype, device=device)
@@ -34,14 +36,20 @@ def _refuse_filling(value: Any, dtype: Any) -> None:
     """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as
     real ones."""
     if type(value) not in NUMBERS or abs(value) >= 2**63:
-        value = asarray(value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype)
+        value = asarray(
+            value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype
+        )
     kind = value.dtype.kind if isinstance(value, Tensor) else "c" if isinstance(value, complex) else ""
     if kind == "c" and dtype is not None and not is_complex(canonical(dtype)):
-        raise TypeError(f"full: {value!r} is complex, and no number of dtype {canonical(dtype)}; use its real part")
+        raise TypeError(
+            f"full: {value!r} is complex, and no number of dtype {canonical(dtype)}; use its real part"
+        )
 
 
 @function
-def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True) -> Tensor:
+def linspace(
+    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True
+) -> Tensor:
     """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` itself is left out.
 
     They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be
@@ -61,7 +69,9 @@ def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoin
     like = start if isinstance(start, Tensor) else stop
     start, stop = (beside(v, like) if device is None else asarray(v, device=device) for v in (start, stop))
     axes = (1,) * max(start.ndim, stop.ndim)
-    t = call(RESHAPE, (linspace(0.0, 1.0, num, device=start.device, endpoint=endpoint),), {"shape": (num, *axes)})
+    t = call(
+        RESHAPE, (linspace(0.0, 1.0, num, device=start.device, endpoint=endpoint),), {"shape": (num, *axes)}
+    )
     z = start * (1 - t) + stop * t
     return z if dtype is None else astype(z, dtype)
 
@@ -106,7 +116,11 @@ def empty_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
     """An array in the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
     shape, form = _like(x, dtype, device)
-    return full(shape, beside(fill_value, asarray(x)) if device is None and isinstance(fill_value, Tensor) else fill_value, **form)
+    return full(
+        shape,
+        beside(fill_value, asarray(x)) if device is None and isinstance(fill_value, Tensor) else fill_value,
+        **form,
+    )
 
 
 @function
@@ -120,12 +134,17 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     tensors = [asarray(x) for x in arrays]
     if any(x.ndim > 1 for x in tensors):
-        raise ShapeError(f"meshgrid takes arrays of one axis, not of shapes {' and '.join(str(x.shape) for x in tensors)}")
+        raise ShapeError(
+            f"meshgrid takes arrays of one axis, not of shapes {' and '.join(str(x.shape) for x in tensors)}"
+        )
     axes = list(range(len(tensors)))
     if indexing == "xy" and len(axes) > 1:
         axes[:2] = 1, 0
     shape = [0] * len(axes)
     for axis, x in zip(axes, tensors):
         shape[axis] = x.size
-    alone = [call(RESHAPE, (x,), {"shape": tuple(x.size if a == axis else 1 for a in range(len(axes)))}) for axis, x in zip(axes, tensors)]
+    alone = [
+        call(RESHAPE, (x,), {"shape": tuple(x.size if a == axis else 1 for a in range(len(axes)))})
+        for axis, x in zip(axes, tensors)
+    ]
     return tuple(call(BROADCAST_TO, (x,), {"shape": tuple(shape)}) for x in alone)

@@ -28,7 +28,9 @@ def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
     if s is not None and len(s) != len(axes):
         raise ValueError(f"s={s} and axes={tuple(axes)} are of different lengths")
-    lengths = [None] * len(axes) if s is None else [x.shape[axis] if n == -1 else n for n, axis in zip(s, axes)]
+    lengths = (
+        [None] * len(axes) if s is None else [x.shape[axis] if n == -1 else n for n, axis in zip(s, axes)]
+    )
     return list(zip(lengths, axes))[::-1]
 
 

@@ -23,7 +23,10 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     x = asarray(x)
     indices = beside(indices, x)
     if indices.dtype.kind not in "iu":
-        raise IndexError(f"take: indices are integers, not {indices.dtype}; for a mask use x[mask], for rounded numbers astype(xg.int64)")
+        raise IndexError(
+            f"take: indices are integers, not {indices.dtype}; for a mask use x[mask], for rounded "
+            f"numbers astype(xg.int64)"
+        )
     if axis is None:
         if x.ndim != 1:
             raise ValueError(f"take from an array of {x.ndim} axes needs axis=")
@@ -51,9 +54,13 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     indices = beside(indices, x)
     (axis,) = normal_axes(axis, x.ndim)
     if indices.dtype.kind not in "iu":
-        raise IndexError(f"take_along_axis: indices are integers, not {indices.dtype}; for a mask use x[mask]")
+        raise IndexError(
+            f"take_along_axis: indices are integers, not {indices.dtype}; for a mask use x[mask]"
+        )
     if indices.ndim != x.ndim:
-        raise ShapeError(f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes")
+        raise ShapeError(
+            f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes"
+        )
     own = [reshape(arange(n, device=x.device), (n, *(1,) * (x.ndim - a - 1))) for a, n in enumerate(x.shape)]
     z: Tensor = x[tuple(indices if a == axis else places for a, places in enumerate(own))]
     return z

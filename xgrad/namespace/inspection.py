@@ -33,7 +33,12 @@ class Info:
     def default_dtypes(self, *, device: str | Device | None = None) -> dict[str, Any]:
         """The dtypes of new Tensors, by kind."""
         _known(device)
-        names = {"real floating": "float64", "complex floating": "complex128", "integral": "int64", "indexing": "int64"}
+        names = {
+            "real floating": "float64",
+            "complex floating": "complex128",
+            "integral": "int64",
+            "indexing": "int64",
+        }
         return {kind: DTYPES[name] for kind, name in names.items()}
 
     def devices(self) -> list[Device]:
@@ -44,7 +49,11 @@ class Info:
         """The standard's dtypes by name, those of a `kind` as `isdtype` has it."""
         _known(device)
         standard = {name: dtype for name, dtype in DTYPES.items() if name != "float16"}
-        return standard if kind is None else {name: dtype for name, dtype in standard.items() if kinds.isdtype(dtype, kind)}
+        return (
+            standard
+            if kind is None
+            else {name: dtype for name, dtype in standard.items() if kinds.isdtype(dtype, kind)}
+        )
 
 
 @function(numpy="")

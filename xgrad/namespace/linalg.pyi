@@ -31,10 +31,10 @@ from .linear_algebra import (
 )
 
 def cholesky(x: Any, /, *, upper: Any = False) -> Tensor:
-    """The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U, of positive definite matrices."""
+    """Cholesky factors of positive definite matrices."""
 
 def det(x: Any, /) -> Tensor:
-    """Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too."""
+    """Determinant of square matrices."""
 
 def inv(x: Any, /) -> Tensor:
     """Inverse of square matrices."""

@@ -67,10 +67,16 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
     if len(set(first)) < len(first) or len(set(second)) < len(second):
         _refuse(f"tensordot over axes {first} and {second}: an axis is named twice")
     if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
-        _refuse(f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: their lengths differ")
+        _refuse(
+            f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and "
+            f"{x2.shape}: their lengths differ"
+        )
     kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))
     n, k, m = (math.prod(x.shape[a] for a in kept) for x, kept in ((x1, kept1), (x1, first), (x2, kept2)))
-    left, right = reshape(permute_dims(x1, (*kept1, *first)), (n, k)), reshape(permute_dims(x2, (*second, *kept2)), (k, m))
+    left, right = (
+        reshape(permute_dims(x1, (*kept1, *first)), (n, k)),
+        reshape(permute_dims(x2, (*second, *kept2)), (k, m)),
+    )
     return reshape(left @ right, (*(x1.shape[a] for a in kept1), *(x2.shape[a] for a in kept2)))
 
 
@@ -98,13 +104,20 @@ def _common_axis(name: str, x1: Tensor, x2: Tensor, axis: int) -> int:
     if axis >= 0 and x1.ndim == x2.ndim:
         axis -= least
     if not -least <= axis < 0:
-        raise IndexError(f"{name}: axis {axis} of arrays of shapes {x1.shape} and {x2.shape}; count from the end, from {-least} to -1")
+        raise IndexError(
+            f"{name}: axis {axis} of arrays of shapes {x1.shape} and {x2.shape}; count from the "
+            f"end, from {-least} to -1"
+        )
     return axis
 
 
 def _last(x: Tensor, axis: int) -> Tensor:
     """`x` with an axis moved to the end."""
-    return x if axis in (-1, x.ndim - 1) else permute_dims(x, (*(a for a in range(x.ndim) if a != axis % x.ndim), axis % x.ndim))
+    return (
+        x
+        if axis in (-1, x.ndim - 1)
+        else permute_dims(x, (*(a for a in range(x.ndim) if a != axis % x.ndim), axis % x.ndim))
+    )
 
 
 @function(extension="linalg")
@@ -113,7 +126,11 @@ def outer(x1: Any, x2: Any, /) -> Tensor:
     x1, x2 = both(x1, x2, MATMUL)
     if not x1.ndim == x2.ndim == 1:
         _refuse(f"outer takes two vectors, not shapes {x1.shape} and {x2.shape}")
-    return reshape(x1, (-1, 1)) * x2 if x1.size else zeros((0, x2.size), dtype=(x1 * x2[:0]).dtype, device=x1.device)
+    return (
+        reshape(x1, (-1, 1)) * x2
+        if x1.size
+        else zeros((0, x2.size), dtype=(x1 * x2[:0]).dtype, device=x1.device)
+    )
 
 
 @function(extension="linalg")
@@ -127,7 +144,10 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     x1, x2 = both(x1, x2, MATMUL)
     axis = _common_axis("cross", x1, x2, axis)
     if not x1.shape[axis] == x2.shape[axis] == 3:
-        _refuse(f"cross takes vectors of three elements; along axis {axis}, shapes {x1.shape} and {x2.shape} have others")
+        _refuse(
+            f"cross takes vectors of three elements; along axis {axis}, shapes {x1.shape} and "
+            f"{x2.shape} have others"
+        )
     a, b = unstack(x1, axis=axis), unstack(x2, axis=axis)
     return stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)], axis=axis)
 
@@ -138,9 +158,14 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
     is 0."""
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
-        _refuse(f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}")
+        _refuse(
+            f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}"
+        )
     if not is_integer(n):
-        raise TypeError(f"matrix_power: the exponent is an integer, not {n!r}; for others, use eigenvalues: xg.linalg.eigh")
+        raise TypeError(
+            f"matrix_power: the exponent is an integer, not {n!r}; for others, use eigenvalues: "
+            f"xg.linalg.eigh"
+        )
     n = index(n)
     if n == 0:
         return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape)
@@ -180,7 +205,9 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 
 @function(extension="linalg")
-def vector_norm(x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2) -> Tensor:
+def vector_norm(
+    x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2
+) -> Tensor:
     """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the
     largest or smallest |x|
     where ord is infinite, how many are not 0 where it is 0. The derivative of a norm that is 0 is 0.
@@ -237,7 +264,11 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ValueError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
-    sizes: Tensor = _singular_values(x) if ord in ("nuc", 2, -2) else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+    sizes: Tensor = (
+        _singular_values(x)
+        if ord in ("nuc", 2, -2)
+        else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+    )
     if ord == "nuc":
         z = reductions.sum(sizes, axis=-1)
     elif not sizes.shape[-1] and ord > 0:

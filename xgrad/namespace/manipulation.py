@@ -39,7 +39,10 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     try:
         x.device.xp.reshape(x.data, shape, copy=False)
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"reshape(copy=False): as this Tensor of shape {x.shape} lies in memory, it has to be copied for {shape}") from error
+        raise ValueError(
+            f"reshape(copy=False): as this Tensor of shape {x.shape} lies in memory, it has to be "
+            f"copied for {shape}"
+        ) from error
     return x
 
 
@@ -132,7 +135,10 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 
 def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
     if not hasattr(arrays, "__len__") or isinstance(arrays, dict | str):
-        raise TypeError(f"{function} takes a list or a tuple of arrays, not {type(arrays).__name__}: write {function}(list(...))")
+        raise TypeError(
+            f"{function} takes a list or a tuple of arrays, not {type(arrays).__name__}: write "
+            f"{function}(list(...))"
+        )
     if not len(arrays):
         raise ValueError(f"{function} needs at least one array")
     return tuple(arrays)
@@ -163,9 +169,15 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = normal_axes(axis, x.ndim)
     shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift)
-    shifts, axes = shifts * len(axes) if len(shifts) == 1 else shifts, axes * len(shifts) if len(axes) == 1 else axes
+    shifts, axes = (
+        shifts * len(axes) if len(shifts) == 1 else shifts,
+        axes * len(shifts) if len(axes) == 1 else axes,
+    )
     if len(shifts) != len(axes):
-        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes; give each a shift of its own, or all one number")
+        raise ValueError(
+            f"roll: {len(shifts)} shifts for {len(axes)} axes; give each a shift of its own, or all "
+            f"one number"
+        )
     z: Tensor = +x
     for places, a in zip(shifts, axes):
         n = x.shape[a]
@@ -194,8 +206,13 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         repeats = index(repeats)
         if repeats < 0:
             raise ValueError(f"repeat: {repeats} times")
-        return reshape(broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)), (*before, n * repeats, *after))
-    known = isinstance(repeats, list | tuple) and all(is_integer(v) and not isinstance(v, Tensor) for v in repeats)
+        return reshape(
+            broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)),
+            (*before, n * repeats, *after),
+        )
+    known = isinstance(repeats, list | tuple) and all(
+        is_integer(v) and not isinstance(v, Tensor) for v in repeats
+    )
     with mode(trace=None) if known else nullcontext():
         places = _places(repeats, x, n)
     return call(TAKE, (x, places), {"axis": axis})
@@ -205,7 +222,9 @@ def _places(repeats: Any, x: Tensor, n: int) -> Tensor:
     """Which of `n` elements each element of the result is."""
     counts = with_values(beside(repeats, x), "repeat")
     if counts.dtype.kind not in "biu":
-        raise TypeError(f"repeat: how often is said by integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)")
+        raise TypeError(
+            f"repeat: how often is said by integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)"
+        )
     counts = astype(counts, "int64")
     if counts.shape not in ((), (1,), (n,)):
         raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")

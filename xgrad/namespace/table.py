@@ -48,4 +48,8 @@ def enter(f: F, numpy: str | None = None, extension: str | None = None) -> F:
 def extension(name: str) -> dict[str, Callable[..., Any]]:
     """The functions of an extension, by their names in it; those of the main namespace for ""."""
     dot = f"{name}." if name else ""
-    return {key.removeprefix(dot): f for key, f in FUNCTIONS.items() if key.startswith(dot) and "." not in key.removeprefix(dot)}
+    return {
+        key.removeprefix(dot): f
+        for key, f in FUNCTIONS.items()
+        if key.startswith(dot) and "." not in key.removeprefix(dot)
+    }

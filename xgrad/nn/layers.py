@@ -23,7 +23,14 @@ class Linear(Module):
     """
 
     def __init__(
-        self, n_in: int, n_out: int, bias: bool = True, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None
+        self,
+        n_in: int,
+        n_out: int,
+        bias: bool = True,
+        *,
+        dtype: Any = float32,
+        rng: Generator | None = None,
+        device: str | Device | None = None,
     ) -> None:
         sizes("Linear", n_in=n_in, n_out=n_out)
         limit = n_in**-0.5
@@ -43,7 +50,15 @@ class Embedding(Module):
     (1, 3, 4)
     """
 
-    def __init__(self, count: int, size: int, *, dtype: Any = float32, rng: Generator | None = None, device: str | Device | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        *,
+        dtype: Any = float32,
+        rng: Generator | None = None,
+        device: str | Device | None = None,
+    ) -> None:
         sizes("Embedding", count=count, size=size)
         self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
 

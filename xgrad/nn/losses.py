@@ -32,9 +32,14 @@ def cross_entropy(logits: Any, targets: Any) -> Tensor:
     if not is_floating(logits.dtype) or is_complex(logits.dtype):
         raise TypeError(f"cross_entropy takes real floating logits, not {logits.dtype}")
     if not logits.ndim or not logits.shape[-1]:
-        raise ShapeError(f"cross_entropy takes logits of shape (..., classes), of one class at least, not {logits.shape}")
+        raise ShapeError(
+            f"cross_entropy takes logits of shape (..., classes), of one class at least, not {logits.shape}"
+        )
     if targets.shape != logits.shape[:-1]:
-        raise ShapeError(f"cross_entropy: logits of shape {logits.shape} need targets of shape {logits.shape[:-1]}, not {targets.shape}")
+        raise ShapeError(
+            f"cross_entropy: logits of shape {logits.shape} need targets of shape "
+            f"{logits.shape[:-1]}, not {targets.shape}"
+        )
     dtype = logits.dtype
     rows = reshape(astype(logits, float32) if is_half(dtype) else logits, (targets.size, logits.shape[-1]))
     targets, classes = reshape(targets, (-1,)), logits.shape[-1]

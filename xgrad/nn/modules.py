@@ -80,14 +80,19 @@ class Module:
 
     def _without_ties(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """`state` with the first name alone of what is tied."""
-        others = {".".join(map(str, place)): ".".join(map(str, first)) for place, first in ties.found(self, Module)}
+        others = {
+            ".".join(map(str, place)): ".".join(map(str, first)) for place, first in ties.found(self, Module)
+        }
         if not isinstance(state, Mapping) or others.keys().isdisjoint(state):
             return state
         for name, first in others.items():
             if name in state and first in state:
                 one, other = asarray(state[first]), asarray(state[name])
                 if one.shape != other.shape or bool(any_of(one != other)):
-                    raise ValueError(f"{name} is tied to {first}, and is given other values: untie them, or give both the same")
+                    raise ValueError(
+                        f"{name} is tied to {first}, and is given other values: untie them, or give "
+                        f"both the same"
+                    )
         first_names = {others.get(name, name): value for name, value in state.items() if name in others}
         return {**first_names, **{name: value for name, value in state.items() if name not in others}}
 
@@ -122,7 +127,10 @@ def cast(tree: Any, dtype: Any) -> Any:
     """
 
     if dtype is None or not is_floating(dtype):
-        raise TypeError(f"nn.cast takes a floating dtype, not {None if dtype is None else canonical(dtype)}, through which no gradient flows back")
+        raise TypeError(
+            f"nn.cast takes a floating dtype, not {None if dtype is None else canonical(dtype)}, "
+            f"through which no gradient flows back"
+        )
 
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
@@ -130,11 +138,15 @@ def cast(tree: Any, dtype: Any) -> Any:
     return pytree.map(cast_leaf, tree)
 
 
-def uniform_parameter(shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None) -> Tensor:
+def uniform_parameter(
+    shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None
+) -> Tensor:
     """A weight drawn evenly from [-limit, limit)."""
     if rng is not None and not isinstance(rng, Generator):
         raise TypeError(f"rng is a generator of xg.random.default_rng(seed), not {type(rng).__name__}")
-    return tensor((rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device)
+    return tensor(
+        (rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device
+    )
 
 
 def sizes(who: str, **given: Any) -> None:
@@ -149,7 +161,10 @@ def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
     t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
     if t.dtype != weight.dtype:
         name = type(who).__name__
-        way_out = f"use x.astype(xg.{weight.dtype}), {name}(..., dtype=xg.{t.dtype}), or xg.nn.cast(model, xg.{t.dtype})"
+        way_out = (
+            f"use x.astype(xg.{weight.dtype}), {name}(..., dtype=xg.{t.dtype}), or xg.nn.cast(model, "
+            f"xg.{t.dtype})"
+        )
         raise TypeError(f"{name} has {weight.dtype} weights and got {t.dtype}; {way_out}")
     return t
 
@@ -180,7 +195,11 @@ def _children(module: Module, *, now: bool) -> tuple[list[Any], Any, list[str]]:
         places = tuple(ties.found(module, Module))
         for place, first in places:
             module = ties.replaced(module, place, ties.Tie(first))
-    return [vars(module)[name] for name in dynamic], (tuple(dynamic), Static(tuple(static), now), places), dynamic
+    return (
+        [vars(module)[name] for name in dynamic],
+        (tuple(dynamic), Static(tuple(static), now), places),
+        dynamic,
+    )
 
 
 def _rebuilt(cls: type[Module], described: Any, children: Any) -> Module:

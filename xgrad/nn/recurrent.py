@@ -72,9 +72,15 @@ class GRU(Module):
         if xs.ndim != 3 or xs.shape[2] != input_size:
             raise ShapeError(f"GRU takes xs of shape (T, B, {input_size}), not {xs.shape}")
         batch = xs.shape[1]
-        h = zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device) if h0 is None else checked_input(h0, self.W_zx, self)
+        h = (
+            zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device)
+            if h0 is None
+            else checked_input(h0, self.W_zx, self)
+        )
         if h.shape != (batch, hidden_size):
-            raise ShapeError(f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}")
+            raise ShapeError(
+                f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}"
+            )
         h, ys = scan(self._step, h, xs)
         return ys, h
 
@@ -90,17 +96,23 @@ class GRU(Module):
         return h, h
 
     @classmethod
-    def from_torch(cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None) -> Self:
+    def from_torch(
+        cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None
+    ) -> Self:
         """A GRU with reset="after" and the weights of a one-layer `torch.nn.GRU`, given its `state_dict()`.
 
         torch's z weighs the old state, so its rows are negated: 1 - sigmoid(a) = sigmoid(-a).
         """
         names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
-            raise KeyError(f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}")
+            raise KeyError(
+                f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}"
+            )
         ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
         if ih.ndim != 2 or hh.ndim != 2 or not ih.shape[0] == hh.shape[0] == 3 * hh.shape[1]:
-            raise ShapeError(f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}")
+            raise ShapeError(
+                f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}"
+            )
         hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
         gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)
         r, z, n = (slice(i * hidden_size, (i + 1) * hidden_size) for i in range(3))

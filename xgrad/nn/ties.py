@@ -70,7 +70,13 @@ def found(root: Any, module: type) -> list[tuple[Path, Path]]:
             if first.setdefault(id(value), path) != path:
                 ties.append((path, first[id(value)]))
             return
-        items = vars(value).items() if isinstance(value, module) else value.items() if isinstance(value, dict) else ()
+        items = (
+            vars(value).items()
+            if isinstance(value, module)
+            else value.items()
+            if isinstance(value, dict)
+            else ()
+        )
         for key, part in enumerate(value) if isinstance(value, list | tuple) else items:
             visit(part, (*path, key))
 

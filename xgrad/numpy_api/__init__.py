@@ -8,13 +8,39 @@ refused by its name.
 import sys
 
 from ..core.tensor import Tensor
-from . import calculus, creation, elementwise, filtering, fourier, linear, ordering, polynomials, protocol, quantiles, reductions, shapes, statistics
+from . import (
+    calculus,
+    creation,
+    elementwise,
+    filtering,
+    fourier,
+    linear,
+    ordering,
+    polynomials,
+    protocol,
+    quantiles,
+    reductions,
+    shapes,
+    statistics,
+)
 from .table import ACCUMULATIONS, REDUCTIONS
 
 __all__ = [
-    "ACCUMULATIONS", "REDUCTIONS",
-    "calculus", "creation", "elementwise", "filtering", "fourier", "linear", "ordering", "polynomials",
-    "protocol",    "quantiles", "reductions", "shapes", "statistics",
-]  # fmt: skip
+    "ACCUMULATIONS",
+    "REDUCTIONS",
+    "calculus",
+    "creation",
+    "elementwise",
+    "filtering",
+    "fourier",
+    "linear",
+    "ordering",
+    "polynomials",
+    "protocol",
+    "quantiles",
+    "reductions",
+    "shapes",
+    "statistics",
+]
 
 Tensor._numpy_api = sys.modules[__name__]  # which its methods call

@@ -15,7 +15,10 @@ from .table import arrays, in_numpy, together, xp
 @in_numpy("ediff1d")
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
     flat = xp.reshape(ary, (-1,))
-    ends = [None if v is None else xp.astype(xp.reshape(together((flat, v))[1], (-1,)), flat.dtype) for v in (to_begin, to_end)]
+    ends = [
+        None if v is None else xp.astype(xp.reshape(together((flat, v))[1], (-1,)), flat.dtype)
+        for v in (to_begin, to_end)
+    ]
     return xp.concat([part for part in (ends[0], flat[1:] - flat[:-1], ends[1]) if part is not None])
 
 
@@ -30,8 +33,12 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     if len(steps) == 1 and together((f, steps[0]))[1].ndim == 0:  # one step for all axes
         steps *= len(axes)
     if len(steps) != len(axes) or edge_order not in (1, 2):
-        raise TypeError(f"gradient: {len(varargs)} steps for {len(axes)} axes, edge_order={edge_order}, which is 1 or 2")
-    slopes = tuple(xp.astype(_slope(f, step, i, edge_order), f.dtype) for step, i in zip(steps, axes, strict=True))
+        raise TypeError(
+            f"gradient: {len(varargs)} steps for {len(axes)} axes, edge_order={edge_order}, which is 1 or 2"
+        )
+    slopes = tuple(
+        xp.astype(_slope(f, step, i, edge_order), f.dtype) for step, i in zip(steps, axes, strict=True)
+    )
     return slopes[0] if len(slopes) == 1 else slopes
 
 
@@ -127,4 +134,10 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi)
     jump = period / 2 if discont is None else xp.maximum(arrays((p, discont))[1], period / 2)
     added = xp.where(xp.abs(steps) < jump, 0, wrapped - steps)
     before = (slice(None),) * axis
-    return xp.concat([p[(*before, slice(None, 1))], p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis, dtype=added.dtype)], axis=axis)
+    return xp.concat(
+        [
+            p[(*before, slice(None, 1))],
+            p[(*before, slice(1, None))] + xp.cumulative_sum(added, axis=axis, dtype=added.dtype),
+        ],
+        axis=axis,
+    )

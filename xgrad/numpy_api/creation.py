@@ -13,22 +13,43 @@ from .table import arrays, in_numpy, together, weak, xp
 
 
 @in_numpy("zeros_like")
-def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+def zeros_like(
+    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Tensor:
     return _like(0, a, dtype, shape, device)
 
 
 @in_numpy("empty_like")
-def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+def empty_like(
+    prototype: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Tensor:
     return _like(0, prototype, dtype, shape, device)
 
 
 @in_numpy("ones_like")
-def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+def ones_like(
+    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Tensor:
     return _like(1, a, dtype, shape, device)
 
 
 @in_numpy("full_like")
-def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+def full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Tensor:
     """The gradient goes to `fill_value`, if that is a Tensor."""
     if isinstance(fill_value, bool | int | float | complex):
         return _like(fill_value, a, dtype, shape, device)
@@ -47,7 +68,15 @@ def _shape(a: Tensor, shape: Any) -> tuple[int, ...]:
 
 
 @in_numpy("linspace")
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0) -> Any:
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """The gradient goes to both ends."""
     start, stop = together((start, stop))
     ends = xp.result_type(start.dtype, stop.dtype, 1.0)
@@ -58,7 +87,15 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
 
 
 @in_numpy("logspace")
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Tensor:
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Tensor:
     """The gradient goes to both ends, and to `base`."""
     start, stop, base = weak((start, stop, base))
     z = xp.pow(base, linspace(start, stop, num, endpoint, axis=axis))
@@ -66,7 +103,9 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 
 @in_numpy("geomspace")
-def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Tensor:
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Tensor:
     """Between real numbers, which are NaN where these have not got the same sign.
 
     The gradient goes to both ends.
@@ -134,4 +173,8 @@ def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any
     rows = [func1d(row, *args, **kwargs) for row in xp.reshape(arr, (-1, arr.shape[-1]))]
     z = xp.stack(arrays(rows))
     z = xp.reshape(z, (*arr.shape[:-1], *z.shape[1:]))
-    return xp.moveaxis(z, tuple(range(arr.ndim - 1, z.ndim)), tuple(range(axis % arr.ndim, axis % arr.ndim + z.ndim - arr.ndim + 1)))
+    return xp.moveaxis(
+        z,
+        tuple(range(arr.ndim - 1, z.ndim)),
+        tuple(range(axis % arr.ndim, axis % arr.ndim + z.ndim - arr.ndim + 1)),
+    )

@@ -132,7 +132,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     if not is_floating(x.dtype):
         return +x
     if is_complex(x.dtype):
-        return nan_to_num(xp.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(xp.imag(x), copy, nan, posinf, neginf)
+        return nan_to_num(xp.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(
+            xp.imag(x), copy, nan, posinf, neginf
+        )
     limits = finfo(x.dtype)
     z = xp.where(xp.isnan(x), nan, x)
     z = xp.where(x == xp.inf, limits.max if posinf is None else posinf, z)
@@ -237,7 +239,10 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
             others = others | c
         conditions.append(~others)
     elif len(funclist) != len(conditions):
-        raise ValueError(f"piecewise: {len(funclist)} functions for {len(conditions)} conditions, of which there may be as many, or one less")
+        raise ValueError(
+            f"piecewise: {len(funclist)} functions for {len(conditions)} conditions, of which there "
+            f"may be as many, or one less"
+        )
     z = xp.zeros_like(x)
     for c, f in zip(conditions, funclist, strict=True):
         if callable(f):
@@ -252,7 +257,9 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     a, b = together((a, b))
     a, b = (v.detach() if is_floating(v.dtype) else xp.astype(v, xp.float64) for v in (a, b))
-    near = xp.isfinite(b) & (xp.abs(a - xp.where(xp.isfinite(b), b, 0.0)) <= atol + rtol * xp.abs(b)) | (a == b)
+    near = xp.isfinite(b) & (xp.abs(a - xp.where(xp.isfinite(b), b, 0.0)) <= atol + rtol * xp.abs(b)) | (
+        a == b
+    )
     return near | (xp.isnan(a) & xp.isnan(b)) if equal_nan else near
 
 

@@ -16,7 +16,15 @@ from .table import arrays, in_numpy, together, xp
 
 
 @in_numpy("pad")
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, end_values: Any = 0, reflect_type: str = "even") -> Tensor:
+def pad(
+    array: Any,
+    pad_width: Any,
+    mode: str = "constant",
+    *,
+    constant_values: Any = 0,
+    end_values: Any = 0,
+    reflect_type: str = "even",
+) -> Tensor:
     """NumPy's modes, with statistics of the whole axis alone."""
     if mode not in ("constant", "empty", "linear_ramp", *_PLACES, *_STATISTICS):
         raise TypeError(f"np.pad on a Tensor takes the names of NumPy's modes, not mode={mode!r}")
@@ -38,7 +46,10 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             z = xp.take(z, _PLACES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
             continue
         if mode == "linear_ramp":
-            first, last = _ramp(z, axis, 0, ends[0], before), xp.flip(_ramp(z, axis, n - 1, ends[1], after), axis=axis)
+            first, last = (
+                _ramp(z, axis, 0, ends[0], before),
+                xp.flip(_ramp(z, axis, n - 1, ends[1], after), axis=axis),
+            )
         else:
             if mode in _STATISTICS:
                 value = _STATISTICS[mode](z, axis, keepdims=True)
@@ -103,7 +114,9 @@ def _repeated(given: Any, n: int) -> list[Any]:
 def _ramp(z: Tensor, axis: int, place: int, end: Any, width: int) -> Tensor:
     """From `end` to what stands at a place along an axis, which it does not reach."""
     edge = z[(*(slice(None),) * axis, place, ...)]
-    return linspace(xp.astype(together((z, end))[1], z.dtype), edge, width, endpoint=False, dtype=z.dtype, axis=axis)
+    return linspace(
+        xp.astype(together((z, end))[1], z.dtype), edge, width, endpoint=False, dtype=z.dtype, axis=axis
+    )
 
 
 def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:

@@ -61,7 +61,9 @@ def kron(a: Any, b: Any) -> Tensor:
     a, b = arrays((a, b))
     n = max(a.ndim, b.ndim)
     a, b = (xp.reshape(v, (1,) * (n - v.ndim) + v.shape) for v in (a, b))
-    wide = xp.reshape(a, tuple(m for length in a.shape for m in (length, 1))) * xp.reshape(b, tuple(m for length in b.shape for m in (1, length)))
+    wide = xp.reshape(a, tuple(m for length in a.shape for m in (length, 1))) * xp.reshape(
+        b, tuple(m for length in b.shape for m in (1, length))
+    )
     return xp.reshape(wide, tuple(i * j for i, j in zip(a.shape, b.shape, strict=True)))
 
 
@@ -77,7 +79,9 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
 
 
 @in_numpy("cross")
-def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Tensor:
     """Of vectors of three elements."""
     a, b = arrays((a, b))
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
@@ -112,8 +116,14 @@ def diag(v: Any, k: int = 0) -> Tensor:
     if v.ndim != 1:
         raise ValueError(f"diag takes one or two axes, not shape {v.shape}")
     n = v.shape[0]
-    square = xp.where(xp.eye(n, dtype="bool", device=v.device), v, xp.zeros((), dtype=v.dtype, device=v.device))
-    ends = [xp.zeros((n, max(k, 0)), dtype=v.dtype, device=v.device), square, xp.zeros((n, max(-k, 0)), dtype=v.dtype, device=v.device)]
+    square = xp.where(
+        xp.eye(n, dtype="bool", device=v.device), v, xp.zeros((), dtype=v.dtype, device=v.device)
+    )
+    ends = [
+        xp.zeros((n, max(k, 0)), dtype=v.dtype, device=v.device),
+        square,
+        xp.zeros((n, max(-k, 0)), dtype=v.dtype, device=v.device),
+    ]
     wide = xp.concat(ends, axis=1) if k else square
     zeros = xp.zeros((abs(k), n + abs(k)), dtype=v.dtype, device=v.device)
     return wide if not k else xp.concat([wide, zeros] if k > 0 else [zeros, wide])
@@ -207,13 +217,20 @@ def multi_dot(matrices: Sequence[Any], /) -> Tensor:
     if len(tensors) < 2:
         raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
     first, last = tensors[0], tensors[-1]
-    lengths = [first.shape[0] if first.ndim > 1 else 1, *(v.shape[0] for v in tensors[1:]), last.shape[-1] if last.ndim > 1 else 1]
+    lengths = [
+        first.shape[0] if first.ndim > 1 else 1,
+        *(v.shape[0] for v in tensors[1:]),
+        last.shape[-1] if last.ndim > 1 else 1,
+    ]
     n = len(tensors)
     cost: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(n)}
     for width in range(1, n):
         for i in range(n - width):
             j = i + width
-            cost[i, j] = min((cost[i, k][0] + cost[k + 1, j][0] + lengths[i] * lengths[k + 1] * lengths[j + 1], k) for k in range(i, j))
+            cost[i, j] = min(
+                (cost[i, k][0] + cost[k + 1, j][0] + lengths[i] * lengths[k + 1] * lengths[j + 1], k)
+                for k in range(i, j)
+            )
 
     def product(i: int, j: int) -> Tensor:
         k = cost[i, j][1]
@@ -245,5 +262,9 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> LeastSquares:
     rank = int(xp.count_nonzero(s > rtol * s[0])) if s.size else 0
     far = b - xp.matmul(a, x)
     residuals = xp.sum(xp.real(far * xp.conj(far)) if is_complex(far.dtype) else far * far, axis=0)
-    residuals = xp.reshape(residuals, (-1,)) if rank == n and m > n else xp.zeros((0,), dtype=s.dtype, device=s.device)
+    residuals = (
+        xp.reshape(residuals, (-1,))
+        if rank == n and m > n
+        else xp.zeros((0,), dtype=s.dtype, device=s.device)
+    )
     return LeastSquares(x, residuals, xp.asarray(rank, device=a.device), s)

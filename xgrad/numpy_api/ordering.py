@@ -37,7 +37,9 @@ def partition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str
 
 
 @in_numpy("argpartition")
-def argpartition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect") -> Tensor:
+def argpartition(
+    a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
+) -> Tensor:
     _within(a, kth, axis)
     return argsort(a, axis)
 
@@ -73,7 +75,13 @@ def argwhere(a: Any) -> Tensor:
 
 @in_numpy("unique")
 def unique(
-    ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: None = None, *, equal_nan: bool = True
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: None = None,
+    *,
+    equal_nan: bool = True,
 ) -> Any:
     """The gradient of a value goes to where it stands first.
 
@@ -83,14 +91,22 @@ def unique(
         raise TypeError("np.unique on a Tensor takes no axis=: it has the unique elements, not slices")
     flat = xp.reshape(ar, (-1,))
     found = xp.unique_all(flat)
-    first, inverse, counts = found.indices, xp.reshape(found.inverse_indices, xp.asarray(ar).shape), found.counts
+    first, inverse, counts = (
+        found.indices,
+        xp.reshape(found.inverse_indices, xp.asarray(ar).shape),
+        found.counts,
+    )
     missing = xp.isnan(found.values) if is_floating(flat.dtype) else None
     if equal_nan and missing is not None and bool(xp.any(missing)):
         known = found.values.size - int(xp.count_nonzero(missing))
         first, inverse = first[: known + 1], xp.minimum(inverse, known)
         counts = xp.concat([counts[:known], xp.reshape(xp.sum(counts[known:]), (1,))])
     values = xp.take(flat, first, axis=0)
-    parts = [part for part, wanted in ((first, return_index), (inverse, return_inverse), (counts, return_counts)) if wanted]
+    parts = [
+        part
+        for part, wanted in ((first, return_index), (inverse, return_inverse), (counts, return_counts))
+        if wanted
+    ]
     return (values, *parts) if parts else values
 
 
@@ -138,7 +154,14 @@ def extract(condition: Any, arr: Any) -> Tensor:
 
 
 @in_numpy("isin")
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: str | None = None) -> Tensor:
+def isin(
+    element: Any,
+    test_elements: Any,
+    assume_unique: bool = False,
+    invert: bool = False,
+    *,
+    kind: str | None = None,
+) -> Tensor:
     """By a search for each element among the sorted others; `kind` makes no difference."""
     element, test = arrays((element, test_elements))
     test, flat = xp.reshape(test, (-1,)), xp.reshape(element, (-1,))
@@ -166,7 +189,11 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
             raise ValueError("digitize: bins must increase, or decrease")
     side = "left" if right else "right"
     z = searchsorted(bins, x, side)
-    return z if bins.size < 2 else xp.where(bins[0] > bins[-1], bins.size - searchsorted(xp.flip(bins), x, side), z)
+    return (
+        z
+        if bins.size < 2
+        else xp.where(bins[0] > bins[-1], bins.size - searchsorted(xp.flip(bins), x, side), z)
+    )
 
 
 @in_numpy("delete")
@@ -175,14 +202,18 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
     gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(arrays((arr, obj))[1], n, n))
-    return xp.take(arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis)
+    return xp.take(
+        arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis
+    )
 
 
 def _places(obj: Tensor, n: int, end: int) -> list[int]:
     """What an index, a list of them, or a mask names: of n elements, from -n to end - 1."""
     given = obj.numpy().ravel().tolist()
     if given and obj.dtype.kind not in "biu":
-        raise IndexError(f"np.delete and np.insert take integers, slices and masks for places, not {obj.dtype}")
+        raise IndexError(
+            f"np.delete and np.insert take integers, slices and masks for places, not {obj.dtype}"
+        )
     if given and obj.dtype.kind == "b":
         if len(given) != n:
             raise ValueError(f"a mask of {len(given)} for an axis of length {n}")
@@ -210,7 +241,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
         places *= values.shape[axis]
     new = xp.broadcast_to(values, (*arr.shape[:axis], len(places), *arr.shape[axis + 1 :]))
     order = sorted([(place, 0, n + k) for k, place in enumerate(places)] + [(i, 1, i) for i in range(n)])
-    return xp.take(xp.concat([arr, new], axis=axis), xp.asarray([i for _, _, i in order], dtype="int64", device=arr.device), axis=axis)
+    return xp.take(
+        xp.concat([arr, new], axis=axis),
+        xp.asarray([i for _, _, i in order], dtype="int64", device=arr.device),
+        axis=axis,
+    )
 
 
 @in_numpy("lexsort")
@@ -219,7 +254,9 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
     tensors = arrays(tuple(keys))
     order = xp.argsort(tensors[0], axis=axis)
     for key in tensors[1:]:
-        order = xp.take_along_axis(order, xp.argsort(xp.take_along_axis(key, order, axis=axis), axis=axis), axis=axis)
+        order = xp.take_along_axis(
+            order, xp.argsort(xp.take_along_axis(key, order, axis=axis), axis=axis), axis=axis
+        )
     return order
 
 

@@ -72,5 +72,7 @@ def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, *, w: Any = None) -> Te
         w = arrays((x, w))[1]
         powers, y = powers * w[:, None], y * (w[:, None] if y.ndim > 1 else w)
     scale = xp.sqrt(xp.sum(powers * powers, axis=0))
-    fit = xp.matmul(xp.linalg.pinv(powers / scale, rtol=x.shape[0] * finfo(x.dtype).eps if rcond is None else rcond), y)
+    fit = xp.matmul(
+        xp.linalg.pinv(powers / scale, rtol=x.shape[0] * finfo(x.dtype).eps if rcond is None else rcond), y
+    )
     return fit / (scale[:, None] if y.ndim > 1 else scale)

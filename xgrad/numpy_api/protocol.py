@@ -21,7 +21,15 @@ from ..namespace.table import NUMPY
 from .table import ACCUMULATIONS, REDUCTIONS
 
 #: What a ufunc may be told that changes nothing, with NumPy's defaults.
-_PLAIN = {"out": (None,), "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True, "signature": None}
+_PLAIN = {
+    "out": (None,),
+    "where": True,
+    "casting": "same_kind",
+    "order": "K",
+    "dtype": None,
+    "subok": True,
+    "signature": None,
+}
 
 
 class Way(NamedTuple):
@@ -36,9 +44,19 @@ class Way(NamedTuple):
 
 
 #: What NumPy does with the values of Tensors, on the host.
-_ON_VALUES = frozenset((
-    "bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd", "save", "savetxt", "savez", "savez_compressed",
-))  # fmt: skip
+_ON_VALUES = frozenset(
+    (
+        "bincount",
+        "histogram",
+        "histogram2d",
+        "histogram_bin_edges",
+        "histogramdd",
+        "save",
+        "savetxt",
+        "savez",
+        "savez_compressed",
+    )
+)
 
 #: What NumPy writes of values, whether or not a gradient flows to them.
 _AS_TEXT = frozenset(("array2string", "array_str"))
@@ -50,7 +68,10 @@ _LISTS = frozenset((list, tuple))
 
 #: Of functions that do not work on Tensors: what to do instead.
 _INSTEAD = {
-    "copyto": "np.full_like, np.nan_to_num and np.unwrap call it on an array: give them a Tensor, as np.full_like(xg.asarray(a), t), or use xg.where",
+    "copyto": (
+        "np.full_like, np.nan_to_num and np.unwrap call it on an array: give them a Tensor, as "
+        "np.full_like(xg.asarray(a), t), or use xg.where"
+    ),
     "fill_diagonal": "it writes into its argument; use xg.where, or t[i, i] = value",
     "put_along_axis": "it writes into its argument; use t[index] = value",
 }
@@ -87,7 +108,10 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     """A NumPy ufunc, or one of its methods, on inputs of which one at least is a Tensor."""
     name = ufunc.__name__
     if kwargs.get("out") is not None and any(out is not None for out in kwargs["out"]):
-        raise TypeError(f"np.{name} with out=, or an operator in place on a NumPy array: a Tensor's value goes into no array; write a = a + t")
+        raise TypeError(
+            f"np.{name} with out=, or an operator in place on a NumPy array: a Tensor's value goes "
+            f"into no array; write a = a + t"
+        )
     called = name if method == "__call__" else f"{name}.{method}"
     if method in ("reduce", "accumulate"):
         ours = (REDUCTIONS if method == "reduce" else ACCUMULATIONS).get(name)
@@ -97,7 +121,9 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if ours is None or _is_foreign(ufunc):
         _refuse_ufunc(ufunc, called)
     if kwargs:
-        kwargs = {key: value for key, value in kwargs.items() if key not in _PLAIN or not _same(value, _PLAIN[key])}
+        kwargs = {
+            key: value for key, value in kwargs.items() if key not in _PLAIN or not _same(value, _PLAIN[key])
+        }
         for key in kwargs.keys() - _signature(ours).parameters.keys():
             _refuse_parameter(called, key)
     if not _LISTS.isdisjoint(map(type, inputs)):
@@ -146,7 +172,10 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 
     args, kwargs = host(args), host(kwargs)
     if len(set(devices)) > 1:
-        raise DeviceError(f"np.{_name(function)} was given Tensors on {' and '.join(map(str, dict.fromkeys(devices)))}; move one with .to(device)")
+        raise DeviceError(
+            f"np.{_name(function)} was given Tensors on "
+            f"{' and '.join(map(str, dict.fromkeys(devices)))}; move one with .to(device)"
+        )
     return back(function(*args, **kwargs))
 
 
@@ -162,7 +191,10 @@ def _refuse_ufunc(ufunc: Any, called: str) -> NoReturn:
         _refuse(called)
     scipys = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
     name = f"scipy.special.{called}" if scipys else f"the ufunc {called!r}"
-    instead = "give it a derivative with xg.custom_vjp, which calls it on t.numpy(), or take the value, t.detach().numpy()"
+    instead = (
+        "give it a derivative with xg.custom_vjp, which calls it on t.numpy(), or take the value, "
+        "t.detach().numpy()"
+    )
     raise TypeError(f"{name} does not work on Tensors: {instead}")
 
 
@@ -190,7 +222,11 @@ def _way(function: Callable[..., Any]) -> Way:
     by_place = tuple(a.name for a in theirs if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD))
     defaults = {a.name: a.default for a in theirs if a.default is not a.empty}
     anything = any(b.kind is b.VAR_KEYWORD for b in mine)
-    keywords = None if anything else frozenset(b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY))
+    keywords = (
+        None
+        if anything
+        else frozenset(b.name for b in mine if b.kind in (b.POSITIONAL_OR_KEYWORD, b.KEYWORD_ONLY))
+    )
     arrays = tuple(i for i, b in enumerate(mine) if b.kind is b.POSITIONAL_ONLY and b.name in _OPERANDS)
     return Way(ours, leading, by_place, defaults, keywords, arrays)
 
@@ -202,11 +238,15 @@ def _name(function: Callable[..., Any]) -> str:
 
 def _same(value: Any, default: Any) -> bool:
     """Whether an argument is NumPy's default, and so as if it had not been given."""
-    return value is default or (type(value) is type(default) and type(value) in (str, bool, int, float, tuple) and value == default)
+    return value is default or (
+        type(value) is type(default) and type(value) in (str, bool, int, float, tuple) and value == default
+    )
 
 
 def _refuse(name: str) -> NoReturn:
-    instead = _INSTEAD.get(name, "it is not supported; use functions that are, or the value, t.detach().numpy()")
+    instead = _INSTEAD.get(
+        name, "it is not supported; use functions that are, or the value, t.detach().numpy()"
+    )
     raise TypeError(f"np.{name} does not work on Tensors: {instead}")
 
 

@@ -18,12 +18,26 @@ def median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bo
 
 
 @in_numpy("percentile")
-def percentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
+def percentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
     return quantile(a, _hundredths(q), axis, overwrite_input, method, keepdims)
 
 
 @in_numpy("quantile")
-def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
     """The gradient goes to the elements of `a` on both sides, and to `q` where the method is "linear"; at an
     element of `a`, as if
     `q` were a little more."""
@@ -31,7 +45,9 @@ def quantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, me
     n = rows.shape[-1]
     z = _between(rows, n, q, method)
     # NaN is what sorting puts last
-    return _placed(xp.where(isnan(rows[..., n - 1 :]), xp.nan, z) if n and is_floating(rows.dtype) else z, q, shape)
+    return _placed(
+        xp.where(isnan(rows[..., n - 1 :]), xp.nan, z) if n and is_floating(rows.dtype) else z, q, shape
+    )
 
 
 @in_numpy("nanmedian")
@@ -40,12 +56,26 @@ def nanmedian(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims:
 
 
 @in_numpy("nanpercentile")
-def nanpercentile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
+def nanpercentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
     return nanquantile(a, _hundredths(q), axis, overwrite_input, method, keepdims)
 
 
 @in_numpy("nanquantile")
-def nanquantile(a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False) -> Tensor:
+def nanquantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
     """The gradient goes where that of `quantile` does."""
     rows, q, shape = _laid_out(a, q, axis, keepdims, method)
     known = xp.count_nonzero(~isnan(rows), axis=-1, keepdims=True)  # which differs from row to row
@@ -56,11 +86,15 @@ def _hundredths(q: Any) -> Any:
     return q / 100 if type(q) in NUMBERS else xp.asarray(q) / 100
 
 
-def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+def _laid_out(
+    a: Any, q: Any, axis: Any, keepdims: bool, method: str
+) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the
     shape of a result."""
     if method not in _METHODS:
-        raise TypeError(f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}")
+        raise TypeError(
+            f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}"
+        )
     if not isinstance(q, Tensor) or MODE.get().trace is None:
         parts = (q if isinstance(q, Tensor) else xp.asarray(q, device="cpu")).numpy()
         if not ((parts >= 0) & (parts <= 1)).all():
@@ -73,8 +107,16 @@ def _laid_out(a: Any, q: Any, axis: Any, keepdims: bool, method: str) -> tuple[T
     for i in axes:
         n *= a.shape[i]
     rows = xp.sort(xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, n)), axis=-1)
-    rows = rows if is_floating(rows.dtype) or method in ("lower", "higher", "nearest") else xp.astype(rows, "float64")
-    q = xp.asarray(q, device=rows.device, dtype=rows.dtype) if type(q) in NUMBERS and kind_of(rows.dtype) == "f" else arrays((rows, q))[1]
+    rows = (
+        rows
+        if is_floating(rows.dtype) or method in ("lower", "higher", "nearest")
+        else xp.astype(rows, "float64")
+    )
+    q = (
+        xp.asarray(q, device=rows.device, dtype=rows.dtype)
+        if type(q) in NUMBERS and kind_of(rows.dtype) == "f"
+        else arrays((rows, q))[1]
+    )
     shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
     return rows, q if is_floating(q.dtype) else xp.astype(q, "float64"), shape
 
@@ -87,10 +129,17 @@ def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
     where there are none."""
     place = xp.reshape(q, (-1,)) * (known - 1 if isinstance(known, int) else xp.astype(known - 1, q.dtype))
     if rows.shape[-1] == 0:
-        return xp.full((*rows.shape[:-1], q.size), xp.nan, dtype=rows.dtype if is_floating(rows.dtype) else "float64", device=rows.device)
+        return xp.full(
+            (*rows.shape[:-1], q.size),
+            xp.nan,
+            dtype=rows.dtype if is_floating(rows.dtype) else "float64",
+            device=rows.device,
+        )
     place = xp.broadcast_to(place, (*rows.shape[:-1], q.size))
     low = xp.floor(place.detach())
-    take: Any = lambda at: xp.take_along_axis(rows, xp.clip(xp.astype(at, "int64"), 0, rows.shape[-1] - 1), axis=-1)
+    take: Any = lambda at: xp.take_along_axis(
+        rows, xp.clip(xp.astype(at, "int64"), 0, rows.shape[-1] - 1), axis=-1
+    )
     if method in ("lower", "higher", "nearest"):
         return take({"lower": low, "higher": xp.ceil(place), "nearest": xp.round(place)}[method])
     part = place - low

@@ -36,17 +36,29 @@ def _held(a: Tensor, where: Any) -> Tensor:
 def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
     """`a`, but `otherwise` where `where` does not hold."""
     a = xp.asarray(a)
-    return a if where is True else xp.where(_held(a, where), a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+    return (
+        a
+        if where is True
+        else xp.where(_held(a, where), a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+    )
 
 
 def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     """How many elements each result is made of."""
-    return prod(a.shape[i] for i in normal_axes(axis, a.ndim)) if where is True else xp.sum(_held(a, where), axis=axis, keepdims=keepdims)
+    return (
+        prod(a.shape[i] for i in normal_axes(axis, a.ndim))
+        if where is True
+        else xp.sum(_held(a, where), axis=axis, keepdims=keepdims)
+    )
 
 
 def _divided(total: Tensor, n: Any) -> Tensor:
     """total / n, in the dtype of the total if that is floating."""
-    return total / (xp.astype(n, total.dtype if is_floating(total.dtype) else "float64") if isinstance(n, Tensor) else float(n))
+    return total / (
+        xp.astype(n, total.dtype if is_floating(total.dtype) else "float64")
+        if isinstance(n, Tensor)
+        else float(n)
+    )
 
 
 def _initial(initial: Any, like: Tensor) -> Tensor:
@@ -57,13 +69,27 @@ def _initial(initial: Any, like: Tensor) -> Tensor:
 
 
 @in_numpy("sum")
-def sum_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def sum_(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
     z = xp.sum(_only(a, where, 0), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z + _initial(initial, z)
 
 
 @in_numpy("prod")
-def prod_(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def prod_(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
     z = xp.prod(_only(a, where, 1), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z * _initial(initial, z)
 
@@ -78,7 +104,9 @@ def min_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, 
     return _extreme("min", xp.min, xp.minimum, a, axis, keepdims, initial, where)
 
 
-def _extreme(name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Tensor:
+def _extreme(
+    name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any
+) -> Tensor:
     axis = _axes(axis, a)
     if initial is None:
         if where is not True:
@@ -125,32 +153,56 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *,
     if where is True:
         z = xp.mean(cast, axis=axis, keepdims=keepdims)
     else:
-        z = _divided(sum_(single(xp, cast), axis, None, keepdims, None, where), _count(a, axis, keepdims, where))
-    return xp.astype(z, (cast.dtype if is_half(cast.dtype) else z.dtype) if dtype is None else dtype, copy=False)
+        z = _divided(
+            sum_(single(xp, cast), axis, None, keepdims, None, where), _count(a, axis, keepdims, where)
+        )
+    return xp.astype(
+        z, (cast.dtype if is_half(cast.dtype) else z.dtype) if dtype is None else dtype, copy=False
+    )
 
 
 @in_numpy("var")
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    correction: float | None = None,
 ) -> Tensor:
-    return _spread(xp.var, xp.positive, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
+    return _spread(
+        xp.var, xp.positive, a, axis, dtype, ddof if correction is None else correction, keepdims, where
+    )
 
 
 @in_numpy("std")
 def std(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    correction: float | None = None,
 ) -> Tensor:
     """Where it is 0, so is its gradient."""
     return _spread(xp.std, _root, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
 
 
-def _spread(of_all: Any, of_variance: Any, a: Any, axis: Any, dtype: Any, ddof: float, keepdims: bool, where: Any) -> Tensor:
+def _spread(
+    of_all: Any, of_variance: Any, a: Any, axis: Any, dtype: Any, ddof: float, keepdims: bool, where: Any
+) -> Tensor:
     """The variance, or what there is of it; by the function `of_all` where that has all that is asked for."""
     a = xp.asarray(a)
     if where is True and dtype is None and not is_complex(a.dtype):
         return of_all(a, axis=axis, correction=ddof, keepdims=keepdims)
     if is_half(a.dtype) and dtype is None:
-        return xp.astype(_spread(of_all, of_variance, single(xp, a), axis, None, ddof, keepdims, where), a.dtype)
+        return xp.astype(
+            _spread(of_all, of_variance, single(xp, a), axis, None, ddof, keepdims, where), a.dtype
+        )
     n = _count(a, axis, keepdims, where)
     far = a - mean(a, axis, dtype, True, where=where)
     square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
@@ -179,23 +231,46 @@ def _known(a: Any, where: Any) -> Tensor:
 
 
 @in_numpy("nansum")
-def nansum(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def nansum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
     return sum_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanprod")
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def nanprod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Tensor:
     return prod_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanmean")
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True
+) -> Tensor:
     return mean(a, _axes(axis, a), dtype, keepdims, where=_known(a, where))
 
 
 @in_numpy("nanvar")
 def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    correction: float | None = None,
 ) -> Tensor:
     a, ddof = xp.asarray(a), ddof if correction is None else correction
     if not is_floating(a.dtype):
@@ -207,29 +282,46 @@ def nanvar(
 
 @in_numpy("nanstd")
 def nanstd(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, *, where: Any = True, correction: float | None = None
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    correction: float | None = None,
 ) -> Tensor:
     return _root(nanvar(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
 
 
 @in_numpy("nanmax")
-def nanmax(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def nanmax(
+    a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Tensor:
     """The gradient goes to exactly one element: on a tie the first."""
     return _nan_extreme(max_, -xp.inf, a, axis, keepdims, initial, where)
 
 
 @in_numpy("nanmin")
-def nanmin(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def nanmin(
+    a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Tensor:
     """The gradient goes to exactly one element: on a tie the first."""
     return _nan_extreme(min_, xp.inf, a, axis, keepdims, initial, where)
 
 
-def _nan_extreme(reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Tensor:
+def _nan_extreme(
+    reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any
+) -> Tensor:
     a, missing = xp.asarray(a), isnan(a)
     if not is_floating(a.dtype):
         return reduce(a, axis, keepdims, initial, where)
     z = reduce(_only(a, ~missing, worst), axis, keepdims, initial, where)
-    return z if initial is not None else xp.where(xp.all(missing, axis=_axes(axis, a), keepdims=keepdims), xp.nan, z)
+    return (
+        z
+        if initial is not None
+        else xp.where(xp.all(missing, axis=_axes(axis, a), keepdims=keepdims), xp.nan, z)
+    )
 
 
 @in_numpy("nanargmax")
@@ -242,7 +334,9 @@ def nanargmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Ten
     return _nan_place("nanargmin", xp.argmin, xp.inf, a, axis, keepdims)
 
 
-def _nan_place(name: str, place: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool) -> Tensor:
+def _nan_place(
+    name: str, place: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool
+) -> Tensor:
     """Raises ValueError where there is NaN alone; while a trace is made that is not known."""
     a, missing = xp.asarray(a), isnan(a)
     if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
@@ -276,12 +370,16 @@ def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 
 
 @in_numpy("cumulative_sum")
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     return xp.cumulative_sum(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
 
 
 @in_numpy("cumulative_prod")
-def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
     return xp.cumulative_prod(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
 
 
@@ -301,7 +399,20 @@ def _accumulation(name: str) -> Callable[..., Tensor]:
     return accumulate
 
 
-REDUCTIONS.update(add=sum_, multiply=prod_, maximum=max_, minimum=min_, logical_and=all_, logical_or=any_, fmax=nanmax, fmin=nanmin)
-REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(a, axis=_axes(axis, a), keepdims=keepdims)
+REDUCTIONS.update(
+    add=sum_,
+    multiply=prod_,
+    maximum=max_,
+    minimum=min_,
+    logical_and=all_,
+    logical_or=any_,
+    fmax=nanmax,
+    fmin=nanmin,
+)
+REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(
+    a, axis=_axes(axis, a), keepdims=keepdims
+)
 ACCUMULATIONS.update(add=cumsum, multiply=cumprod)
-ACCUMULATIONS.update({name: _accumulation(name) for name in ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")})
+ACCUMULATIONS.update(
+    {name: _accumulation(name) for name in ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")}
+)

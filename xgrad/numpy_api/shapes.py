@@ -70,7 +70,9 @@ def atleast_2d(*arys: Any) -> Any:
 
 @in_numpy("atleast_3d")
 def atleast_3d(*arys: Any) -> Any:
-    return _each(arys, lambda x: x if x.ndim > 2 else x[:, :, None] if x.ndim == 2 else xp.reshape(x, (1, x.size, 1)))
+    return _each(
+        arys, lambda x: x if x.ndim > 2 else x[:, :, None] if x.ndim == 2 else xp.reshape(x, (1, x.size, 1))
+    )
 
 
 def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
@@ -100,7 +102,9 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     n = xp.asarray(ary).shape[axis]
     if is_integer(indices_or_sections) and n % index(indices_or_sections):
-        raise ValueError(f"split: {n} elements do not divide into {indices_or_sections} equal sections; use np.array_split")
+        raise ValueError(
+            f"split: {n} elements do not divide into {indices_or_sections} equal sections; use np.array_split"
+        )
     return array_split(ary, indices_or_sections, axis)
 
 
@@ -191,7 +195,12 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     i, j = normal_axes(axes, m.ndim)
     if i == j:
         raise ValueError(f"rot90: {axes} are not two axes")
-    turned = (+m, swapaxes(xp.flip(m, axis=j), i, j), xp.flip(m, axis=(i, j)), xp.flip(swapaxes(m, i, j), axis=j))
+    turned = (
+        +m,
+        swapaxes(xp.flip(m, axis=j), i, j),
+        xp.flip(m, axis=(i, j)),
+        xp.flip(swapaxes(m, i, j), axis=j),
+    )
     return turned[k % 4]
 
 

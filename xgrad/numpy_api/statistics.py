@@ -13,7 +13,9 @@ from .table import arrays, in_numpy, xp
 
 
 @in_numpy("average")
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
     a = xp.asarray(a)
     if weights is None:
         z = xp.mean(a, axis=axis, keepdims=keepdims)
@@ -23,9 +25,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         if weights.shape != a.shape:
             axes = normal_axes(axis, a.ndim)
             if axis is None or weights.shape != tuple(a.shape[i] for i in axes):
-                raise ValueError(f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axis {axis}")
+                raise ValueError(
+                    f"average: weights of shape {weights.shape} for an array of shape {a.shape} "
+                    f"along axis {axis}"
+                )
             order = sorted(range(len(axes)), key=axes.__getitem__)
-            weights = xp.reshape(xp.permute_dims(weights, tuple(order)), tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
+            weights = xp.reshape(
+                xp.permute_dims(weights, tuple(order)),
+                tuple(n if i in axes else 1 for i, n in enumerate(a.shape)),
+            )
         total = xp.sum(xp.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
         if MODE.get().trace is None and bool(xp.any(total == 0)):
             raise ZeroDivisionError("average: weights sum to zero")
@@ -34,7 +42,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 
 
 @in_numpy("cov")
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, *, dtype: Any = None) -> Tensor:
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    *,
+    dtype: Any = None,
+) -> Tensor:
     x = _rows(m, rowvar)
     x = x if y is None else xp.concat([x, _rows(arrays((x, y))[1], rowvar)])
     x = xp.astype(x, xp.result_type(x.dtype, "float64") if dtype is None else dtype)
@@ -59,4 +75,8 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     scale = xp.sqrt(xp.real(xp.linalg.diagonal(z)))
     z = z / scale[:, None] / scale
     # what rounding takes beyond 1 is cut off, as by NumPy
-    return xp.clip(xp.real(z), -1, 1) + 1j * xp.clip(xp.imag(z), -1, 1) if is_complex(z.dtype) else xp.clip(z, -1, 1)
+    return (
+        xp.clip(xp.real(z), -1, 1) + 1j * xp.clip(xp.imag(z), -1, 1)
+        if is_complex(z.dtype)
+        else xp.clip(z, -1, 1)
+    )

@@ -60,7 +60,10 @@ def together(values: Sequence[Any]) -> list[Tensor]:
     if not tensors:
         return arrays(given)
     dtypes, device = [v.dtype for v in tensors], tensors[0].device
-    return [v if isinstance(v, Tensor) else xp.asarray(v, dtype=xp.result_type(*dtypes, v), device=device) for v in given]
+    return [
+        v if isinstance(v, Tensor) else xp.asarray(v, dtype=xp.result_type(*dtypes, v), device=device)
+        for v in given
+    ]
 
 
 def along(a: Any, axis: int | None) -> tuple[Tensor, int]:

@@ -21,6 +21,24 @@ from . import (
 from .table import OPS, Op, find_op, op
 
 __all__ = [
-    "OPS", "Op", "arithmetic", "comparing", "correlating", "cumulative", "decompositions", "einsum", "find_op", "fourier", "functions", "indexing",
-    "linalg", "op", "ordering", "programs", "reductions", "shaping", "special", "spectral",
-]  # fmt: skip
+    "OPS",
+    "Op",
+    "arithmetic",
+    "comparing",
+    "correlating",
+    "cumulative",
+    "decompositions",
+    "einsum",
+    "find_op",
+    "fourier",
+    "functions",
+    "indexing",
+    "linalg",
+    "op",
+    "ordering",
+    "programs",
+    "reductions",
+    "shaping",
+    "special",
+    "spectral",
+]

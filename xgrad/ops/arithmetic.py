@@ -10,28 +10,65 @@ from typing import Any
 from ..backends.dtypes import is_complex, is_floating
 from .table import elementwise, op
 
-NONE = elementwise("none", lambda xp, x: x, scalar="x", dx=lambda dz: dz, function="positive", in_numpy=None,
-    analytic=True, linear="jointly", doc="+x")  # fmt: skip
+NONE = elementwise(
+    "none",
+    lambda xp, x: x,
+    scalar="x",
+    dx=lambda dz: dz,
+    function="positive",
+    in_numpy=None,
+    analytic=True,
+    linear="jointly",
+    doc="+x",
+)
 
-ADD = elementwise("+", lambda xp, x, y: x + y, scalar="x + y",
+ADD = elementwise(
+    "+",
+    lambda xp, x, y: x + y,
+    scalar="x + y",
     dx=lambda dz: dz,
     dy=lambda dz: dz,
-    function="add", analytic=True, linear="jointly", doc="x + y")  # fmt: skip
+    function="add",
+    analytic=True,
+    linear="jointly",
+    doc="x + y",
+)
 
-SUBTRACT = elementwise("-", lambda xp, x, y: x - y, scalar="x - y",
+SUBTRACT = elementwise(
+    "-",
+    lambda xp, x, y: x - y,
+    scalar="x - y",
     dx=lambda dz: dz,
     dy=lambda dz: -dz,
-    function="subtract", analytic=True, linear="jointly", doc="x - y")  # fmt: skip
+    function="subtract",
+    analytic=True,
+    linear="jointly",
+    doc="x - y",
+)
 
-MULTIPLY = elementwise("*", lambda xp, x, y: x * y, scalar="x * y",
+MULTIPLY = elementwise(
+    "*",
+    lambda xp, x, y: x * y,
+    scalar="x * y",
     dx=lambda dz, y: dz * y,
     dy=lambda dz, x: dz * x,
-    function="multiply", analytic=True, linear="each", doc="x * y")  # fmt: skip
+    function="multiply",
+    analytic=True,
+    linear="each",
+    doc="x * y",
+)
 
-DIVIDE = elementwise("/", lambda xp, x, y: x / y, scalar="x / y",
+DIVIDE = elementwise(
+    "/",
+    lambda xp, x, y: x / y,
+    scalar="x / y",
     dx=lambda dz, y: dz / y,
     dy=lambda dz, z, y: -dz * z / y,
-    function="divide", analytic=True, linear="first", doc="x / y")  # fmt: skip
+    function="divide",
+    analytic=True,
+    linear="first",
+    doc="x / y",
+)
 
 
 def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
@@ -67,14 +104,29 @@ def _power(xp: Any, x: Any, y: Any) -> Any:
     return xp.pow(x, y)
 
 
-POWER = elementwise("**", _power, scalar="pow(x, y)",
+POWER = elementwise(
+    "**",
+    _power,
+    scalar="pow(x, y)",
     dx=lambda xp, dz, x, y: dz * (y * _power(xp, x, _exponent_less_one(xp, x, y))),
     dy=lambda xp, dz, z, x: dz * (z * _log_or_zero(xp, x, z)),
-    function="pow", numpy="power", in_numpy=None, analytic=True,
-    doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.")  # fmt: skip
+    function="pow",
+    numpy="power",
+    in_numpy=None,
+    analytic=True,
+    doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.",
+)
 
-NEGATIVE = elementwise("neg", lambda xp, x: -x, scalar="-x", dx=lambda dz: -dz, function="negative", analytic=True,
-    linear="jointly", doc="-x")  # fmt: skip
+NEGATIVE = elementwise(
+    "neg",
+    lambda xp, x: -x,
+    scalar="-x",
+    dx=lambda dz: -dz,
+    function="negative",
+    analytic=True,
+    linear="jointly",
+    doc="-x",
+)
 
 
 def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
@@ -101,13 +153,26 @@ rest = fmod(x, y)
 where(y == 0, rest, where(rest == 0, copysign(0, y), where((rest < 0) != (y < 0), rest + y, rest)))
 """
 
-FLOOR_DIVIDE = elementwise("//", _floor_divide, function="floor_divide", scalar=_FLOOR_DIVIDE, integers="x // y", in_numpy=None,
-    doc="floor(x / y), which has no derivative.")  # fmt: skip
+FLOOR_DIVIDE = elementwise(
+    "//",
+    _floor_divide,
+    function="floor_divide",
+    scalar=_FLOOR_DIVIDE,
+    integers="x // y",
+    in_numpy=None,
+    doc="floor(x / y), which has no derivative.",
+)
 
-REMAINDER = elementwise("%", lambda xp, x, y: x % y, scalar=_REMAINDER, integers="x % y",
+REMAINDER = elementwise(
+    "%",
+    lambda xp, x, y: x % y,
+    scalar=_REMAINDER,
+    integers="x % y",
     dx=lambda dz: dz,
     dy=lambda dz, x, y: -dz * (x // y),
-    function="remainder", doc="x - y * floor(x / y), with the sign of y.")  # fmt: skip
+    function="remainder",
+    doc="x - y * floor(x / y), with the sign of y.",
+)
 
 
 def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
@@ -116,20 +181,30 @@ def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
     return part / r / r
 
 
-ATAN2 = elementwise("atan2", lambda xp, x, y: xp.atan2(x, y), scalar="atan2(x, y)",
+ATAN2 = elementwise(
+    "atan2",
+    lambda xp, x, y: xp.atan2(x, y),
+    scalar="atan2(x, y)",
     dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
     dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
-    numpy="arctan2", doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.")  # fmt: skip
+    numpy="arctan2",
+    doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.",
+)
+
 
 def quotient_or_zero(xp: Any, x: Any, z: Any) -> Any:
     """x / z, and 0 where z is 0, to any order of derivatives."""
     return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
 
 
-HYPOT = elementwise("hypot", lambda xp, x, y: xp.hypot(x, y), scalar="hypot(x, y)",
+HYPOT = elementwise(
+    "hypot",
+    lambda xp, x, y: xp.hypot(x, y),
+    scalar="hypot(x, y)",
     dx=lambda xp, dz, z, x: dz * quotient_or_zero(xp, x, z),
     dy=lambda xp, dz, z, y: dz * quotient_or_zero(xp, y, z),
-    doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.")  # fmt: skip
+    doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0.",
+)
 
 
 def share(xp: Any, x: Any, z: Any) -> Any:
@@ -138,40 +213,81 @@ def share(xp: Any, x: Any, z: Any) -> Any:
     return xp.exp(x - xp.where(z == -inf, 0, z))
 
 
-COPYSIGN = elementwise("copysign", lambda xp, x, y: xp.copysign(x, y), scalar="copysign(x, y)",
+COPYSIGN = elementwise(
+    "copysign",
+    lambda xp, x, y: xp.copysign(x, y),
+    scalar="copysign(x, y)",
     dx=lambda xp, dz, x, y: xp.where(xp.signbit(x) == xp.signbit(y), dz, -dz),
-    doc="|x| with the sign of y.")  # fmt: skip
+    doc="|x| with the sign of y.",
+)
 
-NEXTAFTER = elementwise("nextafter", lambda xp, x, y: xp.nextafter(x, y), scalar="nextafter(x, y)", dx=lambda dz: dz,
-    doc="The number next to x in the direction of y.")  # fmt: skip
+NEXTAFTER = elementwise(
+    "nextafter",
+    lambda xp, x, y: xp.nextafter(x, y),
+    scalar="nextafter(x, y)",
+    dx=lambda dz: dz,
+    doc="The number next to x in the direction of y.",
+)
 
 # Gates that choose. A tie goes to the first operand, so the gradient is never given twice.
-MAXIMUM = elementwise("maximum", lambda xp, x, y: xp.maximum(x, y), scalar="where(x >= y or isnan(x), x, y)",
+MAXIMUM = elementwise(
+    "maximum",
+    lambda xp, x, y: xp.maximum(x, y),
+    scalar="where(x >= y or isnan(x), x, y)",
     dx=lambda xp, dz, x, y: xp.where(x >= y, dz, 0),
     dy=lambda xp, dz, x, y: xp.where(x >= y, 0, dz),
-    doc="The larger of two. On a tie the gradient goes to `x`.")  # fmt: skip
+    doc="The larger of two. On a tie the gradient goes to `x`.",
+)
 
-MINIMUM = elementwise("minimum", lambda xp, x, y: xp.minimum(x, y), scalar="where(x <= y or isnan(x), x, y)",
+MINIMUM = elementwise(
+    "minimum",
+    lambda xp, x, y: xp.minimum(x, y),
+    scalar="where(x <= y or isnan(x), x, y)",
     dx=lambda xp, dz, x, y: xp.where(x <= y, dz, 0),
     dy=lambda xp, dz, x, y: xp.where(x <= y, 0, dz),
-    doc="The smaller of two. On a tie the gradient goes to `x`.")  # fmt: skip
+    doc="The smaller of two. On a tie the gradient goes to `x`.",
+)
 
-LOGADDEXP = elementwise("logaddexp", lambda xp, x, y: xp.logaddexp(x, y),
+LOGADDEXP = elementwise(
+    "logaddexp",
+    lambda xp, x, y: xp.logaddexp(x, y),
     scalar="maximum(x, y) + log1p(exp(-where(x == y, 0, abs(x - y))))",
     dx=lambda xp, dz, z, x: dz * share(xp, x, z),
     dy=lambda xp, dz, z, y: dz * share(xp, y, z),
-    doc="log(exp(x) + exp(y)), without overflow.")  # fmt: skip
+    doc="log(exp(x) + exp(y)), without overflow.",
+)
 
-WHERE = op("where", lambda xp, condition, a, b: xp.where(condition, a, b), scalar="where(condition, a, b)",
-    dx=lambda xp, dz, first, needs: (None, xp.where(first[0], dz, 0) if needs[1] else None, xp.where(first[0], 0, dz) if needs[2] else None),
-    variadic=True, linear="jointly", promotion="where", numpy="", in_numpy="where", pointwise=True,
-    doc="`a` where `condition` holds, else `b`.")  # fmt: skip
+WHERE = op(
+    "where",
+    lambda xp, condition, a, b: xp.where(condition, a, b),
+    scalar="where(condition, a, b)",
+    dx=lambda xp, dz, first, needs: (
+        None,
+        xp.where(first[0], dz, 0) if needs[1] else None,
+        xp.where(first[0], 0, dz) if needs[2] else None,
+    ),
+    variadic=True,
+    linear="jointly",
+    promotion="where",
+    numpy="",
+    in_numpy="where",
+    pointwise=True,
+    doc="`a` where `condition` holds, else `b`.",
+)
 
 # The same value, through which no gradient flows.
 STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, scalar="x", elementwise=True)
 
 # Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts
 # back.
-ASTYPE = op("astype", lambda xp, x, *, dtype: xp.astype(x, dtype), dx=lambda dz, *, dtype: dz, linear="jointly",
-    pointwise=True, scalar="x")  # fmt: skip
-ROUND_TO = op("round_to", lambda xp, x, *, dtype: xp.astype(x, dtype), pointwise=True, scalar="x", internal=True)
+ASTYPE = op(
+    "astype",
+    lambda xp, x, *, dtype: xp.astype(x, dtype),
+    dx=lambda dz, *, dtype: dz,
+    linear="jointly",
+    pointwise=True,
+    scalar="x",
+)
+ROUND_TO = op(
+    "round_to", lambda xp, x, *, dtype: xp.astype(x, dtype), pointwise=True, scalar="x", internal=True
+)

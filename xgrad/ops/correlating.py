@@ -22,4 +22,12 @@ def _dy(xp: Any, dz: Any, x: Any, *, full: bool) -> Any:
 # z[k] is the sum of x[k + j] y[j] over all j, for an x no shorter than y, at the places where y lies wholly
 # on x; with `full` at those too where it overlaps with one element at least, the first of them at k = 1 -
 # len(y).
-SLIDE = op("slide", lambda xp, x, y, *, full: xp.slide(x, y, full=full), dx=_dx, dy=_dy, promotion="result_type", linear="each", internal=True)
+SLIDE = op(
+    "slide",
+    lambda xp, x, y, *, full: xp.slide(x, y, full=full),
+    dx=_dx,
+    dy=_dy,
+    promotion="result_type",
+    linear="each",
+    internal=True,
+)

@@ -23,10 +23,16 @@ def _from_the_end(xp: Any, dz: Any, axis: int) -> Any:
     return xp.flip(xp.cumulative_sum(xp.flip(dz, axis=axis), axis=axis), axis=axis)
 
 
-CUMULATIVE_SUM = op("cumulative_sum",
-    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_sum(x, axis=axis, include_initial=include_initial),
+CUMULATIVE_SUM = op(
+    "cumulative_sum",
+    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_sum(
+        x, axis=axis, include_initial=include_initial
+    ),
     dx=lambda xp, dz, *, axis, include_initial: _from_the_end(xp, _computed(dz, axis, include_initial), axis),
-    promotion="count", analytic=True, linear="jointly")  # fmt: skip
+    promotion="count",
+    analytic=True,
+    linear="jointly",
+)
 
 
 def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
@@ -55,11 +61,18 @@ def _before(xp: Any, z: Any, axis: int, include_initial: bool) -> Any:
     return xp.concat([xp.ones_like(part(z, axis, None, 1)), part(z, axis, None, -1)], axis=axis)
 
 
-CUMULATIVE_PROD = op("cumulative_prod",
-    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_prod(x, axis=axis, include_initial=include_initial),
-    dx=lambda xp, dz, z, x, *, axis, include_initial:
-        _before(xp, z, axis, include_initial) * _following(xp, _computed(single(xp, dz), axis, include_initial), x, axis),
-    promotion="count", analytic=True)  # fmt: skip
+CUMULATIVE_PROD = op(
+    "cumulative_prod",
+    lambda xp, x, *, axis=0, include_initial=False: xp.cumulative_prod(
+        x, axis=axis, include_initial=include_initial
+    ),
+    dx=lambda xp, dz, z, x, *, axis, include_initial: (
+        _before(xp, z, axis, include_initial)
+        * _following(xp, _computed(single(xp, dz), axis, include_initial), x, axis)
+    ),
+    promotion="count",
+    analytic=True,
+)
 
 
 def _others(xp: Any, x: Any, axis: Axis) -> Any:
@@ -70,6 +83,11 @@ def _others(xp: Any, x: Any, axis: Axis) -> Any:
     return put_back(part(before, -1, None, -1) * part(after, -1, 1, None))
 
 
-PROD = op("prod", over("prod"), in_numpy="prod",
+PROD = op(
+    "prod",
+    over("prod"),
+    in_numpy="prod",
     dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, single(xp, x), axis),
-    promotion="count", analytic=True)  # fmt: skip
+    promotion="count",
+    analytic=True,
+)

@@ -29,14 +29,19 @@ from .table import op
 def square(x: Any, function: str) -> Any:
     """`x`, if it is a stack of square matrices."""
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"{function} takes square matrices, stacked along leading axes; this array has shape {tuple(x.shape)}")
+        raise ShapeError(
+            f"{function} takes square matrices, stacked along leading axes; this array has shape "
+            f"{tuple(x.shape)}"
+        )
     return x
 
 
 def matrices(x: Any, function: str) -> Any:
     """`x`, if it is a stack of matrices."""
     if len(x.shape) < 2:
-        raise ShapeError(f"{function} takes matrices, stacked along leading axes; this array has shape {tuple(x.shape)}")
+        raise ShapeError(
+            f"{function} takes matrices, stacked along leading axes; this array has shape {tuple(x.shape)}"
+        )
     return x
 
 
@@ -70,9 +75,13 @@ def _below(xp: Any, x: Any) -> Any:
 
 # Inverses
 
-INV = op("inv", lambda xp, x: xp.linalg.inv(square(x, "inv")),
+INV = op(
+    "inv",
+    lambda xp, x: xp.linalg.inv(square(x, "inv")),
     dx=lambda xp, dz, z: -(_T(xp, z) @ dz @ _T(xp, z)),
-    function="linalg.inv", promotion="float", analytic=True,
+    function="linalg.inv",
+    promotion="float",
+    analytic=True,
     doc="""Inverse of square matrices.
 
     Raises ShapeError where they are not square, and the array library's LinAlgError where one is singular.
@@ -81,7 +90,8 @@ INV = op("inv", lambda xp, x: xp.linalg.inv(square(x, "inv")),
     >>> xg.linalg.inv(xg.asarray([[2.0, 0.0], [0.0, 4.0]]))
     tensor([[0.5 , 0.  ],
             [0.  , 0.25]])
-    """)  # fmt: skip
+    """,
+)
 
 
 def _side_by_side(xp: Any, y: Any) -> Any:
@@ -97,7 +107,10 @@ def _solve(xp: Any, x: Any, y: Any) -> Any:
     """
     square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
-        raise ShapeError(f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ShapeError(
+            f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and "
+            f"{tuple(y.shape)}"
+        )
     if x.ndim == 2 and y.ndim > 2:
         z = xp.linalg.solve(x, _side_by_side(xp, y))
         return xp.moveaxis(xp.reshape(z, (x.shape[0], *y.shape[:-2], y.shape[-1])), 0, -2)
@@ -118,7 +131,15 @@ def _solve_dx(xp: Any, dz: Any, z: Any, first: Any, needs: Any) -> tuple[Any, An
     return -(left @ _T(xp, right)), dy
 
 
-SOLVE = op("solve", _solve, dx=_solve_dx, variadic=True, function="linalg.solve", promotion="result_type", analytic=True)
+SOLVE = op(
+    "solve",
+    _solve,
+    dx=_solve_dx,
+    variadic=True,
+    function="linalg.solve",
+    promotion="result_type",
+    analytic=True,
+)
 
 
 def _pinv_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
@@ -130,20 +151,29 @@ def _pinv_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
     return _conj(xp, beside + below - zH @ g @ zH)
 
 
-PINV = op("pinv", lambda xp, x, y: xp.linalg.pinv(matrices(x, "pinv"), rtol=y), dx=_pinv_dx, function="linalg.pinv")
+PINV = op(
+    "pinv", lambda xp, x, y: xp.linalg.pinv(matrices(x, "pinv"), rtol=y), dx=_pinv_dx, function="linalg.pinv"
+)
 
 # Determinants
 
-DET = op("det", lambda xp, x: xp.linalg.det(square(x, "det")),
+DET = op(
+    "det",
+    lambda xp, x: xp.linalg.det(square(x, "det")),
     dx=lambda xp, dz, x: dz[..., None, None] * xp.cofactor(x),
-    function="linalg.det", promotion="float", analytic=True,
-    doc="""Determinant of square matrices. Its derivative, the matrix of cofactors, is right for singular ones too.
+    function="linalg.det",
+    promotion="float",
+    analytic=True,
+    doc="""Determinant of square matrices.
+
+    Its derivative, the matrix of cofactors, is right for singular ones too.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.linalg.det)(xg.asarray([[1.0, 2.0], [2.0, 4.0]]))
     tensor([[ 4., -2.],
             [-2.,  1.]])
-    """)  # fmt: skip
+    """,
+)
 
 
 def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
@@ -175,8 +205,13 @@ def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
     return dlog[..., None, None] * H(xp, xp.linalg.inv(x))
 
 
-SLOGDET = op("slogdet", lambda xp, x: tuple(xp.linalg.slogdet(square(x, "slogdet"))), dx=_slogdet_dx,
-    function="linalg.slogdet", promotion="float")  # fmt: skip
+SLOGDET = op(
+    "slogdet",
+    lambda xp, x: tuple(xp.linalg.slogdet(square(x, "slogdet"))),
+    dx=_slogdet_dx,
+    function="linalg.slogdet",
+    promotion="float",
+)
 
 # Factors
 
@@ -198,12 +233,20 @@ def _cholesky(xp: Any, x: Any, *, upper: bool = False) -> Any:
     return H(xp, xp.linalg.cholesky(H(xp, x))) if upper else xp.linalg.cholesky(x)
 
 
-CHOLESKY = op("cholesky", _cholesky, dx=_cholesky_dx, function="linalg.cholesky", promotion="float",
-    doc="""The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U, of positive definite matrices.
+CHOLESKY = op(
+    "cholesky",
+    _cholesky,
+    dx=_cholesky_dx,
+    function="linalg.cholesky",
+    promotion="float",
+    doc="""Cholesky factors of positive definite matrices.
 
-    Of `x` the same triangle is read, and so the gradient is 0 in the other. Raises the array library's LinAlgError where x is
-    not positive definite.
-    """)  # fmt: skip
+    The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U.
+
+    Of `x` the same triangle is read, and so the gradient is 0 in the other. Raises the array library's
+    LinAlgError where x is not positive definite.
+    """,
+)
 
 
 def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
@@ -232,11 +275,18 @@ def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
     lower = xp.where(below, inner, xp.where(diagonal, 0.5 * inner, xp.zeros_like(inner)))
     g = q @ (lower + H(xp, lower))
     size = xp.abs(xp.linalg.diagonal(r))
-    dependent = xp.any(size <= 32 * finfo(canonical(size.dtype)).eps * xp.sum(size, axis=-1, keepdims=True), axis=-1)[..., None, None]
+    dependent = xp.any(
+        size <= 32 * finfo(canonical(size.dtype)).eps * xp.sum(size, axis=-1, keepdims=True), axis=-1
+    )[..., None, None]
     g = H(xp, xp.linalg.solve(r, H(xp, g if dq is None else g + dq)))
     g = xp.where(dependent, nan, g)
     return g if rest is None else xp.concat([g, rest], axis=-1)
 
 
-QR = op("qr", lambda xp, x, *, mode="reduced": tuple(xp.linalg.qr(matrices(x, "qr"), mode=mode)), dx=_qr_dx,
-    function="linalg.qr", promotion="float")  # fmt: skip
+QR = op(
+    "qr",
+    lambda xp, x, *, mode="reduced": tuple(xp.linalg.qr(matrices(x, "qr"), mode=mode)),
+    dx=_qr_dx,
+    function="linalg.qr",
+    promotion="float",
+)

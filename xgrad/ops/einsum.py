@@ -29,7 +29,11 @@ def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[A
     known = {*output, *(c for _, subscript in others for c in subscript)}
     distinct = "".join(dict.fromkeys(mine))
     kept = "".join(c for c in distinct if c in known)
-    g = xp.einsum(",".join([output, *(subscript for _, subscript in others)]) + "->" + kept, dz, *(other for other, _ in others))
+    g = xp.einsum(
+        ",".join([output, *(subscript for _, subscript in others)]) + "->" + kept,
+        dz,
+        *(other for other, _ in others),
+    )
     given = {c: g.shape[kept.index(c)] if c in known else 1 for c in distinct}
     # an axis of length 1 is summed by `deriv`
     full = tuple(given[c] if n == 1 else n for c, n in dict(zip(mine, shape, strict=True)).items())
@@ -40,8 +44,16 @@ def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[A
 def _on_the_diagonal(xp: Any, g: Any, distinct: str, subscript: str, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with the elements of `g` where the indices that repeat are equal."""
     first = {c: subscript.index(c) for c in distinct}
-    g = xp.reshape(g, tuple(n if first[c] == place else 1 for place, (c, n) in enumerate(zip(subscript, shape, strict=True))))
-    at: list[Any] = [xp.reshape(xp.arange(n, device=g.device), (-1,) + (1,) * (len(shape) - place - 1)) for place, n in enumerate(shape)]
+    g = xp.reshape(
+        g,
+        tuple(
+            n if first[c] == place else 1 for place, (c, n) in enumerate(zip(subscript, shape, strict=True))
+        ),
+    )
+    at: list[Any] = [
+        xp.reshape(xp.arange(n, device=g.device), (-1,) + (1,) * (len(shape) - place - 1))
+        for place, n in enumerate(shape)
+    ]
     equal = None
     for place, c in enumerate(subscript):
         if first[c] != place:
@@ -50,5 +62,12 @@ def _on_the_diagonal(xp: Any, g: Any, distinct: str, subscript: str, shape: tupl
     return xp.where(equal, g, 0)
 
 
-EINSUM = op("einsum", lambda xp, *x, subscripts: xp.einsum(subscripts, *x), dx=_dx,
-    variadic=True, promotion="result_type", analytic=True, linear="each")  # fmt: skip
+EINSUM = op(
+    "einsum",
+    lambda xp, *x, subscripts: xp.einsum(subscripts, *x),
+    dx=_dx,
+    variadic=True,
+    promotion="result_type",
+    analytic=True,
+    linear="each",
+)

@@ -24,32 +24,57 @@ def _fit(xp: Any, x: Any, axis: int, n: int) -> Any:
     return xp.concat([x, zeros], axis=axis)
 
 
-FFT = op("fft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.fft(x, n=n, axis=axis, norm=norm),
-    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.fft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
-    function="fft.fft", promotion="complex", analytic=True, linear="jointly",
-    doc="""Discrete Fourier transform along `axis`, cut or filled up with zeros to `n`: z_k is the sum of x_j e^(-2πi jk/n).
+FFT = op(
+    "fft",
+    lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.fft(x, n=n, axis=axis, norm=norm),
+    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(
+        xp, xp.fft.fft(dz, axis=axis, norm=norm), axis, x_shape[axis]
+    ),
+    function="fft.fft",
+    promotion="complex",
+    analytic=True,
+    linear="jointly",
+    doc="""Discrete Fourier transform along `axis`: z_k is the sum of x_j e^(-2πi jk/n).
 
-    `norm` says which way divides by n: "backward" the inverse, "forward" this one, "ortho" both by √n.
+    The axis is cut, or filled up with zeros, to `n`. `norm` says which way divides by n: "backward" the
+    inverse, "forward" this one, "ortho" both by √n.
 
     >>> import xgrad as xg
     >>> xg.fft.fft(xg.asarray([1.0, 0.0, 0.0, 0.0]))
     tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
-    """)  # fmt: skip
+    """,
+)
 
-IFFT = op("ifft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.ifft(x, n=n, axis=axis, norm=norm),
-    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(xp, xp.fft.ifft(dz, axis=axis, norm=norm), axis, x_shape[axis]),
-    function="fft.ifft", promotion="complex", analytic=True, linear="jointly",
-    doc="Inverse of `fft`, with the same arguments.")  # fmt: skip
+IFFT = op(
+    "ifft",
+    lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.ifft(x, n=n, axis=axis, norm=norm),
+    dx=lambda xp, dz, x_shape, *, n, axis, norm: _fit(
+        xp, xp.fft.ifft(dz, axis=axis, norm=norm), axis, x_shape[axis]
+    ),
+    function="fft.ifft",
+    promotion="complex",
+    analytic=True,
+    linear="jointly",
+    doc="Inverse of `fft`, with the same arguments.",
+)
 
 
 def _rfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
     """The frequencies that rfft leaves out have no gradient."""
-    return _fit(xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis])
+    return _fit(
+        xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis]
+    )
 
 
-RFFT = op("rfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.rfft(x, n=n, axis=axis, norm=norm),
-    dx=_rfft_dx, function="fft.rfft", promotion="float", linear="jointly",
-    doc="The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates.")  # fmt: skip
+RFFT = op(
+    "rfft",
+    lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.rfft(x, n=n, axis=axis, norm=norm),
+    dx=_rfft_dx,
+    function="fft.rfft",
+    promotion="float",
+    linear="jointly",
+    doc="The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates.",
+)
 
 
 def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
@@ -62,6 +87,12 @@ def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis
     return _fit(xp, xp.where(once, g, 2 * g), axis, x_shape[axis])
 
 
-IRFFT = op("irfft", lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.irfft(x, n=n, axis=axis, norm=norm),
-    dx=_irfft_dx, function="fft.irfft", promotion="complex", linear="jointly",
-    doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.")  # fmt: skip
+IRFFT = op(
+    "irfft",
+    lambda xp, x, *, n=None, axis=-1, norm="backward": xp.fft.irfft(x, n=n, axis=axis, norm=norm),
+    dx=_irfft_dx,
+    function="fft.irfft",
+    promotion="complex",
+    linear="jointly",
+    doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.",
+)

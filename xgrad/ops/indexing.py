@@ -48,15 +48,29 @@ def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
     return (None,) * len(indices)
 
 
-GETITEM = op("getitem", lambda xp, x, *indices, key: x[fill(key, indices)],
-    dx=lambda xp, dz, x_shape, rest, *, key:
-        (xp.scatter(dz, key=fill(key, rest), shape=x_shape[0]), *_none_for(rest)),
-    variadic=True, analytic=True, linear="jointly", view=True)  # fmt: skip
+GETITEM = op(
+    "getitem",
+    lambda xp, x, *indices, key: x[fill(key, indices)],
+    dx=lambda xp, dz, x_shape, rest, *, key: (
+        xp.scatter(dz, key=fill(key, rest), shape=x_shape[0]),
+        *_none_for(rest),
+    ),
+    variadic=True,
+    analytic=True,
+    linear="jointly",
+    view=True,
+)
 
 # zeros of a shape with dz added at key: what getitem passes back.
-SCATTER = op("scatter", lambda xp, x, *indices, key, shape: xp.scatter(x, key=fill(key, indices), shape=shape),
+SCATTER = op(
+    "scatter",
+    lambda xp, x, *indices, key, shape: xp.scatter(x, key=fill(key, indices), shape=shape),
     dx=lambda dz, rest, *, key, shape: (dz[fill(key, rest)], *_none_for(rest)),
-    variadic=True, analytic=True, linear="jointly")  # fmt: skip
+    variadic=True,
+    analytic=True,
+    linear="jointly",
+)
+
 
 def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
     """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that
@@ -76,16 +90,36 @@ def _setitem_dx(xp: Any, dz: Any, rest: Any, needs: Any, *, key: Any) -> tuple[A
     return dx, _kept(xp, dz, _as_tuple(index)) if needs[1] else None, *_none_for(rest[1:])
 
 
-SETITEM = op("setitem", lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fill(key, indices)),
-    dx=_setitem_dx, variadic=True, analytic=True, linear="jointly")  # fmt: skip
+SETITEM = op(
+    "setitem",
+    lambda xp, x, v, *indices, key: xp.setitem(x, v, key=fill(key, indices)),
+    dx=_setitem_dx,
+    variadic=True,
+    analytic=True,
+    linear="jointly",
+)
 
-TAKE = op("take", lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
-    dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape), linear="jointly", in_numpy="take",
-    at_once=True)  # fmt: skip
+TAKE = op(
+    "take",
+    lambda xp, x, y, *, axis=0: xp.take(x, y, axis=axis),
+    dx=lambda xp, dz, x_shape, y, *, axis: xp.untake(dz, y, axis=axis, shape=x_shape),
+    linear="jointly",
+    in_numpy="take",
+    at_once=True,
+)
 
 # zeros of a shape with the slices of dz added where take found them.
-UNTAKE = op("untake", lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
-    dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis), linear="jointly", internal=True)  # fmt: skip
+UNTAKE = op(
+    "untake",
+    lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
+    dx=lambda xp, dz, y, *, axis, shape: xp.take(dz, y, axis=axis),
+    linear="jointly",
+    internal=True,
+)
 
 # The index of each element as often as it is to be repeated.
-REPEATED = op("repeated", lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts), internal=True)
+REPEATED = op(
+    "repeated",
+    lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts),
+    internal=True,
+)

@@ -46,7 +46,17 @@ def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
     return xp.matmul(_transposed(xp, x), dz)
 
 
-MATMUL = op("@", matmul, dx=_dx, dy=_dy, function="matmul", promotion="matmul", analytic=True, linear="each", at_once=True)
+MATMUL = op(
+    "@",
+    matmul,
+    dx=_dx,
+    dy=_dy,
+    function="matmul",
+    promotion="matmul",
+    analytic=True,
+    linear="each",
+    at_once=True,
+)
 
 # A product that is added to its target as it is computed.
 PRODUCT_ADDED = op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3, internal=True)

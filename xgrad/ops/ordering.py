@@ -10,11 +10,19 @@ from typing import Any
 from .reductions import normal_axes, over
 from .table import op
 
-ARGMAX = op("argmax", over("argmax"), in_numpy="argmax",
-    doc="Index of the maximum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
+ARGMAX = op(
+    "argmax",
+    over("argmax"),
+    in_numpy="argmax",
+    doc="Index of the maximum, on a tie the first; without an axis, into the flattened array.",
+)
 
-ARGMIN = op("argmin", over("argmin"), in_numpy="argmin",
-    doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.")  # fmt: skip
+ARGMIN = op(
+    "argmin",
+    over("argmin"),
+    in_numpy="argmin",
+    doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.",
+)
 
 
 def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
@@ -38,21 +46,36 @@ def _place(xp: Any, x: Any, axis: int, descending: bool) -> Any:
     return xp.argsort(_argsort(xp, x, axis=axis, descending=descending), axis=axis)
 
 
-SORT = op("sort", _sort,
-    dx=lambda xp, dz, x, *, axis, descending, stable: xp.take_along_axis(dz, _place(xp, x, axis, descending), axis=axis),
-    doc="""The elements along `axis` in ascending order, or descending; NaN is the largest. Equal elements keep their order.
+SORT = op(
+    "sort",
+    _sort,
+    dx=lambda xp, dz, x, *, axis, descending, stable: xp.take_along_axis(
+        dz, _place(xp, x, axis, descending), axis=axis
+    ),
+    doc="""The elements along `axis` in ascending order, or descending.
+
+    NaN is the largest. Equal elements keep their order.
 
     >>> import xgrad as xg
     >>> xg.sort(xg.asarray([2.0, 3.0, 1.0]), descending=True)
     tensor([3., 2., 1.])
-    """)  # fmt: skip
+    """,
+)
 
-ARGSORT = op("argsort", _argsort,
-    doc="The indices along `axis` that sort it in ascending order, or descending. Equal elements keep their order.")  # fmt: skip
+ARGSORT = op(
+    "argsort",
+    _argsort,
+    doc=(
+        "The indices along `axis` that sort it in ascending order, or descending. Equal elements keep "
+        "their order."
+    ),
+)
 
 NONZERO = op("nonzero", lambda xp, x: tuple(xp.nonzero(x)))
 
-SEARCHSORTED = op("searchsorted", lambda xp, x, y, *, side="left": xp.searchsorted(x, y, side=side), promotion="result_type")
+SEARCHSORTED = op(
+    "searchsorted", lambda xp, x, y, *, side="left": xp.searchsorted(x, y, side=side), promotion="result_type"
+)
 
 # Of each different element: its first index in the flat array, which of them each is, and how many there are
 # of it.

@@ -78,7 +78,9 @@ def over(name: str) -> Callable[..., Any]:
 
     Of an array without axes NumPy would reduce axis 0, which there is not.
     """
-    return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(x, axis=existing(axis, x.shape), keepdims=keepdims)
+    return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(
+        x, axis=existing(axis, x.shape), keepdims=keepdims
+    )
 
 
 def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
@@ -92,13 +94,28 @@ def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
     return axis
 
 
-SUM = op("sum", over("sum"), in_numpy="sum",
+SUM = op(
+    "sum",
+    over("sum"),
+    in_numpy="sum",
     dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, dz, x_shape, axis), x_shape),
-    promotion="count", analytic=True, linear="jointly")  # fmt: skip
+    promotion="count",
+    analytic=True,
+    linear="jointly",
+)
 
-MEAN = op("mean", over("mean"), in_numpy="mean",
-    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(kept(xp, single(xp, dz), x_shape, axis) / _size(x_shape, axis), x_shape),
-    promotion="float", analytic=True, linear="jointly", doc="Arithmetic mean. " + AXIS)  # fmt: skip
+MEAN = op(
+    "mean",
+    over("mean"),
+    in_numpy="mean",
+    dx=lambda xp, dz, x_shape, *, axis, keepdims: xp.broadcast_to(
+        kept(xp, single(xp, dz), x_shape, axis) / _size(x_shape, axis), x_shape
+    ),
+    promotion="float",
+    analytic=True,
+    linear="jointly",
+    doc="Arithmetic mean. " + AXIS,
+)
 
 
 def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
@@ -108,16 +125,29 @@ def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
 
 
-VAR = op("var", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
-        xp.var(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
-    dx=lambda xp, dz, x, *, axis, correction, keepdims: kept(xp, single(xp, dz), x.shape, axis) * (2 * _slope(xp, x, axis, correction)),
-    promotion="float", doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS)  # fmt: skip
+VAR = op(
+    "var",
+    lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.var(
+        x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims
+    ),
+    dx=lambda xp, dz, x, *, axis, correction, keepdims: (
+        kept(xp, single(xp, dz), x.shape, axis) * (2 * _slope(xp, x, axis, correction))
+    ),
+    promotion="float",
+    doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS,
+)
 
-STD = op("std", lambda xp, x, *, axis=None, correction=0.0, keepdims=False:
-        xp.std(x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims),
-    dx=lambda xp, dz, z, x, *, axis, correction, keepdims:
-        kept(xp, quotient_or_zero(xp, single(xp, dz), z), x.shape, axis) * _slope(xp, x, axis, correction),
-    promotion="float", doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS)  # fmt: skip
+STD = op(
+    "std",
+    lambda xp, x, *, axis=None, correction=0.0, keepdims=False: xp.std(
+        x, axis=existing(axis, x.shape), correction=correction, keepdims=keepdims
+    ),
+    dx=lambda xp, dz, z, x, *, axis, correction, keepdims: (
+        kept(xp, quotient_or_zero(xp, single(xp, dz), z), x.shape, axis) * _slope(xp, x, axis, correction)
+    ),
+    promotion="float",
+    doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS,
+)
 
 
 def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
@@ -127,7 +157,9 @@ def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
     order = tuple(a for a in range(x.ndim) if a not in axes) + axes
     moved = xp.permute_dims(x, order)
     rows = xp.reshape(moved, (*moved.shape[: x.ndim - len(axes)], _size(x.shape, axis)))
-    return rows, lambda y: xp.permute_dims(xp.reshape(y, moved.shape), tuple(order.index(a) for a in range(x.ndim)))
+    return rows, lambda y: xp.permute_dims(
+        xp.reshape(y, moved.shape), tuple(order.index(a) for a in range(x.ndim))
+    )
 
 
 def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
@@ -136,13 +168,27 @@ def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 
 
-MAX = op("max", over("max"), in_numpy="max",
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0),
-    numpy="max amax", doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
+MAX = op(
+    "max",
+    over("max"),
+    in_numpy="max",
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(
+        _first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0
+    ),
+    numpy="max amax",
+    doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS,
+)
 
-MIN = op("min", over("min"), in_numpy="min",
-    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(_first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0),
-    numpy="min amin", doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS)  # fmt: skip
+MIN = op(
+    "min",
+    over("min"),
+    in_numpy="min",
+    dx=lambda xp, dz, x, *, axis, keepdims: xp.where(
+        _first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0
+    ),
+    numpy="min amin",
+    doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS,
+)
 
 
 def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -166,7 +212,9 @@ def _share(xp: Any, z: Any, x: Any, axis: Axis) -> Any:
     return share(xp, x, kept(xp, z, x.shape, axis))
 
 
-LOGSUMEXP = op("logsumexp", _logsumexp,
+LOGSUMEXP = op(
+    "logsumexp",
+    _logsumexp,
     dx=lambda xp, dz, z, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _share(xp, z, x, axis),
     promotion="float",
     doc="""log of the sum of exp(x) over axes, without overflow.
@@ -174,7 +222,8 @@ LOGSUMEXP = op("logsumexp", _logsumexp,
     >>> import xgrad as xg
     >>> xg.logsumexp(xg.asarray([1000.0, 1000.0]))
     tensor(1000.69314718)
-    """)  # fmt: skip
+    """,
+)
 
 
 def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
@@ -191,11 +240,15 @@ def _softmax_dx(xp: Any, dz: Any, z: Any, *, axis: Axis) -> Any:
     return z * (dz - xp.sum(dz * z, axis=axis, keepdims=True))
 
 
-SOFTMAX = op("softmax", _softmax, dx=_softmax_dx,
+SOFTMAX = op(
+    "softmax",
+    _softmax,
+    dx=_softmax_dx,
     promotion="float",
     doc="""exp(x) divided by its sum over `axis`, without overflow.
 
     >>> import xgrad as xg
     >>> xg.softmax(xg.asarray([0.0, 0.0]))
     tensor([0.5, 0.5])
-    """)  # fmt: skip
+    """,
+)

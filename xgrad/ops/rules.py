@@ -46,7 +46,16 @@ Rule = tuple[Callable[..., Any], Callable[[Given], tuple[Any, ...]] | None]
 
 #: By the name that a rule asks for, what of a `Given` it means.
 _NAMES = {"xp": "xp", "dz": "dz", "z": "z", "x": "x", "y": "y", "x_shape": "shape", "y_shape": "shape"}
-_VARIADIC_NAMES = {"xp": "xp", "dz": "dz", "z": "z", "x": "x", "x_shape": "x", "first": "x", "rest": "y", "needs": "needs"}
+_VARIADIC_NAMES = {
+    "xp": "xp",
+    "dz": "dz",
+    "z": "z",
+    "x": "x",
+    "x_shape": "x",
+    "first": "x",
+    "rest": "y",
+    "needs": "needs",
+}
 
 
 def reverse_rule(function: Callable[..., Any] | None, variadic: bool) -> Rule | None:
@@ -60,10 +69,17 @@ def forward_rule(function: Callable[..., Any] | None) -> Rule | None:
 
 
 def _rule(function: Callable[..., Any], known: dict[str, str], moves: str) -> Rule:
-    names = [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    names = [
+        name
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
     unknown = [name for name in names if name not in known]
     if unknown or moves not in names:
-        raise TypeError(f"a derivative takes {moves} and any of {', '.join(known)}, and parameters after a '*'; this one takes {', '.join(names)}")
+        raise TypeError(
+            f"a derivative takes {moves} and any of {', '.join(known)}, and parameters after a '*'; "
+            f"this one takes {', '.join(names)}"
+        )
     if names == ["dz"]:
         return function, None
     chosen = attrgetter(*[known[name] for name in names])

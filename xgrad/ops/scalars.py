@@ -38,13 +38,17 @@ class Primitive(NamedTuple):
     condition: int = 0
 
 
-def _named(names: str, arity: int, cost: int, truth: bool = False, condition: int = 0) -> dict[str, Primitive]:
+def _named(
+    names: str, arity: int, cost: int, truth: bool = False, condition: int = 0
+) -> dict[str, Primitive]:
     """Primitives that NumPy calls as they are called here."""
     return {name: Primitive(arity, name, cost, truth, condition) for name in names.split()}
 
 
 PRIMITIVES: dict[str, Primitive] = {
-    **_named("add subtract multiply bitwise_and bitwise_or bitwise_xor left_shift right_shift copysign", 2, 1),
+    **_named(
+        "add subtract multiply bitwise_and bitwise_or bitwise_xor left_shift right_shift copysign", 2, 1
+    ),
     **_named("less less_equal greater greater_equal equal not_equal", 2, 1, truth=True),
     **_named("logical_and logical_or", 2, 1, truth=True, condition=2),
     **_named("logical_not", 1, 1, truth=True, condition=1),
@@ -53,7 +57,10 @@ PRIMITIVES: dict[str, Primitive] = {
     # the second and third of integers alone
     **_named("divide floor_divide remainder hypot nextafter fmod", 2, HEAVY),
     **_named("sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh cbrt", 1, HEAVY),
-    **{f"a{name}": Primitive(1, f"arc{name}", HEAVY) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{
+        f"a{name}": Primitive(1, f"arc{name}", HEAVY)
+        for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")
+    },
     "where": Primitive(3, "where", 1, condition=1),
     "abs": Primitive(1, "absolute"),
     "round": Primitive(1, "rint"),
@@ -61,7 +68,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "pow": Primitive(2, "power", HEAVY),
     "normal_cdf": Primitive(1, None, HEAVY),
     "normal_quantile": Primitive(1, None, HEAVY),
-}  # fmt: skip
+}
 
 
 class Call:
@@ -80,13 +87,27 @@ class Call:
 Scalar = Call | str | int | float | bool
 
 _BINARY: dict[type[ast.AST], str] = {
-    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "pow",
-    ast.FloorDiv: "floor_divide", ast.Mod: "remainder",
-    ast.BitAnd: "bitwise_and", ast.BitOr: "bitwise_or", ast.BitXor: "bitwise_xor",
-    ast.LShift: "left_shift", ast.RShift: "right_shift",
-    ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
-    ast.Eq: "equal", ast.NotEq: "not_equal", ast.And: "logical_and", ast.Or: "logical_or",
-}  # fmt: skip
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.Pow: "pow",
+    ast.FloorDiv: "floor_divide",
+    ast.Mod: "remainder",
+    ast.BitAnd: "bitwise_and",
+    ast.BitOr: "bitwise_or",
+    ast.BitXor: "bitwise_xor",
+    ast.LShift: "left_shift",
+    ast.RShift: "right_shift",
+    ast.Lt: "less",
+    ast.LtE: "less_equal",
+    ast.Gt: "greater",
+    ast.GtE: "greater_equal",
+    ast.Eq: "equal",
+    ast.NotEq: "not_equal",
+    ast.And: "logical_and",
+    ast.Or: "logical_or",
+}
 _UNARY: dict[type[ast.AST], str] = {ast.USub: "negative", ast.Invert: "invert", ast.Not: "logical_not"}
 _NUMBERS = {"inf": inf, "nan": nan, "pi": pi}
 
@@ -103,7 +124,9 @@ def parse(text: str, operands: Sequence[str], others: Others = lambda name: None
         raise ValueError(f"the scalar {text!r} is no expression: {error.msg}") from None
     reader = _Reader(text, operands, others)
     for line in lines[:-1]:
-        if not (isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)):
+        if not (
+            isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
+        ):
             raise reader.wrong("lines before the last give a name to something")
         reader.known[line.targets[0].id] = reader.read(line.value)
     if not lines or not isinstance(lines[-1], ast.Expr):
@@ -138,7 +161,9 @@ class _Reader:
             case ast.BinOp() if type(node.op) in _BINARY:
                 return self.made.call(_BINARY[type(node.op)], (self.read(node.left), self.read(node.right)))
             case ast.Compare(ops=[only]) if type(only) in _BINARY:
-                return self.made.call(_BINARY[type(only)], (self.read(node.left), self.read(node.comparators[0])))
+                return self.made.call(
+                    _BINARY[type(only)], (self.read(node.left), self.read(node.comparators[0]))
+                )
             case ast.BoolOp():
                 first, *rest = map(self.read, node.values)
                 for other in rest:
@@ -146,19 +171,29 @@ class _Reader:
                 return first
             case ast.Call(func=ast.Name(id=name), keywords=[]):
                 return self.called(name, tuple(map(self.read, node.args)))
-        raise self.wrong(f"{ast.unparse(node)!r} is not arithmetic, a comparison, nor a function of operands by position")
+        raise self.wrong(
+            f"{ast.unparse(node)!r} is not arithmetic, a comparison, nor a function of operands by position"
+        )
 
     def called(self, name: str, args: tuple[Scalar, ...]) -> Scalar:
         """A function of others: a primitive, or another op, whose expression takes its place."""
         other = self.others(name) if name not in PRIMITIVES else None
         if other is None and name not in PRIMITIVES:
             near = difflib.get_close_matches(name, PRIMITIVES, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(PRIMITIVES)}, and ops of the table that have a scalar"
+            hint = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else f"there are {', '.join(PRIMITIVES)}, and ops of the table that have a scalar"
+            )
             raise self.wrong(f"there is no function {name!r} of one element; {hint}")
         arity = PRIMITIVES[name].arity if other is None else len(other[0])
         if len(args) != arity:
             raise self.wrong(f"{name} takes {arity} operand{'s' * (arity != 1)}, not {len(args)}")
-        return self.made.call(name, args) if other is None else _replaced(other[1], dict(zip(other[0], args)), self.made)
+        return (
+            self.made.call(name, args)
+            if other is None
+            else _replaced(other[1], dict(zip(other[0], args)), self.made)
+        )
 
 
 class _Calls:
@@ -182,7 +217,13 @@ def _replaced(scalar: Scalar, new: Mapping[str, Scalar], made: _Calls) -> Scalar
     found: dict[int, Scalar] = {}
 
     def of(part: Scalar) -> Scalar:
-        return found[id(part)] if isinstance(part, Call) else new.get(part, part) if isinstance(part, str) else part
+        return (
+            found[id(part)]
+            if isinstance(part, Call)
+            else new.get(part, part)
+            if isinstance(part, str)
+            else part
+        )
 
     for call in calls(scalar):
         found[id(call)] = made.call(call.name, tuple(map(of, call.args)))
@@ -195,7 +236,11 @@ def calls(scalar: Scalar) -> Iterator[Call]:
     waiting = [scalar]
     while waiting:
         call = waiting[-1]
-        inside = [a for a in call.args if isinstance(a, Call) and id(a) not in seen] if isinstance(call, Call) else []
+        inside = (
+            [a for a in call.args if isinstance(a, Call) and id(a) not in seen]
+            if isinstance(call, Call)
+            else []
+        )
         if inside and id(call) not in seen:
             waiting += reversed(inside)
             continue

@@ -10,23 +10,44 @@ from ..errors import ShapeError
 from .reductions import normal_axes
 from .table import op
 
-RESHAPE = op("reshape", lambda xp, x, *, shape: xp.reshape(x, shape),
+RESHAPE = op(
+    "reshape",
+    lambda xp, x, *, shape: xp.reshape(x, shape),
     dx=lambda xp, dz, x_shape, *, shape: xp.reshape(dz, x_shape),
-    analytic=True, linear="jointly", view=True, in_numpy="reshape")  # fmt: skip
+    analytic=True,
+    linear="jointly",
+    view=True,
+    in_numpy="reshape",
+)
+
 
 def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axes`, all of them in reverse where None is given."""
     return tuple(reversed(range(ndim))) if axes is None else normal_axes(tuple(axes), ndim)
 
 
-TRANSPOSE = op("transpose", lambda xp, x, *, axes=None: xp.permute_dims(x, _order(axes, x.ndim)),
-    dx=lambda xp, dz, *, axes: xp.permute_dims(dz, tuple(sorted(range(dz.ndim), key=_order(axes, dz.ndim).__getitem__))),
-    function="permute_dims", analytic=True, linear="jointly", view=True)  # fmt: skip
+TRANSPOSE = op(
+    "transpose",
+    lambda xp, x, *, axes=None: xp.permute_dims(x, _order(axes, x.ndim)),
+    dx=lambda xp, dz, *, axes: xp.permute_dims(
+        dz, tuple(sorted(range(dz.ndim), key=_order(axes, dz.ndim).__getitem__))
+    ),
+    function="permute_dims",
+    analytic=True,
+    linear="jointly",
+    view=True,
+)
 
 # `deriv` sums over the axes that were broadcast, as it does for every op.
-BROADCAST_TO = op("broadcast_to", lambda xp, x, *, shape: xp.broadcast_to(x, shape),
+BROADCAST_TO = op(
+    "broadcast_to",
+    lambda xp, x, *, shape: xp.broadcast_to(x, shape),
     dx=lambda dz, *, shape: dz,
-    analytic=True, linear="jointly", view=True, in_numpy="broadcast_to")  # fmt: skip
+    analytic=True,
+    linear="jointly",
+    view=True,
+    in_numpy="broadcast_to",
+)
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -47,16 +68,30 @@ def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: 
     """Each operand's own part of dz."""
     stops = list(accumulate(shape[axis] for shape in x_shape))
     before = (slice(None),) * (axis % dz.ndim)
-    return tuple(dz[(*before, slice(start, stop), ...)] for start, stop in zip([0, *stops], stops, strict=False))
+    return tuple(
+        dz[(*before, slice(start, stop), ...)] for start, stop in zip([0, *stops], stops, strict=False)
+    )
 
 
-CONCAT = op("concat", lambda xp, *x, axis=0: xp.concat(x, axis=axis),
+CONCAT = op(
+    "concat",
+    lambda xp, *x, axis=0: xp.concat(x, axis=axis),
     dx=_concat_dx,
-    variadic=True, promotion="result_type", analytic=True, linear="jointly")  # fmt: skip
+    variadic=True,
+    promotion="result_type",
+    analytic=True,
+    linear="jointly",
+)
 
-STACK = op("stack", lambda xp, *x, axis=0: xp.stack(x, axis=axis),
+STACK = op(
+    "stack",
+    lambda xp, *x, axis=0: xp.stack(x, axis=axis),
     dx=lambda xp, dz, *, axis: xp.unstack(dz, axis=axis),
-    variadic=True, promotion="result_type", analytic=True, linear="jointly")  # fmt: skip
+    variadic=True,
+    promotion="result_type",
+    analytic=True,
+    linear="jointly",
+)
 
 
 def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) -> Any:
@@ -66,23 +101,50 @@ def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) 
     return xp.stack([zero if part is None else part for part in dz], axis=axis)
 
 
-TRIL = op("tril", lambda xp, x, *, k=0: xp.tril(x, k=index(k)), in_numpy="tril",
+TRIL = op(
+    "tril",
+    lambda xp, x, *, k=0: xp.tril(x, k=index(k)),
+    in_numpy="tril",
     dx=lambda xp, dz, *, k: xp.tril(dz, k=k),
-    analytic=True, linear="jointly", doc="Matrices with 0 above the k-th diagonal.")  # fmt: skip
+    analytic=True,
+    linear="jointly",
+    doc="Matrices with 0 above the k-th diagonal.",
+)
 
-TRIU = op("triu", lambda xp, x, *, k=0: xp.triu(x, k=index(k)), in_numpy="triu",
+TRIU = op(
+    "triu",
+    lambda xp, x, *, k=0: xp.triu(x, k=index(k)),
+    in_numpy="triu",
     dx=lambda xp, dz, *, k: xp.triu(dz, k=k),
-    analytic=True, linear="jointly", doc="Matrices with 0 below the k-th diagonal.")  # fmt: skip
+    analytic=True,
+    linear="jointly",
+    doc="Matrices with 0 below the k-th diagonal.",
+)
 
-TO_DEVICE = op("to_device", lambda xp, x, *, source, target: xp.to_device(x, target),
-    dx=lambda xp, dz, *, source, target: xp.to_device(dz, source), internal=True)  # fmt: skip
+TO_DEVICE = op(
+    "to_device",
+    lambda xp, x, *, source, target: xp.to_device(x, target),
+    dx=lambda xp, dz, *, source, target: xp.to_device(dz, source),
+    internal=True,
+)
 
 # A new array, by the creation function of that name.
-NEW = op("new", lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options),
-    cost=1, internal=True)  # fmt: skip
+NEW = op(
+    "new",
+    lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options),
+    cost=1,
+    internal=True,
+)
 
 # An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the
 # tuple's.
-UNSTACK = op("unstack", lambda xp, x, *, axis=0: xp.unstack(x, axis=axis), dx=_unstack_dx, analytic=True, linear="jointly")
-ITEM = op("item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True, linear="jointly",
-    internal=True)  # fmt: skip
+UNSTACK = op(
+    "unstack",
+    lambda xp, x, *, axis=0: xp.unstack(x, axis=axis),
+    dx=_unstack_dx,
+    analytic=True,
+    linear="jointly",
+)
+ITEM = op(
+    "item", lambda xp, x, *, i: x[i], dx=lambda dz, *, i: dz, analytic=True, linear="jointly", internal=True
+)

@@ -16,9 +16,21 @@ def _like(xp: Any, z: Any, x: Any) -> Any:
     return xp.astype(z, x.dtype) if kind_of(canonical(x.dtype)) == "f" else z
 
 
-NORMAL_CDF = elementwise("normal_cdf", lambda xp, x: _like(xp, xp.normal_cdf(x), x), scalar="normal_cdf(x)",
-    promotion="float", in_numpy=None, internal=True,
-    dx=lambda xp, dz, x: dz * xp.exp(-x * x / 2) / _ROOT)  # fmt: skip
-NORMAL_QUANTILE = elementwise("normal_quantile", lambda xp, x: _like(xp, xp.normal_quantile(x), x), scalar="normal_quantile(x)",
-    promotion="float", in_numpy=None, internal=True,
-    dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2))  # fmt: skip
+NORMAL_CDF = elementwise(
+    "normal_cdf",
+    lambda xp, x: _like(xp, xp.normal_cdf(x), x),
+    scalar="normal_cdf(x)",
+    promotion="float",
+    in_numpy=None,
+    internal=True,
+    dx=lambda xp, dz, x: dz * xp.exp(-x * x / 2) / _ROOT,
+)
+NORMAL_QUANTILE = elementwise(
+    "normal_quantile",
+    lambda xp, x: _like(xp, xp.normal_quantile(x), x),
+    scalar="normal_quantile(x)",
+    promotion="float",
+    in_numpy=None,
+    internal=True,
+    dx=lambda xp, dz, z: dz * _ROOT * xp.exp(z * z / 2),
+)

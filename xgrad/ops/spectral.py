@@ -53,7 +53,9 @@ class Limit(NamedTuple):
         """The arrays alone of what are Tensors."""
         masks, moved = _arrays(self.masks), _arrays(self.moved)
         towards, refused = _arrays([self.towards, self.refused])
-        return Limit(self.way, masks, towards, moved, refused, None if self.sealed is None else _arrays(self.sealed))
+        return Limit(
+            self.way, masks, towards, moved, refused, None if self.sealed is None else _arrays(self.sealed)
+        )
 
 
 def _arrays(given: Sequence[Any]) -> list[Any]:
@@ -70,11 +72,24 @@ class Spectrum:
     """
 
     def __init__(
-        self, at: int, apart: Callable[..., Any], differences: Callable[..., Any], numerators: Callable[..., Any], whole: Callable[..., Any]
+        self,
+        at: int,
+        apart: Callable[..., Any],
+        differences: Callable[..., Any],
+        numerators: Callable[..., Any],
+        whole: Callable[..., Any],
     ) -> None:
-        self.at, self.apart, self.differences, self.numerators, self.whole = at, apart, differences, numerators, whole
+        self.at, self.apart, self.differences, self.numerators, self.whole = (
+            at,
+            apart,
+            differences,
+            numerators,
+            whole,
+        )
 
-    def equal(self, xp: Any, values: Any, differences: Sequence[Any], times: float | None = None) -> list[Any]:
+    def equal(
+        self, xp: Any, values: Any, differences: Sequence[Any], times: float | None = None
+    ) -> list[Any]:
         """Where values are equal as far as rounding lets one know; with `times`, by so many roots of it."""
         eps = finfo(canonical(values.dtype)).eps
         size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
@@ -102,7 +117,10 @@ class Spectrum:
         if limit is None or limit.way == "none":
             ties = self.equal(xp, values, differences)
             known = limit is None
-            parts = [_unknown(xp, n, scale, d, tie, values, known) for (n, scale), d, tie in zip(numerators, differences, ties)]
+            parts = [
+                _unknown(xp, n, scale, d, tie, values, known)
+                for (n, scale), d, tie in zip(numerators, differences, ties)
+            ]
             return self.whole(xp, z, dvalues, parts)
         towards = self.differences(xp, limit.towards)
         if limit.way == "limit":
@@ -110,10 +128,15 @@ class Spectrum:
             sealed = [None] * len(moved) if limit.sealed is None else limit.sealed
             parts = [
                 _sealed(xp, _over(xp, n, d, xp.logical_not(mask)) + _over(xp, m, t, mask), seal, values)
-                for (n, _), d, mask, m, t, seal in zip(numerators, differences, limit.masks, moved, towards, sealed)
+                for (n, _), d, mask, m, t, seal in zip(
+                    numerators, differences, limit.masks, moved, towards, sealed
+                )
             ]
         elif limit.way == "rest":
-            parts = [_over(xp, n, d, xp.logical_not(mask)) for (n, _), d, mask in zip(numerators, differences, limit.masks)]
+            parts = [
+                _over(xp, n, d, xp.logical_not(mask))
+                for (n, _), d, mask in zip(numerators, differences, limit.masks)
+            ]
             parts = parts if refused is None else [part * refused[..., None] for part in parts]
         else:
             parts = [_over(xp, n, t, mask) for (n, _), t, mask in zip(numerators, towards, limit.masks)]
@@ -133,10 +156,13 @@ def _sealed(xp: Any, x: Any, mask: Any, values: Any) -> Any:
 
 # A 0 for each row, whose derivative is NaN in both modes: wherever the row moves at all, and wherever a
 # gradient comes back.
-SEAL = op("seal", lambda xp, x: xp.seal(x),
+SEAL = op(
+    "seal",
+    lambda xp, x: xp.seal(x),
     dx=lambda xp, dz, first: (xp.where(dz == 0, 0, dz * nan) + xp.zeros_like(xp.real(first[0])),),
     jvp=lambda xp, t: xp.sum(xp.real(t[0]), axis=-1, keepdims=True) * nan,
-    variadic=True)  # fmt: skip
+    variadic=True,
+)
 
 
 def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: bool) -> Any:
@@ -163,7 +189,10 @@ def _unequal(xp: Any, spectrum: Spectrum, values: Any, dvalues: Any) -> Any:
     eps = finfo(canonical(values.dtype)).eps
     size = xp.abs(dvalues)
     noise = 1e4 * eps * xp.sum(xp.abs(values), axis=-1, keepdims=True)
-    far = xp.abs(dvalues[..., None, :] - dvalues[..., None]) > eps**0.5 * (size[..., None, :] + size[..., None]) + noise[..., None]
+    far = (
+        xp.abs(dvalues[..., None, :] - dvalues[..., None])
+        > eps**0.5 * (size[..., None, :] + size[..., None]) + noise[..., None]
+    )
     found = xp.any(xp.logical_and(tie[0], far), axis=-1)
     if len(tie) > 1:  # of singular values: whose smallest is 0, where they have a kink
         zero = tie[2][..., 0, :]
@@ -223,8 +252,14 @@ def _eigh_dx(xp: Any, dz: Any, z: Any, *, UPLO: str) -> Any:
 
 _HERMITIAN = Spectrum(0, _ascending, lambda xp, w: [_between(xp, w)], _eigh_numerators, _eigh_whole)
 
-EIGH = op("eigh", lambda xp, x, *, UPLO="L": tuple(xp.eigh(square(x, "eigh"), UPLO)), dx=_eigh_dx, spectrum=_HERMITIAN,
-    function="linalg.eigh", promotion="float")  # fmt: skip
+EIGH = op(
+    "eigh",
+    lambda xp, x, *, UPLO="L": tuple(xp.eigh(square(x, "eigh"), UPLO)),
+    dx=_eigh_dx,
+    spectrum=_HERMITIAN,
+    function="linalg.eigh",
+    promotion="float",
+)
 
 
 def _of_values(xp: Any, dz: Any, z: Any, spectrum: Spectrum) -> Any:
@@ -240,9 +275,13 @@ def _of_values(xp: Any, dz: Any, z: Any, spectrum: Spectrum) -> Any:
 
 
 # What has a gradient goes by `eigh`, which has the vectors that the gradient needs.
-EIGVALSH = op("eigvalsh", lambda xp, x: xp.linalg.eigvalsh(square(x, "eigvalsh")),
+EIGVALSH = op(
+    "eigvalsh",
+    lambda xp, x: xp.linalg.eigvalsh(square(x, "eigvalsh")),
     dx=lambda xp, dz, x: _of_values(xp, dz, xp.linalg.eigh(x), _HERMITIAN),
-    function="linalg.eigvalsh", promotion="float")  # fmt: skip
+    function="linalg.eigvalsh",
+    promotion="float",
+)
 
 # Any square matrices
 
@@ -266,16 +305,29 @@ def _eig_whole(xp: Any, z: Any, dw: Any, quotients: Any) -> Any:
     inner = _on_diagonal(xp, dw) if quotients is None else quotients[0] + _on_diagonal(xp, dw)
     smallest = xp.linalg.svdvals(v)[..., -1:, None] if v.shape[-1] else 1
     few = smallest < finfo(canonical(v.dtype)).eps ** 0.75
-    return xp.where(few, nan, xp.linalg.solve(xp.where(few, xp.eye(v.shape[-1], dtype=v.dtype, device=v.device), vH), inner @ vH))
+    return xp.where(
+        few,
+        nan,
+        xp.linalg.solve(xp.where(few, xp.eye(v.shape[-1], dtype=v.dtype, device=v.device), vH), inner @ vH),
+    )
 
 
 _ANY = Spectrum(
-    0, _ascending,
+    0,
+    _ascending,
     lambda xp, w: [_between(xp, xp.conj(w) if is_complex(w.dtype) else w)],
-    _eig_numerators, _eig_whole,
-)  # fmt: skip
+    _eig_numerators,
+    _eig_whole,
+)
 
-EIG = op("eig", lambda xp, x: tuple(xp.eig(square(x, "eig"))), dx=_ANY.rule, spectrum=_ANY, function="linalg.eig", promotion="float")
+EIG = op(
+    "eig",
+    lambda xp, x: tuple(xp.eig(square(x, "eig"))),
+    dx=_ANY.rule,
+    spectrum=_ANY,
+    function="linalg.eig",
+    promotion="float",
+)
 
 # Singular values
 
@@ -310,9 +362,11 @@ def _svd_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
     size = size_u + size_v
     both = size[..., None, :] + size[..., None]
     return [
-        (xp.where(_diagonal(xp, turn_u), 0, 0.5 * (turn_u + turn_v)), both), (0.5 * (turn_u - turn_v), both),
-        (out_u, size_u[..., None, :]), (out_v, size_v[..., None, :]),
-    ]  # fmt: skip
+        (xp.where(_diagonal(xp, turn_u), 0, 0.5 * (turn_u + turn_v)), both),
+        (0.5 * (turn_u - turn_v), both),
+        (out_u, size_u[..., None, :]),
+        (out_v, size_v[..., None, :]),
+    ]
 
 
 def _svd_whole(xp: Any, z: Any, ds: Any, quotients: Any) -> Any:
@@ -331,14 +385,28 @@ def _svd_differences(xp: Any, s: Any) -> list[Any]:
     return [_between(xp, s), s[..., None, :] + s[..., None], s[..., None, :], s[..., None, :]]
 
 
-_SINGULAR = Spectrum(1, lambda xp, s: xp.flip(_ascending(xp, s), axis=-1), _svd_differences, _svd_numerators, _svd_whole)
+_SINGULAR = Spectrum(
+    1, lambda xp, s: xp.flip(_ascending(xp, s), axis=-1), _svd_differences, _svd_numerators, _svd_whole
+)
 
-SVD = op("svd", lambda xp, x, *, full_matrices=True: tuple(xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)),
-    dx=lambda xp, dz, z, *, full_matrices: _SINGULAR.rule(xp, dz, z), spectrum=_SINGULAR, function="linalg.svd", promotion="float")  # fmt: skip
+SVD = op(
+    "svd",
+    lambda xp, x, *, full_matrices=True: tuple(
+        xp.linalg.svd(matrices(x, "svd"), full_matrices=full_matrices)
+    ),
+    dx=lambda xp, dz, z, *, full_matrices: _SINGULAR.rule(xp, dz, z),
+    spectrum=_SINGULAR,
+    function="linalg.svd",
+    promotion="float",
+)
 
-SVDVALS = op("svdvals", lambda xp, x: xp.linalg.svdvals(matrices(x, "svdvals")),
+SVDVALS = op(
+    "svdvals",
+    lambda xp, x: xp.linalg.svdvals(matrices(x, "svdvals")),
     dx=lambda xp, dz, x: _of_values(xp, dz, xp.linalg.svd(x, full_matrices=False), _SINGULAR),
-    function="linalg.svdvals", promotion="float")  # fmt: skip
+    function="linalg.svdvals",
+    promotion="float",
+)
 
 #: The ops whose derivative has a limit where values are equal.
 DECOMPOSITIONS = frozenset((EIGH, EIG, SVD))

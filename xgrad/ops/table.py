@@ -89,11 +89,39 @@ class Op:
     """
 
     __slots__ = (
-        "analytic", "arity", "at_once", "cost", "defaults", "diagonal", "doc", "elementwise", "forward", "function",
-        "in_numpy", "integers", "internal", "linear", "name", "numpy", "operands", "parameters", "pointwise",
-        "primitives", "promotion", "registered", "rules", "saves", "scalar", "shapes", "spectrum", "tangent", "uses_z",
-        "variadic", "view", "__weakref__",
-    )  # fmt: skip
+        "analytic",
+        "arity",
+        "at_once",
+        "cost",
+        "defaults",
+        "diagonal",
+        "doc",
+        "elementwise",
+        "forward",
+        "function",
+        "in_numpy",
+        "integers",
+        "internal",
+        "linear",
+        "name",
+        "numpy",
+        "operands",
+        "parameters",
+        "pointwise",
+        "primitives",
+        "promotion",
+        "registered",
+        "rules",
+        "saves",
+        "scalar",
+        "shapes",
+        "spectrum",
+        "tangent",
+        "uses_z",
+        "variadic",
+        "view",
+        "__weakref__",
+    )
 
     def __init__(
         self,
@@ -142,21 +170,39 @@ class Op:
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
         self.arity = None if variadic else arity or len(self.operands)
         self.scalar = None if scalar is None else scalars.parse(scalar, self.operands, _scalar_of)
-        self.integers = self.scalar if integers is None else scalars.parse(integers, self.operands, _scalar_of)
-        parts = [call.name for s in (self.scalar, self.integers) if s is not None for call in scalars.calls(s)]
+        self.integers = (
+            self.scalar if integers is None else scalars.parse(integers, self.operands, _scalar_of)
+        )
+        parts = [
+            call.name for s in (self.scalar, self.integers) if s is not None for call in scalars.calls(s)
+        ]
         self.primitives = frozenset(parts)
-        self.cost = scalars.cost(self.scalar) if self.scalar is not None else 0 if view and cost is None else cost
+        self.cost = (
+            scalars.cost(self.scalar) if self.scalar is not None else 0 if view and cost is None else cost
+        )
         self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
-        self.defaults = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        self.defaults = {
+            p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+        }
         if self.arity is not None and self.arity > 2 and (dx or dy):
-            raise TypeError(f"{name!r} takes {self.arity} operands: with more than two it is variadic, and dx returns the gradients of all")
+            raise TypeError(
+                f"{name!r} takes {self.arity} operands: with more than two it is variadic, and dx "
+                f"returns the gradients of all"
+            )
         if jvp is not None and not variadic:
-            raise TypeError(f"{name!r} has a rule for forward mode, which is written for any number of operands: variadic")
+            raise TypeError(
+                f"{name!r} has a rule for forward mode, which is written for any number of operands: variadic"
+            )
         rules = (dx, dy)[: self.arity or 1]
-        self.rules: tuple[Rule | None, ...] = tuple([reverse_rule(rule, variadic) for rule in rules]) if any(rules) else ()
+        self.rules: tuple[Rule | None, ...] = (
+            tuple([reverse_rule(rule, variadic) for rule in rules]) if any(rules) else ()
+        )
         self.tangent = forward_rule(jvp)
         uses = [asked_for(rule) for rule in (*rules, jvp)]
-        asked = [set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1)) for bits in range(4)]
+        asked = [
+            set().union(*(used for i, used in enumerate(uses) if variadic or bits >> i & 1))
+            for bits in range(4)
+        ]
         self.saves = tuple(saver(names, variadic) for names in asked)
         self.diagonal = elementwise and diagonal
         self.shapes = variadic and "x_shape" in asked[3]
@@ -180,7 +226,11 @@ class Op:
     def implement(self, forward: Callable[..., Any], **rules: Any) -> None:
         """Say what an op does that was declared: one that runs programs, which are known above this table
         alone."""
-        declared: dict[str, Any] = {"variadic": self.variadic, "linear": self.linear, "internal": self.internal}
+        declared: dict[str, Any] = {
+            "variadic": self.variadic,
+            "linear": self.linear,
+            "internal": self.internal,
+        }
         made = Op(self.name, forward, **declared, **rules)
         for name in Op.__slots__:
             if name != "__weakref__":
@@ -191,7 +241,9 @@ class Op:
         save = self.saves[3]
         return (None, None, None) if save is None else save((None, z, *operands))
 
-    def vjp(self, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Rule | None] = ()) -> Sequence[Any]:
+    def vjp(
+        self, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Rule | None] = ()
+    ) -> Sequence[Any]:
         """The gradient of each operand, by the op's rules or those in their place; None where there is none,
         or `targets` has None.
 
@@ -211,7 +263,9 @@ class Op:
             if g.shape != target.shape or g.dtype is not target.dtype:
                 if self.elementwise and g.shape != target.shape and g.shape != given.dz.shape:
                     shapes = f"neither its operand, {target.shape}, nor dz, {given.dz.shape}"
-                    raise ShapeError(f"the derivative of {self.name!r} has shape {g.shape}, which fits {shapes}")
+                    raise ShapeError(
+                        f"the derivative of {self.name!r} has shape {g.shape}, which fits {shapes}"
+                    )
                 g = fit(given.xp, g, target)
             found.append(g)
         return found
@@ -222,7 +276,10 @@ class Op:
         given.needs = targets
         found = function(*((given.dz,) if pick is None else pick(given)), **params)
         if len(found) < len(targets):
-            raise TypeError(f"the derivative of {self.name!r} gives {len(found)} gradients for {len(targets)} operands; None stands for none")
+            raise TypeError(
+                f"the derivative of {self.name!r} gives {len(found)} gradients for {len(targets)} "
+                f"operands; None stands for none"
+            )
         return [None if g is None or t is None else fit(given.xp, g, t) for g, t in zip(found, targets)]
 
     def jvp(self, given: Given, tangents: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -289,6 +346,14 @@ def find_op(name: Any) -> Op:
     except (KeyError, TypeError):
         public = [key for key, entry in OPS.items() if not entry.internal]
         near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
-        given = f"{name!r}" if isinstance(name, str) else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted({*public, *GATES}))}"
+        given = (
+            f"{name!r}"
+            if isinstance(name, str)
+            else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
+        )
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else f"there are {', '.join(sorted({*public, *GATES}))}"
+        )
         raise UnknownOpError(f"no op {given}; {hint}") from None

@@ -72,15 +72,29 @@ class LossScale:
         *,
         device: str | Device | None = None,
     ) -> None:
-        for name, value in (("init_scale", init_scale), ("growth_factor", growth_factor), ("backoff_factor", backoff_factor)):
+        for name, value in (
+            ("init_scale", init_scale),
+            ("growth_factor", growth_factor),
+            ("backoff_factor", backoff_factor),
+        ):
             number(f"LossScale: {name}", value)
         integer("LossScale: growth_interval", growth_interval)
         if not 0 < init_scale < float("inf"):
             raise ValueError(f"init_scale is a number above 0, not {init_scale}")
         if not (growth_factor >= 1 and 0 < backoff_factor < 1 and growth_interval >= 1):
-            factors = f"growth_factor={growth_factor}, backoff_factor={backoff_factor}, growth_interval={growth_interval}"
-            raise ValueError(f"a scale grows by a factor of 1 or more, falls by one below 1, after 1 or more steps; got {factors}")
-        self.growth_factor, self.backoff_factor, self.growth_interval = growth_factor, backoff_factor, growth_interval
+            factors = (
+                f"growth_factor={growth_factor}, backoff_factor={backoff_factor}, "
+                f"growth_interval={growth_interval}"
+            )
+            raise ValueError(
+                f"a scale grows by a factor of 1 or more, falls by one below 1, after 1 or more "
+                f"steps; got {factors}"
+            )
+        self.growth_factor, self.backoff_factor, self.growth_interval = (
+            growth_factor,
+            backoff_factor,
+            growth_interval,
+        )
         self.value = asarray(init_scale, dtype="float32", device=device)
         self.good_steps = asarray(0, dtype="int32", device=device)
 
@@ -126,7 +140,9 @@ class LossScale:
         with no_grad():
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
             if finite.shape != () or finite.dtype.kind != "b":
-                raise TypeError(f"LossScale.update takes one boolean, not shape {finite.shape} and dtype {finite.dtype}")
+                raise TypeError(
+                    f"LossScale.update takes one boolean, not shape {finite.shape} and dtype {finite.dtype}"
+                )
             count = self.good_steps + 1
             due = count >= self.growth_interval
             room = self.value <= finfo("float32").max / self.growth_factor
@@ -148,7 +164,10 @@ class LossScale:
         values = fitting("LossScale", self.state_dict(), state)
         scale, good_steps = float(values["scale"]), int(values["good_steps"])
         if not 0 < scale < float("inf") or good_steps < 0:
-            raise ValueError(f"LossScale: a scale is above 0, and a count of steps not below; it is given {scale:g} and {good_steps}")
+            raise ValueError(
+                f"LossScale: a scale is above 0, and a count of steps not below; it is given "
+                f"{scale:g} and {good_steps}"
+            )
         self.value[...], self.good_steps[...] = values["scale"], values["good_steps"]
 
     def __repr__(self) -> str:

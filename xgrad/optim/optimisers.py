@@ -60,7 +60,10 @@ def _refuse_number(what: str, value: Any, below: float = inf) -> None:
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"{what} is a number, not {value!r}")
     if not 0 <= float(value) < below:
-        raise ValueError(f"{what} is {value}, and should be a number from 0 on{'' if below == inf else f', less than {below:g}'}")
+        raise ValueError(
+            f"{what} is {value}, and should be a number from 0 "
+            f"on{'' if below == inf else f', less than {below:g}'}"
+        )
 
 
 def _full(x: Tensor) -> Tensor:
@@ -81,14 +84,19 @@ class Optimizer(ABC):
     def __init__(self, params: Any, lr: float) -> None:
         if isinstance(params, Iterator | Set | ValuesView):
             kind = type(params).__name__
-            raise TypeError(f"an optimiser goes over its parameters at every step, and a {kind} does not keep them in order: give list(...)")
+            raise TypeError(
+                f"an optimiser goes over its parameters at every step, and a {kind} does not keep "
+                f"them in order: give list(...)"
+            )
         leaves, self._structure = flatten(params)
         self.lr = lr
         self.count = 0
         for p in leaves:
             if not isinstance(p, Tensor) or not p.is_leaf:
                 given = "a Tensor that is no leaf" if isinstance(p, Tensor) else type(p).__name__
-                raise GraphError(f"an optimiser changes leaves: Tensors made with requires_grad=True; it was given {given}")
+                raise GraphError(
+                    f"an optimiser changes leaves: Tensors made with requires_grad=True; it was given {given}"
+                )
         if not leaves:
             raise ValueError(f"an optimiser needs parameters: there are none in this {type(params).__name__}")
         self.params = list({id(p): p for p in leaves}.values())
@@ -127,14 +135,19 @@ class Optimizer(ABC):
     def _fitting(self, grads: Any) -> list[Tensor]:
         leaves, structure = flatten(grads)
         if structure != self._structure:
-            raise ShapeError(f"the gradients have the structure {structure}, the parameters {self._structure}")
+            raise ShapeError(
+                f"the gradients have the structure {structure}, the parameters {self._structure}"
+            )
         found: list[dict[int, Tensor]] = [{} for _ in self.params]
         for i, leaf in zip(self._places, leaves, strict=True):
             p, g = self.params[i], _gradient(leaf, "a gradient")
             if g.shape != p.shape:
                 raise ShapeError(f"a gradient of shape {g.shape} for a parameter of shape {p.shape}")
             if g.device is not p.device:
-                raise DeviceError(f"a gradient on {g.device} for a parameter on {p.device}; move it with .to({str(p.device)!r})")
+                raise DeviceError(
+                    f"a gradient on {g.device} for a parameter on {p.device}; move it with "
+                    f".to({str(p.device)!r})"
+                )
             if is_complex(g.dtype) and not is_complex(p.dtype):
                 raise TypeError(f"a gradient of {g.dtype} for a parameter of {p.dtype}: take xg.real of it")
             # the gradient of one place; or of all of them, where it is the same Tensor
@@ -163,7 +176,9 @@ class Optimizer(ABC):
         """
         values = fitting(type(self).__name__, self.state_dict(), state)
         if int(values["count"]) < 0:
-            raise ValueError(f"{type(self).__name__}: count, the number of steps so far, is given {int(values['count'])}")
+            raise ValueError(
+                f"{type(self).__name__}: count, the number of steps so far, is given {int(values['count'])}"
+            )
         self.count = int(values["count"])
         for name, slots in self._slots().items():
             slots[:] = [values[f"{name}.{i}"] for i in range(len(slots))]
@@ -205,7 +220,9 @@ class Adam(Optimizer):
     tensor([0.9], requires_grad=True)
     """
 
-    def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
+    def __init__(
+        self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
         super().__init__(params, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"betas is a pair of numbers, not {betas!r}")

@@ -8,7 +8,21 @@ from typing import Any
 from ..core.dispatch import apply
 from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..namespace import asarray, clip, exp, isfinite, isnan, linalg, log, matmul, maximum, minimum, softmax, squeeze, where
+from ..namespace import (
+    asarray,
+    clip,
+    exp,
+    isfinite,
+    isnan,
+    linalg,
+    log,
+    matmul,
+    maximum,
+    minimum,
+    softmax,
+    squeeze,
+    where,
+)
 from ..namespace import max as max_of
 from ..ops.rules import shape_of
 from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
@@ -41,9 +55,14 @@ class Continuous(Inverted):
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
         """Evenly distributed in [low, high): low + (high - low) u. Raises ValueError for high < low."""
         dtype = self._dtype("uniform", dtype, "f")
-        low, high = self._parameter("uniform", "low", low, dtype), self._parameter("uniform", "high", high, dtype)
+        low, high = (
+            self._parameter("uniform", "low", low, dtype),
+            self._parameter("uniform", "high", high, dtype),
+        )
         self._refuse("uniform", "high is less than low", lambda low, high: high < low, low, high)
-        self._refuse("uniform", "high - low is not finite", lambda d: (d != d) | (d == float("inf")), high - low)
+        self._refuse(
+            "uniform", "high - low is not finite", lambda d: (d != d) | (d == float("inf")), high - low
+        )
         size = self._size("uniform", size, shape_of(low), shape_of(high))
         z: Tensor = low + (high - low) * self._draw("random", size, dtype)
         return z
@@ -78,7 +97,9 @@ class Continuous(Inverted):
         """Density exp(-x / scale) / scale over x >= 0: of mean `scale`."""
         dtype = self._dtype("exponential", dtype, "f")
         scale = self._scale("exponential", "scale", scale, dtype)
-        z: Tensor = scale * self._draw("standard_exponential", self._size("exponential", size, shape_of(scale)), dtype)
+        z: Tensor = scale * self._draw(
+            "standard_exponential", self._size("exponential", size, shape_of(scale)), dtype
+        )
         return z
 
     def standard_gamma(self, shape: Any, size: Size = None, dtype: Any = None) -> Tensor:
@@ -143,12 +164,19 @@ class Continuous(Inverted):
         dtype = self._dtype("dirichlet", dtype, "f")
         alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
         if alpha.ndim == 0 or alpha.shape[-1] == 0:
-            raise ShapeError(f"dirichlet takes alpha of shape (..., k), one number at least for each part, not {alpha.shape}")
+            raise ShapeError(
+                f"dirichlet takes alpha of shape (..., k), one number at least for each part, not "
+                f"{alpha.shape}"
+            )
         size = (*self._size("dirichlet", size, alpha.shape[:-1]), alpha.shape[-1])
         gammas = self._draw("standard_gamma", size, "float64", alpha + 1)
-        return softmax(log(gammas) - self._draw("standard_exponential", size, "float64") / alpha, axis=-1).astype(dtype)
+        return softmax(
+            log(gammas) - self._draw("standard_exponential", size, "float64") / alpha, axis=-1
+        ).astype(dtype)
 
-    def gumbel_softmax(self, logits: Any, temperature: Any = 1.0, size: Size = None, *, axis: int = -1, dtype: Any = None) -> Tensor:
+    def gumbel_softmax(
+        self, logits: Any, temperature: Any = 1.0, size: Size = None, *, axis: int = -1, dtype: Any = None
+    ) -> Tensor:
         """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) /
         temperature).
 
@@ -171,21 +199,36 @@ class Continuous(Inverted):
         definite.
         """
         dtype, method = self._dtype("multivariate_normal", dtype, "f"), "multivariate_normal"
-        mean, cov = (asarray(self._parameter(method, n, v, dtype), device=self._home) for n, v in (("mean", mean), ("cov", cov)))
+        mean, cov = (
+            asarray(self._parameter(method, n, v, dtype), device=self._home)
+            for n, v in (("mean", mean), ("cov", cov))
+        )
         if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
-            raise ShapeError(f"{method} takes a mean of shape (..., k) and a covariance of shape (..., k, k), not {mean.shape} and {cov.shape}")
+            raise ShapeError(
+                f"{method} takes a mean of shape (..., k) and a covariance of shape (..., k, k), "
+                f"not {mean.shape} and {cov.shape}"
+            )
         size = (*self._size(method, size, mean.shape[:-1], cov.shape[:-2]), mean.shape[-1])
-        self._refuse(method, "cov is not symmetric", lambda c: abs(c - c.mT) > 1e-4 * max_of(abs(c)) if c.size else False, cov)
+        self._refuse(
+            method,
+            "cov is not symmetric",
+            lambda c: abs(c - c.mT) > 1e-4 * max_of(abs(c)) if c.size else False,
+            cov,
+        )
         definite = "cov is not positive definite: add a small multiple of xg.eye to it"
         try:
             factor = linalg.cholesky(cov)
         except ValueError as error:
             raise ValueError(f"{method}: {definite}") from error
         self._refuse(method, definite, isnan, factor)
-        z: Tensor = mean + squeeze(matmul(factor, self._draw("standard_normal", size, dtype)[..., None]), axis=-1)
+        z: Tensor = mean + squeeze(
+            matmul(factor, self._draw("standard_normal", size, dtype)[..., None]), axis=-1
+        )
         return z
 
-    def truncated_normal(self, low: Any, high: Any, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def truncated_normal(
+        self, low: Any, high: Any, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None
+    ) -> Tensor:
         """Normally distributed numbers of which only those in [low, high] are taken, by the inverse
         distribution function.
 
@@ -205,7 +248,13 @@ class Continuous(Inverted):
         # more of it is right of the mean, where probabilities are near 1 and lose their digits
         right = a > -b
         p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
-        self._refuse(method, "the interval is too far out: float64 has no probability for it", lambda p, q: (p >= q) | (q != q), p, q)
+        self._refuse(
+            method,
+            "the interval is too far out: float64 has no probability for it",
+            lambda p, q: (p >= q) | (q != q),
+            p,
+            q,
+        )
         z = apply(NORMAL_QUANTILE, (p + self._draw("random", size, "float64") * (q - p),))
         return clip(loc + scale * where(right, -z, z), low, high).astype(dtype)
 
@@ -213,14 +262,31 @@ class Continuous(Inverted):
         dtype = self._dtype(name, dtype, "f")
         return self._draw(name, self._size(name, size), dtype)
 
-    def _located(self, method: str, noise: str, loc_name: str, loc: Any, scale_name: str, scale: Any, size: Size, dtype: Any) -> Tensor:
+    def _located(
+        self,
+        method: str,
+        noise: str,
+        loc_name: str,
+        loc: Any,
+        scale_name: str,
+        scale: Any,
+        size: Size,
+        dtype: Any,
+    ) -> Tensor:
         """loc + scale * noise"""
         dtype = self._dtype(method, dtype, "f")
-        loc, scale = self._parameter(method, loc_name, loc, dtype), self._scale(method, scale_name, scale, dtype)
-        z: Tensor = loc + scale * self._draw(noise, self._size(method, size, shape_of(loc), shape_of(scale)), dtype)
+        loc, scale = (
+            self._parameter(method, loc_name, loc, dtype),
+            self._scale(method, scale_name, scale, dtype),
+        )
+        z: Tensor = loc + scale * self._draw(
+            noise, self._size(method, size, shape_of(loc), shape_of(scale)), dtype
+        )
         return z
 
-    def _of_two(self, method: str, name_a: str, a: Any, name_b: str, b: Any, size: Size, dtype: Any) -> Tensor:
+    def _of_two(
+        self, method: str, name_a: str, a: Any, name_b: str, b: Any, size: Size, dtype: Any
+    ) -> Tensor:
         """Two positive parameters, neither of which has a derivative."""
         dtype = self._dtype(method, dtype, "f")
         a, b = self._positive(method, name_a, a, dtype), self._positive(method, name_b, b, dtype)
@@ -244,17 +310,29 @@ class Continuous(Inverted):
         self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
         return found
 
-    def _with_gumbels(self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any) -> tuple[Tensor, int]:
+    def _with_gumbels(
+        self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any
+    ) -> tuple[Tensor, int]:
         """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put
         in; and that axis."""
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
-            raise ShapeError(f"{method} takes logits with one choice at least along axis {axis}, not of shape {logits.shape}")
-        self._refuse(method, "the greatest of the logits is not finite", lambda x: ~isfinite(max_of(x, axis=axis)), logits)
+            raise ShapeError(
+                f"{method} takes logits with one choice at least along axis {axis}, not of shape "
+                f"{logits.shape}"
+            )
+        self._refuse(
+            method,
+            "the greatest of the logits is not finite",
+            lambda x: ~isfinite(max_of(x, axis=axis)),
+            logits,
+        )
         # counted from the last, which broadcasting leaves alone
         back = -1 - axis if axis < 0 else logits.ndim - 1 - axis
         rest = tuple(n for i, n in enumerate(reversed(logits.shape)) if i != back)[::-1]
         batch = self._size(method, size, rest)
         at = len(batch) - back
         if at < 0:
-            raise ShapeError(f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}")
+            raise ShapeError(
+                f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}"
+            )
         return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype), -1 - back

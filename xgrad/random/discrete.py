@@ -24,7 +24,9 @@ _REAL = "biuf"
 class Discrete(Continuous):
     """The discrete distributions of a `Generator`."""
 
-    def integers(self, low: Any, high: Any = None, size: Size = None, dtype: Any = None, endpoint: bool = False) -> Tensor:
+    def integers(
+        self, low: Any, high: Any = None, size: Size = None, dtype: Any = None, endpoint: bool = False
+    ) -> Tensor:
         """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to
         `low` if `high` is None."""
         dtype, method = self._dtype("integers", dtype, _REAL, "int64"), "integers"
@@ -33,7 +35,9 @@ class Discrete(Continuous):
         if endpoint:
             high = high + 1
         self._refuse(method, "low is not less than high", lambda low, high: low >= high, low, high)
-        return self._draw("integers", self._size(method, size, shape_of(low), shape_of(high)), dtype, low, high)
+        return self._draw(
+            "integers", self._size(method, size, shape_of(low), shape_of(high)), dtype, low, high
+        )
 
     def poisson(self, lam: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
         """How often something happens that happens `lam` times on average. No gradient flows to `lam`."""
@@ -82,11 +86,18 @@ class Discrete(Continuous):
         self._refuse(method, "n is negative", lambda n: n < 0, n)
         self._refuse(method, "pvals are not between 0 and 1", lambda p: (p < 0) | (p > 1), p)
         self._refuse(method, "pvals do not sum to 1", lambda p: abs(sum_of(p, axis=-1) - 1) > 1e-8, p)
-        return self._draw(method, (*self._size(method, size, shape_of(n), p.shape[:-1]), p.shape[-1]), dtype, n, p)
+        return self._draw(
+            method, (*self._size(method, size, shape_of(n), p.shape[:-1]), p.shape[-1]), dtype, n, p
+        )
 
     def bytes(self, length: int) -> builtins.bytes:
         """So many random bytes."""
-        found: builtins.bytes = self.integers(2**32, size=-(-length // 4), dtype="uint32").numpy().astype("<u4").tobytes()[:length]
+        found: builtins.bytes = (
+            self.integers(2**32, size=-(-length // 4), dtype="uint32")
+            .numpy()
+            .astype("<u4")
+            .tobytes()[:length]
+        )
         return found
 
     def bernoulli(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
@@ -98,7 +109,9 @@ class Discrete(Continuous):
         """
         dtype = self._dtype("bernoulli", dtype, _REAL, "int64")
         p = self._probability("bernoulli", p)
-        z: Tensor = (self._draw("random", self._size("bernoulli", size, shape_of(p)), "float64") < p).astype(dtype)
+        z: Tensor = (self._draw("random", self._size("bernoulli", size, shape_of(p)), "float64") < p).astype(
+            dtype
+        )
         return z
 
     def categorical(self, logits: Any, axis: int = -1, size: Size = None, *, dtype: Any = None) -> Tensor:
@@ -109,13 +122,23 @@ class Discrete(Continuous):
         never chosen. No gradient flows to `logits`; `gumbel_softmax` has one.
         """
         dtype = self._dtype("categorical", dtype, _REAL, "int64")
-        logits = asarray(self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home)
+        logits = asarray(
+            self._constant("categorical", "logits", logits, "float64", _RELAX), device=self._home
+        )
         noisy, axis = self._with_gumbels("categorical", logits, axis, size, "float64")
         if dtype.kind in "iu" and noisy.shape[axis] - 1 > iinfo(dtype).max:
             raise ValueError(f"categorical: dtype={dtype} is too small for {noisy.shape[axis]} choices")
         return argmax(noisy, axis=axis).astype(dtype)
 
-    def choice(self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0, shuffle: bool = True) -> Tensor:
+    def choice(
+        self,
+        a: Any,
+        size: Size = None,
+        replace: bool = True,
+        p: Any = None,
+        axis: int = 0,
+        shuffle: bool = True,
+    ) -> Tensor:
         """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from
         those that are left.
 
@@ -142,7 +165,9 @@ class Discrete(Continuous):
                 raise ShapeError(f"choice: p has shape {shape_of(p)}, and there are {n} to choose from")
             self._refuse("choice", "p is negative", lambda p: p < 0, p)
             self._refuse("choice", "p does not sum to 1", lambda p: abs(sum_of(p) - 1) > 1e-8, p)
-            self._refuse("choice", "p is positive for fewer", lambda p: not replace and count_nonzero(p) < count, p)
+            self._refuse(
+                "choice", "p is positive for fewer", lambda p: not replace and count_nonzero(p) < count, p
+            )
         found = asarray(self._source.choice(n, wanted, replace, self._raw(p), shuffle), device=self._home)
         if x is None:
             return found
@@ -172,8 +197,12 @@ class Discrete(Continuous):
         t = self._elements("permuted", x, axis or 0)[0] if not isinstance(x, int) else None
         if t is None:
             raise TypeError(f"permuted takes a Tensor with an axis, not {x!r}; there is permutation({x!r})")
-        places = self._source.permuted((t.size,) if axis is None else t.shape, 0 if axis is None else axis % t.ndim)
-        return reshape(take(reshape(t, (-1,)), reshape(asarray(places, device=self._home), (-1,)), axis=0), t.shape)
+        places = self._source.permuted(
+            (t.size,) if axis is None else t.shape, 0 if axis is None else axis % t.ndim
+        )
+        return reshape(
+            take(reshape(t, (-1,)), reshape(asarray(places, device=self._home), (-1,)), axis=0), t.shape
+        )
 
     def shuffle(self, x: Any, axis: int = 0) -> NoReturn:
         """Refused: a Tensor's value never changes under a graph."""
@@ -196,8 +225,12 @@ class Discrete(Continuous):
         """A parameter that is an integer, or integers."""
         if isinstance(value, list):
             value = asarray(value, device=self._home)
-        if isinstance(value, float) or (hasattr(value, "dtype") and str(value.dtype).startswith(("float", "complex"))):
-            raise TypeError(f"{method}: {name} must be integers, not {value if isinstance(value, float) else value.dtype}")
+        if isinstance(value, float) or (
+            hasattr(value, "dtype") and str(value.dtype).startswith(("float", "complex"))
+        ):
+            raise TypeError(
+                f"{method}: {name} must be integers, not {value if isinstance(value, float) else value.dtype}"
+            )
         found = self._parameter(method, name, value, "int64")
         return found if isinstance(found, Tensor) else int(found)
 

@@ -76,12 +76,18 @@ class Drawing:
         found = canonical(default if dtype is None else dtype)
         if kind_of(found) not in kinds:
             wanted = "a real floating dtype" if kinds == "f" else "a real dtype"
-            raise TypeError(f"{method}: dtype={found} is not {wanted}{'; draw both parts of complex numbers' if found.kind == 'c' else ''}")
+            raise TypeError(
+                f"{method}: dtype={found} is not "
+                f"{wanted}{'; draw both parts of complex numbers' if found.kind == 'c' else ''}"
+            )
         return found
 
     def _untraced(self) -> None:
         if MODE.get().trace is not None:
-            raise TraceError("random numbers are drawn while a function is traced, and would be the same at every call and step: draw them before")
+            raise TraceError(
+                "random numbers are drawn while a function is traced, and would be the same at "
+                "every call and step: draw them before"
+            )
 
     def _parameter(self, method: str, name: str, value: Any, dtype: Any) -> Any:
         """A parameter as a real number, or as a Tensor of `dtype` on this generator's device."""
@@ -89,9 +95,15 @@ class Drawing:
             self._refuse(method, f"{name} is NaN", lambda x: x != x, value)
             return value
         if isinstance(value, tuple):
-            raise TypeError(f"{method}: {name} is a number, an array or a Tensor, not the tuple {value}; for a shape, write {method}(size={value})")
+            raise TypeError(
+                f"{method}: {name} is a number, an array or a Tensor, not the tuple {value}; for a "
+                f"shape, write {method}(size={value})"
+            )
         if isinstance(value, Tensor) and value.device is not self._home:
-            raise DeviceError(f"{method} was given {name} on {value.device} by a generator for {self._home}; move it with .to({self._home.name!r})")
+            raise DeviceError(
+                f"{method} was given {name} on {value.device} by a generator for {self._home}; move "
+                f"it with .to({self._home.name!r})"
+            )
         t = asarray(value, device=None if isinstance(value, Tensor) else self._home)
         if is_complex(t.dtype):
             raise TypeError(f"{method}: {name} is {t.dtype}, and must be real")
@@ -105,7 +117,9 @@ class Drawing:
         """
         found = self._parameter(method, name, value, dtype)
         if isinstance(found, Tensor) and found.requires_grad and MODE.get().grad:
-            raise GraphError(f"{method} has no derivative in {name}, which needs a gradient: {instead}, or detach it")
+            raise GraphError(
+                f"{method} has no derivative in {name}, which needs a gradient: {instead}, or detach it"
+            )
         return found
 
     def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Any) -> None:
@@ -126,8 +140,15 @@ class Drawing:
         found = tuple(map(_length, size)) if isinstance(size, tuple | list) else (_length(size),)
         if min(found, default=0) < 0:
             raise ValueError(f"{method}: size={size} is negative")
-        if any(len(s) > len(found) or any(n not in (1, m) for n, m in zip(reversed(s), reversed(found), strict=False)) for s in shapes):
-            raise ShapeError(f"{method}: parameters of shapes {', '.join(map(str, shapes))} do not broadcast to size={found}")
+        if any(
+            len(s) > len(found)
+            or any(n not in (1, m) for n, m in zip(reversed(s), reversed(found), strict=False))
+            for s in shapes
+        ):
+            raise ShapeError(
+                f"{method}: parameters of shapes {', '.join(map(str, shapes))} do not broadcast to "
+                f"size={found}"
+            )
         return found
 
     def _draw(self, name: str, size: tuple[int, ...], dtype: Any, *params: Any) -> Tensor:

@@ -36,14 +36,20 @@ class Inverted(Drawing):
         dtype = self._dtype("rayleigh", dtype, "f")
         scale = self._parameter("rayleigh", "scale", scale, dtype)
         self._refuse("rayleigh", "scale is negative", lambda scale: scale < 0, scale)
-        z: Tensor = scale * sqrt(2 * self._draw("standard_exponential", self._size("rayleigh", size, shape_of(scale)), dtype))
+        z: Tensor = scale * sqrt(
+            2 * self._draw("standard_exponential", self._size("rayleigh", size, shape_of(scale)), dtype)
+        )
         return z
 
     def triangular(self, left: Any, mode: Any, right: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
         """A density that rises evenly from `left` to `mode` and falls evenly to `right`."""
         dtype, named = self._dtype("triangular", dtype, "f"), {"left": left, "mode": mode, "right": right}
-        left, mode, right = params = [self._parameter("triangular", name, value, dtype) for name, value in named.items()]
-        self._refuse("triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b), *params)
+        left, mode, right = params = [
+            self._parameter("triangular", name, value, dtype) for name, value in named.items()
+        ]
+        self._refuse(
+            "triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b), *params
+        )
         self._refuse("triangular", "left is not less than right", lambda a, b: a >= b, left, right)
         u = self._draw("random", self._size("triangular", size, *map(shape_of, params)), dtype)
         rising = u <= (mode - left) / (right - left)

@@ -34,7 +34,10 @@ def rounded(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
         z = astype(method(self, **{**given, "dtype": canonical("float32")}), dtype)
         if method.__name__ not in _HALF_OPEN:
             return z
-        low, high = (astype(asarray(given.get(name, end), device=self.device), dtype) for name, end in (("low", 0.0), ("high", 1.0)))
+        low, high = (
+            astype(asarray(given.get(name, end), device=self.device), dtype)
+            for name, end in (("low", 0.0), ("high", 1.0))
+        )
         return where(z < high, z, nextafter(high, low))
 
     return drawn

@@ -136,7 +136,11 @@ def scan_in_segments(
         raise ValueError(f"scan: checkpoint_every={every} is not positive")
     whole = length // every
     done = whole * every
-    first, rest = (slice(length - done, None), slice(0, length - done)) if reverse else (slice(0, done), slice(done, None))
+    first, rest = (
+        (slice(length - done, None), slice(0, length - done))
+        if reverse
+        else (slice(0, done), slice(done, None))
+    )
 
     def segment(carry: Any, xs: Any, steps: int) -> tuple[Any, Any]:
         return checkpoint(lambda carry, xs: scan(f, carry, xs, steps, reverse))(carry, xs)  # type: ignore[no-any-return]

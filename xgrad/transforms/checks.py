@@ -58,7 +58,10 @@ def check_grads(
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
     """
     if not isinstance(args, tuple | list):
-        raise TypeError(f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: write (x,) for x")
+        raise TypeError(
+            f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: "
+            f"write (x,) for x"
+        )
     refuse_no_function(f, "checked")
     if isinstance(order, bool) or not is_integer(order):
         raise TypeError(f"check_grads: order is an integer from 1 on, not {order!r}")
@@ -66,7 +69,9 @@ def check_grads(
         raise ValueError(f"check_grads: order={order} checks nothing")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not (isinstance(value, float | int) and 0 <= value < float("inf")):
-            raise ValueError(f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked")
+            raise ValueError(
+                f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked"
+            )
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
         raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
@@ -87,13 +92,28 @@ def check_grads(
         everything, rest = list(values), iter(moved)
         for i, part in zip(chosen, parts, strict=True):
             everything[i] = next(rest) if len(part) == 1 else next(rest) + 1j * next(rest)
-        return [part for z, both in zip(outputs(everything), cut, strict=True) for part in (_parts(z) if both else [z])]
+        return [
+            part
+            for z, both in zip(outputs(everything), cut, strict=True)
+            for part in (_parts(z) if both else [z])
+        ]
 
     if not chosen or not any(is_floating(z.dtype) for z in found):
-        raise ValueError("check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point")
+        raise ValueError(
+            "check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point"
+        )
     which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
-    _check(of_parts, [v for part in parts for v in part], labels, "", order, modes, (rtol, atol), default_rng(seed))
+    _check(
+        of_parts,
+        [v for part in parts for v in part],
+        labels,
+        "",
+        order,
+        modes,
+        (rtol, atol),
+        default_rng(seed),
+    )
 
 
 def _parts(x: Tensor) -> list[Tensor]:
@@ -101,7 +121,16 @@ def _parts(x: Tensor) -> list[Tensor]:
     return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
-def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int, modes: Sequence[str], tolerance: Any, rng: Any) -> None:
+def _check(
+    f: Any,
+    values: list[Tensor],
+    labels: list[str],
+    of: str,
+    order: int,
+    modes: Sequence[str],
+    tolerance: Any,
+    rng: Any,
+) -> None:
     """Check one order, then the functions that compute its gradients and its tangents.
 
     `of` says what was differentiated before.
@@ -162,7 +191,9 @@ def _check(f: Any, values: list[Tensor], labels: list[str], of: str, order: int,
     if order > 1:
         functions = {"rev": gradient, "fwd": partial(tangent, directions)}
         for mode in modes:
-            _check(functions[mode], values, labels, f"of {_WHAT[mode]} {of}", order - 1, modes, tolerance, rng)
+            _check(
+                functions[mode], values, labels, f"of {_WHAT[mode]} {of}", order - 1, modes, tolerance, rng
+            )
 
 
 def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
@@ -173,11 +204,16 @@ def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> t
         return _number(imag(f(*moved))) / _COMPLEX_STEP, 0.0
 
 
-def _central_slope(f: Any, values: list[Tensor], i: int, direction: Tensor, steps: int = 1) -> tuple[float, float]:
+def _central_slope(
+    f: Any, values: list[Tensor], i: int, direction: Tensor, steps: int = 1
+) -> tuple[float, float]:
     """(f(x + h d) - f(x - h d)) / 2h, and the rounding error of that difference."""
     h = steps * _epsilon(values[i]) ** (1 / 3)
     with no_grad():
-        up, down = (_number(f(*values[:i], astype(values[i] + s * h * direction, values[i].dtype), *values[i + 1 :])) for s in (1, -1))
+        up, down = (
+            _number(f(*values[:i], astype(values[i] + s * h * direction, values[i].dtype), *values[i + 1 :]))
+            for s in (1, -1)
+        )
     return (up - down) / (2 * h), 10 * _epsilon(values[i]) * max(abs(up), abs(down), 1e-3) / h
 
 
@@ -199,7 +235,9 @@ def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
 
 
 def _analytic(f: Any, values: list[Tensor]) -> bool:
-    return all(stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in graph(f, *values))
+    return all(
+        stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in graph(f, *values)
+    )
 
 
 def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[float, float]:

@@ -41,8 +41,8 @@ def compile(f: Callable[..., Any]) -> Compiled:
             its other side effects happen once.
 
     Returns:
-        A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what was traced,
-        `.explain(*args)` what was made of it and what a run costs.
+        A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what
+        was traced, `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
         TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
@@ -88,7 +88,9 @@ class Compiled:
             return self._f(*unflatten(structure, [v._twin() if isinstance(v, Tensor) else v for v in values]))
 
         operands = [*(values[i] for i in traced.read), *traced.outside]
-        MODE.get().check.function(f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again)
+        MODE.get().check.function(
+            f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again
+        )
 
     def program(self, *args: Any) -> Program:
         """What was traced for arguments like these."""
@@ -104,18 +106,31 @@ class Compiled:
 
     def _find(self, leaves: list[Any], structure: Any) -> _Traced:
         mode = MODE.get()
-        key = (structure, tuple([_signature(v) for v in leaves]), current_device(), current_matmul_precision(), mode.grad, mode.check is not None)
+        key = (
+            structure,
+            tuple([_signature(v) for v in leaves]),
+            current_device(),
+            current_matmul_precision(),
+            mode.grad,
+            mode.check is not None,
+        )
         traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
         needs = traced.outside_needs()
-        return traced if needs == traced.needs else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
+        return (
+            traced
+            if needs == traced.needs
+            else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
+        )
 
     def _trace(self, leaves: list[Any], structure: Any) -> _Traced:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
             warnings.warn(
-                f"compile has traced {name} for {SIGNATURES} signatures and begins to forget them: its arguments keep changing shapes, dtypes or "
-                "Python numbers. Pad them to few shapes, pass numbers as arrays, or call it uncompiled",
+                f"compile has traced {name} for {SIGNATURES} signatures and begins to forget them: "
+                f"its arguments keep changing shapes, dtypes or "
+                "Python numbers. Pad them to few shapes, pass numbers as arrays, or call it "
+                "uncompiled",
                 stacklevel=4,
             )
         return _Traced(self._f, leaves, structure)
@@ -134,14 +149,20 @@ Program.explain = _explain
 def _signature(v: Any) -> Any:
     if isinstance(v, Tensor):
         node = v.node
-        return (v.data.shape, v.dtype, v.device, node is not None and node.needs and (2 if isinstance(node, Leaf) else 1))
+        return (
+            v.data.shape,
+            v.dtype,
+            v.device,
+            node is not None and node.needs and (2 if isinstance(node, Leaf) else 1),
+        )
     if is_array(v):
         return (type(v), v.shape, v.dtype)
     try:
         return state(v)
     except (TypeError, RecursionError) as error:
         raise TypeError(
-            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes Tensors, arrays, numbers, strings and objects whose "
+            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes "
+            f"Tensors, arrays, numbers, strings and objects whose "
             "attributes are such, in nested lists, tuples, dicts and modules"
         ) from None
 
@@ -172,16 +193,29 @@ class _Traced:
             return found
 
         mode = MODE.get()
-        traced = trace_to_ir(flat, [_spec(leaves[i]) for i in self.read], grad=mode.grad, remember=mode.check is not None, user=f)
+        traced = trace_to_ir(
+            flat,
+            [_spec(leaves[i]) for i in self.read],
+            grad=mode.grad,
+            remember=mode.check is not None,
+            user=f,
+        )
         self.outside = traced.outside
         self.needs = self.outside_needs()
-        devices = list(dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))) or [current_device()]
+        devices = list(
+            dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))
+        ) or [current_device()]
         if len(devices) > 1:
             places = " and ".join(map(str, devices))
-            raise DeviceError(f"a compiled function runs on one device, and was given Tensors on {places}; move one with .to(device)")
+            raise DeviceError(
+                f"a compiled function runs on one device, and was given Tensors on {places}; move "
+                f"one with .to(device)"
+            )
         self.device = devices.pop()
         self.body = Body(traced.program(), 0, 0, whole=True)
-        self._foreign = any(not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read)
+        self._foreign = any(
+            not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read
+        )
         traced.close()
         self._run: Executable | None = None  # where it is found at once
         program, device = self.body.program, self.device
@@ -207,7 +241,10 @@ class _Traced:
             return self._computed(operands)
         for k in self.changed:
             if sum(v is arrays[k] for v in operands) > 1:
-                raise GraphError("a compiled function changes an argument in place that it is given twice, or uses from outside: pass a copy, +t")
+                raise GraphError(
+                    "a compiled function changes an argument in place that it is given twice, or "
+                    "uses from outside: pass a copy, +t"
+                )
         found = self._computed(operands)
         for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
             # as it must have been where the function changed it
@@ -217,7 +254,11 @@ class _Traced:
 
     def _computed(self, operands: list[Any]) -> list[Tensor]:
         """All outputs, and after them the new values of the arguments that are `changed` in place."""
-        if MODE.get().trace is not None or (self.connected and MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in operands)):
+        if MODE.get().trace is not None or (
+            self.connected
+            and MODE.get().grad
+            and any(isinstance(v, Tensor) and v.requires_grad for v in operands)
+        ):
             z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
             return [v[0] for v in z]
         device = self.device
@@ -228,5 +269,10 @@ class _Traced:
             found = run([v.data if isinstance(v, Tensor) else v for v in operands])
         except MemoryError as error:
             shapes = ", ".join(str(v.shape) for v in operands)
-            raise out_of_memory(error, f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}", device, ()) from error
+            raise out_of_memory(
+                error,
+                f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}",
+                device,
+                (),
+            ) from error
         return [Tensor(z, device) for z in found]

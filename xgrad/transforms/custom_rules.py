@@ -35,7 +35,9 @@ class _Custom:
         try:
             self.static = frozenset(integers(nondiff_argnums))
         except (TypeError, ValueError):
-            raise TypeError(f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions") from None
+            raise TypeError(
+                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions"
+            ) from None
         self.op: Op | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -64,10 +66,16 @@ class Use:
         bound = owner.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         if bound.kwargs:
-            raise TypeError(f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a derivative by hand takes all by place")
+            raise TypeError(
+                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a "
+                f"derivative by hand takes all by place"
+            )
         self.owner, self.count = owner, len(bound.args)
         if any(not -self.count <= i < self.count for i in owner.static):
-            raise TypeError(f"{owner.name} was called with {self.count} arguments, and nondiff_argnums={tuple(sorted(owner.static))} names others")
+            raise TypeError(
+                f"{owner.name} was called with {self.count} arguments, and "
+                f"nondiff_argnums={tuple(sorted(owner.static))} names others"
+            )
         static = {i % self.count for i in owner.static}
         self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
         for i, v in self.fixed.items():
@@ -86,15 +94,25 @@ class Use:
         step."""
         for v in flatten(fixed)[0]:
             if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
-                what = "needs a gradient, which would be lost" if v.requires_grad else "is a Tensor of the function that is traced"
+                what = (
+                    "needs a gradient, which would be lost"
+                    if v.requires_grad
+                    else "is a Tensor of the function that is traced"
+                )
                 name = self.owner.name
-                raise GraphError(f"{name}: argument {i} is in nondiff_argnums and {what}: pass arrays as other arguments, or use t.detach()")
+                raise GraphError(
+                    f"{name}: argument {i} is in nondiff_argnums and {what}: pass arrays as other "
+                    f"arguments, or use t.detach()"
+                )
 
     def _leaf(self, v: Any, name: str) -> Any:
         if isinstance(v, Tensor) or type(v) in NUMBERS:
             return v
         if device_of(v) is None and not hasattr(v, "__array__"):
-            raise TypeError(f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: name it in nondiff_argnums")
+            raise TypeError(
+                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: "
+                f"name it in nondiff_argnums"
+            )
         return asarray(v)
 
     def arguments(self, leaves: Sequence[Any]) -> list[Any]:
@@ -113,7 +131,9 @@ class Use:
         """The leaves of something that must have the structure of the output."""
         leaves, structure = flatten(z)
         if structure != self.output:
-            raise TypeError(f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}")
+            raise TypeError(
+                f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}"
+            )
         return [asarray(v) for v in leaves]
 
     def __eq__(self, other: object) -> bool:
@@ -178,7 +198,9 @@ class custom_vjp(_Custom):
     def _kept(self, use: Use, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
         found = self._fwd(*use.arguments(leaves))
         if not isinstance(found, tuple) or len(found) != 2:
-            raise TypeError(f"fwd of {self.name} must return a pair (output, kept), not {type(found).__name__}")
+            raise TypeError(
+                f"fwd of {self.name} must return a pair (output, kept), not {type(found).__name__}"
+            )
         return use.outputs(found[0]), found[1]
 
     def _dx(self, dz: Any, z: Any, x: tuple[Any, ...], *, use: Use) -> tuple[Any, ...]:
@@ -193,31 +215,57 @@ class custom_vjp(_Custom):
         else:
             with mode(grad=False, record=False):
                 residuals = use.residuals[0] if use.residuals else self._kept(use, list(map(raised, x)))[1]
-                found = self._gradients(use, residuals, x, [None if d is None else raised(d) for d in given], [raised(v) for v in zs])
+                found = self._gradients(
+                    use,
+                    residuals,
+                    x,
+                    [None if d is None else raised(d) for d in given],
+                    [raised(v) for v in zs],
+                )
             found = [None if g is None else g.data for g in found]
         return tuple(_conj(g) if several and g is not None else g for g in found)
 
-    def _gradients(self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]) -> Sequence[Any]:
+    def _gradients(
+        self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]
+    ) -> Sequence[Any]:
         whole = unflatten(use.output, [zeros_like(v) if d is None else d for d, v in zip(dz, z, strict=True)])
         found = self._bwd(*use.fixed.values(), residuals, whole)
         if not isinstance(found, tuple | list) or len(found) != len(use.moving):
             got = f"{len(found)} of them" if isinstance(found, tuple | list) else type(found).__name__
-            raise TypeError(f"bwd of {self.name} must return a tuple with a gradient for each of {len(use.moving)} arguments, not {got}")
+            raise TypeError(
+                f"bwd of {self.name} must return a tuple with a gradient for each of "
+                f"{len(use.moving)} arguments, not {got}"
+            )
         try:
             leaves = broadcast_prefix(tuple(found), use.moving)
         except ValueError as error:
-            raise TypeError(f"bwd of {self.name} returned gradients of another structure than the arguments: {error}") from None
-        for g in leaves:
-            if g is not None and not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
-                raise TypeError(f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its argument, or None")
-        gradients = [None if g is None else asarray(g) for g in leaves]
-        for g, v, name in zip(gradients, x, paths(use.moving), strict=True):
-            shape = getattr(v, "shape", ())
-            if g is not None and is_complex(g.dtype) and not is_complex(getattr(v, "dtype", type(v))):
-                raise TypeError(f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: take xg.real")
-            if g is not None and g.shape != tuple(shape):
-                raise ShapeError(f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of shape {tuple(shape)}")
-        return gradients
+            raise TypeError(
+                f"bwd of {self.name} returned gradients of another structure than the arguments: {error}"
+            ) from None
+        return [self._gradient(g, v, name) for g, v, name in zip(leaves, x, paths(use.moving), strict=True)]
+
+    def _gradient(self, g: Any, x: Any, name: str) -> Tensor | None:
+        """What `bwd` gave for the argument `x` at `name`: a Tensor of its shape, and real where it is."""
+        if g is None:
+            return None
+        if not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
+            raise TypeError(
+                f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its "
+                f"argument, or None"
+            )
+        g = asarray(g)
+        if is_complex(g.dtype) and not is_complex(getattr(x, "dtype", type(x))):
+            raise TypeError(
+                f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: "
+                f"take xg.real"
+            )
+        shape = tuple(getattr(x, "shape", ()))
+        if g.shape != shape:
+            raise ShapeError(
+                f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of "
+                f"shape {shape}"
+            )
+        return g
 
 
 class custom_jvp(_Custom):
@@ -260,7 +308,9 @@ class custom_jvp(_Custom):
             z = self(*primals)
             total = None
             if len(rules) != len(primals):
-                raise TypeError(f"defjvps of {self.name} was given {len(rules)} rules, for {len(primals)} arguments")
+                raise TypeError(
+                    f"defjvps of {self.name} was given {len(rules)} rules, for {len(primals)} arguments"
+                )
             for one, t in zip(rules, tangents, strict=True):
                 if one is not None:
                     part = one(t, z, *primals)
@@ -274,22 +324,35 @@ class custom_jvp(_Custom):
 
     def _tangents(self, use: Use, x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
         """What the rule gives, for a tangent of each leaf."""
-        found = self._rule(*use.fixed.values(), unflatten(use.structure, list(x)), unflatten(use.structure, list(t)))
+        found = self._rule(
+            *use.fixed.values(), unflatten(use.structure, list(x)), unflatten(use.structure, list(t))
+        )
         if not isinstance(found, tuple) or len(found) != 2:
-            raise TypeError(f"the rule of {self.name} must return a pair (output, tangent), not {type(found).__name__}")
+            raise TypeError(
+                f"the rule of {self.name} must return a pair (output, tangent), not {type(found).__name__}"
+            )
         z = use.like_output(found[0], "the output that the rule")
         moved = use.like_output(found[1], "the tangent that the rule")
         for v, d in zip(z, moved, strict=True):
             if v.shape != d.shape:
-                raise ShapeError(f"the rule of {self.name} returned a tangent of shape {d.shape} for an output of shape {v.shape}")
+                raise ShapeError(
+                    f"the rule of {self.name} returned a tangent of shape {d.shape} for an output "
+                    f"of shape {v.shape}"
+                )
         return moved
 
     def _jvp(self, t: tuple[Any, ...], x: tuple[Any, ...], *, use: Use) -> Any:
         if any(isinstance(v, Tensor) for v in (*t, *x)):
-            return _single(tuple(self._tangents(use, x, [_still(v) if d is None else d for v, d in zip(x, t, strict=True)])))
+            return _single(
+                tuple(
+                    self._tangents(use, x, [_still(v) if d is None else d for v, d in zip(x, t, strict=True)])
+                )
+            )
         with mode(grad=False, record=False):
             x = tuple(map(raised, x))
-            found = self._tangents(use, x, [_still(v) if d is None else raised(d) for v, d in zip(x, t, strict=True)])
+            found = self._tangents(
+                use, x, [_still(v) if d is None else raised(d) for v, d in zip(x, t, strict=True)]
+            )
         return _single(tuple(d.data for d in found))
 
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
@@ -299,14 +362,29 @@ class custom_jvp(_Custom):
         plain = parts is not dz and is_complex(dz.dtype)
         raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
         values = [raised(v) for v in x]
-        chosen = [i for i, v in enumerate(values) if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)]
+        chosen = [
+            i
+            for i, v in enumerate(values)
+            if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)
+        ]
         with mode(grad=True, record=False):
             t = [_still(v) for v in values]
             for i in chosen:
                 t[i] = Tensor(t[i].data, t[i].device, Input(t[i].device, t[i].shape, t[i].data.dtype))
             outputs = self._tangents(use, values, t)
-            given = [(z, _conj(raised(d)) if plain else raised(d)) for z, d in zip(outputs, parts, strict=True) if d is not None]
-            found = dict(zip(chosen, pull_back([z for z, _ in given], [d for _, d in given], [t[i] for i in chosen], free=False)))
+            given = [
+                (z, _conj(raised(d)) if plain else raised(d))
+                for z, d in zip(outputs, parts, strict=True)
+                if d is not None
+            ]
+            found = dict(
+                zip(
+                    chosen,
+                    pull_back(
+                        [z for z, _ in given], [d for _, d in given], [t[i] for i in chosen], free=False
+                    ),
+                )
+            )
             found = {i: _conj(g) if plain else g for i, g in found.items()}
         return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(x))))
 

@@ -80,7 +80,9 @@ def detect_cuts() -> Iterator[list[Cut]]:
 class _NaN:
     """Looks at every value and every gradient."""
 
-    def ran(self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool) -> None:
+    def ran(
+        self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool
+    ) -> None:
         what = _bad(device, z)
         if what is None:
             return
@@ -90,7 +92,10 @@ class _NaN:
         came = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
         already = f"; operand {' and '.join(came)} was NaN already when it came in" if came else ""
         stage = written_at(source_line(), None)
-        raise FloatingPointError(f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape {_shapes(operands)}{already}")
+        raise FloatingPointError(
+            f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape "
+            f"{_shapes(operands)}{already}"
+        )
 
     def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
         """`found` was made of `given` at `node`, in a sweep."""
@@ -104,7 +109,10 @@ class _NaN:
             when = f" at step t={', '.join(map(str, steps))}" if steps else ""
             operands = [v.value if isinstance(v, Recorded) else v for v in getattr(node, "operands", ())]
             shapes = f": operands of shape {_shapes(operands)}" if operands else ""
-            raise FloatingPointError(f"{bad} in {which} {node.op.name!r}, {written_at(source, getattr(node, 'name', None))}{when}{shapes}")
+            raise FloatingPointError(
+                f"{bad} in {which} {node.op.name!r}, "
+                f"{written_at(source, getattr(node, 'name', None))}{when}{shapes}"
+            )
 
     def cut(self, x: Any) -> bool:
         """A value that is taken out is no concern of this."""
@@ -117,14 +125,20 @@ class _Cuts:
     def __init__(self) -> None:
         self.found: list[Cut] = []
 
-    def ran(self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool) -> None:
+    def ran(
+        self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool
+    ) -> None:
         if not needs:
             return
         moving = [v for v in operands if isinstance(v, Value) and v.node is not None and v.node.needs]
         if not MODE.get().grad:
             self._report(f"at {op.name!r}, computed under no_grad", source_line(), moving[0])
         elif not op.rules and (op.name == "round_to" or (not isinstance(z, tuple) and is_floating(z.dtype))):
-            what = "where it is made an integer" if op.name == "round_to" else f"at {op.name!r}, which has no derivative"
+            what = (
+                "where it is made an integer"
+                if op.name == "round_to"
+                else f"at {op.name!r}, which has no derivative"
+            )
             self._report(what, source_line(), moving[0])
 
     def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:

@@ -1,4 +1,6 @@
-"""Gates of one's own: a group of ops under one name, a class with forward and backward, a new op in the table."""
+"""Gates of one's own: a group of ops under one name, a class with forward and backward, a new op in the
+table.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ Function = Callable[..., Any]
 def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function | None = None) -> Any:
     """Make a function one named gate in graphs and listings.
 
-    Without `dx`, its derivative is found by the engine from what the function does. With `dx` (and `dy`, where it has two
-    operands), it is given by hand: a function of any of `dz`, `x`, `y`, `z` by these names, and of nothing else.
-    Everything that needs a gradient must come in as an operand.
+    Without `dx`, its derivative is found by the engine from what the function does. With `dx` (and `dy`,
+    where it has two operands), it is given by hand: a function of any of `dz`, `x`, `y`, `z` by these
+    names, and of nothing else. Everything that needs a gradient must come in as an operand.
 
     >>> import xgrad as xg
     >>> @xg.gate(dx=lambda dz, z: dz * (1 - z) * z)
@@ -55,7 +57,14 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
         raise TypeError(f"{function.__name__} has two operands: give both derivatives, dx and dy")
     variadic = not by_hand or count > 2
     rules: dict[str, Any] = {"dx": _lowering(dx), "dy": _lowering(dy)} if by_hand else {"dx": engine_dx}
-    entry = Op(function.__name__, forward, **rules, variadic=variadic, arity=None if variadic else count, promotion="result_type")
+    entry = Op(
+        function.__name__,
+        forward,
+        **rules,
+        variadic=variadic,
+        arity=None if variadic else count,
+        promotion="result_type",
+    )
     GATES[entry.name] = entry
 
     @wraps(function)
@@ -64,7 +73,9 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
             return function(*operands)  # nobody looks at the graph: its ops record themselves
         refuse_closure(function)
         if not operands:
-            raise TypeError(f"the gate {function.__name__!r} needs operands: what needs a gradient comes in as one")
+            raise TypeError(
+                f"the gate {function.__name__!r} needs operands: what needs a gradient comes in as one"
+            )
         return call(entry, operands)
 
     named.entry = entry  # type: ignore[attr-defined]
@@ -72,10 +83,11 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
 
 
 class Gate(ABC):
-    """A gate as a class, as in https://cs231n.github.io/optimization-2/. Each call works on a copy of the instance.
+    """A gate as a class, as in https://cs231n.github.io/optimization-2/. Each call works on a copy of the
+    instance.
 
-    Subclasses define `forward(self, x, y, ...)`, which may keep what it needs on `self`, and `backward(self, dz)`, which
-    returns one gradient per operand (None for none). Both are handed Tensors.
+    Subclasses define `forward(self, x, y, ...)`, which may keep what it needs on `self`, and
+    `backward(self, dz)`, which returns one gradient per operand (None for none). Both are handed Tensors.
 
     >>> import xgrad as xg
     >>> class MultiplyGate(xg.Gate):
@@ -119,7 +131,9 @@ class Gate(ABC):
 
 
 class _Use:
-    """One call of a gate, on a copy of it. Calls of a gate with the same attributes are equal, so that they share programs."""
+    """One call of a gate, on a copy of it. Calls of a gate with the same attributes are equal, so that they
+    share programs.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self.gate = copy.copy(gate)
@@ -134,7 +148,9 @@ class _Use:
 
 
 def key_of(v: Any) -> Any:
-    """What stands for a value in a key: 1, 1.0 and True are not the same, nor are 0.0 and -0.0, nor two objects."""
+    """What stands for a value in a key: 1, 1.0 and True are not the same, nor are 0.0 and -0.0, nor two
+    objects.
+    """
     return (type(v), repr(v)) if isinstance(v, int | float | complex | str | bytes | None) else id(v)
 
 
@@ -149,7 +165,9 @@ def _class_op(kind: type[Gate]) -> Op:
         gate = use.gate
         if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
             dz = tuple(zeros_like(raised(v)) if d is None else raised(d) for d, v in zip(dz, z, strict=True))
-        if any(isinstance(v, Tensor) for v in x):  # to be differentiated again: what backward uses must be connected to the operands
+        if any(
+            isinstance(v, Tensor) for v in x
+        ):  # to be differentiated again: what backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
             return _per_operand(gate.backward(dz), x, dz, kind)
@@ -164,7 +182,9 @@ def _class_op(kind: type[Gate]) -> Op:
 
 
 def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> tuple[Any, ...]:
-    """What `backward` returned, as a gradient, or None, for each operand. More axes than it and dz have, no broadcasting has made."""
+    """What `backward` returned, as a gradient, or None, for each operand. More axes than it and dz have, no
+    broadcasting has made.
+    """
     gradients = tuple(found) if isinstance(found, tuple | list) else (found,)
     if len(gradients) != len(x):
         raise TypeError(f"{kind.__name__}.backward returned {len(gradients)} gradients for {len(x)} operands")
@@ -172,7 +192,10 @@ def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> t
     for g, v in zip(gradients, x):
         shapes = [getattr(part, "shape", ()) for part in (v, *(dz if isinstance(dz, tuple) else (dz,)))]
         if g is not None and g.ndim > max(map(len, shapes)):
-            raise ShapeError(f"{kind.__name__}.backward returned a gradient of shape {g.shape} for an operand of shape {shapes[0]}")
+            raise ShapeError(
+                f"{kind.__name__}.backward returned a gradient of shape {g.shape} for an operand of "
+                f"shape {shapes[0]}"
+            )
     return gradients
 
 
@@ -181,7 +204,10 @@ def _as_gradient(g: Any, who: str) -> Any:
     if g is None or isinstance(g, Tensor):
         return g
     if type(g) not in NUMBERS and device_of(g) is None:
-        raise TypeError(f"{who} returned {type(g).__name__} for a gradient, which is an array like its operand, or None for none")
+        raise TypeError(
+            f"{who} returned {type(g).__name__} for a gradient, which is an array like its operand, "
+            f"or None for none"
+        )
     return asarray(g)
 
 
@@ -198,23 +224,27 @@ def register_op(
     """Add an op to the table and return it as a function of Tensors; `deriv` and graphs know it by `name`.
 
     Args:
-        forward: `forward(xp, x)` or `forward(xp, x, y)`, with parameters after a `*`, on arrays of namespace `xp`.
-        dx, dy: its derivatives, functions of any of `xp`, `dz`, `x`, `y`, `z`, `x_shape`, `y_shape`, by these names. They
-            are written in functions of `xp`, so that they can be differentiated again. None says that there is none, as of
-            `floor`: no gradient flows back there. Where nothing is said, a gradient that is asked for raises GraphError.
+        forward: `forward(xp, x)` or `forward(xp, x, y)`, with parameters after a `*`, on arrays of
+        namespace `xp`. dx, dy: its derivatives, functions of any of `xp`, `dz`, `x`, `y`, `z`, `x_shape`,
+        `y_shape`, by these names. They
+            are written in functions of `xp`, so that they can be differentiated again. None says that there
+            is none, as of `floor`: no gradient flows back there. Where nothing is said, a gradient that is
+            asked for raises GraphError.
         variadic: `forward(xp, *x)` takes any number of operands, and `dx` returns a tuple of gradients.
         elementwise: its operands broadcast against each other.
-        scalar: what it does to one element of real numbers, so that compiled programs, which otherwise leave it to `forward`, have
-            kernels of it: an expression of the operands by the names that `forward` gives them, as "log1p(exp(x))". In it are
-            numbers, `inf`, `nan`, `pi`, arithmetic, comparisons, `and`, `or`, `not`, `where(condition, a, b)`, and the functions
-            of one element that there are in the table. It gives the values that `forward` gives.
+        scalar: what it does to one element of real numbers, so that compiled programs, which otherwise
+        leave it to `forward`, have
+            kernels of it: an expression of the operands by the names that `forward` gives them, as
+            "log1p(exp(x))". In it are numbers, `inf`, `nan`, `pi`, arithmetic, comparisons, `and`, `or`,
+            `not`, `where(condition, a, b)`, and the functions of one element that there are in the table.
+            It gives the values that `forward` gives.
 
-    Raises ValueError for a name that is taken and for a scalar that is no such expression, TypeError for a derivative that asks for
-    something else, or returns something else.
+    Raises ValueError for a name that is taken and for a scalar that is no such expression, TypeError for a
+    derivative that asks for something else, or returns something else.
 
     >>> import xgrad as xg
-    >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)), dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)),
-    ...                           scalar="log1p(exp(x))")
+    >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)),
+    ...                           dx=lambda xp, dz, x: dz / (1 + xp.exp(-x)), scalar="log1p(exp(x))")
     >>> softplus(0.0), xg.grad(softplus)(0.0)
     (tensor(0.69314718), tensor(0.5))
     """
@@ -226,12 +256,27 @@ def register_op(
     if scalar is not None:
         if not isinstance(scalar, str):
             raise TypeError(f"register_op({name!r}): scalar is the text of an expression, not {scalar!r}")
-        if variadic or not elementwise or any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(forward).parameters.values()):
-            raise TypeError(f"register_op({name!r}): an op with a scalar is elementwise, of one or two operands, and has no parameters")
+        if (
+            variadic
+            or not elementwise
+            or any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(forward).parameters.values())
+        ):
+            raise TypeError(
+                f"register_op({name!r}): an op with a scalar is elementwise, of one or two "
+                f"operands, and has no parameters"
+            )
     forward = _giving_arrays(name, forward)
     given = (("x_shape", dx), ("y_shape", dy))
-    dx, dy = (_unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f, variadic) for shape, f in given)
-    kind: dict[str, Any] = {"variadic": variadic, "elementwise": elementwise and not variadic, "diagonal": False, "scalar": scalar}
+    dx, dy = (
+        _unknown(name, shape, variadic) if f is ... else _giving_gradients(name, f, variadic)
+        for shape, f in given
+    )
+    kind: dict[str, Any] = {
+        "variadic": variadic,
+        "elementwise": elementwise and not variadic,
+        "diagonal": False,
+        "scalar": scalar,
+    }
     entry = op(name, forward, dx=dx, dy=dy, **kind, promotion="result_type", registered=True)
 
     def function(*operands: Any, **params: Any) -> Any:
@@ -249,14 +294,19 @@ def _giving_arrays(name: str, forward: Function) -> Function:
         z = forward(*map(_sealed, given), **params)
         for part in z if type(z) is tuple else (z,):
             if not hasattr(part, "dtype") or not hasattr(part, "shape"):
-                raise TypeError(f"{name!r} returned {type(part).__name__}, and should return an array: compute with the functions of xp")
+                raise TypeError(
+                    f"{name!r} returned {type(part).__name__}, and should return an array: compute "
+                    f"with the functions of xp"
+                )
         return z
 
     return checked
 
 
 def _sealed(array: Any) -> Any:
-    """An array, which its function is not to write into where that can be seen to: it is the value of a Tensor."""
+    """An array, which its function is not to write into where that can be seen to: it is the value of a
+    Tensor.
+    """
     if not hasattr(array, "setflags") or not array.shape:
         return array
     view = array[...]
@@ -265,7 +315,7 @@ def _sealed(array: Any) -> Any:
 
 
 def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Function | None:
-    """A rule that must return a gradient, or of any number of operands a tuple with one, or None, for each."""
+    """A rule that must return a gradient; for a variadic op a tuple, one or None for each operand."""
     if rule is None:
         return None
     given = rule
@@ -274,17 +324,25 @@ def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Funct
     def checked(*values: Any, **params: Any) -> Any:
         found = given(*values, **params)
         if variadic and not isinstance(found, tuple | list):
-            raise TypeError(f"the derivative of {name!r} returned {type(found).__name__}, and should return a tuple with a gradient for each operand")
+            raise TypeError(
+                f"the derivative of {name!r} returned {type(found).__name__}, and should return a "
+                f"tuple with a gradient for each operand"
+            )
         for g in found if variadic else (found,):
             if not hasattr(g, "shape") and not (g is None and variadic):
-                raise TypeError(f"the derivative of {name!r} returned {type(g).__name__}, and should return an array like its operand")
+                raise TypeError(
+                    f"the derivative of {name!r} returned {type(g).__name__}, and should return an "
+                    f"array like its operand"
+                )
         return found
 
     return checked
 
 
 def _unknown(name: str, shape: str, variadic: bool) -> Function:
-    """The derivative of which nothing was said: of what is floating point it is not there; integers and booleans have none."""
+    """The derivative of which nothing was said: of what is floating point it is not there; integers and
+    booleans have none.
+    """
 
     def refuse(z: Any) -> None:
         if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):
@@ -306,7 +364,7 @@ def _unknown(name: str, shape: str, variadic: bool) -> Function:
 
 
 def unregister_op(name: str) -> None:
-    """Take an op that was registered out of the table again. Raises ValueError for one of the library's own."""
+    """Remove a registered op from the table. Raises ValueError for one of the library's own."""
     entry = find_op(name)
     if not entry.registered:
         raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
@@ -328,14 +386,22 @@ def _lowering(rule: Function | None) -> Function | None:
         if any(isinstance(part, Tensor) for v in given for part in (v if isinstance(v, tuple) else (v,))):
             return looked_at(rule(*given, **params))
         with mode(grad=False, record=False):
-            found = looked_at(rule(*(Tensor.xp if name == "xp" else risen(v) for name, v in zip(names, given)), **params))
-        parts = tuple(None if g is None else g.data for g in (found if isinstance(found, tuple) else (found,)))
+            found = looked_at(
+                rule(*(Tensor.xp if name == "xp" else risen(v) for name, v in zip(names, given)), **params)
+            )
+        parts = tuple(
+            None if g is None else g.data for g in (found if isinstance(found, tuple) else (found,))
+        )
         return parts if isinstance(found, tuple) else parts[0]
 
     def looked_at(found: Any) -> Any:
         if found is None:
             raise TypeError(f"{who} returned None: it returns an array like its operand")
-        return tuple(_as_gradient(g, who) for g in found) if isinstance(found, tuple) else _as_gradient(found, who)
+        return (
+            tuple(_as_gradient(g, who) for g in found)
+            if isinstance(found, tuple)
+            else _as_gradient(found, who)
+        )
 
     return lowering
 
@@ -355,7 +421,10 @@ def lowered(operands: Sequence[Any], f: Function) -> Any:
         z = f(*map(raised, operands))
     for part in z if isinstance(z, tuple) else (z,):
         if not isinstance(part, Tensor) and type(part) not in NUMBERS and device_of(part) is None:
-            raise TypeError(f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should return an array, or a tuple of them")
+            raise TypeError(
+                f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should "
+                f"return an array, or a tuple of them"
+            )
     return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
 
@@ -370,17 +439,25 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     raw = not any(isinstance(v, Tensor) for v in (*(dz if isinstance(dz, list) else (dz,)), *x))
     with mode(record=False):
         z, pull = vjp(of_chosen, *(operands[i] for i in chosen))
-        whole = type(z)(zeros_like(v) if d is None else raised(d) for d, v in zip(dz, z, strict=True)) if isinstance(dz, list) else raised(dz)
+        whole = (
+            type(z)(zeros_like(v) if d is None else raised(d) for d, v in zip(dz, z, strict=True))
+            if isinstance(dz, list)
+            else raised(dz)
+        )
         found = dict(zip(chosen, pull(whole), strict=True))
     return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(operands))))
 
 
 def refuse_closure(f: Any) -> None:
-    """A gate sees only its operands. Raises GraphError where a Tensor that needs a gradient comes in past them."""
+    """A gate sees only its operands. Raises GraphError where a Tensor that needs a gradient comes in past
+    them.
+    """
     if not hasattr(f, "__code__"):
         return
     closed_over = (cell.cell_contents for cell in f.__closure__ or ())
     for value in (*closed_over, *map(f.__globals__.get, f.__code__.co_names)):
         if isinstance(value, Tensor) and value.requires_grad:
-            raise GraphError(f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient and is not an operand; pass it in")
-
+            raise GraphError(
+                f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a "
+                f"gradient and is not an operand; pass it in"
+            )

@@ -57,7 +57,9 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     inputs: list[Tensor] = []
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     with mode(record=True, grad=True, lifted=True), names_from_variables():
-        lifted = [_lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)]
+        lifted = [
+            _lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)
+        ]
         z = f(*lifted)
     if not isinstance(z, Tensor):
         raise TypeError(f"graph shows a function that returns one Tensor, not {type(z).__name__}")
@@ -142,7 +144,9 @@ class GraphNode:
     def expression(self) -> str:
         """The stage as the notes write it: `z1 + z2`, `tanh(z3)`."""
         names = [shown(v.name) if isinstance(v, GraphNode) else repr(v) for v in self.operands]
-        options = [f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False]
+        options = [
+            f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False
+        ]
         if self.node is None or self.node.op is None:
             return self.op
         op = called(self.op)
@@ -187,7 +191,9 @@ class Graph:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")
         order, _ = ancestors([z.node])
         with mode(record=False, grad=False):
-            grads = sweep([(z, output_gradient(z, dz))], order, None, create_graph=False, free=False, keep=True)
+            grads = sweep(
+                [(z, output_gradient(z, dz))], order, None, create_graph=False, free=False, keep=True
+            )
         for stage in self.nodes:
             g = grads.get(stage.node)
             stage._grad = g if isinstance(g, Tensor) else None
@@ -220,7 +226,10 @@ def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) 
     """A stage computed again, from operands that were."""
     if stage.op == "input":
         old = Tensor(stage.node.value, stage.node.device)
-        return _input(asarray(inputs[stage.name], dtype=old.dtype, device=old.device) if stage.name in inputs else old, stage.node.name)
+        return _input(
+            asarray(inputs[stage.name], dtype=old.dtype, device=old.device) if stage.name in inputs else old,
+            stage.node.name,
+        )
     if isinstance(stage._at, Tensor):
         return stage._at
     if stage.node.op is ITEM:
@@ -236,8 +245,16 @@ def _line(stage: GraphNode, width: int) -> str:
     node = stage.node
     value = stage.value
     dtype = value.dtype if value is not None else getattr(node, "dtype", "")
-    beside = "value not kept" if value is None else f"= {value.device.backend.show(value.data, '')}" if value.size == 1 else ""
-    return f"{shown(stage.name):<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {beside}".rstrip()
+    beside = (
+        "value not kept"
+        if value is None
+        else f"= {value.device.backend.show(value.data, '')}"
+        if value.size == 1
+        else ""
+    )
+    return (
+        f"{shown(stage.name):<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {beside}".rstrip()
+    )
 
 
 def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:

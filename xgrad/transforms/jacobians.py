@@ -18,10 +18,22 @@ from ..errors import ShapeError
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
 from ..ops.reductions import is_integer
 from .forward_mode import jvp
-from .reverse_mode import Argnums, grad, lifted_arguments, name_of, positions, refuse_no_function, released, vjp, with_aux
+from .reverse_mode import (
+    Argnums,
+    grad,
+    lifted_arguments,
+    name_of,
+    positions,
+    refuse_no_function,
+    released,
+    vjp,
+    with_aux,
+)
 
 
-def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
+def jacobian(
+    f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """A function that returns the derivative of every element of `f(*args)` with respect to every element of
     an argument.
 
@@ -36,8 +48,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
         holomorphic: `f` is a holomorphic function of complex numbers, whose complex derivative is asked for.
 
     Returns:
-        In the structure of the output, for each of its leaves, and in the structure of the argument (in a tuple where
-        `argnums` is one), an array of the leaf's shape followed by the argument's.
+        In the structure of the output, for each of its leaves, and in the structure of the argument (in a
+        tuple where `argnums` is one), an array of the leaf's shape followed by the argument's.
 
     Raises:
         TypeError: the argument holds integers, or complex numbers without `holomorphic`, or real ones with
@@ -62,9 +74,15 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False,
             outputs = [asarray(z)._twin() for z in leaves]
             inputs = [x for tree in lifted for x in tree.inputs]
             if not holomorphic and any(is_complex(x.dtype) for x in inputs):
-                raise TypeError(f"the jacobian of {name_of(f)} is with respect to complex numbers: holomorphic=True, if it is so, or their parts")
+                raise TypeError(
+                    f"the jacobian of {name_of(f)} is with respect to complex numbers: "
+                    f"holomorphic=True, if it is so, or their parts"
+                )
             if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
-                raise TypeError(f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for complex ones alone")
+                raise TypeError(
+                    f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for "
+                    f"complex ones alone"
+                )
             found, aux = released((_blocks(outputs, inputs, holomorphic), aux), inputs)
         rows = []
         for row in found:
@@ -94,7 +112,9 @@ def _by_columns(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor
         return _laid([s[k] for s in swept[span]], (*x.shape, *z.shape), x.ndim, z)
 
     spans = _spans(inputs)
-    return [[block(k, z, x, span) for x, span in zip(inputs, spans, strict=True)] for k, z in enumerate(outputs)]
+    return [
+        [block(k, z, x, span) for x, span in zip(inputs, spans, strict=True)] for k, z in enumerate(outputs)
+    ]
 
 
 def _by_rows(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
@@ -135,7 +155,9 @@ def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) 
     return whole if turn in (0, len(shape)) else whole.transpose(order)
 
 
-def hessian(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
     """A function that returns the second derivatives of `f(*args)`: the jacobian of its jacobian, with the
     same arguments.
 
@@ -189,7 +211,9 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
 
     refuse_no_function(f, "differentiated")
     if not is_integer(argnums):
-        raise TypeError(f"elementwise_grad: argnums is one position, not {argnums!r}; call it once for each argument")
+        raise TypeError(
+            f"elementwise_grad: argnums is one position, not {argnums!r}; call it once for each argument"
+        )
 
     @wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -199,7 +223,10 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
         given, _ = flatten(args[i])
         if [v.shape for v in leaves] != [asarray(v).shape for v in given]:
             shapes = [v.shape for v in leaves], [asarray(v).shape for v in given]
-            raise ShapeError(f"{name_of(f)} does not work element by element: its output has the shapes {shapes[0]}, its argument {shapes[1]}")
+            raise ShapeError(
+                f"{name_of(f)} does not work element by element: its output has the shapes "
+                f"{shapes[0]}, its argument {shapes[1]}"
+            )
         (found,) = pull(unflatten(structure, [ones_like(leaf) for leaf in leaves]))
         return map(lambda g: conj(g) if is_complex(g.dtype) else g, found)
 

@@ -23,7 +23,9 @@ class Lifted:
 
     def __init__(self, tree: Any, what: str, level: Level) -> None:
         leaves, self.structure = flatten(tree)
-        self.inputs = [_input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)]  # type: ignore[misc]
+        self.inputs = [
+            _input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)
+        ]  # type: ignore[misc]
         # which the function may change in place
         self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])
 
@@ -35,7 +37,10 @@ class Lifted:
 def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
     x = asarray(value)
     if not is_floating(x.dtype):
-        raise TypeError(f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or use astype(xg.float64)")
+        raise TypeError(
+            f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or "
+            f"use astype(xg.float64)"
+        )
     origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
     return x._with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
 
@@ -53,7 +58,10 @@ def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
             raise
         except (TypeError, ValueError) as error:
             kind = type(leaf).__name__
-            raise TypeError(f"{who} must return Tensors, arrays or numbers in nested containers, and returned a {kind}: {error}") from error
+            raise TypeError(
+                f"{who} must return Tensors, arrays or numbers in nested containers, and returned a "
+                f"{kind}: {error}"
+            ) from error
     return found
 
 

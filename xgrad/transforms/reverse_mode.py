@@ -58,7 +58,8 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
         has_aux: `f` returns `(value, aux)`, and the gradient comes with aux: `(gradient, aux)`.
 
     Returns:
-        The gradient in the structure, shapes and dtypes of the argument; zeros where `f` does not depend on it.
+        The gradient in the structure, shapes and dtypes of the argument; zeros where `f` does not depend on
+        it.
 
     Raises:
         TypeError: the argument holds integers, or `f` returns no real scalar.
@@ -108,7 +109,9 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(dz: Any) -> tuple[Any, ...]:
         given, dz_structure = flatten(dz)
         if dz_structure != structure:
-            raise ShapeError(f"dz has the structure {dz_structure}, the output of {name_of(f)} has {structure}")
+            raise ShapeError(
+                f"dz has the structure {dz_structure}, the output of {name_of(f)} has {structure}"
+            )
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
 
@@ -118,7 +121,9 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return unflatten(structure, value), pull, aux
 
 
-def lifted_arguments(f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level) -> tuple[list[Any], list[Lifted]]:
+def lifted_arguments(
+    f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level
+) -> tuple[list[Any], list[Lifted]]:
     """The arguments of `f`, with those lifted that are to be differentiated with respect to; and these."""
     chosen = positions(argnums, len(args), f)
     lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}", level) for i in chosen]
@@ -137,7 +142,9 @@ def positions(argnums: Argnums, count: int, f: Callable[..., Any]) -> list[int]:
         raise TypeError(f"argnums={argnums} names an argument twice")
     for i in positions:
         if not -count <= i < count:
-            raise TypeError(f"argnums={argnums}, but {name_of(f)} was called with {count} positional arguments")
+            raise TypeError(
+                f"argnums={argnums}, but {name_of(f)} was called with {count} positional arguments"
+            )
     return [i % count for i in positions]
 
 
@@ -151,14 +158,28 @@ def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
     if isinstance(z, float | int):
         z = asarray(float(z))
     if not isinstance(z, Tensor):
-        hint = {"tuple": "; has_aux=True is for (value, aux)", "ndarray": ", which has no gradient: return the Tensor"}.get(type(z).__name__, "")
-        raise TypeError(f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}{hint}")
+        hint = {
+            "tuple": "; has_aux=True is for (value, aux)",
+            "ndarray": ", which has no gradient: return the Tensor",
+        }.get(type(z).__name__, "")
+        raise TypeError(
+            f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}{hint}"
+        )
     if z.shape != ():
-        raise TypeError(f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, or xg.vjp with a dz")
+        raise TypeError(
+            f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, "
+            f"or xg.vjp with a dz"
+        )
     if z.dtype.kind == "c":
-        raise TypeError(f"{name_of(f)} returned a complex number, whose gradient is ambiguous; take xg.real or xg.abs, or use xg.vjp")
+        raise TypeError(
+            f"{name_of(f)} returned a complex number, whose gradient is ambiguous; take xg.real or "
+            f"xg.abs, or use xg.vjp"
+        )
     if z.dtype.kind in "biu":
-        raise TypeError(f"{name_of(f)} returned a number of {z.dtype}, which has no gradient: where values become integers it stops")
+        raise TypeError(
+            f"{name_of(f)} returned a number of {z.dtype}, which has no gradient: where values "
+            f"become integers it stops"
+        )
     return z
 
 
@@ -174,8 +195,13 @@ def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
     roots = [v.node for v in leaves if isinstance(v, Tensor) and v.node is not None and v.requires_grad]
     if not roots:
         return leaves
-    beyond = depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
-    return [v._unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v for v in leaves]
+    beyond = (
+        depending_on_more(roots, {x.node for x in inputs if x.node is not None}) if MODE.get().grad else ()
+    )
+    return [
+        v._unrecorded() if isinstance(v, Tensor) and v.requires_grad and v.node not in beyond else v
+        for v in leaves
+    ]
 
 
 def refuse_no_function(f: Any, done: str) -> None:

@@ -11,8 +11,28 @@ from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..compiler.ir import Item, Operand, Program, Stage, Value, substitute
 from ..compiler.printing import source as _source  # which sets Program.source
-from ..compiler.printing.listing import ATOM, SUM, Row, Text, Unique, aligned, expression, form, opened, operand, options, rows
-from ..compiler.printing.spelling import expression_name, gate_called, identifier, is_identifier, quoted, shown
+from ..compiler.printing.listing import (
+    ATOM,
+    SUM,
+    Row,
+    Text,
+    Unique,
+    aligned,
+    expression,
+    form,
+    opened,
+    operand,
+    options,
+    rows,
+)
+from ..compiler.printing.spelling import (
+    expression_name,
+    gate_called,
+    identifier,
+    is_identifier,
+    quoted,
+    shown,
+)
 from ..compiler.scan import derivative_of
 from ..compiler.trace import Spec, Tracer, Var, trace_to_ir, tracing
 from ..core.pytree import flatten, paths, unflatten
@@ -38,9 +58,10 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         args: of which the shapes and dtypes count, and not the values.
 
     Returns:
-        A Program, to print, compare, pickle, or write out as `source`. Its inputs are the leaves of the arguments, under
-        the names of the parameters, and after them the Tensors that `f` uses from outside. Its outputs are the leaves of
-        what `f` returns. Values have the names of the variables that hold them, others z1, z2, ... by place.
+        A Program, to print, compare, pickle, or write out as `source`. Its inputs are the leaves of the
+        arguments, under the names of the parameters, and after them the Tensors that `f` uses from outside.
+        Its outputs are the leaves of what `f` returns. Values have the names of the variables that hold
+        them, others z1, z2, ... by place.
 
     Raises:
         TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
@@ -59,8 +80,14 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     """
     inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
     leaves, structure = flatten(args)
-    names = [f"{name}{path}" for arg, name in zip(args, _parameter_names(f, len(args)), strict=True) for path in paths(arg)]
-    specs = [Spec(x.shape, x.dtype, x.device, name) for x, name in zip(map(asarray, leaves), names, strict=True)]
+    names = [
+        f"{name}{path}"
+        for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)
+        for path in paths(arg)
+    ]
+    specs = [
+        Spec(x.shape, x.dtype, x.device, name) for x, name in zip(map(asarray, leaves), names, strict=True)
+    ]
 
     def flat(*x: Tensor) -> list[Tensor]:
         inputs = unflatten(structure, x)
@@ -93,7 +120,9 @@ class Derivation(NamedTuple):
     def __str__(self) -> str:
         program = opened(self.forward)
         inputs = "".join(f"# {shown(v.name)} is given: {form(v)}\n" for v in program.inputs)
-        return f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
+        return (
+            f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
+        )
 
 
 def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivation:
@@ -133,8 +162,22 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
 
 #: What is called in the text of a backward pass besides ops.
 _CALLED = (
-    "Hole", "arange", "complex", "deriv", "empty", "eye", "float", "full", "linspace", "ones", "ret", "slice", "zeros", "zeros_like", "_",
-)  # fmt: skip
+    "Hole",
+    "arange",
+    "complex",
+    "deriv",
+    "empty",
+    "eye",
+    "float",
+    "full",
+    "linspace",
+    "ones",
+    "ret",
+    "slice",
+    "zeros",
+    "zeros_like",
+    "_",
+)
 
 
 def _speakable(program: Program) -> Program:
@@ -217,14 +260,22 @@ class _Backward:
         self.derivatives[s.outputs[0]] = derivative
         forward, length = derivative.forward, s.params["length"]
         kept = forward.program.outputs[len(s.outputs) :]
-        more = tuple(Value(self.names.name(f"{v.name}s"), (length, *v.shape), v.dtype) for v in kept if type(v) is Value)
+        more = tuple(
+            Value(self.names.name(f"{v.name}s"), (length, *v.shape), v.dtype)
+            for v in kept
+            if type(v) is Value
+        )
         return Stage("scan", s.operands, s.outputs + more, {**s.params, "body": forward}, s.source)
 
     def _wanted(self, s: Stage) -> dict[int, Value]:
         """The operands that have a gradient, by place."""
         op = OPS[s.op]
         rules = op.rules * len(s.operands) if op.variadic else op.rules
-        return {i: v for i, (v, rule) in enumerate(zip(s.operands, rules)) if rule is not None and type(v) is Value and v in self.active}
+        return {
+            i: v
+            for i, (v, rule) in enumerate(zip(s.operands, rules))
+            if rule is not None and type(v) is Value and v in self.active
+        }
 
     def _d(self, v: Value) -> str:
         """What the gradient of `v` is called."""
@@ -290,7 +341,9 @@ class _Backward:
             dz, z = (dz[0], z[0]) if one else (dz, z)
             x = tuple(variable(v, operand(v)) for v in s.operands)
             wanted = self._wanted(s)
-            targets = [Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)]  # type: ignore[union-attr]
+            targets = [
+                Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)
+            ]  # type: ignore[union-attr]
             vjp = conjugate_vjp if one and is_complex(s.output.dtype) else Op.vjp
             found = vjp(op, Given(Tensor.xp, dz, op.save(z, x)), targets, dict(s.params))
         for i, v in wanted.items():
@@ -324,7 +377,10 @@ class _Backward:
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
         if back is None:
-            raise GraphError("derive: a gate in a scan has a rule that reads other values where only some of its outputs have a gradient")
+            raise GraphError(
+                "derive: a gate in a scan has a rule that reads other values where only some of its "
+                "outputs have a gradient"
+            )
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
         source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]
         source["dz"] = [Value(self.grads[v], v.shape, v.dtype) if v in self.grads else None for v in visible]
@@ -343,7 +399,9 @@ class _Backward:
                     after.append((v, name))
             outputs.append(Value(name, shape, dtype))
         params = {"body": back.body, "length": s.params["length"], "reverse": not s.params["reverse"]}
-        loop = opened(Program((), (Stage("scan", operands, tuple(outputs), params),), ()), taken=self.names.taken)
+        loop = opened(
+            Program((), (Stage("scan", operands, tuple(outputs), params),), ()), taken=self.names.taken
+        )
         self.lines += rows(loop.stages)
         for v, name in after:
             self._add(v, Text(name))

@@ -91,7 +91,9 @@ def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
 
     def step(*x: Tensor) -> list[Tensor]:
         nonlocal y_structure
-        after, y = _step(f, Flat(list(x[:carries]), carry.structure), unflatten(xs.structure, x[carries:]), None)
+        after, y = _step(
+            f, Flat(list(x[:carries]), carry.structure), unflatten(xs.structure, x[carries:]), None
+        )
         ys, y_structure = flatten(y)
         return [*after.leaves, *returned(ys, "the body of scan")]
 
@@ -106,7 +108,9 @@ def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
     result = unflatten(carry.structure, z[:carries]), unflatten(y_structure, z[carries:])
     if check is not None and steps:
-        check.function("scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, xs, steps, reverse))
+        check.function(
+            "scan", (body, steps, reverse), result, operands, lambda: _looped(f, carry, xs, steps, reverse)
+        )
     return result
 
 
@@ -146,14 +150,19 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
     result = f(carry.tree(), x)  # in containers of its own, which the body may change
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}")
+        raise TypeError(
+            f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}"
+        )
     leaves, new_structure = flatten(result[0])
     new = [leaf._twin() for leaf in returned(leaves, "the body of scan")]
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
-            message = f"scan: the carry{paths(result[0])[i]} was {a.shape} {a.dtype}, after {when} it is {b.shape} {b.dtype}"
+            message = (
+                f"scan: the carry{paths(result[0])[i]} was {a.shape} {a.dtype}, after {when} it is "
+                f"{b.shape} {b.dtype}"
+            )
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return Flat(new, structure), result[1]
 
@@ -162,7 +171,9 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
     if length is not None:
         length = integer("scan: length", length)
         if not 0 <= length <= sys.maxsize:
-            raise ValueError(f"scan: length={length} is {'negative' if length < 0 else 'more than can be counted'}")
+            raise ValueError(
+                f"scan: length={length} is {'negative' if length < 0 else 'more than can be counted'}"
+            )
     if not leaves:
         if length is None:
             raise ValueError("scan needs xs, or length= where there is nothing to read")
@@ -185,4 +196,7 @@ def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
     x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
         _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)
-    return map(lambda leaf: zeros((0, *asarray(leaf).shape), dtype=asarray(leaf).dtype, device=asarray(leaf).device), y)
+    return map(
+        lambda leaf: zeros((0, *asarray(leaf).shape), dtype=asarray(leaf).dtype, device=asarray(leaf).device),
+        y,
+    )

@@ -50,7 +50,9 @@ class Language(ABC):
 def common_dtype(args: Sequence[Value]) -> str:
     """The dtype in which NumPy compares these values."""
     dtypes = [a.dtype for a in args if a.dtype is not None]
-    if all(d == "bool" for d in dtypes) and all(a.dtype is not None or isinstance(a.name, bool) for a in args):
+    if all(d == "bool" for d in dtypes) and all(
+        a.dtype is not None or isinstance(a.name, bool) for a in args
+    ):
         return "bool"
     largest = max(dtypes, key=_ORDER.index, default="float64")
     if largest == "float32" and any(d in ("int32", "int64") for d in dtypes):
@@ -95,14 +97,19 @@ class _Element:
         for call in calls(scalar):
             text, dtype = self.call(call)
             self.made[call] = (self.language.part(text, dtype) if uses.get(id(call), 0) > 1 else text, dtype)
-        return self.made[scalar] if isinstance(scalar, Call) else (self.as_dtype(scalar, self.dtype), self.dtype)
+        return (
+            self.made[scalar] if isinstance(scalar, Call) else (self.as_dtype(scalar, self.dtype), self.dtype)
+        )
 
     def call(self, call: Call) -> tuple[str, str]:
         """A primitive of what is written already."""
         primitive = PRIMITIVES[call.name]
         if call.name == "pow":
             return self.power(*call.args)
-        args = [self.as_dtype(a, "bool" if i < primitive.condition else self.dtype) for i, a in enumerate(call.args)]
+        args = [
+            self.as_dtype(a, "bool" if i < primitive.condition else self.dtype)
+            for i, a in enumerate(call.args)
+        ]
         dtype = "bool" if primitive.truth else self.dtype
         return self.language.call(call.name, args, self.dtype), dtype
 
@@ -111,10 +118,18 @@ class _Element:
         whole = self.dtype not in FLOATS
         products = power(x, y, whole) if isinstance(y, int | float) else None
         if products is not None:
-            return self.of(products) if isinstance(products, Call) else (self.as_dtype(products, self.dtype), self.dtype)
+            return (
+                self.of(products)
+                if isinstance(products, Call)
+                else (self.as_dtype(products, self.dtype), self.dtype)
+            )
         if whole:
-            raise Unsupported("there is a power of integers for exponents alone that are known, and not negative")
-        return self.language.call("pow", [self.as_dtype(x, self.dtype), self.as_dtype(y, self.dtype)], self.dtype), self.dtype
+            raise Unsupported(
+                "there is a power of integers for exponents alone that are known, and not negative"
+            )
+        return self.language.call(
+            "pow", [self.as_dtype(x, self.dtype), self.as_dtype(y, self.dtype)], self.dtype
+        ), self.dtype
 
     def as_dtype(self, scalar: Scalar, dtype: str) -> str:
         """A part in a dtype."""
@@ -131,4 +146,3 @@ class _Element:
         if old != dtype and key not in self.made:
             self.made[key] = (self.language.cast(text, old, dtype), dtype)
         return text if old == dtype else self.made[key][0]
-

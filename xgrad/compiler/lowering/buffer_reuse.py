@@ -23,7 +23,12 @@ def shared_memory(plan: Plan) -> Plan:
         for kept in [b for b, end in ends.items() if end < first[old]]:
             free.append(kept)
             del ends[kept]
-        fitting = [b for b in free if buffers[b].dtype == buffers[old].dtype and buffers[old].size <= buffers[b].size <= 2 * buffers[old].size]
+        fitting = [
+            b
+            for b in free
+            if buffers[b].dtype == buffers[old].dtype
+            and buffers[old].size <= buffers[b].size <= 2 * buffers[old].size
+        ]
         if not fitting:
             ends[old] = last[old]
             continue

@@ -119,7 +119,9 @@ class _LoopLowering:
             if self._may_overwrite(c, body):
                 self._overwrite(c, body)
         moves = [self._move(c, body) for c in self.loop.carry]
-        for source, place in in_order(moves, lambda r: body.buffer("scratch", Value("", r.shape, body.buffers[r.buffer].dtype))):
+        for source, place in in_order(
+            moves, lambda r: body.buffer("scratch", Value("", r.shape, body.buffers[r.buffer].dtype))
+        ):
             body.copy(source, place)
 
     def _move(self, c: Carry, body: Lowering) -> Move:
@@ -134,7 +136,10 @@ class _LoopLowering:
             return False
         if at.buffers[new.buffer] != at.buffers[old.buffer]:  # another dtype, or part of something larger
             return False
-        if any(isinstance(r, Ref) and r.buffer == old.buffer for r, _ in (self._move(other, body) for other in self.loop.carry)):
+        if any(
+            isinstance(r, Ref) and r.buffer == old.buffer
+            for r, _ in (self._move(other, body) for other in self.loop.carry)
+        ):
             return False
         return not interfere(at.items, new, old)
 
@@ -142,7 +147,9 @@ class _LoopLowering:
         new, old = self._move(c, body)
         assert isinstance(new, Ref)
         body.items[:] = [renamed(item, new.buffer, old.buffer) for item in body.items]
-        body.place.update({v: r._replace(buffer=old.buffer) for v, r in body.place.items() if r.buffer == new.buffer})
+        body.place.update(
+            {v: r._replace(buffer=old.buffer) for v, r in body.place.items() if r.buffer == new.buffer}
+        )
 
     def _after(self) -> None:
         """Say where the last carries are."""
@@ -150,7 +157,11 @@ class _LoopLowering:
         for c in loop.carry:
             if c.final is None:
                 continue
-            last = index(self.histories[c], 0, 0 if loop.reverse else loop.length) if c in self.histories else self.states[c]
+            last = (
+                index(self.histories[c], 0, 0 if loop.reverse else loop.length)
+                if c in self.histories
+                else self.states[c]
+            )
             if c.final in at.place:
                 at.copy(last, at.place[c.final])
             else:
@@ -166,7 +177,11 @@ class _LoopLowering:
             return False
         slices = {x.inner for x in self.loop.xs}
         for u, place in at.place.items():
-            if place.buffer == buffer and u not in slices and any(r is not self.loop for r in self._readers(u)):
+            if (
+                place.buffer == buffer
+                and u not in slices
+                and any(r is not self.loop for r in self._readers(u))
+            ):
                 return False
         parts = [at.place[x.outer] for x in self.loop.xs if at.place[x.outer].buffer == buffer]
         return not any(may_overlap(a, b) for i, a in enumerate(parts) for b in parts[:i])

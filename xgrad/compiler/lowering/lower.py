@@ -1,4 +1,6 @@
-"""Lowering: from an optimised program to a plan: every value gets a place in memory, elementwise stages are fused into maps."""
+"""Lowering: from an optimised program to a plan: every value gets a place in memory, elementwise stages are
+fused into maps.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class Lowered(NamedTuple):
 
 
 def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
-    """The plan of a program for an executor. With `recompute`, cheap values are computed again in each map that needs them.
+    """The plan of a program for an executor. With `recompute`, cheap values are computed again in each map
+    that needs them.
 
     Raises Unsupported, naming the stage, where there is no kernel for it.
     """
@@ -44,8 +47,9 @@ def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> 
 class Lowering:
     """A program on its way to a plan.
 
-    Elementwise stages wait until something needs them; then one map computes them with all that they are made of. The others
-    ("anchors": products, reductions, what moves elements) are done in their order. Views are places, and cost nothing.
+    Elementwise stages wait until something needs them; then one map computes them with all that they are
+    made of. The others ("anchors": products, reductions, what moves elements) are done in their order.
+    Views are places, and cost nothing.
     """
 
     def __init__(self, program: Program, recompute: bool, target: Target) -> None:
@@ -68,7 +72,9 @@ class Lowering:
         self._note(program.stages, program.outputs)
 
     def inside(self) -> Lowering:
-        """The lowering of a loop's body: one loop deeper, with items of its own. Memory, and what is known of values, is shared."""
+        """The lowering of a loop's body: one loop deeper, with items of its own. Memory, and what is known of
+        values, is shared.
+        """
         inner = copy(self)
         inner.depth, inner.items, inner.spare = self.depth + 1, [], set()
         return inner
@@ -101,7 +107,12 @@ class Lowering:
         for v in self.program.outputs:
             value = v if type(v) is Value else Value("", (), "float64")
             ref = self.place.get(value)
-            if ref is None or ref in found or self.buffers[ref.buffer].kind == "input" or not is_contiguous(ref):
+            if (
+                ref is None
+                or ref in found
+                or self.buffers[ref.buffer].kind == "input"
+                or not is_contiguous(ref)
+            ):
                 copy = self.buffer("output", value)
                 self.copy(v if type(v) is not Value else ref, copy)
                 ref = copy
@@ -115,7 +126,11 @@ class Lowering:
 
     def _note(self, stages: Iterable[Item], results: Iterable[Operand]) -> None:
         for item in stages:
-            for v in item.values if isinstance(item, Stage) else [*(c.init for c in item.carry), *(x.outer for x in item.xs)]:
+            for v in (
+                item.values
+                if isinstance(item, Stage)
+                else [*(c.init for c in item.carry), *(x.outer for x in item.xs)]
+            ):
                 if type(v) is Value:
                     self.users.setdefault(v, []).append(item)
             if isinstance(item, Stage):
@@ -135,7 +150,9 @@ class Lowering:
     # Memory
 
     def buffer(self, kind: str, v: Value, slots: int = 0, depth: int | None = None) -> Ref:
-        """A new buffer for `v`, or for `slots` of them, at the `depth` of loops where it is asked for, or at another."""
+        """A new buffer for `v`, or for `slots` of them, at the `depth` of loops where it is asked for, or at
+        another.
+        """
         depth = self.depth if depth is None else depth
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
@@ -177,7 +194,12 @@ class Lowering:
             for v in item.operands:
                 assert type(v) is Value
                 stage = local.get(v)
-                free = stage is not None and not stage.is_view and v not in self.place and item.operands.count(v) == 1
+                free = (
+                    stage is not None
+                    and not stage.is_view
+                    and v not in self.place
+                    and item.operands.count(v) == 1
+                )
                 if free and v.dtype == item.output.dtype:
                     self.place[v] = _part(whole, v, axis, at)
                 at += v.shape[axis]
@@ -239,10 +261,16 @@ class Lowering:
             if source == target:
                 return
             source = broadcast(source, target.shape)
-            steps = (Step(1, "astype", (0,), (False,), dtype),) if self.buffers[source.buffer].dtype != dtype else ()
+            steps = (
+                (Step(1, "astype", (0,), (False,), dtype),)
+                if self.buffers[source.buffer].dtype != dtype
+                else ()
+            )
             self.items.append(Map(target.shape, ((0, source),), steps, ((len(steps), target),)))
         else:
-            self.items.append(Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),)))
+            self.items.append(
+                Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),))
+            )
 
     # Maps
 
@@ -288,7 +316,12 @@ class Lowering:
             if found:
                 self._map(shape, found)
 
-    def _map(self, shape: tuple[int, ...], values: Sequence[Value], reductions: Sequence[tuple[Value, Stage, Ref]] = ()) -> None:
+    def _map(
+        self,
+        shape: tuple[int, ...],
+        values: Sequence[Value],
+        reductions: Sequence[tuple[Value, Stage, Ref]] = (),
+    ) -> None:
         """One map that computes `values`, with what they need and nobody has computed yet."""
         order: dict[Value, int] = {}
         loads: list[tuple[int, Ref]] = []
@@ -311,17 +344,21 @@ class Lowering:
                 args: tuple[Any, ...] = tuple(order[u] if type(u) is Value else u for u in operands)
                 order[v] = len(order)
                 name = stage.op if stage.filling is None else "none"
-                steps.append(Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype))
+                steps.append(
+                    Step(order[v], name, args, tuple(type(u) is not Value for u in operands), v.dtype)
+                )
                 included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
-        stored = [v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))]
+        stored = [
+            v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))
+        ]
         stores = tuple((order[v], self.home(v)) for v in stored)
         folds = tuple(plans.Reduction(order[v], stage.op, ref) for v, stage, ref in reductions)
         self.items.append(Map(shape, tuple(loads), tuple(steps), stores, folds))
         self.done.update(stored)
 
     def _worth_storing(self, v: Value, inside: set[int]) -> bool:
-        """Whether `v`, which is at hand now, is read by something that cannot or should not compute it again."""
+        """Whether something that cannot, or should not, compute `v` again reads it."""
         if v in self.place:
             return True
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
@@ -330,7 +367,10 @@ class Lowering:
         stage = self.made[v]
         if not self.recompute or stage.entry is None or not stage.entry.cheap:
             return True
-        return any(u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape for u in later)
+        return any(
+            u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape
+            for u in later
+        )
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
@@ -343,7 +383,12 @@ class Lowering:
             view = ref
         elif stage.op == "transpose":
             axes = stage.params.get("axes")
-            view = transposed(ref, tuple(reversed(range(len(x.shape)))) if axes is None else normal_axes(tuple(axes), len(x.shape)))
+            view = transposed(
+                ref,
+                tuple(reversed(range(len(x.shape))))
+                if axes is None
+                else normal_axes(tuple(axes), len(x.shape)),
+            )
         elif stage.op == "reshape":
             view = reshaped(ref, out.shape)
         elif stage.op == "broadcast_to":
@@ -386,7 +431,7 @@ def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
 
 
 def _called(stage: Stage) -> str:
-    """A stage as a message names it: its op and the shapes that it takes, or of what it makes from nothing."""
+    """A stage as a message names it: its op, and the shapes that it takes or, taking none, makes."""
     if stage.op == "new":
         return f"{stage.params['function']!r} of shape {stage.output.shape}"
     return f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}"

@@ -33,7 +33,9 @@ def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
         begun = [w._replace(buffer=old.buffer) for w in writes if w.buffer == new.buffer]
         # a map reads an element before it stores to the same place; anything else may be read again after
         # that
-        harmless = {w._replace(buffer=old.buffer) for w in stored if w.buffer == new.buffer and writes.count(w) == 1}
+        harmless = {
+            w._replace(buffer=old.buffer) for w in stored if w.buffer == new.buffer and writes.count(w) == 1
+        }
         for r in (r for r in reads if r.buffer == old.buffer):
             if any(may_overlap(r, w) for w in written):
                 return True
@@ -56,7 +58,11 @@ def in_order(moves: Sequence[Move], aside: Callable[[Ref], Ref]) -> list[Move]:
             found.append(ready)
             pending.remove(ready)
             continue
-        i, source = next((i, s) for i, (s, _) in enumerate(pending) if isinstance(s, Ref) and any(may_overlap(s, t) for _, t in pending))
+        i, source = next(
+            (i, s)
+            for i, (s, _) in enumerate(pending)
+            if isinstance(s, Ref) and any(may_overlap(s, t) for _, t in pending)
+        )
         copy = aside(source)
         found.append((source, copy))
         pending[i] = (copy, pending[i][1])

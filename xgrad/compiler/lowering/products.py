@@ -32,7 +32,10 @@ def lower_product(at: Lowering, stage: Stage) -> None:
     if len(b.shape) == 1:
         y, z = with_axis(y, 1), with_axis(z, len(z.shape))
     if len(y.shape) == 2 and len(x.shape) > 2:
-        flat_x, flat_z = reshaped(x, (prod(x.shape[:-1]), x.shape[-1])), reshaped(z, (prod(z.shape[:-1]), z.shape[-1]))
+        flat_x, flat_z = (
+            reshaped(x, (prod(x.shape[:-1]), x.shape[-1])),
+            reshaped(z, (prod(z.shape[:-1]), z.shape[-1])),
+        )
         if flat_x is not None and flat_z is not None:
             x, z = flat_x, flat_z
     if len(z.shape) > 3:
@@ -56,7 +59,9 @@ def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
 
 def _base(at: Lowering, base: Operand, out: Value) -> None:
     """Put `base` where the product will be added to it."""
-    maker = at.made.get(base) if type(base) is Value and base not in at.done and base not in at.place else None
+    maker = (
+        at.made.get(base) if type(base) is Value and base not in at.done and base not in at.place else None
+    )
     if maker is not None and at.is_elementwise(maker) and at.users[maker.output] == [at.made[out]]:
         at.place[maker.output] = at.home(out)
         at.compute([maker.output])

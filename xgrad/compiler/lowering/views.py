@@ -133,7 +133,11 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
 def with_refs(m: Map, of: Callable[[Ref], Ref]) -> Map:
     """The map with `of` each of its refs in the ref's place."""
     reductions = tuple(r._replace(out=of(r.out)) for r in m.reductions)
-    return m._replace(loads=tuple((v, of(r)) for v, r in m.loads), stores=tuple((v, of(r)) for v, r in m.stores), reductions=reductions)
+    return m._replace(
+        loads=tuple((v, of(r)) for v, r in m.loads),
+        stores=tuple((v, of(r)) for v, r in m.stores),
+        reductions=reductions,
+    )
 
 
 def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
@@ -188,7 +192,10 @@ def broadcast(ref: Ref, shape: tuple[int, ...]) -> Ref:
 def with_axis(ref: Ref, axis: int) -> Ref:
     """The view with an axis of length 1 before `axis`."""
     stride = 1 if axis == len(ref.shape) else ref.strides[axis] * ref.shape[axis]
-    return ref._replace(shape=(*ref.shape[:axis], 1, *ref.shape[axis:]), strides=(*ref.strides[:axis], max(stride, 1), *ref.strides[axis:]))
+    return ref._replace(
+        shape=(*ref.shape[:axis], 1, *ref.shape[axis:]),
+        strides=(*ref.strides[:axis], max(stride, 1), *ref.strides[axis:]),
+    )
 
 
 def index(ref: Ref, axis: int, i: int) -> Ref:
@@ -210,7 +217,9 @@ def stepping(ref: Ref) -> Ref:
 def viewed(ref: Ref, key: Any) -> Ref | None:
     """`ref[key]` for a key of numbers, slices, new axes."""
     key = key if isinstance(key, tuple) else (key,)
-    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key) or any(isinstance(k, bool) for k in key):
+    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key) or any(
+        isinstance(k, bool) for k in key
+    ):
         return None
     used = sum(k is not None and k is not Ellipsis for k in key)
     at = key.index(Ellipsis) if Ellipsis in key else len(key)
@@ -234,7 +243,9 @@ def viewed(ref: Ref, key: Any) -> Ref | None:
     return ref._replace(offset=offset, shape=tuple(shape), strides=tuple(strides))
 
 
-def loop_axes(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> tuple[list[int], list[tuple[int, ...]]]:
+def loop_axes(
+    shape: tuple[int, ...], strides: list[tuple[int, ...]]
+) -> tuple[list[int], list[tuple[int, ...]]]:
     """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides
     along them.
 

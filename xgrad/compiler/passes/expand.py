@@ -34,7 +34,11 @@ def _expanded(s: Item, names: Names) -> list[Item]:
         total = names.new(s.output.shape, s.output.dtype)
         count = prod(x.shape[a] for a in normal_axes(s.params["axis"], len(x.shape)))
         return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
-    if s.op in ("var", "std") and s.output.dtype == s.values[0].dtype and canonical(s.output.dtype).kind == "f":
+    if (
+        s.op in ("var", "std")
+        and s.output.dtype == s.values[0].dtype
+        and canonical(s.output.dtype).kind == "f"
+    ):
         return _variance(s, names)
     return _written_out(s, names) if s.op in _COMPOSITE else [s]
 
@@ -65,7 +69,13 @@ def _variance(s: Stage, names: Names) -> list[Item]:
         Stage("/", (total, count), (mean,), {}, s.source),
         Stage("-", (x, mean), (apart,), {}, s.source),
         Stage("*", (apart, apart), (square,), {}, s.source),
-        Stage("sum", (square,), (squares,), {"axis": s.params["axis"], "keepdims": s.params["keepdims"]}, s.source),
+        Stage(
+            "sum",
+            (square,),
+            (squares,),
+            {"axis": s.params["axis"], "keepdims": s.params["keepdims"]},
+            s.source,
+        ),
         Stage("/", (squares, float(max(count - s.params["correction"], 0))), (variance,), {}, s.source),
         *([Stage("sqrt", (variance,), s.outputs, {}, s.source)] if s.op == "std" else []),
     ]
@@ -74,7 +84,10 @@ def _variance(s: Stage, names: Names) -> list[Item]:
 def _written_out(stage: Stage, names: Names) -> list[Item]:
     """The stages that an op's forward records when it is handed Tensors."""
     device = find_device("cpu")
-    traced = trace_to_ir(lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)], [spec_of(v, device) for v in stage.values])
+    traced = trace_to_ir(
+        lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)],
+        [spec_of(v, device) for v in stage.values],
+    )
     stages, (z,) = inline(traced.program(), stage.values, names)
     traced.close()
     assert type(z) is Value
@@ -82,5 +95,7 @@ def _written_out(stage: Stage, names: Names) -> list[Item]:
     for s in stages:
         moved = substitute(s, {z: stage.output})
         assert isinstance(moved, Stage)
-        found.append(replace(moved, outputs=stage.outputs if z in s.outputs else s.outputs, source=stage.source))
+        found.append(
+            replace(moved, outputs=stage.outputs if z in s.outputs else s.outputs, source=stage.source)
+        )
     return found

@@ -64,7 +64,11 @@ def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
             outer[item.output] = found[-1].output
     needed: set[Value] = set()
     for item in reversed(loop.stages):
-        if isinstance(item, Stage) and item.outputs[0] in made and (is_at_once(item) or item.output in needed):
+        if (
+            isinstance(item, Stage)
+            and item.outputs[0] in made
+            and (is_at_once(item) or item.output in needed)
+        ):
             needed.update((item.output, *item.values))
     moved = [s for s in loop.stages if isinstance(s, Stage) and s.outputs[0] in made and s.output in needed]
     stages = tuple(s for s in loop.stages if s not in moved)

@@ -13,7 +13,11 @@ def inline_scans(program: Program) -> Program:
     names = Names(program)
     new: dict[Value, Operand] = {}
     stages = _opened(program.stages, new, names, fresh=False)
-    return Program(program.inputs, tuple(stages), tuple(new.get(v, v) if type(v) is Value else v for v in program.outputs))
+    return Program(
+        program.inputs,
+        tuple(stages),
+        tuple(new.get(v, v) if type(v) is Value else v for v in program.outputs),
+    )
 
 
 def inline(program: Program, operands: Sequence[Operand], names: Names) -> tuple[list[Item], list[Operand]]:
@@ -64,6 +68,10 @@ def _loop(stage: Stage, outputs: tuple[Value, ...], names: Names) -> Loop:
     inner = [names.new(v.shape, v.dtype) for v in body.program.inputs[: carries + xs]]
     stages, results = inline(body.program, [*inner, *stage.operands[carries + xs :]], names)
     carry = tuple(Carry(*c) for c in zip(inner, stage.operands, results, outputs[:carries]))
-    pairs = tuple(Pair(i, x) for i, x in zip(inner[carries:], stage.operands[carries : carries + xs]) if type(x) is Value)
+    pairs = tuple(
+        Pair(i, x)
+        for i, x in zip(inner[carries:], stage.operands[carries : carries + xs])
+        if type(x) is Value
+    )
     ys = tuple(Pair(y, outer) for y, outer in zip(results[carries:], outputs[carries:]))  # type: ignore[arg-type]
     return Loop(stage.params["length"], stage.params["reverse"], carry, pairs, ys, tuple(stages))

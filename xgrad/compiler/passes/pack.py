@@ -23,7 +23,9 @@ def _is_function(stage: Stage) -> bool:
 
 def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
     parts: dict[tuple[Value, str], list[tuple[Stage, Stage]]] = {}
-    made = {s.output: s for s in stages if isinstance(s, Stage) and s.op == "getitem" and len(s.operands) == 1}
+    made = {
+        s.output: s for s in stages if isinstance(s, Stage) and s.op == "getitem" and len(s.operands) == 1
+    }
     for s in stages:
         if isinstance(s, Stage) and _is_function(s) and s.operands[0] in made:
             part = made[s.operands[0]]
@@ -35,7 +37,11 @@ def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
         if len(pairs) < 2 or any(r is None or r[:-1] != [(0, n) for n in source.shape[:-1]] for r in ranges):
             continue
         edges = sorted(r[-1] for r in ranges if r is not None)
-        if edges[0][0] == 0 and edges[-1][1] == source.shape[-1] and all(a[1] == b[0] for a, b in pairwise(edges)):
+        if (
+            edges[0][0] == 0
+            and edges[-1][1] == source.shape[-1]
+            and all(a[1] == b[0] for a, b in pairwise(edges))
+        ):
             value = names.new(source.shape, pairs[0][0].output.dtype)
             whole[pairs[0][0].output] = Stage(op, (source,), (value,), {}, pairs[0][0].source)
             for s, part in pairs:

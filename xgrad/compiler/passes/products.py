@@ -1,9 +1,9 @@
 """Fewer and larger matrix products.
 
-    (a @ b)ᵀ              = bᵀ @ aᵀ                      so that the result need not be moved
-    y + a @ b             = `@+`(y, a, b)                added to its target as it is computed
-    a @ b, a @ c          = parts of a @ [b | c]         one product for all gates that read the same state
-    a @ b + c @ d         = [a | c] @ [b ; d]            one product for what all gates give to the same gradient
+(a @ b)ᵀ              = bᵀ @ aᵀ                      so that the result need not be moved
+y + a @ b             = `@+`(y, a, b)                added to its target as it is computed
+a @ b, a @ c          = parts of a @ [b | c]         one product for all gates that read the same state
+a @ b + c @ d         = [a | c] @ [b ; d]            one product for what all gates give to the same gradient
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ def accumulate(program: Program) -> Program:
             if isinstance(s, Stage) and s.op == "+" and s.output.dtype.startswith("float"):
                 for base, product in (s.operands, s.operands[::-1]):
                     m = made.get(product) if type(product) is Value else None
-                    if m is None or m.op != "@" or uses[m.output] != 1 or m.output.shape != s.output.shape or product == base:
+                    if (
+                        m is None
+                        or m.op != "@"
+                        or uses[m.output] != 1
+                        or m.output.shape != s.output.shape
+                        or product == base
+                    ):
                         continue
                     fits = type(base) is Value and base.shape == s.output.shape
                     if fits and all(v.dtype == s.output.dtype for v in (base, *m.values)):  # type: ignore[union-attr]
@@ -127,16 +133,35 @@ def join(program: Program) -> Program:
         made = makers(stages)
         found: list[Item] = []
         for s in stages:
-            inner = made.get(s.operands[0]) if isinstance(s, Stage) and s.op == "@+" and type(s.operands[0]) is Value else None
-            if isinstance(s, Stage) and inner is not None and inner.op in ("@", "@+") and uses[inner.output] == 1:
+            inner = (
+                made.get(s.operands[0])
+                if isinstance(s, Stage) and s.op == "@+" and type(s.operands[0]) is Value
+                else None
+            )
+            if (
+                isinstance(s, Stage)
+                and inner is not None
+                and inner.op in ("@", "@+")
+                and uses[inner.output] == 1
+            ):
                 *base, a, b = inner.operands
                 c, d = s.operands[1:]
                 assert type(a) is Value
                 assert type(b) is Value
                 assert type(c) is Value
                 assert type(d) is Value
-                fits = len(b.shape) == len(d.shape) == 2 and len(a.shape) == len(c.shape) > 1 and a.shape[:-1] == c.shape[:-1]
-                if fits and {b, d} <= outside and _computed_here(a, made) and _computed_here(c, made) and a != c:
+                fits = (
+                    len(b.shape) == len(d.shape) == 2
+                    and len(a.shape) == len(c.shape) > 1
+                    and a.shape[:-1] == c.shape[:-1]
+                )
+                if (
+                    fits
+                    and {b, d} <= outside
+                    and _computed_here(a, made)
+                    and _computed_here(c, made)
+                    and a != c
+                ):
                     left = names.new((*a.shape[:-1], a.shape[-1] + c.shape[-1]), a.dtype)
                     right = names.new((b.shape[0] + d.shape[0], b.shape[1]), b.dtype)
                     found.append(Stage("concat", (a, c), (left,), {"axis": len(left.shape) - 1}))
@@ -189,7 +214,11 @@ def _inputs(program: Program) -> set[Value]:
     """What is there before the program, or is only a view or a part of that."""
     known = set(program.inputs)
     for s in program.stages:
-        if isinstance(s, Stage) and s.op in ("transpose", "getitem", "concat", "reshape") and all(v in known for v in s.values):
+        if (
+            isinstance(s, Stage)
+            and s.op in ("transpose", "getitem", "concat", "reshape")
+            and all(v in known for v in s.values)
+        ):
             known.update(s.outputs)
     return known
 
@@ -248,5 +277,3 @@ def _ordered(stages: list[Item]) -> list[Item]:
             raise AssertionError("stages that need each other")
         waiting = later
     return found
-
-

@@ -29,7 +29,9 @@ def simplify(program: Program) -> Program:
         program = after
 
 
-def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], new: dict[Value, Operand]) -> list[Item]:
+def _simplified(
+    stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], new: dict[Value, Operand]
+) -> list[Item]:
     found: list[Item] = []
     for item in stages:
         if isinstance(item, Loop):
@@ -43,7 +45,12 @@ def _simplified(stages: Iterable[Item], made: Lookup, seen: dict[Any, Value], ne
             stage = _difference(_literals(stage, made), made)
             same = _same(stage, made)
             if same is None:
-                key = (stage.op, tuple(v if type(v) is Value else exact(v) for v in stage.operands), exact(stage.params), stage.output.dtype)
+                key = (
+                    stage.op,
+                    tuple(v if type(v) is Value else exact(v) for v in stage.operands),
+                    exact(stage.params),
+                    stage.output.dtype,
+                )
                 same = seen.setdefault(key, stage.output)
             if same != stage.output:
                 new[stage.output] = same
@@ -85,7 +92,12 @@ def _stays_zero(c: Carry, made: Lookup, added: dict[Value, tuple[Operand, ...]])
     """Whether a carry begins with 0 and only ever has 0 added: the gradient of what a step does not use."""
     first = made[c.init].filling if type(c.init) is Value and c.init in made else c.init
     terms = added.get(c.next, ()) if type(c.next) is Value else ()
-    return type(first) in (int, float) and str(first) in ("0", "0.0") and c.inner in terms and any(type(v) is not Value and v == 0 for v in terms)
+    return (
+        type(first) in (int, float)
+        and str(first) in ("0", "0.0")
+        and c.inner in terms
+        and any(type(v) is not Value and v == 0 for v in terms)
+    )
 
 
 def _literals(stage: Stage, made: Lookup) -> Stage:
@@ -108,7 +120,12 @@ def _difference(stage: Stage, made: Lookup) -> Stage:
         return stage
     for x, y in (stage.operands, stage.operands[::-1]):
         inner = made.get(y) if type(y) is Value else None
-        if inner is not None and inner.op == "neg" and inner.output.shape == stage.output.shape and inner.output.dtype == stage.output.dtype:
+        if (
+            inner is not None
+            and inner.op == "neg"
+            and inner.output.shape == stage.output.shape
+            and inner.output.dtype == stage.output.dtype
+        ):
             return replace(stage, op="-", operands=(x, inner.operands[0]))
     return stage
 
@@ -120,15 +137,27 @@ def _same(stage: Stage, made: Lookup) -> Operand | None:
     if type(first) is Value and (first.shape, first.dtype) == (out.shape, out.dtype):
         if stage.op in ("none", "reshape", "broadcast_to", "astype", "real", "conj"):
             return first if not out.dtype.startswith("complex") or stage.op not in ("real", "conj") else None
-        if stage.op in ("sum", "max", "min", "mean") and all(first.shape[a] == 1 for a in normal_axes(stage.params["axis"], len(first.shape))):
+        if stage.op in ("sum", "max", "min", "mean") and all(
+            first.shape[a] == 1 for a in normal_axes(stage.params["axis"], len(first.shape))
+        ):
             return first
         if stage.op == "transpose" and _axes(stage) == tuple(range(len(out.shape))):
             return first
         if stage.op == "getitem" and len(args) == 1 and _is_whole(stage.params["key"], first.shape):
             return first
-        if len(args) == 2 and type(args[1]) is not Value and stage.op in _NEUTRAL and _changes_nothing(stage.op, args[1], out.dtype):
+        if (
+            len(args) == 2
+            and type(args[1]) is not Value
+            and stage.op in _NEUTRAL
+            and _changes_nothing(stage.op, args[1], out.dtype)
+        ):
             return first
-    if len(args) == 2 and type(first) is not Value and stage.op in ("+", "*") and _changes_nothing(stage.op, first, out.dtype):
+    if (
+        len(args) == 2
+        and type(first) is not Value
+        and stage.op in ("+", "*")
+        and _changes_nothing(stage.op, first, out.dtype)
+    ):
         other = args[1]
         if type(other) is Value and other[1:] == out[1:]:
             return other
@@ -185,7 +214,11 @@ def slices(key: Any, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
         key = (*key[:at], *(slice(None),) * (len(shape) - len(key) + 1), *key[at + 1 :])
     key = (*key, *(slice(None),) * (len(shape) - len(key)))
     found = [k.indices(n) for k, n in zip(key, shape)]
-    return [(start, max(start, stop)) for start, stop, step in found] if all(step == 1 for _, _, step in found) else None
+    return (
+        [(start, max(start, stop)) for start, stop, step in found]
+        if all(step == 1 for _, _, step in found)
+        else None
+    )
 
 
 def _rejoined(stage: Stage, made: Lookup) -> Operand | None:
@@ -201,10 +234,15 @@ def _rejoined(stage: Stage, made: Lookup) -> Operand | None:
         ranges = slices(part.params["key"], source.shape)
         if ranges is None or len(ranges) != len(part.output.shape) or (whole is not None and source != whole):
             return None
-        if any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, source.shape)) if a != axis) or ranges[axis][0] != at:
+        if (
+            any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, source.shape)) if a != axis)
+            or ranges[axis][0] != at
+        ):
             return None
         whole, at = source, ranges[axis][1]
-    return whole if whole is not None and at == whole.shape[axis] and whole.shape == stage.output.shape else None
+    return (
+        whole if whole is not None and at == whole.shape[axis] and whole.shape == stage.output.shape else None
+    )
 
 
 def _part(stage: Stage, joined: Stage) -> Operand | None:
@@ -253,6 +291,6 @@ def _live_loop(loop: Loop, needed: set[Value]) -> Loop | None:
             break
         carry |= more
     kept = tuple(c if c.final in needed else c._replace(final=None) for c in loop.carry if c in carry)
-    return replace(loop, carry=kept, xs=tuple(x for x in loop.xs if x.inner in used), ys=ys, stages=tuple(stages))
-
-
+    return replace(
+        loop, carry=kept, xs=tuple(x for x in loop.xs if x.inner in used), ys=ys, stages=tuple(stages)
+    )

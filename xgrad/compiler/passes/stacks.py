@@ -65,8 +65,13 @@ def _sliced(loop: Loop, made: dict[Value, Stage], names: Names) -> list[Item]:
         if run is None:
             continue
         source, start, stop = run
-        part, inner = names.new((loop.length, *c.output.shape), c.output.dtype), names.new(c.output.shape, c.output.dtype)
-        before.append(Stage("getitem", (source,), (part,), {"key": (*(slice(None),) * axis, slice(start, stop), ...)}))
+        part, inner = (
+            names.new((loop.length, *c.output.shape), c.output.dtype),
+            names.new(c.output.shape, c.output.dtype),
+        )
+        before.append(
+            Stage("getitem", (source,), (part,), {"key": (*(slice(None),) * axis, slice(start, stop), ...)})
+        )
         read = tuple(Stage("none", (inner,), c.outputs) if s is c else s for s in loop.stages)
         loop = replace(loop, xs=(*loop.xs, Pair(inner, part)), stages=read)
     return [*before, loop]
@@ -81,11 +86,18 @@ def _neighbours(parts: Sequence[Stage | None], axis: int) -> tuple[Value, int, i
     to where."""
     source, first, at = None, 0, 0
     for part in parts:
-        if part is None or part.op != "getitem" or len(part.operands) != 1 or type(part.operands[0]) is not Value:
+        if (
+            part is None
+            or part.op != "getitem"
+            or len(part.operands) != 1
+            or type(part.operands[0]) is not Value
+        ):
             return None
         whole = part.operands[0]
         ranges = slices(part.params["key"], whole.shape)
-        if ranges is None or any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, whole.shape)) if a != axis):
+        if ranges is None or any(
+            r != (0, n) for a, (r, n) in enumerate(zip(ranges, whole.shape)) if a != axis
+        ):
             return None
         if source is None:
             source, first = whole, ranges[axis][0]

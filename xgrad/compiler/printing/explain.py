@@ -59,10 +59,19 @@ def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) ->
         elif isinstance(item, Gemm):
             flops = 2 * prod(item.out.shape) * item.a.shape[-1]
             size = SIZES[buffers[item.out.buffer].dtype]
-            found = Cost(flops, size * (prod(item.a.shape) + prod(item.b.shape) + prod(item.out.shape) * (1 + item.accumulate)), 0, 1)
+            found = Cost(
+                flops,
+                size
+                * (prod(item.a.shape) + prod(item.b.shape) + prod(item.out.shape) * (1 + item.accumulate)),
+                0,
+                1,
+            )
         else:
             refs = [r for _, r in (*item.loads, *item.stores)] + [r.out for r in item.reductions]
-            moved = sum(SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s) for r in refs)
+            moved = sum(
+                SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s)
+                for r in refs
+            )
             found = Cost(prod(item.shape) * (len(item.steps) + len(item.reductions)), moved, 1, 0)
         total = Cost(*(a + b for a, b in zip(total, found)))
     return total
@@ -75,7 +84,9 @@ def peak(lowered: Lowered) -> int:
 
 def explain(program: Program | Executable) -> str:
     """What each pass did to a program, and what one run costs, as text."""
-    ready = program if isinstance(program, Executable) else Executable(program, find_device("cpu"), whole=True)
+    ready = (
+        program if isinstance(program, Executable) else Executable(program, find_device("cpu"), whole=True)
+    )
     at = ready.program
     lines = ["pass        stages  products  in loops: stages  products"]
     lines.append(_row("traced", counts(at.stages)))
@@ -89,18 +100,32 @@ def explain(program: Program | Executable) -> str:
     try:
         lowered = ready.lowered or lower(at)
     except Unsupported as error:
-        return "\n".join([*lines, f"run stage by stage through the array library: there is no kernel for {error}"])
+        return "\n".join(
+            [*lines, f"run stage by stage through the array library: there is no kernel for {error}"]
+        )
     plan = lowered.plan
     total = cost(plan.body, plan.buffers)
-    kinds = {kind: [b for b in plan.buffers if b.kind == kind and b.size] for kind in ("input", "output", "scratch")}
-    held = ", ".join(f"{len(found)} {kind} of {_amount(sum(b.size * SIZES[b.dtype] for b in found), 'B')}" for kind, found in kinds.items())
+    kinds = {
+        kind: [b for b in plan.buffers if b.kind == kind and b.size]
+        for kind in ("input", "output", "scratch")
+    }
+    held = ", ".join(
+        f"{len(found)} {kind} of {_amount(sum(b.size * SIZES[b.dtype] for b in found), 'B')}"
+        for kind, found in kinds.items()
+    )
     lines += [
-        f"one run     {_amount(total.flops, 'flop')}, {_amount(total.bytes, 'B')} moved, {total.products} products, {total.maps} elementwise maps",
+        (
+            f"one run     {_amount(total.flops, 'flop')}, {_amount(total.bytes, 'B')} moved, "
+            f"{total.products} products, {total.maps} elementwise maps"
+        ),
         f"buffers     {held}",
         f"peak memory {_amount(peak(lowered), 'B')}",
         f"run by      {ready.kind if ready.why is None else ready.why}",
         *_loops(ready),
-        f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, {1e3 * ready.seconds['compile']:.0f} ms to compile",
+        (
+            f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, "
+            f"{1e3 * ready.seconds['compile']:.0f} ms to compile"
+        ),
     ]
     return "\n".join(lines)
 
@@ -114,7 +139,10 @@ def _loops(ready: Executable) -> list[str]:
             times = ", ".join(f"{way} {1e3 * seconds:.3g} ms" for way, seconds in loop.seconds.items())
             found.append(f"loop        {steps}: {loop.way} ({times})")
         else:
-            found.append(f"loop        {steps}: {loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}")
+            found.append(
+                f"loop        {steps}: "
+                f"{loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}"
+            )
     return found
 
 

@@ -14,7 +14,9 @@ from .spelling import called, expression_name, gate_called, identifier, literal,
 
 #: How tightly an expression holds together: what is written inside of a tighter one is put in parentheses.
 COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(6)
-INFIX = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "@": PRODUCT, "**": POWER} | dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARISON)
+INFIX = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "@": PRODUCT, "**": POWER} | dict.fromkeys(
+    ("<", "<=", ">", ">=", "==", "!="), COMPARISON
+)
 
 #: What the creation functions give where no dtype is asked for.
 _DEFAULT = dict.fromkeys(("zeros", "ones", "empty", "eye", "linspace"), "float64")
@@ -56,7 +58,10 @@ def index(key: Any, arrays: Sequence[str]) -> str:
 
     def part(k: Any) -> str:
         if type(k) is slice:
-            return ":".join("" if v is None else str(v) for v in ((k.start, k.stop) if k.step is None else (k.start, k.stop, k.step)))
+            return ":".join(
+                "" if v is None else str(v)
+                for v in ((k.start, k.stop) if k.step is None else (k.start, k.stop, k.step))
+            )
         return "..." if k is ... else _filled(k, arrays)
 
     return ", ".join(map(part, parts)) or "()"
@@ -82,7 +87,9 @@ def options(op: str, params: Any) -> list[str]:
     """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the
     standard has none for it."""
     defaults = OPS[op].defaults if op in OPS and op != "take" else {}
-    return [f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v]
+    return [
+        f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v
+    ]
 
 
 def expression(op: str, args: Sequence[Text], params: Any) -> Text:
@@ -99,10 +106,14 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
     if op == "transpose" and params["axes"] is None:
         return Text(f"{args[0].within(ATOM)}.T")
     if op == "custom":
-        return Text(f"{gate_called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})")
+        return Text(
+            f"{gate_called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})"
+        )
     if op == "new":
         function, dtype = params["function"], params["dtype"]
-        parts = [option(v) for v in params["args"]] + [f"{k}={option(v)}" for k, v in params["options"].items()]
+        parts = [option(v) for v in params["args"]] + [
+            f"{k}={option(v)}" for k, v in params["options"].items()
+        ]
         parts += [] if dtype in (None, _DEFAULT.get(function)) else [f"dtype={option(dtype)}"]
         return Text(f"{called(function)}({', '.join(parts)})")
     names = [a.text for a in args]
@@ -151,10 +162,20 @@ def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
             continue
         yield Row(depth, names_of(s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
         for c in s.carry:
-            yield Row(depth + 1, shown(c.inner.name), f"{operand(c.init).text} at first, then {operand(c.next).text}", form(c.inner))
+            yield Row(
+                depth + 1,
+                shown(c.inner.name),
+                f"{operand(c.init).text} at first, then {operand(c.next).text}",
+                form(c.inner),
+            )
         for x in s.xs:
             outer = operand(x.outer)
-            yield Row(depth + 1, x.inner.name, f"{outer.text}[t]" if type(x.outer) is Value else outer.text, form(x.inner))
+            yield Row(
+                depth + 1,
+                x.inner.name,
+                f"{outer.text}[t]" if type(x.outer) is Value else outer.text,
+                form(x.inner),
+            )
         yield from rows(s.stages, depth + 1)
         for y in s.ys:
             yield Row(depth + 1, f"{shown(y.outer.name)}[t]", operand(y.inner).text)
@@ -262,7 +283,9 @@ class _Opening:
                 found.append(s)
         return tuple(found)
 
-    def _inside(self, program: Program, operands: Sequence[Operand]) -> tuple[tuple[Item, ...], list[Operand]]:
+    def _inside(
+        self, program: Program, operands: Sequence[Operand]
+    ) -> tuple[tuple[Item, ...], list[Operand]]:
         """A program's stages in terms of `operands`, under names of their own, and its outputs."""
         new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
         stages = []
@@ -285,7 +308,14 @@ class _Opening:
         carry = tuple(map(Carry, inner, scan.operands, results[:carries], scan.outputs))
         xs: Any = zip(inner[carries:], scan.operands[carries:given])
         ys: Any = zip(results[carries:], scan.outputs[carries:])
-        return Loop(scan.params["length"], scan.params["reverse"], carry, tuple(Pair(*x) for x in xs), tuple(Pair(*y) for y in ys), stages)
+        return Loop(
+            scan.params["length"],
+            scan.params["reverse"],
+            carry,
+            tuple(Pair(*x) for x in xs),
+            tuple(Pair(*y) for y in ys),
+            stages,
+        )
 
 
 Program.listing = listing

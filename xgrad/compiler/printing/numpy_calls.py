@@ -14,18 +14,18 @@ from .spelling import identifier, literal
 
 #: Functions of their own, put before those that use them. `np` stands for the library.
 HELPERS = {
-    "softmax": '''
+    "softmax": """
 def softmax(x, axis=-1):
     e = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return e / np.sum(e, axis=axis, keepdims=True)
-''',
-    "logsumexp": '''
+""",
+    "logsumexp": """
 def logsumexp(x, axis=None, keepdims=False):
     top = np.max(x, axis=axis, keepdims=True)
     total = np.sum(np.exp(x - np.where(np.isfinite(top), top, 0)), axis=axis, keepdims=True)
     z = np.log(np.where(total > 0, total, 1)) + top
     return z if keepdims else np.squeeze(z, axis=axis)
-''',
+""",
     "root": '''
 def root(x):
     """x ** 0.5, for which NumPy takes the square root of real numbers: of -inf and -0 none is meant."""
@@ -57,7 +57,8 @@ def cofactor(x):
     """det(x) times the transposed inverse, for singular matrices too."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     others = np.prod(np.where(np.eye(s.shape[-1], dtype=bool), 1, s[..., None, :]), axis=-1)
-    return (np.linalg.det(u) * np.linalg.det(vh))[..., None, None] * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
+    sign = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    return sign * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
 ''',
     "setitem": '''
 def setitem(x, v, key):
@@ -73,7 +74,10 @@ def dtype_name(xp: str, dtype: Any) -> str:
     """A dtype as the library has it."""
     name = getattr(dtype, "name", dtype)
     if name == "bfloat16":
-        raise TypeError(f"{xp} alone has no bfloat16, which is what a program written as plain Python would need: trace it in float32 or float16")
+        raise TypeError(
+            f"{xp} alone has no bfloat16, which is what a program written as plain Python would "
+            f"need: trace it in float32 or float16"
+        )
     return f"{xp}.{'bool_' if name == 'bool' else name}"
 
 
@@ -85,7 +89,13 @@ def known(op: str) -> bool:
     if op in OPS and OPS[op].registered:
         return False
     by_name = _of_extension(op) or (op in OPS and OPS[op].in_numpy is not None)
-    return by_name or op in HELPERS or op in _WRITTEN or (op in OPS and OPS[op].function in FORMULAS) or infix(op, (Text("x"), Text("y"))) is not None
+    return (
+        by_name
+        or op in HELPERS
+        or op in _WRITTEN
+        or (op in OPS and OPS[op].function in FORMULAS)
+        or infix(op, (Text("x"), Text("y"))) is not None
+    )
 
 
 def helper(name: str) -> str:
@@ -99,7 +109,10 @@ def helper(name: str) -> str:
     if op.integers is not op.scalar and op.integers is not None:
         before, text = of_element("np", op.integers, operands, whole=True)
         whole = [*before, f"return {text.text}"]
-        lines += [f"if np.result_type({', '.join(op.operands)}).kind in 'biu':", *(f"    {line}" for line in whole)]
+        lines += [
+            f"if np.result_type({', '.join(op.operands)}).kind in 'biu':",
+            *(f"    {line}" for line in whole),
+        ]
     assert op.scalar is not None
     before, text = of_element("np", op.scalar, operands)
     lines += [*before, f"return {text.text}"]
@@ -132,7 +145,11 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     if op in ("reshape", "broadcast_to"):
         keywords = [literal(params["shape"])]
     if _of_extension(op):
-        keywords = [f"{k}={literal(v)}" for k, v in params.items() if k not in OPS[op].defaults or v != OPS[op].defaults[k]]
+        keywords = [
+            f"{k}={literal(v)}"
+            for k, v in params.items()
+            if k not in OPS[op].defaults or v != OPS[op].defaults[k]
+        ]
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 
@@ -151,18 +168,25 @@ def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> T
 def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helper = "scatter" if len(args) > 1 else "put"
     helpers.add(helper)
-    return Text(f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, {literal(params['shape'])})")
+    return Text(
+        f"{helper}({args[0].text}, {key_argument(params['key'], [a.text for a in args[1:]])}, "
+        f"{literal(params['shape'])})"
+    )
 
 
 def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helpers.add("scatter")
     axis = params["axis"] % len(params["shape"])
-    return Text(f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {literal(params['shape'])})")
+    return Text(
+        f"scatter({args[0].text}, ({'slice(None), ' * axis}{args[1].text},), {literal(params['shape'])})"
+    )
 
 
 def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     helpers.add("setitem")
-    return Text(f"setitem({args[0].text}, {args[1].text}, {key_argument(params['key'], [a.text for a in args[2:]])})")
+    return Text(
+        f"setitem({args[0].text}, {args[1].text}, {key_argument(params['key'], [a.text for a in args[2:]])})"
+    )
 
 
 def _astype(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
@@ -179,12 +203,17 @@ def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text
 
 def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
     axes = params["axes"]
-    return Text(f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})")
+    return Text(
+        f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})"
+    )
 
 
 def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
     """A variance or its root; CuPy knows the correction as `ddof` alone."""
-    options = ", ".join(f"{k}={literal(params[p])}" for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims")))
+    options = ", ".join(
+        f"{k}={literal(params[p])}"
+        for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims"))
+    )
     return Text(f"{xp}.{function}({args[0].text}, {options})")
 
 
@@ -242,6 +271,11 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
 
 #: Ops that NumPy has not, which are written as functions that compute their scalars, by the names of these.
 FORMULAS = {
-    op.function: op for op in OPS.values()
-    if op.elementwise and op.in_numpy is None and NUMPY.knows(op) and op.name not in _WRITTEN and infix(op.name, (Text("x"), Text("y"))) is None
-}  # fmt: skip
+    op.function: op
+    for op in OPS.values()
+    if op.elementwise
+    and op.in_numpy is None
+    and NUMPY.knows(op)
+    and op.name not in _WRITTEN
+    and infix(op.name, (Text("x"), Text("y"))) is None
+}

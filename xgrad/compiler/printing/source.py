@@ -27,19 +27,21 @@ LIBRARIES = {"numpy": "np", "cupy": "cp"}
 
 
 def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> str:
-    """A module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)` that imports nothing but the library.
+    """A module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)` that imports
+    nothing but the library.
 
     Args:
         program: as `trace` gives it. One that was optimised has no `backward`.
-        backend: "numpy" or "cupy"; or "cuda" for the text of the kernels that run the program on a `chip`, with what is launched
+        backend: "numpy" or "cupy"; or "cuda" for the text of the kernels that run the program on a `chip`,
+        with what is launched
             in which order. Trace the gradient to have its kernels.
 
-    `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a tuple with the
-    gradient of each floating input, given those of the floating outputs.
+    `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a
+    tuple with the gradient of each floating input, given those of the floating outputs.
 
     Raises:
-        ValueError: another backend or chip, a program that moves values between devices, or one that there are no kernels for.
-        TypeError: there is bfloat16 in it, which NumPy has not.
+        ValueError: another backend or chip, a program that moves values between devices, or one that there
+        are no kernels for. TypeError: there is bfloat16 in it, which NumPy has not.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
@@ -58,8 +60,12 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
     for v in program.inputs:
         dtype_name(writer.xp, v.dtype)
     passes = _passes(program)
-    text = "\n\n".join([writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])])
-    helpers = "\n".join(helper(name).replace("np.", f"{writer.xp}.") + "\n" for name in sorted(writer.helpers))
+    text = "\n\n".join(
+        [writer.forward(program, passes), *([writer.backward(program, passes)] if passes.back else [])]
+    )
+    helpers = "\n".join(
+        helper(name).replace("np.", f"{writer.xp}.") + "\n" for name in sorted(writer.helpers)
+    )
     return f"import {backend} as {writer.xp}\n\n{helpers}\n{text}".replace("\n\n\n\n", "\n\n\n")
 
 
@@ -76,12 +82,16 @@ def _kernels(program: Program, chip: str) -> str:
     try:
         planned = schedule(lower(optimise(program), target=CUDA).plan, CHIPS[chip])
     except Unsupported as error:
-        raise ValueError(f"there is no CUDA kernel for {error}: the program runs through CuPy, stage by stage") from None
+        raise ValueError(
+            f"there is no CUDA kernel for {error}: the program runs through CuPy, stage by stage"
+        ) from None
     return f"{listing(planned)}\n{planned.source}"
 
 
 class Written(Tracer):
-    """A tracer for text that is to stand alone: what a rule or a gate takes from outside is written out, where it is a number or a few."""
+    """A tracer for text that is to stand alone: what a rule or a gate takes from outside is written out,
+    where it is a number or a few.
+    """
 
     FEW = 64
 
@@ -90,14 +100,21 @@ class Written(Tracer):
         if type(v.data) is Var or v.requires_grad:
             return super().capture(v)
         if v.size > self.FEW:
-            raise TraceError(f"source: a gate or its derivative uses an array of shape {v.shape} from outside, which is not written out: pass it in")
+            raise TraceError(
+                f"source: a gate or its derivative uses an array of shape {v.shape} from outside, "
+                f"which is not written out: pass it in"
+            )
         function, value = ("full", ((), v._only())) if v.shape == () else ("asarray", (v.tolist(),))
-        made: Var = self.emit(NEW, v.device, (), {"function": function, "args": value, "dtype": v.dtype.name, "options": {}})[0]
+        made: Var = self.emit(
+            NEW, v.device, (), {"function": function, "args": value, "dtype": v.dtype.name, "options": {}}
+        )[0]
         return made
 
 
 class _Passes(NamedTuple):
-    """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the outputs `given`."""
+    """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the
+    outputs `given`.
+    """
 
     forward: Program
     saved: tuple[Value, ...]
@@ -112,7 +129,10 @@ def _passes(program: Program) -> _Passes:
         return _Passes(program, (), (), None)
     device, count = find_device("cpu"), len(program.inputs)
     specs = [spec_of(v, device) for v in program.inputs]
-    specs = [s._replace(node=Input(device, s.shape, s.dtype)) if v in active else s for v, s in zip(program.inputs, specs)]
+    specs = [
+        s._replace(node=Input(device, s.shape, s.dtype)) if v in active else s
+        for v, s in zip(program.inputs, specs)
+    ]
     specs += [spec_of(v._replace(name=f"d{v.name}"), device) for v in program.outputs if type(v) is Value]
     given: tuple[int, ...] = ()
 
@@ -124,7 +144,11 @@ def _passes(program: Program) -> _Passes:
         outputs = [values[v]._twin() if type(v) is Value else v for v in program.outputs]
         given = tuple(i for i, z in enumerate(outputs) if isinstance(z, Tensor) and z.requires_grad)
         dz = dict(zip((i for i, v in enumerate(program.outputs) if type(v) is Value), x[count:]))
-        found = pull_back([outputs[i] for i in given], [dz[i] for i in given], [values[v] for v in active]) if given else []
+        found = (
+            pull_back([outputs[i] for i in given], [dz[i] for i in given], [values[v] for v in active])
+            if given
+            else []
+        )
         for v, g in zip(active, found):
             if g.data.name is None:
                 g.data.name = f"d{v.name}"
@@ -141,14 +165,16 @@ def _replayed(s: Item, values: dict[Operand, Tensor], inputs: Sequence[Value]) -
     """One stage on Tensors, whose outputs keep their names."""
     assert isinstance(s, Stage)
     read = tuple(dict.fromkeys(s.values)) or inputs[:1]
-    for v, z in zip(s.outputs, replay(Program(tuple(read), (s,), s.outputs), [values[v] for v in read]), strict=True):
+    for v, z in zip(
+        s.outputs, replay(Program(tuple(read), (s,), s.outputs), [values[v] for v in read]), strict=True
+    ):
         if z.data.name is None:
             z.data.name = v.name
         values[v] = z
 
 
 def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) -> _Passes:
-    """What the outputs need goes forward, the rest back; what was computed before and is read there is saved."""
+    """What the outputs need goes forward, the rest back; what both need is computed forward and saved."""
     needed = set(whole.outputs[:outputs])
     early, late = [], []
     for s in reversed(whole.stages):
@@ -161,7 +187,9 @@ def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) ->
     late.reverse()
     gradients = whole.outputs[outputs:]
     before = {*whole.inputs[:inputs], *(v for s in early for v in s.outputs)}
-    read = dict.fromkeys(v for v in (*(v for s in late for v in s.values), *gradients) if type(v) is Value and v in before)
+    read = dict.fromkeys(
+        v for v in (*(v for s in late for v in s.values), *gradients) if type(v) is Value and v in before
+    )
     saved = tuple(read)
     forward = Program(whole.inputs[:inputs], tuple(early), (*whole.outputs[:outputs], *saved))
     return _Passes(forward, saved, given, Program((*saved, *whole.inputs[inputs:]), tuple(late), gradients))
@@ -178,7 +206,11 @@ def _parts(s: Stage) -> Program | None:
 
     def gate(*x: Tensor) -> list[Any]:
         given = iter(x)
-        return [find_op(s.op).forward(Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params)]
+        return [
+            find_op(s.op).forward(
+                Tensor.xp, *(next(given) if type(v) is Value else v for v in s.operands), **s.params
+            )
+        ]
 
     try:
         traced = trace_to_ir(gate, [spec_of(v, find_device("cpu")) for v in s.values], kind=Written)
@@ -203,14 +235,18 @@ class _Writer:
         outputs = [body.text(v) for v in body.program.outputs]
         count = len(program.outputs)
         result = outputs[0] if count == 1 else _tuple(outputs[:count])
-        return body.function("forward", body.names(passes.forward.inputs), f"{result}, {_tuple(outputs[count:])}")
+        return body.function(
+            "forward", body.names(passes.forward.inputs), f"{result}, {_tuple(outputs[count:])}"
+        )
 
     def backward(self, program: Program, passes: _Passes) -> str:
         assert passes.back is not None
         body = _Body(self, passes.back)
         saved, given = body.names(passes.saved), body.names(passes.back.inputs[len(passes.saved) :])
         first = [f"{', '.join(saved)}{',' * (len(saved) == 1)} = saved"] if saved else []
-        return body.function("backward", ["saved", *given], _tuple([body.text(v) for v in body.program.outputs])[1:-1], first)
+        return body.function(
+            "backward", ["saved", *given], _tuple([body.text(v) for v in body.program.outputs])[1:-1], first
+        )
 
 
 def _tuple(parts: Sequence[str]) -> str:
@@ -243,12 +279,23 @@ class _Body:
 
     def function(self, name: str, parameters: Sequence[str], result: str, first: Sequence[str] = ()) -> str:
         """The whole text."""
-        about = [f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{shown(v.name)}, '}{form(v)}" for v in self.inputs]
+        about = [
+            f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{shown(v.name)}, '}{form(v)}"
+            for v in self.inputs
+        ]
         self._read = {v for v in self.program.outputs if type(v) is Value}
         self._block(self.program.stages, 1, self._read)
         width = min(max((len(line) for line, beside in self._lines if beside), default=0), 70)
         lines = [f"{line:<{width}}  # {beside}" if beside else line for line, beside in self._lines]
-        return "\n".join([f"def {name}({', '.join(parameters)}):", *about, *(f"    {line}" for line in first), *lines, f"    return {result}\n"])
+        return "\n".join(
+            [
+                f"def {name}({', '.join(parameters)}):",
+                *about,
+                *(f"    {line}" for line in first),
+                *lines,
+                f"    return {result}\n",
+            ]
+        )
 
     def _block(self, items: Sequence[Item], depth: int, kept: set[Value]) -> None:
         """Lines for these, each value let go after its last use unless it is `kept`."""
@@ -263,7 +310,11 @@ class _Body:
             elif used:
                 self._line(depth, ", ".join(self.names(s.outputs)), self._expression(s), form(*s.outputs))
             made.update(used)
-            gone = [self._names[v] for v in dict.fromkeys(s.values) if last[v] == i and v in made and v not in kept and v.shape]
+            gone = [
+                self._names[v]
+                for v in dict.fromkeys(s.values)
+                if last[v] == i and v in made and v not in kept and v.shape
+            ]
             if gone:
                 self._line(depth, "", f"del {', '.join(gone)}")
 
@@ -287,17 +338,30 @@ class _Body:
             self._line(depth, self.names([c.inner])[0], self._array(c.init, c.inner), form(c.inner))
         ys = [y for y in loop.ys if y.outer in used]
         for y in ys:
-            self._line(depth, self.names([y.outer])[0], f"{self.xp}.empty({y.outer.shape}, {dtype_name(self.xp, y.outer.dtype)})", form(y.outer))
+            self._line(
+                depth,
+                self.names([y.outer])[0],
+                f"{self.xp}.empty({y.outer.shape}, {dtype_name(self.xp, y.outer.dtype)})",
+                form(y.outer),
+            )
         t = self._unique.name("t")
         steps = f"range({loop.length})"
         self._line(depth, "", f"for {t} in {f'reversed({steps})' if loop.reverse else steps}:")
         for x in loop.xs:
-            right = f"{self.names([x.outer])[0]}[{t}]" if type(x.outer) is Value else self._array(x.outer, x.inner)
+            right = (
+                f"{self.names([x.outer])[0]}[{t}]"
+                if type(x.outer) is Value
+                else self._array(x.outer, x.inner)
+            )
             self._line(depth + 1, self.names([x.inner])[0], right, form(x.inner))
         results = {v for v in (*(c.next for c in loop.carry), *(y.inner for y in ys)) if type(v) is Value}
         self._block(loop.stages, depth + 1, results)
         for y in ys:
-            self._line(depth + 1, f"{self._names[y.outer]}[{t}]", self.names([y.inner])[0] if type(y.inner) is Value else number(y.inner).text)
+            self._line(
+                depth + 1,
+                f"{self._names[y.outer]}[{t}]",
+                self.names([y.inner])[0] if type(y.inner) is Value else number(y.inner).text,
+            )
         if loop.carry:
             after = [self._array(c.next, c.inner) for c in loop.carry]
             self._line(depth + 1, ", ".join(self.names([c.inner for c in loop.carry])), ", ".join(after))

@@ -6,8 +6,10 @@ include file is needed. Compute capability 8.0 is the least; the two functions o
 
 Fragments of matrices, one per thread of a warp, as (row, column), with `g = lane / 4` and `t = lane % 4`:
 
-- `mma_tf32`, m16n8k8: a (g, t) (g+8, t) (g, t+4) (g+8, t+4); b (t, g) (t+4, g); d (g, 2t) (g, 2t+1) (g+8, 2t) (g+8, 2t+1).
-- `mma_bf16` and `mma_f16`, m16n8k16, two neighbours along k in a register, the first in its lower half: a (g, 2t) (g+8, 2t) (g, 2t+8) (g+8, 2t+8);
+- `mma_tf32`, m16n8k8: a (g, t) (g+8, t) (g, t+4) (g+8, t+4); b (t, g) (t+4, g); d (g, 2t) (g, 2t+1) (g+8,
+  2t) (g+8, 2t+1).
+- `mma_bf16` and `mma_f16`, m16n8k16, two neighbours along k in a register, the first in its lower half: a
+  (g, 2t) (g+8, 2t) (g, 2t+8) (g+8, 2t+8);
   b (2t, g) (2t+8, g); d as above.
 
 Whole warps call them; all add to `d` in place.

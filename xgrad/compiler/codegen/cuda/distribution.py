@@ -89,14 +89,25 @@ class _Parts:
                     self._note(self._by_rows(ref))
         found = [self._product(item) if isinstance(item, Gemm) else self._maps(item) for item in items]
         writes = [w for part in found for w in part.writes]
-        self.found = [part._replace(foreign=frozenset(r for r in _read(part) if self._is_foreign(r, part, writes))) for part in found]
+        self.found = [
+            part._replace(foreign=frozenset(r for r in _read(part) if self._is_foreign(r, part, writes)))
+            for part in found
+        ]
 
     def _is_foreign(self, ref: Ref, part: Part, writes: Sequence[Access]) -> bool:
         """Whether what a part reads at `ref` may be, at some turn, what another block has written."""
         if ref.buffer not in self.written:
             return False
-        reads = [a for a in part.writes if a.buffer == ref.buffer] if isinstance(part.item, Gemm) else self._touched([ref], not part.by_rows)
-        return any(clash(w._replace(slot=0, per_turn=0), a._replace(slot=0, per_turn=0)) for w in writes for a in reads)
+        reads = (
+            [a for a in part.writes if a.buffer == ref.buffer]
+            if isinstance(part.item, Gemm)
+            else self._touched([ref], not part.by_rows)
+        )
+        return any(
+            clash(w._replace(slot=0, per_turn=0), a._replace(slot=0, per_turn=0))
+            for w in writes
+            for a in reads
+        )
 
     def _by_rows(self, ref: Ref) -> Ref:
         """The ref with rows as its first axis."""
@@ -116,7 +127,9 @@ class _Parts:
         if self.rows == 1:
             row = 0
             if self.steps.setdefault(ref.buffer, ref.steps[-1]) != ref.steps[-1]:
-                raise Unsupported("a row that moves with the steps, and one that does not, in the same memory")
+                raise Unsupported(
+                    "a row that moves with the steps, and one that does not, in the same memory"
+                )
         elif row <= 0 or self.strides.setdefault(ref.buffer, row) != row:
             raise Unsupported("rows that need each other")
         column, span = self._columns(ref)
@@ -159,7 +172,11 @@ class _Parts:
         if out.strides[1] != 1 and out.shape[1] != 1:
             raise Unsupported("a product that is written transposed")
         begin, _ = self._columns(self._by_rows(out))
-        edges = [begin, *sorted(e for e in self.edges[out.buffer] if begin < e < begin + out.shape[1]), begin + out.shape[1]]
+        edges = [
+            begin,
+            *sorted(e for e in self.edges[out.buffer] if begin < e < begin + out.shape[1]),
+            begin + out.shape[1],
+        ]
         pieces = tuple(b - a for a, b in pairwise(edges))
         writes = []
         for at, n in zip(edges, pieces):
@@ -202,7 +219,9 @@ def overlap(a: Access, b: Access) -> bool:
 
 def clash(a: Access, b: Access) -> bool:
     """Whether different blocks may touch the same element through these two."""
-    return overlap(a, b) and not (a.owned and b.owned and (a.column, a.columns, a.apart) == (b.column, b.columns, b.apart))
+    return overlap(a, b) and not (
+        a.owned and b.owned and (a.column, a.columns, a.apart) == (b.column, b.columns, b.apart)
+    )
 
 
 def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
@@ -223,7 +242,8 @@ def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
                     since = []
                 reads, writes = (tuple(a.at(t) for a in accesses) for accesses in (part.reads, part.writes))
                 if any(
-                    any(clash(w, x) for w in earlier_writes for x in (*reads, *writes)) or any(clash(r, w) for r in earlier_reads for w in writes)
+                    any(clash(w, x) for w in earlier_writes for x in (*reads, *writes))
+                    or any(clash(r, w) for r in earlier_reads for w in writes)
                     for earlier_reads, earlier_writes in since
                 ):
                     missing = i

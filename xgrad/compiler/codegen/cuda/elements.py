@@ -78,7 +78,9 @@ class Pointers:
         found = []
         for i, ref in enumerate(self.refs):
             kind = STORED[self.dtype(ref)]
-            found.append(f"{kind}* p{i}" if ref.buffer in self._written else f"const {kind}* __restrict__ p{i}")
+            found.append(
+                f"{kind}* p{i}" if ref.buffer in self._written else f"const {kind}* __restrict__ p{i}"
+            )
         return found
 
 
@@ -155,7 +157,12 @@ class Elements:
                 x = converted(f"v{r.value}", self.dtypes[r.value], self.pointers.dtype(r.out))
                 inside.append(fold.replace("{x}", x))
         if wide:
-            inside = ["#pragma unroll", f"for (int k = 0; k < {width}; ++k) {{", *(f"    {line}" for line in inside), "}"]
+            inside = [
+                "#pragma unroll",
+                f"for (int k = 0; k < {width}; ++k) {{",
+                *(f"    {line}" for line in inside),
+                "}",
+            ]
         return [*before, *inside, *after]
 
 
@@ -171,6 +178,9 @@ def decoded(axes: Sequence[Axis], source: str, kind: str, body: Sequence[str], w
         rest = source if between == 1 else f"{source} / {between}"
         index = rest if n == 0 else f"{rest} % {length}"
         if axis.name in used:
-            found.append(f"const {kind} {axis.name} = {index}{f' * {width}' if n == len(axes) - 1 and width > 1 else ''};")
+            found.append(
+                f"const {kind} {axis.name} = "
+                f"{index}{f' * {width}' if n == len(axes) - 1 and width > 1 else ''};"
+            )
         between *= length
     return [*found, *body]

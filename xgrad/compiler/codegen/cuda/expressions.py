@@ -12,7 +12,15 @@ from ...lowering.plan import Step, Target, Unsupported
 from ..element import Language, Value, common_dtype, write
 
 #: How a value is held while it is computed with, and how it is stored.
-COMPUTED = {"float16": "float", "bfloat16": "float", "float32": "float", "float64": "double", "bool": "bool", "int32": "int", "int64": "long long"}
+COMPUTED = {
+    "float16": "float",
+    "bfloat16": "float",
+    "float32": "float",
+    "float64": "double",
+    "bool": "bool",
+    "int32": "int",
+    "int64": "long long",
+}
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 
@@ -55,7 +63,9 @@ def literal(value: Any, dtype: str) -> str:
     value = _rounded(float(value), dtype)
     if value != value or abs(value) == inf:
         bits = "0x7fc00000u" if value != value else "0x7f800000u" if value > 0 else "0xff800000u"
-        return f"__uint_as_float({bits})" if COMPUTED[dtype] == "float" else f"(double)__uint_as_float({bits})"
+        return (
+            f"__uint_as_float({bits})" if COMPUTED[dtype] == "float" else f"(double)__uint_as_float({bits})"
+        )
     suffix = "f" if COMPUTED[dtype] == "float" else ""
     return f"{value!r}{suffix}" if value >= 0 and str(value)[0] != "-" else f"({value!r}{suffix})"
 
@@ -82,11 +92,16 @@ def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
     found: list[str] = []
     for step in steps:
         language = _C(f"v{step.value}")
-        given = [Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)]) for a, is_number in zip(step.args, step.literal)]
+        given = [
+            Value(a, None) if is_number else Value(f"v{a}", dtypes[int(a)])
+            for a, is_number in zip(step.args, step.literal)
+        ]
         text = write(language, step.op, given, step.dtype, _computed(step, given))
         found += [*language.lines, f"const {COMPUTED[step.dtype]} v{step.value} = {_bare(text)};"]
         used = set(re.findall(r"v\d+", " ".join([*language.lines, text])))
-        found += [f"(void){v.name};" for v in dict.fromkeys(given) if isinstance(v.name, str) and v.name not in used]
+        found += [
+            f"(void){v.name};" for v in dict.fromkeys(given) if isinstance(v.name, str) and v.name not in used
+        ]
     return found
 
 
@@ -115,21 +130,49 @@ def _bare(text: str) -> str:
 
 
 _INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
-    "equal": "==", "not_equal": "!=", "logical_and": "&&", "logical_or": "||", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
-}  # fmt: skip
-_INFIX_OF_BOOLS = _INFIX | {"multiply": "&&", "add": "||", "bitwise_and": "&&", "bitwise_or": "||", "bitwise_xor": "!="}
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+    "logical_and": "&&",
+    "logical_or": "||",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+}
+_INFIX_OF_BOOLS = _INFIX | {
+    "multiply": "&&",
+    "add": "||",
+    "bitwise_and": "&&",
+    "bitwise_or": "||",
+    "bitwise_xor": "!=",
+}
 _PREFIX = {"negative": "-", "logical_not": "!", "invert": "~"}
 #: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers
 #: alone.
 _ANY = {"abs": "absolute", "signbit": "negative"}
-_OF_WHOLE = {"floor_divide": "floor_quotient", "remainder": "modulo", "left_shift": "left_shift", "right_shift": "right_shift"}
-_FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sqrt exp expm1 log log1p log2 log10 sin cos tan
-sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
+_OF_WHOLE = {
+    "floor_divide": "floor_quotient",
+    "remainder": "modulo",
+    "left_shift": "left_shift",
+    "right_shift": "right_shift",
+}
+_FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sqrt exp expm1 log log1p
+log2 log10 sin cos tan sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
 _OF_FLOATS = {name: name for name in _FUNCTIONS.split()}
 _OF_FLOATS |= {"round": "rint", "normal_cdf": "normcdf", "normal_quantile": "normcdfinv"}
 #: Of integers: what is exact, and what no compiler warns of.
-_EXACT = {"isnan": "({0} - {0} != 0)", "isfinite": "({0} - {0} == 0)", **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}")}
+_EXACT = {
+    "isnan": "({0} - {0} != 0)",
+    "isfinite": "({0} - {0} == 0)",
+    **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}"),
+}
 
 #: What there are CUDA kernels for.
 CUDA = Target(frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}), frozenset(COMPUTED))
@@ -165,7 +208,9 @@ class _C(Language):
             return _EXACT[name].format(*args)
         if name == "nextafter" and dtype in _HALF:  # the next number of single precision is rounded back
             raise Unsupported("there is none of half precision")
-        function = _ANY.get(name) or (_OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE).get(name)
+        function = _ANY.get(name) or (
+            _OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE
+        ).get(name)
         if function is None:
             raise Unsupported(f"{name} has no CUDA kernel for it")
         return f"{function}({', '.join(map(_bare, args))})"

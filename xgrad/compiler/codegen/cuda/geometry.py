@@ -131,12 +131,19 @@ def lead(depth: int, size: int) -> int:
 
 def geometry(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: Chip) -> Geometry:
     """The best of all geometries by their clocks. Raises Unsupported where none fits."""
-    found = min(geometries(shapes, rows, arithmetic, chip), key=lambda g: (g.clocks, g.groups * g.blocks), default=None)
+    found = min(
+        geometries(shapes, rows, arithmetic, chip),
+        key=lambda g: (g.clocks, g.groups * g.blocks),
+        default=None,
+    )
     if found is None:
         kept = sum(lead(up(s.depth, DEPTH), arithmetic.size) * sum(s.parts) * arithmetic.size for s in shapes)
         room = chip.processors * chip.shared
         beside = " beside what they are multiplied with" if kept < room else ""
-        raise Unsupported(f"weights of {kept:,} bytes do not fit into shared memory{beside}, which is {room:,} bytes of {chip.processors} processors")
+        raise Unsupported(
+            f"weights of {kept:,} bytes do not fit into shared memory{beside}, which is {room:,} "
+            f"bytes of {chip.processors} processors"
+        )
     return found
 
 
@@ -152,7 +159,9 @@ def geometries(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip:
                 yield found
 
 
-def _laid(shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmetic: Arithmetic, chip: Chip) -> Geometry | None:
+def _laid(
+    shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmetic: Arithmetic, chip: Chip
+) -> Geometry | None:
     """The geometry of so many groups and blocks, None where it does not fit or the last block has nothing to
     do."""
     if blocks > 1 and all(width(n, blocks) * (blocks - 1) >= n for s in shapes for n in s.parts):
@@ -173,7 +182,9 @@ def _laid(shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmet
     cluster = chip.arch >= 90 and 1 < blocks <= CLUSTER
     wait = 0 if blocks == 1 else _CLUSTER_WAIT if cluster else _COUNTED_WAIT
     clocks = sum(wait + rows * t.depth * (size / _READ + t.columns / arithmetic.rate) for t in tiles)
-    return Geometry(groups, blocks, rows, tuple(tiles), tuple(weights), left, begin, begin + sums, cluster, clocks)
+    return Geometry(
+        groups, blocks, rows, tuple(tiles), tuple(weights), left, begin, begin + sums, cluster, clocks
+    )
 
 
 def held(t: Tiles, arithmetic: Arithmetic) -> int:

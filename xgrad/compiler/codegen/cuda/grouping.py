@@ -39,16 +39,28 @@ def split(plan: Plan, threads: int) -> Plan:
         buffers.append(Buffer("scratch", parts * results, sum_dtype(dtype)))
         whole = contiguous(len(buffers) - 1, (parts, *(m.shape[a] for a in kept)), len(r.out.steps))
         along = dict(zip(kept, whole.strides[1:]))
-        strides = [s for a in range(len(m.shape)) for s in ([whole.strides[0], 0] if a == axis else [along.get(a, 0)])]
+        strides = [
+            s
+            for a in range(len(m.shape))
+            for s in ([whole.strides[0], 0] if a == axis else [along.get(a, 0)])
+        ]
         apart = _reshaped(m, axis, parts)
-        first = apart._replace(reductions=(r._replace(out=whole._replace(shape=apart.shape, strides=tuple(strides))),))
+        first = apart._replace(
+            reductions=(r._replace(out=whole._replace(shape=apart.shape, strides=tuple(strides))),)
+        )
         out = r.out._replace(shape=whole.shape, strides=(0, *(r.out.strides[a] for a in kept)))
         return [first, Map(whole.shape, ((0, whole),), (), (), (Reduction(0, r.kind, out),))]
 
     def items(body: Sequence[Any]) -> tuple[Any, ...]:
         found: list[Any] = []
         for item in body:
-            found += divided(item) if isinstance(item, Map) else [item._replace(body=items(item.body))] if isinstance(item, Loop) else [item]
+            found += (
+                divided(item)
+                if isinstance(item, Map)
+                else [item._replace(body=items(item.body))]
+                if isinstance(item, Loop)
+                else [item]
+            )
         return tuple(found)
 
     body = items(plan.body)
@@ -61,7 +73,9 @@ def _reshaped(m: Map, axis: int, parts: int) -> Map:
 
     def of(ref: Ref) -> Ref:
         s = ref.strides[axis]
-        return ref._replace(shape=shape, strides=(*ref.strides[:axis], s * length, s, *ref.strides[axis + 1 :]))
+        return ref._replace(
+            shape=shape, strides=(*ref.strides[:axis], s * length, s, *ref.strides[axis + 1 :])
+        )
 
     shape = (*m.shape[:axis], parts, length, *m.shape[axis + 1 :])
     return with_refs(m, of)._replace(shape=shape)
@@ -84,7 +98,9 @@ def grouped(body: Sequence[Any]) -> list[Any]:
 def _plain(m: Map) -> Map:
     """A map without the reductions that fold nothing, with stores in their place."""
     stores = tuple((r.value, r.out) for r in m.reductions if not folded_axes(r.out, m.shape))
-    return m._replace(stores=(*m.stores, *stores), reductions=tuple(r for r in m.reductions if folded_axes(r.out, m.shape)))
+    return m._replace(
+        stores=(*m.stores, *stores), reductions=tuple(r for r in m.reductions if folded_axes(r.out, m.shape))
+    )
 
 
 def _live(m: Map) -> Map:
@@ -127,7 +143,9 @@ def _merged(a: Map, b: Map) -> Map | None:
         return None
     written: dict[Ref, int] = {r: v for v, r in a.stores}
     touched = [*(r for _, r in b.loads), *(r for _, r in b.stores)]
-    if any(_meet(r, w) for r in touched for w in written) or any(_meet(r, w) for _, r in a.loads for _, w in b.stores):
+    if any(_meet(r, w) for r in touched for w in written) or any(
+        _meet(r, w) for _, r in a.loads for _, w in b.stores
+    ):
         return None
     number = 1 + max([v for v, _ in a.loads] + [s.value for s in a.steps], default=-1)
     known = {r: v for v, r in a.loads} | written
@@ -142,7 +160,9 @@ def _merged(a: Map, b: Map) -> Map | None:
     steps = list(a.steps)
     same = {s[1:]: s.value for s in steps}
     for s in b.steps:
-        moved = s._replace(args=tuple(x if is_number else names[int(x)] for x, is_number in zip(s.args, s.literal)))
+        moved = s._replace(
+            args=tuple(x if is_number else names[int(x)] for x, is_number in zip(s.args, s.literal))
+        )
         if moved[1:] in same:
             names[s.value] = same[moved[1:]]
         else:
@@ -175,7 +195,9 @@ def _same_rows(maps: Sequence[Map]) -> bool:
     mine = [r for _, r in last.loads], [*(r for _, r in last.stores), *(r.out for r in last.reductions)]
     for m in maps[:-1]:
         theirs = [r for _, r in m.loads], [*(r for _, r in m.stores), *(r.out for r in m.reductions)]
-        pairs = [(a, b) for a in theirs[1] for b in (*mine[0], *mine[1])] + [(a, b) for a in theirs[0] for b in mine[1]]
+        pairs = [(a, b) for a in theirs[1] for b in (*mine[0], *mine[1])] + [
+            (a, b) for a in theirs[0] for b in mine[1]
+        ]
         if any(a.buffer == b.buffer and not _row_by_row(a, b, rows) for a, b in pairs):
             return False
     return folds

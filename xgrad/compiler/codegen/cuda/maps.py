@@ -45,7 +45,10 @@ def kernel(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
 
 
 def _signature(pointers: Pointers, block: int, numbers: Sequence[str]) -> str:
-    return f'extern "C" __global__ void __launch_bounds__({block}) NAME({", ".join([*pointers.parameters(), *numbers])})'
+    return (
+        f'extern "C" __global__ void __launch_bounds__({block}) '
+        f"NAME({', '.join([*pointers.parameters(), *numbers])})"
+    )
 
 
 def indented(lines: Sequence[str], depth: int) -> list[str]:
@@ -108,7 +111,9 @@ def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
     def axes(chosen: list[int], letter: str) -> list[Axis]:
         if not any(m.shape[a] != 1 for a in chosen):
             return []
-        sizes, strides = loop_axes(tuple(m.shape[a] for a in chosen), [tuple(r.strides[a] for a in chosen) for r in refs])
+        sizes, strides = loop_axes(
+            tuple(m.shape[a] for a in chosen), [tuple(r.strides[a] for a in chosen) for r in refs]
+        )
         return [Axis(n, f"{letter}{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
 
     return axes([a for a in range(len(m.shape)) if a not in gone], "i"), axes(gone, "j")
@@ -129,7 +134,12 @@ class _Fold(NamedTuple):
         dtype = pointers.dtype(r.out)
         if not is_real(dtype):
             raise Unsupported(f"a {r.kind} of dtype {dtype}")
-        return cls(COMPUTED[dtype], _FOLDS[r.kind], literal(STARTS[r.kind], dtype), f"total = {_FOLDS[r.kind]}(total, {{x}});")
+        return cls(
+            COMPUTED[dtype],
+            _FOLDS[r.kind],
+            literal(STARTS[r.kind], dtype),
+            f"total = {_FOLDS[r.kind]}(total, {{x}});",
+        )
 
 
 def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
@@ -151,12 +161,23 @@ def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
     for n, (m, (kept, inner)) in enumerate(zip(maps, parts)):
         if n:
             body.append("__syncwarp();" if team == 32 else "__syncthreads();")
-        body += ["{", *indented(row_lines(m, pointers, kept, inner, team=team, kind=kind, lane="threadIdx.x", count=f"n{n}"), 1), "}"]
+        body += [
+            "{",
+            *indented(
+                row_lines(m, pointers, kept, inner, team=team, kind=kind, lane="threadIdx.x", count=f"n{n}"),
+                1,
+            ),
+            "}",
+        ]
         numbers.append(prod(axis.length for axis in inner) // lanes(m, pointers, [*kept, *inner]))
     lines = [
-        _signature(pointers, THREADS, ["long long rows", *(f"long long n{i}" for i in range(len(maps)))]) + " {",
+        _signature(pointers, THREADS, ["long long rows", *(f"long long n{i}" for i in range(len(maps)))])
+        + " {",
         *(["    DYNAMIC_SHARED(memory);"] if team != 32 else []),
-        f"    for ({kind} row = blockIdx.x * {teams} + threadIdx.y; row < rows; row += gridDim.x * {teams}) {{",
+        (
+            f"    for ({kind} row = blockIdx.x * {teams} + threadIdx.y; row < rows; row += gridDim.x * "
+            f"{teams}) {{"
+        ),
         *indented(body, 2),
         "    }",
         "}",
@@ -166,7 +187,16 @@ def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
 
 
 def row_lines(
-    m: Map, pointers: Pointers, kept: list[Axis], inner: list[Axis], *, team: int, kind: str, lane: str, count: str, fresh: Collection[Ref] = ()
+    m: Map,
+    pointers: Pointers,
+    kept: list[Axis],
+    inner: list[Axis],
+    *,
+    team: int,
+    kind: str,
+    lane: str,
+    count: str,
+    fresh: Collection[Ref] = (),
 ) -> list[str]:
     """One map on the row called `row`, by a team of threads of which this one is `lane`.
 
@@ -233,7 +263,10 @@ def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
         "shared[threadIdx.y * 32 + threadIdx.x] = total;",
         "__syncthreads();",
         "if (threadIdx.y == 0 && c < columns) {",
-        f"    for (int part = 1; part < {parts}; ++part) total = {fold.functor}(total, shared[part * 32 + threadIdx.x]);",
+        (
+            f"    for (int part = 1; part < {parts}; ++part) total = {fold.functor}(total, shared[part "
+            f"* 32 + threadIdx.x]);"
+        ),
         f"    *({place}) = {stored('total', dtype, dtype)};",
         "}",
         "__syncthreads();",

@@ -73,14 +73,22 @@ class _Persistent:
         before: list[Launch] = []
         if self.counted:
             writer.buffers.append(Buffer("scratch", g.groups * _APART, "int32"))
-            counters = contiguous(len(writer.buffers) - 1, (g.groups * _APART,), len(self.pointers.refs[0].steps) - 1)
+            counters = contiguous(
+                len(writer.buffers) - 1, (g.groups * _APART,), len(self.pointers.refs[0].steps) - 1
+            )
             zero = Map(counters.shape, (), (Step(0, "none", (0,), (True,), "int32"),), ((0, counters),))
             before.append(writer.launch(kernel([zero], writer.buffers)))
             places.append(writer.place(counters))
         launch = writer.launched(
-            text, grid=g.groups * g.blocks, block=(THREADS, 1), shared=g.shared, places=tuple(places), numbers=(self.loop.length,),
-            cooperative=self.counted, cluster=g.blocks if g.cluster else 1,
-        )  # fmt: skip
+            text,
+            grid=g.groups * g.blocks,
+            block=(THREADS, 1),
+            shared=g.shared,
+            places=tuple(places),
+            numbers=(self.loop.length,),
+            cooperative=self.counted,
+            cluster=g.blocks if g.cluster else 1,
+        )
         return (*before, launch)
 
     # Text
@@ -88,15 +96,28 @@ class _Persistent:
     def text(self) -> str:
         """The kernel."""
         g, how = self.geometry, self.arithmetic.type
-        attributes = f"__launch_bounds__({THREADS}, 1)" + (f" __cluster_dims__({g.blocks}, 1, 1)" if g.cluster else "")
-        parameters = [*self.pointers.parameters(), *(["unsigned* counters"] if self.counted else []), "long long steps"]
+        attributes = f"__launch_bounds__({THREADS}, 1)" + (
+            f" __cluster_dims__({g.blocks}, 1, 1)" if g.cluster else ""
+        )
+        parameters = [
+            *self.pointers.parameters(),
+            *(["unsigned* counters"] if self.counted else []),
+            "long long steps",
+        ]
         last = self.rows - (g.groups - 1) * g.rows
-        rows = f"const int rows = {g.rows};" if last == g.rows else f"const int rows = group == {g.groups - 1} ? {last} : {g.rows};"
+        rows = (
+            f"const int rows = {g.rows};"
+            if last == g.rows
+            else f"const int rows = group == {g.groups - 1} ? {last} : {g.rows};"
+        )
         head = [
             "DYNAMIC_SHARED(memory);",
             f"typedef {how}::Kept Kept;",
             f"typedef {how}::Sum Sum;",
-            *(f"Kept* const weights{i} = reinterpret_cast<Kept*>(memory + {at});" for i, at in enumerate(g.weights)),
+            *(
+                f"Kept* const weights{i} = reinterpret_cast<Kept*>(memory + {at});"
+                for i, at in enumerate(g.weights)
+            ),
             f"Kept* const left = reinterpret_cast<Kept*>(memory + {g.left});",
             f"Sum* const totals = reinterpret_cast<Sum*>(memory + {g.sums});",
             f"const int group = blockIdx.x / {g.blocks}, rank = blockIdx.x % {g.blocks};",
@@ -113,7 +134,11 @@ class _Persistent:
                 lines = self._product(part, part.item, product, g.tiles[product])
                 product += 1
             else:
-                lines = self._by_rows(part.item, part.foreign) if part.by_rows else self._columns(part.item[0], part.foreign)
+                lines = (
+                    self._by_rows(part.item, part.foreign)
+                    if part.by_rows
+                    else self._columns(part.item[0], part.foreign)
+                )
             body += ["{", *indented(lines, 1), "}"]
         if any(_T.search(line) for line in body):
             body.insert(0, f"const long long t = {'steps - 1 - s' if self.loop.reverse else 's'};")
@@ -141,10 +166,14 @@ class _Persistent:
         for i, (part, tiles) in enumerate(zip(products, self.geometry.tiles)):
             b = part.item.b  # type: ignore[union-attr]
             down, right = b.strides
-            for begin, base, n, w in zip(_starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths):
+            for begin, base, n, w in zip(
+                _starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths
+            ):
                 lines.append(
-                    f"keep_columns<{how}, {tiles.depth}, {tiles.lead}, {THREADS}>(weights{i} + {base * tiles.lead}, "
-                    f"{self.pointers.text(b)} + ({begin} + rank * {w}) * {right}, {down}, {right}, {w}, {b.shape[0]}, {n} - rank * {w});"
+                    f"keep_columns<{how}, {tiles.depth}, {tiles.lead}, {THREADS}>(weights{i} + "
+                    f"{base * tiles.lead}, "
+                    f"{self.pointers.text(b)} + ({begin} + rank * {w}) * {right}, {down}, {right}, "
+                    f"{w}, {b.shape[0]}, {n} - rank * {w});"
                 )
         return lines
 
@@ -159,12 +188,23 @@ class _Persistent:
         at = "" if tiles.chunk == tiles.depth else " + k"
         operand = f"{self.pointers.text(gemm.a)} + first * {stride}{at}"
         step = [
-            f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {operand}, {stride}, {g.rows}, rows, {depth}{' - k' if at else ''});",
+            (
+                f"stage<{how}, {width}, {tiles.chunk}, {ahead}, {THREADS}>(left, {operand}, {stride}, "
+                f"{g.rows}, rows, {depth}{' - k' if at else ''});"
+            ),
             "__syncthreads();",
-            f"multiply<{how}, {shape}, {tiles.chunk}, {ahead}, {tiles.lead}, {units}>(sums, left, weights{number}{at});",
+            (
+                f"multiply<{how}, {shape}, {tiles.chunk}, {ahead}, {tiles.lead}, {units}>(sums, left, "
+                f"weights{number}{at});"
+            ),
         ]
         if at:
-            step = [f"for (int k = 0; k < {tiles.depth}; k += {tiles.chunk}) {{", "    if (k) __syncthreads();", *indented(step, 1), "}"]
+            step = [
+                f"for (int k = 0; k < {tiles.depth}; k += {tiles.chunk}) {{",
+                "    if (k) __syncthreads();",
+                *indented(step, 1),
+                "}",
+            ]
         lines = [
             f"// {self.rows} x {depth} @ {depth} x {columns}",
             f"Sum sums[{units}][{tiles.wide}][4] = {{}};",
@@ -175,13 +215,18 @@ class _Persistent:
         old = loaded("__ldcg(z)" if part.foreign else "*z", dtype)
         total = f"x + {old}" if gemm.accumulate else "x"
         down, right = gemm.out.strides if self.rows > 1 else (0, 1)
-        for at_column, base, n, w in zip(_starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths):
+        for at_column, base, n, w in zip(
+            _starts(part.pieces), _starts(tiles.widths), part.pieces, tiles.widths
+        ):
             part_sum = f"totals[(share * {g.rows} + i) * {tiles.columns} + {base} + e % {w}]"
             inner = [
                 "Sum x = 0;",
                 "#pragma unroll",
                 f"for (int share = 0; share < {tiles.shares}; ++share) x += {part_sum};",
-                f"auto* const z = {self.pointers.text(gemm.out)} + (first + i) * {down} + (j + {at_column}) * {right};",
+                (
+                    f"auto* const z = {self.pointers.text(gemm.out)} + (first + i) * {down} + (j + "
+                    f"{at_column}) * {right};"
+                ),
                 f"*z = {stored(total, sum_dtype(dtype), dtype)};",
             ]
             lines += self._tile(w, n, inner)
@@ -202,7 +247,10 @@ class _Persistent:
         m = self._with_rows(m)
         m = with_last_axis(m) if len(m.shape) == 1 else m
         found = refs_of(m)
-        axes = [Axis(self.rows, "m", tuple(r.strides[0] for r in found)), Axis(m.shape[1], "j", tuple(r.strides[1] for r in found))]
+        axes = [
+            Axis(self.rows, "m", tuple(r.strides[0] for r in found)),
+            Axis(m.shape[1], "j", tuple(r.strides[1] for r in found)),
+        ]
         body = Elements(m, self.pointers, axes, 1).text(None, fresh)
         if any(_M.search(line) for line in body):
             body.insert(0, "const int m = first + i;")
@@ -218,11 +266,15 @@ class _Persistent:
             if n:
                 body.append("__syncwarp();")
             count = prod(axis.length for axis in inner) // lanes(m, self.pointers, [*kept, *inner])
-            lines = row_lines(m, self.pointers, kept, inner, team=32, kind="int", lane="lane", count=str(count), fresh=fresh)
+            lines = row_lines(
+                m, self.pointers, kept, inner, team=32, kind="int", lane="lane", count=str(count), fresh=fresh
+            )
             body += ["{", *indented(lines, 1), "}"]
         if any(_ROW.search(line) for line in body):
             body.insert(0, f"const int row = first * {per} + i;")
-        loop = f"for (int i = rank * {WARPS} + threadIdx.x / 32; i < rows * {per}; i += {g.blocks * WARPS}) {{"
+        loop = (
+            f"for (int i = rank * {WARPS} + threadIdx.x / 32; i < rows * {per}; i += {g.blocks * WARPS}) {{"
+        )
         return ["const int lane = threadIdx.x % 32;", loop, *indented(body, 1), "}"]
 
     def _with_rows(self, m: Map) -> Map:

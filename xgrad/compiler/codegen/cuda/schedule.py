@@ -40,7 +40,15 @@ class ScheduleWriter:
     def source(self) -> str:
         """The text of all kernels."""
         head = [DEVICE, PRELUDE, *([MULTIPLYING] if any("multiply<" in text for text in self.names) else [])]
-        return "\n\n".join([*(text.strip() for text in head), *(text.replace("NAME(", f"{name}(", 1) for text, name in self.names.items())]) + "\n"
+        return (
+            "\n\n".join(
+                [
+                    *(text.strip() for text in head),
+                    *(text.replace("NAME(", f"{name}(", 1) for text, name in self.names.items()),
+                ]
+            )
+            + "\n"
+        )
 
     def name(self, text: str) -> str:
         """What a kernel is called; kernels of the same text are one."""
@@ -56,7 +64,9 @@ class ScheduleWriter:
             elif any(prod(m.shape) for m in item):
                 found.append(self.launch(kernel(item, self.buffers)))
             else:
-                found += [self.launch(kernel([m], self.buffers)) for m in map(_of_nothing, item) if m is not None]
+                found += [
+                    self.launch(kernel([m], self.buffers)) for m in map(_of_nothing, item) if m is not None
+                ]
         return found
 
     def repeat(self, loop: Loop) -> Repeat:
@@ -74,7 +84,14 @@ class ScheduleWriter:
         blocks = -(-k.items // k.per_block)
         most = self.chip.processors * (self.chip.threads // prod(k.block))
         places = tuple(self.place(r) for r in k.refs)
-        return self.launched(k.text, grid=max(1, min(blocks, most)), block=k.block, shared=k.shared, places=places, numbers=k.numbers)
+        return self.launched(
+            k.text,
+            grid=max(1, min(blocks, most)),
+            block=k.block,
+            shared=k.shared,
+            places=places,
+            numbers=k.numbers,
+        )
 
     def launched(self, text: str, **how: Any) -> Launch:
         """The launch of a kernel of that text."""
@@ -114,14 +131,23 @@ def _listed(items: Sequence[Any]) -> list[str]:
     for item in items:
         if isinstance(item, Launch):
             shared = f", {item.shared} bytes" if item.shared else ""
-            found.append(f"{item.name}<<<{item.grid}, {' x '.join(str(n) for n in item.block if n != 1)}{shared}>>>")
+            found.append(
+                f"{item.name}<<<{item.grid}, {' x '.join(str(n) for n in item.block if n != 1)}{shared}>>>"
+            )
         elif isinstance(item, Product):
             times = f"{item.stack} times " if item.stack > 1 else ""
-            found.append(f"cuBLAS: {times}{item.m} x {item.k} @ {item.k} x {item.n}{', added' if item.add else ''}, {item.dtype}")
+            found.append(
+                f"cuBLAS: {times}{item.m} x {item.k} @ {item.k} x "
+                f"{item.n}{', added' if item.add else ''}, {item.dtype}"
+            )
         else:
             order = f"{item.length} steps{', backwards' if item.reverse else ''}"
             if item.once:
-                found += [f"{order}, all in one launch:", *(f"    {line}" for line in _listed(item.once)), "or, where that is faster,"]
+                found += [
+                    f"{order}, all in one launch:",
+                    *(f"    {line}" for line in _listed(item.once)),
+                    "or, where that is faster,",
+                ]
             found += [f"{order}:", *(f"    {line}" for line in _listed(item.body))]
     return found
 
@@ -135,4 +161,9 @@ def _of_nothing(m: Map) -> Map | None:
     shape = tuple(1 if s == 0 else n for n, s in zip(m.shape, r.out.strides))
     if not prod(shape):
         return None
-    return Map(shape, (), (Step(0, "none", (STARTS[r.kind],), (True,), "float64"),), ((0, r.out._replace(shape=shape)),))
+    return Map(
+        shape,
+        (),
+        (Step(0, "none", (STARTS[r.kind],), (True,), "float64"),),
+        ((0, r.out._replace(shape=shape)),),
+    )

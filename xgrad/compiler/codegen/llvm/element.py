@@ -78,14 +78,20 @@ def _below_zero(code: Code, dtype: str, args: Sequence[str]) -> str:
 
 
 def _isnan(code: Code, dtype: str, args: Sequence[str]) -> str:
-    return code.binary("fcmp uno", TYPES[dtype], args[0], args[0]) if dtype in FLOATS else code.constant("i1", False)
+    return (
+        code.binary("fcmp uno", TYPES[dtype], args[0], args[0])
+        if dtype in FLOATS
+        else code.constant("i1", False)
+    )
 
 
 def _isfinite(code: Code, dtype: str, args: Sequence[str]) -> str:
     type_ = TYPES[dtype]
     if dtype not in FLOATS:
         return code.constant("i1", True)
-    return code.binary("fcmp olt", type_, code.intrinsic("fabs", type_, args[0]), code.constant(type_, float("inf")))
+    return code.binary(
+        "fcmp olt", type_, code.intrinsic("fabs", type_, args[0]), code.constant(type_, float("inf"))
+    )
 
 
 def _where(code: Code, dtype: str, args: Sequence[str]) -> str:
@@ -101,7 +107,9 @@ def _not(code: Code, dtype: str, args: Sequence[str]) -> str:
 
 
 def _invert(code: Code, dtype: str, args: Sequence[str]) -> str:
-    return code.binary("xor", TYPES[dtype], args[0], code.constant(TYPES[dtype], True if dtype == "bool" else -1))
+    return code.binary(
+        "xor", TYPES[dtype], args[0], code.constant(TYPES[dtype], True if dtype == "bool" else -1)
+    )
 
 
 def _shift(instruction: str) -> Form:

@@ -10,7 +10,9 @@ from .text import Code, Module
 #: M * N * K up to which the own code is faster than a call of BLAS, where b is not and is transposed.
 SMALL, SMALL_TRANSPOSED = 8192, 8192
 
-_ARGUMENTS = "ptr %blas, i64 %m, i64 %n, i64 %k, ptr %a, i64 %lda, ptr %b, i64 %ldb, i1 %add, ptr %c, i64 %ldc"
+_ARGUMENTS = (
+    "ptr %blas, i64 %m, i64 %n, i64 %k, ptr %a, i64 %lda, ptr %b, i64 %ldb, i1 %add, ptr %c, i64 %ldc"
+)
 
 
 def function(module: Module, type_: str, lanes: int, transposed: tuple[bool, bool], long: bool) -> str:
@@ -54,20 +56,34 @@ class _Gemm:
         """The call of CBLAS, which writes row-major order as 101, a matrix as it lies as 111, and a
         transposed one as 112."""
         code, t, whole = self.code, self.type, "i64" if long else "i32"
-        sizes = {n: n if long else code.let(f"trunc i64 {n} to i32") for n in ("%m", "%n", "%k", "%lda", "%ldb", "%ldc")}
+        sizes = {
+            n: n if long else code.let(f"trunc i64 {n} to i32")
+            for n in ("%m", "%n", "%k", "%lda", "%ldb", "%ldc")
+        }
         beta = code.let(f"uitofp i1 %add to {t}")
         first = ", ".join(f"{whole} {sizes[n]}" for n in ("%m", "%n", "%k"))
-        matrices = f"ptr %a, {whole} {sizes['%lda']}, ptr %b, {whole} {sizes['%ldb']}, {t} {beta}, ptr %c, {whole} {sizes['%ldc']}"
-        code.put(f"call void %blas(i32 101, i32 {112 if self.ta else 111}, i32 {112 if self.tb else 111}, {first}, {t} 1.0, {matrices})")
+        matrices = (
+            f"ptr %a, {whole} {sizes['%lda']}, ptr %b, {whole} {sizes['%ldb']}, {t} {beta}, ptr %c, "
+            f"{whole} {sizes['%ldc']}"
+        )
+        code.put(
+            f"call void %blas(i32 101, i32 {112 if self.ta else 111}, i32 "
+            f"{112 if self.tb else 111}, {first}, {t} 1.0, {matrices})"
+        )
 
     def old(self, pointer: str, mask: str | None) -> str:
         """What the result starts from: c or 0."""
-        return self.code.let(f"select i1 %add, {self.vector} {self.code.load(self.type, pointer, self.size, mask)}, {self.vector} {self.zero}")
+        return self.code.let(
+            f"select i1 %add, {self.vector} {self.code.load(self.type, pointer, self.size, mask)}, "
+            f"{self.vector} {self.zero}"
+        )
 
     def at(self, base: str, row: str, stride: str, column: str = "0") -> str:
         """Pointer to an element of a matrix."""
         code = self.code
-        return code.address(self.type, code.address(self.type, base, code.let(f"mul i64 {row}, {stride}")), column)
+        return code.address(
+            self.type, code.address(self.type, base, code.let(f"mul i64 {row}, {stride}")), column
+        )
 
     def row(self, i: str, _: list[str]) -> list[str]:
         """One row of c, some columns at a time: the sum over k of a number of a times a row of b."""
@@ -75,7 +91,12 @@ class _Gemm:
         done = "0"
         for vectors in (4, 2, 1):
             stop = code.let(f"and i64 %n, {-vectors * lanes}")
-            code.loop(stop, lambda j, _, vectors=vectors: self.columns(i, j, vectors, None), start=done, step=vectors * lanes)  # type: ignore[misc]
+            code.loop(
+                stop,
+                lambda j, _, vectors=vectors: self.columns(i, j, vectors, None),
+                start=done,
+                step=vectors * lanes,
+            )  # type: ignore[misc]
             done = stop
         rest = code.let(f"sub i64 %n, {done}")
         code.when(code.let(f"icmp sgt i64 {rest}, 0"), lambda: self.columns(i, done, 1, code.first(rest)))
@@ -94,7 +115,10 @@ class _Gemm:
             sums = list(sums)
             for u in range(count):
                 ku = code.let(f"add i64 {k}, {u}")
-                scalar = code.let(f"load {t}, ptr {self.at('%a', ku, '%lda', i) if self.ta else self.at('%a', i, '%lda', ku)}")
+                scalar = code.let(
+                    f"load {t}, ptr "
+                    f"{self.at('%a', ku, '%lda', i) if self.ta else self.at('%a', i, '%lda', ku)}"
+                )
                 x, row = code.splat(t, scalar), self.at("%b", ku, "%ldb", j)
                 for v in range(vectors):
                     y = code.load(t, code.address(t, row, str(v * lanes)), self.size, mask)
@@ -103,11 +127,21 @@ class _Gemm:
 
         sums = [self.old(p, mask) for p in places] + [self.zero] * (4 - vectors)
         even = code.let(f"and i64 %k, {-apart}")
-        sums = code.loop(even, lambda k, s: terms(k, s, apart), step=apart, carried=[(self.vector, x) for x in sums])
+        sums = code.loop(
+            even, lambda k, s: terms(k, s, apart), step=apart, carried=[(self.vector, x) for x in sums]
+        )
         for u in range(1, apart):
-            sums = [code.binary("fadd", t, x, sums[u * vectors + v]) if v < vectors else x for v, x in enumerate(sums)]
+            sums = [
+                code.binary("fadd", t, x, sums[u * vectors + v]) if v < vectors else x
+                for v, x in enumerate(sums)
+            ]
         if apart > 1:
-            sums = code.loop("%k", lambda k, s: terms(k, s, 1), start=even, carried=[(self.vector, x) for x in sums[:vectors]])
+            sums = code.loop(
+                "%k",
+                lambda k, s: terms(k, s, 1),
+                start=even,
+                carried=[(self.vector, x) for x in sums[:vectors]],
+            )
         for x, place in zip(sums, places):
             code.store(t, x, place, self.size, mask)
         return []
@@ -130,14 +164,25 @@ class _Gemm:
 
             def terms(k: str, sums: list[str], mask: str | None) -> list[str]:
                 x = code.load(t, code.address(t, a, k), self.size, mask)
-                return [code.intrinsic("fmuladd", t, x, code.load(t, code.address(t, r, k), self.size, mask), s) for r, s in zip(rows, sums)]
+                return [
+                    code.intrinsic("fmuladd", t, x, code.load(t, code.address(t, r, k), self.size, mask), s)
+                    for r, s in zip(rows, sums)
+                ]
 
-            sums = code.loop(whole, lambda k, s: terms(k, s, None), step=lanes, carried=[(self.vector, self.zero)] * lanes)
-            sums = code.when(some, lambda: terms(whole, sums, code.first(rest)), [(self.vector, x) for x in sums])
+            sums = code.loop(
+                whole, lambda k, s: terms(k, s, None), step=lanes, carried=[(self.vector, self.zero)] * lanes
+            )
+            sums = code.when(
+                some, lambda: terms(whole, sums, code.first(rest)), [(self.vector, x) for x in sums]
+            )
             left = code.let(f"sub i64 %n, {j}")
-            count = code.let(f"select i1 {code.let(f'icmp slt i64 {left}, {lanes}')}, i64 {left}, i64 {lanes}")
+            count = code.let(
+                f"select i1 {code.let(f'icmp slt i64 {left}, {lanes}')}, i64 {left}, i64 {lanes}"
+            )
             mask, place = code.first(count), self.at("%c", i, "%ldc", j)
-            code.store(t, code.binary("fadd", t, self.totals(sums), self.old(place, mask)), place, self.size, mask)
+            code.store(
+                t, code.binary("fadd", t, self.totals(sums), self.old(place, mask)), place, self.size, mask
+            )
             return []
 
         code.loop("%n", block, step=lanes)
@@ -154,6 +199,11 @@ class _Gemm:
             low = [s + i for s in range(0, 2 * lanes, group) for i in range(half)]
             high = [i + half for i in low]
             pairs = list(zip(sums[::2], sums[1::2]))
-            sums = [code.binary("fadd", self.type, code.shuffle(self.type, x, y, low), code.shuffle(self.type, x, y, high)) for x, y in pairs]
+            sums = [
+                code.binary(
+                    "fadd", self.type, code.shuffle(self.type, x, y, low), code.shuffle(self.type, x, y, high)
+                )
+                for x, y in pairs
+            ]
             group = half
         return sums[0]

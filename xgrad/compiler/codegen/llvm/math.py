@@ -17,37 +17,73 @@ _LOG2E = 1.4426950408889634
 
 #: (exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, highest power first.
 _EXP = {
-    "float": (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
-    "double": (
-        2.5100472505694996e-08, 2.7620201591031547e-07, 2.7557268276905696e-06, 2.4801521057868204e-05, 0.00019841269863171557,
-        0.0013888888917367081, 0.008333333333330039, 0.041666666666623824, 0.16666666666666669, 0.5000000000000001,
+    "float": (
+        1.9875691500e-4,
+        1.3981999507e-3,
+        8.3334519073e-3,
+        4.1665795894e-2,
+        1.6666665459e-1,
+        5.0000001201e-1,
     ),
-}  # fmt: skip
+    "double": (
+        2.5100472505694996e-08,
+        2.7620201591031547e-07,
+        2.7557268276905696e-06,
+        2.4801521057868204e-05,
+        0.00019841269863171557,
+        0.0013888888917367081,
+        0.008333333333330039,
+        0.041666666666623824,
+        0.16666666666666669,
+        0.5000000000000001,
+    ),
+}
 #: log(2) as a number with trailing zeros, so that small multiples of it are exact, and the rest.
-_LN2 = {"float": (0.693359375, -2.12194440e-4), "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+_LN2 = {
+    "float": (0.693359375, -2.12194440e-4),
+    "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
 #: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: added to a number, it leaves it rounded
 #: in the low bits.
 _LAYOUT = {"float": (23, 127, 12582912.0, "i32"), "double": (52, 1023, 6755399441055744.0, "i64")}
 
 _LOG = (
-    1.479819860511658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
-    2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01,
-)  # fmt: skip
+    1.479819860511658591e-01,
+    1.531383769920937332e-01,
+    1.818357216161805012e-01,
+    2.222219843214978396e-01,
+    2.857142874366239149e-01,
+    3.999999999940941908e-01,
+    6.666666666666735130e-01,
+)
 _SIN = (
-    1.58969099521155010221e-10, -2.50507602534068634195e-08, 2.75573137070700676789e-06,
-    -1.98412698298579493134e-04, 8.33333333332248946124e-03, -1.66666666666666324348e-01,
-)  # fmt: skip
+    1.58969099521155010221e-10,
+    -2.50507602534068634195e-08,
+    2.75573137070700676789e-06,
+    -1.98412698298579493134e-04,
+    8.33333333332248946124e-03,
+    -1.66666666666666324348e-01,
+)
 _COS = (
-    -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07,
-    2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02,
-)  # fmt: skip
+    -1.13596475577881948265e-11,
+    2.08757232129817482790e-09,
+    -2.75573143513906633035e-07,
+    2.48015872894767294178e-05,
+    -1.38888888888741095749e-03,
+    4.16666666666666019037e-02,
+)
 #: pi / 2 in parts of 33 bits, so that their products with whole numbers below 2**20 are exact.
 _HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
 
 _TANH32_P = (
-    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
-    1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
-)  # fmt: skip
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
 _TANH32_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 _TANH64_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
 _TANH64_Q = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
@@ -99,7 +135,9 @@ class _Math:
 
     def integer(self, instruction: str, x: str, y: int | str) -> str:
         """An instruction on whole numbers as wide as the floating type."""
-        return self.code.binary(instruction, self.whole, x, y if isinstance(y, str) else self.code.constant(self.whole, y))
+        return self.code.binary(
+            instruction, self.whole, x, y if isinstance(y, str) else self.code.constant(self.whole, y)
+        )
 
     def as_bits(self, x: str) -> str:
         return self.code.cast("bitcast", self.type, x, self.whole)
@@ -126,7 +164,9 @@ class _Math:
         return n, self.mad(self.mul(r, r), self.poly(r, _EXP[self.type]), r)
 
     def exp(self, x: str) -> str:
-        n, p = self.exp_parts(self.clamp(x, -104.0, 89.0) if self.type == "float" else self.clamp(x, -746.0, 710.0))
+        n, p = self.exp_parts(
+            self.clamp(x, -104.0, 89.0) if self.type == "float" else self.clamp(x, -746.0, 710.0)
+        )
         # in two factors, as 2**n alone may be subnormal or infinite where the product is not
         half = self.integer("ashr", n, 1)
         scaled = self.mul(self.add(p, 1.0), self.power_of_two(half))
@@ -163,8 +203,12 @@ class _Math:
         """
         bits = self.integer("add", self.as_bits(x), 0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
         k = self.integer("sub", self.integer("lshr", bits, 52), 1023)
-        m = self.from_bits(self.integer("add", self.integer("and", bits, 0xFFFFFFFFFFFFF), 0x3FE6A09E667F3BCD))
-        return self.code.cast("sitofp", "i32", self.code.cast("trunc", "i64", k, "i32"), "double"), self.sub(m, 1.0)
+        m = self.from_bits(
+            self.integer("add", self.integer("and", bits, 0xFFFFFFFFFFFFF), 0x3FE6A09E667F3BCD)
+        )
+        return self.code.cast("sitofp", "i32", self.code.cast("trunc", "i64", k, "i32"), "double"), self.sub(
+            m, 1.0
+        )
 
     def log_sum(self, k: str, f: str, rest: str | float) -> str:
         """k * log(2) + log(1 + f) + rest."""
@@ -193,7 +237,9 @@ class _Math:
         k, f = self.log_parts(u)
         near = self.compare("oeq", k, 0.0)
         # in u's rounding
-        lost = self.select(self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0)))
+        lost = self.select(
+            self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0))
+        )
         rest = self.select(near, 0.0, self.div(lost, u))
         return self.small_kept(x, self.log_edges(self.log_sum(k, self.select(near, x, f), rest), x, -1.0))
 
@@ -223,7 +269,24 @@ _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
     "cos": lambda m, x: m.turn(x, 1),
 }
 #: Functions of the C library of one and of two doubles.
-_C = dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "log2", "log10", "cbrt", "erfc"), 1)
+_C = dict.fromkeys(
+    (
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "log2",
+        "log10",
+        "cbrt",
+        "erfc",
+    ),
+    1,
+)
 _C |= dict.fromkeys(("hypot", "atan2", "fmod", "nextafter"), 2)
 NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf"}) - {"erfc"}
 _IN_FLOAT32 = {"exp", "tanh", "nextafter"}
@@ -251,14 +314,18 @@ def call(code: Code, name: str, type_: str, *args: str) -> str:
         inner.put(f"ret {vector} {z}")
         inlined = " alwaysinline" if name in _INLINED else ""
         parameters = ", ".join(f"{vector} {x}" for x in names)
-        code.module.functions[full] = "\n".join([f"define internal {vector} {full}({parameters}){inlined} {{", "entry:", *inner.lines, "}"])
+        code.module.functions[full] = "\n".join(
+            [f"define internal {vector} {full}({parameters}){inlined} {{", "entry:", *inner.lines, "}"]
+        )
     return code.let(f"call {vector} {full}({', '.join(f'{vector} {x}' for x in args)})")
 
 
 def _lane_by_lane(code: Code, name: str, type_: str, args: tuple[str, ...]) -> str:
     """A function of the C library."""
     vector, z = code.vector(type_), "poison"
-    code.module.declared[f"@{name}"] = f"declare {type_} @{name}({', '.join([type_] * len(args))}) nounwind willreturn memory(none)"
+    code.module.declared[f"@{name}"] = (
+        f"declare {type_} @{name}({', '.join([type_] * len(args))}) nounwind willreturn memory(none)"
+    )
     for lane in range(code.lanes):
         given = [code.let(f"extractelement {vector} {x}, i64 {lane}") for x in args]
         one = code.let(f"call {type_} @{name}({', '.join(f'{type_} {x}' for x in given)})")

@@ -31,7 +31,9 @@ def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tupl
     writer.body(plan.body, [])
     code = writer.code
     code.put("ret void")
-    code.module.functions["@run"] = "\n".join([f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"])
+    code.module.functions["@run"] = "\n".join(
+        [f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"]
+    )
     return code.module.text(), tuple(writer.numbers)
 
 
@@ -78,7 +80,9 @@ class _Writer:
     def pointer(self, ref: Ref, turns: list[str]) -> str:
         """Where a ref starts at these turns of the loops around it."""
         code, type_ = self.code, stored(self.plan.buffers[ref.buffer].dtype)
-        base = code.let(f"load ptr, ptr {code.address('ptr', '%buffers', str(ref.buffer))}, align 8, !invariant.load !0")
+        base = code.let(
+            f"load ptr, ptr {code.address('ptr', '%buffers', str(ref.buffer))}, align 8, !invariant.load !0"
+        )
         base = code.address(type_, base, self.number(ref.offset))
         for turn, step in zip(turns, ref.steps):
             base = code.address(type_, base, self.times(turn, step))
@@ -108,7 +112,10 @@ class _Writer:
         code = self.code
         dtype = self.plan.buffers[gemm.out.buffer].dtype
         if dtype not in ("float32", "float64"):
-            raise Unsupported(f"a matrix product of dtype {dtype} has no native form; cast its operands to a floating dtype first")
+            raise Unsupported(
+                f"a matrix product of dtype {dtype} has no native form; cast its operands to a "
+                f"floating dtype first"
+            )
         (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
         (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
@@ -120,7 +127,10 @@ class _Writer:
         m_, n_, k_, lda_, ldb_, ldc_ = (self.read(v) for v in (m, n, k, lda, ldb, ldc))
 
         def one(i: str, _: list[str]) -> list[str]:
-            a, b, c = (code.address(type_, base, self.times(i, r.strides[0]) if stack else "0") for base, r in zip(bases, refs))
+            a, b, c = (
+                code.address(type_, base, self.times(i, r.strides[0]) if stack else "0")
+                for base, r in zip(bases, refs)
+            )
             add = "true" if gemm.accumulate else "false"
             matrices = f"ptr {a}, i64 {lda_}, ptr {b}, i64 {ldb_}, i1 {add}, ptr {c}, i64 {ldc_}"
             code.put(f"call void {name}(ptr {blas}, i64 {m_}, i64 {n_}, i64 {k_}, {matrices})")
@@ -148,7 +158,10 @@ class _MapWriter:
         for r, view in zip(m.reductions, views[stores:]):
             reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
             if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
-                raise Unsupported(f"a {r.kind} over outer axes is set to its start before the map loads; give it a place of its own")
+                raise Unsupported(
+                    f"a {r.kind} over outer axes is set to its start before the map loads; give it "
+                    f"a place of its own"
+                )
             if any(reduced):
                 self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))
             else:
@@ -168,7 +181,11 @@ class _MapWriter:
         for fold in self.folds:
             if fold.outer:
                 self.clear(fold)
-        views = [view for _, view in self.loads] + [view for _, view in self.stores] + [f.view for f in self.folds]
+        views = (
+            [view for _, view in self.loads]
+            + [view for _, view in self.stores]
+            + [f.view for f in self.folds]
+        )
         pointers = [self.writer.pointer(view.ref, self.turns) for view in views]
         stops = [self.writer.read(n) for n in self.sizes]
         self.outer(0, stops, views, pointers)
@@ -179,7 +196,9 @@ class _MapWriter:
         ref, first = fold.view.ref, _first(fold.kind, fold.view.dtype)
         shape = tuple(1 if s == 0 else n for n, s in zip(ref.shape, ref.strides))
         step = Step(0, "none", (first,), (True,), fold.view.dtype)
-        _MapWriter(self.writer, Map(shape, (), (step,), ((0, ref._replace(shape=shape)),)), self.turns).write()
+        _MapWriter(
+            self.writer, Map(shape, (), (step,), ((0, ref._replace(shape=shape)),)), self.turns
+        ).write()
 
     def outer(self, axis: int, stops: list[str], views: list[_View], pointers: list[str]) -> None:
         """The loops from `axis` inwards."""
@@ -210,16 +229,26 @@ class _MapWriter:
                 scalar = code.let(f"load {type_}, ptr {pointers[i]}, align {SIZES[view.dtype]}")
                 once[value] = self.loaded(code.splat(type_, scalar), view.dtype)
         folds = [f for f in self.folds if f.inner]
-        carried = [(code.vector(TYPES[f.view.dtype]), code.constant(TYPES[f.view.dtype], _first(f.kind, f.view.dtype))) for f in folds]
+        carried = [
+            (
+                code.vector(TYPES[f.view.dtype]),
+                code.constant(TYPES[f.view.dtype], _first(f.kind, f.view.dtype)),
+            )
+            for f in folds
+        ]
         if self.sizes[-1] == 1:
             sums = self.chunk("0", [x for _, x in carried], once, pointers, None)
         else:
             whole = code.let(f"and i64 {stop}, {-self.lanes}")
-            sums = code.loop(whole, lambda i, s: self.chunk(i, s, once, pointers, None), step=self.lanes, carried=carried)
+            sums = code.loop(
+                whole, lambda i, s: self.chunk(i, s, once, pointers, None), step=self.lanes, carried=carried
+            )
             rest = code.let(f"sub i64 {stop}, {whole}")
             some = code.let(f"icmp sgt i64 {rest}, 0")
             otherwise = [(type_, x) for (type_, _), x in zip(carried, sums)]
-            sums = code.when(some, lambda: self.chunk(whole, sums, once, pointers, code.first(rest)), otherwise)
+            sums = code.when(
+                some, lambda: self.chunk(whole, sums, once, pointers, code.first(rest)), otherwise
+            )
         for fold, total in zip(folds, sums):
             self.finish(fold, total, pointers[len(self.loads) + len(self.stores) + self.folds.index(fold)])
 
@@ -227,7 +256,9 @@ class _MapWriter:
         """A vector as it came from memory, as a vector of values."""
         return self.code.binary("icmp ne", "i8", x, "zeroinitializer") if dtype == "bool" else x
 
-    def chunk(self, index: str, sums: list[str], once: dict[int, str], pointers: list[str], mask: str | None) -> list[str]:
+    def chunk(
+        self, index: str, sums: list[str], once: dict[int, str], pointers: list[str], mask: str | None
+    ) -> list[str]:
         """One vector of elements from `index` on. Returns the reductions' totals with it."""
         code, values = self.code, dict(once)
 
@@ -248,10 +279,17 @@ class _MapWriter:
             if value not in values:
                 type_, size = stored(view.dtype), SIZES[view.dtype]
                 at = place(i, view)
-                x = code.load(type_, at, size, mask) if view.strides[-1] == 1 else code.gather(type_, at, self.strides[i], size, mask)
+                x = (
+                    code.load(type_, at, size, mask)
+                    if view.strides[-1] == 1
+                    else code.gather(type_, at, self.strides[i], size, mask)
+                )
                 values[value] = self.loaded(x, view.dtype)
         for step in self.map.steps:
-            args = [Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)]) for a, literal in zip(step.args, step.literal)]
+            args = [
+                Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)])
+                for a, literal in zip(step.args, step.literal)
+            ]
             values[step.value] = element.apply(code, step.op, args, step.dtype)
         for i, (value, view) in enumerate(self.stores):
             put(len(self.loads) + i, view, element.cast(code, values[value], self.dtypes[value], view.dtype))
@@ -261,13 +299,18 @@ class _MapWriter:
             dtype, type_ = fold.view.dtype, TYPES[fold.view.dtype]
             x = element.cast(code, values[fold.value], self.dtypes[fold.value], dtype)
             if fold.inner:
-                x = x if mask is None else code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))
+                if mask is not None:
+                    x = code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))
                 results.append(_FOLDS[fold.kind](code, dtype, [next(totals), x]))
             else:
                 at = place(i, fold.view)
                 stride = self.strides[i]
                 size = SIZES[dtype]
-                old = code.load(stored(dtype), at, size, mask) if stride == "1" else code.gather(stored(dtype), at, stride, size, mask)
+                old = (
+                    code.load(stored(dtype), at, size, mask)
+                    if stride == "1"
+                    else code.gather(stored(dtype), at, stride, size, mask)
+                )
                 put(i, fold.view, _FOLDS[fold.kind](code, dtype, [self.loaded(old, dtype), x]))
         return results
 
@@ -282,7 +325,9 @@ class _MapWriter:
             half //= 2
         mask, size = code.first("1"), SIZES[dtype]
         if fold.outer:
-            total = _FOLDS[fold.kind](code, dtype, [self.loaded(code.load(stored(dtype), pointer, size, mask), dtype), total])
+            total = _FOLDS[fold.kind](
+                code, dtype, [self.loaded(code.load(stored(dtype), pointer, size, mask), dtype), total]
+            )
         total = code.cast("zext", "i1", total, "i8") if dtype == "bool" else total
         code.store(stored(dtype), total, pointer, size, mask)
 

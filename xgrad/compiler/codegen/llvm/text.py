@@ -25,7 +25,11 @@ def constant(type_: str, value: float) -> str:
     if type_.startswith("i"):
         return str(int(value))
     if type_ == "float" and abs(value) != float("inf"):
-        value = struct.unpack("<f", struct.pack("<f", value))[0] if abs(value) < 3.4028235677973366e38 else value * float("inf")
+        value = (
+            struct.unpack("<f", struct.pack("<f", value))[0]
+            if abs(value) < 3.4028235677973366e38
+            else value * float("inf")
+        )
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
@@ -86,12 +90,17 @@ class Code:
     def splat(self, type_: str, scalar: str) -> str:
         """A vector that has `scalar` in every lane."""
         first = self.let(f"insertelement {self.vector(type_)} poison, {type_} {scalar}, i64 0")
-        return self.let(f"shufflevector {self.vector(type_)} {first}, {self.vector(type_)} poison, {self.vector('i32')} zeroinitializer")
+        return self.let(
+            f"shufflevector {self.vector(type_)} {first}, {self.vector(type_)} poison, "
+            f"{self.vector('i32')} zeroinitializer"
+        )
 
     def shuffle(self, type_: str, x: str, y: str, lanes: Sequence[int]) -> str:
         """The given lanes of `x` followed by `y`."""
         mask = ", ".join(f"i32 {i}" for i in lanes)
-        return self.let(f"shufflevector {self.vector(type_)} {x}, {self.vector(type_)} {y}, <{len(lanes)} x i32> <{mask}>")
+        return self.let(
+            f"shufflevector {self.vector(type_)} {x}, {self.vector(type_)} {y}, <{len(lanes)} x i32> <{mask}>"
+        )
 
     def binary(self, instruction: str, type_: str, x: str, y: str) -> str:
         """An instruction on two vectors of one type."""
@@ -99,7 +108,9 @@ class Code:
 
     def select(self, type_: str, condition: str, x: str, y: str) -> str:
         """x where `condition` holds, y elsewhere."""
-        return self.let(f"select {self.vector('i1')} {condition}, {self.vector(type_)} {x}, {self.vector(type_)} {y}")
+        return self.let(
+            f"select {self.vector('i1')} {condition}, {self.vector(type_)} {x}, {self.vector(type_)} {y}"
+        )
 
     def cast(self, instruction: str, old: str, x: str, new: str) -> str:
         """A vector in another type."""
@@ -118,7 +129,10 @@ class Code:
             return self.let(f"load {vector}, ptr {pointer}, align {size}")
         full = f"@llvm.masked.load.v{self.lanes}{_SHORT.get(type_, type_)}.p0"
         self.module.declared[full] = f"declare {vector} {full}(ptr, i32, {self.vector('i1')}, {vector})"
-        return self.let(f"call {vector} {full}(ptr {pointer}, i32 {size}, {self.vector('i1')} {mask}, {vector} zeroinitializer)")
+        return self.let(
+            f"call {vector} {full}(ptr {pointer}, i32 {size}, {self.vector('i1')} {mask}, {vector} "
+            f"zeroinitializer)"
+        )
 
     def store(self, type_: str, x: str, pointer: str, size: int, mask: str | None) -> None:
         """A vector to neighbours in memory, or those of its lanes that `mask` allows."""
@@ -132,29 +146,46 @@ class Code:
 
     def _apart(self, type_: str, pointer: str, stride: str) -> str:
         """Pointers to elements `stride` apart."""
-        steps = self.binary("mul", "i64", f"<{', '.join(f'i64 {i}' for i in range(self.lanes))}>", self.splat("i64", stride))
+        steps = self.binary(
+            "mul", "i64", f"<{', '.join(f'i64 {i}' for i in range(self.lanes))}>", self.splat("i64", stride)
+        )
         return self.let(f"getelementptr {type_}, ptr {pointer}, {self.vector('i64')} {steps}")
 
     def gather(self, type_: str, pointer: str, stride: str, size: int, mask: str | None) -> str:
         """As `load`, from elements `stride` apart."""
         vector, ones = self.vector(type_), self.constant("i1", True)
         full = f"@llvm.masked.gather.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
-        self.module.declared[full] = f"declare {vector} {full}({self.vector('ptr')}, i32, {self.vector('i1')}, {vector})"
+        self.module.declared[full] = (
+            f"declare {vector} {full}({self.vector('ptr')}, i32, {self.vector('i1')}, {vector})"
+        )
         pointers = f"{self.vector('ptr')} {self._apart(type_, pointer, stride)}"
-        return self.let(f"call {vector} {full}({pointers}, i32 {size}, {self.vector('i1')} {mask or ones}, {vector} zeroinitializer)")
+        return self.let(
+            f"call {vector} {full}({pointers}, i32 {size}, {self.vector('i1')} {mask or ones}, "
+            f"{vector} zeroinitializer)"
+        )
 
     def scatter(self, type_: str, x: str, pointer: str, stride: str, size: int, mask: str | None) -> None:
         """As `store`, to elements `stride` apart."""
         vector, ones = self.vector(type_), self.constant("i1", True)
         full = f"@llvm.masked.scatter.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
-        self.module.declared[full] = f"declare void {full}({vector}, {self.vector('ptr')}, i32, {self.vector('i1')})"
+        self.module.declared[full] = (
+            f"declare void {full}({vector}, {self.vector('ptr')}, i32, {self.vector('i1')})"
+        )
         pointers = self._apart(type_, pointer, stride)
-        self.put(f"call void {full}({vector} {x}, {self.vector('ptr')} {pointers}, i32 {size}, {self.vector('i1')} {mask or ones})")
+        self.put(
+            f"call void {full}({vector} {x}, {self.vector('ptr')} {pointers}, i32 {size}, "
+            f"{self.vector('i1')} {mask or ones})"
+        )
 
     def first(self, count: str) -> str:
         """The mask of the first `count` lanes, an i64 no larger than that."""
         short = self.let(f"trunc i64 {count} to i32")
-        return self.binary("icmp ult", "i32", f"<{', '.join(f'i32 {i}' for i in range(self.lanes))}>", self.splat("i32", short))
+        return self.binary(
+            "icmp ult",
+            "i32",
+            f"<{', '.join(f'i32 {i}' for i in range(self.lanes))}>",
+            self.splat("i32", short),
+        )
 
     def address(self, type_: str, pointer: str, index: str) -> str:
         """Pointer to the element `index` places on."""
@@ -188,11 +219,15 @@ class Code:
         self.put(f"br label %{head}")
         self.lines[at] = f"  %{index} = phi i64 [ {start}, %{before} ], [ {following}, %{self.block} ]"
         for i, ((type_, first), value, result) in enumerate(zip(carried, values, results, strict=True)):
-            self.lines[at + 1 + i] = f"  {value} = phi {type_} [ {first}, %{before} ], [ {result}, %{self.block} ]"
+            self.lines[at + 1 + i] = (
+                f"  {value} = phi {type_} [ {first}, %{before} ], [ {result}, %{self.block} ]"
+            )
         self.start(after)
         return values
 
-    def when(self, condition: str, body: Callable[[], Sequence[str]], otherwise: Sequence[tuple[str, str]] = ()) -> list[str]:
+    def when(
+        self, condition: str, body: Callable[[], Sequence[str]], otherwise: Sequence[tuple[str, str]] = ()
+    ) -> list[str]:
         """`body()` where an i1 holds.
 
         `otherwise` has the types and values that stand for its results where it does not.
@@ -204,4 +239,7 @@ class Code:
         last = self.block
         self.put(f"br label %after.{name}")
         self.start(f"after.{name}")
-        return [self.let(f"phi {type_} [ {x}, %{last} ], [ {value}, %{before} ]") for (type_, value), x in zip(otherwise, results, strict=True)]
+        return [
+            self.let(f"phi {type_} [ {x}, %{last} ], [ {value}, %{before} ]")
+            for (type_, value), x in zip(otherwise, results, strict=True)
+        ]

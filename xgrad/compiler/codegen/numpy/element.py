@@ -10,14 +10,23 @@ from ...printing.listing import COMPARISON, NEGATION, PRODUCT, SUM, Text, number
 
 #: The primitives that are written with a symbol, and how tightly that holds together.
 _INFIX = {
-    "add": ("+", SUM), "subtract": ("-", SUM), "multiply": ("*", PRODUCT), "divide": ("/", PRODUCT),
-    "less": ("<", COMPARISON), "less_equal": ("<=", COMPARISON), "greater": (">", COMPARISON), "greater_equal": (">=", COMPARISON),
-    "equal": ("==", COMPARISON), "not_equal": ("!=", COMPARISON),
-}  # fmt: skip
+    "add": ("+", SUM),
+    "subtract": ("-", SUM),
+    "multiply": ("*", PRODUCT),
+    "divide": ("/", PRODUCT),
+    "less": ("<", COMPARISON),
+    "less_equal": ("<=", COMPARISON),
+    "greater": (">", COMPARISON),
+    "greater_equal": (">=", COMPARISON),
+    "equal": ("==", COMPARISON),
+    "not_equal": ("!=", COMPARISON),
+}
 _ROUNDING = frozenset(("floor", "ceil", "trunc", "round"))
 
 
-def of_element(xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary: str = "part", whole: bool = False) -> tuple[list[str], Text]:
+def of_element(
+    xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary: str = "part", whole: bool = False
+) -> tuple[list[str], Text]:
     """Lines that come before, `temporary0 = ...` for each part that is read more than once, and the
     expression.
 
@@ -34,7 +43,13 @@ def of_element(xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary:
     made: dict[Call, Text] = {}
 
     def of(part: Scalar) -> Text:
-        return made[part] if isinstance(part, Call) else operands[part] if isinstance(part, str) else number(part)
+        return (
+            made[part]
+            if isinstance(part, Call)
+            else operands[part]
+            if isinstance(part, str)
+            else number(part)
+        )
 
     for call in calls(scalar):
         made[call] = _called(xp, call.name, [of(a) for a in call.args], whole)
@@ -62,21 +77,32 @@ def _called(xp: str, name: str, args: list[Text], whole: bool) -> Text:
 
 def _without_roots(scalar: Scalar) -> Scalar:
     """x ** 0.5 alone as a root: NumPy's own short cut breaks the standard at infinity."""
-    if isinstance(scalar, Call) and scalar.name == "pow" and scalar.args[1] == 0.5 and not isinstance(scalar.args[1], str):
+    if (
+        isinstance(scalar, Call)
+        and scalar.name == "pow"
+        and scalar.args[1] == 0.5
+        and not isinstance(scalar.args[1], str)
+    ):
         root = power(scalar.args[0], 0.5, whole=False)
         assert root is not None
         return root
     return scalar
 
 
-def written_into(out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool) -> list[str]:
+def written_into(
+    out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool
+) -> list[str]:
     """Lines that leave the value in `out`, which may be an operand.
 
     `cast` says that its dtype may be another than NumPy's.
     """
     chain = [] if cast else _chain(_without_roots(scalar))
     if chain:
-        return [f"np.{PRIMITIVES[name].numpy}({', '.join(out if a is None else _leaf(a, operands) for a in args)}, {out})" for name, args in chain]
+        lines = []
+        for name, args in chain:
+            given = ", ".join(out if a is None else _leaf(a, operands) for a in args)
+            lines.append(f"np.{PRIMITIVES[name].numpy}({given}, {out})")
+        return lines
     lines, text = of_element("np", scalar, operands, f"{out}_", whole)
     return [*lines, f"np.copyto({out}, {text.text}, casting='unsafe')"]
 
@@ -92,7 +118,13 @@ def _chain(scalar: Scalar) -> list[tuple[str, tuple[Scalar | None, ...]]]:
     while isinstance(scalar, Call):
         primitive = PRIMITIVES[scalar.name]
         inside = [a for a in scalar.args if isinstance(a, Call)]
-        if primitive.truth or primitive.condition or primitive.numpy is None or scalar.name in _ROUNDING or len(inside) > 1:
+        if (
+            primitive.truth
+            or primitive.condition
+            or primitive.numpy is None
+            or scalar.name in _ROUNDING
+            or len(inside) > 1
+        ):
             return []
         if inside and any(isinstance(a, str) for a in scalar.args):
             return []

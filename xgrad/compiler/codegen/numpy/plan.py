@@ -43,7 +43,16 @@ class _Writer:
         functions = sorted({name for line in body for name in _CALL.findall(line)})
         bound = [f"    {name} = np.{name}" for name in functions]  # a local name is found faster
         lines = [_CALL.sub(r"\1(", line) for line in body]
-        return "\n".join(["def run(np, view, empty, buffers):", *bound, *(f"    {line}" for line in self.head), *lines, "    return None", ""])
+        return "\n".join(
+            [
+                "def run(np, view, empty, buffers):",
+                *bound,
+                *(f"    {line}" for line in self.head),
+                *lines,
+                "    return None",
+                "",
+            ]
+        )
 
     # Arrays
 
@@ -91,10 +100,17 @@ class _Writer:
         _, slices = self.loops.pop()
         order = "[::-1]" if loop.reverse else ""
         indent = "    " * depth
-        parts = [f"range({loop.length}){order}", *(f"{whole}{order}" for whole in slices if whole not in self.scalars)]
+        parts = [
+            f"range({loop.length}){order}",
+            *(f"{whole}{order}" for whole in slices if whole not in self.scalars),
+        ]
         names = [f"i{depth}", *(s for whole, s in slices.items() if whole not in self.scalars)]
         # the slices of an axis alone are numbers, which nothing can be written into
-        single = [f"{indent}    {s} = {whole}[i{depth}, ...]" for whole, s in slices.items() if whole in self.scalars]
+        single = [
+            f"{indent}    {s} = {whole}[i{depth}, ...]"
+            for whole, s in slices.items()
+            if whole in self.scalars
+        ]
         return [f"{indent}for {', '.join(names)}, in zip({', '.join(parts)}):", *single, *body]
 
     def _gemm(self, item: Gemm) -> list[str]:
@@ -107,8 +123,12 @@ class _Writer:
     def _map(self, item: Map) -> list[str]:
         lines: list[str] = []
         where: dict[int, str] = {v: self._array(ref) for v, ref in item.loads}
-        dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {s.value: s.dtype for s in item.steps}
-        last = {a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal}
+        dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {
+            s.value: s.dtype for s in item.steps
+        }
+        last = {
+            a: i for i, s in enumerate(item.steps) for a, literal in zip(s.args, s.literal) if not literal
+        }
         folded = {r.value for r in item.reductions}
         # these are read at the end
         last |= dict.fromkeys((*folded, *(v for v, _ in item.stores)), len(item.steps))
@@ -120,7 +140,9 @@ class _Writer:
         count = 0
         direct: dict[int, Ref] = {}
         for i, step in enumerate(item.steps):
-            target = next((ref for ref in stores.get(step.value, ()) if self._may_write(ref, i, item, last)), None)
+            target = next(
+                (ref for ref in stores.get(step.value, ()) if self._may_write(ref, i, item, last)), None
+            )
             if target is not None:
                 out = self._array(target)
                 direct[step.value] = target
@@ -131,8 +153,15 @@ class _Writer:
                 out = self._outer((item.shape, step.dtype, count), "w")
                 held[step.value] = (step.dtype, out)
                 count += 1
-            mixed = any(not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal))
-            lines += _step(step, [number(a).text if literal else where[int(a)] for a, literal in zip(step.args, step.literal)], out, mixed)
+            mixed = any(
+                not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal)
+            )
+            lines += _step(
+                step,
+                [number(a).text if literal else where[int(a)] for a, literal in zip(step.args, step.literal)],
+                out,
+                mixed,
+            )
             where[step.value] = out
             for a, literal in zip(step.args, step.literal):
                 if not literal and last[a] == i and a in held and a not in stores and a not in folded:
@@ -145,7 +174,11 @@ class _Writer:
         for r in item.reductions:
             axes = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
             kept = [a for a in range(len(item.shape)) if a not in axes]
-            out = self._array(r.out._replace(shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)))
+            out = self._array(
+                r.out._replace(
+                    shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)
+                )
+            )
             fold = {"sum": "add", "max": "maximum", "min": "minimum"}[r.kind]
             if 0 in item.shape:  # NumPy refuses the maximum of nothing, even where no result is asked for
                 lines.append(f"{out}[...] = {number(STARTS[r.kind]).text}")
@@ -156,7 +189,11 @@ class _Writer:
     def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
         """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to
         be read from there."""
-        return all(last.get(v, -1) < i or (last.get(v, -1) == i and load == ref) for v, load in item.loads if load.buffer == ref.buffer) and not any(
+        return all(
+            last.get(v, -1) < i or (last.get(v, -1) == i and load == ref)
+            for v, load in item.loads
+            if load.buffer == ref.buffer
+        ) and not any(
             load.buffer == ref.buffer and load != ref and last.get(v, -1) >= i for v, load in item.loads
         )
 
@@ -174,4 +211,6 @@ def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     assert scalar is not None
     numbers = {name: v for name, v, is_number in zip(op.operands, step.args, step.literal) if is_number}
     operands = {name: Text(text) for name, text in zip(op.operands, args)}
-    return written_into(out, substitute(scalar, numbers), operands, cast=mixed, whole=step.dtype not in FLOATS)
+    return written_into(
+        out, substitute(scalar, numbers), operands, cast=mixed, whole=step.dtype not in FLOATS
+    )
