@@ -246,7 +246,7 @@ limits, by one more sweep through what was computed from the vectors:
 import numpy as np
 import xgrad as xg
 
-with np.errstate(all="ignore"):                   # NumPy warns of log(0), which is not chosen
+with np.errstate(all="ignore"):  # NumPy warns of log(0), which is not chosen
     print(xg.grad(lambda x: xg.sum(xg.where(x > 0, x * xg.log(x), 0.0)))(xg.asarray([-1.0, 0.0, 1.0])))
 ```
 

@@ -62,7 +62,9 @@ def test_a_bool_from_another_block() -> None:
         found = scheduled.run([h, *captured])
         assert scheduled.loops[0].way == ONCE
         for z in expected:
-            assert any(x.dtype == z.dtype and np.allclose(x, z.ravel(), rtol=1e-12, atol=1e-15) for x in found)
+            assert any(
+                x.dtype == z.dtype and np.allclose(x, z.ravel(), rtol=1e-12, atol=1e-15) for x in found
+            )
 
 
 @host
