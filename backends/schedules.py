@@ -8,6 +8,7 @@ the items of `body` one after the other on one stream.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -26,6 +27,33 @@ class Place(NamedTuple):
     buffer: int
     offset: int
     steps: tuple[int, ...]
+
+
+class Window(NamedTuple):
+    """A view of a buffer at every step of the loops around it, in elements.
+
+    Its first axes are the steps of those loops that it moves with; `moving` has their numbers, outermost 0.
+    """
+
+    buffer: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    moving: tuple[int, ...]
+
+
+class HostCall(NamedTuple):
+    """`run(args, outs)`, a function of the array library that fills `outs` from `args`: arrays or numbers."""
+
+    run: Callable[[Sequence[Any], Sequence[Any]], None]
+    args: tuple[Window | int | float | bool, ...]
+    outs: tuple[Window, ...]
+
+
+class Host(NamedTuple):
+    """The call of that number, which the host does: of an op that has no kernel."""
+
+    number: int
 
 
 class Launch(NamedTuple):
@@ -86,5 +114,5 @@ class Schedule(NamedTuple):
 
     buffers: tuple[Buffer, ...]
     source: str
-    body: tuple[Launch | Product | Repeat, ...]
+    body: tuple[Launch | Product | Host | Repeat, ...]
     precision: str

@@ -95,8 +95,8 @@ def _peaks(n: int) -> dict[str, float]:
             _DEFAULT,
         )
         found[precision] = (
-            2.0 * n**3 / _best(lambda arguments=arguments: cublas.gemmEx(handle, 0, 0, *arguments), clock)
-        )  # type: ignore[misc]
+            2.0 * n**3 / _best(lambda arguments=arguments: cublas.gemmEx(handle, 0, 0, *arguments), clock)  # type: ignore[misc]
+        )
     return found
 
 

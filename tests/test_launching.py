@@ -255,7 +255,8 @@ def test_what_has_no_kernel_runs_through_the_array_library() -> None:
     with xg.device("emulated"):
         f, x = xg.compile(lambda x: 2 * xg.sort(x)), xg.asarray([1.0, 3.0, 2.0])
         np.testing.assert_array_equal(f(x).numpy(), [2, 4, 6])
-        assert f.executable(x).why == "'sort' of (3,)"
+        assert f.executable(x).why is None
+        assert "1 call of 'sort' of (3,)" in f.explain(x)
 
 
 def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[list[float], list[np.ndarray]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import summation
 from ..base import Array, Backend
+from ..schedules import HostCall
 from ..sources import HostSource
 from . import half, native
 
@@ -33,9 +34,9 @@ class NumPy(Backend):
     def handle(self, index: int) -> str:
         return "cpu"
 
-    def laid(self, buffers: Sequence[Any], text: str) -> Laid:
+    def laid(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall]) -> Laid:
         """What runs a plan that was written as Python text."""
-        return Laid(buffers, text)
+        return Laid(buffers, text, calls)
 
     def from_host(self, array: np.ndarray, index: int) -> Array:
         return half.classed(array)
@@ -130,13 +131,15 @@ def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
 class Laid:
     """A plan as Python code, with what it takes to run it. Several threads may call `run` at once.
 
-    `buffers` are the plan's (kind, size, dtype), `text` what `numpy_text.write` made of it.
+    `buffers` are the plan's (kind, size, dtype), `text` what `codegen.numpy.plan.write` made of it,
+    and `calls` what that leaves to NumPy.
     """
 
-    def __init__(self, buffers: Sequence[Any], text: str) -> None:
+    def __init__(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall] = ()) -> None:
         space: dict[str, Any] = {}
         exec(compile(text, "<a plan>", "exec"), space)
         self._run, self._buffers = space["run"], buffers
+        self._calls = [call.run for call in calls]
         self._free: list[list[np.ndarray]] = []
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
@@ -149,7 +152,7 @@ class Laid:
         outputs = [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "output"]
         sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
         buffers = [np.ascontiguousarray(next(sources[b.kind]), b.dtype).reshape(-1) for b in self._buffers]
-        self._run(np, _view, np.empty, buffers)
+        self._run(np, _view, np.empty, buffers, self._calls)
         self._free.append(scratch)
         return outputs
 

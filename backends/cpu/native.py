@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import disk
+from ..schedules import HostCall
 from . import marshalling
+from .host_calls import Host
 
 #: Compiled functions kept in memory.
 KEPT = 256
@@ -66,7 +68,7 @@ class Compiled:
     def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
         # releases the global lock while it runs
-        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(address)
         self._engine = engine  # which owns the memory
 
     def __del__(self) -> None:
@@ -281,10 +283,13 @@ def _link(code: bytes) -> Any:
 class Native:
     """A plan's compiled code with what it takes to launch it. Several threads may call `run` at once.
 
-    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` what `llvm.write` made of it.
+    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` what `llvm.write` made of it, and
+    `calls` what it leaves to NumPy.
     """
 
-    def __init__(self, buffers: Sequence[Any], text: str, numbers: Sequence[int]) -> None:
+    def __init__(
+        self, buffers: Sequence[Any], text: str, numbers: Sequence[int], calls: Sequence[HostCall] = ()
+    ) -> None:
         self.compiled = load(text)
         blas = find_blas()
         if blas is None:
@@ -294,6 +299,7 @@ class Native:
         self._table = marshalling.address(self._numbers)
         self._arguments = marshalling.Arguments(buffers, marshalling.find(load))
         self._free: list[marshalling.Pointers] = []
+        self._host = Host(buffers, calls) if calls else None
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """The outputs, flat, in new memory, for arrays of the input buffers' sizes.
@@ -306,7 +312,11 @@ class Native:
             pointers = self._arguments.pointers()
         try:
             memory, _copies = self._arguments.point(inputs, pointers)
-            self._call(pointers.address, self._table, self._sgemm, self._dgemm)
+            if self._host is None:
+                self._call(pointers.address, self._table, self._sgemm, self._dgemm, None)
+            else:
+                with self._host.serving(pointers) as host:
+                    self._call(pointers.address, self._table, self._sgemm, self._dgemm, host)
             return self._arguments.outputs(memory, pointers)
         finally:
             self._free.append(pointers)

@@ -156,6 +156,17 @@ class CudaLauncher(Launcher):
     def view(self, memory: Array, size: int, dtype: str) -> Array:
         return classed(self.cupy, self.cupy.ndarray((size,), canonical(dtype), memory.data))
 
+    def array(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str) -> Array:
+        cuda, kind = self.cupy.cuda, canonical(dtype)
+        if 0 in shape:
+            return classed(self.cupy, self.cupy.empty(shape, kind))
+        reach = [(n - 1) * s for n, s in zip(shape, strides)]
+        first = sum(r for r in reach if r < 0)
+        size = sum(r for r in reach if r > 0) - first + kind.itemsize
+        memory = cuda.UnownedMemory(address + first, size, self, self.index)
+        pointer = cuda.MemoryPointer(memory, -first)
+        return classed(self.cupy, self.cupy.ndarray(shape, kind, pointer, strides))
+
     def copy(self, target: int, source: int, size: int) -> None:
         if size:
             self._runtime.memcpyAsync(target, source, size, _DEVICE_TO_DEVICE, self._stream())

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from .. import disk
 from ..base import Array
 from ..dtypes import canonical
-from ..schedules import Launch, Repeat, Schedule
+from ..schedules import Host, HostCall, Launch, Repeat, Schedule, Window
 
 _ALIGN = 256
 STREAMS = 8  # that memory and recordings are kept for, beside the default ones
@@ -110,6 +110,10 @@ class Launcher(ABC):
         """A block of memory as an array of `size` elements."""
 
     @abstractmethod
+    def array(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str) -> Array:
+        """What lies at an address, as an array with these strides, in bytes."""
+
+    @abstractmethod
     def copy(self, target: int, source: int, size: int) -> None:
         """Copy bytes from one address to another."""
 
@@ -131,14 +135,15 @@ class Scheduled:
 
     The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which
     to take. The second is recorded, and from then on that is replayed. A recording reads from where its
-    inputs were; one that comes from elsewhere next time is given a place to be copied to.
+    inputs were; one that comes from elsewhere next time is given a place to be copied to. With `calls`, of
+    what the array library computes, every run goes item by item.
 
     Attributes:
         loops: how each loop is run.
     """
 
-    def __init__(self, schedule: Schedule, launcher: Launcher) -> None:
-        self.schedule, self.launcher = schedule, launcher
+    def __init__(self, schedule: Schedule, launcher: Launcher, calls: Sequence[HostCall] = ()) -> None:
+        self.schedule, self.launcher, self._calls = schedule, launcher, calls
         with launcher.entered():
             names = _names(schedule.body)
             find = launcher.load(schedule.source) if names else None  # a program may be products alone
@@ -182,7 +187,7 @@ class Scheduled:
             if not self._chosen:
                 self._choose(space)
             self._do(space)
-            space.warm = True
+            space.warm = not self._calls  # what the host does is in no recording
         else:
             if space.replay is None:
                 space.replay = self._recorded(lambda: self._do(space))
@@ -217,6 +222,9 @@ class Scheduled:
                     for t in range(item.length - 1, -1, -1) if item.reverse else range(item.length):
                         self._items(item.body, addresses, (*turns, t))
                 continue
+            if isinstance(item, Host):
+                self._call(self._calls[item.number], addresses, turns)
+                continue
             places = [
                 addresses[p.buffer] + p.offset + sum(t * s for t, s in zip(turns, p.steps))
                 for p in item.places
@@ -225,6 +233,22 @@ class Scheduled:
                 self.launcher.launch(self._kernels[item.name], item, [*places, *item.numbers])
             else:
                 self.launcher.product(item, places, self.schedule.precision)
+
+    def _call(self, call: HostCall, addresses: Sequence[int], turns: tuple[int, ...]) -> None:
+        """Let the array library compute something from what lies at the buffers' addresses."""
+
+        def array(window: Any) -> Any:
+            if not isinstance(window, Window):
+                return window
+            dtype = self.schedule.buffers[window.buffer].dtype
+            size, moves = canonical(dtype).itemsize, len(window.moving)
+            at = window.offset + sum(turns[d] * s for d, s in zip(window.moving, window.strides))
+            strides = tuple(s * size for s in window.strides[moves:])
+            return self.launcher.array(
+                addresses[window.buffer] + at * size, window.shape[moves:], strides, dtype
+            )
+
+        call.run([array(a) for a in call.args], [array(w) for w in call.outs])
 
     def _choose(self, space: _Space) -> None:
         """Measure each loop both ways, or remember what was measured before.

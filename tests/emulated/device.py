@@ -87,6 +87,15 @@ class EmulatedLauncher(Launcher):
     def view(self, memory: np.ndarray, size: int, dtype: str) -> np.ndarray:
         return memory[: size * _size(dtype)].view(_dtype(dtype)).view(self.kind)
 
+    def array(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str) -> np.ndarray:
+        if 0 in shape:
+            return np.empty(shape, _dtype(dtype)).view(self.kind)
+        reach = [(n - 1) * s for n, s in zip(shape, strides)]
+        first = sum(r for r in reach if r < 0)
+        size = sum(r for r in reach if r > 0) - first + _size(dtype)
+        memory = (ctypes.c_char * size).from_address(address + first)
+        return np.ndarray(shape, _dtype(dtype), memory, -first, strides).view(self.kind)
+
     def copy(self, target: int, source: int, size: int) -> None:
         ctypes.memmove(target, source, size)
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backends import Array, Device, current_device, current_matmul_precision, device_of
 from ..backends.dtypes import canonical
-from ..core.context import MODE
+from ..core.context import MODE, mode
 from ..core.dispatch import NUMBERS
 from .caches import Cache, Once
+from .calls import calls, host_calls
 from .interpreter import interpret
 from .ir import Body, Item, Loop, Program, Stage, Value
 from .keys import exact
@@ -91,7 +93,7 @@ class Executable:
         check = MODE.get().check
         if check is not None and check.is_new(self):
             return check.run(self, inputs)  # type: ignore[no-any-return]
-        run, places = self._run or self._prepare()
+        run, places = self._run or self.prepare()
         if run is not None:
             found = run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
@@ -102,7 +104,8 @@ class Executable:
         )
         return self._unshared(outputs, inputs)
 
-    def _prepare(self) -> tuple[Any, Any]:
+    def prepare(self) -> tuple[Any, Any]:
+        """Compile it now, not at the first call. Returns what runs it and where its outputs are."""
         ready: Ready = self._ready()
         self._run = found = (ready.run, ready.outputs)
         return found
@@ -175,14 +178,23 @@ def compiled(program: Program, device: Device) -> Ready:
         engine, lowered, kind = _made(program, device)
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
+    run = _with_calls(engine.run, device) if any(calls(lowered.plan.body)) else engine.run
     places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
     outputs = tuple(
         (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
     )
     scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
-    return Ready(
-        engine.run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch
-    )
+    return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+
+
+def _with_calls(run: Callable[[Sequence[Array]], list[Any]], device: Device) -> Any:
+    """`run` in the mode in which the array library's part of it is computed."""
+
+    def running(inputs: Sequence[Array]) -> list[Any]:
+        with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
+            return run(inputs)
+
+    return running
 
 
 def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
@@ -199,7 +211,7 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
 
         lowered = lower(program, target=CUDA)
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-        return loaded(planned, launcher), lowered, "CUDA kernels"
+        return loaded(planned, launcher, host_calls(lowered.plan, device)), lowered, "CUDA kernels"
     if refusal is None:
         from .codegen.llvm.plan import write as llvm_ir
 
@@ -209,7 +221,8 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
             vector_bytes=backend.native.vector_bytes(),
             long_blas=backend.native.find_blas().long,
         )
-        return backend.native.Native(lowered.plan.buffers, text, numbers), lowered, "native code"
+        called = host_calls(lowered.plan, device)
+        return backend.native.Native(lowered.plan.buffers, text, numbers, called), lowered, "native code"
     if backend.laid is None:
         raise Unsupported(refusal)
     from .codegen.numpy.plan import NUMPY
@@ -217,7 +230,8 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
     from .passes.pack import pack
 
     lowered = lower(pack(program), recompute=False, target=NUMPY)
-    return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan)), lowered, "NumPy"
+    called = host_calls(lowered.plan, device)
+    return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
 
 
 #: What an executor that makes no code of a program is called.

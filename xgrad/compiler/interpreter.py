@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -82,12 +82,17 @@ def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: An
     operands = [values[v] if type(v) is Value else v for v in stage.operands]
     if stage.op == "scan":
         return (scan or partial(interpret_scan, device))(operands=operands, **stage.params)
-    if stage.op == "new":
-        return _new(device, **stage.params)
-    op = OPS[stage.op]
+    return evaluate(stage.op, operands, stage.params, device)
+
+
+def evaluate(name: str, operands: Sequence[Any], params: Mapping[str, Any], device: Device) -> Any:
+    """An op of arrays and numbers, computed by the array library: its output, or a tuple of several."""
+    if name == "new":
+        return _new(device, **params)
+    op = OPS[name]
     if not device.promotes and op.promotion:
-        operands = promote(device, op.promotion, operands)
-    return op.forward(device.xp, *operands, **stage.params)
+        operands = promote(device, op.promotion, list(operands))
+    return op.forward(device.xp, *operands, **params)
 
 
 def _loop(loop: Loop, values: dict[Operand, Any], device: Device) -> None:

@@ -63,8 +63,10 @@ class Stage:
 
     @property
     def is_view(self) -> bool:
-        """Whether its output is its first operand seen otherwise."""
-        return self.op in OPS and OPS[self.op].view
+        """Whether its output is its first operand seen otherwise: not where an array says which elements."""
+        if self.op not in OPS or not OPS[self.op].view or type(self.operands[0]) is not Value:
+            return False
+        return self.op == "after" or (len(self.operands) == 1 and is_basic(self.params.get("key")))
 
     @property
     def filling(self) -> Number | None:
@@ -277,6 +279,14 @@ def rewritten(stages: Iterable[Item], change: Callable[[Item], Iterable[Item]]) 
             replace(item, stages=tuple(rewritten(item.stages, change))) if isinstance(item, Loop) else item
         )
     return found
+
+
+def is_basic(key: Any) -> bool:
+    """Whether an index is made of integers, slices, new axes and an ellipsis alone."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(
+        k is None or k is Ellipsis or (isinstance(k, int | slice) and not isinstance(k, bool)) for k in parts
+    )
 
 
 class Names:

@@ -11,16 +11,16 @@ XGRAD_VERIFY=1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import copysign, prod
 from typing import Any, NamedTuple
 
 from ..backends import find_device
 from ..ops import OPS
 from ..ops.reductions import normal_axes
-from .ir import Item, Operand, Program, Stage, Value
+from .ir import Item, Operand, Program, Stage, Value, is_basic
 from .ir import Loop as ProgramLoop
-from .lowering.plan import STARTS, Gemm, Loop, Map, Plan, Ref, Step
+from .lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step
 from .lowering.views import product_can_read, product_can_write
 
 Array = Any
@@ -80,9 +80,10 @@ def _seed(*parts: Any) -> int:
 
 def _literal(number: Any) -> int:
     """The hash of a number: 0 for 0, so that what is filled with it is filled with its hash."""
-    if number == 0 and copysign(1, number) > 0:
+    number = complex(number)
+    if number == 0 and copysign(1, number.real) == copysign(1, number.imag) == 1:
         return 0
-    return _seed(complex(number))
+    return _seed(number)
 
 
 def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
@@ -107,6 +108,37 @@ def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
     if kind == "sum":
         return np.sum(x, axis=axes, dtype=np.uint64)
     return np.max(_combined(np, kind, "", [x]), axis=axes, initial=0)
+
+
+def _computed(
+    np: Any,
+    name: str,
+    params: Mapping[str, Any],
+    operands: Sequence[Array],
+    dtypes: Sequence[str | None],
+    outs: Sequence[Value],
+) -> tuple[Array, ...]:
+    """What an op gives, for operands of these dtypes, None for numbers, and outputs of these forms."""
+    op, out = OPS[name], outs[0]
+    if name in _MOVES and is_basic(params.get("key")):
+        operands = [
+            x if d in (None, out.dtype) else _combined(np, "astype", out.dtype, [x])
+            for x, d in zip(operands, dtypes)
+        ]
+        return (np.asarray(op.forward(np, *operands, **params)),)
+    if name in ("@", "@+"):
+        *base, a, b = operands
+        product = _product(np, a, b)
+        return (_combined(np, "+", out.dtype, [*base, product]) if base else product,)
+    if name in STARTS:
+        return (_folded(np, name, operands[0], normal_axes(params["axis"], operands[0].ndim)),)
+    if op.pointwise:
+        return (np.broadcast_to(_combined(np, name, out.dtype, operands), out.shape),)
+    # any other: each element of the outputs is made of all elements of the operands
+    whole = np.asarray(_seed(name, params), dtype=np.uint64)
+    for x in operands:
+        whole = _mixed(whole + np.sum(_mixed(_input(np, 0, np.size(x)) + np.ravel(x)), dtype=np.uint64))
+    return tuple(_mixed(_input(np, number, v.size).reshape(v.shape) + whole) for number, v in enumerate(outs))
 
 
 class _Expressions:
@@ -145,30 +177,19 @@ class _Expressions:
             if isinstance(item, ProgramLoop):
                 self.loop(item, when)
             else:
-                self.give(item.output, self.stage(item).reshape(item.output.shape), when)
+                for v, x in zip(item.outputs, self.stage(item), strict=True):
+                    self.give(v, x.reshape(v.shape), when)
 
-    def stage(self, stage: Stage) -> Array:
+    def stage(self, stage: Stage) -> tuple[Array, ...]:
         """What a stage gives."""
-        np, out = self.np, stage.output
+        np = self.np
         if stage.filling is not None:
-            return np.full(out.shape, _literal(stage.filling), dtype=np.uint64)
+            return (np.full(stage.output.shape, _literal(stage.filling), dtype=np.uint64),)
         if stage.op == "after":
-            return self.at(stage.operands[0])
+            return (self.at(stage.operands[0]),)
         operands = [self.at(v) for v in stage.operands]
-        if stage.op in _MOVES:
-            dtypes = [v.dtype if type(v) is Value else out.dtype for v in stage.operands]
-            operands = [
-                x if d == out.dtype else _combined(np, "astype", out.dtype, [x])
-                for x, d in zip(operands, dtypes)
-            ]
-            return np.asarray(OPS[stage.op].forward(np, *operands, **stage.params))
-        if stage.op in ("@", "@+"):
-            *base, a, b = operands
-            product = _product(np, a, b)
-            return _combined(np, "+", out.dtype, [*base, product]) if base else product
-        if stage.op in STARTS:
-            return _folded(np, stage.op, operands[0], normal_axes(stage.params["axis"], operands[0].ndim))
-        return np.broadcast_to(_combined(np, stage.op, out.dtype, operands), out.shape)
+        dtypes = [v.dtype if type(v) is Value else None for v in stage.operands]
+        return _computed(np, stage.op, stage.params, operands, dtypes, stage.outputs)
 
     def loop(self, loop: ProgramLoop, when: str) -> None:
         """All steps of a loop."""
@@ -236,6 +257,8 @@ class _Machine:
             )
             if isinstance(item, Gemm):
                 self.gemm(item, turns, where)
+            elif isinstance(item, Call):
+                self.call(item, turns, where)
             else:
                 self.map(item, turns, where)
 
@@ -296,6 +319,24 @@ class _Machine:
             )
         self.write(item.out, turns, x, where, [a, b])
 
+    def call(self, item: Call, turns: Sequence[int], where: str) -> None:
+        """One call of the array library, whose results are put in their places after it."""
+        np = self.np
+        args = [
+            self.read(r, turns, where) if isinstance(r, Ref) else np.asarray(_literal(r), dtype=np.uint64)
+            for r in item.args
+        ]
+        outs = [Value("", r.shape, self.plan.buffers[r.buffer].dtype) for r in item.outs]
+        if item.op == "none":
+            found = (np.broadcast_to(args[0], outs[0].shape),)
+        elif item.op == "new" and (filling := Stage("new", (), tuple(outs), item.params).filling) is not None:
+            found = (np.full(outs[0].shape, _literal(filling), dtype=np.uint64),)
+        else:
+            dtypes = [self.plan.buffers[r.buffer].dtype if isinstance(r, Ref) else None for r in item.args]
+            found = _computed(np, item.op, item.params, args, dtypes, outs)
+        for r, x in zip(item.outs, found, strict=True):
+            self.write(r, turns, x.reshape(r.shape), where, args)
+
     def map(self, item: Map, turns: Sequence[int], where: str) -> None:
         """One map: all its loads, then all its stores, as its refs are equal or apart."""
         outs = [r for _, r in item.stores] + [r.out for r in item.reductions]
@@ -331,7 +372,9 @@ class _Machine:
             raise PlanError(f"{where}: writes to buffer {out.buffer} where it also reads or writes otherwise")
 
 
-def _described(item: Map | Gemm) -> str:
+def _described(item: Map | Gemm | Call) -> str:
+    if isinstance(item, Call):
+        return f"a call of {item.op}"
     if isinstance(item, Gemm):
         return f"a product of {item.a.shape} and {item.b.shape}"
     ops = [s.op for s in item.steps] + [r.kind for r in item.reductions]

@@ -134,9 +134,7 @@ class Tracer:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no
         gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append(
-            (op, refs, params, outputs, self.source or (source_line() if self.remember else ""))
-        )
+        self.written.append((op, refs, params, outputs, self.source or source_line()))
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
         return tuple(

@@ -325,8 +325,9 @@ def _transposed(
         ]
         given = [*dz, limit] if limit is not None else list(dz)
         targets = [
-            None if t is None else Form(p.shape, canonical(p.dtype)) for t, p in zip(moves, node.parents)
-        ]  # type: ignore[union-attr]
+            None if t is None else Form(p.shape, canonical(p.dtype))  # type: ignore[union-attr]
+            for t, p in zip(moves, node.parents)
+        ]
         vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
         found = vjp(op, Given(kind.xp, given if several else dz[0], raised), targets, node.params)
         operands = zip(found, moves, node.parents)

@@ -133,11 +133,11 @@ class Operators(Methods):
     def __ge__(self, y: Any) -> Tensor:
         return apply(comparing.GREATER_EQUAL, (self, y))
 
-    def __eq__(self, y: object) -> Tensor:
-        return apply(comparing.EQUAL, (self, y))  # type: ignore[override]
+    def __eq__(self, y: object) -> Tensor:  # type: ignore[override]
+        return apply(comparing.EQUAL, (self, y))
 
-    def __ne__(self, y: object) -> Tensor:
-        return apply(comparing.NOT_EQUAL, (self, y))  # type: ignore[override]
+    def __ne__(self, y: object) -> Tensor:  # type: ignore[override]
+        return apply(comparing.NOT_EQUAL, (self, y))
 
     def __iadd__(self, y: Any) -> Tensor:
         return self._become(self + y)

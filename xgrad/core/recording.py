@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,9 +46,14 @@ class Recorded(Node):
 def is_ours(frame: FrameType) -> bool:
     """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an
     array library."""
-    if frame.f_code.co_filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
+    return _is_ours(frame.f_code.co_filename, frame.f_globals.get("__name__"))
+
+
+@lru_cache(4096)
+def _is_ours(filename: str, module: Any) -> bool:
+    if filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
         return True
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
+    return str(module).partition(".")[0] in _LIBRARIES
 
 
 def is_library(filename: str) -> bool:

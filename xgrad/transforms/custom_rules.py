@@ -265,7 +265,7 @@ class custom_vjp(_Custom):
                 f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of "
                 f"shape {shape}"
             )
-        return g
+        return g  # type: ignore[no-any-return]
 
 
 class custom_jvp(_Custom):

@@ -24,8 +24,9 @@ class Lifted:
     def __init__(self, tree: Any, what: str, level: Level) -> None:
         leaves, self.structure = flatten(tree)
         self.inputs = [
-            _input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}") for i, leaf in enumerate(leaves)
-        ]  # type: ignore[misc]
+            _input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}")  # type: ignore[misc]
+            for i, leaf in enumerate(leaves)
+        ]
         # which the function may change in place
         self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])
 

@@ -342,8 +342,9 @@ class _Backward:
             x = tuple(variable(v, operand(v)) for v in s.operands)
             wanted = self._wanted(s)
             targets = [
-                Form(v.shape, canonical(v.dtype)) if i in wanted else None for i, v in enumerate(s.operands)
-            ]  # type: ignore[union-attr]
+                Form(v.shape, canonical(v.dtype)) if i in wanted else None  # type: ignore[union-attr]
+                for i, v in enumerate(s.operands)
+            ]
             vjp = conjugate_vjp if one and is_complex(s.output.dtype) else Op.vjp
             found = vjp(op, Given(Tensor.xp, dz, op.save(z, x)), targets, dict(s.params))
         for i, v in wanted.items():

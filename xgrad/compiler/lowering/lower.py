@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from ...backends.dtypes import is_floating
 from ...ops.reductions import normal_axes
 from ..codegen.llvm.element import CPU
-from ..ir import Item, Loop, Operand, Program, Stage, Value
+from ..ir import Item, Loop, Operand, Program, Stage, Value, is_basic
 from ..stacking import stacked
 from . import plan as plans
 from .buffer_reuse import shared_memory
 from .loops import lower_loop
 from .plan import Buffer, Map, Ref, Step, Target, Unsupported
-from .products import lower_product
+from .products import can_multiply, lower_product
 from .views import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
 
 
@@ -80,27 +80,26 @@ class Lowering:
         return inner
 
     def _check(self, v: Value) -> None:
-        if v.dtype not in self.target.dtypes:
-            raise Unsupported(f"dtype {v.dtype}")
+        if v.dtype not in self.target.dtypes | self.target.held:
+            raise Unsupported(f"arrays of dtype {v.dtype}")
 
     def is_elementwise(self, stage: Item) -> bool:
         """Whether a map can compute the stage."""
         if isinstance(stage, Loop):
             return False
         if stage.op == "new":
-            return stage.filling is not None
+            return stage.filling is not None and stage.output.dtype in self.target.dtypes
         op = stage.entry
         if op is None or not op.pointwise:
             return False
-        if not self.target.knows(op):
-            raise Unsupported(f"{stage.op!r}")
-        return True
+        args = tuple(v.dtype if type(v) is Value else v for v in stage.operands)
+        return self.target.computes(stage.op, args, stage.output.dtype)
 
     def run(self) -> Lowered:
         outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
         for stage in self.program.stages:
-            if isinstance(stage, Stage) and stage.output in outputs and not stage.is_view:
-                self.place[stage.output] = self.buffer("output", stage.output)
+            if isinstance(stage, Stage) and not stage.is_view:
+                self.place.update((v, self.buffer("output", v)) for v in stage.outputs if v in outputs)
         self.wanted = set(outputs)
         self.lower_stages(self.program.stages, outputs)
         found = []
@@ -134,11 +133,10 @@ class Lowering:
                 if type(v) is Value:
                     self.users.setdefault(v, []).append(item)
             if isinstance(item, Stage):
-                if len(item.outputs) != 1:
-                    raise Unsupported(f"{item.op!r}, which has several outputs")
-                self._check(item.output)
-                self.made[item.output] = item
-                self.position[item.output] = len(self.position)
+                for v in item.outputs:
+                    self._check(v)
+                    self.made[v] = item
+                    self.position[v] = len(self.position)
             else:
                 for v in (*item.inner, *item.outputs):
                     self._check(v)
@@ -187,7 +185,7 @@ class Lowering:
         """Let the parts of a concat be computed where they belong in it."""
         local = {out: s for s in stages if isinstance(s, Stage) for out in s.outputs}
         for item in reversed(stages):
-            if not isinstance(item, Stage) or item.op != "concat":
+            if not isinstance(item, Stage) or item.op != "concat" or not self._has_kernel(item):
                 continue
             whole, at = self.home(item.output), 0
             axis = item.params["axis"] % len(item.output.shape)
@@ -205,6 +203,9 @@ class Lowering:
                 at += v.shape[axis]
 
     def _anchor(self, stage: Stage) -> None:
+        if not self._has_kernel(stage):
+            self._call(stage)
+            return
         out = stage.output
         if stage.op in ("@", "@+"):
             lower_product(self, stage)
@@ -222,11 +223,30 @@ class Lowering:
             whole, axis = self.home(out), stage.params["axis"] % len(out.shape)
             for i, v in enumerate(stage.operands):
                 self.assign(v, index(whole, axis, i))
-        elif stage.op in ("setitem", "scatter"):
-            self._assignment(stage)
         else:
-            raise Unsupported(_called(stage))
+            self._assignment(stage)
         self.done.add(out)
+
+    def _has_kernel(self, stage: Stage) -> bool:
+        """Whether a stage that is no part of a map is done by maps and products."""
+        if stage.op in ("@", "@+"):
+            return can_multiply(stage, self.target)
+        dtypes = {v.dtype for v in (*stage.values, *stage.outputs)}
+        if not stage.values or not dtypes <= self.target.dtypes:
+            return False
+        if stage.op in plans.STARTS:
+            return is_floating(stage.output.dtype) and stage.values[0].dtype != "bool"
+        if stage.op in ("setitem", "scatter"):
+            return _is_assignment(stage)
+        return stage.op in ("concat", "stack")
+
+    def _call(self, stage: Stage) -> None:
+        """Let the array library compute a stage."""
+        self.compute(stage.values)
+        args: tuple[Any, ...] = tuple(self.ref(v) if type(v) is Value else v for v in stage.operands)
+        outs = tuple(map(self.home, stage.outputs))
+        self.items.append(plans.Call(stage.op, stage.params, args, outs, stage.source))
+        self.done.update(stage.outputs)
 
     def assign(self, v: Operand, ref: Ref) -> None:
         """Put the value of an operand at `ref`."""
@@ -239,27 +259,26 @@ class Lowering:
     def _assignment(self, stage: Stage) -> None:
         whole = self.home(stage.output)
         target = viewed(whole, stage.params["key"])
-        if target is None or len(stage.operands) != (2 if stage.op == "setitem" else 1):
-            raise Unsupported(f"{stage.op!r} at {stage.params['key']}")
         x, v = stage.operands if stage.op == "setitem" else (0.0, stage.operands[0])
         self.assign(x, whole)
         if type(v) is not Value:
             self.copy(v, target)
             return
         self.compute([v])
-        ref: Ref | None = self.ref(v)
-        if v.size == prod(target.shape):  # the same but for axes of length 1
-            ref = reshaped(self.ref(v), target.shape)
-        if ref is None or len(v.shape) > len(target.shape):
-            raise Unsupported(f"{stage.op!r} of shape {v.shape} at {stage.params['key']}")
+        ref, extra = self.ref(v), len(v.shape) - len(target.shape)
+        if extra > 0:  # leading axes of length 1
+            ref = ref._replace(shape=ref.shape[extra:], strides=ref.strides[extra:])
         self.copy(ref, target)
 
     def copy(self, source: Ref | Any, target: Ref) -> None:
         """Put what is at `source`, or a number, at `target`."""
         dtype = self.buffers[target.buffer].dtype
-        if isinstance(source, Ref):
-            if source == target:
-                return
+        if source == target:
+            return
+        dtypes = {dtype, self.buffers[source.buffer].dtype} if isinstance(source, Ref) else {dtype}
+        if not dtypes <= self.target.dtypes:
+            self.items.append(plans.Call("none", {}, (source,), (target,)))
+        elif isinstance(source, Ref):
             source = broadcast(source, target.shape)
             steps = (
                 (Step(1, "astype", (0,), (False,), dtype),)
@@ -374,8 +393,7 @@ class Lowering:
 
     def _view(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
-        if type(x) is not Value or (len(stage.operands) > 1 and stage.op != "after"):
-            raise Unsupported(f"{stage.op!r} by an array")
+        assert type(x) is Value
         self.compute([x])
         ref = self.ref(x)
         view: Ref | None
@@ -395,8 +413,6 @@ class Lowering:
             view = broadcast(ref, out.shape)
         else:
             view = viewed(ref, stage.params["key"])
-            if view is None:
-                raise Unsupported(f"'getitem' by {stage.params['key']}")
         if view is None:  # a reshape that has to move elements
             copy = self.buffer("scratch", x)
             self.copy(ref, copy)
@@ -410,8 +426,7 @@ class Lowering:
 
     def _reduction(self, stage: Stage) -> None:
         x, out = stage.operands[0], stage.output
-        if type(x) is not Value or (stage.op == "sum" and x.dtype == "bool") or not is_floating(out.dtype):
-            raise Unsupported(f"{stage.op!r} of {x}")
+        assert type(x) is Value
         axes = normal_axes(stage.params["axis"], len(x.shape))
         target = self.home(out)
         strides, kept = [], iter(target.strides)
@@ -430,8 +445,12 @@ def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
     return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
 
 
-def _called(stage: Stage) -> str:
-    """A stage as a message names it: its op, and the shapes that it takes or, taking none, makes."""
-    if stage.op == "new":
-        return f"{stage.params['function']!r} of shape {stage.output.shape}"
-    return f"{stage.op!r} of {', '.join(str(v.shape) for v in stage.values)}"
+def _is_assignment(stage: Stage) -> bool:
+    """Whether a stage assigns to a view: a value that is no larger, at a place that no array says."""
+    *_, v = stage.operands
+    if len(stage.operands) != (2 if stage.op == "setitem" else 1) or not is_basic(stage.params["key"]):
+        return False
+    if type(v) is not Value:
+        return True
+    target = viewed(contiguous(0, stage.output.shape), stage.params["key"])
+    return all(n == 1 for n in v.shape[: max(0, len(v.shape) - len(target.shape))])

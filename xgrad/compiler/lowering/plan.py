@@ -8,6 +8,8 @@ native function, `cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
 
@@ -23,21 +25,41 @@ STARTS = {"sum": 0.0, "max": -inf, "min": inf}
 
 
 class Unsupported(NotImplementedError):
-    """A stage that there is no kernel for; it runs through the array library instead."""
+    """A program, or a part of one, that an executor cannot run."""
 
 
 class Target(NamedTuple):
-    """What an executor has kernels for: the primitives that elementwise ops are made of, and dtypes."""
+    """What an executor has kernels for.
+
+    `primitives` are what elementwise ops are written with, `dtypes` those that maps compute with, `held` what
+    buffers may have besides. `write(op, args, dtype)` writes an elementwise op of operands of these dtypes,
+    or numbers, and raises Unsupported where that cannot be done.
+    """
 
     primitives: frozenset[str]
     dtypes: frozenset[str]
+    held: frozenset[str]
+    write: Callable[[str, tuple[Any, ...], str], object]
 
     def knows(self, op: Op) -> bool:
-        """Whether the op is made of primitives that there are kernels for.
-
-        Not every one has to be there for every dtype.
-        """
+        """Whether there is a form of each primitive of the op, for some dtype at least."""
         return op.scalar is not None and op.primitives <= self.primitives
+
+    def computes(self, op: str, args: tuple[Any, ...], dtype: str) -> bool:
+        """Whether a map can compute an op of operands of these dtypes, or numbers, with a result of that
+        dtype."""
+        if not {dtype, *(a for a in args if type(a) is str)} <= self.dtypes or complex in map(type, args):
+            return False
+        return _can_write(self.write, op, tuple((type(a), a) for a in args), dtype)
+
+
+@lru_cache(4096)
+def _can_write(write: Callable[..., object], op: str, args: tuple[tuple[type, Any], ...], dtype: str) -> bool:
+    try:
+        write(op, tuple(a for _, a in args), dtype)
+    except Unsupported:
+        return False
+    return True
 
 
 class Ref(NamedTuple):
@@ -103,6 +125,19 @@ class Gemm(NamedTuple):
     accumulate: bool
 
 
+class Call(NamedTuple):
+    """An op that the array library computes: outs = op(*args, **params). There is no kernel for it.
+
+    Each of `args` is a view or a number; `source` says where the user wrote it.
+    """
+
+    op: str
+    params: Mapping[str, Any]
+    args: tuple[Ref | Number, ...]
+    outs: tuple[Ref, ...]
+    source: str = ""
+
+
 class Loop(NamedTuple):
     """`body` for t = 0, 1, ..., length - 1, or with `reverse` for t = length - 1, ..., 0."""
 
@@ -112,7 +147,7 @@ class Loop(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Buffers, and the maps, gemms and loops to run in order."""
+    """Buffers, and the maps, products, calls and loops to run in order."""
 
     buffers: tuple[Buffer, ...]
-    body: tuple[Map | Gemm | Loop, ...]
+    body: tuple[Map | Gemm | Call | Loop, ...]

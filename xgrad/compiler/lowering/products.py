@@ -8,11 +8,32 @@ from typing import TYPE_CHECKING
 
 from ...backends.dtypes import is_floating
 from ..ir import Operand, Stage, Value
-from .plan import Gemm, Ref, Unsupported
-from .views import at_every_step, broadcast, product_can_read, product_can_write, reshaped, with_axis
+from .plan import Gemm, Loop, Ref, Target
+from .views import (
+    at_every_step,
+    broadcast,
+    joined_axes,
+    product_can_read,
+    product_can_write,
+    reshaped,
+    stepping,
+    with_axis,
+)
 
 if TYPE_CHECKING:
     from .lower import Lowering
+
+
+def can_multiply(stage: Stage, target: Target) -> bool:
+    """Whether there is a product of these dtypes."""
+    *_, a, b = stage.operands
+    return (
+        type(a) is Value
+        and type(b) is Value
+        and a.dtype == b.dtype == stage.output.dtype
+        and is_floating(a.dtype)
+        and a.dtype in target.dtypes
+    )
 
 
 def lower_product(at: Lowering, stage: Stage) -> None:
@@ -20,8 +41,6 @@ def lower_product(at: Lowering, stage: Stage) -> None:
     *base, a, b = stage.operands
     assert type(a) is Value
     assert type(b) is Value
-    if not is_floating(stage.output.dtype) or a.dtype != b.dtype:
-        raise Unsupported(f"'@' of {a.dtype} and {b.dtype}")
     out = stage.output
     if base:
         _base(at, base[0], out)
@@ -38,11 +57,22 @@ def lower_product(at: Lowering, stage: Stage) -> None:
         )
         if flat_x is not None and flat_z is not None:
             x, z = flat_x, flat_z
-    if len(z.shape) > 3:
-        raise Unsupported("a product of stacks of stacks")
-    if len(z.shape) == 3:
-        x, y = (broadcast(r, (z.shape[0], *r.shape[-2:])) for r in (x, y))
-    at.items.append(Gemm(z, x, y, bool(base)))
+    x, y = (broadcast(r, (*z.shape[:-2], *r.shape[-2:])) for r in (x, y))
+    at.items.append(_over_stacks(z, x, y, bool(base)))
+
+
+def _over_stacks(z: Ref, x: Ref, y: Ref, add: bool) -> Gemm | Loop:
+    """One product, or one of a stack; of stacks of stacks, a loop over the first axis."""
+    if len(z.shape) <= 3:
+        return Gemm(z, x, y, add)
+    sizes, strides = joined_axes(z.shape[:-2], [r.strides[:-2] for r in (z, x, y)])
+    z, x, y = (
+        r._replace(shape=(*sizes, *r.shape[-2:]), strides=(*along, *r.strides[-2:]))
+        for r, along in zip((z, x, y), strides)
+    )
+    if len(sizes) <= 1:
+        return Gemm(z, x, y, add)
+    return Loop(sizes[0], False, (_over_stacks(stepping(z), stepping(x), stepping(y), add),))
 
 
 def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from .plan import Gemm, Loop, Map, Ref
+from .plan import Call, Gemm, Loop, Map, Ref
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,6 +126,8 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
         return [r for _, r in item.loads], [r for _, r in item.stores] + [r.out for r in item.reductions]
     if isinstance(item, Gemm):
         return [item.a, item.b], [item.out]
+    if isinstance(item, Call):
+        return [r for r in item.args if isinstance(r, Ref)], list(item.outs)
     inner = [refs(i) for i in item.body]
     return [r for reads, _ in inner for r in reads], [w for _, writes in inner for w in writes]
 
@@ -150,6 +152,9 @@ def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
         return with_refs(item, of)
     if isinstance(item, Gemm):
         return item._replace(out=of(item.out), a=of(item.a), b=of(item.b))
+    if isinstance(item, Call):
+        args = tuple(of(r) if isinstance(r, Ref) else r for r in item.args)
+        return item._replace(args=args, outs=tuple(map(of, item.outs)))
     assert isinstance(item, Loop)
     return item._replace(body=tuple(renamed(i, old, new, offset) for i in item.body))
 
@@ -214,13 +219,9 @@ def stepping(ref: Ref) -> Ref:
     return ref._replace(shape=ref.shape[1:], strides=ref.strides[1:], steps=(*ref.steps, ref.strides[0]))
 
 
-def viewed(ref: Ref, key: Any) -> Ref | None:
+def viewed(ref: Ref, key: Any) -> Ref:
     """`ref[key]` for a key of numbers, slices, new axes."""
     key = key if isinstance(key, tuple) else (key,)
-    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key) or any(
-        isinstance(k, bool) for k in key
-    ):
-        return None
     used = sum(k is not None and k is not Ellipsis for k in key)
     at = key.index(Ellipsis) if Ellipsis in key else len(key)
     key = (*key[:at], *(slice(None),) * (len(ref.shape) - used), *key[at + 1 :])
@@ -243,14 +244,8 @@ def viewed(ref: Ref, key: Any) -> Ref | None:
     return ref._replace(offset=offset, shape=tuple(shape), strides=tuple(strides))
 
 
-def loop_axes(
-    shape: tuple[int, ...], strides: list[tuple[int, ...]]
-) -> tuple[list[int], list[tuple[int, ...]]]:
-    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides
-    along them.
-
-    Without any axis there is one of length 1.
-    """
+def _joined(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
+    """The axes longer than 1, contiguous neighbours as one: the length and each ref's stride."""
     axes: list[tuple[int, tuple[int, ...]]] = []
     for n, along in zip(shape, zip(*strides) if strides else [()] * len(shape)):
         if n == 1:
@@ -259,8 +254,27 @@ def loop_axes(
             axes[-1] = (axes[-1][0] * n, along)
         else:
             axes.append((n, along))
-    if not axes:
-        axes = [(1, (1,) * len(strides))]
+    return axes
+
+
+def joined_axes(
+    shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """The axes longer than 1, contiguous neighbours as one, in their order; and each ref's strides along
+    them."""
+    axes = _joined(shape, strides)
+    return tuple(n for n, _ in axes), [tuple(along[i] for _, along in axes) for i in range(len(strides))]
+
+
+def loop_axes(
+    shape: tuple[int, ...], strides: list[tuple[int, ...]]
+) -> tuple[list[int], list[tuple[int, ...]]]:
+    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides
+    along them.
+
+    Without any axis there is one of length 1.
+    """
+    axes = _joined(shape, strides) or [(1, (1,) * len(strides))]
     best = max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
     axes.append(axes.pop(best))
     return [n for n, _ in axes], [tuple(along[i] for _, along in axes) for i in range(len(strides))]

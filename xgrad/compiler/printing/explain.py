@@ -7,10 +7,12 @@ from math import prod
 from typing import NamedTuple
 
 from ...backends import find_device
+from ...backends.dtypes import canonical
+from ..calls import calls
 from ..executors import Executable
 from ..ir import Item, Loop, Program
 from ..lowering.lower import Lowered, lower
-from ..lowering.plan import SIZES, Buffer, Gemm, Map, Unsupported
+from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Ref, Unsupported
 from ..lowering.plan import Loop as PlanLoop
 from ..passes import PASSES
 
@@ -49,16 +51,18 @@ class Cost(NamedTuple):
     products: int
 
 
-def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) -> Cost:
+def cost(items: Iterable[Map | Gemm | Call | PlanLoop], buffers: tuple[Buffer, ...]) -> Cost:
     """The cost of a plan's items; an elementwise op counts as one operation, whatever it is."""
     total = Cost(0, 0, 0, 0)
     for item in items:
         if isinstance(item, PlanLoop):
             once = cost(item.body, buffers)
             found = Cost(*(item.length * n for n in once))
+        elif isinstance(item, Call):
+            found = Cost(0, 0, 0, 0)
         elif isinstance(item, Gemm):
             flops = 2 * prod(item.out.shape) * item.a.shape[-1]
-            size = SIZES[buffers[item.out.buffer].dtype]
+            size = canonical(buffers[item.out.buffer].dtype).itemsize
             found = Cost(
                 flops,
                 size
@@ -69,7 +73,7 @@ def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) ->
         else:
             refs = [r for _, r in (*item.loads, *item.stores)] + [r.out for r in item.reductions]
             moved = sum(
-                SIZES[buffers[r.buffer].dtype] * prod(n for n, s in zip(r.shape, r.strides) if s)
+                canonical(buffers[r.buffer].dtype).itemsize * prod(n for n, s in zip(r.shape, r.strides) if s)
                 for r in refs
             )
             found = Cost(prod(item.shape) * (len(item.steps) + len(item.reductions)), moved, 1, 0)
@@ -79,7 +83,7 @@ def cost(items: Iterable[Map | Gemm | PlanLoop], buffers: tuple[Buffer, ...]) ->
 
 def peak(lowered: Lowered) -> int:
     """Bytes of all arrays held during a run: inputs, outputs and scratch."""
-    return sum(b.size * SIZES[b.dtype] for b in lowered.plan.buffers)
+    return sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers)
 
 
 def explain(program: Program | Executable) -> str:
@@ -97,12 +101,11 @@ def explain(program: Program | Executable) -> str:
         lines.append(_row(name, after) + ("" if after != before else "  (nothing to do)"))
         before = after
     lines.append("")
+    ready.prepare()
     try:
         lowered = ready.lowered or lower(at)
     except Unsupported as error:
-        return "\n".join(
-            [*lines, f"run stage by stage through the array library: there is no kernel for {error}"]
-        )
+        return "\n".join([*lines, f"run by      {ready.kind}: {error}"])
     plan = lowered.plan
     total = cost(plan.body, plan.buffers)
     kinds = {
@@ -110,7 +113,7 @@ def explain(program: Program | Executable) -> str:
         for kind in ("input", "output", "scratch")
     }
     held = ", ".join(
-        f"{len(found)} {kind} of {_amount(sum(b.size * SIZES[b.dtype] for b in found), 'B')}"
+        f"{len(found)} {kind} of {_amount(sum(b.size * canonical(b.dtype).itemsize for b in found), 'B')}"
         for kind, found in kinds.items()
     )
     lines += [
@@ -120,7 +123,8 @@ def explain(program: Program | Executable) -> str:
         ),
         f"buffers     {held}",
         f"peak memory {_amount(peak(lowered), 'B')}",
-        f"run by      {ready.kind if ready.why is None else ready.why}",
+        f"run by      {_runner(ready, plan)}",
+        *_calls(plan, ready.device.backend.name),
         *_loops(ready),
         (
             f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, "
@@ -128,6 +132,26 @@ def explain(program: Program | Executable) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _runner(ready: Executable, plan: Plan) -> str:
+    """What runs it, in words."""
+    if ready.why is not None:
+        return f"{ready.kind}: {ready.why}"
+    count = sum(prod(lengths) for _, lengths in calls(plan.body))
+    return f"{ready.kind}, but for {count} calls of the array library" if count else ready.kind
+
+
+def _calls(plan: Plan, backend: str) -> list[str]:
+    """Which ops have no kernel: how often they are called, and where the user wrote them."""
+    found: dict[str, int] = {}
+    for call, lengths in calls(plan.body):
+        name = call.params["function"] if call.op == "new" else "copy" if call.op == "none" else call.op
+        shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref)) or call.outs[0].shape
+        where = f", {call.source}" if call.source else ""
+        line = f"{name!r} of {shapes}{' a step' if lengths else ''}{where}"
+        found[line] = found.get(line, 0) + 1
+    return [f"no kernel   {n} call{'s' * (n > 1)} of {line}" for line, n in found.items()]
 
 
 def _loops(ready: Executable) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
-from ...lowering.plan import Buffer, Gemm, Loop, Map, Ref, Unsupported
+from ...lowering.plan import Buffer, Call, Gemm, Loop, Map, Ref, Unsupported
 from ...lowering.views import refs
 
 #: Steps of a loop that show all waiting there is.
@@ -66,6 +66,8 @@ def rows_of(items: Sequence[Any]) -> int:
     for item in items:
         if isinstance(item, Loop):
             raise Unsupported("a loop in the loop")
+        if isinstance(item, Call):
+            raise Unsupported(f"{item.op!r}, which the array library computes")
         if isinstance(item, Gemm):
             if len(item.out.shape) != 2:
                 raise Unsupported("a stack of products")

@@ -174,8 +174,21 @@ _EXACT = {
     **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}"),
 }
 
+
+def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
+    literal = tuple(type(a) is not str for a in args)
+    numbers = tuple(a if is_number else i for i, (a, is_number) in enumerate(zip(args, literal)))
+    step = Step(len(args), op, numbers, literal, dtype)
+    return lines([step], {i: a for i, a in enumerate(args) if type(a) is str})
+
+
 #: What there are CUDA kernels for.
-CUDA = Target(frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}), frozenset(COMPUTED))
+CUDA = Target(
+    frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}),
+    frozenset(COMPUTED),
+    frozenset(("complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
+    _tried,
+)
 
 
 class _C(Language):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ....backends.cuda.launching import KernelError, Launcher, Scheduled
-from ....backends.schedules import Schedule
+from ....backends.schedules import HostCall, Schedule
 from ...lowering.plan import Unsupported
 
 
-def loaded(schedule: Schedule, launcher: Launcher) -> Scheduled:
+def loaded(schedule: Schedule, launcher: Launcher, calls: Sequence[HostCall]) -> Scheduled:
     """The schedule with its kernels compiled and loaded.
 
     Raises Unsupported where the device will not have them.
     """
     refusals: tuple[type[Exception], ...] = (KernelError, *launcher.errors)
     try:
-        return Scheduled(schedule, launcher)
+        return Scheduled(schedule, launcher, calls)
     except refusals as error:
         raise Unsupported(str(error)) from error

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ....backends.schedules import Launch, Place, Product, Repeat, Schedule
-from ...lowering.plan import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ....backends.schedules import Host, Launch, Place, Product, Repeat, Schedule
+from ...calls import calls
+from ...lowering.plan import SIZES, STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from ...lowering.views import leading
 from .chips import Chip
 from .device import DEVICE
@@ -36,6 +37,7 @@ class ScheduleWriter:
         self.plan, self.chip, self.precision = plan, chip, precision
         self.buffers = list(plan.buffers)
         self.names: dict[str, str] = {}  # of kernels, by their text
+        self.numbers = {id(call): i for i, (call, _) in enumerate(calls(plan.body))}
 
     def source(self) -> str:
         """The text of all kernels."""
@@ -61,6 +63,8 @@ class ScheduleWriter:
                 found.append(self.repeat(item))
             elif isinstance(item, Gemm):
                 found += self.product(item)
+            elif isinstance(item, Call):
+                found.append(Host(self.numbers[id(item)]))
             elif any(prod(m.shape) for m in item):
                 found.append(self.launch(kernel(item, self.buffers)))
             else:
@@ -140,6 +144,8 @@ def _listed(items: Sequence[Any]) -> list[str]:
                 f"cuBLAS: {times}{item.m} x {item.k} @ {item.k} x "
                 f"{item.n}{', added' if item.add else ''}, {item.dtype}"
             )
+        elif isinstance(item, Host):
+            found.append(f"call {item.number} of the array library")
         else:
             order = f"{item.length} steps{', backwards' if item.reverse else ''}"
             if item.once:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...lowering.plan import Target, Unsupported
 from ..element import FLOATS, Language, Value, common_dtype, write
 from . import math
-from .text import TYPES, Code
+from .text import TYPES, Code, Module
 
 #: A form of a primitive: its value for operands of one dtype.
 Form = Callable[[Code, str, Sequence[str]], str]
@@ -211,9 +212,6 @@ _FORMS: dict[str, Form] = {
     **{name: _function(name) for name in math.NAMES},
 }
 
-#: What there are kernels for on the processor.
-CPU = Target(frozenset(_FORMS), frozenset(("float32", "float64", "bool", "int32", "int64")))
-
 
 class _Vectors(Language):
     """LLVM IR for a vector of elements."""
@@ -237,3 +235,17 @@ def apply(code: Code, op: str, args: Sequence[Value], dtype: str) -> str:
     """The value of an op in `dtype`. Raises Unsupported for what has no native form."""
     computed = common_dtype(args) if dtype == "bool" and op != "where" else dtype
     return write(_Vectors(code), op, args, dtype, computed)
+
+
+def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
+    given = [Value("%x", a) if type(a) is str else Value(a, None) for a in args]
+    return apply(Code(Module(), 1), op, given, dtype)
+
+
+#: What there are kernels for on the processor.
+CPU = Target(
+    frozenset(_FORMS),
+    frozenset(("float32", "float64", "bool", "int32", "int64")),
+    frozenset(("float16", "complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
+    _tried,
+)

@@ -93,10 +93,10 @@ class _Gemm:
             stop = code.let(f"and i64 %n, {-vectors * lanes}")
             code.loop(
                 stop,
-                lambda j, _, vectors=vectors: self.columns(i, j, vectors, None),
+                lambda j, _, vectors=vectors: self.columns(i, j, vectors, None),  # type: ignore[misc]
                 start=done,
                 step=vectors * lanes,
-            )  # type: ignore[misc]
+            )
             done = stop
         rest = code.let(f"sub i64 %n, {done}")
         code.when(code.let(f"icmp sgt i64 {rest}, 0"), lambda: self.columns(i, done, 1, code.first(rest)))

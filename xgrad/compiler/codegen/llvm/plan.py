@@ -1,4 +1,4 @@
-"""A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm)`.
+"""A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm, ptr host)`.
 
 Sizes, offsets and strides are read from the table `numbers`, so that the text is the same for other sizes of
 the same structure and compiled code can be kept by its text. Structure is: which axes have length 1, which
@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ....ops import OPS
-from ...lowering.plan import SIZES, STARTS, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ...lowering.plan import SIZES, STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
 from ...lowering.views import leading, loop_axes
 from ..element import Value
 from . import element
 from . import gemm as llvm_gemm
 from .text import TYPES, Code, Module, stored
 
-_SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %sgemm, ptr %dgemm)"
+_SIGNATURE = (
+    "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %sgemm, ptr %dgemm, ptr %host)"
+)
 
 
 def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tuple[str, tuple[int, ...]]:
@@ -31,8 +33,11 @@ def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tupl
     writer.body(plan.body, [])
     code = writer.code
     code.put("ret void")
+    if writer.calls:
+        code.start("failed")
+        code.put("ret void")
     code.module.functions["@run"] = "\n".join(
-        [f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"]
+        [f"define {_SIGNATURE} nounwind {{", "entry:", *code.head, *code.lines, "}"]
     )
     return code.module.text(), tuple(writer.numbers)
 
@@ -60,6 +65,7 @@ class _Writer:
         self.plan, self.vector_bytes, self.long_blas = plan, vector_bytes, long_blas
         self.numbers: list[int] = []
         self.code = Code(Module(), 1)
+        self.calls = 0  # written so far
 
     def number(self, value: int) -> str:
         """A number of the table, in a register; 0 and 1 are structure and stand in the text."""
@@ -95,8 +101,20 @@ class _Writer:
                 self.loop(part, turns)
             elif isinstance(part, Gemm):
                 self.gemm(part, turns)
+            elif isinstance(part, Call):
+                self.call(turns)
             else:
                 _MapWriter(self, part, turns).write()
+
+    def call(self, turns: list[str]) -> None:
+        """Let the host do the next call, of which it knows the number and the step of each loop."""
+        code = self.code
+        steps = code.outside(f"alloca [{max(len(turns), 1)} x i64], align 8")
+        for d, t in enumerate(turns):
+            code.put(f"store i64 {t}, ptr {code.address('i64', steps, str(d))}, align 8")
+        failed = code.let(f"call i32 %host(i64 {self.calls}, ptr %buffers, ptr {steps})")
+        self.calls += 1
+        code.leave(code.let(f"icmp ne i32 {failed}, 0"), "failed")
 
     def loop(self, loop: Loop, turns: list[str]) -> None:
         code, length = self.code, self.read(loop.length)

@@ -54,6 +54,7 @@ class Code:
     def __init__(self, module: Module, lanes: int) -> None:
         self.module = module
         self.lanes = lanes
+        self.head: list[str] = []  # what stands before the lines
         self.lines: list[str] = []
         self.block = "entry"
         self._names = 0
@@ -77,6 +78,18 @@ class Code:
         """Begin a block; the one before must have ended with a branch."""
         self.lines.append(f"{block}:")
         self.block = block
+
+    def outside(self, instruction: str) -> str:
+        """An instruction's result, computed once at the beginning of the function."""
+        name = f"%{self.name()}"
+        self.head.append(f"  {name} = {instruction}")
+        return name
+
+    def leave(self, condition: str, block: str) -> None:
+        """Go to another block where an i1 holds, else on."""
+        on = self.name()
+        self.put(f"br i1 {condition}, label %{block}, label %{on}")
+        self.start(on)
 
     def vector(self, type_: str) -> str:
         """The type of a vector of scalars."""

@@ -7,14 +7,11 @@ from typing import Any
 
 from ....ops import OPS
 from ....ops.scalars import PRIMITIVES, substitute
-from ...lowering.plan import STARTS, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
+from ...lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
 from ...printing.listing import Text, number
 from ..element import FLOATS
 from ..llvm.element import CPU
 from .element import written_into
-
-#: What there are functions for in NumPy.
-NUMPY = Target(frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy), CPU.dtypes)
 
 #: Loops inside of each other that Python takes.
 DEEPEST = 20
@@ -23,9 +20,10 @@ _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
 
 def write(plan: Plan) -> str:
-    """The text of `run(np, view, empty, buffers)`, where `buffers` are flat arrays.
+    """The text of `run(np, view, empty, buffers, calls)`, where `buffers` are flat arrays.
 
-    `view(buffer, offset, shape, strides)` gives a view, in elements, and `empty(shape, dtype)` new memory.
+    `view(buffer, offset, shape, strides)` gives a view, in elements, `empty(shape, dtype)` new memory, and
+    `calls` has a function `f(args, outs)` for each call of the plan.
     """
     return _Writer(plan).text()
 
@@ -37,6 +35,7 @@ class _Writer:
         self.names: dict[Any, str] = {}
         self.loops: list[tuple[Loop, dict[str, str]]] = []
         self.scalars: set[str] = set()
+        self.calls = 0  # written so far
 
     def text(self) -> str:
         body = self._items(self.plan.body, 1)
@@ -45,7 +44,7 @@ class _Writer:
         lines = [_CALL.sub(r"\1(", line) for line in body]
         return "\n".join(
             [
-                "def run(np, view, empty, buffers):",
+                "def run(np, view, empty, buffers, calls):",
                 *bound,
                 *(f"    {line}" for line in self.head),
                 *lines,
@@ -88,7 +87,8 @@ class _Writer:
             if isinstance(item, Loop):
                 lines += self._loop(item, depth)
             else:
-                found = self._map(item) if isinstance(item, Map) else self._gemm(item)
+                write: Any = {Map: self._map, Gemm: self._gemm, Call: self._call}[type(item)]
+                found = write(item)
                 lines += [f"{'    ' * depth}{line}" for line in found]
         return lines
 
@@ -119,6 +119,12 @@ class _Writer:
             return [f"np.matmul({a}, {b}, {out})"]
         temporary = self._outer((item.out.shape, self.plan.buffers[item.out.buffer].dtype, "product"), "w")
         return [f"np.matmul({a}, {b}, {temporary})", f"np.add({out}, {temporary}, {out})"]
+
+    def _call(self, item: Call) -> list[str]:
+        args = [self._array(a) if isinstance(a, Ref) else number(a).text for a in item.args]
+        outs = [self._array(r) for r in item.outs]
+        self.calls += 1
+        return [f"calls[{self.calls - 1}]([{', '.join(args)}], [{', '.join(outs)}])"]
 
     def _map(self, item: Map) -> list[str]:
         lines: list[str] = []
@@ -196,6 +202,18 @@ class _Writer:
         ) and not any(
             load.buffer == ref.buffer and load != ref and last.get(v, -1) >= i for v, load in item.loads
         )
+
+
+def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
+    literal = tuple(type(a) is not str for a in args)
+    step = Step(0, op, tuple(a if is_number else 0 for a, is_number in zip(args, literal)), literal, dtype)
+    return _step(step, ["x"] * len(args), "out", False)
+
+
+#: What there are functions for in NumPy.
+NUMPY = Target(
+    frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy), CPU.dtypes, CPU.held, _tried
+)
 
 
 def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
