@@ -88,7 +88,9 @@ NOT_IN_NUMPY: dict[str, Callable[..., Any]] = {
 }
 
 CALLS: dict[str, list[Call]] = {
-    **{op.function: _elementwise(op.function, op) for op in OPS.values() if op.elementwise and op.doc},
+    **{
+        op.function: _elementwise(op.function, op) for op in OPS.values() if op.elementwise and op.listing.doc
+    },
     "sign": calls(lambda xp, x: xp.sign(x), x),
     "clip": calls(
         lambda xp, x: xp.clip(x, -0.2, 0.3), x, lambda xp, x, y: xp.clip(x, y, y + 0.1), x, x + 0.01

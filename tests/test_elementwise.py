@@ -17,7 +17,7 @@ from xgrad.ops import OPS
 
 from .test_ops import distinct, placed
 
-GATES = {op.function: op for op in OPS.values() if op.elementwise and op.doc}
+GATES = {op.function: op for op in OPS.values() if op.elementwise and op.listing.doc}
 FUNCTIONS = sorted([*GATES, "sign"])
 
 BOOLEAN, SIGNED, UNSIGNED = (
@@ -80,7 +80,9 @@ def in_numpy(name: str) -> Any:
             "sigmoid": lambda x: ((np.tanh(x * x.dtype.type(0.5)) + 1) / 2).astype(x.dtype),
             "relu": lambda x: np.where(x < 0, x.dtype.type(0), x),
         }[name]
-    return np.round if name == "round" else getattr(np, GATES[name].numpy[0] if name in GATES else name)
+    return (
+        np.round if name == "round" else getattr(np, GATES[name].listing.numpy[0] if name in GATES else name)
+    )
 
 
 def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:

@@ -31,7 +31,7 @@ from .cuda_plans import emulator, lowered, outputs_of, run, together
 ALL = {
     op.name: op
     for op in OPS.values()
-    if op.pointwise and op.name not in ("astype", "round_to", "complex_sign")
+    if op.kernel.pointwise and op.name not in ("astype", "round_to", "complex_sign")
 }
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 WHOLE = ["int64", "int32", "bool"]

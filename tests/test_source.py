@@ -284,7 +284,7 @@ def cases() -> list[tuple[str, str]]:
     plain = {
         id(entry): entry
         for entry in OPS.values()
-        if entry.elementwise and not entry.parameters and not entry.registered
+        if entry.elementwise and not entry.parameters and not entry.listing.registered
     }
     return [
         (entry.name, dtype) for entry in plain.values() for dtype in ("float64", "float32", "int64", "bool")

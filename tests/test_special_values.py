@@ -18,8 +18,8 @@ from xgrad.backends.cpu.half import is_half
 from xgrad.ops import OPS
 
 DTYPES = ["float16", "float32", "float64", "complex64", "complex128"]
-ONE = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 1 and op.doc]
-TWO = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 2 and op.doc]
+ONE = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 1 and op.listing.doc]
+TWO = [op for op in dict.fromkeys(OPS.values()) if op.elementwise and op.arity == 2 and op.listing.doc]
 REDUCTIONS = [
     "sum",
     "prod",
@@ -107,7 +107,7 @@ def function_of(op: Any) -> Any:
 def takes(op: Any, dtype: str) -> bool:
     """Whether NumPy's function takes this dtype, as far as it has one of that name."""
     try:
-        called(getattr(np, op.numpy[0], function_of(op)), *operands(op, dtype))
+        called(getattr(np, op.listing.numpy[0], function_of(op)), *operands(op, dtype))
     except TypeError:
         return False
     return True
@@ -123,7 +123,7 @@ named = lambda pair: f"{pair[0].name}-{pair[1]}"
 @pytest.mark.parametrize("pair", ELEMENTWISE, ids=named)
 def test_element_by_element_as_numpy(pair: Any) -> None:
     op, dtype = pair
-    numpys = getattr(np, op.numpy[0], None)
+    numpys = getattr(np, op.listing.numpy[0], None)
     if numpys is None or is_half(np.dtype(dtype)) or (op.name, dtype) in STANDARD or not takes(op, dtype):
         pytest.skip("NumPy has none, adds up in half precision, or is not as the standard is")
     assert same(

@@ -117,7 +117,7 @@ DOMAINS = {**DOMAIN, "abs": (-2, 2), "relu": (-2, 2)}
 
 def elementwise(op: Any) -> Case:
     kinds = {"abs": ALIKE, "conj": ALIKE, "real": ALIKE, "imag": COMPLEX}.get(
-        op.function, MIXED if op.analytic else REAL
+        op.function, MIXED if op.calculus.analytic else REAL
     )
     return of(
         op.function,

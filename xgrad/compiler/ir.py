@@ -64,7 +64,7 @@ class Stage:
     @property
     def is_view(self) -> bool:
         """Whether its output is its first operand seen otherwise: not where an array says which elements."""
-        if self.op not in OPS or not OPS[self.op].view or type(self.operands[0]) is not Value:
+        if self.op not in OPS or not OPS[self.op].kernel.view or type(self.operands[0]) is not Value:
             return False
         return self.op == "after" or (len(self.operands) == 1 and is_basic(self.params.get("key")))
 

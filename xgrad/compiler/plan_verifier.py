@@ -132,7 +132,7 @@ def _computed(
         return (_combined(np, "+", out.dtype, [*base, product]) if base else product,)
     if name in STARTS:
         return (_folded(np, name, operands[0], normal_axes(params["axis"], operands[0].ndim)),)
-    if op.pointwise:
+    if op.kernel.pointwise:
         return (np.broadcast_to(_combined(np, name, out.dtype, operands), out.shape),)
     # any other: each element of the outputs is made of all elements of the operands
     whole = np.asarray(_seed(name, params), dtype=np.uint64)

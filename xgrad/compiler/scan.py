@@ -413,7 +413,7 @@ def _recomputed(
     if type(v) is not Var or v in at_hand or v not in written:
         return {v} & starts
     op, operands = written[v]
-    if not op.cheap or depth == LONGEST:
+    if not op.kernel.cheap or depth == LONGEST:
         return None
     parts = [_recomputed(u, written, at_hand, starts, depth + 1) for u in operands]
     return None if None in parts else set().union(*(p for p in parts if p))
@@ -443,7 +443,7 @@ def _residuals(joint: Joint, carries: int) -> list[Var]:
     for out, (_, operands) in written.items():
         if all(v in steady for v in operands if type(v) is Var):
             steady.add(out)
-    kept = {v for v in needed if v in written and v not in steady and not written[v][0].cheap}
+    kept = {v for v in needed if v in written and v not in steady and not written[v][0].kernel.cheap}
     at_hand = kept | steady
     for v in needed:
         found = _recomputed(v, written, at_hand, starts)

@@ -162,7 +162,7 @@ def _beyond(
 ) -> list[Any]:
     """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the
     second derivative along both."""
-    at = node.op.spectrum.at  # type: ignore[union-attr]
+    at = node.op.calculus.spectrum.at  # type: ignore[union-attr]
     values = [part.towards if i == at else None for i in range(len(turn))]
     turn = [
         None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)
@@ -200,7 +200,7 @@ class _Rules:
     def jvp(self, node: Node, moves: list[Any], limit: Limit | None = None) -> Any:
         """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
         op: Any = node.op
-        diagonal = op.diagonal and (op.analytic or not _complex(node))
+        diagonal = op.calculus.diagonal and (op.calculus.analytic or not _complex(node))
         if not diagonal:
             if all(t is None for t in moves):
                 return None
@@ -235,15 +235,15 @@ class _Rules:
         gradients."""
         op: Any = node.op
         kind, lifted, saved = self._kind, self._lifted, (given.z, given.x, given.y)
-        if op.spectrum is not None:
+        if op.calculus.spectrum is not None:
             return _transposed(kind, node, saved, moves, lifted=lifted, limit=limit or Limit("none"))
         found: Any = None
         if op.tangent is not None:
             found = op.jvp(given, moves, node.params)
-        elif op.linear:
+        elif op.calculus.linear:
             found = (
                 _of_product(node, saved, moves, lifted)
-                if op.linear == "each"
+                if op.calculus.linear == "each"
                 else _moved_along(given.xp, node, saved, moves, lifted)
             )
         if found is NotImplemented or (found is None and op.rules):
@@ -364,9 +364,13 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
 def _is_linear(op: Any, places: list[int]) -> bool:
     """Whether an op is linear in the operands at these places together; of a gate of the user's own it is
     taken on trust."""
-    if op.linear == "each":
+    if op.calculus.linear == "each":
         return len(places) == 1
-    return op.linear == "jointly" or (op.linear == "first" and places == [0]) or OPS.get(op.name) is not op
+    return (
+        op.calculus.linear == "jointly"
+        or (op.calculus.linear == "first" and places == [0])
+        or OPS.get(op.name) is not op
+    )
 
 
 def _matched(xp: Any, t: Any, shape: Any, dtype: Any) -> Any:

@@ -51,7 +51,7 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
     """
     if node.saved is FREED:
         return None
-    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     xp, values = node.device.xp, node.saved[0][spectrum.at]
     with node.device.guard or nullcontext():
         differences = spectrum.differences(xp, values)
@@ -103,7 +103,7 @@ def limit_along(
 
 def seal_of(kind: Any, node: Node, limit: Limit) -> Any:
     """A 0 whose derivative is NaN where a quotient of `limit` is sealed."""
-    xp, values = kind.xp, lift(kind, node)[0][node.op.spectrum.at]  # type: ignore[union-attr]
+    xp, values = kind.xp, lift(kind, node)[0][node.op.calculus.spectrum.at]  # type: ignore[union-attr]
     zero = xp.seal(values)[..., None]
     return sum(xp.sum(xp.where(_any(xp, mask), zero, 0)) for mask in limit.sealed or ())
 
@@ -175,7 +175,7 @@ def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
 
 def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
     """The matrices whose gradient would be another one for other vectors of equal values."""
-    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     values = whole[spectrum.at]
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
@@ -200,7 +200,7 @@ def _used(
 ) -> list[Any]:
     """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes
     through."""
-    spectrum: Spectrum = node.op.spectrum  # type: ignore[union-attr]
+    spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     xp = whole[spectrum.at].xp
     with mode(grad=False):
         reached = _swept(sweep, [(z, xp.full_like(dz, xp.nan)) for z, dz in roots], node)

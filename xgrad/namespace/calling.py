@@ -26,7 +26,7 @@ def function_of(op: Op, module: str) -> Callable[..., Any]:
     else:
         made = lambda x, y, /: call(op, (x, y))
     made.__name__ = made.__qualname__ = op.function.rpartition(".")[2]
-    made.__module__, made.__doc__ = module, op.doc
+    made.__module__, made.__doc__ = module, op.listing.doc
     return made  # type: ignore[no-any-return]
 
 

@@ -7,9 +7,9 @@ from .calling import function_of
 from .table import enter
 
 for _op in dict.fromkeys(OPS.values()):
-    if _op.doc:
+    if _op.listing.doc:
         _extension, _, _name = _op.function.rpartition(".")
-        globals()[_name] = enter(function_of(_op, __name__), " ".join(_op.numpy), _extension or None)
+        globals()[_name] = enter(function_of(_op, __name__), " ".join(_op.listing.numpy), _extension or None)
 
 
 def __getattr__(name: str) -> Any:

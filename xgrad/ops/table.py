@@ -32,94 +32,61 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 from ..errors import ShapeError, UnknownOpError
 from . import scalars
+from .records import Calculus, Kernel, Listing, record
 from .rules import Given, Rule, Saved, asked_for, fit, forward_rule, reverse_rule, saver
-from .scalars import HEAVY, Scalar
+from .scalars import Scalar
 
 
 class Op:
-    """One gate: `forward(xp, *operands, **params)` and a rule per operand.
+    """One gate: `forward(xp, *operands, **params)`, a rule per operand, and what is known of it.
 
     Attributes:
         name: what `deriv` and listings call it, "+" or "tanh".
         function: its name in the array standard, "add" or "tanh".
-        doc: what it computes, for an op that is a function of the namespace just as it stands here; else
-            None.
-        numpy: the names of the NumPy functions that mean the same, as "arccos" or "linalg.inv".
-        rules: that of each operand, None where there is no derivative; or the one of all operands.
+
+        arity: how many operands it takes, None for any number.
         variadic: whether it takes any number of operands, with one rule for all.
+        operands: their names, which are those of `forward`.
+        parameters: the names of its parameters; `defaults`: the values of those that may be left out.
+        elementwise: whether operands broadcast against each other.
         promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes
             stay.
-        elementwise: whether operands broadcast against each other.
-        pointwise: whether each element of the output depends on those at its place alone: an elementwise op,
-            a choice, a cast.
-        scalar: the value of an element as an expression of `operands`, real numbers; None where there is
-            none.
-        integers: the same for integers and truths, where it is another.
-        operands: the names of the operands in it, which are those of `forward`.
-        primitives: the names of the primitives that both are made of.
-        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a
-            view, unless that is never to be computed again, and None where the op is no matter of single
-            elements.
-        view: whether its output is its first operand seen otherwise, and takes no work.
-        at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
-        in_numpy: the function of NumPy's that is this very op, called with its operands by position and its
-            parameters by name; None where there is none.
-        internal: whether it is part of others, so that nobody means it who misspells a name.
-        arity: how many operands it takes, None for any number.
-        parameters: the names of its parameters; `defaults`: the values of those that may be left out.
+
+        rules: that of each operand, None where there is no derivative; or the one of all operands.
+        tangent: the rule for forward mode, None where there is none of its own.
         saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z,
             x, y) to keep for their rules; None where that is nothing.
         shapes: whether it keeps the shapes of its operands instead of them.
         uses_z: whether a rule asks for the output.
-        analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
-        diagonal: whether each element of the output depends on that of the operands alone, so that its rules
-            serve forward mode.
-        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the
-            "first" alone, as a quotient; or "".
-        tangent: the rule for forward mode, None where there is none of its own.
-        registered: whether a user added it, so that nothing but its own functions says what it does, whatever
-            it is called.
-        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine
-            finds that by; else None.
+
+        calculus, kernel, listing: what is known of its derivative, what the compiler knows, and where it is
+            met: see `records`.
     """
 
     __slots__ = (
-        "analytic",
         "arity",
-        "at_once",
-        "cost",
+        "calculus",
         "defaults",
-        "diagonal",
-        "doc",
         "elementwise",
         "forward",
         "function",
-        "in_numpy",
-        "integers",
-        "internal",
-        "linear",
+        "kernel",
+        "listing",
         "name",
-        "numpy",
         "operands",
         "parameters",
-        "pointwise",
-        "primitives",
         "promotion",
-        "registered",
         "rules",
         "saves",
-        "scalar",
         "shapes",
-        "spectrum",
         "tangent",
         "uses_z",
         "variadic",
-        "view",
         "__weakref__",
     )
 
@@ -128,70 +95,52 @@ class Op:
         name: str,
         forward: Callable[..., Any],
         *,
+        function: str | None = None,
+        arity: int | None = None,
+        variadic: bool = False,
+        elementwise: bool = False,
+        promotion: str | None = None,
         dx: Callable[..., Any] | None = None,
         dy: Callable[..., Any] | None = None,
         jvp: Callable[..., Any] | None = None,
-        function: str | None = None,
-        doc: str | None = None,
-        numpy: str | None = None,
-        variadic: bool = False,
-        arity: int | None = None,
-        promotion: str | None = None,
-        elementwise: bool = False,
-        analytic: bool = False,
-        linear: Literal["jointly", "each", "first", ""] = "",
-        diagonal: bool = True,
-        pointwise: bool = False,
-        scalar: str | None = None,
-        integers: str | None = None,
-        view: bool = False,
-        cost: int | None = None,
-        at_once: bool = False,
-        in_numpy: str | None = None,
-        internal: bool = False,
-        registered: bool = False,
-        spectrum: Any = None,
+        **known: Any,
     ) -> None:
-        self.name = name
+        self.name, self.forward = name, forward
         self.function = function or name
-        self.doc = doc
-        self.numpy = tuple((numpy or self.function).split())
-        self.forward = forward
-        self.variadic = variadic
-        self.promotion = promotion
-        self.elementwise = elementwise
-        self.analytic = analytic
-        self.linear = linear
-        self.registered = registered
-        self.spectrum = spectrum
-        self.pointwise = pointwise or elementwise
-        self.view, self.at_once, self.internal, self.in_numpy = view, at_once, internal, in_numpy
-        signature = inspect.signature(forward).parameters.values()
+        self.variadic, self.elementwise, self.promotion = variadic, elementwise, promotion
+        self._read_signature(arity)
+        self._read_rules(dx, dy, jvp)
+        if elementwise:
+            known = {"pointwise": True, "diagonal": True, **known}
+        known["numpy"] = tuple((known.get("numpy") or self.function).split())
+        known |= _element(self.operands, known)
+        self.calculus = record(Calculus, known)
+        self.kernel = record(Kernel, known)
+        self.listing = record(Listing, known)
+        if known:
+            raise TypeError(f"{name!r}: nothing is known of {', '.join(known)}")
+
+    def _read_signature(self, arity: int | None) -> None:
+        """What `forward` takes: operands by position, after the namespace, and parameters by keyword."""
+        signature = inspect.signature(self.forward).parameters.values()
+        parameters = [p for p in signature if p.kind is p.KEYWORD_ONLY]
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
-        self.arity = None if variadic else arity or len(self.operands)
-        self.scalar = None if scalar is None else scalars.parse(scalar, self.operands, _scalar_of)
-        self.integers = (
-            self.scalar if integers is None else scalars.parse(integers, self.operands, _scalar_of)
-        )
-        parts = [
-            call.name for s in (self.scalar, self.integers) if s is not None for call in scalars.calls(s)
-        ]
-        self.primitives = frozenset(parts)
-        self.cost = (
-            scalars.cost(self.scalar) if self.scalar is not None else 0 if view and cost is None else cost
-        )
-        self.parameters = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
-        self.defaults = {
-            p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
-        }
+        self.arity = None if self.variadic else arity or len(self.operands)
+        self.parameters = tuple(p.name for p in parameters)
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+
+    def _read_rules(self, dx: Any, dy: Any, jvp: Any) -> None:
+        """How the rules are called, and what they ask for, which is what the op saves."""
+        variadic = self.variadic
         if self.arity is not None and self.arity > 2 and (dx or dy):
             raise TypeError(
-                f"{name!r} takes {self.arity} operands: with more than two it is variadic, and dx "
+                f"{self.name!r} takes {self.arity} operands: with more than two it is variadic, and dx "
                 f"returns the gradients of all"
             )
         if jvp is not None and not variadic:
             raise TypeError(
-                f"{name!r} has a rule for forward mode, which is written for any number of operands: variadic"
+                f"{self.name!r} has a rule for forward mode, which is written for any number of operands: "
+                f"variadic"
             )
         rules = (dx, dy)[: self.arity or 1]
         self.rules: tuple[Rule | None, ...] = (
@@ -204,7 +153,6 @@ class Op:
             for bits in range(4)
         ]
         self.saves = tuple(saver(names, variadic) for names in asked)
-        self.diagonal = elementwise and diagonal
         self.shapes = variadic and "x_shape" in asked[3]
         self.uses_z = "z" in asked[3]
 
@@ -213,23 +161,13 @@ class Op:
         """Whether any operand has a derivative."""
         return bool(self.rules)
 
-    @property
-    def cheap(self) -> bool:
-        """Whether computing it again costs no more than keeping it."""
-        return self.cost is not None and 2 * self.cost <= HEAVY
-
-    @property
-    def heavy(self) -> bool:
-        """Whether an element takes more than a few instructions."""
-        return self.cost is not None and self.cost >= HEAVY
-
     def implement(self, forward: Callable[..., Any], **rules: Any) -> None:
         """Say what an op does that was declared: one that runs programs, which are known above this table
         alone."""
         declared: dict[str, Any] = {
             "variadic": self.variadic,
-            "linear": self.linear,
-            "internal": self.internal,
+            "linear": self.calculus.linear,
+            "internal": self.listing.internal,
         }
         made = Op(self.name, forward, **declared, **rules)
         for name in Op.__slots__:
@@ -312,7 +250,21 @@ OPS: dict[str, Op] = {}
 def _scalar_of(name: str) -> tuple[tuple[str, ...], Scalar] | None:
     """The operands of an op, and its scalar for floating-point numbers."""
     entry = OPS.get(name)
-    return None if entry is None or entry.scalar is None else (entry.operands, entry.scalar)
+    return None if entry is None or entry.kernel.scalar is None else (entry.operands, entry.kernel.scalar)
+
+
+def _element(operands: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
+    """An op's expressions for an element, read from their text, and what follows from them."""
+    texts = known.get("scalar"), known.get("integers")
+    scalar, integers = (None if t is None else scalars.parse(t, operands, _scalar_of) for t in texts)
+    parts = [call.name for s in (scalar, integers) if s is not None for call in scalars.calls(s)]
+    cost = known.get("cost", 0 if known.get("view") else None)
+    return {
+        "scalar": scalar,
+        "integers": scalar if integers is None else integers,
+        "primitives": frozenset(parts),
+        "cost": cost if scalar is None else scalars.cost(scalar),
+    }
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
@@ -344,7 +296,7 @@ def find_op(name: Any) -> Op:
     try:
         return OPS[name] if name in OPS else GATES[name]
     except (KeyError, TypeError):
-        public = [key for key, entry in OPS.items() if not entry.internal]
+        public = [key for key, entry in OPS.items() if not entry.listing.internal]
         near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
         given = (
             f"{name!r}"

@@ -236,7 +236,8 @@ def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
 
 def _analytic(f: Any, values: list[Tensor]) -> bool:
     return all(
-        stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in graph(f, *values)
+        stage.node is None or stage.node.op is None or stage.node.op.calculus.analytic
+        for stage in graph(f, *values)
     )
 
 

@@ -366,7 +366,7 @@ def _unknown(name: str, shape: str, variadic: bool) -> Function:
 def unregister_op(name: str) -> None:
     """Remove a registered op from the table. Raises ValueError for one of the library's own."""
     entry = find_op(name)
-    if not entry.registered:
+    if not entry.listing.registered:
         raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
     del OPS[name]
 

@@ -69,7 +69,7 @@ def write(language: Language, op: str, args: Sequence[Value], dtype: str, comput
     form for.
     """
     entry = OPS.get(op)
-    scalar = None if entry is None else entry.scalar if computed in FLOATS else entry.integers
+    scalar = None if entry is None else entry.kernel.scalar if computed in FLOATS else entry.kernel.integers
     if entry is None or scalar is None:
         raise Unsupported(f"op {op!r} of dtype {dtype} is no expression of single elements")
     given = dict(zip(entry.operands, args, strict=True))

@@ -90,7 +90,7 @@ class Lowering:
         if stage.op == "new":
             return stage.filling is not None and stage.output.dtype in self.target.dtypes
         op = stage.entry
-        if op is None or not op.pointwise:
+        if op is None or not op.kernel.pointwise:
             return False
         args = tuple(v.dtype if type(v) is Value else v for v in stage.operands)
         return self.target.computes(stage.op, args, stage.output.dtype)
@@ -384,7 +384,7 @@ class Lowering:
         if not later:
             return False
         stage = self.made[v]
-        if not self.recompute or stage.entry is None or not stage.entry.cheap:
+        if not self.recompute or stage.entry is None or not stage.entry.kernel.cheap:
             return True
         return any(
             u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape

@@ -43,7 +43,7 @@ class Target(NamedTuple):
 
     def knows(self, op: Op) -> bool:
         """Whether there is a form of each primitive of the op, for some dtype at least."""
-        return op.scalar is not None and op.primitives <= self.primitives
+        return op.kernel.scalar is not None and op.kernel.primitives <= self.primitives
 
     def computes(self, op: str, args: tuple[Any, ...], dtype: str) -> bool:
         """Whether a map can compute an op of operands of these dtypes, or numbers, with a result of that

@@ -42,7 +42,7 @@ def invariant(loop: Loop) -> tuple[list[Item], Loop]:
 
 def is_at_once(stage: Stage) -> bool:
     """Whether a stage is worth an array over all steps; others leave a loop only where these need them."""
-    return stage.entry is not None and stage.entry.at_once
+    return stage.entry is not None and stage.entry.kernel.at_once
 
 
 def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:

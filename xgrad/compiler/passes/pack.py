@@ -18,7 +18,7 @@ def _is_function(stage: Stage) -> bool:
     """Whether it is a function of one operand, element by element, that takes more than a few
     instructions."""
     op = stage.entry
-    return op is not None and op.elementwise and op.arity == 1 and op.heavy and not stage.params
+    return op is not None and op.elementwise and op.arity == 1 and op.kernel.heavy and not stage.params
 
 
 def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:

@@ -36,7 +36,10 @@ def _is_cheap_to_stack(stage: Stage) -> bool:
     op = stage.entry
     if len(stage.operands) != 1 or op is None:
         return False
-    return op.view or (op.elementwise and op.linear == "jointly" and op.cheap and op.cost != 0)
+    kernel = op.kernel
+    return kernel.view or (
+        op.elementwise and op.calculus.linear == "jointly" and kernel.cheap and kernel.cost != 0
+    )
 
 
 class _Sinking:

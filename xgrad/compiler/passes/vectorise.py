@@ -52,7 +52,7 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
         return found
 
     params = dict(stage.params)
-    if op is not None and op.pointwise:
+    if op is not None and op.kernel.pointwise:
         return give(tuple(aligned(*a) for a in args), **params)
     if stage.op == "@":
         return _product(stage, args, give, add)

@@ -86,9 +86,9 @@ def known(op: str) -> bool:
 
     One that a user registered is written as what its function does, whatever its name is.
     """
-    if op in OPS and OPS[op].registered:
+    if op in OPS and OPS[op].listing.registered:
         return False
-    by_name = _of_extension(op) or (op in OPS and OPS[op].in_numpy is not None)
+    by_name = _of_extension(op) or (op in OPS and OPS[op].kernel.in_numpy is not None)
     return (
         by_name
         or op in HELPERS
@@ -106,15 +106,15 @@ def helper(name: str) -> str:
     op = FORMULAS[name]
     operands = {operand: Text(operand) for operand in op.operands}
     lines: list[str] = []
-    if op.integers is not op.scalar and op.integers is not None:
-        before, text = of_element("np", op.integers, operands, whole=True)
+    if op.kernel.integers is not op.kernel.scalar and op.kernel.integers is not None:
+        before, text = of_element("np", op.kernel.integers, operands, whole=True)
         whole = [*before, f"return {text.text}"]
         lines += [
             f"if np.result_type({', '.join(op.operands)}).kind in 'biu':",
             *(f"    {line}" for line in whole),
         ]
-    assert op.scalar is not None
-    before, text = of_element("np", op.scalar, operands)
+    assert op.kernel.scalar is not None
+    before, text = of_element("np", op.kernel.scalar, operands)
     lines += [*before, f"return {text.text}"]
     return "\n".join([f"\ndef {name}({', '.join(op.operands)}):", *(f"    {line}" for line in lines), ""])
 
@@ -140,7 +140,7 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     if entry.function in FORMULAS:
         helpers.add(entry.function)
         return Text(f"{entry.function}({', '.join(a.text for a in args)})")
-    name = op if op in HELPERS else f"{xp}.{entry.function if _of_extension(op) else entry.in_numpy}"
+    name = op if op in HELPERS else f"{xp}.{entry.function if _of_extension(op) else entry.kernel.in_numpy}"
     keywords = [f"{k}={literal(v)}" for k, v in params.items() if v is not None and v is not False]
     if op in ("reshape", "broadcast_to"):
         keywords = [literal(params["shape"])]
@@ -274,7 +274,7 @@ FORMULAS = {
     op.function: op
     for op in OPS.values()
     if op.elementwise
-    and op.in_numpy is None
+    and op.kernel.in_numpy is None
     and NUMPY.knows(op)
     and op.name not in _WRITTEN
     and infix(op.name, (Text("x"), Text("y"))) is None

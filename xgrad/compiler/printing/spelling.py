@@ -69,7 +69,7 @@ def expression_name(name: str) -> str:
 def called(op: str) -> str:
     """An op as it is called: the library's own by their names, others by an identifier, which may have dots
     in it."""
-    own = op in OPS and not OPS[op].registered
+    own = op in OPS and not OPS[op].listing.registered
     dotted = len(op) <= SHOWN and all(map(is_identifier, op.split(".")))
     return op if own or dotted else identifier(op, "op")
 

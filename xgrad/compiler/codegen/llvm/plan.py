@@ -186,7 +186,9 @@ class _MapWriter:
                 self.stores.append((r.value, view))
         widest = max((SIZES[d] for d in [*(v.dtype for v in views), *(s.dtype for s in m.steps)]), default=4)
         # sums along the innermost axis run in four vectors side by side where there is little else to compute
-        wide = any(f.inner for f in self.folds) and not any(OPS[s.op].heavy for s in m.steps if s.op in OPS)
+        wide = any(f.inner for f in self.folds) and not any(
+            OPS[s.op].kernel.heavy for s in m.steps if s.op in OPS
+        )
         self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
         if self.sizes[-1] == 1:
             # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where

@@ -219,13 +219,13 @@ NUMPY = Target(
 def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
     """An op of NumPy arrays and numbers, written into `out`."""
     op = OPS.get(step.op)
-    if op is None or op.scalar is None:
+    if op is None or op.kernel.scalar is None:
         raise Unsupported(f"{step.op!r}")
-    if op.elementwise and op.in_numpy is not None and op.in_numpy == op.promotion:  # a ufunc
+    if op.elementwise and op.kernel.in_numpy is not None and op.kernel.in_numpy == op.promotion:  # a ufunc
         named = step.op in ("maximum", "minimum") or (mixed and step.dtype != "bool")
         casting = ", casting='unsafe'" if mixed and step.dtype != "bool" else ""
-        return [f"np.{op.in_numpy}({', '.join(args)}, {'out=' if named else ''}{out}{casting})"]
-    scalar = op.scalar if step.dtype in FLOATS else op.integers
+        return [f"np.{op.kernel.in_numpy}({', '.join(args)}, {'out=' if named else ''}{out}{casting})"]
+    scalar = op.kernel.scalar if step.dtype in FLOATS else op.kernel.integers
     assert scalar is not None
     numbers = {name: v for name, v, is_number in zip(op.operands, step.args, step.literal) if is_number}
     operands = {name: Text(text) for name, text in zip(op.operands, args)}
