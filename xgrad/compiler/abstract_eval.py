@@ -52,7 +52,7 @@ def _keep(found: dict[Any, Any], key: Any, value: Any) -> Any:
 
 
 def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    if op.elementwise or op.name == "where":
+    if op.kernel.pointwise:
         return Form(
             broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, operands, params)
         )

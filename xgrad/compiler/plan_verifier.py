@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..backends import find_device
 from ..ops import OPS
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 from .ir import Item, Operand, Program, Stage, Value, is_basic
 from .ir import Loop as ProgramLoop
 from .lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step
@@ -27,9 +27,6 @@ Array = Any
 
 _MASK = 2**64 - 1
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))  # the finaliser of splitmix64
-_MOVES = frozenset(
-    ("transpose", "reshape", "getitem", "broadcast_to", "concat", "stack", "setitem", "scatter")
-)
 
 
 class PlanError(AssertionError):
@@ -120,7 +117,7 @@ def _computed(
 ) -> tuple[Array, ...]:
     """What an op gives, for operands of these dtypes, None for numbers, and outputs of these forms."""
     op, out = OPS[name], outs[0]
-    if name in _MOVES and is_basic(params.get("key")):
+    if op.kernel.moves and is_basic(params.get("key")):
         operands = [
             x if d in (None, out.dtype) else _combined(np, "astype", out.dtype, [x])
             for x, d in zip(operands, dtypes)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..errors import ShapeError
 from ..ops import functions, ordering, reductions, shaping
-from ..ops.reductions import Axis, existing
+from ..ops.axes import Axis
+from ..ops.reductions import existing
 from .context import MODE
 from .dispatch import Value, apply
 

@@ -9,7 +9,7 @@ from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import Op
 from ..ops import cumulative as c
-from ..ops.reductions import is_integer, normal_axes
+from ..ops.axes import is_integer, normal_axes
 from .calling import call
 from .creation import asarray, astype, beside
 from .manipulation import broadcast_to, concat

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core.tensor import Tensor
 from ..errors import ShapeError
+from ..ops.axes import is_integer
 from ..ops.einsum import EINSUM, split_subscripts
-from ..ops.reductions import is_integer
 from .calling import call
 from .creation import asarray
 from .table import function

@@ -10,7 +10,7 @@ from ..backends.dtypes import canonical, is_complex, is_floating
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..ops.reductions import integers, is_integer
+from ..ops.axes import integers, is_integer
 from ..ops.shaping import BROADCAST_TO, RESHAPE
 from .calling import call
 from .creation import Place, Shape, asarray, astype, beside, either, empty, new, ones, zeros

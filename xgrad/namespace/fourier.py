@@ -7,8 +7,8 @@ from typing import Any
 
 from ..backends.dtypes import canonical, kind_of
 from ..core.tensor import Tensor
+from ..ops.axes import normal_axes
 from ..ops.fourier import SWAPPED
-from ..ops.reductions import normal_axes
 from . import gates
 from .creation import Place, arange, asarray, astype
 from .gates import conj, where

@@ -8,8 +8,8 @@ from ..core.dispatch import index_operands
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import indexing as i
+from ..ops.axes import normal_axes
 from ..ops.correlating import SLIDE
-from ..ops.reductions import normal_axes
 from .calling import call
 from .creation import arange, asarray, beside
 from .manipulation import reshape

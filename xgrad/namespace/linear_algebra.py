@@ -11,8 +11,8 @@ from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
+from ..ops.axes import is_integer, normal_axes
 from ..ops.linalg import MATMUL
-from ..ops.reductions import is_integer, normal_axes
 from ..ops.spectral import ROUNDING
 from . import gates, reductions
 from .calling import call

@@ -12,9 +12,9 @@ from ..core.context import MODE, mode
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import shaping as s
+from ..ops.axes import integers, is_integer, normal_axes
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
-from ..ops.reductions import integers, is_integer, normal_axes
 from .calling import call, with_values
 from .creation import asarray, astype, beside
 from .table import function

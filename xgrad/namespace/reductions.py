@@ -7,11 +7,10 @@ from typing import Any
 from ..core.tensor import Tensor
 from ..ops import cumulative as c
 from ..ops import reductions as r
+from ..ops.axes import Axis
 from .calling import call
 from .creation import astype
 from .table import function
-
-Axis = r.Axis
 
 
 @function

@@ -14,7 +14,7 @@ from ..core.context import no_grad
 from ..core.tensor import Tensor
 from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
-from ..ops.reductions import integer
+from ..ops.axes import integer
 from ..random import Generator, default_rng
 from ..state_dicts import fitting
 from . import ties

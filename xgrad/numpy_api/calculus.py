@@ -8,7 +8,7 @@ from typing import Any
 from ..backends.dtypes import is_complex, is_floating
 from ..core.context import MODE
 from ..core.tensor import Tensor
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 from .table import arrays, in_numpy, together, xp
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
 from ..core.tensor import Tensor
-from ..ops.reductions import integers, normal_axes
+from ..ops.axes import integers, normal_axes
 from .table import arrays, in_numpy, together, weak, xp
 
 

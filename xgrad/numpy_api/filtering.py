@@ -7,7 +7,7 @@ from typing import Any
 from ..backends.dtypes import is_complex, is_floating
 from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..ops.reductions import integers, is_integer
+from ..ops.axes import integers, is_integer
 from .creation import linspace
 from .quantiles import median
 from .reductions import max_, mean, min_

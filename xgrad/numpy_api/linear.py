@@ -9,7 +9,7 @@ from ..backends.dtypes import finfo, is_complex, is_floating
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace.factors import eigh_of
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 from .table import arrays, in_numpy, xp
 
 

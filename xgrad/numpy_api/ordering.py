@@ -9,7 +9,7 @@ from ..backends.dtypes import is_complex, is_floating
 from ..core.context import MODE
 from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..ops.reductions import integers
+from ..ops.axes import integers
 from .table import along, arrays, in_numpy, together, weak, xp
 
 

@@ -8,7 +8,7 @@ from ..backends.dtypes import is_floating, kind_of
 from ..core.context import MODE
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 from .table import arrays, in_numpy, isnan, xp
 
 

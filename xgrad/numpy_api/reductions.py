@@ -12,7 +12,8 @@ from ..core.context import MODE
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..errors import ShapeError
-from ..ops.reductions import Axis, normal_axes, single
+from ..ops.axes import Axis, normal_axes
+from ..ops.reductions import single
 from ..ops.shaping import broadcast_shapes
 from .shapes import atleast_1d
 from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp

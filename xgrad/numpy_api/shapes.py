@@ -8,7 +8,7 @@ from operator import index
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops.reductions import integers, is_integer, normal_axes
+from ..ops.axes import integers, is_integer, normal_axes
 from .table import arrays, in_numpy, xp
 
 Ints = int | Sequence[int]

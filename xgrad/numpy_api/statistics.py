@@ -7,7 +7,7 @@ from typing import Any
 from ..backends.dtypes import is_complex
 from ..core.context import MODE
 from ..core.tensor import Tensor
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 from .shapes import atleast_2d
 from .table import arrays, in_numpy, xp
 

@@ -11,7 +11,7 @@ from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..namespace.creation import beside
 from ..namespace.table import NUMPY
-from ..ops.reductions import normal_axes
+from ..ops.axes import normal_axes
 
 F = TypeVar("F", bound=Callable[..., Any])
 

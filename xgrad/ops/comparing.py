@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .batching import over_axes
 from .reductions import over
 from .table import elementwise, op
 
@@ -88,6 +89,7 @@ ALL = op(
     "all",
     over("all"),
     in_numpy="all",
+    batch=over_axes,
     doc="Whether all elements along `axis` (an axis, a tuple of them, or None for all) are true.",
 )
 
@@ -95,6 +97,7 @@ ANY = op(
     "any",
     over("any"),
     in_numpy="any",
+    batch=over_axes,
     doc="Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true.",
 )
 
@@ -102,5 +105,6 @@ COUNT_NONZERO = op(
     "count_nonzero",
     over("count_nonzero"),
     in_numpy="count_nonzero",
+    batch=over_axes,
     doc="How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero.",
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .reductions import Axis, apart, kept, over, single
+from .axes import Axis
+from .batching import along_axis, over_axes
+from .reductions import apart, kept, over, single
 from .table import op
 
 
@@ -32,6 +34,7 @@ CUMULATIVE_SUM = op(
     promotion="count",
     analytic=True,
     linear="jointly",
+    batch=along_axis,
 )
 
 
@@ -72,6 +75,7 @@ CUMULATIVE_PROD = op(
     ),
     promotion="count",
     analytic=True,
+    batch=along_axis,
 )
 
 
@@ -90,4 +94,5 @@ PROD = op(
     dx=lambda xp, dz, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _others(xp, single(xp, x), axis),
     promotion="count",
     analytic=True,
+    batch=over_axes,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .batching import along_axis
 from .table import op
 
 #: The norm of a transform whose factor is the other's.
@@ -34,6 +35,7 @@ FFT = op(
     promotion="complex",
     analytic=True,
     linear="jointly",
+    batch=along_axis,
     doc="""Discrete Fourier transform along `axis`: z_k is the sum of x_j e^(-2πi jk/n).
 
     The axis is cut, or filled up with zeros, to `n`. `norm` says which way divides by n: "backward" the
@@ -55,6 +57,7 @@ IFFT = op(
     promotion="complex",
     analytic=True,
     linear="jointly",
+    batch=along_axis,
     doc="Inverse of `fft`, with the same arguments.",
 )
 
@@ -73,6 +76,7 @@ RFFT = op(
     function="fft.rfft",
     promotion="float",
     linear="jointly",
+    batch=along_axis,
     doc="The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates.",
 )
 
@@ -94,5 +98,6 @@ IRFFT = op(
     function="fft.irfft",
     promotion="complex",
     linear="jointly",
+    batch=along_axis,
     doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.",
 )

@@ -48,6 +48,15 @@ def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
     return (None,) * len(indices)
 
 
+def _batch(params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
+    """The same elements along the whole of the new axis; None for index arrays."""
+    key = _as_tuple(params["key"])
+    if not all(k is None or k is ... or type(k) in (int, slice) for k in key):
+        return None
+    shape = {"shape": (length, *params["shape"])} if "shape" in params else {}
+    return {"key": (slice(None), *key), **shape}
+
+
 GETITEM = op(
     "getitem",
     lambda xp, x, *indices, key: x[fill(key, indices)],
@@ -59,6 +68,8 @@ GETITEM = op(
     analytic=True,
     linear="jointly",
     view=True,
+    batch=_batch,
+    moves=True,
 )
 
 # zeros of a shape with dz added at key: what getitem passes back.
@@ -69,6 +80,8 @@ SCATTER = op(
     variadic=True,
     analytic=True,
     linear="jointly",
+    batch=_batch,
+    moves=True,
 )
 
 
@@ -97,6 +110,7 @@ SETITEM = op(
     variadic=True,
     analytic=True,
     linear="jointly",
+    moves=True,
 )
 
 TAKE = op(

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .reductions import normal_axes, over
+from .axes import normal_axes
+from .batching import along_axis
+from .reductions import over
 from .table import op
 
 ARGMAX = op(
     "argmax",
     over("argmax"),
     in_numpy="argmax",
+    batch=along_axis,
     doc="Index of the maximum, on a tie the first; without an axis, into the flattened array.",
 )
 
@@ -21,6 +24,7 @@ ARGMIN = op(
     "argmin",
     over("argmin"),
     in_numpy="argmin",
+    batch=along_axis,
     doc="Index of the minimum, on a tie the first; without an axis, into the flattened array.",
 )
 
@@ -52,6 +56,7 @@ SORT = op(
     dx=lambda xp, dz, x, *, axis, descending, stable: xp.take_along_axis(
         dz, _place(xp, x, axis, descending), axis=axis
     ),
+    batch=along_axis,
     doc="""The elements along `axis` in ascending order, or descending.
 
     NaN is the largest. Equal elements keep their order.
@@ -65,6 +70,7 @@ SORT = op(
 ARGSORT = op(
     "argsort",
     _argsort,
+    batch=along_axis,
     doc=(
         "The indices along `axis` that sort it in ascending order, or descending. Equal elements keep "
         "their order."

@@ -13,8 +13,7 @@ from .scalars import HEAVY, Scalar
 
 Kind = TypeVar("Kind")
 
-#: The parameters of an op with one more axis in front, which every operand has: from the parameters without
-#: it, the number of axes without it, and its length. None where that is not known.
+#: What changes in the parameters where the operand has a new axis in front: see `batching`.
 Batch = Callable[[dict[str, Any], int, int], dict[str, Any] | None]
 
 
@@ -55,8 +54,8 @@ class Kernel:
         view: whether its output is its first operand seen otherwise, and takes no work.
         moves: whether its elements are those of its operands, moved, and zeros where there are none.
         composite: whether its forward is to be written out as the simpler ops that it is made of.
-        batch: its parameters for many operands at once, stacked along a new first axis; None where nothing
-            is known of that.
+        batch: how its parameters change where its operand has a new axis in front; None where nothing is
+            known of that.
         at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
         in_numpy: the function of NumPy's that is this very op, called with its operands by position and its
             parameters by name; None where there is none.

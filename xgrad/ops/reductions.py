@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan, prod
-from operator import index
-from typing import Any, SupportsIndex, TypeGuard
+from typing import Any
 
 from ..backends.dtypes import is_half
 from .arithmetic import quotient_or_zero, share
+from .axes import Axis, normal_axes
+from .batching import over_axes
 from .table import op
 
-Axis = int | tuple[int, ...] | None
 AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
@@ -19,40 +19,6 @@ def single(xp: Any, x: Any) -> Any:
     """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is
     a gradient."""
     return xp.astype(x, "float32") if is_half(x.dtype) else x
-
-
-def integers(given: Any) -> tuple[int, ...]:
-    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's
-    too."""
-    if is_integer(given):
-        return (index(given),)
-    try:
-        return tuple(map(index, given))
-    except TypeError:
-        raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
-
-
-def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
-    """Whether this is one integer."""
-    return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
-
-
-def integer(what: str, given: Any) -> int:
-    """An integer that was given as `what`. Raises TypeError for anything else: True is none, nor is 2.0."""
-    if isinstance(given, bool) or not is_integer(given):
-        raise TypeError(f"{what} is an integer, not {given!r}")
-    return index(given)
-
-
-def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """`axis`, one or several, as a tuple of axes from 0 to ndim - 1; None means all."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = integers(axis)
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise IndexError(f"axis {a} of an array with {ndim} axes")
-    return tuple(a % ndim for a in axes)
 
 
 def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
@@ -102,6 +68,7 @@ SUM = op(
     promotion="count",
     analytic=True,
     linear="jointly",
+    batch=over_axes,
 )
 
 MEAN = op(
@@ -114,6 +81,7 @@ MEAN = op(
     promotion="float",
     analytic=True,
     linear="jointly",
+    batch=over_axes,
     doc="Arithmetic mean. " + AXIS,
 )
 
@@ -134,6 +102,7 @@ VAR = op(
         kept(xp, single(xp, dz), x.shape, axis) * (2 * _slope(xp, x, axis, correction))
     ),
     promotion="float",
+    batch=over_axes,
     doc="Variance: the sum of |x - mean(x)|² over n - correction. " + AXIS,
 )
 
@@ -146,6 +115,7 @@ STD = op(
         kept(xp, quotient_or_zero(xp, single(xp, dz), z), x.shape, axis) * _slope(xp, x, axis, correction)
     ),
     promotion="float",
+    batch=over_axes,
     doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS,
 )
 
@@ -176,6 +146,7 @@ MAX = op(
         _first(xp, x, axis, xp.argmax), kept(xp, dz, x.shape, axis), 0
     ),
     numpy="max amax",
+    batch=over_axes,
     doc="Maximum. The gradient goes to exactly one element: on a tie the first. " + AXIS,
 )
 
@@ -187,6 +158,7 @@ MIN = op(
         _first(xp, x, axis, xp.argmin), kept(xp, dz, x.shape, axis), 0
     ),
     numpy="min amin",
+    batch=over_axes,
     doc="Minimum. The gradient goes to exactly one element: on a tie the first. " + AXIS,
 )
 
@@ -217,6 +189,8 @@ LOGSUMEXP = op(
     _logsumexp,
     dx=lambda xp, dz, z, x, *, axis, keepdims: kept(xp, dz, x.shape, axis) * _share(xp, z, x, axis),
     promotion="float",
+    batch=over_axes,
+    composite=True,
     doc="""log of the sum of exp(x) over axes, without overflow.
 
     >>> import xgrad as xg
@@ -245,6 +219,8 @@ SOFTMAX = op(
     _softmax,
     dx=_softmax_dx,
     promotion="float",
+    batch=over_axes,
+    composite=True,
     doc="""exp(x) divided by its sum over `axis`, without overflow.
 
     >>> import xgrad as xg

@@ -7,7 +7,8 @@ from operator import index
 from typing import Any
 
 from ..errors import ShapeError
-from .reductions import normal_axes
+from .axes import normal_axes
+from .batching import on_last_axes
 from .table import op
 
 RESHAPE = op(
@@ -18,12 +19,19 @@ RESHAPE = op(
     linear="jointly",
     view=True,
     in_numpy="reshape",
+    moves=True,
 )
 
 
 def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axes`, all of them in reverse where None is given."""
     return tuple(reversed(range(ndim))) if axes is None else normal_axes(tuple(axes), ndim)
+
+
+def _transpose_batch(params: dict[str, Any], rank: int, length: int) -> dict[str, Any]:
+    """The new axis stays in front."""
+    order = _order(params.get("axes"), rank)
+    return {"axes": (0, *(a + 1 for a in order))}
 
 
 TRANSPOSE = op(
@@ -36,6 +44,8 @@ TRANSPOSE = op(
     analytic=True,
     linear="jointly",
     view=True,
+    batch=_transpose_batch,
+    moves=True,
 )
 
 # `deriv` sums over the axes that were broadcast, as it does for every op.
@@ -47,6 +57,7 @@ BROADCAST_TO = op(
     linear="jointly",
     view=True,
     in_numpy="broadcast_to",
+    moves=True,
 )
 
 
@@ -81,6 +92,7 @@ CONCAT = op(
     promotion="result_type",
     analytic=True,
     linear="jointly",
+    moves=True,
 )
 
 STACK = op(
@@ -91,6 +103,7 @@ STACK = op(
     promotion="result_type",
     analytic=True,
     linear="jointly",
+    moves=True,
 )
 
 
@@ -108,6 +121,7 @@ TRIL = op(
     dx=lambda xp, dz, *, k: xp.tril(dz, k=k),
     analytic=True,
     linear="jointly",
+    batch=on_last_axes,
     doc="Matrices with 0 above the k-th diagonal.",
 )
 
@@ -118,6 +132,7 @@ TRIU = op(
     dx=lambda xp, dz, *, k: xp.triu(dz, k=k),
     analytic=True,
     linear="jointly",
+    batch=on_last_axes,
     doc="Matrices with 0 below the k-th diagonal.",
 )
 

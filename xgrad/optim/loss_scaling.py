@@ -13,7 +13,7 @@ from ..core.tensor import Tensor
 from ..namespace import all as all_of
 from ..namespace import asarray, finfo, isfinite, logical_and, where
 from ..namespace.creation import number
-from ..ops.reductions import integer
+from ..ops.axes import integer
 from ..state_dicts import fitting
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError, TraceError
 from ..namespace import any as any_of
 from ..namespace import asarray, astype
-from ..ops.reductions import is_integer
+from ..ops.axes import is_integer
 from ..ops.shaping import broadcast_shapes
 
 Size = int | Sequence[int] | None

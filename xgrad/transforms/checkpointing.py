@@ -18,8 +18,8 @@ from ..core.dispatch import apply
 from ..core.pytree import flatten, map, unflatten
 from ..core.tensor import Tensor
 from ..namespace import asarray, concat, reshape
+from ..ops.axes import integer
 from ..ops.programs import AFTER, CHECKPOINT
-from ..ops.reductions import integer
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp

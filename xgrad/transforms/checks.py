@@ -11,7 +11,7 @@ from ..core.context import no_grad
 from ..core.pytree import flatten, paths, unflatten
 from ..core.tensor import Tensor
 from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
-from ..ops.reductions import is_integer
+from ..ops.axes import is_integer
 from ..random import default_rng
 from .forward_mode import jvp
 from .graph_view import graph

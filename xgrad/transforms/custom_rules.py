@@ -19,7 +19,7 @@ from ..errors import GraphError, ShapeError
 from ..namespace import asarray, conj, zeros_like
 from ..namespace.calling import call
 from ..ops import Op
-from ..ops.reductions import integers
+from ..ops.axes import integers
 from .gates import key_of, lowered, raised, refuse_closure
 
 

@@ -16,7 +16,7 @@ from ..core.pytree import flatten, map, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
-from ..ops.reductions import is_integer
+from ..ops.axes import is_integer
 from .forward_mode import jvp
 from .reverse_mode import (
     Argnums,

@@ -13,7 +13,7 @@ from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray
-from ..ops.reductions import integers, is_integer
+from ..ops.axes import integers, is_integer
 from .lifting import Lifted
 
 Argnums = int | tuple[int, ...]

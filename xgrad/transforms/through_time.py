@@ -16,7 +16,7 @@ from ..core.pytree import flatten, map, paths, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
-from ..ops.reductions import integer
+from ..ops.axes import integer
 from .checkpointing import scan_in_segments
 from .lifting import Flat, returned, to_tensors
 

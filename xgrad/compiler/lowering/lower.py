@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ...backends.dtypes import is_floating
-from ...ops.reductions import normal_axes
+from ...ops.axes import normal_axes
 from ..codegen.llvm.element import CPU
 from ..ir import Item, Loop, Operand, Program, Stage, Value, is_basic
 from ..stacking import stacked

@@ -9,12 +9,10 @@ from ...backends import find_device
 from ...backends.dtypes import canonical, is_half
 from ...core.tensor import Tensor
 from ...ops import OPS
-from ...ops.reductions import normal_axes
+from ...ops.axes import normal_axes
 from ..ir import Item, Loop, Names, Program, Stage, Value, rewritten, substitute
 from ..trace import spec_of, trace_to_ir
 from .inline import inline
-
-_COMPOSITE = frozenset(("softmax", "logsumexp"))
 
 
 def expand(program: Program) -> Program:
@@ -40,7 +38,7 @@ def _expanded(s: Item, names: Names) -> list[Item]:
         and canonical(s.output.dtype).kind == "f"
     ):
         return _variance(s, names)
-    return _written_out(s, names) if s.op in _COMPOSITE else [s]
+    return _written_out(s, names) if s.entry is not None and s.entry.kernel.composite else [s]
 
 
 def _in_single(s: Stage, names: Names) -> list[Item]:

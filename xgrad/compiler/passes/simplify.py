@@ -8,7 +8,7 @@ from math import copysign
 from typing import Any
 
 from ...ops import OPS
-from ...ops.reductions import normal_axes
+from ...ops.axes import normal_axes
 from ..ir import Carry, Item, Loop, Operand, Program, Stage, Value, substitute
 from ..keys import exact
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...backends.dtypes import is_floating
-from ...ops.reductions import normal_axes
+from ...ops.axes import normal_axes
 from ..ir import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
 from .hoist import invariant, is_at_once
 from .simplify import live

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import OPS
-from ...ops.reductions import normal_axes
 from ..ir import Names, Operand, Stage, Value
 
 #: How an operand looks outside of the loop, and whether it has an axis of time there.
@@ -69,56 +68,9 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
         return give((v,), shape=out.shape)
     if stage.op == "broadcast_to":
         return give((aligned(v, True),), shape=out.shape)
-    moved = _behind_time(stage.op, params, inner, length)
+    batch = None if op is None else op.kernel.batch
+    moved = None if batch is None else batch(params, inner, length)
     return None if moved is None else give((v,), **{**params, **moved})
-
-
-def _behind_time(op: str, params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
-    """The parameters that change behind an axis of time, of an op of one array with `rank` axes.
-
-    None where that is not known. What none of these tables has stays in the loop: that a parameter is called
-    `axis` says neither whether it is one axis or several, nor what its absence means.
-    """
-    if op in _LAST_TWO:
-        return {}
-    if op == "transpose":
-        axes = params.get("axes")
-        order = tuple(reversed(range(rank))) if axes is None else normal_axes(tuple(axes), rank)
-        return {"axes": (0, *(a + 1 for a in order))}
-    if op in ("getitem", "scatter"):
-        key = params["key"] if isinstance(params["key"], tuple) else (params["key"],)
-        if not all(k is None or k is ... or type(k) in (int, slice) for k in key):
-            return None
-        shape = {"shape": (length, *params["shape"])} if op == "scatter" else {}
-        return {"key": (slice(None), *key), **shape}
-    if op in _REDUCING and rank:
-        return {"axis": tuple(a + 1 for a in normal_axes(params["axis"], rank))}
-    if op in _ALONG and rank and params["axis"] is not None:  # which would be the flattened array
-        return {"axis": params["axis"] % rank + 1}
-    return None
-
-
-#: Ops of matrices, which have no axis to be named.
-_LAST_TWO = frozenset(("tril", "triu"))
-#: Ops whose `axis` is one, a tuple of them, or None for all.
-_REDUCING = frozenset(
-    ("sum", "prod", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "all", "any", "count_nonzero")
-)
-#: Ops along one axis, whose other parameters do not speak of axes.
-_ALONG = frozenset(
-    (
-        "argmax",
-        "argmin",
-        "sort",
-        "argsort",
-        "cumulative_sum",
-        "cumulative_prod",
-        "fft",
-        "ifft",
-        "rfft",
-        "irfft",
-    )
-)
 
 
 def _taken(stage: Stage, args: list[tuple[Operand, bool]], give: Any) -> list[Stage] | None:

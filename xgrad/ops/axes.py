@@ -1,0 +1,42 @@
+"""Integers and axes as users give them."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any, SupportsIndex, TypeGuard
+
+Axis = int | tuple[int, ...] | None
+
+
+def integers(given: Any) -> tuple[int, ...]:
+    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's
+    too."""
+    if is_integer(given):
+        return (index(given),)
+    try:
+        return tuple(map(index, given))
+    except TypeError:
+        raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
+
+
+def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
+    """Whether this is one integer."""
+    return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
+
+
+def integer(what: str, given: Any) -> int:
+    """An integer that was given as `what`. Raises TypeError for anything else: True is none, nor is 2.0."""
+    if isinstance(given, bool) or not is_integer(given):
+        raise TypeError(f"{what} is an integer, not {given!r}")
+    return index(given)
+
+
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """`axis`, one or several, as a tuple of axes from 0 to ndim - 1; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = integers(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise IndexError(f"axis {a} of an array with {ndim} axes")
+    return tuple(a % ndim for a in axes)
