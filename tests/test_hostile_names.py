@@ -17,8 +17,8 @@ import xgrad as xg
 from xgrad.compiler.codegen.llvm import plan as llvm
 from xgrad.compiler.codegen.numpy import plan as numpy_text
 from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.names import Names
 from xgrad.compiler.passes import optimise
-from xgrad.compiler.printing.listing import Unique
 from xgrad.compiler.printing.source import source
 from xgrad.compiler.printing.spelling import called, expression_name, identifier, literal, quoted, shown
 from xgrad.ops import OPS
@@ -450,8 +450,8 @@ def test_the_functions_themselves(name: str) -> None:
     assert quoted(name).isprintable()
     assert shown(name).isprintable()
     ast.parse(f"{expression_name(name)} = 1")
-    unique = Unique(["x"])
-    found_twice = {unique.name(name), unique.name(name), unique.name("ordinary")}
+    names, stem = Names(["x"]), expression_name(name)
+    found_twice = {names.unique(stem), names.unique(stem), names.unique("ordinary")}
     assert len(found_twice) == 3
     assert "x" not in found_twice
 

@@ -26,10 +26,8 @@ KEPT = 4096
 
 def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
-    if op.name in ("checkpoint", "custom"):
-        return tuple(Form(v.shape, canonical(v.dtype)) for v in params["program"].outputs)
-    if op.name == "scan":
-        return tuple(Form(shape, canonical(dtype)) for shape, dtype in params["body"].forms(params["length"]))
+    if op.kernel.forms is not None:
+        return tuple(Form(shape, canonical(dtype)) for shape, dtype in op.kernel.forms(params))
     key = (
         op,
         tuple([exact(v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands]),

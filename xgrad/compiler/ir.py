@@ -287,22 +287,3 @@ def is_basic(key: Any) -> bool:
     return all(
         k is None or k is Ellipsis or (isinstance(k, int | slice) and not isinstance(k, bool)) for k in parts
     )
-
-
-class Names:
-    """Names that a program does not have yet."""
-
-    def __init__(self, program: Program) -> None:
-        self._taken = {v.name for v in program.inputs}
-        for s in everything(program.stages):
-            self._taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
-        self._count = 0
-
-    def new(self, shape: tuple[int, ...], dtype: str, like: str = "v") -> Value:
-        """A value of that form."""
-        while True:
-            self._count += 1
-            name = f"{like}{self._count}"
-            if name not in self._taken:
-                self._taken.add(name)
-                return Value(name, shape, dtype)

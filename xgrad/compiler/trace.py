@@ -24,6 +24,7 @@ from .abstract_eval import form_of
 from .draws import refuse_draws, states
 from .ir import Program, Stage, Value
 from .keys import exact
+from .names import Names
 
 
 class Var:
@@ -317,40 +318,13 @@ def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
-    """A Value for each Var: with the name the user gave it, else x1, x2, ... for inputs and z1, z2, ...
-
-    by place.
-    """
-    taken: set[str] = set()
-    values: dict[Var, Value] = {}
-    reserved = {v.name for v in (*inputs, *computed) if v.name}
-    # the last one that was put after a name, as the same name may be that of thousands
-    numbers: dict[str, int] = {}
-    for letter, variables in (("x", inputs), ("z", computed)):
-        for i, v in enumerate(variables, 1):
-            stem = v.name or f"{letter}{i}"
-            name = stem
-            while name in taken or (v.name is None and name in reserved):
-                numbers[stem] = numbers.get(stem, 1) + 1
-                name = f"{stem}_{numbers[stem]}"
-            taken.add(name)
-            values[v] = Value(name, v.shape, canonical(v.dtype).name)
-    return values
-
-
-class tracing(mode):
-    """A `with` block whose ops `tracer` writes down. An error inside closes it."""
-
-    __slots__ = ("_tracer",)
-
-    def __init__(self, tracer: Tracer, *, grad: bool) -> None:
-        super().__init__(trace=tracer, grad=grad, record=False, stop=False, watch=None)
-        self._tracer = tracer
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        if error[0] is not None:
-            self._tracer.close()
+    """A Value for each Var: under the name that the user gave it, else x1, x2, ... for inputs and z1, z2, ...
+    by place."""
+    names = Names()
+    places = {v: f"x{i}" for i, v in enumerate(inputs, 1)} | {v: f"z{i}" for i, v in enumerate(computed, 1)}
+    called = {v: names.unique(v.name) for v in places if v.name}
+    called.update((v, names.unique(place)) for v, place in places.items() if not v.name)
+    return {v: Value(called[v], v.shape, canonical(v.dtype).name) for v in places}
 
 
 class Traced(NamedTuple):
@@ -403,8 +377,12 @@ def trace_to_ir(
     """
     tracer = kind(remember=remember)
     before = states(user) if user is not None else []
-    with tracing(tracer, grad=grad):
-        outputs = [z if type(z) in NUMBERS else tracer.output(z) for z in f(*map(tracer.input, specs))]
+    try:
+        with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
+            outputs = [z if type(z) in NUMBERS else tracer.output(z) for z in f(*map(tracer.input, specs))]
+    except BaseException:
+        tracer.close()
+        raise
     if before:
         refuse_draws(before)
     return Traced(tracer, outputs)

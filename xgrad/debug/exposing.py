@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..backends import Array, find_device
-from ..compiler.ir import Item, Loop, Names, Pair, Program, Stage, Value
+from ..compiler.ir import Item, Loop, Pair, Program, Stage, Value
+from ..compiler.names import Names
 
 
 class Place(NamedTuple):
@@ -34,7 +35,7 @@ def exposed(
 ) -> tuple[Program, list[Place]]:
     """The program with what its stages compute as further outputs, one for each place; inside of loops one
     slice for each step."""
-    names = Names(program)
+    names = Names.beside(program)
     stages, found = _exposed(program.stages, (), (), names, only)
     return Program(program.inputs, tuple(stages), (*program.outputs, *(outer for _, outer in found))), [
         place for place, _ in found

@@ -5,7 +5,7 @@ Entries give their fields as keywords of `op` and `elementwise`; `Op` sorts them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
@@ -56,6 +56,8 @@ class Kernel:
         composite: whether its forward is to be written out as the simpler ops that it is made of.
         batch: how its parameters change where its operand has a new axis in front; None where nothing is
             known of that.
+        forms: for an op that runs programs, the shape and dtype of each of its outputs, from its parameters;
+            None where they are found from its forward.
         at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
         in_numpy: the function of NumPy's that is this very op, called with its operands by position and its
             parameters by name; None where there is none.
@@ -70,6 +72,7 @@ class Kernel:
     moves: bool = False
     composite: bool = False
     batch: Batch | None = None
+    forms: Callable[[dict[str, Any]], Iterable[tuple[tuple[int, ...], Any]]] | None = None
     at_once: bool = False
     in_numpy: str | None = None
 

@@ -63,7 +63,9 @@ def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[A
     return tuple(None if not is_floating(v.dtype) else v.data if raw else v for v in found)
 
 
-CHECKPOINT.implement(_forward, dx=_dx, jvp=_jvp)
+CHECKPOINT.implement(
+    _forward, dx=_dx, jvp=_jvp, forms=lambda params: [(v.shape, v.dtype) for v in params["program"].outputs]
+)
 PROGRAMS = Cache(1024)
 
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..compiler.ir import Item, Operand, Program, Stage, Value, substitute
+from ..compiler.names import Names
 from ..compiler.printing import source as _source  # which sets Program.source
 from ..compiler.printing.listing import (
     ATOM,
     SUM,
     Row,
     Text,
-    Unique,
     aligned,
     expression,
     form,
@@ -34,7 +34,7 @@ from ..compiler.printing.spelling import (
     shown,
 )
 from ..compiler.scan import derivative_of
-from ..compiler.trace import Spec, Tracer, Var, trace_to_ir, tracing
+from ..compiler.trace import Spec, Tracer, Var, spec_of, trace_to_ir
 from ..core.pytree import flatten, paths, unflatten
 from ..core.recording import names_from_variables
 from ..core.rules import Form, conjugate_vjp
@@ -182,7 +182,7 @@ _CALLED = (
 
 def _speakable(program: Program) -> Program:
     """The program with names that may stand in expressions, and that nothing has which is called there."""
-    names = Unique((*_CALLED, *filter(str.isidentifier, OPS)))
+    names = Names((*_CALLED, *filter(str.isidentifier, OPS)))
     values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
     values.sort(key=lambda v: not is_identifier(v.name))  # those that may stay as they are come first
     # of `params['W']` too
@@ -191,7 +191,9 @@ def _speakable(program: Program) -> Program:
     names.taken |= stems
 
     def name(v: Value) -> str:
-        return names.name(v.name if v.name.partition("[")[0] in stems else identifier(v.name))
+        return names.unique(
+            expression_name(v.name) if v.name.partition("[")[0] in stems else identifier(v.name)
+        )
 
     new: dict[Value, Operand] = {v: v._replace(name=name(v)) for v in values}
 
@@ -211,7 +213,7 @@ class _Backward:
 
     def __init__(self, program: Program, inline: bool) -> None:
         self.program, self.inline = program, inline
-        self.names = Unique((*_CALLED, *filter(str.isidentifier, OPS), *(v.name for v in program.inputs)))
+        self.names = Names((*_CALLED, *filter(str.isidentifier, OPS), *(v.name for v in program.inputs)))
         for s in program.stages:
             self.names.taken.update(v.name for v in s.outputs)
         self.lines: list[Row] = []
@@ -261,9 +263,7 @@ class _Backward:
         forward, length = derivative.forward, s.params["length"]
         kept = forward.program.outputs[len(s.outputs) :]
         more = tuple(
-            Value(self.names.name(f"{v.name}s"), (length, *v.shape), v.dtype)
-            for v in kept
-            if type(v) is Value
+            Value(self._name(f"{v.name}s"), (length, *v.shape), v.dtype) for v in kept if type(v) is Value
         )
         return Stage("scan", s.operands, s.outputs + more, {**s.params, "body": forward}, s.source)
 
@@ -277,10 +277,14 @@ class _Backward:
             if rule is not None and type(v) is Value and v in self.active
         }
 
+    def _name(self, stem: str) -> str:
+        """A name that nothing has, and that may stand in an expression."""
+        return self.names.unique(expression_name(stem))
+
     def _d(self, v: Value) -> str:
         """What the gradient of `v` is called."""
         if v not in self.called:
-            self.called[v] = self.names.name(f"d{v.name}")
+            self.called[v] = self._name(f"d{v.name}")
         return self.called[v]
 
     def _add(self, v: Value, text: Text) -> None:
@@ -324,32 +328,35 @@ class _Backward:
     def _written_out(self, s: Stage) -> None:
         """The rule of each operand as an expression: the rule runs on variables, as a function that is traced
         does."""
-        op, device, tracer = OPS[s.op], find_device("cpu"), _source.Written()
-        known: dict[Var, Text] = {}
+        op, wanted = OPS[s.op], self._wanted(s)
+        one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
+        moved = [v for v in s.outputs if v in self.grads]
+        targets = [
+            Form(wanted[i].shape, canonical(wanted[i].dtype)) if i in wanted else None
+            for i in range(len(s.operands))
+        ]
+        given: list[Value] = []  # of the wanted operands, those that the rule gives a gradient
 
-        def variable(v: Operand, text: Text) -> Any:
-            if type(v) is not Value:
-                return v
-            var = tracer.variable(v.shape, canonical(v.dtype))
-            known[var] = text
-            return Tensor(var, device)
-
-        with tracing(tracer, grad=False):
-            dz: Any = tuple(variable(v, Text(self.grads[v])) if v in self.grads else None for v in s.outputs)
-            z: Any = tuple(variable(v, Text(v.name)) for v in s.outputs)
-            one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
+        def rule(*tensors: Tensor) -> list[Tensor]:
+            variables = iter(tensors)
+            moves = {v: next(variables) for v in moved}
+            dz: Any = tuple(moves.get(v) for v in s.outputs)
+            z: Any = tuple(next(variables) for _ in s.outputs)
             dz, z = (dz[0], z[0]) if one else (dz, z)
-            x = tuple(variable(v, operand(v)) for v in s.operands)
-            wanted = self._wanted(s)
-            targets = [
-                Form(v.shape, canonical(v.dtype)) if i in wanted else None  # type: ignore[union-attr]
-                for i, v in enumerate(s.operands)
-            ]
+            x = tuple(next(variables) if type(v) is Value else v for v in s.operands)
             vjp = conjugate_vjp if one and is_complex(s.output.dtype) else Op.vjp
             found = vjp(op, Given(Tensor.xp, dz, op.save(z, x)), targets, dict(s.params))
-        for i, v in wanted.items():
-            if found[i] is not None:
-                self._add(v, self._nested(tracer, found[i].data, known))
+            given.extend(v for i, v in wanted.items() if found[i] is not None)
+            return [found[i] for i in wanted if found[i] is not None]
+
+        device = find_device("cpu")
+        specs = [spec_of(v, device) for v in (*moved, *s.outputs, *s.values)]
+        texts = [self.grads[v] for v in moved] + [v.name for v in (*s.outputs, *s.values)]
+        traced = trace_to_ir(rule, specs, kind=_source.Written)
+        known = dict(zip(traced.inputs, map(Text, texts), strict=True))
+        for v, gradient in zip(given, traced.outputs, strict=True):
+            self._add(v, self._nested(traced.tracer, gradient, known))
+        traced.close()
 
     def _nested(self, tracer: Tracer, result: Var, known: dict[Var, Text]) -> Text:
         """`result` as one expression; what is used more than once in it is given a name, in a line before."""
@@ -366,7 +373,7 @@ class _Backward:
                 continue
             text = expression(op.name, [known[v] if type(v) is Var else operand(v) for v in operands], params)
             if uses.get(out, 0) > 1:
-                name = self.names.name("t")
+                name = self.names.unique("t")
                 self.lines.append(Row(0, name, text.text))
                 text = Text(name)
             known[out] = text
@@ -395,7 +402,7 @@ class _Backward:
                 name = self.grads[v] = self._d(v)
                 self.own.add(v)
             else:
-                name = self.names.name(f"d{v.name}" if type(v) is Value else "d")
+                name = self._name(f"d{v.name}" if type(v) is Value else "d")
                 if type(v) is Value:
                     after.append((v, name))
             outputs.append(Value(name, shape, dtype))

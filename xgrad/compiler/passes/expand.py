@@ -10,14 +10,15 @@ from ...backends.dtypes import canonical, is_half
 from ...core.tensor import Tensor
 from ...ops import OPS
 from ...ops.axes import normal_axes
-from ..ir import Item, Loop, Names, Program, Stage, Value, rewritten, substitute
+from ..ir import Item, Loop, Program, Stage, Value, rewritten, substitute
+from ..names import Names
 from ..trace import spec_of, trace_to_ir
 from .inline import inline
 
 
 def expand(program: Program) -> Program:
     """Write out means, variances, softmax and logsumexp."""
-    names = Names(program)
+    names = Names.beside(program)
 
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
 

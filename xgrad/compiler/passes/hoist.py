@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
+from ..ir import Item, Loop, Operand, Pair, Program, Stage, Value, rewritten
+from ..names import Names
 from .vectorise import batched
 
 
 def hoist(program: Program) -> Program:
     """Move stages out of loops, the innermost loops first."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
         return _out_of(item, names) if isinstance(item, Loop) else [item]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from ..ir import Item, Loop, Names, Program, Stage, Value
+from ..ir import Item, Loop, Program, Stage, Value
+from ..names import Names
 from .simplify import simplify, slices
 
 
 def pack(program: Program) -> Program:
     """Apply a function to the whole instead of to each of its parts."""
-    return simplify(replace(program, stages=tuple(_packed(program.stages, Names(program)))))
+    return simplify(replace(program, stages=tuple(_packed(program.stages, Names.beside(program)))))
 
 
 def _is_function(stage: Stage) -> bool:

@@ -14,13 +14,14 @@ from math import prod
 from typing import Any
 
 from ...ops import OPS
-from ..ir import Item, Loop, Names, Operand, Program, Stage, Value
+from ..ir import Item, Loop, Operand, Program, Stage, Value
+from ..names import Names
 from .simplify import slices
 
 
 def transpose_inside(program: Program) -> Program:
     """(a @ b)ᵀ = bᵀ @ aᵀ"""
-    names = Names(program)
+    names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         made = makers(stages)
@@ -80,7 +81,7 @@ def accumulate(program: Program) -> Program:
 
 def merge(program: Program) -> Program:
     """Products of the same matrix with several others as one."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         groups: dict[Any, list[Stage]] = {}
@@ -127,7 +128,7 @@ def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
 
 def join(program: Program) -> Program:
     """A sum of products of several matrices as one product of them side by side."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         made = makers(stages)

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...backends.dtypes import is_floating
 from ...ops.axes import normal_axes
-from ..ir import Carry, Item, Loop, Names, Operand, Pair, Program, Stage, Value, rewritten
+from ..ir import Carry, Item, Loop, Operand, Pair, Program, Stage, Value, rewritten
+from ..names import Names
 from .hoist import invariant, is_at_once
 from .simplify import live
 from .vectorise import batched
@@ -19,7 +20,7 @@ from .vectorise import batched
 
 def sink(program: Program) -> Program:
     """Move stages behind loops, the innermost loops first."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
         if not isinstance(item, Loop):

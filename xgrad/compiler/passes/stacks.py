@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..ir import Item, Loop, Names, Pair, Program, Stage, Value, rewritten
+from ..ir import Item, Loop, Pair, Program, Stage, Value, rewritten
+from ..names import Names
 from .products import everywhere, makers
 from .simplify import slices
 
@@ -14,7 +15,7 @@ from .simplify import slices
 def whole_stacks(program: Program) -> Program:
     """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of
     that."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
         return _stacked(item, names) if isinstance(item, Loop) else [item]
@@ -42,7 +43,7 @@ def _stacked(loop: Loop, names: Names) -> list[Item]:
 
 def whole_slices(program: Program) -> Program:
     """Where a loop reads neighbouring parts of one array and puts them together, it reads them together."""
-    names = Names(program)
+    names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         made = makers(stages)

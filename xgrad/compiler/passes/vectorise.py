@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ops import OPS
-from ..ir import Names, Operand, Stage, Value
+from ..ir import Operand, Stage, Value
+from ..names import Names
 
 #: How an operand looks outside of the loop, and whether it has an axis of time there.
 Outside = Callable[[Operand], tuple[Operand, bool]]

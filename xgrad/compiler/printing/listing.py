@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...ops import OPS
 from ...ops.indexing import Hole
-from ..ir import Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, substitute
+from ..ir import Item, Loop, Operand, Program, Stage, Value
+from ..names import Names
+from ..passes.inline import Inliner
 from . import spelling
 from .spelling import called, expression_name, gate_called, identifier, literal, shown
 
@@ -221,23 +222,6 @@ def listing(program: Program) -> str:
     return f"{text}\nreturn {', '.join(operand(v).text for v in program.outputs)}"
 
 
-class Unique:
-    """Names that were not given before."""
-
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.taken = set(taken)
-        self._counts: dict[str, int] = {}
-
-    def name(self, stem: str) -> str:
-        """`stem` as it may stand in an expression, with a number after it where that is taken."""
-        found = stem = expression_name(stem)
-        while found in self.taken:
-            self._counts[stem] = self._counts.get(stem, 1) + 1
-            found = f"{stem}_{self._counts[stem]}"
-        self.taken.add(found)
-        return found
-
-
 Parts = Callable[[Stage], "Program | None"]
 
 
@@ -247,75 +231,26 @@ def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[
 
     Values of these keep their names as far as they are unique, and not among those that are `taken`.
     """
-    names = Unique([*taken, *(v.name for v in program.inputs)])
-    for s in everything(program.stages):
-        names.taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
-    opening = _Opening(names, parts)
-    stages, outputs = opening.stages(program.stages, {}), program.outputs
-    return Program(program.inputs, stages, tuple(opening.same.get(v, v) for v in outputs))
+    names = Names.beside(program)
+    names.taken.update(taken)
+    return _Opening(names, parts).open(program)
 
 
-class _Opening:
-    """Programs that are written out inside of another."""
+class _Opening(Inliner):
+    """Opens a program for people to read: nothing is left out, and values keep their names."""
 
-    def __init__(self, names: Unique, parts: Parts) -> None:
-        self.names, self.parts = names, parts
-        # outputs of stages that were written out, by what computes them now
-        self.same: dict[Operand, Operand] = {}
+    def __init__(self, names: Names, parts: Parts) -> None:
+        super().__init__(names)
+        self._parts = parts
 
-    def stages(self, stages: Iterable[Item], new: dict[Value, Operand]) -> tuple[Item, ...]:
-        """These, with the values they read replaced as `new` says."""
-        found: list[Item] = []
-        for s in stages:
-            s = substitute(s, new)
-            if isinstance(s, Loop):
-                changed: dict[Value, Operand] = {}
-                s = replace(s, stages=self.stages(s.stages, changed))
-                found.append(substitute(s, changed))
-            elif s.op == "scan":
-                found.append(self._loop(s))
-            elif (inner := self.parts(s)) is not None:
-                inside, outputs = self._inside(inner, s.values)
-                found += inside
-                new.update(zip(s.outputs, outputs))
-                self.same.update(zip(s.outputs, outputs))
-            else:
-                found.append(s)
-        return tuple(found)
+    def program_of(self, stage: Stage) -> Program | None:
+        return self._parts(stage)
 
-    def _inside(
-        self, program: Program, operands: Sequence[Operand]
-    ) -> tuple[tuple[Item, ...], list[Operand]]:
-        """A program's stages in terms of `operands`, under names of their own, and its outputs."""
-        new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
-        stages = []
-        for s in program.stages:
-            assert isinstance(s, Stage)
-            outputs = tuple(v._replace(name=self.names.name(v.name)) for v in s.outputs)
-            s = substitute(s, new)
-            new.update(zip(s.outputs, outputs))
-            stages.append(Stage(s.op, s.operands, outputs, s.params, s.source))  # type: ignore[union-attr]
-        changed: dict[Value, Operand] = {}
-        inside = self.stages(stages, changed)
-        results = [new[v] if type(v) is Value else v for v in program.outputs]
-        return inside, [changed.get(v, v) if type(v) is Value else v for v in results]
+    def passes_on(self, stage: Stage, fresh: bool) -> bool:
+        return False
 
-    def _loop(self, scan: Stage) -> Loop:
-        body = scan.params["body"]
-        carries, given = body.carries, body.carries + body.xs
-        inner = [v._replace(name=self.names.name(v.name)) for v in body.program.inputs[:given]]
-        stages, results = self._inside(body.program, [*inner, *scan.operands[given:]])
-        carry = tuple(map(Carry, inner, scan.operands, results[:carries], scan.outputs))
-        xs: Any = zip(inner[carries:], scan.operands[carries:given])
-        ys: Any = zip(results[carries:], scan.outputs[carries:])
-        return Loop(
-            scan.params["length"],
-            scan.params["reverse"],
-            carry,
-            tuple(Pair(*x) for x in xs),
-            tuple(Pair(*y) for y in ys),
-            stages,
-        )
+    def fresh(self, v: Value) -> Value:
+        return v._replace(name=self.names.unique(expression_name(v.name)))
 
 
 Program.listing = listing

@@ -16,9 +16,10 @@ from ...ops import find_op
 from ...ops.shaping import NEW
 from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..lowering.plan import Unsupported
+from ..names import Names
 from ..scan import replay
 from ..trace import Tracer, Var, spec_of, trace_to_ir
-from .listing import Text, Unique, form, number, opened
+from .listing import Text, form, number, opened
 from .numpy_calls import FORMULAS, HELPERS, dtype_name, helper, known, written
 from .spelling import identifier, shown
 
@@ -261,7 +262,7 @@ class _Body:
         self.inputs = program.inputs
         self.program = opened(program, _parts)
         own = (self.xp, "complex", "float", "range", "reversed", "saved", "slice", "forward", "backward")
-        self._unique = Unique([*keyword.kwlist, *HELPERS, *FORMULAS, *own])
+        self._unique = Names([*keyword.kwlist, *HELPERS, *FORMULAS, *own])
         self._names: dict[Value, str] = {}
         self._lines: list[tuple[str, str]] = []
         self.names(self.inputs)
@@ -270,7 +271,7 @@ class _Body:
         """What these are called: their names, made identifiers."""
         for v in values:
             if v not in self._names:
-                self._names[v] = self._unique.name(identifier(v.name))
+                self._names[v] = self._unique.unique(identifier(v.name))
         return [self._names[v] for v in values]
 
     def text(self, v: Operand) -> str:
@@ -344,7 +345,7 @@ class _Body:
                 f"{self.xp}.empty({y.outer.shape}, {dtype_name(self.xp, y.outer.dtype)})",
                 form(y.outer),
             )
-        t = self._unique.name("t")
+        t = self._unique.unique("t")
         steps = f"range({loop.length})"
         self._line(depth, "", f"for {t} in {f'reversed({steps})' if loop.reverse else steps}:")
         for x in loop.xs:
