@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..core.context import no_grad
@@ -21,6 +23,9 @@ from .reverse_mode import refuse_no_function, vjp
 MODES = ("rev", "fwd")
 _WHAT = {"rev": "the gradient", "fwd": "the tangent"}
 _COMPLEX_STEP = 1e-30  # no difference is taken, so it may be as small as floating point goes
+
+#: A function of Tensors, each of real numbers.
+Function = Callable[..., Any]
 
 
 def check_grads(
@@ -57,6 +62,16 @@ def check_grads(
     >>> import xgrad as xg
     >>> xg.check_grads(lambda x, W: xg.tanh(W @ x), (xg.ones(3), xg.ones((2, 3))))
     """
+    modes = _refuse_nothing_to_check(f, args, order, modes, (rtol, atol))
+    real_f, values, labels = _of_real_numbers(f, tuple(args))
+    _Check(order, modes, (rtol, atol), default_rng(seed)).check(real_f, values, labels)
+
+
+def _refuse_nothing_to_check(
+    f: Any, args: Any, order: Any, modes: str | Sequence[str], tolerances: tuple[Any, Any]
+) -> tuple[str, ...]:
+    """Raise TypeError or ValueError for arguments of `check_grads` that it cannot take; the modes as a
+    tuple."""
     if not isinstance(args, tuple | list):
         raise TypeError(
             f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: "
@@ -65,9 +80,9 @@ def check_grads(
     refuse_no_function(f, "checked")
     if isinstance(order, bool) or not is_integer(order):
         raise TypeError(f"check_grads: order is an integer from 1 on, not {order!r}")
-    if order < 1:
+    if order < 1:  # type: ignore[operator]
         raise ValueError(f"check_grads: order={order} checks nothing")
-    for name, value in (("rtol", rtol), ("atol", atol)):
+    for name, value in zip(("rtol", "atol"), tolerances):
         if value is not None and not (isinstance(value, float | int) and 0 <= value < float("inf")):
             raise ValueError(
                 f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked"
@@ -75,8 +90,13 @@ def check_grads(
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
         raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
-    leaves, structure = flatten(tuple(args))
-    names = paths(tuple(args))
+    return modes
+
+
+def _of_real_numbers(f: Function, args: tuple[Any, ...]) -> tuple[Function, list[Tensor], list[str]]:
+    """`f` as a function of real Tensors that returns a list of them, at which values, and what each is
+    called."""
+    leaves, structure = flatten(args)
     values = [asarray(leaf).detach() for leaf in leaves]
     chosen = [i for i, v in enumerate(values) if is_floating(v.dtype)]
     parts = [_parts(values[i]) for i in chosen]
@@ -92,28 +112,16 @@ def check_grads(
         everything, rest = list(values), iter(moved)
         for i, part in zip(chosen, parts, strict=True):
             everything[i] = next(rest) if len(part) == 1 else next(rest) + 1j * next(rest)
-        return [
-            part
-            for z, both in zip(outputs(everything), cut, strict=True)
-            for part in (_parts(z) if both else [z])
-        ]
+        pairs = zip(outputs(everything), cut, strict=True)
+        return [part for z, both in pairs for part in (_parts(z) if both else [z])]
 
     if not chosen or not any(is_floating(z.dtype) for z in found):
         raise ValueError(
             "check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point"
         )
-    which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
+    names, which = paths(args), {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
-    _check(
-        of_parts,
-        [v for part in parts for v in part],
-        labels,
-        "",
-        order,
-        modes,
-        (rtol, atol),
-        default_rng(seed),
-    )
+    return of_parts, [v for part in parts for v in part], labels
 
 
 def _parts(x: Tensor) -> list[Tensor]:
@@ -121,100 +129,153 @@ def _parts(x: Tensor) -> list[Tensor]:
     return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
-def _check(
-    f: Any,
-    values: list[Tensor],
-    labels: list[str],
-    of: str,
-    order: int,
-    modes: Sequence[str],
-    tolerance: Any,
-    rng: Any,
-) -> None:
-    """Check one order, then the functions that compute its gradients and its tangents.
+class _Says(NamedTuple):
+    """How a function moves along a direction: the slope, and the size of the terms that it adds up from."""
 
-    `of` says what was differentiated before.
-    """
-    with no_grad():
-        outputs = f(*values)
-    floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
-    one = len(floating) == 1 and outputs[floating[0]].shape == ()  # a scalar is shown as it is
-    weights = [ones_like(outputs[i]) if one else _random_like(outputs[i], rng) for i in floating]
+    slope: float
+    size: float
 
-    def scalar(*moved: Tensor) -> Any:
-        """The outputs as one number, each element with a random weight."""
-        z = f(*moved)
-        return _total([sum(z[i] * w) for i, w in zip(floating, weights, strict=True)])
 
-    def gradient(*moved: Tensor) -> list[Tensor]:
-        _, pull = vjp(scalar, *moved)
+class _Sum:
+    """The outputs of a function as one number, each element with a random weight; and its derivatives."""
+
+    def __init__(self, f: Function, values: list[Tensor], rng: Any) -> None:
+        self.f, self.values = f, values
+        with no_grad():
+            outputs = f(*values)
+        self.floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
+        floating = [outputs[i] for i in self.floating]
+        one = len(floating) == 1 and floating[0].shape == ()  # a scalar is shown as it is
+        self.weights = [ones_like(z) if one else _random_like(z, rng) for z in floating]
+
+    def __call__(self, *moved: Tensor) -> Any:
+        z = self.f(*moved)
+        return _total([sum(z[i] * w) for i, w in zip(self.floating, self.weights, strict=True)])
+
+    def gradient(self, *moved: Tensor) -> list[Tensor]:
+        """With respect to each value."""
+        _, pull = vjp(self, *moved)
         return list(pull(asarray(1.0, device=moved[0].device)))
 
-    def tangent(directions: Sequence[Tensor], *moved: Tensor) -> list[Tensor]:
+    def tangent(self, directions: Sequence[Tensor], *moved: Tensor) -> list[Tensor]:
+        """Of each output, along a direction of each value."""
+
         def some(*v: Tensor) -> list[Tensor]:
-            z = f(*v)
-            return [z[i] for i in floating]
+            z = self.f(*v)
+            return [z[i] for i in self.floating]
 
         return list(jvp(some, moved, directions)[1])
 
-    if not values or not floating:
-        return
-    directions = [_random_like(v, rng) for v in values]
-    # a gradient of complex numbers is a conjugate: not holomorphic
-    complex_step = not of and _allows_complex_step(scalar, values)
-    slope = _complex_slope if complex_step else _central_slope
-    rtol, atol = _tolerance(values, complex_step, tolerance)
+    def by_gradient(self, gradients: list[Tensor], i: int, direction: Tensor) -> _Says:
+        """How it moves along a direction of value `i`, in reverse mode."""
+        terms = gradients[i] * direction
+        return _Says(_number(sum(terms)), _number(sum(abs(terms))))
 
-    def says(mode: str, i: int, direction: Tensor) -> tuple[float, float]:
-        """How `scalar` moves along a direction of one argument, and the size of what it adds up from."""
-        if mode == "rev":
-            terms = gradients[i] * direction
-            return _number(sum(terms)), _number(sum(abs(terms)))
-        along = [direction if k == i else zeros_like(v) for k, v in enumerate(values)]
-        products = [t * w for t, w in zip(tangent(along, *values), weights, strict=True)]
-        return _number(_total([sum(p) for p in products])), _number(_total([sum(abs(p)) for p in products]))
-
-    gradients = [g.detach() for g in gradient(*values)] if "rev" in modes else []
-    for i, label in enumerate(labels):
-        measured, noise = slope(scalar, values, i, directions[i])
-        for mode in modes:
-            predicted, size = says(mode, i, directions[i])
-            scale = max(abs(predicted), abs(measured), size)
-            right = abs(predicted - measured) <= atol + rtol * scale + noise
-            # where f bends much, with the bend taken out of the difference
-            if not right and not complex_step:
-                wide, more = _central_slope(scalar, values, i, directions[i], 2)
-                right = abs(predicted - (4 * measured - wide) / 3) <= atol + rtol * scale + noise + more
-            if not right:
-                where = f"order {of.count('of ') + 1}: {_WHAT[mode]} {of}with respect to {label}"
-                raise AssertionError(_worst(scalar, values, partial(says, mode, i), slope, i, where))
-    if order > 1:
-        functions = {"rev": gradient, "fwd": partial(tangent, directions)}
-        for mode in modes:
-            _check(
-                functions[mode], values, labels, f"of {_WHAT[mode]} {of}", order - 1, modes, tolerance, rng
-            )
-
-
-def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
-    """Im f(x + i h d) / h"""
-    moved = list(values)
-    moved[i] = values[i] + direction * complex(0, _COMPLEX_STEP)
-    with no_grad():
-        return _number(imag(f(*moved))) / _COMPLEX_STEP, 0.0
-
-
-def _central_slope(
-    f: Any, values: list[Tensor], i: int, direction: Tensor, steps: int = 1
-) -> tuple[float, float]:
-    """(f(x + h d) - f(x - h d)) / 2h, and the rounding error of that difference."""
-    h = steps * _epsilon(values[i]) ** (1 / 3)
-    with no_grad():
-        up, down = (
-            _number(f(*values[:i], astype(values[i] + s * h * direction, values[i].dtype), *values[i + 1 :]))
-            for s in (1, -1)
+    def by_tangent(self, i: int, direction: Tensor) -> _Says:
+        """The same in forward mode."""
+        along = [direction if k == i else zeros_like(v) for k, v in enumerate(self.values)]
+        tangents = self.tangent(along, *self.values)
+        products = [t * w for t, w in zip(tangents, self.weights, strict=True)]
+        return _Says(
+            _number(_total([sum(p) for p in products])), _number(_total([sum(abs(p)) for p in products]))
         )
-    return (up - down) / (2 * h), 10 * _epsilon(values[i]) * max(abs(up), abs(down), 1e-3) / h
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What is to be checked: so many orders, in these modes, to these tolerances."""
+
+    order: int
+    modes: tuple[str, ...]
+    tolerances: tuple[float | None, float | None]
+    rng: Any
+
+    def check(self, f: Function, values: list[Tensor], labels: list[str], of: tuple[str, ...] = ()) -> None:
+        """Check one order, then the functions that compute its gradients and its tangents.
+
+        `of` says what was differentiated before, the last first.
+        """
+        total = _Sum(f, values, self.rng)
+        if not values or not total.floating:
+            return
+        directions = [_random_like(v, self.rng) for v in values]
+        # a gradient of complex numbers is a conjugate: not holomorphic
+        complex_step = not of and _allows_complex_step(total, values)
+        says: dict[str, Any] = {"fwd": total.by_tangent}
+        if "rev" in self.modes:
+            gradients = [g.detach() for g in total.gradient(*values)]
+            says["rev"] = partial(total.by_gradient, gradients)
+        where = "".join(f"of {_WHAT[mode]} " for mode in of)
+        for i, label in enumerate(labels):
+            slope = _Slope(total, values, i, complex_step)
+            measured = slope(directions[i])
+            for mode in self.modes:
+                derivative = partial(says[mode], i)
+                if not self._agree(derivative(directions[i]), measured, slope, directions[i]):
+                    what = f"{_WHAT[mode]} {where}with respect to {label}"
+                    raise AssertionError(f"order {len(of) + 1}: {what} {_worst(derivative, slope)}")
+        functions: dict[str, Function] = {"rev": total.gradient, "fwd": partial(total.tangent, directions)}
+        if len(of) + 1 < self.order:
+            for mode in self.modes:
+                self.check(functions[mode], values, labels, (mode, *of))
+
+    def _agree(self, says: _Says, measured: tuple[float, float], slope: _Slope, direction: Tensor) -> bool:
+        """Whether a derivative is as it was measured, within the tolerances."""
+        (predicted, size), (difference, noise) = says, measured
+        rtol, atol = _tolerance(slope.values, slope.complex_step, self.tolerances)
+        allowed = atol + rtol * max(abs(predicted), abs(difference), size) + noise
+        if abs(predicted - difference) <= allowed:
+            return True
+        if slope.complex_step:
+            return False
+        # where f bends much, with the bend taken out of the difference
+        wide, more = slope.central(direction, 2)
+        return abs(predicted - (4 * difference - wide) / 3) <= allowed + more
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """How fast `f` moves along a direction of value `i`, by differences, and the rounding error of that."""
+
+    f: Function
+    values: list[Tensor]
+    i: int
+    complex_step: bool
+
+    def __call__(self, direction: Tensor) -> tuple[float, float]:
+        return self.complex(direction) if self.complex_step else self.central(direction)
+
+    def complex(self, direction: Tensor) -> tuple[float, float]:
+        """Im f(x + i h d) / h"""
+        with no_grad():
+            moved = self._at(self.values[self.i] + direction * complex(0, _COMPLEX_STEP))
+            return _number(imag(moved)) / _COMPLEX_STEP, 0.0
+
+    def central(self, direction: Tensor, steps: int = 1) -> tuple[float, float]:
+        """(f(x + h d) - f(x - h d)) / 2h"""
+        x = self.values[self.i]
+        h = steps * _epsilon(x) ** (1 / 3)
+        with no_grad():
+            up, down = (_number(self._at(astype(x + s * h * direction, x.dtype))) for s in (1, -1))
+        return (up - down) / (2 * h), 10 * _epsilon(x) * max(abs(up), abs(down), 1e-3) / h
+
+    def _at(self, x: Tensor) -> Any:
+        return self.f(*self.values[: self.i], x, *self.values[self.i + 1 :])
+
+
+def _worst(says: Callable[[Tensor], _Says], slope: _Slope) -> str:
+    """The element whose derivative is furthest off, found one by one."""
+    x = slope.values[slope.i]
+    worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
+    for index in product(*map(range, x.shape)):
+        unit = zeros_like(x)
+        unit[index] = 1
+        predicted, measured = says(unit).slope, slope(unit)[0]
+        gap = abs(predicted - measured)
+        if not gap <= worst[0]:  # NaN is the worst
+            worst = (gap, index, predicted, measured)
+    _, index, predicted, measured = worst
+    return f"at index {index} is {predicted!r}, differences give {measured!r}"
 
 
 def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
@@ -245,33 +306,6 @@ def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[fl
     epsilon = max(_epsilon(v) for v in values)
     default = 1e3 * epsilon if complex_step else 20 * epsilon ** (2 / 3)
     return tuple(default if t is None else t for t in given)  # type: ignore[return-value]
-
-
-def _worst(f: Any, values: list[Tensor], says: Any, slope: Any, i: int, where: str) -> str:
-    """The element whose derivative is furthest off, found one by one."""
-    x = values[i]
-    worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
-    for index in _indices(x.shape):
-        unit = _unit(x, index)
-        predicted, measured = says(unit)[0], slope(f, values, i, unit)[0]
-        gap = abs(predicted - measured)
-        if not gap <= worst[0]:
-            worst = (gap, index, predicted, measured)
-    _, index, predicted, measured = worst
-    return f"{where} at index {index} is {predicted!r}, differences give {measured!r}"
-
-
-def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = [()]
-    for n in shape:
-        found = [(*index, k) for index in found for k in range(n)]
-    return found
-
-
-def _unit(x: Tensor, index: tuple[int, ...]) -> Tensor:
-    e = zeros_like(x)
-    e[index] = 1
-    return e
 
 
 def _random_like(x: Tensor, rng: Any) -> Tensor:
