@@ -138,7 +138,7 @@ WIDE = {
     "core.graph.Node.__init__",
     "transforms.checkpointing.scan_in_segments",
     "transforms.checks.check_grads",
-    "transforms.gates.register_op",
+    "transforms.registering.register_op",
     "transforms.through_time.scan",
 }
 

@@ -227,12 +227,6 @@ from .transforms.debugging import (
 from .transforms.forward_mode import (
     jvp as jvp,
 )
-from .transforms.gates import (
-    Gate as Gate,
-    gate as gate,
-    register_op as register_op,
-    unregister_op as unregister_op,
-)
 from .transforms.graph_view import (
     Graph as Graph,
     GraphNode as GraphNode,
@@ -246,6 +240,10 @@ from .transforms.jacobians import (
     jacobian as jacobian,
     stop_gradient as stop_gradient,
 )
+from .transforms.registering import (
+    register_op as register_op,
+    unregister_op as unregister_op,
+)
 from .transforms.reverse_mode import (
     grad as grad,
     value_and_grad as value_and_grad,
@@ -257,6 +255,10 @@ from .transforms.staged import (
 )
 from .transforms.through_time import (
     scan as scan,
+)
+from .transforms.user_gates import (
+    Gate as Gate,
+    gate as gate,
 )
 
 __version__: str

@@ -19,7 +19,7 @@ from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.indexing import GETITEM
 from ..ops.programs import CUSTOM
 from ..ops.shaping import ITEM, UNSTACK
-from . import custom_rules  # noqa: F401 - which says what CUSTOM does
+from . import custom_gates  # noqa: F401 - which says what CUSTOM does
 from .abstract_eval import form_of
 from .draws import refuse_draws, states
 from .ir import Program, Stage, Value

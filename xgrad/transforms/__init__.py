@@ -6,12 +6,13 @@ from .compiling import compile
 from .custom_rules import custom_jvp, custom_vjp
 from .debugging import Cut, detect_cuts, detect_nan
 from .forward_mode import jvp
-from .gates import Gate, gate, register_op, unregister_op
 from .graph_view import Graph, GraphNode, graph, record
 from .jacobians import elementwise_grad, hessian, hvp, jacobian, stop_gradient
+from .registering import register_op, unregister_op
 from .reverse_mode import grad, value_and_grad, vjp
 from .staged import derive, trace
 from .through_time import scan
+from .user_gates import Gate, gate
 
 __all__ = [
     "Cut",

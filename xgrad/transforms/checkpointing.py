@@ -20,6 +20,7 @@ from ..core.tensor import Tensor
 from ..namespace import asarray, concat, reshape
 from ..ops.axes import integer
 from ..ops.programs import AFTER, CHECKPOINT
+from .boxing import boxed
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp
@@ -33,8 +34,8 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
     """Run the program again, and back through it."""
     raw = not any(isinstance(v, Tensor) for v in (*dz, *x))
     given = [i for i, d in enumerate(dz) if d is not None]
-    moves = [_raised(dz[i]) for i in given]
-    operands = [apply(AFTER, (_raised(v), moves[0])) for v in x]
+    moves = [boxed(dz[i]) for i in given]
+    operands = [apply(AFTER, (boxed(v), moves[0])) for v in x]
     chosen = [i for i, v in enumerate(operands) if is_floating(v.dtype)]
 
     def again(*values: Tensor) -> list[Any]:
@@ -51,8 +52,8 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
 def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ...]:
     """Run the program again, and forward through it."""
     raw = not any(isinstance(v, Tensor) for v in (*t, *x))
-    operands = [_raised(v) for v in x]
-    moves = {i: _raised(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
+    operands = [boxed(v) for v in x]
+    moves = {i: boxed(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
 
     def again(*values: Tensor) -> list[Any]:
         moved = dict(zip(moves, values, strict=True))
@@ -67,10 +68,6 @@ CHECKPOINT.implement(
     _forward, dx=_dx, jvp=_jvp, forms=lambda params: [(v.shape, v.dtype) for v in params["program"].outputs]
 )
 PROGRAMS = Cache(1024)
-
-
-def _raised(v: Any) -> Tensor:
-    return v if isinstance(v, Tensor) else Tensor(v, device_of(v) or current_device())
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,156 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
 from typing import Any
 
 from ..backends import device_of
 from ..backends.dtypes import is_complex, is_floating
 from ..core.backward import pull_back
-from ..core.context import MODE, mode
+from ..core.context import mode
 from ..core.dispatch import NUMBERS
 from ..core.graph import Input
-from ..core.pytree import broadcast_prefix, flatten, paths, unflatten
+from ..core.pytree import broadcast_prefix, paths, unflatten
 from ..core.tensor import Tensor
-from ..errors import GraphError, ShapeError
+from ..errors import ShapeError
 from ..namespace import asarray, conj, zeros_like
-from ..namespace.calling import call
 from ..ops import Op
-from ..ops.axes import integers
-from .gates import key_of, lowered, raised, refuse_closure
+from .boxing import boxed, on_arrays
+from .custom_function import CustomFunction, Use
 
 
-class _Custom:
-    """What the two have in common: a function that is one op of as many operands as its arguments have
-    leaves."""
-
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        update_wrapper(self, fun)
-        self.fun = fun
-        self.name = getattr(fun, "__name__", type(fun).__name__)
-        self.signature = inspect.signature(fun)
-        try:
-            self.static = frozenset(integers(nondiff_argnums))
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions"
-            ) from None
-        self.op: Op | None = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.op is None:
-            raise TypeError(f"{self.name} has no derivative yet: give it one with {self.name}.{self._define}")
-        use = Use(self, args, kwargs)
-        if MODE.get().grad:
-            refuse_closure(self.fun)
-        if not use.leaves:
-            return self.fun(*use.arguments(use.leaves))
-        use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
-        z = call(self.op, tuple(use.leaves), {"use": use})
-        use.leaves = []  # a program that is kept keeps the use, and nothing of its arguments
-        return unflatten(use.output, list(z) if isinstance(z, tuple) else [z])
-
-    _define = ""
-
-
-class Use:
-    """One call: its arguments as leaves and what is fixed.
-
-    Two calls that differ in their leaves alone are equal, and share programs.
-    """
-
-    def __init__(self, owner: _Custom, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        bound = owner.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        if bound.kwargs:
-            raise TypeError(
-                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a "
-                f"derivative by hand takes all by place"
-            )
-        self.owner, self.count = owner, len(bound.args)
-        if any(not -self.count <= i < self.count for i in owner.static):
-            raise TypeError(
-                f"{owner.name} was called with {self.count} arguments, and "
-                f"nondiff_argnums={tuple(sorted(owner.static))} names others"
-            )
-        static = {i % self.count for i in owner.static}
-        self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
-        for i, v in self.fixed.items():
-            self._refuse_cutting(i, v)
-        moving = tuple(v for i, v in enumerate(bound.args) if i not in static)
-        found, self.structure = flatten(moving)
-        self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(moving), strict=True)]
-        self.moving = unflatten(self.structure, list(range(len(found))))  # as a pattern
-        self.output: Any = None  # the structure of what the function returned
-        self.keeps = False  # whether the forward pass is to leave what the backward pass wants
-        self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
-        self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
-
-    def _refuse_cutting(self, i: int, fixed: Any) -> None:
-        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every
-        step."""
-        for v in flatten(fixed)[0]:
-            if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
-                what = (
-                    "needs a gradient, which would be lost"
-                    if v.requires_grad
-                    else "is a Tensor of the function that is traced"
-                )
-                name = self.owner.name
-                raise GraphError(
-                    f"{name}: argument {i} is in nondiff_argnums and {what}: pass arrays as other "
-                    f"arguments, or use t.detach()"
-                )
-
-    def _leaf(self, v: Any, name: str) -> Any:
-        if isinstance(v, Tensor) or type(v) in NUMBERS:
-            return v
-        if device_of(v) is None and not hasattr(v, "__array__"):
-            raise TypeError(
-                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: "
-                f"name it in nondiff_argnums"
-            )
-        return asarray(v)
-
-    def arguments(self, leaves: Sequence[Any]) -> list[Any]:
-        """The arguments of the function, with these leaves."""
-        moving = iter(unflatten(self.structure, list(leaves)))
-        return [self.fixed[i] if i in self.fixed else next(moving) for i in range(self.count)]
-
-    def outputs(self, z: Any) -> tuple[Any, ...]:
-        """What the function returned, as leaves; `output` remembers the structure."""
-        leaves, self.output = flatten(z)
-        if not leaves:
-            raise TypeError(f"{self.owner.name} returned no array")
-        return tuple(map(asarray, leaves))
-
-    def like_output(self, z: Any, what: str) -> list[Any]:
-        """The leaves of something that must have the structure of the output."""
-        leaves, structure = flatten(z)
-        if structure != self.output:
-            raise TypeError(
-                f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}"
-            )
-        return [asarray(v) for v in leaves]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Use) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-
-def _single(z: tuple[Any, ...]) -> Any:
-    return z[0] if len(z) == 1 else z
-
-
-def _parts(z: Any) -> Sequence[Any]:
-    return z if isinstance(z, tuple | list) else (z,)
-
-
-class custom_vjp(_Custom):
+class custom_vjp(CustomFunction):
     """A function with its gradient given by hand, as `jax.custom_vjp`.
 
     `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a
@@ -193,9 +62,10 @@ class custom_vjp(_Custom):
             use.residuals = (residuals,)
             return _single(z)
 
-        return lowered(x, f)
+        return on_arrays(f, x)
 
     def _kept(self, use: Use, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        """The leaves of the output, and what `fwd` keeps."""
         found = self._fwd(*use.arguments(leaves))
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError(
@@ -207,27 +77,21 @@ class custom_vjp(_Custom):
         given, zs = _parts(dz), _parts(z)
         several = given is dz
         if several:  # which the engine hands on without conjugation
-            given = [None if d is None else _conj(d) for d in given]
+            given = _each(_conj, given)
         # to be differentiated again: what was kept must be connected
         if any(isinstance(v, Tensor) for v in (*given, *x)):
-            _, residuals = self._kept(use, x)
-            found = self._gradients(use, residuals, x, given, zs)
+            found = self._gradients(use, self._kept(use, x)[1], x, given, zs)
         else:
             with mode(grad=False, record=False):
-                residuals = use.residuals[0] if use.residuals else self._kept(use, list(map(raised, x)))[1]
-                found = self._gradients(
-                    use,
-                    residuals,
-                    x,
-                    [None if d is None else raised(d) for d in given],
-                    [raised(v) for v in zs],
-                )
-            found = [None if g is None else g.data for g in found]
-        return tuple(_conj(g) if several and g is not None else g for g in found)
+                residuals = use.residuals[0] if use.residuals else self._kept(use, _each(boxed, x))[1]
+                found = self._gradients(use, residuals, x, _each(boxed, given), _each(boxed, zs))
+            found = _each(lambda g: g.data, found)
+        return tuple(_each(_conj, found) if several else found)
 
     def _gradients(
         self, use: Use, residuals: Any, x: Sequence[Any], dz: Sequence[Any], z: Sequence[Any]
     ) -> Sequence[Any]:
+        """The gradient of each leaf, or None."""
         whole = unflatten(use.output, [zeros_like(v) if d is None else d for d, v in zip(dz, z, strict=True)])
         found = self._bwd(*use.fixed.values(), residuals, whole)
         if not isinstance(found, tuple | list) or len(found) != len(use.moving):
@@ -245,7 +109,7 @@ class custom_vjp(_Custom):
         return [self._gradient(g, v, name) for g, v, name in zip(leaves, x, paths(use.moving), strict=True)]
 
     def _gradient(self, g: Any, x: Any, name: str) -> Tensor | None:
-        """What `bwd` gave for the argument `x` at `name`: a Tensor of its shape, and real where it is."""
+        """The gradient that `bwd` gave for the argument `x` at `name`: of its shape, and real where it is."""
         if g is None:
             return None
         if not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
@@ -253,22 +117,22 @@ class custom_vjp(_Custom):
                 f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its "
                 f"argument, or None"
             )
-        g = asarray(g)
-        if is_complex(g.dtype) and not is_complex(getattr(x, "dtype", type(x))):
+        gradient: Tensor = asarray(g)
+        if is_complex(gradient.dtype) and not is_complex(getattr(x, "dtype", type(x))):
             raise TypeError(
                 f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: "
                 f"take xg.real"
             )
         shape = tuple(getattr(x, "shape", ()))
-        if g.shape != shape:
+        if gradient.shape != shape:
             raise ShapeError(
-                f"bwd of {self.name} returned a gradient of shape {g.shape} for the argument at {name}, of "
-                f"shape {shape}"
+                f"bwd of {self.name} returned a gradient of shape {gradient.shape} for the argument at "
+                f"{name}, of shape {shape}"
             )
-        return g  # type: ignore[no-any-return]
+        return gradient
 
 
-class custom_jvp(_Custom):
+class custom_jvp(CustomFunction):
     """A function with its tangent given by hand, as `jax.custom_jvp`.
 
     `f.defjvp(rule)` says how: `rule(primals, tangents)`, of two tuples, returns the output and its tangent,
@@ -320,10 +184,10 @@ class custom_jvp(_Custom):
         self.defjvp(rule)
 
     def _forward(self, xp: Any, *x: Any, use: Use) -> Any:
-        return lowered(x, lambda *leaves: _single(use.outputs(self.fun(*use.arguments(leaves)))))
+        return on_arrays(lambda *leaves: _single(use.outputs(self.fun(*use.arguments(leaves)))), x)
 
     def _tangents(self, use: Use, x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
-        """What the rule gives, for a tangent of each leaf."""
+        """The tangent of each output, from one of each leaf."""
         found = self._rule(
             *use.fixed.values(), unflatten(use.structure, list(x)), unflatten(use.structure, list(t))
         )
@@ -342,17 +206,14 @@ class custom_jvp(_Custom):
         return moved
 
     def _jvp(self, t: tuple[Any, ...], x: tuple[Any, ...], *, use: Use) -> Any:
+        def tangents(x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
+            moves = [_still(v) if d is None else d for v, d in zip(x, t, strict=True)]
+            return self._tangents(use, x, moves)
+
         if any(isinstance(v, Tensor) for v in (*t, *x)):
-            return _single(
-                tuple(
-                    self._tangents(use, x, [_still(v) if d is None else d for v, d in zip(x, t, strict=True)])
-                )
-            )
+            return _single(tuple(tangents(x, t)))
         with mode(grad=False, record=False):
-            x = tuple(map(raised, x))
-            found = self._tangents(
-                use, x, [_still(v) if d is None else raised(d) for v, d in zip(x, t, strict=True)]
-            )
+            found = tangents(_each(boxed, x), _each(boxed, t))
         return _single(tuple(d.data for d in found))
 
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
@@ -360,33 +221,30 @@ class custom_jvp(_Custom):
         parts = _parts(dz)
         # the engine conjugates what goes in and what comes out, which transposes by itself
         plain = parts is not dz and is_complex(dz.dtype)
+        turned = _conj if plain else lambda v: v
         raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
-        values = [raised(v) for v in x]
-        chosen = [
-            i
-            for i, v in enumerate(values)
-            if needs[i] is not None and isinstance(v, Tensor) and is_floating(v.dtype)
-        ]
+        values = _each(boxed, x)
+        floating = [isinstance(v, Tensor) and is_floating(v.dtype) for v in values]
+        moving = [flows and need is not None for flows, need in zip(floating, needs, strict=True)]
         with mode(grad=True, record=False):
-            t = [_still(v) for v in values]
-            for i in chosen:
-                t[i] = Tensor(t[i].data, t[i].device, Input(t[i].device, t[i].shape, t[i].data.dtype))
+            t = [_wanted(_still(v)) if moves else _still(v) for v, moves in zip(values, moving)]
             outputs = self._tangents(use, values, t)
-            given = [
-                (z, _conj(raised(d)) if plain else raised(d))
-                for z, d in zip(outputs, parts, strict=True)
-                if d is not None
-            ]
-            found = dict(
-                zip(
-                    chosen,
-                    pull_back(
-                        [z for z, _ in given], [d for _, d in given], [t[i] for i in chosen], free=False
-                    ),
-                )
-            )
-            found = {i: _conj(g) if plain else g for i, g in found.items()}
-        return tuple(None if g is None else g.data if raw else g for g in map(found.get, range(len(x))))
+            given = [(z, turned(boxed(d))) for z, d in zip(outputs, parts, strict=True) if d is not None]
+            roots, dzs = [z for z, _ in given], [d for _, d in given]
+            gradients = pull_back(roots, dzs, [v for v, moves in zip(t, moving) if moves], free=False)
+            found = iter([turned(g) for g in gradients])
+        gs = [next(found) if moves else None for moves in moving]
+        return tuple(_each(lambda g: g.data, gs) if raw else gs)
+
+
+def _each(f: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """`f` of each value, None for None."""
+    return [None if v is None else f(v) for v in values]
+
+
+def _wanted(t: Tensor) -> Tensor:
+    """A tangent to which a gradient flows."""
+    return Tensor(t.data, t.device, Input(t.device, t.shape, t.data.dtype))
 
 
 def _conj(v: Any) -> Any:
@@ -399,3 +257,11 @@ def _conj(v: Any) -> Any:
 def _still(v: Any) -> Any:
     """The tangent of what does not move."""
     return zeros_like(v) if isinstance(v, Tensor) else type(v)(0)
+
+
+def _single(z: tuple[Any, ...]) -> Any:
+    return z[0] if len(z) == 1 else z
+
+
+def _parts(z: Any) -> Sequence[Any]:
+    return z if isinstance(z, tuple | list) else (z,)

@@ -1,0 +1,144 @@
+"""A function of trees of arrays as one op, of as many operands as its arguments have leaves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+
+from ..backends import device_of
+from ..core.context import MODE
+from ..core.dispatch import NUMBERS
+from ..core.pytree import flatten, paths, unflatten
+from ..core.tensor import Tensor
+from ..errors import GraphError
+from ..namespace import asarray
+from ..namespace.calling import call
+from ..ops import Op
+from ..ops.axes import integers
+from .boxing import refuse_closure
+from .user_gates import key_of
+
+
+class CustomFunction:
+    """A function that is one op, of as many operands as its arguments have leaves.
+
+    Subclasses say how it is differentiated, and make the op.
+    """
+
+    #: How a user says what the derivative is.
+    _define = ""
+
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        update_wrapper(self, fun)
+        self.fun = fun
+        self.name = getattr(fun, "__name__", type(fun).__name__)
+        self.signature = inspect.signature(fun)
+        try:
+            self.static = frozenset(integers(nondiff_argnums))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions"
+            ) from None
+        self.op: Op | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.op is None:
+            raise TypeError(f"{self.name} has no derivative yet: give it one with {self.name}.{self._define}")
+        use = Use(self, args, kwargs)
+        if MODE.get().grad:
+            refuse_closure(self.fun)
+        if not use.leaves:
+            return self.fun(*use.arguments(use.leaves))
+        use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
+        z = call(self.op, tuple(use.leaves), {"use": use})
+        use.leaves = []  # a program that is kept keeps the use, and nothing of its arguments
+        return unflatten(use.output, list(z) if isinstance(z, tuple) else [z])
+
+
+class Use:
+    """One call of a custom function: its arguments as leaves, and those that are fixed.
+
+    Two calls that differ in their leaves alone are equal, and share programs.
+    """
+
+    def __init__(self, owner: CustomFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        bound = owner.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(
+                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a "
+                f"derivative by hand takes all by place"
+            )
+        self.owner, self.count = owner, len(bound.args)
+        if any(not -self.count <= i < self.count for i in owner.static):
+            raise TypeError(
+                f"{owner.name} was called with {self.count} arguments, and "
+                f"nondiff_argnums={tuple(sorted(owner.static))} names others"
+            )
+        static = {i % self.count for i in owner.static}
+        self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
+        for i, v in self.fixed.items():
+            self._refuse_cutting(i, v)
+        moving = tuple(v for i, v in enumerate(bound.args) if i not in static)
+        found, self.structure = flatten(moving)
+        self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(moving), strict=True)]
+        self.moving = unflatten(self.structure, list(range(len(found))))  # as a pattern
+        self.output: Any = None  # the structure of what the function returned
+        self.keeps = False  # whether the forward pass is to leave what the backward pass wants
+        self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
+        self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
+
+    def _refuse_cutting(self, i: int, fixed: Any) -> None:
+        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every
+        step."""
+        for v in flatten(fixed)[0]:
+            if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
+                what = (
+                    "needs a gradient, which would be lost"
+                    if v.requires_grad
+                    else "is a Tensor of the function that is traced"
+                )
+                name = self.owner.name
+                raise GraphError(
+                    f"{name}: argument {i} is in nondiff_argnums and {what}: pass arrays as other "
+                    f"arguments, or use t.detach()"
+                )
+
+    def _leaf(self, v: Any, name: str) -> Any:
+        if isinstance(v, Tensor) or type(v) in NUMBERS:
+            return v
+        if device_of(v) is None and not hasattr(v, "__array__"):
+            raise TypeError(
+                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: "
+                f"name it in nondiff_argnums"
+            )
+        return asarray(v)
+
+    def arguments(self, leaves: Sequence[Any]) -> list[Any]:
+        """The arguments of the function, with these leaves."""
+        moving = iter(unflatten(self.structure, list(leaves)))
+        return [self.fixed[i] if i in self.fixed else next(moving) for i in range(self.count)]
+
+    def outputs(self, z: Any) -> tuple[Any, ...]:
+        """What the function returned, as leaves; `output` remembers the structure."""
+        leaves, self.output = flatten(z)
+        if not leaves:
+            raise TypeError(f"{self.owner.name} returned no array")
+        return tuple(map(asarray, leaves))
+
+    def like_output(self, z: Any, what: str) -> list[Any]:
+        """The leaves of something that must have the structure of the output."""
+        leaves, structure = flatten(z)
+        if structure != self.output:
+            raise TypeError(
+                f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}"
+            )
+        return [asarray(v) for v in leaves]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Use) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
