@@ -1,9 +1,10 @@
-"""Random numbers that a traced function draws from elsewhere: drawn once, they would be repeated at every
+"""Random numbers that a traced function draws from elsewhere: drawn once, they would be the same at every
 step.
 
-NumPy's and Python's generators do not know of traces. So a function is searched for those that its code
-names, and that the functions which it calls name, and their states are compared before and after the trace.
-What is not seen: generators inside of other libraries, and those that the function makes by itself.
+NumPy's and Python's generators know nothing of traces. So a function is searched for those that it can reach,
+through the names in its code and in that of the functions it calls, and their states are compared before and
+after the trace. Generators inside of other libraries, and those that the function makes itself, are not
+found.
 """
 
 from __future__ import annotations
@@ -20,55 +21,45 @@ from typing import Any, NamedTuple
 from ..core.recording import is_library
 from ..errors import TraceError
 
-_OURS = sys.modules[__name__.partition(".")[0]]  # whose generators refuse by themselves
 #: How many functions, modules and objects are looked into at most.
 MOST = 256
+#: How many types, and how much code, are remembered.
+KEPT = 4096
+
+#: A value that a function can reach, and the code, and the name in it, by which it does. A plain tuple: many
+#: are made at each trace.
+Place = tuple[Any, CodeType, str]
 
 
-class Reached(NamedTuple):
-    """A value that a function can reach, and the code and the name in it by which it does."""
-
-    value: Any
-    code: CodeType
-    name: str
-
-
-Places = list[
-    tuple[Any, CodeType, str]
-]  # of Reached, without the time that it takes to make one: this is done at each trace
-
-
-def states(f: Callable[..., Any]) -> list[tuple[Reached, Any]]:
+def states(f: Callable[..., Any]) -> list[tuple[Place, Any]]:
     """The generators that `f` can reach, and their states: for `refuse_draws`, once `f` is traced."""
     found = generators(f)
-    return [(g, _state(g.value)) for g in found] if found else []
+    return [(place, _state(place[0])) for place in found] if found else []
 
 
-def refuse_draws(before: list[tuple[Reached, Any]]) -> None:
+def refuse_draws(before: list[tuple[Place, Any]]) -> None:
     """Raise TraceError where a generator was drawn from since then.
 
     One that another thread draws from meanwhile is taken for one that the function draws from.
     """
-    for g, state in before:
-        if _state(g.value) != state:
+    for (generator, code, name), state in before:
+        if _state(generator) != state:
             raise TraceError(
-                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function "
-                f"is traced, which would "
-                "be the same at every step and call: draw them before, and hand them in, to scan as "
-                "xs"
+                f"{code.co_filename}:{_line(code, name)}: {name!r} draws random numbers while a function is "
+                f"traced, which would be the same at every step and call: draw them before, and hand them "
+                f"in, to scan as xs"
             )
 
 
-def generators(f: Callable[..., Any]) -> list[Reached]:
+def generators(f: Callable[..., Any]) -> list[Place]:
     """The generators that `f` can reach."""
     start = generators.__code__
-    waiting: Places = _of_function(f, start, "") if type(f) is FunctionType else [(f, start, "")]
-    if not waiting:
-        return []
-    found: dict[int, Reached] = {}
-    seen: dict[Any, Any] = {}
+    waiting: list[Place] = _in_function(f, start, "") if type(f) is FunctionType else [(f, start, "")]
+    found: dict[int, Place] = {}
+    seen: dict[Any, Place] = {}
     while waiting and len(seen) < MOST:
-        at = v, code, name = waiting.pop()
+        place = waiting.pop()
+        v, code, name = place
         kind = type(v)
         look = _LOOKS.get(kind) or _look(kind)
         if look is _nowhere:
@@ -76,9 +67,9 @@ def generators(f: Callable[..., Any]) -> list[Reached]:
         key = (id(v.__func__), id(v.__self__)) if kind is MethodType else (id(v), id(code))
         if key in seen:
             continue
-        seen[key] = at  # which keeps it, and so its id
-        if look is _state:
-            found[id(v)] = Reached(*at)
+        seen[key] = place  # which keeps the value, and so its id
+        if look is _is_generator:
+            found[id(v)] = place
         else:
             waiting += look(v, code, name)
     return list(found.values())
@@ -93,15 +84,24 @@ def _state(generator: Any) -> Any:
     return pickle.dumps(getattr(generator, "bit_generator", generator).state)
 
 
-# What can be reached from a value, by its type
+def _line(code: CodeType, name: str) -> int:
+    """Where the code first uses the name."""
+    for step in dis.get_instructions(code):
+        if step.argval == name and step.positions is not None and step.positions.lineno:
+            return step.positions.lineno
+    return code.co_firstlineno
 
 
-def _of_function(f: Any, code: CodeType, name: str) -> Places:
+# What can be reached from a value that some code has under some name, by the value's type
+
+
+def _in_function(f: Any, code: CodeType, name: str) -> list[Place]:
+    """Globals that its code names, what it closes over, and defaults."""
     code, held = f.__code__, f.__globals__
-    found: Places = []
-    for name in _globals(code):
+    found: list[Place] = []
+    for name in _names(code).loaded:
         v = held.get(name)
-        if v is not _OURS and _LOOKS.get(type(v)) is not _nowhere:
+        if v is not _XGRAD and _LOOKS.get(type(v)) is not _nowhere:
             found.append((v, code, name))
     if f.__closure__:
         for name, cell in zip(code.co_freevars, f.__closure__):
@@ -110,107 +110,99 @@ def _of_function(f: Any, code: CodeType, name: str) -> Places:
             except ValueError:  # which is still empty
                 continue
     if f.__defaults__ or f.__kwdefaults__:
-        found += [
-            (v, code, code.co_name) for v in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())
-        ]
+        defaults = (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())
+        found += [(v, code, code.co_name) for v in defaults]
     return found
 
 
-def _of_method(f: Any, code: CodeType, name: str) -> Places:
+def _in_method(f: Any, code: CodeType, name: str) -> list[Place]:
     own = getattr(f.__func__, "__code__", None)
-    named = (code, name) if own is None or is_library(own.co_filename) else (own, "self")
-    return [(f.__func__, code, name), (f.__self__, *named)]
+    by = (code, name) if own is None or is_library(own.co_filename) else (own, "self")
+    return [(f.__func__, code, name), (f.__self__, *by)]
 
 
-def _of_partial(f: Any, code: CodeType, name: str) -> Places:
+def _in_partial(f: Any, code: CodeType, name: str) -> list[Place]:
     code = getattr(f.func, "__code__", code)
     return [(v, code, code.co_name) for v in (f.func, *f.args, *f.keywords.values())]
 
 
-def _of_container(v: Any, code: CodeType, name: str) -> Places:
+def _in_container(v: Any, code: CodeType, name: str) -> list[Place]:
     return [(u, code, name) for u in (v.values() if isinstance(v, dict) else v)]
 
 
-def _of_namespace(v: Any, code: CodeType, name: str) -> Places:
-    """What the code names of a module, or of an object; and the object's methods that it names, or calls it
-    by."""
-    kind, held = type(v), getattr(v, "__dict__", {})
+def _in_namespace(v: Any, code: CodeType, name: str) -> list[Place]:
+    """The attributes of a module or an object that the code names, and the methods by which it may call an
+    object."""
+    kind, held, names = type(v), getattr(v, "__dict__", {}), _names(code).named
     if kind is ModuleType and v.__name__.startswith("xgrad"):
         return []
-    if kind.__module__.startswith(
-        "xgrad."
-    ):  # an object that holds a function of the user's: compiled, with a rule of its own
+    if kind.__module__.startswith("xgrad."):  # which holds the user's function: compiled, with a rule, ...
         return [(u, code, name) for u in held.values() if callable(u)]
-    names = _names(code)
     found = [(held[name], code, name) for name in names if name in held]
     if kind is not ModuleType:
-        methods = [
-            (name, getattr(kind, name, None)) for name in (names if name == "self" else (*names, "__call__"))
-        ]
-        found += [(MethodType(f, v), code, name) for name, f in methods if type(f) is FunctionType]
+        called = names if name == "self" else (*names, "__call__")
+        methods = [(getattr(kind, name, None), name) for name in called]
+        found += [(MethodType(f, v), code, name) for f, name in methods if type(f) is FunctionType]
     return found
 
 
-def _nowhere(v: Any, code: CodeType, name: str) -> Places:
+def _nowhere(v: Any, code: CodeType, name: str) -> list[Place]:
     return []
 
 
-_LOOKS: dict[type, Callable[..., Any]] = {
+def _is_generator(v: Any, code: CodeType, name: str) -> list[Place]:
+    return []
+
+
+_LOOKS: dict[type, Callable[[Any, CodeType, str], list[Place]]] = {
     **dict.fromkeys((int, float, complex, bool, str, bytes, type(None), type), _nowhere),
-    **dict.fromkeys((list, tuple, dict), _of_container),
-    FunctionType: _of_function,
-    MethodType: _of_method,
+    **dict.fromkeys((list, tuple, dict), _in_container),
+    FunctionType: _in_function,
+    MethodType: _in_method,
     BuiltinMethodType: lambda f, code, name: [(f.__self__, code, name)],
-    partial: _of_partial,
+    partial: _in_partial,
 }
 
 
-def _look(kind: type) -> Callable[..., Any]:
+def _look(kind: type) -> Callable[[Any, CodeType, str], list[Place]]:
     """How to look into values of a type that was not met before."""
-    drawing = issubclass(kind, random.Random) or any(
+    draws = issubclass(kind, random.Random) or any(
         hasattr(kind, name) for name in ("bit_generator", "random_raw", "random_sample")
     )
+    look = _is_generator if draws else _in_namespace
+    # nobody knows the state of the first, and arrays hold numbers
     if issubclass(kind, random.SystemRandom) or (hasattr(kind, "dtype") and hasattr(kind, "shape")):
-        look: Callable[..., Any] = _nowhere  # nobody knows the state of the first, and arrays hold numbers
-    else:
-        look = _state if drawing else _of_namespace
-    if len(_LOOKS) < 4096:
+        look = _nowhere
+    if len(_LOOKS) < KEPT:
         _LOOKS[kind] = look
     return look
 
 
-_NAMES: dict[int, tuple[CodeType, tuple[str, ...], tuple[str, ...]]] = {}
+class _Names(NamedTuple):
+    """The names in some code, with those of the functions inside of it: all globals and attributes, and the
+    globals that are loaded, of the user's own code alone."""
+
+    code: CodeType  # which is kept, and so its id
+    named: tuple[str, ...]
+    loaded: tuple[str, ...]
 
 
-def _names(code: CodeType) -> tuple[str, ...]:
-    """The globals and attributes that a code names, with those of the functions inside of it."""
-    return (_NAMES.get(id(code)) or _read(code))[1]
+_XGRAD = sys.modules[__name__.partition(".")[0]]  # whose generators refuse by themselves
+_NAMES: dict[int, _Names] = {}
 
 
-def _globals(code: CodeType) -> tuple[str, ...]:
-    """The globals alone that the user's own code names; what a library has is not looked into."""
-    return (_NAMES.get(id(code)) or _read(code))[2]
+def _names(code: CodeType) -> _Names:
+    return _NAMES.get(id(code)) or _read(code)
 
 
-def _read(code: CodeType) -> tuple[CodeType, tuple[str, ...], tuple[str, ...]]:
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    names = [*code.co_names, *(name for c in inner for name in _names(c))]
+def _read(code: CodeType) -> _Names:
+    inside = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    named = [*code.co_names, *(name for c in inside for name in c.named)]
     loaded = [step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"]
-    loaded += [name for c in inner for name in _globals(c)]
-    if len(_NAMES) >= 4096:
+    loaded += [name for c in inside for name in c.loaded]
+    if is_library(code.co_filename):
+        loaded = []
+    if len(_NAMES) >= KEPT:
         _NAMES.clear()
-    held = () if is_library(code.co_filename) else tuple(dict.fromkeys(loaded))
-    found = _NAMES[id(code)] = (
-        code,
-        tuple(dict.fromkeys(names)),
-        held,
-    )  # which keeps the code, and so its id
+    found = _NAMES[id(code)] = _Names(code, tuple(dict.fromkeys(named)), tuple(dict.fromkeys(loaded)))
     return found
-
-
-def _line(at: Reached) -> int:
-    """Where the code first uses the name."""
-    for step in dis.get_instructions(at.code):
-        if step.argval == at.name and step.positions is not None and step.positions.lineno:
-            return step.positions.lineno
-    return at.code.co_firstlineno
