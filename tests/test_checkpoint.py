@@ -9,7 +9,7 @@ import pytest
 
 import xgrad as xg
 from xgrad.core.graph import ancestors
-from xgrad.transforms.checkpointing import checkpoint, scan_in_segments
+from xgrad.transforms.checkpointing import Segments, checkpoint, scan_in_segments
 from xgrad.transforms.forward_mode import jvp
 
 rng = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def test_a_scan_in_segments(length: int, every: int, reverse: bool, device: str)
         def f(h: Any, xs: Any, w: Any) -> Any:
             cell = lambda h, x: (xg.tanh(h @ w + x), (h, {"y": h * x}))
             if segments:
-                h, (hs, y) = scan_in_segments(xg.scan, cell, h, xs, length, reverse, every)
+                h, (hs, y) = scan_in_segments(xg.scan, cell, h, xs, Segments(length, reverse, every))
             else:
                 h, (hs, y) = xg.scan(cell, h, xs, reverse=reverse, compiled=False)
             return xg.sum(h * h) + xg.sum(xg.sin(hs) * y["y"]), (h, hs, y["y"])
@@ -165,7 +165,7 @@ def test_memory_falls(device: str) -> None:
     def state(every: int | None) -> xg.Tensor:
         cell = lambda h, _: (xg.tanh(xg.sin(h) @ w), None)
         last: xg.Tensor = (
-            scan_in_segments(xg.scan, cell, h, None, 100, False, every)
+            scan_in_segments(xg.scan, cell, h, None, Segments(100, False, every))
             if every
             else xg.scan(cell, h, length=100)
         )[0]
@@ -177,4 +177,4 @@ def test_memory_falls(device: str) -> None:
 
 def test_a_segment_has_one_step_at_least() -> None:
     with pytest.raises(ValueError, match="checkpoint_every=0"):
-        scan_in_segments(xg.scan, lambda h, x: (h, None), xg.asarray(1.0), None, 5, False, 0)
+        scan_in_segments(xg.scan, lambda h, x: (h, None), xg.asarray(1.0), None, Segments(5, False, 0))

@@ -130,13 +130,11 @@ def test_the_packages_listed_are_the_folders() -> None:
         assert (ROOT / "xgrad" / "backends").resolve() == ROOT / "backends"
 
 
-#: Functions that are longer, or have more parameters: the path that every op takes, public signatures, and
-#: what is yet to be taken apart.
+#: Functions that are longer, or have more parameters: the path that every op takes, and public signatures.
 LONG = {"core.dispatch.apply"}
 WIDE = {
     "core.dispatch._recorded",
     "core.graph.Node.__init__",
-    "transforms.checkpointing.scan_in_segments",
     "transforms.checks.check_grads",
     "transforms.registering.register_op",
     "transforms.through_time.scan",

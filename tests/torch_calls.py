@@ -336,7 +336,7 @@ def item(xp: Any, x: Any, key: Any) -> Any:
 def assigned(xp: Any, x: Any, v: Any, key: Any) -> Any:
     if xp is th:
         return x.reshape(-1).index_put((positions(x, key),), v).reshape(x.shape)
-    z = x._twin()
+    z = x._alias()
     z[key] = v
     return z
 

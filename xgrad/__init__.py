@@ -9,7 +9,7 @@ differentiated.
 from . import backends, debug, io, namespace, nn, numpy_api, optim, random
 from .backends import DeviceError, current_device, device, matmul_precision, set_device
 from .core.context import no_grad
-from .core.pytree import map as tree_map
+from .core.pytree import tree_map
 from .core.rules import deriv
 from .core.tensor import Tensor
 from .errors import GraphError, OutOfMemoryError, ShapeError, TraceError, UnknownOpError, ValidationError

@@ -23,7 +23,7 @@ from .core.context import (
     no_grad as no_grad,
 )
 from .core.pytree import (
-    map as tree_map,
+    tree_map as tree_map,
 )
 from .core.rules import (
     deriv as deriv,

@@ -34,7 +34,7 @@ def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tenso
 
 def _fitting(who: str, name: str, t: Tensor, value: Any) -> Tensor:
     try:
-        with mode(grad=False, watch=None):  # a state is a value: no gradient that anybody wants is cut
+        with mode(grad=False, hooks=None):  # a state is a value: no gradient that anybody wants is cut
             found = tensor(value, device=t.device)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{who}: {name} is given what is no Tensor: {error}") from error

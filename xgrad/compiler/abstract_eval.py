@@ -11,7 +11,7 @@ from ..backends import find_device
 from ..backends.dtypes import canonical
 from ..core.context import mode
 from ..core.recording import source_line
-from ..core.rules import Form
+from ..core.rules import ShapeDtype
 from ..errors import ShapeError, TraceError
 from ..ops import Op
 from ..ops.shaping import RESHAPE, broadcast_shapes
@@ -25,9 +25,9 @@ KEPT = 4096
 
 
 def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The Form of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
+    """The ShapeDtype of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
     if op.kernel.forms is not None:
-        return tuple(Form(shape, canonical(dtype)) for shape, dtype in op.kernel.forms(params))
+        return tuple(ShapeDtype(shape, canonical(dtype)) for shape, dtype in op.kernel.forms(params))
     key = (
         op,
         tuple([exact(v) if isinstance(v, int | float | complex) else (v.shape, v.dtype) for v in operands]),
@@ -36,7 +36,8 @@ def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     found = _FORMS.get(key)
     if found is None:
         forms = [
-            v if isinstance(v, int | float | complex) else Form(v.shape, canonical(v.dtype)) for v in operands
+            v if isinstance(v, int | float | complex) else ShapeDtype(v.shape, canonical(v.dtype))
+            for v in operands
         ]
         found = _keep(_FORMS, key, _found(op, forms, params))
     return found
@@ -51,7 +52,7 @@ def _keep(found: dict[Any, Any], key: Any, value: Any) -> Any:
 
 def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     if op.kernel.pointwise:
-        return Form(
+        return ShapeDtype(
             broadcast_shapes(*(getattr(v, "shape", ()) for v in operands)), _dtype(op, operands, params)
         )
     if op.name == "getitem" and any(canonical(v.dtype).kind == "b" for v in operands[1:]):
@@ -60,9 +61,9 @@ def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
             f"has not got; use xg.where"
         )
     if op.name == "@":
-        return Form(_product(operands[0].shape, operands[1].shape), _dtype(op, operands, {}))
+        return ShapeDtype(_product(operands[0].shape, operands[1].shape), _dtype(op, operands, {}))
     if op is RESHAPE:
-        return Form(_reshaped(operands[0], params["shape"]), canonical(operands[0].dtype))
+        return ShapeDtype(_reshaped(operands[0], params["shape"]), canonical(operands[0].dtype))
     return _form(_run(op, operands, params))
 
 
@@ -123,4 +124,4 @@ def _least(xp: Any, v: Any, regular: bool) -> Any:
 
 
 def _form(z: Any) -> Any:
-    return tuple(map(_form, z)) if isinstance(z, tuple) else Form(z.shape, canonical(z.dtype))
+    return tuple(map(_form, z)) if isinstance(z, tuple) else ShapeDtype(z.shape, canonical(z.dtype))

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_complex
 from ..core.dispatch import NUMBERS
-from ..core.rules import Form, conjugate_vjp
+from ..core.rules import ShapeDtype, conjugate_vjp
 from ..ops import Op
 from ..ops.programs import CUSTOM
 from ..ops.rules import Given
@@ -43,7 +43,9 @@ def _dx(
     count: int,
 ) -> tuple[Any, ...]:
     """The gate's own rules, for its operands; what its function uses besides has no gradient."""
-    targets = [Form(v.shape, v.dtype) if needs[i] is not None else None for i, v in enumerate(x[:count])]
+    targets = [
+        ShapeDtype(v.shape, v.dtype) if needs[i] is not None else None for i, v in enumerate(x[:count])
+    ]
     one = len(z) == 1
     given = Given(xp, dz[0] if one else dz, entry.save(z[0] if one else z, x[:count]))
     vjp = conjugate_vjp if one and is_complex(z[0].dtype) else Op.vjp

@@ -107,7 +107,7 @@ class Derivative:
 
         def both(*x: Tensor) -> list[Tensor]:
             tracer: Any = MODE.get().trace
-            outputs = self._replay(program, [v._twin() for v in x])
+            outputs = self._replay(program, [v._alias() for v in x])
             last = tracer.count
             inputs = {i: x[i] for i in self._active}
             floating = {i: z for i, z in enumerate(outputs) if is_floating(z.dtype)}

@@ -253,11 +253,11 @@ class _Machine:
                 f", at step {', '.join(map(str, turns))}" if turns else ""
             )
             if isinstance(item, Gemm):
-                self.gemm(item, turns, where)
+                self.run_gemm(item, turns, where)
             elif isinstance(item, Call):
-                self.call(item, turns, where)
+                self.run_call(item, turns, where)
             else:
-                self.map(item, turns, where)
+                self.run_map(item, turns, where)
 
     def addresses(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
         """Where the elements of a ref are in its buffer."""
@@ -300,7 +300,7 @@ class _Machine:
         memory.elements[at] = x
         memory.defined[at] = True
 
-    def gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
+    def run_gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
         """One product, of views as BLAS takes them."""
         if not (product_can_write(item.out) and product_can_read(item.a) and product_can_read(item.b)):
             raise PlanError(
@@ -316,7 +316,7 @@ class _Machine:
             )
         self.write(item.out, turns, x, where, [a, b])
 
-    def call(self, item: Call, turns: Sequence[int], where: str) -> None:
+    def run_call(self, item: Call, turns: Sequence[int], where: str) -> None:
         """One call of the array library, whose results are put in their places after it."""
         np = self.np
         args = [
@@ -334,7 +334,7 @@ class _Machine:
         for r, x in zip(item.outs, found, strict=True):
             self.write(r, turns, x.reshape(r.shape), where, args)
 
-    def map(self, item: Map, turns: Sequence[int], where: str) -> None:
+    def run_map(self, item: Map, turns: Sequence[int], where: str) -> None:
         """One map: all its loads, then all its stores, as its refs are equal or apart."""
         outs = [r for _, r in item.stores] + [r.out for r in item.reductions]
         for i, out in enumerate(outs):

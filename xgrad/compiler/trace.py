@@ -103,7 +103,7 @@ class Tracer:
         var.name = name
         return var
 
-    def input(self, spec: Spec) -> Tensor:
+    def add_input(self, spec: Spec) -> Tensor:
         """A Tensor to trace with."""
         shape, dtype, device, name, fixed, node = spec
         self.inputs.append(self.variable(shape, dtype, name))
@@ -378,8 +378,10 @@ def trace_to_ir(
     tracer = kind(remember=remember)
     before = states(user) if user is not None else []
     try:
-        with mode(trace=tracer, grad=grad, record=False, stop=False, watch=None):
-            outputs = [z if type(z) in NUMBERS else tracer.output(z) for z in f(*map(tracer.input, specs))]
+        with mode(trace=tracer, grad=grad, record=False, stop=False, hooks=None):
+            outputs = [
+                z if type(z) in NUMBERS else tracer.output(z) for z in f(*map(tracer.add_input, specs))
+            ]
     except BaseException:
         tracer.close()
         raise

@@ -16,7 +16,7 @@ from ..ops import OPS
 from .abstract_eval import form_of
 from .ir import Body, Item, Loop, Operand, Program, Stage, Value
 
-Form = tuple[tuple[int, ...], str]
+ShapeDtype = tuple[tuple[int, ...], str]
 
 
 class ProgramError(AssertionError):
@@ -68,7 +68,7 @@ def _stage(stage: Stage, where: str) -> None:
         _equal((z.shape, z.dtype), form, where, f"the form of {z.name}")
 
 
-def _forms(stage: Stage, where: str) -> Sequence[Form] | None:
+def _forms(stage: Stage, where: str) -> Sequence[ShapeDtype] | None:
     """What the outputs must be like; None where the op is not one that can say."""
     if stage.op == "@+":  # base + a @ b
         if len(stage.operands) != 3:
@@ -81,7 +81,7 @@ def _forms(stage: Stage, where: str) -> Sequence[Form] | None:
     return _asked(stage.op, stage.operands, stage.params, where) if stage.op in OPS else None
 
 
-def _asked(op: str, operands: Sequence[Operand], params: Any, where: str) -> Sequence[Form]:
+def _asked(op: str, operands: Sequence[Operand], params: Any, where: str) -> Sequence[ShapeDtype]:
     try:
         z = form_of(OPS[op], tuple(operands), dict(params))
     except Exception as error:
@@ -151,7 +151,7 @@ def _defined(operands: Iterable[Operand], known: set[Value], where: str) -> None
             raise ProgramError(f"{where}: {v} is used, and not defined before")
 
 
-def _like(operand: Operand, form: Form, where: str, what: str) -> None:
+def _like(operand: Operand, form: ShapeDtype, where: str, what: str) -> None:
     """A number stands for an array filled with it."""
     if type(operand) is Value:
         _equal((operand.shape, operand.dtype), form, where, what)

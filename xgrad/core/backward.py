@@ -65,7 +65,7 @@ def pull_back(
     grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
     found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
     # two inputs may be handed the same dz
-    return found if len(found) == len(set(map(id, found))) else [g._twin() for g in found]
+    return found if len(found) == len(set(map(id, found))) else [g._alias() for g in found]
 
 
 def sweep(

@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 
 
 class Mode(NamedTuple):
-    """`grad`: ops on Tensors that need a gradient are recorded. `record`: every op is, with its value.
+    """How ops run.
 
-    `trace`: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient
-    flows through. `steps`: the time step of each scan that is under way, outermost first. `watch`: who looks
-    at all that is recorded. `lifted`: a function runs whose arguments a transform differentiates it with
-    respect to. `check`: who compares compiled code with plainer ways to compute the same. `blocks`: the
-    `with` blocks that made it so, outermost first.
+    Attributes:
+        grad: ops on Tensors that need a gradient are recorded.
+        record: every op is, with its value.
+        trace: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient
+            flows through.
+        steps: the time step of each scan that is under way, outermost first.
+        hooks: called for all that is recorded: `on_op`, `on_sweep`, `on_cut`; None for none.
+        lifted: a function runs whose arguments a transform differentiates it with respect to.
+        check: compares compiled code with plainer ways to compute the same.
+        blocks: the `with` blocks that made it so, outermost first.
     """
 
     grad: bool = True
@@ -23,7 +28,7 @@ class Mode(NamedTuple):
     trace: Any = None
     stop: bool = False
     steps: tuple[int, ...] = ()
-    watch: Any = None
+    hooks: Any = None
     lifted: bool = False
     check: Any = None
     blocks: tuple[Any, ...] = ()

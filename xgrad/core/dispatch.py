@@ -91,8 +91,8 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
     except Exception as error:
         raise _explained(op, operands, error)  # noqa: B904 - it has its cause
     if mode.record:
-        if mode.watch is not None:
-            mode.watch.ran(op, operands, arrays, z, device, bool(needs))
+        if mode.hooks is not None:
+            mode.hooks.on_op(op, operands, arrays, z, device, bool(needs))
         node = _recorded(op, device, operands, arrays, parents, params, z, needs if mode.grad else 0)
     elif not needs or not mode.grad or not op.rules:
         node = None

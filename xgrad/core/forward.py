@@ -18,7 +18,7 @@ from .context import MODE, mode
 from .dispatch import apply, compute, lift
 from .graph import FREED, Input, Node, ancestors, connected, freed
 from .limits import decompositions, limit_along, seal_of
-from .rules import Form, conjugate_vjp
+from .rules import ShapeDtype, conjugate_vjp
 from .vjps import needs_guard
 
 #: From a node and the tangents of its operands, None for those that do not move, to that of its output.
@@ -56,7 +56,7 @@ def _swept(
     outside = MODE.get().grad and (
         connected(sources, targets) or any(t.requires_grad for t in moves if not isinstance(t, list))
     )
-    kind, watch = type(outputs[0]), MODE.get().watch
+    kind, hooks = type(outputs[0]), MODE.get().hooks
     lifted = outside or MODE.get().trace is not None
     ops: set[Any] = set(map(attrgetter("op"), order))
     limits = {node: limit_along(sweep, outputs, node, recorded=lifted) for node in decompositions(order, ops)}
@@ -70,13 +70,13 @@ def _swept(
         )
     if needs_guard(order, ops):
         jvp = _guarded(jvp)
-    if watch is not None:
-        jvp = _watched(jvp, watch)
+    if hooks is not None:
+        jvp = _watched(jvp, hooks)
     # of a tuple always lifted
     tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))
     if large:
         jvp = _dropping(jvp, tangents, _last_uses(order, roots))
-    with mode(grad=outside, watch=None):
+    with mode(grad=outside, hooks=None):
         fprop(order, tangents, jvp)
     found = [tangents.get(z.node) for z in outputs]
     _add(found, further)
@@ -139,12 +139,12 @@ def _guarded(jvp: JVP) -> JVP:
     return guarded
 
 
-def _watched(jvp: JVP, watch: Any) -> JVP:
+def _watched(jvp: JVP, hooks: Any) -> JVP:
     """Rules whose results are shown to who watches."""
 
     def watched(node: Node, moves: list[Any]) -> Any:
         found = jvp(node, moves)
-        watch.swept(node, moves, (found,), "the tangent")
+        hooks.on_sweep(node, moves, (found,), "the tangent")
         return found
 
     return watched
@@ -167,7 +167,7 @@ def _beyond(
     turn = [
         None if i == at else t if t is None or lifted else kind(t, node.device) for i, t in enumerate(turn)
     ]
-    with mode(grad=True, watch=None):
+    with mode(grad=True, hooks=None):
         turned, _ = _swept(outputs, [node], [turn], False)
         places = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
         moved: list[Any] = [None] * len(outputs)
@@ -325,7 +325,7 @@ def _transposed(
         ]
         given = [*dz, limit] if limit is not None else list(dz)
         targets = [
-            None if t is None else Form(p.shape, canonical(p.dtype))  # type: ignore[union-attr]
+            None if t is None else ShapeDtype(p.shape, canonical(p.dtype))  # type: ignore[union-attr]
             for t, p in zip(moves, node.parents)
         ]
         vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp

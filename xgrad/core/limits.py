@@ -59,7 +59,7 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
         if not any(bool(xp.any(mask)) for mask in near):
             return None
     kind = type(roots[0][0])
-    with mode(grad=True, watch=None):
+    with mode(grad=True, hooks=None):
         dz = _swept(sweep, roots, node)
         if dz is None:
             return None
@@ -92,7 +92,7 @@ def limit_along(
 
     What is smooth is seen by going back from the outputs, along a direction without a pattern.
     """
-    with mode(grad=True, watch=None):
+    with mode(grad=True, hooks=None):
         roots = [(z, _direction(z.xp, z)) for z in outputs if z.requires_grad]
     limit = limit_at(sweep, roots, node, recorded=recorded)
     if limit is None:

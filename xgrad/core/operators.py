@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GraphError, ShapeError
-from ..ops import arithmetic, comparing, functions, linalg
+from ..ops import arithmetic, comparisons, functions, linalg
 from .context import MODE, where_in_time
 from .dispatch import apply
 from .graph import Leaf
@@ -25,7 +25,7 @@ class Operators(Methods):
         return (
             apply(arithmetic.NONE, (self,))
             if isinstance(self.node, Leaf) and self.node.needs
-            else self._twin()
+            else self._alias()
         )
 
     def __neg__(self) -> Tensor:
@@ -35,7 +35,7 @@ class Operators(Methods):
         return apply(functions.ABS, (self,))
 
     def __invert__(self) -> Tensor:
-        return apply(comparing.INVERT, (self,))
+        return apply(comparisons.INVERT, (self,))
 
     def __add__(self, y: Any) -> Tensor:
         return apply(arithmetic.ADD, (self, y))
@@ -65,19 +65,19 @@ class Operators(Methods):
         return apply(linalg.MATMUL, (self, y))
 
     def __and__(self, y: Any) -> Tensor:
-        return apply(comparing.AND, (self, y))
+        return apply(comparisons.AND, (self, y))
 
     def __or__(self, y: Any) -> Tensor:
-        return apply(comparing.OR, (self, y))
+        return apply(comparisons.OR, (self, y))
 
     def __xor__(self, y: Any) -> Tensor:
-        return apply(comparing.XOR, (self, y))
+        return apply(comparisons.XOR, (self, y))
 
     def __lshift__(self, y: Any) -> Tensor:
-        return apply(comparing.LEFT_SHIFT, (self, y))
+        return apply(comparisons.LEFT_SHIFT, (self, y))
 
     def __rshift__(self, y: Any) -> Tensor:
-        return apply(comparing.RIGHT_SHIFT, (self, y))
+        return apply(comparisons.RIGHT_SHIFT, (self, y))
 
     def __radd__(self, x: Any) -> Tensor:
         return apply(arithmetic.ADD, (x, self))
@@ -107,37 +107,37 @@ class Operators(Methods):
         return apply(linalg.MATMUL, (x, self))
 
     def __rand__(self, x: Any) -> Tensor:
-        return apply(comparing.AND, (x, self))
+        return apply(comparisons.AND, (x, self))
 
     def __ror__(self, x: Any) -> Tensor:
-        return apply(comparing.OR, (x, self))
+        return apply(comparisons.OR, (x, self))
 
     def __rxor__(self, x: Any) -> Tensor:
-        return apply(comparing.XOR, (x, self))
+        return apply(comparisons.XOR, (x, self))
 
     def __rlshift__(self, x: Any) -> Tensor:
-        return apply(comparing.LEFT_SHIFT, (x, self))
+        return apply(comparisons.LEFT_SHIFT, (x, self))
 
     def __rrshift__(self, x: Any) -> Tensor:
-        return apply(comparing.RIGHT_SHIFT, (x, self))
+        return apply(comparisons.RIGHT_SHIFT, (x, self))
 
     def __lt__(self, y: Any) -> Tensor:
-        return apply(comparing.LESS, (self, y))
+        return apply(comparisons.LESS, (self, y))
 
     def __le__(self, y: Any) -> Tensor:
-        return apply(comparing.LESS_EQUAL, (self, y))
+        return apply(comparisons.LESS_EQUAL, (self, y))
 
     def __gt__(self, y: Any) -> Tensor:
-        return apply(comparing.GREATER, (self, y))
+        return apply(comparisons.GREATER, (self, y))
 
     def __ge__(self, y: Any) -> Tensor:
-        return apply(comparing.GREATER_EQUAL, (self, y))
+        return apply(comparisons.GREATER_EQUAL, (self, y))
 
     def __eq__(self, y: object) -> Tensor:  # type: ignore[override]
-        return apply(comparing.EQUAL, (self, y))
+        return apply(comparisons.EQUAL, (self, y))
 
     def __ne__(self, y: object) -> Tensor:  # type: ignore[override]
-        return apply(comparing.NOT_EQUAL, (self, y))
+        return apply(comparisons.NOT_EQUAL, (self, y))
 
     def __iadd__(self, y: Any) -> Tensor:
         return self._become(self + y)

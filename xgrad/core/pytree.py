@@ -31,7 +31,7 @@ def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     return optree.tree_unflatten(structure, leaves)
 
 
-def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """A tree of the structure of `tree` with `f` applied to its leaves, and to those of `rest` beside them.
 
     >>> import xgrad as xg

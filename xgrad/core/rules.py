@@ -13,7 +13,7 @@ from ..ops import Op, find_op
 from ..ops.rules import Given
 
 
-class Form(NamedTuple):
+class ShapeDtype(NamedTuple):
     """What a gradient must be like."""
 
     shape: tuple[int, ...]
@@ -94,7 +94,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         rules = entry.rules * len(operands) if entry.variadic else entry.rules
         dtype = next(part.dtype for part in dz if part is not None) if several else dz.dtype
         targets = [
-            None if rule is None else Form(v.shape, v.dtype if is_floating(v.dtype) else dtype)
+            None if rule is None else ShapeDtype(v.shape, v.dtype if is_floating(v.dtype) else dtype)
             for v, rule in zip(operands, rules)
         ]
         vjp = conjugate_vjp if not several and is_complex(dtype) else Op.vjp

@@ -112,7 +112,7 @@ class Tensor(Operators):
         """
         backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
 
-    def _twin(self) -> Tensor:
+    def _alias(self) -> Tensor:
         """Another handle to the same value and node; changing one in place leaves the other."""
         other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
         if trace is not None:
@@ -121,15 +121,15 @@ class Tensor(Operators):
 
     def _with_node(self, node: Any) -> Tensor:
         """Another handle to the same value, with this node."""
-        other = self._twin()
+        other = self._alias()
         other.node = node
         return other
 
     def detach(self) -> Tensor:
         """The same value, to which no gradient flows."""
-        watch = MODE.get().watch
-        if watch is not None and self.requires_grad:
-            watch.cut(self)
+        hooks = MODE.get().hooks
+        if hooks is not None and self.requires_grad:
+            hooks.on_cut(self)
         return (
             Tensor(self.data, self.device)
             if MODE.get().trace is None
@@ -147,8 +147,8 @@ class Tensor(Operators):
         """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who
         differentiates a function is warned."""
         mode = MODE.get()
-        if (mode.lifted or mode.watch is not None) and mode.trace is None and self.requires_grad:
-            told = mode.watch is not None and mode.watch.cut(self)
+        if (mode.lifted or mode.hooks is not None) and mode.trace is None and self.requires_grad:
+            told = mode.hooks is not None and mode.hooks.on_cut(self)
             if mode.lifted and mode.grad and not told:
                 warn(
                     f"{how} takes a value out of the function that is differentiated, and its "
@@ -297,13 +297,13 @@ class Tensor(Operators):
                 f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a "
                 f"single element"
             )
-        watch = MODE.get().watch
-        if watch is not None and self.requires_grad:
-            watch.cut(self)
+        hooks = MODE.get().hooks
+        if hooks is not None and self.requires_grad:
+            hooks.on_cut(self)
         return bool(self._only())
 
     def __copy__(self) -> Tensor:
-        return self.__deepcopy__({}) if self.is_leaf else self._twin()
+        return self.__deepcopy__({}) if self.is_leaf else self._alias()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")

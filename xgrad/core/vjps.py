@@ -19,7 +19,7 @@ from .context import MODE, mode
 from .cotangents import Cotangents, GuardedCotangents, LazyCotangents, Parts, Products
 from .dispatch import lift
 from .graph import FREED, NOTHING, Node, freed
-from .rules import Form, conjugate_vjp
+from .rules import ShapeDtype, conjugate_vjp
 
 #: From a node, the cotangent of its output, and its operands' nodes, None for those not asked for, to their
 #: cotangents.
@@ -77,7 +77,7 @@ class OnTensors:
         forms = [
             None
             if p is None or (wanted is not None and p not in wanted)
-            else Form(p.shape, canonical(p.dtype))
+            else ShapeDtype(p.shape, canonical(p.dtype))
             for p in targets
         ]
         return self._way(node)(node.op, given, forms, node.params)
@@ -91,7 +91,7 @@ def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
     """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules
     and cotangents, as most do."""
     return (
-        ops.isdisjoint(_SPECIAL) and MODE.get().watch is None and (not order or order[0].device.guard is None)
+        ops.isdisjoint(_SPECIAL) and MODE.get().hooks is None and (not order or order[0].device.guard is None)
     )
 
 
@@ -104,14 +104,14 @@ def wrapped(
     `limits` are those of decompositions with equal values. With `lazy`, products with one matrix wait for
     each other.
     """
-    watch = MODE.get().watch
+    hooks = MODE.get().hooks
     vjp = make(_shielding(order) if WHERE in ops else None)
     if limits:
         vjp = _limited(vjp, limits)
-    if lazy and watch is None and MATMUL in ops:
+    if lazy and hooks is None and MATMUL in ops:
         vjp = _AtOnce(vjp).vjp
-    if watch is not None:
-        vjp = _watched(vjp, watch)
+    if hooks is not None:
+        vjp = _watched(vjp, hooks)
     if needs_guard(order, ops):
         vjp = _guarded(vjp)
     return _of_parts(vjp) if ITEM in ops else vjp
@@ -199,13 +199,13 @@ class _AtOnce:
         return dx, waiting[W]
 
 
-def _watched(vjp: VJP, watch: Any) -> VJP:
+def _watched(vjp: VJP, hooks: Any) -> VJP:
     """Rules whose results are shown to who watches: not each op in them."""
 
     def watched(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
-        with mode(watch=None):
+        with mode(hooks=None):
             found = vjp(node, dz, targets)
-        watch.swept(node, (dz,), found, "the gradient")
+        hooks.on_sweep(node, (dz,), found, "the gradient")
         return found
 
     return watched

@@ -47,7 +47,7 @@ class Check:
         with device.guard or nullcontext():
             given = [copied(v, device) for v in inputs]
         outputs: list[Array] = executable(inputs)
-        with mode(check=None, watch=None):
+        with mode(check=None, hooks=None):
             expected = interpret(executable.program, device, given)
             scale = largest(given)
             for i, (v, before) in enumerate(zip(inputs, given)):
@@ -170,7 +170,7 @@ class Check:
         if MODE.get().trace is not None or key in self._functions:
             return
         self._functions.add(key)
-        with mode(check=None, watch=None, record=True):
+        with mode(check=None, hooks=None, record=True):
             plain = again()
         with mode(check=None):
             found, expected = ([asarray(v) for v in flatten(tree)[0]] for tree in (result, plain))

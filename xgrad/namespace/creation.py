@@ -286,7 +286,7 @@ def _refuse_copy(copy: bool | None, needed: bool) -> None:
 def _copied(x: Tensor) -> Tensor:
     if MODE.get().trace is None:
         x = Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
-    return apply(NONE, (x,)) if is_floating(x.dtype) else x._twin()
+    return apply(NONE, (x,)) if is_floating(x.dtype) else x._alias()
 
 
 @function(numpy="")

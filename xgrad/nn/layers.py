@@ -7,7 +7,7 @@ from typing import Any
 from ..backends import Device
 from ..core.context import MODE
 from ..core.tensor import Tensor
-from ..namespace import asarray, float32, logical_and, min, take, where
+from ..namespace import asarray, float32, logical_and, take, where
 from ..random import Generator
 from .modules import Module, checked_input, sizes, uniform_parameter
 
@@ -86,7 +86,7 @@ def in_range(indices: Tensor, count: int, who: str) -> Tensor:
         return indices
     if MODE.get().trace is not None or not indices.device.backend.on_host:
         return where(indices < 0, count, indices)
-    if indices.size and (low := int(min(indices))) < 0:
+    if indices.size and (low := int(indices.min())) < 0:
         raise IndexError(f"{who}: {low} is below 0; there are {count} numbers, from 0 to {count - 1}")
     return indices
 

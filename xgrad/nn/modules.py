@@ -102,7 +102,7 @@ class Module:
         def moved(p: Tensor) -> Tensor:
             return tensor(p, requires_grad=p.requires_grad, device=device)
 
-        twin: Self = pytree.map(moved, self)
+        twin: Self = pytree.tree_map(moved, self)
         return twin
 
     def __repr__(self) -> str:
@@ -135,7 +135,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     def cast_leaf(x: Any) -> Any:
         return astype(x, dtype, copy=False) if hasattr(x, "dtype") and is_floating(x.dtype) else x
 
-    return pytree.map(cast_leaf, tree)
+    return pytree.tree_map(cast_leaf, tree)
 
 
 def uniform_parameter(

@@ -2,7 +2,7 @@
 
 from . import (
     arithmetic,
-    comparing,
+    comparisons,
     correlating,
     cumulative,
     decompositions,
@@ -24,7 +24,7 @@ __all__ = [
     "OPS",
     "Op",
     "arithmetic",
-    "comparing",
+    "comparisons",
     "correlating",
     "cumulative",
     "decompositions",

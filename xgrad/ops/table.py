@@ -23,6 +23,10 @@ operands move. For the others the rule is transposed. Only where that would be d
 which is given `t` in the place of `dz`: a tuple with the tangent of each operand, None for one that does not
 move. In it `needs[k]` says whether output k's is asked for.
 
+Beside its rules an entry says what else is known of the op, in keywords, which are the fields of three
+records: of its derivative (`linear`, `analytic`, ...), for the compiler (`scalar`, `view`, `batch`, ...), and
+where it is met (`doc`, `numpy`, ...). `records.py` has them all.
+
 The scalar of an elementwise op is what it does to one element, as an expression in the names that its forward
 gives its operands (see `scalars.py`). Code generators print it; what an op costs follows from it.
 """
@@ -268,7 +272,10 @@ def _element(operands: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
-    """Enter an op into the table under its name and its function's name, and return it."""
+    """Enter an op into the table under its name and its function's name, and return it.
+
+    `attributes` are the keywords of `Op`: its rules, how it takes operands, and fields of the records.
+    """
     entry = Op(name, forward, **attributes)
     for key in {entry.name, entry.function}:
         if key in OPS:

@@ -14,7 +14,7 @@ from ..core.context import mode, no_grad
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError
-from ..namespace import add, asarray, conj, minimum, real, sqrt, sum, zeros_like
+from ..namespace import add, asarray, conj, minimum, real, sqrt, zeros_like
 from ..state_dicts import fitting
 
 
@@ -37,7 +37,7 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
         total: Any = 0.0
         for g in {id(leaf): g for leaf, g in zip(leaves, given)}.values():
             g = _full(g)
-            total = total + sum(real(g * conj(g)) if is_complex(g.dtype) else g * g)
+            total = total + (real(g * conj(g)) if is_complex(g.dtype) else g * g).sum()
         norm = sqrt(asarray(total))
         scale = minimum(max_norm / (norm + 1e-30), 1.0)
         clipped = {id(leaf): g * scale.astype(g.dtype) for leaf, g in zip(leaves, given)}
@@ -122,7 +122,7 @@ class Optimizer(ABC):
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
-        with no_grad(), mode(watch=None):  # leaves are changed: no gradient that anybody wants is cut
+        with no_grad(), mode(hooks=None):  # leaves are changed: no gradient that anybody wants is cut
             for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
                 if g is not None:
                     p -= self._change(i, _full(g))

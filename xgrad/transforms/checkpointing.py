@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_floating
@@ -15,7 +15,7 @@ from ..compiler.scan import replay
 from ..compiler.trace import Spec, trace_to_ir
 from ..core.context import MODE, mode
 from ..core.dispatch import apply
-from ..core.pytree import flatten, map, unflatten
+from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..namespace import asarray, concat, reshape
 from ..ops.axes import integer
@@ -115,44 +115,60 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return checkpointed
 
 
+class Segments(NamedTuple):
+    """How many steps there are, in which direction, and how many of them a segment has."""
+
+    length: int
+    reverse: bool
+    every: int
+
+    @property
+    def done(self) -> int:
+        """How many steps are in whole segments."""
+        return self.length // self.every * self.every
+
+    @property
+    def first(self) -> slice:
+        """Those that are run first, which are in whole segments."""
+        return slice(self.length - self.done, None) if self.reverse else slice(0, self.done)
+
+    @property
+    def rest(self) -> slice:
+        """Those that are left over: a segment of their own, the last to be run."""
+        return slice(0, self.length - self.done) if self.reverse else slice(self.done, None)
+
+
 def scan_in_segments(
     scan: Callable[..., tuple[Any, Any]],
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
     xs: Any,
-    length: int,
-    reverse: bool,
-    every: int,
+    segments: Segments,
 ) -> tuple[Any, Any]:
     """`scan` that keeps its carry once in `every` steps and computes the steps between again: memory for
     T/every + every.
 
-    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says. The steps that are left
-    over are a segment of their own, the last to be run.
+    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says.
     """
-    every = integer("scan: checkpoint_every", every)
+    every = integer("scan: checkpoint_every", segments.every)
     if every < 1:
         raise ValueError(f"scan: checkpoint_every={every} is not positive")
-    whole = length // every
-    done = whole * every
-    first, rest = (
-        (slice(length - done, None), slice(0, length - done))
-        if reverse
-        else (slice(0, done), slice(done, None))
-    )
+    segments = segments._replace(every=every)
+    length, reverse, done = segments.length, segments.reverse, segments.done
+    whole = done // every
 
     def segment(carry: Any, xs: Any, steps: int) -> tuple[Any, Any]:
         return checkpoint(lambda carry, xs: scan(f, carry, xs, steps, reverse))(carry, xs)  # type: ignore[no-any-return]
 
     def cut(x: Tensor) -> Tensor:
-        return reshape(x[first], (whole, every, *x.shape[1:]))
+        return reshape(x[segments.first], (whole, every, *x.shape[1:]))
 
-    carry, ys = scan(lambda carry, xs: segment(carry, xs, every), init, map(cut, xs), whole, reverse)
-    ys = map(lambda y: reshape(y, (done, *y.shape[2:])), ys)
+    carry, ys = scan(lambda carry, xs: segment(carry, xs, every), init, tree_map(cut, xs), whole, reverse)
+    ys = tree_map(lambda y: reshape(y, (done, *y.shape[2:])), ys)
     if done == length:
         return carry, ys
-    carry, last = segment(carry, map(lambda x: x[rest], xs), length - done)
-    return carry, map(lambda a, b: concat(_in_order(a, b, reverse)), ys, last)
+    carry, last = segment(carry, tree_map(lambda x: x[segments.rest], xs), length - done)
+    return carry, tree_map(lambda a, b: concat(_in_order(a, b, reverse)), ys, last)
 
 
 def _in_order(ys: Tensor, last: Tensor, reverse: bool) -> Sequence[Tensor]:

@@ -12,7 +12,7 @@ from ..backends.dtypes import canonical, is_complex, is_floating
 from ..core.context import no_grad
 from ..core.pytree import flatten, paths, unflatten
 from ..core.tensor import Tensor
-from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
+from ..namespace import asarray, astype, imag, ones_like, real, reshape, zeros_like
 from ..ops.axes import is_integer
 from ..random import default_rng
 from .forward_mode import jvp
@@ -150,7 +150,7 @@ class _Sum:
 
     def __call__(self, *moved: Tensor) -> Any:
         z = self.f(*moved)
-        return _total([sum(z[i] * w) for i, w in zip(self.floating, self.weights, strict=True)])
+        return _total([(z[i] * w).sum() for i, w in zip(self.floating, self.weights, strict=True)])
 
     def gradient(self, *moved: Tensor) -> list[Tensor]:
         """With respect to each value."""
@@ -169,7 +169,7 @@ class _Sum:
     def by_gradient(self, gradients: list[Tensor], i: int, direction: Tensor) -> _Says:
         """How it moves along a direction of value `i`, in reverse mode."""
         terms = gradients[i] * direction
-        return _Says(_number(sum(terms)), _number(sum(abs(terms))))
+        return _Says(_number(terms.sum()), _number(abs(terms).sum()))
 
     def by_tangent(self, i: int, direction: Tensor) -> _Says:
         """The same in forward mode."""
@@ -177,7 +177,7 @@ class _Sum:
         tangents = self.tangent(along, *self.values)
         products = [t * w for t, w in zip(tangents, self.weights, strict=True)]
         return _Says(
-            _number(_total([sum(p) for p in products])), _number(_total([sum(abs(p)) for p in products]))
+            _number(_total([p.sum() for p in products])), _number(_total([abs(p).sum() for p in products]))
         )
 
 
@@ -229,7 +229,7 @@ class _Check:
         if slope.complex_step:
             return False
         # where f bends much, with the bend taken out of the difference
-        wide, more = slope.central(direction, 2)
+        wide, more = slope.by_difference(direction, 2)
         return abs(predicted - (4 * difference - wide) / 3) <= allowed + more
 
 
@@ -243,15 +243,15 @@ class _Slope:
     complex_step: bool
 
     def __call__(self, direction: Tensor) -> tuple[float, float]:
-        return self.complex(direction) if self.complex_step else self.central(direction)
+        return self.by_complex_step(direction) if self.complex_step else self.by_difference(direction)
 
-    def complex(self, direction: Tensor) -> tuple[float, float]:
+    def by_complex_step(self, direction: Tensor) -> tuple[float, float]:
         """Im f(x + i h d) / h"""
         with no_grad():
             moved = self._at(self.values[self.i] + direction * complex(0, _COMPLEX_STEP))
             return _number(imag(moved)) / _COMPLEX_STEP, 0.0
 
-    def central(self, direction: Tensor, steps: int = 1) -> tuple[float, float]:
+    def by_difference(self, direction: Tensor, steps: int = 1) -> tuple[float, float]:
         """(f(x + h d) - f(x - h d)) / 2h"""
         x = self.values[self.i]
         h = steps * _epsilon(x) ** (1 / 3)

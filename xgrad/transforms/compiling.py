@@ -70,13 +70,13 @@ class Compiled:
     def __call__(self, *args: Any) -> Any:
         leaves, structure = flatten(args, now=True)
         mode = MODE.get()
-        if mode.watch is not None:  # who wants to see every op
+        if mode.hooks is not None:  # who wants to see every op
             return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
         traced = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
         if mode.check is None:
             return unflatten(traced.structure, traced.run(arrays))
-        before = [asarray(v)._twin() if i in traced.read else v for i, v in enumerate(leaves)]
+        before = [asarray(v)._alias() if i in traced.read else v for i, v in enumerate(leaves)]
         result = unflatten(traced.structure, traced.run(arrays))
         self._check(traced, before, structure, result)
         return result
@@ -85,7 +85,9 @@ class Compiled:
         """Have the result compared with what the function gives op by op."""
 
         def again() -> Any:
-            return self._f(*unflatten(structure, [v._twin() if isinstance(v, Tensor) else v for v in values]))
+            return self._f(
+                *unflatten(structure, [v._alias() if isinstance(v, Tensor) else v for v in values])
+            )
 
         operands = [*(values[i] for i in traced.read), *traced.outside]
         MODE.get().check.function(

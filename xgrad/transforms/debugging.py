@@ -36,7 +36,7 @@ def detect_nan() -> Iterator[None]:
     Traceback (most recent call last):
     FloatingPointError: Inf in the gradient of operand 1 of 'sqrt', ...
     """
-    with warnings.catch_warnings(), mode(record=True, watch=_NaN()), names_from_variables():
+    with warnings.catch_warnings(), mode(record=True, hooks=_NaN()), names_from_variables():
         warnings.simplefilter("ignore", RuntimeWarning)  # the array library's own word on the same
         yield
 
@@ -72,15 +72,15 @@ def detect_cuts() -> Iterator[list[Cut]]:
     the gradient of a Tensor of shape () stops at 'floor', which has no derivative
     the gradient of a Tensor of shape () stops at detach()
     """
-    watch = _Cuts()
-    with mode(record=True, watch=watch), names_from_variables():
-        yield watch.found
+    hooks = _Cuts()
+    with mode(record=True, hooks=hooks), names_from_variables():
+        yield hooks.found
 
 
 class _NaN:
     """Looks at every value and every gradient."""
 
-    def ran(
+    def on_op(
         self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool
     ) -> None:
         what = _bad(device, z)
@@ -97,7 +97,7 @@ class _NaN:
             f"{_shapes(operands)}{already}"
         )
 
-    def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
+    def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
         """`found` was made of `given` at `node`, in a sweep."""
         for i, g in enumerate(found, 1):
             bad = _bad(node.device, g)
@@ -114,7 +114,7 @@ class _NaN:
                 f"{written_at(source, getattr(node, 'name', None))}{when}{shapes}"
             )
 
-    def cut(self, x: Any) -> bool:
+    def on_cut(self, x: Any) -> bool:
         """A value that is taken out is no concern of this."""
         return False
 
@@ -125,7 +125,7 @@ class _Cuts:
     def __init__(self) -> None:
         self.found: list[Cut] = []
 
-    def ran(
+    def on_op(
         self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool
     ) -> None:
         if not needs:
@@ -141,10 +141,10 @@ class _Cuts:
             )
             self._report(what, source_line(), moving[0])
 
-    def swept(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
+    def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
         """Sweeps cut nothing."""
 
-    def cut(self, x: Any) -> bool:
+    def on_cut(self, x: Any) -> bool:
         """A method of `x` that gives its value is being called: by the user, which is reported, or by the
         library for reasons of its own."""
         frame, entry = sys._getframe(1), ""

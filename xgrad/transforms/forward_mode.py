@@ -54,7 +54,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
             output = f(*lifted.tree)
         output, aux = with_aux(output, f) if has_aux else (output, None)
         leaves, structure = flatten(output)
-        outputs = [asarray(v)._twin() for v in leaves]
+        outputs = [asarray(v)._alias() for v in leaves]
         found, connected = push_forward(outputs, lifted.inputs, moves)
         if connected:
             outputs, found, aux = released((outputs, found, aux), lifted.inputs)

@@ -77,7 +77,7 @@ def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
     leaves, structure = flatten(arg)
     lifted = [_input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)]
     inputs += lifted
-    return unflatten(structure, [x._twin() for x in lifted])
+    return unflatten(structure, [x._alias() for x in lifted])
 
 
 def _input(x: Tensor, name: str | None) -> Tensor:

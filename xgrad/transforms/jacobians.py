@@ -12,7 +12,7 @@ from ..core.backward import pull_back
 from ..core.context import mode
 from ..core.forward import push_forward
 from ..core.graph import Level
-from ..core.pytree import flatten, map, unflatten
+from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, conj, ones_like, reshape, stack, zeros
@@ -71,7 +71,7 @@ def jacobian(
                 output = f(*values, **kwargs)
             output, aux = with_aux(output, f) if has_aux else (output, None)
             leaves, structure = flatten(output)
-            outputs = [asarray(z)._twin() for z in leaves]
+            outputs = [asarray(z)._alias() for z in leaves]
             inputs = [x for tree in lifted for x in tree.inputs]
             if not holomorphic and any(is_complex(x.dtype) for x in inputs):
                 raise TypeError(
@@ -143,7 +143,7 @@ def _units(tensors: list[Tensor]) -> Any:
     for i, x in enumerate(tensors):
         flat = zeros((x.size,), dtype=x.dtype, device=x.device)
         for k in range(x.size):
-            unit = flat._twin()
+            unit = flat._alias()
             unit[k] = 1
             yield [*still[:i], reshape(unit, x.shape), *still[i + 1 :]]
 
@@ -228,7 +228,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
                 f"{shapes[0]}, its argument {shapes[1]}"
             )
         (found,) = pull(unflatten(structure, [ones_like(leaf) for leaf in leaves]))
-        return map(lambda g: conj(g) if is_complex(g.dtype) else g, found)
+        return tree_map(lambda g: conj(g) if is_complex(g.dtype) else g, found)
 
     return derivative
 

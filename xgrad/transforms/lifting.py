@@ -28,7 +28,7 @@ class Lifted:
             for i, leaf in enumerate(leaves)
         ]
         # which the function may change in place
-        self.tree = unflatten(self.structure, [x._twin() for x in self.inputs])
+        self.tree = unflatten(self.structure, [x._alias() for x in self.inputs])
 
     def like(self, gradients: list[Any]) -> Any:
         """The gradients of the inputs in the structure of the tree."""
@@ -81,4 +81,4 @@ def to_tensors(tree: Any) -> Flat:
     """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their
     own."""
     leaves, structure = flatten(tree)
-    return Flat([asarray(leaf)._twin() for leaf in leaves], structure)
+    return Flat([asarray(leaf)._alias() for leaf in leaves], structure)

@@ -103,7 +103,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         output = f(*(tree.tree for tree in lifted))
     output, aux = with_aux(output, f) if has_aux else (output, None)
     outputs, structure = flatten(output)
-    outputs = [asarray(z)._twin() for z in outputs]
+    outputs = [asarray(z)._alias() for z in outputs]
     inputs = [x for tree in lifted for x in tree.inputs]
 
     def pull(dz: Any) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ from ..compiler.scan import derivative_of
 from ..compiler.trace import Spec, Tracer, Var, spec_of, trace_to_ir
 from ..core.pytree import flatten, paths, unflatten
 from ..core.recording import names_from_variables
-from ..core.rules import Form, conjugate_vjp
+from ..core.rules import ShapeDtype, conjugate_vjp
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
@@ -332,7 +332,7 @@ class _Backward:
         one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
         moved = [v for v in s.outputs if v in self.grads]
         targets = [
-            Form(wanted[i].shape, canonical(wanted[i].dtype)) if i in wanted else None
+            ShapeDtype(wanted[i].shape, canonical(wanted[i].dtype)) if i in wanted else None
             for i in range(len(s.operands))
         ]
         given: list[Value] = []  # of the wanted operands, those that the rule gives a gradient

@@ -12,12 +12,12 @@ from ..compiler.bodies import body_of
 from ..compiler.scan import apply_scan
 from ..compiler.trace import Spec, trace_to_ir
 from ..core.context import MODE, mode
-from ..core.pytree import flatten, map, paths, unflatten
+from ..core.pytree import flatten, paths, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.axes import integer
-from .checkpointing import scan_in_segments
+from .checkpointing import Segments, scan_in_segments
 from .lifting import Flat, returned, to_tensors
 
 Body = Callable[[Any, Any], tuple[Any, Any]]
@@ -54,14 +54,14 @@ def scan(
 
     Returns:
         `(carry, ys)`: the last carry, and what the steps gave as `y`, stacked along a leading axis of T. With
-        T = 0 the
-        shapes of `ys` are those that the body gives.
+        T = 0 the shapes of `ys` are those that the body gives.
 
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that returns no pair.
         TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor
-        from outside in place.
+            from outside in place.
+
         An error inside the body names the time step where it is not compiled.
 
     >>> import xgrad as xg
@@ -74,7 +74,8 @@ def scan(
     mode = MODE.get()
     if checkpoint_every is not None:
         again = partial(scan, compiled=compiled)
-        return scan_in_segments(again, f, carry.tree(), read.tree(), steps, reverse, checkpoint_every)
+        segments = Segments(steps, reverse, checkpoint_every)
+        return scan_in_segments(again, f, carry.tree(), read.tree(), segments)
     if compiled and (not mode.record or mode.trace is not None):
         return _traced(f, carry, read, steps, reverse)
     if steps == 0:
@@ -136,7 +137,7 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
                 raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
             y_structure = here
             # the body may go on changing its own handle
-            ys.append([leaf._twin() for leaf in returned(y_leaves, "the body of scan")])
+            ys.append([leaf._alias() for leaf in returned(y_leaves, "the body of scan")])
     finally:
         MODE.reset(token)
     if reverse:
@@ -154,7 +155,7 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
             f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}"
         )
     leaves, new_structure = flatten(result[0])
-    new = [leaf._twin() for leaf in returned(leaves, "the body of scan")]
+    new = [leaf._alias() for leaf in returned(leaves, "the body of scan")]
     if structure != new_structure:
         raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
@@ -196,7 +197,7 @@ def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
     x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
         _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)
-    return map(
+    return tree_map(
         lambda leaf: zeros((0, *asarray(leaf).shape), dtype=asarray(leaf).dtype, device=asarray(leaf).device),
         y,
     )

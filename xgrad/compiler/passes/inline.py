@@ -12,7 +12,7 @@ from ..names import Names
 def inline_scans(program: Program) -> Program:
     """The program with every scan as a `Loop`, and every checkpoint and gate of the user's own as the stages
     inside it."""
-    return Inliner(Names.beside(program)).open(program)
+    return Inliner(Names.beside(program)).opened(program)
 
 
 def inline(program: Program, operands: Sequence[Operand], names: Names) -> tuple[list[Item], list[Operand]]:
@@ -28,7 +28,7 @@ class Inliner:
     def __init__(self, names: Names) -> None:
         self.names = names
 
-    def open(self, program: Program) -> Program:
+    def opened(self, program: Program) -> Program:
         """The program opened, its own values under their names."""
         new: dict[Value, Operand] = {}
         stages = self._stages(program.stages, new, fresh=False)
@@ -67,8 +67,8 @@ class Inliner:
             elif self.passes_on(stage, fresh):
                 new[stage.output] = stage.operands[0]
             elif stage.op != "scan" and (inner := self.program_of(stage)) is not None:
-                opened, results = self.inside(inner, stage.values)
-                found += opened
+                inside, results = self.inside(inner, stage.values)
+                found += inside
                 new.update(zip(stage.outputs, results))
             else:
                 outputs = tuple(map(self.fresh, stage.outputs)) if fresh else stage.outputs

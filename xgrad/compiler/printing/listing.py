@@ -233,7 +233,7 @@ def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[
     """
     names = Names.beside(program)
     names.taken.update(taken)
-    return _Opening(names, parts).open(program)
+    return _Opening(names, parts).opened(program)
 
 
 class _Opening(Inliner):

@@ -142,7 +142,7 @@ def _passes(program: Program) -> _Passes:
         values: dict[Operand, Tensor] = dict(zip(program.inputs, x))
         for s in program.stages:
             _replayed(s, values, program.inputs)
-        outputs = [values[v]._twin() if type(v) is Value else v for v in program.outputs]
+        outputs = [values[v]._alias() if type(v) is Value else v for v in program.outputs]
         given = tuple(i for i, z in enumerate(outputs) if isinstance(z, Tensor) and z.requires_grad)
         dz = dict(zip((i for i, v in enumerate(program.outputs) if type(v) is Value), x[count:]))
         found = (
