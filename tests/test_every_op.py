@@ -18,7 +18,7 @@ import xgrad as xg
 from xgrad.backends.cpu import native
 from xgrad.compiler.calls import calls
 from xgrad.compiler.codegen.cuda.expressions import CUDA
-from xgrad.compiler.codegen.llvm.element import CPU
+from xgrad.compiler.codegen.llvm.target import CPU
 from xgrad.compiler.codegen.numpy.plan import NUMPY
 from xgrad.compiler.interpreter import interpret
 from xgrad.compiler.lowering.plan import Plan

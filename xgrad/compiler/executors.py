@@ -23,7 +23,7 @@ from ..core.context import MODE, mode
 from ..core.dispatch import NUMBERS
 from .caches import Cache, Once
 from .calls import calls, host_calls
-from .interpreter import interpret
+from .interpreter import evaluate, interpret
 from .ir import Body, Item, Loop, Program, Stage, Value
 from .keys import exact
 from .lowering.plan import Unsupported
@@ -178,7 +178,9 @@ def compiled(program: Program, device: Device) -> Ready:
         engine, lowered, kind = _made(program, device)
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
-    run = _with_calls(engine.run, device) if any(calls(lowered.plan.body)) else engine.run
+    run = _with_constants(engine.run, lowered.constants, device)
+    if any(calls(lowered.plan.body)):
+        run = _with_calls(run, device)
     places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
     outputs = tuple(
         (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
@@ -187,7 +189,19 @@ def compiled(program: Program, device: Device) -> Ready:
     return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
 
 
-def _with_calls(run: Callable[[Sequence[Array]], list[Any]], device: Device) -> Any:
+Run = Callable[[Sequence[Array]], list[Any]]
+
+
+def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:
+    """`run`, given the program's constants as well."""
+    if not constants:
+        return run
+    with device.guard or nullcontext():
+        made = [evaluate("new", (), params, device) for params in constants]
+    return lambda inputs: run([*inputs, *made])
+
+
+def _with_calls(run: Run, device: Device) -> Run:
     """`run` in the mode in which the array library's part of it is computed."""
 
     def running(inputs: Sequence[Array]) -> list[Any]:

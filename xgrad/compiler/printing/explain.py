@@ -138,7 +138,7 @@ def _runner(ready: Executable, plan: Plan) -> str:
     """What runs it, in words."""
     if ready.why is not None:
         return f"{ready.kind}: {ready.why}"
-    count = sum(prod(lengths) for _, lengths in calls(plan.body))
+    count = sum(prod(lengths) for call, lengths in calls(plan.body) if not call.kernel)
     return f"{ready.kind}, but for {count} calls of the array library" if count else ready.kind
 
 
@@ -146,6 +146,8 @@ def _calls(plan: Plan, backend: str) -> list[str]:
     """Which ops have no kernel: how often they are called, and where the user wrote them."""
     found: dict[str, int] = {}
     for call, lengths in calls(plan.body):
+        if call.kernel:
+            continue
         name = call.params["function"] if call.op == "new" else "copy" if call.op == "none" else call.op
         shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref)) or call.outs[0].shape
         where = f", {call.source}" if call.source else ""

@@ -10,7 +10,7 @@ from ....ops.scalars import PRIMITIVES, substitute
 from ...lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
 from ...printing.listing import Text, number
 from ..element import FLOATS
-from ..llvm.element import CPU
+from ..llvm.target import CPU
 from .element import written_into
 
 #: Loops inside of each other that Python takes.

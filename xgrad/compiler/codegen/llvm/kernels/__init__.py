@@ -1,0 +1,40 @@
+"""Kernels in LLVM IR for ops that are neither maps nor matrix products: gathers, scatters and others.
+
+A kernel is a function `write(kernel)` that takes a `Kernel` and writes loops over its operands. Each op that
+has one is named in `KERNELS`, with what says whether it is for such operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ....lowering.plan import Call
+from . import indexing
+from .nest import Kernel
+
+
+class Entry(NamedTuple):
+    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results."""
+
+    write: Callable[[Kernel], None]
+    takes: Callable[[Call, tuple[str | None, ...]], bool]
+
+
+KERNELS: Mapping[str, Entry] = {
+    "take": Entry(indexing.gather, indexing.has_form),
+    "getitem": Entry(indexing.gather, indexing.has_form),
+    "untake": Entry(indexing.scatter_add, indexing.has_form),
+    "scatter": Entry(indexing.scatter_add, indexing.has_form),
+    "setitem": Entry(indexing.assign, indexing.has_form),
+}
+
+
+def has_kernel(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether there is a kernel for a call, given the dtypes of its arguments (None for numbers) and
+    results."""
+    entry = KERNELS.get(call.op)
+    return entry is not None and entry.takes(call, dtypes)
+
+
+__all__ = ["KERNELS", "Kernel", "has_kernel"]
