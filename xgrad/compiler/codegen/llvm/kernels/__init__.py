@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ....lowering.plan import Call
-from . import indexing
+from . import along, indexing
 from .nest import Kernel
 
 
@@ -27,6 +27,12 @@ KERNELS: Mapping[str, Entry] = {
     "untake": Entry(indexing.scatter_add, indexing.has_form),
     "scatter": Entry(indexing.scatter_add, indexing.has_form),
     "setitem": Entry(indexing.assign, indexing.has_form),
+    "cumulative_sum": Entry(along.accumulate, along.can_accumulate),
+    "cumulative_prod": Entry(along.accumulate, along.can_accumulate),
+    "argmax": Entry(along.choose, along.can_choose),
+    "argmin": Entry(along.choose, along.can_choose),
+    "sort": Entry(along.sort, along.can_sort),
+    "argsort": Entry(along.argsort, along.can_sort),
 }
 
 
