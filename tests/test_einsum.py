@@ -165,3 +165,37 @@ def test_in_a_program() -> None:
     np.testing.assert_allclose(
         f(xg.asarray(a), xg.asarray(b)).numpy(), np.broadcast_to((b * b).sum(1), (2, 3))
     )
+
+
+@pytest.mark.parametrize(
+    "subscripts",
+    """ij,jk->ik bij,bjk->bik bhij,bhjk->bhik i,i-> i,j->ij ij->ji ij-> ijk->ki bhd,bhe->bhde bhde,bhd->bhe
+    ab,bc,cd->ad ijk,ij->k i,ij,j-> abc,cd,be->ade ij,ij->ij bi,ijk,bj->bk ij,kl->ijkl ab,ab->""".split(),
+)
+def test_compiled_it_is_products_alone(subscripts: str) -> None:
+    lengths = dict(zip("abcdefghijkl", [2, 3, 4, 5, 2, 3, 4, 2, 3, 4, 5, 2]))
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=[lengths[i] for i in s]) for s in subscripts.split("->")[0].split(",")]
+    f = xg.compile(lambda *x: xg.einsum(subscripts, *x))
+    np.testing.assert_allclose(f(*x).numpy(), np.einsum(subscripts, *x), rtol=1e-12, atol=1e-13)
+    slope = xg.grad(lambda *x: xg.sum(xg.sin(xg.einsum(subscripts, *x))), argnums=tuple(range(len(x))))
+    compiled = xg.compile(slope)
+    for found, expected in zip(compiled(*x), slope(*x), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-11, atol=1e-13)
+    assert "calls of" not in compiled.explain(*x)
+
+
+def test_compiled_with_axes_of_length_1_and_0() -> None:
+    x, y = np.arange(3.0).reshape(1, 3), np.arange(12.0).reshape(4, 3)
+    for subscripts in ("ij,ij->ij", "ij,ij->i", "ij,ij->"):
+        f = xg.compile(lambda x, y, s=subscripts: xg.einsum(s, x, y))
+        np.testing.assert_array_equal(f(x, y).numpy(), np.einsum(subscripts, x, y))
+        np.testing.assert_array_equal(f(y, x).numpy(), np.einsum(subscripts, y, x))
+    nothing = np.zeros((0, 3))
+    assert xg.compile(lambda x, y: xg.einsum("ij,kj->ik", x, y))(nothing, y).shape == (0, 4)
+    assert xg.compile(lambda x: xg.einsum("ij->j", x))(nothing).tolist() == [0, 0, 0]
+
+
+def test_compiled_the_diagonal_is_numpys() -> None:
+    x = np.arange(9.0).reshape(3, 3)
+    assert xg.compile(lambda x: xg.einsum("ii->i", x) * 2)(x).tolist() == [0, 8, 16]

@@ -12,13 +12,14 @@ from ...ops import OPS
 from ...ops.reductions import normal_axes
 from ..ir import Item, Loop, Names, Program, Stage, Value, rewritten, substitute
 from ..trace import spec_of, trace_to_ir
+from .einsum import products
 from .inline import inline
 
 _COMPOSITE = frozenset(("softmax", "logsumexp"))
 
 
 def expand(program: Program) -> Program:
-    """Write out means, variances, softmax and logsumexp."""
+    """Write out means, variances, softmax, logsumexp and Einstein sums."""
     names = Names(program)
 
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
@@ -40,6 +41,8 @@ def _expanded(s: Item, names: Names) -> list[Item]:
         and canonical(s.output.dtype).kind == "f"
     ):
         return _variance(s, names)
+    if s.op == "einsum":
+        return [*(products(s, names) or [s])]
     return _written_out(s, names) if s.op in _COMPOSITE else [s]
 
 
