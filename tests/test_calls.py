@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,21 @@ def test_only_what_has_no_kernel_is_called() -> None:
     assert found == [("eigh", (5,))]  # the unit matrix is a constant
     text = f.explain(h, xs)
     assert "native code, but for 5 calls of the array library" in text
-    assert "1 call of 'eigh' of (3, 3) a step, " in text
+    assert "1 call of 'eigh' of (3, 3), " in text
     assert "test_calls.py:" in text
+    assert ", at every step" in text
+
+
+def test_a_loop_that_is_mostly_calls_says_so_once() -> None:
+    f = xg.compile(lambda h, xs: xg.scan(shrunk, h, xs)[0])
+    h, xs = rng.normal(size=(30, 4)), rng.normal(size=(200, 30, 4))
+    with pytest.warns(
+        UserWarning, match=r"most of it for 'svdvals' of \(30, 4\), .*test_calls.py:\d+, which has no"
+    ):
+        f(h, xs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f(h, xs)
 
 
 def test_explain_says_before_the_first_call_what_it_says_after_it() -> None:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from ...backends import find_device
 from ...backends.dtypes import canonical
-from ..calls import calls
+from ..calls import calls, described
 from ..executors import Executable
 from ..ir import Item, Loop, Program
 from ..lowering.lower import Lowered, lower
-from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Ref, Unsupported
+from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Unsupported
 from ..lowering.plan import Loop as PlanLoop
 from ..passes import PASSES
 
@@ -148,10 +148,7 @@ def _calls(plan: Plan, backend: str) -> list[str]:
     for call, lengths in calls(plan.body):
         if call.kernel:
             continue
-        name = call.params["function"] if call.op == "new" else "copy" if call.op == "none" else call.op
-        shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref)) or call.outs[0].shape
-        where = f", {call.source}" if call.source else ""
-        line = f"{name!r} of {shapes}{' a step' if lengths else ''}{where}"
+        line = f"{described(call)}{', at every step' if lengths else ''}"
         found[line] = found.get(line, 0) + 1
     return [f"no kernel   {n} call{'s' * (n > 1)} of {line}" for line, n in found.items()]
 
