@@ -165,13 +165,13 @@ def test_a_branch_is_refused() -> None:
         xg.compile(lambda x: x + xg.random.default_rng(0).normal(size=2))(np.ones(2))
 
 
-def test_what_has_no_kernel_runs_through_the_array_library() -> None:
+def test_a_gather_and_its_gradient_are_native() -> None:
     table, ids = rng.normal(size=(5, 3)), np.array([0, 2, 2])
     f = xg.compile(xg.grad(lambda table: xg.sum(xg.take(table, xg.asarray(ids), axis=0) ** 2)))
     expected = np.zeros_like(table)
     np.add.at(expected, ids, 2 * table[ids])
     np.testing.assert_allclose(f(table).numpy(), expected)
-    assert "'take'" in f.explain(table)
+    assert "run by      native code\n" in f.explain(table)
 
 
 def test_from_several_threads(executor: str) -> None:

@@ -51,9 +51,9 @@ class Watch:
             name = max(self.seconds, key=self.seconds.__getitem__)
             share = sum(self.seconds.values()) / total
             warn(
-                f"a compiled loop spends {share:.0%} of its time in calls of the array library, most of it for "
-                f"{name}, which has no native kernel. Compute it outside of the loop, for all steps at once, or "
-                f"write it with ops that have a kernel: 'What runs where' in the documentation lists them"
+                f"a compiled loop spends {share:.0%} of its time in calls of the array library, most of it "
+                f"for {name}, which has no native kernel. Compute it outside of the loop, for all steps at once, "
+                f"or write it with ops that have a kernel: 'What runs where' in the documentation lists them"
             )
         return found
 
