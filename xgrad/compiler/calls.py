@@ -52,8 +52,9 @@ class Watch:
             share = sum(self.seconds.values()) / total
             warn(
                 f"a compiled loop spends {share:.0%} of its time in calls of the array library, most of it "
-                f"for {name}, which has no native kernel. Compute it outside of the loop, for all steps at once, "
-                f"or write it with ops that have a kernel: 'What runs where' in the documentation lists them"
+                f"for {name}, which has no native kernel. Compute it outside of the loop, for all steps at "
+                f"once, or write it with ops that have a kernel: 'What runs where' in the documentation "
+                f"lists them"
             )
         return found
 
