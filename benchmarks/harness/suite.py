@@ -13,6 +13,7 @@ from .turns import Found, difference, prepare, take_turns
 from .worker import Worker
 
 BUDGET, REST = 0.3, 0.25  # seconds of running a turn, and for a thread pool to go to sleep after it
+PATIENCE = 3600.0  # seconds for an answer: on a busy machine a step may take minutes
 
 
 class Suite(NamedTuple):
@@ -50,8 +51,8 @@ def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
     """The times of one case, for which the processes start afresh."""
     deadline = Deadline(None)
     try:
-        found = prepare(workers, case, deadline)
-        take_turns(workers, found, deadline, dict.fromkeys(workers, turns), "best", BUDGET, REST)
+        found = prepare(workers, case, deadline, PATIENCE)
+        take_turns(workers, found, deadline, dict.fromkeys(workers, turns), "best", BUDGET, REST, PATIENCE)
     finally:
         for worker in workers.values():
             worker.close()

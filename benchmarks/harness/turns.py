@@ -11,19 +11,21 @@ from typing import Any
 from .deadline import Deadline
 from .worker import Failed, Worker
 
-PATIENCE = 150.0  # seconds for a peer to get ready, which includes its compiler
+PATIENCE = 150.0  # seconds for an answer; to get ready includes a compiler
 TIMES = ("best", "gpu", "wall", "host")
 
 #: By peer: its `check` and `facts`, then times; or why there are none, as `missing` or `error`.
 Found = dict[str, dict[str, Any]]
 
 
-def prepare(workers: Mapping[str, Worker], case: str, deadline: Deadline) -> Found:
+def prepare(
+    workers: Mapping[str, Worker], case: str, deadline: Deadline, patience: float = PATIENCE
+) -> Found:
     """Have each peer make its job ready, one after the other, as some choose by timing."""
     found: Found = {}
     for peer, worker in workers.items():
         try:
-            found[peer] = deadline.ask(worker, PATIENCE, "prepare", case=case)
+            found[peer] = deadline.ask(worker, patience, "prepare", case=case)
         except Failed as error:
             found[peer] = {"error": str(error)}
     return found
@@ -37,6 +39,7 @@ def take_turns(
     do: str,
     budget: float,
     rest: float = 0.0,
+    patience: float = PATIENCE,
 ) -> None:
     """Add to `found` the times of the peers that are ready.
 
@@ -47,7 +50,7 @@ def take_turns(
     for i in range(max(turns.values())):
         for peer in [p for p in taken if i < turns[p]]:
             try:
-                taken[peer].append(deadline.ask(workers[peer], PATIENCE, do, budget=budget))
+                taken[peer].append(deadline.ask(workers[peer], patience, do, budget=budget))
             except Failed as error:
                 found[peer] = {"error": str(error)}
                 del taken[peer]
