@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -25,9 +23,6 @@ os.environ.pop("XGRAD_DEVICE", None)
 
 register_strict()
 register_emulated()
-
-# at the end, as its modules have plain names
-sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")

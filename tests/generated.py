@@ -262,8 +262,8 @@ tensor([0., 0., 1.])
 
 def benchmarks() -> str:
     """The page on benchmarks, with what was measured on a GPU."""
-    from gpu_results import FOLDER
-    from gpu_table import inserted
+    from benchmarks.gpu.results import FOLDER
+    from benchmarks.gpu.table import inserted
 
     return inserted((ROOT / "docs" / "19-benchmarks.md").read_text(), FOLDER)
 

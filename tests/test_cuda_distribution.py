@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from benchmarks import equations
+from benchmarks.suites import equations
 from xgrad.compiler.codegen.cuda import geometry
 from xgrad.compiler.codegen.cuda.distribution import Part, barriers, parts, rows_of
 from xgrad.compiler.codegen.cuda.grouping import grouped, split

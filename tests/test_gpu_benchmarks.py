@@ -10,22 +10,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gpu
-import gpu_agreement
-import gpu_judging
-import gpu_suite
-import gpu_table
-import gpu_timing
-import gpu_training
 import numpy as np
 import pytest
-from gpu_cases import Case, Problem, rounded
-from gpu_clocks import Clock, Job, measure
-from gpu_floor import floor
-from gpu_pages import page
-from gpu_results import Results
-from gpu_timing import Deadline, OutOfTime
-from gpu_worker import Failed, Worker, environment
+
+from benchmarks.gpu import agreement, goals, table, timing
+from benchmarks.gpu import command as gpu
+from benchmarks.gpu import tests as suite_part
+from benchmarks.gpu import training as training_part
+from benchmarks.gpu.floor import floor
+from benchmarks.gpu.pages import page
+from benchmarks.gpu.results import Results
+from benchmarks.harness.clock import Clock
+from benchmarks.harness.deadline import Deadline, OutOfTime
+from benchmarks.harness.measure import Job, measure
+from benchmarks.harness.worker import Failed, Worker, environment
+from benchmarks.suites.problems import Case, Problem, rounded
 
 ROOT = Path(__file__).parent.parent
 MACHINE = {
@@ -157,7 +156,7 @@ class Canned:
     asked: list[tuple[str, str]] = []  # noqa: RUF012 - one list for all
     broken: dict[str, str] = {}  # noqa: RUF012
 
-    def __init__(self, peer: str, device: str) -> None:
+    def __init__(self, suite: str, peer: str, device: str) -> None:
         self.peer = peer
 
     def ask(self, limit: float, do: str, **arguments: Any) -> dict[str, Any]:
@@ -189,7 +188,7 @@ class Canned:
 
 @pytest.fixture
 def canned(monkeypatch: pytest.MonkeyPatch) -> type[Canned]:
-    monkeypatch.setattr(gpu_timing, "Worker", Canned)
+    monkeypatch.setattr(timing, "Worker", Canned)
     monkeypatch.setattr(Canned, "asked", [])
     monkeypatch.setattr(Canned, "broken", {})
     return Canned
@@ -201,12 +200,12 @@ OPTIONS = SimpleNamespace(
 
 
 def test_a_case_that_is_recorded_is_not_run_again(tmp_path: Path, canned: type[Canned]) -> None:
-    first, second = gpu_timing.GRU[:2]
-    gpu_timing.run(results(tmp_path), [first], OPTIONS, Deadline(None))
+    first, second = timing.GRU[:2]
+    timing.run(results(tmp_path), [first], OPTIONS, Deadline(None))
     assert ("xgrad", str(first)) in canned.asked
     canned.asked.clear()
     again = results(tmp_path)
-    gpu_timing.run(again, [first, second], OPTIONS, Deadline(None))
+    timing.run(again, [first, second], OPTIONS, Deadline(None))
     assert {case for _, case in canned.asked} == {str(second), "turn"}
     assert set(again.records) == {"limits", str(first), str(second)}
     forced = Results(tmp_path, "gru", MACHINE, page, force=True)
@@ -235,15 +234,15 @@ def test_a_part_that_is_out_of_time_keeps_what_it_has(
 ) -> None:
     class Short(Deadline):
         def left(self) -> float:
-            if ("JAX scan", str(gpu_timing.GRU[1])) in canned.asked:
+            if ("JAX scan", str(timing.GRU[1])) in canned.asked:
                 raise OutOfTime
             return 1.0
 
     kept = results(tmp_path)
     with pytest.raises(OutOfTime):
-        gpu_timing.run(kept, gpu_timing.GRU, OPTIONS, Short(None))
+        timing.run(kept, timing.GRU, OPTIONS, Short(None))
     # the second case is not whole, and so not there
-    assert set(kept.records) == {"limits", str(gpu_timing.GRU[0])}
+    assert set(kept.records) == {"limits", str(timing.GRU[0])}
     monkeypatch.setattr(gpu, "Deadline", Short)
     assert gpu.run("gru", kept, OPTIONS) == gpu.UNFINISHED
     assert not json.loads(kept.path.read_text())["finished"]
@@ -253,8 +252,8 @@ def test_a_part_that_is_out_of_time_keeps_what_it_has(
 def test_a_peer_that_fails_or_is_missing_is_recorded(tmp_path: Path, canned: type[Canned]) -> None:
     canned.broken = {"JAX scan": "prepare", "torch.compile": "turn"}
     kept = results(tmp_path)
-    gpu_timing.run(kept, gpu_timing.GRU[:1], OPTIONS, Deadline(None))
-    peers = kept.records[str(gpu_timing.GRU[0])]["peers"]
+    timing.run(kept, timing.GRU[:1], OPTIONS, Deadline(None))
+    peers = kept.records[str(timing.GRU[0])]["peers"]
     assert peers["JAX scan"] == {"error": "it broke"} == peers["torch.compile"]
     assert peers["torch loop"] == {"missing": "no torch"}
     assert peers["xgrad"]["gpu"] == 2.0
@@ -267,11 +266,11 @@ def test_a_peer_that_fails_or_is_missing_is_recorded(tmp_path: Path, canned: typ
 def test_what_cannot_be_measured_of_the_device_stops_nothing(tmp_path: Path, canned: type[Canned]) -> None:
     canned.broken = {"xgrad": "ceilings"}
     kept = results(tmp_path)
-    gpu_timing.run(kept, gpu_timing.GRU[:1], OPTIONS, Deadline(None))
-    assert "floor" not in kept.records[str(gpu_timing.GRU[0])]
+    timing.run(kept, timing.GRU[:1], OPTIONS, Deadline(None))
+    assert "floor" not in kept.records[str(timing.GRU[0])]
     assert "could not be measured: it broke" in kept.path.with_suffix(".md").read_text()
     kept.finish()
-    assert "time over the floor" not in gpu_table.table(tmp_path)
+    assert "time over the floor" not in table.table(tmp_path)
 
 
 def test_processes_import_this_xgrad_and_no_backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +293,7 @@ def test_processes_import_this_xgrad_and_no_backends(tmp_path: Path, monkeypatch
 
 
 def test_a_worker_that_fails_starts_anew() -> None:
-    worker = Worker("xgrad", "cpu")
+    worker = Worker("gpu", "xgrad", "cpu")
     try:
         with pytest.raises(Failed, match="no answer within 0 s"):
             worker.ask(0.0, "prepare", case="GRU float32 3,2,4,4")
@@ -317,7 +316,7 @@ def test_ratios_and_goals() -> None:
         b: took(xgrad=1.0, cudnn=2.0),
         c: took(xgrad=2.0, cudnn=1.0, loop=20.0),
     }
-    found = {(v.precision, v.peer): v for v in gpu_judging.verdicts(records)}
+    found = {(v.precision, v.peer): v for v in goals.verdicts(records)}
     cudnn = found["float32", "torch.nn.GRU"]
     assert (cudnn.least, cudnn.where, cudnn.median, cudnn.sizes, cudnn.met) == (1.0, a, 1.5, 2, True)
     assert (found["float32", "JAX scan"].median, found["float32", "JAX scan"].met) == (2.5, False)
@@ -329,7 +328,7 @@ def test_ratios_and_goals() -> None:
         ("tf32", "torch.nn.GRU"),
         ("tf32", "torch loop"),
     }
-    assert gpu_judging.over_floor(records, "float32") == [2.0, 1.0]
+    assert goals.over_floor(records, "float32") == [2.0, 1.0]
 
 
 def test_a_size_at_which_xgrad_failed_meets_no_goal() -> None:
@@ -337,9 +336,9 @@ def test_a_size_at_which_xgrad_failed_meets_no_goal() -> None:
     records["GRU float32 128,128,256,256"] = took(cudnn=9.0) | {
         "peers": {"xgrad": {"error": "out of memory"}, "torch.nn.GRU": {"gpu": 9.0}}
     }
-    (verdict,) = gpu_judging.verdicts(records)
+    (verdict,) = goals.verdicts(records)
     assert (verdict.least, verdict.median, verdict.met) == (0.0, 9.0, False)
-    assert gpu_judging.failures(records) == ["GRU float32 128,128,256,256: out of memory"]
+    assert goals.failures(records) == ["GRU float32 128,128,256,256: out of memory"]
 
 
 def test_what_counts_as_failed() -> None:
@@ -354,7 +353,7 @@ def test_what_counts_as_failed() -> None:
         "agreement GRU float32 1,1,1,1: off by more than it may be",
         "64,32,64,256: broken",
     ]
-    assert gpu_judging.failures(records) == found
+    assert goals.failures(records) == found
 
 
 def test_products_and_steps_of_a_case() -> None:
@@ -369,12 +368,12 @@ def test_products_and_steps_of_a_case() -> None:
 def test_agreement_is_by_norms_and_a_gradient_of_nothing_counts_beside_the_largest() -> None:
     exact = {"a": np.array([3.0, 4.0]), "b": np.array([0.03]), "c": np.array([1e-16])}
     found = {"a": np.array([3.0, 4.5]), "b": np.array([0.06]), "c": np.array([0.5])}
-    assert gpu_agreement.relative(found, exact) == pytest.approx({"a": 0.1, "b": 1.0, "c": 0.1})
-    assert gpu_agreement.agrees({"a": 1e-5}, "float32")
-    assert not gpu_agreement.agrees({"a": 1e-4}, "float32")
-    assert gpu_agreement.agrees({"a": 1e-4}, "tf32")
-    assert not gpu_agreement.agrees({"a": 0.0, "b": float("nan")}, "bfloat16")
-    assert not gpu_agreement.agrees({}, "bfloat16")
+    assert agreement.relative(found, exact) == pytest.approx({"a": 0.1, "b": 1.0, "c": 0.1})
+    assert agreement.agrees({"a": 1e-5}, "float32")
+    assert not agreement.agrees({"a": 1e-4}, "float32")
+    assert agreement.agrees({"a": 1e-4}, "tf32")
+    assert not agreement.agrees({"a": 0.0, "b": float("nan")}, "bfloat16")
+    assert not agreement.agrees({}, "bfloat16")
 
 
 def test_numbers_are_rounded_to_bfloat16() -> None:
@@ -400,8 +399,8 @@ def test_time_that_events_do_not_cover_is_the_walls() -> None:
         def between(self, a: Any, b: Any) -> float:
             return 0.0
 
-    assert not measure(Job(step, Clock()), 0.02).doubt
-    blind = measure(Job(step, Blind()), 0.02)
+    assert not measure(Job(step, clock=Clock()), 0.02).doubt
+    blind = measure(Job(step, clock=Blind()), 0.02)
     assert blind.doubt
     assert blind.gpu > 0
 
@@ -431,32 +430,32 @@ def test_time_that_events_do_not_cover_is_the_walls() -> None:
 def test_what_pytest_said(
     text: str, code: int | None, passed: bool, summary: str, counts: dict[str, int]
 ) -> None:
-    found = gpu_suite.read(text, code, 9)
+    found = suite_part.read(text, code, 9)
     assert (found["passed"], found["summary"], found["counts"]) == (passed, summary, counts)
 
 
 def test_the_suite_says_itself_where_its_tests_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_DEVICE", "cuda")
     monkeypatch.delenv("XGRAD_TEST_DEVICES", raising=False)
-    assert not {"XGRAD_DEVICE", "XGRAD_TEST_DEVICES"} & set(gpu_suite._environment("cuda"))
-    assert gpu_suite._environment("cuda:1")["XGRAD_TEST_DEVICES"] == "cuda:1"
+    assert not {"XGRAD_DEVICE", "XGRAD_TEST_DEVICES"} & set(suite_part._environment("cuda"))
+    assert suite_part._environment("cuda:1")["XGRAD_TEST_DEVICES"] == "cuda:1"
 
 
 def test_what_failed_in_the_suite_is_named() -> None:
-    found = gpu_suite.read("FAILED tests/a.py::b - no\nERROR tests/c.py\n1 failed, 1 error in 1s", 1, 9)
+    found = suite_part.read("FAILED tests/a.py::b - no\nERROR tests/c.py\n1 failed, 1 error in 1s", 1, 9)
     assert found["failed"] == ["FAILED tests/a.py::b - no", "ERROR tests/c.py"]
 
 
 def test_the_use_of_a_gpu_is_the_median_between_the_ends() -> None:
-    assert gpu_training.middle("0\n90\n100\n80\n3\n") == 90.0
-    assert gpu_training.middle("[N/A]\n") is None
+    assert training_part.middle("0\n90\n100\n80\n3\n") == 90.0
+    assert training_part.middle("[N/A]\n") is None
 
 
 # The table
 
 
 def test_a_table_of_nothing_says_so(tmp_path: Path) -> None:
-    assert gpu_table.table(tmp_path) == gpu_table.NO_RESULTS
+    assert table.table(tmp_path) == table.NO_RESULTS
 
 
 def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
@@ -486,7 +485,7 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
     results(tmp_path, date="2027-01-01", device="cpu", GPU="none, cpu").record(
         "GRU float32 128,64,256,256", took(xgrad=1.0, cudnn=100.0)
     )
-    made = gpu_table.table(tmp_path)
+    made = table.table(tmp_path)
     for line in (
         (
             "| GRU: times faster than torch.nn.GRU (cuDNN) | 1 at every size, 1.5 at the median | 2.00 "
@@ -509,20 +508,20 @@ def test_the_newest_results_count(tmp_path: Path) -> None:
     results(tmp_path, date="2026-01-01", part="cells").record(
         "MGU float32 128,16,256,256", took(xgrad=1.0, jax=3.0)
     )
-    made = gpu_table.table(tmp_path)
+    made = table.table(tmp_path)
     assert "4.00 (least 4.00, 1 sizes): met" in made
     assert "3.00 (least 3.00, 1 sizes): met" in made
     results(tmp_path, date="2026-01-04", GPU="NVIDIA Y").record(
         "GRU float32 128,16,256,256", took(xgrad=1.0, cudnn=5.0)
     )
-    assert "MGU" not in gpu_table.newest(tmp_path)  # another GPU's are not mixed in
-    assert set(gpu_table.newest(tmp_path)) == {"gru"}
+    assert "MGU" not in table.newest(tmp_path)  # another GPU's are not mixed in
+    assert set(table.newest(tmp_path)) == {"gru"}
 
 
 def test_the_table_is_put_between_its_marks(tmp_path: Path) -> None:
-    text = f"before\n{gpu_table.BEGIN}old{gpu_table.END}\nafter\n"
-    once = gpu_table.inserted(text, tmp_path)
+    text = f"before\n{table.BEGIN}old{table.END}\nafter\n"
+    once = table.inserted(text, tmp_path)
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
     assert "old" not in once
-    assert gpu_table.inserted(once, tmp_path) == once
+    assert table.inserted(once, tmp_path) == once
