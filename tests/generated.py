@@ -1,4 +1,4 @@
-"""Generated files: the stubs for type checkers and the tables of functions and of hard points in the docs, and
+"""Generated files: the stubs for type checkers, the tables of functions and of hard points in the docs, and
 the table of GPU benchmarks.
 
     python -m tests.generated
@@ -187,8 +187,8 @@ tensor([1.        , 3.42551882])
   and every combination of the two. Functions without an entry have no derivative, or their derivative is 0
   wherever it exists; no gradient flows through them.
 - *Complex*: whether the derivative is also checked for complex numbers.
-- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that implements only the standard. The
-  same tests run on CUDA where there is a device.
+- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that implements only the standard.
+  The same tests run on CUDA where there is a device.
 
 See also [where a derivative is not obvious](21-hard-points.md).
 
@@ -216,22 +216,23 @@ Most rows follow from four choices:
 - A norm, a standard deviation and an absolute value have derivative 0 at 0.
 - On a tie, the first element gets the gradient.
 - Where eigenvalues or singular values are equal, a single one of them has no derivative, and neither have
-  their vectors: the result is NaN. A function that is smooth in the matrix does have a derivative (see below).
+  their vectors: the result is NaN. A function that is smooth in the matrix does have a derivative (see
+  below).
 - The gradient of an element that `where` did not choose is 0, even if the element is NaN or its slope is
-  infinite. So you need no second `where` inside such a branch, as you do in other libraries. This holds through
-  elementwise ops; a matrix product mixes the NaN of one element into others.
+  infinite. So you need no second `where` inside such a branch, as you do in other libraries. This holds
+  through elementwise ops; a matrix product mixes the NaN of one element into others.
 
 ## Equal eigenvalues and singular values
 
-A smooth function of equal eigenvalues or singular values does not depend on the choice of vectors. xgrad finds
-its derivative as a limit, with one more sweep through the stages computed from the vectors:
+A smooth function of equal eigenvalues or singular values does not depend on the choice of vectors. xgrad
+finds its derivative as a limit, with one more sweep through the stages computed from the vectors:
 
-- Functions of the values alone (a sum of squares, a log det, a Schatten norm) have derivatives to second order,
-  in both modes.
-- Functions of the vectors (an exponential, a square root, a projector) have derivatives to first order, in both
-  modes; a second derivative is NaN. The exception is the vector of a distinct value beside equal ones: its
-  second derivative is right, as long as the vectors of the equal values are not used. `v[:, 0]` works, `v @ e`
-  does not.
+- Functions of the values alone (a sum of squares, a log det, a Schatten norm) have derivatives to second
+  order, in both modes.
+- Functions of the vectors (an exponential, a square root, a projector) have derivatives to first order, in
+  both modes; a second derivative is NaN. The exception is the vector of a distinct value beside equal ones:
+  its second derivative is right, as long as the vectors of the equal values are not used. `v[:, 0]` works,
+  `v @ e` does not.
 - A function that depends on the choice among equal values gives NaN. This is tested at first order, along a
   direction without a pattern, with a tolerance of about 1e-6: a function that depends on the choice by less
   than that passes for smooth.
@@ -239,8 +240,8 @@ its derivative as a limit, with one more sweep through the stages computed from 
   count as near: there the limit is used if it agrees with the quotient, which is accurate to about that root,
   and second derivatives through it are NaN. Beyond that, the formulas for distinct values apply. Their errors
   grow with eps over the gap (first order) and over its square (second order).
-- Compiled code, `deriv` by hand, and the body of a compiled scan compute no limits: a derivative that needs one
-  is NaN there, and so is every tangent of equal values. A gradient of the values alone is right.
+- Compiled code, `deriv` by hand, and the body of a compiled scan compute no limits: a derivative that needs
+  one is NaN there, and so is every tangent of equal values. A gradient of the values alone is right.
 - A singular value that is 0 has a kink, like |x|: its derivative is NaN, except in matrix norms, whose
   derivative there is 0.
 - `eig` of a matrix with too few eigenvectors gives NaN.
