@@ -1,10 +1,9 @@
-"""What is made and kept in files: from the table of functions the stubs that type checkers read and the table
-in the docs, from
-the results of benchmarks on a GPU the table of the page on benchmarks.
+"""Generated files: the stubs for type checkers, the tables of functions and of hard points in the docs, and
+the table of GPU benchmarks.
 
     python -m tests.generated
 
-writes them; a test holds the files against what this would write.
+writes them; a test compares the files with what this would write.
 """
 
 from __future__ import annotations
@@ -166,9 +165,9 @@ TESTED_ON = {"cpu": "NumPy", "strict:1": "strict"}
 
 PAGE = """# Every function
 
-The first table has the functions of the standard ({version}) and of xgrad, with the NumPy functions that mean
-the same; the second has those that NumPy alone has. All of them take Tensors. The page is made from the table
-of functions by `python -m tests.generated`.
+The first table lists the functions of the standard ({version}) and of xgrad, with their names in NumPy. The
+second table lists functions that only NumPy has. All of them take Tensors. `python -m tests.generated` makes
+this page from the table of functions.
 
 ```python
 import numpy as np
@@ -184,15 +183,14 @@ tensor([1.        , 3.42551882])
 tensor([1.        , 3.42551882])
 ```
 
-- *Derivative*: the order to which it is checked against differences, in reverse and forward mode and every
-  nesting of the two. Functions
-  without an entry have no derivative, or one that is 0 wherever it exists; no gradient flows through them.
-- *Complex*: whether it is checked for complex numbers too.
-- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that has nothing but the standard.
-  The same tests run on CUDA
-  where there is a device.
+- *Derivative*: the order to which the tests compare it with finite differences, in reverse mode, forward mode
+  and every combination of the two. Functions without an entry have no derivative, or their derivative is 0
+  wherever it exists; no gradient flows through them.
+- *Complex*: whether the derivative is also checked for complex numbers.
+- *Tested on*: NumPy, and "strict", which is array-api-strict, a library that implements only the standard.
+  The same tests run on CUDA where there is a device.
 
-[Where a derivative is not obvious](21-hard-points.md) has a page of its own.
+See also [where a derivative is not obvious](21-hard-points.md).
 
 ## Functions of xgrad
 
@@ -200,7 +198,7 @@ tensor([1.        , 3.42551882])
 |---|---|---|---|---|
 {functions}
 
-## Functions that NumPy alone has
+## Functions that only NumPy has
 
 | | derivative | tested on |
 |---|---|---|
@@ -209,44 +207,52 @@ tensor([1.        , 3.42551882])
 
 POINTS_PAGE = """# Where a derivative is not obvious
 
-Each line is a test, in reverse and in forward mode, eager and compiled, on NumPy and on array-api-strict: the
-function, where, its gradient there, and the sums of the rows of its second derivatives. This page is made by
-`python -m tests.generated` from `tests/test_hard_points.py`, which has the functions as code.
+Each row is a test, in reverse and in forward mode, eager and compiled, on NumPy and on array-api-strict. It
+gives the function, the point, the gradient there, and the row sums of the second derivatives.
+`python -m tests.generated` makes this page from `tests/test_hard_points.py`, which has the functions as code.
 
-Four choices are behind most of them. A norm, a standard deviation and an absolute value are flat at 0. A tie
-goes to the first. Where eigenvalues or singular values are equal, one of them has no derivative, nor have
-their vectors: NaN. What is smooth in the matrix has one (more below). And the gradient of what `where` has
-not chosen is 0, even if it is NaN or its slope is infinite: such a branch needs no second `where` inside it,
-as it does in other libraries. That holds through ops that work element by element; a matrix product mixes NaN
-of one element into others.
+Most rows follow from four choices:
 
-Smooth functions of equal eigenvalues and singular values, which depend on no choice of vectors, are found as
-limits, by one more sweep through what was computed from the vectors:
+- A norm, a standard deviation and an absolute value have derivative 0 at 0.
+- On a tie, the first element gets the gradient.
+- Where eigenvalues or singular values are equal, a single one of them has no derivative, and neither have
+  their vectors: the result is NaN. A function that is smooth in the matrix does have a derivative (see
+  below).
+- The gradient of an element that `where` did not choose is 0, even if the element is NaN or its slope is
+  infinite. So you need no second `where` inside such a branch, as you do in other libraries. This holds
+  through elementwise ops; a matrix product mixes the NaN of one element into others.
 
-- Of the values alone (a sum of squares, a log det, a Schatten norm): to second order, in both modes.
-- Of vectors (an exponential, a square root, a projector): to first order, in both modes; a second derivative
-  is NaN. That of a
-  vector beside those of equal values is right, where they are not used: of `v[:, 0]`, not of `v @ e`.
-- Of what chooses among equal values, NaN. The function is tested, at first order along a direction without a
-  pattern and with a
-  tolerance of about 1e-6: what depends less than that on the choice passes for smooth.
-- Values count as equal when they differ by less than 32 eps times the sum of all. Up to the root of eps they
-  are near: there
-  the limit is taken where it agrees with the quotient, which is right to about that root, and second
-  derivatives through it are NaN. Beyond, the formulas for different values hold, whose errors grow with eps
-  over the gap (first order), and over its square (second).
-- Compiled code, `deriv` by hand, and the body of a compiled scan have no limits: what needs one is NaN there,
-  and so is every
-  tangent of equal values. A gradient of the values alone is right.
-- A singular value that is 0 has a kink, as |x| has: NaN, but in the norms of matrices, whose derivative there
-  is 0.
-- `eig` of a matrix that has too few vectors: NaN.
+## Equal eigenvalues and singular values
+
+A smooth function of equal eigenvalues or singular values does not depend on the choice of vectors. xgrad
+finds its derivative as a limit, with one more sweep through the stages computed from the vectors:
+
+- Functions of the values alone (a sum of squares, a log det, a Schatten norm) have derivatives to second
+  order, in both modes.
+- Functions of the vectors (an exponential, a square root, a projector) have derivatives to first order, in
+  both modes; a second derivative is NaN. The exception is the vector of a distinct value beside equal ones:
+  its second derivative is right, as long as the vectors of the equal values are not used. `v[:, 0]` works,
+  `v @ e` does not.
+- A function that depends on the choice among equal values gives NaN. This is tested at first order, along a
+  direction without a pattern, with a tolerance of about 1e-6: a function that depends on the choice by less
+  than that passes for smooth.
+- Values count as equal if they differ by less than 32 eps times the sum of all. Up to the root of eps they
+  count as near: there the limit is used if it agrees with the quotient, which is accurate to about that root,
+  and second derivatives through it are NaN. Beyond that, the formulas for distinct values apply. Their errors
+  grow with eps over the gap (first order) and over its square (second order).
+- Compiled code, `deriv` by hand, and the body of a compiled scan compute no limits: a derivative that needs
+  one is NaN there, and so is every tangent of equal values. A gradient of the values alone is right.
+- A singular value that is 0 has a kink, like |x|: its derivative is NaN, except in matrix norms, whose
+  derivative there is 0.
+- `eig` of a matrix with too few eigenvectors gives NaN.
+
+## All points
 
 ```python
 import numpy as np
 import xgrad as xg
 
-with np.errstate(all="ignore"):  # NumPy warns of log(0), which is not chosen
+with np.errstate(all="ignore"):  # NumPy warns about log(0), which is not chosen
     print(xg.grad(lambda x: xg.sum(xg.where(x > 0, x * xg.log(x), 0.0)))(xg.asarray([-1.0, 0.0, 1.0])))
 ```
 
@@ -254,7 +260,7 @@ with np.errstate(all="ignore"):  # NumPy warns of log(0), which is not chosen
 tensor([0., 0., 1.])
 ```
 
-| what | at | gradient | second |
+| function | point | gradient | second derivatives (row sums) |
 |---|---|---|---|
 {rows}
 """

@@ -18,8 +18,8 @@ def test_a_wrong_gradient_names_argument_index_and_both_numbers(device: str) -> 
     with pytest.raises(
         AssertionError,
         match=(
-            r"order 1: the gradient with respect to argument \[1\] at index \(2,\) is 6\.0299\d*, "
-            r"differences give (6\.0|5\.99)"
+            r"order 1: the gradient with respect to argument \[1\] at index \(2,\) is 6\.0299\d*, but "
+            r"finite differences give (6\.0|5\.99)"
         ),
     ):
         xg.check_grads(lambda a, x: a * xg.sum(square(x)), (1.0, xg.asarray([1.0, 2.0, 3.0])))
@@ -94,7 +94,7 @@ def test_functions_of_nothing_that_moves() -> None:
             xg.check_grads(f, args)
     with pytest.raises(ValueError, match="order=0"):
         xg.check_grads(xg.sin, (1.0,), order=0)
-    with pytest.raises(ValueError, match="there are"):
+    with pytest.raises(ValueError, match="choose from"):
         xg.check_grads(xg.sin, (1.0,), modes="forward")
     with pytest.raises(TypeError, match=r"write \(x,\)"):
         xg.check_grads(xg.sin, xg.ones(2))

@@ -209,7 +209,7 @@ def test_barriers_of_other_cells_are_enough(name: str) -> None:
     assert len(found) >= 2
     for loop, buffers in found:
         if name == "nested":
-            with pytest.raises(Unsupported, match="a loop in the loop"):
+            with pytest.raises(Unsupported, match="a nested loop"):
                 laid(loop, buffers)
         else:
             check(loop, buffers, needed=False)
@@ -274,11 +274,11 @@ def test_barriers_of_random_loops_are_enough(seed: int) -> None:
 
 #: Why the loops of cells that mix rows, or whose weights change, are not one launch: forward and backward.
 REASONS = {
-    "mean of rows": ("rows that need each other",) * 2,
-    "reversed rows": ("rows that need each other",) * 2,
-    "from the left": ("an array of shape (24, 3) beside 3 rows", "rows that need each other"),
+    "mean of rows": ("rows that depend on each other",) * 2,
+    "reversed rows": ("rows that depend on each other",) * 2,
+    "from the left": ("an array of shape (24, 3) that does not fit 3 rows", "rows that depend on each other"),
     "fast weights": ("no products with the same number of rows",) * 2,
-    "stacks": ("a stack of products",) * 2,
+    "stacks": ("a batched product",) * 2,
 }
 
 

@@ -152,13 +152,13 @@ def test_what_fits_nowhere_is_refused_with_its_size() -> None:
     with pytest.raises(
         Unsupported,
         match=(
-            r"weights of 4,\d{3},\d{3} bytes do not fit into shared memory, which is 49,152 bytes of 1 "
+            r"weights of 4,\d{3},\d{3} bytes do not fit into shared memory, which has 49,152 bytes on 1 "
             r"processors"
         ),
     ):
         g.geometry([g.Shape(1024, (1024,))], 16, g.ARITHMETIC["float32", "highest"], SMALL[0])
     # all of the memory, but not in whole tiles
-    with pytest.raises(Unsupported, match="beside what they are multiplied with, which is"):
+    with pytest.raises(Unsupported, match="together with their operands, which has"):
         g.geometry(
             [g.Shape(512, (512, 512)), g.Shape(512, (512,))],
             64,

@@ -322,11 +322,14 @@ def test_cases_have_groups_and_blocks_of_each_kind() -> None:
 
 #: Cells that are not one launch, and why: forward, backward.
 STEP_BY_STEP = {
-    "mean of rows": ("rows that need each other",) * 2,
-    "reversed rows": ("rows that need each other",) * 2,
-    "from the left": ("an array of shape (8, 17) beside 17 rows", "rows that need each other"),
+    "mean of rows": ("rows that depend on each other",) * 2,
+    "reversed rows": ("rows that depend on each other",) * 2,
+    "from the left": (
+        "an array of shape (8, 17) that does not fit 17 rows",
+        "rows that depend on each other",
+    ),
     "fast weights": ("no products with the same number of rows",) * 2,
-    "stacks": ("a stack of products",) * 2,
+    "stacks": ("a batched product",) * 2,
 }
 
 

@@ -214,7 +214,7 @@ class TestErrors:
             (
                 lambda kept, dz: dz,
                 TypeError,
-                "must return a tuple with a gradient for each of 2 arguments, not Tensor",
+                "must return a tuple with one gradient for each of 2 arguments, not Tensor",
             ),
             (lambda kept, dz: (dz,), TypeError, "not 1 of them"),
             (lambda kept, dz: ((dz, dz), dz), TypeError, "another structure"),
@@ -244,7 +244,7 @@ class TestErrors:
             g.fun = lambda x: v * x
             return g(3.0)
 
-        with pytest.raises(xg.GraphError, match="is not an operand; pass it in"):
+        with pytest.raises(xg.GraphError, match="is not an operand; pass it as an operand"):
             xg.grad(f)(2.0)
 
     def test_a_forward_rule_that_returns_no_pair(self) -> None:

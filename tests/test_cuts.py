@@ -94,7 +94,7 @@ def beside(taking: Any) -> Callable[[Any], Any]:
 def test_a_value_that_is_taken_out_of_a_differentiated_function_is_warned_of(
     name: str, transform: str
 ) -> None:
-    with pytest.warns(UserWarning, match="takes a value out of the function that is differentiated") as found:
+    with pytest.warns(UserWarning, match="takes a value out of the function that is being diff") as found:
         TRANSFORMS[transform](beside(TAKING[name]))
     assert {str(w.filename) for w in found} == {__file__}
 
@@ -194,7 +194,7 @@ class TestOps:
         with pytest.raises(
             xg.GraphError,
             match=(
-                r"'halved_in_a_test' has no derivative: give it one with register_op\(dx=\), or say "
+                r"'halved_in_a_test' has no derivative: define one with register_op\(dx=\), or pass "
                 r"dx=None"
             ),
         ):

@@ -101,7 +101,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", DRAWS)
 def test_draws_are_refused(name: str, way: str) -> None:
     OLD.randn()  # the next normal number is kept since then, and the state of the bits does not change
-    with pytest.raises(xg.TraceError, match=r":\d+: '.+' draws random numbers .* draw them before.*xs"):
+    with pytest.raises(xg.TraceError, match=r":\d+: '.+' draws random numbers .* Draw them before.*xs"):
         WAYS[way](DRAWS[name])
 
 

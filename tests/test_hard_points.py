@@ -40,7 +40,7 @@ def assigned(x: Any) -> Any:
     return y**2
 
 
-#: what -> (function, where, its gradient there, the sums of the rows of its second derivatives).
+#: name -> (function, point, gradient there, row sums of the second derivatives).
 POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     # a root, a norm, a quotient at zero
     "sqrt at 0": (xg.sqrt, 0.0, inf, -inf),
@@ -55,22 +55,22 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     "hypot at 0": (lambda x: xg.hypot(x, x), 0.0, 0, 0),
     "abs at 0": (xg.abs, 0.0, 0, 0),
     "abs of a complex 0": (lambda x: xg.abs(x * (1 + 1j)), 0.0, 0, 0),
-    "std of what is constant": (xg.std, [1.0, 1.0], [0, 0], [0, 0]),
+    "std of a constant array": (xg.std, [1.0, 1.0], [0, 0], [0, 0]),
     "sinc at 0": (np.sinc, 0.0, 0, -(np.pi**2) / 3),
     "atan2 at (0, 0)": (lambda x: xg.atan2(x, 2 * x), 0.0, nan, nan),
     # powers
     "x ** 0 at 0": (lambda x: x**0, 0.0, 0, 0),
     "x ** 1 at 0": (lambda x: x**1, 0.0, 1, 0),
     "x ** 2 at 0": (lambda x: x**2, 0.0, 0, 2),
-    "x ** 2 at 0, the exponent an array": (lambda x: x ** A(2.0), 0.0, 0, 2),
-    "x ** 0 at 0, the exponent an array": (lambda x: x ** A(0.0), 0.0, 0, 0),
+    "x ** 2 at 0, with an array as exponent": (lambda x: x ** A(2.0), 0.0, 0, 2),
+    "x ** 0 at 0, with an array as exponent": (lambda x: x ** A(0.0), 0.0, 0, 0),
     "0 ** y at 2": (lambda y: A(0.0) ** y, 2.0, 0, 0),
     "0 ** y at 0": (lambda y: A(0.0) ** y, 0.0, 0, 0),
     "x ** 2 below 0": (lambda x: x**2, -3.0, -6, 2),
-    # choices on a tie: the first
+    # a tie: the first element gets the gradient
     "max": (xg.max, [1.0, 1.0], [1, 0], [0, 0]),
     "min": (xg.min, [1.0, 1.0], [1, 0], [0, 0]),
-    "maximum of a value and itself": (lambda x: xg.maximum(x, x * 1), 1.0, 1, 0),
+    "maximum of equal values": (lambda x: xg.maximum(x, x * 1), 1.0, 1, 0),
     "clip at its bounds": (lambda x: xg.clip(x, 1.0, 2.0), [1.0, 2.0, 0.5, 3.0], [1, 1, 0, 0], [0, 0, 0, 0]),
     "sort": (lambda x: xg.sort(x) * A([1.0, 2.0]), [1.0, 1.0], [1, 2], [0, 0]),
     "descending sort": (lambda x: xg.sort(x, descending=True) * A([1.0, 2.0]), [1.0, 1.0], [1, 2], [0, 0]),
@@ -105,39 +105,44 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
         2 * np.eye(2),
         [[2, 0], [4, 2]],
     ),
-    "one of equal eigenvalues": (lambda x: xg.linalg.eigvalsh(x)[0], np.eye(2), lower, lower),
+    "a single one of equal eigenvalues": (lambda x: xg.linalg.eigvalsh(x)[0], np.eye(2), lower, lower),
     "a smooth function of equal singular values": (
         lambda x: xg.linalg.svdvals(x) ** 2,
         np.eye(2),
         2 * np.eye(2),
         full(2),
     ),
-    "one of equal singular values": (lambda x: xg.linalg.svdvals(x)[0], np.eye(2), full(nan), full(nan)),
-    "vectors of equal eigenvalues, of which it depends on no choice": (
+    "a single one of equal singular values": (
+        lambda x: xg.linalg.svdvals(x)[0],
+        np.eye(2),
+        full(nan),
+        full(nan),
+    ),
+    "eigenvectors of equal eigenvalues, where no choice of them matters": (
         lambda x: spectral(x) * A(square + square.T),
         np.eye(2),
         [[2, 0], [10, 8]],
         lower,
     ),
-    "a vector of equal eigenvalues": (lambda x: xg.linalg.eigh(x)[1][0], np.eye(2), lower, lower),
-    "a vector beside those of equal eigenvalues": (
+    "an eigenvector of equal eigenvalues": (lambda x: xg.linalg.eigh(x)[1][0], np.eye(2), lower, lower),
+    "an eigenvector of a distinct eigenvalue beside equal ones": (
         lambda x: xg.linalg.eigh(x)[1][0, 0] ** 2,
         np.diag([1.0, 2.0, 2.0]),
         np.zeros((3, 3)),
         [[0, 0, 0], [-2, 0, 0], [-2, 0, 0]],
     ),
-    "vectors of equal singular values, of which it depends on no choice": (
+    "singular vectors of equal singular values, where no choice of them matters": (
         lambda x: rebuilt(x) * A(square),
         np.eye(2),
         square,
         full(nan),
     ),
-    # logarithms of sums of nothing
+    # sums of exponentials that are all 0
     "logsumexp of -inf": (xg.logsumexp, [-inf, -inf], [0, 0], [0, 0]),
     "logsumexp with a -inf": (xg.logsumexp, [-inf, 1.0], [0, 1], [0, 0]),
     "logaddexp of -inf": (lambda x: xg.logaddexp(x, x), -inf, 0, 0),
     "softmax with a -inf": (lambda x: xg.softmax(x) * A([2.0, 3.0]), [0.0, -inf], [0, 0], [0, 0]),
-    # what is not chosen counts for nothing, whatever it is
+    # an element that is not chosen contributes 0, whatever its value
     "where and sqrt": (
         lambda x: xg.where(x > 0, xg.sqrt(x), 0.0),
         [-1.0, 0.0, 4.0],
@@ -150,29 +155,29 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
         [0, 0, 1],
         [0, 0, 1],
     ),
-    "where and a quotient": (
+    "where and a division by 0": (
         lambda x: xg.where(x != 0, xg.sin(x) / x, 1.0),
         [0.0, np.pi],
         [0, -1 / np.pi],
         [0, 2 / np.pi**2],
     ),
     "where and an overflow": (lambda x: xg.where(x < 100, xg.exp(x), x), [0.0, 1e4], [1, 1], [1, 0]),
-    "where and NaN given": (
+    "where and a NaN factor": (
         lambda x: xg.where(A([True, False]), x, x * A([nan, 3.0])),
         [1.0, 2.0],
         [1, 3],
         [0, 0],
     ),
-    "where and NaN data": (
+    "where and a mask of NaN": (
         lambda x: xg.where(xg.isnan(A([nan, 3.0])), 0.0, xg.tanh(x * A([nan, 3.0]))),
         [1.0, 0.0],
         [0, 3],
         [0, 0],
     ),
     # no elements, one element
-    "sum of nothing": (xg.sum, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
-    "prod of nothing": (xg.prod, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
-    "a product of nothing": (
+    "sum of an empty array": (xg.sum, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
+    "prod of an empty array": (xg.prod, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))),
+    "matrix product of empty arrays": (
         lambda x: x @ xg.zeros((0, 3)),
         np.zeros((2, 0)),
         np.zeros((2, 0)),
@@ -195,17 +200,17 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     # indices
     "negative steps": (lambda x: x[::-2] ** 2, [1.0, 2.0, 3.0], [2, 0, 6], [2, 0, 2]),
     "an element taken twice": (lambda x: x[A([0, 0])] ** 2, [3.0, 1.0], [12, 0], [4, 0]),
-    "an element assigned twice: the last": (assigned, [1.0, 2.0, 3.0], [0, 4, 6], [0, 2, 2]),
+    "an element assigned twice: the last one wins": (assigned, [1.0, 2.0, 3.0], [0, 4, 6], [0, 2, 2]),
     # operands of other kinds, and the same one twice
-    "integers and booleans beside": (lambda x: A([2, 3]) * x * A([True, False]), [1.0, 2.0], [2, 0], [0, 0]),
+    "integer and boolean operands": (lambda x: A([2, 3]) * x * A([True, False]), [1.0, 2.0], [2, 0], [0, 0]),
     "an integer power": (lambda x: x ** A([2, 3]), [1.0, 2.0], [2, 12], [2, 12]),
     "x - x": (lambda x: x - x, 1.0, 0, 0),
     "x * x": (lambda x: x * x, 3.0, 6, 2),
     "x / x": (lambda x: x / x, 3.0, 0, 0),
     "x @ x": (lambda x: x @ x, [1.0, 2.0], [2, 4], [2, 2]),
     "x broadcast against itself": (lambda x: x[:, None] * x, [1.0, 2.0], [6, 6], [4, 4]),
-    "where of one Tensor in both places": (lambda x: xg.where(x > 1, x, x), [1.0, 2.0], [1, 1], [0, 0]),
-    "einsum of one Tensor twice": (lambda x: xg.einsum("i,i->", x, x), [1.0, 2.0], [2, 4], [2, 2]),
+    "where with the same Tensor twice": (lambda x: xg.where(x > 1, x, x), [1.0, 2.0], [1, 1], [0, 0]),
+    "einsum with the same Tensor twice": (lambda x: xg.einsum("i,i->", x, x), [1.0, 2.0], [2, 4], [2, 2]),
     # flat wherever there is a derivative
     **{
         name: (f, 1.5, 0, 0)

@@ -216,11 +216,11 @@ def test_running_statistics_of_a_model_that_is_compiled(device: str) -> None:
 
 def test_changes_of_arguments_that_cannot_be_made_are_refused(device: str) -> None:
     x = xg.asarray([1.0, 2.0])
-    with pytest.raises(xg.TraceError, match=r"an argument .* is changed in place"):
+    with pytest.raises(xg.TraceError, match=r"an argument is changed in place"):
         xg.compile(doubled)(np.ones(2))
-    with pytest.raises(xg.TraceError, match=r"an argument .* is changed in place"):
+    with pytest.raises(xg.TraceError, match=r"an argument is changed in place"):
         xg.grad(lambda x: xg.sum(xg.checkpoint(doubled)(x)))(x)
-    with pytest.raises(xg.GraphError, match="given twice"):
+    with pytest.raises(xg.GraphError, match="passed twice"):
         xg.compile(lambda a, b: doubled(a) * b)(x, x)
     with pytest.raises(xg.GraphError, match="uses from outside"):
         xg.compile(lambda a: doubled(a) * x)(x)

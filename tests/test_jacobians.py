@@ -178,14 +178,16 @@ def test_results_are_free_of_what_ran_inside(device: str) -> None:
 def test_what_does_not_fit_is_refused(device: str) -> None:
     z = xg.asarray([1 + 2j])
     for f, x in ((lambda x: x * 1j, xg.ones(2)), (xg.abs, z)):
-        with pytest.raises(TypeError, match="holomorphic=True is for complex ones alone"):
+        with pytest.raises(TypeError, match="holomorphic=True is only for complex ones"):
             xg.jacobian(f, holomorphic=True)(x)
     for f in (lambda x: xg.ones((3, 2)) @ x, xg.sum, lambda x: None):
-        with pytest.raises(xg.ShapeError, match="does not work element by element"):
+        with pytest.raises(xg.ShapeError, match="is not elementwise"):
             xg.elementwise_grad(f)(xg.ones(2))
     assert xg.elementwise_grad(lambda z: z * z)(1 + 2j).item() == 2 + 4j
     for f in (xg.jvp, xg.hvp):
-        with pytest.raises(TypeError, match=r"primals of <lambda> are a tuple, .* not Tensor: write \(x,\)"):
+        with pytest.raises(
+            TypeError, match=r"primals of <lambda> must be a tuple .* not Tensor: write \(x,\)"
+        ):
             f(lambda x: xg.sum(x), xg.ones(2), xg.ones(2))
 
 

@@ -297,7 +297,7 @@ def test_an_index_of_other_sequences_is_an_integer_of_no_axes() -> None:
     assert [1, 2, 3][xg.asarray(1)] == 2
     assert np.arange(4.0)[xg.asarray([1])].tolist() == [1]
     for i in (xg.asarray([1]), xg.asarray(True), xg.asarray(1.0)):
-        with pytest.raises(TypeError, match="an index is an integer"):
+        with pytest.raises(TypeError, match="an index must be an integer"):
             [1, 2, 3][i]
 
 

@@ -52,10 +52,9 @@ def refuse_draws(before: list[tuple[Reached, Any]]) -> None:
     for g, state in before:
         if _state(g.value) != state:
             raise TraceError(
-                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function "
-                f"is traced, which would "
-                "be the same at every step and call: draw them before, and hand them in, to scan as "
-                "xs"
+                f"{g.code.co_filename}:{_line(g)}: {g.name!r} draws random numbers while a function is "
+                f"traced; they would be the same at every step and call. Draw them before, and pass them "
+                f"as arguments, or as xs to scan"
             )
 
 

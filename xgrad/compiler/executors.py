@@ -151,7 +151,7 @@ class Executable:
 
     def _compiled(self) -> Ready:
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
-            return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
+            return Ready(None, (), INTERPRETED, "its loops are too short to repay compiling", None, None, 0.0)
         ready = compiled(self.optimised, self.device)
         # a scan's plan nobody looks at, and there may be one for each of many lengths
         if not self._whole and ready.why is None:

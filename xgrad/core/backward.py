@@ -29,9 +29,8 @@ def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None
     order, sources = ancestors([root])
     if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
         raise TraceError(
-            f"{source_line()}: backward() in a function that is traced would leave a gradient at a "
-            f"Tensor once, "
-            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
+            f"{source_line()}: backward() in a traced function would set the gradient of a Tensor only "
+            f"once, not at later calls or steps: use xg.grad or xg.value_and_grad, and return the gradient"
         )
     recorded = [node for node in order if isinstance(node, Recorded)]
     grads = sweep(
@@ -143,20 +142,19 @@ def output_gradient(z: Any, dz: Any) -> Any:
     if dz is None:
         if z.shape != ():
             raise GraphError(
-                f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; "
-                f"only a scalar's is 1 by itself"
+                f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only for "
+                f"a scalar is dz 1 by default"
             )
         if is_complex(z.dtype):
             raise GraphError(
-                "the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or "
-                "give its gradient dz"
+                "the gradient of a complex number is ambiguous: use xg.real or xg.abs, or pass dz"
             )
         return z.xp.ones((), dtype=z.dtype, device=z.device)
     if isinstance(dz, Value) and dz.device is not z.device:
-        raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")
+        raise DeviceError(f"dz is on {dz.device}, but the output is on {z.device}")
     dz = z.xp.asarray(dz, device=z.device, copy=None if isinstance(dz, Value) else True)
     if dz.shape != z.shape:
-        raise ShapeError(f"dz has shape {dz.shape}, the output has {z.shape}{where_in_time()}")
+        raise ShapeError(f"dz has shape {dz.shape}, but the output has {z.shape}{where_in_time()}")
     return z.xp.astype(dz, z.dtype)
 
 

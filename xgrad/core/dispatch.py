@@ -27,8 +27,8 @@ NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
 #: Said of a Tensor that stood for an array while a function was traced, and has no value.
 LEAKED = (
-    "a Tensor of a function that was traced is used after it, when it has no value; return it from the "
-    "function, or as a y of a scan's body"
+    "a Tensor from inside a traced function is used after tracing, when it has no value; return it from "
+    "the function, or as y from the body of a scan"
 )
 
 
@@ -262,8 +262,7 @@ def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
     devices = dict.fromkeys(str(v.device) for v in operands if isinstance(v, Value))
     raise DeviceError(
-        f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with "
-        f".to(device)"
+        f"{op.name!r} got Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)"
     )
 
 
@@ -283,7 +282,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if op is MATMUL and any(type(v) in NUMBERS for v in operands):
         raise ShapeError(
-            f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape "
+            f"'@' takes vectors and matrices; to multiply by a number, use '*': operands of shape "
             f"{given}{where_in_time()}"
         ) from error
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):

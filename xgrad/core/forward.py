@@ -356,8 +356,8 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
             moving.add(node)
             if not _is_linear(node.op, places):
                 raise TypeError(
-                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; "
-                    f"use reverse mode, or custom_jvp for both"
+                    f"the derivative defined for {name!r} is not linear in dz, so it has no forward mode; "
+                    f"use reverse mode, or custom_jvp for both modes"
                 )
 
 

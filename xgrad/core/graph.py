@@ -172,7 +172,7 @@ def freed(node: Node) -> GraphError:
     """The error of a node whose saved arrays are asked for again."""
     assert node.op is not None
     return GraphError(
-        f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been "
-        f"through this graph; "
-        "call backward(retain_graph=True) the first time, or compute the output again"
+        f"the arrays that {node.op.name!r} saved for its gradient are freed, because backward already "
+        f"went through this graph; call backward(retain_graph=True) the first time, or compute the output "
+        f"again"
     )

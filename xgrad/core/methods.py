@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _no_out(name: str, out: Any) -> None:
     if out is not None:
-        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written into")
+        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written to")
 
 
 def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
@@ -28,7 +28,9 @@ def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
         """Works in place, on NumPy's arrays: refused."""
-        raise TypeError(f"the method {name} works in place, on NumPy's arrays: write {instead}")
+        raise TypeError(
+            f"the method {name} works in place, which only NumPy's arrays support: write {instead}"
+        )
 
     return method
 
@@ -81,7 +83,7 @@ class Methods(Value):
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
         if self.ndim < 2:
-            raise ShapeError(f"a matrix has two axes at least; this Tensor has shape {self.shape}")
+            raise ShapeError(f"a matrix has at least two axes; this Tensor has shape {self.shape}")
         axes = range(self.ndim)
         return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
 
@@ -112,7 +114,10 @@ class Methods(Value):
     def _only(self) -> Any:
         """As `item`, for what shows the value, or looks at it, and does not compute with it."""
         if self.size != 1 and not MODE.get().trace:
-            raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
+            raise ShapeError(
+                f"only a Tensor with a single element converts to a number; this Tensor has shape "
+                f"{self.shape}"
+            )
         return self.xp.asarray(self)._on_host().item()
 
     def tolist(self) -> Any:
@@ -349,7 +354,7 @@ class Methods(Value):
         How it lies in memory never shows, whatever `order` says.
         """
         if casting != "unsafe":
-            raise TypeError(f"astype on a Tensor takes casting='unsafe' alone, not {casting!r}")
+            raise TypeError(f"astype on a Tensor supports only casting='unsafe', not {casting!r}")
         return self.xp.astype(self, dtype, copy=copy)
 
     def copy(self, order: str = "C") -> Tensor:
@@ -392,9 +397,7 @@ class Methods(Value):
     @property
     def flags(self) -> NoReturn:
         """How the value lies in memory never shows: refused."""
-        raise AttributeError(
-            "a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows"
-        )
+        raise AttributeError("a Tensor has no .flags, which np.isfortran needs: its memory layout is hidden")
 
     @property
     def _data(self) -> NoReturn:
@@ -402,7 +405,7 @@ class Methods(Value):
         gradient would not go together."""
         raise TypeError(
             "a Tensor has no mask: fill the masked array first, with array.filled(value), and use "
-            "xg.where(mask, 0.0, z) after"
+            "xg.where(mask, 0.0, z) afterwards"
         )
 
     @property

@@ -185,15 +185,15 @@ class Operators(Methods):
         leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
         if leaf and mode.grad:
             raise GraphError(
-                f"{called(self)} needs a gradient and is changed in place; do it under "
-                f"xg.no_grad(), or give the result a new name"
+                f"{called(self)} needs a gradient, so it cannot be changed in place; use xg.no_grad(), or "
+                f"give the result a new name"
             )
         if mode.trace is not None:
             mode.trace.may_change(self)
         if new.shape != self.shape:
             raise ShapeError(
-                f"in place, a Tensor of shape {self.shape} cannot take a value of shape "
-                f"{new.shape}{where_in_time()}"
+                f"a Tensor of shape {self.shape} cannot take a value of shape {new.shape} in "
+                f"place{where_in_time()}"
             )
         new = self._castable(new)
         if new.dtype != self.dtype:
@@ -207,8 +207,8 @@ class Operators(Methods):
         """`new`, if its dtype may become this one's in place."""
         if not self.device.backend.can_cast(new.dtype, self.dtype):
             raise TypeError(
-                f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype "
-                f"{new.dtype}; use t = t.astype(...)"
+                f"a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype} in place; use t "
+                f"= t.astype(...)"
             )
         return new
 

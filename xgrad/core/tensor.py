@@ -34,7 +34,9 @@ class Tensor(Operators):
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         if api_version not in (None, "2021.12", "2022.12", "2023.12", API_VERSION):
-            raise ValueError(f"xgrad follows the array standard of {API_VERSION}, not of {api_version!r}")
+            raise ValueError(
+                f"xgrad follows version {API_VERSION} of the array standard, not {api_version!r}"
+            )
         return sys.modules[__package__.partition(".")[0]]
 
     def __repr__(self) -> str:
@@ -77,16 +79,19 @@ class Tensor(Operators):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if not isinstance(self.node, Leaf) or not self.node.needs:
-            raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
+            raise GraphError("only a leaf stores a gradient: a Tensor made with requires_grad=True")
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"a gradient is a Tensor, or None, not {type(value).__name__}; use xg.asarray")
+            raise TypeError(
+                f"a gradient must be a Tensor or None, not {type(value).__name__}; use xg.asarray"
+            )
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(
-                f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}"
+                f"a gradient of {value.shape} {value.dtype} does not fit a Tensor of {self.shape} "
+                f"{self.dtype}"
             )
         if value is not None and value.device is not self.device:
             raise DeviceError(
-                f"a gradient on {value.device} for a Tensor on {self.device}; move it with "
+                f"the gradient is on {value.device}, but the Tensor is on {self.device}; move it with "
                 f".to({str(self.device)!r})"
             )
         self.node.grad = value
@@ -151,8 +156,8 @@ class Tensor(Operators):
             told = mode.watch is not None and mode.watch.cut(self)
             if mode.lifted and mode.grad and not told:
                 warn(
-                    f"{how} takes a value out of the function that is differentiated, and its "
-                    f"gradient stops: keep the Tensor, or use t.detach()"
+                    f"{how} takes a value out of the function that is being differentiated, and its "
+                    f"gradient stops here: keep the Tensor, or use t.detach() if you want that"
                 )
         return self
 
@@ -188,7 +193,7 @@ class Tensor(Operators):
         Raises GraphError where a gradient flows to it, which the library that it goes to would cut.
         """
         if self.requires_grad:
-            raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
+            raise GraphError(f"{to} would cut the gradient of this Tensor; use t.detach() if you want that")
         return self
 
     def __dlpack__(
@@ -208,7 +213,7 @@ class Tensor(Operators):
         # which DLPack has, and not all libraries can take
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
-                raise BufferError("a value that lies backwards in memory is not handed on without a copy")
+                raise BufferError("a value with negative strides cannot be shared without a copy")
             array = self.device.xp.asarray(array, copy=True)
         with self.device.guard or nullcontext():  # whose current stream is the one to wait for
             return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
@@ -220,31 +225,31 @@ class Tensor(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if getattr(dtype, "kind", "") == "O":
             raise TypeError(
-                "a Tensor is no array of Python objects, as np.vectorize wants it: use functions of "
-                "whole Tensors, or t.detach().numpy()"
+                "a Tensor cannot become an array of Python objects, which np.vectorize needs: use "
+                "functions on whole Tensors, or t.detach().numpy()"
             )
         if hasattr(self.data, "tracer"):
             if MODE.get().trace is None:
                 raise GraphError(LEAKED)
             asked = (
-                f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function "
-                f"is traced, when there is none yet"
+                f"NumPy needs the value of a Tensor of shape {self.shape}, which has no value while the "
+                f"function is traced"
             )
             raise TraceError(
-                f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together "
-                f"with xg.stack, choose with xg.where"
+                f"{source_line()}: {asked}: index with xg.asarray(array)[t], combine Tensors with "
+                f"xg.stack, choose with xg.where"
             )
         if self.requires_grad:
             raise GraphError(
-                "np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several "
-                "Tensors become one with xg.stack"
+                "np.asarray would cut the gradient of this Tensor; use t.detach() if you want that. To "
+                "combine several Tensors, use xg.stack"
             )
         if copy is False and self.device.name != "cpu":
-            raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
+            raise ValueError(f"NumPy cannot view a Tensor on {self.device} without a copy")
         host = self._on_host()
         other = dtype is not None and dtype != host.dtype
         if copy is False and other:
-            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
+            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be viewed as {dtype} without a copy")
         return host.astype(dtype or host.dtype) if copy or other else host
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -267,16 +272,16 @@ class Tensor(Operators):
     def __index__(self) -> int:
         if hasattr(self.data, "tracer"):
             asked = (
-                f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, "
-                f"while the function is traced"
+                f"the code needs the value of a Tensor of shape {self.shape} as an index or a count, but "
+                f"it has no value while the function is traced"
             )
             raise TraceError(
-                f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes "
-                f"none, but xg.asarray(array)[t] does"
+                f"{source_line()}: {asked}. A NumPy array or a list cannot take such an index; use "
+                f"xg.asarray(array)[t]"
             )
         if self.shape != () or self.dtype.kind not in "iu":
             raise TypeError(
-                f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype "
+                f"an index must be an integer of shape (); this Tensor has shape {self.shape} and dtype "
                 f"{self.dtype}"
             )
         return int(self._only())
@@ -294,7 +299,7 @@ class Tensor(Operators):
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:
             raise ValueError(
-                f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a "
+                f"the truth value of a Tensor of shape {self.shape} is ambiguous; use xg.where, or a "
                 f"single element"
             )
         watch = MODE.get().watch

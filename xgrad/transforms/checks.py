@@ -59,22 +59,22 @@ def check_grads(
     """
     if not isinstance(args, tuple | list):
         raise TypeError(
-            f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: "
+            f"check_grads: args must be a tuple with one entry per argument, not {type(args).__name__}: "
             f"write (x,) for x"
         )
     refuse_no_function(f, "checked")
     if isinstance(order, bool) or not is_integer(order):
-        raise TypeError(f"check_grads: order is an integer from 1 on, not {order!r}")
+        raise TypeError(f"check_grads: order must be an integer of at least 1, not {order!r}")
     if order < 1:
-        raise ValueError(f"check_grads: order={order} checks nothing")
+        raise ValueError(f"check_grads: order={order} checks nothing: it must be at least 1")
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not (isinstance(value, float | int) and 0 <= value < float("inf")):
             raise ValueError(
-                f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked"
+                f"check_grads: {name}={value!r} is not a number of at least 0, so nothing would be checked"
             )
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
-        raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
+        raise ValueError(f"check_grads: modes={modes!r} is unknown; choose from {MODES}")
     leaves, structure = flatten(tuple(args))
     names = paths(tuple(args))
     values = [asarray(leaf).detach() for leaf in leaves]
@@ -100,7 +100,7 @@ def check_grads(
 
     if not chosen or not any(is_floating(z.dtype) for z in found):
         raise ValueError(
-            "check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point"
+            "check_grads: nothing to check: no argument, or no output, is a floating-point Tensor"
         )
     which = {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
@@ -257,7 +257,7 @@ def _worst(f: Any, values: list[Tensor], says: Any, slope: Any, i: int, where: s
         if not gap <= worst[0]:
             worst = (gap, index, predicted, measured)
     _, index, predicted, measured = worst
-    return f"{where} at index {index} is {predicted!r}, differences give {measured!r}"
+    return f"{where} at index {index} is {predicted!r}, but finite differences give {measured!r}"
 
 
 def _indices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -36,7 +36,7 @@ class _Custom:
             self.static = frozenset(integers(nondiff_argnums))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions"
+                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is not a tuple of argument positions"
             ) from None
         self.op: Op | None = None
 
@@ -67,14 +67,14 @@ class Use:
         bound.apply_defaults()
         if bound.kwargs:
             raise TypeError(
-                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a "
-                f"derivative by hand takes all by place"
+                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword only; a function with a custom "
+                f"derivative takes all arguments by position"
             )
         self.owner, self.count = owner, len(bound.args)
         if any(not -self.count <= i < self.count for i in owner.static):
             raise TypeError(
-                f"{owner.name} was called with {self.count} arguments, and "
-                f"nondiff_argnums={tuple(sorted(owner.static))} names others"
+                f"{owner.name} was called with {self.count} arguments, but "
+                f"nondiff_argnums={tuple(sorted(owner.static))} names other positions"
             )
         static = {i % self.count for i in owner.static}
         self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
@@ -97,7 +97,7 @@ class Use:
                 what = (
                     "needs a gradient, which would be lost"
                     if v.requires_grad
-                    else "is a Tensor of the function that is traced"
+                    else "is a Tensor of the function that is being traced"
                 )
                 name = self.owner.name
                 raise GraphError(
@@ -110,8 +110,8 @@ class Use:
             return v
         if device_of(v) is None and not hasattr(v, "__array__"):
             raise TypeError(
-                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: "
-                f"name it in nondiff_argnums"
+                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: add its "
+                f"position to nondiff_argnums"
             )
         return asarray(v)
 
@@ -132,7 +132,7 @@ class Use:
         leaves, structure = flatten(z)
         if structure != self.output:
             raise TypeError(
-                f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}"
+                f"{what} of {self.owner.name} has the structure {structure}, but its output has {self.output}"
             )
         return [asarray(v) for v in leaves]
 
@@ -199,7 +199,7 @@ class custom_vjp(_Custom):
         found = self._fwd(*use.arguments(leaves))
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError(
-                f"fwd of {self.name} must return a pair (output, kept), not {type(found).__name__}"
+                f"fwd of {self.name} must return a pair (output, residuals), not {type(found).__name__}"
             )
         return use.outputs(found[0]), found[1]
 
@@ -233,8 +233,8 @@ class custom_vjp(_Custom):
         if not isinstance(found, tuple | list) or len(found) != len(use.moving):
             got = f"{len(found)} of them" if isinstance(found, tuple | list) else type(found).__name__
             raise TypeError(
-                f"bwd of {self.name} must return a tuple with a gradient for each of "
-                f"{len(use.moving)} arguments, not {got}"
+                f"bwd of {self.name} must return a tuple with one gradient for each of {len(use.moving)} "
+                f"arguments, not {got}"
             )
         try:
             leaves = broadcast_prefix(tuple(found), use.moving)
@@ -250,14 +250,14 @@ class custom_vjp(_Custom):
             return None
         if not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
             raise TypeError(
-                f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its "
-                f"argument, or None"
+                f"bwd of {self.name} returned {type(g).__name__} as a gradient, which must be an array "
+                f"shaped like its argument, or None"
             )
         g = asarray(g)
         if is_complex(g.dtype) and not is_complex(getattr(x, "dtype", type(x))):
             raise TypeError(
-                f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: "
-                f"take xg.real"
+                f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is "
+                f"real: use xg.real"
             )
         shape = tuple(getattr(x, "shape", ()))
         if g.shape != shape:
@@ -302,15 +302,13 @@ class custom_jvp(_Custom):
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
         """Say it for each argument: `rule(tangent, output, *primals) -> tangent`."""
         if self.static:
-            raise TypeError(f"defjvps of {self.name} knows nothing of nondiff_argnums: use defjvp")
+            raise TypeError(f"defjvps of {self.name} does not support nondiff_argnums: use defjvp")
 
         def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
             z = self(*primals)
             total = None
             if len(rules) != len(primals):
-                raise TypeError(
-                    f"defjvps of {self.name} was given {len(rules)} rules, for {len(primals)} arguments"
-                )
+                raise TypeError(f"defjvps of {self.name} got {len(rules)} rules for {len(primals)} arguments")
             for one, t in zip(rules, tangents, strict=True):
                 if one is not None:
                     part = one(t, z, *primals)

@@ -74,7 +74,8 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
         refuse_closure(function)
         if not operands:
             raise TypeError(
-                f"the gate {function.__name__!r} needs operands: what needs a gradient comes in as one"
+                f"the gate {function.__name__!r} needs operands: pass every Tensor that needs a gradient "
+                f"as one"
             )
         return call(entry, operands)
 
@@ -116,7 +117,9 @@ class Gate(ABC):
 
     def __call__(self, *operands: Any) -> Any:
         if not operands:
-            raise TypeError(f"{type(self).__name__} needs operands: what needs a gradient comes in as one")
+            raise TypeError(
+                f"{type(self).__name__} needs operands: pass every Tensor that needs a gradient as one"
+            )
         return call(self._op, operands, {"use": _Use(self)})
 
     @property
@@ -205,8 +208,8 @@ def _as_gradient(g: Any, who: str) -> Any:
         return g
     if type(g) not in NUMBERS and device_of(g) is None:
         raise TypeError(
-            f"{who} returned {type(g).__name__} for a gradient, which is an array like its operand, "
-            f"or None for none"
+            f"{who} returned {type(g).__name__} as a gradient, which must be an array shaped like its "
+            f"operand, or None for no gradient"
         )
     return asarray(g)
 
@@ -249,21 +252,23 @@ def register_op(
     (tensor(0.69314718), tensor(0.5))
     """
     if not isinstance(name, str) or not name:
-        raise TypeError(f"an op has a name, which is a string, not {name!r}")
+        raise TypeError(f"the name of an op must be a string, not {name!r}")
     for what, f in (("forward", forward), ("dx", dx), ("dy", dy)):
         if not callable(f) and (f not in (None, ...) or what == "forward"):
-            raise TypeError(f"register_op({name!r}): {what} is a function of arrays, not {f!r}")
+            raise TypeError(f"register_op({name!r}): {what} must be a function of arrays, not {f!r}")
     if scalar is not None:
         if not isinstance(scalar, str):
-            raise TypeError(f"register_op({name!r}): scalar is the text of an expression, not {scalar!r}")
+            raise TypeError(
+                f"register_op({name!r}): scalar must be a string with an expression, not {scalar!r}"
+            )
         if (
             variadic
             or not elementwise
             or any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(forward).parameters.values())
         ):
             raise TypeError(
-                f"register_op({name!r}): an op with a scalar is elementwise, of one or two "
-                f"operands, and has no parameters"
+                f"register_op({name!r}): an op with a scalar must be elementwise, with one or two "
+                f"operands and no parameters"
             )
     forward = _giving_arrays(name, forward)
     given = (("x_shape", dx), ("y_shape", dy))
@@ -295,8 +300,8 @@ def _giving_arrays(name: str, forward: Function) -> Function:
         for part in z if type(z) is tuple else (z,):
             if not hasattr(part, "dtype") or not hasattr(part, "shape"):
                 raise TypeError(
-                    f"{name!r} returned {type(part).__name__}, and should return an array: compute "
-                    f"with the functions of xp"
+                    f"{name!r} must return an array, but returned {type(part).__name__}: compute with the "
+                    f"functions of xp"
                 )
         return z
 
@@ -325,14 +330,14 @@ def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Funct
         found = given(*values, **params)
         if variadic and not isinstance(found, tuple | list):
             raise TypeError(
-                f"the derivative of {name!r} returned {type(found).__name__}, and should return a "
-                f"tuple with a gradient for each operand"
+                f"the derivative of {name!r} must return a tuple with one gradient per operand, but "
+                f"returned {type(found).__name__}"
             )
         for g in found if variadic else (found,):
             if not hasattr(g, "shape") and not (g is None and variadic):
                 raise TypeError(
-                    f"the derivative of {name!r} returned {type(g).__name__}, and should return an "
-                    f"array like its operand"
+                    f"the derivative of {name!r} must return an array shaped like its operand, but "
+                    f"returned {type(g).__name__}"
                 )
         return found
 
@@ -346,7 +351,7 @@ def _unknown(name: str, shape: str, variadic: bool) -> Function:
 
     def refuse(z: Any) -> None:
         if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):
-            instead = "give it one with register_op(dx=), or say dx=None where no gradient is to flow back"
+            instead = "define one with register_op(dx=), or pass dx=None if no gradient should flow back"
             raise GraphError(f"the op {name!r} has no derivative: {instead}")
 
     def of_many(dz: Any, z: Any, x_shape: Any, **params: Any) -> tuple[None, ...]:
@@ -367,7 +372,7 @@ def unregister_op(name: str) -> None:
     """Remove a registered op from the table. Raises ValueError for one of the library's own."""
     entry = find_op(name)
     if not entry.registered:
-        raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
+        raise ValueError(f"the op {name!r} is built in and cannot be removed")
     del OPS[name]
 
 
@@ -396,7 +401,7 @@ def _lowering(rule: Function | None) -> Function | None:
 
     def looked_at(found: Any) -> Any:
         if found is None:
-            raise TypeError(f"{who} returned None: it returns an array like its operand")
+            raise TypeError(f"{who} must return an array shaped like its operand, but returned None")
         return (
             tuple(_as_gradient(g, who) for g in found)
             if isinstance(found, tuple)
@@ -422,8 +427,8 @@ def lowered(operands: Sequence[Any], f: Function) -> Any:
     for part in z if isinstance(z, tuple) else (z,):
         if not isinstance(part, Tensor) and type(part) not in NUMBERS and device_of(part) is None:
             raise TypeError(
-                f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should "
-                f"return an array, or a tuple of them"
+                f"{getattr(f, '__qualname__', f)!r} must return an array, or a tuple of arrays, but "
+                f"returned {type(part).__name__}"
             )
     return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
@@ -458,6 +463,6 @@ def refuse_closure(f: Any) -> None:
     for value in (*closed_over, *map(f.__globals__.get, f.__code__.co_names)):
         if isinstance(value, Tensor) and value.requires_grad:
             raise GraphError(
-                f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a "
-                f"gradient and is not an operand; pass it in"
+                f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient but "
+                f"is not an operand; pass it as an operand"
             )

@@ -162,10 +162,8 @@ def _loops(ready: Executable) -> list[str]:
             times = ", ".join(f"{way} {1e3 * seconds:.3g} ms" for way, seconds in loop.seconds.items())
             found.append(f"loop        {steps}: {loop.way} ({times})")
         else:
-            found.append(
-                f"loop        {steps}: "
-                f"{loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}"
-            )
+            why = f", because there is no kernel for the whole loop: {loop.why}" if loop.why else ""
+            found.append(f"loop        {steps}: {loop.way}{why}")
     return found
 
 

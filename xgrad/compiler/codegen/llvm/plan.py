@@ -190,8 +190,8 @@ class _MapWriter:
             reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
             if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
                 raise Unsupported(
-                    f"a {r.kind} over outer axes is set to its start before the map loads; give it "
-                    f"a place of its own"
+                    f"a {r.kind} over outer axes is initialised before the map reads its inputs; give it "
+                    f"memory of its own"
                 )
             if any(reduced):
                 self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))

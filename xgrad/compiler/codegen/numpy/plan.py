@@ -94,7 +94,7 @@ class _Writer:
 
     def _loop(self, loop: Loop, depth: int) -> list[str]:
         if depth > DEEPEST:
-            raise Unsupported(f"more than {DEEPEST} loops inside of each other")
+            raise Unsupported(f"more than {DEEPEST} nested loops")
         self.loops.append((loop, {}))
         body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
         _, slices = self.loops.pop()
