@@ -175,7 +175,8 @@ def test_names_and_lines_where_they_are_recorded(budget: Budget) -> None:
     budget.limit = budget.used + 100
     with (
         pytest.raises(
-            xg.OutOfMemoryError, match=r"kB +inner = 'tanh' of shape \(1000,\) at .*test_memory\.py:\d+"
+            xg.OutOfMemoryError,
+            match=r"kB +inner = 'tanh' of shape \(1000,\) at .*test_out_of_memory\.py:\d+",
         ),
         xg.record(),
     ):
