@@ -13,7 +13,8 @@ import pytest
 import xgrad as xg
 
 from .emulated.backend import register_emulated
-from .strict import register_strict
+from .helpers.devices import DEVICES
+from .helpers.strict import register_strict
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is imported, whichever test does that
 # every program is verified after each pass, and every plan against its program
@@ -35,9 +36,6 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"random programs of XGRAD_FUZZ_SEED={os.environ['XGRAD_FUZZ_SEED']}")
-
-
-DEVICES = ["cpu", "strict:1", "cuda:0", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,7 +34,7 @@ NEEDED = (
 )
 
 #: Builds and installs packages, for which it needs a network, and does the same on any device.
-LEFT_OUT = "tests/test_package.py"
+LEFT_OUT = "tests/project/test_package.py"
 
 RESERVE = 120.0  # seconds of the part's time that the suite leaves to agreement
 
@@ -53,7 +53,7 @@ QUICK = cases(["GRU", "residual"], [(3, 2, 4, 4)])
 def run(results: Results, options: Any, deadline: Deadline) -> None:
     """Both, unless they are recorded."""
     if "test suite" not in results.records:
-        tests = options.tests or (["tests/test_handles.py"] if options.quick else [])
+        tests = options.tests or (["tests/core/test_handles.py"] if options.quick else [])
         found = suite(options.device, tests, min(options.suite_limit, max(60.0, deadline.left() - RESERVE)))
         results.record("test suite", found)
         print(f"test suite: {found['summary']}", flush=True)

@@ -1,4 +1,4 @@
-# Made from the table of functions by `python -m tests.generated`.
+# Made from the table of functions by `python docs/generate.py`.
 from typing import Any
 from . import (
     fft as fft,
