@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..dlpack import capsule_of, from_dlpack
-from ..dtypes import DType, is_bfloat16, is_half, kind_of, result_type
+from ..dtypes import is_bfloat16, is_half, kind_of, result_type
+from ..types import DType
 
 _FLOAT32 = np.dtype(np.float32)
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..base import Array
-from ..dtypes import DType, bfloat16, is_bfloat16, result_type
+from ..dtypes import bfloat16, is_bfloat16, result_type
+from ..types import DType
 
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..backends import Array, Device, DeviceError, device_of
 from ..backends.dtypes import is_floating
 from ..backends.promotion import promote
+from ..backends.types import Namespace
 from ..errors import GraphError, ShapeError, TraceError, ValidationError, no_array
 from ..ops import Op, arithmetic, shaping
 from ..ops.indexing import GETITEM, split
@@ -34,11 +35,15 @@ LEAKED = (
 
 class Value:
     """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows
-    to it."""
+    to it.
+
+    `data` is Any to type checkers: an array of any library or, in a trace, a variable that stands for one.
+    """
 
     __slots__ = ("__weakref__", "data", "device", "node")
+    xp: ClassVar[Namespace]  # the functions on Tensors, which `above.enter` sets
 
-    def __init__(self, data: Array, device: Device, node: Node | None = None) -> None:
+    def __init__(self, data: Any, device: Device, node: Node | None = None) -> None:
         self.data = data
         self.device = device
         self.node = node

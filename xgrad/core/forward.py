@@ -325,7 +325,7 @@ def _transposed(
         ]
         given = [*dz, limit] if limit is not None else list(dz)
         targets = [
-            None if t is None else Form(p.shape, canonical(p.dtype))  # type: ignore[union-attr]
+            None if t is None or p is None else Form(p.shape, canonical(p.dtype))
             for t, p in zip(moves, node.parents)
         ]
         vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
