@@ -20,14 +20,12 @@ DTypeLike: TypeAlias = DType | str | type
 #: An array in the host's memory.
 HostArray: TypeAlias = np.ndarray[Any, Any]
 
-Shape: TypeAlias = tuple[int, ...]
-
 
 class Array(Protocol):
     """An array of any library, or a Tensor: what code that is written for both may use of it."""
 
     @property
-    def shape(self) -> Shape: ...
+    def shape(self) -> tuple[int, ...]: ...
     @property
     def ndim(self) -> int: ...
     @property
@@ -73,7 +71,7 @@ class Shaped(Protocol):
     """Anything with a shape and a dtype: a Tensor, an array of any library, a scalar of NumPy's."""
 
     @property
-    def shape(self) -> Shape: ...
+    def shape(self) -> tuple[int, ...]: ...
     @property
     def dtype(self) -> Any: ...
 

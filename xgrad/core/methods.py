@@ -314,9 +314,7 @@ class Methods(Value):
         """The indices that sort along an axis."""
         return above.numpy_api.ordering.argsort(self, axis, kind, stable=stable)
 
-    def searchsorted(
-        self, v: NestedArrayLike, side: str = "left", sorter: NestedArrayLike | None = None
-    ) -> Tensor:
+    def searchsorted(self, v: NestedArrayLike, side: str = "left", sorter: ArrayLike | None = None) -> Tensor:
         """Where in this sorted array the elements of `v` belong."""
         return above.numpy_api.ordering.searchsorted(self, v, side, sorter)
 
@@ -331,7 +329,7 @@ class Methods(Value):
         _no_out("compress", out)
         return above.numpy_api.ordering.compress(condition, self, axis)
 
-    def choose(self, choices: NestedArrayLike, out: None = None, mode: str = "raise") -> Tensor:
+    def choose(self, choices: Sequence[NestedArrayLike], out: None = None, mode: str = "raise") -> Tensor:
         """The element of the choice that this array numbers, in each place."""
         _no_out("choose", out)
         return above.numpy_api.ordering.choose(self, choices, mode)

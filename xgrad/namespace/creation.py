@@ -19,7 +19,7 @@ from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
 from .table import NUMPY, function
 
-Shape = int | tuple[int, ...]
+Shape = int | Sequence[int]
 Place = str | Device | None
 
 

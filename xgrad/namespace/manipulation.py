@@ -24,7 +24,7 @@ Axes = int | tuple[int, ...]
 
 
 @function
-def reshape(x: ArrayLike, /, shape: int | tuple[int, ...], *, copy: bool | None = None) -> Tensor:
+def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
     """The elements in another shape, in which one axis may be -1.
 
     `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so

@@ -8,7 +8,7 @@ from operator import index
 from typing import SupportsIndex, TypeGuard
 
 from ..backends.dtypes import is_half
-from ..backends.types import Array, Namespace
+from ..backends.types import Array, Functions, Namespace
 from .arithmetic import quotient_or_zero, share
 from .table import op
 
@@ -16,7 +16,7 @@ Axis = int | tuple[int, ...] | None
 AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
-def single(xp: Namespace, x: Array) -> Array:
+def single(xp: Functions, x: Array) -> Array:
     """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is
     a gradient."""
     return xp.astype(x, "float32") if is_half(x.dtype) else x
