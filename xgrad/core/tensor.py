@@ -211,7 +211,7 @@ class Tensor(Operators):
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         # a single element may be the library's scalar
-        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)
+        array: Any = self.device.xp.asarray(self._handed_on("from_dlpack").data)
         # which DLPack has, and not all libraries can take
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
@@ -221,7 +221,8 @@ class Tensor(Operators):
             return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
+        array: Any = self.device.xp.asarray(self.data)
+        device: tuple[Any, int] = array.__dlpack_device__()
         return device
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> HostArray:

@@ -116,7 +116,7 @@ def asarray(
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
         obj = _read(home, obj, dtype, copy if home is target else None)
-    raw = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
+    raw: Any = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
     if home is not target:
         _refuse_copy(copy, True)
         if type(number) in NUMBERS:  # which a device's library fills in, without a copy
