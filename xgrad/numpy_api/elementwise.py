@@ -236,7 +236,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices")
     n = len(condlist)
     given = weak((*condlist, *choicelist, default))
-    z = given[-1]
+    z: Tensor = given[-1]
     for condition, choice in reversed(list(zip(given[:n], given[n:-1], strict=True))):
         z = xp.where(condition, choice, z)
     return z

@@ -116,9 +116,9 @@ def _repeated(given: Any, n: int) -> list[Any]:
 def _ramp(z: Tensor, axis: int, place: int, end: Any, width: int) -> Tensor:
     """From `end` to what stands at a place along an axis, which it does not reach."""
     edge = z[(*(slice(None),) * axis, place, ...)]
-    return linspace(
-        xp.astype(together((z, end))[1], z.dtype), edge, width, endpoint=False, dtype=z.dtype, axis=axis
-    )
+    start = xp.astype(together((z, end))[1], z.dtype)
+    steps: Tensor = linspace(start, edge, width, endpoint=False, dtype=z.dtype, axis=axis)
+    return steps
 
 
 def _filled(z: Tensor, value: NestedArrayLike, axis: int, width: int) -> Tensor:

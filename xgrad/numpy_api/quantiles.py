@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import namespace as xp
@@ -143,7 +144,7 @@ def _between(rows: Tensor, known: Tensor | int, q: Tensor, method: str) -> Tenso
         )
     place = xp.broadcast_to(place, (*rows.shape[:-1], q.size))
     low = xp.floor(place.detach())
-    take: Any = lambda at: xp.take_along_axis(
+    take: Callable[[Tensor], Tensor] = lambda at: xp.take_along_axis(
         rows, xp.clip(xp.astype(at, "int64"), 0, rows.shape[-1] - 1), axis=-1
     )
     if method in ("lower", "higher", "nearest"):
