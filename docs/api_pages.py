@@ -142,8 +142,6 @@ def _entry(name: str) -> str:
     value: object = xg
     for part in name.split("."):
         value = getattr(value, part)
-    if name == "backends.Array":
-        return f".. py:data:: xgrad.{name}\n\n   An array of a backend's library, such as `numpy.ndarray`.\n"
     kind = (
         "autoexception"
         if isinstance(value, type) and issubclass(value, Exception)

@@ -36,7 +36,7 @@ HEAD = "# Made from the table of functions by `python docs/generate.py`."
 
 def package_stub() -> str:
     """The stub of the package: where each of its names comes from."""
-    sources: dict[str, list[str]] = {}
+    sources: dict[str, list[str]] = {".backends.types": ["DType"]}
     for name in xg.__all__:
         value = getattr(xg, name)
         if name in xg.namespace.__all__:
@@ -50,11 +50,10 @@ def package_stub() -> str:
     return "\n".join(
         [
             HEAD,
-            "from typing import Any",
             *_imports(sources),
             "",
             "__version__: str",
-            "bfloat16: Any",
+            "bfloat16: DType",
             "__array_api_version__: str",
             _exported(xg.__all__),
             "",
@@ -65,32 +64,47 @@ def package_stub() -> str:
 def stub(part: str) -> str:
     """The stub of the main namespace for "", of an extension by its name."""
     functions = extension(part)
-    sources: dict[str, list[str]] = {"..core.tensor": ["Tensor"]}
-    made = []
+    sources: dict[str, list[str]] = {}
     for name, f in functions.items():
-        if f.__module__ == gates.__name__:
-            said = (f.__doc__ or "").strip().splitlines()[0]
-            made.append(f'def {name}{_parameters(f)} -> Tensor:\n    """{said}"""\n')
-        else:
-            sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(f"{name} as {name}")
-    names = list(functions)
+        sources.setdefault(f.__module__.removeprefix("xgrad.namespace"), []).append(f"{name} as {name}")
+    names, constants = list(functions), []
     if not part:
         sources["."] = ["fft as fft", "linalg as linalg"]
         sources[".creation"] += ["show as show", "to_device as to_device"]
-        sources[".indexing"] += ["scatter as scatter", "setitem as setitem", "untake as untake"]
-        made += [
+        sources[".factors"] = ["cofactor as cofactor", "eig as eig", "eigh_of as eigh", "seal as seal"]
+        sources[".indexing"] += [
+            "scatter as scatter",
+            "setitem as setitem",
+            "slide as slide",
+            "untake as untake",
+        ]
+        sources["..backends.types"] = ["DType"]
+        constants = [
             "e: float",
             "inf: float",
             "nan: float",
             "pi: float",
             "newaxis: None",
             "__array_api_version__: str",
-            *(f"{name}: Any" for name in (*DTYPES, "bfloat16")),
+            *(f"{name}: DType" for name in (*DTYPES, "bfloat16")),
         ]
         names = xg.namespace.__all__
-    return "\n".join(
-        [HEAD, "from typing import Any", *_imports(sources), "", *sorted(made), "", _exported(names), ""]
-    )
+    return "\n".join([HEAD, *_imports(sources), "", *sorted(constants), "", _exported(names), ""])
+
+
+def gates_stub() -> str:
+    """The stub of the functions that are made from the table of ops."""
+    made = []
+    for f in FUNCTIONS.values():
+        if f.__module__ == gates.__name__:
+            said = (f.__doc__ or "").strip().splitlines()[0]
+            made.append(f'def {f.__name__}{_signature(f)}:\n    """{said}"""\n')
+    imports = {
+        "..backends.types": ["ArrayLike"],
+        "..core.tensor": ["Tensor"],
+        "..ops.reductions": ["Axis"],
+    }
+    return "\n".join([HEAD, *_imports(imports), "", *sorted(made)])
 
 
 def _imports(sources: dict[str, list[str]]) -> list[str]:
@@ -104,12 +118,9 @@ def _exported(names: Iterable[str]) -> str:
     return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
 
 
-def _parameters(f: Callable[..., Any]) -> str:
-    """The parameters of a function made from an op, which has no annotations."""
-    signature = inspect.signature(f)
-    return str(
-        signature.replace(parameters=[p.replace(annotation=Any) for p in signature.parameters.values()])
-    ).replace("typing.Any", "Any")
+def _signature(f: Callable[..., Any]) -> str:
+    """The signature of a function, whose annotations are strings, without the marks around these."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(f)))
 
 
 def table() -> str:
@@ -280,6 +291,7 @@ def benchmarks() -> str:
 FILES: dict[str, Callable[[], str]] = {
     "xgrad/__init__.pyi": package_stub,
     "xgrad/namespace/__init__.pyi": lambda: stub(""),
+    "xgrad/namespace/gates.pyi": gates_stub,
     "xgrad/namespace/linalg.pyi": lambda: stub("linalg"),
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
     "docs/20-functions.md": table,

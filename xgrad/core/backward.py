@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends import DeviceError
 from ..backends.dtypes import is_complex
+from ..backends.types import NestedArrayLike
 from ..errors import GraphError, ShapeError, TraceError
 from .context import MODE, mode, where_in_time
 from .cotangents import Cotangents
@@ -19,10 +20,13 @@ from .memory import out_of_memory
 from .recording import Recorded, source_line
 from .vjps import VJP, MakeVJP, OnArrays, OnTensors, cotangents_of, is_plain, wrapped
 
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
 _OP = attrgetter("op")
 
 
-def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
+def backward(z: Tensor, dz: NestedArrayLike | None, *, create_graph: bool, retain_graph: bool) -> None:
     """`Tensor.backward`: add the gradients to the leaves that `z` was computed from."""
     root = _root(z)
     dz = output_gradient(z, dz)
@@ -137,7 +141,7 @@ def _root(z: Value) -> Node:
     return z.node
 
 
-def output_gradient(z: Any, dz: Any) -> Any:
+def output_gradient(z: Tensor, dz: NestedArrayLike | None) -> Any:
     """`dz` as a Tensor like `z`; where it is None, 1 for a scalar."""
     if dz is None:
         if z.shape != ():
@@ -158,6 +162,6 @@ def output_gradient(z: Any, dz: Any) -> Any:
     return z.xp.astype(dz, z.dtype)
 
 
-def zeros_like(x: Any) -> Any:
+def zeros_like(x: Tensor) -> Any:
     """Zeros of the form of `x`, to which no gradient flows."""
     return x.xp.zeros(x.shape, dtype=x.dtype, device=x.device)

@@ -76,7 +76,7 @@ def _held(roots: Iterable[Any], device: Device) -> dict[str, tuple[int, int]]:
             continue
         size = 0
         for array in _arrays(node.saved):
-            owner = array
+            owner: Any = array
             while hasattr(getattr(owner, "base", None), "dtype"):  # a view holds the whole
                 owner = owner.base
             if id(owner) not in counted:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..backends import DeviceError, current_device, device_of
 from ..backends.dtypes import is_complex, is_floating
 from ..backends.promotion import promote
+from ..backends.types import Namespace
 from ..errors import ShapeError, no_array
 from ..ops import Op, find_op
 from ..ops.rules import Given
@@ -167,7 +168,7 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
     return xp, [floating(dz), z, *operands]
 
 
-def _spread(xp: Any, dz: Any, operands: list[Any]) -> Any:
+def _spread(xp: Namespace, dz: Any, operands: list[Any]) -> Any:
     """`dz` in the shape of the output: that of `operands` broadcast together."""
     shape = xp.broadcast_arrays(*operands)[0].shape
     if dz.shape not in ((), shape):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from ..backends import Device, DeviceError
 from ..backends.dtypes import kind_of
+from ..backends.types import ArrayLike, DTypeLike, HostArray, Index, NestedArrayLike
 from ..errors import GraphError, ShapeError, TraceError
 from ..ops import arithmetic, indexing, shaping
+from . import above
 from .backward import backward
 from .context import MODE
 from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
-from .graph import Leaf
+from .graph import Leaf, Node
 from .operators import Operators
 from .recording import source_line, warn
 
@@ -40,8 +42,7 @@ class Tensor(Operators):
         return sys.modules[__package__.partition(".")[0]]
 
     def __repr__(self) -> str:
-        text: str = self.xp.show(self)
-        return text
+        return above.namespace.show(self)
 
     def __len__(self) -> int:
         if not self.data.shape:
@@ -96,7 +97,9 @@ class Tensor(Operators):
             )
         self.node.grad = value
 
-    def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
+    def backward(
+        self, dz: NestedArrayLike | None = None, *, create_graph: bool = False, retain_graph: bool = False
+    ) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
 
         Args:
@@ -124,7 +127,7 @@ class Tensor(Operators):
             trace.made(other, self)
         return other
 
-    def _with_node(self, node: Any) -> Tensor:
+    def _with_node(self, node: Node | None) -> Tensor:
         """Another handle to the same value, with this node."""
         other = self._twin()
         other.node = node
@@ -163,11 +166,11 @@ class Tensor(Operators):
 
     # To other places
 
-    def numpy(self) -> Any:
+    def numpy(self) -> HostArray:
         """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
         return self._taken("numpy()")._on_host()
 
-    def _on_host(self) -> Any:
+    def _on_host(self) -> HostArray:
         """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
@@ -176,10 +179,9 @@ class Tensor(Operators):
 
     def to(self, device: str | Device) -> Tensor:
         """This Tensor on another device; a gradient flows back from there."""
-        moved: Tensor = self.xp.to_device(self, device)
-        return moved
+        return above.namespace.to_device(self, device)
 
-    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: str | Device, /, *, stream: None = None) -> Tensor:
         """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
         if stream is not None:
             raise ValueError(
@@ -197,7 +199,12 @@ class Tensor(Operators):
         return self
 
     def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
     ) -> Any:
         """The memory of the value, without copying, for another library's `from_dlpack`: writing there
         changes the value here.
@@ -209,7 +216,7 @@ class Tensor(Operators):
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         # a single element may be the library's scalar
-        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)
+        array: Any = self.device.xp.asarray(self._handed_on("from_dlpack").data)
         # which DLPack has, and not all libraries can take
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
@@ -219,10 +226,11 @@ class Tensor(Operators):
             return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
+        array: Any = self.device.xp.asarray(self.data)
+        device: tuple[Any, int] = array.__dlpack_device__()
         return device
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> HostArray:
         if getattr(dtype, "kind", "") == "O":
             raise TypeError(
                 "a Tensor cannot become an array of Python objects, which np.vectorize needs: use "
@@ -252,13 +260,17 @@ class Tensor(Operators):
             raise ValueError(f"a Tensor of dtype {self.dtype} cannot be viewed as {dtype} without a copy")
         return host.astype(dtype or host.dtype) if copy or other else host
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return self._numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
+    def __array_ufunc__(self, ufunc: Callable[..., Any], method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return above.numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        return self._numpy_api.protocol.array_function(function, args, kwargs)
+        return above.numpy_api.protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
         return format(self._only(), spec) if spec else str(self)
@@ -342,22 +354,24 @@ class Tensor(Operators):
 
     # Elements
 
-    def __getitem__(self, key: Any) -> Tensor:
+    def __getitem__(self, key: Index) -> Tensor:
         pattern, arrays = index_operands(self, key)
         return apply(indexing.GETITEM, (self, *arrays), {"key": pattern})
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Index, value: ArrayLike) -> None:
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
             fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
             # which copies nothing to a device
-            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())
+            make = (
+                above.namespace.asarray if MODE.get().trace is not None else partial(above.namespace.full, ())
+            )
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
         self._become(
             apply(
                 indexing.SETITEM,
-                (self, self.xp.astype(value, self.dtype, copy=False), *arrays),
+                (self, above.namespace.astype(value, self.dtype, copy=False), *arrays),
                 {"key": pattern},
             )
         )
@@ -368,6 +382,5 @@ class Tensor(Operators):
 _KINDS = {bool: 0, int: 0, float: 3, complex: 4}
 
 
-def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
-    copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
-    return copy
+def _unpickled(host: HostArray, device: str, requires_grad: bool, name: str | None) -> Tensor:
+    return above.namespace.tensor(host, requires_grad=requires_grad, device=device, name=name)

@@ -6,15 +6,14 @@ axis or fills it up with zeros; the transpose of that fills up or cuts.
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import Array, Namespace
 from .table import op
 
 #: The norm of a transform whose factor is the other's.
 SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
-def _fit(xp: Any, x: Any, axis: int, n: int) -> Any:
+def _fit(xp: Namespace, x: Array, axis: int, n: int) -> Array:
     """`x` with the axis cut or filled up with zeros to length n."""
     axis %= x.ndim
     have = x.shape[axis]
@@ -59,7 +58,9 @@ IFFT = op(
 )
 
 
-def _rfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+def _rfft_dx(
+    xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
+) -> Array:
     """The frequencies that rfft leaves out have no gradient."""
     return _fit(
         xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis]
@@ -77,7 +78,9 @@ RFFT = op(
 )
 
 
-def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+def _irfft_dx(
+    xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
+) -> Array:
     """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the
     middle."""
     n = dz.shape[axis]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_floating
+from ..backends.types import ArrayLike, Namespace
 from ..compiler.caches import Cache
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program
@@ -25,7 +26,7 @@ from .lifting import returned
 from .reverse_mode import vjp
 
 
-def _forward(xp: Any, *x: Array, program: Program) -> tuple[Array, ...]:
+def _forward(xp: Namespace, *x: Array, program: Program) -> tuple[Array, ...]:
     return tuple(interpret(program, device_of(x[0]) or current_device(), x))
 
 
@@ -67,7 +68,7 @@ CHECKPOINT.implement(_forward, dx=_dx, jvp=_jvp)
 PROGRAMS = Cache(1024)
 
 
-def _raised(v: Any) -> Tensor:
+def _raised(v: ArrayLike) -> Tensor:
     return v if isinstance(v, Tensor) else Tensor(v, device_of(v) or current_device())
 
 

@@ -12,7 +12,7 @@ from ..core.pytree import flatten, paths, unflatten
 from ..core.tensor import Tensor
 from ..namespace import asarray, astype, imag, ones_like, real, reshape, sum, zeros_like
 from ..ops.reductions import is_integer
-from ..random import default_rng
+from ..random import Generator, default_rng
 from .forward_mode import jvp
 from .graph_view import graph
 from .reverse_mode import refuse_no_function, vjp
@@ -122,14 +122,14 @@ def _parts(x: Tensor) -> list[Tensor]:
 
 
 def _check(
-    f: Any,
+    f: Callable[..., Any],
     values: list[Tensor],
     labels: list[str],
     of: str,
     order: int,
     modes: Sequence[str],
-    tolerance: Any,
-    rng: Any,
+    tolerance: tuple[float | None, float | None],
+    rng: Generator,
 ) -> None:
     """Check one order, then the functions that compute its gradients and its tangents.
 
@@ -189,14 +189,16 @@ def _check(
                 where = f"order {of.count('of ') + 1}: {_WHAT[mode]} {of}with respect to {label}"
                 raise AssertionError(_worst(scalar, values, partial(says, mode, i), slope, i, where))
     if order > 1:
-        functions = {"rev": gradient, "fwd": partial(tangent, directions)}
+        functions: dict[str, Callable[..., Any]] = {"rev": gradient, "fwd": partial(tangent, directions)}
         for mode in modes:
             _check(
                 functions[mode], values, labels, f"of {_WHAT[mode]} {of}", order - 1, modes, tolerance, rng
             )
 
 
-def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> tuple[float, float]:
+def _complex_slope(
+    f: Callable[..., Any], values: list[Tensor], i: int, direction: Tensor
+) -> tuple[float, float]:
     """Im f(x + i h d) / h"""
     moved = list(values)
     moved[i] = values[i] + direction * complex(0, _COMPLEX_STEP)
@@ -205,7 +207,7 @@ def _complex_slope(f: Any, values: list[Tensor], i: int, direction: Tensor) -> t
 
 
 def _central_slope(
-    f: Any, values: list[Tensor], i: int, direction: Tensor, steps: int = 1
+    f: Callable[..., Any], values: list[Tensor], i: int, direction: Tensor, steps: int = 1
 ) -> tuple[float, float]:
     """(f(x + h d) - f(x - h d)) / 2h, and the rounding error of that difference."""
     h = steps * _epsilon(values[i]) ** (1 / 3)
@@ -217,7 +219,7 @@ def _central_slope(
     return (up - down) / (2 * h), 10 * _epsilon(values[i]) * max(abs(up), abs(down), 1e-3) / h
 
 
-def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
+def _allows_complex_step(f: Callable[..., Any], values: list[Tensor]) -> bool:
     """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex
     functions are exact enough."""
     if any(v.dtype != canonical("float64") or not v.device.backend.complex_steps for v in values):
@@ -234,19 +236,28 @@ def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
     return True
 
 
-def _analytic(f: Any, values: list[Tensor]) -> bool:
+def _analytic(f: Callable[..., Any], values: list[Tensor]) -> bool:
     return all(
         stage.node is None or stage.node.op is None or stage.node.op.analytic for stage in graph(f, *values)
     )
 
 
-def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[float, float]:
+def _tolerance(
+    values: list[Tensor], complex_step: bool, given: tuple[float | None, float | None]
+) -> tuple[float, float]:
     epsilon = max(_epsilon(v) for v in values)
     default = 1e3 * epsilon if complex_step else 20 * epsilon ** (2 / 3)
     return tuple(default if t is None else t for t in given)  # type: ignore[return-value]
 
 
-def _worst(f: Any, values: list[Tensor], says: Any, slope: Any, i: int, where: str) -> str:
+def _worst(
+    f: Callable[..., Any],
+    values: list[Tensor],
+    says: Callable[..., tuple[float, float]],
+    slope: Callable[..., tuple[float, float]],
+    i: int,
+    where: str,
+) -> str:
     """The element whose derivative is furthest off, found one by one."""
     x = values[i]
     worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
@@ -273,7 +284,7 @@ def _unit(x: Tensor, index: tuple[int, ...]) -> Tensor:
     return e
 
 
-def _random_like(x: Tensor, rng: Any) -> Tensor:
+def _random_like(x: Tensor, rng: Generator) -> Tensor:
     return asarray(rng.standard_normal(x.shape), dtype=x.dtype, device=x.device)
 
 
@@ -284,7 +295,7 @@ def _total(terms: list[Any]) -> Any:
     return reshape(total, ())
 
 
-def _number(x: Any) -> float:
+def _number(x: Tensor) -> float:
     return float(x.item().real if isinstance(x.item(), complex) else x.item())
 
 

@@ -154,7 +154,7 @@ def with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
     return output
 
 
-def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
+def _real_scalar(z: object, f: Callable[..., Any]) -> Tensor:
     if isinstance(z, float | int):
         z = asarray(float(z))
     if not isinstance(z, Tensor):
@@ -204,7 +204,7 @@ def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
     ]
 
 
-def refuse_no_function(f: Any, done: str) -> None:
+def refuse_no_function(f: object, done: str) -> None:
     """Raises TypeError where what is to be `done` with a function is given something else."""
     if not callable(f):
         hint = ": pass the function, not its result" if isinstance(f, Tensor) else ""
