@@ -31,7 +31,8 @@ exhaustive: .venv/.installed-$(call extras,test)
 	$(BIN)/python -m pytest -m 'exhaustive and not cuda' -n auto $(ARGS)
 
 # The tests of the engine on CuPy itself over a stand-in for CUDA (tests/fakecuda): with one device, and a part of them on the second of two.
-ON_TWO := $(addprefix tests/test_,backends.py compile.py devices_do_not_mix.py engine.py handles.py scan.py scan_compiled.py transfers.py cuda_device.py)
+ON_TWO := $(addprefix tests/,backends/test_devices.py backends/test_devices_do_not_mix.py backends/test_transfers.py backends/cuda/test_cuda_device.py \
+	compiler/test_scan_compiled.py core/test_backward.py core/test_handles.py transforms/test_compile.py transforms/test_scan.py)
 fakecuda: .venv/.installed-$(call extras,test$(comma)fakecuda)
 	$(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not exhaustive' -n auto $(ARGS)
 	FAKE_DEVICES=2 XGRAD_TEST_DEVICES=cuda:1 $(BIN)/python -m pytest -p tests.fakecuda.plugin -m 'cuda and not exhaustive' -k cuda:1 -n auto $(ON_TWO) $(ARGS)
@@ -63,7 +64,7 @@ mutants: .venv/.installed-mutation
 conformance: .venv/.installed-$(call extras,test)
 	@test -f '$(SUITE)/requirements.txt' || { echo 'Say where the suite is: make conformance SUITE=path/to/array-api-tests'; exit 1; }
 	$(BIN)/python -m pip install --quiet -r $(SUITE)/requirements.txt
-	cd $(SUITE) && for module in xgrad tests.on_strict; do PYTHONPATH=$(CURDIR) ARRAY_API_TESTS_MODULE=$$module ARRAY_API_TESTS_VERSION=2024.12 \
+	cd $(SUITE) && for module in xgrad tests.helpers.on_strict; do PYTHONPATH=$(CURDIR) ARRAY_API_TESTS_MODULE=$$module ARRAY_API_TESTS_VERSION=2024.12 \
 		$(CURDIR)/$(BIN)/python -m pytest array_api_tests -n auto --disable-deadline --max-examples 200 $(ARGS) || status=1; done; exit $${status:-0}
 
 bench: .venv/.installed-$(call extras,peers)

@@ -4,10 +4,11 @@ Nothing above this package is known here. A backend is a value, found when it is
 package imports NumPy alone.
 """
 
-from .base import Array, Backend, Device, DeviceError
+from .base import Backend, Device, DeviceError
 from .precision import current_matmul_precision, matmul_precision
 from .registry import current_device, device, device_of, devices, find_device, register, set_device
 from .transfers import Copies, Transfers, count_transfers
+from .types import Array
 
 __all__ = [
     "Array",

@@ -8,24 +8,25 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
 from . import summation
 from .dtypes import canonical, is_bfloat16, is_complex, kind_of
-from .sources import HostSource, Source
+from .sources import HostSource, Seed, Source
 from .transfers import counted
-
-Array = Any  # an array of whichever library is behind the device
+from .types import Array, ArrayLike, ArrayT, DTypeLike, HostArray, Index, Namespace
 
 
 class DeviceError(RuntimeError):
     """A device that is unknown, not present, or mixed with another in one op."""
 
 
-class Backend(ABC):
+class Backend(ABC, Generic[ArrayT]):
     """One array library. Subclass it, supply the abstract parts, and hand the class to `register`.
+
+    To type checkers it is generic in the type of its arrays.
 
     `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its
     operators follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before
@@ -47,6 +48,7 @@ class Backend(ABC):
 
     def __init_subclass__(cls) -> None:
         """Count every copy between the memories, whoever asks for it."""
+        super().__init_subclass__()
         for name in () if cls.on_host else ("to_host", "from_host"):
             copy = getattr(cls, name)
             if not hasattr(copy, "counted"):
@@ -60,41 +62,42 @@ class Backend(ABC):
     def handle(self, index: int) -> Any:
         """What the namespace's creation functions take as `device=`."""
 
-    def index_of(self, array: Array) -> int:
+    def index_of(self, array: ArrayT) -> int:
         """Number of the device that holds `array`."""
         return 0
 
-    def from_host(self, array: np.ndarray, index: int) -> Array:
+    def from_host(self, array: HostArray, index: int) -> Array:
         """`array` on device `index`; it may share memory where the device is the host."""
-        return self.xp.asarray(array, device=self.handle(index))
+        xp: Namespace = self.xp
+        return xp.asarray(array, device=self.handle(index))
 
     @abstractmethod
-    def to_host(self, array: Array) -> np.ndarray:
+    def to_host(self, array: ArrayT) -> HostArray:
         """`array` as a NumPy array; it may share memory where the device is the host."""
 
-    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+    def is_view(self, array: ArrayT, others: Sequence[ArrayT]) -> bool:
         """Whether `array` may be a view of one of the others. The standard cannot tell."""
         return True
 
-    def moved(self, array: Array, index: int) -> Array:
+    def moved(self, array: ArrayT, index: int) -> Array:
         """`array` on another device of this library: through the host, where the library knows no shorter
         way."""
         return self.from_host(self.to_host(array), index)
 
     @abstractmethod
-    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+    def scatter_add(self, target: ArrayT, key: Index, values: ArrayT) -> None:
         """`target[key] += values` in place, an index that occurs twice counting twice."""
 
-    def assign(self, target: Array, key: Any, values: Any) -> None:
+    def assign(self, target: ArrayT, key: Index, values: ArrayLike) -> None:
         """`target[key] = values` in place, where the last of several for one place counts; the standard has
         no arrays of integers in `key`."""
         target[key] = values
 
-    def einsum(self, subscripts: str, *operands: Array) -> Array:
+    def einsum(self, subscripts: str, *operands: ArrayT) -> Array:
         """Einstein's summation. `subscripts` has one letter per axis, and an output."""
         return summation.einsum(self.xp, subscripts, *operands)
 
-    def eig(self, x: Array) -> tuple[Array, Array]:
+    def eig(self, x: ArrayT) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors of square matrices, complex always.
 
         The standard has none: NumPy's, on the host.
@@ -106,23 +109,22 @@ class Backend(ABC):
             v.astype(kind), self.index_of(x)
         )
 
-    def eigh(self, x: Array, UPLO: str) -> tuple[Array, Array]:
+    def eigh(self, x: ArrayT, UPLO: str) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the
         standard has the lower."""
-        xp = self.xp
-        return tuple(
-            xp.linalg.eigh(
-                x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)
-            )
+        xp: Namespace = self.xp
+        w, v = xp.linalg.eigh(
+            x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)
         )
+        return w, v
 
-    def pow(self, x: Array, y: Any) -> Array:
+    def pow(self, x: Any, y: Any) -> Any:
         """x ** y.
 
         The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of
         -0.
         """
-        xp = self.xp
+        xp: Namespace = self.xp
         if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)):
             return x**y
         one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
@@ -137,24 +139,27 @@ class Backend(ABC):
             return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
         return x**y if isinstance(y, float) else xp.pow(x, y)
 
-    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+    def slide(self, x: ArrayT, y: ArrayT, *, full: bool) -> Array:
         """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter:
         see the op."""
-        xp, m = self.xp, y.shape[0]
+        xp: Namespace = self.xp
+        m = y.shape[0]
         if full:
             ends = xp.zeros((m - 1,), dtype=x.dtype, device=self.handle(self.index_of(x)))
-            x = xp.concat([ends, x, ends])
-        n = x.shape[0] - m + 1
-        z = x[:n] * y[0]
+            along: Array = xp.concat([ends, x, ends])
+        else:
+            along = x
+        n = along.shape[0] - m + 1
+        z = along[:n] * y[0]
         for j in range(1, m):
-            z = z + x[j : n + j] * y[j]
+            z = z + along[j : n + j] * y[j]
         return z
 
-    def dtype_of(self, array: Array) -> np.dtype[Any]:
+    def dtype_of(self, array: ArrayT) -> np.dtype[Any]:
         """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
         return array.dtype if isinstance(array.dtype, np.dtype) else _numpys(array.dtype)
 
-    def native_dtype(self, dtype: Any) -> Any:
+    def native_dtype(self, dtype: DTypeLike) -> Any:
         """A dtype of NumPy's, or one of the library's own, as the library writes it.
 
         Raises TypeError where it has none like it.
@@ -168,13 +173,13 @@ class Backend(ABC):
         """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
         return kind_of(old) == kind_of(new) or np.can_cast(old, new, "same_kind")
 
-    def checked(self, array: Array) -> Array:
+    def checked(self, array: ArrayT) -> ArrayT:
         """`array`, if it holds numbers. Raises TypeError for strings and objects."""
         if kind_of(self.dtype_of(array)) not in "biufc":
             raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}{_instead(array.dtype)}")
         return array
 
-    def show(self, array: Array, prefix: str) -> str:
+    def show(self, array: ArrayT, prefix: str) -> str:
         """The values of `array` as text, its lines indented below `prefix`."""
         host = self.to_host(array)
         precision = np.get_printoptions()["precision"]
@@ -183,7 +188,7 @@ class Backend(ABC):
             host, precision = host.astype(np.float32), min(6, precision)
         return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
 
-    def generator(self, seed: Any, index: int, native: bool) -> Source:
+    def generator(self, seed: Seed, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.
 
         By default they are drawn on the host, so that every device has the same numbers for the same seed.
@@ -193,7 +198,7 @@ class Backend(ABC):
             raise DeviceError(f"{self.name} has no random numbers of its own to offer: leave native=True out")
         return HostSource(seed)
 
-    def normal_cdf(self, array: Array) -> Array:
+    def normal_cdf(self, array: ArrayT) -> Array:
         """The probability that a standard normal number is below `array`, to the last digits in its left tail
         too."""
         values = np.asarray(self.to_host(array), np.float64)
@@ -202,7 +207,7 @@ class Backend(ABC):
         )
         return self.from_host(found, self.index_of(array))
 
-    def normal_quantile(self, array: Array) -> Array:
+    def normal_quantile(self, array: ArrayT) -> Array:
         """Where `normal_cdf` is `array`, which is between 0 and 1."""
         from statistics import NormalDist  # which takes a while to import
 
@@ -214,7 +219,7 @@ class Backend(ABC):
         """The `Launcher` that runs kernels on device `index`, None where there is none."""
         return None
 
-    def synchronize(self, index: int) -> None:  # noqa: B027 - a library that computes at once has nothing to wait for
+    def synchronize(self, index: int) -> None:
         """Wait until device `index` has done what was asked of it."""
 
     def stream(self, index: int) -> AbstractContextManager[Any]:
@@ -227,7 +232,7 @@ class Backend(ABC):
         """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed
         memory as well, with that."""
 
-    def release(self, index: int) -> None:  # noqa: B027 - a library that holds none has none to give back
+    def release(self, index: int) -> None:
         """Give memory of device `index` that was freed, and is held for later, back to the system."""
 
     def facts(self, index: int) -> dict[str, str]:
@@ -257,7 +262,7 @@ class Device:
 
     __slots__ = ("backend", "guard", "index", "name", "plain", "promotes", "xp")
 
-    def __init__(self, backend: Backend, index: int) -> None:
+    def __init__(self, backend: Backend[Any], index: int) -> None:
         self.backend = backend
         self.index = index
         self.name = (
@@ -315,11 +320,11 @@ class Device:
         return hash(self.name)
 
 
-def _namespace(backend: Backend) -> Any:
+def _namespace(backend: Backend[Any]) -> Namespace:
     """The library's own namespace, and beside it what the gates need and the standard lacks."""
-    xp = backend.xp
+    xp: Namespace = backend.xp
 
-    def scatter(values: Array, *, key: Any, shape: tuple[int, ...]) -> Array:
+    def scatter(values: Array, *, key: Index, shape: tuple[int, ...]) -> Array:
         """zeros(shape) with `values` added at `key`."""
         key = key if isinstance(key, tuple) else (key,)
         target = xp.zeros(shape, dtype=values.dtype, device=backend.handle(backend.index_of(values)))
@@ -334,7 +339,7 @@ def _namespace(backend: Backend) -> Any:
         """zeros(shape) with the slices of `values` along `axis` added at `indices`."""
         return scatter(values, key=(*(slice(None),) * (axis % len(shape)), indices), shape=shape)
 
-    def setitem(x: Array, v: Any, *, key: Any) -> Array:
+    def setitem(x: Array, v: ArrayLike, *, key: Index) -> Array:
         """A copy of `x` with `v` at `key`."""
         key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must stand alone
         if (
@@ -348,7 +353,7 @@ def _namespace(backend: Backend) -> Any:
         backend.assign(target, key, v)
         return target
 
-    def astype(x: Array, dtype: Any) -> Array:
+    def astype(x: Array, dtype: DTypeLike) -> Array:
         """`x` in a dtype as NumPy or as the library writes it."""
         if is_complex(x.dtype) and canonical(dtype).kind == "b":
             return x != 0  # not every library casts that
@@ -403,7 +408,9 @@ def _namespace(backend: Backend) -> Any:
         backend.slide,
     )
     own = (*of_backend, astype, cofactor, scatter, seal, setitem, sign, to_device, untake)
-    return SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
+    found: Any = SimpleNamespace(**{**names, **{f.__name__: f for f in own}})
+    made: Namespace = found
+    return made
 
 
 @lru_cache(256)

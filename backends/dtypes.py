@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-DType = np.dtype[Any]
+from .types import DType, DTypeLike
 
 
 def bfloat16() -> DType:
@@ -26,7 +26,7 @@ def bfloat16() -> DType:
     return found
 
 
-def canonical(dtype: Any) -> DType:
+def canonical(dtype: DTypeLike) -> DType:
     """A dtype given by name, as a Python type, or as any array library writes it, in the byte order of the
     machine.
 
@@ -55,12 +55,12 @@ def kind_of(dtype: DType) -> str:
     return "f" if kind == "V" and is_bfloat16(dtype) else kind
 
 
-def is_bfloat16(dtype: Any) -> bool:
+def is_bfloat16(dtype: DType) -> bool:
     """Whether this is the dtype that ml_dtypes has; there is none where that was not imported."""
     return bool(dtype.kind == "V" and dtype.type.__name__ == "bfloat16")
 
 
-def is_floating(dtype: Any) -> bool:
+def is_floating(dtype: DTypeLike) -> bool:
     """Whether values of this dtype have derivatives: real or complex floating point."""
     return kind_of(canonical(dtype)) in "fc"
 
@@ -70,10 +70,14 @@ def is_half(dtype: Any) -> bool:
     return getattr(dtype, "itemsize", 0) == 2 and dtype.kind in "fV"
 
 
-def is_complex(dtype: Any) -> bool:
+def is_complex(dtype: object) -> bool:
     """Whether values of this dtype, of any array library, are complex."""
     kind = getattr(dtype, "kind", None)
     return kind == "c" if kind is not None else "complex" in str(dtype)
+
+
+#: A kind of dtypes as the array standard has it: a dtype, the name of a kind, or a tuple of these.
+Kind: TypeAlias = "DTypeLike | tuple[Kind, ...]"
 
 
 class FloatInfo(NamedTuple):
@@ -127,7 +131,7 @@ def iinfo(dtype: DType) -> IntegerInfo:
     return IntegerInfo(found.bits, found.max, found.min, found.dtype)
 
 
-def isdtype(dtype: DType, kind: Any) -> bool:
+def isdtype(dtype: DType, kind: Kind) -> bool:
     """Whether a dtype is of a kind of the array standard, or of one of a tuple of kinds."""
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
@@ -136,14 +140,14 @@ def isdtype(dtype: DType, kind: Any) -> bool:
     return np.isdtype(_stand_in(dtype), kind)
 
 
-def result_type(*values: Any) -> DType:
+def result_type(*values: DType | complex) -> DType:
     """The dtype of dtypes and Python numbers together."""
     if not any(isinstance(v, np.dtype) for v in values):
         raise ValueError("result_type needs one array or dtype at least")
     return promoted(*values)
 
 
-def promoted(*values: Any) -> DType:
+def promoted(*values: DType | complex) -> DType:
     """NumPy's `result_type`, to which bfloat16 is as float16, and with that float32."""
     brain = [v for v in values if isinstance(v, np.dtype) and is_bfloat16(v)]
     if not brain:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Device
+from .base import Device
 from .dtypes import is_bfloat16, kind_of, promoted
+from .types import Array
 
 _WEAK = (int, float, complex)
 
@@ -58,7 +59,7 @@ _RULES: dict[str, Callable[[list[Any]], list[np.dtype[Any]]]] = {
 }
 
 
-def _cast(device: Device, value: Any, dtype: np.dtype[Any]) -> Array:
+def _cast(device: Device, value: Any, dtype: np.dtype[Any]) -> Any:
     if type(value) in (*_WEAK, bool):
         return device.xp.full((), value, dtype=device.backend.native_dtype(dtype), device=device.handle)
     if device.backend.dtype_of(value) == dtype:

@@ -7,31 +7,32 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
-from .base import Array, Backend, Device, DeviceError
+from .base import Backend, Device, DeviceError
 from .cpu.half import Half
 
 
-def _numpy() -> Backend:
+def _numpy() -> Backend[Any]:
     from .cpu.backend import NumPy
 
     return NumPy()
 
 
-def _cupy() -> Backend:
+def _cupy() -> Backend[Any]:
     from .cuda.backend import CuPy
 
     return CuPy()
 
 
-_factories: dict[str, Callable[[], Backend]] = {}
+_factories: dict[str, Callable[[], Backend[Any]]] = {}
 _libraries: dict[str, str] = {}  # top-level module of an array's type -> name of its backend
-_backends: dict[str, Backend] = {}
+_backends: dict[str, Backend[Any]] = {}
 _devices: dict[tuple[str, int], Device] = {}
 _current: ContextVar[Device | None] = ContextVar("xgrad_device", default=None)
 
 
-def register(name: str, factory: Callable[[], Backend], *, library: str) -> None:
+def register(name: str, factory: Callable[[], Backend[Any]], *, library: str) -> None:
     """Offer a backend under `name`; `factory` is called when a device of it is first asked for.
 
     `library` is the module whose arrays it takes. Registering a name again replaces its backend.
@@ -96,7 +97,7 @@ def devices() -> list[Device]:
     return found
 
 
-def device_of(array: Array) -> Device | None:
+def device_of(array: Any) -> Device | None:
     """The device that holds `array`; None where it is an array of no registered library."""
     kind = type(array)
     name = "cpu" if kind is Half else _libraries.get(kind.__module__.partition(".")[0])

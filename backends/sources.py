@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 
-Array = Any  # an array of whichever library draws
+from .types import Array, DTypeLike, HostArray
+
+#: What a generator starts from: None takes it from the operating system.
+Seed: TypeAlias = (
+    int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+)
 
 #: The distributions that `Source.draw` knows, each in its standard form, by the names of NumPy's `Generator`.
 CONTINUOUS = (
@@ -44,7 +50,7 @@ class Source(Protocol):
     def spawn(self, count: int) -> list[Self]:
         """Sources that are independent of this one and of each other."""
 
-    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params`
         broadcast.
 
@@ -58,11 +64,11 @@ class Source(Protocol):
         """The numbers of the places in an array of `shape`, in any order along `axis`, each line on its
         own."""
 
-    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Array | None, shuffle: bool) -> Array:
         """Integers below `n`, with or without repetition, with probabilities `p` or, for None, even ones."""
 
 
-def fitting(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
+def fitting(name: str, values: HostArray, dtype: np.dtype[Any]) -> HostArray:
     """`values` in `dtype`. Raises ValueError where it does not hold integers of theirs."""
     if (
         values.dtype.kind in "iu"
@@ -83,7 +89,7 @@ class HostSource:
 
     place = "cpu"
 
-    def __init__(self, seed: Any) -> None:
+    def __init__(self, seed: Seed) -> None:
         self._numbers: Any = np.random.default_rng(seed)
 
     @property
@@ -97,7 +103,7 @@ class HostSource:
     def spawn(self, count: int) -> list[HostSource]:
         return [HostSource(child) for child in self._numbers.spawn(count)]
 
-    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> HostArray:
         wanted = np.dtype(dtype)
         if name == "integers" and wanted.kind in "iu":
             return np.asarray(self._numbers.integers(*params, size=size, dtype=wanted))
@@ -114,11 +120,13 @@ class HostSource:
             values = np.minimum(values, np.nextafter(wanted.type(1), wanted.type(0)))
         return values
 
-    def permutation(self, n: int) -> Array:
+    def permutation(self, n: int) -> Any:
         return self._numbers.permutation(n)
 
-    def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
+    def permuted(self, shape: tuple[int, ...], axis: int) -> Any:
         return self._numbers.permuted(np.arange(np.prod(shape, dtype=int)).reshape(shape), axis=axis)
 
-    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+    def choice(
+        self, n: int, size: tuple[int, ...], replace: bool, p: Array | None, shuffle: bool
+    ) -> HostArray:
         return np.asarray(self._numbers.choice(n, size, replace, p, shuffle=shuffle))

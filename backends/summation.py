@@ -4,9 +4,9 @@ order of its products."""
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
-Array = Any
+from .types import Array, Namespace
+
 Path = tuple[tuple[int, ...], ...]
 
 
@@ -26,7 +26,7 @@ def path_of(subscripts: str, operands: tuple[Array, ...]) -> Path:
     return path(subscripts, tuple([tuple(x.shape) for x in operands]))
 
 
-def einsum(xp: Any, subscripts: str, *operands: Array) -> Array:
+def einsum(xp: Namespace, subscripts: str, *operands: Array) -> Array:
     """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output.
 
     An axis of length 1 broadcasts.
@@ -49,7 +49,7 @@ def einsum(xp: Any, subscripts: str, *operands: Array) -> Array:
     return xp.permute_dims(x, tuple(mine.index(c) for c in output))
 
 
-def _prepared(xp: Any, subscript: str, x: Array) -> tuple[str, Array]:
+def _prepared(xp: Namespace, subscript: str, x: Array) -> tuple[str, Array]:
     """An operand without repeated indices: their diagonal."""
     for c in dict.fromkeys(subscript):
         while subscript.count(c) > 1:
@@ -62,7 +62,7 @@ def _prepared(xp: Any, subscript: str, x: Array) -> tuple[str, Array]:
     return subscript, x
 
 
-def _summed(xp: Any, subscript: str, x: Array, kept: set[str]) -> tuple[str, Array]:
+def _summed(xp: Namespace, subscript: str, x: Array, kept: set[str]) -> tuple[str, Array]:
     """`x` summed over the indices that are not in `kept`."""
     axes = tuple(a for a, c in enumerate(subscript) if c not in kept)
     return (
@@ -72,7 +72,7 @@ def _summed(xp: Any, subscript: str, x: Array, kept: set[str]) -> tuple[str, Arr
     )
 
 
-def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) -> tuple[str, Array]:
+def _pair(xp: Namespace, mine: str, x: Array, theirs: str, y: Array, later: set[str]) -> tuple[str, Array]:
     """Two operands as one, with the indices of either that are needed later."""
     mine, x = _summed(xp, mine, x, later | set(theirs))
     theirs, y = _summed(xp, theirs, y, later | set(mine))
@@ -95,7 +95,7 @@ def _pair(xp: Any, mine: str, x: Array, theirs: str, y: Array, later: set[str]) 
     return "".join(left), xp.reshape(z, tuple(shape[c] for c in left))
 
 
-def _without(xp: Any, subscript: str, x: Array, narrow: set[str]) -> tuple[str, Array]:
+def _without(xp: Namespace, subscript: str, x: Array, narrow: set[str]) -> tuple[str, Array]:
     """`x` without those axes of `narrow` that have length 1."""
     axes = tuple(a for a, c in enumerate(subscript) if c in narrow and x.shape[a] == 1)
     return (
@@ -105,7 +105,7 @@ def _without(xp: Any, subscript: str, x: Array, narrow: set[str]) -> tuple[str, 
     )
 
 
-def _laid(xp: Any, subscript: str, x: Array, shape: dict[str, int], *groups: list[str]) -> Array:
+def _laid(xp: Namespace, subscript: str, x: Array, shape: dict[str, int], *groups: list[str]) -> Array:
     """`x` with its axes in three groups, each as one axis."""
     x = xp.permute_dims(x, tuple(subscript.index(c) for group in groups for c in group))
     lengths = []

@@ -8,40 +8,40 @@ from pathlib import Path
 PAGES: dict[str, tuple[str, str, str]] = {
     "01-derivatives": (
         "Derivatives",
-        "Functions that take a function and return its derivative. They nest, and go through loops "
-        "and compiled functions.",
+        "Functions that take a function and return its derivative. You can nest them, and apply them to "
+        "loops and compiled functions.",
         "grad value_and_grad vjp jvp jacobian hessian hvp elementwise_grad stop_gradient checkpoint "
         "custom_vjp custom_jvp check_grads tree_map",
     ),
     "02-tensors": (
         "Tensors",
-        "How Tensors are made, and what they can do. Tensors have the operators of NumPy's arrays as well.",
+        "Creating Tensors, and their methods. Tensors also have the operators of NumPy's arrays.",
         "tensor asarray Tensor no_grad astype from_dlpack",
     ),
     "03-programs": (
         "Programs",
-        "A function as a list of stages: through time, compiled, shown, and written out as Python.",
+        "A function as a list of stages: loops through time, compilation, printing, and export to Python.",
         "scan compile trace derive graph record Graph GraphNode",
     ),
     "04-gates": (
         "Gates and ops",
-        "The derivative of one op, and ops of your own.",
+        "The derivative of one op, and how to define your own ops.",
         "deriv gate Gate register_op unregister_op",
     ),
     "05-debugging": (
-        "Finding errors, and the errors themselves",
-        "Context managers that look while your code runs, and the exceptions that are raised.",
+        "Debugging and exceptions",
+        "Context managers that check your code while it runs, and the exceptions that xgrad raises.",
         "detect_nan detect_cuts Cut debug.validate info GraphError DeviceError OutOfMemoryError "
         "ShapeError TraceError UnknownOpError ValidationError",
     ),
     "06-nn": (
         "xg.nn: modules and losses",
-        "Modules hold weights and are trees, so that `grad(loss)(model, x)` has the structure of the model.",
+        "Modules hold weights. They are trees, so `grad(loss)(model, x)` has the model's structure.",
         "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.cast",
     ),
     "07-optim": (
         "xg.optim: optimisers",
-        "Optimisers move the parameters of a module, or Tensors, against their gradients.",
+        "Optimisers update the parameters of a module, or single Tensors, with their gradients.",
         "optim.Optimizer optim.SGD optim.Adam optim.clip_by_global_norm optim.LossScale optim.all_finite",
     ),
     "08-random-io": (
@@ -51,7 +51,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     ),
     "09-devices": (
         "Devices",
-        "Where Tensors lie, and how another array library becomes a backend.",
+        "Where Tensors are stored, and how to register another array library as a backend.",
         "device set_device current_device matmul_precision backends.current_matmul_precision "
         "backends.devices backends.find_device backends.device_of backends.count_transfers "
         "backends.Transfers backends.Copies backends.register backends.Device backends.Backend "
@@ -59,16 +59,17 @@ PAGES: dict[str, tuple[str, str, str]] = {
     ),
     "10-creation": (
         "Creating arrays",
-        "They take a `dtype` and a `device`; the default is float64 on the current device. Lengths that are "
-        "negative raise ShapeError.",
+        "These functions take a `dtype` and a `device`; the default is float64 on the current device. "
+        "Negative lengths raise ShapeError.",
         "zeros ones full empty eye arange linspace meshgrid zeros_like ones_like full_like empty_like "
         "tril triu",
     ),
     "11-elementwise": (
-        "Functions element by element",
+        "Elementwise functions",
         "Operands are Tensors, arrays or numbers of any shapes that broadcast as in NumPy; a gradient is "
-        "summed back to the shape of its operand. ShapeError says that shapes do not broadcast, "
-        "DeviceError that operands are on different devices, TypeError that one is no array of numbers.",
+        "summed back to the shape of its operand. Functions raise ShapeError if shapes do not "
+        "broadcast, DeviceError if operands are on different devices, and TypeError if one is not an array "
+        "of numbers.",
         "abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert bitwise_left_shift "
         "bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp "
         "expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less "
@@ -78,24 +79,24 @@ PAGES: dict[str, tuple[str, str, str]] = {
     ),
     "12-reductions": (
         "Reductions, sorting and searching",
-        "`axis` is an axis, a tuple of axes, or None for all; `keepdims=True` leaves them with length 1. An "
-        "axis that is not there raises NumPy's AxisError, and the maximum of no elements ShapeError.",
+        "`axis` is an axis, a tuple of axes, or None for all; `keepdims=True` keeps them with length 1. An "
+        "axis that does not exist raises NumPy's AxisError, and the maximum of an empty array ShapeError.",
         "sum prod mean var std max min logsumexp softmax all any count_nonzero cumulative_sum "
         "cumulative_prod diff argmax argmin sort argsort searchsorted nonzero unique_all "
         "unique_counts unique_inverse unique_values",
     ),
     "13-shapes": (
         "Shapes and indices",
-        "Functions that move elements and compute nothing; a gradient moves the other way. Shapes and axes "
-        "that do not fit raise ShapeError, an index that is out of bounds IndexError.",
+        "Functions that only move elements; a gradient moves them back. Shapes and axes that do not fit "
+        "raise ShapeError, and an index out of bounds raises IndexError.",
         "reshape permute_dims transpose moveaxis broadcast_to broadcast_arrays expand_dims squeeze "
         "concat stack unstack flip roll repeat tile take take_along_axis",
     ),
     "14-linalg": (
         "Products and xg.linalg",
-        "A matrix is the last two axes; axes before them are batches. [Where a derivative is not "
+        "A matrix is in the last two axes; the axes before them are batches. [Where a derivative is not "
         "obvious](../21-hard-points.md) says what happens at equal eigenvalues and singular values. "
-        "Shapes that do not fit raise ShapeError, a singular matrix the array library's LinAlgError.",
+        "Shapes that do not fit raise ShapeError; a singular matrix raises the array library's LinAlgError.",
         "matmul vecdot tensordot matrix_transpose einsum linalg.solve linalg.inv linalg.det "
         "linalg.slogdet linalg.cholesky linalg.qr linalg.svd linalg.svdvals linalg.eigh "
         "linalg.eigvalsh linalg.eig linalg.eigvals linalg.pinv linalg.matrix_rank linalg.matrix_power "
@@ -141,8 +142,6 @@ def _entry(name: str) -> str:
     value: object = xg
     for part in name.split("."):
         value = getattr(value, part)
-    if name == "backends.Array":
-        return f".. py:data:: xgrad.{name}\n\n   An array of a backend's library, such as `numpy.ndarray`.\n"
     kind = (
         "autoexception"
         if isinstance(value, type) and issubclass(value, Exception)

@@ -1,8 +1,8 @@
-"""A GRU by hand: 17 forward equations, their mechanical reverse through `deriv`, and the loop through time.
+"""A GRU by hand: 17 forward equations, their backward pass through `deriv`, and the loop through time.
 
-The notation is that of the note "Computational graphs for backprop" (@bhaprayan, 2020): column vectors, here
-a batch of them side by side, and z_t weighing the new state. Run it to see that the same equations,
-differentiated by the engine, give the same numbers.
+The notation follows the note "Computational graphs for backprop" (@bhaprayan, 2020): inputs and states are
+column vectors, here with one column per element of the batch, and z_t weighs the new state. Run the file to
+see that the engine gives the same gradients from the forward equations alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Tensors = dict[str, xg.Tensor]
 
 
 def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
-    """One time step: z1 to z17 (at these indices) from the state h (H, B) and the input x (I, B)."""
+    """Compute one time step from the state h (H, B) and the input x (I, B): z1 to z17, at these indices."""
     z1 = W["zh"] @ h
     z2 = W["zx"] @ x
     z3 = z1 + z2
@@ -38,7 +38,7 @@ def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
 def backward(
     dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]
 ) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
-    """The same equations from the last to the first, each answered by one `deriv`; gradients of W, h and
+    """Go through the equations from last to first, with one `deriv` each; return the gradients of W, h and
     x."""
     h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, _ = z
 
@@ -92,7 +92,7 @@ def backward(
 
 
 def through_time(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> list[list[xg.Tensor]]:
-    """Forward over all steps; the stages of each."""
+    """Run the forward pass over all steps; return the stages of each step."""
     steps = []
     for x in xs:
         steps.append(forward(W, h, x))
@@ -103,8 +103,10 @@ def through_time(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> list[list[xg.
 def back_through_time(
     dhs: list[xg.Tensor], W: Tensors, xs: list[xg.Tensor], steps: list[list[xg.Tensor]]
 ) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
-    """Backward over all steps, `dhs` being what the loss itself asks of each state; gradients of W, h0 and
-    every x."""
+    """Run the backward pass over all steps; return the gradients of W, h0 and every x.
+
+    `dhs` are the gradients of the loss with respect to each state, without the path through later states.
+    """
     dW = {name: xg.zeros_like(w) for name, w in W.items()}
     dh = xg.zeros_like(dhs[0])
     dxs = []
@@ -119,7 +121,7 @@ def back_through_time(
 def by_engine(
     W: Tensors, h: xg.Tensor, xs: list[xg.Tensor], dhs: list[xg.Tensor]
 ) -> tuple[Tensors, xg.Tensor, list[xg.Tensor]]:
-    """What `back_through_time` gives, found by the engine from the forward equations alone."""
+    """Compute the gradients of `back_through_time` with the engine, from the forward equations alone."""
 
     def loss(W: Tensors, h: xg.Tensor, xs: list[xg.Tensor]) -> xg.Tensor:
         states = [z[17] for z in through_time(W, h, xs)]
@@ -132,7 +134,7 @@ def by_engine(
 def random_problem(
     T: int, B: int, I: int, H: int, seed: int = 0
 ) -> tuple[Tensors, xg.Tensor, list[xg.Tensor], list[xg.Tensor]]:
-    """Weights, h0, inputs, and what the loss asks of each state."""
+    """Draw weights, h0, inputs, and a gradient of the loss for each state."""
     rng = xg.random.default_rng(seed)
     W = {name: rng.normal(size=(H, H)) * H**-0.5 for name in ("zh", "rh", "h")}
     W |= {name: rng.normal(size=(H, I)) * I**-0.5 for name in ("zx", "rx", "x")}
@@ -145,7 +147,7 @@ def random_problem(
 
 
 def main() -> None:
-    """Compare the two on a small problem."""
+    """Compare the gradients by hand and by the engine on a small problem."""
     W, h, xs, dhs = random_problem(T=5, B=3, I=4, H=6)
     dW, dh, dxs = back_through_time(dhs, W, xs, through_time(W, h, xs))
     dW_engine, dh_engine, dxs_engine = by_engine(W, h, xs, dhs)

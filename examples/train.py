@@ -1,8 +1,8 @@
-"""Train a character-level language model: a GRU written as equations, on NumPy or CuPy unchanged.
+"""Train a character-level language model with a GRU, on NumPy or CuPy.
 
 python train.py                      two minutes on two cores, on text that comes with Python
 python train.py --data book.txt      on any text
-python train.py --resume             go on from the checkpoint of an earlier run, bit for bit
+python train.py --resume             continue from the checkpoint of an earlier run, bit for bit
 python train.py --precision float16  compute in float16; the weights stay in float32
 XGRAD_DEVICE=cuda python train.py    on CUDA
 """
@@ -53,18 +53,16 @@ class Model(xg.nn.Module):
         self.read = xg.nn.Linear(hidden, vocabulary, dtype=dtype, rng=rng)
 
     def __call__(self, characters: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.Tensor]:
-        """Logits (T, B, vocabulary) and the state after the last step, from characters (T, B) and a state (B,
-        hidden)."""
+        """Map characters (T, B) and a state (B, hidden) to logits (T, B, vocabulary) and the last state."""
         ys, h = self.gru(self.embed(characters), h)
         return self.read(ys), h
 
 
 def loss(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.Tensor]:
-    """Nats per character of a window (T + 1, B), each character predicted from those before it; and the state
-    to carry on.
+    """Return the loss in nats per character of a window (T + 1, B), and the state for the next window.
 
-    The model computes in the dtype of the state; its weights, and so their gradients, and the loss keep
-    theirs.
+    Each character is predicted from those before it. The model computes in the dtype of the state. The
+    weights, their gradients and the loss keep the dtype of the weights.
     """
     logits, h = xg.nn.cast(model, h.dtype)(window[:-1], h)
     return xg.nn.cross_entropy(logits.astype(model.read.weight.dtype), window[1:]), h
@@ -74,9 +72,9 @@ def loss(model: Model, window: xg.Tensor, h: xg.Tensor) -> tuple[xg.Tensor, xg.T
 
 
 def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace) -> float | None:
-    """Of text that the model reads from its beginning, as `--streams` streams, each with a state of its own.
+    """Return the loss in bits per character of a text, read as `--streams` streams with separate states.
 
-    None if the run is to end.
+    Return None if the run has been asked to stop.
     """
     text = streams(ids, max(1, min(options.streams, len(ids) // 100)))
     h = no_state(text.shape[1], model, options.precision)
@@ -92,8 +90,7 @@ def bits_per_character(model: Model, ids: xg.Tensor, options: argparse.Namespace
 
 
 def no_state(count: int, model: Model, dtype: Any = None) -> xg.Tensor:
-    """The state of `count` streams that have read nothing yet, in the dtype of the weights if no other is
-    given."""
+    """Return the initial state of `count` streams, by default in the dtype of the weights."""
     W = model.gru.W_h
     return xg.zeros((count, W.shape[0]), dtype=dtype or W.dtype, device=W.device)
 
@@ -101,7 +98,7 @@ def no_state(count: int, model: Model, dtype: Any = None) -> xg.Tensor:
 def sample(
     model: Model, text: Text, length: int, temperature: float, rng: xg.random.Generator
 ) -> Iterator[str]:
-    """Characters drawn one after the other, each from the model's distribution after those before it."""
+    """Draw characters one by one, each from the distribution that the model predicts at that point."""
     h = no_state(1, model)
     i = text.vocabulary.index("\n") if "\n" in text.vocabulary else 0
     for _ in range(length):
@@ -116,8 +113,10 @@ def sample(
 
 
 def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> int:
-    """Truncated backpropagation through time: windows of the streams in turn, the state carried from one to
-    the next. The last step saved."""
+    """Train by truncated backpropagation through time; return the last step that was saved.
+
+    The model reads one window of the streams after another, and carries the state from each to the next.
+    """
     data = streams(text.train_ids, options.batch)
     windows = (len(data) - 1) // options.window
 
@@ -129,7 +128,7 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
 
     gradient = xg.value_and_grad(scaled, has_aux=True)
     characters = options.window * options.batch
-    quiet = options.quiet or not sys.stderr.isatty()  # a bar is for people, and would fill a file
+    quiet = options.quiet or not sys.stderr.isatty()  # a progress bar would only fill a log file
     began, first, saved = time.perf_counter(), run.step, run.step
     with tqdm(
         total=options.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=quiet
@@ -176,14 +175,13 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
 
 
 def is_due(run: Run, options: argparse.Namespace) -> bool:
-    """Whether it is time to look at the held-out text, and that was not done before the run was stopped and
-    resumed."""
+    """Say whether validation is due at this step, and was not already done before the run was resumed."""
     due = run.step % options.validate_every == 0 or run.step == options.steps
     return due and run.step > 0 and (not run.validation or run.validation[-1][0] < run.step)
 
 
 def save(run: Run, folder: Folder, saved: int) -> None:
-    """Write the checkpoint, or end with what is lost."""
+    """Write the checkpoint, or exit with a message that says what is lost."""
     try:
         if not folder.still_there():
             say(
@@ -198,7 +196,7 @@ def save(run: Run, folder: Folder, saved: int) -> None:
 
 
 def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> None:
-    """End a run that has gone wrong before it overwrites a checkpoint."""
+    """Exit if the loss is not finite or far too large, before a checkpoint is overwritten."""
     if not bits < 100:
         loss = f"the loss is {bits:.3g} bits per character at step {run.step}"
         fail(
@@ -208,8 +206,10 @@ def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> No
 
 
 def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
-    """End at a signal, with the steps that were taken in the checkpoint, unless it is of an `earlier` run and
-    this one has not come far."""
+    """Save the steps taken and exit after a signal.
+
+    If the checkpoint is from an `earlier` run, and this run has not saved one yet, it stays as it is.
+    """
     at = f"stopped at step {run.step} of {run.steps}"
     if run.step == 0 or (earlier and not saved):
         kept = f"; {folder.checkpoint} is that of an earlier run, as it was" if earlier else ""
@@ -225,13 +225,13 @@ def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
-    """From `--lr` down to a twentieth of it along half a cosine, after a short climb."""
+    """Return the learning rate: a cosine decay from `--lr` to a twentieth of it, after a short warm-up."""
     climb = min(1.0, (step + 1) / 50)
     return float(options.lr * climb * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / options.steps))))
 
 
 def draw(run: Run, compressed: dict[str, float], folder: Folder) -> None:
-    """The course of training as a picture."""
+    """Plot the training curve and the compressors' results to a PNG file."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     axes.plot(range(1, run.step + 1), run.curve, color="0.75", linewidth=0.8, label="training, each window")
     axes.plot(*zip(*run.validation, strict=True), "o-", color="C0", markersize=4, label="held out")
@@ -253,17 +253,17 @@ def draw(run: Run, compressed: dict[str, float], folder: Folder) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once, above the bar if there is one; end where nobody reads it, or its file is full."""
+    """Print a line immediately, above the progress bar if there is one; exit if writing fails."""
     try:
         tqdm.write(line)
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where what is left in the buffer goes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes what is left in the buffer
         fail(f"cannot write to the standard output: {error.strerror}")
 
 
 def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Device) -> None:
-    """End where the text is too short for the options, or the memory too small."""
+    """Exit if the text is too short for the options, or the memory is too small."""
     if len(text.train_ids) < options.batch * (options.window + 1) or len(text.held_out) < 2:
         need = max(math.ceil(options.batch * (options.window + 1) / 0.9), 20)
         have = len(text.characters)
@@ -274,7 +274,7 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
     V, E, H = len(text.vocabulary), options.embedding, options.hidden
     weights = V * E + 3 * H * (H + E + 1) + V * (H + 1)
     size = 8 if options.dtype == "float64" else 4
-    # with gradients, and Adam's means
+    # weights, gradients, and Adam's two moments
     need, have = size * (4 * weights + options.window * options.batch * (H + V)), device.memory()["total"]
     if need > have:
         fail(
@@ -284,8 +284,7 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
 
 
 def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespace) -> bool:
-    """Whether there is a checkpoint that this run, which begins anew, is to overwrite; end where it is of
-    another configuration."""
+    """Say whether this new run will overwrite a checkpoint; exit if that is from another configuration."""
     if options.overwrite or not folder.checkpoint.exists():
         return False
     ways = "give this run a folder of its own with --out, or --overwrite to lose that one"
@@ -305,7 +304,7 @@ def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespac
 
 
 def begin(text: Text, options: argparse.Namespace) -> Run:
-    """A run at its first step."""
+    """Create a run at its first step."""
     rng = xg.random.default_rng(options.seed)
     model = Model(len(text.vocabulary), options.embedding, options.hidden, options.dtype, rng)
     names = ("hidden", "embedding", "batch", "window", "steps", "lr", "clip", "seed", "dtype", "precision")
@@ -323,7 +322,7 @@ def begin(text: Text, options: argparse.Namespace) -> Run:
 
 
 def resume(run: Run, folder: Folder) -> None:
-    """Go on from the checkpoint, or end."""
+    """Continue from the checkpoint, or exit with an error."""
     try:
         run.load(folder.checkpoint)
     except FileNotFoundError as error:
@@ -333,7 +332,7 @@ def resume(run: Run, folder: Folder) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read, train, measure, write."""
+    """Read the options and the text, train, and report the results."""
     options = arguments(__doc__, argv)
     try:
         if options.device:
@@ -358,7 +357,7 @@ def main(argv: list[str] | None = None) -> None:
 def use(
     folder: Folder, run: Run, text: Text, options: argparse.Namespace, device: xg.backends.Device
 ) -> None:
-    """The run in its folder."""
+    """Train and report inside the locked folder of the run."""
     if options.resume:
         resume(run, folder)
     earlier = not options.resume and look_before_overwriting(run, folder, options)
@@ -381,14 +380,14 @@ def use(
 
 
 def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) -> None:
-    """What was learned: beside what compressors know, as a sample, and as a picture."""
+    """Compare the model with compressors, print a sample, and draw the training curve."""
     compressed = text.compressed()
     say("\nbits per character of the held-out text")
     for name, bits in {"this model": run.validation[-1][1], **compressed}.items():
         say(f"  {name:<10} {bits:.3f}")
     if options.sample:
         rng = xg.random.default_rng(0)
-        rng.state = run.rng.state  # which stays, for a checkpoint that is written again
+        rng.state = run.rng.state  # a copy, so that a checkpoint written later has the same state
         drawn = "".join(sample(run.model, text, options.sample, options.temperature, rng))
         say(
             "\n"

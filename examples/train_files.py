@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time, files that appear whole or not at all, and nothing left over."""
+"""The output folder of a run: one run at a time, atomic writes, and no temporary files left behind."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class InUse(Exception):
 
 
 class Folder:
-    """A folder that is this run's alone, inside a `with` block.
+    """A folder locked by this run, inside a `with` block.
 
-    The system gives up the lock when the process ends, however it ends. What a killed run left in the folder
-    is removed by the next. Raises InUse where another run has it, and OSError where it cannot be made or
-    written.
+    The operating system releases the lock when the process ends, however it ends. The next run removes the
+    temporary files that a killed run left. Raises InUse if another run has the lock, and OSError if the
+    folder cannot be created or written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,24 +43,24 @@ class Folder:
         self.leave()
 
     def leave(self) -> None:
-        """Remove what is not to stay, and let others have the folder."""
+        """Remove temporary files, and release the lock."""
         if self._lock is None:
             return
         if self._is_locked():
             self._remove_unfinished()
             with suppress(OSError):
-                # while it is held; who waits for it finds that it is gone, and makes another
+                # while the lock is held; a waiting run finds the file gone, and creates a new one
                 (self.path / LOCK).unlink()
         self._release()
         if self._made:
             with suppress(OSError):
-                self.path.rmdir()  # if nothing has come into it
+                self.path.rmdir()  # only if it is empty
 
     def still_there(self) -> bool:
-        """Whether it is the folder that it was. If it was deleted or moved, it is made again, and False.
+        """Say whether the folder is still the same one; if it was deleted or moved, create it again.
 
-        Raises InUse where another run has taken its place, and FileExistsError where it has a checkpoint that
-        is not this run's.
+        Raises InUse if another run has locked a folder in its place, and FileExistsError if that folder has a
+        checkpoint of another run.
         """
         if self._is_locked():
             return True
@@ -75,12 +75,12 @@ class Folder:
         return same
 
     def has_checkpoint(self) -> bool:
-        """Whether it is the folder that it was, with what was written there."""
+        """Say whether the folder is still the same one, and has a checkpoint."""
         return self._is_locked() and self.checkpoint.exists()
 
     @contextmanager
     def whole(self, path: Path) -> Iterator[Path]:
-        """Where to write a file that takes the place of `path` at the end of the block."""
+        """Give a temporary path to write to; at the end of the block the file replaces `path`."""
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             yield beside
@@ -97,7 +97,7 @@ class Folder:
         self._folder = self.path.stat()
 
     def _sign(self, handle: int) -> None:
-        """Write who holds the lock into its file."""
+        """Write the process and host that hold the lock into its file."""
         self._file = os.fstat(handle)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
@@ -108,13 +108,13 @@ class Folder:
         self._lock = self._file = None
 
     def _is_locked(self) -> bool:
-        """Whether the lock that this run holds is the one that others would find."""
+        """Say whether the lock file on disk is the one that this run holds."""
         with suppress(OSError):
             return self._file is not None and os.path.samestat((self.path / LOCK).stat(), self._file)
         return False
 
     def _remove_unfinished(self) -> None:
-        """Files that were being written when a run was killed: nobody else writes here."""
+        """Remove files that a killed run was writing; with the lock held, nobody else writes here."""
         for name in (CHECKPOINT, CURVE):
             for path in self.path.glob(f".{name}.*.tmp"):
                 with suppress(OSError):
@@ -122,7 +122,7 @@ class Folder:
 
 
 def _busy(folder: Path) -> str:
-    """What to tell a second run."""
+    """Return the error message for a second run."""
     pid, host = "", ""
     with suppress(OSError, ValueError):
         pid, host = (folder / LOCK).read_text(encoding="utf-8").split()

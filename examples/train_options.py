@@ -1,4 +1,4 @@
-"""The command line of train.py: its options, and how it ends where something is wrong."""
+"""The command line of train.py: its options, and how it exits with an error."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 
 def fail(message: str) -> NoReturn:
-    """End with one line instead of a stack trace."""
+    """Exit with one line instead of a stack trace."""
     sys.exit(f"train.py: {message}")
 
 
 def number(kind: type, least: float, most: float) -> Callable[[str], Any]:
-    """An argument that must be a number between two others."""
+    """Return a parser for a number from `least` to `most`."""
 
     def parse(word: str) -> Any:
         value = kind(word)
@@ -27,14 +27,14 @@ def number(kind: type, least: float, most: float) -> Callable[[str], Any]:
 
 
 def folder(word: str) -> str:
-    """The name of a folder."""
+    """Check that the name of a folder is not empty."""
     if not word:
         raise argparse.ArgumentTypeError("a folder has a name; . is this one")
     return word
 
 
 def arguments(description: str | None, argv: list[str] | None = None) -> argparse.Namespace:
-    """The options of the command, each within its bounds."""
+    """Parse the options of the command, and check their bounds."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(

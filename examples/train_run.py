@@ -1,4 +1,4 @@
-"""A run of training: everything that a checkpoint must hold for it to go on as if it had not stopped."""
+"""The state of a training run: everything that a checkpoint must hold to resume it bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CURVES = ("curve", "validation.steps", "validation.bits")
 class Run:
     """The state of training after `step` steps.
 
-    `curve` has the bits per character of each, `validation` those of the held-out text.
+    `curve` has the training loss of each step in bits per character, and `validation` pairs of a step and the
+    loss on the held-out text.
     """
 
     model: Any
@@ -33,7 +34,7 @@ class Run:
     validation: list[tuple[int, float]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """Write it all, whole or not at all."""
+        """Write the state to a checkpoint, atomically."""
         tensors = {"h": self.h, "curve": xg.asarray(self.curve, dtype="float64")}
         tensors["validation.steps"] = xg.asarray([step for step, _ in self.validation], dtype="int64")
         tensors["validation.bits"] = xg.asarray([bits for _, bits in self.validation], dtype="float64")
@@ -43,9 +44,9 @@ class Run:
         xg.io.save(path, tensors, {name: json.dumps(value) for name, value in words.items()})
 
     def load(self, path: Path) -> None:
-        """Go back to where `save` was called.
+        """Restore the state that `save` wrote.
 
-        Raises ValueError, which names the file, for one that is not of a run with this signature.
+        Raises a ValueError that names the file if it is not the checkpoint of a run with this signature.
         """
         tensors, words = xg.io.load(path)
         try:
@@ -87,15 +88,15 @@ class Run:
         self.curve, self.validation = curve.tolist(), list(zip(places, bits.tolist(), strict=True))
 
     def _holders(self) -> dict[str, Any]:
-        """What has a state dict, by the prefix of its names."""
+        """Return the objects with a state dict, by the prefix of their names."""
         holders = {"model": self.model, "optimizer": self.optimizer, "scale": self.scale}
         return {prefix: holder for prefix, holder in holders.items() if holder is not None}
 
 
 def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
-    """Of which configuration a checkpoint is, and how far it has come.
+    """Return the configuration and the step of a checkpoint.
 
-    Raises ValueError, which names the file, for what is none.
+    Raises a ValueError that names the file if it is not a checkpoint.
     """
     try:
         words = checked(xg.io.load(path)[1])
@@ -105,12 +106,12 @@ def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def said(error: Exception) -> str:
-    """The words of an error; `str` puts those of a KeyError in quotes."""
+    """Return the message of an error; `str` would put that of a KeyError in quotes."""
     return " ".join(map(str, error.args)) or type(error).__name__
 
 
 def checked(words: dict[str, str]) -> dict[str, Any]:
-    """The words of a checkpoint, each of its kind."""
+    """Parse the metadata of a checkpoint, and check the types."""
     missing = [name for name in WORDS if name not in words]
     if missing:
         raise ValueError(f"it is no checkpoint of train.py: it has no {', '.join(missing)}")
@@ -125,7 +126,7 @@ def checked(words: dict[str, str]) -> dict[str, Any]:
 
 
 def parsed(name: str, text: str) -> Any:
-    """JSON, as `json.dumps` writes it."""
+    """Parse JSON as `json.dumps` writes it."""
 
     def refuse(word: str) -> None:
         raise ValueError(word)
@@ -139,7 +140,7 @@ def parsed(name: str, text: str) -> Any:
 
 
 def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
-    """In what two configurations differ, for people to read; nothing where they do not."""
+    """Describe how two configurations differ; return an empty string if they are equal."""
     names = [
         name
         for name in dict.fromkeys([*mine, *saved])
@@ -152,7 +153,7 @@ def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
 
 
 def same_form(name: str, value: xg.Tensor, shape: tuple[int, ...], dtype: Any) -> xg.Tensor:
-    """`value`, if its form is the one that it should have."""
+    """Return `value` if it has the given shape and dtype; otherwise raise ValueError."""
     if value.shape != shape or value.dtype != dtype:
         raise ValueError(
             f"{name} is {value.dtype} of shape {value.shape}, and should be {dtype} of shape {shape}"
@@ -161,5 +162,5 @@ def same_form(name: str, value: xg.Tensor, shape: tuple[int, ...], dtype: Any) -
 
 
 def smooth(curve: list[float]) -> float:
-    """Mean of the last values."""
+    """Return the mean of the last 50 values."""
     return math.fsum(curve[-50:]) / len(curve[-50:])

@@ -1,9 +1,8 @@
-"""Ctrl-C (SIGINT), SIGTERM and SIGHUP end a run with one line instead of a stack trace, at a place where
-nothing is lost.
+"""Clean exits on Ctrl-C (SIGINT), SIGTERM and SIGHUP: one line instead of a stack trace, and no lost work.
 
-The handler never raises: an exception in the middle of an import, of a callback or of a file that is being
-written would leave things half done. Either there is nothing to lose, and the process ends at once, or the
-signal is kept for `postponed` to find.
+The handler never raises an exception: in the middle of an import, a callback or a write it would leave things
+half done. Outside `postponed` there is nothing to lose, and the process exits immediately. Inside `postponed`
+the handler only notes the signal, and the training loop checks for it.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interruption:
-    """The signals that ask this process to end.
+    """The signals that ask this process to stop.
 
-    `farewell` is what is said when it ends at once, `clean` is called before. `number` is that of a signal
-    that was postponed, or 0.
+    On an immediate exit, `clean` is called and `farewell` is printed. `number` is the number of a postponed
+    signal, or 0.
     """
 
     def __init__(self) -> None:
@@ -32,23 +31,22 @@ class Interruption:
         self._postponing = False
 
     def listen(self) -> None:
-        """Take over every one of these signals that the process was not told to ignore, as `nohup` tells
-        it."""
+        """Install the handler for each signal that the process does not already ignore (as under `nohup`)."""
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._arrived)
 
     def ignore(self) -> None:
-        """There is nothing to stop any more."""
+        """Ignore these signals from now on."""
         for number in SIGNALS:
             if signal.getsignal(number) == self._arrived:
                 signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
     def postponed(self) -> Iterator[None]:
-        """Let a first signal only set `number`, at which whoever is inside looks when nothing is half done.
+        """Inside the block, the first signal only sets `number`, and a second one ends the process.
 
-        A second one ends the process.
+        The code in the block checks `number` where it is safe to stop.
         """
         self._postponing = True
         try:
@@ -57,7 +55,7 @@ class Interruption:
             self._postponing = False
 
     def end(self, farewell: str) -> NoReturn:
-        """Say why, and end as a shell expects of a process that such a signal has stopped."""
+        """Print the reason, and exit with the status that a shell expects after this signal."""
         self.ignore()
         print(f"train.py: {farewell}", file=sys.stderr)
         sys.exit(128 + self.number)
@@ -69,7 +67,7 @@ class Interruption:
         self.ignore()
         with suppress(Exception):
             self.clean()
-        with suppress(Exception):  # as of a stream that was being written to just now
+        with suppress(Exception):  # the stream may be in the middle of a write
             sys.stdout.flush()
         with suppress(OSError):
             os.write(2, f"{os.linesep * os.isatty(2)}train.py: {self.farewell}{os.linesep}".encode())

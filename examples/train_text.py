@@ -1,4 +1,4 @@
-"""The text that is learned."""
+"""The training text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import xgrad as xg
 
 @dataclass
 class Text:
-    """A text as numbers, its last tenth held out."""
+    """A text as character ids, with its last tenth held out."""
 
     characters: str
     vocabulary: list[str] = field(init=False)
@@ -32,11 +32,11 @@ class Text:
 
     @property
     def digest(self) -> str:
-        """What tells this text from another."""
+        """Return a hash that identifies the text."""
         return hashlib.sha256(self.characters.encode()).hexdigest()[:16]
 
     def compressed(self) -> dict[str, float]:
-        """Bits per character that each compressor needs for the held-out text."""
+        """Return the bits per character that each compressor needs for the held-out text."""
         xz = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
         compressors: dict[str, Any] = {
             "gzip": zlib.compressobj(9, wbits=31),
@@ -45,7 +45,7 @@ class Text:
         }
         raw = self.held_out.encode()
         sizes = dict.fromkeys(compressors, 0)
-        for start in range(0, len(raw), 2**16):  # in parts, between which a signal is heard
+        for start in range(0, len(raw), 2**16):  # in parts, so that a signal is handled in between
             for name, compressor in compressors.items():
                 sizes[name] += len(compressor.compress(raw[start : start + 2**16]))
         return {
@@ -55,7 +55,7 @@ class Text:
 
 
 def read_text(path: str | None) -> str:
-    """The text of a file, or the reference pages that come with Python."""
+    """Read the text of a file, or the reference pages that come with Python."""
     if path is None:
         try:
             from pydoc_data.topics import topics
@@ -76,6 +76,6 @@ def read_text(path: str | None) -> str:
 
 
 def streams(ids: xg.Tensor, count: int) -> xg.Tensor:
-    """The text cut into `count` streams that are read side by side: (characters in each, count)."""
+    """Cut the text into streams that are read side by side, of shape (characters per stream, count)."""
     length = len(ids) // count
     return xg.reshape(ids[: length * count], (count, length)).T

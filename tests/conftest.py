@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,7 +13,8 @@ import pytest
 import xgrad as xg
 
 from .emulated.backend import register_emulated
-from .strict import register_strict
+from .helpers.devices import DEVICES
+from .helpers.strict import register_strict
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is imported, whichever test does that
 # every program is verified after each pass, and every plan against its program
@@ -25,9 +24,6 @@ os.environ.pop("XGRAD_DEVICE", None)
 
 register_strict()
 register_emulated()
-
-# at the end, as its modules have plain names
-sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("quick")
@@ -40,9 +36,6 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"random programs of XGRAD_FUZZ_SEED={os.environ['XGRAD_FUZZ_SEED']}")
-
-
-DEVICES = ["cpu", "strict:1", "cuda:0", *os.environ.get("XGRAD_TEST_DEVICES", "").split()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

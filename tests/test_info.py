@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 import xgrad as xg
+from tests.helpers.paths import ROOT
 from xgrad.backends.cuda.backend import CuPy, _driver
 from xgrad.information import VARIABLES, Blas, Gpu, Info, _instructions, advise, info, quota
-
-ROOT = Path(__file__).parent.parent
 
 #: A machine at which nothing is wrong.
 GOOD = Info(

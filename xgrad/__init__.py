@@ -1,4 +1,4 @@
-"""xgrad: write the equations; get the graph, the gradients and the speed, on NumPy or CUDA unchanged.
+"""xgrad: write the equations, and get the graph, the gradients and fast code, on NumPy and on CUDA.
 
     import xgrad as xg
 

@@ -1,5 +1,4 @@
-# Made from the table of functions by `python -m tests.generated`.
-from typing import Any
+# Made from the table of functions by `python docs/generate.py`.
 from . import (
     backends as backends,
     debug as debug,
@@ -18,6 +17,9 @@ from .backends.registry import (
     current_device as current_device,
     device as device,
     set_device as set_device,
+)
+from .backends.types import (
+    DType,
 )
 from .core.context import (
     no_grad as no_grad,
@@ -262,7 +264,7 @@ from .transforms.user_gates import (
 )
 
 __version__: str
-bfloat16: Any
+bfloat16: DType
 __array_api_version__: str
 __all__ = [
     "Cut",

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from .. import summation
-from ..base import Array, Backend
+from ..base import Backend
 from ..schedules import HostCall
-from ..sources import HostSource
+from ..sources import HostSource, Seed
+from ..types import DType, DTypeLike, HostArray
 from . import half, native
 
 
-class NumPy(Backend):
+class NumPy(Backend[HostArray]):
     """The CPU. NumPy 2 is its own standard namespace."""
 
     name = "cpu"
@@ -38,16 +39,16 @@ class NumPy(Backend):
         """What runs a plan that was written as Python text."""
         return Laid(buffers, text, calls)
 
-    def from_host(self, array: np.ndarray, index: int) -> Array:
+    def from_host(self, array: HostArray, index: int) -> HostArray:
         return half.classed(array)
 
-    def to_host(self, array: Array) -> np.ndarray:
+    def to_host(self, array: HostArray) -> HostArray:
         return np.asarray(array)
 
-    def is_view(self, array: Array, others: Sequence[Array]) -> bool:
+    def is_view(self, array: HostArray, others: Sequence[HostArray]) -> bool:
         return array.base is not None and any(np.may_share_memory(array, x) for x in others)
 
-    def scatter_add(self, target: Array, key: Any, values: Array) -> None:
+    def scatter_add(self, target: HostArray, key: Any, values: HostArray) -> None:
         index = key[0] if len(key) == 1 else None
         if (
             isinstance(index, np.ndarray)
@@ -66,27 +67,27 @@ class NumPy(Backend):
         else:
             np.add.at(target, key, values)
 
-    def einsum(self, subscripts: str, *operands: Array) -> Array:
+    def einsum(self, subscripts: str, *operands: HostArray) -> HostArray:
         # matrix products where they repay the search for them
         if len(operands) < 3:
-            return np.einsum(
+            return np.einsum(  # type: ignore[no-any-return]
                 subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000
             )
-        return np.einsum(
+        return np.einsum(  # type: ignore[no-any-return]
             subscripts, *operands, optimize=_by_pairs(subscripts, tuple([x.shape for x in operands]))
         )
 
-    def eigh(self, x: Array, UPLO: Any) -> tuple[Array, Array]:
+    def eigh(self, x: HostArray, UPLO: Any) -> tuple[HostArray, HostArray]:
         w, v = np.linalg.eigh(x, UPLO)
         return w, v
 
-    def slide(self, x: Array, y: Array, *, full: bool) -> Array:
+    def slide(self, x: HostArray, y: HostArray, *, full: bool) -> HostArray:
         return np.correlate(x, np.conj(y), "full" if full else "valid")
 
-    def generator(self, seed: Any, index: int, native: bool) -> HostSource:
+    def generator(self, seed: Seed, index: int, native: bool) -> HostSource:
         return HostSource(seed)  # which is the library's own, too
 
-    def checked(self, array: Array) -> Array:
+    def checked(self, array: HostArray) -> HostArray:
         if isinstance(array, np.ma.MaskedArray):
             raise TypeError(
                 "a Tensor has no mask: fill the masked array first, with array.filled(value), and "
@@ -99,10 +100,10 @@ class NumPy(Backend):
             super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array))
         )
 
-    def native_dtype(self, dtype: Any) -> Any:
+    def native_dtype(self, dtype: DTypeLike) -> Any:
         return dtype
 
-    def dtype_of(self, array: Array) -> np.dtype[Any]:
+    def dtype_of(self, array: HostArray) -> DType:
         return array.dtype  # type: ignore[no-any-return]
 
     def memory(self, index: int) -> dict[str, int]:
@@ -157,7 +158,7 @@ class Laid:
         return outputs
 
 
-def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> HostArray:
     """A view of a flat array, in elements."""
     size = buffer.itemsize
     if 0 in shape:  # what it would be a view of need not be there

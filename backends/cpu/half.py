@@ -12,7 +12,7 @@ search for the scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..dlpack import capsule_of, from_dlpack
-from ..dtypes import DType, is_bfloat16, is_half, kind_of, result_type
+from ..dtypes import is_bfloat16, is_half, kind_of, result_type
+from ..types import DType, DTypeLike, HostArray
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -31,7 +32,7 @@ __all__ = ["Half", "astype", "classed", "is_half", "namespace", "rounded"]
 class Half(np.ndarray):
     """An array of float16 or bfloat16."""
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: Callable[..., Any], method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc in _NEIGHBOURS:
             dtype = result_type(*(v.dtype for v in _arrays(inputs)))
             return classed(ufunc(*(np.asarray(v, dtype) for v in inputs), **kwargs))
@@ -42,7 +43,7 @@ class Half(np.ndarray):
             of=inputs if method in ("__call__", "outer") else inputs[:1],
         )
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         if function in _MOVES and "dtype" not in kwargs and len({v.dtype for v in _arrays(args[:1])}) == 1:
             return _classed(super().__array_function__(function, types, args, kwargs))
         return _computed(function, args, kwargs, of=(args, tuple(kwargs.values())))
@@ -109,7 +110,7 @@ _MOVES = {
 }
 
 
-def rounded(x: Any, dtype: DType) -> Half:
+def rounded(x: HostArray | float, dtype: DType) -> Half:
     """`x` in float16 or bfloat16, to the nearest, what is too large to infinity."""
     with np.errstate(over="ignore"):
         return np.asarray(x).astype(dtype).view(Half)
@@ -156,7 +157,7 @@ def _computed(
     return targets[0] if len(targets) == 1 else targets
 
 
-def _arrays(values: Any) -> Iterator[Any]:
+def _arrays(values: Iterable[Any]) -> Iterator[Any]:
     """The arrays in nested tuples and lists; a NumPy scalar is one."""
     for v in values:
         if isinstance(v, np.ndarray | np.generic):
@@ -185,7 +186,7 @@ def _lowered(z: Any, dtype: DType) -> Any:
     return rounded(z, dtype) if getattr(z, "dtype", None) == _FLOAT32 else z
 
 
-def classed(z: Any) -> Any:
+def classed(z: HostArray) -> HostArray:
     """An array as what its dtype asks for: a `Half`, or a plain one."""
     if type(z) is Half:
         return z if is_half(z.dtype) else z.view(np.ndarray)
@@ -221,7 +222,7 @@ def _making(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: HostArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> HostArray:
     """As NumPy's, which warns where a number is too large for float16; that is infinity, silently."""
     target = np.dtype(dtype)
     if is_half(target) and x.dtype != target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,16 @@ class Host:
         return 0
 
 
+class _Views(NamedTuple):
+    """A call's arguments and results in one run, and those of them that are another view at each step: in
+    which list, where in it, the array of all steps, and the loops that it moves with."""
+
+    run: Any
+    args: list[Any]
+    outs: list[Any]
+    moving: list[tuple[list[Any], int, Any, tuple[int, ...]]]
+
+
 class _Run:
     """One run: views of its memory, made when they are first asked for."""
 
@@ -60,34 +70,38 @@ class _Run:
         windows = (w for call in calls for w in (*call.args, *call.outs) if isinstance(w, Window))
         self.depth = max((d + 1 for w in windows for d in w.moving), default=0)
         self._buffers, self._calls, self._pointers = buffers, calls, pointers
-        self._views: list[tuple[list[Any], list[Any]] | None] = [None] * len(calls)
+        self._views: list[_Views | None] = [None] * len(calls)
 
     def call(self, number: int, steps: Any) -> None:
         """Do one call at these steps of the loops around it."""
-        call = self._calls[number]
         views = self._views[number]
         if views is None:
-            views = self._views[number] = (
-                [self._view(w) for w in call.args],
-                [self._view(w) for w in call.outs],
-            )
-        args, outs = (
-            [x if moving is None else x[(*[steps[d] for d in moving], ...)] for x, moving in found]
-            for found in views
-        )
-        call.run(args, outs)
+            views = self._views[number] = self._all_views(self._calls[number])
+        for found, i, array, moving in views.moving:
+            found[i] = array[(*[steps[d] for d in moving], ...)]
+        views.run(views.args, views.outs)
 
-    def _view(self, window: Any) -> tuple[Any, tuple[int, ...] | None]:
+    def _all_views(self, call: HostCall) -> _Views:
+        views = _Views(call.run, [], [], [])
+        for windows, found in ((call.args, views.args), (call.outs, views.outs)):
+            for w in windows:
+                array, moving = self._view(w)
+                if moving:
+                    views.moving.append((found, len(found), array, moving))
+                found.append(array)
+        return views
+
+    def _view(self, window: Any) -> tuple[Any, tuple[int, ...]]:
         """A window as an array of all steps, and which of them it moves with; a number as it is."""
         if not isinstance(window, Window):
-            return window, None
+            return window, ()
         buffer = self._buffers[window.buffer]
         dtype = np.dtype(buffer.dtype)
         if 0 in window.shape:
-            return np.empty(window.shape, dtype), window.moving or None
+            return np.empty(window.shape, dtype), window.moving
         memory = (ctypes.c_char * (buffer.size * dtype.itemsize)).from_address(
             self._pointers.values[window.buffer]
         )
         strides = tuple(s * dtype.itemsize for s in window.strides)
         array = np.ndarray(window.shape, dtype, memory, window.offset * dtype.itemsize, strides)
-        return array, window.moving or None
+        return array, window.moving

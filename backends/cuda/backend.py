@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import summation
-from ..base import Array, Backend, DeviceError
+from ..base import Backend, DeviceError
 from ..dtypes import is_complex
+from ..sources import Seed, Source
+from ..types import DTypeLike, HostArray
 from . import half, matmul, namespace, scatter
 from .kernels import CudaLauncher
 from .random import CudaSource
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
 
 
 def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
@@ -36,7 +41,7 @@ def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
     return called
 
 
-class CuPy(Backend):
+class CuPy(Backend["Array"]):
     """CUDA. CuPy's arrays lack `__array_namespace__`, so array_api_compat supplies the namespace."""
 
     name = "cuda"
@@ -70,14 +75,14 @@ class CuPy(Backend):
     def index_of(self, array: Array) -> int:
         return int(array.device.id)
 
-    def from_host(self, array: np.ndarray, index: int) -> Array:
+    def from_host(self, array: HostArray, index: int) -> Array:
         with self.cupy.cuda.Device(index):
             return half.classed(self.cupy, self.cupy.asarray(array))
 
     def checked(self, array: Array) -> Array:
         return half.classed(self.cupy, super().checked(array))
 
-    def to_host(self, array: Array) -> np.ndarray:
+    def to_host(self, array: Array) -> HostArray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
 
     def is_view(self, array: Array, others: Sequence[Array]) -> bool:
@@ -164,13 +169,13 @@ class CuPy(Backend):
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
         return self.cupy.correlate(x, y.conj(), "full" if full else "valid")
 
-    def native_dtype(self, dtype: Any) -> Any:
+    def native_dtype(self, dtype: DTypeLike) -> Any:
         return dtype
 
     def dtype_of(self, array: Array) -> np.dtype[Any]:
         return array.dtype  # type: ignore[no-any-return]
 
-    def generator(self, seed: Any, index: int, native: bool) -> Any:
+    def generator(self, seed: Seed, index: int, native: bool) -> Source:
         return CudaSource(self.cupy, index, seed) if native else super().generator(seed, index, native)
 
     @_any_half

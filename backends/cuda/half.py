@@ -11,13 +11,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base import Array
-from ..dtypes import DType, bfloat16, is_bfloat16, result_type
+from ..dtypes import bfloat16, is_bfloat16, result_type
+from ..types import DType
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
+
 
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
@@ -77,7 +81,7 @@ _UNARY = ("neg", "pos", "abs")
 
 
 @cache
-def half_of(cupy: Any) -> type:
+def half_of(cupy: ModuleType) -> type:
     """The class of arrays of bfloat16."""
     members: dict[str, Any] = {"__module__": "cupy", "__doc__": "An array of bfloat16.", "__hash__": None}
     plain = cupy.ndarray
@@ -110,7 +114,7 @@ def half_of(cupy: Any) -> type:
     return type("Half", (plain,), members)
 
 
-def _classing(cupy: Any, method: Any) -> Any:
+def _classing(cupy: ModuleType, method: Any) -> Any:
     """A method whose result is what its dtype asks for."""
 
     @wraps(method)
@@ -120,7 +124,7 @@ def _classing(cupy: Any, method: Any) -> Any:
     return called
 
 
-def classed(cupy: Any, z: Any) -> Any:
+def classed(cupy: ModuleType, z: Any) -> Any:
     """An array as what its dtype asks for, and those in a tuple or a list."""
     if isinstance(z, tuple | list):
         parts = [classed(cupy, part) for part in z]
@@ -130,7 +134,9 @@ def classed(cupy: Any, z: Any) -> Any:
     return cupy.ndarray.view(z, z.dtype, half_of(cupy) if type(z) is cupy.ndarray else cupy.ndarray)
 
 
-def computed(cupy: Any, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def computed(
+    cupy: ModuleType, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """`function` of what is half in float32, its result rounded to the dtype of all operands together."""
     dtype = result_type(*(v.dtype for v in _arrays(cupy, (args, tuple(kwargs.values())))))
     wanted = kwargs.get("dtype")
@@ -141,7 +147,7 @@ def computed(cupy: Any, function: Callable[..., Any], args: tuple[Any, ...], kwa
     return _lowered(cupy, z, dtype) if dtype == _FLOAT16 or is_bfloat16(dtype) else z
 
 
-def _arrays(cupy: Any, values: Any) -> Iterator[Any]:
+def _arrays(cupy: ModuleType, values: Any) -> Iterator[Any]:
     """The arrays in nested tuples and lists; a NumPy scalar is one."""
     for v in values:
         if isinstance(v, cupy.ndarray | np.generic):
@@ -150,7 +156,7 @@ def _arrays(cupy: Any, values: Any) -> Iterator[Any]:
             yield from _arrays(cupy, v)
 
 
-def _raised(cupy: Any, v: Any, dtype: DType) -> Any:
+def _raised(cupy: ModuleType, v: Any, dtype: DType) -> Any:
     """`v` in float32 where it is half; a Python number is rounded to the dtype of the arrays beside it."""
     if isinstance(v, cupy.ndarray):
         half = v.dtype == _FLOAT16 or is_bfloat16(v.dtype)
@@ -163,7 +169,7 @@ def _raised(cupy: Any, v: Any, dtype: DType) -> Any:
     return v
 
 
-def _lowered(cupy: Any, z: Any, dtype: DType) -> Any:
+def _lowered(cupy: ModuleType, z: Any, dtype: DType) -> Any:
     """What is float32 in a result, rounded to `dtype`."""
     if isinstance(z, tuple | list):
         parts = [_lowered(cupy, part, dtype) for part in z]
@@ -171,7 +177,7 @@ def _lowered(cupy: Any, z: Any, dtype: DType) -> Any:
     return classed(cupy, z.astype(dtype)) if getattr(z, "dtype", None) == _FLOAT32 else z
 
 
-def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
+def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
     """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as
     well."""
     half = half_of(cupy)
@@ -230,7 +236,7 @@ def namespace(cupy: Any, names: SimpleNamespace) -> SimpleNamespace:
     return of(names, any_half)
 
 
-def _next(cupy: Any, x: Array, y: Array) -> Array:
+def _next(cupy: ModuleType, x: Array, y: Array) -> Array:
     """The number of bfloat16 next to `x` on the way to `y`: its bits are in the order of its size."""
     x, y = cupy.broadcast_arrays(*(cupy.ndarray.view(v, v.dtype, cupy.ndarray) for v in (x, y)))
     bits, wide_x, wide_y = x.view(np.int16), x.astype(_FLOAT32), y.astype(_FLOAT32)

@@ -8,14 +8,18 @@ import hashlib
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from .. import disk
-from ..base import Array
 from ..dtypes import canonical
 from .cublas import WORKSPACE, Cublas, CublasError, library
 from .half import classed
 from .launching import PER_THREAD, KernelError, Launcher, make_room
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
+
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
@@ -53,7 +57,7 @@ def compile_kernels(source: str, arch: int, *options: str) -> bytes:
 class CudaLauncher(Launcher):
     """What CuPy offers for schedules on one device."""
 
-    def __init__(self, cupy: Any, index: int) -> None:
+    def __init__(self, cupy: ModuleType, index: int) -> None:
         self.cupy, self.index = cupy, index
         self._driver, self._runtime = cupy.cuda.driver, cupy.cuda.runtime
         self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)

@@ -13,12 +13,15 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import disk
-from ..base import Array
 from ..dtypes import canonical
 from ..schedules import Host, HostCall, Launch, Repeat, Schedule, Window
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
+
 
 _ALIGN = 256
 STREAMS = 8  # that memory and recordings are kept for, beside the default ones

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import ctypes
 from math import prod
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base import Array
 from ..precision import current_matmul_precision
 from .cublas import FLOAT32, GEMM_DEFAULT, KINDS
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
+
 
 R_32F = KINDS["float32"]
 _TF32 = 7  # CuPy's COMPUTE_TYPE_TF32
@@ -24,20 +28,20 @@ _TF32 = 7  # CuPy's COMPUTE_TYPE_TF32
 _ONE, _ZERO = ctypes.c_float(1), ctypes.c_float(0)
 
 
-def differs(cupy: Any, x: Array, y: Array) -> bool:
+def differs(cupy: ModuleType, x: Array, y: Array) -> bool:
     """Whether CuPy's own product of `x` and `y` would not be in the precision that holds now."""
     if x.dtype != np.float32 or y.dtype != np.float32 or x.ndim < 2 or y.ndim < 2 or not x.size or not y.size:
         return False
     return rounds(cupy)
 
 
-def rounds(cupy: Any) -> bool:
+def rounds(cupy: ModuleType) -> bool:
     """Whether CuPy's float32 products are not in the precision that holds now: that is not "highest", or
     CuPy's own choice is TF32."""
     return current_matmul_precision() != "highest" or bool(cupy._core.get_compute_type(np.float32) == _TF32)
 
 
-def matmul(cupy: Any, x: Array, y: Array) -> Array:
+def matmul(cupy: ModuleType, x: Array, y: Array) -> Array:
     """x @ y, on the current device."""
     if not differs(cupy, x, y):
         return x @ y
@@ -51,7 +55,7 @@ def matmul(cupy: Any, x: Array, y: Array) -> Array:
     return product(cupy, cublas, cupy.cuda.device.get_cublas_handle(), x, y, compute)
 
 
-def product(cupy: Any, cublas: Any, handle: int, x: Array, y: Array, compute: int) -> Array:
+def product(cupy: ModuleType, cublas: Any, handle: int, x: Array, y: Array, compute: int) -> Array:
     """x @ y of matrices, or of stacks of them whose leading axes broadcast.
 
     cuBLAS has columns where these arrays have rows: their memory is, to it, that of xᵀ and yᵀ, and it is
@@ -84,7 +88,7 @@ def product(cupy: Any, cublas: Any, handle: int, x: Array, y: Array, compute: in
     return z
 
 
-def _laid(cupy: Any, x: Array, batch: tuple[int, ...]) -> tuple[Array, bool, int]:
+def _laid(cupy: ModuleType, x: Array, batch: tuple[int, ...]) -> tuple[Array, bool, int]:
     """`x` with its matrices one after the other in memory, whether these are transposed there, and the step
     between them."""
     rows, columns = x.shape[-2:]

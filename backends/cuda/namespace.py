@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from ..base import Array
 from . import matmul
 
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
 
-def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
+
+def namespace(cupy: ModuleType, standard: Any) -> SimpleNamespace:
     """The names of `standard`, which is `array_api_compat.cupy`, some of them with another function."""
     public = [name for name in (*dir(cupy), *dir(standard), "fft", "linalg") if not name.startswith("_")]
     names = {name: getattr(standard, name) for name in public if hasattr(standard, name)}
@@ -41,7 +43,7 @@ def namespace(cupy: Any, standard: Any) -> SimpleNamespace:
     return SimpleNamespace(**names)
 
 
-def _on_its_device(cupy: Any, make: Callable[..., Array]) -> Callable[..., Array]:
+def _on_its_device(cupy: ModuleType, make: Callable[..., Array]) -> Callable[..., Array]:
     """A creation function that heeds `device`, which array_api_compat only checks."""
 
     @wraps(make)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base import Array
-from ..sources import fitting
+from ..sources import Seed, fitting
+from ..types import DType, DTypeLike
+
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
 
 
 class CudaSource:
@@ -17,10 +21,10 @@ class CudaSource:
     CuPy cannot write its state down, so it cannot be saved, and a copy cannot be made of it.
     """
 
-    def __init__(self, cupy: Any, index: int, seed: Any) -> None:
+    def __init__(self, cupy: ModuleType, index: int, seed: Seed) -> None:
         self.place = f"cuda:{index}"
         self._cupy, self._index = cupy, index
-        self._seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        self._seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)  # type: ignore[arg-type]  # which says what it takes
         with cupy.cuda.Device(index):
             self._numbers = cupy.random.default_rng(self._seeds)
 
@@ -38,7 +42,7 @@ class CudaSource:
     def spawn(self, count: int) -> list[CudaSource]:
         return [CudaSource(self._cupy, self._index, seeds) for seeds in self._seeds.spawn(count)]
 
-    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: Any) -> Array:
+    def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> Array:
         if name != "integers":  # CuPy takes arrays, and of numbers floats alone
             params = tuple(float(p) if isinstance(p, int) else p for p in params)
         with self._cupy.cuda.Device(self._index):
@@ -54,7 +58,7 @@ class CudaSource:
                 places, self._cupy.argsort(self._numbers.random(shape), axis=axis), axis=axis
             )
 
-    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Any, shuffle: bool) -> Array:
+    def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Array | None, shuffle: bool) -> Array:
         cp, count = self._cupy, int(np.prod(size, dtype=int))
         with cp.cuda.Device(self._index):
             if replace and p is None:
@@ -68,69 +72,71 @@ class CudaSource:
             keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))
             return cp.argsort(-keys)[:count].reshape(size)
 
-    def _random(self, size: Any, dtype: Any) -> Array:
+    def _random(self, size: tuple[int, ...], dtype: DType) -> Array:
         values = self._numbers.random(size, self._drawn(dtype)).astype(dtype, copy=False)
         return self._cupy.minimum(values, np.nextafter(dtype.type(1), dtype.type(0)))
 
-    def _standard_normal(self, size: Any, dtype: Any) -> Array:
+    def _standard_normal(self, size: tuple[int, ...], dtype: DType) -> Array:
         return self._numbers.standard_normal(size, self._drawn(dtype))
 
-    def _standard_exponential(self, size: Any, dtype: Any) -> Array:
+    def _standard_exponential(self, size: tuple[int, ...], dtype: DType) -> Array:
         # so that it has a logarithm
         return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)
 
-    def _gumbel(self, size: Any, dtype: Any) -> Array:
+    def _gumbel(self, size: tuple[int, ...], dtype: DType) -> Array:
         return -self._cupy.log(self._standard_exponential(size, dtype))
 
-    def _laplace(self, size: Any, dtype: Any) -> Array:
+    def _laplace(self, size: tuple[int, ...], dtype: DType) -> Array:
         return self._standard_exponential(size, dtype) - self._standard_exponential(size, dtype)
 
-    def _logistic(self, size: Any, dtype: Any) -> Array:
+    def _logistic(self, size: tuple[int, ...], dtype: DType) -> Array:
         return self._gumbel(size, dtype) - self._gumbel(size, dtype)
 
-    def _standard_cauchy(self, size: Any, dtype: Any) -> Array:
+    def _standard_cauchy(self, size: tuple[int, ...], dtype: DType) -> Array:
         return self._numbers.standard_normal(size) / self._numbers.standard_normal(size)
 
-    def _standard_gamma(self, size: Any, dtype: Any, shape: Any) -> Array:
+    def _standard_gamma(self, size: tuple[int, ...], dtype: DType, shape: Array | float) -> Array:
         return self._numbers.standard_gamma(shape, size)
 
-    def _beta(self, size: Any, dtype: Any, a: Any, b: Any) -> Array:
+    def _beta(self, size: tuple[int, ...], dtype: DType, a: Array | float, b: Array | float) -> Array:
         return self._numbers.beta(a, b, size)
 
-    def _standard_t(self, size: Any, dtype: Any, df: Any) -> Array:
+    def _standard_t(self, size: tuple[int, ...], dtype: DType, df: Array | float) -> Array:
         return self._numbers.standard_normal(size) * self._cupy.sqrt(
             df / 2 / self._numbers.standard_gamma(df / 2, size)
         )
 
-    def _poisson(self, size: Any, dtype: Any, lam: Any) -> Array:
+    def _poisson(self, size: tuple[int, ...], dtype: DType, lam: Array | float) -> Array:
         return self._numbers.poisson(lam, size)
 
-    def _binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+    def _binomial(self, size: tuple[int, ...], dtype: DType, n: Array | float, p: Array | float) -> Array:
         return self._numbers.binomial(n, p, size)
 
-    def _f(self, size: Any, dtype: Any, dfnum: Any, dfden: Any) -> Array:
+    def _f(self, size: tuple[int, ...], dtype: DType, dfnum: Array | float, dfden: Array | float) -> Array:
         return (
             self._numbers.standard_gamma(dfnum / 2, size)
             / dfnum
             / (self._numbers.standard_gamma(dfden / 2, size) / dfden)
         )
 
-    def _wald(self, size: Any, dtype: Any, mean: Any, scale: Any) -> Array:
+    def _wald(self, size: tuple[int, ...], dtype: DType, mean: Array | float, scale: Array | float) -> Array:
         # J. Michael et al., Generating random variates using transformations with multiple roots (1976)
         y = mean / 2 / scale * self._numbers.standard_normal(size) ** 2
         x = mean / (1 + y + self._cupy.sqrt(y * (2 + y)))
         return self._cupy.where(self._numbers.random(size) * (mean + x) <= mean, x, mean**2 / x)
 
-    def _geometric(self, size: Any, dtype: Any, p: Any) -> Array:
+    def _geometric(self, size: tuple[int, ...], dtype: DType, p: Array | float) -> Array:
         failing = -self._cupy.log1p(-self._cupy.minimum(self._cupy.asarray(p), 1 - 2.0**-53))
         return self._cupy.maximum(
             self._cupy.ceil(self._standard_exponential(size, dtype) / failing), 1
         ).astype("int64")
 
-    def _negative_binomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+    def _negative_binomial(
+        self, size: tuple[int, ...], dtype: DType, n: Array | float, p: Array | float
+    ) -> Array:
         return self._numbers.poisson(self._numbers.standard_gamma(n, size) * ((1 - p) / p), size)
 
-    def _multinomial(self, size: Any, dtype: Any, n: Any, p: Any) -> Array:
+    def _multinomial(self, size: tuple[int, ...], dtype: DType, n: Array | float, p: Array) -> Array:
         cp, columns = self._cupy, []
         left = cp.zeros(size[:-1], "int64") + cp.asarray(n, "int64")
         for j in range(size[-1] - 1):  # of those that are left, with the probability among these
@@ -139,12 +145,14 @@ class CudaSource:
             left = left - columns[-1]
         return cp.stack([*columns, left], axis=-1)
 
-    def _integers(self, size: Any, dtype: Any, low: Any, high: Any) -> Array:
+    def _integers(
+        self, size: tuple[int, ...], dtype: DType, low: Array | float, high: Array | float
+    ) -> Array:
         if isinstance(low, int) and isinstance(high, int):
             return self._numbers.integers(low, high, size, dtype if dtype.kind in "iu" else np.dtype("int64"))
         return low + self._cupy.floor(self._numbers.random(size) * (high - low)).astype("int64")
 
-    def _drawn(self, dtype: Any) -> Any:
+    def _drawn(self, dtype: DType) -> Any:
         return dtype if dtype in (np.float32, np.float64) else np.dtype(float)
 
 

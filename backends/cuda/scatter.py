@@ -8,11 +8,14 @@ it up.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base import Array
+if TYPE_CHECKING:
+    from cupy import ndarray as Array
+
 
 _THREADS = 256
 
@@ -41,14 +44,14 @@ extern "C" __global__ void add_rows(
 
 
 @cache
-def _kernel(cupy: Any, dtype: str) -> Any:
+def _kernel(cupy: ModuleType, dtype: str) -> Any:
     return cupy.RawKernel(
         _CODE.replace("THREADS", str(_THREADS)).replace("T ", f"{dtype} ").replace("T*", f"{dtype}*"),
         "add_rows",
     )
 
 
-def add_at(cupy: Any, target: Array, key: tuple[Any, ...], values: Array) -> None:
+def add_at(cupy: ModuleType, target: Array, key: tuple[Any, ...], values: Array) -> None:
     """`target[key] += values` for arrays of integers in `key`, of float32, float64 or complex numbers."""
     if not target.size or not values.size:
         return

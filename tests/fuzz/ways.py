@@ -20,7 +20,7 @@ from xgrad.compiler.passes import PASSES, optimise
 from xgrad.compiler.passes.pack import pack
 from xgrad.compiler.printing.source import source
 
-from ..programs import traced
+from ..helpers.programs import traced
 from .gates import GATES
 from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan

@@ -57,8 +57,8 @@ def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         )
     if op.name == "getitem" and any(canonical(v.dtype).kind == "b" for v in operands[1:]):
         raise TraceError(
-            f"{source_line()}: how many elements a mask takes depends on its values, which a trace "
-            f"has not got; use xg.where"
+            f"{source_line()}: the number of elements that a mask selects depends on its values, which "
+            f"are unknown during tracing; use xg.where"
         )
     if op.name == "@":
         return ShapeDtype(_product(operands[0].shape, operands[1].shape), _dtype(op, operands, {}))

@@ -47,8 +47,7 @@ def _count_alike(tracer: Tracer) -> None:
     if len(found) == ALIKE:
         file, _, line = source_line().rpartition(":")
         message = (
-            f"scan has made {ALIKE} programs of this body that differ in Python numbers alone, each "
-            f"of which takes a while: "
-            "pass the numbers as arrays, xg.asarray(number)"
+            f"scan has compiled {ALIKE} programs for this body that differ only in Python numbers, and "
+            f"each takes a while: pass the numbers as arrays, xg.asarray(number)"
         )
         warnings.warn_explicit(message, UserWarning, file or "?", int(line) if line.isdecimal() else 0)

@@ -4,24 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from ..backends import Array, Device
 from ..backends.schedules import HostCall, Window
+from ..core.recording import warn
 from .interpreter import evaluate
 from .lowering.plan import Call, Loop, Number, Plan, Ref
 
+#: Computes a call: fills its results from its arguments.
+Compute = Callable[[Sequence[Array | Number], Sequence[Array]], None]
 
-def host_calls(plan: Plan, device: Device) -> list[HostCall]:
+
+#: A run that is shorter than this, in seconds, is not worth a warning.
+_SHORT = 1e-3
+
+
+class Watch:
+    """How long the first run of a program is in the array library, on behalf of loops."""
+
+    def __init__(self) -> None:
+        self.watching = True
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, function: Compute) -> Compute:
+        """The function, which takes note of its time while that is watched."""
+
+        def run(args: Sequence[Array | Number], outs: Sequence[Array]) -> None:
+            if not self.watching:
+                return function(args, outs)
+            start = perf_counter()
+            function(args, outs)
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+            return None
+
+        return run
+
+    def first(self, run: Callable[[Any], Any], inputs: Any) -> Any:
+        """The first run, after which a warning says which op takes most of a loop's time, if calls take more
+        than half of it."""
+        start = perf_counter()
+        found = run(inputs)
+        self.watching, total = False, perf_counter() - start
+        if total > _SHORT and sum(self.seconds.values()) > total / 2:
+            name = max(self.seconds, key=self.seconds.__getitem__)
+            share = sum(self.seconds.values()) / total
+            warn(
+                f"a compiled loop spends {share:.0%} of its time in calls of the array library, most of it "
+                f"for {name}, which has no native kernel. Compute it outside of the loop, for all steps at "
+                f"once, or write it with ops that have a kernel: 'What runs where' in the documentation "
+                f"lists them"
+            )
+        return found
+
+
+def host_calls(plan: Plan, device: Device, watch: Watch | None = None) -> list[HostCall]:
     """The calls of a plan in the order in which they stand in it."""
-    return [
-        HostCall(
-            _function(call, device),
-            tuple(_window(r, lengths) if isinstance(r, Ref) else r for r in call.args),
-            tuple(_window(r, lengths) for r in call.outs),
-        )
-        for call, lengths in calls(plan.body)
-    ]
+    found = []
+    for call, lengths in calls(plan.body):
+        run = _function(call, device)
+        if watch is not None and lengths and not call.kernel:
+            run = watch.timed(described(call), run)
+        args = tuple(_window(r, lengths) if isinstance(r, Ref) else r for r in call.args)
+        found.append(HostCall(run, args, tuple(_window(r, lengths) for r in call.outs)))
+    return found
+
+
+def described(call: Call) -> str:
+    """A call in words: the op, the shapes that it takes, and the user's line."""
+    name = "copy" if call.op == "none" else call.op
+    shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref))
+    return f"{name!r} of {shapes}{f', {call.source}' if call.source else ''}"
 
 
 def calls(items: Sequence[Any], lengths: tuple[int, ...] = ()) -> Iterator[tuple[Call, tuple[int, ...]]]:
@@ -44,7 +98,7 @@ def _window(ref: Ref, lengths: tuple[int, ...]) -> Window:
     )
 
 
-def _function(call: Call, device: Device) -> Callable[[Sequence[Array | Number], Sequence[Array]], None]:
+def _function(call: Call, device: Device) -> Compute:
     """What computes a call's results and puts them into its outputs."""
     if call.op == "none":
         return _copied

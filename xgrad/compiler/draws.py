@@ -46,8 +46,8 @@ def refuse_draws(before: list[tuple[Place, Any]]) -> None:
         if _state(generator) != state:
             raise TraceError(
                 f"{code.co_filename}:{_line(code, name)}: {name!r} draws random numbers while a function is "
-                f"traced, which would be the same at every step and call: draw them before, and hand them "
-                f"in, to scan as xs"
+                f"traced; they would be the same at every step and call. Draw them before, and pass them "
+                f"as arguments, or as xs to scan"
             )
 
 

@@ -22,8 +22,8 @@ from ..backends.dtypes import canonical
 from ..core.context import MODE, mode
 from ..core.dispatch import NUMBERS
 from .caches import Cache, Once
-from .calls import calls, host_calls
-from .interpreter import interpret
+from .calls import Watch, calls, host_calls
+from .interpreter import evaluate, interpret
 from .ir import Body, Item, Loop, Program, Stage, Value
 from .keys import exact
 from .lowering.plan import Unsupported
@@ -151,7 +151,7 @@ class Executable:
 
     def _compiled(self) -> Ready:
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
-            return Ready(None, (), INTERPRETED, "its loops are too short to be worth it", None, None, 0.0)
+            return Ready(None, (), INTERPRETED, "its loops are too short to repay compiling", None, None, 0.0)
         ready = compiled(self.optimised, self.device)
         # a scan's plan nobody looks at, and there may be one for each of many lengths
         if not self._whole and ready.why is None:
@@ -175,10 +175,12 @@ def compiled(program: Program, device: Device) -> Ready:
     Python that calls NumPy."""
     start = time.perf_counter()
     try:
-        engine, lowered, kind = _made(program, device)
+        engine, lowered, kind = _made(program, device, watch := Watch())
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
-    run = _with_calls(engine.run, device) if any(calls(lowered.plan.body)) else engine.run
+    run = _with_constants(engine.run, lowered.constants, device)
+    if any(calls(lowered.plan.body)):
+        run = _with_calls(run, device, watch)
     places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
     outputs = tuple(
         (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
@@ -187,17 +189,29 @@ def compiled(program: Program, device: Device) -> Ready:
     return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
 
 
-def _with_calls(run: Callable[[Sequence[Array]], list[Any]], device: Device) -> Any:
+Run = Callable[[Sequence[Array]], list[Any]]
+
+
+def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:
+    """`run`, given the program's constants as well."""
+    if not constants:
+        return run
+    with device.guard or nullcontext():
+        made = [evaluate("new", (), params, device) for params in constants]
+    return lambda inputs: run([*inputs, *made])
+
+
+def _with_calls(run: Run, device: Device, watch: Watch) -> Run:
     """`run` in the mode in which the array library's part of it is computed."""
 
     def running(inputs: Sequence[Array]) -> list[Any]:
         with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
-            return run(inputs)
+            return watch.first(run, inputs) if watch.watching else run(inputs)
 
     return running
 
 
-def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
+def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered, str]:
     """What runs it, the plan that it runs, and what it is called."""
     from .lowering.lower import lower
 
@@ -211,7 +225,7 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
 
         lowered = lower(program, target=CUDA)
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-        return loaded(planned, launcher, host_calls(lowered.plan, device)), lowered, "CUDA kernels"
+        return loaded(planned, launcher, host_calls(lowered.plan, device, watch)), lowered, "CUDA kernels"
     if refusal is None:
         from .codegen.llvm.plan import write as llvm_ir
 
@@ -221,7 +235,7 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
             vector_bytes=backend.native.vector_bytes(),
             long_blas=backend.native.find_blas().long,
         )
-        called = host_calls(lowered.plan, device)
+        called = host_calls(lowered.plan, device, watch)
         return backend.native.Native(lowered.plan.buffers, text, numbers, called), lowered, "native code"
     if backend.laid is None:
         raise Unsupported(refusal)
@@ -230,7 +244,7 @@ def _made(program: Program, device: Device) -> tuple[Any, Lowered, str]:
     from .passes.pack import pack
 
     lowered = lower(pack(program), recompute=False, target=NUMPY)
-    called = host_calls(lowered.plan, device)
+    called = host_calls(lowered.plan, device, watch)
     return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
 
 

@@ -79,7 +79,7 @@ def _run(block: Program | Loop, values: dict[Operand, Any], device: Device, scan
 
 def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: Any) -> Any:
     """The output of one stage, or a tuple of them."""
-    operands = [values[v] if type(v) is Value else v for v in stage.operands]
+    operands: list[Any] = [values[v] if type(v) is Value else v for v in stage.operands]
     if stage.op == "scan":
         return (scan or partial(interpret_scan, device))(operands=operands, **stage.params)
     return evaluate(stage.op, operands, stage.params, device)
@@ -128,4 +128,5 @@ def _new(
     device: Device, *, function: str, args: tuple[Any, ...], dtype: Any, options: dict[str, Any]
 ) -> Array:
     raw = None if dtype is None else device.backend.native_dtype(dtype)
-    return getattr(device.xp, function)(*args, dtype=raw, device=device.handle, **options)
+    made: Array = getattr(device.xp, function)(*args, dtype=raw, device=device.handle, **options)
+    return made

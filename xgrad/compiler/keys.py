@@ -99,7 +99,7 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
     if kind is slice or isinstance(v, int | float | complex) or is_array(v):
         return exact(v)
     if isinstance(v, Iterator):
-        raise TypeError(f"what a {kind.__name__} has left to give cannot be told")
+        raise TypeError(f"the remaining elements of a {kind.__name__} are unknown")
     if isinstance(v, Tensor | type | FunctionType | BuiltinFunctionType | ModuleType) or any(
         v is w for w in around
     ):
@@ -119,7 +119,7 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
         hash(v)
     except (TypeError, ValueError):  # the latter of a memoryview that can be written to
         if not attributes:
-            raise TypeError(f"whether a {kind.__name__} has changed cannot be told") from None
+            raise TypeError(f"changes of a {kind.__name__} cannot be detected") from None
         return kind, *attributes.items()
     return kind, v, *attributes.items()
 

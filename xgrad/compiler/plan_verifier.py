@@ -36,7 +36,9 @@ class PlanError(AssertionError):
     """
 
 
-def verify_plan(program: Program, plan: Plan, outputs: Sequence[Ref]) -> None:
+def verify_plan(
+    program: Program, plan: Plan, outputs: Sequence[Ref], constants: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Check that `plan` leaves the outputs of `program` at `outputs`, for any values of its inputs.
 
     Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written,
@@ -46,13 +48,13 @@ def verify_plan(program: Program, plan: Plan, outputs: Sequence[Ref]) -> None:
     with np.errstate(over="ignore"):
         expressions = _Expressions(np)
         expected = expressions.run(program)
-        machine = _Machine(np, plan, program)
+        machine = _Machine(np, plan, program, constants)
         machine.items(plan.body, [])
         for number, (want, ref) in enumerate(zip(expected, outputs, strict=True)):
             if not np.array_equal(machine.read(ref, [], f"output {number}"), want):
                 known = _Expressions(np, known={})
                 known.run(program)
-                _Machine(np, plan, program, known.known).items(plan.body, [])
+                _Machine(np, plan, program, constants, known.known).items(plan.body, [])
                 raise PlanError(
                     f"output {number} is not where the plan says, buffer {ref.buffer} from {ref.offset} on"
                 )
@@ -117,6 +119,8 @@ def _computed(
 ) -> tuple[Array, ...]:
     """What an op gives, for operands of these dtypes, None for numbers, and outputs of these forms."""
     op, out = OPS[name], outs[0]
+    if name == "new" and (filling := Stage("new", (), (out,), params).filling) is not None:
+        return (np.full(out.shape, _literal(filling), dtype=np.uint64),)
     if op.kernel.moves and is_basic(params.get("key")):
         operands = [
             x if d in (None, out.dtype) else _combined(np, "astype", out.dtype, [x])
@@ -179,14 +183,11 @@ class _Expressions:
 
     def stage(self, stage: Stage) -> tuple[Array, ...]:
         """What a stage gives."""
-        np = self.np
-        if stage.filling is not None:
-            return (np.full(stage.output.shape, _literal(stage.filling), dtype=np.uint64),)
         if stage.op == "after":
             return (self.at(stage.operands[0]),)
         operands = [self.at(v) for v in stage.operands]
         dtypes = [v.dtype if type(v) is Value else None for v in stage.operands]
-        return _computed(np, stage.op, stage.params, operands, dtypes, stage.outputs)
+        return _computed(self.np, stage.op, stage.params, operands, dtypes, stage.outputs)
 
     def loop(self, loop: ProgramLoop, when: str) -> None:
         """All steps of a loop."""
@@ -231,16 +232,28 @@ class _Memory(NamedTuple):
 class _Machine:
     """A plan on expressions. With `known`, what an item writes has to be among them."""
 
-    def __init__(self, np: Any, plan: Plan, program: Program, known: dict[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        np: Any,
+        plan: Plan,
+        program: Program,
+        constants: Sequence[Mapping[str, Any]],
+        known: dict[int, str] | None = None,
+    ) -> None:
         self.np, self.plan, self.known = np, plan, known
         self.memory: list[_Memory] = []
-        given = iter(range(len(program.inputs)))
+        given = iter((*range(len(program.inputs)), *constants))
         for buffer in plan.buffers:
             is_input = buffer.kind == "input"
-            elements = (
-                _input(np, next(given), buffer.size) if is_input else np.zeros(buffer.size, dtype=np.uint64)
-            )
+            elements = self.given(next(given), buffer) if is_input else np.zeros(buffer.size, dtype=np.uint64)
             self.memory.append(_Memory(elements, np.full(buffer.size, is_input)))
+
+    def given(self, which: Any, buffer: Any) -> Array:
+        """The elements of an input, by its number, or of a constant, by its parameters."""
+        if isinstance(which, int):
+            return _input(self.np, which, buffer.size)
+        out = Value("", (buffer.size,), buffer.dtype)
+        return _computed(self.np, "new", which, (), (), (out,))[0]
 
     def items(self, items: Iterable[Any], turns: list[int]) -> None:
         """Items in their order, at these turns of the loops around them."""
@@ -326,8 +339,6 @@ class _Machine:
         outs = [Value("", r.shape, self.plan.buffers[r.buffer].dtype) for r in item.outs]
         if item.op == "none":
             found = (np.broadcast_to(args[0], outs[0].shape),)
-        elif item.op == "new" and (filling := Stage("new", (), tuple(outs), item.params).filling) is not None:
-            found = (np.full(outs[0].shape, _literal(filling), dtype=np.uint64),)
         else:
             dtypes = [self.plan.buffers[r.buffer].dtype if isinstance(r, Ref) else None for r in item.args]
             found = _computed(np, item.op, item.params, args, dtypes, outs)

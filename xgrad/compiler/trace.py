@@ -51,11 +51,10 @@ class Var:
         if not self.tracer._open:
             raise GraphError(LEAKED)
         raise TraceError(
-            f"{source_line()}: the value of a Tensor of shape {self.shape} is asked for while the "
-            f"function is traced, when there is none "
-            "yet. Choose by xg.where instead of a branch, or leave it eager: without trace and "
-            "compile, and with scan(..., compiled=False). "
-            "A plain array that is indexed by a Tensor must be one too: xg.asarray(array)[i]"
+            f"{source_line()}: the code needs the value of a Tensor of shape {self.shape}, which has no "
+            f"value while the function is traced. Use xg.where instead of a branch, or run the function "
+            f"eagerly: without trace and compile, and with scan(..., compiled=False). To index a plain "
+            f"array with a Tensor, use xg.asarray(array)[i]"
         )
 
 
@@ -158,8 +157,8 @@ class Tracer:
         captured = inner.outside
         if any(type(v.data) is Var and is_floating(v.dtype) for v in captured):
             raise GraphError(
-                f"the gate {op.name!r} uses a Tensor of the function that is traced, and that is "
-                f"not an operand; pass it in"
+                f"the gate {op.name!r} uses a Tensor of the function that is being traced, which is not "
+                f"an operand; pass it as an operand"
             )
         refs_and_captured = [*refs, *map(self._own, captured)]
         about = {
@@ -212,10 +211,9 @@ class Tracer:
         if not ours or any(handle is x for x in self._fixed):
             what = "an argument" if ours else "a Tensor from outside"
             raise TraceError(
-                f"{source_line()}: {what} of a function that is traced is changed in place, which "
-                f"would happen "
-                "once, and at no later call or step: return the new value, in a loop as a part of "
-                "the carry, or change a copy, +t"
+                f"{source_line()}: {what} is changed in place in a traced function, which would happen "
+                f"only once, not at later calls or steps: return the new value (in a loop, as part of the "
+                f"carry), or change a copy, +t"
             )
 
     def output(self, x: Any) -> Any:

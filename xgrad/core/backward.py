@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends import DeviceError
 from ..backends.dtypes import is_complex
+from ..backends.types import NestedArrayLike
 from ..errors import GraphError, ShapeError, TraceError
 from .context import MODE, mode, where_in_time
 from .cotangents import Cotangents
@@ -19,19 +20,21 @@ from .memory import out_of_memory
 from .recording import Recorded, source_line
 from .vjps import VJP, MakeVJP, OnArrays, OnTensors, cotangents_of, is_plain, wrapped
 
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
 _OP = attrgetter("op")
 
 
-def backward(z: Any, dz: Any, *, create_graph: bool, retain_graph: bool) -> None:
+def backward(z: Tensor, dz: NestedArrayLike | None, *, create_graph: bool, retain_graph: bool) -> None:
     """`Tensor.backward`: add the gradients to the leaves that `z` was computed from."""
     root = _root(z)
     dz = output_gradient(z, dz)
     order, sources = ancestors([root])
     if MODE.get().trace is not None and any(isinstance(source, Leaf) for source in sources):
         raise TraceError(
-            f"{source_line()}: backward() in a function that is traced would leave a gradient at a "
-            f"Tensor once, "
-            "and at no later call or step: use xg.grad or xg.value_and_grad, and return the gradient"
+            f"{source_line()}: backward() in a traced function would set the gradient of a Tensor only "
+            f"once, not at later calls or steps: use xg.grad or xg.value_and_grad, and return the gradient"
         )
     recorded = [node for node in order if isinstance(node, Recorded)]
     grads = sweep(
@@ -138,28 +141,27 @@ def _root(z: Value) -> Node:
     return z.node
 
 
-def output_gradient(z: Any, dz: Any) -> Any:
+def output_gradient(z: Tensor, dz: NestedArrayLike | None) -> Any:
     """`dz` as a Tensor like `z`; where it is None, 1 for a scalar."""
     if dz is None:
         if z.shape != ():
             raise GraphError(
-                f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; "
-                f"only a scalar's is 1 by itself"
+                f"the gradient of an output of shape {z.shape} needs dz, an array of that shape; only for "
+                f"a scalar is dz 1 by default"
             )
         if is_complex(z.dtype):
             raise GraphError(
-                "the gradient of a complex number is ambiguous: take xg.real or xg.abs of it, or "
-                "give its gradient dz"
+                "the gradient of a complex number is ambiguous: use xg.real or xg.abs, or pass dz"
             )
         return z.xp.ones((), dtype=z.dtype, device=z.device)
     if isinstance(dz, Value) and dz.device is not z.device:
-        raise DeviceError(f"dz is on {dz.device}, the output on {z.device}")
+        raise DeviceError(f"dz is on {dz.device}, but the output is on {z.device}")
     dz = z.xp.asarray(dz, device=z.device, copy=None if isinstance(dz, Value) else True)
     if dz.shape != z.shape:
-        raise ShapeError(f"dz has shape {dz.shape}, the output has {z.shape}{where_in_time()}")
+        raise ShapeError(f"dz has shape {dz.shape}, but the output has {z.shape}{where_in_time()}")
     return z.xp.astype(dz, z.dtype)
 
 
-def zeros_like(x: Any) -> Any:
+def zeros_like(x: Tensor) -> Any:
     """Zeros of the form of `x`, to which no gradient flows."""
     return x.xp.zeros(x.shape, dtype=x.dtype, device=x.device)

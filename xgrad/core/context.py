@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ..backends import Device
+    from ..ops import Op
+    from .graph import Node
+    from .tensor import Tensor
+
+
+class Hooks(Protocol):
+    """Called for all that is recorded, and for what the sweeps find."""
+
+    def on_op(
+        self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Device, needs: bool
+    ) -> None:
+        """An op gave `z`; `needs` says whether a gradient flows to an operand."""
+
+    def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
+        """The rule of a node, given cotangents or tangents, found others: `what` names them."""
+
+    def on_cut(self, x: Tensor) -> bool:
+        """The value of `x`, to which a gradient flows, leaves the graph; whether the user was told."""
 
 
 class Mode(NamedTuple):
@@ -28,7 +49,7 @@ class Mode(NamedTuple):
     trace: Any = None
     stop: bool = False
     steps: tuple[int, ...] = ()
-    hooks: Any = None
+    hooks: Hooks | None = None
     lifted: bool = False
     check: Any = None
     blocks: tuple[Any, ...] = ()

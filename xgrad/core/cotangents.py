@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ..backends.dtypes import is_complex
+from ..backends.types import Array, Namespace
 from ..ops import Op
 from ..ops.linalg import MATMUL, rows
 from ..ops.rules import Given
@@ -56,13 +57,13 @@ class LazyCotangents(Cotangents):
     def taker(self) -> Callable[[Any, None], Any]:
         taken = super().taker()
 
-        def take(node: Any, default: None) -> Any:
+        def take(node: Node, default: None) -> Any:
             dz = taken(node, default)
             return self._made_whole(node, dz) if isinstance(dz, Lazy) else dz
 
         return take
 
-    def _made_whole(self, node: Any, dz: Lazy) -> Any:
+    def _made_whole(self, node: Node, dz: Lazy) -> Any:
         whole = dz.whole()
         if self.keep:
             self.of[node] = whole
@@ -95,7 +96,7 @@ class LazyCotangents(Cotangents):
 class GuardedCotangents(LazyCotangents):
     """The same where the array library must be told the device: each is added up on that of its node."""
 
-    def _made_whole(self, node: Any, dz: Lazy) -> Any:
+    def _made_whole(self, node: Node, dz: Lazy) -> Any:
         with node.device.guard or nullcontext():
             return super()._made_whole(node, dz)
 
@@ -157,13 +158,13 @@ class Products(Lazy):
 
     def __init__(self, W: Node) -> None:
         self._W = W
-        self._x: list[Any] = []
-        self._dz: list[Any] = []
+        self._x: list[Array] = []
+        self._dz: list[Array] = []
         self._count = 0
-        self._total: Any = None
+        self._total: Array | None = None
         self._rest: Any = None  # what comes from other uses of W
 
-    def use(self, x: Any, dz: Any, count: int) -> None:
+    def use(self, x: Array, dz: Array, count: int) -> None:
         """Take note of one product, of so many rows."""
         if self._x and (x.dtype != self._x[0].dtype or dz.dtype != self._dz[0].dtype):
             self._add_up()
@@ -194,6 +195,6 @@ class Products(Lazy):
         self._x, self._dz, self._count = [], [], 0
 
 
-def _joined(xp: Any, arrays: list[Any]) -> Any:
+def _joined(xp: Namespace, arrays: list[Array]) -> Array:
     """The rows of all arrays in one."""
     return xp.concat([rows(xp, a) for a in arrays])

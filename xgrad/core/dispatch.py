@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..backends import Array, Device, DeviceError, device_of
 from ..backends.dtypes import is_floating
 from ..backends.promotion import promote
+from ..backends.types import Index, Namespace
 from ..errors import GraphError, ShapeError, TraceError, ValidationError, no_array
 from ..ops import Op, arithmetic, shaping
 from ..ops.indexing import GETITEM, split
@@ -27,18 +28,22 @@ NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
 #: Said of a Tensor that stood for an array while a function was traced, and has no value.
 LEAKED = (
-    "a Tensor of a function that was traced is used after it, when it has no value; return it from the "
-    "function, or as a y of a scan's body"
+    "a Tensor from inside a traced function is used after tracing, when it has no value; return it from "
+    "the function, or as y from the body of a scan"
 )
 
 
 class Value:
     """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows
-    to it."""
+    to it.
+
+    `data` is Any to type checkers: an array of any library or, in a trace, a variable that stands for one.
+    """
 
     __slots__ = ("__weakref__", "data", "device", "node")
+    xp: ClassVar[Namespace]  # the functions on Tensors, which `above.enter` sets
 
-    def __init__(self, data: Array, device: Device, node: Node | None = None) -> None:
+    def __init__(self, data: Any, device: Device, node: Node | None = None) -> None:
         self.data = data
         self.device = device
         self.node = node
@@ -126,7 +131,7 @@ def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any,
     return tensor(z, node if connected else None), x, y
 
 
-def _parts(kind: Any, z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
+def _parts(kind: type[Value], z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
     """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple.
 
     To integers and booleans no gradient flows.
@@ -232,7 +237,7 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
     return adopted
 
 
-def _needs(v: Any) -> bool:
+def _needs(v: object) -> bool:
     return isinstance(v, Value) and v.node is not None and v.node.needs
 
 
@@ -262,8 +267,7 @@ def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
 def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
     devices = dict.fromkeys(str(v.device) for v in operands if isinstance(v, Value))
     raise DeviceError(
-        f"{op.name!r} was given Tensors on {' and '.join(devices)}{where_in_time()}; move one with "
-        f".to(device)"
+        f"{op.name!r} got Tensors on {' and '.join(devices)}{where_in_time()}; move one with .to(device)"
     )
 
 
@@ -283,7 +287,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if op is MATMUL and any(type(v) in NUMBERS for v in operands):
         raise ShapeError(
-            f"'@' takes vectors and matrices; by a number, multiply with '*': operands of shape "
+            f"'@' takes vectors and matrices; to multiply by a number, use '*': operands of shape "
             f"{given}{where_in_time()}"
         ) from error
     if isinstance(error, ShapeError | DeviceError | GraphError | TraceError | ValidationError):
@@ -307,7 +311,7 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     raise error
 
 
-def index_operands(x: Value, key: Any) -> tuple[Any, list[Any]]:
+def index_operands(x: Value, key: Index) -> tuple[Any, list[Any]]:
     """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
     kind, axes = type(key), len(x.data.shape)
     if kind is int or kind is slice:
@@ -327,7 +331,7 @@ def _axes_of(k: Any) -> int:
     return len(k.shape) if _is_mask(k) else 1
 
 
-def _is_mask(k: Any) -> bool:
+def _is_mask(k: object) -> bool:
     return hasattr(k, "dtype") and "bool" in str(k.dtype)
 
 

@@ -9,13 +9,14 @@ from operator import attrgetter
 from typing import Any
 
 from ..backends.dtypes import canonical, is_complex, is_floating
+from ..backends.types import Array, Namespace
 from ..ops import OPS, Op
-from ..ops.rules import Given
+from ..ops.rules import Given, Saved
 from ..ops.shaping import ITEM
 from ..ops.spectral import Limit
 from .backward import pull_back, sweep, zeros_like
-from .context import MODE, mode
-from .dispatch import apply, compute, lift
+from .context import MODE, Hooks, mode
+from .dispatch import Value, apply, compute, lift
 from .graph import FREED, Input, Node, ancestors, connected, freed
 from .limits import decompositions, limit_along, seal_of
 from .rules import ShapeDtype, conjugate_vjp
@@ -139,7 +140,7 @@ def _guarded(jvp: JVP) -> JVP:
     return guarded
 
 
-def _watched(jvp: JVP, hooks: Any) -> JVP:
+def _watched(jvp: JVP, hooks: Hooks) -> JVP:
     """Rules whose results are shown to who watches."""
 
     def watched(node: Node, moves: list[Any]) -> Any:
@@ -193,7 +194,7 @@ class _Rules:
     `asked` says of outputs that are tuples which parts somebody uses.
     """
 
-    def __init__(self, kind: Any, lifted: bool, asked: dict[Any, list[bool]]) -> None:
+    def __init__(self, kind: type[Value], lifted: bool, asked: dict[Any, list[bool]]) -> None:
         self._kind, self._lifted, self._asked = kind, lifted, asked
         self._given = Given()
 
@@ -261,7 +262,7 @@ def _complex(node: Node) -> bool:
     return is_complex(node.dtype) or any(p is not None and is_complex(p.dtype) for p in node.parents)
 
 
-def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
+def _of_product(node: Node, saved: Saved, moves: list[Any], lifted: bool) -> Any:
     """The op with one operand after the other replaced by its tangent, added up."""
     operands = saved[1] if node.op.variadic else saved[1:]  # type: ignore[union-attr]
     total: Any = None
@@ -275,7 +276,7 @@ def _of_product(node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
     return total
 
 
-def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool) -> Any:
+def _moved_along(xp: Namespace, node: Node, saved: Saved, moves: list[Any], lifted: bool) -> Any:
     """The op itself, of the tangents; None where an operand that does not move was not saved, so that its
     form is not known."""
     operands = tuple([_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)])
@@ -285,7 +286,7 @@ def _moved_along(xp: Any, node: Node, saved: Any, moves: list[Any], lifted: bool
     return _run(node, operands, lifted)
 
 
-def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
+def _still(xp: Namespace, node: Node, saved: Saved, i: int, moves: list[Any]) -> Any:
     """Operand `i`, which does not move: zeros, or an index or a condition as it is.
 
     None where nothing is known of it.
@@ -306,7 +307,7 @@ def _still(xp: Any, node: Node, saved: Any, i: int, moves: list[Any]) -> Any:
 
 
 def _transposed(
-    kind: Any, node: Node, saved: Any, moves: list[Any], *, lifted: bool, limit: Limit | None = None
+    kind: type[Value], node: Node, saved: Saved, moves: list[Any], *, lifted: bool, limit: Limit | None = None
 ) -> Any:
     """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the
     output."""
@@ -316,7 +317,7 @@ def _transposed(
     several = type(node.dtype) is tuple
     forms = list(zip(node.shape, node.dtype)) if several else [(node.shape, node.dtype)]
     with mode(grad=True):
-        zeros = [
+        zeros: list[Any] = [
             kind.xp.zeros(shape, dtype=canonical(dtype), device=device) if is_floating(dtype) else None
             for shape, dtype in forms
         ]
@@ -325,7 +326,7 @@ def _transposed(
         ]
         given = [*dz, limit] if limit is not None else list(dz)
         targets = [
-            None if t is None else ShapeDtype(p.shape, canonical(p.dtype))  # type: ignore[union-attr]
+            None if t is None or p is None else ShapeDtype(p.shape, canonical(p.dtype))
             for t, p in zip(moves, node.parents)
         ]
         vjp = conjugate_vjp if not several and is_complex(node.dtype) else Op.vjp
@@ -356,8 +357,8 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
             moving.add(node)
             if not _is_linear(node.op, places):
                 raise TypeError(
-                    f"the gradient given for {name!r} is not linear in dz: it has no forward mode; "
-                    f"use reverse mode, or custom_jvp for both"
+                    f"the derivative defined for {name!r} is not linear in dz, so it has no forward mode; "
+                    f"use reverse mode, or custom_jvp for both modes"
                 )
 
 
@@ -373,7 +374,7 @@ def _is_linear(op: Any, places: list[int]) -> bool:
     )
 
 
-def _matched(xp: Any, t: Any, shape: Any, dtype: Any) -> Any:
+def _matched(xp: Namespace, t: Array, shape: tuple[int, ...], dtype: Any) -> Any:
     """A tangent in the form of its value."""
     if t.dtype != dtype:
         t = xp.astype(xp.real(t) if is_complex(t.dtype) and not is_complex(dtype) else t, canonical(dtype))

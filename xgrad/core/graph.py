@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from ..backends import Device
+from ..backends.types import DTypeLike
 from ..errors import GraphError
 from ..ops import Op
 from ..ops.arithmetic import NONE
@@ -58,7 +59,9 @@ class Leaf(Node):
 
     __slots__ = ("grad", "name")
 
-    def __init__(self, device: Device, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> None:
+    def __init__(
+        self, device: Device, shape: tuple[int, ...], dtype: DTypeLike, name: str | None = None
+    ) -> None:
         super().__init__(None, device, (), {}, NOTHING, shape, dtype)
         self.grad: Any = None
         self.name = name
@@ -172,7 +175,7 @@ def freed(node: Node) -> GraphError:
     """The error of a node whose saved arrays are asked for again."""
     assert node.op is not None
     return GraphError(
-        f"the arrays that {node.op.name!r} saved for its gradient are freed: backward has been "
-        f"through this graph; "
-        "call backward(retain_graph=True) the first time, or compute the output again"
+        f"the arrays that {node.op.name!r} saved for its gradient are freed, because backward already "
+        f"went through this graph; call backward(retain_graph=True) the first time, or compute the output "
+        f"again"
     )

@@ -15,13 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends.dtypes import canonical, finfo
+from ..backends.types import Array, Namespace
 from ..ops.spectral import DECOMPOSITIONS, Limit, Spectrum
 from .context import MODE, mode
 from .dispatch import lift
 from .graph import FREED, Node, ancestors, leading_to
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 Sweep = Callable[..., dict[Node, Any]]
 
@@ -35,14 +39,16 @@ def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
 
 
 def limits_at(
-    sweep: Sweep, roots: Sequence[tuple[Any, Any]], nodes: Sequence[Node], *, recorded: bool
+    sweep: Sweep, roots: Sequence[tuple[Tensor, Tensor]], nodes: Sequence[Node], *, recorded: bool
 ) -> dict[Node, Limit]:
     """How the rules of decompositions go about equal values, where they have such."""
     found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
     return {node: limit for node, limit in found.items() if limit is not None}
 
 
-def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, recorded: bool) -> Limit | None:
+def limit_at(
+    sweep: Sweep, roots: Sequence[tuple[Tensor, Tensor]], node: Node, *, recorded: bool
+) -> Limit | None:
     """How the rule of `node` treats equal values in the sweep from `roots`, pairs of an output and its
     gradient.
 
@@ -85,7 +91,7 @@ def limit_at(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node, *, reco
 
 
 def limit_along(
-    sweep: Sweep, outputs: Sequence[Any], node: Node, *, recorded: bool
+    sweep: Sweep, outputs: Sequence[Tensor], node: Node, *, recorded: bool
 ) -> tuple[Limit, Limit | None] | None:
     """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the
     quotients in question alone.
@@ -97,11 +103,12 @@ def limit_along(
     limit = limit_at(sweep, roots, node, recorded=recorded)
     if limit is None:
         return None
-    part = limit._replace(way="part", refused=None) if any(bool(mask.any()) for mask in limit.masks) else None
+    masks: Sequence[Tensor] = limit.masks  # type: ignore[assignment]  # of which they are made here
+    part = limit._replace(way="part", refused=None) if any(bool(mask.any()) for mask in masks) else None
     return limit._replace(way="rest"), part
 
 
-def seal_of(kind: Any, node: Node, limit: Limit) -> Any:
+def seal_of(kind: type[Tensor], node: Node, limit: Limit) -> Any:
     """A 0 whose derivative is NaN where a quotient of `limit` is sealed."""
     xp, values = kind.xp, lift(kind, node)[0][node.op.calculus.spectrum.at]  # type: ignore[union-attr]
     zero = xp.seal(values)[..., None]
@@ -120,30 +127,31 @@ def _swept(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node) -> Any:
     return sweep(reached, [n for n in order if n in wanted], wanted, create_graph=True, free=False).get(node)
 
 
-def _largest(xp: Any, x: Any, like: Any) -> Any:
+def _largest(xp: Namespace, x: Array, like: Array) -> Array:
     """|x|, of each column the largest where `like` has one number for it."""
     size = xp.abs(x)
     return xp.max(size, axis=-2, keepdims=True) if like.shape[-2] == 1 != x.shape[-2] else size
 
 
-def _any(xp: Any, mask: Any) -> Any:
+def _any(xp: Namespace, mask: Array | None) -> Any:
     return xp.any(mask, axis=(-2, -1), keepdims=True)
 
 
 def _smooth(
     spectrum: Spectrum,
-    numerators: Sequence[Any],
-    values: Any,
-    towards: Any,
-    near: Sequence[Any],
-    ties: Sequence[Any],
-) -> tuple[list[Any], Any]:
+    numerators: Sequence[tuple[tuple[Array, Array], tuple[Array, Array]]],
+    values: Tensor,
+    towards: Tensor,
+    near: Sequence[Tensor],
+    ties: Sequence[Array],
+) -> tuple[list[Tensor], Array]:
     """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one
     does not where values are equal."""
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
-    masks, refused = [], size < 0
+    masks: list[Tensor] = []
+    refused = size < 0
     for ((n, scale), (m, m_scale)), d, t, close, tie in zip(
         numerators,
         spectrum.differences(xp, values),
@@ -158,13 +166,13 @@ def _smooth(
     return masks, refused
 
 
-def _direction(xp: Any, x: Any) -> Any:
+def _direction(xp: Namespace, x: Array) -> Any:
     """An array like `x`, of numbers between -1 and 1 without a pattern."""
     i = xp.reshape(xp.arange(x.size, dtype="float64", device=x.device), x.shape)
     return xp.astype(xp.sin(1 + i * i + 0.7 * i), x.dtype)
 
 
-def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
+def _sums(xp: Namespace, given: Sequence[Array | None], values: Array) -> Any:
     """The size of all that is given, for each matrix."""
     return sum(
         xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None]
@@ -173,13 +181,20 @@ def _sums(xp: Any, given: Sequence[Any], values: Any) -> Any:
     )
 
 
-def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: Sequence[Any]) -> Any:
+def _chosen(
+    sweep: Sweep,
+    dz: Sequence[Tensor | None],
+    limit: Limit,
+    whole: Sequence[Tensor],
+    node: Node,
+    ties: Sequence[Array],
+) -> Array:
     """The matrices whose gradient would be another one for other vectors of equal values."""
     spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     values = whole[spectrum.at]
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
-    found = [spectrum.rule(xp, [*dz, limit], whole)]
+    found: list[Any] = [spectrum.rule(xp, [*dz, limit], whole)]
     # 0 for all vectors alike
     found += [
         xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)
@@ -196,12 +211,16 @@ def _chosen(sweep: Sweep, dz: Any, limit: Limit, whole: Any, node: Node, ties: S
 
 
 def _used(
-    sweep: Sweep, roots: Sequence[tuple[Any, Any]], masks: Sequence[Any], whole: Any, node: Node
-) -> list[Any]:
+    sweep: Sweep,
+    roots: Sequence[tuple[Tensor, Tensor]],
+    masks: Sequence[Array],
+    whole: Sequence[Tensor],
+    node: Node,
+) -> list[Array]:
     """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes
     through."""
     spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
-    xp = whole[spectrum.at].xp
+    xp: Any = whole[spectrum.at].xp
     with mode(grad=False):
         reached = _swept(sweep, [(z, xp.full_like(dz, xp.nan)) for z, dz in roots], node)
         return [

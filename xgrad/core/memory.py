@@ -17,9 +17,9 @@ from .context import where_in_time
 NAMED = 5
 
 WAY_OUT = (
-    "Ways out: xg.checkpoint, or scan(checkpoint_every=), which compute again what is held here; a "
-    "smaller batch; xg.no_grad() where no gradient "
-    "is wanted; del of what is not needed any more."
+    "To save memory, use xg.checkpoint or scan(checkpoint_every=k), which compute values again instead "
+    "of keeping them; a smaller batch; xg.no_grad() where you need no gradient; or del for Tensors that "
+    "you no longer need."
 )
 
 
@@ -38,12 +38,12 @@ def out_of_memory(
     pool = f", {_size(have['pool'])} in the library's pool" if "pool" in have else ""
     lines = [
         f"{what}{where_in_time()} asks for {'more' if asked is None else _size(asked)} on {device}: {error}",
-        f"{_size(have['used'])} are used by this process{pool}, of {_size(have['total'])} in all.",
+        f"{_size(have['used'])} are used by this process{pool}, of {_size(have['total'])} in total.",
     ]
     held = _held(roots, device)
     total = sum(n for n, _ in held.values())
     if total:
-        lines.append(f"The graph holds {_size(total)} for its gradients, the most of it by:")
+        lines.append(f"The graph holds {_size(total)} for its gradients. The largest parts:")
         largest = sorted(held.items(), key=lambda item: -item[1][0])
         lines += [
             f"  {_size(n):>9}  {stage}{f', {times} times' if times > 1 else ''}"
@@ -55,7 +55,7 @@ def out_of_memory(
             )
     swept = sum(_bytes(g, device) for g in gradients if hasattr(g, "dtype"))
     if swept:
-        lines.append(f"Gradients that wait for their turn hold {_size(swept)}.")
+        lines.append(f"Gradients still to be processed hold {_size(swept)}.")
     return OutOfMemoryError("\n".join([*lines, WAY_OUT]))
 
 
@@ -76,7 +76,7 @@ def _held(roots: Iterable[Any], device: Device) -> dict[str, tuple[int, int]]:
             continue
         size = 0
         for array in _arrays(node.saved):
-            owner = array
+            owner: Any = array
             while hasattr(getattr(owner, "base", None), "dtype"):  # a view holds the whole
                 owner = owner.base
             if id(owner) not in counted:

@@ -6,12 +6,14 @@ Their derivatives are those of the functions of the same names.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from ..backends.types import ArrayLike, DType, DTypeLike, NestedArrayLike
 from ..errors import ShapeError
 from ..ops import functions, ordering, reductions, shaping
 from ..ops.axes import Axis
 from ..ops.reductions import existing
+from . import above
 from .context import MODE
 from .dispatch import Value, apply
 
@@ -19,17 +21,19 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-def _no_out(name: str, out: Any) -> None:
+def _no_out(name: str, out: object) -> None:
     if out is not None:
-        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written into")
+        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written to")
 
 
 def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
     """A method that is refused."""
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    def method(self: Methods, *args: object, **kwargs: object) -> NoReturn:
         """Works in place, on NumPy's arrays: refused."""
-        raise TypeError(f"the method {name} works in place, on NumPy's arrays: write {instead}")
+        raise TypeError(
+            f"the method {name} works in place, which only NumPy's arrays support: write {instead}"
+        )
 
     return method
 
@@ -38,9 +42,6 @@ class Methods(Value):
     """What a Tensor has of an array."""
 
     __slots__ = ()
-    xp: ClassVar[Any]  # the namespace of functions on Tensors, which sets it
-    _numpy_api: ClassVar[Any]  # NumPy's functions on Tensors, which set it
-
     # What it is
 
     @property
@@ -59,7 +60,7 @@ class Methods(Value):
         return int(self.data.size)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """The dtype, a NumPy dtype on every device."""
         return self.device.backend.dtype_of(self.data)
 
@@ -82,7 +83,7 @@ class Methods(Value):
     def mT(self) -> Tensor:
         """The last two axes exchanged."""
         if self.ndim < 2:
-            raise ShapeError(f"a matrix has two axes at least; this Tensor has shape {self.shape}")
+            raise ShapeError(f"a matrix has at least two axes; this Tensor has shape {self.shape}")
         axes = range(self.ndim)
         return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
 
@@ -98,146 +99,155 @@ class Methods(Value):
 
     # To Python
 
-    def item(self, *args: Any) -> Any:
+    def item(self, *args: int | tuple[int, ...]) -> Any:
         """The value of a single element as a Python number: the only one, or that at an index."""
-        place: Any = _unpacked(args)
+        place = _unpacked(args)
         chosen: Any = (
             self
             if not args
-            else self.xp.reshape(self, (-1,))[place[0]]
+            else above.namespace.reshape(self, (-1,))[place[0]]
             if len(place) == 1
-            else self.xp.asarray(self)[place]
+            else above.namespace.asarray(self)[place]
         )
         return chosen._taken("item()")._only()
 
     def _only(self) -> Any:
         """As `item`, for what shows the value, or looks at it, and does not compute with it."""
         if self.size != 1 and not MODE.get().trace:
-            raise ShapeError(f"only a single element is a number; this Tensor has shape {self.shape}")
-        return self.xp.asarray(self)._on_host().item()
+            raise ShapeError(
+                f"only a Tensor with a single element converts to a number; this Tensor has shape "
+                f"{self.shape}"
+            )
+        return above.namespace.asarray(self)._on_host().item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self.xp.asarray(self)._taken("tolist()")._on_host().tolist()
+        return above.namespace.asarray(self)._taken("tolist()")._on_host().tolist()
 
-    def tobytes(self, order: str = "C") -> bytes:
+    def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
         """The values as they lie in memory. Raises GraphError where a gradient flows to them."""
-        return self.xp.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
+        return above.namespace.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
 
     # Reductions
 
     def sum(
         self,
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         out: None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
+        initial: ArrayLike | None = None,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Sum over axes."""
         _no_out("sum", out)
-        if dtype is initial is None and where is True:
+        if dtype is None and initial is None and where is True:
             return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reductions.sum_(self, axis, dtype, keepdims, initial, where)
+        return above.numpy_api.reductions.sum_(self, axis, dtype, keepdims, initial, where)
 
     def mean(
         self,
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         out: None = None,
         keepdims: bool = False,
         *,
-        where: Any = True,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Arithmetic mean."""
         _no_out("mean", out)
         if dtype is None and where is True:
             return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reductions.mean(self, axis, dtype, keepdims, where=where)
+        return above.numpy_api.reductions.mean(self, axis, dtype, keepdims, where=where)
 
     def max(
         self,
         axis: Axis = None,
         out: None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
+        initial: ArrayLike | None = None,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Maximum. The gradient goes to exactly one element: on a tie the first."""
         _no_out("max", out)
         if initial is None and where is True:
             return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reductions.max_(self, axis, keepdims, initial, where)
+        return above.numpy_api.reductions.max_(self, axis, keepdims, initial, where)
 
     def min(
         self,
         axis: Axis = None,
         out: None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
+        initial: ArrayLike | None = None,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Minimum. The gradient goes to exactly one element: on a tie the first."""
         _no_out("min", out)
         if initial is None and where is True:
             return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
-        return self._reductions.min_(self, axis, keepdims, initial, where)
+        return above.numpy_api.reductions.min_(self, axis, keepdims, initial, where)
 
     def prod(
         self,
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         out: None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
+        initial: ArrayLike | None = None,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Product over axes."""
         _no_out("prod", out)
-        return self._reductions.prod_(self, existing(axis, self.shape), dtype, keepdims, initial, where)
+        return above.numpy_api.reductions.prod_(
+            self, existing(axis, self.shape), dtype, keepdims, initial, where
+        )
 
     def var(
         self,
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         out: None = None,
         ddof: float = 0,
         keepdims: bool = False,
         *,
-        where: Any = True,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Variance, the sum of squares divided by their number less `ddof`."""
         _no_out("var", out)
-        return self._reductions.var(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
+        return above.numpy_api.reductions.var(
+            self, existing(axis, self.shape), dtype, ddof, keepdims, where=where
+        )
 
     def std(
         self,
         axis: Axis = None,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         out: None = None,
         ddof: float = 0,
         keepdims: bool = False,
         *,
-        where: Any = True,
+        where: ArrayLike = True,
     ) -> Tensor:
         """Standard deviation."""
         _no_out("std", out)
-        return self._reductions.std(self, existing(axis, self.shape), dtype, ddof, keepdims, where=where)
+        return above.numpy_api.reductions.std(
+            self, existing(axis, self.shape), dtype, ddof, keepdims, where=where
+        )
 
     def all(
-        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True
+        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike = True
     ) -> Tensor:
         """Whether all elements are true."""
         _no_out("all", out)
-        return self._reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
+        return above.numpy_api.reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
 
     def any(
-        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = True
+        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike = True
     ) -> Tensor:
         """Whether one element at least is true."""
         _no_out("any", out)
-        return self._reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
+        return above.numpy_api.reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
 
     def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
         """Index of the maximum."""
@@ -249,127 +259,145 @@ class Methods(Value):
         _no_out("argmin", out)
         return apply(ordering.ARGMIN, (self,), {"axis": axis, "keepdims": keepdims})
 
-    def cumsum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
+    def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
         """Sums on the way along an axis, or along all elements."""
         _no_out("cumsum", out)
-        return self._reductions.cumsum(self, axis, dtype)
+        return above.numpy_api.reductions.cumsum(self, axis, dtype)
 
-    def cumprod(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Tensor:
+    def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
         """Products on the way along an axis, or along all elements."""
         _no_out("cumprod", out)
-        return self._reductions.cumprod(self, axis, dtype)
+        return above.numpy_api.reductions.cumprod(self, axis, dtype)
 
     # Shapes
 
-    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
+    def reshape(self, *shape: int | Sequence[int], order: str = "C", copy: bool | None = None) -> Tensor:
         """The elements in another shape, given as one tuple or as its numbers; one may be -1."""
         if order != "C" or copy is not None:
-            return self._shapes.reshape(self, _unpacked(shape), order, copy=copy)
+            return above.numpy_api.shapes.reshape(self, _unpacked(shape), order, copy=copy)
         return apply(shaping.RESHAPE, (self,), {"shape": _unpacked(shape)})
 
     def ravel(self, order: str = "C") -> Tensor:
         """The elements along one axis."""
-        return self._shapes.ravel(self, order)
+        return above.numpy_api.shapes.ravel(self, order)
 
     def flatten(self, order: str = "C") -> Tensor:
         """The elements along one axis."""
-        return self._shapes.ravel(self, order)
+        return above.numpy_api.shapes.ravel(self, order)
 
-    def transpose(self, *axes: Any) -> Tensor:
+    def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
         """The axes in the order given, in reverse where none is."""
         return apply(shaping.TRANSPOSE, (self,), {"axes": None if axes in ((), (None,)) else _unpacked(axes)})
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """Two axes exchanged."""
-        return self._shapes.swapaxes(self, axis1, axis2)
+        return above.numpy_api.shapes.swapaxes(self, axis1, axis2)
 
     def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
         """Without axes of length 1: without those given, or all."""
-        return self._shapes.squeeze(self, axis)
+        return above.numpy_api.shapes.squeeze(self, axis)
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+    def repeat(self, repeats: ArrayLike, axis: int | None = None) -> Tensor:
         """Each element, or each slice along an axis, so many times."""
-        return self.xp.repeat(self, repeats, axis=axis)
+        return above.namespace.repeat(self, repeats, axis=axis)
 
     # Elements
 
-    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
+    def take(
+        self, indices: NestedArrayLike, axis: int | None = None, out: None = None, mode: str = "raise"
+    ) -> Tensor:
         """The elements at `indices`, of an axis or of all."""
         _no_out("take", out)
-        return self._numpy_api.ordering.take(self, indices, axis, mode)
+        return above.numpy_api.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
         """Where elements are not zero: their indices along each axis."""
-        return self.xp.nonzero(self)
+        return above.namespace.nonzero(self)
 
     def argsort(
         self, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
     ) -> Tensor:
         """The indices that sort along an axis."""
-        return self._numpy_api.ordering.argsort(self, axis, kind, stable=stable)
+        return above.numpy_api.ordering.argsort(self, axis, kind, stable=stable)
 
-    def searchsorted(self, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
+    def searchsorted(self, v: NestedArrayLike, side: str = "left", sorter: ArrayLike | None = None) -> Tensor:
         """Where in this sorted array the elements of `v` belong."""
-        return self._numpy_api.ordering.searchsorted(self, v, side, sorter)
+        return above.numpy_api.ordering.searchsorted(self, v, side, sorter)
 
-    def argpartition(self, kth: Any, axis: int | None = -1, kind: str = "introselect") -> Tensor:
+    def argpartition(
+        self, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
+    ) -> Tensor:
         """The indices that put the elements at `kth` where sorting does."""
-        return self._numpy_api.ordering.argpartition(self, kth, axis, kind)
+        return above.numpy_api.ordering.argpartition(self, kth, axis, kind)
 
-    def compress(self, condition: Any, axis: int | None = None, out: None = None) -> Tensor:
+    def compress(self, condition: NestedArrayLike, axis: int | None = None, out: None = None) -> Tensor:
         """The slices, or the elements, at which `condition` holds."""
         _no_out("compress", out)
-        return self._numpy_api.ordering.compress(condition, self, axis)
+        return above.numpy_api.ordering.compress(condition, self, axis)
 
-    def choose(self, choices: Any, out: None = None, mode: str = "raise") -> Tensor:
+    def choose(self, choices: Sequence[NestedArrayLike], out: None = None, mode: str = "raise") -> Tensor:
         """The element of the choice that this array numbers, in each place."""
         _no_out("choose", out)
-        return self._numpy_api.ordering.choose(self, choices, mode)
+        return above.numpy_api.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """The elements whose indices along two axes are equal, or `offset` apart."""
-        return self._numpy_api.linear.diagonal(self, offset, axis1, axis2)
+        return above.numpy_api.linear.diagonal(self, offset, axis1, axis2)
 
     def trace(
-        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+        self,
+        offset: int = 0,
+        axis1: int = 0,
+        axis2: int = 1,
+        dtype: DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """The sum of a diagonal."""
         _no_out("trace", out)
-        return self._numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
+        return above.numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
 
-    def dot(self, b: Any, out: None = None) -> Tensor:
+    def dot(self, b: NestedArrayLike, out: None = None) -> Tensor:
         """The product over the last axis and the last but one of `b`."""
         _no_out("dot", out)
-        return self._numpy_api.linear.dot(self, b)
+        return above.numpy_api.linear.dot(self, b)
 
     def astype(
-        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+        self,
+        dtype: DTypeLike,
+        order: str = "K",
+        casting: str = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
     ) -> Tensor:
         """In another dtype; a gradient passes between floating dtypes.
 
         How it lies in memory never shows, whatever `order` says.
         """
         if casting != "unsafe":
-            raise TypeError(f"astype on a Tensor takes casting='unsafe' alone, not {casting!r}")
-        return self.xp.astype(self, dtype, copy=copy)
+            raise TypeError(f"astype on a Tensor supports only casting='unsafe', not {casting!r}")
+        return above.namespace.astype(self, dtype, copy=copy)
 
     def copy(self, order: str = "C") -> Tensor:
         """The same values in memory of their own; the gradient flows back through it."""
-        return self.xp.asarray(self, copy=True)
+        return above.namespace.asarray(self, copy=True)
 
-    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Tensor:
+    def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None, out: None = None) -> Tensor:
         """`min` where an element is less, `max` where it is more."""
         _no_out("clip", out)
-        return self._numpy_api.elementwise.clip(self, min, max)
+        return above.numpy_api.elementwise.clip(self, min, max)
 
     def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """The nearest number of so many decimals; no gradient flows back."""
         _no_out("round", out)
-        return self._numpy_api.elementwise.around(self, decimals)
+        return above.numpy_api.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:
         """Complex conjugate; of booleans, unlike NumPy's function, themselves."""
-        return apply(functions.CONJ, (self,)) if self.dtype.kind != "b" else self.xp.asarray(self, copy=True)
+        return (
+            apply(functions.CONJ, (self,))
+            if self.dtype.kind != "b"
+            else above.namespace.asarray(self, copy=True)
+        )
 
     conjugate = conj
 
@@ -381,7 +409,7 @@ class Methods(Value):
     resize = _in_place("resize", "t = np.resize(t, shape)")
     put = _in_place("put", "t[indices] = values")
 
-    def view(self, *args: Any) -> NoReturn:
+    def view(self, *args: object) -> NoReturn:
         """The memory of a Tensor is not read as anything else: refused."""
         raise TypeError("a Tensor has no view: use t.reshape(shape), or t.astype(dtype)")
 
@@ -393,9 +421,7 @@ class Methods(Value):
     @property
     def flags(self) -> NoReturn:
         """How the value lies in memory never shows: refused."""
-        raise AttributeError(
-            "a Tensor has no .flags, as np.isfortran asks for: how its value lies in memory never shows"
-        )
+        raise AttributeError("a Tensor has no .flags, which np.isfortran needs: its memory layout is hidden")
 
     @property
     def _data(self) -> NoReturn:
@@ -403,16 +429,8 @@ class Methods(Value):
         gradient would not go together."""
         raise TypeError(
             "a Tensor has no mask: fill the masked array first, with array.filled(value), and use "
-            "xg.where(mask, 0.0, z) after"
+            "xg.where(mask, 0.0, z) afterwards"
         )
-
-    @property
-    def _reductions(self) -> Any:
-        return self._numpy_api.reductions
-
-    @property
-    def _shapes(self) -> Any:
-        return self._numpy_api.shapes
 
 
 def _unpacked(numbers: Sequence[Any]) -> tuple[Any, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..backends.types import ArrayLike
 from ..errors import GraphError, ShapeError
 from ..ops import arithmetic, comparisons, functions, linalg
+from . import above
 from .context import MODE, where_in_time
 from .dispatch import apply
 from .graph import Leaf
@@ -37,145 +39,145 @@ class Operators(Methods):
     def __invert__(self) -> Tensor:
         return apply(comparisons.INVERT, (self,))
 
-    def __add__(self, y: Any) -> Tensor:
+    def __add__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.ADD, (self, y))
 
-    def __sub__(self, y: Any) -> Tensor:
+    def __sub__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.SUBTRACT, (self, y))
 
-    def __mul__(self, y: Any) -> Tensor:
+    def __mul__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.MULTIPLY, (self, y))
 
-    def __truediv__(self, y: Any) -> Tensor:
+    def __truediv__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.DIVIDE, (self, y))
 
-    def __floordiv__(self, y: Any) -> Tensor:
+    def __floordiv__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.FLOOR_DIVIDE, (self, y))
 
-    def __mod__(self, y: Any) -> Tensor:
+    def __mod__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.REMAINDER, (self, y))
 
-    def __divmod__(self, y: Any) -> tuple[Tensor, Tensor]:
+    def __divmod__(self, y: ArrayLike) -> tuple[Tensor, Tensor]:
         return self // y, self % y
 
-    def __pow__(self, y: Any) -> Tensor:
+    def __pow__(self, y: ArrayLike) -> Tensor:
         return apply(arithmetic.POWER, (self, y))
 
-    def __matmul__(self, y: Any) -> Tensor:
+    def __matmul__(self, y: ArrayLike) -> Tensor:
         return apply(linalg.MATMUL, (self, y))
 
-    def __and__(self, y: Any) -> Tensor:
+    def __and__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.AND, (self, y))
 
-    def __or__(self, y: Any) -> Tensor:
+    def __or__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.OR, (self, y))
 
-    def __xor__(self, y: Any) -> Tensor:
+    def __xor__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.XOR, (self, y))
 
-    def __lshift__(self, y: Any) -> Tensor:
+    def __lshift__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.LEFT_SHIFT, (self, y))
 
-    def __rshift__(self, y: Any) -> Tensor:
+    def __rshift__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.RIGHT_SHIFT, (self, y))
 
-    def __radd__(self, x: Any) -> Tensor:
+    def __radd__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.ADD, (x, self))
 
-    def __rsub__(self, x: Any) -> Tensor:
+    def __rsub__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.SUBTRACT, (x, self))
 
-    def __rmul__(self, x: Any) -> Tensor:
+    def __rmul__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.MULTIPLY, (x, self))
 
-    def __rtruediv__(self, x: Any) -> Tensor:
+    def __rtruediv__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.DIVIDE, (x, self))
 
-    def __rfloordiv__(self, x: Any) -> Tensor:
+    def __rfloordiv__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.FLOOR_DIVIDE, (x, self))
 
-    def __rmod__(self, x: Any) -> Tensor:
+    def __rmod__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.REMAINDER, (x, self))
 
-    def __rdivmod__(self, x: Any) -> tuple[Tensor, Tensor]:
+    def __rdivmod__(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
         return x // self, x % self
 
-    def __rpow__(self, x: Any) -> Tensor:
+    def __rpow__(self, x: ArrayLike) -> Tensor:
         return apply(arithmetic.POWER, (x, self))
 
-    def __rmatmul__(self, x: Any) -> Tensor:
+    def __rmatmul__(self, x: ArrayLike) -> Tensor:
         return apply(linalg.MATMUL, (x, self))
 
-    def __rand__(self, x: Any) -> Tensor:
+    def __rand__(self, x: ArrayLike) -> Tensor:
         return apply(comparisons.AND, (x, self))
 
-    def __ror__(self, x: Any) -> Tensor:
+    def __ror__(self, x: ArrayLike) -> Tensor:
         return apply(comparisons.OR, (x, self))
 
-    def __rxor__(self, x: Any) -> Tensor:
+    def __rxor__(self, x: ArrayLike) -> Tensor:
         return apply(comparisons.XOR, (x, self))
 
-    def __rlshift__(self, x: Any) -> Tensor:
+    def __rlshift__(self, x: ArrayLike) -> Tensor:
         return apply(comparisons.LEFT_SHIFT, (x, self))
 
-    def __rrshift__(self, x: Any) -> Tensor:
+    def __rrshift__(self, x: ArrayLike) -> Tensor:
         return apply(comparisons.RIGHT_SHIFT, (x, self))
 
-    def __lt__(self, y: Any) -> Tensor:
+    def __lt__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.LESS, (self, y))
 
-    def __le__(self, y: Any) -> Tensor:
+    def __le__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.LESS_EQUAL, (self, y))
 
-    def __gt__(self, y: Any) -> Tensor:
+    def __gt__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.GREATER, (self, y))
 
-    def __ge__(self, y: Any) -> Tensor:
+    def __ge__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.GREATER_EQUAL, (self, y))
 
-    def __eq__(self, y: object) -> Tensor:  # type: ignore[override]
+    def __eq__(self, y: object) -> Tensor:  # type: ignore[override]  # no bool, as of other objects
         return apply(comparisons.EQUAL, (self, y))
 
     def __ne__(self, y: object) -> Tensor:  # type: ignore[override]
         return apply(comparisons.NOT_EQUAL, (self, y))
 
-    def __iadd__(self, y: Any) -> Tensor:
+    def __iadd__(self, y: ArrayLike) -> Tensor:
         return self._become(self + y)
 
-    def __isub__(self, y: Any) -> Tensor:
+    def __isub__(self, y: ArrayLike) -> Tensor:
         return self._become(self - y)
 
-    def __imul__(self, y: Any) -> Tensor:
+    def __imul__(self, y: ArrayLike) -> Tensor:
         return self._become(self * y)
 
-    def __itruediv__(self, y: Any) -> Tensor:
+    def __itruediv__(self, y: ArrayLike) -> Tensor:
         return self._become(self / y)
 
-    def __ifloordiv__(self, y: Any) -> Tensor:
+    def __ifloordiv__(self, y: ArrayLike) -> Tensor:
         return self._become(self // y)
 
-    def __imod__(self, y: Any) -> Tensor:
+    def __imod__(self, y: ArrayLike) -> Tensor:
         return self._become(self % y)
 
-    def __ipow__(self, y: Any) -> Tensor:
+    def __ipow__(self, y: ArrayLike) -> Tensor:
         return self._become(self**y)
 
-    def __imatmul__(self, y: Any) -> Tensor:
+    def __imatmul__(self, y: ArrayLike) -> Tensor:
         return self._become(self @ y)
 
-    def __iand__(self, y: Any) -> Tensor:
+    def __iand__(self, y: ArrayLike) -> Tensor:
         return self._become(self & y)
 
-    def __ior__(self, y: Any) -> Tensor:
+    def __ior__(self, y: ArrayLike) -> Tensor:
         return self._become(self | y)
 
-    def __ixor__(self, y: Any) -> Tensor:
+    def __ixor__(self, y: ArrayLike) -> Tensor:
         return self._become(self ^ y)
 
-    def __ilshift__(self, y: Any) -> Tensor:
+    def __ilshift__(self, y: ArrayLike) -> Tensor:
         return self._become(self << y)
 
-    def __irshift__(self, y: Any) -> Tensor:
+    def __irshift__(self, y: ArrayLike) -> Tensor:
         return self._become(self >> y)
 
     __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
@@ -185,19 +187,19 @@ class Operators(Methods):
         leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
         if leaf and mode.grad:
             raise GraphError(
-                f"{called(self)} needs a gradient and is changed in place; do it under "
-                f"xg.no_grad(), or give the result a new name"
+                f"{called(self)} needs a gradient, so it cannot be changed in place; use xg.no_grad(), or "
+                f"give the result a new name"
             )
         if mode.trace is not None:
             mode.trace.may_change(self)
         if new.shape != self.shape:
             raise ShapeError(
-                f"in place, a Tensor of shape {self.shape} cannot take a value of shape "
-                f"{new.shape}{where_in_time()}"
+                f"a Tensor of shape {self.shape} cannot take a value of shape {new.shape} in "
+                f"place{where_in_time()}"
             )
         new = self._castable(new)
         if new.dtype != self.dtype:
-            new = self.xp.astype(new, self.dtype)
+            new = above.namespace.astype(new, self.dtype)
         self.data = new.data
         if not leaf:
             self.node = new.node
@@ -207,12 +209,12 @@ class Operators(Methods):
         """`new`, if its dtype may become this one's in place."""
         if not self.device.backend.can_cast(new.dtype, self.dtype):
             raise TypeError(
-                f"in place, a Tensor of dtype {self.dtype} cannot take a value of dtype "
-                f"{new.dtype}; use t = t.astype(...)"
+                f"a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype} in place; use t "
+                f"= t.astype(...)"
             )
         return new
 
 
-def called(x: Any) -> str:
+def called(x: Tensor) -> str:
     """A leaf as a message names it."""
     return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"

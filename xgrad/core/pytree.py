@@ -22,7 +22,7 @@ def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
     except RecursionError as error:
         if "flattening" not in str(error):  # as it says of the tree, and not of the code around
             raise
-        raise ValueError(f"containers are nested deeper than a tree of them can be: {error}") from error
+        raise ValueError(f"containers are nested too deeply: {error}") from error
     return list(leaves), structure
 
 

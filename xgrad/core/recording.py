@@ -104,7 +104,7 @@ def names_from_variables() -> Iterator[None]:
     """Name recorded nodes as the user's functions that run inside do when they return, and the code around at
     the end."""
 
-    def on_event(frame: FrameType, event: str, arg: Any) -> None:
+    def on_event(frame: FrameType, event: str, arg: object) -> None:
         if event == "return" and not is_ours(frame):
             _name(frame.f_locals)
 

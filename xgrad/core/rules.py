@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..backends import DeviceError, current_device, device_of
 from ..backends.dtypes import is_complex, is_floating
 from ..backends.promotion import promote
+from ..backends.types import Namespace
 from ..errors import ShapeError, no_array
 from ..ops import Op, find_op
 from ..ops.rules import Given
@@ -37,8 +38,8 @@ def _parameters(entry: Op, op: Any, given: dict[str, Any]) -> dict[str, Any]:
     params = {**entry.defaults, **getattr(op, "use", {}), **given}
     if "use" in set(entry.parameters) - set(params):
         raise TypeError(
-            f"{entry.name!r} keeps things for its derivative: give deriv the gate itself, {entry.name}(), "
-            f"and not its name"
+            f"{entry.name!r} stores values for its derivative: pass the gate itself to deriv, "
+            f"{entry.name}(), not its name"
         )
     if set(params) != set(entry.parameters):
         raise TypeError(
@@ -78,7 +79,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     entry = find_op(op)
     if dz is None or x is None:
         raise TypeError(
-            f"deriv of {entry.name!r} takes dz and x, arrays or numbers, not None; only y is None, "
+            f"deriv of {entry.name!r} needs arrays or numbers as dz and x, not None; only y may be None, "
             f"for an op of one operand"
         )
     operands = _operands(entry, x, y)
@@ -119,8 +120,8 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
     operands = [x] if y is None else [x, y]
     if len(operands) != op.arity:
         two = {
-            "max": "; the greater of two is 'maximum'",
-            "min": "; the lesser of two is 'minimum'",
+            "max": "; for the larger of two operands use 'maximum'",
+            "min": "; for the smaller of two operands use 'minimum'",
             "neg": "; a difference is '-'",
         }
         hint = two.get(op.name, "") if len(operands) == 2 else ""
@@ -142,7 +143,7 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
         d: None for d in (v.device if hasattr(v, "xp") else device_of(v) for v in leaves) if d is not None
     }
     if len(devices) > 1:
-        raise DeviceError(f"deriv of {op.name!r} was given arrays on {' and '.join(map(str, devices))}")
+        raise DeviceError(f"deriv of {op.name!r} got arrays on {' and '.join(map(str, devices))}")
     device = next(iter(devices), None) or current_device()
     tensor = next((v for v in leaves if hasattr(v, "xp")), None)
     xp = device.xp if tensor is None else tensor.xp
@@ -167,7 +168,7 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
     return xp, [floating(dz), z, *operands]
 
 
-def _spread(xp: Any, dz: Any, operands: list[Any]) -> Any:
+def _spread(xp: Namespace, dz: Any, operands: list[Any]) -> Any:
     """`dz` in the shape of the output: that of `operands` broadcast together."""
     shape = xp.broadcast_arrays(*operands)[0].shape
     if dz.shape not in ((), shape):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from ..backends import Device, DeviceError
 from ..backends.dtypes import kind_of
+from ..backends.types import ArrayLike, DTypeLike, HostArray, Index, NestedArrayLike
 from ..errors import GraphError, ShapeError, TraceError
 from ..ops import arithmetic, indexing, shaping
+from . import above
 from .backward import backward
 from .context import MODE
 from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
-from .graph import Leaf
+from .graph import Leaf, Node
 from .operators import Operators
 from .recording import source_line, warn
 
@@ -34,12 +36,13 @@ class Tensor(Operators):
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         if api_version not in (None, "2021.12", "2022.12", "2023.12", API_VERSION):
-            raise ValueError(f"xgrad follows the array standard of {API_VERSION}, not of {api_version!r}")
+            raise ValueError(
+                f"xgrad follows version {API_VERSION} of the array standard, not {api_version!r}"
+            )
         return sys.modules[__package__.partition(".")[0]]
 
     def __repr__(self) -> str:
-        text: str = self.xp.show(self)
-        return text
+        return above.namespace.show(self)
 
     def __len__(self) -> int:
         if not self.data.shape:
@@ -77,21 +80,26 @@ class Tensor(Operators):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if not isinstance(self.node, Leaf) or not self.node.needs:
-            raise GraphError("only a leaf has a gradient of its own: a Tensor made with requires_grad=True")
+            raise GraphError("only a leaf stores a gradient: a Tensor made with requires_grad=True")
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"a gradient is a Tensor, or None, not {type(value).__name__}; use xg.asarray")
+            raise TypeError(
+                f"a gradient must be a Tensor or None, not {type(value).__name__}; use xg.asarray"
+            )
         if value is not None and (value.shape != self.shape or value.dtype != self.dtype):
             raise ShapeError(
-                f"a gradient of {value.shape} {value.dtype} for a Tensor of {self.shape} {self.dtype}"
+                f"a gradient of {value.shape} {value.dtype} does not fit a Tensor of {self.shape} "
+                f"{self.dtype}"
             )
         if value is not None and value.device is not self.device:
             raise DeviceError(
-                f"a gradient on {value.device} for a Tensor on {self.device}; move it with "
+                f"the gradient is on {value.device}, but the Tensor is on {self.device}; move it with "
                 f".to({str(self.device)!r})"
             )
         self.node.grad = value
 
-    def backward(self, dz: Any = None, *, create_graph: bool = False, retain_graph: bool = False) -> None:
+    def backward(
+        self, dz: NestedArrayLike | None = None, *, create_graph: bool = False, retain_graph: bool = False
+    ) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
 
         Args:
@@ -119,7 +127,7 @@ class Tensor(Operators):
             trace.made(other, self)
         return other
 
-    def _with_node(self, node: Any) -> Tensor:
+    def _with_node(self, node: Node | None) -> Tensor:
         """Another handle to the same value, with this node."""
         other = self._alias()
         other.node = node
@@ -151,18 +159,18 @@ class Tensor(Operators):
             told = mode.hooks is not None and mode.hooks.on_cut(self)
             if mode.lifted and mode.grad and not told:
                 warn(
-                    f"{how} takes a value out of the function that is differentiated, and its "
-                    f"gradient stops: keep the Tensor, or use t.detach()"
+                    f"{how} takes a value out of the function that is being differentiated, and its "
+                    f"gradient stops here: keep the Tensor, or use t.detach() if you want that"
                 )
         return self
 
     # To other places
 
-    def numpy(self) -> Any:
+    def numpy(self) -> HostArray:
         """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
         return self._taken("numpy()")._on_host()
 
-    def _on_host(self) -> Any:
+    def _on_host(self) -> HostArray:
         """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
@@ -171,10 +179,9 @@ class Tensor(Operators):
 
     def to(self, device: str | Device) -> Tensor:
         """This Tensor on another device; a gradient flows back from there."""
-        moved: Tensor = self.xp.to_device(self, device)
-        return moved
+        return above.namespace.to_device(self, device)
 
-    def to_device(self, device: str | Device, /, *, stream: Any = None) -> Tensor:
+    def to_device(self, device: str | Device, /, *, stream: None = None) -> Tensor:
         """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
         if stream is not None:
             raise ValueError(
@@ -188,11 +195,16 @@ class Tensor(Operators):
         Raises GraphError where a gradient flows to it, which the library that it goes to would cut.
         """
         if self.requires_grad:
-            raise GraphError(f"{to} would cut the gradient of this Tensor; say so with t.detach()")
+            raise GraphError(f"{to} would cut the gradient of this Tensor; use t.detach() if you want that")
         return self
 
     def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
     ) -> Any:
         """The memory of the value, without copying, for another library's `from_dlpack`: writing there
         changes the value here.
@@ -204,56 +216,61 @@ class Tensor(Operators):
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         # a single element may be the library's scalar
-        array = self.device.xp.asarray(self._handed_on("from_dlpack").data)
+        array: Any = self.device.xp.asarray(self._handed_on("from_dlpack").data)
         # which DLPack has, and not all libraries can take
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
-                raise BufferError("a value that lies backwards in memory is not handed on without a copy")
+                raise BufferError("a value with negative strides cannot be shared without a copy")
             array = self.device.xp.asarray(array, copy=True)
         with self.device.guard or nullcontext():  # whose current stream is the one to wait for
             return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        device: tuple[Any, int] = self.device.xp.asarray(self.data).__dlpack_device__()
+        array: Any = self.device.xp.asarray(self.data)
+        device: tuple[Any, int] = array.__dlpack_device__()
         return device
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> HostArray:
         if getattr(dtype, "kind", "") == "O":
             raise TypeError(
-                "a Tensor is no array of Python objects, as np.vectorize wants it: use functions of "
-                "whole Tensors, or t.detach().numpy()"
+                "a Tensor cannot become an array of Python objects, which np.vectorize needs: use "
+                "functions on whole Tensors, or t.detach().numpy()"
             )
         if hasattr(self.data, "tracer"):
             if MODE.get().trace is None:
                 raise GraphError(LEAKED)
             asked = (
-                f"the value of a Tensor of shape {self.shape} is asked for by NumPy while the function "
-                f"is traced, when there is none yet"
+                f"NumPy needs the value of a Tensor of shape {self.shape}, which has no value while the "
+                f"function is traced"
             )
             raise TraceError(
-                f"{source_line()}: {asked}: index with xg.asarray(array)[t], put Tensors together "
-                f"with xg.stack, choose with xg.where"
+                f"{source_line()}: {asked}: index with xg.asarray(array)[t], combine Tensors with "
+                f"xg.stack, choose with xg.where"
             )
         if self.requires_grad:
             raise GraphError(
-                "np.asarray would cut the gradient of this Tensor; say so with t.detach(). Several "
-                "Tensors become one with xg.stack"
+                "np.asarray would cut the gradient of this Tensor; use t.detach() if you want that. To "
+                "combine several Tensors, use xg.stack"
             )
         if copy is False and self.device.name != "cpu":
-            raise ValueError(f"a Tensor on {self.device} cannot be seen from NumPy without a copy")
+            raise ValueError(f"NumPy cannot view a Tensor on {self.device} without a copy")
         host = self._on_host()
         other = dtype is not None and dtype != host.dtype
         if copy is False and other:
-            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be seen as {dtype} without a copy")
+            raise ValueError(f"a Tensor of dtype {self.dtype} cannot be viewed as {dtype} without a copy")
         return host.astype(dtype or host.dtype) if copy or other else host
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return self._numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
+    def __array_ufunc__(self, ufunc: Callable[..., Any], method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return above.numpy_api.protocol.array_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        return self._numpy_api.protocol.array_function(function, args, kwargs)
+        return above.numpy_api.protocol.array_function(function, args, kwargs)
 
     def __format__(self, spec: str) -> str:
         return format(self._only(), spec) if spec else str(self)
@@ -267,16 +284,16 @@ class Tensor(Operators):
     def __index__(self) -> int:
         if hasattr(self.data, "tracer"):
             asked = (
-                f"the value of a Tensor of shape {self.shape} is asked for, as an index or a count, "
-                f"while the function is traced"
+                f"the code needs the value of a Tensor of shape {self.shape} as an index or a count, but "
+                f"it has no value while the function is traced"
             )
             raise TraceError(
-                f"{source_line()}: {asked}, when there is none yet: a NumPy array or a list takes "
-                f"none, but xg.asarray(array)[t] does"
+                f"{source_line()}: {asked}. A NumPy array or a list cannot take such an index; use "
+                f"xg.asarray(array)[t]"
             )
         if self.shape != () or self.dtype.kind not in "iu":
             raise TypeError(
-                f"an index is an integer of shape (); this Tensor has shape {self.shape} and dtype "
+                f"an index must be an integer of shape (); this Tensor has shape {self.shape} and dtype "
                 f"{self.dtype}"
             )
         return int(self._only())
@@ -294,7 +311,7 @@ class Tensor(Operators):
     def __bool__(self) -> bool:
         if self.size != 1 and not MODE.get().trace:
             raise ValueError(
-                f"whether a Tensor of shape {self.shape} is true is ambiguous; use xg.where, or a "
+                f"the truth value of a Tensor of shape {self.shape} is ambiguous; use xg.where, or a "
                 f"single element"
             )
         hooks = MODE.get().hooks
@@ -337,22 +354,24 @@ class Tensor(Operators):
 
     # Elements
 
-    def __getitem__(self, key: Any) -> Tensor:
+    def __getitem__(self, key: Index) -> Tensor:
         pattern, arrays = index_operands(self, key)
         return apply(indexing.GETITEM, (self, *arrays), {"key": pattern})
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Index, value: ArrayLike) -> None:
         pattern, arrays = index_operands(self, key)
         if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
             fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
             # which copies nothing to a device
-            make = self.xp.asarray if MODE.get().trace is not None else partial(self.xp.full, ())
+            make = (
+                above.namespace.asarray if MODE.get().trace is not None else partial(above.namespace.full, ())
+            )
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
         value = self._castable(adopt(value, self, indexing.SETITEM))
         self._become(
             apply(
                 indexing.SETITEM,
-                (self, self.xp.astype(value, self.dtype, copy=False), *arrays),
+                (self, above.namespace.astype(value, self.dtype, copy=False), *arrays),
                 {"key": pattern},
             )
         )
@@ -363,6 +382,5 @@ class Tensor(Operators):
 _KINDS = {bool: 0, int: 0, float: 3, complex: 4}
 
 
-def _unpickled(host: Any, device: str, requires_grad: bool, name: str | None) -> Tensor:
-    copy: Tensor = Tensor.xp.tensor(host, requires_grad=requires_grad, device=device, name=name)
-    return copy
+def _unpickled(host: HostArray, device: str, requires_grad: bool, name: str | None) -> Tensor:
+    return above.namespace.tensor(host, requires_grad=requires_grad, device=device, name=name)

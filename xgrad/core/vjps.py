@@ -15,9 +15,9 @@ from ..ops.linalg import MATMUL
 from ..ops.rules import Given
 from ..ops.shaping import ITEM, TO_DEVICE
 from ..ops.spectral import DECOMPOSITIONS
-from .context import MODE, mode
+from .context import MODE, Hooks, mode
 from .cotangents import Cotangents, GuardedCotangents, LazyCotangents, Parts, Products
-from .dispatch import lift
+from .dispatch import Value, lift
 from .graph import FREED, NOTHING, Node, freed
 from .rules import ShapeDtype, conjugate_vjp
 
@@ -64,7 +64,7 @@ class OnTensors:
 
     __slots__ = ("_given", "_kind", "_wanted", "_way")
 
-    def __init__(self, way: Way | None, kind: Any, wanted: Collection[Node] | None) -> None:
+    def __init__(self, way: Way | None, kind: type[Value], wanted: Collection[Node] | None) -> None:
         self._given, self._way, self._kind, self._wanted = Given(kind.xp), way or _plain, kind, wanted
 
     def vjp(self, node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
@@ -199,7 +199,7 @@ class _AtOnce:
         return dx, waiting[W]
 
 
-def _watched(vjp: VJP, hooks: Any) -> VJP:
+def _watched(vjp: VJP, hooks: Hooks) -> VJP:
     """Rules whose results are shown to who watches: not each op in them."""
 
     def watched(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:

@@ -7,8 +7,9 @@ from contextlib import nullcontext
 from typing import Any, NoReturn
 from weakref import WeakSet
 
-from ..backends import Array, Device, find_device
+from ..backends import Device, find_device
 from ..backends.dtypes import is_floating
+from ..backends.types import Array, HostArray
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program, Value
 from ..core.backward import pull_back
@@ -67,14 +68,20 @@ class Check:
                 self._explain(executable, given, expected, i, what, scale)
         return outputs
 
-    def _wrong(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> list[Array]:
+    def _wrong(self, found: Sequence[Array], expected: Sequence[Array], scale: float) -> list[HostArray]:
         return [wrong(f, e, self.rtol, scale) for f, e in zip(found, expected, strict=True)]
 
-    def _differs(self, found: Sequence[Any], expected: Sequence[Any], scale: float) -> bool:
+    def _differs(self, found: Sequence[Array], expected: Sequence[Array], scale: float) -> bool:
         return any(bad.any() for bad in self._wrong(found, expected, scale))
 
     def _explain(
-        self, executable: Any, given: list[Array], expected: list[Array], i: int, what: str, scale: float
+        self,
+        executable: Any,
+        given: list[Array],
+        expected: list[Array],
+        i: int,
+        what: str,
+        scale: float,
     ) -> NoReturn:
         """Say which pass, or which executor, makes the difference, and where."""
         from ..compiler.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
@@ -133,7 +140,12 @@ class Check:
         return first_wrong(b_places, masks)
 
     def _first_by_executor(
-        self, program: Program, device: Device, given: list[Array], expected: list[Array], scale: float
+        self,
+        program: Program,
+        device: Device,
+        given: list[Array],
+        expected: list[Array],
+        scale: float,
     ) -> First | None:
         """Where compiled code first computes something wrong: with all its values as outputs, and if that is
         right, with one at a time."""
@@ -208,7 +220,7 @@ def _by(source: str) -> str:
 
 def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
     """Gradients with respect to the inputs, for gradients of the outputs that are alike nowhere."""
-    xp = find_device("cpu").xp
+    xp: Any = find_device("cpu").xp
     chosen = [z for z in outputs if z.requires_grad]
     moves = []
     for z in chosen:

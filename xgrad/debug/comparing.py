@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backends import Array, Device, device_of, find_device
+from ..backends import Device, device_of, find_device
 from ..backends.dtypes import kind_of
+from ..backends.types import ArrayLike, HostArray
 
 #: How much numbers may differ relative to their own size, and relative to the largest of their array.
 TOLERANCES = {
@@ -18,15 +19,17 @@ TOLERANCES = {
 _PARTS = {"complex128": "float64", "complex64": "float32"}
 
 
-def on_host(v: Any) -> Array:
+def on_host(v: Any) -> HostArray:
     """An array in the host's memory."""
     device = device_of(v)
-    return find_device("cpu").xp.asarray(v if device is None else device.backend.to_host(v))
+    xp: Any = find_device("cpu").xp
+    found: HostArray = xp.asarray(v if device is None else device.backend.to_host(v))
+    return found
 
 
 def largest(arrays: Sequence[Any]) -> float:
     """The largest finite magnitude in some arrays."""
-    xp = find_device("cpu").xp
+    xp: Any = find_device("cpu").xp
     found = [0.0]
     for v in map(on_host, arrays):
         if kind_of(v.dtype) in "fc":
@@ -35,7 +38,7 @@ def largest(arrays: Sequence[Any]) -> float:
     return max(found)
 
 
-def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1.0) -> Array:
+def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1.0) -> Any:
     """Where `found` differs from `expected`, of the same form.
 
     `scale` is the size of what both were computed from.
@@ -44,7 +47,7 @@ def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1
     numbers may differ by rounding: relative to themselves, to the largest number expected, and to `scale` if
     that is below 1.
     """
-    xp = find_device("cpu").xp
+    xp: Any = find_device("cpu").xp
     found, expected = on_host(found), on_host(expected)
     kind = kind_of(expected.dtype)
     if kind not in "fc":
@@ -68,9 +71,9 @@ def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1
     return bad
 
 
-def described(found: Any, expected: Any, bad: Array) -> str:
+def described(found: ArrayLike, expected: ArrayLike, bad: HostArray) -> str:
     """The first element that differs, and how many do."""
-    xp = find_device("cpu").xp
+    xp: Any = find_device("cpu").xp
     found, expected = on_host(found), on_host(expected)
     index = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
     place = f"element {index if len(index) != 1 else index[0]} is" if index else "it is"
@@ -80,6 +83,6 @@ def described(found: Any, expected: Any, bad: Array) -> str:
     )
 
 
-def copied(v: Any, device: Device) -> Array:
+def copied(v: Any, device: Device) -> Any:
     """An array of `device` that nobody else will change."""
     return device.xp.asarray(v, copy=True) if hasattr(v, "shape") else v

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..backends import Array, find_device
+from ..backends import find_device
+from ..backends.types import HostArray
 from ..compiler.ir import Item, Loop, Pair, Program, Stage, Value
 from ..compiler.names import Names
 
@@ -66,10 +67,10 @@ def _exposed(
     return kept, found
 
 
-def first_wrong(places: Sequence[Place], masks: Sequence[Array | None]) -> First | None:
+def first_wrong(places: Sequence[Place], masks: Sequence[HostArray | None]) -> First | None:
     """The place that is wrong first in the order of running, by where each one's values are wrong; None
     stands for values not known."""
-    xp = find_device("cpu").xp
+    xp: Any = find_device("cpu").xp
     found: list[First] = []
     for place, mask in zip(places, masks, strict=True):
         if mask is None or not bool(xp.any(mask)):

@@ -5,6 +5,7 @@ The stub beside this file has their signatures.
 
 import sys
 
+from ..core import above
 from ..core.tensor import Tensor
 from . import (
     cumulative,
@@ -39,6 +40,6 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-Tensor.xp = sys.modules[__name__]
+above.enter("namespace", sys.modules[__name__])
 
 __all__ = [*extension(""), *DTYPES, "e", "fft", "inf", "linalg", "nan", "newaxis", "pi"]

@@ -1,11 +1,10 @@
-# Made from the table of functions by `python -m tests.generated`.
-from typing import Any
+# Made from the table of functions by `python docs/generate.py`.
 from . import (
     fft as fft,
     linalg as linalg,
 )
-from ..core.tensor import (
-    Tensor,
+from ..backends.types import (
+    DType,
 )
 from .creation import (
     arange as arange,
@@ -32,6 +31,12 @@ from .elementwise import (
     clip as clip,
     sign as sign,
 )
+from .factors import (
+    cofactor as cofactor,
+    eig as eig,
+    eigh_of as eigh,
+    seal as seal,
+)
 from .filling import (
     empty_like as empty_like,
     full as full,
@@ -41,9 +46,96 @@ from .filling import (
     ones_like as ones_like,
     zeros_like as zeros_like,
 )
+from .gates import (
+    abs as abs,
+    acos as acos,
+    acosh as acosh,
+    add as add,
+    all as all,
+    any as any,
+    argmax as argmax,
+    argmin as argmin,
+    argsort as argsort,
+    asin as asin,
+    asinh as asinh,
+    atan as atan,
+    atan2 as atan2,
+    atanh as atanh,
+    bitwise_and as bitwise_and,
+    bitwise_invert as bitwise_invert,
+    bitwise_left_shift as bitwise_left_shift,
+    bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift,
+    bitwise_xor as bitwise_xor,
+    ceil as ceil,
+    conj as conj,
+    copysign as copysign,
+    cos as cos,
+    cosh as cosh,
+    count_nonzero as count_nonzero,
+    divide as divide,
+    equal as equal,
+    exp as exp,
+    expm1 as expm1,
+    floor as floor,
+    floor_divide as floor_divide,
+    greater as greater,
+    greater_equal as greater_equal,
+    hypot as hypot,
+    imag as imag,
+    isfinite as isfinite,
+    isinf as isinf,
+    isnan as isnan,
+    less as less,
+    less_equal as less_equal,
+    log as log,
+    log10 as log10,
+    log1p as log1p,
+    log2 as log2,
+    logaddexp as logaddexp,
+    logical_and as logical_and,
+    logical_not as logical_not,
+    logical_or as logical_or,
+    logical_xor as logical_xor,
+    logsumexp as logsumexp,
+    max as max,
+    maximum as maximum,
+    mean as mean,
+    min as min,
+    minimum as minimum,
+    multiply as multiply,
+    negative as negative,
+    nextafter as nextafter,
+    not_equal as not_equal,
+    positive as positive,
+    pow as pow,
+    real as real,
+    reciprocal as reciprocal,
+    relu as relu,
+    remainder as remainder,
+    round as round,
+    sigmoid as sigmoid,
+    signbit as signbit,
+    sin as sin,
+    sinh as sinh,
+    softmax as softmax,
+    sort as sort,
+    sqrt as sqrt,
+    square as square,
+    std as std,
+    subtract as subtract,
+    tan as tan,
+    tanh as tanh,
+    tril as tril,
+    triu as triu,
+    trunc as trunc,
+    var as var,
+    where as where,
+)
 from .indexing import (
     scatter as scatter,
     setitem as setitem,
+    slide as slide,
     take as take,
     take_along_axis as take_along_axis,
     untake as untake,
@@ -93,278 +185,26 @@ from .reductions import (
 )
 
 __array_api_version__: str
-bfloat16: Any
-bool: Any
-complex128: Any
-complex64: Any
-def abs(x: Any, /) -> Tensor:
-    """|x|; its derivative at 0 is 0."""
-
-def acos(x: Any, /) -> Tensor:
-    """Angle between 0 and π whose cosine is x."""
-
-def acosh(x: Any, /) -> Tensor:
-    """Inverse of the hyperbolic cosine."""
-
-def add(x: Any, y: Any, /) -> Tensor:
-    """x + y"""
-
-def all(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Whether all elements along `axis` (an axis, a tuple of them, or None for all) are true."""
-
-def any(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true."""
-
-def argmax(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Index of the maximum, on a tie the first; without an axis, into the flattened array."""
-
-def argmin(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Index of the minimum, on a tie the first; without an axis, into the flattened array."""
-
-def argsort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
-    """The indices along `axis` that sort it in ascending order, or descending. Equal elements keep their order."""
-
-def asin(x: Any, /) -> Tensor:
-    """Angle between -π/2 and π/2 whose sine is x."""
-
-def asinh(x: Any, /) -> Tensor:
-    """Inverse of the hyperbolic sine."""
-
-def atan(x: Any, /) -> Tensor:
-    """Angle between -π/2 and π/2 whose tangent is x."""
-
-def atan2(x: Any, y: Any, /) -> Tensor:
-    """Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a."""
-
-def atanh(x: Any, /) -> Tensor:
-    """Inverse of the hyperbolic tangent."""
-
-def bitwise_and(x: Any, y: Any, /) -> Tensor:
-    """x & y, of integers bit by bit."""
-
-def bitwise_invert(x: Any, /) -> Tensor:
-    """~x, of integers bit by bit."""
-
-def bitwise_left_shift(x: Any, y: Any, /) -> Tensor:
-    """x << y"""
-
-def bitwise_or(x: Any, y: Any, /) -> Tensor:
-    """x | y, of integers bit by bit."""
-
-def bitwise_right_shift(x: Any, y: Any, /) -> Tensor:
-    """x >> y"""
-
-def bitwise_xor(x: Any, y: Any, /) -> Tensor:
-    """x ^ y, of integers bit by bit."""
-
-def ceil(x: Any, /) -> Tensor:
-    """The smallest whole number that is not less; no gradient flows back."""
-
-def conj(x: Any, /) -> Tensor:
-    """Complex conjugate."""
-
-def copysign(x: Any, y: Any, /) -> Tensor:
-    """|x| with the sign of y."""
-
-def cos(x: Any, /) -> Tensor:
-    """Cosine of an angle in radians."""
-
-def cosh(x: Any, /) -> Tensor:
-    """Hyperbolic cosine."""
-
-def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero."""
-
-def divide(x: Any, y: Any, /) -> Tensor:
-    """x / y"""
-
-def equal(x: Any, y: Any, /) -> Tensor:
-    """x == y"""
-
-def exp(x: Any, /) -> Tensor:
-    """eˣ"""
-
-def expm1(x: Any, /) -> Tensor:
-    """eˣ - 1, exact near 0"""
-
-def floor(x: Any, /) -> Tensor:
-    """The largest whole number that is not greater; no gradient flows back."""
-
-def floor_divide(x: Any, y: Any, /) -> Tensor:
-    """floor(x / y), which has no derivative."""
-
-def greater(x: Any, y: Any, /) -> Tensor:
-    """x > y"""
-
-def greater_equal(x: Any, y: Any, /) -> Tensor:
-    """x >= y"""
-
-def hypot(x: Any, y: Any, /) -> Tensor:
-    """√(x² + y²), without overflow; its derivative at (0, 0) is 0."""
-
-def imag(x: Any, /) -> Tensor:
-    """Imaginary part."""
-
-def isfinite(x: Any, /) -> Tensor:
-    """Whether each element is neither infinite nor NaN."""
-
-def isinf(x: Any, /) -> Tensor:
-    """Whether each element is infinite."""
-
-def isnan(x: Any, /) -> Tensor:
-    """Whether each element is NaN."""
-
-def less(x: Any, y: Any, /) -> Tensor:
-    """x < y"""
-
-def less_equal(x: Any, y: Any, /) -> Tensor:
-    """x <= y"""
-
-def log(x: Any, /) -> Tensor:
-    """Natural logarithm."""
-
-def log10(x: Any, /) -> Tensor:
-    """Logarithm to base 10."""
-
-def log1p(x: Any, /) -> Tensor:
-    """log(1 + x), exact near 0"""
-
-def log2(x: Any, /) -> Tensor:
-    """Logarithm to base 2."""
-
-def logaddexp(x: Any, y: Any, /) -> Tensor:
-    """log(exp(x) + exp(y)), without overflow."""
-
-def logical_and(x: Any, y: Any, /) -> Tensor:
-    """Whether both are true."""
-
-def logical_not(x: Any, /) -> Tensor:
-    """Whether it is false."""
-
-def logical_or(x: Any, y: Any, /) -> Tensor:
-    """Whether one at least is true."""
-
-def logical_xor(x: Any, y: Any, /) -> Tensor:
-    """Whether just one is true."""
-
-def logsumexp(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """log of the sum of exp(x) over axes, without overflow."""
-
-def max(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Maximum. The gradient goes to exactly one element: on a tie the first. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
-
-def maximum(x: Any, y: Any, /) -> Tensor:
-    """The larger of two. On a tie the gradient goes to `x`."""
-
-def mean(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Arithmetic mean. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
-
-def min(x: Any, /, *, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Minimum. The gradient goes to exactly one element: on a tie the first. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
-
-def minimum(x: Any, y: Any, /) -> Tensor:
-    """The smaller of two. On a tie the gradient goes to `x`."""
-
-def multiply(x: Any, y: Any, /) -> Tensor:
-    """x * y"""
-
-def negative(x: Any, /) -> Tensor:
-    """-x"""
-
-def nextafter(x: Any, y: Any, /) -> Tensor:
-    """The number next to x in the direction of y."""
-
-def not_equal(x: Any, y: Any, /) -> Tensor:
-    """x != y"""
-
-def positive(x: Any, /) -> Tensor:
-    """+x"""
-
-def pow(x: Any, y: Any, /) -> Tensor:
-    """x ** y. The derivative is 0 where y is 0, and flat in y where x is 0."""
-
-def real(x: Any, /) -> Tensor:
-    """Real part."""
-
-def reciprocal(x: Any, /) -> Tensor:
-    """1 / x"""
-
-def relu(x: Any, /) -> Tensor:
-    """max(x, 0); its derivative at 0 is 0."""
-
-def remainder(x: Any, y: Any, /) -> Tensor:
-    """x - y * floor(x / y), with the sign of y."""
-
-def round(x: Any, /) -> Tensor:
-    """The nearest whole number, the even one of two; no gradient flows back."""
-
-def sigmoid(x: Any, /) -> Tensor:
-    """1 / (1 + exp(-x)), without overflow."""
-
-def signbit(x: Any, /) -> Tensor:
-    """Whether each element is negative, -0 included."""
-
-def sin(x: Any, /) -> Tensor:
-    """Sine of an angle in radians."""
-
-def sinh(x: Any, /) -> Tensor:
-    """Hyperbolic sine."""
-
-def softmax(x: Any, /, *, axis: Any = -1) -> Tensor:
-    """exp(x) divided by its sum over `axis`, without overflow."""
-
-def sort(x: Any, /, *, axis: Any = -1, descending: Any = False, stable: Any = True) -> Tensor:
-    """The elements along `axis` in ascending order, or descending."""
-
-def sqrt(x: Any, /) -> Tensor:
-    """Square root; its derivative at 0 is infinite."""
-
-def square(x: Any, /) -> Tensor:
-    """x²"""
-
-def std(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Tensor:
-    """Standard deviation, the root of the variance. Where that is 0, so is the gradient. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
-
-def subtract(x: Any, y: Any, /) -> Tensor:
-    """x - y"""
-
-def tan(x: Any, /) -> Tensor:
-    """Tangent of an angle in radians."""
-
-def tanh(x: Any, /) -> Tensor:
-    """Hyperbolic tangent."""
-
-def tril(x: Any, /, *, k: Any = 0) -> Tensor:
-    """Matrices with 0 above the k-th diagonal."""
-
-def triu(x: Any, /, *, k: Any = 0) -> Tensor:
-    """Matrices with 0 below the k-th diagonal."""
-
-def trunc(x: Any, /) -> Tensor:
-    """The whole number next to it towards 0; no gradient flows back."""
-
-def var(x: Any, /, *, axis: Any = None, correction: Any = 0.0, keepdims: Any = False) -> Tensor:
-    """Variance: the sum of |x - mean(x)|² over n - correction. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
-
-def where(condition: Any, a: Any, b: Any, /) -> Tensor:
-    """`a` where `condition` holds, else `b`."""
-
+bfloat16: DType
+bool: DType
+complex128: DType
+complex64: DType
 e: float
-float16: Any
-float32: Any
-float64: Any
+float16: DType
+float32: DType
+float64: DType
 inf: float
-int16: Any
-int32: Any
-int64: Any
-int8: Any
+int16: DType
+int32: DType
+int64: DType
+int8: DType
 nan: float
 newaxis: None
 pi: float
-uint16: Any
-uint32: Any
-uint64: Any
-uint8: Any
+uint16: DType
+uint32: DType
+uint64: DType
+uint8: DType
 
 __all__ = [
     "__array_namespace_info__",

@@ -23,8 +23,10 @@ def function_of(op: Op, module: str) -> Callable[..., Any]:
         made = _of_any_form(op)
     elif op.arity == 1:
         made = lambda x, /: call(op, (x,))
+        made.__annotations__ = {"x": "ArrayLike", "return": "Tensor"}
     else:
         made = lambda x, y, /: call(op, (x, y))
+        made.__annotations__ = {"x": "ArrayLike", "y": "ArrayLike", "return": "Tensor"}
     made.__name__ = made.__qualname__ = op.function.rpartition(".")[2]
     made.__module__, made.__doc__ = module, op.listing.doc
     return made  # type: ignore[no-any-return]
@@ -32,9 +34,7 @@ def function_of(op: Op, module: str) -> Callable[..., Any]:
 
 def _of_any_form(op: Op) -> Any:
     parameters = list(inspect.signature(op.forward).parameters.values())[1:]
-    signature = inspect.Signature(
-        [p if p.kind is p.KEYWORD_ONLY else p.replace(kind=p.POSITIONAL_ONLY) for p in parameters]
-    )
+    signature = inspect.Signature(list(map(_annotated, parameters)), return_annotation="Tensor")
     arity = len(parameters) - len(op.parameters)
 
     def made(*operands: Any, **params: Any) -> Any:
@@ -44,6 +44,16 @@ def _of_any_form(op: Op) -> Any:
 
     made.__signature__ = signature  # type: ignore[attr-defined]
     return made
+
+
+def _annotated(p: inspect.Parameter) -> inspect.Parameter:
+    """A parameter of an op's forward as one of the function: with its type, which that of a default tells."""
+    if p.kind is not p.KEYWORD_ONLY:
+        return p.replace(kind=p.POSITIONAL_ONLY, annotation="ArrayLike")
+    if p.annotation is not p.empty:
+        return p
+    of_none = "Axis" if p.name == "axis" else "int | None"
+    return p.replace(annotation=of_none if p.default is None else type(p.default).__name__)
 
 
 def with_values(x: Tensor, function: str) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..backends import Device, DeviceError, current_device, device_of, find_device
 from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.context import MODE
 from ..core.dispatch import NUMBERS, adopt, apply
 from ..core.graph import Leaf, Named
@@ -18,16 +19,16 @@ from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
 from ..ops.shaping import NEW, STACK, TO_DEVICE
 from .table import NUMPY, function
 
-Shape = int | tuple[int, ...]
+Shape = int | Sequence[int]
 Place = str | Device | None
 
 
 @function(numpy="")
 def tensor(
-    data: Any,
+    data: NestedArrayLike,
     requires_grad: bool = False,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     device: Place = None,
     name: str | None = None,
 ) -> Tensor:
@@ -69,9 +70,7 @@ def tensor(
 
 
 def _refuse_cutting(stacked: Tensor, own: bool) -> None:
-    """What is told where Tensors of a list are copied: `own` says that a leaf is made of them, which is to
-    be.
-    """
+    """Say where Tensors of a list are copied; `own`: a leaf is made of them, which is to be."""
     mode = MODE.get()
     message = (
         "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them "
@@ -84,13 +83,14 @@ def _refuse_cutting(stacked: Tensor, own: bool) -> None:
 
 
 @function(numpy="array asarray asanyarray")
-def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    obj: Any, /, *, dtype: DTypeLike | None = None, device: Place = None, copy: bool | None = None
+) -> Tensor:
     """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
 
     Args:
         obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors
-        in them, which are
-            stacked: a gradient flows to each.
+            in them, which are stacked: a gradient flows to each.
         dtype: default that of `obj`.
         device: default the current device; a Tensor stays where it is.
         copy: True copies always, False never (ValueError where it would have to).
@@ -116,7 +116,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
         home = find_device("cpu")
         # numbers meet their dtype at once: large integers keep all their digits
         obj = _read(home, obj, dtype, copy if home is target else None)
-    raw = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
+    raw: Any = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
     if home is not target:
         _refuse_copy(copy, True)
         if type(number) in NUMBERS:  # which a device's library fills in, without a copy
@@ -140,7 +140,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Place = None, copy: bool 
     return made
 
 
-def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
+def _read(home: Device, obj: Any, dtype: DTypeLike | None, copy: bool | None) -> Any:
     """Numbers, lists of them, or an array of a library that is no backend, as an array of `home`."""
     if (
         not isinstance(obj, int | float | complex)
@@ -164,10 +164,9 @@ def _read(home: Device, obj: Any, dtype: Any, copy: bool | None) -> Any:
     return found
 
 
-def _unreadable(obj: Any, error: Exception | None) -> Exception:
+def _unreadable(obj: object, error: Exception | None) -> Exception:
     """The error of what is not read as an array of numbers: what it is, or the first thing in a list that is
-    no number.
-    """
+    no number."""
     if not isinstance(obj, list | tuple):
         if isinstance(obj, int):
             return OverflowError(
@@ -191,7 +190,7 @@ def _unreadable(obj: Any, error: Exception | None) -> Exception:
     )
 
 
-def _culprit(obj: Any) -> Exception | None:
+def _culprit(obj: Sequence[Any]) -> Exception | None:
     """The error of the first thing in nested lists that makes no array of them; None where nothing does."""
     lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
     if len(lengths) > 1:
@@ -210,12 +209,12 @@ def _culprit(obj: Any) -> Exception | None:
     return None
 
 
-def _shortened(obj: Any) -> str:
+def _shortened(obj: object) -> str:
     text = repr(obj)
     return text if len(text) < 60 else f"{text[:57]}..."
 
 
-def beside(value: Any, like: Tensor) -> Tensor:
+def beside(value: ArrayLike, like: Tensor) -> Tensor:
     """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an
     array that is elsewhere.
     """
@@ -232,14 +231,13 @@ def beside(value: Any, like: Tensor) -> Tensor:
     return there
 
 
-def _holds_tensors(obj: Any) -> bool:
-    """Whether there is a Tensor in nested lists. Raises TypeError where there is a masked array, which a list
-    would take the mask from.
-    """
+def _holds_tensors(obj: Sequence[Any]) -> bool:
+    """Whether there is a Tensor in nested lists. Raises TypeError for a masked array, which would lose its
+    mask."""
     return not NUMBERS.issuperset(map(type, obj)) and any(map(_is_or_holds_tensor, obj))
 
 
-def _is_or_holds_tensor(v: Any) -> bool:
+def _is_or_holds_tensor(v: object) -> bool:
     if isinstance(v, Tensor):
         return True
     if isinstance(v, list | tuple):
@@ -248,10 +246,9 @@ def _is_or_holds_tensor(v: Any) -> bool:
     return home is not None and home.backend.checked(v) is None
 
 
-def _stacked(obj: Any, dtype: Any) -> Tensor:
+def _stacked(obj: Sequence[Any], dtype: DTypeLike | None) -> Tensor:
     """Nested lists with Tensors in them as one Tensor, in the dtype that all have together; numbers in them
-    are weak.
-    """
+    are weak."""
 
     def leaves(v: Any) -> Iterator[Any]:
         if isinstance(v, list | tuple):
@@ -290,7 +287,7 @@ def _copied(x: Tensor) -> Tensor:
 
 
 @function(numpy="")
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) -> Tensor:
+def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Place = None) -> Tensor:
     """`x` in another dtype, and on another device if one is given. A gradient passes between floating
     dtypes, and none through integers.
 
@@ -304,10 +301,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Place = None) ->
     return cast(t if device is None else to_device(t, device), dtype, copy=copy)
 
 
-def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
-    """As `astype`, but of complex numbers the real part where there is no room for the other, as NumPy has
-    it.
-    """
+def cast(t: Tensor, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
+    """As `astype`, but of complex numbers the real part where there is no room for both, as NumPy has it."""
     dtype = canonical(dtype)
     if t.dtype == dtype:
         return +t if copy else t
@@ -317,7 +312,7 @@ def cast(t: Tensor, dtype: Any, /, *, copy: bool = True) -> Tensor:
 NUMPY["astype"] = cast
 
 
-def to_device(x: Any, device: str | Device, /) -> Tensor:
+def to_device(x: ArrayLike, device: str | Device, /) -> Tensor:
     """`x` on another device; a gradient flows back from there."""
     t, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
     if t.device is target:
@@ -328,7 +323,7 @@ def to_device(x: Any, device: str | Device, /) -> Tensor:
     return Tensor(moved.data, target, moved.node)
 
 
-def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) -> Tensor:
+def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **options: Any) -> Tensor:
     """A new array by the creation function of the device's own library."""
     target = current_device() if device is None else find_device(device)
     trace = MODE.get().trace
@@ -362,7 +357,7 @@ def new(function: str, *args: Any, dtype: Any, device: Place, **options: Any) ->
         raise kind(what) from error
 
 
-def number(what: str, value: Any) -> None:
+def number(what: str, value: ArrayLike) -> None:
     """Raises TypeError where `value` is no single real number: a Tensor of one may be, if no gradient flows
     to it, which it would cut.
     """
@@ -387,26 +382,32 @@ def either(given: Any, default: Any) -> Any:
 
 
 @function
-def zeros(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+def zeros(shape: Shape, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """Zeros, float64 unless `dtype` says otherwise."""
     return new("zeros", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
-def ones(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+def ones(shape: Shape, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """Ones, float64 unless `dtype` says otherwise."""
     return new("ones", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
-def empty(shape: Shape, *, dtype: Any = None, device: Place = None) -> Tensor:
+def empty(shape: Shape, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """An array whose elements may be anything, float64 unless `dtype` says otherwise."""
     return new("empty", shape, dtype=either(dtype, "float64"), device=device)
 
 
 @function
 def arange(
-    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Place = None
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    device: Place = None,
 ) -> Tensor:
     """Evenly spaced values from `start` up to but not including `stop`."""
     start, stop = (0, start) if stop is None else (start, stop)
@@ -419,7 +420,13 @@ def arange(
 
 @function
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Place = None
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: DTypeLike | None = None,
+    device: Place = None,
 ) -> Tensor:
     """Ones on the k-th diagonal, zeros elsewhere."""
     return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
@@ -439,8 +446,7 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
 
     Args:
         x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient
-        raises GraphError, as it
-            would cut it.
+            raises GraphError, as it would cut it.
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from operator import index
-from typing import Any
 
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import Op
@@ -18,7 +18,7 @@ from .table import function
 
 @function
 def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: ArrayLike, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Tensor:
     """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0
     comes first.
@@ -32,7 +32,7 @@ def cumulative_sum(
 
 @function
 def cumulative_prod(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: ArrayLike, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Tensor:
     """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`,
     a 1 comes first.
@@ -42,7 +42,9 @@ def cumulative_prod(
     return _accumulated(c.CUMULATIVE_PROD, x, axis, dtype, include_initial)
 
 
-def _accumulated(op: Op, x: Any, axis: int | None, dtype: Any, include_initial: bool) -> Tensor:
+def _accumulated(
+    op: Op, x: ArrayLike, axis: int | None, dtype: DTypeLike | None, include_initial: bool
+) -> Tensor:
     x = asarray(x) if dtype is None else astype(x, dtype)
     if x.ndim == 0 or (axis is None and x.ndim > 1):
         raise ShapeError(
@@ -54,7 +56,15 @@ def _accumulated(op: Op, x: Any, axis: int | None, dtype: Any, include_initial: 
 
 
 @function
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Tensor:
+def diff(
+    x: ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Tensor:
     """The differences of neighbours along `axis`, `n` times over.
 
     `prepend` and `append` are put before and after `x` first; a single number has the other axes' lengths.

@@ -7,6 +7,7 @@ from operator import index
 from string import ascii_letters
 from typing import Any
 
+from ..backends.types import ArrayLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.axes import is_integer
@@ -17,7 +18,7 @@ from .table import function
 
 
 @function(numpy="")
-def einsum(subscripts: Any, /, *operands: Any) -> Tensor:
+def einsum(subscripts: str | ArrayLike, /, *operands: Any) -> Tensor:
     """Einstein summation: products of elements with equal indices, summed over the indices that the result
     does not have.
 

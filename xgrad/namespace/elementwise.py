@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..backends.dtypes import is_complex
+from ..backends.types import ArrayLike
 from ..core.tensor import Tensor
 from ..ops.functions import COMPLEX_SIGN, SIGN
 from .calling import call
@@ -14,7 +13,7 @@ from .table import function
 
 
 @function
-def sign(x: Any, /) -> Tensor:
+def sign(x: ArrayLike, /) -> Tensor:
     """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x|, and 0 at 0, where its
     derivative is 0 too.
 
@@ -27,7 +26,7 @@ def sign(x: Any, /) -> Tensor:
 
 
 @function
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
+def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
     """`x`, but `min` where it is less and `max` where it is more. At a bound the gradient goes to `x`.
 
     The result has the dtype of `x`, as the standard has it.

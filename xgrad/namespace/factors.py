@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..backends.dtypes import finfo, is_complex, is_floating, is_half
+from ..backends.types import ArrayLike
 from ..core.dispatch import adopt
 from ..core.tensor import Tensor
 from ..ops import Op, spectral
@@ -54,13 +55,13 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-def floating(x: Any) -> Tensor:
+def floating(x: ArrayLike) -> Tensor:
     """`x` as numbers that have derivatives: integers become float64."""
     x = asarray(x)
     return x if is_floating(x.dtype) else astype(x, "float64")
 
 
-def both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
+def both(x: ArrayLike, y: ArrayLike, op: Op) -> tuple[Tensor, Tensor]:
     """Two Tensors, a plain array as one beside the other."""
     if isinstance(x, Tensor) or isinstance(y, Tensor):
         x, y = (
@@ -71,7 +72,7 @@ def both(x: Any, y: Any, op: Op) -> tuple[Tensor, Tensor]:
 
 
 @function(extension="linalg")
-def solve(x1: Any, x2: Any, /) -> Tensor:
+def solve(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector
     (n,).
 
@@ -94,7 +95,7 @@ def _cutoff(x: Tensor) -> float:
 
 
 @function(extension="linalg")
-def pinv(x: Any, /, *, rtol: Any = None) -> Tensor:
+def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0.
 
     Its derivative takes the rank as fixed.
@@ -104,18 +105,18 @@ def pinv(x: Any, /, *, rtol: Any = None) -> Tensor:
 
 
 @function(extension="linalg")
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
+def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     """How many singular values are above `rtol` times the largest: an integer, which has no derivative."""
     x = d.matrices(floating(x), "matrix_rank")
     s = call(spectral.SVDVALS, (x,))
     if not s.shape[-1]:
         return zeros(s.shape[:-1], dtype="int64", device=x.device)
     rtol = _cutoff(x) if rtol is None else rtol if isinstance(rtol, int | float) else asarray(rtol)[..., None]
-    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)  # type: ignore[no-any-return]
+    return gates.count_nonzero(s > gates.max(s, axis=-1, keepdims=True) * rtol, axis=-1)
 
 
 @function(extension="linalg")
-def slogdet(x: Any, /) -> SlogdetResult:
+def slogdet(x: ArrayLike, /) -> SlogdetResult:
     """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its
     size.
 
@@ -126,7 +127,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
 
 
 @function(extension="linalg")
-def eigh(x: Any, /) -> EighResult:
+def eigh(x: ArrayLike, /) -> EighResult:
     """Eigenvalues and eigenvectors of hermitian matrices.
 
     The lower triangle is read, and so the gradient is 0 above the diagonal. Where eigenvalues are equal, what
@@ -145,7 +146,7 @@ def eigh(x: Any, /) -> EighResult:
     return eigh_of(x, "L")
 
 
-def _spectrum(op: Op, x: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
+def _spectrum(op: Op, x: ArrayLike, params: dict[str, Any]) -> tuple[Tensor, ...]:
     """A decomposition; of half precision in float32, its outputs rounded."""
     if not is_half(getattr(x, "dtype", None)):
         return call(op, (x,), params)  # type: ignore[return-value]
@@ -154,12 +155,12 @@ def _spectrum(op: Op, x: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
     return tuple(astype(part, "complex64" if is_complex(part.dtype) else x.dtype) for part in wide)
 
 
-def eigh_of(x: Any, UPLO: str) -> EighResult:
+def eigh_of(x: ArrayLike, UPLO: str) -> EighResult:
     """As `eigh`, with the triangle that is read, "L" or "U"."""
     return EighResult(*_spectrum(spectral.EIGH, x, {"UPLO": UPLO}))
 
 
-def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
+def _values_or(x: ArrayLike, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
     """The values alone; by the whole decomposition, whose vectors the gradient needs, where one will flow
     back."""
     if isinstance(x, Tensor) and x.requires_grad:
@@ -168,7 +169,7 @@ def _values_or(x: Any, values: Op, whole: Op, at: int, params: dict[str, Any]) -
 
 
 @function(extension="linalg")
-def eigvalsh(x: Any, /) -> Tensor:
+def eigvalsh(x: ArrayLike, /) -> Tensor:
     """Eigenvalues of hermitian matrices in ascending order.
 
     The lower triangle is read, and so the gradient is 0 above the diagonal. One of several equal eigenvalues
@@ -178,7 +179,7 @@ def eigvalsh(x: Any, /) -> Tensor:
 
 
 @function(extension="linalg")
-def svdvals(x: Any, /) -> Tensor:
+def svdvals(x: ArrayLike, /) -> Tensor:
     """Singular values of matrices, in descending order.
 
     One of several equal ones, or one that is 0, has no derivative: it gives NaN. A smooth function of all
@@ -188,7 +189,7 @@ def svdvals(x: Any, /) -> Tensor:
 
 
 @function(numpy="linalg.eig", extension="linalg")
-def eig(x: Any, /) -> EigResult:
+def eig(x: ArrayLike, /) -> EigResult:
     """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
 
     The gradient is right for what does not depend on the phases of the vectors. Where eigenvalues are equal,
@@ -203,7 +204,7 @@ def eig(x: Any, /) -> EigResult:
 
 
 @function(numpy="linalg.eigvals", extension="linalg")
-def eigvals(x: Any, /) -> Tensor:
+def eigvals(x: ArrayLike, /) -> Tensor:
     """Eigenvalues of square matrices, in no order, complex always.
 
     Like those of `eig`, they may be found on the host.
@@ -212,7 +213,7 @@ def eigvals(x: Any, /) -> Tensor:
 
 
 @function(extension="linalg")
-def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
 
     The columns that complete it may be any basis of the rest; the gradient is right for what depends on no
@@ -225,7 +226,7 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
 
 
 @function(extension="linalg")
-def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
+def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
     """x = U S Vh: singular vectors and values; with `full_matrices`, U and Vh are square.
 
     Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first
@@ -235,11 +236,11 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(*_spectrum(spectral.SVD, x, {"full_matrices": full_matrices}))
 
 
-def cofactor(x: Any) -> Tensor:
+def cofactor(x: ArrayLike) -> Tensor:
     """det(x) x⁻ᵀ, which is the derivative of det, for singular matrices too."""
     return call(d.COFACTOR, (x,))
 
 
-def seal(x: Any) -> Tensor:
+def seal(x: ArrayLike) -> Tensor:
     """A 0 for each row, whose derivative is NaN: of what holds at its point alone."""
     return call(spectral.SEAL, (x,))

@@ -7,6 +7,7 @@ from operator import index
 from typing import Any
 
 from ..backends.dtypes import canonical, is_complex, is_floating
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -18,7 +19,9 @@ from .table import function
 
 
 @function
-def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
+def full(
+    shape: Shape, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: Place = None
+) -> Tensor:
     """An array filled with one number, of that number's dtype unless `dtype` says otherwise.
 
     The number may be a Tensor, to which the gradient flows.
@@ -32,7 +35,7 @@ def full(shape: Shape, fill_value: Any, *, dtype: Any = None, device: Place = No
     return new("full", shape, fill_value, dtype=dtype, device=device)
 
 
-def _refuse_filling(value: Any, dtype: Any) -> None:
+def _refuse_filling(value: Any, dtype: DTypeLike | None) -> None:
     """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as
     real ones."""
     if type(value) not in NUMBERS or abs(value) >= 2**63:
@@ -48,7 +51,14 @@ def _refuse_filling(value: Any, dtype: Any) -> None:
 
 @function
 def linspace(
-    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Place = None, endpoint: bool = True
+    start: ArrayLike,
+    stop: ArrayLike,
+    /,
+    num: int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: Place = None,
+    endpoint: bool = True,
 ) -> Tensor:
     """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` itself is left out.
 
@@ -65,8 +75,10 @@ def linspace(
     return new("linspace", start, stop, num, dtype=either(dtype, default), device=device, endpoint=endpoint)
 
 
-def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoint: bool) -> Tensor:
-    like = start if isinstance(start, Tensor) else stop
+def _between(
+    start: ArrayLike, stop: ArrayLike, num: int, dtype: DTypeLike | None, device: Place, endpoint: bool
+) -> Tensor:
+    like: Any = start if isinstance(start, Tensor) else stop
     start, stop = (beside(v, like) if device is None else asarray(v, device=device) for v in (start, stop))
     axes = (1,) * max(start.ndim, stop.ndim)
     t = call(
@@ -76,7 +88,7 @@ def _between(start: Any, stop: Any, num: int, dtype: Any, device: Place, endpoin
     return z if dtype is None else astype(z, dtype)
 
 
-def _count(function: str, num: Any) -> int:
+def _count(function: str, num: object) -> int:
     """How many values there are to be."""
     if isinstance(num, bool) or not is_integer(num):
         raise TypeError(f"{function}: how many is an integer from 0 on, not {num!r}")
@@ -85,35 +97,37 @@ def _count(function: str, num: Any) -> int:
     return index(num)
 
 
-def _like(x: Any, dtype: Any, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:
+def _like(x: ArrayLike, dtype: DTypeLike | None, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:
     """The shape of `x`, and its dtype and device where no other is given."""
     x = asarray(x)
     return x.shape, {"dtype": either(dtype, x.dtype), "device": either(device, x.device)}
 
 
 @function
-def zeros_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """Zeros in the shape, dtype and device of `x`."""
     shape, form = _like(x, dtype, device)
     return zeros(shape, **form)
 
 
 @function
-def ones_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """Ones in the shape, dtype and device of `x`."""
     shape, form = _like(x, dtype, device)
     return ones(shape, **form)
 
 
 @function
-def empty_like(x: Any, /, *, dtype: Any = None, device: Place = None) -> Tensor:
+def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """An array in the shape, dtype and device of `x`, whose elements may be anything."""
     shape, form = _like(x, dtype, device)
     return empty(shape, **form)
 
 
 @function
-def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = None) -> Tensor:
+def full_like(
+    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: Place = None
+) -> Tensor:
     """An array in the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
     shape, form = _like(x, dtype, device)
     return full(
@@ -124,7 +138,7 @@ def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Place = 
 
 
 @function
-def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Tensor, ...]:
+def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinates on a grid: each array along an axis of its own, repeated along the others.
 
     With `indexing` "ij" the i-th array goes along axis i; with "xy" the first along axis 1 and the second

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..backends.dtypes import canonical, kind_of
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.tensor import Tensor
 from ..ops.axes import normal_axes
 from ..ops.fourier import SWAPPED
@@ -35,7 +35,7 @@ def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
 
 
 @function(extension="fft")
-def fftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+def fftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
     """`fft` along each of `axes` (all by default, or as many last ones as `s` has lengths)."""
     z = asarray(x)
     for n, axis in _along(z, s, axes):
@@ -44,7 +44,7 @@ def fftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backwa
 
 
 @function(extension="fft")
-def ifftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+def ifftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
     """Inverse of `fftn`, with the same arguments."""
     z = asarray(x)
     for n, axis in _along(z, s, axes):
@@ -53,25 +53,25 @@ def ifftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backw
 
 
 @function(extension="fft")
-def rfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+def rfftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
     """`rfft` along the last of `axes`, then `fft` along the others."""
     z = asarray(x)
     (n, axis), *others = _some(_along(z, s, axes), "rfftn")
     z = gates.rfft(z, n=n, axis=axis, norm=norm)
     for n, axis in others:
         z = gates.fft(z, n=n, axis=axis, norm=norm)
-    return z  # type: ignore[no-any-return]
+    return z
 
 
 @function(extension="fft")
-def irfftn(x: Any, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
+def irfftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
     """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along that, by default to 2
     (m - 1) numbers."""
     z = asarray(x)
     last, *others = _some(_along(z, s, axes), "irfftn")
     for n, axis in reversed(others):
         z = gates.ifft(z, n=n, axis=axis, norm=norm)
-    return gates.irfft(z, n=last[0], axis=last[1], norm=norm)  # type: ignore[no-any-return]
+    return gates.irfft(z, n=last[0], axis=last[1], norm=norm)
 
 
 def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | None, int]]:
@@ -81,16 +81,16 @@ def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | No
 
 
 @function(extension="fft")
-def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
+def hfft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n
     real numbers."""
-    return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])  # type: ignore[no-any-return]
+    return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])
 
 
 @function(extension="fft")
-def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
+def ihfft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """Inverse of `hfft`: n//2 + 1 complex numbers from n real ones."""
-    return conj(gates.rfft(x, n=n, axis=axis, norm=SWAPPED[_known(norm)]))  # type: ignore[no-any-return]
+    return conj(gates.rfft(x, n=n, axis=axis, norm=SWAPPED[_known(norm)]))
 
 
 def _known(norm: str) -> str:
@@ -100,7 +100,7 @@ def _known(norm: str) -> str:
 
 
 @function(extension="fft")
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = None) -> Tensor:
+def fftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """The frequencies of an `fft` of n samples, `d` apart: 0, 1, ..., -2, -1, over n d.
 
     >>> import xgrad as xg
@@ -112,12 +112,12 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = Non
 
 
 @function(extension="fft")
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Place = None) -> Tensor:
+def rfftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
     """The frequencies of an `rfft` of n samples, `d` apart: 0, 1, ..., n//2, over n d."""
     return _real(arange(n // 2 + 1, device=device), dtype) / (n * d)
 
 
-def _real(x: Tensor, dtype: Any) -> Tensor:
+def _real(x: Tensor, dtype: DTypeLike | None) -> Tensor:
     dtype = canonical(dtype or "float64")
     if kind_of(dtype) != "f":
         raise TypeError(f"frequencies are real floating point numbers, not {dtype}")
@@ -125,21 +125,21 @@ def _real(x: Tensor, dtype: Any) -> Tensor:
 
 
 @function(extension="fft")
-def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def fftshift(x: ArrayLike, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     """`x` with frequency 0, which comes first along `axes` (all by default), in the middle."""
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, (x.shape[axis] + 1) // 2)
-    return +x  # type: ignore[no-any-return]
+    return +x
 
 
 @function(extension="fft")
-def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def ifftshift(x: ArrayLike, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
     """Inverse of `fftshift`."""
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, x.shape[axis] // 2)
-    return +x  # type: ignore[no-any-return]
+    return +x
 
 
 def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -148,5 +148,5 @@ def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:
 
 def _rolled(x: Tensor, axis: int, first: int) -> Tensor:
     """`x` beginning with its element `first`."""
-    before = (slice(None),) * axis
+    before: tuple[slice, ...] = (slice(None),) * axis
     return concat([x[(*before, slice(first, None), ...)], x[(*before, slice(first), ...)]], axis=axis)

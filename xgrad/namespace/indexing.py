@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import ArrayLike, Index
 from ..core.dispatch import index_operands
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -17,7 +16,7 @@ from .table import function
 
 
 @function
-def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
+def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of
     that axis."""
     x = asarray(x)
@@ -39,7 +38,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
 
 
 @function
-def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """The elements of `x` at `indices` along `axis`, each in its own row: what `argsort` and
     `argmax(keepdims=True)` point to.
 
@@ -66,20 +65,20 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     return z
 
 
-def untake(values: Any, indices: Any, *, axis: int, shape: tuple[int, ...]) -> Tensor:
+def untake(values: ArrayLike, indices: ArrayLike, *, axis: int, shape: tuple[int, ...]) -> Tensor:
     """Zeros of a shape with the slices of `values` along `axis` added at `indices`: the transpose of
     `take`."""
     return call(i.UNTAKE, (values, indices), {"axis": axis, "shape": shape})
 
 
-def scatter(values: Any, *, key: Any, shape: tuple[int, ...]) -> Tensor:
+def scatter(values: ArrayLike, *, key: Index, shape: tuple[int, ...]) -> Tensor:
     """Zeros of a shape with `values` added at `key`: the transpose of `x[key]`."""
     values = asarray(values)
     pattern, arrays = index_operands(values, key)
     return call(i.SCATTER, (values, *arrays), {"key": pattern, "shape": shape})
 
 
-def setitem(x: Any, v: Any, *, key: Any) -> Tensor:
+def setitem(x: ArrayLike, v: ArrayLike, *, key: Index) -> Tensor:
     """`x` with `v` at `key`, as a new Tensor."""
     x = asarray(x)
     pattern, arrays = index_operands(x, key)

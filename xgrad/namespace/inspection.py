@@ -6,6 +6,8 @@ from typing import Any
 
 from ..backends import Device, current_device, devices, find_device
 from ..backends import dtypes as kinds
+from ..backends.dtypes import Kind
+from ..backends.types import ArrayLike, DType, DTypeLike
 from ..core.dispatch import NUMBERS
 from ..core.tensor import API_VERSION
 from .dtypes import DTYPES
@@ -45,7 +47,7 @@ class Info:
         """The devices that can be used now."""
         return devices()
 
-    def dtypes(self, *, device: str | Device | None = None, kind: Any = None) -> dict[str, Any]:
+    def dtypes(self, *, device: str | Device | None = None, kind: Kind | None = None) -> dict[str, DType]:
         """The standard's dtypes by name, those of a `kind` as `isdtype` has it."""
         _known(device)
         standard = {name: dtype for name, dtype in DTYPES.items() if name != "float16"}
@@ -68,31 +70,32 @@ def _known(device: str | Device | None) -> None:
         find_device(device)
 
 
-def _dtype(x: Any) -> Any:
+def _dtype(x: DTypeLike | ArrayLike) -> DType:
     """A dtype, or that of an array."""
-    return kinds.canonical(x.dtype if hasattr(x, "dtype") and not isinstance(x, type) else x)
+    found: Any = x.dtype if hasattr(x, "dtype") and not isinstance(x, type) else x
+    return kinds.canonical(found)
 
 
 @function
-def can_cast(from_: Any, to: Any, /) -> bool:
+def can_cast(from_: DTypeLike | ArrayLike, to: DTypeLike, /) -> bool:
     """Whether values of a dtype, or of a Tensor's, can become those of another by the rules of promotion."""
     return kinds.can_cast(_dtype(from_), kinds.canonical(to))
 
 
 @function
-def finfo(type: Any, /) -> kinds.FloatInfo:
+def finfo(type: DTypeLike | ArrayLike, /) -> kinds.FloatInfo:
     """Limits of a floating dtype, or of a Tensor's; of a complex one, those of its parts."""
     return kinds.finfo(_dtype(type))
 
 
 @function
-def iinfo(type: Any, /) -> kinds.IntegerInfo:
+def iinfo(type: DTypeLike | ArrayLike, /) -> kinds.IntegerInfo:
     """Limits of an integer dtype, or of a Tensor's."""
     return kinds.iinfo(_dtype(type))
 
 
 @function
-def isdtype(dtype: Any, kind: Any) -> bool:
+def isdtype(dtype: DTypeLike, kind: Kind) -> bool:
     """Whether a dtype is of a kind: a dtype, "bool", "signed integer", "unsigned integer", "integral", "real
     floating",
     "complex floating", "numeric", or a tuple of these."""
@@ -100,6 +103,7 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 
 @function
-def result_type(*arrays_and_dtypes: Any) -> Any:
+def result_type(*arrays_and_dtypes: DTypeLike | ArrayLike) -> DType:
     """The dtype that arrays, dtypes and Python numbers, which are weak, have together."""
-    return kinds.result_type(*(x if type(x) in NUMBERS else _dtype(x) for x in arrays_and_dtypes))
+    values: Any = (x if type(x) in NUMBERS else _dtype(x) for x in arrays_and_dtypes)
+    return kinds.result_type(*values)

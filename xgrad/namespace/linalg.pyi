@@ -1,8 +1,4 @@
-# Made from the table of functions by `python -m tests.generated`.
-from typing import Any
-from ..core.tensor import (
-    Tensor,
-)
+# Made from the table of functions by `python docs/generate.py`.
 from .factors import (
     eig as eig,
     eigh as eigh,
@@ -15,6 +11,11 @@ from .factors import (
     solve as solve,
     svd as svd,
     svdvals as svdvals,
+)
+from .gates import (
+    cholesky as cholesky,
+    det as det,
+    inv as inv,
 )
 from .linear_algebra import (
     cross as cross,
@@ -29,15 +30,6 @@ from .linear_algebra import (
     vecdot as vecdot,
     vector_norm as vector_norm,
 )
-
-def cholesky(x: Any, /, *, upper: Any = False) -> Tensor:
-    """Cholesky factors of positive definite matrices."""
-
-def det(x: Any, /) -> Tensor:
-    """Determinant of square matrices."""
-
-def inv(x: Any, /) -> Tensor:
-    """Inverse of square matrices."""
 
 
 __all__ = [

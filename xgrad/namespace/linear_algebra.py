@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import Any, Literal
 
 from ..backends.dtypes import finfo, is_complex, is_half
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops import decompositions as d
@@ -32,7 +34,7 @@ def _refuse(message: str) -> Any:
 
 @function
 @function(extension="linalg")
-def matmul(x: Any, y: Any, /) -> Tensor:
+def matmul(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x @ y: matrices (..., n, k) and (..., k, m), whose leading axes broadcast; an operand of one axis is a
     vector."""
     return call(MATMUL, (x, y))
@@ -40,14 +42,14 @@ def matmul(x: Any, y: Any, /) -> Tensor:
 
 @function
 @function(extension="linalg")
-def matrix_transpose(x: Any, /) -> Tensor:
+def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """The last two axes exchanged."""
     return asarray(x).mT
 
 
 @function
 @function(extension="linalg")
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
+def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | Sequence[int | Sequence[int]] = 2) -> Tensor:
     """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists
     of axes.
 
@@ -82,7 +84,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
 
 @function
 @function(extension="linalg")
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """Sum of conj(x1) * x2 along an axis of what they broadcast to together.
 
     >>> import xgrad as xg
@@ -121,7 +123,7 @@ def _last(x: Tensor, axis: int) -> Tensor:
 
 
 @function(extension="linalg")
-def outer(x1: Any, x2: Any, /) -> Tensor:
+def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """The products of every element of one vector with every one of another."""
     x1, x2 = both(x1, x2, MATMUL)
     if not x1.ndim == x2.ndim == 1:
@@ -134,7 +136,7 @@ def outer(x1: Any, x2: Any, /) -> Tensor:
 
 
 @function(extension="linalg")
-def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """Vector product of vectors of three elements along `axis`.
 
     >>> import xgrad as xg
@@ -153,7 +155,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
 
 
 @function(extension="linalg")
-def matrix_power(x: Any, n: int, /) -> Tensor:
+def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     """`x` times itself, n factors: by squaring; of the inverse where n is negative, and the identity where it
     is 0."""
     x = d.matrices(asarray(x), "matrix_power")
@@ -185,7 +187,7 @@ def matrix_power(x: Any, n: int, /) -> Tensor:
 
 
 @function(extension="linalg")
-def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     """The diagonal of the last two axes, or the one `offset` above it."""
     x = d.matrices(asarray(x), "diagonal")
     *stacked, n, m = x.shape
@@ -196,7 +198,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
 
 
 @function(extension="linalg")
-def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None) -> Tensor:
     """Sum of a diagonal of the last two axes, in `dtype` if one is given."""
     return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
@@ -206,7 +208,7 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
 
 @function(extension="linalg")
 def vector_norm(
-    x: Any, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2
+    x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
     """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the
     largest or smallest |x|
@@ -231,7 +233,7 @@ def vector_norm(
     if ord == 1 or (ord == math.inf and 0 in (x.shape[a] for a in axes)):
         return reductions.sum(size, **over)
     if abs(ord) == math.inf:
-        return gates.max(size, **over) if ord > 0 else gates.min(size, **over)  # type: ignore[no-any-return]
+        return gates.max(size, **over) if ord > 0 else gates.min(size, **over)
     if ord == 0:
         return reductions.sum(astype(x != 0, size.dtype), **over)
     some = size != 0
@@ -239,17 +241,19 @@ def vector_norm(
     if ord > 0:
         return _root(reductions.sum(where(some, powers, 0), **over), ord)
     z = where(gates.all(some, **over), reductions.sum(powers, **over), math.inf)  # one 0 makes the norm 0
-    return where(z == math.inf, 0, where(z == math.inf, 1, z) ** (1 / ord))  # type: ignore[no-any-return]
+    return where(z == math.inf, 0, where(z == math.inf, 1, z) ** (1 / ord))
 
 
 def _root(x: Tensor, ord: float) -> Tensor:
     """The ord-th root, flat at 0."""
     safe = where(x == 0, 1, x)
-    return where(x == 0, 0, gates.sqrt(safe) if ord == 2 else safe ** (1 / ord))  # type: ignore[no-any-return]
+    return where(x == 0, 0, gates.sqrt(safe) if ord == 2 else safe ** (1 / ord))
 
 
 @function(extension="linalg")
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+def matrix_norm(
+    x: ArrayLike, /, *, keepdims: bool = False, ord: float | Literal["fro", "nuc"] | None = "fro"
+) -> Tensor:
     """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values,
     2 and -2 the largest
     and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows.
@@ -267,7 +271,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
     sizes: Tensor = (
         _singular_values(x)
         if ord in ("nuc", 2, -2)
-        else reductions.sum(abs(x), axis=-2 if abs(ord) == 1 else -1)
+        else reductions.sum(abs(x), axis=-2 if ord in (1, -1) else -1)
     )
     if ord == "nuc":
         z = reductions.sum(sizes, axis=-1)
@@ -282,4 +286,4 @@ def _singular_values(x: Tensor) -> Tensor:
     """Those that are 0, as far as rounding lets one know, pass nothing back."""
     s = svdvals(x)
     zero = s <= ROUNDING * finfo(s.dtype).eps * reductions.sum(s, axis=-1, keepdims=True)
-    return where(zero, call(STOP_GRADIENT, (s,)), s)  # type: ignore[no-any-return]
+    return where(zero, call(STOP_GRADIENT, (s,)), s)

@@ -8,6 +8,7 @@ from math import prod
 from operator import index
 from typing import Any, cast
 
+from ..backends.types import ArrayLike
 from ..core.context import MODE, mode
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -23,7 +24,7 @@ Axes = int | tuple[int, ...]
 
 
 @function
-def reshape(x: Any, /, shape: int | tuple[int, ...], *, copy: bool | None = None) -> Tensor:
+def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
     """The elements in another shape, in which one axis may be -1.
 
     `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so
@@ -47,19 +48,19 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @function
-def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Tensor:
+def permute_dims(x: ArrayLike, /, axes: tuple[int, ...]) -> Tensor:
     """`x` with its axes in the order `axes`."""
     return call(s.TRANSPOSE, (x,), {"axes": tuple(axes)})
 
 
 @function
-def transpose(x: Any, /, axes: tuple[int, ...] | None = None) -> Tensor:
+def transpose(x: ArrayLike, /, axes: tuple[int, ...] | None = None) -> Tensor:
     """The axes in the order given, in reverse where none is; NumPy's name for `permute_dims`."""
     return call(s.TRANSPOSE, (x,), {"axes": axes if axes is None else tuple(axes)})
 
 
 @function
-def moveaxis(x: Any, source: Axes, destination: Axes, /) -> Tensor:
+def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
     """The axes `source` at the places `destination`, the others in their order."""
     x = asarray(x)
     sources, places = normal_axes(source, x.ndim), normal_axes(destination, x.ndim)
@@ -72,13 +73,13 @@ def moveaxis(x: Any, source: Axes, destination: Axes, /) -> Tensor:
 
 
 @function
-def broadcast_to(x: Any, /, shape: int | tuple[int, ...]) -> Tensor:
+def broadcast_to(x: ArrayLike, /, shape: int | tuple[int, ...]) -> Tensor:
     """`x` repeated along new axes and axes of length 1."""
     return call(s.BROADCAST_TO, (x,), {"shape": integers(shape)})
 
 
 @function
-def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
+def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
     """All of them in the shape that they broadcast to together."""
     tensors = tuple(map(asarray, arrays))
     shape = s.broadcast_shapes(*(x.shape for x in tensors))
@@ -86,7 +87,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tensor, ...]:
 
 
 @function
-def expand_dims(x: Any, /, axis: int = 0) -> Tensor:
+def expand_dims(x: ArrayLike, /, axis: int = 0) -> Tensor:
     """`x` with a new axis of length 1 before `axis`."""
     x = asarray(x)
     (axis,) = normal_axes(axis, x.ndim + 1)
@@ -102,7 +103,7 @@ def _distinct(axis: Axes | None, ndim: int, function: str) -> tuple[int, ...]:
 
 
 @function
-def squeeze(x: Any, /, axis: Axes) -> Tensor:
+def squeeze(x: ArrayLike, /, axis: Axes) -> Tensor:
     """`x` without axes of length 1. Raises ValueError where one is longer."""
     x = asarray(x)
     axes = _distinct(axis, x.ndim, "squeeze")
@@ -128,7 +129,7 @@ def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
 
 
 @function
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices of `x` along `axis`."""
     return cast(tuple[Tensor, ...], call(s.UNSTACK, (x,), {"axis": axis}))
 
@@ -145,7 +146,7 @@ def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
 
 
 @function
-def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
+def flip(x: ArrayLike, /, *, axis: Axes | None = None) -> Tensor:
     """The elements in reverse along `axis`: an axis, a tuple of them, or None for all."""
     x = asarray(x)
     axes = _distinct(axis, x.ndim, "flip")
@@ -154,7 +155,7 @@ def flip(x: Any, /, *, axis: Axes | None = None) -> Tensor:
 
 
 @function
-def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
+def roll(x: ArrayLike, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     """The elements moved on by `shift` along `axis`; those pushed out at the end come in at the beginning.
 
     `axis` is an axis, a tuple of them, each with a shift of its own or all with the same, or None for the
@@ -187,7 +188,7 @@ def roll(x: Any, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
 
 
 @function
-def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
+def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """Each element along `axis` several times; of the flattened array where `axis` is None.
 
     `repeats` is how often, or an integer array that says it of each; where a function is traced, a list,
@@ -218,7 +219,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     return call(TAKE, (x, places), {"axis": axis})
 
 
-def _places(repeats: Any, x: Tensor, n: int) -> Tensor:
+def _places(repeats: ArrayLike, x: Tensor, n: int) -> Tensor:
     """Which of `n` elements each element of the result is."""
     counts = with_values(beside(repeats, x), "repeat")
     if counts.dtype.kind not in "biu":
@@ -232,7 +233,7 @@ def _places(repeats: Any, x: Tensor, n: int) -> Tensor:
 
 
 @function
-def tile(x: Any, repetitions: tuple[int, ...], /) -> Tensor:
+def tile(x: ArrayLike, repetitions: tuple[int, ...], /) -> Tensor:
     """Copies of `x` side by side, as many along each axis as `repetitions` says; of the last axes, if they
     are fewer.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+from ..backends.types import ArrayLike
 from ..core.tensor import Tensor
 from ..ops import indexing as i
 from ..ops import ordering as o
@@ -39,7 +40,7 @@ class UniqueInverseResult(NamedTuple):
 
 
 @function
-def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     """The indices of the elements that are not zero: an array for each axis."""
     x = with_values(asarray(x), "nonzero")
     if not x.ndim:
@@ -48,7 +49,9 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
 
 
 @function
-def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Tensor:
+def searchsorted(
+    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None
+) -> Tensor:
     """The places in `x1` where the elements of `x2` keep it sorted.
 
     `sorter` has the indices that sort an `x1` that is not.
@@ -67,7 +70,7 @@ def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None)
 
 
 @function
-def unique_all(x: Any, /) -> UniqueAllResult:
+def unique_all(x: ArrayLike, /) -> UniqueAllResult:
     """The different values of the flattened array, where they are, and how many.
 
     Each NaN is a value of its own.
@@ -80,14 +83,14 @@ def unique_all(x: Any, /) -> UniqueAllResult:
 
 
 @function
-def unique_counts(x: Any, /) -> UniqueCountsResult:
+def unique_counts(x: ArrayLike, /) -> UniqueCountsResult:
     """The different values of the flattened array, and how many there are of each; see `unique_all`."""
     found = unique_all(x)
     return UniqueCountsResult(found.values, found.counts)
 
 
 @function
-def unique_inverse(x: Any, /) -> UniqueInverseResult:
+def unique_inverse(x: ArrayLike, /) -> UniqueInverseResult:
     """The different values of the flattened array, and which of them each element is: values[inverse_indices]
     is x; see `unique_all`."""
     found = unique_all(x)
@@ -95,6 +98,6 @@ def unique_inverse(x: Any, /) -> UniqueInverseResult:
 
 
 @function
-def unique_values(x: Any, /) -> Tensor:
+def unique_values(x: ArrayLike, /) -> Tensor:
     """The different values of the flattened array, in ascending order; see `unique_all`."""
     return unique_all(x).values

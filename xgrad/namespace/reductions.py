@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.tensor import Tensor
 from ..ops import cumulative as c
 from ..ops import reductions as r
@@ -14,14 +13,18 @@ from .table import function
 
 
 @function
-def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+def sum(
+    x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Tensor:
     """Sum over axes, in `dtype` if one is given; of small integers in int64 or uint64."""
     z = call(r.SUM, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
     return z if dtype is None else astype(z, dtype, copy=False)
 
 
 @function
-def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+def prod(
+    x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Tensor:
     """Product over axes, in `dtype` if one is given; of small integers in int64 or uint64.
 
     The gradient is the product of the other elements, and right where some are 0.

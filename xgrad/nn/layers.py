@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..backends import Device
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.context import MODE
 from ..core.tensor import Tensor
 from ..namespace import asarray, float32, logical_and, take, where
@@ -28,7 +27,7 @@ class Linear(Module):
         n_out: int,
         bias: bool = True,
         *,
-        dtype: Any = float32,
+        dtype: DTypeLike = float32,
         rng: Generator | None = None,
         device: str | Device | None = None,
     ) -> None:
@@ -37,7 +36,7 @@ class Linear(Module):
         self.weight = uniform_parameter((n_out, n_in), limit, dtype, rng, device)
         self.bias = uniform_parameter((n_out,), limit, dtype, rng, device) if bias else None
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         y = checked_input(x, self.weight, self) @ self.weight.T
         return y if self.bias is None else y + self.bias
 
@@ -55,14 +54,14 @@ class Embedding(Module):
         count: int,
         size: int,
         *,
-        dtype: Any = float32,
+        dtype: DTypeLike = float32,
         rng: Generator | None = None,
         device: str | Device | None = None,
     ) -> None:
         sizes("Embedding", count=count, size=size)
         self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
 
-    def __call__(self, indices: Any) -> Tensor:
+    def __call__(self, indices: ArrayLike) -> Tensor:
         """The rows at `indices`, integers of any shape.
 
         Raises TypeError for others, IndexError for a row that is not there.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..backends.dtypes import is_complex, is_floating, is_half
+from ..backends.types import ArrayLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import arange, asarray, astype, float32, logsumexp, mean, reshape
 from .layers import in_range, nan_outside
 
 
-def cross_entropy(logits: Any, targets: Any) -> Tensor:
+def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Tensor:
     """Mean of -log softmax(logits)[target], in nats; of half precision computed in float32, and rounded once.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
+from ..backends.types import ArrayLike, DTypeLike
 from ..compiler.keys import Static
 from ..core import pytree
 from ..core.context import no_grad
@@ -110,7 +111,7 @@ class Module:
         return f"{type(self).__name__}({weights})"
 
 
-def cast(tree: Any, dtype: Any) -> Any:
+def cast(tree: Any, dtype: DTypeLike) -> Any:
     """A module, or any tree, with its floating Tensors and arrays in another dtype.
 
     Gradients flow back to those that were given, in their dtype.
@@ -139,7 +140,7 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def uniform_parameter(
-    shape: tuple[int, ...], limit: float, dtype: Any, rng: Generator | None, device: str | Device | None
+    shape: tuple[int, ...], limit: float, dtype: DTypeLike, rng: Generator | None, device: str | Device | None
 ) -> Tensor:
     """A weight drawn evenly from [-limit, limit)."""
     if rng is not None and not isinstance(rng, Generator):
@@ -149,14 +150,14 @@ def uniform_parameter(
     )
 
 
-def sizes(who: str, **given: Any) -> None:
+def sizes(who: str, **given: object) -> None:
     """Raises TypeError or ValueError where one of these is no integer from 1 on."""
     for name, n in given.items():
         if integer(f"{who}: {name}", n) < 1:
             raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
 
 
-def checked_input(x: Any, weight: Tensor, who: Module) -> Tensor:
+def checked_input(x: ArrayLike, weight: Tensor, who: Module) -> Tensor:
     """`x` as a Tensor beside `weight`. Raises TypeError where its dtype is another floating dtype."""
     t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
     if t.dtype != weight.dtype:

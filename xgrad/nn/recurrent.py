@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from ..backends import Device
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, float32, sigmoid, tanh, tensor, zeros
@@ -44,7 +45,7 @@ class GRU(Module):
         reset: Literal["before", "after"] = "before",
         bias: bool = True,
         *,
-        dtype: Any = float32,
+        dtype: DTypeLike = float32,
         rng: Generator | None = None,
         device: str | Device | None = None,
     ) -> None:
@@ -64,7 +65,7 @@ class GRU(Module):
         self.b_h = weight(hidden_size) if bias else None
         self.b_hh = weight(hidden_size) if bias and reset == "after" else None
 
-    def __call__(self, xs: Any, h0: Any = None) -> tuple[Tensor, Tensor]:
+    def __call__(self, xs: ArrayLike, h0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
         """`(ys, h)`: the states after each step, (T, B, H), and the last one, (B, H), for xs (T, B, I) and h0
         (B, H), zeros if None."""
         xs = checked_input(xs, self.W_zx, self)
@@ -97,7 +98,7 @@ class GRU(Module):
 
     @classmethod
     def from_torch(
-        cls, state: Mapping[str, Any], *, dtype: Any = None, device: str | Device | None = None
+        cls, state: Mapping[str, Any], *, dtype: DTypeLike | None = None, device: str | Device | None = None
     ) -> Self:
         """A GRU with reset="after" and the weights of a one-layer `torch.nn.GRU`, given its `state_dict()`.
 

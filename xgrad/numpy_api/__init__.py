@@ -7,7 +7,7 @@ refused by its name.
 
 import sys
 
-from ..core.tensor import Tensor
+from ..core import above
 from . import (
     calculus,
     creation,
@@ -43,4 +43,4 @@ __all__ = [
     "statistics",
 ]
 
-Tensor._numpy_api = sys.modules[__name__]  # which its methods call
+above.enter("numpy_api", sys.modules[__name__])

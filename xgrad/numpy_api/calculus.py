@@ -5,15 +5,19 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
+from ..backends.types import ArrayLike, NestedArrayLike
 from ..core.context import MODE
 from ..core.tensor import Tensor
-from ..ops.axes import normal_axes
-from .table import arrays, in_numpy, together, xp
+from ..ops.axes import Axis, normal_axes
+from .table import arrays, in_numpy, together
 
 
 @in_numpy("ediff1d")
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
+def ediff1d(
+    ary: ArrayLike, to_end: NestedArrayLike | None = None, to_begin: NestedArrayLike | None = None
+) -> Tensor:
     flat = xp.reshape(ary, (-1,))
     ends = [
         None if v is None else xp.astype(xp.reshape(together((flat, v))[1], (-1,)), flat.dtype)
@@ -23,7 +27,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Tensor:
 
 
 @in_numpy("gradient")
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> Any:
     """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates
     along each axis."""
     f = xp.asarray(f)
@@ -42,7 +46,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     return slopes[0] if len(slopes) == 1 else slopes
 
 
-def _slope(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
+def _slope(f: Tensor, step: NestedArrayLike, axis: int, edge_order: int) -> Tensor:
     n = f.shape[axis]
     if n < edge_order + 1:
         raise ValueError(f"gradient: an axis of length {n} is too short; it takes {edge_order + 1} elements")
@@ -68,7 +72,9 @@ def _slope(f: Tensor, step: Any, axis: int, edge_order: int) -> Tensor:
 
 
 @in_numpy("trapezoid", "trapz")
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
+def trapezoid(
+    y: NestedArrayLike, x: NestedArrayLike | None = None, dx: Tensor | float = 1.0, axis: int = -1
+) -> Tensor:
     y = xp.asarray(y)
     axis = normal_axes(axis, y.ndim)[0]
     before = (slice(None),) * axis
@@ -82,7 +88,15 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
 
 
 @in_numpy("interp")
-def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, period: Any = None) -> Tensor:
+def interp(
+    x: NestedArrayLike,
+    xp_: NestedArrayLike,
+    fp: NestedArrayLike,
+    /,
+    left: ArrayLike | None = None,
+    right: ArrayLike | None = None,
+    period: Tensor | float | None = None,
+) -> Tensor:
     """The gradient goes to all of `x`, the points and their values, `left` and `right`; at a point, as if `x`
     were a little more."""
     x, points, values = arrays((x, xp_, fp))
@@ -91,7 +105,7 @@ def interp(x: Any, xp_: Any, fp: Any, /, left: Any = None, right: Any = None, pe
     if period is not None:
         if MODE.get().trace is None and float(period) == 0:
             raise ValueError("interp: a period of 0")
-        period = abs(period)
+        period = abs(period)  # type: ignore[assignment]  # of a Tensor a Tensor, of a number a number
         x, points = x % period, points % period
         order = xp.argsort(points)
         points, values = xp.take(points, order, axis=0), xp.take(values, order, axis=0)
@@ -121,7 +135,13 @@ def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
 
 
 @in_numpy("unwrap")
-def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Tensor:
+def unwrap(
+    p: NestedArrayLike,
+    discont: NestedArrayLike | None = None,
+    axis: int = -1,
+    *,
+    period: Tensor | float = 2 * pi,
+) -> Tensor:
     """The gradient passes as if nothing were added, what is added being constant in pieces; and to `period`,
     as often as that was added."""
     p = xp.asarray(p)

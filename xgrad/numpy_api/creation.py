@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from operator import index
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
-from ..ops.axes import integers, normal_axes
-from .table import arrays, in_numpy, together, weak, xp
+from ..namespace.creation import Place
+from ..ops.axes import Axis, integers, normal_axes
+from .shapes import Ints
+from .table import arrays, in_numpy, together, weak
 
 
 @in_numpy("zeros_like")
 def zeros_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+    a: NestedArrayLike,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Ints | None = None,
+    *,
+    device: Place = None,
 ) -> Tensor:
     return _like(0, a, dtype, shape, device)
 
 
 @in_numpy("empty_like")
 def empty_like(
-    prototype: Any,
-    dtype: Any = None,
+    prototype: NestedArrayLike,
+    dtype: DTypeLike | None = None,
     order: str = "K",
     subok: bool = True,
-    shape: Any = None,
+    shape: Ints | None = None,
     *,
-    device: Any = None,
+    device: Place = None,
 ) -> Tensor:
     return _like(0, prototype, dtype, shape, device)
 
 
 @in_numpy("ones_like")
 def ones_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+    a: NestedArrayLike,
+    dtype: DTypeLike | None = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Ints | None = None,
+    *,
+    device: Place = None,
 ) -> Tensor:
     return _like(1, a, dtype, shape, device)
 
 
 @in_numpy("full_like")
 def full_like(
-    a: Any,
-    fill_value: Any,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    fill_value: NestedArrayLike,
+    dtype: DTypeLike | None = None,
     order: str = "K",
     subok: bool = True,
-    shape: Any = None,
+    shape: Ints | None = None,
     *,
-    device: Any = None,
+    device: Place = None,
 ) -> Tensor:
     """The gradient goes to `fill_value`, if that is a Tensor."""
     if isinstance(fill_value, bool | int | float | complex):
@@ -57,24 +74,26 @@ def full_like(
     return xp.broadcast_to(xp.astype(fill_value, dtype or a.dtype), _shape(a, shape))
 
 
-def _like(value: Any, a: Any, dtype: Any, shape: Any, device: Any) -> Tensor:
+def _like(
+    value: complex, a: NestedArrayLike, dtype: DTypeLike | None, shape: Ints | None, device: Place
+) -> Tensor:
     """Whatever `order` says: how it lies in memory never shows."""
     a = xp.asarray(a)
     return xp.full(_shape(a, shape), value, dtype=dtype or a.dtype, device=device or a.device)
 
 
-def _shape(a: Tensor, shape: Any) -> tuple[int, ...]:
+def _shape(a: Tensor, shape: Ints | None) -> tuple[int, ...]:
     return a.shape if shape is None else integers(shape)
 
 
 @in_numpy("linspace")
 def linspace(
-    start: Any,
-    stop: Any,
+    start: NestedArrayLike,
+    stop: NestedArrayLike,
     num: int = 50,
     endpoint: bool = True,
     retstep: bool = False,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Any:
     """The gradient goes to both ends."""
@@ -88,12 +107,12 @@ def linspace(
 
 @in_numpy("logspace")
 def logspace(
-    start: Any,
-    stop: Any,
+    start: NestedArrayLike,
+    stop: NestedArrayLike,
     num: int = 50,
     endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
+    base: ArrayLike = 10.0,
+    dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
     """The gradient goes to both ends, and to `base`."""
@@ -104,7 +123,12 @@ def logspace(
 
 @in_numpy("geomspace")
 def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+    start: NestedArrayLike,
+    stop: NestedArrayLike,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
 ) -> Tensor:
     """Between real numbers, which are NaN where these have not got the same sign.
 
@@ -123,7 +147,7 @@ def geomspace(
 
 
 @in_numpy("vander")
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
+def vander(x: NestedArrayLike, N: int | None = None, increasing: bool = False) -> Tensor:
     x = xp.asarray(x)
     n = x.shape[0] if N is None else N
     powers = xp.arange(n, device=x.device) if increasing else xp.arange(n - 1, -1, -1, device=x.device)
@@ -131,43 +155,45 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 @in_numpy("shape")
-def shape(a: Any) -> tuple[int, ...]:
+def shape(a: Tensor) -> tuple[int, ...]:
     return a.shape
 
 
 @in_numpy("ndim")
-def ndim(a: Any) -> int:
+def ndim(a: Tensor) -> int:
     return a.ndim
 
 
 @in_numpy("size")
-def size(a: Any, axis: Any = None) -> int:
+def size(a: Tensor, axis: Axis = None) -> int:
     return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
 
 
 @in_numpy("iscomplexobj")
-def iscomplexobj(x: Any) -> bool:
+def iscomplexobj(x: Tensor) -> bool:
     return is_complex(x.dtype)
 
 
 @in_numpy("isrealobj")
-def isrealobj(x: Any) -> bool:
+def isrealobj(x: Tensor) -> bool:
     return not is_complex(x.dtype)
 
 
 @in_numpy("may_share_memory", "shares_memory")
-def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+def shares_memory(a: NestedArrayLike, b: NestedArrayLike, max_work: int | None = None) -> bool:
     """A Tensor's value is never changed in place, so whether two share memory never shows."""
     return False
 
 
 @in_numpy("array_repr")
-def array_repr(arr: Any) -> str:
+def array_repr(arr: Tensor) -> str:
     return repr(arr)
 
 
 @in_numpy("apply_along_axis")
-def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Tensor:
+def apply_along_axis(
+    func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
+) -> Tensor:
     """One call of `func1d` for each row along `axis`: slow; a function that takes an axis is better."""
     arr = xp.moveaxis(arr, axis, -1)
     rows = [func1d(row, *args, **kwargs) for row in xp.reshape(arr, (-1, arr.shape[-1]))]

@@ -7,14 +7,16 @@ from math import log as ln
 from math import pi
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import finfo, is_complex, is_floating
+from ..backends.types import ArrayLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..namespace.calling import call
 from ..ops.functions import CBRT
-from .table import arrays, in_numpy, isnan, together, weak, xp
+from .table import arrays, in_numpy, isnan, together, weak
 
 
-def _real(x: Any, name: str) -> Tensor:
+def _real(x: NestedArrayLike, name: str) -> Tensor:
     """`x`, for a function that NumPy has not got for complex numbers."""
     x = xp.asarray(x)
     if is_complex(x.dtype):
@@ -23,78 +25,78 @@ def _real(x: Any, name: str) -> Tensor:
 
 
 @in_numpy("fabs")
-def fabs(x: Any) -> Tensor:
+def fabs(x: NestedArrayLike) -> Tensor:
     x = _real(x, "fabs")
     return xp.abs(x if is_floating(x.dtype) else xp.astype(x, xp.float64))
 
 
 @in_numpy("deg2rad", "radians")
-def deg2rad(x: Any) -> Tensor:
+def deg2rad(x: NestedArrayLike) -> Tensor:
     return _real(x, "deg2rad") * (pi / 180)
 
 
 @in_numpy("rad2deg", "degrees")
-def rad2deg(x: Any) -> Tensor:
+def rad2deg(x: NestedArrayLike) -> Tensor:
     return _real(x, "rad2deg") * (180 / pi)
 
 
 @in_numpy("exp2")
-def exp2(x: Any) -> Tensor:
+def exp2(x: NestedArrayLike) -> Tensor:
     return 2.0 ** xp.asarray(x)
 
 
 @in_numpy("cbrt")
-def cbrt(x: Any) -> Tensor:
+def cbrt(x: NestedArrayLike) -> Tensor:
     return call(CBRT, (_real(x, "cbrt"),))
 
 
 @in_numpy("float_power")
-def float_power(x1: Any, x2: Any) -> Tensor:
+def float_power(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = together((x1, x2))
     dtype = xp.complex128 if is_complex(x1.dtype) or is_complex(x2.dtype) else xp.float64
     return xp.pow(xp.astype(x1, dtype), xp.astype(x2, dtype))
 
 
 @in_numpy("logaddexp2")
-def logaddexp2(x1: Any, x2: Any) -> Tensor:
+def logaddexp2(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = (_real(x, "logaddexp2") for x in together((x1, x2)))
     dtype = xp.result_type(x1.dtype, x2.dtype, 1.0)
     return xp.logaddexp(xp.astype(x1, dtype) * ln(2), xp.astype(x2, dtype) * ln(2)) / ln(2)
 
 
 @in_numpy("square")
-def square(x: Any) -> Tensor:
+def square(x: NestedArrayLike) -> Tensor:
     x = xp.asarray(x)
     return xp.square(xp.astype(x, "int8") if x.dtype.kind == "b" else x)
 
 
 @in_numpy("rint")
-def rint(x: Any) -> Tensor:
+def rint(x: NestedArrayLike) -> Tensor:
     x = xp.asarray(x)
     return xp.round(x if is_floating(x.dtype) else xp.astype(x, xp.float64))
 
 
 @in_numpy("heaviside")
-def heaviside(x1: Any, x2: Any) -> Tensor:
+def heaviside(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     """The gradient goes to `x2`, where `x1` is 0."""
     x1, x2 = (_real(x, "heaviside") for x in together((x1, x2)))
     return xp.where(x1 == 0, x2, xp.where(x1 < 0, 0.0, xp.where(x1 > 0, 1.0, x1 * 1.0)))
 
 
 @in_numpy("fmax")
-def fmax(x1: Any, x2: Any) -> Tensor:
+def fmax(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = together((x1, x2))
     return xp.where(isnan(x1), x2, xp.where(isnan(x2), x1, xp.maximum(x1, x2)))
 
 
 @in_numpy("fmin")
-def fmin(x1: Any, x2: Any) -> Tensor:
+def fmin(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = together((x1, x2))
     return xp.where(isnan(x1), x2, xp.where(isnan(x2), x1, xp.minimum(x1, x2)))
 
 
 @in_numpy("fmod")
-def fmod(x1: Any, x2: Any) -> Tensor:
+def fmod(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     """x1 - x2 * trunc(x1 / x2): the remainder of |x1| by |x2|, with the sign of x1."""
     x1, x2 = (_real(x, "fmod") for x in together((x1, x2)))
     rest = xp.remainder(xp.abs(x1), xp.abs(x2))
@@ -102,18 +104,18 @@ def fmod(x1: Any, x2: Any) -> Tensor:
 
 
 @in_numpy("divmod")
-def divmod_(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+def divmod_(x1: ArrayLike, x2: ArrayLike) -> tuple[Tensor, Tensor]:
     return xp.floor_divide(x1, x2), xp.remainder(x1, x2)
 
 
 @in_numpy("modf")
-def modf(x: Any) -> tuple[Tensor, Tensor]:
+def modf(x: NestedArrayLike) -> tuple[Tensor, Tensor]:
     x = _real(x, "modf")
     return xp.where(xp.isinf(x), 0.0, x - xp.where(xp.isinf(x), 0.0, xp.trunc(x))), xp.trunc(x)
 
 
 @in_numpy("sinc")
-def sinc(x: Any) -> Tensor:
+def sinc(x: NestedArrayLike) -> Tensor:
     """sin(πx) / πx.
 
     Next to 0 its series, which has all the derivatives there; what is left out is less than rounding.
@@ -126,7 +128,13 @@ def sinc(x: Any) -> Tensor:
 
 
 @in_numpy("nan_to_num")
-def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+def nan_to_num(
+    x: NestedArrayLike,
+    copy: bool = True,
+    nan: ArrayLike = 0.0,
+    posinf: ArrayLike | None = None,
+    neginf: ArrayLike | None = None,
+) -> Tensor:
     """As NumPy's, but always a new Tensor."""
     x = xp.asarray(x)
     if not is_floating(x.dtype):
@@ -142,17 +150,24 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 
 
 @in_numpy("clip")
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+def clip(
+    a: NestedArrayLike,
+    a_min: NestedArrayLike | None = None,
+    a_max: NestedArrayLike | None = None,
+    *,
+    min: NestedArrayLike | None = None,
+    max: NestedArrayLike | None = None,
+) -> Tensor:
     """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
         raise ValueError("clip: the bounds are a_min and a_max, or min and max")
-    a, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
-    z = +xp.asarray(a) if low is None else xp.maximum(a, low)
+    x, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
+    z = +xp.asarray(x) if low is None else xp.maximum(x, low)
     return z if high is None else xp.minimum(z, high)
 
 
 @in_numpy("round", "around")
-def around(a: Any, decimals: int = 0) -> Tensor:
+def around(a: NestedArrayLike, decimals: int = 0) -> Tensor:
     a = xp.asarray(a)
     if not is_floating(a.dtype):
         return +a if decimals >= 0 else xp.astype(around(xp.astype(a, xp.float64), decimals), a.dtype)
@@ -163,12 +178,12 @@ def around(a: Any, decimals: int = 0) -> Tensor:
 
 
 @in_numpy("fix")
-def fix(x: Any) -> Tensor:
+def fix(x: ArrayLike) -> Tensor:
     return xp.trunc(x)
 
 
 @in_numpy("angle")
-def angle(z: Any, deg: bool = False) -> Tensor:
+def angle(z: NestedArrayLike, deg: bool = False) -> Tensor:
     z = xp.asarray(z)
     z = z if is_floating(z.dtype) else xp.astype(z, xp.float64)
     phase = xp.atan2(xp.imag(z), xp.real(z))
@@ -176,7 +191,7 @@ def angle(z: Any, deg: bool = False) -> Tensor:
 
 
 @in_numpy("real_if_close")
-def real_if_close(a: Any, tol: float = 100) -> Tensor:
+def real_if_close(a: NestedArrayLike, tol: float = 100) -> Tensor:
     """Whether the imaginary parts are small depends on the values: not for use in a trace."""
     a = xp.asarray(a)
     if not is_complex(a.dtype):
@@ -186,31 +201,33 @@ def real_if_close(a: Any, tol: float = 100) -> Tensor:
 
 
 @in_numpy("iscomplex")
-def iscomplex(x: Any) -> Tensor:
+def iscomplex(x: NestedArrayLike) -> Tensor:
     return xp.imag(xp.asarray(x)) != 0
 
 
 @in_numpy("isreal")
-def isreal(x: Any) -> Tensor:
+def isreal(x: NestedArrayLike) -> Tensor:
     return xp.imag(xp.asarray(x)) == 0
 
 
 @in_numpy("isposinf")
-def isposinf(x: Any) -> Tensor:
+def isposinf(x: ArrayLike) -> Tensor:
     return xp.isinf(x) & ~xp.signbit(x)
 
 
 @in_numpy("isneginf")
-def isneginf(x: Any) -> Tensor:
+def isneginf(x: ArrayLike) -> Tensor:
     return xp.isinf(x) & xp.signbit(x)
 
 
 @in_numpy("where")
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+def where(
+    condition: NestedArrayLike, x: NestedArrayLike | None = None, y: NestedArrayLike | None = None
+) -> Any:
     if x is None and y is None:
-        return xp.nonzero(condition)
-    condition, x, y = weak((condition, x, y))
-    return xp.where(_true(xp.asarray(condition)), x, y)
+        return xp.nonzero(xp.asarray(condition))
+    holds, *choices = weak((condition, x, y))
+    return xp.where(_true(xp.asarray(holds)), *choices)
 
 
 @in_numpy("select")
@@ -219,14 +236,14 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices")
     n = len(condlist)
     given = weak((*condlist, *choicelist, default))
-    z = given[-1]
+    z: Tensor = given[-1]
     for condition, choice in reversed(list(zip(given[:n], given[n:-1], strict=True))):
         z = xp.where(condition, choice, z)
     return z
 
 
 @in_numpy("piecewise")
-def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
+def piecewise(x: NestedArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
     """Each function gets the elements for which its condition holds, how many depends on the values: not for
     use in a trace."""
     x = xp.asarray(x)
@@ -254,7 +271,9 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
 
 @in_numpy("isclose")
-def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(
+    a: NestedArrayLike, b: NestedArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     a, b = together((a, b))
     a, b = (v.detach() if is_floating(v.dtype) else xp.astype(v, xp.float64) for v in (a, b))
     near = xp.isfinite(b) & (xp.abs(a - xp.where(xp.isfinite(b), b, 0.0)) <= atol + rtol * xp.abs(b)) | (
@@ -264,12 +283,14 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 @in_numpy("allclose")
-def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(
+    a: NestedArrayLike, b: NestedArrayLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     return bool(xp.all(isclose(a, b, rtol, atol, equal_nan)))
 
 
 @in_numpy("array_equal")
-def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
+def array_equal(a1: NestedArrayLike, a2: NestedArrayLike, equal_nan: bool = False) -> bool:
     a1, a2 = together((a1, a2))
     if a1.shape != a2.shape:
         return False
@@ -280,7 +301,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
 
 
 @in_numpy("array_equiv")
-def array_equiv(a1: Any, a2: Any) -> bool:
+def array_equiv(a1: NestedArrayLike, a2: NestedArrayLike) -> bool:
     a1, a2 = together((a1, a2))
     try:
         return bool(xp.all(a1 == a2))
@@ -288,26 +309,26 @@ def array_equiv(a1: Any, a2: Any) -> bool:
         return False
 
 
-def _true(x: Any) -> Tensor:
+def _true(x: Tensor) -> Tensor:
     """Whether each element is not 0: NumPy's logic is of all dtypes, the standard's of booleans alone."""
     return x if x.dtype.kind == "b" else x != 0
 
 
 @in_numpy("logical_and")
-def logical_and(x1: Any, x2: Any) -> Tensor:
+def logical_and(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     return xp.logical_and(*map(_true, together((x1, x2))))
 
 
 @in_numpy("logical_or")
-def logical_or(x1: Any, x2: Any) -> Tensor:
+def logical_or(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     return xp.logical_or(*map(_true, together((x1, x2))))
 
 
 @in_numpy("logical_xor")
-def logical_xor(x1: Any, x2: Any) -> Tensor:
+def logical_xor(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     return xp.logical_xor(*map(_true, together((x1, x2))))
 
 
 @in_numpy("logical_not")
-def logical_not(x: Any) -> Tensor:
+def logical_not(x: NestedArrayLike) -> Tensor:
     return xp.logical_not(_true(xp.asarray(x)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
+from ..backends.types import ArrayLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.axes import integers, is_integer
@@ -12,17 +14,17 @@ from .creation import linspace
 from .quantiles import median
 from .reductions import max_, mean, min_
 from .shapes import atleast_1d
-from .table import arrays, in_numpy, together, xp
+from .table import arrays, in_numpy, together
 
 
 @in_numpy("pad")
 def pad(
-    array: Any,
+    array: NestedArrayLike,
     pad_width: Any,
     mode: str = "constant",
     *,
     constant_values: Any = 0,
-    end_values: Any = 0,
+    end_values: ArrayLike = 0,
     reflect_type: str = "even",
 ) -> Tensor:
     """NumPy's modes, with statistics of the whole axis alone."""
@@ -114,25 +116,25 @@ def _repeated(given: Any, n: int) -> list[Any]:
 def _ramp(z: Tensor, axis: int, place: int, end: Any, width: int) -> Tensor:
     """From `end` to what stands at a place along an axis, which it does not reach."""
     edge = z[(*(slice(None),) * axis, place, ...)]
-    return linspace(
-        xp.astype(together((z, end))[1], z.dtype), edge, width, endpoint=False, dtype=z.dtype, axis=axis
-    )
+    start = xp.astype(together((z, end))[1], z.dtype)
+    steps: Tensor = linspace(start, edge, width, endpoint=False, dtype=z.dtype, axis=axis)
+    return steps
 
 
-def _filled(z: Tensor, value: Any, axis: int, width: int) -> Tensor:
+def _filled(z: Tensor, value: NestedArrayLike, axis: int, width: int) -> Tensor:
     value = xp.astype(together((z, value))[1], z.dtype)
     return xp.broadcast_to(value, (*z.shape[:axis], width, *z.shape[axis + 1 :]))
 
 
 @in_numpy("convolve")
-def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
+def convolve(a: NestedArrayLike, v: NestedArrayLike, mode: str = "full") -> Tensor:
     a, v = (_line("convolve", atleast_1d(x)) for x in arrays((a, v)))
     a, v = (v, a) if v.shape[0] > a.shape[0] else (a, v)
     return _slid(a, xp.flip(v), mode)
 
 
 @in_numpy("correlate")
-def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
+def correlate(a: NestedArrayLike, v: NestedArrayLike, mode: str = "valid") -> Tensor:
     a, v = (_line("correlate", x) for x in arrays((a, v)))
     v = xp.conj(v) if is_complex(v.dtype) else v
     return xp.flip(_slid(v, a, mode)) if v.shape[0] > a.shape[0] else _slid(a, v, mode)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from .. import namespace as xp
+from ..backends.types import NestedArrayLike
 from ..core.tensor import Tensor
-from .table import in_numpy, xp
+from .table import in_numpy
 
 
 def _of_two_axes(of_all: str) -> Callable[..., Tensor]:
     """The transform over several axes, by default over the last two."""
 
-    def transform(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
-        return getattr(xp.fft, of_all)(a, s=s, axes=axes, norm=norm or "backward")
+    def transform(
+        a: NestedArrayLike,
+        s: Sequence[int] | None = None,
+        axes: Sequence[int] | None = (-2, -1),
+        norm: str | None = None,
+    ) -> Tensor:
+        z: Tensor = getattr(xp.fft, of_all)(a, s=s, axes=axes, norm=norm or "backward")
+        return z
 
     return transform
 

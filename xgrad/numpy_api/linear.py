@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from .. import namespace as xp
 from ..backends.dtypes import finfo, is_complex, is_floating
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace.factors import eigh_of
-from ..ops.axes import normal_axes
-from .table import arrays, in_numpy, xp
+from ..ops.axes import Axis, normal_axes
+from .table import arrays, in_numpy
+
+#: The order of a norm.
+Order = float | Literal["fro", "nuc"]
 
 
 @in_numpy("dot")
-def dot(a: Any, b: Any) -> Tensor:
+def dot(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
     """The last axis of `a` with the last but one of `b`."""
     a, b = arrays((a, b))
     if not a.ndim or not b.ndim:
@@ -23,25 +28,25 @@ def dot(a: Any, b: Any) -> Tensor:
 
 
 @in_numpy("inner")
-def inner(a: Any, b: Any) -> Tensor:
+def inner(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
     a, b = arrays((a, b))
     return a * b if not a.ndim or not b.ndim else xp.tensordot(a, b, axes=((-1,), (-1,)))
 
 
 @in_numpy("vdot")
-def vdot(a: Any, b: Any) -> Tensor:
+def vdot(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
     a, b = (xp.reshape(v, (-1,)) for v in arrays((a, b)))
     return xp.matmul(xp.conj(a), b)
 
 
 @in_numpy("outer")
-def outer(a: Any, b: Any) -> Tensor:
+def outer(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
     a, b = (xp.reshape(v, (-1,)) for v in arrays((a, b)))
     return a[:, None] * b
 
 
 @in_numpy("matvec")
-def matvec(x1: Any, x2: Any) -> Tensor:
+def matvec(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = arrays((x1, x2))
     if x1.ndim < 2 or not x2.ndim:
         raise ShapeError(f"matvec takes matrices and vectors, not shapes {x1.shape} and {x2.shape}")
@@ -49,7 +54,7 @@ def matvec(x1: Any, x2: Any) -> Tensor:
 
 
 @in_numpy("vecmat")
-def vecmat(x1: Any, x2: Any) -> Tensor:
+def vecmat(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = arrays((x1, x2))
     if not x1.ndim or x2.ndim < 2:
         raise ShapeError(f"vecmat takes vectors and matrices, not shapes {x1.shape} and {x2.shape}")
@@ -57,7 +62,7 @@ def vecmat(x1: Any, x2: Any) -> Tensor:
 
 
 @in_numpy("kron")
-def kron(a: Any, b: Any) -> Tensor:
+def kron(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
     a, b = arrays((a, b))
     n = max(a.ndim, b.ndim)
     a, b = (xp.reshape(v, (1,) * (n - v.ndim) + v.shape) for v in (a, b))
@@ -68,7 +73,7 @@ def kron(a: Any, b: Any) -> Tensor:
 
 
 @in_numpy("tensordot")
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
+def tensordot(a: NestedArrayLike, b: NestedArrayLike, axes: Any = 2) -> Tensor:
     return xp.tensordot(*arrays((a, b)), axes=axes)
 
 
@@ -80,7 +85,12 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
 
 @in_numpy("cross")
 def cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+    a: NestedArrayLike,
+    b: NestedArrayLike,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
 ) -> Tensor:
     """Of vectors of three elements."""
     a, b = arrays((a, b))
@@ -94,7 +104,7 @@ def cross(
 
 
 @in_numpy("diagonal")
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+def diagonal(a: NestedArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     a = xp.asarray(a)
     i, j = normal_axes((axis1, axis2), a.ndim)
     if i == j:
@@ -104,12 +114,14 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
 
 
 @in_numpy("trace")
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Tensor:
+def trace(
+    a: NestedArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike | None = None
+) -> Tensor:
     return xp.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 @in_numpy("diag")
-def diag(v: Any, k: int = 0) -> Tensor:
+def diag(v: NestedArrayLike, k: int = 0) -> Tensor:
     v = xp.asarray(v)
     if v.ndim == 2:
         return diagonal(v, k)
@@ -130,12 +142,12 @@ def diag(v: Any, k: int = 0) -> Tensor:
 
 
 @in_numpy("diagflat")
-def diagflat(v: Any, k: int = 0) -> Tensor:
+def diagflat(v: ArrayLike, k: int = 0) -> Tensor:
     return diag(xp.reshape(v, (-1,)), k)
 
 
 @in_numpy("linalg.norm")
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+def norm(x: NestedArrayLike, ord: Order | None = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     x = xp.asarray(x)
     x = x if is_floating(x.dtype) else xp.astype(x, "float64")
     if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
@@ -153,7 +165,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     return xp.reshape(z, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else z
 
 
-def _as_lower(a: Any, UPLO: str) -> Tensor:
+def _as_lower(a: NestedArrayLike, UPLO: str) -> Tensor:
     """The matrix whose lower triangle is the one that NumPy would read."""
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
@@ -162,24 +174,24 @@ def _as_lower(a: Any, UPLO: str) -> Tensor:
 
 
 @in_numpy("linalg.eigh")
-def eigh(a: Any, UPLO: str = "L") -> Any:
+def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
     return eigh_of(a, UPLO)
 
 
 @in_numpy("linalg.eigvalsh")
-def eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
+def eigvalsh(a: NestedArrayLike, UPLO: str = "L") -> Tensor:
     return xp.linalg.eigvalsh(_as_lower(a, UPLO))
 
 
 @in_numpy("linalg.svd")
-def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return xp.linalg.svd(a, full_matrices=full_matrices) if compute_uv else xp.linalg.svdvals(a)
 
 
 @in_numpy("linalg.qr")
-def qr(a: Any, mode: str = "reduced") -> Any:
+def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
         raise TypeError(f"np.linalg.qr on a Tensor takes mode='reduced' or 'complete' or 'r', not {mode!r}")
     if mode == "r":
@@ -188,7 +200,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 
 @in_numpy("linalg.cond")
-def cond(x: Any, p: Any = None) -> Tensor:
+def cond(x: ArrayLike, p: Order | None = None) -> Tensor:
     if p in (None, 2, -2):
         s = xp.linalg.svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
@@ -196,13 +208,13 @@ def cond(x: Any, p: Any = None) -> Tensor:
 
 
 @in_numpy("linalg.pinv")
-def pinv(a: Any, rcond: Any = None, *, rtol: Any = None) -> Tensor:
+def pinv(a: ArrayLike, rcond: ArrayLike | None = None, *, rtol: ArrayLike | None = None) -> Tensor:
     """`rcond` is NumPy's older name of `rtol`, and of another default: 1e-15."""
     return xp.linalg.pinv(a, rtol=rcond if rtol is None else rtol)
 
 
 @in_numpy("linalg.matrix_rank")
-def matrix_rank(A: Any, tol: Any = None, *, rtol: Any = None) -> Tensor:
+def matrix_rank(A: NestedArrayLike, tol: ArrayLike | None = None, *, rtol: ArrayLike | None = None) -> Tensor:
     A = xp.asarray(A)
     if tol is None:
         return xp.astype(xp.any(A != 0), "int64") if A.ndim < 2 else xp.linalg.matrix_rank(A, rtol=rtol)
@@ -249,7 +261,7 @@ class LeastSquares(NamedTuple):
 
 
 @in_numpy("linalg.lstsq")
-def lstsq(a: Any, b: Any, rcond: float | None = None) -> LeastSquares:
+def lstsq(a: NestedArrayLike, b: NestedArrayLike, rcond: float | None = None) -> LeastSquares:
     """By the pseudo-inverse, through which the gradient flows.
 
     Asks for the rank, a value: not for use in a trace.

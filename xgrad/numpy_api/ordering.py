@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
+from ..backends.types import ArrayLike, NestedArrayLike
 from ..core.context import MODE
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.axes import integers
-from .table import along, arrays, in_numpy, together, weak, xp
+from .table import along, arrays, in_numpy, together, weak
 
 
 @in_numpy("sort")
-def sort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
+def sort(
+    a: ArrayLike, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+) -> Tensor:
     """Stable, whatever `kind` says."""
     return xp.sort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
 
 
 @in_numpy("argsort")
-def argsort(a: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Tensor:
+def argsort(
+    a: NestedArrayLike, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
+) -> Tensor:
     """Stable, whatever `kind` says."""
     a, axis = along(a, axis)
     return xp.argsort(a, axis=axis)
 
 
 @in_numpy("partition")
-def partition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect") -> Tensor:
+def partition(
+    a: ArrayLike, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
+) -> Tensor:
     """Sorted wholly, which is a partition at every place.
 
     The gradient goes to the places that the elements came from.
@@ -38,13 +46,13 @@ def partition(a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str
 
 @in_numpy("argpartition")
 def argpartition(
-    a: Any, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
+    a: NestedArrayLike, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
 ) -> Tensor:
     _within(a, kth, axis)
     return argsort(a, axis)
 
 
-def _within(a: Any, kth: int | Sequence[int], axis: int | None) -> None:
+def _within(a: NestedArrayLike, kth: int | Sequence[int], axis: int | None) -> None:
     """Raises ValueError for a place to part at that is none."""
     a, axis = along(a, axis)
     for k in integers(kth):
@@ -53,7 +61,9 @@ def _within(a: Any, kth: int | Sequence[int], axis: int | None) -> None:
 
 
 @in_numpy("searchsorted")
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Tensor:
+def searchsorted(
+    a: NestedArrayLike, v: NestedArrayLike, side: str = "left", sorter: ArrayLike | None = None
+) -> Tensor:
     a, v = arrays((a, v))
     dtype = xp.result_type(a.dtype, v.dtype)
     a, v = xp.astype(a, dtype), xp.astype(v, dtype)
@@ -61,12 +71,12 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Tens
 
 
 @in_numpy("flatnonzero")
-def flatnonzero(a: Any) -> Tensor:
+def flatnonzero(a: ArrayLike) -> Tensor:
     return xp.nonzero(xp.reshape(a, (-1,)))[0]
 
 
 @in_numpy("argwhere")
-def argwhere(a: Any) -> Tensor:
+def argwhere(a: NestedArrayLike) -> Tensor:
     a = xp.asarray(a)
     if a.ndim == 0:
         return xp.zeros((int(bool(a != 0)), 0), dtype="int64", device=a.device)
@@ -75,7 +85,7 @@ def argwhere(a: Any) -> Tensor:
 
 @in_numpy("unique")
 def unique(
-    ar: Any,
+    ar: ArrayLike,
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
@@ -120,7 +130,9 @@ def _within_mode(indices: Tensor, n: int, mode: str) -> Tensor:
 
 
 @in_numpy("take")
-def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Tensor:
+def take(
+    a: NestedArrayLike, indices: NestedArrayLike, axis: int | None = None, mode: str = "raise"
+) -> Tensor:
     a, indices = arrays((a, indices))
     a, axis = along(a, axis)
     n = a.shape[axis]
@@ -131,14 +143,14 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
 
 @in_numpy("take_along_axis")
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
+def take_along_axis(arr: NestedArrayLike, indices: NestedArrayLike, axis: int | None = -1) -> Tensor:
     arr, indices = arrays((arr, indices))
     arr, axis = along(arr, axis)
     return xp.take_along_axis(arr, indices, axis=axis)
 
 
 @in_numpy("compress")
-def compress(condition: Any, a: Any, axis: int | None = None) -> Tensor:
+def compress(condition: NestedArrayLike, a: NestedArrayLike, axis: int | None = None) -> Tensor:
     """How many elements that takes depends on the values: not for use in a trace."""
     a, condition = arrays((a, condition))
     a, axis = along(a, axis)
@@ -148,15 +160,15 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> Tensor:
 
 
 @in_numpy("extract")
-def extract(condition: Any, arr: Any) -> Tensor:
+def extract(condition: NestedArrayLike, arr: NestedArrayLike) -> Tensor:
     arr, condition = arrays((arr, condition))
     return compress(xp.reshape(condition, (-1,)), arr)
 
 
 @in_numpy("isin")
 def isin(
-    element: Any,
-    test_elements: Any,
+    element: NestedArrayLike,
+    test_elements: NestedArrayLike,
     assume_unique: bool = False,
     invert: bool = False,
     *,
@@ -177,7 +189,7 @@ def isin(
 
 
 @in_numpy("digitize")
-def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
+def digitize(x: NestedArrayLike, bins: NestedArrayLike, right: bool = False) -> Tensor:
     """Raises ValueError for bins that neither increase nor decrease; while a trace is made they are not
     known, and believed."""
     bins, x = arrays((bins, x))
@@ -197,7 +209,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
 
 
 @in_numpy("delete")
-def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
+def delete(arr: NestedArrayLike, obj: NestedArrayLike, axis: int | None = None) -> Tensor:
     """`obj` is an index, a slice, a list of indices, or a mask."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
@@ -225,7 +237,9 @@ def _places(obj: Tensor, n: int, end: int) -> list[int]:
 
 
 @in_numpy("insert")
-def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
+def insert(
+    arr: NestedArrayLike, obj: NestedArrayLike, values: NestedArrayLike, axis: int | None = None
+) -> Tensor:
     """`obj`, an index or several, says before which elements the values go."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
@@ -249,7 +263,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
 
 
 @in_numpy("lexsort")
-def lexsort(keys: Any, axis: int = -1) -> Tensor:
+def lexsort(keys: Sequence[NestedArrayLike], axis: int = -1) -> Tensor:
     """By the last key, where that is alike by the one before, and so on."""
     tensors = arrays(tuple(keys))
     order = xp.argsort(tensors[0], axis=axis)
@@ -261,7 +275,7 @@ def lexsort(keys: Any, axis: int = -1) -> Tensor:
 
 
 @in_numpy("choose")
-def choose(a: Any, choices: Any, mode: str = "raise") -> Tensor:
+def choose(a: NestedArrayLike, choices: Sequence[Any], mode: str = "raise") -> Tensor:
     """The element of the choice that `a` numbers, in each place."""
     *choices, a = weak((*choices, a))
     a = arrays((*choices, a))[-1]

@@ -5,17 +5,17 @@ Leading zeros, which NumPy cuts off here and there, stay.
 
 from __future__ import annotations
 
-from typing import Any
-
+from .. import namespace as xp
 from ..backends.dtypes import finfo
+from ..backends.types import ArrayLike, NestedArrayLike
 from ..core.tensor import Tensor
 from .creation import vander
 from .filtering import convolve
-from .table import arrays, in_numpy, xp
+from .table import arrays, in_numpy
 
 
 @in_numpy("polyval")
-def polyval(p: Any, x: Any) -> Tensor:
+def polyval(p: NestedArrayLike, x: NestedArrayLike) -> Tensor:
     """By Horner's rule."""
     p, x = arrays((p, x))
     z = xp.zeros_like(x)
@@ -25,7 +25,7 @@ def polyval(p: Any, x: Any) -> Tensor:
 
 
 @in_numpy("polyadd")
-def polyadd(a1: Any, a2: Any) -> Tensor:
+def polyadd(a1: NestedArrayLike, a2: NestedArrayLike) -> Tensor:
     a1, a2 = (xp.reshape(a, (-1,)) for a in arrays((a1, a2)))
     n = max(a1.shape[0], a2.shape[0])
     a1, a2 = (xp.concat([xp.zeros((n - a.shape[0],), dtype=a.dtype, device=a.device), a]) for a in (a1, a2))
@@ -33,18 +33,18 @@ def polyadd(a1: Any, a2: Any) -> Tensor:
 
 
 @in_numpy("polysub")
-def polysub(a1: Any, a2: Any) -> Tensor:
+def polysub(a1: NestedArrayLike, a2: NestedArrayLike) -> Tensor:
     a1, a2 = arrays((a1, a2))
     return polyadd(a1, -a2)
 
 
 @in_numpy("polymul")
-def polymul(a1: Any, a2: Any) -> Tensor:
+def polymul(a1: NestedArrayLike, a2: NestedArrayLike) -> Tensor:
     return convolve(a1, a2)
 
 
 @in_numpy("polyder")
-def polyder(p: Any, m: int = 1) -> Tensor:
+def polyder(p: NestedArrayLike, m: int = 1) -> Tensor:
     p = xp.asarray(p)
     if m < 0:
         raise ValueError(f"polyder: m = {m} is how often, from 0 on")
@@ -54,7 +54,7 @@ def polyder(p: Any, m: int = 1) -> Tensor:
 
 
 @in_numpy("polyint")
-def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
+def polyint(p: NestedArrayLike, m: int = 1, k: NestedArrayLike | None = None) -> Tensor:
     """`k` has the constants, one for all or one for each time."""
     p = xp.asarray(p)
     constants = xp.broadcast_to(arrays((p, 0.0 if k is None else k))[1], (m,))
@@ -64,7 +64,14 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
 
 
 @in_numpy("polyfit")
-def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, *, w: Any = None) -> Tensor:
+def polyfit(
+    x: NestedArrayLike,
+    y: NestedArrayLike,
+    deg: int,
+    rcond: ArrayLike | None = None,
+    *,
+    w: NestedArrayLike | None = None,
+) -> Tensor:
     """The least squares' coefficients. The gradient goes to `x`, `y` and the weights."""
     x, y = (xp.astype(v, xp.result_type(v.dtype, "float64")) for v in arrays((x, y)))
     powers = vander(x, deg + 1)

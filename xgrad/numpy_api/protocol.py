@@ -251,7 +251,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _refuse_parameter(name: str, parameter: str) -> NoReturn:
-    reason = ": a Tensor is never written into" if parameter == "out" else ""
+    reason = ": a Tensor is never written to" if parameter == "out" else ""
     raise TypeError(f"np.{name} on a Tensor takes no {parameter}={reason}")
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_floating, kind_of
+from ..backends.types import NestedArrayLike
 from ..core.context import MODE
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
-from ..ops.axes import normal_axes
-from .table import arrays, in_numpy, isnan, xp
+from ..ops.axes import Axis, normal_axes
+from .table import arrays, in_numpy, isnan
 
 
 @in_numpy("median")
-def median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Tensor:
+def median(
+    a: NestedArrayLike, axis: Axis = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Tensor:
     return quantile(a, 0.5, axis, keepdims=keepdims)
 
 
 @in_numpy("percentile")
 def percentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
+    a: NestedArrayLike,
+    q: NestedArrayLike,
+    axis: Axis = None,
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
@@ -31,9 +36,9 @@ def percentile(
 
 @in_numpy("quantile")
 def quantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
+    a: NestedArrayLike,
+    q: NestedArrayLike,
+    axis: Axis = None,
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
@@ -51,15 +56,17 @@ def quantile(
 
 
 @in_numpy("nanmedian")
-def nanmedian(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Tensor:
+def nanmedian(
+    a: NestedArrayLike, axis: Axis = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Tensor:
     return nanquantile(a, 0.5, axis, keepdims=keepdims)
 
 
 @in_numpy("nanpercentile")
 def nanpercentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
+    a: NestedArrayLike,
+    q: NestedArrayLike,
+    axis: Axis = None,
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
@@ -69,9 +76,9 @@ def nanpercentile(
 
 @in_numpy("nanquantile")
 def nanquantile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
+    a: NestedArrayLike,
+    q: NestedArrayLike,
+    axis: Axis = None,
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
@@ -87,7 +94,7 @@ def _hundredths(q: Any) -> Any:
 
 
 def _laid_out(
-    a: Any, q: Any, axis: Any, keepdims: bool, method: str
+    a: NestedArrayLike, q: NestedArrayLike, axis: Axis, keepdims: bool, method: str
 ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the
     shape of a result."""
@@ -124,7 +131,7 @@ def _laid_out(
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
+def _between(rows: Tensor, known: Tensor | int, q: Tensor, method: str) -> Tensor:
     """What stands at the parts `q` of the way through the first `known` of each row, along the last axis; NaN
     where there are none."""
     place = xp.reshape(q, (-1,)) * (known - 1 if isinstance(known, int) else xp.astype(known - 1, q.dtype))
@@ -137,7 +144,7 @@ def _between(rows: Tensor, known: Any, q: Tensor, method: str) -> Tensor:
         )
     place = xp.broadcast_to(place, (*rows.shape[:-1], q.size))
     low = xp.floor(place.detach())
-    take: Any = lambda at: xp.take_along_axis(
+    take: Callable[[Tensor], Tensor] = lambda at: xp.take_along_axis(
         rows, xp.clip(xp.astype(at, "int64"), 0, rows.shape[-1] - 1), axis=-1
     )
     if method in ("lower", "higher", "nearest"):

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating, is_half
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.context import MODE
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
@@ -16,15 +18,15 @@ from ..ops.axes import Axis, normal_axes
 from ..ops.reductions import single
 from ..ops.shaping import broadcast_shapes
 from .shapes import atleast_1d
-from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan, xp
+from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan
 
 
-def _axes(axis: Any, a: Any) -> Axis:
+def _axes(axis: Axis, a: NestedArrayLike) -> Axis:
     """NumPy's ufuncs have of one number the axes 0 and -1, as if it had one."""
     return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else axis
 
 
-def _held(a: Tensor, where: Any) -> Tensor:
+def _held(a: Tensor, where: NestedArrayLike) -> Tensor:
     """`where`, in the shape of `a`, which it may not enlarge."""
     held = arrays((a, where))[1]
     if held.dtype.kind != "b":
@@ -34,7 +36,7 @@ def _held(a: Tensor, where: Any) -> Tensor:
     return xp.broadcast_to(held, a.shape)
 
 
-def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
+def _only(a: NestedArrayLike, where: NestedArrayLike, otherwise: ArrayLike) -> Tensor:
     """`a`, but `otherwise` where `where` does not hold."""
     a = xp.asarray(a)
     return (
@@ -44,7 +46,7 @@ def _only(a: Any, where: Any, otherwise: Any) -> Tensor:
     )
 
 
-def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
+def _count(a: Tensor, axis: Axis, keepdims: bool, where: NestedArrayLike) -> Any:
     """How many elements each result is made of."""
     return (
         prod(a.shape[i] for i in normal_axes(axis, a.ndim))
@@ -53,7 +55,7 @@ def _count(a: Tensor, axis: Any, keepdims: bool, where: Any) -> Any:
     )
 
 
-def _divided(total: Tensor, n: Any) -> Tensor:
+def _divided(total: Tensor, n: Tensor | int) -> Tensor:
     """total / n, in the dtype of the total if that is floating."""
     return total / (
         xp.astype(n, total.dtype if is_floating(total.dtype) else "float64")
@@ -62,7 +64,7 @@ def _divided(total: Tensor, n: Any) -> Tensor:
     )
 
 
-def _initial(initial: Any, like: Tensor) -> Tensor:
+def _initial(initial: NestedArrayLike, like: Tensor) -> Tensor:
     """What a reduction begins with, in the dtype of its result."""
     if type(initial) in NUMBERS:
         return xp.asarray(initial, dtype=like.dtype, device=like.device)
@@ -71,12 +73,12 @@ def _initial(initial: Any, like: Tensor) -> Tensor:
 
 @in_numpy("sum")
 def sum_(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     z = xp.sum(_only(a, where, 0), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z + _initial(initial, z)
@@ -84,29 +86,48 @@ def sum_(
 
 @in_numpy("prod")
 def prod_(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     z = xp.prod(_only(a, where, 1), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z * _initial(initial, z)
 
 
 @in_numpy("max", "amax")
-def max_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def max_(
+    a: NestedArrayLike,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
+) -> Tensor:
     return _extreme("max", xp.max, xp.maximum, a, axis, keepdims, initial, where)
 
 
 @in_numpy("min", "amin")
-def min_(a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Tensor:
+def min_(
+    a: NestedArrayLike,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
+) -> Tensor:
     return _extreme("min", xp.min, xp.minimum, a, axis, keepdims, initial, where)
 
 
 def _extreme(
-    name: str, reduce: Any, better: Any, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any
+    name: str,
+    reduce: Callable[..., Tensor],
+    better: Callable[[Tensor, Tensor], Tensor],
+    a: NestedArrayLike,
+    axis: Axis,
+    keepdims: bool,
+    initial: NestedArrayLike | None,
+    where: NestedArrayLike,
 ) -> Tensor:
     axis = _axes(axis, a)
     if initial is None:
@@ -123,32 +144,43 @@ def _extreme(
 
 
 @in_numpy("all")
-def all_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+def all_(
+    a: NestedArrayLike, axis: Axis = None, keepdims: bool = False, *, where: NestedArrayLike = True
+) -> Tensor:
     return xp.all(_only(a, where, 1), axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("any")
-def any_(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+def any_(
+    a: NestedArrayLike, axis: Axis = None, keepdims: bool = False, *, where: NestedArrayLike = True
+) -> Tensor:
     return xp.any(_only(a, where, 0), axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("argmax")
-def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def argmax(a: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return xp.argmax(a, axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("argmin")
-def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def argmin(a: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return xp.argmin(a, axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("count_nonzero")
-def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+def count_nonzero(a: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     return xp.count_nonzero(a, axis=_axes(axis, a), keepdims=keepdims)
 
 
 @in_numpy("mean")
-def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True) -> Tensor:
+def mean(
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    *,
+    where: NestedArrayLike = True,
+) -> Tensor:
     a = xp.asarray(a)
     cast = a if dtype is None else xp.astype(a, dtype)
     if where is True:
@@ -164,13 +196,13 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *,
 
 @in_numpy("var")
 def var(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = True,
+    where: NestedArrayLike = True,
     correction: float | None = None,
 ) -> Tensor:
     return _spread(
@@ -180,13 +212,13 @@ def var(
 
 @in_numpy("std")
 def std(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = True,
+    where: NestedArrayLike = True,
     correction: float | None = None,
 ) -> Tensor:
     """Where it is 0, so is its gradient."""
@@ -194,7 +226,14 @@ def std(
 
 
 def _spread(
-    of_all: Any, of_variance: Any, a: Any, axis: Any, dtype: Any, ddof: float, keepdims: bool, where: Any
+    of_all: Callable[..., Tensor],
+    of_variance: Callable[[Tensor], Tensor],
+    a: NestedArrayLike,
+    axis: Axis,
+    dtype: DTypeLike | None,
+    ddof: float,
+    keepdims: bool,
+    where: NestedArrayLike,
 ) -> Tensor:
     """The variance, or what there is of it; by the function `of_all` where that has all that is asked for."""
     a = xp.asarray(a)
@@ -218,14 +257,14 @@ def _root(x: Tensor) -> Tensor:
 
 
 @in_numpy("ptp")
-def ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
+def ptp(a: NestedArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return max_(a, axis, keepdims) - min_(a, axis, keepdims)
 
 
 # Leaving out NaN
 
 
-def _known(a: Any, where: Any) -> Tensor:
+def _known(a: NestedArrayLike, where: NestedArrayLike) -> Tensor:
     """Where an element is to be counted, and is no NaN."""
     known = ~isnan(a)
     return known if where is True else known & _held(known, where)
@@ -233,44 +272,49 @@ def _known(a: Any, where: Any) -> Tensor:
 
 @in_numpy("nansum")
 def nansum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     return sum_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanprod")
 def nanprod(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     return prod_(a, axis, dtype, keepdims, initial, _known(a, where))
 
 
 @in_numpy("nanmean")
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, *, where: Any = True
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    *,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     return mean(a, _axes(axis, a), dtype, keepdims, where=_known(a, where))
 
 
 @in_numpy("nanvar")
 def nanvar(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = True,
+    where: NestedArrayLike = True,
     correction: float | None = None,
 ) -> Tensor:
     a, ddof = xp.asarray(a), ddof if correction is None else correction
@@ -283,13 +327,13 @@ def nanvar(
 
 @in_numpy("nanstd")
 def nanstd(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
+    a: NestedArrayLike,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = True,
+    where: NestedArrayLike = True,
     correction: float | None = None,
 ) -> Tensor:
     return _root(nanvar(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
@@ -297,7 +341,11 @@ def nanstd(
 
 @in_numpy("nanmax")
 def nanmax(
-    a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    a: NestedArrayLike,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     """The gradient goes to exactly one element: on a tie the first."""
     return _nan_extreme(max_, -xp.inf, a, axis, keepdims, initial, where)
@@ -305,14 +353,24 @@ def nanmax(
 
 @in_numpy("nanmin")
 def nanmin(
-    a: Any, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    a: NestedArrayLike,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: NestedArrayLike | None = None,
+    where: NestedArrayLike = True,
 ) -> Tensor:
     """The gradient goes to exactly one element: on a tie the first."""
     return _nan_extreme(min_, xp.inf, a, axis, keepdims, initial, where)
 
 
 def _nan_extreme(
-    reduce: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any
+    reduce: Callable[..., Tensor],
+    worst: float,
+    a: NestedArrayLike,
+    axis: Axis,
+    keepdims: bool,
+    initial: NestedArrayLike | None,
+    where: NestedArrayLike,
 ) -> Tensor:
     a, missing = xp.asarray(a), isnan(a)
     if not is_floating(a.dtype):
@@ -326,17 +384,17 @@ def _nan_extreme(
 
 
 @in_numpy("nanargmax")
-def nanargmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def nanargmax(a: NestedArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return _nan_place("nanargmax", xp.argmax, -xp.inf, a, axis, keepdims)
 
 
 @in_numpy("nanargmin")
-def nanargmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+def nanargmin(a: NestedArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
     return _nan_place("nanargmin", xp.argmin, xp.inf, a, axis, keepdims)
 
 
 def _nan_place(
-    name: str, place: Callable[..., Tensor], worst: float, a: Any, axis: Any, keepdims: bool
+    name: str, place: Callable[..., Tensor], worst: float, a: NestedArrayLike, axis: Axis, keepdims: bool
 ) -> Tensor:
     """Raises ValueError where there is NaN alone; while a trace is made that is not known."""
     a, missing = xp.asarray(a), isnan(a)
@@ -349,37 +407,47 @@ def _nan_place(
 
 
 @in_numpy("cumsum")
-def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+def cumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     a, axis = along(a, axis)
     return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("cumprod")
-def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+def cumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     a, axis = along(a, axis)
     return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("nancumsum")
-def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+def nancumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     return cumsum(_only(a, ~isnan(a), 0), axis, dtype)
 
 
 @in_numpy("nancumprod")
-def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
+def nancumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     return cumprod(_only(a, ~isnan(a), 1), axis, dtype)
 
 
 @in_numpy("cumulative_sum")
 def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: NestedArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
 ) -> Tensor:
     return xp.cumulative_sum(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
 
 
 @in_numpy("cumulative_prod")
 def cumulative_prod(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: NestedArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+    include_initial: bool = False,
 ) -> Tensor:
     return xp.cumulative_prod(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
 
@@ -387,7 +455,7 @@ def cumulative_prod(
 def _accumulation(name: str) -> Callable[..., Tensor]:
     """The results of an associative function of two on the way: of 1, then 2, 4, 8 ... neighbours."""
 
-    def accumulate(a: Any, axis: int = 0) -> Tensor:
+    def accumulate(a: NestedArrayLike, axis: int = 0) -> Tensor:
         a, axis = along(a, axis)
         a = a != 0 if name.startswith("logical") else a
         before, reach = (slice(None),) * axis, 1

@@ -7,9 +7,11 @@ from math import prod
 from operator import index
 from typing import Any
 
+from .. import namespace as xp
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..ops.axes import integers, is_integer, normal_axes
-from .table import arrays, in_numpy, xp
+from .table import arrays, in_numpy
 
 Ints = int | Sequence[int]
 
@@ -21,24 +23,24 @@ def _c_order(order: str | None, name: str) -> None:
 
 
 @in_numpy("concatenate")
-def concatenate(parts: Sequence[Any], /, axis: int | None = 0, *, dtype: Any = None) -> Tensor:
+def concatenate(parts: Sequence[Any], /, axis: int | None = 0, *, dtype: DTypeLike | None = None) -> Tensor:
     z = xp.concat(arrays(parts), axis=axis)
     return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("stack")
-def stack(parts: Sequence[Any], /, axis: int = 0, *, dtype: Any = None) -> Tensor:
+def stack(parts: Sequence[Any], /, axis: int = 0, *, dtype: DTypeLike | None = None) -> Tensor:
     z = xp.stack(arrays(parts), axis=axis)
     return z if dtype is None else xp.astype(z, dtype)
 
 
 @in_numpy("vstack", "row_stack")
-def vstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
+def vstack(tup: Sequence[Any], *, dtype: DTypeLike | None = None) -> Tensor:
     return concatenate([atleast_2d(x) for x in arrays(tup)], 0, dtype=dtype)
 
 
 @in_numpy("hstack")
-def hstack(tup: Sequence[Any], *, dtype: Any = None) -> Tensor:
+def hstack(tup: Sequence[Any], *, dtype: DTypeLike | None = None) -> Tensor:
     parts = [atleast_1d(x) for x in arrays(tup)]
     return concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1, dtype=dtype)
 
@@ -54,22 +56,22 @@ def column_stack(tup: Sequence[Any]) -> Tensor:
 
 
 @in_numpy("append")
-def append(arr: Any, values: Any, axis: int | None = None) -> Tensor:
+def append(arr: NestedArrayLike, values: NestedArrayLike, axis: int | None = None) -> Tensor:
     return concatenate((arr, values), axis)
 
 
 @in_numpy("atleast_1d")
-def atleast_1d(*arys: Any) -> Any:
+def atleast_1d(*arys: NestedArrayLike) -> Any:
     return _each(arys, lambda x: x if x.ndim else xp.reshape(x, (1,)))
 
 
 @in_numpy("atleast_2d")
-def atleast_2d(*arys: Any) -> Any:
+def atleast_2d(*arys: NestedArrayLike) -> Any:
     return _each(arys, lambda x: x if x.ndim > 1 else xp.reshape(x, (1, x.size)))
 
 
 @in_numpy("atleast_3d")
-def atleast_3d(*arys: Any) -> Any:
+def atleast_3d(*arys: NestedArrayLike) -> Any:
     return _each(
         arys, lambda x: x if x.ndim > 2 else x[:, :, None] if x.ndim == 2 else xp.reshape(x, (1, x.size, 1))
     )
@@ -82,7 +84,7 @@ def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
 
 
 @in_numpy("array_split")
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+def array_split(ary: NestedArrayLike, indices_or_sections: Ints, axis: int = 0) -> list[Tensor]:
     ary = xp.asarray(ary)
     axis = normal_axes(axis, ary.ndim)[0]
     n = ary.shape[axis]
@@ -99,7 +101,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
 
 
 @in_numpy("split")
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+def split(ary: NestedArrayLike, indices_or_sections: Ints, axis: int = 0) -> list[Tensor]:
     n = xp.asarray(ary).shape[axis]
     if is_integer(indices_or_sections) and n % index(indices_or_sections):
         raise ValueError(
@@ -109,22 +111,22 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
 
 
 @in_numpy("vsplit")
-def vsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+def vsplit(ary: NestedArrayLike, indices_or_sections: Ints) -> list[Tensor]:
     return split(_with_axes(ary, 2, "vsplit"), indices_or_sections, 0)
 
 
 @in_numpy("hsplit")
-def hsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+def hsplit(ary: NestedArrayLike, indices_or_sections: Ints) -> list[Tensor]:
     ary = _with_axes(ary, 1, "hsplit")
     return split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
 
 
 @in_numpy("dsplit")
-def dsplit(ary: Any, indices_or_sections: Any) -> list[Tensor]:
+def dsplit(ary: NestedArrayLike, indices_or_sections: Ints) -> list[Tensor]:
     return split(_with_axes(ary, 3, "dsplit"), indices_or_sections, 2)
 
 
-def _with_axes(ary: Any, n: int, name: str) -> Tensor:
+def _with_axes(ary: NestedArrayLike, n: int, name: str) -> Tensor:
     t: Tensor = xp.asarray(ary)
     if t.ndim < n:
         raise ValueError(f"{name} needs {n} axes at least, not shape {t.shape}")
@@ -132,19 +134,19 @@ def _with_axes(ary: Any, n: int, name: str) -> Tensor:
 
 
 @in_numpy("reshape")
-def reshape(a: Any, shape: Ints, order: str = "C", *, copy: bool | None = None) -> Tensor:
+def reshape(a: ArrayLike, shape: Ints, order: str = "C", *, copy: bool | None = None) -> Tensor:
     _c_order(order, "reshape")
     return xp.reshape(a, shape, copy=copy)
 
 
 @in_numpy("ravel")
-def ravel(a: Any, order: str = "C") -> Tensor:
+def ravel(a: ArrayLike, order: str = "C") -> Tensor:
     _c_order(order, "ravel")
     return xp.reshape(a, (-1,))
 
 
 @in_numpy("squeeze")
-def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
+def squeeze(a: NestedArrayLike, axis: int | tuple[int, ...] | None = None) -> Tensor:
     a = xp.asarray(a)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
         return xp.reshape(a, tuple(n for n in a.shape if n != 1))
@@ -152,7 +154,7 @@ def squeeze(a: Any, axis: int | tuple[int, ...] | None = None) -> Tensor:
 
 
 @in_numpy("expand_dims")
-def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
+def expand_dims(a: NestedArrayLike, axis: int | tuple[int, ...]) -> Tensor:
     a = xp.asarray(a)
     ndim = a.ndim + len(integers(axis))
     places = set(normal_axes(axis, ndim))
@@ -163,7 +165,7 @@ def expand_dims(a: Any, axis: int | tuple[int, ...]) -> Tensor:
 
 
 @in_numpy("swapaxes")
-def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
+def swapaxes(a: NestedArrayLike, axis1: int, axis2: int) -> Tensor:
     a = xp.asarray(a)
     order = list(range(a.ndim))
     i, j = normal_axes((axis1, axis2), a.ndim)
@@ -172,7 +174,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
 
 
 @in_numpy("rollaxis")
-def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
+def rollaxis(a: NestedArrayLike, axis: int, start: int = 0) -> Tensor:
     a = xp.asarray(a)
     axis = normal_axes(axis, a.ndim)[0]
     start = normal_axes(start, a.ndim + 1)[0] if start >= 0 else normal_axes(start, a.ndim)[0]
@@ -180,17 +182,17 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
 
 
 @in_numpy("flipud")
-def flipud(m: Any) -> Tensor:
+def flipud(m: ArrayLike) -> Tensor:
     return xp.flip(m, axis=0)
 
 
 @in_numpy("fliplr")
-def fliplr(m: Any) -> Tensor:
+def fliplr(m: ArrayLike) -> Tensor:
     return xp.flip(m, axis=1)
 
 
 @in_numpy("rot90")
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
+def rot90(m: NestedArrayLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     m = xp.asarray(m)
     i, j = normal_axes(axes, m.ndim)
     if i == j:
@@ -205,12 +207,12 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
 
 
 @in_numpy("copy")
-def copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+def copy(a: NestedArrayLike, order: str = "K", subok: bool = False) -> Tensor:
     return xp.asarray(a, copy=True)
 
 
 @in_numpy("resize")
-def resize(a: Any, new_shape: Ints) -> Tensor:
+def resize(a: ArrayLike, new_shape: Ints) -> Tensor:
     flat, shape = ravel(a), integers(new_shape)
     n = prod(shape)
     if not flat.size:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import namespace as xp
 from ..backends.dtypes import is_complex
+from ..backends.types import DTypeLike, NestedArrayLike
 from ..core.context import MODE
 from ..core.tensor import Tensor
-from ..ops.axes import normal_axes
+from ..ops.axes import Axis, normal_axes
 from .shapes import atleast_2d
-from .table import arrays, in_numpy, xp
+from .table import arrays, in_numpy
 
 
 @in_numpy("average")
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+    a: NestedArrayLike,
+    axis: Axis = None,
+    weights: NestedArrayLike | None = None,
+    returned: bool = False,
+    *,
+    keepdims: bool = False,
 ) -> Any:
     a = xp.asarray(a)
     if weights is None:
@@ -43,13 +50,13 @@ def average(
 
 @in_numpy("cov")
 def cov(
-    m: Any,
-    y: Any = None,
+    m: NestedArrayLike,
+    y: NestedArrayLike | None = None,
     rowvar: bool = True,
     bias: bool = False,
     ddof: int | None = None,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Tensor:
     x = _rows(m, rowvar)
     x = x if y is None else xp.concat([x, _rows(arrays((x, y))[1], rowvar)])
@@ -60,7 +67,7 @@ def cov(
     return xp.squeeze(z, (0, 1)) if z.shape == (1, 1) else z
 
 
-def _rows(m: Any, rowvar: bool) -> Tensor:
+def _rows(m: NestedArrayLike, rowvar: bool) -> Tensor:
     """A matrix with a variable in each row."""
     m = xp.asarray(m)
     wide: Tensor = atleast_2d(m)
@@ -68,7 +75,13 @@ def _rows(m: Any, rowvar: bool) -> Tensor:
 
 
 @in_numpy("corrcoef")
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
+def corrcoef(
+    x: NestedArrayLike,
+    y: NestedArrayLike | None = None,
+    rowvar: bool = True,
+    *,
+    dtype: DTypeLike | None = None,
+) -> Tensor:
     z = cov(x, y, rowvar, dtype=dtype)
     if z.ndim == 0:
         return z / z

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .. import namespace
+from .. import namespace as xp  # whose functions are looked up when they are called: it is being filled
 from ..backends.dtypes import is_floating
+from ..backends.types import NestedArrayLike
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..namespace.creation import beside
@@ -18,10 +19,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: By the name of a ufunc: what its `reduce` and its `accumulate` do.
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
 ACCUMULATIONS: dict[str, Callable[..., Any]] = {}
-
-#: The namespace, whose functions are looked up when they are called: it is still being filled when this is
-#: imported.
-xp: Any = namespace
 
 
 def in_numpy(*names: str) -> Callable[[F], F]:
@@ -66,7 +63,7 @@ def together(values: Sequence[Any]) -> list[Tensor]:
     ]
 
 
-def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
+def along(a: NestedArrayLike, axis: int | None) -> tuple[Tensor, int]:
     """An array and an axis of it, from 0 on; flattened where that is None.
 
     One number is as an array of it.
@@ -78,7 +75,7 @@ def along(a: Any, axis: int | None) -> tuple[Tensor, int]:
     return a, axis
 
 
-def isnan(x: Any) -> Tensor:
+def isnan(x: NestedArrayLike) -> Tensor:
     """Where an array, of any dtype, is NaN."""
     x = xp.asarray(x)
     return xp.isnan(x) if is_floating(x.dtype) else xp.zeros_like(x, dtype="bool")

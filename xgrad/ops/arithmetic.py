@@ -5,9 +5,9 @@ from __future__ import annotations
 import cmath
 import math
 from math import inf, nan
-from typing import Any
 
 from ..backends.dtypes import is_complex, is_floating
+from ..backends.types import Array, Namespace
 from .table import elementwise, op
 
 NONE = elementwise(
@@ -71,14 +71,14 @@ DIVIDE = elementwise(
 )
 
 
-def _exponent_less_one(xp: Any, x: Any, y: Any) -> Any:
+def _exponent_less_one(xp: Namespace, x: Array, y: Array) -> Array:
     """y - 1, but 1 where x and y are 0: there the factor y makes the derivative 0."""
     if isinstance(y, int | float | complex):
         return y - 1 if y != 0 else 1
     return xp.where(y == 0, xp.where(x == 0, 1, y - 1), y - 1)
 
 
-def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
+def _log_or_zero(xp: Namespace, x: Array, z: Array) -> Array:
     """log x, but 0 where x is 0: there 0 ** y is flat in y.
 
     A negative x has one as well, where its power `z` is complex.
@@ -93,7 +93,7 @@ def _log_or_zero(xp: Any, x: Any, z: Any) -> Any:
     return xp.log(xp.where(x == 0, xp.ones_like(x), x))
 
 
-def _power(xp: Any, x: Any, y: Any) -> Any:
+def _power(xp: Namespace, x: Array, y: Array) -> Array:
     """x ** y.
 
     For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard
@@ -129,7 +129,7 @@ NEGATIVE = elementwise(
 )
 
 
-def _floor_divide(xp: Any, x: Any, y: Any) -> Any:
+def _floor_divide(xp: Namespace, x: Array, y: Array) -> Array:
     """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
     if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
         return x // y
@@ -175,7 +175,7 @@ REMAINDER = elementwise(
 )
 
 
-def _by_square(xp: Any, part: Any, x: Any, y: Any) -> Any:
+def _by_square(xp: Namespace, part: Array, x: Array, y: Array) -> Array:
     """part / (x² + y²), where the squares may be too large or too small for a number."""
     r = xp.hypot(x, y)
     return part / r / r
@@ -192,7 +192,7 @@ ATAN2 = elementwise(
 )
 
 
-def quotient_or_zero(xp: Any, x: Any, z: Any) -> Any:
+def quotient_or_zero(xp: Namespace, x: Array, z: Array) -> Array:
     """x / z, and 0 where z is 0, to any order of derivatives."""
     return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
 
@@ -207,7 +207,7 @@ HYPOT = elementwise(
 )
 
 
-def share(xp: Any, x: Any, z: Any) -> Any:
+def share(xp: Namespace, x: Array, z: Array) -> Array:
     """exp(x - z), the part of exp(z) that x makes up: 0 of nothing, and of infinity 0 for what is finite and
     NaN for what is not."""
     return xp.exp(x - xp.where(z == -inf, 0, z))

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import index
-from typing import Any, SupportsIndex, TypeGuard
+from typing import SupportsIndex, TypeGuard
 
 Axis = int | tuple[int, ...] | None
 
 
-def integers(given: Any) -> tuple[int, ...]:
+def integers(given: SupportsIndex | Iterable[SupportsIndex]) -> tuple[int, ...]:
     """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's
     too."""
     if is_integer(given):
         return (index(given),)
     try:
-        return tuple(map(index, given))
+        return tuple(map(index, given))  # type: ignore[arg-type]  # which says what is no integer
     except TypeError:
         raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
 
 
-def is_integer(given: Any) -> TypeGuard[SupportsIndex]:
+def is_integer(given: object) -> TypeGuard[SupportsIndex]:
     """Whether this is one integer."""
     return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
 
 
-def integer(what: str, given: Any) -> int:
+def integer(what: str, given: object) -> int:
     """An integer that was given as `what`. Raises TypeError for anything else: True is none, nor is 2.0."""
     if isinstance(given, bool) or not is_integer(given):
         raise TypeError(f"{what} is an integer, not {given!r}")
     return index(given)
 
 
-def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def normal_axes(axis: SupportsIndex | Iterable[SupportsIndex] | None, ndim: int) -> tuple[int, ...]:
     """`axis`, one or several, as a tuple of axes from 0 to ndim - 1; None means all."""
     if axis is None:
         return tuple(range(ndim))

@@ -3,17 +3,16 @@ or conjugated."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import Array, Namespace
 from .table import op
 
 
-def _dx(xp: Any, dz: Any, y: Any, *, full: bool) -> Any:
+def _dx(xp: Namespace, dz: Array, y: Array, *, full: bool) -> Array:
     """dx[i] is the sum of dz[k] y[j] over the places k at which y[j] lay on x[i]: y reversed, along dz."""
     return xp.slide(dz, xp.flip(y), full=not full)
 
 
-def _dy(xp: Any, dz: Any, x: Any, *, full: bool) -> Any:
+def _dy(xp: Namespace, dz: Array, x: Array, *, full: bool) -> Array:
     """dy[j] is the sum of dz[k] and the x that y[j] lay on at the place k: of two arrays the shorter along
     the longer."""
     return xp.flip(xp.slide(dz, x, full=False)) if full else xp.slide(x, dz, full=False)

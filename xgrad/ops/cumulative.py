@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import Array, ArrayT, Namespace
 from .axes import Axis
 from .batching import along_axis, over_axes
 from .reductions import apart, kept, over, single
 from .table import op
 
 
-def part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+def part(x: ArrayT, axis: int, start: int | None, stop: int | None) -> ArrayT:
     """The elements along `axis` from `start` up to but not including `stop`, as far as there are any."""
     first, end, _ = slice(start, stop).indices(x.shape[axis])
     return x[(*(slice(None),) * (axis % x.ndim), slice(start and first, stop and end), ...)]
 
 
-def _computed(dz: Any, axis: int, include_initial: bool) -> Any:
+def _computed(dz: Array, axis: int, include_initial: bool) -> Array:
     """What belongs to elements of the operand: all but the initial 0 or 1."""
     return part(dz, axis, 1, None) if include_initial else dz
 
 
-def _from_the_end(xp: Any, dz: Any, axis: int) -> Any:
+def _from_the_end(xp: Namespace, dz: Array, axis: int) -> Array:
     return xp.flip(xp.cumulative_sum(xp.flip(dz, axis=axis), axis=axis), axis=axis)
 
 
@@ -38,7 +37,7 @@ CUMULATIVE_SUM = op(
 )
 
 
-def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
+def _following(xp: Namespace, dz: Array, x: Array, axis: int) -> Array:
     """s[j], the sum over i >= j of dz[i] x[j+1] ...
 
     x[i]: how the outputs from j on depend on x[j], but for what comes before.
@@ -57,7 +56,7 @@ def _following(xp: Any, dz: Any, x: Any, axis: int) -> Any:
     return s
 
 
-def _before(xp: Any, z: Any, axis: int, include_initial: bool) -> Any:
+def _before(xp: Namespace, z: Array, axis: int, include_initial: bool) -> Array:
     """The product of the elements before each."""
     if include_initial:
         return part(z, axis, None, -1)
@@ -79,7 +78,7 @@ CUMULATIVE_PROD = op(
 )
 
 
-def _others(xp: Any, x: Any, axis: Axis) -> Any:
+def _others(xp: Namespace, x: Array, axis: Axis) -> Array:
     """The product of all elements but each: of those before it and of those after it."""
     rows, put_back = apart(xp, x, axis)
     before = xp.cumulative_prod(rows, axis=-1, include_initial=True)

@@ -17,16 +17,18 @@ of pseudo-inverses (1973); H. Liao et al., Differentiable programming tensor net
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from math import nan, prod
 from typing import Any
 
 from ..backends.dtypes import canonical, finfo, is_complex
+from ..backends.types import Array, ArrayT, Namespace
 from ..errors import ShapeError
 from .table import op
 
 
-def square(x: Any, function: str) -> Any:
+def square(x: ArrayT, function: str) -> ArrayT:
     """`x`, if it is a stack of square matrices."""
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
@@ -36,7 +38,7 @@ def square(x: Any, function: str) -> Any:
     return x
 
 
-def matrices(x: Any, function: str) -> Any:
+def matrices(x: ArrayT, function: str) -> ArrayT:
     """`x`, if it is a stack of matrices."""
     if len(x.shape) < 2:
         raise ShapeError(
@@ -45,29 +47,29 @@ def matrices(x: Any, function: str) -> Any:
     return x
 
 
-def _T(xp: Any, x: Any) -> Any:
+def _T(xp: Namespace, x: Array) -> Array:
     return xp.matrix_transpose(x)
 
 
-def _conj(xp: Any, x: Any) -> Any:
+def _conj(xp: Namespace, x: Array) -> Array:
     return xp.conj(x) if is_complex(x.dtype) else x
 
 
-def H(xp: Any, x: Any) -> Any:
+def H(xp: Namespace, x: Array) -> Array:
     """The conjugate transpose."""
     return _T(xp, _conj(xp, x))
 
 
-def hermitian(xp: Any, x: Any) -> Any:
+def hermitian(xp: Namespace, x: Array) -> Array:
     return 0.5 * (x + H(xp, x))
 
 
-def of_lower(xp: Any, g: Any) -> Any:
+def of_lower(xp: Namespace, g: Array) -> Array:
     """A hermitian gradient as that of the lower triangle, of which the upper one is a conjugate copy."""
     return xp.tril(g) + xp.tril(g, k=-1)
 
 
-def _below(xp: Any, x: Any) -> Any:
+def _below(xp: Namespace, x: Array) -> tuple[Array, Array]:
     """Two masks of a square matrix: what is below the diagonal, and the diagonal."""
     i = xp.arange(x.shape[-1], device=x.device)
     return i[:, None] > i, i[:, None] == i
@@ -94,12 +96,12 @@ INV = op(
 )
 
 
-def _side_by_side(xp: Any, y: Any) -> Any:
+def _side_by_side(xp: Namespace, y: Array) -> Array:
     """A stack of matrices (..., n, k) as one, with the columns of all."""
     return xp.reshape(xp.moveaxis(y, -2, 0), (y.shape[-2], prod(y.shape[:-2]) * y.shape[-1]))
 
 
-def _solve(xp: Any, x: Any, y: Any) -> Any:
+def _solve(xp: Namespace, x: Array, y: Array) -> Array:
     """x⁻¹ y.
 
     One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library
@@ -121,7 +123,9 @@ def _solve(xp: Any, x: Any, y: Any) -> Any:
     return xp.linalg.solve(x, y)
 
 
-def _solve_dx(xp: Any, dz: Any, z: Any, first: Any, needs: Any) -> tuple[Any, Any]:
+def _solve_dx(
+    xp: Namespace, dz: Array, z: Array, first: tuple[Array], needs: Sequence[Any]
+) -> tuple[Array | None, Array]:
     (x,) = first
     dy = _solve(xp, _T(xp, x), dz)
     if not needs[0]:
@@ -142,7 +146,7 @@ SOLVE = op(
 )
 
 
-def _pinv_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+def _pinv_dx(xp: Namespace, dz: Array, z: Array, x: Array) -> Array:
     """dP = -P dX P + P Pᴴ dXᴴ (I - X P) + (I - P X) dXᴴ Pᴴ P, as long as the rank stays; its transpose."""
     g, zH = _conj(xp, dz), H(xp, z)
     gH = H(xp, g)
@@ -176,7 +180,7 @@ DET = op(
 )
 
 
-def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
+def _cofactor_dx(xp: Namespace, dz: Array, x: Array) -> Array:
     """For x = U S Vh, the cofactors of S + M are known to first order, from products of all singular values
     but two."""
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
@@ -195,7 +199,7 @@ def _cofactor_dx(xp: Any, dz: Any, x: Any) -> Any:
 COFACTOR = op("cofactor", lambda xp, x: xp.cofactor(x), dx=_cofactor_dx, analytic=True, internal=True)
 
 
-def _slogdet_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+def _slogdet_dx(xp: Namespace, dz: Sequence[Array | None], z: tuple[Array, Array], x: Array) -> Array:
     """log det x = log|det x| + i angle moves by tr(x⁻¹ dx), and the sign turns with the angle."""
     dsign, dlog = dz
     if is_complex(x.dtype) and dsign is not None:
@@ -216,7 +220,7 @@ SLOGDET = op(
 # Factors
 
 
-def _cholesky_dx(xp: Any, dz: Any, z: Any, *, upper: bool) -> Any:
+def _cholesky_dx(xp: Namespace, dz: Array, z: Array, *, upper: bool) -> Array:
     """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal, for the triangle that is read."""
     L, g = (H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
     below, diagonal = _below(xp, L)
@@ -227,7 +231,7 @@ def _cholesky_dx(xp: Any, dz: Any, z: Any, *, upper: bool) -> Any:
     return _T(xp, g) if upper else _conj(xp, g)
 
 
-def _cholesky(xp: Any, x: Any, *, upper: bool = False) -> Any:
+def _cholesky(xp: Namespace, x: Array, *, upper: bool = False) -> Array:
     """Libraries agree on what is read for the lower factor, and not for the upper."""
     square(x, "cholesky")
     return H(xp, xp.linalg.cholesky(H(xp, x))) if upper else xp.linalg.cholesky(x)
@@ -249,7 +253,9 @@ CHOLESKY = op(
 )
 
 
-def _qr_dx(xp: Any, dz: Any, z: Any, x: Any, *, mode: str) -> Any:
+def _qr_dx(
+    xp: Namespace, dz: Sequence[Array | None], z: tuple[Array, Array], x: Array, *, mode: str
+) -> Array:
     """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first
     columns."""
     (dq, dr), (q, r) = dz, z

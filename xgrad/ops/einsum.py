@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..backends.types import Array, Namespace
 from .table import op
 
 
@@ -15,13 +16,15 @@ def split_subscripts(subscripts: str) -> tuple[list[str], str]:
     return inputs.split(","), output
 
 
-def _dx(xp: Any, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, subscripts: str) -> tuple[Any, ...]:
+def _dx(
+    xp: Namespace, dz: Array, x: tuple[Array, ...], needs: Sequence[Any], *, subscripts: str
+) -> tuple[Array | None, ...]:
     """The gradient of each operand that needs one: the einsum of dz with all the others."""
     inputs, output = split_subscripts(subscripts)
     return tuple(_of_one(xp, dz, output, i, inputs, x) if needs[i] else None for i in range(len(x)))
 
 
-def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[Any, ...]) -> Any:
+def _of_one(xp: Namespace, dz: Array, output: str, i: int, inputs: list[str], x: tuple[Array, ...]) -> Array:
     """The gradient of operand `i`, whose indices that nobody else has are spread over its shape, as are
     repeated ones over its diagonal."""
     mine, shape = inputs[i], x[i].shape
@@ -41,7 +44,7 @@ def _of_one(xp: Any, dz: Any, output: str, i: int, inputs: list[str], x: tuple[A
     return g if distinct == mine else _on_the_diagonal(xp, g, distinct, mine, shape)
 
 
-def _on_the_diagonal(xp: Any, g: Any, distinct: str, subscript: str, shape: tuple[int, ...]) -> Any:
+def _on_the_diagonal(xp: Namespace, g: Array, distinct: str, subscript: str, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with the elements of `g` where the indices that repeat are equal."""
     first = {c: subscript.index(c) for c in distinct}
     g = xp.reshape(

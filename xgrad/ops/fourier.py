@@ -6,8 +6,7 @@ axis or fills it up with zeros; the transpose of that fills up or cuts.
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import Array, Namespace
 from .batching import along_axis
 from .table import op
 
@@ -15,7 +14,7 @@ from .table import op
 SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
-def _fit(xp: Any, x: Any, axis: int, n: int) -> Any:
+def _fit(xp: Namespace, x: Array, axis: int, n: int) -> Array:
     """`x` with the axis cut or filled up with zeros to length n."""
     axis %= x.ndim
     have = x.shape[axis]
@@ -62,7 +61,9 @@ IFFT = op(
 )
 
 
-def _rfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+def _rfft_dx(
+    xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
+) -> Array:
     """The frequencies that rfft leaves out have no gradient."""
     return _fit(
         xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis]
@@ -81,7 +82,9 @@ RFFT = op(
 )
 
 
-def _irfft_dx(xp: Any, dz: Any, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str) -> Any:
+def _irfft_dx(
+    xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
+) -> Array:
     """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the
     middle."""
     n = dz.shape[axis]

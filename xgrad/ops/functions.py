@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from math import inf, nan
 from math import log as ln
-from typing import Any
 
 from ..backends.dtypes import is_complex
+from ..backends.types import Array, Namespace
 from .table import elementwise
 
 
-def _expm1(xp: Any, x: Any) -> Any:
+def _expm1(xp: Namespace, x: Array) -> Array:
     """eˣ - 1.
 
     Where a part of a complex x is not finite, array libraries give NaN, and the standard what is known.
@@ -26,7 +26,7 @@ def _expm1(xp: Any, x: Any) -> Any:
     return xp.where((imag == 0) & xp.signbit(imag), xp.conj(z), z)
 
 
-def _log1p(xp: Any, x: Any) -> Any:
+def _log1p(xp: Namespace, x: Array) -> Array:
     """log(1 + x), exact near 0.
 
     Of large complex numbers, whose squares array libraries add up, log x: 1 is nothing beside them.
@@ -99,7 +99,7 @@ SQUARE = elementwise(
 )
 
 
-def _cbrt(xp: Any, x: Any) -> Any:
+def _cbrt(xp: Namespace, x: Array) -> Array:
     """sign(x) |x|^(1/3), and one step of Newton's, so that cubes have their roots."""
     size = xp.abs(x)
     root = size ** (1 / 3)
@@ -231,7 +231,7 @@ ATANH = elementwise(
 )
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
+def _sigmoid(xp: Namespace, x: Array) -> Array:
     """(tanh(x/2) + 1) / 2: it cannot overflow, and array libraries have a fast tanh."""
     z = xp.tanh(0.5 * x)
     z *= 0.5
@@ -316,7 +316,7 @@ IMAG = elementwise(
 )
 
 
-def _across(xp: Any, dz: Any, z: Any, x: Any) -> Any:
+def _across(xp: Namespace, dz: Array, z: Array, x: Array) -> Array:
     """The part of dz across the direction of x, over |x|: along it the sign stays.
 
     Not analytic: dz comes in conjugated.

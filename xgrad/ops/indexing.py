@@ -6,10 +6,11 @@ is the index as written, with `Hole(i)` where the i-th of them belongs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+from ..backends.types import Array, Namespace
 from .table import op
 
 
@@ -19,9 +20,9 @@ class Hole(NamedTuple):
     i: int
 
 
-def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[Any, ...], list[Any]]:
+def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[Any, ...], list[Array]]:
     """`key` with holes for its index arrays, and the arrays."""
-    arrays: list[Any] = []
+    arrays: list[Array] = []
 
     def part(k: Any) -> Any:
         if not is_array(k):
@@ -32,7 +33,7 @@ def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[
     return tuple(part(k) for k in key), arrays
 
 
-def fill(key: Any, indices: tuple[Any, ...]) -> Any:
+def fill(key: Any, indices: tuple[Array, ...]) -> Any:
     """`key` with its index arrays back in their places."""
     if not indices:
         return key
@@ -43,7 +44,7 @@ def _as_tuple(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _none_for(indices: tuple[Any, ...]) -> tuple[None, ...]:
+def _none_for(indices: tuple[Array, ...]) -> tuple[None, ...]:
     """Index arrays have no derivative."""
     return (None,) * len(indices)
 
@@ -85,7 +86,7 @@ SCATTER = op(
 )
 
 
-def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
+def _kept(xp: Namespace, dz: Array, key: tuple[Any, ...]) -> Array:
     """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that
     are put there tell."""
     g = dz[key]
@@ -96,7 +97,9 @@ def _kept(xp: Any, dz: Any, key: tuple[Any, ...]) -> Any:
     return xp.where(places[key] == numbers, g, 0)
 
 
-def _setitem_dx(xp: Any, dz: Any, rest: Any, needs: Any, *, key: Any) -> tuple[Any, ...]:
+def _setitem_dx(
+    xp: Namespace, dz: Array, rest: tuple[Array, ...], needs: Sequence[Any], *, key: Any
+) -> tuple[Array | None, ...]:
     """dz but 0 at key, where x was overwritten; and what is at key."""
     index = fill(key, rest[1:])
     dx = xp.setitem(dz, 0, key=index) if needs[0] else None

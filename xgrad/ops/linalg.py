@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
+from ..backends.types import Array, Namespace
 from .table import op
 
 
-def rows(xp: Any, x: Any) -> Any:
+def rows(xp: Namespace, x: Array) -> Array:
     """`x` as a matrix, its leading axes taken together."""
     return x if x.ndim == 2 else xp.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _transposed(xp: Any, x: Any) -> Any:
+def _transposed(xp: Namespace, x: Array) -> Array:
     return x.T if x.ndim == 2 else xp.matrix_transpose(x)
 
 
-def matmul(xp: Any, x: Any, y: Any) -> Any:
+def matmul(xp: Namespace, x: Array, y: Array) -> Array:
     """x @ y. Many rows against one matrix are one product, not a stack of small ones."""
     if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:
         return xp.reshape(xp.matmul(rows(xp, x), y), (*x.shape[:-1], y.shape[1]))
     return xp.matmul(x, y)  # which, unlike `@`, a backend may compute in another precision
 
 
-def _dx(xp: Any, dz: Any, x_shape: tuple[int, ...], y: Any) -> Any:
+def _dx(xp: Namespace, dz: Array, x_shape: tuple[int, ...], y: Array) -> Array:
     """dz @ yᵀ"""
     if y.ndim == 1:
         y, dz = xp.expand_dims(y, axis=1), xp.expand_dims(dz, axis=-1)
@@ -34,7 +34,7 @@ def _dx(xp: Any, dz: Any, x_shape: tuple[int, ...], y: Any) -> Any:
     return xp.sum(dx, axis=tuple(range(dx.ndim - 1))) if len(x_shape) == 1 else dx
 
 
-def _dy(xp: Any, dz: Any, x: Any, y_shape: tuple[int, ...]) -> Any:
+def _dy(xp: Namespace, dz: Array, x: Array, y_shape: tuple[int, ...]) -> Array:
     """xᵀ @ dz"""
     if len(y_shape) == 1:
         dz = xp.expand_dims(dz, axis=-1)

@@ -5,8 +5,7 @@ Indices have no derivative.
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import Array, Namespace
 from .axes import normal_axes
 from .batching import along_axis
 from .reductions import over
@@ -29,7 +28,7 @@ ARGMIN = op(
 )
 
 
-def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def _sort(xp: Namespace, x: Array, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """Sorted; a descending sort is an ascending one from behind, which keeps equal elements in their order if
     that does."""
     if not descending:
@@ -37,7 +36,9 @@ def _sort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: 
     return xp.flip(xp.sort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
 
 
-def _argsort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def _argsort(
+    xp: Namespace, x: Array, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Array:
     (axis,) = normal_axes(axis, x.ndim)
     if not descending:
         return xp.argsort(x, axis=axis, stable=stable)
@@ -45,7 +46,7 @@ def _argsort(xp: Any, x: Any, *, axis: int = -1, descending: bool = False, stabl
     return x.shape[axis] - 1 - xp.flip(from_behind, axis=axis)
 
 
-def _place(xp: Any, x: Any, axis: int, descending: bool) -> Any:
+def _place(xp: Namespace, x: Array, axis: int, descending: bool) -> Array:
     """Where each element of `x` is when they are sorted."""
     return xp.argsort(_argsort(xp, x, axis=axis, descending=descending), axis=axis)
 

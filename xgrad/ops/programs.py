@@ -5,13 +5,14 @@ What they do is said where programs are known; of what the programs are made of,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NoReturn
 
+from ..backends.types import Array, Namespace
 from .scalars import HEAVY
 from .table import op
 
 
-def _declared(xp: Any, *x: Any) -> Any:
+def _declared(xp: Namespace, *x: Array) -> NoReturn:
     raise RuntimeError("this op runs programs: import xgrad, whose compiler says what it does")
 
 

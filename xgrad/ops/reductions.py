@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, nan, prod
-from typing import Any
 
 from ..backends.dtypes import is_half
+from ..backends.types import Array, Functions, Namespace
 from .arithmetic import quotient_or_zero, share
 from .axes import Axis, normal_axes
 from .batching import over_axes
@@ -15,7 +15,7 @@ from .table import op
 AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."
 
 
-def single(xp: Any, x: Any) -> Any:
+def single(xp: Functions, x: Array) -> Array:
     """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is
     a gradient."""
     return xp.astype(x, "float32") if is_half(x.dtype) else x
@@ -27,7 +27,7 @@ def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     return tuple(1 if a in axes else n for a, n in enumerate(shape))
 
 
-def kept(xp: Any, z: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+def kept(xp: Namespace, z: Array, shape: tuple[int, ...], axis: Axis) -> Array:
     """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its
     operand."""
     with_ones = _kept_shape(shape, axis)
@@ -39,7 +39,7 @@ def _size(shape: tuple[int, ...], axis: Axis) -> int:
     return prod(shape[a] for a in normal_axes(axis, len(shape)))
 
 
-def over(name: str) -> Callable[..., Any]:
+def over(name: str) -> Callable[..., Array]:
     """The reduction that an array library has under this name.
 
     Of an array without axes NumPy would reduce axis 0, which there is not.
@@ -86,7 +86,7 @@ MEAN = op(
 )
 
 
-def _slope(xp: Any, x: Any, axis: Axis, correction: float) -> Any:
+def _slope(xp: Namespace, x: Array, axis: Axis, correction: float) -> Array:
     """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for
     one."""
     n, x = _size(x.shape, axis) - correction, single(xp, x)
@@ -120,7 +120,7 @@ STD = op(
 )
 
 
-def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
+def apart(xp: Namespace, x: Array, axis: Axis) -> tuple[Array, Callable[[Array], Array]]:
     """`x` with the elements of each reduction along one axis, the last; and what puts such an array back into
     the shape of `x`."""
     axes = normal_axes(axis, x.ndim)
@@ -132,7 +132,7 @@ def apart(xp: Any, x: Any, axis: Axis) -> tuple[Any, Callable[[Any], Any]]:
     )
 
 
-def _first(xp: Any, x: Any, axis: Axis, argbest: Any) -> Any:
+def _first(xp: Namespace, x: Array, axis: Axis, argbest: Callable[..., Array]) -> Array:
     """True at exactly one element of each reduction: the first of the best."""
     rows, put_back = apart(xp, x, axis)
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
@@ -163,7 +163,7 @@ MIN = op(
 )
 
 
-def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def _logsumexp(xp: Namespace, x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """log of the sum of exp(x), shifted by the maximum so that exp cannot overflow."""
     axes, dtype, x = normal_axes(axis, x.ndim), x.dtype, single(xp, x)
     if not _size(x.shape, axes):  # log 0
@@ -176,7 +176,7 @@ def _logsumexp(xp: Any, x: Any, *, axis: Axis = None, keepdims: bool = False) ->
     return z if keepdims else xp.squeeze(z, axis=axes)
 
 
-def _share(xp: Any, z: Any, x: Any, axis: Axis) -> Any:
+def _share(xp: Namespace, z: Array, x: Array, axis: Axis) -> Array:
     """The part of exp(z), the sum, that each exp(x) is; of a z in half precision, found again in more."""
     if is_half(x.dtype):
         x = single(xp, x)
@@ -200,7 +200,7 @@ LOGSUMEXP = op(
 )
 
 
-def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
+def _softmax(xp: Namespace, x: Array, *, axis: Axis = -1) -> Array:
     axes, dtype, x = normal_axes(axis, x.ndim), x.dtype, single(xp, x)
     if not _size(x.shape, axes):
         return xp.exp(xp.astype(x, dtype))  # nothing
@@ -209,7 +209,7 @@ def _softmax(xp: Any, x: Any, *, axis: Axis = -1) -> Any:
     return xp.astype(z, dtype) if is_half(dtype) else z
 
 
-def _softmax_dx(xp: Any, dz: Any, z: Any, *, axis: Axis) -> Any:
+def _softmax_dx(xp: Namespace, dz: Array, z: Array, *, axis: Axis) -> Array:
     dz = single(xp, dz)
     return z * (dz - xp.sum(dz * z, axis=axis, keepdims=True))
 

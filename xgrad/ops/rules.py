@@ -8,6 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from ..backends.dtypes import is_complex
+from ..backends.types import Array, Namespace
 from ..errors import ShapeError
 
 #: What an op saves for its rules: (z, x, y), of its output and operands those that the rules ask for.
@@ -35,7 +36,12 @@ class Given:
     shape: Any
     t: Any
 
-    def __init__(self, xp: Any = None, dz: Any = None, saved: Saved = (None, None, None)) -> None:
+    def __init__(
+        self,
+        xp: Namespace = None,  # type: ignore[assignment]  # None until a sweep fills it in
+        dz: Any = None,
+        saved: Saved = (None, None, None),
+    ) -> None:
         self.xp, self.dz = xp, dz
         self.z, self.x, self.y = saved
 
@@ -111,7 +117,7 @@ def shape_of(value: Any) -> tuple[Any, ...]:
     return tuple(map(shape_of, value)) if type(value) is tuple else getattr(value, "shape", ())
 
 
-def fit(xp: Any, g: Any, target: Any) -> Any:
+def fit(xp: Namespace, g: Array, target: Any) -> Array:
     """`g` as the gradient of an operand like `target`: summed over the axes along which that was broadcast,
     and in its dtype."""
     shape = target.shape

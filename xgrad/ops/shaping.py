@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import index
 from typing import Any
 
+from ..backends.types import Array, Namespace
 from ..errors import ShapeError
 from .axes import normal_axes
 from .batching import on_last_axes
@@ -75,7 +77,9 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _concat_dx(xp: Any, dz: Any, x_shape: tuple[tuple[int, ...], ...], *, axis: int) -> tuple[Any, ...]:
+def _concat_dx(
+    xp: Namespace, dz: Array, x_shape: tuple[tuple[int, ...], ...], *, axis: int
+) -> tuple[Array, ...]:
     """Each operand's own part of dz."""
     stops = list(accumulate(shape[axis] for shape in x_shape))
     before = (slice(None),) * (axis % dz.ndim)
@@ -107,7 +111,7 @@ STACK = op(
 )
 
 
-def _unstack_dx(xp: Any, dz: list[Any], x_shape: tuple[int, ...], *, axis: int) -> Any:
+def _unstack_dx(xp: Namespace, dz: Sequence[Array | None], x_shape: tuple[int, ...], *, axis: int) -> Array:
     """The parts' gradients side by side, zero for a part that nobody used."""
     some = next(part for part in dz if part is not None)
     zero = xp.zeros_like(some) if any(part is None for part in dz) else None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from math import pi, sqrt
-from typing import Any
 
 from ..backends.dtypes import canonical, kind_of
+from ..backends.types import Array, Namespace
 from .table import elementwise
 
 _ROOT = sqrt(2 * pi)
 
 
-def _like(xp: Any, z: Any, x: Any) -> Any:
+def _like(xp: Namespace, z: Array, x: Array) -> Array:
     """`z`, which array libraries compute in float64, in the floating dtype of `x`."""
     return xp.astype(z, x.dtype) if kind_of(canonical(x.dtype)) == "f" else z
 

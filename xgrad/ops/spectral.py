@@ -21,12 +21,20 @@ from math import nan
 from typing import Any, NamedTuple
 
 from ..backends.dtypes import canonical, finfo, is_complex
+from ..backends.types import Array, Namespace
 from .decompositions import H, matrices, of_lower, square
 from .table import op
 
 #: Values are equal that differ by so many times eps of the sum of all: what LAPACK may take from them, and
 #: more.
 ROUNDING = 32
+
+
+#: Gradients of the outputs, None for those without one.
+Gradients = Sequence[Array | None]
+
+#: What stands over differences of values, each with the size of the gradients that it is made of.
+Numerators = list[tuple[Array, Array]]
 
 
 class Limit(NamedTuple):
@@ -43,11 +51,11 @@ class Limit(NamedTuple):
     """
 
     way: str
-    masks: Sequence[Any] = ()
-    towards: Any = None
-    moved: Sequence[Any] = ()
-    refused: Any = None
-    sealed: Sequence[Any] | None = None
+    masks: Sequence[Array] = ()
+    towards: Array | None = None
+    moved: Sequence[Array | None] = ()
+    refused: Array | None = None
+    sealed: Sequence[Array | None] | None = None
 
     def _unrecorded(self) -> Limit:
         """The arrays alone of what are Tensors."""
@@ -74,10 +82,10 @@ class Spectrum:
     def __init__(
         self,
         at: int,
-        apart: Callable[..., Any],
-        differences: Callable[..., Any],
-        numerators: Callable[..., Any],
-        whole: Callable[..., Any],
+        apart: Callable[[Namespace, Array], Array],
+        differences: Callable[[Namespace, Array], list[Array]],
+        numerators: Callable[[Namespace, Gradients, Sequence[Array]], Numerators],
+        whole: Callable[[Namespace, Sequence[Array], Array, Sequence[Array] | None], Array],
     ) -> None:
         self.at, self.apart, self.differences, self.numerators, self.whole = (
             at,
@@ -88,22 +96,23 @@ class Spectrum:
         )
 
     def equal(
-        self, xp: Any, values: Any, differences: Sequence[Any], times: float | None = None
-    ) -> list[Any]:
+        self, xp: Namespace, values: Array, differences: Sequence[Array], times: float | None = None
+    ) -> list[Array]:
         """Where values are equal as far as rounding lets one know; with `times`, by so many roots of it."""
         eps = finfo(canonical(values.dtype)).eps
         size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
         part = ROUNDING * eps if times is None else times * eps**0.5 / max(values.shape[-1], 1)
         return [xp.abs(d) <= part * size for d in differences]
 
-    def rule(self, xp: Any, dz: Any, z: Any, **params: Any) -> Any:
+    def rule(self, xp: Namespace, dz: Sequence[Any], z: Sequence[Array], **params: Any) -> Array:
         """The gradient of the matrix. Behind the gradients of the outputs `dz` may have a `Limit`."""
-        limit = dz[-1] if len(dz) > len(z) else None
+        limit: Limit | None = dz[-1] if len(dz) > len(z) else None
         dz, values = list(dz[: len(z)]), z[self.at]
         vectors = any(part is not None for i, part in enumerate(dz) if i != self.at)
         dvalues = xp.zeros_like(values) if dz[self.at] is None else dz[self.at]
         refused = None
         if limit is not None and limit.refused is not None:
+            assert limit.towards is not None
             refused = xp.where(limit.refused, nan, xp.ones_like(limit.refused, dtype=limit.towards.dtype))
             dvalues = dvalues * refused
         if limit is not None and limit.way == "none":
@@ -122,6 +131,7 @@ class Spectrum:
                 for (n, scale), d, tie in zip(numerators, differences, ties)
             ]
             return self.whole(xp, z, dvalues, parts)
+        assert limit.towards is not None
         towards = self.differences(xp, limit.towards)
         if limit.way == "limit":
             moved = [n for n, _ in self.numerators(xp, limit.moved, z)]
@@ -144,12 +154,12 @@ class Spectrum:
         return self.whole(xp, z, dvalues, parts)
 
 
-def _over(xp: Any, x: Any, y: Any, mask: Any) -> Any:
+def _over(xp: Namespace, x: Array, y: Array, mask: Array) -> Array:
     """x / y where `mask` holds, NaN if y is 0, and 0 elsewhere, to any order of derivatives."""
     return xp.where(mask, x, 0) * (1 / xp.where(mask, xp.where(y == 0, nan, y), 1))
 
 
-def _sealed(xp: Any, x: Any, mask: Any, values: Any) -> Any:
+def _sealed(xp: Namespace, x: Array, mask: Array | None, values: Array) -> Array:
     """`x`, of which there is no derivative where `mask` holds."""
     return x if mask is None else x + xp.where(mask, xp.seal(values)[..., None], 0)
 
@@ -165,7 +175,9 @@ SEAL = op(
 )
 
 
-def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: bool) -> Any:
+def _unknown(
+    xp: Namespace, x: Array, scale: Array, y: Array, tie: Array, values: Array, known: bool
+) -> Array:
     """x / y, NaN where y is 0.
 
     Where x is `known`, and made of no gradient at all, it is 0 there; the derivative of that is NaN again.
@@ -176,14 +188,14 @@ def _unknown(xp: Any, x: Any, scale: Any, y: Any, tie: Any, values: Any, known: 
     return _sealed(xp, z, tie, values)
 
 
-def _tied(xp: Any, spectrum: Spectrum, values: Any) -> Any:
+def _tied(xp: Namespace, spectrum: Spectrum, values: Array) -> Array:
     """The values that are equal to another, and the singular ones that are 0."""
     ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
     tied = xp.any(xp.logical_and(ties[0], xp.logical_not(_diagonal(xp, ties[0]))), axis=-1)
     return xp.logical_or(tied, ties[2][..., 0, :]) if len(ties) > 1 else tied
 
 
-def _unequal(xp: Any, spectrum: Spectrum, values: Any, dvalues: Any) -> Any:
+def _unequal(xp: Namespace, spectrum: Spectrum, values: Array, dvalues: Array) -> Array:
     """The values, of those that are equal, whose gradients differ: they have no derivative one by one."""
     tie = spectrum.equal(xp, values, spectrum.differences(xp, values))
     eps = finfo(canonical(values.dtype)).eps
@@ -201,26 +213,26 @@ def _unequal(xp: Any, spectrum: Spectrum, values: Any, dvalues: Any) -> Any:
     return found
 
 
-def _diagonal(xp: Any, x: Any) -> Any:
+def _diagonal(xp: Namespace, x: Array) -> Array:
     i = xp.arange(x.shape[-1], device=x.device)
     return i[:, None] == i
 
 
-def _on_diagonal(xp: Any, d: Any) -> Any:
+def _on_diagonal(xp: Namespace, d: Array) -> Array:
     return xp.eye(d.shape[-1], dtype=d.dtype, device=d.device) * d[..., None, :]
 
 
-def _between(xp: Any, w: Any) -> Any:
+def _between(xp: Namespace, w: Array) -> Array:
     """w_j - w_i at (i, j), and 1 on the diagonal, where there is nothing to divide."""
     return xp.where(_diagonal(xp, w), 1, w[..., None, :] - w[..., None])
 
 
-def _ascending(xp: Any, w: Any) -> Any:
+def _ascending(xp: Namespace, w: Array) -> Array:
     i = xp.arange(1, w.shape[-1] + 1, dtype=xp.abs(w[..., :0]).dtype, device=w.device)
     return xp.broadcast_to(i, w.shape)
 
 
-def _size(xp: Any, x: Any) -> Any:
+def _size(xp: Namespace, x: Array) -> Array:
     """How large the columns of `x` are."""
     return xp.sum(xp.abs(x), axis=-2)
 
@@ -228,7 +240,7 @@ def _size(xp: Any, x: Any) -> Any:
 # Hermitian matrices
 
 
-def _eigh_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
+def _eigh_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerators:
     dv, v = dz[1], z[1]
     if dv is None:
         zero = xp.zeros_like(v)
@@ -237,7 +249,7 @@ def _eigh_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
     return [(xp.where(_diagonal(xp, v), 0, 0.5 * (p - H(xp, p))), size[..., None, :] + size[..., None])]
 
 
-def _eigh_whole(xp: Any, z: Any, dw: Any, quotients: Any) -> Any:
+def _eigh_whole(xp: Namespace, z: Sequence[Array], dw: Array, quotients: Sequence[Array] | None) -> Array:
     """V (diag(dw) + quotients) Vᴴ, for the triangle that is read."""
     v = z[1]
     if quotients is None:
@@ -245,7 +257,7 @@ def _eigh_whole(xp: Any, z: Any, dw: Any, quotients: Any) -> Any:
     return of_lower(xp, v @ (quotients[0] + _on_diagonal(xp, dw)) @ H(xp, v))
 
 
-def _eigh_dx(xp: Any, dz: Any, z: Any, *, UPLO: str) -> Any:
+def _eigh_dx(xp: Namespace, dz: Gradients, z: Sequence[Array], *, UPLO: str) -> Array:
     g = _HERMITIAN.rule(xp, dz, z)
     return g if UPLO == "L" else H(xp, g)
 
@@ -262,7 +274,7 @@ EIGH = op(
 )
 
 
-def _of_values(xp: Any, dz: Any, z: Any, spectrum: Spectrum) -> Any:
+def _of_values(xp: Namespace, dz: Array, z: Sequence[Array], spectrum: Spectrum) -> Array:
     """The rule of values alone, of which there is no second derivative where they are equal: those of `z` are
     others than dz depends on."""
     g = spectrum.rule(xp, [dz if i == spectrum.at else None for i in range(len(z))], z)
@@ -286,7 +298,7 @@ EIGVALSH = op(
 # Any square matrices
 
 
-def _eig_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
+def _eig_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerators:
     """Vᴴ dV - Vᴴ V diag(Re Vᴴ dV): vectors keep length one, and their phase is free."""
     dv, v = dz[1], z[1]
     if dv is None:
@@ -298,7 +310,7 @@ def _eig_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
     return [(xp.where(_diagonal(xp, v), 0, turn), xp.zeros_like(xp.real(turn)) + _size(xp, dv)[..., None, :])]
 
 
-def _eig_whole(xp: Any, z: Any, dw: Any, quotients: Any) -> Any:
+def _eig_whole(xp: Namespace, z: Sequence[Array], dw: Array, quotients: Sequence[Array] | None) -> Array:
     """V⁻ᴴ (diag(dw) + quotients) Vᴴ; NaN where there are too few vectors, which makes V singular."""
     v = z[1]
     vH = H(xp, v)
@@ -332,7 +344,7 @@ EIG = op(
 # Singular values
 
 
-def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any, Any]:
+def _turn(xp: Namespace, q: Array, dq: Array | None, k: int) -> tuple[Array, Array, Array]:
     """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their
     span; and its size.
 
@@ -352,7 +364,7 @@ def _turn(xp: Any, q: Any, dq: Any, k: int) -> tuple[Any, Any, Any]:
     return turn - H(xp, turn), out, size
 
 
-def _svd_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
+def _svd_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerators:
     """U and V turn together against the differences of singular values, and against each other against their
     sums."""
     (du, _, dvh), (u, s, vh) = dz, z
@@ -369,7 +381,7 @@ def _svd_numerators(xp: Any, dz: Any, z: Any) -> list[Any]:
     ]
 
 
-def _svd_whole(xp: Any, z: Any, ds: Any, quotients: Any) -> Any:
+def _svd_whole(xp: Namespace, z: Sequence[Array], ds: Array, quotients: Sequence[Array] | None) -> Array:
     u, s, vh = z
     k = s.shape[-1]
     u1, v1h = u[..., :k], vh[..., :k, :]
@@ -381,7 +393,7 @@ def _svd_whole(xp: Any, z: Any, ds: Any, quotients: Any) -> Any:
     return g if vh.shape[-1] == k else g + u1 @ H(xp, out_v)
 
 
-def _svd_differences(xp: Any, s: Any) -> list[Any]:
+def _svd_differences(xp: Namespace, s: Array) -> list[Array]:
     return [_between(xp, s), s[..., None, :] + s[..., None], s[..., None, :], s[..., None, :]]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..backends import Device
+from ..backends.types import ArrayLike
 from ..core.context import no_grad
 from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
@@ -98,7 +99,7 @@ class LossScale:
         self.value = asarray(init_scale, dtype="float32", device=device)
         self.good_steps = asarray(0, dtype="int32", device=device)
 
-    def scale(self, loss: Any) -> Tensor:
+    def scale(self, loss: ArrayLike) -> Tensor:
         """`loss` times the scale, in float32 at least."""
         z: Tensor = loss * self.value
         return z
@@ -134,7 +135,7 @@ class LossScale:
             optimizer.step(grads)
         return good
 
-    def update(self, finite: Any) -> None:
+    def update(self, finite: Tensor | bool) -> None:
         """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a
         Tensor of one."""
         with no_grad():

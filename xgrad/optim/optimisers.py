@@ -44,7 +44,7 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
         return unflatten(structure, [clipped[id(leaf)] for leaf in leaves]), norm
 
 
-def _gradient(g: Any, what: str) -> Tensor:
+def _gradient(g: object, what: str) -> Tensor:
     """A gradient as a Tensor. Raises TypeError where it is none."""
     found: Tensor = asarray(g)
     if not is_floating(found.dtype):
@@ -52,7 +52,7 @@ def _gradient(g: Any, what: str) -> Tensor:
     return found
 
 
-def _refuse_number(what: str, value: Any, below: float = inf) -> None:
+def _refuse_number(what: str, value: object, below: float = inf) -> None:
     """Raises TypeError where `value` is no number, ValueError where it is not from 0 on, and less than
     `below`. A Tensor of one may be."""
     if isinstance(value, Tensor) and value.shape == ():

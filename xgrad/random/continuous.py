@@ -3,8 +3,7 @@ parameters."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import DTypeLike, NestedArrayLike
 from ..core.dispatch import apply
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -36,23 +35,30 @@ _SHAPE = "draw it with a fixed shape parameter"
 class Continuous(Inverted):
     """The continuous distributions of a `Generator`."""
 
-    def random(self, size: Size = None, dtype: Any = None) -> Tensor:
+    def random(self, size: Size = None, dtype: DTypeLike | None = None) -> Tensor:
         """Evenly distributed in [0, 1), 1 not included in any dtype."""
         return self._standard("random", size, dtype)
 
-    def standard_normal(self, size: Size = None, dtype: Any = None) -> Tensor:
+    def standard_normal(self, size: Size = None, dtype: DTypeLike | None = None) -> Tensor:
         """Normally distributed with mean 0 and standard deviation 1."""
         return self._standard("standard_normal", size, dtype)
 
-    def standard_exponential(self, size: Size = None, dtype: Any = None) -> Tensor:
+    def standard_exponential(self, size: Size = None, dtype: DTypeLike | None = None) -> Tensor:
         """Density exp(-x) over x >= 0."""
         return self._standard("standard_exponential", size, dtype)
 
-    def standard_cauchy(self, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def standard_cauchy(self, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Density 1 / (π (1 + x²)), which has no mean."""
         return self._standard("standard_cauchy", size, dtype)
 
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def uniform(
+        self,
+        low: NestedArrayLike = 0.0,
+        high: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Evenly distributed in [low, high): low + (high - low) u. Raises ValueError for high < low."""
         dtype = self._dtype("uniform", dtype, "f")
         low, high = (
@@ -67,7 +73,14 @@ class Continuous(Inverted):
         z: Tensor = low + (high - low) * self._draw("random", size, dtype)
         return z
 
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def normal(
+        self,
+        loc: NestedArrayLike = 0.0,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Normally distributed with mean `loc` and standard deviation `scale`: loc + scale z.
 
         >>> import xgrad as xg
@@ -77,23 +90,53 @@ class Continuous(Inverted):
         """
         return self._located("normal", "standard_normal", "loc", loc, "scale", scale, size, dtype)
 
-    def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def lognormal(
+        self,
+        mean: NestedArrayLike = 0.0,
+        sigma: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Numbers whose logarithms are normally distributed with `mean` and `sigma`."""
         return exp(self._located("lognormal", "standard_normal", "mean", mean, "sigma", sigma, size, dtype))
 
-    def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def laplace(
+        self,
+        loc: NestedArrayLike = 0.0,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Density exp(-|x - loc| / scale) / (2 scale)."""
         return self._located("laplace", "laplace", "loc", loc, "scale", scale, size, dtype)
 
-    def logistic(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def logistic(
+        self,
+        loc: NestedArrayLike = 0.0,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Numbers below x with probability sigmoid((x - loc) / scale)."""
         return self._located("logistic", "logistic", "loc", loc, "scale", scale, size, dtype)
 
-    def gumbel(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def gumbel(
+        self,
+        loc: NestedArrayLike = 0.0,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Numbers below x with probability exp(-exp(-(x - loc) / scale)): where maxima lie."""
         return self._located("gumbel", "gumbel", "loc", loc, "scale", scale, size, dtype)
 
-    def exponential(self, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def exponential(
+        self, scale: NestedArrayLike = 1.0, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """Density exp(-x / scale) / scale over x >= 0: of mean `scale`."""
         dtype = self._dtype("exponential", dtype, "f")
         scale = self._scale("exponential", "scale", scale, dtype)
@@ -102,14 +145,23 @@ class Continuous(Inverted):
         )
         return z
 
-    def standard_gamma(self, shape: Any, size: Size = None, dtype: Any = None) -> Tensor:
+    def standard_gamma(
+        self, shape: NestedArrayLike, size: Size = None, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0.
 
         No gradient flows to `shape`: GraphError where one would.
         """
         return self._gamma("standard_gamma", shape, size, dtype)
 
-    def gamma(self, shape: Any, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def gamma(
+        self,
+        shape: NestedArrayLike,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """`scale` times a `standard_gamma`: of mean shape · scale.
 
         Gradients flow to `scale`, not to `shape`.
@@ -119,40 +171,58 @@ class Continuous(Inverted):
         z: Tensor = scale * self._gamma("gamma", shape, size, dtype, shape_of(scale))
         return z
 
-    def chisquare(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def chisquare(self, df: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """The sum of the squares of `df` standard normal numbers. No gradient flows to `df`."""
         dtype = self._dtype("chisquare", dtype, "f")
         df = self._positive("chisquare", "df", df, dtype)
         return 2.0 * self._draw("standard_gamma", self._size("chisquare", size, shape_of(df)), dtype, df / 2)
 
-    def beta(self, a: Any, b: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def beta(
+        self, a: NestedArrayLike, b: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """Density proportional to x^(a - 1) (1 - x)^(b - 1) in [0, 1].
 
         No gradient flows to its parameters.
         """
         return self._of_two("beta", "a", a, "b", b, size, dtype)
 
-    def standard_t(self, df: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def standard_t(self, df: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Student's t with `df` degrees of freedom. No gradient flows to `df`."""
         dtype = self._dtype("standard_t", dtype, "f")
         df = self._positive("standard_t", "df", df, dtype)
         return self._draw("standard_t", self._size("standard_t", size, shape_of(df)), dtype, df)
 
-    def f(self, dfnum: Any, dfden: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def f(
+        self,
+        dfnum: NestedArrayLike,
+        dfden: NestedArrayLike,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """The ratio of two chisquares, each divided by its degrees of freedom.
 
         No gradient flows to its parameters.
         """
         return self._of_two("f", "dfnum", dfnum, "dfden", dfden, size, dtype)
 
-    def wald(self, mean: Any, scale: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def wald(
+        self,
+        mean: NestedArrayLike,
+        scale: NestedArrayLike,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """When a Brownian motion first gets somewhere: the inverse Gaussian.
 
         No gradient flows to its parameters.
         """
         return self._of_two("wald", "mean", mean, "scale", scale, size, dtype)
 
-    def dirichlet(self, alpha: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def dirichlet(
+        self, alpha: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha.
 
         No gradient flows to `alpha`.
@@ -175,7 +245,13 @@ class Continuous(Inverted):
         ).astype(dtype)
 
     def gumbel_softmax(
-        self, logits: Any, temperature: Any = 1.0, size: Size = None, *, axis: int = -1, dtype: Any = None
+        self,
+        logits: NestedArrayLike,
+        temperature: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        axis: int = -1,
+        dtype: DTypeLike | None = None,
     ) -> Tensor:
         """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) /
         temperature).
@@ -190,7 +266,14 @@ class Continuous(Inverted):
         noisy, axis = self._with_gumbels("gumbel_softmax", logits, axis, size, dtype)
         return softmax(noisy / temperature, axis=axis)
 
-    def multivariate_normal(self, mean: Any, cov: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def multivariate_normal(
+        self,
+        mean: NestedArrayLike,
+        cov: NestedArrayLike,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L
         Lᵀ = cov.
 
@@ -227,7 +310,14 @@ class Continuous(Inverted):
         return z
 
     def truncated_normal(
-        self, low: Any, high: Any, loc: Any = 0.0, scale: Any = 1.0, size: Size = None, *, dtype: Any = None
+        self,
+        low: NestedArrayLike,
+        high: NestedArrayLike,
+        loc: NestedArrayLike = 0.0,
+        scale: NestedArrayLike = 1.0,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
     ) -> Tensor:
         """Normally distributed numbers of which only those in [low, high] are taken, by the inverse
         distribution function.
@@ -258,7 +348,7 @@ class Continuous(Inverted):
         z = apply(NORMAL_QUANTILE, (p + self._draw("random", size, "float64") * (q - p),))
         return clip(loc + scale * where(right, -z, z), low, high).astype(dtype)
 
-    def _standard(self, name: str, size: Size, dtype: Any) -> Tensor:
+    def _standard(self, name: str, size: Size, dtype: DTypeLike | None) -> Tensor:
         dtype = self._dtype(name, dtype, "f")
         return self._draw(name, self._size(name, size), dtype)
 
@@ -267,11 +357,11 @@ class Continuous(Inverted):
         method: str,
         noise: str,
         loc_name: str,
-        loc: Any,
+        loc: NestedArrayLike,
         scale_name: str,
-        scale: Any,
+        scale: NestedArrayLike,
         size: Size,
-        dtype: Any,
+        dtype: DTypeLike | None,
     ) -> Tensor:
         """loc + scale * noise"""
         dtype = self._dtype(method, dtype, "f")
@@ -285,33 +375,47 @@ class Continuous(Inverted):
         return z
 
     def _of_two(
-        self, method: str, name_a: str, a: Any, name_b: str, b: Any, size: Size, dtype: Any
+        self,
+        method: str,
+        name_a: str,
+        a: NestedArrayLike,
+        name_b: str,
+        b: NestedArrayLike,
+        size: Size,
+        dtype: DTypeLike | None,
     ) -> Tensor:
         """Two positive parameters, neither of which has a derivative."""
         dtype = self._dtype(method, dtype, "f")
         a, b = self._positive(method, name_a, a, dtype), self._positive(method, name_b, b, dtype)
         return self._draw(method, self._size(method, size, shape_of(a), shape_of(b)), dtype, a, b)
 
-    def _gamma(self, method: str, shape: Any, size: Size, dtype: Any, *others: tuple[int, ...]) -> Tensor:
+    def _gamma(
+        self,
+        method: str,
+        shape: NestedArrayLike,
+        size: Size,
+        dtype: DTypeLike | None,
+        *others: tuple[int, ...],
+    ) -> Tensor:
         dtype = self._dtype(method, dtype, "f")
         shape = self._constant(method, "shape", shape, "float64", _SHAPE)
         self._refuse(method, "shape is negative", lambda shape: shape < 0, shape)
         return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
 
-    def _scale(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+    def _scale(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """A parameter that is not negative."""
         scale = self._parameter(method, name, value, dtype)
         self._refuse(method, f"{name} is negative", lambda scale: scale < 0, scale)
         return scale
 
-    def _positive(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+    def _positive(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """A shape parameter: positive, and without a derivative."""
         found = self._constant(method, name, value, "float64", _SHAPE)
         self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
         return found
 
     def _with_gumbels(
-        self, method: str, logits: Tensor, axis: int, size: Size, dtype: Any
+        self, method: str, logits: Tensor, axis: int, size: Size, dtype: DTypeLike
     ) -> tuple[Tensor, int]:
         """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put
         in; and that axis."""

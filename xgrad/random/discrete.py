@@ -6,9 +6,10 @@ Nothing here has a derivative in its parameters; what is chosen from a Tensor pa
 from __future__ import annotations
 
 import builtins
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..backends.dtypes import iinfo
+from ..backends.types import DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
@@ -25,7 +26,12 @@ class Discrete(Continuous):
     """The discrete distributions of a `Generator`."""
 
     def integers(
-        self, low: Any, high: Any = None, size: Size = None, dtype: Any = None, endpoint: bool = False
+        self,
+        low: NestedArrayLike,
+        high: NestedArrayLike | None = None,
+        size: Size = None,
+        dtype: DTypeLike | None = None,
+        endpoint: bool = False,
     ) -> Tensor:
         """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to
         `low` if `high` is None."""
@@ -39,21 +45,25 @@ class Discrete(Continuous):
             "integers", self._size(method, size, shape_of(low), shape_of(high)), dtype, low, high
         )
 
-    def poisson(self, lam: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def poisson(
+        self, lam: NestedArrayLike = 1.0, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """How often something happens that happens `lam` times on average. No gradient flows to `lam`."""
         dtype = self._dtype("poisson", dtype, _REAL, "int64")
         lam = self._constant("poisson", "lam", lam, "float64", "keep lam fixed")
         self._refuse("poisson", "lam is negative", lambda lam: lam < 0, lam)
         return self._draw("poisson", self._size("poisson", size, shape_of(lam)), dtype, lam)
 
-    def binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def binomial(
+        self, n: NestedArrayLike, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """How many of `n` trials succeed, each with probability `p`. No gradient flows to `p`."""
         dtype = self._dtype("binomial", dtype, _REAL, "int64")
         n, p = self._whole("binomial", "n", n), self._probability("binomial", p)
         self._refuse("binomial", "n is negative", lambda n: n < 0, n)
         return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
 
-    def geometric(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def geometric(self, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """The first of many trials that succeeds, each with probability `p`: 1 or more.
 
         No gradient flows to `p`.
@@ -62,7 +72,9 @@ class Discrete(Continuous):
         p = self._possible("geometric", p)
         return self._draw("geometric", self._size("geometric", size, shape_of(p)), dtype, p)
 
-    def negative_binomial(self, n: Any, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def negative_binomial(
+        self, n: NestedArrayLike, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """How many trials fail before the `n`-th succeeds, each with probability `p`.
 
         No gradient flows to its parameters.
@@ -72,7 +84,9 @@ class Discrete(Continuous):
         self._refuse(method, "n is not positive", lambda n: n <= 0, n)
         return self._draw(method, self._size(method, size, shape_of(n), shape_of(p)), dtype, n, p)
 
-    def multinomial(self, n: Any, pvals: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def multinomial(
+        self, n: NestedArrayLike, pvals: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """How many of `n` trials have each of several results, of probabilities `pvals`, which sum to 1 along
         the last axis.
 
@@ -100,7 +114,7 @@ class Discrete(Continuous):
         )
         return found
 
-    def bernoulli(self, p: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def bernoulli(self, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """1 with probability `p`, else 0: int64, or any `dtype`, bool too. No gradient flows to `p`.
 
         >>> import xgrad as xg
@@ -114,7 +128,9 @@ class Discrete(Continuous):
         )
         return z
 
-    def categorical(self, logits: Any, axis: int = -1, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def categorical(
+        self, logits: NestedArrayLike, axis: int = -1, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """Numbers of places along `axis`, with probabilities softmax(logits): where logits + Gumbel noise is
         greatest.
 
@@ -132,10 +148,10 @@ class Discrete(Continuous):
 
     def choice(
         self,
-        a: Any,
+        a: NestedArrayLike,
         size: Size = None,
         replace: bool = True,
-        p: Any = None,
+        p: NestedArrayLike | None = None,
         axis: int = 0,
         shuffle: bool = True,
     ) -> Tensor:
@@ -175,7 +191,7 @@ class Discrete(Continuous):
         chosen = take(x, reshape(found, (-1,)), axis=axis)
         return reshape(chosen, (*x.shape[:axis], *wanted, *x.shape[axis + 1 :]))
 
-    def permutation(self, x: Any, axis: int = 0) -> Tensor:
+    def permutation(self, x: NestedArrayLike, axis: int = 0) -> Tensor:
         """The integers below `x` in any order, or the slices of a Tensor along `axis`; gradients flow back to
         their places.
 
@@ -188,7 +204,7 @@ class Discrete(Continuous):
         order = asarray(self._source.permutation(n), device=self._home)
         return order if t is None else take(t, order, axis=axis)
 
-    def permuted(self, x: Any, axis: int | None = None) -> Tensor:
+    def permuted(self, x: NestedArrayLike, axis: int | None = None) -> Tensor:
         """The elements of `x` in any order along `axis`, each line on its own; all of them mixed for None.
 
         Gradients flow back.
@@ -204,11 +220,11 @@ class Discrete(Continuous):
             take(reshape(t, (-1,)), reshape(asarray(places, device=self._home), (-1,)), axis=0), t.shape
         )
 
-    def shuffle(self, x: Any, axis: int = 0) -> NoReturn:
+    def shuffle(self, x: object, axis: int = 0) -> NoReturn:
         """Refused: a Tensor's value never changes under a graph."""
         raise TypeError("shuffle would change its argument in place: write x = rng.permutation(x, axis)")
 
-    def _elements(self, method: str, x: Any, axis: int) -> tuple[Tensor | None, int]:
+    def _elements(self, method: str, x: NestedArrayLike, axis: int) -> tuple[Tensor | None, int]:
         """What there is to take from: a Tensor and its length along `axis`, or None and a number."""
         if hasattr(x, "__index__") and not getattr(x, "shape", ()) and not isinstance(x, Tensor):
             if x.__index__() < 0:
@@ -221,7 +237,7 @@ class Discrete(Continuous):
             raise ShapeError(f"{method}: there is no axis {axis} in shape {t.shape}")
         return t, t.shape[axis]
 
-    def _whole(self, method: str, name: str, value: Any) -> Any:
+    def _whole(self, method: str, name: str, value: NestedArrayLike) -> Tensor | float:
         """A parameter that is an integer, or integers."""
         if isinstance(value, list):
             value = asarray(value, device=self._home)
@@ -234,12 +250,12 @@ class Discrete(Continuous):
         found = self._parameter(method, name, value, "int64")
         return found if isinstance(found, Tensor) else int(found)
 
-    def _probability(self, method: str, p: Any) -> Any:
+    def _probability(self, method: str, p: NestedArrayLike) -> Tensor | float:
         found = self._constant(method, "p", p, "float64", _RELAX)
         self._refuse(method, "p is not between 0 and 1", lambda p: (p < 0) | (p > 1), found)
         return found
 
-    def _possible(self, method: str, p: Any) -> Any:
+    def _possible(self, method: str, p: NestedArrayLike) -> Tensor | float:
         """A probability of what must happen at some time."""
         found = self._probability(method, p)
         self._refuse(method, "p is 0", lambda p: p == 0, found)

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from ..backends import Device, DeviceError, current_device, find_device
 from ..backends.dtypes import canonical, is_complex, kind_of
+from ..backends.sources import Seed
+from ..backends.types import DType, DTypeLike, NestedArrayLike
 from ..core.context import MODE, mode
 from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError, TraceError
@@ -23,7 +25,7 @@ Size = int | Sequence[int] | None
 class Drawing:
     """A source of random Tensors on one device, and its state."""
 
-    def __init__(self, seed: Any = None, device: str | Device | None = None, native: bool = False) -> None:
+    def __init__(self, seed: Seed = None, device: str | Device | None = None, native: bool = False) -> None:
         self._home = current_device() if device is None else find_device(device)
         self._source = self._home.backend.generator(seed, self._home.index, native)
 
@@ -70,7 +72,7 @@ class Drawing:
 
     # What follows is for the distributions, in the order in which they need it.
 
-    def _dtype(self, method: str, dtype: Any, kinds: str, default: str = "float64") -> Any:
+    def _dtype(self, method: str, dtype: DTypeLike | None, kinds: str, default: str = "float64") -> DType:
         """The dtype of the result, if its kind is one of `kinds`. Refuses to draw in a trace."""
         self._untraced()
         found = canonical(default if dtype is None else dtype)
@@ -89,9 +91,9 @@ class Drawing:
                 "every call and step: draw them before"
             )
 
-    def _parameter(self, method: str, name: str, value: Any, dtype: Any) -> Any:
+    def _parameter(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """A parameter as a real number, or as a Tensor of `dtype` on this generator's device."""
-        if type(value) in (int, float, bool):
+        if type(value) is float or type(value) is int or type(value) is bool:
             self._refuse(method, f"{name} is NaN", lambda x: x != x, value)
             return value
         if isinstance(value, tuple):
@@ -110,7 +112,9 @@ class Drawing:
         self._refuse(method, f"{name} is NaN", lambda x: x != x, t)
         return t if t.dtype == dtype else astype(t, dtype)
 
-    def _constant(self, method: str, name: str, value: Any, dtype: Any, instead: str) -> Any:
+    def _constant(
+        self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike, instead: str
+    ) -> Tensor | float:
         """A parameter through which no gradient can flow.
 
         Raises GraphError where one would have to: it would be lost.
@@ -122,7 +126,7 @@ class Drawing:
             )
         return found
 
-    def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Any) -> None:
+    def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Tensor | float) -> None:
         """Raise ValueError if `bad` holds for any element of the parameters."""
         with mode(grad=False, record=False):
             found = bad(*(p.detach() if isinstance(p, Tensor) else p for p in params))
@@ -151,11 +155,11 @@ class Drawing:
             )
         return found
 
-    def _draw(self, name: str, size: tuple[int, ...], dtype: Any, *params: Any) -> Tensor:
+    def _draw(self, name: str, size: tuple[int, ...], dtype: DTypeLike, *params: Tensor | float) -> Tensor:
         """Numbers from the source, as a Tensor."""
         return asarray(self._source.draw(name, tuple(map(self._raw, params)), size, dtype), device=self._home)
 
-    def _raw(self, value: Any) -> Any:
+    def _raw(self, value: Tensor | float | None) -> Any:
         """The array of a parameter, where the source wants it."""
         if not isinstance(value, Tensor):
             return value
@@ -163,7 +167,7 @@ class Drawing:
             return value.detach().to(self._source.place).data
 
 
-def _length(n: Any) -> int:
+def _length(n: object) -> int:
     """A length of a shape, which NumPy's integers are too."""
     if isinstance(n, bool) or not is_integer(n):
         raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}")

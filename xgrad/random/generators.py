@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..backends import Device
+from ..backends.sources import Seed
 from .discrete import Discrete
 from .rounded import parameters, rounded
 
@@ -37,7 +36,7 @@ for _name in dir(Generator):
         setattr(Generator, _name, rounded(_method))
 
 
-def default_rng(seed: Any = None, *, device: str | Device | None = None, native: bool = False) -> Generator:
+def default_rng(seed: Seed = None, *, device: str | Device | None = None, native: bool = False) -> Generator:
     """A generator whose Tensors go to `device`, by default the current one.
 
     Args:

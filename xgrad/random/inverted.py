@@ -3,8 +3,7 @@ parameters."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..backends.types import DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
 from ..namespace import expm1, sqrt, where
 from ..ops.rules import shape_of
@@ -14,24 +13,26 @@ from .drawing import Drawing, Size
 class Inverted(Drawing):
     """The distributions of a `Generator` that are functions of one noise."""
 
-    def pareto(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def pareto(self, a: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Density a / (1 + x)^(a + 1) over x >= 0: e^(E / a) - 1."""
         noise, a = self._exponent("pareto", a, size, dtype)
         return expm1(noise / a)
 
-    def power(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def power(self, a: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Density a x^(a - 1) in [0, 1]: (1 - e^-E)^(1 / a)."""
         noise, a = self._exponent("power", a, size, dtype)
         z: Tensor = (-expm1(-noise)) ** (1 / a)
         return z
 
-    def weibull(self, a: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def weibull(self, a: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Density a x^(a - 1) exp(-x^a) over x >= 0: E^(1 / a)."""
         noise, a = self._exponent("weibull", a, size, dtype)
         z: Tensor = noise ** (1 / a)
         return z
 
-    def rayleigh(self, scale: Any = 1.0, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def rayleigh(
+        self, scale: NestedArrayLike = 1.0, size: Size = None, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
         """The length of a vector of two normal numbers with deviation `scale`: scale √(2 E)."""
         dtype = self._dtype("rayleigh", dtype, "f")
         scale = self._parameter("rayleigh", "scale", scale, dtype)
@@ -41,7 +42,15 @@ class Inverted(Drawing):
         )
         return z
 
-    def triangular(self, left: Any, mode: Any, right: Any, size: Size = None, *, dtype: Any = None) -> Tensor:
+    def triangular(
+        self,
+        left: NestedArrayLike,
+        mode: NestedArrayLike,
+        right: NestedArrayLike,
+        size: Size = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> Tensor:
         """A density that rises evenly from `left` to `mode` and falls evenly to `right`."""
         dtype, named = self._dtype("triangular", dtype, "f"), {"left": left, "mode": mode, "right": right}
         left, mode, right = params = [
@@ -56,7 +65,9 @@ class Inverted(Drawing):
         root = sqrt((right - left) * where(rising, u * (mode - left), (1 - u) * (right - mode)))
         return where(rising, left + root, right - root)
 
-    def _exponent(self, method: str, a: Any, size: Size, dtype: Any) -> tuple[Tensor, Any]:
+    def _exponent(
+        self, method: str, a: NestedArrayLike, size: Size, dtype: DTypeLike | None
+    ) -> tuple[Tensor, Tensor | float]:
         """Exponential noise, and the positive parameter `a`."""
         dtype = self._dtype(method, dtype, "f")
         a = self._parameter(method, "a", a, dtype)

@@ -31,8 +31,8 @@ def on_arrays(f: Function, operands: Sequence[Any]) -> Any:
     for part in z if isinstance(z, tuple) else (z,):
         if not isinstance(part, Tensor) and type(part) not in NUMBERS and device_of(part) is None:
             raise TypeError(
-                f"{getattr(f, '__qualname__', f)!r} returned {type(part).__name__}, and should "
-                f"return an array, or a tuple of them"
+                f"{getattr(f, '__qualname__', f)!r} must return an array, or a tuple of arrays, but "
+                f"returned {type(part).__name__}"
             )
     return tuple(asarray(part).data for part in z) if isinstance(z, tuple) else asarray(z).data
 
@@ -43,8 +43,8 @@ def as_gradient(g: Any, who: str) -> Any:
         return g
     if type(g) not in NUMBERS and device_of(g) is None:
         raise TypeError(
-            f"{who} returned {type(g).__name__} for a gradient, which is an array like its operand, "
-            f"or None for none"
+            f"{who} returned {type(g).__name__} as a gradient, which must be an array shaped like its "
+            f"operand, or None for no gradient"
         )
     return asarray(g)
 
@@ -59,6 +59,6 @@ def refuse_closure(f: Any) -> None:
     for value in (*closed_over, *map(f.__globals__.get, f.__code__.co_names)):
         if isinstance(value, Tensor) and value.requires_grad:
             raise GraphError(
-                f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a "
-                f"gradient and is not an operand; pass it in"
+                f"the gate {f.__name__!r} uses a Tensor of shape {value.shape} that needs a gradient but "
+                f"is not an operand; pass it as an operand"
             )

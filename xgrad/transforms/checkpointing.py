@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backends import Array, current_device, device_of
 from ..backends.dtypes import is_floating
+from ..backends.types import Namespace
 from ..compiler.caches import Cache
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program
@@ -26,7 +27,7 @@ from .lifting import returned
 from .reverse_mode import vjp
 
 
-def _forward(xp: Any, *x: Array, program: Program) -> tuple[Array, ...]:
+def _forward(xp: Namespace, *x: Array, program: Program) -> tuple[Array, ...]:
     return tuple(interpret(program, device_of(x[0]) or current_device(), x))
 
 

@@ -14,7 +14,7 @@ from ..core.pytree import flatten, paths, unflatten
 from ..core.tensor import Tensor
 from ..namespace import asarray, astype, imag, ones_like, real, reshape, zeros_like
 from ..ops.axes import is_integer
-from ..random import default_rng
+from ..random import Generator, default_rng
 from .forward_mode import jvp
 from .graph_view import graph
 from .reverse_mode import refuse_no_function, vjp
@@ -74,22 +74,22 @@ def _refuse_nothing_to_check(
     tuple."""
     if not isinstance(args, tuple | list):
         raise TypeError(
-            f"check_grads: args is a tuple, with one for each argument, not {type(args).__name__}: "
+            f"check_grads: args must be a tuple with one entry per argument, not {type(args).__name__}: "
             f"write (x,) for x"
         )
     refuse_no_function(f, "checked")
     if isinstance(order, bool) or not is_integer(order):
-        raise TypeError(f"check_grads: order is an integer from 1 on, not {order!r}")
+        raise TypeError(f"check_grads: order must be an integer of at least 1, not {order!r}")
     if order < 1:  # type: ignore[operator]
-        raise ValueError(f"check_grads: order={order} checks nothing")
+        raise ValueError(f"check_grads: order={order} checks nothing: it must be at least 1")
     for name, value in zip(("rtol", "atol"), tolerances):
         if value is not None and not (isinstance(value, float | int) and 0 <= value < float("inf")):
             raise ValueError(
-                f"check_grads: {name}={value!r} is no number from 0 on: with it nothing would be checked"
+                f"check_grads: {name}={value!r} is not a number of at least 0, so nothing would be checked"
             )
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES):
-        raise ValueError(f"check_grads: modes={modes!r}; there are {MODES}")
+        raise ValueError(f"check_grads: modes={modes!r} is unknown; choose from {MODES}")
     return modes
 
 
@@ -117,7 +117,7 @@ def _of_real_numbers(f: Function, args: tuple[Any, ...]) -> tuple[Function, list
 
     if not chosen or not any(is_floating(z.dtype) for z in found):
         raise ValueError(
-            "check_grads: nothing to check, as no argument, or no output, is a Tensor of floating point"
+            "check_grads: nothing to check: no argument, or no output, is a floating-point Tensor"
         )
     names, which = paths(args), {1: ("",), 2: ("real part of ", "imaginary part of ")}
     labels = [f"{w}argument {names[i]}" for i, part in zip(chosen, parts) for w in which[len(part)]]
@@ -139,7 +139,7 @@ class _Says(NamedTuple):
 class _Sum:
     """The outputs of a function as one number, each element with a random weight; and its derivatives."""
 
-    def __init__(self, f: Function, values: list[Tensor], rng: Any) -> None:
+    def __init__(self, f: Function, values: list[Tensor], rng: Generator) -> None:
         self.f, self.values = f, values
         with no_grad():
             outputs = f(*values)
@@ -188,7 +188,7 @@ class _Check:
     order: int
     modes: tuple[str, ...]
     tolerances: tuple[float | None, float | None]
-    rng: Any
+    rng: Generator
 
     def check(self, f: Function, values: list[Tensor], labels: list[str], of: tuple[str, ...] = ()) -> None:
         """Check one order, then the functions that compute its gradients and its tangents.
@@ -275,10 +275,10 @@ def _worst(says: Callable[[Tensor], _Says], slope: _Slope) -> str:
         if not gap <= worst[0]:  # NaN is the worst
             worst = (gap, index, predicted, measured)
     _, index, predicted, measured = worst
-    return f"at index {index} is {predicted!r}, differences give {measured!r}"
+    return f"at index {index} is {predicted!r}, but finite differences give {measured!r}"
 
 
-def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
+def _allows_complex_step(f: Callable[..., Any], values: list[Tensor]) -> bool:
     """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex
     functions are exact enough."""
     if any(v.dtype != canonical("float64") or not v.device.backend.complex_steps for v in values):
@@ -295,20 +295,22 @@ def _allows_complex_step(f: Any, values: list[Tensor]) -> bool:
     return True
 
 
-def _analytic(f: Any, values: list[Tensor]) -> bool:
+def _analytic(f: Callable[..., Any], values: list[Tensor]) -> bool:
     return all(
         stage.node is None or stage.node.op is None or stage.node.op.calculus.analytic
         for stage in graph(f, *values)
     )
 
 
-def _tolerance(values: list[Tensor], complex_step: bool, given: Any) -> tuple[float, float]:
+def _tolerance(
+    values: list[Tensor], complex_step: bool, given: tuple[float | None, float | None]
+) -> tuple[float, float]:
     epsilon = max(_epsilon(v) for v in values)
     default = 1e3 * epsilon if complex_step else 20 * epsilon ** (2 / 3)
     return tuple(default if t is None else t for t in given)  # type: ignore[return-value]
 
 
-def _random_like(x: Tensor, rng: Any) -> Tensor:
+def _random_like(x: Tensor, rng: Generator) -> Tensor:
     return asarray(rng.standard_normal(x.shape), dtype=x.dtype, device=x.device)
 
 
@@ -319,7 +321,7 @@ def _total(terms: list[Any]) -> Any:
     return reshape(total, ())
 
 
-def _number(x: Any) -> float:
+def _number(x: Tensor) -> float:
     return float(x.item().real if isinstance(x.item(), complex) else x.item())
 
 

@@ -129,10 +129,9 @@ class Compiled:
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
             warnings.warn(
-                f"compile has traced {name} for {SIGNATURES} signatures and begins to forget them: "
-                f"its arguments keep changing shapes, dtypes or "
-                "Python numbers. Pad them to few shapes, pass numbers as arrays, or call it "
-                "uncompiled",
+                f"compile has traced {name} for {SIGNATURES} signatures and now discards old ones: its "
+                f"arguments keep changing in shape, dtype or Python numbers. Pad arrays to a few shapes, "
+                f"pass numbers as arrays, or call the function uncompiled",
                 stacklevel=4,
             )
         return _Traced(self._f, leaves, structure)
@@ -163,9 +162,9 @@ def _signature(v: Any) -> Any:
         return state(v)
     except (TypeError, RecursionError) as error:
         raise TypeError(
-            f"compile cannot take a {type(v).__name__} among the arguments: {error}. It takes "
-            f"Tensors, arrays, numbers, strings and objects whose "
-            "attributes are such, in nested lists, tuples, dicts and modules"
+            f"compile cannot take a {type(v).__name__} as an argument: {error}. It takes Tensors, arrays, "
+            f"numbers, strings, and objects whose attributes are of these types, in nested lists, tuples, "
+            f"dicts and modules"
         ) from None
 
 
@@ -210,8 +209,8 @@ class _Traced:
         if len(devices) > 1:
             places = " and ".join(map(str, devices))
             raise DeviceError(
-                f"a compiled function runs on one device, and was given Tensors on {places}; move "
-                f"one with .to(device)"
+                f"a compiled function runs on one device, but got Tensors on {places}; move one with "
+                f".to(device)"
             )
         self.device = devices.pop()
         self.body = Body(traced.program(), 0, 0, whole=True)
@@ -244,8 +243,8 @@ class _Traced:
         for k in self.changed:
             if sum(v is arrays[k] for v in operands) > 1:
                 raise GraphError(
-                    "a compiled function changes an argument in place that it is given twice, or "
-                    "uses from outside: pass a copy, +t"
+                    "a compiled function changes an argument in place that was passed twice, or that it "
+                    "also uses from outside: pass a copy, +t"
                 )
         found = self._computed(operands)
         for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
@@ -273,7 +272,7 @@ class _Traced:
             shapes = ", ".join(str(v.shape) for v in operands)
             raise out_of_memory(
                 error,
-                f"{self.executable.kind} that was compiled for arguments of shape {shapes or '()'}",
+                f"{self.executable.kind} compiled for arguments of shape {shapes or '()'}",
                 device,
                 (),
             ) from error

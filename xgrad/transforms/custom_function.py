@@ -39,7 +39,7 @@ class CustomFunction:
             self.static = frozenset(integers(nondiff_argnums))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is no tuple of positions"
+                f"{self.name}: nondiff_argnums={nondiff_argnums!r} is not a tuple of argument positions"
             ) from None
         self.op: Op | None = None
 
@@ -68,14 +68,14 @@ class Use:
         bound.apply_defaults()
         if bound.kwargs:
             raise TypeError(
-                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword alone; a function with a "
-                f"derivative by hand takes all by place"
+                f"{owner.name} takes {', '.join(bound.kwargs)} by keyword only; a function with a custom "
+                f"derivative takes all arguments by position"
             )
         self.owner, self.count = owner, len(bound.args)
         if any(not -self.count <= i < self.count for i in owner.static):
             raise TypeError(
-                f"{owner.name} was called with {self.count} arguments, and "
-                f"nondiff_argnums={tuple(sorted(owner.static))} names others"
+                f"{owner.name} was called with {self.count} arguments, but "
+                f"nondiff_argnums={tuple(sorted(owner.static))} names other positions"
             )
         static = {i % self.count for i in owner.static}
         self.fixed = {i: v for i, v in enumerate(bound.args) if i in static}
@@ -98,7 +98,7 @@ class Use:
                 what = (
                     "needs a gradient, which would be lost"
                     if v.requires_grad
-                    else "is a Tensor of the function that is traced"
+                    else "is a Tensor of the function that is being traced"
                 )
                 name = self.owner.name
                 raise GraphError(
@@ -111,8 +111,8 @@ class Use:
             return v
         if device_of(v) is None and not hasattr(v, "__array__"):
             raise TypeError(
-                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: "
-                f"name it in nondiff_argnums"
+                f"{self.owner.name}: the argument at {name} is {type(v).__name__}, not an array: add its "
+                f"position to nondiff_argnums"
             )
         return asarray(v)
 
@@ -133,7 +133,7 @@ class Use:
         leaves, structure = flatten(z)
         if structure != self.output:
             raise TypeError(
-                f"{what} of {self.owner.name} has the structure {structure}, its output {self.output}"
+                f"{what} of {self.owner.name} has the structure {structure}, but its output has {self.output}"
             )
         return [asarray(v) for v in leaves]
 

@@ -69,7 +69,7 @@ class custom_vjp(CustomFunction):
         found = self._fwd(*use.arguments(leaves))
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError(
-                f"fwd of {self.name} must return a pair (output, kept), not {type(found).__name__}"
+                f"fwd of {self.name} must return a pair (output, residuals), not {type(found).__name__}"
             )
         return use.outputs(found[0]), found[1]
 
@@ -97,8 +97,8 @@ class custom_vjp(CustomFunction):
         if not isinstance(found, tuple | list) or len(found) != len(use.moving):
             got = f"{len(found)} of them" if isinstance(found, tuple | list) else type(found).__name__
             raise TypeError(
-                f"bwd of {self.name} must return a tuple with a gradient for each of "
-                f"{len(use.moving)} arguments, not {got}"
+                f"bwd of {self.name} must return a tuple with one gradient for each of {len(use.moving)} "
+                f"arguments, not {got}"
             )
         try:
             leaves = broadcast_prefix(tuple(found), use.moving)
@@ -114,14 +114,14 @@ class custom_vjp(CustomFunction):
             return None
         if not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
             raise TypeError(
-                f"bwd of {self.name} returned {type(g).__name__} for a gradient, which is an array like its "
-                f"argument, or None"
+                f"bwd of {self.name} returned {type(g).__name__} as a gradient, which must be an array "
+                f"shaped like its argument, or None"
             )
         gradient: Tensor = asarray(g)
         if is_complex(gradient.dtype) and not is_complex(getattr(x, "dtype", type(x))):
             raise TypeError(
-                f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is real: "
-                f"take xg.real"
+                f"bwd of {self.name} returned a complex gradient for the argument at {name}, which is "
+                f"real: use xg.real"
             )
         shape = tuple(getattr(x, "shape", ()))
         if gradient.shape != shape:
@@ -166,15 +166,13 @@ class custom_jvp(CustomFunction):
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
         """Say it for each argument: `rule(tangent, output, *primals) -> tangent`."""
         if self.static:
-            raise TypeError(f"defjvps of {self.name} knows nothing of nondiff_argnums: use defjvp")
+            raise TypeError(f"defjvps of {self.name} does not support nondiff_argnums: use defjvp")
 
         def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
             z = self(*primals)
             total = None
             if len(rules) != len(primals):
-                raise TypeError(
-                    f"defjvps of {self.name} was given {len(rules)} rules, for {len(primals)} arguments"
-                )
+                raise TypeError(f"defjvps of {self.name} got {len(rules)} rules for {len(primals)} arguments")
             for one, t in zip(rules, tangents, strict=True):
                 if one is not None:
                     part = one(t, z, *primals)

@@ -90,7 +90,7 @@ class _NaN:
         if what == "Inf" and any(given):
             return
         came = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
-        already = f"; operand {' and '.join(came)} was NaN already when it came in" if came else ""
+        already = f"; operand {' and '.join(came)} was already NaN" if came else ""
         stage = written_at(source_line(), None)
         raise FloatingPointError(
             f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape "
@@ -135,7 +135,7 @@ class _Cuts:
             self._report(f"at {op.name!r}, computed under no_grad", source_line(), moving[0])
         elif not op.rules and (op.name == "round_to" or (not isinstance(z, tuple) and is_floating(z.dtype))):
             what = (
-                "where it is made an integer"
+                "where it is converted to an integer"
                 if op.name == "round_to"
                 else f"at {op.name!r}, which has no derivative"
             )
@@ -198,7 +198,7 @@ def written_at(source: str, name: str | None = None) -> str:
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
     name = name or _assigned(text)
     if source == "?":
-        return "computed outside of the block (run the forward pass inside it, to see the line)"
+        return "computed outside the block (run the forward pass inside it to see the line)"
     return f"{f'stage {name!r}, ' if name else ''}{f'in `{text}` ' if text else ''}at {source}"
 
 

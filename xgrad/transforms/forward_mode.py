@@ -44,7 +44,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
             raise TypeError(
-                f"the {what} of {name_of(f)} are a tuple, with one for each argument, not "
+                f"the {what} of {name_of(f)} must be a tuple with one entry per argument, not "
                 f"{type(given).__name__}: write (x,) for x"
             )
     with Level() as level:
@@ -70,20 +70,22 @@ def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Te
     leaves, structure = flatten(tuple(tangents))
     if structure != flatten(tuple(primals))[1]:
         raise ShapeError(
-            f"the tangents have the structure {structure}, the primals {flatten(tuple(primals))[1]}"
+            f"the tangents have the structure {structure}, but the primals have {flatten(tuple(primals))[1]}"
         )
     moves = []
     for i, (leaf, x) in enumerate(zip(leaves, inputs, strict=True)):
         move = leaf if isinstance(leaf, Tensor) else asarray(leaf, device=x.device)
         if move.device is not x.device:
             raise DeviceError(
-                f"the tangent at {paths(tuple(primals))[i]} is on {move.device}, its primal on {x.device}"
+                f"the tangent at {paths(tuple(primals))[i]} is on {move.device}, but its primal is on "
+                f"{x.device}"
             )
         if move.shape != x.shape:
             raise ShapeError(
-                f"the tangent at {paths(tuple(primals))[i]} has shape {move.shape}, its primal {x.shape}"
+                f"the tangent at {paths(tuple(primals))[i]} has shape {move.shape}, but its primal has "
+                f"{x.shape}"
             )
         if is_complex(move.dtype) and not is_complex(x.dtype):
-            raise TypeError(f"the tangent at {paths(tuple(primals))[i]} is complex, its primal is not")
+            raise TypeError(f"the tangent at {paths(tuple(primals))[i]} is complex, but its primal is not")
         moves.append(move if move.dtype == x.dtype else astype(move, x.dtype))
     return moves

@@ -62,7 +62,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
         ]
         z = f(*lifted)
     if not isinstance(z, Tensor):
-        raise TypeError(f"graph shows a function that returns one Tensor, not {type(z).__name__}")
+        raise TypeError(f"graph needs a function that returns one Tensor, not {type(z).__name__}")
     return Graph(z, inputs)
 
 
@@ -181,7 +181,7 @@ class Graph:
         for stage in self.nodes:
             if stage.name == name:
                 return stage
-        raise KeyError(f"no stage {name!r}; there are {', '.join(stage.name for stage in self.nodes)}")
+        raise KeyError(f"no stage {name!r}; the stages are {', '.join(stage.name for stage in self.nodes)}")
 
     def bprop(self, dz: Any = None) -> None:
         """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in
@@ -205,7 +205,9 @@ class Graph:
         """
         known = {stage.name for stage in self.nodes if stage.op == "input"}
         if unknown := set(inputs) - known:
-            raise KeyError(f"no input {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+            raise KeyError(
+                f"no input {', '.join(sorted(unknown))}; the inputs are {', '.join(sorted(known))}"
+            )
         new: dict[GraphNode, Any] = {}
         with mode(record=True, grad=True):
             for stage in self.nodes:

@@ -75,13 +75,14 @@ def jacobian(
             inputs = [x for tree in lifted for x in tree.inputs]
             if not holomorphic and any(is_complex(x.dtype) for x in inputs):
                 raise TypeError(
-                    f"the jacobian of {name_of(f)} is with respect to complex numbers: "
-                    f"holomorphic=True, if it is so, or their parts"
+                    f"the Jacobian of {name_of(f)} is with respect to complex numbers: pass "
+                    f"holomorphic=True if the function is holomorphic, or differentiate with respect to "
+                    f"the real and imaginary parts"
                 )
             if holomorphic and not all(is_complex(v.dtype) for v in (*inputs, *outputs)):
                 raise TypeError(
-                    f"{name_of(f)} takes or returns real numbers, and holomorphic=True is for "
-                    f"complex ones alone"
+                    f"{name_of(f)} takes or returns real numbers, but holomorphic=True is only for "
+                    f"complex ones"
                 )
             found, aux = released((_blocks(outputs, inputs, holomorphic), aux), inputs)
         rows = []
@@ -212,7 +213,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
     refuse_no_function(f, "differentiated")
     if not is_integer(argnums):
         raise TypeError(
-            f"elementwise_grad: argnums is one position, not {argnums!r}; call it once for each argument"
+            f"elementwise_grad: argnums must be one position, not {argnums!r}; call it once for each argument"
         )
 
     @wraps(f)
@@ -224,8 +225,8 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
         if [v.shape for v in leaves] != [asarray(v).shape for v in given]:
             shapes = [v.shape for v in leaves], [asarray(v).shape for v in given]
             raise ShapeError(
-                f"{name_of(f)} does not work element by element: its output has the shapes "
-                f"{shapes[0]}, its argument {shapes[1]}"
+                f"{name_of(f)} is not elementwise: its output has the shapes {shapes[0]}, but its "
+                f"argument has {shapes[1]}"
             )
         (found,) = pull(unflatten(structure, [ones_like(leaf) for leaf in leaves]))
         return tree_map(lambda g: conj(g) if is_complex(g.dtype) else g, found)

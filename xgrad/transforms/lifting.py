@@ -39,8 +39,8 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
     x = asarray(value)
     if not is_floating(x.dtype):
         raise TypeError(
-            f"{what()} is of {x.dtype}, and a gradient needs floating point: write 3.0 for 3, or "
-            f"use astype(xg.float64)"
+            f"{what()} has dtype {x.dtype}, but a gradient needs a floating-point dtype: write 3.0 for 3, "
+            f"or use astype(xg.float64)"
         )
     origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
     return x._with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
@@ -60,7 +60,7 @@ def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
         except (TypeError, ValueError) as error:
             kind = type(leaf).__name__
             raise TypeError(
-                f"{who} must return Tensors, arrays or numbers in nested containers, and returned a "
+                f"{who} must return Tensors, arrays or numbers in nested containers, but returned a "
                 f"{kind}: {error}"
             ) from error
     return found

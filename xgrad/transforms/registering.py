@@ -78,25 +78,27 @@ def unregister_op(name: str) -> None:
     """Remove a registered op from the table. Raises ValueError for one of the library's own."""
     entry = find_op(name)
     if not entry.listing.registered:
-        raise ValueError(f"op {name!r} is one of the library's own, which everything else is written in")
+        raise ValueError(f"the op {name!r} is built in and cannot be removed")
     del OPS[name]
 
 
 def _check_arguments(name: Any, forward: Any, dx: Any, dy: Any, scalar: Any, whole: bool) -> None:
     """Raise TypeError for what `register_op` cannot take. An op of `whole` arrays is not elementwise."""
     if not isinstance(name, str) or not name:
-        raise TypeError(f"an op has a name, which is a string, not {name!r}")
+        raise TypeError(f"the name of an op must be a string, not {name!r}")
     for what, f in (("forward", forward), ("dx", dx), ("dy", dy)):
         if not callable(f) and (f not in (None, ...) or what == "forward"):
-            raise TypeError(f"register_op({name!r}): {what} is a function of arrays, not {f!r}")
+            raise TypeError(f"register_op({name!r}): {what} must be a function of arrays, not {f!r}")
     if scalar is not None:
         if not isinstance(scalar, str):
-            raise TypeError(f"register_op({name!r}): scalar is the text of an expression, not {scalar!r}")
+            raise TypeError(
+                f"register_op({name!r}): scalar must be a string with an expression, not {scalar!r}"
+            )
         parameters = inspect.signature(forward).parameters.values()
         if whole or any(p.kind is p.KEYWORD_ONLY for p in parameters):
             raise TypeError(
-                f"register_op({name!r}): an op with a scalar is elementwise, of one or two "
-                f"operands, and has no parameters"
+                f"register_op({name!r}): an op with a scalar must be elementwise, with one or two "
+                f"operands and no parameters"
             )
 
 
@@ -109,8 +111,8 @@ def _giving_arrays(name: str, forward: Function) -> Function:
         for part in z if type(z) is tuple else (z,):
             if not hasattr(part, "dtype") or not hasattr(part, "shape"):
                 raise TypeError(
-                    f"{name!r} returned {type(part).__name__}, and should return an array: compute "
-                    f"with the functions of xp"
+                    f"{name!r} must return an array, but returned {type(part).__name__}: compute with the "
+                    f"functions of xp"
                 )
         return z
 
@@ -138,14 +140,14 @@ def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Funct
         found = given(*values, **params)
         if variadic and not isinstance(found, tuple | list):
             raise TypeError(
-                f"the derivative of {name!r} returned {type(found).__name__}, and should return a "
-                f"tuple with a gradient for each operand"
+                f"the derivative of {name!r} must return a tuple with one gradient per operand, but "
+                f"returned {type(found).__name__}"
             )
         for g in found if variadic else (found,):
             if not hasattr(g, "shape") and not (g is None and variadic):
                 raise TypeError(
-                    f"the derivative of {name!r} returned {type(g).__name__}, and should return an "
-                    f"array like its operand"
+                    f"the derivative of {name!r} must return an array shaped like its operand, but "
+                    f"returned {type(g).__name__}"
                 )
         return found
 
@@ -158,7 +160,7 @@ def _unknown(name: str, shape: str, variadic: bool) -> Function:
 
     def refuse(z: Any) -> None:
         if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):
-            instead = "give it one with register_op(dx=), or say dx=None where no gradient is to flow back"
+            instead = "define one with register_op(dx=), or pass dx=None if no gradient should flow back"
             raise GraphError(f"the op {name!r} has no derivative: {instead}")
 
     def of_many(dz: Any, z: Any, x_shape: Any, **params: Any) -> tuple[None, ...]:

@@ -110,7 +110,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         given, dz_structure = flatten(dz)
         if dz_structure != structure:
             raise ShapeError(
-                f"dz has the structure {dz_structure}, the output of {name_of(f)} has {structure}"
+                f"dz has the structure {dz_structure}, but the output of {name_of(f)} has {structure}"
             )
         found = iter(pull_back(outputs, given, inputs, free=False))
         return tuple(tree.like([next(found) for _ in tree.inputs]) for tree in lifted)
@@ -154,31 +154,31 @@ def with_aux(output: Any, f: Callable[..., Any]) -> tuple[Any, Any]:
     return output
 
 
-def _real_scalar(z: Any, f: Callable[..., Any]) -> Tensor:
+def _real_scalar(z: object, f: Callable[..., Any]) -> Tensor:
     if isinstance(z, float | int):
         z = asarray(float(z))
     if not isinstance(z, Tensor):
         hint = {
-            "tuple": "; has_aux=True is for (value, aux)",
+            "tuple": "; for a pair (value, aux) pass has_aux=True",
             "ndarray": ", which has no gradient: return the Tensor",
         }.get(type(z).__name__, "")
         raise TypeError(
-            f"the gradient is of a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}{hint}"
+            f"the gradient needs a Tensor of shape (), but {name_of(f)} returned {type(z).__name__}{hint}"
         )
     if z.shape != ():
         raise TypeError(
-            f"the gradient is of a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, "
-            f"or xg.vjp with a dz"
+            f"the gradient needs a scalar, but {name_of(f)} returned shape {z.shape}; use xg.sum, or "
+            f"xg.vjp with a dz"
         )
     if z.dtype.kind == "c":
         raise TypeError(
-            f"{name_of(f)} returned a complex number, whose gradient is ambiguous; take xg.real or "
-            f"xg.abs, or use xg.vjp"
+            f"{name_of(f)} returned a complex number, whose gradient is ambiguous; use xg.real or xg.abs, "
+            f"or use xg.vjp"
         )
     if z.dtype.kind in "biu":
         raise TypeError(
-            f"{name_of(f)} returned a number of {z.dtype}, which has no gradient: where values "
-            f"become integers it stops"
+            f"{name_of(f)} returned a number of dtype {z.dtype}, which has no gradient: the gradient "
+            f"stops where values become integers"
         )
     return z
 
@@ -204,10 +204,10 @@ def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
     ]
 
 
-def refuse_no_function(f: Any, done: str) -> None:
+def refuse_no_function(f: object, done: str) -> None:
     """Raises TypeError where what is to be `done` with a function is given something else."""
     if not callable(f):
-        hint = ": give the function, not what it returned" if isinstance(f, Tensor) else ""
+        hint = ": pass the function, not its result" if isinstance(f, Tensor) else ""
         raise TypeError(f"only a function can be {done}, not {type(f).__name__}{hint}")
 
 

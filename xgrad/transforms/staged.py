@@ -386,8 +386,8 @@ class _Backward:
         back = derivative.back(tuple(v in self.grads for v in visible))
         if back is None:
             raise GraphError(
-                "derive: a gate in a scan has a rule that reads other values where only some of its "
-                "outputs have a gradient"
+                "derive: a gate in a scan has a rule that reads different values when only some of its "
+                "outputs have a gradient, which derive does not support"
             )
         source: dict[str, Any] = {"z": s.outputs, "x": s.operands, "number": (0.0,)}
         source["outside"] = [Value(f"outside{k}", v.shape, v.dtype.name) for k, v in enumerate(back.outside)]

@@ -118,7 +118,7 @@ def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
 def _same_device(tensors: list[Tensor]) -> None:
     if any(x.device is not tensors[0].device for x in tensors):
         devices = dict.fromkeys(str(x.device) for x in tensors)
-        raise DeviceError(f"scan was given Tensors on {' and '.join(devices)}; move one with .to(device)")
+        raise DeviceError(f"scan got Tensors on {' and '.join(devices)}; move one with .to(device)")
 
 
 def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
@@ -134,7 +134,9 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
             carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
             y_leaves, here = flatten(y)
             if y_structure is not None and here != y_structure:
-                raise TypeError(f"scan: y has the structure {here} at step t={t}, and {y_structure} before")
+                raise TypeError(
+                    f"scan: y has the structure {here} at step t={t}, but had {y_structure} before"
+                )
             y_structure = here
             # the body may go on changing its own handle
             ys.append([leaf._alias() for leaf in returned(y_leaves, "the body of scan")])
@@ -152,16 +154,19 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
-            f"the body of scan must return a pair (carry, y), at {when} it returned {type(result).__name__}"
+            f"the body of scan must return a pair (carry, y), but at {when} it returned "
+            f"{type(result).__name__}"
         )
     leaves, new_structure = flatten(result[0])
     new = [leaf._alias() for leaf in returned(leaves, "the body of scan")]
     if structure != new_structure:
-        raise TypeError(f"scan: the carry had the structure {structure}, after {when} it has {new_structure}")
+        raise TypeError(
+            f"scan: the carry had the structure {structure}, but after {when} it has {new_structure}"
+        )
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         if a.data.shape != b.data.shape or (a.data.dtype is not b.data.dtype and a.dtype != b.dtype):
             message = (
-                f"scan: the carry{paths(result[0])[i]} was {a.shape} {a.dtype}, after {when} it is "
+                f"scan: the carry{paths(result[0])[i]} was {a.shape} {a.dtype}, but after {when} it is "
                 f"{b.shape} {b.dtype}"
             )
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
@@ -172,18 +177,16 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
     if length is not None:
         length = integer("scan: length", length)
         if not 0 <= length <= sys.maxsize:
-            raise ValueError(
-                f"scan: length={length} is {'negative' if length < 0 else 'more than can be counted'}"
-            )
+            raise ValueError(f"scan: length={length} is {'negative' if length < 0 else 'too large'}")
     if not leaves:
         if length is None:
-            raise ValueError("scan needs xs, or length= where there is nothing to read")
+            raise ValueError("scan needs xs, or length= if there are no xs")
         return length
     steps: int | None = length
     for i, x in enumerate(leaves):
         shape = x.data.shape
         if not shape:
-            raise ShapeError(f"scan: xs{paths(xs)[i]} has shape (), and needs a leading axis of time")
+            raise ShapeError(f"scan: xs{paths(xs)[i]} has shape (), but needs a leading axis of time")
         steps = shape[0] if steps is None else steps
         if shape[0] != steps:
             first = f"length={length}" if length is not None else f"xs{paths(xs)[0]} has {steps}"

@@ -71,7 +71,8 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
         refuse_closure(function)
         if not operands:
             raise TypeError(
-                f"the gate {function.__name__!r} needs operands: what needs a gradient comes in as one"
+                f"the gate {function.__name__!r} needs operands: pass every Tensor that needs a gradient "
+                f"as one"
             )
         return call(entry, operands)
 
@@ -113,7 +114,9 @@ class Gate(ABC):
 
     def __call__(self, *operands: Any) -> Any:
         if not operands:
-            raise TypeError(f"{type(self).__name__} needs operands: what needs a gradient comes in as one")
+            raise TypeError(
+                f"{type(self).__name__} needs operands: pass every Tensor that needs a gradient as one"
+            )
         return call(self._op, operands, {"use": _Use(self)})
 
     @property
@@ -222,7 +225,7 @@ def _of_arrays_too(rule: Function | None) -> Function | None:
 
     def checked(found: Any) -> Any:
         if found is None:
-            raise TypeError(f"{who} returned None: it returns an array like its operand")
+            raise TypeError(f"{who} must return an array shaped like its operand, but returned None")
         if isinstance(found, tuple):
             return tuple(as_gradient(g, who) for g in found)
         return as_gradient(found, who)

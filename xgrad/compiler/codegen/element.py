@@ -71,7 +71,7 @@ def write(language: Language, op: str, args: Sequence[Value], dtype: str, comput
     entry = OPS.get(op)
     scalar = None if entry is None else entry.kernel.scalar if computed in FLOATS else entry.kernel.integers
     if entry is None or scalar is None:
-        raise Unsupported(f"op {op!r} of dtype {dtype} is no expression of single elements")
+        raise Unsupported(f"op {op!r} of dtype {dtype} has no expression for single elements")
     given = dict(zip(entry.operands, args, strict=True))
     scalar = substitute(scalar, {name: v.name for name, v in given.items() if not isinstance(v.name, str)})
     try:
@@ -124,9 +124,7 @@ class _Element:
                 else (self.as_dtype(products, self.dtype), self.dtype)
             )
         if whole:
-            raise Unsupported(
-                "there is a power of integers for exponents alone that are known, and not negative"
-            )
+            raise Unsupported("a power of integers needs a known exponent that is not negative")
         return self.language.call(
             "pow", [self.as_dtype(x, self.dtype), self.as_dtype(y, self.dtype)], self.dtype
         ), self.dtype
@@ -140,7 +138,7 @@ class _Element:
             text, old = str(v.name), v.dtype or dtype
         else:
             if dtype not in FLOATS and scalar != scalar // 1:
-                raise Unsupported(f"{scalar} is not one of dtype {dtype}")
+                raise Unsupported(f"{scalar} is not of dtype {dtype}")
             return self.language.number(scalar, dtype)
         key = (text, old, dtype)
         if old != dtype and key not in self.made:

@@ -5,14 +5,14 @@ fused into maps.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from math import prod
 from typing import Any, NamedTuple
 
 from ...backends.dtypes import is_floating
 from ...ops.axes import normal_axes
-from ..codegen.llvm.element import CPU
+from ..codegen.llvm.target import CPU
 from ..ir import Item, Loop, Operand, Program, Stage, Value, is_basic
 from ..stacking import stacked
 from . import plan as plans
@@ -24,10 +24,15 @@ from .views import broadcast, contiguous, index, is_contiguous, reshaped, sliced
 
 
 class Lowered(NamedTuple):
-    """A plan, and where the program's outputs are in it."""
+    """A plan, and where the program's outputs are in it.
+
+    The last of the plan's inputs are `constants`: arrays that the program makes itself, the same each time,
+    by the parameters of these stages.
+    """
 
     plan: plans.Plan
     outputs: tuple[Ref, ...]
+    constants: tuple[Mapping[str, Any], ...] = ()
 
 
 def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
@@ -40,7 +45,7 @@ def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> 
     if os.environ.get("XGRAD_VERIFY") == "1":
         from ..plan_verifier import verify_plan
 
-        verify_plan(program, lowered.plan, lowered.outputs)
+        verify_plan(program, lowered.plan, lowered.outputs, lowered.constants)
     return lowered
 
 
@@ -61,6 +66,7 @@ class Lowering:
         self.depth = 0
         self.spare: set[Value] = set()  # what the only stage that reads it may overwrite
         self.wanted: set[Value] = set()  # outputs of the program
+        self.constants: list[Mapping[str, Any]] = []
         self.items: list[Any] = []
         self.made: dict[Value, Stage] = {}
         self.position: dict[Value, int] = {}  # of the stages that make values, in the program
@@ -119,7 +125,7 @@ class Lowering:
                 self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
             found.append(ref)
         plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
-        return Lowered(shared_memory(plan), places)
+        return Lowered(shared_memory(plan), places, tuple(self.constants))
 
     # What is used where
 
@@ -203,6 +209,9 @@ class Lowering:
                 at += v.shape[axis]
 
     def _anchor(self, stage: Stage) -> None:
+        if stage.op == "new":
+            self._constant(stage)
+            return
         if not self._has_kernel(stage):
             self._call(stage)
             return
@@ -240,12 +249,24 @@ class Lowering:
             return _is_assignment(stage)
         return stage.op in ("concat", "stack")
 
+    def _constant(self, stage: Stage) -> None:
+        """Take an array that nothing is needed for as one more input."""
+        constant, out = self.buffer("input", stage.output), stage.output
+        self.constants.append(stage.params)
+        if out in self.place:
+            self.copy(constant, self.ref(out))
+        else:
+            self.place[out] = constant
+        self.done.add(out)
+
     def _call(self, stage: Stage) -> None:
-        """Let the array library compute a stage."""
+        """Let a kernel of its own compute a stage, or the array library."""
         self.compute(stage.values)
         args: tuple[Any, ...] = tuple(self.ref(v) if type(v) is Value else v for v in stage.operands)
         outs = tuple(map(self.home, stage.outputs))
-        self.items.append(plans.Call(stage.op, stage.params, args, outs, stage.source))
+        call = plans.Call(stage.op, stage.params, args, outs, stage.source)
+        dtypes = tuple(self.buffers[r.buffer].dtype if isinstance(r, Ref) else None for r in (*args, *outs))
+        self.items.append(call._replace(kernel=self.target.kernel(call, dtypes)))
         self.done.update(stage.outputs)
 
     def assign(self, v: Operand, ref: Ref) -> None:

@@ -33,13 +33,15 @@ class Target(NamedTuple):
 
     `primitives` are what elementwise ops are written with, `dtypes` those that maps compute with, `held` what
     buffers may have besides. `write(op, args, dtype)` writes an elementwise op of operands of these dtypes,
-    or numbers, and raises Unsupported where that cannot be done.
+    or numbers, and raises Unsupported where that cannot be done. `kernel(call, dtypes)` says whether there is
+    a kernel for a call of arguments and results of these dtypes.
     """
 
     primitives: frozenset[str]
     dtypes: frozenset[str]
     held: frozenset[str]
     write: Callable[[str, tuple[Any, ...], str], object]
+    kernel: Callable[[Any, tuple[Any, ...]], bool] = lambda call, dtypes: False
 
     def knows(self, op: Op) -> bool:
         """Whether there is a form of each primitive of the op, for some dtype at least."""
@@ -126,9 +128,10 @@ class Gemm(NamedTuple):
 
 
 class Call(NamedTuple):
-    """An op that the array library computes: outs = op(*args, **params). There is no kernel for it.
+    """An op that is neither a map nor a product: outs = op(*args, **params).
 
-    Each of `args` is a view or a number; `source` says where the user wrote it.
+    Each of `args` is a view or a number; `source` says where the user wrote it. The array library computes
+    it where the executor has no `kernel` for it.
     """
 
     op: str
@@ -136,6 +139,7 @@ class Call(NamedTuple):
     args: tuple[Ref | Number, ...]
     outs: tuple[Ref, ...]
     source: str = ""
+    kernel: bool = False
 
 
 class Loop(NamedTuple):

@@ -13,11 +13,12 @@ from ...ops.axes import normal_axes
 from ..ir import Item, Loop, Program, Stage, Value, rewritten, substitute
 from ..names import Names
 from ..trace import spec_of, trace_to_ir
+from .einsum import products
 from .inline import inline
 
 
 def expand(program: Program) -> Program:
-    """Write out means, variances, softmax and logsumexp."""
+    """Write out means, variances, softmax, logsumexp and Einstein sums."""
     names = Names.beside(program)
 
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
@@ -39,6 +40,8 @@ def _expanded(s: Item, names: Names) -> list[Item]:
         and canonical(s.output.dtype).kind == "f"
     ):
         return _variance(s, names)
+    if s.op == "einsum":
+        return [*(products(s, names) or [s])]
     return _written_out(s, names) if s.entry is not None and s.entry.kernel.composite else [s]
 
 

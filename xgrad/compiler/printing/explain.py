@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from ...backends import find_device
 from ...backends.dtypes import canonical
-from ..calls import calls
+from ..calls import calls, described
 from ..executors import Executable
 from ..ir import Item, Loop, Program
 from ..lowering.lower import Lowered, lower
-from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Ref, Unsupported
+from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Unsupported
 from ..lowering.plan import Loop as PlanLoop
 from ..passes import PASSES
 
@@ -138,7 +138,7 @@ def _runner(ready: Executable, plan: Plan) -> str:
     """What runs it, in words."""
     if ready.why is not None:
         return f"{ready.kind}: {ready.why}"
-    count = sum(prod(lengths) for _, lengths in calls(plan.body))
+    count = sum(prod(lengths) for call, lengths in calls(plan.body) if not call.kernel)
     return f"{ready.kind}, but for {count} calls of the array library" if count else ready.kind
 
 
@@ -146,10 +146,9 @@ def _calls(plan: Plan, backend: str) -> list[str]:
     """Which ops have no kernel: how often they are called, and where the user wrote them."""
     found: dict[str, int] = {}
     for call, lengths in calls(plan.body):
-        name = call.params["function"] if call.op == "new" else "copy" if call.op == "none" else call.op
-        shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref)) or call.outs[0].shape
-        where = f", {call.source}" if call.source else ""
-        line = f"{name!r} of {shapes}{' a step' if lengths else ''}{where}"
+        if call.kernel:
+            continue
+        line = f"{described(call)}{', at every step' if lengths else ''}"
         found[line] = found.get(line, 0) + 1
     return [f"no kernel   {n} call{'s' * (n > 1)} of {line}" for line, n in found.items()]
 
@@ -163,10 +162,8 @@ def _loops(ready: Executable) -> list[str]:
             times = ", ".join(f"{way} {1e3 * seconds:.3g} ms" for way, seconds in loop.seconds.items())
             found.append(f"loop        {steps}: {loop.way} ({times})")
         else:
-            found.append(
-                f"loop        {steps}: "
-                f"{loop.way}{f', as there is no kernel of the whole: {loop.why}' if loop.why else ''}"
-            )
+            why = f", because there is no kernel for the whole loop: {loop.why}" if loop.why else ""
+            found.append(f"loop        {steps}: {loop.way}{why}")
     return found
 
 

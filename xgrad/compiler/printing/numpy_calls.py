@@ -75,8 +75,8 @@ def dtype_name(xp: str, dtype: Any) -> str:
     name = getattr(dtype, "name", dtype)
     if name == "bfloat16":
         raise TypeError(
-            f"{xp} alone has no bfloat16, which is what a program written as plain Python would "
-            f"need: trace it in float32 or float16"
+            f"{xp} has no bfloat16, so the program cannot be written as plain Python: trace it in float32 "
+            f"or float16"
         )
     return f"{xp}.{'bool_' if name == 'bool' else name}"
 

@@ -56,7 +56,7 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
     if backend == "cuda":
         return _kernels(program, chip)
     if backend not in LIBRARIES:
-        raise ValueError(f"source is written for {', '.join(LIBRARIES)} or cuda, not {backend!r}")
+        raise ValueError(f"source can be written for {', '.join(LIBRARIES)} or cuda, not {backend!r}")
     writer = _Writer(LIBRARIES[backend])
     for v in program.inputs:
         dtype_name(writer.xp, v.dtype)
@@ -79,7 +79,7 @@ def _kernels(program: Program, chip: str) -> str:
     from ..passes import optimise
 
     if chip not in CHIPS:
-        raise ValueError(f"kernels are written for {', '.join(CHIPS)}, not {chip!r}")
+        raise ValueError(f"kernels can be written for {', '.join(CHIPS)}, not {chip!r}")
     try:
         planned = schedule(lower(optimise(program), target=CUDA).plan, CHIPS[chip])
     except Unsupported as error:
@@ -102,8 +102,8 @@ class Written(Tracer):
             return super().capture(v)
         if v.size > self.FEW:
             raise TraceError(
-                f"source: a gate or its derivative uses an array of shape {v.shape} from outside, "
-                f"which is not written out: pass it in"
+                f"source: a gate or its derivative uses an array of shape {v.shape} from outside, which "
+                f"cannot be written as code: pass it as an argument"
             )
         function, value = ("full", ((), v._only())) if v.shape == () else ("asarray", (v.tolist(),))
         made: Var = self.emit(
@@ -199,7 +199,10 @@ def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) ->
 def _parts(s: Stage) -> Program | None:
     """A gate that NumPy does not have, as the program of its forward function."""
     if s.op == "to_device":
-        raise ValueError(f"{s.source}: the program moves values between devices; its source is for one")
+        raise ValueError(
+            f"{s.source}: the program moves values between devices, but its source can be written only "
+            f"for one device"
+        )
     if s.op in ("scan", "new") or known(s.op):
         return None
     if "program" in s.params:

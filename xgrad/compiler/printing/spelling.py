@@ -109,7 +109,7 @@ def number(v: Any) -> str:
     if isinstance(v, float) and (v != v or v in (float("inf"), -float("inf"))):
         return f"float({str(v)!r})"
     if type(v) not in (bool, int, float):
-        raise TypeError(f"{shown(repr(v))} is no number")
+        raise TypeError(f"{shown(repr(v))} is not a number")
     return repr(v)
 
 

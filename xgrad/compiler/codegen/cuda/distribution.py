@@ -65,12 +65,12 @@ def rows_of(items: Sequence[Any]) -> int:
     found: set[int] = set()
     for item in items:
         if isinstance(item, Loop):
-            raise Unsupported("a loop in the loop")
+            raise Unsupported("a nested loop")
         if isinstance(item, Call):
             raise Unsupported(f"{item.op!r}, which the array library computes")
         if isinstance(item, Gemm):
             if len(item.out.shape) != 2:
-                raise Unsupported("a stack of products")
+                raise Unsupported("a batched product")
             found.add(item.out.shape[0])
     if len(found) != 1:
         raise Unsupported("no products with the same number of rows")
@@ -117,7 +117,7 @@ class _Parts:
             return ref
         if self.rows == 1:
             return ref._replace(shape=(1, *ref.shape), strides=(0, *ref.strides))
-        raise Unsupported(f"an array of shape {ref.shape} beside {self.rows} rows")
+        raise Unsupported(f"an array of shape {ref.shape} that does not fit {self.rows} rows")
 
     def shape(self, m: Map) -> tuple[int, ...]:
         """The shape of a map with rows as its first axis."""
@@ -130,13 +130,13 @@ class _Parts:
             row = 0
             if self.steps.setdefault(ref.buffer, ref.steps[-1]) != ref.steps[-1]:
                 raise Unsupported(
-                    "a row that moves with the steps, and one that does not, in the same memory"
+                    "rows that change with the time step, and rows that do not, in the same memory"
                 )
         elif row <= 0 or self.strides.setdefault(ref.buffer, row) != row:
-            raise Unsupported("rows that need each other")
+            raise Unsupported("rows that depend on each other")
         column, span = self._columns(ref)
         if row and column + span > row:
-            raise Unsupported("rows that reach into each other")
+            raise Unsupported("rows that overlap")
         self.edges.setdefault(ref.buffer, set()).update((column, column + span))
 
     def _columns(self, ref: Ref) -> tuple[int, int]:
@@ -154,11 +154,11 @@ class _Parts:
             row = ref.strides[0]
             slot, per_turn = (ref.offset - column) // row, step // row
             if step % row or slot % self.rows or per_turn % self.rows:
-                raise Unsupported("rows that need each other")
+                raise Unsupported("rows that depend on each other")
         elif step:  # every slot may be anywhere: what moves with the turns keeps the same column
             slot, per_turn, column = column // step, 1, column % step
             if not 0 <= column <= abs(step) - span:
-                raise Unsupported("rows that reach into each other")
+                raise Unsupported("rows that overlap")
         return Access(ref.buffer, slot, per_turn, column, span, prod(ref.shape[1:]), _apart(ref), owned)
 
     def _touched(self, found: Sequence[Ref], owned: bool) -> tuple[Access, ...]:
@@ -169,10 +169,10 @@ class _Parts:
         if gemm.b.buffer in self.written or (gemm.b.steps and gemm.b.steps[-1]):
             raise Unsupported("a product with weights that change from step to step")
         if gemm.a.strides[-1] != 1 and gemm.a.shape[-1] != 1:
-            raise Unsupported("a left operand that lies transposed")
+            raise Unsupported("a transposed left operand")
         out = gemm.out
         if out.strides[1] != 1 and out.shape[1] != 1:
-            raise Unsupported("a product that is written transposed")
+            raise Unsupported("a product with a transposed result")
         begin, _ = self._columns(self._by_rows(out))
         edges = [
             begin,
@@ -191,7 +191,7 @@ class _Parts:
         by_rows = len(maps) > 1 or bool(maps[0].reductions) or len(self.shape(maps[0])) > 2
         for m in maps:
             if m.shape[:1] != (self.rows,) and self.rows != 1:
-                raise Unsupported(f"a map of shape {m.shape} beside {self.rows} rows")
+                raise Unsupported(f"an elementwise map of shape {m.shape} that does not fit {self.rows} rows")
             for r in m.reductions:
                 if self._by_rows(r.out).strides[0] == 0 and self.rows != 1:
                     raise Unsupported("a reduction over the rows")

@@ -139,10 +139,10 @@ def geometry(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: C
     if found is None:
         kept = sum(lead(up(s.depth, DEPTH), arithmetic.size) * sum(s.parts) * arithmetic.size for s in shapes)
         room = chip.processors * chip.shared
-        beside = " beside what they are multiplied with" if kept < room else ""
+        beside = " together with their operands" if kept < room else ""
         raise Unsupported(
-            f"weights of {kept:,} bytes do not fit into shared memory{beside}, which is {room:,} "
-            f"bytes of {chip.processors} processors"
+            f"weights of {kept:,} bytes do not fit into shared memory{beside}, which has {room:,} bytes "
+            f"on {chip.processors} processors"
         )
     return found
 

@@ -62,7 +62,7 @@ class _Persistent:
         for part in self.parts:
             for item in [part.item] if isinstance(part.item, Gemm) else part.item:
                 if reach(item) >= SMALL:
-                    raise Unsupported("arrays whose elements lie more than 32 bits can count apart")
+                    raise Unsupported("arrays with offsets beyond 32 bits")
                 self.pointers.note(item)
 
     def launches(self) -> tuple[Launch, ...]:

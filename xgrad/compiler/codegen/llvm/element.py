@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from ...lowering.plan import Target, Unsupported
+from ...lowering.plan import Unsupported
 from ..element import FLOATS, Language, Value, common_dtype, write
 from . import math
-from .text import TYPES, Code, Module
+from .text import TYPES, Code
 
 #: A form of a primitive: its value for operands of one dtype.
 Form = Callable[[Code, str, Sequence[str]], str]
@@ -178,7 +177,7 @@ def _function(name: str) -> Form:
     return form
 
 
-_FORMS: dict[str, Form] = {
+FORMS: dict[str, Form] = {
     "add": _instruction("fadd contract", "add", "or"),
     "subtract": _instruction("fsub contract", "sub", "xor"),
     "multiply": _instruction("fmul contract", "mul", "and"),
@@ -226,26 +225,12 @@ class _Vectors(Language):
         return cast(self.code, text, old, new)
 
     def call(self, name: str, args: Sequence[str], dtype: str) -> str:
-        if name not in _FORMS:
+        if name not in FORMS:
             raise Unsupported(f"{name} has no native form; run it through the array library")
-        return _FORMS[name](self.code, dtype, args)
+        return FORMS[name](self.code, dtype, args)
 
 
 def apply(code: Code, op: str, args: Sequence[Value], dtype: str) -> str:
     """The value of an op in `dtype`. Raises Unsupported for what has no native form."""
     computed = common_dtype(args) if dtype == "bool" and op != "where" else dtype
     return write(_Vectors(code), op, args, dtype, computed)
-
-
-def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
-    given = [Value("%x", a) if type(a) is str else Value(a, None) for a in args]
-    return apply(Code(Module(), 1), op, given, dtype)
-
-
-#: What there are kernels for on the processor.
-CPU = Target(
-    frozenset(_FORMS),
-    frozenset(("float32", "float64", "bool", "int32", "int64")),
-    frozenset(("float16", "complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
-    _tried,
-)

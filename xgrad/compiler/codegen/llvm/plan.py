@@ -16,6 +16,7 @@ from ...lowering.views import leading, loop_axes
 from ..element import Value
 from . import element
 from . import gemm as llvm_gemm
+from .kernels import KERNELS, Kernel
 from .text import TYPES, Code, Module, stored
 
 _SIGNATURE = (
@@ -102,19 +103,31 @@ class _Writer:
             elif isinstance(part, Gemm):
                 self.gemm(part, turns)
             elif isinstance(part, Call):
-                self.call(turns)
+                self.call(part, turns)
             else:
-                _MapWriter(self, part, turns).write()
+                self.map(part, turns)
 
-    def call(self, turns: list[str]) -> None:
-        """Let the host do the next call, of which it knows the number and the step of each loop."""
-        code = self.code
+    def map(self, m: Map, turns: list[str]) -> None:
+        _MapWriter(self, m, turns).write()
+
+    def call(self, call: Call, turns: list[str]) -> None:
+        """The kernel of a call; without one, or where it bails out, the host does the call: it is told its
+        number and the step of each loop."""
+        code, number, done = self.code, self.calls, f"done.{self.calls}"
+        self.calls += 1
         steps = code.outside(f"alloca [{max(len(turns), 1)} x i64], align 8")
         for d, t in enumerate(turns):
             code.put(f"store i64 {t}, ptr {code.address('i64', steps, str(d))}, align 8")
-        failed = code.let(f"call i32 %host(i64 {self.calls}, ptr %buffers, ptr {steps})")
-        self.calls += 1
-        code.leave(code.let(f"icmp ne i32 {failed}, 0"), "failed")
+        host = f"host.{number}"
+        if call.kernel:
+            KERNELS[call.op].write(Kernel(self, call, turns, lambda condition: code.leave(condition, host)))
+            code.put(f"br label %{done}")
+        else:
+            code.put(f"br label %{host}")
+        code.start(host)
+        failed = code.let(f"call i32 %host(i64 {number}, ptr %buffers, ptr {steps})")
+        code.put(f"br i1 {code.let(f'icmp ne i32 {failed}, 0')}, label %failed, label %{done}")
+        code.start(done)
 
     def loop(self, loop: Loop, turns: list[str]) -> None:
         code, length = self.code, self.read(loop.length)
@@ -177,8 +190,8 @@ class _MapWriter:
             reduced = [s == 0 and n != 1 for n, s in zip(self.sizes, view.strides)]
             if any(reduced[:-1]) and any(ref == r.out for _, ref in m.loads):
                 raise Unsupported(
-                    f"a {r.kind} over outer axes is set to its start before the map loads; give it "
-                    f"a place of its own"
+                    f"a {r.kind} over outer axes is initialised before the map reads its inputs; give it "
+                    f"memory of its own"
                 )
             if any(reduced):
                 self.folds.append(_Fold(r.value, r.kind, view, reduced[-1], any(reduced[:-1])))

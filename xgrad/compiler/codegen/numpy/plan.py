@@ -10,7 +10,7 @@ from ....ops.scalars import PRIMITIVES, substitute
 from ...lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
 from ...printing.listing import Text, number
 from ..element import FLOATS
-from ..llvm.element import CPU
+from ..llvm.target import CPU
 from .element import written_into
 
 #: Loops inside of each other that Python takes.
@@ -94,7 +94,7 @@ class _Writer:
 
     def _loop(self, loop: Loop, depth: int) -> list[str]:
         if depth > DEEPEST:
-            raise Unsupported(f"more than {DEEPEST} loops inside of each other")
+            raise Unsupported(f"more than {DEEPEST} nested loops")
         self.loops.append((loop, {}))
         body = self._items(loop.body, depth + 1) or [f"{'    ' * (depth + 1)}pass"]
         _, slices = self.loops.pop()

@@ -1,0 +1,76 @@
+"""xgrad beside its peers, in one run: `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers
+...] [--cases ...]`.
+
+    ops      the cost of one op                          import   the cost of `import xgrad`
+    gru      one GRU, also by hand, and in peers         chain    a graph of a million nodes
+    cells    cells from papers, in several spellings     memory   bytes in use, beside the loop by hand
+    train    a training step of examples/train.py    derivatives   f, grad, jvp, hvp
+    aux      2,000 outputs beside the value
+
+Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their
+neighbours down inside one process and a shared machine changes its speed from minute to minute. A figure is
+the median over the turns of each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the
+environment: with them a machine measures kernels that are not its own. All suites together take about half an
+hour.
+
+`python benchmarks gpu --help` is about a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from .gpu import command as gpu
+from .gpu.requests import server
+from .harness.machine import cpu, describe
+from .harness.server import Server, serve
+from .harness.suite import compare
+from .suites import COSTS, SUITES
+
+
+def main(arguments: list[str]) -> int:
+    """Run the suites or the part of a GPU that the command names, or serve as the worker of one peer; the
+    exit status."""
+    first = arguments[0] if arguments else ""
+    if first == "worker":
+        worker(*arguments[1:])
+        return 0
+    if first.partition("-")[0] == "gpu":
+        return gpu.main(arguments)
+    options = parse(arguments)
+    if [os.environ.pop(name) for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]:
+        os.execv(sys.executable, sys.orig_argv)  # NumPy has read them by now
+    print(describe(cpu()), flush=True)
+    for name in options.suites:
+        if name in SUITES:
+            compare(name, SUITES[name], options.turns, options.peers, options.cases)
+        else:
+            COSTS[name](options.turns, options.cases)
+    return 0
+
+
+def worker(suite: str, peer: str, device: str) -> None:
+    """Answer requests for a peer: of a suite on the CPU, or, where the suite is "gpu", of any part."""
+    serve(server(peer, device) if suite == "gpu" else Server(SUITES[suite].peers[peer]))
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    every = [*SUITES, *COSTS]
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", default=every, help=f"{', '.join(every)} (default: all)"
+    )
+    parser.add_argument("--turns", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--peers", nargs="*", help="only these")
+    parser.add_argument("--cases", nargs="*", help="only the cases whose names contain one of these")
+    options = parser.parse_args(arguments)
+    for name in options.suites:
+        if name not in every:
+            parser.error(f"nothing is called {name!r}; there are {', '.join(every)}")
+    return options

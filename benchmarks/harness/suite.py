@@ -1,0 +1,68 @@
+"""A suite on the CPU: peers in several cases, and the table of their times and ratios."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from .deadline import Deadline
+from .measure import Job
+from .tables import line, rule
+from .turns import Found, difference, prepare, take_turns
+from .worker import Worker
+
+BUDGET, REST = 0.3, 0.25  # seconds of running a turn, and for a thread pool to go to sleep after it
+PATIENCE = 3600.0  # seconds for an answer: on a busy machine a step may take minutes
+
+
+class Suite(NamedTuple):
+    """What is timed: each of `peers` makes the job of a case. The first peer is what the others are compared
+    with."""
+
+    title: str
+    case: str  # the heading of the column of cases
+    cases: Sequence[str]
+    unit: float  # how many of the table's units a second has
+    peers: Mapping[str, Callable[[str], Job]]
+
+
+def compare(
+    name: str, suite: Suite, turns: int, peers: list[str] | None = None, cases: list[str] | None = None
+) -> None:
+    """Time every case for every peer, and print the times and their ratios to the first peer's. `peers`, and
+    parts of the names of `cases`, leave out others."""
+    chosen = [p for p in suite.peers if not peers or p in peers]
+    print(f"\n{suite.title}", flush=True)
+    print(line([suite.case, *chosen, f"over {chosen[0]}: {', '.join(chosen[1:])}", "differ by"]))
+    print(rule(len(chosen) + 3))
+    for case in suite.cases:
+        if cases and not any(part in case for part in cases):
+            continue
+        found = timed({p: Worker(name, p, "cpu") for p in chosen}, case, turns)
+        for p in chosen:
+            why = found[p].get("error") or found[p].get("missing")
+            if why:
+                print(f"  {p}: {why}", file=sys.stderr)
+        print(line([case, *figures(found, suite.unit)]), flush=True)
+
+
+def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
+    """The times of one case, for which the processes start afresh."""
+    deadline = Deadline(None)
+    try:
+        found = prepare(workers, case, deadline, PATIENCE)
+        take_turns(workers, found, deadline, dict.fromkeys(workers, turns), "best", BUDGET, REST, PATIENCE)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return found
+
+
+def figures(found: Found, unit: float) -> list[str]:
+    """The cells of a row: each peer's time, the ratios to the first peer's, and how far results differ."""
+    times = {p: f["best"] * unit for p, f in found.items() if "best" in f}
+    shown = [f"{times[p]:.4g}" if p in times else "-" for p in found]
+    first, *others = found
+    ratios = [f"{times[p] / times[first]:.2f}" if {p, first} <= {*times} else "-" for p in others]
+    return [*shown, ", ".join(ratios), difference(found)]

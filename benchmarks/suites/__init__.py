@@ -1,0 +1,26 @@
+"""What is measured on the CPU, by name.
+
+A suite times peers beside each other. A cost is a figure of xgrad alone, or beside one other thing: a
+function of the number of turns and of the chosen cases, which prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..harness.suite import Suite
+from . import cells, derivatives, gru, memory, ops, startup, training
+
+SUITES: dict[str, Suite] = {
+    "ops": ops.SUITE,
+    "gru": gru.SUITE,
+    "cells": cells.SUITE,
+    "derivatives": derivatives.SUITE,
+    "train": training.SUITE,
+}
+COSTS: dict[str, Callable[[int, list[str] | None], None]] = {
+    "import": lambda turns, cases: startup.import_cost(turns),
+    "chain": lambda turns, cases: startup.chain_cost(),
+    "aux": lambda turns, cases: startup.aux_cost(),
+    "memory": lambda turns, cases: memory.memory_cost(cases),
+}

@@ -1,0 +1,53 @@
+"""The functions that a cell may call, in each library, and a cell through time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .equations import Cell, Functions
+
+
+def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], Any]:
+    """`run(W, x)`, the outputs of all steps, from states that are `zero`."""
+
+    def run(W: Any, x: Any) -> Any:
+        return F.scan(lambda states, x: cell.step(F, W, x, *states), (zero,) * cell.states, x)[1]
+
+    return run
+
+
+def xgrad_functions() -> Functions:
+    """Those of xgrad."""
+    import xgrad as xg
+
+    elementwise = xg.sigmoid, xg.tanh, xg.exp, xg.log, xg.sqrt, xg.maximum
+    joined, mean = partial(xg.concat, axis=-1), partial(xg.mean, axis=-1, keepdims=True)
+    return Functions(*elementwise, joined, mean, partial(xg.softmax, axis=-1), xg.scan)
+
+
+def torch_functions() -> Functions:
+    """Those of torch, and a Python loop for `scan`."""
+    import torch
+
+    def scan(f: Callable[..., Any], carry: Any, xs: Any, length: int | None = None) -> Any:
+        ys = []
+        for x in [None] * (length or 0) if xs is None else xs:
+            carry, y = f(carry, x)
+            ys.append(y)
+        return carry, torch.stack(ys)
+
+    elementwise = torch.sigmoid, torch.tanh, torch.exp, torch.log, torch.sqrt, torch.maximum
+    joined, mean = partial(torch.concat, dim=-1), partial(torch.mean, dim=-1, keepdim=True)
+    return Functions(*elementwise, joined, mean, partial(torch.softmax, dim=-1), scan)
+
+
+def jax_functions() -> Functions:
+    """Those of JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    elementwise = jax.nn.sigmoid, jnp.tanh, jnp.exp, jnp.log, jnp.sqrt, jnp.maximum
+    joined, mean = partial(jnp.concat, axis=-1), partial(jnp.mean, axis=-1, keepdims=True)
+    return Functions(*elementwise, joined, mean, partial(jax.nn.softmax, axis=-1), jax.lax.scan)

@@ -1,0 +1,201 @@
+"""Every op on single elements, on every executor and for every dtype, against the engine's eager result:
+special values, and inside of a loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import xgrad as xg
+from tests.helpers.cuda_plans import emulator, lowered, outputs_of, run, together
+from tests.helpers.single_elements import (
+    ALL,
+    CASES,
+    FLOATS,
+    NO_FLOATS,
+    NO_WHOLE,
+    Case,
+    as_tensor,
+    in_bfloat16,
+)
+from xgrad.backends.cpu import native
+from xgrad.compiler.calls import calls
+from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.llvm.target import CPU
+from xgrad.compiler.codegen.numpy.plan import NUMPY
+from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.passes import optimise
+from xgrad.core.dispatch import apply
+from xgrad.ops import OPS
+
+#: What has no native form, and what NumPy has not.
+NOT_NATIVE, NOT_IN_NUMPY = {"normal_quantile"}, {"normal_quantile", "normal_cdf"}
+native_only = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
+
+
+@pytest.fixture(scope="module")
+def on_cuda() -> dict[str, list[np.ndarray]]:
+    """The results of all cases by CUDA kernels, from one text; no two of the same length, so that each has
+    its kernel."""
+    found: dict[str, Any] = {}
+    inputs = []
+    for i, (name, case) in enumerate(CASES.items()):
+        arrays = [np.resize(x, x.size + i if x.size > 100 else 40 + i) for x in case.arrays]
+        with np.errstate(all="ignore"):
+            found[name] = lowered(case.f, *map(as_tensor, arrays))
+        if arrays[0].dtype == ml_dtypes.bfloat16:
+            found[name] = found[name]._replace(plan=in_bfloat16(found[name].plan))
+        inputs += arrays
+    flat = iter(run(together([f.plan for f in found.values()]), inputs)[0])
+    return {
+        name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"])
+        for name, f in found.items()
+    }
+
+
+def _wanted(case: Case) -> list[np.ndarray]:
+    """What the engine gives, op by op."""
+    z = case.f(*map(as_tensor, case.arrays))
+    return [np.asarray(v) for v in (z if isinstance(z, tuple) else (z,))]
+
+
+def _interpreted(case: Case) -> Any:
+    return interpret(optimise(xg.trace(case.f, *case.arrays)), xg.current_device(), case.arrays)
+
+
+def _compiled(case: Case, kind: str) -> Any:
+    f = xg.compile(case.f)
+    z = f(*map(as_tensor, case.arrays))
+    executable = f.executable(*map(as_tensor, case.arrays))
+    assert executable.kind == kind, executable.why
+    return z if isinstance(z, tuple) else (z,)
+
+
+def _source(case: Case) -> Any:
+    module: dict[str, Any] = {}
+    exec(xg.trace(case.f, *case.arrays).source(), module)
+    z, _ = module["forward"](*case.arrays)
+    return z if isinstance(z, tuple) else (z,)
+
+
+def _in_a_loop(case: Case, kind: str) -> Any:
+    """The values of a scan's body, four steps of it."""
+    steps = [x.reshape(4, -1) for x in (np.resize(x, -(-x.size // 4) * 4) for x in case.arrays)]
+
+    def f(*xs: Any) -> Any:
+        return xg.scan(lambda c, x: (c + 1, case.f(*x)), 0.0, xs)[1]
+
+    found = _compiled(Case(f, tuple(steps)), kind)
+    return [xg.reshape(z, (-1,)) for z in found]
+
+
+EXECUTORS: dict[str, Callable[[Case], Any]] = {
+    "interpreted": _interpreted,
+    "NumPy": lambda case: _compiled(case, "NumPy"),
+    "NumPy in a loop": lambda case: _in_a_loop(case, "NumPy"),
+    "source": _source,
+    "native": lambda case: _compiled(case, "native code"),
+    "native in a loop": lambda case: _in_a_loop(case, "native code"),
+}
+
+
+def _gives(op: str) -> str:
+    """The dtype of what an op gives for truths."""
+    case = CASES[f"{op} bool"]
+    with np.errstate(all="ignore"):
+        return str(case.f(*map(as_tensor, case.arrays)).dtype)
+
+
+def _combinations() -> list[Any]:
+    """Every case on every executor that is for it: half precision is for CUDA kernels alone."""
+    found = []
+    for name in CASES:
+        op, _, dtypes = name.partition(" ")
+        half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
+        for executor in EXECUTORS if not half else ():
+            without = (
+                NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
+            )
+            if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
+                found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
+        found.append(pytest.param("CUDA", name, marks=emulator))
+    return found
+
+
+@pytest.mark.parametrize(("executor", "name"), _combinations())
+def test_an_op_is_what_it_is_eagerly(
+    executor: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    monkeypatch.setenv("XGRAD_NATIVE", "0" if "NumPy" in executor else "1")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        wanted = _wanted(case)
+        computed = (
+            request.getfixturevalue("on_cuda")[name] if executor == "CUDA" else EXECUTORS[executor](case)
+        )
+    assert len(computed) == len(wanted)
+    for i, (found, want) in enumerate(zip(map(np.asarray, computed), wanted)):
+        if found.dtype == ml_dtypes.bfloat16:
+            assert want.dtype == np.float32
+            want = want.astype(ml_dtypes.bfloat16)
+        assert executor == "CUDA" or "loop" in executor or found.shape == want.shape
+        _check(case, found[: want.size], want, f"output {i} of {[x[:40] for x in case.arrays]}")
+
+
+def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
+    assert found.dtype == want.dtype
+    if want.dtype.kind in "biu":
+        np.testing.assert_array_equal(found, want, where)
+        return
+    info = ml_dtypes.finfo(want.dtype)
+    error = case.error if want.dtype.itemsize > 2 else min(case.error, 1)
+    wide, exact = found.astype(np.float64), want.astype(np.float64)
+    atol = error * float(info.smallest_subnormal) + case.near * float(info.eps)
+    np.testing.assert_allclose(wide, exact, rtol=error * float(info.eps), atol=atol, err_msg=where)
+    if case.signs:
+        zeros = (wide == 0) & (exact == 0)
+        np.testing.assert_array_equal(np.signbit(wide)[zeros], np.signbit(exact)[zeros], where)
+
+
+def _called(f: Callable[..., Any], *arrays: np.ndarray) -> list[str]:
+    """The ops that a plan leaves to the array library."""
+    with np.errstate(all="ignore"):
+        found = lowered(f, *map(as_tensor, arrays))
+    return [call.op for call, _ in calls(found.plan.body)]
+
+
+def test_what_has_a_kernel_but_not_for_every_dtype_is_called() -> None:
+    whole, half = np.arange(3), np.arange(3, dtype="float16")
+    assert _called(lambda x: x**x, whole) == ["**"]
+    assert _called(lambda x: apply(OPS["nextafter"], (x, x)), half) == ["nextafter"]
+    assert _called(lambda x: apply(OPS["nextafter"], (x, x)), np.ones(3)) == []
+
+
+def test_every_op_is_here_and_has_a_form_everywhere() -> None:
+    assert all(CUDA.knows(op) for op in ALL.values())
+    assert {name for name, op in ALL.items() if not CPU.knows(op)} == NOT_NATIVE
+    assert {name for name, op in ALL.items() if not NUMPY.knows(op)} == NOT_IN_NUMPY
+    assert {name.partition(" ")[0] for name in CASES} >= set(ALL)
+    assert all(f"{name} {dtype}" in CASES for name in ALL for dtype in FLOATS[:2] if name not in NO_FLOATS)
+    assert all(f"{name} whole" in CASES for name in ALL if name not in {*NO_WHOLE, "where"})
+
+
+def test_the_table_does_not_depend_on_what_has_run() -> None:
+    text = """
+
+from xgrad.ops import OPS
+import xgrad as xg
+before = dict(OPS)
+f = xg.compile(lambda x: xg.scan(lambda h, x: (xg.tanh(h @ x + h), None), x, xg.stack([x, x]))[0])
+f(xg.eye(3))
+assert OPS == before and {"scan", "checkpoint", "custom", "after", "@+", "repeated"} <= set(OPS)
+"""
+    subprocess.run([sys.executable, "-c", text], check=True)

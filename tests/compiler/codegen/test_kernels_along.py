@@ -1,0 +1,99 @@
+"""Cumulative ops, argmax, argmin and sorting in native code, beside NumPy's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import xgrad as xg
+
+rng = np.random.default_rng(0)
+
+
+def native(f: Any, *args: Any) -> Any:
+    """The result of native code, which may call nothing."""
+    compiled = xg.compile(f)
+    assert "calls of the array library" not in compiled.explain(*args)
+    return compiled(*args)
+
+
+OPS = {
+    "cumulative_sum": (lambda x, a: xg.cumulative_sum(x, axis=a), lambda x, a: np.cumsum(x, a)),
+    "cumulative_prod": (lambda x, a: xg.cumulative_prod(x, axis=a), lambda x, a: np.cumprod(x, a)),
+    "with the initial one": (
+        lambda x, a: xg.cumulative_sum(x, axis=a, include_initial=True),
+        lambda x, a: np.cumulative_sum(x, axis=a, include_initial=True),
+    ),
+    "argmax": (lambda x, a: xg.argmax(x, axis=a), lambda x, a: np.argmax(x, a)),
+    "argmin": (lambda x, a: xg.argmin(x, axis=a), lambda x, a: np.argmin(x, a)),
+    "argmax of all": (lambda x, a: xg.argmax(x), lambda x, a: np.argmax(x)),
+    "kept axis": (
+        lambda x, a: xg.argmin(x, axis=a, keepdims=True),
+        lambda x, a: np.argmin(x, a, keepdims=True),
+    ),
+    "sort": (lambda x, a: xg.sort(x, axis=a), lambda x, a: np.sort(x, a)),
+    "sort down": (
+        lambda x, a: xg.sort(x, axis=a, descending=True),
+        lambda x, a: np.flip(np.sort(x, a), a),
+    ),
+    "argsort": (lambda x, a: xg.argsort(x, axis=a), lambda x, a: np.argsort(x, a, kind="stable")),
+    "argsort down": (
+        lambda x, a: xg.argsort(x, axis=a, descending=True),
+        lambda x, a: x.shape[a] - 1 - np.flip(np.argsort(np.flip(x, a), a, kind="stable"), a),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_values_are_numpys(name: str, data: st.DataObject) -> None:
+    """Of few different numbers, so that many are equal, with NaN, infinities and both zeros."""
+    ours, theirs = OPS[name]
+    dtype = data.draw(st.sampled_from(["float64", "float32", "int64", "int32"]))
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, max_side=5))
+    some = [0, 1, 2, -1] if "int" in dtype else [0.0, -0.0, 1.0, 2.0, -1.0, np.nan, np.inf, -np.inf]
+    x = data.draw(hnp.arrays(dtype, shape, elements=st.sampled_from(some)))
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    with np.errstate(all="ignore"):
+        found, expected = native(lambda x: ours(x, axis), x).numpy(), theirs(x, axis)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == ours(xg.asarray(x), axis).dtype
+
+
+@pytest.mark.parametrize("name", ["cumulative_sum", "cumulative_prod", "sort", "sort down"])
+def test_derivatives_in_a_loop(name: str) -> None:
+    ours, _ = OPS[name]
+
+    def step(h: Any, x: Any) -> Any:
+        h = xg.tanh(ours(h * x[::-1], -1))
+        return h, h
+
+    h, xs = rng.normal(size=(2, 4)), rng.uniform(0.5, 1.5, size=(3, 2, 4))
+
+    def plain(h: Any, xs: Any) -> Any:
+        ys = []
+        for t in range(len(xs)):
+            h, y = step(h, xs[t])
+            ys.append(y)
+        return xg.sum(xg.stack(ys) ** 2)
+
+    loop = lambda h, xs: xg.sum(xg.scan(step, h, xs)[1] ** 2)
+    np.testing.assert_allclose(xg.compile(loop)(h, xs).item(), plain(xg.asarray(h), xg.asarray(xs)).item())
+    slope = xg.grad(loop, argnums=(0, 1))
+    for a, b in zip(native(slope, h, xs), xg.grad(plain, argnums=(0, 1))(h, xs), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10)
+    along = lambda f: lambda h, xs: xg.jvp(f, (h, xs), (h, xs))[1]
+    np.testing.assert_allclose(native(along(loop), h, xs).item(), along(plain)(h, xs).item(), rtol=1e-10)
+
+
+def test_long_rows_are_sorted_by_the_array_library() -> None:
+    x = rng.normal(size=(2, 100))
+    f = xg.compile(lambda x: xg.sort(x * 2))
+    np.testing.assert_array_equal(f(x).numpy(), np.sort(x * 2))
+    assert "1 call of 'sort' of (2, 100)" in f.explain(x)

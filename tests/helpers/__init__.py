@@ -1,0 +1,1 @@
+"""What several tests share: tables of calls and cases, backends to test on, comparisons."""

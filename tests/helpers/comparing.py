@@ -1,0 +1,23 @@
+"""Whether results are NumPy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import xgrad as xg
+
+
+def same(z: Any, expected: Any, rtol: float = 1e-9) -> None:
+    """Whether a result is NumPy's, whatever it is made of."""
+    if isinstance(expected, tuple | list):
+        assert len(z) == len(expected)
+        for part, other in zip(z, expected, strict=True):
+            same(part, other, rtol)
+    elif isinstance(z, xg.Tensor):
+        assert z.shape == np.shape(expected)
+        assert z.dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(z.numpy(), expected, rtol=rtol, atol=1e-10)
+    else:
+        assert z == expected

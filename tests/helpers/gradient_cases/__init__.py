@@ -1,0 +1,1 @@
+"""The cases that gradients are checked on, a file for each family of ops."""

@@ -1,0 +1,46 @@
+"""Kernels in LLVM IR for ops that are neither maps nor matrix products: gathers, scatters and others.
+
+A kernel is a function `write(kernel)` that takes a `Kernel` and writes loops over its operands. Each op that
+has one is named in `KERNELS`, with what says whether it is for such operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ....lowering.plan import Call
+from . import along, indexing
+from .nest import Kernel
+
+
+class Entry(NamedTuple):
+    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results."""
+
+    write: Callable[[Kernel], None]
+    takes: Callable[[Call, tuple[str | None, ...]], bool]
+
+
+KERNELS: Mapping[str, Entry] = {
+    "take": Entry(indexing.gather, indexing.has_form),
+    "getitem": Entry(indexing.gather, indexing.has_form),
+    "untake": Entry(indexing.scatter_add, indexing.has_form),
+    "scatter": Entry(indexing.scatter_add, indexing.has_form),
+    "setitem": Entry(indexing.assign, indexing.has_form),
+    "cumulative_sum": Entry(along.accumulate, along.can_accumulate),
+    "cumulative_prod": Entry(along.accumulate, along.can_accumulate),
+    "argmax": Entry(along.choose, along.can_choose),
+    "argmin": Entry(along.choose, along.can_choose),
+    "sort": Entry(along.sort, along.can_sort),
+    "argsort": Entry(along.argsort, along.can_sort),
+}
+
+
+def has_kernel(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether there is a kernel for a call, given the dtypes of its arguments (None for numbers) and
+    results."""
+    entry = KERNELS.get(call.op)
+    return entry is not None and entry.takes(call, dtypes)
+
+
+__all__ = ["KERNELS", "Kernel", "has_kernel"]

@@ -1,0 +1,243 @@
+"""What goes along one axis, element by element: cumulative sums and products, argmax, argmin, and sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+from ....lowering.plan import Call, Ref
+from ....lowering.views import reshaped
+from ...element import FLOATS
+from ..text import TYPES
+from .nest import Kernel
+
+#: The dtypes that elements are moved and compared in.
+_MOVED = frozenset(("float32", "float64", "int32", "int64"))
+#: The longest rows that are sorted here: by insertion, whose work grows with the square.
+LONGEST = 32
+
+
+def _one(call: Call) -> bool:
+    """Whether the call takes one array and gives one."""
+    return len(call.args) == 1 and len(call.outs) == 1 and isinstance(call.args[0], Ref)
+
+
+def _axis(call: Call, x: Ref) -> int:
+    return int(call.params["axis"]) % len(x.shape)
+
+
+def _lines(
+    kernel: Kernel, x: Ref, axis: int, body: Callable[[str, str], None], out: Ref | None = None
+) -> None:
+    """`body` with pointers to the first element of each line along `axis`, and to where its result begins:
+    `out` is the result, without the axis or with it."""
+    out = kernel.call.outs[0] if out is None else out
+    rest = [a for a in range(len(x.shape)) if a != axis]
+    theirs = (
+        [s for a, s in enumerate(out.strides) if a != axis] if len(out.shape) == len(x.shape) else out.strides
+    )
+    kernel.loops(
+        [x.shape[a] for a in rest],
+        [[x.strides[a] for a in rest], list(theirs)],
+        [kernel.dtype(x), kernel.dtype(out)],
+        [kernel.base(x), kernel.base(out)],
+        lambda pointers: body(*pointers),
+    )
+
+
+# Cumulative sums and products
+
+
+def can_accumulate(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether a cumulative op adds up in the dtype of its result."""
+    return _one(call) and {*dtypes} <= _MOVED and call.params.get("axis") is not None
+
+
+def accumulate(kernel: Kernel) -> None:
+    """out[i] = out[i - 1] op x[i], which begins with an initial 0 or 1 where that is included."""
+    (x,), (out,), code = kernel.call.args, kernel.call.outs, kernel.code
+    assert isinstance(x, Ref)
+    op, first = ("+", 0) if kernel.call.op == "cumulative_sum" else ("*", 1)
+    axis, dtype, old = _axis(kernel.call, x), kernel.dtype(out), kernel.dtype(x)
+    initial = out.shape[axis] == x.shape[axis] + 1
+    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+
+    def line(source: str, target: str) -> None:
+        start = kernel.constant(dtype, first)
+        if initial:
+            kernel.store(dtype, start, target)
+            target = kernel.at(target, dtype, "1", step) if step != "0" else target
+
+        def turn(i: str, total: list[str]) -> list[str]:
+            v = kernel.cast(kernel.load(old, kernel.at(source, old, i, along)), old, dtype)
+            sofar = kernel.apply(op, dtype, total[0], v)
+            kernel.store(dtype, sofar, kernel.at(target, dtype, i, step))
+            return [sofar]
+
+        length = kernel.writer.read(x.shape[axis])
+        code.loop(length, turn, carried=[(code.vector(TYPES[dtype]), start)])
+
+    _lines(kernel, x, axis, line)
+
+
+# The place of the largest and the smallest
+
+
+def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether an argmax or argmin is along one axis, or of all elements in a row."""
+    if not _one(call) or dtypes[0] not in _MOVED or dtypes[1] != "int64":
+        return False
+    x = call.args[0]
+    assert isinstance(x, Ref)
+    return prod(x.shape) > 0 and (
+        call.params["axis"] is not None or reshaped(x, (prod(x.shape),)) is not None
+    )
+
+
+def choose(kernel: Kernel) -> None:
+    """The index of the first element that none is better than; NaN is better than any number."""
+    (x,), (out,), code = kernel.call.args, kernel.call.outs, kernel.code
+    assert isinstance(x, Ref)
+    if kernel.call.params["axis"] is None:
+        flat = reshaped(x, (prod(x.shape),))
+        assert flat is not None
+        x, out = flat, out._replace(shape=(), strides=())
+        axis = 0
+    else:
+        axis = _axis(kernel.call, x)
+        if len(out.shape) == len(x.shape):  # with the axis kept, of length 1
+            out = out._replace(
+                shape=(*out.shape[:axis], *out.shape[axis + 1 :]),
+                strides=(*out.strides[:axis], *out.strides[axis + 1 :]),
+            )
+    dtype, better = kernel.dtype(x), ">" if kernel.call.op == "argmax" else "<"
+    along = kernel.writer.number(x.strides[axis])
+    of_value, of_index = code.vector(TYPES[dtype]), code.vector("i64")
+
+    def line(source: str, target: str) -> None:
+        def turn(i: str, found: list[str]) -> list[str]:
+            v = kernel.load(dtype, kernel.at(source, dtype, i, along))
+            wins = _before(kernel, better, dtype, v, found[0])
+            place = code.splat("i64", i)
+            return [code.select(TYPES[dtype], wins, v, found[0]), code.select("i64", wins, place, found[1])]
+
+        first = [(of_value, kernel.load(dtype, source)), (of_index, kernel.constant("int64", 0))]
+        found = code.loop(kernel.writer.read(x.shape[axis]), turn, start="1", carried=first)
+        kernel.store("int64", found[1], target)
+
+    _lines(kernel, x, axis, line, out)
+
+
+def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
+    """Whether x is better than y: NaN is better than any number, and nothing than NaN."""
+    wins = kernel.apply(better, "bool", x, y, of=dtype)
+    if dtype not in FLOATS:
+        return wins
+    nan = kernel.apply("isnan", "bool", x, of=dtype)
+    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", y, of=dtype))
+    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
+
+
+# Sorting
+
+
+def can_sort(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether rows are short enough to be sorted by insertion."""
+    if not _one(call) or dtypes[0] not in _MOVED:
+        return False
+    x = call.args[0]
+    assert isinstance(x, Ref)
+    return len(x.shape) > 0 and x.shape[_axis(call, x)] <= LONGEST
+
+
+def sort(kernel: Kernel) -> None:
+    """The elements of each line in order."""
+    (x,), (out,) = kernel.call.args, kernel.call.outs
+    assert isinstance(x, Ref)
+    axis, dtype = _axis(kernel.call, x), kernel.dtype(x)
+    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+
+    def line(source: str, target: str) -> None:
+        def given(i: str) -> list[str]:
+            return [kernel.load(dtype, kernel.at(source, dtype, i, along))]
+
+        def there(j: str) -> list[str]:
+            return [kernel.load(dtype, kernel.at(target, dtype, j, step))]
+
+        def put(j: str, entry: list[str]) -> None:
+            kernel.store(dtype, entry[0], kernel.at(target, dtype, j, step))
+
+        _insertion(kernel, x.shape[axis], [dtype], given, there, put)
+
+    _lines(kernel, x, axis, line)
+
+
+def argsort(kernel: Kernel) -> None:
+    """The places of the elements of each line in their order."""
+    (x,), (out,) = kernel.call.args, kernel.call.outs
+    assert isinstance(x, Ref)
+    axis, dtype = _axis(kernel.call, x), kernel.dtype(x)
+    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+
+    def line(source: str, target: str) -> None:
+        def given(i: str) -> list[str]:
+            value = kernel.load(dtype, kernel.at(source, dtype, i, along))
+            return [value, kernel.code.splat("i64", i)]
+
+        def there(j: str) -> list[str]:
+            index = kernel.load("int64", kernel.at(target, "int64", j, step))
+            return [given(kernel.scalar("int64", index))[0], index]
+
+        def put(j: str, entry: list[str]) -> None:
+            kernel.store("int64", entry[1], kernel.at(target, "int64", j, step))
+
+        _insertion(kernel, x.shape[axis], [dtype, "int64"], given, there, put)
+
+    _lines(kernel, x, axis, line)
+
+
+def _insertion(
+    kernel: Kernel,
+    length: int,
+    dtypes: Sequence[str],
+    given: Callable[[str], list[str]],
+    there: Callable[[str], list[str]],
+    put: Callable[[str, list[str]], None],
+) -> None:
+    """Stable insertion sort of entries, which have their value first.
+
+    `given(i)` is the i-th entry to be sorted, `there(j)` the j-th of those that are sorted already, and
+    `put(j, entry)` puts one there.
+    """
+    code, types = kernel.code, [TYPES[d] for d in dtypes]
+    vectors = [code.vector(t) for t in types]
+
+    def insert(i: str, _: Sequence[str]) -> list[str]:
+        def pass_by(j: str, carried: list[str]) -> list[str]:
+            """One entry goes to j, and the next is carried on: all those behind the new one move up."""
+            *entry, moving = carried
+            old = there(j)
+            first = kernel.apply(
+                "logical_or", "bool", moving, _comes_first(kernel, dtypes[0], entry[0], old[0])
+            )
+            put(j, [code.select(t, first, a, b) for t, a, b in zip(types, entry, old)])
+            return [*(code.select(t, first, b, a) for t, a, b in zip(types, entry, old)), first]
+
+        start = [*zip(vectors, given(i)), (code.vector("i1"), kernel.constant("bool", False))]
+        put(i, code.loop(i, pass_by, carried=start)[:-1])
+        return []
+
+    code.loop(kernel.writer.read(length), insert)
+
+
+def _comes_first(kernel: Kernel, dtype: str, x: str, y: str) -> str:
+    """Whether `x`, which stands behind `y`, comes before it in order. NaN is the largest."""
+    if kernel.call.params["descending"]:
+        return _before(kernel, ">", dtype, x, y)
+    wins = kernel.apply("<", "bool", x, y, of=dtype)
+    if dtype not in FLOATS:
+        return wins
+    nan = kernel.apply("isnan", "bool", y, of=dtype)
+    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", x, of=dtype))
+    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
