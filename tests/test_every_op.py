@@ -38,6 +38,12 @@ WHOLE = ["int64", "int32", "bool"]
 #: What has a kernel for real numbers alone, in the engine or here.
 NO_WHOLE = {"**", "nextafter", "normal_quantile"}
 NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">>"}
+#: What has a meaning for complex numbers, in the engine and here; and what it has for them alone.
+COMPLEX = ["complex128", "complex64"]
+NO_COMPLEX = {
+    *("//", "%", "atan2", "hypot", "copysign", "nextafter", "logaddexp", "signbit", "floor", "ceil", "trunc"),
+    *("&", "|", "^", "~", "<<", ">>", "normal_cdf", "normal_quantile"),
+}
 #: What may overflow, and of whole numbers does so as each compiler likes.
 OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
 NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
@@ -97,6 +103,7 @@ EXACT = {
     "%",
 }
 #: Those that are exact next to 1 but not next to 0, and those of which NumPy gives either zero.
+COMPLEX_ERROR = 64
 NEAR = {"sigmoid", "logaddexp", "normal_quantile"}
 ANY_ZERO = {"maximum", "minimum", "cbrt", "normal_quantile"}
 
@@ -118,6 +125,8 @@ CASES: dict[str, Case] = {}
 def _values(dtype: str, seed: int) -> np.ndarray:
     """What is special in a dtype, and what is not; as many for each."""
     rng = np.random.default_rng(seed)
+    if dtype in COMPLEX:
+        return _complex_values(dtype, rng)
     if dtype == "bool":
         return rng.random(40) < 0.5
     if dtype in WHOLE:
@@ -129,11 +138,25 @@ def _values(dtype: str, seed: int) -> np.ndarray:
         return found.astype(dtype if dtype != "bfloat16" else ml_dtypes.bfloat16)
 
 
+def _complex_values(dtype: str, rng: np.random.Generator) -> np.ndarray:
+    """Finite numbers on both sides of branch cuts and on the axes, large and small ones, and some others."""
+    info = np.finfo(dtype)
+    tiny, large = float(info.tiny), float(info.max) ** 0.5
+    parts = np.array([0.0, -0.0, 1, -1, 0.5, -2.5, 21.0, -85.0, 1e-3, large, -large, tiny, 1 - 1e-7])
+    grid = np.empty((parts.size, parts.size), dtype)
+    grid.real, grid.imag = parts[:, None], parts
+    drawn = rng.normal(size=31) + 1j * rng.normal(size=31)
+    return np.concatenate([grid.reshape(-1), drawn.astype(dtype)])
+
+
 def _operands(dtype: str, count: int) -> tuple[np.ndarray, ...]:
     """Every value against every other."""
     values = _values(dtype, 0)
     if count == 1:
         return (values,)
+    if dtype in COMPLEX:  # too many pairs for all of them
+        x, y = np.meshgrid(values[::5], _values(dtype, 1)[::3])
+        return x.reshape(-1), y.reshape(-1)
     return tuple(x.reshape(-1) for x in np.meshgrid(values, _values(dtype, 1)))
 
 
@@ -153,6 +176,12 @@ def _enter_ops() -> None:
             if name == "normal_quantile":  # what random numbers are made by: of probabilities alone
                 arrays = (np.linspace(0.01, 0.99, 41).astype(arrays[0].dtype),)
             CASES[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, signs)
+        for dtype in [] if name in NO_COMPLEX else COMPLEX:
+            arrays = _operands(dtype, op.arity or 1)
+            error = 1e4 if name == "**" else COMPLEX_ERROR  # an error of the exponent grows with it
+            CASES[f"{name} {dtype}"] = Case(
+                lambda *a, op=op: apply(op, a), arrays, error, 8 * (name == "log1p")
+            )
         if name in NO_WHOLE:
             continue
         arrays = tuple(x for dtype in WHOLE[:2] for x in _operands(dtype, op.arity or 1))
@@ -178,6 +207,11 @@ def _compared(x: Any, y: Any) -> Any:
     return x < y, x <= y, x > y, x >= y, x == y, x != y, xg.logical_and(x, y), x + y
 
 
+def _with_numbers(x: Any, y: Any) -> Any:
+    """A complex number and another, in either order."""
+    return x + y, y - x, x * y, y * x, x - y, y / xg.where(x == 0, 1, x), x == y, y != x
+
+
 def _with_number(x: Any, n: Any) -> Any:
     if isinstance(n, float) and x.dtype.kind in "bi":
         return x < n, n == x, x >= n
@@ -191,6 +225,29 @@ def _enter_others() -> None:
         CASES[f"where {dtype}"] = Case(lambda c, x, y: xg.where(c, x, y), (c, x, y), 0)
         CASES[f"where of a comparison {dtype}"] = Case(lambda x, y: xg.where(x < y, x, y), (x, y), 0)
         CASES[f"where of numbers {dtype}"] = Case(lambda x, y: xg.where(x < y, 1, 0) + x, (x, y), 0)
+    for dtype in COMPLEX:
+        x, y = _operands(dtype, 2)
+        c = np.random.default_rng(3).random(x.size) < 0.5
+        CASES[f"where {dtype}"] = Case(lambda c, x, y: (xg.where(c, x, y), xg.where(x, y, 1j)), (c, x, y), 0)
+        x = _complex_values(dtype, np.random.default_rng(2))
+        x = x[np.abs(x) < 1e3]
+        for n in (0, 1, 2, 3, -1, -2, 0.5, 2.5, 1j, 2 - 1j):
+            CASES[f"{dtype} with {n}"] = Case(
+                lambda x, n=n: (x + n, n - x, x * n, n / x, x / n if n else x, x == n, x**n),
+                (x,),
+                COMPLEX_ERROR,
+            )
+        for other in ("float64", "float32", "int64", "bool"):
+            tame = np.resize(np.array([0, 1, 3, -2.5]), x.size).astype(other)
+            CASES[f"{dtype} and {other}"] = Case(_with_numbers, (x, tame), COMPLEX_ERROR)
+            CASES[f"{other} as {dtype}"] = Case(
+                lambda x, d=dtype: (xg.astype(x, d), xg.astype(xg.astype(x, d), "bool")), (tame,), 0
+            )
+        CASES[f"{dtype} as others"] = Case(
+            lambda x: (xg.astype(x, "complex128"), xg.astype(x * 1e-30, "complex64"), xg.astype(x, "bool")),
+            (x,),
+            COMPLEX_ERROR,
+        )
     for a in FLOATS[:3] + WHOLE:
         for b in FLOATS[:3] + WHOLE:
             x, y = _values(a, 0), _values(b, 1)[:: -1 if a != b else 1]
@@ -257,13 +314,13 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
     its kernel."""
     found: dict[str, Any] = {}
     inputs = []
-    for i, (name, case) in enumerate(CASES.items()):
+    for i, (name, case) in enumerate((n, c) for n, c in CASES.items() if "complex128" not in n):
         arrays = [np.resize(x, x.size + i if x.size > 100 else 40 + i) for x in case.arrays]
         with np.errstate(all="ignore"):
             found[name] = lowered(case.f, *map(_as_tensor, arrays))
         if arrays[0].dtype == ml_dtypes.bfloat16:
             found[name] = found[name]._replace(plan=_in_bfloat16(found[name].plan))
-        inputs += arrays
+        inputs += [x.view(x.real.dtype) if x.dtype.kind == "c" else x for x in arrays]
     flat = iter(run(together([f.plan for f in found.values()]), inputs)[0])
     return {
         name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"])
@@ -330,13 +387,15 @@ def _combinations() -> list[Any]:
     for name in CASES:
         op, _, dtypes = name.partition(" ")
         half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
-        for executor in EXECUTORS if not half else ():
+        executors = ("interpreted", "NumPy", "native") if "complex" in name else EXECUTORS
+        for executor in executors if not half else ():
             without = (
                 NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
             )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
-        found.append(pytest.param("CUDA", name, marks=emulator))
+        if "complex128" not in name:  # which is the same kernels as complex64, in double precision
+            found.append(pytest.param("CUDA", name, marks=emulator))
     return found
 
 
@@ -354,6 +413,8 @@ def test_an_op_is_what_it_is_eagerly(
         )
     assert len(computed) == len(wanted)
     for i, (found, want) in enumerate(zip(map(np.asarray, computed), wanted)):
+        if want.dtype.kind == "c" and found.dtype.kind == "f":  # a plan's pairs of parts
+            found = np.ascontiguousarray(found).view(want.dtype)[..., 0]
         if found.dtype == ml_dtypes.bfloat16:
             assert want.dtype == np.float32
             want = want.astype(ml_dtypes.bfloat16)
@@ -366,6 +427,9 @@ def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
     if want.dtype.kind in "biu":
         np.testing.assert_array_equal(found, want, where)
         return
+    if want.dtype.kind == "c":
+        _check_complex(case, found, want, where)
+        return
     info = ml_dtypes.finfo(want.dtype)
     error = case.error if want.dtype.itemsize > 2 else min(case.error, 1)
     wide, exact = found.astype(np.float64), want.astype(np.float64)
@@ -374,6 +438,17 @@ def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
     if case.signs:
         zeros = (wide == 0) & (exact == 0)
         np.testing.assert_array_equal(np.signbit(wide)[zeros], np.signbit(exact)[zeros], where)
+
+
+def _check_complex(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
+    """Numbers to rounding of the larger part; at infinities there may be others. What is 0 is 0."""
+    finite = np.isfinite(want)
+    assert not np.isfinite(found[~finite]).any(), where
+    found, want = found[finite].astype(complex), want[finite].astype(complex)
+    info = np.finfo("float32" if any(x.dtype == np.complex64 for x in case.arrays) else "float64")
+    bound = case.error * float(info.eps) * np.abs(want) + case.near * float(info.eps)
+    wrong = ~(np.abs(found - want) <= bound + 4 * float(info.smallest_subnormal))
+    assert not wrong.any(), f"{where}: {found[wrong][:5]} and not {want[wrong][:5]}"
 
 
 def _called(f: Callable[..., Any], *arrays: np.ndarray) -> list[str]:

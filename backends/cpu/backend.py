@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import summation
 from ..base import Array, Backend
+from ..dtypes import canonical
 from ..schedules import HostCall
 from ..sources import HostSource
 from . import half, native
@@ -43,6 +44,13 @@ class NumPy(Backend):
 
     def to_host(self, array: Array) -> np.ndarray:
         return np.asarray(array)
+
+    def as_complex(self, pairs: Array) -> Array:
+        return np.ascontiguousarray(pairs).view(np.result_type(pairs.dtype, np.complex64))[..., 0]
+
+    def as_pairs(self, array: Array) -> Array:
+        array = np.ascontiguousarray(array, canonical(array.dtype)).reshape(array.shape)
+        return array[..., None].view(array.real.dtype)
 
     def is_view(self, array: Array, others: Sequence[Array]) -> bool:
         return array.base is not None and any(np.may_share_memory(array, x) for x in others)

@@ -86,6 +86,7 @@ class Executable:
         self._optimised: Program | None = optimise(program)
         self._optimise = time.perf_counter() - start
         self._ready = Once(self._compiled)
+        self._interpreted = Once(self._as_interpreted)
         self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
@@ -100,9 +101,17 @@ class Executable:
         outputs = (
             interpret(self.program, self.device, inputs, run_scan)
             if self._whole
-            else interpret(self.optimised, self.device, inputs)
+            else interpret(self._interpreted(), self.device, inputs)
         )
         return self._unshared(outputs, inputs)
+
+    def _as_interpreted(self) -> Program:
+        """The program for the array library, which knows complex numbers: of their parts it would be more
+        stages."""
+        from .passes import optimise
+        from .passes.split_complex import has_complex
+
+        return optimise(self.program, complex_parts=False) if has_complex(self.program) else self.optimised
 
     def prepare(self) -> tuple[Any, Any]:
         """Compile it now, not at the first call. Returns what runs it and where its outputs are."""
