@@ -139,6 +139,18 @@ class Backend(ABC, Generic[ArrayT]):
             return xp.pow(xp.where(x == -math.inf, math.inf, x), y) + 0.0
         return x**y if isinstance(y, float) else xp.pow(x, y)
 
+    def as_complex(self, pairs: ArrayT) -> Array:
+        """Pairs of real and imaginary parts along the last axis, as complex numbers. The standard cannot: on
+        the host."""
+        host = np.ascontiguousarray(self.to_host(pairs))
+        kind = np.result_type(host.dtype, np.complex64)
+        return self.from_host(host.view(kind)[..., 0], self.index_of(pairs))
+
+    def as_pairs(self, array: ArrayT) -> Array:
+        """Complex numbers as pairs of their parts along a new last axis."""
+        xp: Namespace = self.xp
+        return xp.stack([xp.real(array), xp.imag(array)], axis=-1)
+
     def slide(self, x: ArrayT, y: ArrayT, *, full: bool) -> Array:
         """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter:
         see the op."""
@@ -399,6 +411,7 @@ def _namespace(backend: Backend[Any]) -> Namespace:
     extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
     of_backend = (
+        backend.as_complex,
         backend.eig,
         backend.eigh,
         backend.einsum,

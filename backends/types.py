@@ -26,17 +26,35 @@ class Array(Protocol):
     """An array of any library, or a Tensor: what code that is written for both may use of it."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        ...
+
     @property
-    def ndim(self) -> int: ...
+    def ndim(self) -> int:
+        """The number of axes."""
+        ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The number of elements."""
+        ...
+
     @property
-    def dtype(self) -> Any: ...  # the library's own, which need not be NumPy's
+    def dtype(self) -> Any:
+        """The library's own dtype, which need not be NumPy's."""
+        ...
+
     @property
-    def device(self) -> Any: ...  # likewise
+    def device(self) -> Any:
+        """The library's own device."""
+        ...
+
     @property
-    def T(self) -> Self: ...
+    def T(self) -> Self:
+        """The transpose of a matrix."""
+        ...
+
     def __getitem__(self, key: Any, /) -> Self: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
     # Operands are Any, since no library takes those of all: NumPy's arrays refuse CuPy's

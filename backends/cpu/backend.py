@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import summation
 from ..base import Backend
+from ..dtypes import canonical
 from ..schedules import HostCall
 from ..sources import HostSource, Seed
 from ..types import DType, DTypeLike, HostArray
@@ -44,6 +45,13 @@ class NumPy(Backend[HostArray]):
 
     def to_host(self, array: HostArray) -> HostArray:
         return np.asarray(array)
+
+    def as_complex(self, pairs: HostArray) -> HostArray:
+        return np.ascontiguousarray(pairs).view(np.result_type(pairs.dtype, np.complex64))[..., 0]
+
+    def as_pairs(self, array: HostArray) -> HostArray:
+        array = np.ascontiguousarray(array, canonical(array.dtype)).reshape(array.shape)
+        return array[..., None].view(array.real.dtype)
 
     def is_view(self, array: HostArray, others: Sequence[HostArray]) -> bool:
         return array.base is not None and any(np.may_share_memory(array, x) for x in others)

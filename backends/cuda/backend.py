@@ -85,6 +85,14 @@ class CuPy(Backend["Array"]):
     def to_host(self, array: Array) -> HostArray:
         return self.cupy.asnumpy(array)  # type: ignore[no-any-return]
 
+    def as_complex(self, pairs: Array) -> Array:
+        kind = np.result_type(pairs.dtype, np.complex64)
+        return self.cupy.ascontiguousarray(pairs).view(kind)[..., 0]
+
+    def as_pairs(self, array: Array) -> Array:
+        whole = self.cupy.ascontiguousarray(array).reshape((*array.shape, 1))
+        return whole.view(array.real.dtype)
+
     def is_view(self, array: Array, others: Sequence[Array]) -> bool:
         return array.base is not None and any(self.cupy.may_share_memory(array, x) for x in others)
 

@@ -62,7 +62,8 @@ class LoopWriter:
                 v = bid(states, f"{seed}.init")
                 return v.name, v.value
         kind = r.choices(
-            ("var", "number", "count", "int32", "bool", "complex", "float32"), (12, 2, 1, 1, 1, 1, 0.5)
+            ("var", "number", "count", "int32", "bool", "complex", "float32"),
+            (12, 2, 1, 1, 1, 6 if "complex" in self.w.problem.flags else 1, 0.5),
         )[0]
         shape = r.choice([v.value.shape for v in self.known] or [()])
         choices = {

@@ -106,7 +106,11 @@ class Writer:
         shape = self.shape_of(r, int(name[1:]))
         dtype = r.choices(
             ("float", "int", "bool", "complex"),
-            (20, 1.5, 1, 1) if kind is None and self.rows is None else (1, 0, 0, 0),
+            (1, 0, 0, 0)
+            if kind is not None or self.rows is not None
+            else (20, 1.5, 1, 1)
+            if "complex" not in self.problem.flags
+            else (8, 0.5, 0.5, 12),
         )[0]
         layout = r.choices(("", "T", "back", "some", "spread"), (12, 1, 1, 1, 1))[0] if shape else ""
         drawn = {

@@ -17,7 +17,7 @@ from tests.fuzz.miscompilations import MUTANTS, found_by
 from tests.fuzz.plain import Plain
 from tests.fuzz.programs import Scan, generate, text_of
 from tests.fuzz.shrinking import smallest
-from tests.fuzz.ways import WAYS, Skipped, attempts, case_of, wrong
+from tests.fuzz.ways import WAYS, Skipped, attempts, case_for, case_of, wrong
 
 COUNT = int(os.environ.get("XGRAD_FUZZ", 240))
 PARTS, QUICK = 24, 4
@@ -42,6 +42,22 @@ def test_random_programs(part: int) -> None:
                     f"program {number}, {kind}, {way}, of XGRAD_FUZZ_SEED={seed}: {message}\n\n"
                     f"{again}\n\n{small}"
                 )
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(k, marks=pytest.mark.slow if k >= 1 else ()) for k in range(4)]
+)
+def test_random_programs_of_complex_numbers(part: int) -> None:
+    seed = int(os.environ["XGRAD_FUZZ_SEED"])
+    for number in numbers_of(seed, COUNT // 4)[part::4]:
+        problem = generate(number)
+        try:
+            case = case_for(problem._replace(flags=(*problem.flags, "complex")))
+        except Skipped:
+            continue
+        for kind, way in attempts(number, case.kinds, 2):
+            message = wrong(case, kind, way)
+            assert message is None, f"{number}, {kind}, {way}: {message}\n\n{case.text.whole}"
 
 
 def test_a_number_gives_one_program() -> None:

@@ -25,6 +25,12 @@ WHOLE = ["int64", "int32", "bool"]
 #: What has a kernel for real numbers alone, in the engine or here.
 NO_WHOLE = {"**", "nextafter", "normal_quantile"}
 NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">>"}
+#: What has a meaning for complex numbers, in the engine and here; and what it has for them alone.
+COMPLEX = ["complex128", "complex64"]
+NO_COMPLEX = {
+    *("//", "%", "atan2", "hypot", "copysign", "nextafter", "logaddexp", "signbit", "floor", "ceil", "trunc"),
+    *("&", "|", "^", "~", "<<", ">>", "normal_cdf", "normal_quantile"),
+}
 #: What may overflow, and of whole numbers does so as each compiler likes.
 OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
 NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
@@ -85,6 +91,8 @@ EXACT = {
     "%",
 }
 
+#: Roundings that an op of complex numbers, of which each part is several ops, may be off.
+COMPLEX_ERROR = 64
 #: Those that are exact next to 1 but not next to 0, and those of which NumPy gives either zero.
 NEAR = {"sigmoid", "logaddexp", "normal_quantile"}
 ANY_ZERO = {"maximum", "minimum", "cbrt", "normal_quantile"}
@@ -104,6 +112,8 @@ CASES: dict[str, Case] = {}
 def _values(dtype: str, seed: int) -> np.ndarray:
     """What is special in a dtype, and what is not; as many for each."""
     rng = np.random.default_rng(seed)
+    if dtype in COMPLEX:
+        return _complex_values(dtype, rng)
     if dtype == "bool":
         return rng.random(40) < 0.5
     if dtype in WHOLE:
@@ -115,11 +125,25 @@ def _values(dtype: str, seed: int) -> np.ndarray:
         return found.astype(dtype if dtype != "bfloat16" else ml_dtypes.bfloat16)
 
 
+def _complex_values(dtype: str, rng: np.random.Generator) -> np.ndarray:
+    """Finite numbers on both sides of branch cuts and on the axes, large and small ones, and some others."""
+    info = np.finfo(dtype)
+    tiny, large = float(info.tiny), float(info.max) ** 0.5
+    parts = np.array([0.0, -0.0, 1, -1, 0.5, -2.5, 21.0, -85.0, 1e-3, large, -large, tiny, 1 - 1e-7])
+    grid = np.empty((parts.size, parts.size), dtype)
+    grid.real, grid.imag = parts[:, None], parts
+    drawn = rng.normal(size=31) + 1j * rng.normal(size=31)
+    return np.concatenate([grid.reshape(-1), drawn.astype(dtype)])
+
+
 def _operands(dtype: str, count: int) -> tuple[np.ndarray, ...]:
     """Every value against every other."""
     values = _values(dtype, 0)
     if count == 1:
         return (values,)
+    if dtype in COMPLEX:  # too many pairs for all of them
+        x, y = np.meshgrid(values[::5], _values(dtype, 1)[::3])
+        return x.reshape(-1), y.reshape(-1)
     return tuple(x.reshape(-1) for x in np.meshgrid(values, _values(dtype, 1)))
 
 
@@ -139,6 +163,12 @@ def _enter_ops() -> None:
             if name == "normal_quantile":  # what random numbers are made by: of probabilities alone
                 arrays = (np.linspace(0.01, 0.99, 41).astype(arrays[0].dtype),)
             CASES[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, signs)
+        for dtype in [] if name in NO_COMPLEX else COMPLEX:
+            arrays = _operands(dtype, op.arity or 1)
+            error = 1e4 if name == "**" else COMPLEX_ERROR  # an error of the exponent grows with it
+            CASES[f"{name} {dtype}"] = Case(
+                lambda *a, op=op: apply(op, a), arrays, error, 8 * (name == "log1p")
+            )
         if name in NO_WHOLE:
             continue
         arrays = tuple(x for dtype in WHOLE[:2] for x in _operands(dtype, op.arity or 1))
@@ -164,6 +194,11 @@ def _compared(x: Any, y: Any) -> Any:
     return x < y, x <= y, x > y, x >= y, x == y, x != y, xg.logical_and(x, y), x + y
 
 
+def _with_numbers(x: Any, y: Any) -> Any:
+    """A complex number and another, in either order."""
+    return x + y, y - x, x * y, y * x, x - y, y / xg.where(x == 0, 1, x), x == y, y != x
+
+
 def _with_number(x: Any, n: Any) -> Any:
     if isinstance(n, float) and x.dtype.kind in "bi":
         return x < n, n == x, x >= n
@@ -177,6 +212,29 @@ def _enter_others() -> None:
         CASES[f"where {dtype}"] = Case(lambda c, x, y: xg.where(c, x, y), (c, x, y), 0)
         CASES[f"where of a comparison {dtype}"] = Case(lambda x, y: xg.where(x < y, x, y), (x, y), 0)
         CASES[f"where of numbers {dtype}"] = Case(lambda x, y: xg.where(x < y, 1, 0) + x, (x, y), 0)
+    for dtype in COMPLEX:
+        x, y = _operands(dtype, 2)
+        c = np.random.default_rng(3).random(x.size) < 0.5
+        CASES[f"where {dtype}"] = Case(lambda c, x, y: (xg.where(c, x, y), xg.where(x, y, 1j)), (c, x, y), 0)
+        x = _complex_values(dtype, np.random.default_rng(2))
+        x = x[np.abs(x) < 1e3]
+        for n in (0, 1, 2, 3, -1, -2, 0.5, 2.5, 1j, 2 - 1j):
+            CASES[f"{dtype} with {n}"] = Case(
+                lambda x, n=n: (x + n, n - x, x * n, n / x, x / n if n else x, x == n, x**n),
+                (x,),
+                COMPLEX_ERROR,
+            )
+        for other in ("float64", "float32", "int64", "bool"):
+            tame = np.resize(np.array([0, 1, 3, -2.5]), x.size).astype(other)
+            CASES[f"{dtype} and {other}"] = Case(_with_numbers, (x, tame), COMPLEX_ERROR)
+            CASES[f"{other} as {dtype}"] = Case(
+                lambda x, d=dtype: (xg.astype(x, d), xg.astype(xg.astype(x, d), "bool")), (tame,), 0
+            )
+        CASES[f"{dtype} as others"] = Case(
+            lambda x: (xg.astype(x, "complex128"), xg.astype(x * 1e-30, "complex64"), xg.astype(x, "bool")),
+            (x,),
+            COMPLEX_ERROR,
+        )
     for a in FLOATS[:3] + WHOLE:
         for b in FLOATS[:3] + WHOLE:
             x, y = _values(a, 0), _values(b, 1)[:: -1 if a != b else 1]

@@ -86,6 +86,7 @@ class Executable:
         self._optimised: Program | None = optimise(program)
         self._optimise = time.perf_counter() - start
         self._ready = Once(self._compiled)
+        self._interpreted = Once(self._as_interpreted)
         self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
@@ -100,9 +101,17 @@ class Executable:
         outputs = (
             interpret(self.program, self.device, inputs, run_scan)
             if self._whole
-            else interpret(self.optimised, self.device, inputs)
+            else interpret(self._interpreted(), self.device, inputs)
         )
         return self._unshared(outputs, inputs)
+
+    def _as_interpreted(self) -> Program:
+        """The program for the array library, which knows complex numbers: of their parts it would be more
+        stages."""
+        from .passes import optimise
+        from .passes.split_complex import has_complex
+
+        return optimise(self.program, complex_parts=False) if has_complex(self.program) else self.optimised
 
     def prepare(self) -> tuple[Any, Any]:
         """Compile it now, not at the first call. Returns what runs it and where its outputs are."""
@@ -173,9 +182,12 @@ class Executable:
 def compiled(program: Program, device: Device) -> Ready:
     """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else
     Python that calls NumPy."""
+    from .passes.complex_pairs import complex_pairs
+
     start = time.perf_counter()
+    pairs = complex_pairs(program)
     try:
-        engine, lowered, kind = _made(program, device, watch := Watch())
+        engine, lowered, kind = _made(pairs, device, watch := Watch())
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
     run = _with_constants(engine.run, lowered.constants, device)
@@ -185,11 +197,33 @@ def compiled(program: Program, device: Device) -> Ready:
     outputs = tuple(
         (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
     )
+    if pairs != program:
+        run, outputs = _with_pairs(run, program, pairs, outputs, device)
     scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
     return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
 
 
 Run = Callable[[Sequence[Array]], list[Any]]
+#: Where an output is: in which flat result, from where to where, and in what shape.
+Place = tuple[int, int, int, tuple[int, ...]]
+
+
+def _with_pairs(
+    run: Run, program: Program, pairs: Program, places: Sequence[Place], device: Device
+) -> tuple[Run, tuple[Place, ...]]:
+    """`run`, which knows some complex inputs and outputs of `program` as pairs of real numbers alone, on
+    complex ones; and where its outputs are, each in a flat result of its own."""
+    as_pairs, as_complex = device.backend.as_pairs, device.backend.as_complex
+    given = [a != b for a, b in zip(program.inputs, pairs.inputs, strict=True)]
+    made = [a != b for a, b in zip(program.outputs, pairs.outputs, strict=True)]
+
+    def flat(inputs: Sequence[Array]) -> list[Any]:
+        found = run([as_pairs(x) if paired else x for x, paired in zip(inputs, given, strict=True)])
+        parts = [found[i][start:stop] for i, start, stop, _ in places]
+        return [as_complex(z.reshape(-1, 2)) if paired else z for z, paired in zip(parts, made)]
+
+    shapes = [shape[:-1] if paired else shape for (_, _, _, shape), paired in zip(places, made)]
+    return flat, tuple((i, 0, prod(shape), shape) for i, shape in enumerate(shapes))
 
 
 def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:

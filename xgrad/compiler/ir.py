@@ -31,6 +31,14 @@ class Value(NamedTuple):
 
 Operand = Value | Number
 
+#: The dtype of the real and of the imaginary part of complex numbers.
+PARTS = {"complex64": "float32", "complex128": "float64"}
+
+
+def is_complex(v: Operand) -> bool:
+    """Whether a value or a number is complex."""
+    return v.dtype in PARTS if isinstance(v, Value) else isinstance(v, complex)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -7,7 +7,7 @@ from math import log as ln
 
 from ..backends.dtypes import is_complex
 from ..backends.types import Array, Namespace
-from .table import elementwise
+from .table import elementwise, op
 
 
 def _expm1(xp: Namespace, x: Array) -> Array:
@@ -313,6 +313,14 @@ IMAG = elementwise(
     diagonal=False,
     promotion="positive",
     doc="Imaginary part.",
+)
+
+
+# Of complex values in parts, when a program is compiled.
+COMPLEX = op(
+    "complex",
+    lambda xp, x, y: xp.as_complex(xp.stack([x, y], axis=-1)),
+    internal=True,
 )
 
 

@@ -118,20 +118,34 @@ Others = Callable[[str], tuple[Sequence[str], Scalar] | None]
 
 def parse(text: str, operands: Sequence[str], others: Others = lambda name: None) -> Scalar:
     """The expression that `text` is. Raises ValueError, saying why, where it is none."""
+    (scalar,) = parse_several(text, operands, 1, others)
+    return scalar
+
+
+def parse_several(
+    text: str, operands: Sequence[str], count: int, others: Others = lambda name: None
+) -> tuple[Scalar, ...]:
+    """The expressions that the last `count` lines of `text` are. Raises ValueError, saying why, where they
+    are none."""
     try:
         lines = ast.parse(text.strip()).body
     except SyntaxError as error:
         raise ValueError(f"the scalar {text!r} is no expression: {error.msg}") from None
     reader = _Reader(text, operands, others)
-    for line in lines[:-1]:
+    for line in lines[:-count]:
         if not (
             isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
         ):
             raise reader.wrong("lines before the last give a name to something")
         reader.known[line.targets[0].id] = reader.read(line.value)
-    if not lines or not isinstance(lines[-1], ast.Expr):
+    found: list[Scalar] = []
+    for line in lines[-count:]:
+        if not isinstance(line, ast.Expr):
+            raise reader.wrong("the last line is an expression")
+        found.append(reader.read(line.value))
+    if len(found) < count:
         raise reader.wrong("the last line is an expression")
-    return reader.read(lines[-1].value)
+    return tuple(found)
 
 
 class _Reader:
@@ -140,7 +154,7 @@ class _Reader:
     def __init__(self, text: str, operands: Sequence[str], others: Others) -> None:
         self.text, self.others = text, others
         self.known: dict[str, Scalar] = {**_NUMBERS, **{name: name for name in operands}}
-        self.made = _Calls()
+        self.made = Calls()
 
     def wrong(self, why: str) -> ValueError:
         return ValueError(f"the scalar {self.text!r}: {why}")
@@ -192,11 +206,11 @@ class _Reader:
         return (
             self.made.call(name, args)
             if other is None
-            else _replaced(other[1], dict(zip(other[0], args)), self.made)
+            else substitute(other[1], dict(zip(other[0], args)), self.made)
         )
 
 
-class _Calls:
+class Calls:
     """Calls that are made once: what is written twice is one object."""
 
     def __init__(self) -> None:
@@ -208,12 +222,9 @@ class _Calls:
         return self._made.setdefault(key, Call(name, args))
 
 
-def substitute(scalar: Scalar, new: Mapping[str, Scalar]) -> Scalar:
-    """The expression with others in the place of operands."""
-    return _replaced(scalar, new, _Calls())
-
-
-def _replaced(scalar: Scalar, new: Mapping[str, Scalar], made: _Calls) -> Scalar:
+def substitute(scalar: Scalar, new: Mapping[str, Scalar], made: Calls | None = None) -> Scalar:
+    """The expression with others in the place of operands, its calls being among those that are `made`."""
+    made = made or Calls()
     found: dict[int, Scalar] = {}
 
     def of(part: Scalar) -> Scalar:
@@ -261,7 +272,7 @@ def power(x: Scalar, n: float, whole: bool) -> Scalar | None:
     Of -inf and of -0 no root is meant where n is 0.5. Of `whole` numbers the power is always made of
     products, which wrap around as they do in NumPy; there is none where n is negative.
     """
-    made = _Calls()
+    made = Calls()
     if n == 0.5 and not whole:
         root = made.call("sqrt", (made.call("where", (made.call("equal", (x, -inf)), inf, x)),))
         return made.call("add", (root, 0.0))

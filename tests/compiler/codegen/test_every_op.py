@@ -46,7 +46,7 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
     its kernel."""
     found: dict[str, Any] = {}
     inputs = []
-    for i, (name, case) in enumerate(CASES.items()):
+    for i, (name, case) in enumerate((n, c) for n, c in CASES.items() if "complex" not in n):
         arrays = [np.resize(x, x.size + i if x.size > 100 else 40 + i) for x in case.arrays]
         with np.errstate(all="ignore"):
             found[name] = lowered(case.f, *map(as_tensor, arrays))
@@ -119,13 +119,15 @@ def _combinations() -> list[Any]:
     for name in CASES:
         op, _, dtypes = name.partition(" ")
         half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
-        for executor in EXECUTORS if not half else ():
+        executors = ("interpreted", "NumPy", "native") if "complex" in name else EXECUTORS
+        for executor in executors if not half else ():
             without = (
                 NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
             )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
-        found.append(pytest.param("CUDA", name, marks=emulator))
+        if "complex" not in name:
+            found.append(pytest.param("CUDA", name, marks=emulator))
     return found
 
 
@@ -155,6 +157,9 @@ def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
     if want.dtype.kind in "biu":
         np.testing.assert_array_equal(found, want, where)
         return
+    if want.dtype.kind == "c":
+        _check_complex(case, found, want, where)
+        return
     info = ml_dtypes.finfo(want.dtype)
     error = case.error if want.dtype.itemsize > 2 else min(case.error, 1)
     wide, exact = found.astype(np.float64), want.astype(np.float64)
@@ -163,6 +168,17 @@ def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
     if case.signs:
         zeros = (wide == 0) & (exact == 0)
         np.testing.assert_array_equal(np.signbit(wide)[zeros], np.signbit(exact)[zeros], where)
+
+
+def _check_complex(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
+    """Numbers to rounding of the larger part; at infinities there may be others. What is 0 is 0."""
+    finite = np.isfinite(want)
+    assert not np.isfinite(found[~finite]).any(), where
+    found, want = found[finite].astype(complex), want[finite].astype(complex)
+    info = np.finfo("float32" if any(x.dtype == np.complex64 for x in case.arrays) else "float64")
+    bound = case.error * float(info.eps) * np.abs(want) + case.near * float(info.eps)
+    wrong = ~(np.abs(found - want) <= bound + 4 * float(info.smallest_subnormal))
+    assert not wrong.any(), f"{where}: {found[wrong][:5]} and not {want[wrong][:5]}"
 
 
 def _called(f: Callable[..., Any], *arrays: np.ndarray) -> list[str]:

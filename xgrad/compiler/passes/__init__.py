@@ -13,6 +13,7 @@ from .inline import inline_scans
 from .products import accumulate, join, merge, transpose_inside
 from .simplify import simplify
 from .sink import sink
+from .split_complex import split_complex
 from .stacks import whole_slices, whole_stacks
 
 Pass = Callable[[Program], Program]
@@ -20,6 +21,8 @@ Pass = Callable[[Program], Program]
 PASSES: tuple[tuple[str, Pass], ...] = (
     ("inline", inline_scans),
     ("expand", expand),
+    ("simplify", simplify),
+    ("complex", split_complex),
     ("simplify", simplify),
     ("hoist", hoist),
     ("simplify", simplify),
@@ -41,13 +44,16 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 )
 
 
-def optimise(program: Program) -> Program:
-    """All passes, one after the other.
+def optimise(program: Program, *, complex_parts: bool = True) -> Program:
+    """All passes, one after the other; without `complex_parts` complex numbers stay as they are, for
+    executors that know them.
 
     The program is verified after each where XGRAD_VERIFY is 1 or "passes".
     """
     verified = os.environ.get("XGRAD_VERIFY") in ("1", "passes")
     for name, apply in PASSES:
+        if apply is split_complex and not complex_parts:
+            continue
         program = apply(program)
         if verified:
             verify(program, after=name)

@@ -10,7 +10,7 @@ from ...backends.dtypes import canonical, is_half
 from ...core.tensor import Tensor
 from ...ops import OPS
 from ...ops.axes import normal_axes
-from ..ir import Item, Loop, Program, Stage, Value, rewritten, substitute
+from ..ir import PARTS, Item, Loop, Program, Stage, Value, is_complex, rewritten, substitute
 from ..names import Names
 from ..trace import spec_of, trace_to_ir
 from .einsum import products
@@ -36,7 +36,7 @@ def _expanded(s: Item, names: Names) -> list[Item]:
         return [replace(s, op="sum", outputs=(total,)), Stage("/", (total, count), s.outputs, {}, s.source)]
     if (
         s.op in ("var", "std")
-        and s.output.dtype == s.values[0].dtype
+        and s.output.dtype == PARTS.get(s.values[0].dtype, s.values[0].dtype)
         and canonical(s.output.dtype).kind == "f"
     ):
         return _variance(s, names)
@@ -57,20 +57,20 @@ def _in_single(s: Stage, names: Names) -> list[Item]:
 
 
 def _variance(s: Stage, names: Names) -> list[Item]:
-    """The sum of (x - mean)² over n - correction, and its root."""
+    """The sum of |x - mean|² over n - correction, and its root."""
     (x,), dtype = s.values, s.output.dtype
     axes = normal_axes(s.params["axis"], len(x.shape))
     count = prod(x.shape[a] for a in axes)
     kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
-    total, mean = names.new(kept, dtype), names.new(kept, dtype)
-    apart, square = names.new(x.shape, dtype), names.new(x.shape, dtype)
+    total, mean = names.new(kept, x.dtype), names.new(kept, x.dtype)
+    apart, square = names.new(x.shape, x.dtype), names.new(x.shape, dtype)
     squares = names.new(s.output.shape, dtype)
     variance = s.output if s.op == "var" else names.new(s.output.shape, dtype)
     return [
         Stage("sum", (x,), (total,), {"axis": s.params["axis"], "keepdims": True}, s.source),
         Stage("/", (total, count), (mean,), {}, s.source),
         Stage("-", (x, mean), (apart,), {}, s.source),
-        Stage("*", (apart, apart), (square,), {}, s.source),
+        *_square(apart, square, s.source, names),
         Stage(
             "sum",
             (square,),
@@ -80,6 +80,20 @@ def _variance(s: Stage, names: Names) -> list[Item]:
         ),
         Stage("/", (squares, float(max(count - s.params["correction"], 0))), (variance,), {}, s.source),
         *([Stage("sqrt", (variance,), s.outputs, {}, s.source)] if s.op == "std" else []),
+    ]
+
+
+def _square(x: Value, square: Value, source: str, names: Names) -> list[Item]:
+    """|x|²"""
+    if not is_complex(x):
+        return [Stage("*", (x, x), (square,), {}, source)]
+    real, imag, of_real, of_imag = (names.new(x.shape, square.dtype) for _ in range(4))
+    return [
+        Stage("real", (x,), (real,), {}, source),
+        Stage("imag", (x,), (imag,), {}, source),
+        Stage("*", (real, real), (of_real,), {}, source),
+        Stage("*", (imag, imag), (of_imag,), {}, source),
+        Stage("+", (of_real, of_imag), (square,), {}, source),
     ]
 
 
