@@ -26,6 +26,7 @@ from .calls import Watch, calls, host_calls
 from .interpreter import evaluate, interpret
 from .ir import Body, Item, Loop, Program, Stage, Value
 from .keys import exact
+from .lengths import Octave, Place, Planned, depends_on_length_alone, places, planned
 from .lowering.plan import Unsupported
 
 if TYPE_CHECKING:
@@ -76,16 +77,24 @@ class Executable:
     XGRAD_NATIVE=1 is set. The scans of a `whole` program that cannot be compiled still may be, one by one.
     """
 
-    def __init__(self, program: Program, device: Device, *, whole: bool, wanted: bool = True) -> None:
+    def __init__(
+        self,
+        program: Program,
+        device: Device,
+        *,
+        whole: bool,
+        wanted: bool = True,
+        ready: Ready | None = None,
+    ) -> None:
         from .passes import optimise
 
         start = time.perf_counter()
         self.program = program
         self.device = device
         self._whole, self._wanted = whole, wanted
-        self._optimised: Program | None = optimise(program)
+        self._optimised: Program | None = optimise(program) if ready is None else None
         self._optimise = time.perf_counter() - start
-        self._ready = Once(self._compiled)
+        self._ready = Once(self._compiled if ready is None else lambda: ready)
         self._interpreted = Once(self._as_interpreted)
         self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
 
@@ -193,19 +202,19 @@ def compiled(program: Program, device: Device) -> Ready:
     run = _with_constants(engine.run, lowered.constants, device)
     if any(calls(lowered.plan.body)):
         run = _with_calls(run, device, watch)
-    places = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
-    outputs = tuple(
-        (places.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs
-    )
+    outputs = places(lowered)
     if pairs != program:
         run, outputs = _with_pairs(run, program, pairs, outputs, device)
-    scratch = sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers if b.kind == "scratch")
-    return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, FIXED + scratch)
+    held = FIXED + _scratch(lowered.plan.buffers)
+    return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, held)
+
+
+def _scratch(buffers: Iterable[Any]) -> int:
+    """The bytes of a plan's scratch memory."""
+    return sum(b.size * canonical(b.dtype).itemsize for b in buffers if b.kind == "scratch")
 
 
 Run = Callable[[Sequence[Array]], list[Any]]
-#: Where an output is: in which flat result, from where to where, and in what shape.
-Place = tuple[int, int, int, tuple[int, ...]]
 
 
 def _with_pairs(
@@ -261,14 +270,8 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
         return loaded(planned, launcher, host_calls(lowered.plan, device, watch)), lowered, "CUDA kernels"
     if refusal is None:
-        from .codegen.llvm.plan import write as llvm_ir
-
         lowered = lower(program)
-        text, numbers = llvm_ir(
-            lowered.plan,
-            vector_bytes=backend.native.vector_bytes(),
-            long_blas=backend.native.find_blas().long,
-        )
+        text, numbers = _llvm_ir(lowered, device)
         called = host_calls(lowered.plan, device, watch)
         return backend.native.Native(lowered.plan.buffers, text, numbers, called), lowered, "native code"
     if backend.laid is None:
@@ -280,6 +283,14 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
     lowered = lower(pack(program), recompute=False, target=NUMPY)
     called = host_calls(lowered.plan, device, watch)
     return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
+
+
+def _llvm_ir(lowered: Lowered, device: Device) -> tuple[str, tuple[int, ...]]:
+    """A plan as the text of native code, and the numbers that it reads."""
+    from .codegen.llvm.plan import write
+
+    native = device.backend.native
+    return write(lowered.plan, vector_bytes=native.vector_bytes(), long_blas=native.find_blas().long)
 
 
 #: What an executor that makes no code of a program is called.
@@ -332,11 +343,46 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
     numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
     runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
     key = (device, current_matmul_precision(), length, reverse, tuple([(i, exact(v)) for i, v in numbers]))
-    ready = runs.get(
-        key,
-        lambda: Executable(_alone(body, length, reverse, numbers), device, whole=False, wanted=body.whole),
-    )
+    ready = runs.get(key, lambda: _scan(body, length, reverse, numbers, device))
     return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
+
+
+def _scan(
+    body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]], device: Device
+) -> Executable:
+    """A scan made ready for one length: by the code for lengths near to it, where there is some."""
+
+    def plan(length: int) -> Planned | None:
+        return _planned(_alone(body, length, reverse, numbers), device, body.whole)
+
+    program, ready = _alone(body, length, reverse, numbers), None
+    if length > 1 and _refusal(device) is None and device.backend.launcher(device.index) is None:
+        octave = Octave(length)
+        key = ("octave", device, reverse, tuple([(i, exact(v)) for i, v in numbers]), octave.low)
+        code = body.once(key, lambda: octave).at(length, plan)
+        if code is not None:
+            engine = device.backend.native.Native(code.buffers, code.text, code.numbers)
+            held = FIXED + _scratch(code.buffers)
+            ready = Ready(engine.run, code.outputs, "native code", None, None, engine, 0.0, held)
+    return Executable(program, device, whole=False, wanted=body.whole, ready=ready)
+
+
+def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
+    """The native code of a program that is one scan; None where it gets none, or other things beside it."""
+    from .lowering.lower import lower
+    from .passes import optimise
+    from .passes.complex_pairs import complex_pairs
+
+    optimised = optimise(program)
+    if not (wanted or os.environ.get("XGRAD_NATIVE") == "1" or repays(optimised.stages)):
+        return None
+    if complex_pairs(optimised) != optimised:
+        return None
+    try:
+        lowered = lower(optimised)
+        return planned(lowered, *_llvm_ir(lowered, device)) if depends_on_length_alone(lowered) else None
+    except Unsupported:
+        return None
 
 
 def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:

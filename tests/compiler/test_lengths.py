@@ -1,0 +1,102 @@
+"""Scans of many lengths: one compilation serves those near to each other, with the values of a plain loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xgrad as xg
+from xgrad.backends.cpu import native
+from xgrad.compiler import executors, lengths
+
+pytestmark = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
+
+rng = np.random.default_rng(0)
+W, U = rng.normal(size=(4, 4)) * 0.5, rng.normal(size=(3, 4)) * 0.5
+
+
+def gated(h: Any, x: Any) -> Any:
+    z, r = xg.sigmoid(h @ W + x @ U), xg.sigmoid(h @ W - x @ U)
+    h = (1 - z) * xg.tanh((r * h) @ W + x @ U) + z * h
+    return h, h
+
+
+def several(carry: Any, x: Any) -> Any:
+    """Carries of several kinds, one of which is only passed on."""
+    h, total, last = carry
+    h = xg.tanh(h @ W + xg.sum(x) + last)
+    return (h, total + xg.sum(h), x[:, :1]), (h[0], xg.max(h, axis=-1))
+
+
+BODIES = {
+    "gated": (gated, lambda: np.zeros((2, 4))),
+    "several": (several, lambda: (np.ones((2, 4)), 0.5, np.ones((2, 1)))),
+}
+
+
+def loss(run: Any, body: Any) -> Any:
+    def f(init: Any, xs: Any) -> Any:
+        leaves = xg.tree_map(lambda z: xg.sum(xg.sin(z)), run(body, init, xs))
+        total = 0.0
+        for z in _flat(leaves):
+            total = total + z
+        return total
+
+    return f
+
+
+def _flat(tree: Any) -> list[Any]:
+    return [leaf for part in tree for leaf in _flat(part)] if isinstance(tree, tuple) else [tree]
+
+
+def plain(body: Any, carry: Any, xs: Any) -> Any:
+    ys = []
+    for t in range(len(xs)):
+        carry, y = body(carry, xs[t])
+        ys.append(y)
+    return carry, xg.tree_map(lambda *z: xg.stack(list(z)), *ys)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_length_has_the_values_of_a_plain_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XGRAD_NATIVE", "1")
+    body, init = BODIES[name]
+    scanned = xg.value_and_grad(loss(xg.scan, body), argnums=1)
+    by_hand = xg.value_and_grad(loss(plain, body), argnums=1)
+    for length in (*range(1, 20), 31, 32, 33, 40, 45, 50):
+        xs = rng.normal(size=(length, 2, 3))
+        (found, slope), (expected, wanted) = scanned(init(), xs), by_hand(init(), xs)
+        np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-12, err_msg=str(length))
+        np.testing.assert_allclose(slope.numpy(), wanted.numpy(), rtol=1e-10, atol=1e-13, err_msg=str(length))
+
+
+def test_lengths_of_an_octave_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XGRAD_NATIVE", "1")
+    monkeypatch.setenv("XGRAD_VERIFY", "0")
+    made: list[int] = []
+    plan = executors._planned
+    monkeypatch.setattr(executors, "_planned", lambda *args: made.append(1) or plan(*args))
+    V = xg.asarray(rng.normal(size=(4, 4)))
+    f = xg.grad(lambda h, xs: xg.sum(xg.scan(lambda h, x: (xg.tanh(h @ V + x), None), h, xs)[0]))
+    compiled = set(native._loaded)
+    for length in (17, 20, 24, 31, 18, 29):
+        f(np.zeros((2, 4)), rng.normal(size=(length, 2, 4)))
+    assert len(made) == 2 * 3  # forward and backward: the first length again, and the ends
+    assert len(set(native._loaded) - compiled) <= 2
+
+
+def test_what_is_between_needs_lines() -> None:
+    """Lengths whose plans are not alike, or not linear, are each planned for themselves."""
+
+    def code(size: int, text: str = "", extra: int = 0) -> lengths.Planned:
+        return lengths.Planned(text, (size, 3), (), ((0, 0, 2 * size + extra, (size,)),))
+
+    straight = lengths.Between.of(8, 16, code, (11, code(11)))
+    assert straight is not None
+    assert straight.at(13) == code(13)
+    assert lengths.Between.of(8, 16, lambda n: code(n, text="a" if n == 8 else "b"), (11, code(11))) is None
+    assert lengths.Between.of(8, 16, lambda n: code(n, extra=n % 3), (11, code(11, extra=2))) is None
+    assert lengths.Between.of(8, 16, lambda n: code(n * n), (11, code(121))) is None
+    assert lengths.Between.of(8, 16, lambda n: code(n) if n < 16 else None, (11, code(11))) is None

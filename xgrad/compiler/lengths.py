@@ -1,0 +1,134 @@
+"""Lengths of a scan: native code that is planned for two lengths serves every length between them.
+
+A body does not know how many steps there are. So every number in the plan of a scan is linear in the
+length: sizes of buffers, offsets, strides, lengths of loops. The code reads these numbers from a table. Where
+a length and its double have the same code, it is right for all lengths between as well, with each number on
+the line between its two values: what fits into a buffer at both ends fits between them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ..backends.schedules import Buffer
+from .caches import Once
+from .calls import calls
+from .lowering.lower import Lowered
+
+#: Where an output is: in which flat result, from where to where, and in what shape.
+Place = tuple[int, int, int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Native code for a program: its text, the numbers that it reads, and the plan's buffers and outputs."""
+
+    text: str
+    numbers: tuple[int, ...]
+    buffers: tuple[Buffer, ...]
+    outputs: tuple[Place, ...]
+
+    def structure(self) -> tuple[object, ...]:
+        """All but the numbers."""
+        kinds = tuple((b.kind, b.dtype) for b in self.buffers)
+        return self.text, len(self.numbers), kinds, tuple((i, len(shape)) for i, _, _, shape in self.outputs)
+
+    def values(self) -> Iterator[int]:
+        """The numbers, those of the buffers and outputs too."""
+        yield from self.numbers
+        yield from (b.size for b in self.buffers)
+        for _, start, stop, shape in self.outputs:
+            yield from (start, stop, *shape)
+
+    def with_values(self, values: Sequence[int]) -> Planned:
+        """The same with other numbers, in the order of `values`."""
+        given = iter(values)
+        return Planned(
+            self.text,
+            tuple(next(given) for _ in self.numbers),
+            tuple(b._replace(size=next(given)) for b in self.buffers),
+            tuple(
+                (i, next(given), next(given), tuple(next(given) for _ in shape))
+                for i, _, _, shape in self.outputs
+            ),
+        )
+
+
+def planned(lowered: Lowered, text: str, numbers: tuple[int, ...]) -> Planned:
+    """The native code of a plan."""
+    return Planned(text, numbers, lowered.plan.buffers, places(lowered))
+
+
+def places(lowered: Lowered) -> tuple[Place, ...]:
+    """Where each output of a program is among the flat results."""
+    flat = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
+    return tuple((flat.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
+
+
+def depends_on_length_alone(lowered: Lowered) -> bool:
+    """Whether a plan consists of its numbers and its text: it makes no arrays, and calls no array library."""
+    return not lowered.constants and not any(calls(lowered.plan.body))
+
+
+class Between:
+    """Native code for all lengths from `low` to `high`."""
+
+    def __init__(self, low: int, high: int, at_low: Planned, at_high: Planned) -> None:
+        self.low, self.steps, self.base = low, high - low, at_low
+        self._first = list(at_low.values())
+        self._slopes = [(b - a) // self.steps for a, b in zip(self._first, at_high.values())]
+
+    @classmethod
+    def of(
+        cls, low: int, high: int, plan: Callable[[int], Planned | None], known: tuple[int, Planned]
+    ) -> Between | None:
+        """What is planned for the two ends by `plan`, if a length whose code is `known` lies between as it
+        should; else None."""
+        at_low, at_high = plan(low), plan(high)
+        if at_low is None or at_high is None or at_low.structure() != at_high.structure():
+            return None
+        pairs = zip(at_low.values(), at_high.values(), strict=True)
+        if any((b - a) % (high - low) for a, b in pairs):
+            return None
+        found = cls(low, high, at_low, at_high)
+        length, code = known
+        return found if found.at(length) == code else None
+
+    def at(self, length: int) -> Planned:
+        """The code for a length."""
+        turns = length - self.low
+        return self.base.with_values([a + turns * s for a, s in zip(self._first, self._slopes)])
+
+
+class Octave:
+    """The lengths from a power of two to its double, of which `first` is compiled for itself."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.low = 1 << (first.bit_length() - 1)
+        self._between: Once | None = None
+
+    def at(self, length: int, plan: Callable[[int], Planned | None]) -> Planned | None:
+        """The code for another length of the octave, where the lengths between its ends have the same."""
+        if length == self.first:
+            return None
+        if self._between is None:
+            self._between = Once(lambda: self._made(plan))
+        between: Between | None = self._between()
+        if between is None:
+            return None
+        found = between.at(length)
+        if os.environ.get("XGRAD_VERIFY") == "1":
+            own = plan(length)
+            if own is not None and own.structure() == found.structure() and own != found:
+                raise AssertionError(f"the code for {length} steps is not what lies between that for others")
+        return found
+
+    def _made(self, plan: Callable[[int], Planned | None]) -> Between | None:
+        known = plan(self.first)
+        if known is None:
+            return None
+        return Between.of(self.low, 2 * self.low, plan, (self.first, known))
