@@ -2,6 +2,7 @@
 
 harness/   how anything is measured: clocks, processes that take turns, the machine, tables
 suites/    what is measured: ops, a GRU, cells, derivatives, memory, start-up, training
+cells/     cells and recurrences from papers, as equations that run in xgrad and in JAX
 gpu/       the parts of `make gpu`, which judge xgrad on a GPU
 """
 

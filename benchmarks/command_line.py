@@ -1,17 +1,20 @@
 """xgrad beside its peers, in one run: `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers
-...] [--cases ...]`.
+...] [--cases ...] [--cores N]`.
 
-    ops      the cost of one op                          import   the cost of `import xgrad`
-    gru      one GRU, also by hand, and in peers         chain    a graph of a million nodes
-    cells    cells from papers, in several spellings     memory   bytes in use, beside the loop by hand
-    train    a training step of examples/train.py    derivatives   f, grad, jvp, hvp
-    aux      2,000 outputs beside the value
+    ops          the cost of one op                      import   the cost of `import xgrad`
+    gru          one GRU, also by hand, and in peers     chain    a graph of a million nodes
+    variants     variants of LSTM and GRU, in peers      memory   bytes in use, beside the loop by hand
+    cells        a hundred cells from papers, and JAX    aux      2,000 outputs beside the value
+    derivatives  f, grad, jvp, hvp                       train    a training step of examples/train.py
+
+Words after a suite pick those of its cases whose names contain one of the words: `python benchmarks cells
+lstm kalman`.
 
 Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their
 neighbours down inside one process and a shared machine changes its speed from minute to minute. A figure is
 the median over the turns of each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the
-environment: with them a machine measures kernels that are not its own. All suites together take about half an
-hour.
+environment: with them a machine measures kernels that are not its own. All suites together take more than an
+hour, most of it for the cells.
 
 `python benchmarks gpu --help` is about a GPU.
 """
@@ -43,6 +46,8 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     if [os.environ.pop(name) for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]:
         os.execv(sys.executable, sys.orig_argv)  # NumPy has read them by now
+    if options.cores:  # inherited by the processes of the peers, before their libraries start threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.cores :])
     print(describe(cpu()), flush=True)
     for name in options.suites:
         if name in SUITES:
@@ -69,8 +74,16 @@ def parse(arguments: list[str]) -> Any:
     parser.add_argument("--turns", type=int, default=5, help="default %(default)s")
     parser.add_argument("--peers", nargs="*", help="only these")
     parser.add_argument("--cases", nargs="*", help="only the cases whose names contain one of these")
+    parser.add_argument("--cores", type=int, help="only so many of the machine's cores, where it is busy")
     options = parser.parse_args(arguments)
+    first, *others = options.suites
+    parts = others if first in SUITES and not {*others} & {*every} else []
+    if parts:
+        options.suites, options.cases = [first], [*(options.cases or []), *parts]
     for name in options.suites:
         if name not in every:
             parser.error(f"nothing is called {name!r}; there are {', '.join(every)}")
+    for part in parts:
+        if not SUITES[first].chosen([part]):
+            parser.error(f"no case of {first} is called {part!r}")
     return options

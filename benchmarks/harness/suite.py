@@ -18,13 +18,18 @@ PATIENCE = 3600.0  # seconds for an answer: on a busy machine a step may take mi
 
 class Suite(NamedTuple):
     """What is timed: each of `peers` makes the job of a case. The first peer is what the others are compared
-    with."""
+    with. `fact` names one of its job's facts, which gets a column of its own."""
 
     title: str
     case: str  # the heading of the column of cases
     cases: Sequence[str]
     unit: float  # how many of the table's units a second has
     peers: Mapping[str, Callable[[str], Job]]
+    fact: str = ""
+
+    def chosen(self, parts: list[str] | None) -> list[str]:
+        """The cases whose names contain one of these parts, in capitals or not; all, where there are none."""
+        return [c for c in self.cases if not parts or any(part.lower() in c.lower() for part in parts)]
 
 
 def compare(
@@ -34,17 +39,17 @@ def compare(
     parts of the names of `cases`, leave out others."""
     chosen = [p for p in suite.peers if not peers or p in peers]
     print(f"\n{suite.title}", flush=True)
-    print(line([suite.case, *chosen, f"over {chosen[0]}: {', '.join(chosen[1:])}", "differ by"]))
-    print(rule(len(chosen) + 3))
-    for case in suite.cases:
-        if cases and not any(part in case for part in cases):
-            continue
+    fact = [suite.fact] if suite.fact else []
+    print(line([suite.case, *chosen, f"over {chosen[0]}: {', '.join(chosen[1:])}", "differ by", *fact]))
+    print(rule(len(chosen) + 3 + len(fact)))
+    for case in suite.chosen(cases):
         found = timed({p: Worker(name, p, "cpu") for p in chosen}, case, turns)
         for p in chosen:
             why = found[p].get("error") or found[p].get("missing")
             if why:
                 print(f"  {p}: {why}", file=sys.stderr)
-        print(line([case, *figures(found, suite.unit)]), flush=True)
+        facts = [str(found[chosen[0]].get("facts", {}).get(name, "-")) for name in fact]
+        print(line([case, *figures(found, suite.unit), *facts]), flush=True)
 
 
 def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..harness.suite import Suite
-from . import cells, derivatives, gru, memory, ops, startup, training
+from . import cells, derivatives, gru, memory, ops, startup, training, variants
 
 SUITES: dict[str, Suite] = {
     "ops": ops.SUITE,
     "gru": gru.SUITE,
     "cells": cells.SUITE,
+    "variants": variants.SUITE,
     "derivatives": derivatives.SUITE,
     "train": training.SUITE,
 }

@@ -1,38 +1,87 @@
-"""The cells and spellings of `equations.py` through time, forward and backward."""
+"""Cells from papers: the gradient of a scan in xgrad and in JAX, and the ops that xgrad has no kernel for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from math import prod
+from typing import Any
 
+import numpy as np
+
+from ..cells import CELLS, libraries
+from ..cells.cell import Problem, Sizes
+from ..harness.clock import Clock
 from ..harness.measure import Job
 from ..harness.suite import Suite
-from . import peers
-from .equations import CELLS, SPELLINGS
-from .problems import Case
-
-SIZES = ["64,1,32,32", "64,16,64,64", "100,32,128,256"]
 
 
-def on_cpu(peer: Callable[[Case, str], Job]) -> Callable[[str], Job]:
-    """A peer that is given a cell and its sizes, in float32."""
+def problem(case: str) -> Problem:
+    """The arrays of a case, whose text is "cell T,B,I,H", in float32."""
+    name, _, sizes = case.rpartition(" ")
+    return Problem(CELLS[name], Sizes(*map(int, sizes.split(","))), "float32")
 
-    def job(case: str) -> Job:
-        cell, _, sizes = case.rpartition(" ")
-        return peer(Case.parse(f"{cell} float32 {sizes}"), "cpu")
 
-    return job
+def norms(p: Problem, gradients: Any) -> list[float]:
+    """The norm of each gradient."""
+    return [float(np.linalg.norm(np.asarray(gradients[key]).ravel().astype("D"))) for key in p.moving()]
+
+
+def xgrad(case: str) -> Job:
+    """`xg.compile(xg.grad(loss))`."""
+    import xgrad as xg
+
+    p, xp, kept = problem(case), libraries.xgrad(), list[Any]()
+    moving = {key: xg.asarray(v) for key, v in p.moving().items()}
+    xs = p.xs and tuple(map(xg.asarray, p.xs))
+    gradient = xg.compile(xg.grad(lambda moving, xs: p.loss(xp, moving, xs)))
+
+    def step() -> None:
+        kept[:] = [gradient(moving, xs)]
+
+    return Job(
+        step,
+        lambda: norms(p, {key: g.numpy() for key, g in kept[0].items()}),
+        facts=lambda: {"calls of NumPy": left_to_numpy(gradient.executable(moving, xs))},
+    )
+
+
+def left_to_numpy(executable: Any) -> str:
+    """Which ops of a compiled program the array library computes, and in how many calls a run."""
+    from xgrad.compiler.calls import calls
+    from xgrad.compiler.lowering.plan import Ref
+
+    if executable.lowered is None:
+        return f"all: {executable.why}"
+    plan, found = executable.lowered.plan, Counter[str]()
+    for call, lengths in calls(plan.body):
+        if not call.kernel:
+            dtypes = {plan.buffers[r.buffer].dtype for r in (*call.args, *call.outs) if isinstance(r, Ref)}
+            unusual = sorted(dtypes & {"complex64", "complex128", "float16", "int8"})
+            op = "copy" if call.op == "none" else call.op
+            found[f"{op} of {unusual[0]}" if unusual else op] += prod(lengths)
+    return ", ".join(f"{op} {n}" for op, n in found.most_common()) or "none"
+
+
+def jax(case: str) -> Job:
+    """`jax.jit(jax.grad(loss))`."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # integers are then as wide as xgrad's
+    p, xp, kept = problem(case), libraries.jax(), list[Any]()
+    moving, xs = jax.device_put(p.moving()), jax.device_put(p.xs)
+    gradient = jax.jit(jax.grad(lambda moving, xs: p.loss(xp, moving, xs)))
+
+    def step() -> None:
+        kept[:] = [gradient(moving, xs)]
+
+    return Job(step, lambda: norms(p, kept[0]), clock=Clock(lambda: jax.block_until_ready(kept)))
 
 
 SUITE = Suite(
-    title="Cells from papers, and spellings, forward + backward with gradients for weights and inputs, "
-    "float32, milliseconds",
+    title="Cells from papers in a scan, gradients for weights and first states, float32, milliseconds",
     case="cell T,B,I,H",
-    cases=[f"{name} {size}" for name in CELLS for size in SIZES]
-    + [f"{name} {size}" for name in SPELLINGS for size in SIZES[1:]],
+    cases=[f"{name} {cell.sizes[place]}" for place in range(2) for name, cell in CELLS.items()],
     unit=1e3,
-    peers={
-        "xgrad": on_cpu(peers.xgrad),
-        "JAX scan": on_cpu(peers.jax),
-        "torch loop": on_cpu(peers.torch_loop),
-    },
+    peers={"xgrad": xgrad, "JAX": jax},
+    fact="calls of NumPy",
 )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .equations import Cell, Functions
+from ..cells import libraries
+from ..cells.equations import Cell, Functions
 
 
 def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], Any]:
@@ -20,11 +21,7 @@ def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], An
 
 def xgrad_functions() -> Functions:
     """Those of xgrad."""
-    import xgrad as xg
-
-    elementwise = xg.sigmoid, xg.tanh, xg.exp, xg.log, xg.sqrt, xg.maximum
-    joined, mean = partial(xg.concat, axis=-1), partial(xg.mean, axis=-1, keepdims=True)
-    return Functions(*elementwise, joined, mean, partial(xg.softmax, axis=-1), xg.scan)
+    return libraries.functions(libraries.xgrad())
 
 
 def torch_functions() -> Functions:
@@ -45,9 +42,4 @@ def torch_functions() -> Functions:
 
 def jax_functions() -> Functions:
     """Those of JAX."""
-    import jax
-    import jax.numpy as jnp
-
-    elementwise = jax.nn.sigmoid, jnp.tanh, jnp.exp, jnp.log, jnp.sqrt, jnp.maximum
-    joined, mean = partial(jnp.concat, axis=-1), partial(jnp.mean, axis=-1, keepdims=True)
-    return Functions(*elementwise, joined, mean, partial(jax.nn.softmax, axis=-1), jax.lax.scan)
+    return libraries.functions(libraries.jax())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .equations import CELLS, GRU, SPELLINGS, Cell
+from ..cells.equations import CELLS, GRU, SPELLINGS, Cell
 
 #: float32 with products in float32, float32 with products in tf32, and bfloat16 throughout.
 PRECISIONS = ("float32", "tf32", "bfloat16")

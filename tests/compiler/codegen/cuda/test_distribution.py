@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
-from benchmarks.suites import equations
+from benchmarks.cells import equations, libraries
 from tests.helpers.cuda_cells import CELLS, MIXING, arguments, loss_of
 from tests.helpers.cuda_plans import CHIP, lowered
 from xgrad.compiler.codegen.cuda import geometry
@@ -184,18 +184,7 @@ def test_barriers_of_other_cells_are_enough(name: str) -> None:
     rng = np.random.default_rng(0)
     W = {key: rng.normal(size=shape) for key, shape in cell.shapes(3, WIDTH).items()}
     first = tuple(rng.normal(size=(BATCH, WIDTH)) for _ in range(cell.states))
-    F = equations.Functions(
-        sigmoid=xg.sigmoid,
-        tanh=xg.tanh,
-        exp=xg.exp,
-        log=xg.log,
-        sqrt=xg.sqrt,
-        maximum=xg.maximum,
-        concat=lambda v: xg.concat(v, axis=-1),
-        mean=lambda a: xg.mean(a, axis=-1, keepdims=True),
-        softmax=lambda a: xg.softmax(a, axis=-1),
-        scan=xg.scan,
-    )
+    F = libraries.functions(xg)
 
     def loss(W: Any, xs: Any, states: Any) -> Any:
         _, ys = xg.scan(lambda h, x: cell.step(F, W, x, *h), states, xs)
