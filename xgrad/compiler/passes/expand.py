@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from ...backends import find_device
 from ...backends.dtypes import canonical, is_half
@@ -15,13 +17,31 @@ from ..trace import spec_of, trace_to_ir
 from .einsum import products
 from .inline import inline
 
-_COMPOSITE = frozenset(("softmax", "logsumexp"))
+
+def _triangle(op: str) -> Callable[..., Any]:
+    """A triangle of matrices as a choice for each element, by its row and its column."""
+
+    def triangle(xp: Any, x: Any, *, k: int) -> Any:
+        n, m = x.shape[-2:]
+        rows, columns = xp.arange(n)[:, None] + k, xp.arange(m)
+        inside = rows >= columns if op == "tril" else rows <= columns
+        return xp.where(inside, x, False if x.dtype == bool else 0)
+
+    return triangle
+
+
+#: How ops that are made of others are computed with Tensors.
+_COMPOSITE: Mapping[str, Callable[..., Any]] = {
+    "softmax": OPS["softmax"].forward,
+    "logsumexp": OPS["logsumexp"].forward,
+    "tril": _triangle("tril"),
+    "triu": _triangle("triu"),
+}
 
 
 def expand(program: Program) -> Program:
-    """Write out means, variances, softmax, logsumexp and Einstein sums."""
+    """Write out means, variances, softmax, logsumexp, triangles of matrices and Einstein sums."""
     names = Names(program)
-
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
 
 
@@ -102,7 +122,7 @@ def _written_out(stage: Stage, names: Names) -> list[Item]:
     """The stages that an op's forward records when it is handed Tensors."""
     device = find_device("cpu")
     traced = trace_to_ir(
-        lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)],
+        lambda *x: [_COMPOSITE[stage.op](Tensor.xp, *x, **stage.params)],
         [spec_of(v, device) for v in stage.values],
     )
     stages, (z,) = inline(traced.program(), stage.values, names)
