@@ -53,7 +53,8 @@ class Kernel:
             a choice, a cast.
         view: whether its output is its first operand seen otherwise, and takes no work.
         moves: whether its elements are those of its operands, moved, and zeros where there are none.
-        composite: whether its forward is to be written out as the simpler ops that it is made of.
+        composite: whether its forward is to be written out as the simpler ops that it is made of; or another
+            forward for that.
         batch: how its parameters change where its operand has a new axis in front; None where nothing is
             known of that.
         forms: for an op that runs programs, the shape and dtype of each of its outputs, from its parameters;
@@ -70,7 +71,7 @@ class Kernel:
     pointwise: bool = False
     view: bool = False
     moves: bool = False
-    composite: bool = False
+    composite: bool | Callable[..., Any] = False
     batch: Batch | None = None
     forms: Callable[[dict[str, Any]], Iterable[tuple[tuple[int, ...], Any]]] | None = None
     at_once: bool = False

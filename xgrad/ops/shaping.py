@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import index
 from typing import Any
@@ -118,6 +118,17 @@ def _unstack_dx(xp: Namespace, dz: Sequence[Array | None], x_shape: tuple[int, .
     return xp.stack([zero if part is None else part for part in dz], axis=axis)
 
 
+def _triangle(inside: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A triangle of matrices as a choice for each element, by its row and its column."""
+
+    def chosen(xp: Any, x: Any, *, k: int = 0) -> Any:
+        n, m = x.shape[-2:]
+        there = inside(xp.arange(n)[:, None] + k, xp.arange(m))
+        return xp.where(there, x, False if x.dtype == bool else 0)
+
+    return chosen
+
+
 TRIL = op(
     "tril",
     lambda xp, x, *, k=0: xp.tril(x, k=index(k)),
@@ -126,6 +137,7 @@ TRIL = op(
     analytic=True,
     linear="jointly",
     batch=on_last_axes,
+    composite=_triangle(lambda row, column: row >= column),
     doc="Matrices with 0 above the k-th diagonal.",
 )
 
@@ -137,6 +149,7 @@ TRIU = op(
     analytic=True,
     linear="jointly",
     batch=on_last_axes,
+    composite=_triangle(lambda row, column: row <= column),
     doc="Matrices with 0 below the k-th diagonal.",
 )
 

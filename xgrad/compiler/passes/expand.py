@@ -18,7 +18,7 @@ from .inline import inline
 
 
 def expand(program: Program) -> Program:
-    """Write out means, variances, softmax, logsumexp and Einstein sums."""
+    """Write out means, variances, softmax, logsumexp, triangles and Einstein sums."""
     names = Names.beside(program)
 
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
@@ -98,10 +98,11 @@ def _square(x: Value, square: Value, source: str, names: Names) -> list[Item]:
 
 
 def _written_out(stage: Stage, names: Names) -> list[Item]:
-    """The stages that an op's forward records when it is handed Tensors."""
-    device = find_device("cpu")
+    """The stages that an op records when it is written out for Tensors."""
+    op, device = OPS[stage.op], find_device("cpu")
+    forward = op.kernel.composite if callable(op.kernel.composite) else op.forward
     traced = trace_to_ir(
-        lambda *x: [OPS[stage.op].forward(Tensor.xp, *x, **stage.params)],
+        lambda *x: [forward(Tensor.xp, *x, **stage.params)],
         [spec_of(v, device) for v in stage.values],
     )
     stages, (z,) = inline(traced.program(), stage.values, names)

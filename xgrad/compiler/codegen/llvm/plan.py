@@ -67,6 +67,7 @@ class _Writer:
         self.numbers: list[int] = []
         self.code = Code(Module(), 1)
         self.calls = 0  # written so far
+        self.scratch: dict[str, str] = {}  # what kernels use one after the other, by its type
 
     def number(self, value: int) -> str:
         """A number of the table, in a register; 0 and 1 are structure and stand in the text."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ....lowering.plan import Call
-from . import along, indexing
+from . import along, cholesky, folding, indexing, lu, qr
 from .nest import Kernel
+from .rows import are_small
 
 
 class Entry(NamedTuple):
@@ -33,6 +34,14 @@ KERNELS: Mapping[str, Entry] = {
     "argmin": Entry(along.choose, along.can_choose),
     "sort": Entry(along.sort, along.can_sort),
     "argsort": Entry(along.argsort, along.can_sort),
+    "solve": Entry(lu.solve, are_small),
+    "inv": Entry(lu.inv, are_small),
+    "det": Entry(lu.det, are_small),
+    "slogdet": Entry(lu.slogdet, are_small),
+    "cofactor": Entry(lu.cofactor, are_small),
+    "cholesky": Entry(cholesky.cholesky, are_small),
+    "qr": Entry(qr.qr, are_small),
+    **{name: Entry(folding.fold, folding.can_fold) for name in ("any", "all", "prod", "count_nonzero")},
 }
 
 

@@ -1,0 +1,371 @@
+"""LU factors of small matrices, as LAPACK finds them, and what follows from them: solutions of equations,
+inverses, determinants and cofactors.
+
+What is singular, or so near to it that rounding decides, is left to the array library, and so is what is not
+finite: its errors and its values are the ones that a user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ....lowering.plan import SIZES, Ref
+from ....lowering.views import broadcast
+from ..text import TYPES
+from .nest import Kernel
+from .rows import EPSILON, LONGEST, TINY, WIDTH, Rows, function, scratch, stack
+
+
+class _Factors(NamedTuple):
+    """Scratch memory: L below the diagonal and U, the row of x that each row was, and the reciprocals of the
+    pivots, behind them the sum of |x|."""
+
+    lu: str
+    order: str
+    reciprocals: str
+
+
+def _memory(kernel: Kernel, dtype: str) -> _Factors:
+    type_ = TYPES[dtype]
+    return _Factors(
+        scratch(kernel, type_, LONGEST * WIDTH, "matrix"),
+        scratch(kernel, "i64", LONGEST, "order"),
+        scratch(kernel, type_, LONGEST + 1, "factors"),
+    )
+
+
+def _strides(kernel: Kernel, ref: Ref) -> tuple[str, str]:
+    """The distances between rows and between columns."""
+    down, right = (0 if n == 1 else s for n, s in zip(ref.shape[-2:], ref.strides[-2:]))
+    return kernel.writer.number(down), "1" if ref.shape[-1] == 1 else kernel.writer.number(right)
+
+
+def _factor(kernel: Kernel, x: Ref, pointer: str, into: _Factors) -> str:
+    """Factor a matrix. Returns how many rows changed places."""
+    code, n = kernel.code, kernel.writer.read(x.shape[-1])
+    down, right = _strides(kernel, x)
+    plain = right == "1"
+    name = function(
+        kernel,
+        f"lu.{'rows' if plain else 'strided'}",
+        kernel.dtype(x),
+        "i64",
+        "ptr %x, i64 %n, i64 %down, i64 %right, ptr %lu, ptr %order, ptr %reciprocals",
+        lambda rows: _write_lu(rows, "1" if plain else "%right"),
+    )
+    swaps = code.let(
+        f"call i64 {name}(ptr {pointer}, i64 {n}, i64 {down}, i64 {right}, ptr {into.lu}, "
+        f"ptr {into.order}, ptr {into.reciprocals})"
+    )
+    kernel.bail(code.let(f"icmp slt i64 {swaps}, 0"))
+    return swaps
+
+
+def _write_lu(rows: Rows, right: str) -> None:
+    """Gaussian elimination with the largest element of a column as its pivot: the number of swaps, or -1."""
+    code, t, lanes = rows.code, rows.type, rows.lanes
+
+    def copy(i: str, sums: list[str]) -> list[str]:
+        code.put(f"store i64 {i}, ptr {code.address('i64', '%order', i)}, align 8")
+        start = rows.at("%x", i, distance="%down")
+
+        def part(c: str, sums: list[str]) -> list[str]:
+            place = code.address(t, start, code.let(f"mul i64 {c}, {right}"))
+            v = rows.read(place, right, rows.mask("%n", c))
+            rows.store(v, rows.at("%lu", i, c))
+            return [code.binary("fadd", t, sums[0], code.intrinsic("fabs", t, v))]
+
+        return code.loop("%n", part, step=lanes, carried=[(code.vector(t), sums[0])])
+
+    total = rows.total(code.loop("%n", copy, carried=[(code.vector(t), rows.zero)])[0])
+    rows.put(total, code.address(t, "%reciprocals", "%n"))
+    rounding = code.let(f"fmul {t} {total}, {rows.number(8 * EPSILON[t])}")
+    least = rows.number(TINY[t])
+    above = code.let(f"fcmp ogt {t} {rounding}, {least}")
+    limit = code.let(f"select i1 {above}, {t} {rounding}, {t} {least}")
+
+    def column(j: str, swaps: list[str]) -> list[str]:
+        below = code.let(f"add i64 {j}, 1")
+        whole = code.let(f"and i64 {j}, {-lanes}")
+
+        def larger(i: str, best: list[str]) -> list[str]:
+            size = rows.scalar("fabs", rows.get(rows.at("%lu", i, j)))
+            wins = code.let(f"fcmp ogt {t} {size}, {best[0]}")
+            return [
+                code.let(f"select i1 {wins}, {t} {size}, {t} {best[0]}"),
+                code.let(f"select i1 {wins}, i64 {i}, i64 {best[1]}"),
+            ]
+
+        first = rows.scalar("fabs", rows.get(rows.at("%lu", j, j)))
+        size, pivot = code.loop("%n", larger, start=below, carried=[(t, first), ("i64", j)])
+        rows.unless(rows.between(size, limit), "i64 -1")
+        moves = code.let(f"icmp ne i64 {pivot}, {j}")
+
+        def swap() -> list[str]:
+            def part(c: str, _: list[str]) -> list[str]:
+                one, other = rows.at("%lu", j, c), rows.at("%lu", pivot, c)
+                x, y = rows.load(one), rows.load(other)
+                rows.store(y, one)
+                rows.store(x, other)
+                return []
+
+            code.loop("%n", part, step=lanes)
+            places = [code.address("i64", "%order", i) for i in (j, pivot)]
+            x, y = (code.let(f"load i64, ptr {p}, align 8") for p in places)
+            code.put(f"store i64 {y}, ptr {places[0]}, align 8")
+            code.put(f"store i64 {x}, ptr {places[1]}, align 8")
+            return []
+
+        code.when(moves, swap)
+        reciprocal = code.let(f"fdiv {t} {rows.number(1)}, {rows.get(rows.at('%lu', j, j))}")
+        rows.put(reciprocal, code.address(t, "%reciprocals", j))
+
+        def eliminate(i: str, _: list[str]) -> list[str]:
+            factor = code.let(f"fmul {t} {rows.get(rows.at('%lu', i, j))}, {reciprocal}")
+
+            def part(c: str, _: list[str]) -> list[str]:
+                place, columns = rows.at("%lu", i, c), rows.columns(c)
+                old = rows.load(place)
+                new = rows.less(old, factor, rows.load(rows.at("%lu", j, c)))
+                new = code.select(t, rows.compare("sgt", columns, j), new, old)
+                here = rows.compare("eq", columns, j)
+                rows.store(code.select(t, here, code.splat(t, factor), new), place)
+                return []
+
+            code.loop("%n", part, start=whole, step=lanes)
+            return []
+
+        code.loop("%n", eliminate, start=below)
+        return [code.let(f"add i64 {swaps[0]}, {code.let(f'zext i1 {moves} to i64')}")]
+
+    swaps = code.loop("%n", column, carried=[("i64", "0")])
+    code.put(f"ret i64 {swaps[0]}")
+
+
+def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z: Ref, at: list[str]) -> None:
+    """z = x⁻¹ y, of the identity where y is None; `at` has pointers to y and z."""
+    code, (n, k) = kernel.code, (kernel.writer.read(v) for v in z.shape[-2:])
+    given = ("0", "1") if y is None else _strides(kernel, y)
+    strides = (*given, *_strides(kernel, z))
+    kinds = ["rows" if s == "1" else "strided" for s in (strides[1], strides[3])]
+    kinds[0] = "identity" if y is None else kinds[0]
+    name = function(
+        kernel,
+        f"lu.solve.{'.'.join(kinds)}",
+        kernel.dtype(z),
+        "i1",
+        "ptr %lu, ptr %order, ptr %reciprocals, i64 %n, i64 %k, ptr %y, i64 %y.down, i64 %y.right, ptr %z, "
+        "i64 %z.down, i64 %z.right, ptr %block",
+        lambda rows: _write_substitution(
+            rows,
+            "" if y is None else "1" if kinds[0] == "rows" else "%y.right",
+            "1" if kinds[1] == "rows" else "%z.right",
+        ),
+    )
+    views = [f"ptr {p}, i64 {d}, i64 {r}" for p, d, r in zip(at, strides[::2], strides[1::2], strict=True)]
+    failed = code.let(
+        f"call i1 {name}(ptr {factors.lu}, ptr {factors.order}, ptr {factors.reciprocals}, i64 {n}, "
+        f"i64 {k}, {', '.join(views)}, ptr {block})"
+    )
+    kernel.bail(failed)
+
+
+def _write_substitution(rows: Rows, right: str, z_right: str) -> None:
+    """Forward and back, for as many columns at a time as a vector has lanes.
+
+    Returns whether z is not finite.
+    """
+    code, t, lanes = rows.code, rows.type, rows.lanes
+    last = code.let("sub i64 %n, 1")
+
+    def columns(c: str, total: list[str]) -> list[str]:
+        mask = rows.mask("%k", c)
+
+        def known(i: str, start: str, first: str, stop: str) -> str:
+            """A row less what is known of its sum."""
+
+            def term(r: str, sums: list[str]) -> list[str]:
+                factor = rows.get(rows.at("%lu", i, r))
+                return [rows.less(sums[0], factor, rows.load(rows.at("%block", r, distance=str(lanes))))]
+
+            return code.loop(stop, term, start=first, carried=[(code.vector(t), start)])[0]
+
+        def forward(i: str, _: list[str]) -> list[str]:
+            row = code.let(f"load i64, ptr {code.address('i64', '%order', i)}, align 8")
+            if right:
+                start = rows.at("%y", row, distance="%y.down")
+                y = rows.read(code.address(t, start, code.let(f"mul i64 {c}, {right}")), right, mask)
+            else:
+                here = rows.compare("eq", rows.columns(c), row)
+                y = code.select(t, here, code.constant(t, 1), rows.zero)
+            rows.store(known(i, y, "0", i), rows.at("%block", i, distance=str(lanes)))
+            return []
+
+        def back(step: str, sums: list[str]) -> list[str]:
+            i = code.let(f"sub i64 {last}, {step}")
+            place = rows.at("%block", i, distance=str(lanes))
+            z = known(i, rows.load(place), code.let(f"add i64 {i}, 1"), "%n")
+            reciprocal = rows.get(code.address(t, "%reciprocals", i))
+            z = code.binary("fmul", t, z, code.splat(t, reciprocal))
+            rows.store(z, place)
+            start = rows.at("%z", i, distance="%z.down")
+            rows.write(z, code.address(t, start, code.let(f"mul i64 {c}, {z_right}")), z_right, mask)
+            return [code.binary("fadd", t, sums[0], code.intrinsic("fabs", t, z))]
+
+        code.loop("%n", forward)
+        sums = code.loop("%n", back, carried=[(code.vector(t), total[0])])
+        return list(sums)
+
+    sums = code.loop("%k", columns, step=lanes, carried=[(code.vector(t), rows.zero)])
+    finite = rows.between(rows.total(sums[0]), rows.number(-1))
+    code.put(f"ret i1 {code.let(f'xor i1 {finite}, true')}")
+
+
+def _block(kernel: Kernel, dtype: str) -> str:
+    """Memory for a vector of each row."""
+    return scratch(kernel, TYPES[dtype], LONGEST * kernel.writer.vector_bytes // SIZES[dtype], "block")
+
+
+def solve(kernel: Kernel) -> None:
+    """z = x⁻¹ y: each matrix of x is factored once, for all of y that belongs to it."""
+    x, y = kernel.call.args
+    (z,) = kernel.call.outs
+    assert isinstance(x, Ref)
+    assert isinstance(y, Ref)
+    dtype, stacked = kernel.dtype(z), z.shape[:-2]
+    factors, block = _memory(kernel, dtype), _block(kernel, dtype)
+    x, y = broadcast(x, (*stacked, *x.shape[-2:])), broadcast(y, (*stacked, *y.shape[-2:]))
+    own = [a for a, (n, s) in enumerate(zip(stacked, x.strides)) if s and n != 1]
+    shared = [a for a in range(len(stacked)) if a not in own]
+
+    def loops(
+        axes: list[int], refs: tuple[Ref, ...], pointers: list[str], body: Callable[[list[str]], None]
+    ) -> None:
+        shape, strides = [stacked[a] for a in axes], [[r.strides[a] for a in axes] for r in refs]
+        kernel.loops(shape, strides, [dtype] * len(refs), pointers, body)
+
+    def matrix(pointers: list[str]) -> None:
+        _factor(kernel, x, pointers[0], factors)
+        loops(shared, (y, z), pointers[1:], lambda found: _substitute(kernel, factors, block, y, z, found))
+
+    loops(own, (x, y, z), [kernel.base(r) for r in (x, y, z)], matrix)
+
+
+def inv(kernel: Kernel) -> None:
+    """x⁻¹"""
+    (x,), (z,) = kernel.call.args, kernel.call.outs
+    assert isinstance(x, Ref)
+    factors, block = _memory(kernel, kernel.dtype(z)), _block(kernel, kernel.dtype(z))
+
+    def matrix(pointers: list[str]) -> None:
+        _factor(kernel, x, pointers[0], factors)
+        _substitute(kernel, factors, block, None, z, ["null", pointers[1]])
+
+    stack(kernel, (x, z), matrix)
+
+
+def _determinant(kernel: Kernel, x: Ref, factors: _Factors, swaps: str) -> str:
+    """The product of the pivots, with its sign. Bails out where it comes too near to 0 or to infinity on the
+    way."""
+    code, dtype = kernel.code, kernel.dtype(x)
+    t, size = TYPES[dtype], SIZES[dtype]
+    odd = code.let(f"trunc i64 {swaps} to i1")
+    rows = Rows(code.module, t, 1)
+    rows.code = code
+
+    def turn(i: str, found: list[str]) -> list[str]:
+        place = code.let(f"mul i64 {i}, {WIDTH + 1}")
+        pivot = code.let(f"load {t}, ptr {code.address(t, factors.lu, place)}, align {size}")
+        z = code.let(f"fmul {t} {found[0]}, {pivot}")
+        kernel.bail(code.let(f"xor i1 {rows.between(rows.scalar('fabs', z), rows.number(TINY[t]))}, true"))
+        return [z]
+
+    one = code.let(f"select i1 {odd}, {t} {rows.number(-1)}, {t} {rows.number(1)}")
+    return code.loop(kernel.writer.read(x.shape[-1]), turn, carried=[(t, one)])[0]
+
+
+def det(kernel: Kernel) -> None:
+    """The determinant."""
+    (x,), (z,) = kernel.call.args, kernel.call.outs
+    assert isinstance(x, Ref)
+    factors, dtype = _memory(kernel, kernel.dtype(z)), kernel.dtype(z)
+
+    def matrix(pointers: list[str]) -> None:
+        found = _determinant(kernel, x, factors, _factor(kernel, x, pointers[0], factors))
+        kernel.store(dtype, kernel.code.splat(TYPES[dtype], found), pointers[1])
+
+    stack(kernel, (x, _as_matrices(z)), matrix)
+
+
+def _as_matrices(ref: Ref) -> Ref:
+    """A number for each matrix, with two axes of length 1."""
+    return ref._replace(shape=(*ref.shape, 1, 1), strides=(*ref.strides, 0, 0))
+
+
+def slogdet(kernel: Kernel) -> None:
+    """The sign of the determinant and the logarithm of its size."""
+    (x,), (sign, log), code = kernel.call.args, kernel.call.outs, kernel.code
+    assert isinstance(x, Ref)
+    dtype = kernel.dtype(log)
+    t, vector = TYPES[dtype], code.vector(TYPES[dtype])
+    factors = _memory(kernel, dtype)
+
+    def matrix(pointers: list[str]) -> None:
+        swaps = _factor(kernel, x, pointers[0], factors)
+        odd = code.let(f"trunc i64 {swaps} to i1")
+        one = code.let(f"select i1 {odd}, {vector} {code.constant(t, -1)}, {vector} {code.constant(t, 1)}")
+
+        def turn(i: str, found: list[str]) -> list[str]:
+            pivot = kernel.load(dtype, kernel.at(factors.lu, dtype, i, str(WIDTH + 1)))
+            size = kernel.apply("abs", dtype, pivot)
+            negative = kernel.apply("<", "bool", pivot, 0.0, of=dtype)
+            return [
+                code.select(t, negative, kernel.apply("negative", dtype, found[0]), found[0]),
+                kernel.apply("+", dtype, found[1], kernel.apply("log", dtype, size)),
+            ]
+
+        first = [(vector, one), (vector, code.constant(t, 0))]
+        for pointer, v in zip(pointers[1:], code.loop(kernel.writer.read(x.shape[-1]), turn, carried=first)):
+            kernel.store(dtype, v, pointer)
+
+    stack(kernel, (x, _as_matrices(sign), _as_matrices(log)), matrix)
+
+
+def cofactor(kernel: Kernel) -> None:
+    """det(x) x⁻ᵀ, where x is far from singular: the array library finds it from singular values, which is
+    right for singular ones too."""
+    (x,), (z,), code = kernel.call.args, kernel.call.outs, kernel.code
+    assert isinstance(x, Ref)
+    dtype, n = kernel.dtype(z), x.shape[-1]
+    t = TYPES[dtype]
+    factors, block = _memory(kernel, dtype), _block(kernel, dtype)
+    total = scratch(kernel, t, 1, "total")
+    turned = z._replace(strides=(*z.strides[:-2], z.strides[-1], z.strides[-2]))
+
+    def elements(pointer: str, body: Callable[[list[str]], None]) -> None:
+        kernel.loops(z.shape[-2:], [z.strides[-2:]], [dtype], [pointer], body)
+
+    def matrix(pointers: list[str]) -> None:
+        swaps = _factor(kernel, x, pointers[0], factors)
+        det = code.splat(t, _determinant(kernel, x, factors, swaps))
+        _substitute(kernel, factors, block, None, turned, ["null", pointers[1]])
+        kernel.store(dtype, kernel.constant(dtype, 0), total)
+
+        def add(found: list[str]) -> None:
+            size = kernel.apply("abs", dtype, kernel.load(dtype, found[0]))
+            kernel.store(dtype, kernel.apply("+", dtype, kernel.load(dtype, total), size), total)
+
+        elements(pointers[1], add)
+        size = kernel.load(dtype, kernel.at(factors.reciprocals, dtype, kernel.writer.read(n), "1"))
+        condition = kernel.apply("*", dtype, size, kernel.load(dtype, total))
+        good = kernel.apply("<", "bool", condition, 100.0 * n * n + 1, of=dtype)
+        kernel.bail(code.let(f"xor i1 {kernel.scalar('bool', good)}, true"))
+        elements(
+            pointers[1],
+            lambda found: kernel.store(
+                dtype, kernel.apply("*", dtype, kernel.load(dtype, found[0]), det), found[0]
+            ),
+        )
+
+    stack(kernel, (x, z), matrix)
