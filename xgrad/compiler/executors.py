@@ -268,6 +268,7 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
             lowered.plan,
             vector_bytes=backend.native.vector_bytes(),
             long_blas=backend.native.find_blas().long,
+            half=backend.native.converts_half(),
         )
         called = host_calls(lowered.plan, device, watch)
         return backend.native.Native(lowered.plan.buffers, text, numbers, called), lowered, "native code"
