@@ -156,11 +156,15 @@ class Laid:
         scratch = (
             self._free.pop()
             if self._free
-            else [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "scratch"]
+            else [np.empty(b.size, canonical(b.dtype)) for b in self._buffers if b.kind == "scratch"]
         )
-        outputs = [np.empty(b.size, b.dtype) for b in self._buffers if b.kind == "output"]
+        outputs = [
+            half.classed(np.empty(b.size, canonical(b.dtype))) for b in self._buffers if b.kind == "output"
+        ]
         sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
-        buffers = [np.ascontiguousarray(next(sources[b.kind]), b.dtype).reshape(-1) for b in self._buffers]
+        buffers = [
+            np.ascontiguousarray(next(sources[b.kind]), canonical(b.dtype)).reshape(-1) for b in self._buffers
+        ]
         self._run(np, _view, np.empty, buffers, self._calls)
         self._free.append(scratch)
         return outputs
@@ -170,8 +174,9 @@ def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tupl
     """A view of a flat array, in elements."""
     size = buffer.itemsize
     if 0 in shape:  # what it would be a view of need not be there
-        return np.empty(shape, buffer.dtype)
-    return np.ndarray(shape, buffer.dtype, buffer, offset * size, tuple(s * size for s in strides))
+        return half.classed(np.empty(shape, buffer.dtype))
+    strides = tuple(s * size for s in strides)
+    return half.classed(np.ndarray(shape, buffer.dtype, buffer, offset * size, strides))
 
 
 def _keep_freed_memory() -> None:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..dtypes import canonical
 from ..schedules import HostCall, Window
+from .half import classed
 from .marshalling import Pointers
 
 #: What native code calls: with the number of a call, the table of buffers, and the steps of the loops.
@@ -96,12 +98,12 @@ class _Run:
         if not isinstance(window, Window):
             return window, ()
         buffer = self._buffers[window.buffer]
-        dtype = np.dtype(buffer.dtype)
+        dtype = canonical(buffer.dtype)
         if 0 in window.shape:
-            return np.empty(window.shape, dtype), window.moving
+            return classed(np.empty(window.shape, dtype)), window.moving
         memory = (ctypes.c_char * (buffer.size * dtype.itemsize)).from_address(
             self._pointers.values[window.buffer]
         )
         strides = tuple(s * dtype.itemsize for s in window.strides)
         array = np.ndarray(window.shape, dtype, memory, window.offset * dtype.itemsize, strides)
-        return array, window.moving
+        return classed(array), window.moving

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..dtypes import canonical
+from .half import classed
+
 #: Bytes of small outputs that share a block of memory.
 SHARED = 64 * 1024
 #: What an array must be to be read as it lies: NumPy's flags C_CONTIGUOUS and ALIGNED.
@@ -162,7 +165,7 @@ def places(buffers: Sequence[Any]) -> tuple[list[int], int]:
 
 def _bytes(buffer: Any) -> int:
     """The size of a buffer, up to where the next may begin."""
-    return int(-(-buffer.size * np.dtype(buffer.dtype).itemsize // _ALIGN) * _ALIGN)
+    return int(-(-buffer.size * canonical(buffer.dtype).itemsize // _ALIGN) * _ALIGN)
 
 
 class Pointers:
@@ -211,7 +214,7 @@ def _blocks(buffers: Sequence[Any]) -> list[_Block]:
     for group in groups:
         starts, end = places([b for _, _, b in group])
         members = [(n, i, start, b.size) for (n, i, b), start in zip(group, starts)]
-        found.append(_Block(np.dtype(group[0][2].dtype), members, end))
+        found.append(_Block(canonical(group[0][2].dtype), members, end))
     return found
 
 
@@ -223,7 +226,7 @@ class Arguments:
 
     def __init__(self, buffers: Sequence[Any], finder: Any) -> None:
         self.buffers, self._finder = buffers, finder
-        self._inputs = [(i, np.dtype(b.dtype), b.size) for i, b in enumerate(buffers) if b.kind == "input"]
+        self._inputs = [(i, canonical(b.dtype), b.size) for i, b in enumerate(buffers) if b.kind == "input"]
         self._blocks = _blocks(buffers)
         self._memory = [
             ((block.size + _ALIGN) // block.dtype.itemsize, block.dtype) for block in self._blocks
@@ -263,7 +266,7 @@ class Arguments:
         count = len(self._inputs)
         if len(inputs) != count:
             raise ValueError(f"{count} inputs are expected, {len(inputs)} were given")
-        memory = [np.empty(size, dtype) for size, dtype in self._memory]
+        memory = [classed(np.empty(size, dtype)) for size, dtype in self._memory]
         copies: list[np.ndarray] = []
         if self._finder is None:
             for n, x in enumerate(inputs):

@@ -156,6 +156,7 @@ class _Host(NamedTuple):
     features: str
     key: str
     vector_bytes: int
+    half: bool
 
 
 def _host() -> _Host:
@@ -182,7 +183,8 @@ def _found_host() -> _Host:
     )
     versions = f"xgrad {_version()}, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
     key = f"{versions}, {llvm.get_process_triple()}, {cpu}, {found.flatten()}"
-    return _Host(llvm, cpu, found.flatten(), key, size)
+    half = bool(found.get("f16c")) or not llvm.get_process_triple().startswith(("x86", "i"))
+    return _Host(llvm, cpu, found.flatten(), key, size, half)
 
 
 def _version() -> str:
@@ -198,6 +200,11 @@ def _version() -> str:
 def vector_bytes() -> int:
     """The size of this processor's vectors."""
     return _host().vector_bytes
+
+
+def converts_half() -> bool:
+    """Whether this processor converts float16 to float32 and back."""
+    return _host().half
 
 
 _loaded: OrderedDict[str, Compiled] = OrderedDict()

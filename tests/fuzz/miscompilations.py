@@ -433,7 +433,7 @@ MUTANTS = [
     Mutant(
         "a reduction takes lanes beyond the end",
         "compiler.codegen.llvm.plan:_MapWriter.chunk",
-        "x = code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))",
+        "x = code.select(type_, mask, x, code.constant(type_, start(fold.kind, dtype)))",
         "pass",
         NATIVE,
     ),

@@ -22,6 +22,8 @@ ALL = {
 
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 WHOLE = ["int64", "int32", "bool"]
+#: Integers that have kernels in native code alone.
+MORE = ["int8", "int16", "uint8", "uint16", "uint32", "uint64"]
 #: What has a kernel for real numbers alone, in the engine or here.
 NO_WHOLE = {"**", "nextafter", "normal_quantile"}
 NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">>"}
@@ -107,6 +109,7 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {}
+NATIVE: dict[str, Case] = {}
 
 
 def _values(dtype: str, seed: int) -> np.ndarray:
@@ -116,6 +119,12 @@ def _values(dtype: str, seed: int) -> np.ndarray:
         return _complex_values(dtype, rng)
     if dtype == "bool":
         return rng.random(40) < 0.5
+    if dtype in MORE:
+        ends = np.iinfo(dtype)
+        edges = [0, 1, 2, 3, ends.max, ends.max - 1, ends.min, ends.min + 1, ends.max // 2]
+        return np.concatenate(
+            [np.array(edges, dtype), rng.integers(ends.min, ends.max, 20, dtype, endpoint=True)]
+        )
     if dtype in WHOLE:
         return np.concatenate([[0, 1, -1, 2, -2, 7, -8, 1000, -1000], rng.integers(-9, 10, 31)]).astype(dtype)
     info = ml_dtypes.finfo(dtype)
@@ -277,10 +286,47 @@ def _enter_others() -> None:
     )
 
 
+def _enter_native() -> None:
+    """Integers of every length, with the ends of their ranges, and in pairs of any dtypes."""
+    for name, op in ALL.items():
+        for dtype in [] if name in NO_WHOLE | {"where"} else MORE:
+            error, near = 0 if name in EXACT else ERRORS.get(name, 5), 1.0 * (name in NEAR)
+            arrays = _operands(dtype, op.arity or 1)
+            if name == "cbrt":  # of the lowest number, which has no absolute value
+                arrays = (arrays[0][(arrays[0] == 0) | (arrays[0] != np.iinfo(dtype).min)],)
+            NATIVE[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, False)
+    kinds = [*MORE, *WHOLE, *FLOATS]
+    for a in kinds:
+        for b in kinds:
+            if a in MORE or b in MORE or "bfloat16" in (a, b):
+                x, y = _values(a, 0), _values(b, 1)
+                pairs = np.repeat(x, y.size), np.tile(y, x.size)
+                NATIVE[f"{a} and {b}"] = Case(_compared, pairs, 0)
+                tame = np.array([0, 1, 2, 100, 7, 3] if b in MORE and a in FLOATS else x).astype(x.dtype)
+                NATIVE[f"{a} as {b}"] = Case(lambda x, b=b: xg.astype(x, b), (tame,), 0)
+    for a in FLOATS:
+        for b in ("int8", "uint8", "int16", "uint16", "uint32", "uint64"):
+            x = np.array([-1.5, -0.5, -100.7, 200.2, 65000.0]).astype(_values(a, 0).dtype)
+            NATIVE[f"{a} as {b}, which wraps around"] = Case(lambda x, b=b: xg.astype(x, b), (x,), 0)
+    for dtype in MORE:
+        x = _values(dtype, 2)
+        for n in (0, 1, 2.5, 100, -1, 300, -(2**40), 2**63, 2**70, 2**200):
+            NATIVE[f"{dtype} beside {n}"] = Case(lambda x, n=n: (x < n, n == x, x >= n), (x,), 0)
+        NATIVE[f"powers of {dtype}"] = Case(lambda x: tuple(x**n for n in (0, 1, 2, 3, 4, 5, 7)), (x,), 0)
+        c = np.random.default_rng(3).random(x.size) < 0.5
+        NATIVE[f"where {dtype}"] = Case(lambda c, x, y: xg.where(c, x, y), (c, x, x[::-1].copy()), 0)
+    exact = np.array(
+        [0.0, 1 + 2**-11 + 2**-40, 1 + 2**-11, 1 + 2**-11 - 2**-40, 65519.99, 65520, -3e-8, 3e38]
+    )
+    for dtype in ("float16", "bfloat16"):
+        NATIVE[f"rounded once to {dtype}"] = Case(lambda x, d=dtype: xg.astype(x, d), (exact,), 0)
+
+
 _enter_ops()
 
 
 _enter_others()
+_enter_native()
 
 
 def as_tensor(x: np.ndarray) -> Any:

@@ -290,7 +290,12 @@ def _llvm_ir(lowered: Lowered, device: Device) -> tuple[str, tuple[int, ...]]:
     from .codegen.llvm.plan import write
 
     native = device.backend.native
-    return write(lowered.plan, vector_bytes=native.vector_bytes(), long_blas=native.find_blas().long)
+    return write(
+        lowered.plan,
+        vector_bytes=native.vector_bytes(),
+        long_blas=native.find_blas().long,
+        half=native.converts_half(),
+    )
 
 
 #: What an executor that makes no code of a program is called.

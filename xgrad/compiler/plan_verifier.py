@@ -20,7 +20,7 @@ from ..ops import OPS
 from ..ops.axes import normal_axes
 from .ir import Item, Operand, Program, Stage, Value, is_basic
 from .ir import Loop as ProgramLoop
-from .lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step
+from .lowering.plan import FOLDS, OF_TRUTHS, Call, Gemm, Loop, Map, Plan, Ref, Step
 from .lowering.views import product_can_read, product_can_write
 
 Array = Any
@@ -131,8 +131,11 @@ def _computed(
         *base, a, b = operands
         product = _product(np, a, b)
         return (_combined(np, "+", out.dtype, [*base, product]) if base else product,)
-    if name in STARTS:
-        return (_folded(np, name, operands[0], normal_axes(params["axis"], operands[0].ndim)),)
+    if name in FOLDS:
+        (x,), (dtype,) = operands, dtypes
+        if name in OF_TRUTHS and dtype != "bool":
+            x = _combined(np, "astype", "bool", [x])
+        return (_folded(np, FOLDS[name], x, normal_axes(params["axis"], x.ndim)),)
     if op.kernel.pointwise:
         return (np.broadcast_to(_combined(np, name, out.dtype, operands), out.shape),)
     # any other: each element of the outputs is made of all elements of the operands

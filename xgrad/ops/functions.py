@@ -109,9 +109,13 @@ def _cbrt(xp: Namespace, x: Array) -> Array:
 
 
 CBRT = elementwise("cbrt", _cbrt, scalar="cbrt(x)", dx=lambda dz, z: dz / (3 * (z * z)))
-#: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is: in 32 bits nothing is left of 1
-#: << 62.
-_WHOLE_RECIPROCAL = "where(x == 0, where(1 << 62 == 0, ~0 << 31, ~0 << 63), where(x == 1 or x == -1, x, 0))"
+#: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is of 32 or 64 bits with a sign, else
+#: 0: ~0 is negative where there is a sign, and in 32 bits nothing is left of 1 << 62.
+_WHOLE_RECIPROCAL = """
+signed = ~0 < 0
+lowest = where(signed, where(1 << 62 == 0, ~0 << 31, ~0 << 63), 0)
+where(x == 0, lowest, where(x == 1 or (signed and x == ~0), x, 0))
+"""
 RECIPROCAL = elementwise(
     "reciprocal",
     lambda xp, x: xp.reciprocal(x),

@@ -19,6 +19,7 @@ from tests.helpers.single_elements import (
     ALL,
     CASES,
     FLOATS,
+    NATIVE,
     NO_FLOATS,
     NO_WHOLE,
     Case,
@@ -60,9 +61,9 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
     }
 
 
-def _wanted(case: Case) -> list[np.ndarray]:
+def _wanted(case: Case, given: Callable[..., Any] = as_tensor) -> list[np.ndarray]:
     """What the engine gives, op by op."""
-    z = case.f(*map(as_tensor, case.arrays))
+    z = case.f(*map(given, case.arrays))
     return [np.asarray(v) for v in (z if isinstance(z, tuple) else (z,))]
 
 
@@ -72,8 +73,8 @@ def _interpreted(case: Case) -> Any:
 
 def _compiled(case: Case, kind: str) -> Any:
     f = xg.compile(case.f)
-    z = f(*map(as_tensor, case.arrays))
-    executable = f.executable(*map(as_tensor, case.arrays))
+    z = f(*map(xg.asarray, case.arrays))
+    executable = f.executable(*map(xg.asarray, case.arrays))
     assert executable.kind == kind, executable.why
     return z if isinstance(z, tuple) else (z,)
 
@@ -114,13 +115,13 @@ def _gives(op: str) -> str:
 
 
 def _combinations() -> list[Any]:
-    """Every case on every executor that is for it: half precision is for CUDA kernels alone."""
+    """Every case on every executor that is for it: half precision is for CUDA kernels and native code."""
     found = []
     for name in CASES:
         op, _, dtypes = name.partition(" ")
         half = "16" in name or name == "rounded and widened" or (dtypes == "bool" and _gives(op) == "float16")
         executors = ("interpreted", "NumPy", "native") if "complex" in name else EXECUTORS
-        for executor in executors if not half else ():
+        for executor in executors if not half else ("native", "native in a loop"):
             without = (
                 NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
             )
@@ -128,6 +129,11 @@ def _combinations() -> list[Any]:
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
         if "complex" not in name:
             found.append(pytest.param("CUDA", name, marks=emulator))
+    found += [
+        pytest.param("native", name, marks=native_only)
+        for name in NATIVE
+        if name.partition(" ")[0] not in NOT_NATIVE
+    ]
     return found
 
 
@@ -135,17 +141,17 @@ def _combinations() -> list[Any]:
 def test_an_op_is_what_it_is_eagerly(
     executor: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = CASES[name]
+    case = CASES.get(name) or NATIVE[name]
     monkeypatch.setenv("XGRAD_NATIVE", "0" if "NumPy" in executor else "1")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        wanted = _wanted(case)
+        wanted = _wanted(case, xg.asarray if "native" in executor else as_tensor)
         computed = (
             request.getfixturevalue("on_cuda")[name] if executor == "CUDA" else EXECUTORS[executor](case)
         )
     assert len(computed) == len(wanted)
     for i, (found, want) in enumerate(zip(map(np.asarray, computed), wanted)):
-        if found.dtype == ml_dtypes.bfloat16:
+        if found.dtype == ml_dtypes.bfloat16 and executor == "CUDA":
             assert want.dtype == np.float32
             want = want.astype(ml_dtypes.bfloat16)
         assert executor == "CUDA" or "loop" in executor or found.shape == want.shape

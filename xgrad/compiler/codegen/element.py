@@ -3,16 +3,26 @@ between."""
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import inf
 from typing import NamedTuple
 
+from ...backends.dtypes import canonical, promoted
 from ...ops import OPS
 from ...ops.scalars import PRIMITIVES, Call, Scalar, calls, power, substitute
 from ..lowering.plan import Unsupported
 
-FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
-_ORDER = ("bool", "int32", "int64", "float32", "float64")
+HALVES = frozenset(("float16", "bfloat16"))
+FLOATS = HALVES | {"float32", "float64"}
+#: The least and the greatest number of each dtype of integers. "int128" is none of arrays: in it those are
+#: compared of which no dtype holds all.
+RANGES = {
+    **{f"int{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64, 128)},
+    **{f"uint{n}": (0, 2**n - 1) for n in (8, 16, 32, 64)},
+}
 
 
 class Value(NamedTuple):
@@ -48,18 +58,44 @@ class Language(ABC):
 
 
 def common_dtype(args: Sequence[Value]) -> str:
-    """The dtype in which NumPy compares these values."""
-    dtypes = [a.dtype for a in args if a.dtype is not None]
-    if all(d == "bool" for d in dtypes) and all(
-        a.dtype is not None or isinstance(a.name, bool) for a in args
-    ):
+    """The dtype in which NumPy compares these values.
+
+    It holds all integers that are compared, whatever their dtypes. Raises Unsupported where there is none so
+    large.
+    """
+    dtypes = frozenset(a.dtype for a in args if a.dtype is not None)
+    numbers = [a.name for a in args if a.dtype is None]
+    if dtypes <= {"bool"} and all(isinstance(n, bool) for n in numbers):
         return "bool"
-    largest = max(dtypes, key=_ORDER.index, default="float64")
-    if largest == "float32" and any(d in ("int32", "int64") for d in dtypes):
+    if not dtypes or dtypes & FLOATS:
+        return _promoted(dtypes) if dtypes else "float64"
+    if any(isinstance(n, float) for n in numbers):
         return "float64"
-    if largest not in FLOATS and any(a.dtype is None and isinstance(a.name, float) for a in args):
-        return "float64"
-    return "int32" if largest == "bool" else largest
+    ends = [end for d in dtypes for end in RANGES.get(d, (0, 1))] + [int(n) for n in numbers]
+    for dtype in (_promoted(dtypes), "int32", "int64", "int128"):
+        least, greatest = RANGES.get(dtype, (0, 0))
+        if least <= min(ends) and max(ends) <= greatest:
+            return dtype
+    raise Unsupported("an integer of more than 128 bits")
+
+
+@lru_cache(1024)
+def _promoted(dtypes: frozenset[str]) -> str:
+    return str(promoted(*map(canonical, sorted(dtypes))))
+
+
+def rounded(value: float, dtype: str) -> float:
+    """A number as one of a floating dtype, which is infinite where the dtype has none so large."""
+    if dtype == "float64" or value != value:
+        return value
+    if dtype == "bfloat16":  # the upper half of a single, rounded to even
+        (bits,) = struct.unpack("I", struct.pack("f", rounded(value, "float32")))
+        return float(struct.unpack("f", struct.pack("I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0])
+    form = "e" if dtype == "float16" else "f"
+    try:
+        return float(struct.unpack(form, struct.pack(form, value))[0])
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def write(language: Language, op: str, args: Sequence[Value], dtype: str, computed: str) -> str:
@@ -72,6 +108,8 @@ def write(language: Language, op: str, args: Sequence[Value], dtype: str, comput
     scalar = None if entry is None else entry.kernel.scalar if computed in FLOATS else entry.kernel.integers
     if entry is None or scalar is None:
         raise Unsupported(f"op {op!r} of dtype {dtype} has no expression for single elements")
+    if any(_outside(v, computed) for v in args):
+        raise Unsupported(f"op {op!r} of dtype {computed}: that dtype does not have one of its numbers")
     given = dict(zip(entry.operands, args, strict=True))
     scalar = substitute(scalar, {name: v.name for name, v in given.items() if not isinstance(v.name, str)})
     try:
@@ -79,6 +117,12 @@ def write(language: Language, op: str, args: Sequence[Value], dtype: str, comput
     except Unsupported as error:
         raise Unsupported(f"op {op!r} of dtype {computed}: {error}") from None
     return text if found == dtype else language.cast(text, found, dtype)
+
+
+def _outside(v: Value, dtype: str) -> bool:
+    """Whether this is an integer that a dtype of integers does not have, which NumPy refuses."""
+    least, greatest = RANGES.get(dtype, (-inf, inf))
+    return isinstance(v.name, int) and not least <= v.name <= greatest
 
 
 class _Element:

@@ -10,7 +10,6 @@ from copy import copy
 from math import prod
 from typing import Any, NamedTuple
 
-from ...backends.dtypes import is_floating
 from ...ops.axes import normal_axes
 from ..codegen.llvm.target import CPU
 from ..ir import Item, Loop, Operand, Program, Stage, Value, is_basic
@@ -218,7 +217,7 @@ class Lowering:
         out = stage.output
         if stage.op in ("@", "@+"):
             lower_product(self, stage)
-        elif stage.op in plans.STARTS:
+        elif stage.op in plans.FOLDS:
             self._reduction(stage)
         elif stage.op == "concat":
             whole, at = self.home(out), 0
@@ -243,8 +242,8 @@ class Lowering:
         dtypes = {v.dtype for v in (*stage.values, *stage.outputs)}
         if not stage.values or not dtypes <= self.target.dtypes:
             return False
-        if stage.op in plans.STARTS:
-            return is_floating(stage.output.dtype) and stage.values[0].dtype != "bool"
+        if stage.op in plans.FOLDS:
+            return stage.output.dtype in self.target.folds.get(plans.FOLDS[stage.op], {})
         if stage.op in ("setitem", "scatter"):
             return _is_assignment(stage)
         return stage.op in ("concat", "stack")
@@ -311,6 +310,11 @@ class Lowering:
             self.items.append(
                 Map(target.shape, (), (Step(0, "none", (source,), (True,), dtype),), ((0, target),))
             )
+
+    def convert(self, source: Ref, target: Ref) -> None:
+        """Put what is at `source` at `target` in the dtype of that, as the same value: no stage casts it."""
+        step = Step(1, "none", (0,), (False,), self.buffers[target.buffer].dtype)
+        self.items.append(Map(target.shape, ((0, source),), (step,), ((1, target),)))
 
     # Maps
 
@@ -393,8 +397,14 @@ class Lowering:
             v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))
         ]
         stores = tuple((order[v], self.home(v)) for v in stored)
-        folds = tuple(plans.Reduction(order[v], stage.op, ref) for v, stage, ref in reductions)
-        self.items.append(Map(shape, tuple(loads), tuple(steps), stores, folds))
+        folds: list[plans.Reduction] = []
+        for v, stage, ref in reductions:
+            folded = order[v]
+            if stage.op in plans.OF_TRUTHS and v.dtype != "bool":
+                folded = len(order) + len(folds)
+                steps.append(Step(folded, "astype", (order[v],), (False,), "bool"))
+            folds.append(plans.Reduction(folded, plans.FOLDS[stage.op], ref))
+        self.items.append(Map(shape, tuple(loads), tuple(steps), stores, tuple(folds)))
         self.done.update(stored)
 
     def _worth_storing(self, v: Value, inside: set[int]) -> bool:
@@ -449,7 +459,8 @@ class Lowering:
         x, out = stage.operands[0], stage.output
         assert type(x) is Value
         axes = normal_axes(stage.params["axis"], len(x.shape))
-        target = self.home(out)
+        dtype = self.target.folds[plans.FOLDS[stage.op]][out.dtype]
+        target = self.home(out) if dtype == out.dtype else self.buffer("scratch", out._replace(dtype=dtype))
         strides, kept = [], iter(target.strides)
         for a in range(len(x.shape)):
             if a in axes:
@@ -459,6 +470,8 @@ class Lowering:
             else:
                 strides.append(next(kept))
         self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
+        if dtype != out.dtype:
+            self.convert(target, self.home(out))
 
 
 def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:

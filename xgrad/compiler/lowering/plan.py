@@ -19,9 +19,38 @@ from ...ops import Op
 Number = int | float | bool
 
 #: Bytes of an element.
-SIZES = {"bool": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8}
-#: What a reduction of floating-point numbers starts from, and gives where there are none.
-STARTS = {"sum": 0.0, "max": -inf, "min": inf}
+SIZES = {
+    "bool": 1,
+    **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "float16": 2,
+    "bfloat16": 2,
+    "float32": 4,
+    "float64": 8,
+}
+#: How each reduction folds elements: the last three fold truths.
+FOLDS = {
+    **{kind: kind for kind in ("sum", "prod", "max", "min")},
+    "any": "max",
+    "all": "min",
+    "count_nonzero": "sum",
+}
+OF_TRUTHS = frozenset(("any", "all", "count_nonzero"))
+
+
+def start(kind: str, dtype: str) -> Number:
+    """What a fold of this kind starts from, and gives where there are no elements."""
+    whole, low = dtype.startswith(("int", "uint")), kind == "max"
+    if kind in ("sum", "prod"):
+        one = kind == "prod"
+        return int(one) if whole else bool(one) if dtype == "bool" else float(one)
+    if dtype == "bool":
+        return not low
+    if not whole:
+        return -inf if low else inf
+    bits = 8 * SIZES[dtype]
+    if dtype.startswith("uint"):
+        return 0 if low else (1 << bits) - 1
+    return -(1 << bits - 1) if low else (1 << bits - 1) - 1
 
 
 class Unsupported(NotImplementedError):
@@ -33,14 +62,17 @@ class Target(NamedTuple):
 
     `primitives` are what elementwise ops are written with, `dtypes` those that maps compute with, `held` what
     buffers may have besides. `write(op, args, dtype)` writes an elementwise op of operands of these dtypes,
-    or numbers, and raises Unsupported where that cannot be done. `kernel(call, dtypes)` says whether there is
-    a kernel for a call of arguments and results of these dtypes.
+    or numbers, and raises Unsupported where that cannot be done. `folds` has, for each kind of reduction and
+    dtype of its result, the dtype in which it is folded, and `products` the same for matrix products.
+    `kernel(call, dtypes)` says whether there is a kernel for a call of arguments and results of these dtypes.
     """
 
     primitives: frozenset[str]
     dtypes: frozenset[str]
     held: frozenset[str]
     write: Callable[[str, tuple[Any, ...], str], object]
+    folds: Mapping[str, Mapping[str, str]]
+    products: Mapping[str, str]
     kernel: Callable[[Any, tuple[Any, ...]], bool] = lambda call, dtypes: False
 
     def knows(self, op: Op) -> bool:
@@ -90,7 +122,7 @@ class Step(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """`value` folded by "sum", "max" or "min" over the axes along which `out` has stride 0.
+    """`value` folded by "sum", "prod", "max" or "min" over the axes along which `out` has stride 0.
 
     `out` is overwritten.
     """

@@ -3,12 +3,12 @@ for it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from ...backends.dtypes import is_floating
 from ..ir import Operand, Stage, Value
-from .plan import Gemm, Loop, Ref, Target
+from .plan import Gemm, Loop, Map, Ref, Step, Target
 from .views import (
     at_every_step,
     broadcast,
@@ -31,8 +31,7 @@ def can_multiply(stage: Stage, target: Target) -> bool:
         type(a) is Value
         and type(b) is Value
         and a.dtype == b.dtype == stage.output.dtype
-        and is_floating(a.dtype)
-        and a.dtype in target.dtypes
+        and a.dtype in target.products
     )
 
 
@@ -42,10 +41,37 @@ def lower_product(at: Lowering, stage: Stage) -> None:
     assert type(a) is Value
     assert type(b) is Value
     out = stage.output
+    computed = at.target.products[a.dtype]
+    if computed != out.dtype:
+        _in_another_dtype(at, base, (a, b), out, computed)
+        return
     if base:
         _base(at, base[0], out)
     at.compute([a, b])
-    x, y, z = _matrix(at, a, flat=len(b.shape) == 2), _matrix(at, b), at.home(out)
+    _multiply(at, a, b, _matrix(at, a, flat=len(b.shape) == 2), _matrix(at, b), at.home(out), bool(base))
+
+
+def _in_another_dtype(
+    at: Lowering, base: Sequence[Operand], factors: tuple[Value, Value], out: Value, dtype: str
+) -> None:
+    """Add a product of copies in another dtype, which is rounded before it is added to anything."""
+    at.compute([*factors, *(v for v in base if type(v) is Value)])
+    a, b = (v._replace(dtype=dtype) for v in factors)
+    x, y, z = (at.buffer("scratch", v) for v in (a, b, out._replace(dtype=dtype)))
+    at.convert(at.ref(factors[0]), x)
+    at.convert(at.ref(factors[1]), y)
+    _multiply(at, a, b, x, y, z, add=False)
+    if not base:
+        at.convert(z, at.home(out))
+        return
+    target = at.home(out)
+    at.assign(base[0], target)
+    steps = (Step(2, "none", (0,), (False,), out.dtype), Step(3, "+", (1, 2), (False, False), out.dtype))
+    at.items.append(Map(out.shape, ((0, z), (1, target)), steps, ((3, target),)))
+
+
+def _multiply(at: Lowering, a: Value, b: Value, x: Ref, y: Ref, z: Ref, add: bool) -> None:
+    """Add the product of two operands that are at `x` and `y`, in memory where it can read them."""
     if len(a.shape) == 1:
         x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
     if len(b.shape) == 1:
@@ -58,7 +84,7 @@ def lower_product(at: Lowering, stage: Stage) -> None:
         if flat_x is not None and flat_z is not None:
             x, z = flat_x, flat_z
     x, y = (broadcast(r, (*z.shape[:-2], *r.shape[-2:])) for r in (x, y))
-    at.items.append(_over_stacks(z, x, y, bool(base)))
+    at.items.append(_over_stacks(z, x, y, add))
 
 
 def _over_stacks(z: Ref, x: Ref, y: Ref, add: bool) -> Gemm | Loop:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
 from ...lowering.plan import Step, Target, Unsupported
-from ..element import Language, Value, common_dtype, write
+from ..element import FLOATS, Language, Value, common_dtype, rounded, write
 
 #: How a value is held while it is computed with, and how it is stored.
 COMPUTED = {
@@ -60,7 +59,7 @@ def literal(value: Any, dtype: str) -> str:
         return "true" if value else "false"
     if not is_real(dtype):
         return f"{int(value)}LL" if dtype == "int64" else str(int(value))
-    value = _rounded(float(value), dtype)
+    value = rounded(float(value), dtype)
     if value != value or abs(value) == inf:
         bits = "0x7fc00000u" if value != value else "0x7f800000u" if value > 0 else "0xff800000u"
         return (
@@ -68,20 +67,6 @@ def literal(value: Any, dtype: str) -> str:
         )
     suffix = "f" if COMPUTED[dtype] == "float" else ""
     return f"{value!r}{suffix}" if value >= 0 and str(value)[0] != "-" else f"({value!r}{suffix})"
-
-
-def _rounded(value: float, dtype: str) -> float:
-    """A number as one of this dtype, which is infinite where the dtype has none so large."""
-    if dtype == "float64" or value != value:
-        return value
-    if dtype == "bfloat16":  # the upper half of a single, rounded to even
-        (bits,) = struct.unpack("I", struct.pack("f", _rounded(value, "float32")))
-        return float(struct.unpack("f", struct.pack("I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0])
-    form = "e" if dtype == "float16" else "f"
-    try:
-        return float(struct.unpack(form, struct.pack(form, value))[0])
-    except OverflowError:
-        return inf if value > 0 else -inf
 
 
 def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
@@ -116,7 +101,10 @@ def _computed(step: Step, given: Sequence[Value]) -> str:
         if set(dtypes) <= halves | {"bool"} and len(halves) == 1:
             return halves.pop()  # so that a number is rounded to it
         return "float64" if set(dtypes) - set(_HALF) - {"bool", "float32"} else "float32"
-    return common_dtype(given)
+    found = common_dtype(given)
+    if found not in COMPUTED:
+        raise Unsupported(f"op {step.op!r}: it compares integers of more than 64 bits")
+    return found
 
 
 def _bare(text: str) -> str:
@@ -188,6 +176,8 @@ CUDA = Target(
     frozenset(COMPUTED),
     frozenset(("complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
     _tried,
+    folds={kind: {d: d for d in FLOATS} for kind in ("sum", "max", "min")},
+    products={d: d for d in FLOATS},
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ...lowering.plan import SIZES, STARTS, Buffer, Gemm, Map, Ref, Unsupported
+from ...lowering.plan import SIZES, Buffer, Gemm, Map, Ref, Unsupported, start
 from ...lowering.views import loop_axes, with_refs
 from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
 from .expressions import COMPUTED, is_real, literal, stored
@@ -137,7 +137,7 @@ class _Fold(NamedTuple):
         return cls(
             COMPUTED[dtype],
             _FOLDS[r.kind],
-            literal(STARTS[r.kind], dtype),
+            literal(start(r.kind, dtype), dtype),
             f"total = {_FOLDS[r.kind]}(total, {{x}});",
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ....backends.schedules import Host, Launch, Place, Product, Repeat, Schedule
 from ...calls import calls
-from ...lowering.plan import SIZES, STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported, start
 from ...lowering.views import leading
 from .chips import Chip
 from .device import DEVICE
@@ -170,6 +170,6 @@ def _of_nothing(m: Map) -> Map | None:
     return Map(
         shape,
         (),
-        (Step(0, "none", (STARTS[r.kind],), (True,), "float64"),),
+        (Step(0, "none", (start(r.kind, "float64"),), (True,), "float64"),),
         ((0, r.out._replace(shape=shape)),),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ...lowering.plan import Unsupported
-from ..element import FLOATS, Language, Value, common_dtype, write
+from ..element import FLOATS, HALVES, Language, Value, common_dtype, write
+from ..element import rounded as rounded_number
 from . import math
 from .text import TYPES, Code
 
@@ -15,31 +16,126 @@ Form = Callable[[Code, str, Sequence[str]], str]
 
 def cast(code: Code, text: str, old: str, new: str) -> str:
     """A vector of dtype `old` in another."""
-    before, after = TYPES[old], TYPES[new]
-    if before == after:
+    if old == new:
         return text
+    before, after = TYPES[old], TYPES[new]
+    if new in HALVES:
+        return _half(code, text, old, new)
     if old in FLOATS:
         if new in FLOATS:
-            return code.cast("fpext" if after == "double" else "fptrunc", before, text, after)
+            short = "fpext" if after == "double" else "fptrunc"
+            return text if before == after else code.cast(short, before, text, after)
         if new == "bool":
             return code.binary("fcmp une", before, text, code.constant(before, 0))
-        # what a number out of range becomes is the processor's choice, as it is NumPy's; freeze makes it some
-        # number
-        return code.let(f"freeze {code.vector(after)} {code.cast('fptosi', before, text, after)}")
+        return _whole(code, text, before, new)
     if new in FLOATS:
-        return code.cast("uitofp" if old == "bool" else "sitofp", before, text, after)
+        return code.cast("uitofp" if _unsigned(old) else "sitofp", before, text, after)
     if new == "bool":
         return code.binary("icmp ne", before, text, code.constant(before, 0))
-    if old == "bool":
-        return code.cast("zext", before, text, after)
-    return code.cast("sext" if after == "i64" else "trunc", before, text, after)
+    if before == after:
+        return text
+    longer = "zext" if _unsigned(old) else "sext"
+    return code.cast(longer if int(after[1:]) > int(before[1:]) else "trunc", before, text, after)
 
 
-def _instruction(floating: str, whole: str, logical: str = "") -> Form:
-    """An instruction for each kind of dtype, "" where there is none."""
+def _unsigned(dtype: str) -> bool:
+    return dtype == "bool" or dtype.startswith("uint")
+
+
+def _whole(code: Code, x: str, type_: str, dtype: str) -> str:
+    """A floating-point number cut off.
+
+    What a number out of range becomes is the processor's choice, as it is NumPy's; freeze makes it some
+    number. Of short integers that is one of 32 bits cut off, of unsigned ones one of the next length, so that
+    negative numbers wrap around.
+    """
+    wide = "i64" if dtype in ("int64", "uint64", "uint32") else "i32"
+    if dtype == "uint64":  # from half of its range on, what is above that
+        half = code.constant(type_, 2.0**63)
+        large = code.binary("fcmp oge", type_, x, half)
+        x = code.select(type_, large, code.binary("fsub", type_, x, half), x)
+        found = code.let(f"freeze {code.vector(wide)} {code.cast('fptosi', type_, x, wide)}")
+        top = code.select(wide, large, code.constant(wide, 2**63), code.constant(wide, 0))
+        return code.binary("xor", wide, found, top)
+    found = code.let(f"freeze {code.vector(wide)} {code.cast('fptosi', type_, x, wide)}")
+    return found if TYPES[dtype] == wide else code.cast("trunc", wide, found, TYPES[dtype])
+
+
+def _half(code: Code, x: str, old: str, new: str) -> str:
+    """A value rounded to half precision, as a float."""
+    before = TYPES[old]
+    if old not in FLOATS:
+        x = code.cast("uitofp" if _unsigned(old) else "sitofp", before, x, "float")
+    elif before == "double":
+        if new == "float16":
+            # so that what is rounded twice is rounded right: the last bit of a float stands for all after it
+            bits, mask = code.cast("bitcast", "double", x, "i64"), 2**29 - 1
+            rest = code.binary("and", "i64", bits, code.constant("i64", mask))
+            last = code.select(
+                "i64",
+                code.binary("icmp ne", "i64", rest, code.constant("i64", 0)),
+                code.constant("i64", mask + 1),
+                code.constant("i64", 0),
+            )
+            bits = code.binary(
+                "or", "i64", code.binary("and", "i64", bits, code.constant("i64", ~mask)), last
+            )
+            x = code.cast("bitcast", "i64", bits, "double")
+        x = code.cast("fptrunc", "double", x, "float")
+    return rounded(code, x, new)
+
+
+def rounded(code: Code, x: str, dtype: str) -> str:
+    """A float as one that half precision has."""
+    if dtype == "float16":
+        if not code.module.half:
+            raise Unsupported("this processor has no instruction for float16; use float32")
+        return code.cast("fpext", "half", code.cast("fptrunc", "float", x, "half"), "float")
+    bits = code.cast("bitcast", "float", x, "i32")
+    odd = code.binary(
+        "and", "i32", code.binary("lshr", "i32", bits, code.constant("i32", 16)), code.constant("i32", 1)
+    )
+    up = code.binary("add", "i32", bits, code.binary("add", "i32", odd, code.constant("i32", 0x7FFF)))
+    nan = code.binary("fcmp uno", "float", x, x)
+    up = code.select("i32", nan, code.binary("or", "i32", bits, code.constant("i32", 0x400000)), up)
+    return code.cast(
+        "bitcast", "i32", code.binary("and", "i32", up, code.constant("i32", 0xFFFF0000)), "float"
+    )
+
+
+def from_memory(code: Code, x: str, dtype: str) -> str:
+    """A vector as it came from memory, as a vector of values."""
+    if dtype == "bool":
+        return code.binary("icmp ne", "i8", x, "zeroinitializer")
+    if dtype == "float16":
+        if not code.module.half:
+            raise Unsupported("this processor has no instruction for float16; use float32")
+        return code.cast("fpext", "half", code.cast("bitcast", "i16", x, "half"), "float")
+    if dtype == "bfloat16":
+        bits = code.binary("shl", "i32", code.cast("zext", "i16", x, "i32"), code.constant("i32", 16))
+        return code.cast("bitcast", "i32", bits, "float")
+    return x
+
+
+def to_memory(code: Code, x: str, dtype: str) -> str:
+    """A vector of values as it goes to memory."""
+    if dtype == "bool":
+        return code.cast("zext", "i1", x, "i8")
+    if dtype == "float16":
+        return code.cast("bitcast", "half", code.cast("fptrunc", "float", x, "half"), "i16")
+    if dtype == "bfloat16":
+        bits = code.cast("bitcast", "float", x, "i32")
+        return code.cast("trunc", "i32", code.binary("lshr", "i32", bits, code.constant("i32", 16)), "i16")
+    return x
+
+
+def _instruction(floating: str, whole: str, logical: str = "", unsigned: str = "") -> Form:
+    """An instruction for each kind of dtype, "" where there is none; `unsigned`, where it is another than
+    `whole`."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
-        instruction = floating if dtype in FLOATS else logical if dtype == "bool" else whole
+        of_integers = unsigned if unsigned and _unsigned(dtype) else whole
+        instruction = floating if dtype in FLOATS else logical if dtype == "bool" else of_integers
         if not instruction:
             raise Unsupported("it has no native form; cast its operands to another dtype first")
         return code.binary(instruction, TYPES[dtype], *args)
@@ -50,7 +146,7 @@ def _instruction(floating: str, whole: str, logical: str = "") -> Form:
 def _compared(floating: str, whole: str) -> Form:
     """A comparison; of bools, which are numbers of one bit, without a sign."""
     unsigned = whole if whole in ("eq", "ne") else whole.replace("s", "u")
-    return _instruction(f"fcmp {floating}", f"icmp {whole}", f"icmp {unsigned}")
+    return _instruction(f"fcmp {floating}", f"icmp {whole}", f"icmp {unsigned}", f"icmp {unsigned}")
 
 
 def _negative(code: Code, dtype: str, args: Sequence[str]) -> str:
@@ -63,14 +159,14 @@ def _absolute(code: Code, dtype: str, args: Sequence[str]) -> str:
     type_ = TYPES[dtype]
     if dtype in FLOATS:
         return code.intrinsic("fabs", type_, args[0])
-    if dtype == "bool":
+    if _unsigned(dtype):
         return args[0]
     return code.select(type_, _below_zero(code, dtype, args), _negative(code, dtype, args), args[0])
 
 
 def _below_zero(code: Code, dtype: str, args: Sequence[str]) -> str:
-    """Whether the sign is set; no bool has one."""
-    if dtype == "bool":
+    """Whether the sign is set; no bool has one, and no unsigned integer."""
+    if _unsigned(dtype):
         return code.constant("i1", False)
     whole = {"float": "i32", "double": "i64"}.get(TYPES[dtype], TYPES[dtype])
     bits = code.cast("bitcast", TYPES[dtype], args[0], whole) if dtype in FLOATS else args[0]
@@ -121,9 +217,10 @@ def _shift(instruction: str) -> Form:
             raise Unsupported("it has no native form")
         most = code.constant(type_, int(type_[1:]) - 1)
         inside = code.binary("icmp ule", type_, y, most)
-        if instruction == "ashr":
+        if instruction == "ashr" and not _unsigned(dtype):
             return code.binary("ashr", type_, x, code.select(type_, inside, y, most))
-        return code.select(type_, inside, code.binary("shl", type_, x, y), code.constant(type_, 0))
+        shifted = code.binary("lshr" if instruction == "ashr" else "shl", type_, x, y)
+        return code.select(type_, inside, shifted, code.constant(type_, 0))
 
     return form
 
@@ -137,6 +234,12 @@ def _divided(quotient: bool) -> Form:
         if dtype == "bool" or dtype in FLOATS:
             raise Unsupported("it has no native form")
         zero, one, minus = (code.constant(type_, n) for n in (0, 1, -1))
+        if _unsigned(dtype):
+            by_zero = code.binary("icmp eq", type_, y, zero)
+            by = code.select(type_, by_zero, one, y)
+            if not quotient:
+                return code.binary("urem", type_, x, by)
+            return code.select(type_, by_zero, zero, code.binary("udiv", type_, x, by))
         by_zero, by_minus = code.binary("icmp eq", type_, y, zero), code.binary("icmp eq", type_, y, minus)
         # which the processor divides by
         by = code.select(type_, code.binary("or", "i1", by_zero, by_minus), one, y)
@@ -172,6 +275,8 @@ def _function(name: str) -> Form:
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         if dtype not in FLOATS:
             raise Unsupported("it has no native form; cast its operands to a floating dtype first")
+        if name == "nextafter" and dtype in HALVES:  # the next number of single precision is rounded back
+            raise Unsupported("there is none of half precision")
         return math.call(code, name, TYPES[dtype], *args)
 
     return form
@@ -207,7 +312,7 @@ FORMS: dict[str, Form] = {
     "isfinite": _isfinite,
     **{name: _intrinsic(name, exact=True) for name in ("floor", "ceil", "trunc")},
     "round": _intrinsic("rint", exact=True),
-    **{name: _intrinsic(name) for name in ("sqrt", "copysign", "pow")},
+    **{name: _intrinsic(name) for name in ("sqrt", "copysign")},
     **{name: _function(name) for name in math.NAMES},
 }
 
@@ -219,6 +324,8 @@ class _Vectors(Language):
         self.code = code
 
     def number(self, value: float, dtype: str) -> str:
+        if dtype in HALVES and isinstance(value, float):
+            value = rounded_number(value, dtype)
         return self.code.constant(TYPES[dtype], value)
 
     def cast(self, text: str, old: str, new: str) -> str:
@@ -233,4 +340,5 @@ class _Vectors(Language):
 def apply(code: Code, op: str, args: Sequence[Value], dtype: str) -> str:
     """The value of an op in `dtype`. Raises Unsupported for what has no native form."""
     computed = common_dtype(args) if dtype == "bool" and op != "where" else dtype
-    return write(_Vectors(code), op, args, dtype, computed)
+    z = write(_Vectors(code), op, args, dtype, computed)
+    return rounded(code, z, dtype) if dtype in HALVES else z

@@ -1,7 +1,8 @@
 """exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities
 and subnormal numbers.
 
-Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64.
+Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64,
+and about 1 for powers.
 The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has
 no form here is computed lane by lane by the C library.
 """
@@ -9,6 +10,7 @@ no form here is computed lane by lane by the C library.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import pi
 
 from .text import Code
 
@@ -56,24 +58,32 @@ _LOG = (
     3.999999999940941908e-01,
     6.666666666666735130e-01,
 )
+#: (sin(r) - r) / r**3 in powers of r**2 for |r| <= pi / 2.
 _SIN = (
-    1.58969099521155010221e-10,
-    -2.50507602534068634195e-08,
-    2.75573137070700676789e-06,
-    -1.98412698298579493134e-04,
-    8.33333333332248946124e-03,
-    -1.66666666666666324348e-01,
+    -8.005963972487298e-18,
+    2.8104677973875436e-15,
+    -7.647139085285064e-13,
+    1.6059043478707294e-10,
+    -2.5052108382383806e-08,
+    2.7557319223971218e-06,
+    -0.00019841269841269806,
+    0.008333333333333333,
+    -0.16666666666666666,
 )
-_COS = (
-    -1.13596475577881948265e-11,
-    2.08757232129817482790e-09,
-    -2.75573143513906633035e-07,
-    2.48015872894767294178e-05,
-    -1.38888888888741095749e-03,
-    4.16666666666666019037e-02,
+#: pi in parts of 33 bits, so that their products with halves of whole numbers below 2**20 are exact.
+_PI = (3.14159265346825122833e00, 1.21542010126079319532e-10, 4.04453249759190126308e-21)
+#: (log((1 + s) / (1 - s)) / s - 2) / s**2 - 2/3 over s**2, in powers of that, for |s| <= 3 - sqrt(8).
+_ATANH = (
+    0.11724327060846747,
+    0.11706126464563398,
+    0.1333480879881234,
+    0.1538459488700718,
+    0.18181818336099848,
+    0.22222222221652765,
+    0.2857142857142937,
+    0.4,
 )
-#: pi / 2 in parts of 33 bits, so that their products with whole numbers below 2**20 are exact.
-_HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
+_TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 _TANH32_P = (
     -2.76076847742355e-16,
@@ -156,17 +166,18 @@ class _Math:
         n = self.integer("sub", self.as_bits(shifted), self.as_bits(self.of(self.magic)))
         return self.sub(shifted, self.magic), n
 
-    def exp_parts(self, x: str) -> tuple[str, str]:
-        """n and exp(r) - 1 of x = n * log(2) + r, r at most half of log(2)."""
+    def exp_parts(self, x: str, rest: str | None = None) -> tuple[str, str]:
+        """n and exp(r) - 1 of x + rest = n * log(2) + r, r at most half of log(2)."""
         k, n = self.rounded(x, _LOG2E)
         high, low = _LN2[self.type]
-        r = self.mad(k, -low, self.mad(k, -high, x))
+        r = self.mad(k, -high, x)
+        r = self.mad(k, -low, r if rest is None else self.add(r, rest))
         return n, self.mad(self.mul(r, r), self.poly(r, _EXP[self.type]), r)
 
-    def exp(self, x: str) -> str:
-        n, p = self.exp_parts(
-            self.clamp(x, -104.0, 89.0) if self.type == "float" else self.clamp(x, -746.0, 710.0)
-        )
+    def exp(self, x: str, rest: str | None = None) -> str:
+        """exp(x + rest), where `rest` is much smaller than x."""
+        ends = (-104.0, 89.0) if self.type == "float" else (-746.0, 710.0)
+        n, p = self.exp_parts(self.clamp(x, *ends), rest)
         # in two factors, as 2**n alone may be subnormal or infinite where the product is not
         half = self.integer("ashr", n, 1)
         scaled = self.mul(self.add(p, 1.0), self.power_of_two(half))
@@ -244,19 +255,85 @@ class _Math:
         return self.small_kept(x, self.log_edges(self.log_sum(k, self.select(near, x, f), rest), x, -1.0))
 
     def turn(self, x: str, quarters: int) -> str:
-        """sin(x + quarters * pi / 2) for |x| below 2**20 * pi / 2. For doubles."""
-        k, n = self.rounded(x, 0.63661977236758134308)
-        n = self.integer("add", n, quarters)
+        """sin(x + quarters * pi / 2) for |x| below 2**20 and quarters 0 or 1. For doubles.
+
+        With x = (k - quarters / 2) * pi + r it is sin(r), with the other sign where k is odd.
+        """
+        turns = self.mad(x, 1 / pi, 0.5) if quarters else self.mul(x, 1 / pi)
+        shifted = self.add(turns, self.magic)
+        k = self.sub(self.sub(shifted, self.magic), quarters / 2)
         r = x
-        for part in _HALF_PI:
+        for part in _PI:
             r = self.mad(k, -part, r)
         z = self.mul(r, r)
         sin = self.mad(self.mul(z, r), self.poly(z, _SIN), r)
-        cos = self.add(self.sub(1.0, self.mul(z, 0.5)), self.mul(self.mul(z, z), self.poly(z, _COS)))
-        odd = self.code.binary("icmp ne", "i64", self.integer("and", n, 1), self.code.constant("i64", 0))
-        flip = self.integer("shl", self.integer("and", n, 2), 62)
-        z = self.from_bits(self.integer("xor", self.as_bits(self.select(odd, cos, sin)), flip))
+        flip = self.integer("shl", self.as_bits(shifted), 63)
+        z = self.from_bits(self.integer("xor", self.as_bits(sin), flip))
         return z if quarters else self.small_kept(x, z)
+
+    def power(self, x: str, y: str) -> str:
+        """x ** y for a positive normal x or 0, and a finite y, by exp(y * log x). For doubles.
+
+        The logarithm is computed as a sum of two doubles, the second the error of the first, to about 2**-64:
+        y times its error is one of the result.
+        """
+        k, f = self.log_parts(x)
+        # s = f / (2 + f)
+        g = self.add(f, 2.0)
+        lost = self.sub(f, self.sub(g, 2.0))
+        inverse = self.div(1.0, g)
+        s = self.mul(f, inverse)
+        rest = self.fma(self.negative(s), lost, self.fma(self.negative(s), g, f))
+        s1 = self.mul(rest, inverse)
+        # z = s * s, p = 2/3 + z * (...), w = s * z * p
+        z, z1 = self.product(s, s)
+        z1 = self.fma(self.add(s, s), s1, z1)
+        tail = self.mul(z, self.poly(z, _ATANH))
+        p = self.add(tail, _TWO_THIRDS[0])
+        p1 = self.add(self.add(self.sub(_TWO_THIRDS[0], p), tail), _TWO_THIRDS[1])
+        u, u1 = self.product(s, z)
+        u1 = self.fma(s, z1, self.fma(s1, z, u1))
+        w, w1 = self.product(u, p)
+        w1 = self.fma(u, p1, self.fma(u1, p, w1))
+        # k * log(2) + 2 * s + w
+        high, low = _LN2["double"]
+        a, b = self.mul(k, high), self.add(s, s)
+        t = self.add(a, b)
+        t1 = self.add(self.sub(a, t), b)
+        log = self.add(t, w)
+        log1 = self.add(self.sub(t, log), w)
+        for part in (t1, w1, self.add(s1, s1)):
+            log1 = self.add(log1, part)
+        log1 = self.mad(k, low, log1)
+        v, v1 = self.product(y, log)
+        v1 = self.fma(y, log1, v1)
+        inside = self.compare("olt", self.code.intrinsic("fabs", self.type, v), 740.0)
+        z = self.exp(v, self.select(inside, v1, 0.0))
+        return self.of_zero(x, y, z)
+
+    def of_zero(self, x: str, y: str, z: str) -> str:
+        """z = x ** y, or what it is where x is 0."""
+        at_zero = self.select(
+            self.compare("oeq", y, 0.0), 1.0, self.select(self.compare("ogt", y, 0.0), 0.0, _INF)
+        )
+        return self.select(self.compare("oeq", x, 0.0), at_zero, z)
+
+    def rough_power(self, x: str, y: str) -> str:
+        """x ** y of singles, as `power`, in doubles: plain ones are exact enough."""
+        k, f = self.log_parts(x)
+        return self.of_zero(x, y, self.exp(self.mul(y, self.log_sum(k, f, 0.0))))
+
+    def fma(self, x: str, y: str, z: str) -> str:
+        """x * y + z, rounded once."""
+        return self.code.intrinsic("fma", self.type, x, y, z)
+
+    def negative(self, x: str) -> str:
+        return self.code.let(f"fneg {self.code.vector(self.type)} {x}")
+
+    def product(self, x: str, y: str) -> tuple[str, str]:
+        """x * y, and what it lost to rounding."""
+        z = self.mul(x, y)
+        return z, self.fma(x, y, self.negative(z))
 
 
 _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
@@ -288,7 +365,7 @@ _C = dict.fromkeys(
     1,
 )
 _C |= dict.fromkeys(("hypot", "atan2", "fmod", "nextafter"), 2)
-NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf"}) - {"erfc"}
+NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf", "pow"}) - {"erfc"}
 _IN_FLOAT32 = {"exp", "tanh", "nextafter"}
 _INLINED = {"exp", "tanh"}
 
@@ -299,7 +376,9 @@ def call(code: Code, name: str, type_: str, *args: str) -> str:
     full = f"@{name}.{code.lanes}.{type_}"
     if full not in code.module.functions:
         inner, names = Code(code.module, code.lanes), ("%x", "%y")[: len(args)]
-        if type_ == "float" and name not in _IN_FLOAT32:
+        if name == "pow":
+            z = _power(inner, type_)
+        elif type_ == "float" and name not in _IN_FLOAT32:
             wide = call(inner, name, "double", *(inner.cast("fpext", "float", x, "double") for x in names))
             z = inner.cast("fptrunc", "double", wide, "float")
         elif name in ("sin", "cos"):
@@ -341,3 +420,32 @@ def _within(code: Code, name: str) -> str:
     lanes = code.let(f"bitcast {code.vector('i1')} {large} to i{code.lanes}")
     any_large = code.let(f"icmp ne i{code.lanes} {lanes}, 0")
     return code.when(any_large, lambda: [code.intrinsic(name, "double", "%x")], [(vector, fast)])[0]
+
+
+def _power(code: Code, type_: str) -> str:
+    """A power; where any lane has a number that `_Math.power` does not take, all are left to the C library,
+    one by one."""
+    vector, whole = code.vector(type_), "i32" if type_ == "float" else "i64"
+    bits = code.cast("bitcast", type_, "%x", whole)
+    least, above = (0x00800000, 0x7F800000) if whole == "i32" else (1 << 52, 0x7FF << 52)
+    normal = code.binary(
+        "icmp ult",
+        whole,
+        code.binary("sub", whole, bits, code.constant(whole, least)),
+        code.constant(whole, above - least),
+    )
+    taken = code.binary("or", "i1", normal, code.binary("icmp eq", whole, bits, code.constant(whole, 0)))
+    size = code.intrinsic("fabs", type_, "%y")
+    finite = code.binary(
+        "fcmp olt", type_, size, code.constant(type_, float("inf") if whole == "i32" else 1e300)
+    )
+    lanes = code.let(
+        f"bitcast {code.vector('i1')} {code.binary('and', 'i1', taken, finite)} to i{code.lanes}"
+    )
+    others = code.let(f"icmp ne i{code.lanes} {lanes}, -1")
+    if type_ == "float":
+        x, y = (code.cast("fpext", "float", v, "double") for v in ("%x", "%y"))
+        fast = code.cast("fptrunc", "double", _Math(code, "double").rough_power(x, y), "float")
+    else:
+        fast = _Math(code, type_).power("%x", "%y")
+    return code.when(others, lambda: [code.intrinsic("pow", type_, "%x", "%y")], [(vector, fast)])[0]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ....ops import OPS
-from ...lowering.plan import SIZES, STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported
+from ....ops.scalars import power
+from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported, start
 from ...lowering.views import leading, loop_axes
 from ..element import Value
 from . import element
@@ -24,13 +25,16 @@ _SIGNATURE = (
 )
 
 
-def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True) -> tuple[str, tuple[int, ...]]:
+def write(
+    plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True, half: bool = True
+) -> tuple[str, tuple[int, ...]]:
     """The text for `plan`, and the numbers that its function reads.
 
-    `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers.
+    `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers,
+    `half` whether the processor converts float16.
     Raises Unsupported for an op or a dtype that has no native form.
     """
-    writer = _Writer(plan, vector_bytes, long_blas)
+    writer = _Writer(plan, vector_bytes, long_blas, half)
     writer.body(plan.body, [])
     code = writer.code
     code.put("ret void")
@@ -62,10 +66,10 @@ class _Fold(NamedTuple):
 
 
 class _Writer:
-    def __init__(self, plan: Plan, vector_bytes: int, long_blas: bool) -> None:
+    def __init__(self, plan: Plan, vector_bytes: int, long_blas: bool, half: bool) -> None:
         self.plan, self.vector_bytes, self.long_blas = plan, vector_bytes, long_blas
         self.numbers: list[int] = []
-        self.code = Code(Module(), 1)
+        self.code = Code(Module(half), 1)
         self.calls = 0  # written so far
         self.scratch: dict[str, str] = {}  # what kernels use one after the other, by its type
 
@@ -200,10 +204,11 @@ class _MapWriter:
                 self.stores.append((r.value, view))
         widest = max((SIZES[d] for d in [*(v.dtype for v in views), *(s.dtype for s in m.steps)]), default=4)
         # sums along the innermost axis run in four vectors side by side where there is little else to compute
-        wide = any(f.inner for f in self.folds) and not any(
-            OPS[s.op].kernel.heavy for s in m.steps if s.op in OPS
-        )
-        self.lanes = writer.vector_bytes // max(widest, 4) * (4 if wide else 1)
+        heavy = any(OPS[s.op].kernel.heavy for s in m.steps if s.op in OPS)
+        wide = any(f.inner for f in self.folds) and not heavy
+        # a power is one long chain of instructions: two vectors of them run side by side
+        count = 4 if wide else 2 if any(map(_is_power, m.steps)) else 1
+        self.lanes = writer.vector_bytes // max(widest, 4) * count
         if self.sizes[-1] == 1:
             # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where
             # it is made an int32
@@ -227,7 +232,7 @@ class _MapWriter:
 
     def clear(self, fold: _Fold) -> None:
         """Set a reduction's result to that of no elements."""
-        ref, first = fold.view.ref, _first(fold.kind, fold.view.dtype)
+        ref, first = fold.view.ref, start(fold.kind, fold.view.dtype)
         shape = tuple(1 if s == 0 else n for n, s in zip(ref.shape, ref.strides))
         step = Step(0, "none", (first,), (True,), fold.view.dtype)
         _MapWriter(
@@ -261,12 +266,12 @@ class _MapWriter:
             if view.strides[-1] == 0:
                 type_ = stored(view.dtype)
                 scalar = code.let(f"load {type_}, ptr {pointers[i]}, align {SIZES[view.dtype]}")
-                once[value] = self.loaded(code.splat(type_, scalar), view.dtype)
+                once[value] = element.from_memory(code, code.splat(type_, scalar), view.dtype)
         folds = [f for f in self.folds if f.inner]
         carried = [
             (
                 code.vector(TYPES[f.view.dtype]),
-                code.constant(TYPES[f.view.dtype], _first(f.kind, f.view.dtype)),
+                code.constant(TYPES[f.view.dtype], start(f.kind, f.view.dtype)),
             )
             for f in folds
         ]
@@ -286,10 +291,6 @@ class _MapWriter:
         for fold, total in zip(folds, sums):
             self.finish(fold, total, pointers[len(self.loads) + len(self.stores) + self.folds.index(fold)])
 
-    def loaded(self, x: str, dtype: str) -> str:
-        """A vector as it came from memory, as a vector of values."""
-        return self.code.binary("icmp ne", "i8", x, "zeroinitializer") if dtype == "bool" else x
-
     def chunk(
         self, index: str, sums: list[str], once: dict[int, str], pointers: list[str], mask: str | None
     ) -> list[str]:
@@ -303,7 +304,7 @@ class _MapWriter:
 
         def put(i: int, view: _View, x: str) -> None:
             type_ = stored(view.dtype)
-            x = code.cast("zext", "i1", x, "i8") if view.dtype == "bool" else x
+            x = element.to_memory(code, x, view.dtype)
             if view.strides[-1] == 1:
                 code.store(type_, x, place(i, view), SIZES[view.dtype], mask)
             else:
@@ -318,7 +319,7 @@ class _MapWriter:
                     if view.strides[-1] == 1
                     else code.gather(type_, at, self.strides[i], size, mask)
                 )
-                values[value] = self.loaded(x, view.dtype)
+                values[value] = element.from_memory(code, x, view.dtype)
         for step in self.map.steps:
             args = [
                 Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)])
@@ -334,7 +335,7 @@ class _MapWriter:
             x = element.cast(code, values[fold.value], self.dtypes[fold.value], dtype)
             if fold.inner:
                 if mask is not None:
-                    x = code.select(type_, mask, x, code.constant(type_, _first(fold.kind, dtype)))
+                    x = code.select(type_, mask, x, code.constant(type_, start(fold.kind, dtype)))
                 results.append(_FOLDS[fold.kind](code, dtype, [next(totals), x]))
             else:
                 at = place(i, fold.view)
@@ -345,7 +346,8 @@ class _MapWriter:
                     if stride == "1"
                     else code.gather(stored(dtype), at, stride, size, mask)
                 )
-                put(i, fold.view, _FOLDS[fold.kind](code, dtype, [self.loaded(old, dtype), x]))
+                old = element.from_memory(code, old, dtype)
+                put(i, fold.view, _FOLDS[fold.kind](code, dtype, [old, x]))
         return results
 
     def finish(self, fold: _Fold, total: str, pointer: str) -> None:
@@ -359,26 +361,21 @@ class _MapWriter:
             half //= 2
         mask, size = code.first("1"), SIZES[dtype]
         if fold.outer:
-            total = _FOLDS[fold.kind](
-                code, dtype, [self.loaded(code.load(stored(dtype), pointer, size, mask), dtype), total]
-            )
-        total = code.cast("zext", "i1", total, "i8") if dtype == "bool" else total
-        code.store(stored(dtype), total, pointer, size, mask)
+            old = element.from_memory(code, code.load(stored(dtype), pointer, size, mask), dtype)
+            total = _FOLDS[fold.kind](code, dtype, [old, total])
+        code.store(stored(dtype), element.to_memory(code, total, dtype), pointer, size, mask)
+
+
+def _is_power(step: Step) -> bool:
+    """Whether this is a power that is not made of products."""
+    known = step.op == "**" and step.literal[1] and power("x", step.args[1], whole=False) is not None
+    return step.op == "**" and not known
 
 
 def _folding(op: str) -> element.Form:
     return lambda code, dtype, args: element.apply(code, op, [Value(x, dtype) for x in args], dtype)
 
 
-_FOLDS = {"sum": _folding("+"), "max": _folding("maximum"), "min": _folding("minimum")}
-
-
-def _first(kind: str, dtype: str) -> float:
-    """What a reduction of no elements gives."""
-    if kind == "sum":
-        return 0
-    if dtype.startswith("float"):
-        return STARTS[kind]
-    bits = 31 if dtype == "int32" else 63
-    low, high = (0, 1) if dtype == "bool" else (-(2**bits), 2**bits - 1)
-    return low if kind == "max" else high
+_FOLDS = {
+    kind: _folding(op) for kind, op in zip(("sum", "prod", "max", "min"), ("+", "*", "maximum", "minimum"))
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...lowering.plan import Target
-from ..element import Value
+from ..element import FLOATS, RANGES, Value
 from .element import FORMS, apply
 from .kernels import has_kernel
 from .text import Code, Module
@@ -16,10 +16,16 @@ def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
     return apply(Code(Module(), 1), op, given, dtype)
 
 
+#: The dtypes in which products, and sums and other folds, are computed.
+_IN_SINGLE = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
+_DTYPES = FLOATS | {"bool"} | (RANGES.keys() - {"int128"})
+
 CPU = Target(
     frozenset(FORMS),
-    frozenset(("float32", "float64", "bool", "int32", "int64")),
-    frozenset(("float16", "complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
+    _DTYPES,
+    frozenset(("complex64", "complex128")),
     _tried,
-    has_kernel,
+    folds={kind: {d: _IN_SINGLE.get(d, d) for d in _DTYPES} for kind in ("sum", "prod", "max", "min")},
+    products=_IN_SINGLE,
+    kernel=has_kernel,
 )

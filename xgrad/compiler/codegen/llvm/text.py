@@ -5,14 +5,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-#: LLVM's name of each dtype as a value in a register. In memory a bool is a byte.
-TYPES = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64", "bool": "i1"}
+#: LLVM's name of each dtype as a value in a register. Half precision is computed with in single. "int128" is
+#: no dtype of arrays: in it integers are compared of which no dtype holds all.
+TYPES = {
+    "bool": "i1",
+    **{f"{sign}int{bits}": f"i{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "int128": "i128",
+    "float16": "float",
+    "bfloat16": "float",
+    "float32": "float",
+    "float64": "double",
+}
+_STORED = TYPES | {"bool": "i8", "float16": "i16", "bfloat16": "i16"}
 _SHORT = {"float": "f32", "double": "f64"}
 
 
 def stored(dtype: str) -> str:
-    """The type of an element of `dtype` in memory."""
-    return "i8" if dtype == "bool" else TYPES[dtype]
+    """The type of an element of `dtype` in memory: a bool is a byte, and half precision is its bits."""
+    return _STORED[dtype]
 
 
 def constant(type_: str, value: float) -> str:
@@ -23,7 +33,8 @@ def constant(type_: str, value: float) -> str:
     if type_ == "i1":
         return "true" if value else "false"
     if type_.startswith("i"):
-        return str(int(value))
+        bits = int(type_[1:])
+        return str((int(value) + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1))  # wrapped around
     if type_ == "float" and abs(value) != float("inf"):
         value = (
             struct.unpack("<f", struct.pack("<f", value))[0]
@@ -34,9 +45,13 @@ def constant(type_: str, value: float) -> str:
 
 
 class Module:
-    """Functions written so far, and the declarations that they need."""
+    """Functions written so far, and the declarations that they need.
 
-    def __init__(self) -> None:
+    `half` says whether the processor converts float16.
+    """
+
+    def __init__(self, half: bool = True) -> None:
+        self.half = half
         self.functions: dict[str, str] = {}
         self.declared: dict[str, str] = {}
 

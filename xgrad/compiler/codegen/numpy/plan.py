@@ -7,7 +7,7 @@ from typing import Any
 
 from ....ops import OPS
 from ....ops.scalars import PRIMITIVES, substitute
-from ...lowering.plan import STARTS, Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported
+from ...lowering.plan import Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported, start
 from ...printing.listing import Text, number
 from ..element import FLOATS
 from ..llvm.target import CPU
@@ -185,9 +185,10 @@ class _Writer:
                     shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)
                 )
             )
-            fold = {"sum": "add", "max": "maximum", "min": "minimum"}[r.kind]
+            fold = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}[r.kind]
             if 0 in item.shape:  # NumPy refuses the maximum of nothing, even where no result is asked for
-                lines.append(f"{out}[...] = {number(STARTS[r.kind]).text}")
+                first = start(r.kind, self.plan.buffers[r.out.buffer].dtype)
+                lines.append(f"{out}[...] = {number(first).text}")
                 continue
             lines.append(f"np.{fold}.reduce({where[r.value]}, axis={axes}, out={out})")
         return lines
@@ -210,9 +211,16 @@ def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
     return _step(step, ["x"] * len(args), "out", False)
 
 
-#: What there are functions for in NumPy.
+_DTYPES = frozenset(("bool", "int32", "int64", "float32", "float64"))
+
+#: What there are functions for in NumPy. Dtypes that are rare in loops it computes with as it does eagerly.
 NUMPY = Target(
-    frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy), CPU.dtypes, CPU.held, _tried
+    frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy),
+    _DTYPES,
+    (CPU.dtypes | CPU.held) - _DTYPES,
+    _tried,
+    folds={kind: {d: d for d in _DTYPES} for kind in CPU.folds},
+    products={d: d for d in ("float32", "float64")},
 )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ....lowering.plan import Call
-from . import along, cholesky, folding, indexing, lu, qr
+from . import along, cholesky, indexing, lu, qr
 from .nest import Kernel
 from .rows import are_small
 
@@ -41,7 +41,6 @@ KERNELS: Mapping[str, Entry] = {
     "cofactor": Entry(lu.cofactor, are_small),
     "cholesky": Entry(cholesky.cholesky, are_small),
     "qr": Entry(qr.qr, are_small),
-    **{name: Entry(folding.fold, folding.can_fold) for name in ("any", "all", "prod", "count_nonzero")},
 }
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ....lowering.plan import Call, Ref
 from ....lowering.views import reshaped
-from ...element import FLOATS
+from ...element import FLOATS, HALVES, RANGES
 from ..text import TYPES
 from .nest import Kernel
 
 #: The dtypes that elements are moved and compared in.
-_MOVED = frozenset(("float32", "float64", "int32", "int64"))
+_MOVED = FLOATS | (RANGES.keys() - {"int128"})
 #: The longest rows that are sorted here: by insertion, whose work grows with the square.
 LONGEST = 32
 
@@ -50,8 +50,8 @@ def _lines(
 
 
 def can_accumulate(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a cumulative op adds up in the dtype of its result."""
-    return _one(call) and {*dtypes} <= _MOVED and call.params.get("axis") is not None
+    """Whether a cumulative op adds up in the dtype of its result; half precision adds up in another."""
+    return _one(call) and {*dtypes} <= _MOVED - HALVES and call.params.get("axis") is not None
 
 
 def accumulate(kernel: Kernel) -> None:

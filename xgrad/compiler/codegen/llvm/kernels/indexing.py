@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .....ops.indexing import Hole
 from ....lowering.plan import SIZES, Call, Map, Ref, Step
 from ....lowering.views import broadcast, viewed
+from ...element import HALVES
 from .nest import Kernel
 
 _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"))
@@ -41,7 +42,9 @@ def has_form(call: Call, dtypes: tuple[Any, ...]) -> bool:
     data = {d for d in (*dtypes[: count - len(arrays)], *dtypes[count:]) if d is not None}
     if not arrays or not all(isinstance(a, Ref) for a in arrays) or not _INTEGERS.issuperset(kinds):
         return False
-    if len(data) != 1 or not data <= SIZES.keys() or "bfloat16" in data or "float16" in data:
+    if len(data) != 1 or not data <= SIZES.keys():
+        return False
+    if call.op in ("untake", "scatter") and data & HALVES:  # which add up in float32
         return False
     key = _key(call)
     return all(isinstance(k, slice | Hole) or k is Ellipsis for k in key) and _form(call) is not None

@@ -66,14 +66,11 @@ class Kernel:
     def load(self, dtype: str, pointer: str) -> str:
         """One element, as `apply` takes it."""
         code, type_ = self.code, stored(dtype)
-        x = code.load(type_, pointer, SIZES[dtype], None)
-        return code.binary("icmp ne", "i8", x, "zeroinitializer") if dtype == "bool" else x
+        return element.from_memory(code, code.load(type_, pointer, SIZES[dtype], None), dtype)
 
     def store(self, dtype: str, x: str, pointer: str) -> None:
         """Put one element into memory."""
-        code = self.code
-        x = code.cast("zext", "i1", x, "i8") if dtype == "bool" else x
-        code.store(stored(dtype), x, pointer, SIZES[dtype], None)
+        self.code.store(stored(dtype), element.to_memory(self.code, x, dtype), pointer, SIZES[dtype], None)
 
     def apply(self, op: str, dtype: str, *args: str | float, of: str = "") -> str:
         """An elementwise op with a result of `dtype`, of elements of the dtype `of`, or of `dtype`; Python
@@ -82,8 +79,8 @@ class Kernel:
         return element.apply(self.code, op, given, dtype)
 
     def constant(self, dtype: str, value: float) -> str:
-        """A number as an element."""
-        return self.code.constant(TYPES[dtype], value)
+        """A number as an element. Raises Unsupported for one that the dtype does not have."""
+        return self.apply("none", dtype, value)
 
     def cast(self, x: str, old: str, new: str) -> str:
         """An element in another dtype."""
