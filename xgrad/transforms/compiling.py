@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import update_wrapper
-from types import FunctionType, ModuleType
 from typing import Any
 
 from ..backends import Device, DeviceError, current_device, current_matmul_precision, device_of
 from ..compiler.caches import Cache, Once
 from ..compiler.executors import Executable
 from ..compiler.ir import Body, Program
-from ..compiler.keys import exact, is_array, state
+from ..compiler.keys import exact, is_array
 from ..compiler.scan import apply_scan
 from ..compiler.trace import Spec, trace_to_ir
 from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
-from ..core.pytree import flatten, flatten_weak, unflatten
+from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
-from ..core.weak import Weak
-from ..errors import GraphError, TraceError
+from ..errors import GraphError
 from ..namespace import asarray
+from .arguments import Static, signature, static_arguments, unchanged
 from .lifting import returned
 
 #: How many signatures a compiled function remembers.
@@ -82,7 +80,7 @@ class Compiled:
     ) -> None:
         update_wrapper(self, f)
         self._f = f
-        self._static = _static(f, static_argnums, static_argnames)
+        self._static = static_arguments(f, static_argnums, static_argnames)
         self._traced = Cache(SIGNATURES)
         self._deciding = Cache(SIGNATURES)
         self._traces = 0
@@ -156,7 +154,7 @@ class Compiled:
         numbers = [i for i, v in enumerate(leaves) if varies(v)]
         key = (
             structure,
-            tuple([type(v) if varies(v) else _signature(v) for v in leaves]),
+            tuple([type(v) if varies(v) else signature(v) for v in leaves]),
             current_device(),
             current_matmul_precision(),
             mode.grad,
@@ -232,7 +230,7 @@ class _Deciding:
 
 
 def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
-    return key, tuple([(i, _signature(leaves[i])) for i in places])
+    return key, tuple([(i, signature(leaves[i])) for i in places])
 
 
 class Bound:
@@ -258,54 +256,6 @@ class Bound:
         return self.__func__.explain(self.__self__, *args, **kwargs)
 
 
-class Static:
-    """An argument that belongs to the signature as a whole."""
-
-    __slots__ = ("of",)
-
-    def __init__(self, of: Any) -> None:
-        self.of = of
-
-
-def _static(
-    f: Callable[..., Any],
-    positions: int | Iterable[int] | None,
-    names: str | Iterable[str] | None,
-) -> tuple[frozenset[int], frozenset[str]] | None:
-    """The positions and the names of the arguments that are static; None where there are none."""
-    if positions is None and names is None:
-        return None
-    numbers = {positions} if isinstance(positions, int) else set(positions or ())
-    called = {names} if isinstance(names, str) else set(names or ())
-    function = getattr(f, "__name__", "the function")
-    parameters = list(inspect.signature(f).parameters.values())
-    kinds = inspect.Parameter
-    placed = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    more = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
-    named = [p.name for p in parameters if p.kind in (kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    any_name = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
-    for i in numbers:
-        if not isinstance(i, int) or isinstance(i, bool):
-            raise TypeError(f"compile: static_argnums are integers, not {i!r}")
-        if not -len(placed) <= i < len(placed) and not (more and i >= 0):
-            raise ValueError(
-                f"compile: static_argnums={i}, but {function} has {len(placed)} positional arguments: "
-                f"{', '.join(placed) or 'none'}"
-            )
-    for name in called:
-        if name not in named and not any_name:
-            raise ValueError(
-                f"compile: static_argnames={name!r}, but {function} has no argument of that name; it has "
-                f"{', '.join(named) or 'none'}"
-            )
-    numbers = {i % len(placed) if i < 0 else i for i in numbers}
-    if names is None:
-        called = {placed[i] for i in numbers if i < len(placed)}
-    if positions is None:
-        numbers = {placed.index(name) for name in called if name in placed}
-    return frozenset(numbers), frozenset(called)
-
-
 def _explain(program: Program | Executable) -> str:
     """What each pass did to a program, and what one run costs, as text."""
     from ..compiler.printing.explain import explain  # with the passes, for which `import xgrad` does not wait
@@ -316,35 +266,6 @@ def _explain(program: Program | Executable) -> str:
 Program.explain = _explain
 
 
-def _signature(v: Any) -> Any:
-    if type(v) is Static:
-        leaves = flatten(v.of)[0]
-        if any(isinstance(leaf, Tensor) or is_array(leaf) for leaf in leaves):
-            raise TypeError(
-                "compile: a static argument has an array in it, whose values no signature can hold; leave it "
-                "out of static_argnums and static_argnames"
-            )
-        return Static, state(v.of)
-    if isinstance(v, Tensor):
-        node = v.node
-        return (
-            v.data.shape,
-            v.dtype,
-            v.device,
-            node is not None and node.needs and (2 if isinstance(node, Leaf) else 1),
-        )
-    if is_array(v):
-        return (type(v), v.shape, v.dtype)
-    try:
-        return state(v)
-    except (TypeError, RecursionError) as error:
-        raise TypeError(
-            f"compile cannot take a {type(v).__name__} as an argument: {error}. It takes Tensors, arrays, "
-            f"numbers, strings, and objects whose attributes are of these types, in nested lists, tuples, "
-            f"dicts and modules"
-        ) from None
-
-
 def _spec(leaf: Any) -> Spec:
     """A variable in the place of an argument."""
     x, node = asarray(leaf), None
@@ -353,34 +274,6 @@ def _spec(leaf: Any) -> Spec:
         kind = Leaf if isinstance(x.node, Leaf) else Input
         node = kind(x.device, x.shape, x.dtype)
     return Spec(x.shape, x.dtype, x.device, fixed=not isinstance(leaf, Tensor), node=node)
-
-
-@contextmanager
-def _unchanged(arguments: Any, leaves: list[Any]) -> Iterator[None]:
-    """Raise TraceError where an argument holds other things at the end of the block than at its beginning:
-    later calls would not change it. The attributes of objects are put back."""
-    structure = flatten_weak(arguments, now=True)[1]
-    objects = [(v, _signature(v), dict(v.__dict__)) for v in leaves if _is_object(v)]
-    try:
-        yield
-    finally:
-        changed = [(v, attributes) for v, before, attributes in objects if _signature(v) != before]
-        for v, attributes in changed:
-            v.__dict__.clear()
-            v.__dict__.update(attributes)
-    now, after = flatten_weak(arguments, now=True)
-    if changed or after != structure or any(v is not w for v, w in zip(now, leaves)):
-        what = f"an attribute of a {type(changed[0][0]).__name__}" if changed else "a list, dict or module"
-        raise TraceError(
-            f"a compiled function puts something else into an argument, {what}, which would happen at no "
-            f"later call: return the new value, or change a Tensor in it in place, as with t[...] = value"
-        )
-
-
-def _is_object(v: Any) -> bool:
-    """Whether it is an argument with attributes that a function may set."""
-    known = isinstance(v, Tensor | type | FunctionType | ModuleType) or is_array(v) or type(v) is Static
-    return not known and not isinstance(v, Weak) and isinstance(getattr(v, "__dict__", None), dict)
 
 
 def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
@@ -444,7 +337,7 @@ class _Traced:
         given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
         handed = [given.get(i, v) for i, v in enumerate(leaves)]
         arguments = unflatten(structure, handed)
-        with _unchanged(arguments, handed):
+        with unchanged(arguments, handed):
             result = f(arguments)
         found, self.structure = flatten(result)
         self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
