@@ -19,7 +19,7 @@ from ..core.dispatch import NUMBERS, Value
 from ..core.tensor import Tensor
 from ..core.weak import Weak
 from ..errors import GraphError
-from ..ops import Op, arithmetic, comparing
+from ..ops import Op, arithmetic, comparisons
 
 #: Kinds of numbers that may differ from call to call. A boolean is a choice, and has two values.
 KINDS = frozenset((float, int, complex))
@@ -39,12 +39,12 @@ _ARITHMETIC = frozenset(
 #: Those of which it holds for floating point alone: an integer is compared by its value, whatever its dtype.
 _COMPARISONS = frozenset(
     (
-        comparing.LESS,
-        comparing.LESS_EQUAL,
-        comparing.GREATER,
-        comparing.GREATER_EQUAL,
-        comparing.EQUAL,
-        comparing.NOT_EQUAL,
+        comparisons.LESS,
+        comparisons.LESS_EQUAL,
+        comparisons.GREATER,
+        comparisons.GREATER_EQUAL,
+        comparisons.EQUAL,
+        comparisons.NOT_EQUAL,
     )
 )
 
