@@ -48,6 +48,11 @@ class Cache:
                 self._values.popitem(last=False)
         return value
 
+    def find(self, key: Hashable) -> Any:
+        """The value of `key`, or None."""
+        with _LOOKING:
+            return self._values.get(key)
+
     def _fits(self) -> bool:
         return self._weigh is not None and sum(map(self._weigh, self._values.values())) <= self._room
 

@@ -69,7 +69,7 @@ class Ready(NamedTuple):
 
 
 class Executable:
-    """A program made ready for one device: optimised at once, and compiled when it first runs.
+    """A program made ready for one device: optimised and compiled when it first runs.
 
     Several threads may run it at once.
 
@@ -86,14 +86,11 @@ class Executable:
         wanted: bool = True,
         ready: Ready | None = None,
     ) -> None:
-        from .passes import optimise
-
-        start = time.perf_counter()
         self.program = program
         self.device = device
         self._whole, self._wanted = whole, wanted
-        self._optimised: Program | None = optimise(program) if ready is None else None
-        self._optimise = time.perf_counter() - start
+        self._optimise = 0.0
+        self._optimised = Once(self._after_passes)
         self._ready = Once(self._compiled if ready is None else lambda: ready)
         self._interpreted = Once(self._as_interpreted)
         self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
@@ -131,11 +128,15 @@ class Executable:
     @property
     def optimised(self) -> Program:
         """The program after all passes."""
-        if self._optimised is not None:
-            return self._optimised
+        return self._optimised()  # type: ignore[no-any-return]
+
+    def _after_passes(self) -> Program:
         from .passes import optimise
 
-        return optimise(self.program)
+        start = time.perf_counter()
+        found = optimise(self.program)
+        self._optimise = time.perf_counter() - start
+        return found
 
     @property
     def kind(self) -> str:
@@ -173,7 +174,7 @@ class Executable:
         ready = compiled(self.optimised, self.device)
         # a scan's plan nobody looks at, and there may be one for each of many lengths
         if not self._whole and ready.why is None:
-            self._optimised = None
+            self._optimised = Once(self._after_passes)
             return ready._replace(lowered=None)
         return ready
 

@@ -13,6 +13,7 @@ from ..core.context import MODE, mode
 from ..core.dispatch import LEAKED, NUMBERS
 from ..core.recording import source_line
 from ..core.tensor import Tensor
+from ..core.weak import settled
 from ..errors import GraphError, TraceError
 from ..ops import OPS, Op
 from ..ops.arithmetic import STOP_GRADIENT
@@ -87,6 +88,9 @@ class Tracer:
         # a handle from inside, and one from outside with its value
         self._made: dict[int, tuple[Tensor, Tensor]] = {}
         self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
+        self._outer: Tracer | None = MODE.get().trace
+        #: Tensors from outside whose values Python code has seen, and the values, as parts of a key.
+        self.seen: dict[int, tuple[Tensor, Any]] = {}
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
@@ -120,6 +124,7 @@ class Tracer:
         """
         if not self._open:
             raise GraphError(LEAKED)
+        params = settled(params) if params else params
         refs = [v if type(v) in NUMBERS else self._own(v) for v in operands]
         if OPS.get(op.name) is not op and op is not ITEM:
             return self._custom(op, device, refs, params), refs
@@ -205,6 +210,15 @@ class Tracer:
             source = self._arrays.setdefault(id(handle.data), Tensor(handle.data, handle.device))
         self._made[id(handle)] = (handle, self._made.get(id(source), (source, source))[1])
 
+    def looked_at(self, v: Tensor) -> None:
+        """Take note that the trace depends on the value of a Tensor from outside, as of `float(t)`."""
+        if type(v.data) is Var:
+            return
+        v = self._made.get(id(v), (v, v))[1]
+        self.seen.setdefault(id(v), (v, exact(v.data)))
+        if self._outer is not None:
+            self._outer.looked_at(v)
+
     def may_change(self, handle: Tensor) -> None:
         """Raise TraceError where `handle`, which is about to be changed in place, is from outside."""
         ours = (type(handle.data) is Var and handle.data.tracer is self) or id(handle) in self._made
@@ -236,7 +250,8 @@ class Tracer:
         """No more ops; what was written down is let go."""
         self._open = False
         self.written, self.inputs, self.captured = [], [], {}
-        self._fixed, self._made, self._arrays = [], {}, {}
+        self._fixed, self._made, self._arrays, self.seen = [], {}, {}, {}
+        self._outer = None
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
         """What two traces have in common that are the same program: ops, operands, parameters, and forms of
@@ -342,6 +357,11 @@ class Traced(NamedTuple):
         """The Tensors from outside that are read, which are inputs of the program behind those that were
         given."""
         return [handle for _, handle in self.tracer.captured.values()]
+
+    @property
+    def seen(self) -> list[tuple[Tensor, Any]]:
+        """The Tensors from outside whose values Python code has seen, and the values."""
+        return list(self.tracer.seen.values())
 
     def key(self) -> tuple[Any, ...]:
         """What it has in common with another trace of the same program."""

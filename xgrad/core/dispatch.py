@@ -20,6 +20,7 @@ from .context import MODE, where_in_time
 from .graph import NOTHING, Node
 from .memory import out_of_memory
 from .recording import Recorded
+from .weak import Weak
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -81,6 +82,8 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)
+        elif isinstance(v, Weak):
+            return apply(op, v.beside(op, operands), params)
         else:
             adopted = _adopted(op, operands)
             return NotImplemented if adopted is None else apply(op, adopted, params)

@@ -7,6 +7,9 @@ from typing import Any
 
 import optree
 
+from .context import MODE
+from .weak import settled
+
 _NAMESPACE = "xgrad"
 _NOW = "xgrad.now"
 
@@ -15,8 +18,14 @@ def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
     """The leaves of `tree`, and its structure.
 
     With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not
-    changed since.
+    changed since. In a trace, numbers that may change later are taken as they are now.
     """
+    leaves, structure = flatten_weak(tree, now=now)
+    return list(map(settled, leaves)) if MODE.get().trace is not None else leaves, structure
+
+
+def flatten_weak(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
+    """As `flatten`, with numbers that may change later left as such."""
     try:
         leaves, structure = optree.tree_flatten(tree, namespace=_NOW if now else _NAMESPACE)
     except RecursionError as error:

@@ -172,6 +172,9 @@ class Tensor(Operators):
 
     def _on_host(self) -> HostArray:
         """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
+        trace = MODE.get().trace
+        if trace is not None:
+            trace.looked_at(self)
         host = self.device.backend.to_host(self.data)
         view = host[...]  # the handle's own array stays as writeable as it was
         view.flags.writeable = False

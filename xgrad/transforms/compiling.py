@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import update_wrapper
 from typing import Any
 
-from ..backends import DeviceError, current_device, current_matmul_precision, device_of
+from ..backends import Device, DeviceError, current_device, current_matmul_precision, device_of
 from ..compiler.caches import Cache, Once
 from ..compiler.executors import Executable
 from ..compiler.ir import Body, Program
-from ..compiler.keys import is_array, state
+from ..compiler.keys import exact, is_array
 from ..compiler.scan import apply_scan
 from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
@@ -22,109 +23,183 @@ from ..core.pytree import flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
+from .arguments import Static, signature, static_arguments, unchanged
 from .lifting import returned
 
 #: How many signatures a compiled function remembers.
 SIGNATURES = 64
 
 
-def compile(f: Callable[..., Any]) -> Compiled:
+def compile(
+    f: Callable[..., Any],
+    *,
+    static_argnums: int | Iterable[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+) -> Compiled:
     """`f`, traced once for each signature of shapes and dtypes, optimised as a whole, and run with its memory
     laid out beforehand.
 
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested
-            containers. It may use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers, strings and
-            other objects among its arguments belong to the signature, with their attributes as they are at
-            the call, and so do numbers and arrays that modules hold beside their Tensors. Tensors that it
-            uses from outside are read at each call, and Tensors among its arguments may be changed in place;
-            its other side effects happen once.
+            containers. It may use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers among its
+            arguments are inputs of the program, unless the function asks for their values, as in `if`,
+            `range` or a shape: then it is traced for each value. Booleans, strings and other objects belong
+            to the signature, with their attributes as they are at the call, and so do numbers and arrays
+            that modules hold beside their Tensors. Tensors that it uses from outside are read at each call,
+            and Tensors among its arguments may be changed in place; its other side effects happen once.
+        static_argnums: positions of arguments that belong to the signature: `f` is given them as they are.
+        static_argnames: their names. Where one of the two is left out, it follows from the other.
 
     Returns:
         A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what
         was traced, `.explain(*args)` what was made of it and what a run costs.
 
     Raises:
-        TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
-            outside, or an array, in place.
+        TraceError: `f` branches on the value of a Tensor, takes one out, draws random numbers, or changes a
+            Tensor from outside, or an array, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
         TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
+        ValueError: `f` has no argument of that name, or at that position.
 
     >>> import xgrad as xg
     >>> slope = xg.compile(xg.grad(lambda x: xg.sum(x**3)))
     >>> slope(xg.asarray([1.0, 2.0]))
     tensor([ 3., 12.])
     """
-    return Compiled(f)
+    return Compiled(f, static_argnums, static_argnames)
 
 
 class Compiled:
     """What `compile` returns."""
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        static_argnums: int | Iterable[int] | None = None,
+        static_argnames: str | Iterable[str] | None = None,
+    ) -> None:
         update_wrapper(self, f)
         self._f = f
+        self._static = static_arguments(f, static_argnums, static_argnames)
         self._traced = Cache(SIGNATURES)
+        self._deciding = Cache(SIGNATURES)
         self._traces = 0
 
-    def __call__(self, *args: Any) -> Any:
-        leaves, structure = flatten(args, now=True)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, structure = self._flat(args, kwargs)
         mode = MODE.get()
         if mode.hooks is not None:  # who wants to see every op
-            return self._f(*unflatten(structure, [asarray(v) if is_array(v) else v for v in leaves]))
-        traced = self._find(leaves, structure)
+            return self._plainly(structure, [asarray(v) if is_array(v) else v for v in leaves])
+        traced, outside = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
         if mode.check is None:
-            return unflatten(traced.structure, traced.run(arrays))
+            return unflatten(traced.structure, traced.run(arrays, outside))
         before = [asarray(v)._alias() if i in traced.read else v for i, v in enumerate(leaves)]
-        result = unflatten(traced.structure, traced.run(arrays))
-        self._check(traced, before, structure, result)
+        result = unflatten(traced.structure, traced.run(arrays, outside))
+        self._check(traced, before, outside, structure, result)
         return result
 
-    def _check(self, traced: _Traced, values: list[Any], structure: Any, result: Any) -> None:
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else Bound(self, instance)
+
+    def _flat(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
+        """The leaves of the arguments, and their structure."""
+        if self._static is not None:
+            numbers, names = self._static
+            args = tuple([Static(v) if i in numbers else v for i, v in enumerate(args)])
+            kwargs = {name: Static(v) if name in names else v for name, v in kwargs.items()}
+        return flatten((args, kwargs), now=True)
+
+    def _plainly(self, structure: Any, leaves: list[Any]) -> Any:
+        """The function itself on these leaves."""
+        return self._called(unflatten(structure, leaves))
+
+    def _called(self, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+        """The function itself on these arguments."""
+        args, kwargs = arguments
+        return self._f(
+            *[v.of if type(v) is Static else v for v in args],
+            **{name: v.of if type(v) is Static else v for name, v in kwargs.items()},
+        )
+
+    def _check(
+        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Any, result: Any
+    ) -> None:
         """Have the result compared with what the function gives op by op."""
 
         def again() -> Any:
-            return self._f(
-                *unflatten(structure, [v._alias() if isinstance(v, Tensor) else v for v in values])
-            )
+            return self._plainly(structure, [v._alias() if isinstance(v, Tensor) else v for v in values])
 
-        operands = [*(values[i] for i in traced.read), *traced.outside]
+        operands = [*(values[i] for i in traced.read), *outside]
         MODE.get().check.function(
             f"the compiled function {getattr(self._f, '__name__', '')!r}", traced, result, operands, again
         )
 
-    def program(self, *args: Any) -> Program:
+    def program(self, *args: Any, **kwargs: Any) -> Program:
         """What was traced for arguments like these."""
-        return self._find(*flatten(args, now=True)).body.program
+        return self._find(*self._flat(args, kwargs))[0].body.program
 
-    def executable(self, *args: Any) -> Executable:
+    def executable(self, *args: Any, **kwargs: Any) -> Executable:
         """What runs for arguments like these."""
-        return self._find(*flatten(args, now=True)).executable
+        return self._find(*self._flat(args, kwargs))[0].executable
 
-    def explain(self, *args: Any) -> str:
+    def explain(self, *args: Any, **kwargs: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
-        return _explain(self.executable(*args))
+        return _explain(self.executable(*args, **kwargs))
 
-    def _find(self, leaves: list[Any], structure: Any) -> _Traced:
+    def _find(self, leaves: list[Any], structure: Any) -> tuple[_Traced, list[Tensor]]:
+        """What was traced for such arguments, and what it reads from outside: Tensors, and numbers among the
+        arguments."""
         mode = MODE.get()
+        numbers = [i for i, v in enumerate(leaves) if varies(v)]
         key = (
             structure,
-            tuple([_signature(v) for v in leaves]),
+            tuple([type(v) if varies(v) else signature(v) for v in leaves]),
             current_device(),
             current_matmul_precision(),
             mode.grad,
             mode.check is not None,
         )
-        traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure))
-        needs = traced.outside_needs()
-        return (
-            traced
-            if needs == traced.needs
-            else self._traced.get((*key, needs), lambda: self._trace(leaves, structure))
-        )
+        if not numbers:
+            traced = self._traced_for((key, ()), leaves, structure, ())
+            return traced, traced.outside
+        traced = self._traced_with_numbers(key, leaves, structure)
+        outside = traced.read_outside(leaves)
+        if outside is None:  # of another type, or an error: as the function has it with these very numbers
+            everything = tuple(numbers)
+            traced = self._traced_for(_with_values(key, everything, leaves), leaves, structure, everything)
+            outside = traced.outside
+        return traced, outside
 
-    def _trace(self, leaves: list[Any], structure: Any) -> _Traced:
+    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Any) -> _Traced:
+        """What was traced for such arguments, and for the values of those numbers that it depends on.
+
+        Which these are may depend on their values, so a trace is found by its own.
+        """
+        known: _Deciding = self._deciding.get(key, _Deciding)
+        for places in tuple(known.sets):
+            found = _with_values(key, places, leaves)
+            if self._traced.find(found) is not None:
+                return self._traced_for(found, leaves, structure, tuple(sorted(known.wanted)))
+        traced = self._trace(leaves, structure, tuple(sorted(known.wanted)))
+        places = tuple(sorted(traced.deciding))
+        known.wanted.update(traced.wanted)
+        kept: _Traced = self._traced.get(_with_values(key, places, leaves), lambda: traced)
+        if places not in known.sets:
+            known.sets.append(places)
+        return kept
+
+    def _traced_for(self, key: Any, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
+        """What was traced for this key, with the numbers at these places as they are, and for what it uses
+        from outside as that is now."""
+        while True:
+            traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure, values))
+            now = traced.outside_now()
+            if now == traced.outside_then:
+                return traced
+            key = (*key, now)
+
+    def _trace(self, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
@@ -134,7 +209,51 @@ class Compiled:
                 f"pass numbers as arrays, or call the function uncompiled",
                 stacklevel=4,
             )
-        return _Traced(self._f, leaves, structure)
+        weak = {i for i, v in enumerate(leaves) if varies(v)} - set(values)
+        try:
+            return _Traced(self._called, self._f, leaves, structure, values)
+        except (Exception, NumberWanted) as error:
+            if not weak:
+                raise
+            wanted = error.places if isinstance(error, NumberWanted) else weak
+        # again with the numbers themselves, of which the function, or its error, may know more
+        return self._trace(leaves, structure, tuple(sorted({*values, *wanted})))
+
+
+class _Deciding:
+    """What is known of the numbers among the arguments of one signature: the sets of places on whose values
+    traces depend, and the places of numbers that cannot be traced at all, as an array library wants them."""
+
+    def __init__(self) -> None:
+        self.sets: list[tuple[int, ...]] = []
+        self.wanted: set[int] = set()
+
+
+def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
+    return key, tuple([(i, signature(leaves[i])) for i in places])
+
+
+class Bound:
+    """A method that is compiled, of one object."""
+
+    def __init__(self, function: Compiled, instance: Any) -> None:
+        update_wrapper(self, function)
+        self.__func__, self.__self__ = function, instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """What was traced for arguments like these."""
+        return self.__func__.program(self.__self__, *args, **kwargs)
+
+    def executable(self, *args: Any, **kwargs: Any) -> Executable:
+        """What runs for arguments like these."""
+        return self.__func__.executable(self.__self__, *args, **kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """What each pass did for arguments like these, and what one run costs."""
+        return self.__func__.explain(self.__self__, *args, **kwargs)
 
 
 def _explain(program: Program | Executable) -> str:
@@ -147,27 +266,6 @@ def _explain(program: Program | Executable) -> str:
 Program.explain = _explain
 
 
-def _signature(v: Any) -> Any:
-    if isinstance(v, Tensor):
-        node = v.node
-        return (
-            v.data.shape,
-            v.dtype,
-            v.device,
-            node is not None and node.needs and (2 if isinstance(node, Leaf) else 1),
-        )
-    if is_array(v):
-        return (type(v), v.shape, v.dtype)
-    try:
-        return state(v)
-    except (TypeError, RecursionError) as error:
-        raise TypeError(
-            f"compile cannot take a {type(v).__name__} as an argument: {error}. It takes Tensors, arrays, "
-            f"numbers, strings, and objects whose attributes are of these types, in nested lists, tuples, "
-            f"dicts and modules"
-        ) from None
-
-
 def _spec(leaf: Any) -> Spec:
     """A variable in the place of an argument."""
     x, node = asarray(leaf), None
@@ -178,53 +276,94 @@ def _spec(leaf: Any) -> Spec:
     return Spec(x.shape, x.dtype, x.device, fixed=not isinstance(leaf, Tensor), node=node)
 
 
+def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
+    """Where all Tensors are that a function reads."""
+    devices = list(dict.fromkeys(v.device for v in (*leaves, *outside) if isinstance(v, Tensor)))
+    if len(devices) > 1:
+        places = " and ".join(map(str, devices))
+        raise DeviceError(
+            f"a compiled function runs on one device, but got Tensors on {places}; move one with .to(device)"
+        )
+    return devices[0] if devices else current_device()
+
+
 class _Traced:
     """One signature of a function: its program, and what it reads from outside."""
 
-    def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: Any) -> None:
+    def __init__(
+        self,
+        f: Callable[[Any], Any],
+        user: Callable[..., Any],
+        leaves: list[Any],
+        structure: Any,
+        values: tuple[int, ...],
+    ) -> None:
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
-
-        def flat(*x: Tensor) -> list[Tensor]:
-            moved, variables = dict(zip(self.read, x, strict=True)), [v.data for v in x]
-            result = f(*unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)]))
-            found, self.structure = flatten(result)
-            self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
-            found = returned(found, "a compiled function") + [asarray(x[k]) for k in self.changed]
-            self.connected = any(z.requires_grad for z in found)
-            return found
+        weak = {i: v for i, v in enumerate(leaves) if varies(v) and i not in values}
+        self._numbers = Numbers(weak)
 
         mode = MODE.get()
         traced = trace_to_ir(
-            flat,
+            lambda *x: self._outputs(f, leaves, structure, x),
             [_spec(leaves[i]) for i in self.read],
             grad=mode.grad,
             remember=mode.check is not None,
-            user=f,
+            user=user,
         )
+        #: the places of the numbers whose values it depends on, and of those that were no inputs at all
+        self.wanted = values
+        self.deciding = self._numbers.deciding.union(values)
         self.outside = traced.outside
-        self.needs = self.outside_needs()
-        devices = list(
-            dict.fromkeys(v.device for v in (*leaves, *self.outside) if isinstance(v, Tensor))
-        ) or [current_device()]
-        if len(devices) > 1:
-            places = " and ".join(map(str, devices))
-            raise DeviceError(
-                f"a compiled function runs on one device, but got Tensors on {places}; move one with "
-                f".to(device)"
-            )
-        self.device = devices.pop()
+        self._seen = traced.seen
+        then = tuple([v.requires_grad for v in self.outside])
+        self.outside_then = (then, *[value for _, value in self._seen]) if self._seen else then
+        self._inputs = self._numbers.read(self.outside)
+        self.device = _device(leaves, self.outside)
         self.body = Body(traced.program(), 0, 0, whole=True)
         self._foreign = any(
             not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read
         )
         traced.close()
+        self._numbers.close()
         self._run: Executable | None = None  # where it is found at once
         program, device = self.body.program, self.device
         self._executable = Once(lambda: Executable(program, device, whole=True))
 
-    def outside_needs(self) -> tuple[bool, ...]:
-        """Which of the Tensors from outside need a gradient now."""
-        return tuple([v.requires_grad for v in self.outside])
+    def _outputs(
+        self, f: Callable[[Any], Any], leaves: list[Any], structure: Any, x: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """What the function gives for variables in the places of its arrays, and those that it changed."""
+        variables = [v.data for v in x]
+        given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
+        handed = [given.get(i, v) for i, v in enumerate(leaves)]
+        arguments = unflatten(structure, handed)
+        with unchanged(arguments, handed):
+            result = f(arguments)
+        found, self.structure = flatten(result)
+        self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
+        found = returned(found, "a compiled function") + [asarray(x[k]) for k in self.changed]
+        self.connected = any(z.requires_grad for z in found)
+        return found
+
+    def outside_now(self) -> tuple[Any, ...]:
+        """What the trace depends on outside: which Tensors need a gradient, and the values of those that
+        Python code has seen."""
+        needs = tuple([v.requires_grad for v in self.outside])
+        return (needs, *[exact(v.data) for v, _ in self._seen]) if self._seen else needs
+
+    def read_outside(self, leaves: list[Any]) -> list[Tensor] | None:
+        """What it reads beside the arrays of its arguments: Tensors from outside, and numbers. None where the
+        numbers of these arguments are not such as were traced."""
+        numbers = self._numbers.values(leaves)
+        if numbers is None:
+            return None
+        found = list(self.outside)
+        try:
+            for k, source in self._inputs.items():
+                found[k] = Tensor(source.array(numbers[source.position]), source.device)
+        except (ArithmeticError, TypeError, ValueError, Warning):
+            return None
+        return found
 
     @property
     def executable(self) -> Executable:
@@ -235,9 +374,13 @@ class _Traced:
         self._run = found = self.executable
         return found
 
-    def run(self, arrays: list[Any]) -> list[Tensor]:
+    def run(self, arrays: list[Any], outside: list[Tensor]) -> list[Tensor]:
         """The outputs for arrays in the places of the inputs."""
-        operands = [*arrays, *self.outside]
+        operands = [*arrays, *outside]
+        trace = MODE.get().trace
+        if trace is not None:
+            for v, _ in self._seen:
+                trace.looked_at(v)
         if not self.changed:
             return self._computed(operands)
         for k in self.changed:
