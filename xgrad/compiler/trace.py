@@ -95,6 +95,7 @@ class Tracer:
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self.remember = remember
+        self.lines = remember  # whether stages know the line that is being run
         self.source = ""  # the line of what is replayed, which is not that of the code that runs
         self.count = 0
         self._open = True
@@ -139,7 +140,7 @@ class Tracer:
         """Another line, with the variables that it computes; under `no_grad`, with as many more, that no
         gradient flows through."""
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
-        self.written.append((op, refs, params, outputs, self.source or source_line()))
+        self.written.append((op, refs, params, outputs, self.source or (source_line() if self.lines else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
             return outputs
         return tuple(
@@ -158,7 +159,7 @@ class Tracer:
             return z if several else (z,)
 
         specs = [Spec(v.shape, v.dtype, device, v.name) for v in refs if type(v) not in NUMBERS]
-        inner = trace_to_ir(gate, specs, remember=self.remember)
+        inner = trace_to_ir(gate, specs, remember=self.remember, lines=self.lines)
         captured = inner.outside
         if any(type(v.data) is Var and is_floating(v.dtype) for v in captured):
             raise GraphError(
@@ -383,17 +384,20 @@ def trace_to_ir(
     grad: bool = False,
     remember: bool = False,
     user: Any = None,
+    lines: bool = False,
     kind: type[Tracer] = Tracer,
 ) -> Traced:
     """Run `f` once, on a Tensor without a value for each of `specs`; it returns Tensors, and numbers.
 
     Args:
         grad: ops on Tensors that need a gradient are recorded, so that `f` can differentiate.
-        remember: stages know the user's line that wrote them.
+        remember: programs that were written in different lines, or with other names, are different.
         user: the user's function that `f` calls: random numbers that it draws meanwhile are refused.
+        lines: stages know the user's line that wrote them, as they do where there is a `user`.
         kind: another kind of tracer.
     """
     tracer = kind(remember=remember)
+    tracer.lines = remember or lines or user is not None
     before = states(user) if user is not None else []
     try:
         with mode(trace=tracer, grad=grad, record=False, stop=False, hooks=None):

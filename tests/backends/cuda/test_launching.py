@@ -233,7 +233,7 @@ def test_explain_says_how_loops_are_run() -> None:
         mixed, tensors = xg.compile(_mixing), [xg.asarray(given[2]), xg.asarray(given[1])]
         mixed(*tensors)
         assert (
-            "loop        6 steps: step by step, as there is no kernel of the whole: an array of shape"
+            "loop        6 steps: step by step, because there is no kernel for the whole loop: an array of shape"
             in mixed.explain(*tensors)
         )
 
