@@ -232,10 +232,8 @@ def test_explain_says_how_loops_are_run() -> None:
         assert "loop        6 steps: one launch (one launch 0 ms, step by step 1e+03 ms)" in text
         mixed, tensors = xg.compile(_mixing), [xg.asarray(given[2]), xg.asarray(given[1])]
         mixed(*tensors)
-        assert (
-            "loop        6 steps: step by step, because there is no kernel for the whole loop: an array of shape"
-            in mixed.explain(*tensors)
-        )
+        text = mixed.explain(*tensors)
+        assert "6 steps: step by step, because there is no kernel for the whole loop: an array of" in text
 
 
 def test_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

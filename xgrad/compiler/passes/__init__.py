@@ -10,6 +10,7 @@ from ..verifier import verify
 from .expand import expand
 from .hoist import hoist
 from .inline import inline_scans
+from .outer import outer_products
 from .products import accumulate, join, merge, transpose_inside
 from .simplify import simplify
 from .sink import sink
@@ -41,6 +42,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("slices", whole_slices),
     ("hoist", hoist),
     ("simplify", simplify),
+    ("outer", outer_products),
 )
 
 
