@@ -28,7 +28,7 @@ from tests.helpers.single_elements import (
 )
 from xgrad.backends.cpu import native
 from xgrad.compiler.calls import calls
-from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.codegen.llvm.target import CPU
 from xgrad.compiler.codegen.numpy.plan import NUMPY
 from xgrad.compiler.interpreter import interpret
