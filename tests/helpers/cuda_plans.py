@@ -16,8 +16,8 @@ from tests import emulated
 from tests.emulated.device import EmulatedLauncher, _dtype
 from xgrad.backends import find_device
 from xgrad.backends.cuda.launching import LoopRun, Scheduled
-from xgrad.backends.schedules import Launch, Repeat, Schedule
-from xgrad.compiler.calls import calls
+from xgrad.backends.schedules import HostCall, Launch, Repeat, Schedule
+from xgrad.compiler.calls import calls, host_calls
 from xgrad.compiler.codegen.cuda.chips import Chip
 from xgrad.compiler.codegen.cuda.schedule import schedule
 from xgrad.compiler.codegen.cuda.target import CUDA
@@ -87,16 +87,23 @@ def run(
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
     """The outputs, flat, and how the loops were run."""
     made = schedule(plan, chip, precision)
-    return launched(made, inputs, chip, way, seed)
+    return launched(made, inputs, chip, way, seed, host_calls(plan, find_device("cpu")))
 
 
 def launched(
-    made: Schedule, inputs: Sequence[Any], chip: Chip, way: str = ONCE, seed: int = 0
+    made: Schedule,
+    inputs: Sequence[Any],
+    chip: Chip,
+    way: str = ONCE,
+    seed: int = 0,
+    called: Sequence[HostCall] = (),
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
-    """The same for a schedule."""
+    """The same for a schedule, of which NumPy computes the calls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # nothing is remembered
-        ready = Scheduled(made, EmulatedLauncher(chip, seed, slower=STEPWISE if way == ONCE else ONCE))
+        ready = Scheduled(
+            made, EmulatedLauncher(chip, seed, slower=STEPWISE if way == ONCE else ONCE), called
+        )
         found = ready.run([np.asarray(x) for x in inputs])
     return found, ready.loops
 
