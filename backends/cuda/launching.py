@@ -138,8 +138,8 @@ class Scheduled:
 
     The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which
     to take. The second is recorded, and from then on that is replayed. A recording reads from where its
-    inputs were; one that comes from elsewhere next time is given a place to be copied to. With `calls`, of
-    what the array library computes, every run goes item by item.
+    inputs were; one that comes from elsewhere next time is given a place to be copied to. Where the array
+    library computes some of it, by the `calls`, every run goes item by item.
 
     Attributes:
         loops: how each loop is run.
@@ -161,6 +161,7 @@ class Scheduled:
         ]
         self._forced = _forced()
         self._number = {id(repeat): i for i, (repeat, _) in enumerate(found)}
+        self._host = _has_host(schedule.body)
         self._chosen = False
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
@@ -190,7 +191,7 @@ class Scheduled:
             if not self._chosen:
                 self._choose(space)
             self._do(space)
-            space.warm = not self._calls  # what the host does is in no recording
+            space.warm = not self._host  # what the host does is in no recording
         else:
             if space.replay is None:
                 space.replay = self._recorded(lambda: self._do(space))
@@ -359,6 +360,11 @@ def _barrier(repeat: Repeat) -> str:
         if any(launch.cooperative for launch in repeat.once)
         else ""
     )
+
+
+def _has_host(items: Sequence[Any]) -> bool:
+    """Whether the host computes some of them."""
+    return any(isinstance(i, Host) or (isinstance(i, Repeat) and _has_host(i.body)) for i in items)
 
 
 def _names(items: Sequence[Any]) -> set[str]:

@@ -170,6 +170,21 @@ T __shfl_xor_sync(unsigned mask, T value, int bits, int line = __builtin_LINE())
     return emulated::shuffle("__shfl_xor_sync()", line, mask, value, emulated::current->lane ^ static_cast<unsigned>(bits));
 }
 
+// Which lanes something holds for, and the bits of that.
+inline unsigned __ballot_sync(unsigned mask, int holds, int line = __builtin_LINE()) {
+    unsigned own = holds ? 1u << emulated::current->lane : 0u;
+    emulated::collective("__ballot_sync()", line, mask, &own, [](const emulated::Warp& warp, unsigned lanes) {
+        unsigned all = 0;
+        for (unsigned i = 0; i < 32; ++i)
+            if (lanes >> i & 1) all |= *static_cast<unsigned*>(warp.fiber[i]->data);
+        for (unsigned i = 0; i < 32; ++i)
+            if (lanes >> i & 1) *static_cast<unsigned*>(warp.fiber[i]->data) = all;
+    });
+    return own;
+}
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
+
 // Narrow floats, by their bits; NaN is the one that the GPU gives.
 inline float half_to_float(unsigned short x) {
     unsigned sign = (x & 0x8000u) << 16, exponent = x >> 10 & 31u, fraction = x & 0x3ffu;

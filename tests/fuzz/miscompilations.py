@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import xgrad as xg
 from xgrad.backends.schedules import Repeat
 from xgrad.compiler.codegen.cuda.chips import CHIPS
-from xgrad.compiler.codegen.cuda.expressions import CUDA
 from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.passes import optimise
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import xgrad as xg
-from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.interpreter import interpret
 from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.lowering.plan import Unsupported

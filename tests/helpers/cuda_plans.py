@@ -14,14 +14,18 @@ import pytest
 import xgrad as xg
 from tests import emulated
 from tests.emulated.device import EmulatedLauncher, _dtype
+from xgrad.backends import find_device
 from xgrad.backends.cuda.launching import LoopRun, Scheduled
-from xgrad.backends.schedules import Launch, Repeat, Schedule
+from xgrad.backends.schedules import HostCall, Launch, Repeat, Schedule
+from xgrad.compiler.calls import calls, host_calls
 from xgrad.compiler.codegen.cuda.chips import Chip
-from xgrad.compiler.codegen.cuda.expressions import CUDA
 from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.codegen.cuda.target import CUDA
+from xgrad.compiler.interpreter import evaluate
 from xgrad.compiler.lowering.lower import Lowered, lower
 from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Ref
 from xgrad.compiler.lowering.views import contiguous
+from xgrad.compiler.passes.complex_pairs import complex_pairs
 from xgrad.ops import OPS
 
 emulator = pytest.mark.skipif(emulated.available() is not None, reason=emulated.available() or "")
@@ -32,8 +36,26 @@ STEPWISE, ONCE = "step by step", "one launch"
 
 
 def lowered(f: Callable[..., Any], *args: Any) -> Lowered:
-    """The plan of a function for CUDA kernels."""
-    return lower(xg.compile(f).executable(*args).optimised, target=CUDA)
+    """The plan of a function for CUDA kernels, with pairs for complex inputs and outputs."""
+    return lower(complex_pairs(xg.compile(f).executable(*args).optimised), target=CUDA)
+
+
+def constants(found: Lowered) -> list[np.ndarray]:
+    """The arrays that a plan takes beside its function's arguments."""
+    return [np.asarray(evaluate("new", (), params, find_device("cpu"))) for params in found.constants]
+
+
+def all_together(cases: Sequence[tuple[Callable[..., Any], Sequence[np.ndarray]]], seed: int = 0) -> Any:
+    """The outputs of functions of arrays, by kernels of one text, which call nothing."""
+    with xg.device("cpu"):
+        plans = [lowered(f, *map(xg.asarray, arrays)) for f, arrays in cases]
+    left = [call.op for found in plans for call, _ in calls(found.plan.body) if not call.kernel]
+    assert left == []
+    inputs = [x for (_, arrays), found in zip(cases, plans) for x in (*arrays, *constants(found))]
+    flat = iter(run(together([found.plan for found in plans]), inputs, seed=seed)[0])
+    return [
+        outputs_of(found, [next(flat) for b in found.plan.buffers if b.kind == "output"]) for found in plans
+    ]
 
 
 def together(plans: Sequence[Plan]) -> Plan:
@@ -65,16 +87,23 @@ def run(
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
     """The outputs, flat, and how the loops were run."""
     made = schedule(plan, chip, precision)
-    return launched(made, inputs, chip, way, seed)
+    return launched(made, inputs, chip, way, seed, host_calls(plan, find_device("cpu")))
 
 
 def launched(
-    made: Schedule, inputs: Sequence[Any], chip: Chip, way: str = ONCE, seed: int = 0
+    made: Schedule,
+    inputs: Sequence[Any],
+    chip: Chip,
+    way: str = ONCE,
+    seed: int = 0,
+    called: Sequence[HostCall] = (),
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
-    """The same for a schedule."""
+    """The same for a schedule, of which NumPy computes the calls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # nothing is remembered
-        ready = Scheduled(made, EmulatedLauncher(chip, seed, slower=STEPWISE if way == ONCE else ONCE))
+        ready = Scheduled(
+            made, EmulatedLauncher(chip, seed, slower=STEPWISE if way == ONCE else ONCE), called
+        )
         found = ready.run([np.asarray(x) for x in inputs])
     return found, ready.loops
 

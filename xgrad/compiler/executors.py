@@ -263,9 +263,9 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
     launcher = backend.launcher(device.index)
     if refusal is None and launcher is not None:
         from .codegen.cuda.chips import Chip
-        from .codegen.cuda.expressions import CUDA
         from .codegen.cuda.loading import loaded
         from .codegen.cuda.schedule import schedule
+        from .codegen.cuda.target import CUDA
 
         lowered = lower(program, target=CUDA)
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())

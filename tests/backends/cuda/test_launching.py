@@ -16,6 +16,7 @@ from tests.emulated.device import EmulatedLauncher
 from tests.helpers.cuda_plans import CHIP, emulator, lowered, outputs_of
 from xgrad.backends import find_device
 from xgrad.backends.cuda.launching import ONCE, STEPWISE, LoopRun, Scheduled
+from xgrad.backends.schedules import HostCall
 from xgrad.compiler.codegen.cuda.schedule import schedule
 from xgrad.compiler.lowering.lower import Lowered
 
@@ -232,8 +233,10 @@ def test_explain_says_how_loops_are_run() -> None:
         assert "loop        6 steps: one launch (one launch 0 ms, step by step 1e+03 ms)" in text
         mixed, tensors = xg.compile(_mixing), [xg.asarray(given[2]), xg.asarray(given[1])]
         mixed(*tensors)
-        text = mixed.explain(*tensors)
-        assert "6 steps: step by step, because there is no kernel for the whole loop: an array of" in text
+        assert (
+            "loop        6 steps: step by step, because there is no kernel for the whole loop: an array of"
+            in mixed.explain(*tensors)
+        )
 
 
 def test_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,10 +253,38 @@ def test_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_has_no_kernel_runs_through_the_array_library() -> None:
     with xg.device("emulated"):
-        f, x = xg.compile(lambda x: 2 * xg.sort(x)), xg.asarray([1.0, 3.0, 2.0])
-        np.testing.assert_array_equal(f(x).numpy(), [2, 4, 6])
+        f, x = xg.compile(lambda x: 2 * xg.sort(x)), xg.arange(100.0, 0.0, -1.0)
+        np.testing.assert_array_equal(f(x).numpy(), np.arange(2, 202, 2))
         assert f.executable(x).why is None
-        assert "1 call of 'sort' of (3,)" in f.explain(x)
+        assert "1 call of 'sort' of (100,)" in f.explain(x)
+
+
+def test_what_kernels_do_alone_is_recorded_and_what_the_array_library_does_is_not() -> None:
+    def step(h: Any, i: Any) -> Any:
+        return xg.tanh(xg.take(xg.cumulative_sum(h, axis=0), i, axis=0)), xg.argmax(h)
+
+    h, ids = np.linspace(-1, 1, 5), np.array([[0, 4, 4, 2, 1], [3, 3, 0, 1, 2]])
+    with xg.device("cpu"):
+        found = [
+            lowered(f, xg.asarray(h), xg.asarray(ids))
+            for f in (lambda h, ids: xg.scan(step, h, ids), lambda h, ids: xg.linalg.svdvals(h[ids]))
+        ]
+    for of, recorded in zip(found, (1, 0)):
+        launcher = Tape()
+        on = Scheduled(schedule(of.plan, CHIP), launcher, [HostCall(lambda *_: None, (), ())] * 2)
+        given = [launcher.ready(x, x.dtype.name) for x in (h, ids)]
+        for _ in range(3):
+            flat = on.run(given)
+        assert launcher.recordings == recorded
+        if recorded:
+            wanted, picks = h, []
+            for i in ids:
+                picks.append(np.argmax(wanted))
+                wanted = np.tanh(np.cumsum(wanted)[i])
+            last, places = outputs_of(of, flat)
+            np.testing.assert_allclose(last, wanted, rtol=1e-14)
+            np.testing.assert_array_equal(places, picks)
+            assert "has kernels of its own" in on.loops[0].why
 
 
 def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[list[float], list[np.ndarray]]:

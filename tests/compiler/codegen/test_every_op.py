@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import xgrad as xg
+from tests.helpers.calls import CALLS
 from tests.helpers.cuda_plans import emulator, lowered, outputs_of, run, together
 from tests.helpers.single_elements import (
     ALL,
@@ -28,10 +29,11 @@ from tests.helpers.single_elements import (
 )
 from xgrad.backends.cpu import native
 from xgrad.compiler.calls import calls
-from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.codegen.llvm.target import CPU
 from xgrad.compiler.codegen.numpy.plan import NUMPY
 from xgrad.compiler.interpreter import interpret
+from xgrad.compiler.lowering.plan import Buffer
 from xgrad.compiler.passes import optimise
 from xgrad.core.dispatch import apply
 from xgrad.ops import OPS
@@ -47,18 +49,23 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
     its kernel."""
     found: dict[str, Any] = {}
     inputs = []
-    for i, (name, case) in enumerate((n, c) for n, c in CASES.items() if "complex" not in n):
+    for i, (name, case) in enumerate(CASES.items()):
         arrays = [np.resize(x, x.size + i if x.size > 100 else 40 + i) for x in case.arrays]
         with np.errstate(all="ignore"):
             found[name] = lowered(case.f, *map(as_tensor, arrays))
         if arrays[0].dtype == ml_dtypes.bfloat16:
             found[name] = found[name]._replace(plan=in_bfloat16(found[name].plan))
-        inputs += arrays
+        inputs += map(_as_pairs, arrays, found[name].plan.buffers)
     flat = iter(run(together([f.plan for f in found.values()]), inputs)[0])
     return {
         name: outputs_of(f, [next(flat) for b in f.plan.buffers if b.kind == "output"])
         for name, f in found.items()
     }
+
+
+def _as_pairs(x: np.ndarray, buffer: Buffer) -> np.ndarray:
+    """An argument as its buffer holds it: a complex one may be pairs of real numbers."""
+    return x if x.dtype.kind != "c" or np.dtype(buffer.dtype).kind == "c" else x.view(x.real.dtype)
 
 
 def _wanted(case: Case, given: Callable[..., Any] = as_tensor) -> list[np.ndarray]:
@@ -127,8 +134,7 @@ def _combinations() -> list[Any]:
             )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
-        if "complex" not in name:
-            found.append(pytest.param("CUDA", name, marks=emulator))
+        found.append(pytest.param("CUDA", name, marks=emulator))
     found += [
         pytest.param("native", name, marks=native_only)
         for name in NATIVE
@@ -154,6 +160,8 @@ def test_an_op_is_what_it_is_eagerly(
         if found.dtype == ml_dtypes.bfloat16 and executor == "CUDA":
             assert want.dtype == np.float32
             want = want.astype(ml_dtypes.bfloat16)
+        if executor == "CUDA" and want.dtype.kind == "c" and found.dtype.kind == "f":
+            found = found.view(want.dtype)[..., 0]  # pairs of real numbers
         assert executor == "CUDA" or "loop" in executor or found.shape == want.shape
         _check(case, found[: want.size], want, f"output {i} of {[x[:40] for x in case.arrays]}")
 
@@ -199,6 +207,31 @@ def test_what_has_a_kernel_but_not_for_every_dtype_is_called() -> None:
     assert _called(lambda x: x**x, whole) == ["**"]
     assert _called(lambda x: apply(OPS["nextafter"], (x, x)), half) == ["nextafter"]
     assert _called(lambda x: apply(OPS["nextafter"], (x, x)), np.ones(3)) == []
+
+
+#: What the array library computes for CUDA kernels: copies of dtypes that no kernel computes with, and the
+#: parts of complex numbers that it has made; linear algebra and Fourier transforms; some others.
+CALLED_ON_CUDA = (
+    *("none", "real", "imag", "complex"),
+    *("cholesky", "det", "eig", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet", "solve", "svd"),
+    *("svdvals", "fft", "ifft", "rfft", "irfft"),
+    *("prod", "all", "any", "count_nonzero", "searchsorted"),
+)
+
+
+def test_the_ops_without_a_cuda_kernel() -> None:
+    """Of all functions of the namespace, but for those whose shapes depend on values."""
+    found = set()
+    for name, made in CALLS.items():
+        for call in made if name != "result_type" else ():
+            f, arrays = call
+            with np.errstate(all="ignore"):
+                try:
+                    plan = lowered(lambda *xs, f=f: f(xg, *xs), *map(xg.asarray, arrays)).plan
+                except xg.TraceError:
+                    continue
+            found |= {item.op for item, _ in calls(plan.body) if not item.kernel}
+    assert found == {*CALLED_ON_CUDA}
 
 
 def test_every_op_is_here_and_has_a_form_everywhere() -> None:

@@ -22,6 +22,7 @@ CASES = {
     "rows": lambda x: x[ids],
     "two arrays apart": lambda x: x[ids, :, np.array([0, 1, 2, 0])],
     "two arrays side by side": lambda x: x[1:, pairs, np.array([0, 1])],
+    "an ellipsis of no axes between two arrays": lambda x: x[:, pairs[0], ..., ids[:2] % 3],
     "an array of two axes": lambda x: x[..., pairs % 3],
     "behind a slice from the end": lambda x: x[::-1, ids[:2]],
     "small integers": lambda x: x[ids.astype("int32")],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import xgrad as xg
+from tests.helpers.cuda_calls import OPS
 
 rng = np.random.default_rng(0)
 
@@ -20,33 +21,6 @@ def native(f: Any, *args: Any) -> Any:
     compiled = xg.compile(f)
     assert "calls of the array library" not in compiled.explain(*args)
     return compiled(*args)
-
-
-OPS = {
-    "cumulative_sum": (lambda x, a: xg.cumulative_sum(x, axis=a), lambda x, a: np.cumsum(x, a)),
-    "cumulative_prod": (lambda x, a: xg.cumulative_prod(x, axis=a), lambda x, a: np.cumprod(x, a)),
-    "with the initial one": (
-        lambda x, a: xg.cumulative_sum(x, axis=a, include_initial=True),
-        lambda x, a: np.cumulative_sum(x, axis=a, include_initial=True),
-    ),
-    "argmax": (lambda x, a: xg.argmax(x, axis=a), lambda x, a: np.argmax(x, a)),
-    "argmin": (lambda x, a: xg.argmin(x, axis=a), lambda x, a: np.argmin(x, a)),
-    "argmax of all": (lambda x, a: xg.argmax(x), lambda x, a: np.argmax(x)),
-    "kept axis": (
-        lambda x, a: xg.argmin(x, axis=a, keepdims=True),
-        lambda x, a: np.argmin(x, a, keepdims=True),
-    ),
-    "sort": (lambda x, a: xg.sort(x, axis=a), lambda x, a: np.sort(x, a)),
-    "sort down": (
-        lambda x, a: xg.sort(x, axis=a, descending=True),
-        lambda x, a: np.flip(np.sort(x, a), a),
-    ),
-    "argsort": (lambda x, a: xg.argsort(x, axis=a), lambda x, a: np.argsort(x, a, kind="stable")),
-    "argsort down": (
-        lambda x, a: xg.argsort(x, axis=a, descending=True),
-        lambda x, a: x.shape[a] - 1 - np.flip(np.argsort(np.flip(x, a), a, kind="stable"), a),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", OPS)

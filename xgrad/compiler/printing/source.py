@@ -73,8 +73,8 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
 def _kernels(program: Program, chip: str) -> str:
     """The CUDA kernels of a program."""
     from ..codegen.cuda.chips import CHIPS
-    from ..codegen.cuda.expressions import CUDA
     from ..codegen.cuda.schedule import listing, schedule
+    from ..codegen.cuda.target import CUDA
     from ..lowering.lower import lower
     from ..passes import optimise
 

@@ -16,6 +16,7 @@ import pytest
 
 import xgrad as xg
 from tests.helpers import cuda_cells as cells
+from tests.helpers.cuda_calls import drawn_indexing, drawn_lines
 from tests.helpers.cuda_maps import REDUCED, ROWS, drawn_map, drawn_reduction
 from tests.helpers.cuda_plans import Drawing, loops_of, lowered, together
 from tests.helpers.single_elements import CASES, as_tensor, in_bfloat16
@@ -78,6 +79,14 @@ def _maps() -> Any:
     return together([plan.plan, *rows])
 
 
+def _calls() -> Any:
+    """Gathers, sums and assignments by index arrays, and what goes along lines, long ones too."""
+    rng = np.random.default_rng(0)
+    cases = [(f, given) for f, given, _ in (*drawn_indexing(rng, 20), *drawn_lines(rng))]
+    cases += [(lambda x: xg.argmax(x, axis=1), (np.ones((2, 3000), kind),)) for kind in ("float32", "int64")]
+    return together([lowered(f, *map(xg.asarray, given)).plan for f, given in cases])
+
+
 def _cells() -> Any:
     return together([cells.problem(name, 17, 40, "float32")[0].plan for name in cells.CELLS])
 
@@ -90,6 +99,7 @@ def _cells_of(dtype: str) -> Callable[[], Any]:
 FAMILIES = {
     "expressions": (_expressions, "highest"),
     "maps": (_maps, "highest"),
+    "calls": (_calls, "highest"),
     "cells, float32": (_cells, "highest"),
     "cells, tf32": (_cells, "tf32"),
     "cells, bf16": (_cells, "bf16"),

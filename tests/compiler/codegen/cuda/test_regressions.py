@@ -20,12 +20,12 @@ from xgrad.backends.cuda.launching import ONCE, Scheduled
 from xgrad.backends.schedules import Repeat
 from xgrad.compiler.codegen.cuda.chips import Chip
 from xgrad.compiler.codegen.cuda.distribution import barriers, overlap, parts
-from xgrad.compiler.codegen.cuda.expressions import CUDA
 from xgrad.compiler.codegen.cuda.grouping import grouped
 from xgrad.compiler.codegen.cuda.maps import kernel
 from xgrad.compiler.codegen.cuda.multiplying import MULTIPLYING
 from xgrad.compiler.codegen.cuda.prelude import PRELUDE
 from xgrad.compiler.codegen.cuda.schedule import schedule
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Plan, Ref, Step
 from xgrad.compiler.passes import optimise

@@ -67,7 +67,8 @@ def rows_of(items: Sequence[Any]) -> int:
         if isinstance(item, Loop):
             raise Unsupported("a nested loop")
         if isinstance(item, Call):
-            raise Unsupported(f"{item.op!r}, which the array library computes")
+            whose = "has kernels of its own" if item.kernel else "the array library computes"
+            raise Unsupported(f"{item.op!r}, which {whose}")
         if isinstance(item, Gemm):
             if len(item.out.shape) != 2:
                 raise Unsupported("a batched product")

@@ -51,7 +51,10 @@ class Pointers:
 
     def note(self, item: Map | Gemm) -> None:
         """Take in what the kernel will run."""
-        reads, writes = refs(item)
+        self.take(*refs(item))
+
+    def take(self, reads: Sequence[Ref], writes: Sequence[Ref]) -> None:
+        """Take in what the kernel will read and write."""
         self._written.update(r.buffer for r in writes)
         for ref in (*reads, *writes):
             self.number(ref)
@@ -102,6 +105,17 @@ def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
     return count
 
 
+def element(pointers: Pointers, axes: Sequence[Axis], i: int, ref: Ref) -> str:
+    """Where the element of the i-th ref is, at the indices of the axes."""
+    return " + ".join([pointers.text(ref), *offsets(axes, i)])
+
+
+def offsets(axes: Sequence[Axis], i: int) -> list[str]:
+    """How far that is from where the ref begins, along each axis that matters."""
+    strides = [(axis.name, axis.strides[i]) for axis in axes if axis.strides[i] and axis.length != 1]
+    return [name if stride == 1 else f"{name} * {stride}" for name, stride in strides]
+
+
 class Elements:
     """The text of a map for `width` elements from the indices of `axes` on, neighbours along the last of
     them."""
@@ -112,12 +126,7 @@ class Elements:
 
     def place(self, i: int, ref: Ref) -> str:
         """Where the element of the i-th ref is."""
-        terms = [self.pointers.text(ref)]
-        for axis in self.axes:
-            stride = axis.strides[i]
-            if stride and axis.length != 1:
-                terms.append(axis.name if stride == 1 else f"{axis.name} * {stride}")
-        return " + ".join(terms)
+        return element(self.pointers, self.axes, i, ref)
 
     def text(self, fold: str | None = None, fresh: Collection[Ref] = ()) -> list[str]:
         """The lines.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
-from ...lowering.plan import Step, Target, Unsupported
-from ..element import FLOATS, Language, Value, common_dtype, rounded, write
+from ...lowering.plan import Step, Unsupported
+from ..element import Language, Value, common_dtype, rounded, write
 
 #: How a value is held while it is computed with, and how it is stored.
 COMPUTED = {
@@ -21,6 +21,8 @@ COMPUTED = {
     "int64": "long long",
 }
 STORED = COMPUTED | {"float16": "unsigned short", "bfloat16": "unsigned short"}
+STORED |= {"int8": "signed char", "uint8": "unsigned char", "int16": "short", "uint16": "unsigned short"}
+STORED |= {"uint32": "unsigned", "uint64": "unsigned long long"}
 _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 
 
@@ -155,30 +157,14 @@ _FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sq
 log2 log10 sin cos tan sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
 _OF_FLOATS = {name: name for name in _FUNCTIONS.split()}
 _OF_FLOATS |= {"round": "rint", "normal_cdf": "normcdf", "normal_quantile": "normcdfinv"}
+#: What an op's scalar may be written with.
+PRIMITIVES = frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS})
 #: Of integers: what is exact, and what no compiler warns of.
 _EXACT = {
     "isnan": "({0} - {0} != 0)",
     "isfinite": "({0} - {0} == 0)",
     **dict.fromkeys(("floor", "ceil", "trunc", "round"), "{0}"),
 }
-
-
-def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
-    literal = tuple(type(a) is not str for a in args)
-    numbers = tuple(a if is_number else i for i, (a, is_number) in enumerate(zip(args, literal)))
-    step = Step(len(args), op, numbers, literal, dtype)
-    return lines([step], {i: a for i, a in enumerate(args) if type(a) is str})
-
-
-#: What there are CUDA kernels for.
-CUDA = Target(
-    frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS}),
-    frozenset(COMPUTED),
-    frozenset(("complex64", "complex128", "int8", "int16", "uint8", "uint16", "uint32", "uint64")),
-    _tried,
-    folds={kind: {d: d for d in FLOATS} for kind in ("sum", "max", "min")},
-    products={d: d for d in FLOATS},
-)
 
 
 class _C(Language):

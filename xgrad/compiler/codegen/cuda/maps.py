@@ -44,7 +44,7 @@ def kernel(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
     return _rows(maps, buffers) if len(maps) > 1 or _is_by_rows(maps[0]) else _columns(maps[0], buffers)
 
 
-def _signature(pointers: Pointers, block: int, numbers: Sequence[str]) -> str:
+def signature(pointers: Pointers, block: int, numbers: Sequence[str]) -> str:
     return (
         f'extern "C" __global__ void __launch_bounds__({block}) '
         f"NAME({', '.join([*pointers.parameters(), *numbers])})"
@@ -56,14 +56,21 @@ def indented(lines: Sequence[str], depth: int) -> list[str]:
 
 
 def _kind(elements: int, maps: Sequence[Map]) -> str:
+    return index_type(elements, [r for m in maps for r in refs_of(m)])
+
+
+def index_type(elements: int, refs: Sequence[Ref]) -> str:
     """The type of indices, which are also multiplied by strides: a few elements may lie far apart."""
-    return "int" if max(elements, *map(reach, maps)) < SMALL else "long long"
+    return "int" if max(elements, _reach(refs)) < SMALL else "long long"
 
 
 def reach(item: Map | Gemm) -> int:
     """How far the elements of a ref lie from its first, at most."""
-    found = refs_of(item) if isinstance(item, Map) else [item.a, item.b, item.out]
-    return max((sum((n - 1) * abs(s) for n, s in zip(r.shape, r.strides)) for r in found), default=0)
+    return _reach(refs_of(item) if isinstance(item, Map) else [item.a, item.b, item.out])
+
+
+def _reach(refs: Sequence[Ref]) -> int:
+    return max((sum((n - 1) * abs(s) for n, s in zip(r.shape, r.strides)) for r in refs), default=0)
 
 
 # Element by element
@@ -76,19 +83,23 @@ def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     axes = [Axis(n, f"i{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
     width = lanes(m, pointers, axes)
     kind = _kind(prod(sizes), [m])
-    count = prod(sizes) // width
     inner = prod(sizes[1:]) // (width if len(sizes) > 1 else 1)  # the outermost length is given when it runs
     outer = sizes[0] // (width if len(sizes) == 1 else 1)
     body = Elements(m, pointers, axes, width).text()
+    return one_by_one(pointers, decoded(axes, "e", kind, body, width), kind, outer, inner)
+
+
+def one_by_one(pointers: Pointers, body: Sequence[str], kind: str, rows: int, inner: int = 1) -> Kernel:
+    """The kernel that does `body` for each `e` below `rows * inner`, a thread each."""
     lines = [
-        _signature(pointers, THREADS, ["long long rows"]) + " {",
+        signature(pointers, THREADS, ["long long rows"]) + " {",
         f"    const {kind} n = rows{f' * {inner}' if inner != 1 else ''};",
         f"    for ({kind} e = blockIdx.x * {THREADS} + threadIdx.x; e < n; e += gridDim.x * {THREADS}) {{",
-        *indented(decoded(axes, "e", kind, body, width), 2),
+        *indented(body, 2),
         "    }",
         "}",
     ]
-    return Kernel("\n".join(lines), tuple(pointers.refs), (outer,), count, THREADS, (THREADS, 1))
+    return Kernel("\n".join(lines), tuple(pointers.refs), (rows,), rows * inner, THREADS, (THREADS, 1))
 
 
 # Rows and columns
@@ -171,7 +182,7 @@ def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
         ]
         numbers.append(prod(axis.length for axis in inner) // lanes(m, pointers, [*kept, *inner]))
     lines = [
-        _signature(pointers, THREADS, ["long long rows", *(f"long long n{i}" for i in range(len(maps)))])
+        signature(pointers, THREADS, ["long long rows", *(f"long long n{i}" for i in range(len(maps)))])
         + " {",
         *(["    DYNAMIC_SHARED(memory);"] if team != 32 else []),
         (
@@ -272,7 +283,7 @@ def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
         "__syncthreads();",
     ]
     lines = [
-        _signature(pointers, THREADS, ["long long columns", "long long rows"]) + " {",
+        signature(pointers, THREADS, ["long long columns", "long long rows"]) + " {",
         "    DYNAMIC_SHARED(memory);",
         f"    {fold.type}* const shared = reinterpret_cast<{fold.type}*>(memory);",
         f"    for ({kind} first = blockIdx.x * 32; first < columns; first += gridDim.x * 32) {{",

@@ -39,9 +39,17 @@ __device__ __forceinline__ bool negative(double x) { return signbit(x); }
 template <class T> __device__ __forceinline__ bool negative(T x) { return x < 0; }
 __device__ __forceinline__ bool negative(bool) { return false; }
 
-// Of integers, as NumPy has them: 0 by zero, and what overflows wraps around. Shifts beyond the width leave nothing but the sign.
+// Sums and products; of integers, what overflows wraps around.
 __device__ __forceinline__ unsigned unsigned_of(int x) { return x; }
 __device__ __forceinline__ unsigned long long unsigned_of(long long x) { return x; }
+__device__ __forceinline__ float added(float x, float y) { return x + y; }
+__device__ __forceinline__ double added(double x, double y) { return x + y; }
+template <class T> __device__ __forceinline__ T added(T x, T y) { return T(unsigned_of(x) + unsigned_of(y)); }
+__device__ __forceinline__ float multiplied(float x, float y) { return x * y; }
+__device__ __forceinline__ double multiplied(double x, double y) { return x * y; }
+template <class T> __device__ __forceinline__ T multiplied(T x, T y) { return T(unsigned_of(x) * unsigned_of(y)); }
+
+// Of integers, as NumPy has them: 0 by zero, and what overflows wraps around. Shifts beyond the width leave nothing but the sign.
 template <class T> __device__ __forceinline__ T floor_quotient(T x, T y) {
     if (y == 0 || y == -1) return y == 0 ? 0 : T(-unsigned_of(x));
     return x / y - (x % y != 0 && (x < 0) != (y < 0));

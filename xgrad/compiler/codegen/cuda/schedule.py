@@ -11,10 +11,13 @@ from ....backends.schedules import Host, Launch, Place, Product, Repeat, Schedul
 from ...calls import calls
 from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported, start
 from ...lowering.views import leading
+from .along import ALONG
+from .calls import KERNELS
 from .chips import Chip
 from .device import DEVICE
 from .expressions import is_real
 from .grouping import grouped, split
+from .indexing import INDEXING
 from .maps import Kernel, kernel
 from .multiplying import MULTIPLYING
 from .prelude import PRELUDE
@@ -41,7 +44,9 @@ class ScheduleWriter:
 
     def source(self) -> str:
         """The text of all kernels."""
-        head = [DEVICE, PRELUDE, *([MULTIPLYING] if any("multiply<" in text for text in self.names) else [])]
+        parts = {"multiply<": MULTIPLYING, "wrapped(": INDEXING, "// along": ALONG}
+        needed = [part for mark, part in parts.items() if any(mark in text for text in self.names)]
+        head = [DEVICE, PRELUDE, *needed]
         return (
             "\n\n".join(
                 [
@@ -63,6 +68,9 @@ class ScheduleWriter:
                 found.append(self.repeat(item))
             elif isinstance(item, Gemm):
                 found += self.product(item)
+            elif isinstance(item, Call) and item.kernel:
+                for part in KERNELS[item.op].write(item, self.buffers):
+                    found += [self.launch(part)] if isinstance(part, Kernel) else self.items([part])
             elif isinstance(item, Call):
                 found.append(Host(self.numbers[id(item)]))
             elif any(prod(m.shape) for m in item):

@@ -23,11 +23,11 @@ class Entry(NamedTuple):
 
 
 KERNELS: Mapping[str, Entry] = {
-    "take": Entry(indexing.gather, indexing.has_form),
-    "getitem": Entry(indexing.gather, indexing.has_form),
-    "untake": Entry(indexing.scatter_add, indexing.has_form),
-    "scatter": Entry(indexing.scatter_add, indexing.has_form),
-    "setitem": Entry(indexing.assign, indexing.has_form),
+    "take": Entry(indexing.gather, indexing.can_index),
+    "getitem": Entry(indexing.gather, indexing.can_index),
+    "untake": Entry(indexing.scatter_add, indexing.can_index),
+    "scatter": Entry(indexing.scatter_add, indexing.can_index),
+    "setitem": Entry(indexing.assign, indexing.can_index),
     "cumulative_sum": Entry(along.accumulate, along.can_accumulate),
     "cumulative_prod": Entry(along.accumulate, along.can_accumulate),
     "argmax": Entry(along.choose, along.can_choose),

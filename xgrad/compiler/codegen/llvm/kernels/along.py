@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
-from ....lowering.plan import Call, Ref
-from ....lowering.views import reshaped
+from ....lowering import along
+from ....lowering.along import Lines, lines
+from ....lowering.plan import Call
 from ...element import FLOATS, HALVES, RANGES
 from ..text import TYPES
 from .nest import Kernel
 
 #: The dtypes that elements are moved and compared in.
 _MOVED = FLOATS | (RANGES.keys() - {"int128"})
-#: The longest rows that are sorted here: by insertion, whose work grows with the square.
-LONGEST = 32
 
 
-def _one(call: Call) -> bool:
-    """Whether the call takes one array and gives one."""
-    return len(call.args) == 1 and len(call.outs) == 1 and isinstance(call.args[0], Ref)
-
-
-def _axis(call: Call, x: Ref) -> int:
-    return int(call.params["axis"]) % len(x.shape)
-
-
-def _lines(
-    kernel: Kernel, x: Ref, axis: int, body: Callable[[str, str], None], out: Ref | None = None
-) -> None:
-    """`body` with pointers to the first element of each line along `axis`, and to where its result begins:
-    `out` is the result, without the axis or with it."""
-    out = kernel.call.outs[0] if out is None else out
-    rest = [a for a in range(len(x.shape)) if a != axis]
-    theirs = (
-        [s for a, s in enumerate(out.strides) if a != axis] if len(out.shape) == len(x.shape) else out.strides
-    )
+def _lines(kernel: Kernel, of: Lines, body: Callable[[str, str], None]) -> None:
+    """`body` with pointers to the first element of each line, and to where its result begins."""
     kernel.loops(
-        [x.shape[a] for a in rest],
-        [[x.strides[a] for a in rest], list(theirs)],
-        [kernel.dtype(x), kernel.dtype(out)],
-        [kernel.base(x), kernel.base(out)],
+        of.shape,
+        of.strides(),
+        [kernel.dtype(of.x), kernel.dtype(of.out)],
+        [kernel.base(of.x), kernel.base(of.out)],
         lambda pointers: body(*pointers),
     )
 
@@ -51,17 +32,17 @@ def _lines(
 
 def can_accumulate(call: Call, dtypes: tuple[Any, ...]) -> bool:
     """Whether a cumulative op adds up in the dtype of its result; half precision adds up in another."""
-    return _one(call) and {*dtypes} <= _MOVED - HALVES and call.params.get("axis") is not None
+    return along.can_accumulate(call, dtypes, _MOVED - HALVES)
 
 
 def accumulate(kernel: Kernel) -> None:
     """out[i] = out[i - 1] op x[i], which begins with an initial 0 or 1 where that is included."""
-    (x,), (out,), code = kernel.call.args, kernel.call.outs, kernel.code
-    assert isinstance(x, Ref)
+    of, code = lines(kernel.call), kernel.code
+    x, out, axis = of
     op, first = ("+", 0) if kernel.call.op == "cumulative_sum" else ("*", 1)
-    axis, dtype, old = _axis(kernel.call, x), kernel.dtype(out), kernel.dtype(x)
+    dtype, old = kernel.dtype(out), kernel.dtype(x)
     initial = out.shape[axis] == x.shape[axis] + 1
-    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+    stride, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
 
     def line(source: str, target: str) -> None:
         start = kernel.constant(dtype, first)
@@ -70,7 +51,7 @@ def accumulate(kernel: Kernel) -> None:
             target = kernel.at(target, dtype, "1", step) if step != "0" else target
 
         def turn(i: str, total: list[str]) -> list[str]:
-            v = kernel.cast(kernel.load(old, kernel.at(source, old, i, along)), old, dtype)
+            v = kernel.cast(kernel.load(old, kernel.at(source, old, i, stride)), old, dtype)
             sofar = kernel.apply(op, dtype, total[0], v)
             kernel.store(dtype, sofar, kernel.at(target, dtype, i, step))
             return [sofar]
@@ -78,7 +59,7 @@ def accumulate(kernel: Kernel) -> None:
         length = kernel.writer.read(x.shape[axis])
         code.loop(length, turn, carried=[(code.vector(TYPES[dtype]), start)])
 
-    _lines(kernel, x, axis, line)
+    _lines(kernel, of, line)
 
 
 # The place of the largest and the smallest
@@ -86,38 +67,20 @@ def accumulate(kernel: Kernel) -> None:
 
 def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
     """Whether an argmax or argmin is along one axis, or of all elements in a row."""
-    if not _one(call) or dtypes[0] not in _MOVED or dtypes[1] != "int64":
-        return False
-    x = call.args[0]
-    assert isinstance(x, Ref)
-    return prod(x.shape) > 0 and (
-        call.params["axis"] is not None or reshaped(x, (prod(x.shape),)) is not None
-    )
+    return along.can_choose(call, dtypes, _MOVED)
 
 
 def choose(kernel: Kernel) -> None:
     """The index of the first element that none is better than; NaN is better than any number."""
-    (x,), (out,), code = kernel.call.args, kernel.call.outs, kernel.code
-    assert isinstance(x, Ref)
-    if kernel.call.params["axis"] is None:
-        flat = reshaped(x, (prod(x.shape),))
-        assert flat is not None
-        x, out = flat, out._replace(shape=(), strides=())
-        axis = 0
-    else:
-        axis = _axis(kernel.call, x)
-        if len(out.shape) == len(x.shape):  # with the axis kept, of length 1
-            out = out._replace(
-                shape=(*out.shape[:axis], *out.shape[axis + 1 :]),
-                strides=(*out.strides[:axis], *out.strides[axis + 1 :]),
-            )
+    of, code = lines(kernel.call), kernel.code
+    x, _, axis = of
     dtype, better = kernel.dtype(x), ">" if kernel.call.op == "argmax" else "<"
-    along = kernel.writer.number(x.strides[axis])
+    stride = kernel.writer.number(x.strides[axis])
     of_value, of_index = code.vector(TYPES[dtype]), code.vector("i64")
 
     def line(source: str, target: str) -> None:
         def turn(i: str, found: list[str]) -> list[str]:
-            v = kernel.load(dtype, kernel.at(source, dtype, i, along))
+            v = kernel.load(dtype, kernel.at(source, dtype, i, stride))
             wins = _before(kernel, better, dtype, v, found[0])
             place = code.splat("i64", i)
             return [code.select(TYPES[dtype], wins, v, found[0]), code.select("i64", wins, place, found[1])]
@@ -126,7 +89,7 @@ def choose(kernel: Kernel) -> None:
         found = code.loop(kernel.writer.read(x.shape[axis]), turn, start="1", carried=first)
         kernel.store("int64", found[1], target)
 
-    _lines(kernel, x, axis, line, out)
+    _lines(kernel, of, line)
 
 
 def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
@@ -144,23 +107,19 @@ def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
 
 def can_sort(call: Call, dtypes: tuple[Any, ...]) -> bool:
     """Whether rows are short enough to be sorted by insertion."""
-    if not _one(call) or dtypes[0] not in _MOVED:
-        return False
-    x = call.args[0]
-    assert isinstance(x, Ref)
-    return len(x.shape) > 0 and x.shape[_axis(call, x)] <= LONGEST
+    return along.can_sort(call, dtypes, _MOVED)
 
 
 def sort(kernel: Kernel) -> None:
     """The elements of each line in order."""
-    (x,), (out,) = kernel.call.args, kernel.call.outs
-    assert isinstance(x, Ref)
-    axis, dtype = _axis(kernel.call, x), kernel.dtype(x)
-    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+    of = lines(kernel.call)
+    x, out, axis = of
+    dtype = kernel.dtype(x)
+    stride, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
 
     def line(source: str, target: str) -> None:
         def given(i: str) -> list[str]:
-            return [kernel.load(dtype, kernel.at(source, dtype, i, along))]
+            return [kernel.load(dtype, kernel.at(source, dtype, i, stride))]
 
         def there(j: str) -> list[str]:
             return [kernel.load(dtype, kernel.at(target, dtype, j, step))]
@@ -170,19 +129,19 @@ def sort(kernel: Kernel) -> None:
 
         _insertion(kernel, x.shape[axis], [dtype], given, there, put)
 
-    _lines(kernel, x, axis, line)
+    _lines(kernel, of, line)
 
 
 def argsort(kernel: Kernel) -> None:
     """The places of the elements of each line in their order."""
-    (x,), (out,) = kernel.call.args, kernel.call.outs
-    assert isinstance(x, Ref)
-    axis, dtype = _axis(kernel.call, x), kernel.dtype(x)
-    along, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
+    of = lines(kernel.call)
+    x, out, axis = of
+    dtype = kernel.dtype(x)
+    stride, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
 
     def line(source: str, target: str) -> None:
         def given(i: str) -> list[str]:
-            value = kernel.load(dtype, kernel.at(source, dtype, i, along))
+            value = kernel.load(dtype, kernel.at(source, dtype, i, stride))
             return [value, kernel.code.splat("i64", i)]
 
         def there(j: str) -> list[str]:
@@ -194,7 +153,7 @@ def argsort(kernel: Kernel) -> None:
 
         _insertion(kernel, x.shape[axis], [dtype, "int64"], given, there, put)
 
-    _lines(kernel, x, axis, line)
+    _lines(kernel, of, line)
 
 
 def _insertion(
