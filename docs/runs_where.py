@@ -33,7 +33,7 @@ def ops() -> list[str]:
     """A row for all ops of the table that are computed alike."""
     stages = samples()
     rows: dict[tuple[str, ...], list[str]] = {}
-    named = {op.function: op for op in OPS.values() if not op.internal and not op.registered}
+    named = {op.function: op for op in OPS.values() if not (op.listing.internal or op.listing.registered)}
     for name, op in sorted(named.items(), key=lambda item: ("." in item[0], item[0])):
         if op.name in stages:
             cells = tuple(_where(op, stages[op.name], *target) for target in TARGETS.values())
