@@ -327,8 +327,7 @@ in a program: the shape of their results depends on values (`nonzero`), or they 
 ## Dtypes
 
 `map`, `sum`, `product`, `take` and `sort` stand for the ops of their kind. Complex numbers are compiled as
-real and imaginary parts. A program with a dtype that an executor does not compile is interpreted stage by
-stage.
+real and imaginary parts.
 
 | dtype | CPU | CUDA | NumPy text |
 |---|---|---|---|
