@@ -132,7 +132,8 @@ class Writer:
         if "float32" in self.problem.flags and dtype == "float" and r.random() < 0.7:
             text = f"({text}).astype('float32')"
         elif dtype == "int" and r.random() < 0.4:
-            text = f"({text}).astype('int32')"
+            narrow = r.choice(("int8", "int16", "int32")) if "calls" in self.problem.flags else "int32"
+            text = f"({text}).astype('{narrow}')"
         text = {
             "T": f"({text}).T",
             "back": f"({text})[..., ::-1]",
