@@ -833,8 +833,8 @@ MUTANTS = [
         "if step)",
         "if False)",
         ANY,
-        400,
-        needs=r"linalg|fft|searchsorted",
+        1000,
+        needs=r"eigh|svd|fft|searchsorted",
         calls=True,
     ),
     Mutant(
