@@ -1,5 +1,5 @@
-"""Generated files: the stubs for type checkers, the tables of functions and of hard points in the docs, and
-the table of GPU benchmarks.
+"""Generated files: the stubs for type checkers, the tables of functions, of hard points and of what runs
+where in the docs, and the table of GPU benchmarks.
 
     python docs/generate.py
 
@@ -280,6 +280,68 @@ tensor([0., 0., 1.])
 """
 
 
+RUNS_PAGE = """# What runs where
+
+Three executors run compiled programs: native code on the CPU, CUDA kernels, and Python text that calls NumPy
+(where llvmlite is missing or `XGRAD_NATIVE=0`). This page says what each of them does with an op: it runs
+code of its own, or it calls the array library, NumPy or CuPy. `python docs/generate.py` makes the page by
+lowering a small program for each op.
+
+- *view*: takes no work. The result is its operand's memory in another order.
+- *map*: an elementwise op, a copy or a reduction. Neighbouring maps are fused into one loop over the
+  elements.
+- *product*: a matrix product. It is added to another value in place where that is possible.
+- *kernel*: a function of its own, for operands that meet the condition.
+- *NumPy*, *CuPy*: a call of the array library, on memory that was planned in advance.
+
+In a loop, a call runs Python code at each step. If calls take more than half of the loop's time, a warning
+says for which op. Then compute the op outside of the loop, for all steps at once, or write it with ops that
+have code of their own. Here is an `argmax`, which has a kernel, as a one-hot vector:
+
+```python
+import numpy as np
+import xgrad as xg
+
+
+def step(h, x):
+    chosen = xg.argmax(h) == xg.arange(3)
+    return xg.tanh(h + x) * chosen, xg.sum(h)
+
+
+print(xg.compile(lambda xs: xg.scan(step, xg.ones(3), xs)[1])(np.zeros((4, 3))))
+```
+
+```text
+tensor([3.        , 0.76159416, 0.64201499, 0.56626998])
+```
+
+## Ops
+
+The table is for floating-point operands; the next one has other dtypes. Ops that are not listed never stand
+in a program: the shape of their results depends on values (`nonzero`), or they are written with other ops.
+
+| op | CPU | CUDA | NumPy text |
+|---|---|---|---|
+{ops}
+
+## Dtypes
+
+`map`, `sum`, `product`, `take` and `sort` stand for the ops of their kind. Complex numbers are compiled as
+real and imaginary parts.
+
+| dtype | CPU | CUDA | NumPy text |
+|---|---|---|---|
+{dtypes}
+"""
+
+
+def runs_where() -> str:
+    """The page of the docs that says which executor has code of its own for which op and dtype."""
+    from runs_where import dtypes, ops
+
+    return RUNS_PAGE.format(ops="\n".join(ops()), dtypes="\n".join(dtypes()))
+
+
 def benchmarks() -> str:
     """The page on benchmarks, with what was measured on a GPU."""
     from benchmarks.gpu.results import FOLDER
@@ -296,6 +358,7 @@ FILES: dict[str, Callable[[], str]] = {
     "xgrad/namespace/fft.pyi": lambda: stub("fft"),
     "docs/20-functions.md": table,
     "docs/21-hard-points.md": points,
+    "docs/22-what-runs-where.md": runs_where,
     "docs/19-benchmarks.md": benchmarks,
 }
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import random
 
+#: Programs of numbers from this one on are full of ops that are neither maps nor plain products: gathers,
+#: assignments by index arrays, sorts, einsum, decompositions.
+CALLS = 2**31
+
 
 def numbers_of(seed: int, count: int) -> list[int]:
-    """The numbers of the programs of a run."""
+    """The numbers of the programs of a run: every second one is of the second sort."""
     r = random.Random(seed)
-    return [r.getrandbits(31) for _ in range(count)]
+    return [r.getrandbits(31) + i % 2 * CALLS for i in range(count)]

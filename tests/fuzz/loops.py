@@ -61,9 +61,10 @@ class LoopWriter:
             if states:
                 v = bid(states, f"{seed}.init")
                 return v.name, v.value
+        complex_, calls = 6 if "complex" in self.w.problem.flags else 1, "calls" in self.w.problem.flags
         kind = r.choices(
             ("var", "number", "count", "int32", "bool", "complex", "float32"),
-            (12, 2, 1, 1, 1, 6 if "complex" in self.w.problem.flags else 1, 0.5),
+            (12, 2, 8, 3, 3, complex_, 0.5) if calls else (12, 2, 1, 1, 1, complex_, 0.5),
         )[0]
         shape = r.choice([v.value.shape for v in self.known] or [()])
         choices = {
@@ -137,6 +138,8 @@ class LoopWriter:
         r = random.Random(seed + 1)
         for attempt in range(8):
             rules = RULES if self.w.rows is None else CELL_RULES
+            if "calls" in self.w.problem.flags:
+                rules = CALL_RULES
             rule = r.choices(list(rules), list(rules.values()))[0]
             before, known = len(lines), len(inner)
             try:
@@ -400,6 +403,29 @@ class LoopWriter:
             return r.choice([f"xg.conj({h.name})", f"{h.name} * 1j", f"{h.name} * {h.name} / 2"])
         raise Unfit
 
+    def next_chosen(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
+        """Elements in another order, or an index that elements give."""
+        kind, name, shape = h.value.dtype.kind, h.name, h.value.shape
+        counts = [v.name for v in inner if v.value.dtype.kind == "i" and v.value.shape in ((), shape[:1])]
+        found = []
+        if shape and kind in "fib":
+            found += [f"{name}[(xg.arange({shape[0]}) + {c}) % {shape[0]}]" for c in counts]
+            found += [f"{name}[-1 - (xg.arange({shape[0]}) * {c}) % {shape[0]}]" for c in counts]
+        if shape and kind in "fi":
+            axis = r.randrange(-len(shape), len(shape))
+            found += [
+                f"xg.sort({name}, axis={axis})",
+                f"xg.take_along_axis({name}, xg.argsort(-{name}, axis={axis}), axis={axis})",
+                f"xg.cumulative_sum({name}[::-1], axis={axis}) {'/ 3' if kind == 'f' else '% 7'}",
+            ]
+        if kind == "i":
+            floats = [v.name for v in inner if is_float(v.value) and v.value.size and v.value.ndim]
+            found += [f"({name} + xg.argmax({f})) % 5" for f in floats]
+            found += [f"xg.argmin({f}) + 0 * {name}" for f in floats]
+            found += [f"xg.clip({name} + 1, 0, 4)", f"xg.clip({name} - 2, 0, 3)"]
+            found += [f"xg.argsort({name} % 3, axis=-1)"] if shape else []
+        return r.choice(found)
+
     # What is kept of each step
 
     def kept(self, seed: int, after: list[Var], inner: list[Var]) -> str:
@@ -494,6 +520,7 @@ RULES = {
 }
 
 
+CALL_RULES = RULES | {"counted": 4, "chosen": 10}
 CELL_RULES = {"lag": 1, "new": 6, "cell": 2, "sum": 1, "gated": 2, "product": 6, "same": 0.3, "turned": 0.2}
 
 

@@ -26,6 +26,7 @@ from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.passes import optimise
 
 from ..helpers.programs import traced
+from . import CALLS
 from .programs import generate, text_of
 from .settings import forget
 from .ways import Case, Skipped, wrong
@@ -45,6 +46,7 @@ class Mutant(NamedTuple):
     programs: int = 200
     needs: str = ""  # a pattern without which a program's text cannot show it
     kinds: tuple[str, ...] = ("value", "grad")
+    calls: bool = False  # whether it is looked for among programs with ops that are neither maps nor products
 
 
 class Gone(Exception):
@@ -109,7 +111,7 @@ def found_by(mutant: Mutant) -> int | None:
     """How many programs it takes to find a fault: with it one gives another result than it should, and
     without it, it does not."""
     for number in range(mutant.programs):
-        problem = generate(number)
+        problem = generate(number + mutant.calls * CALLS)
         text = text_of(problem)
         if (
             text is None
@@ -730,5 +732,159 @@ MUTANTS = [
         EMULATED,
         1500,
         needs="@",
+    ),
+    # kernels of ops that are neither maps nor products
+    Mutant(
+        "-1 is the first index",
+        "compiler.codegen.llvm.kernels.nest:Kernel.index",
+        "select i1 {negative}, i64 {size}, i64 0",
+        "select i1 {negative}, i64 1, i64 0",
+        NATIVE,
+        needs=r"\[-1 - |- \w+\.shape\[0\]\]",
+        calls=True,
+    ),
+    Mutant(
+        "an index array is read one element on",
+        "compiler.codegen.llvm.kernels.indexing:_each",
+        "bases = [kernel.base(r) for r in (*form.indices, *part)]",
+        "bases = [kernel.base(r._replace(offset=r.offset + (k < len(form.indices)))) for k, r in "
+        "enumerate((*form.indices, *part))]",
+        NATIVE,
+        calls=True,
+    ),
+    Mutant(
+        "a scatter overwrites",
+        "compiler.codegen.llvm.kernels.indexing:scatter_add",
+        "kernel.store(dtype, total, whole)",
+        "kernel.store(dtype, kernel.load(dtype, part), whole)",
+        NATIVE,
+        400,
+        kinds=("grad",),
+        calls=True,
+    ),
+    Mutant(
+        "of several assignments to one element the first wins",
+        "compiler.codegen.llvm.kernels.indexing:_each",
+        "bases = [kernel.base(r) for r in (*form.indices, *part)]",
+        "bases = [kernel.base(r._replace(offset=r.offset + sum((n - 1) * t for n, t in zip(shape, s)))) "
+        "for r, s in zip((*form.indices, *part), strides)]\n"
+        "    strides = [[-t for t in s] for s in strides]",
+        NATIVE,
+        1000,
+        needs=r"\] = .*\]\[::-1\]",
+        kinds=("value",),
+        calls=True,
+    ),
+    Mutant(
+        "a cumulative sum in the place of its initial",
+        "compiler.codegen.llvm.kernels.along:accumulate",
+        'target = kernel.at(target, dtype, "1", step) if step != "0" else target',
+        "pass",
+        NATIVE,
+        400,
+        needs=r"include_initial",
+        calls=True,
+    ),
+    Mutant(
+        "the last of equal maxima",
+        "compiler.codegen.llvm.kernels.along:choose",
+        '">" if kernel.call.op == "argmax" else "<"',
+        '">=" if kernel.call.op == "argmax" else "<="',
+        NATIVE,
+        400,
+        needs=r"argm(ax|in)\((xg\.floor|\w+ %)",
+        calls=True,
+    ),
+    Mutant(
+        "a sort that is not stable",
+        "compiler.codegen.llvm.kernels.along:_comes_first",
+        'kernel.apply("<", "bool"',
+        'kernel.apply("<=", "bool"',
+        NATIVE,
+        400,
+        needs=r"argsort",
+        calls=True,
+    ),
+    Mutant(
+        "NaN is sorted like any number",
+        "compiler.codegen.llvm.kernels.along:_comes_first",
+        "if dtype not in FLOATS:",
+        "if True:",
+        NATIVE,
+        1000,
+        needs=r"sort\(xg\.where",
+        kinds=("value",),
+        calls=True,
+    ),
+    # calls of the array library
+    Mutant(
+        "a call's outputs in another order",
+        "compiler.calls:_computed",
+        "zip(outs, found, strict=True)",
+        "zip(outs, found[::-1], strict=True)",
+        ANY,
+        400,
+        needs=r"eigh|svd|slogdet",
+        calls=True,
+    ),
+    Mutant(
+        "a window that stays at the first step",
+        "compiler.calls:_window",
+        "if step)",
+        "if False)",
+        ANY,
+        1000,
+        needs=r"eigh|svd|fft|searchsorted",
+        calls=True,
+    ),
+    Mutant(
+        "a call may write over its arguments",
+        "compiler.lowering.buffer_reuse:shared_memory",
+        "if end < first[old]",
+        "if end <= first[old]",
+        ANY,
+        1000,
+        calls=True,
+    ),
+    Mutant(
+        "a constant from its end",
+        "compiler.executors:_with_constants",
+        'evaluate("new", (), params, device)',
+        'evaluate("new", (), params, device)[::-1]',
+        ANY,
+        400,
+        needs=r"xg\.(arange|eye)",
+        calls=True,
+    ),
+    # Einstein sums, complex numbers
+    Mutant(
+        "rows and columns of an Einstein sum swapped",
+        "compiler.passes.einsum:_Contraction.product",
+        "indices = stack + rows + columns",
+        "indices = stack + columns + rows",
+        PASSES,
+        400,
+        needs=r"einsum",
+        calls=True,
+    ),
+    Mutant(
+        "axes of an Einstein sum in the inverse order",
+        "compiler.passes.einsum:_Contraction.ordered",
+        "tuple(t.indices.index(i) for i in indices)",
+        "tuple(indices.index(i) for i in t.indices)",
+        PASSES,
+        2000,
+        needs=r"einsum",
+        calls=True,
+    ),
+    Mutant(
+        "i * i = 1 in a product of matrices",
+        "compiler.passes.split_complex:_Splitting.product",
+        'times(b, d), "-")',
+        'times(b, d), "+")',
+        PASSES,
+        2000,
+        needs=r"einsum\('\.\.\.i,\.\.\.i->|\w+ @ xg\.conj|@ \w+\.T\) / 3|\.T @ \w+\) / 3",
+        calls=True,
     ),
 ]

@@ -58,13 +58,17 @@ class Plain:
     def _apart(self, *gaps: Any) -> None:
         for gap in gaps:
             gap = np.asarray(gap)
+            gap = gap[np.isfinite(gap)]
             if gap.size and gap.dtype.kind in "fc":
                 self.margin = min(self.margin, float(np.min(np.abs(gap))))
 
     def _ordered(self, x: Any, axis: int | None, count: int | None = None, last: bool = False) -> None:
-        """Neighbours in the order of size differ; the first or last `count` of them if only these matter."""
+        """Neighbours in the order of size differ; the first or last `count` of them if only these matter.
+
+        Whole numbers may be equal, as they are not rounded.
+        """
         x = np.asarray(x)
-        if x.dtype.kind == "f" and x.ndim and x.size:
+        if x.dtype.kind == "f" and x.ndim and x.size and not np.all(np.isnan(x) | (x == np.round(x))):
             ranks = np.sort(x.reshape(-1) if axis is None else np.moveaxis(x, axis, -1), axis=-1)
             self._apart(
                 np.diff(
@@ -123,13 +127,23 @@ class Plain:
         self._ordered(x, axis, 2)
         return np.argmin(x, axis=axis, keepdims=keepdims)
 
-    def sort(self, x: Any, axis: int = -1) -> Any:
+    def sort(self, x: Any, axis: int = -1, descending: bool = False) -> Any:
         self._ordered(x, axis)
-        return np.sort(x, axis=axis, stable=True)
+        z = np.sort(x, axis=axis, stable=True)
+        return np.flip(z, axis) if descending else z
 
-    def argsort(self, x: Any, axis: int = -1) -> Any:
+    def argsort(self, x: Any, axis: int = -1, descending: bool = False) -> Any:
         self._ordered(x, axis)
-        return np.argsort(x, axis=axis, stable=True)
+        if not descending:
+            return np.argsort(x, axis=axis, stable=True)
+        back = np.argsort(np.flip(x, axis), axis=axis, stable=True)
+        return np.asarray(x).shape[axis] - 1 - np.flip(back, axis)  # equal elements stay in their order
+
+    def searchsorted(self, x: Any, v: Any) -> Any:
+        if np.result_type(x, v).kind == "f":
+            gaps = np.subtract.outer(np.asarray(v), np.asarray(x))
+            self._apart(gaps[gaps != 0])  # an element that is there itself is found exactly
+        return np.searchsorted(x, v)
 
     # Transforms
 

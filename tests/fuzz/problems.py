@@ -8,9 +8,11 @@ their operands, as these are chosen by the values' own numbers and not by their 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .templates import WEIGHTS
+from . import CALLS
+from .templates import CALL_WEIGHTS, WEIGHTS
 
 LENGTHS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 
@@ -49,15 +51,21 @@ class Problem(NamedTuple):
 
 
 def generate(seed: int) -> Problem:
-    """The program of a number: one in five is a recurrent cell."""
+    """The program of a number: one in five is a recurrent cell. From CALLS on they have ops that are neither
+    maps nor plain products, and no cells."""
     r = random.Random(seed)
-    if r.random() < 0.2:
+    weights = WEIGHTS
+    if seed >= CALLS:
+        weights = CALL_WEIGHTS
+    elif r.random() < 0.2:
         return _cell(r)
     flags = tuple(name for name, share in (("float32", 0.12), ("empty", 0.06)) if r.random() < share)
+    if seed >= CALLS:
+        flags = ("calls", *flags, *(("complex",) if r.random() < 0.15 else ()))
     length = r.choice(LENGTHS)
-    body: list[Any] = _instructions(r, r.choice((0, 1, 2, 4)), 0, length)
-    body += [_scan(r, 1, length) for _ in range(r.choice((1, 1, 1, 2)) if r.random() < 0.93 else 0)]
-    body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length)
+    body: list[Any] = _instructions(r, r.choice((0, 1, 2, 4)), 0, length, weights)
+    body += [_scan(r, 1, length, weights) for _ in range(r.choice((1, 1, 1, 2)) if r.random() < 0.93 else 0)]
+    body += _instructions(r, r.choice((0, 0, 1, 3)), 0, length, weights)
     count = r.choice((1, 2, 2, 3, 4))
     return Problem(
         _number(r), length, flags, _numbers(r, count), _numbers(r, r.choice((0, 0, 1, 2))), tuple(body)
@@ -95,13 +103,15 @@ def _numbers(r: random.Random, count: int) -> tuple[int, ...]:
     return tuple(_number(r) for _ in range(count))
 
 
-def _instructions(r: random.Random, count: int, depth: int, length: int) -> list[Any]:
+def _instructions(
+    r: random.Random, count: int, depth: int, length: int, weights: Mapping[str, float]
+) -> list[Any]:
     found: list[Any] = []
     for _ in range(count):
         if depth and depth < 3 and r.random() < 0.06:
-            found.append(_scan(r, depth + 1, length))
+            found.append(_scan(r, depth + 1, length, weights))
         else:
-            found.append(Step(r.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], _number(r)))
+            found.append(Step(r.choices(list(weights), list(weights.values()))[0], _number(r)))
     return found
 
 
@@ -116,10 +126,11 @@ SCAN_FLAGS = {
 }
 
 
-def _scan(r: random.Random, depth: int, length: int) -> Scan:
+def _scan(r: random.Random, depth: int, length: int, weights: Mapping[str, float]) -> Scan:
     flags = tuple(name for name, share in SCAN_FLAGS.items() if r.random() < share)
     steps = length if r.random() < 0.7 else r.choice(LENGTHS)
-    body = _instructions(r, r.choice((0, 1, 2, 3, 4, 6) if depth == 1 else (1, 2, 3)), depth, length)
+    count = r.choice((0, 1, 2, 3, 4, 6) if depth == 1 else (1, 2, 3))
+    body = _instructions(r, count, depth, length, weights)
     return Scan(
         _number(r),
         steps,

@@ -108,9 +108,11 @@ class Writer:
             ("float", "int", "bool", "complex"),
             (1, 0, 0, 0)
             if kind is not None or self.rows is not None
-            else (20, 1.5, 1, 1)
-            if "complex" not in self.problem.flags
-            else (8, 0.5, 0.5, 12),
+            else (8, 0.5, 0.5, 12)
+            if "complex" in self.problem.flags
+            else (12, 6, 2, 1)
+            if "calls" in self.problem.flags
+            else (20, 1.5, 1, 1),
         )[0]
         layout = r.choices(("", "T", "back", "some", "spread"), (12, 1, 1, 1, 1))[0] if shape else ""
         drawn = {
@@ -130,7 +132,8 @@ class Writer:
         if "float32" in self.problem.flags and dtype == "float" and r.random() < 0.7:
             text = f"({text}).astype('float32')"
         elif dtype == "int" and r.random() < 0.4:
-            text = f"({text}).astype('int32')"
+            narrow = r.choice(("int8", "int16", "int32")) if "calls" in self.problem.flags else "int32"
+            text = f"({text}).astype('{narrow}')"
         text = {
             "T": f"({text}).T",
             "back": f"({text})[..., ::-1]",

@@ -5,8 +5,9 @@
     {w} one that the first can be multiplied with {i} integers    {n} one integer    {b} truths    {c}
     complex numbers    {0} {1} operands that were chosen before {R} rows, a row for each of a batch    {W} a
     matrix that the operand before can be multiplied with {ax} an axis of the first    {ax1} an axis of one
-    more    {k} a small integer    {perm} an order of the first's axes {t} the name of the result, for
-    instructions of several lines
+    more    {i1} integers with an axis    {b1} truths with an axis    {c1} complex numbers with an axis
+    {C} a complex matrix    {T} a floating array with three axes    {k} a small integer    {perm} an order of
+    the first's axes    {t} the name of the result, for instructions of several lines
 
 Values stay small, so that no tolerance has to be large.
 """
@@ -309,6 +310,150 @@ xg.tanh(({R} - {g}) @ {W})
 xg.tanh(({R}.T).T @ {W})
 """
 
+GATHERS = """
+{m}[xg.argmax({m}) % {0}.shape[0]]
+{m}[xg.argmax({m}, axis=-1) % {0}.shape[0]]
+{m}[xg.argmin({0}, axis=0) % {0}.shape[0]]
+{m}[xg.clip({i}, 0, {0}.shape[0] - 1)]
+{m}[{i} % {0}.shape[0]]
+{m}[{i} % {0}.shape[0] - {0}.shape[0]]
+{m}[-1 - {i} % {0}.shape[0]]
+{m}[..., {i1} % {0}.shape[-1]]
+{m}[::-1][{i} % {0}.shape[0]]
+{m}[::2][{i} % {0}[::2].shape[0]]
+{m}[..., ::-1][..., -1 - {i} % {0}.shape[-1]]
+{M}[{n} % {0}.shape[0], ::-1]
+{M}[{i} % {0}.shape[0], {i} % {0}.shape[1]]
+{M}[{i} % {0}.shape[0], ..., xg.argmax({0}) % {0}.shape[-1]]
+{M}[:, {i} % {0}.shape[1]]
+{M}[1:, {i} % {0}.shape[1]]
+{M}.T[{i} % {0}.shape[-1]]
+{i1}[{i} % {0}.shape[0]]
+{b1}[{i} % {0}.shape[0]]
+xg.take({m}, {i1} % {0}.shape[{ax}], axis={ax0})
+xg.take({m}, -1 - {i1} % {0}.shape[{ax}], axis={ax0})
+xg.take({M}.T, {i1} % {0}.shape[0], axis=-1)
+xg.take_along_axis({m}, xg.argsort({s}, axis={ax}), axis={ax0})
+xg.take_along_axis({m}, xg.argsort({s}, axis={ax})[::-1], axis={ax0})
+xg.take_along_axis({M}.T, xg.argsort({s}.T, axis=0), axis=0)
+xg.take_along_axis({m}, xg.argmin({s}, axis={ax}, keepdims=True), axis={ax0})
+xg.where(xg.equal(xg.arange({m}.shape[-1]), {n} % 5), {0}, 0.5)
+xg.where(xg.equal(xg.arange({m}.shape[-1]), xg.argmax({0}, axis=-1, keepdims=True)), {0}, 0.1)
+xg.astype(xg.equal({i1}[..., None] % 5, xg.arange(5)), xg.float64) / 2
+xg.eye({m}.shape[-1])[xg.argmax({0}, axis=-1)] * {0}
+xg.eye(5)[{i} % 5] / 2
+xg.cos(xg.arange({m}.shape[-1], dtype={0}.dtype)) * {0}
+"""
+
+ASSIGNMENTS = """
+{t} = xg.positive({m}); {t}[{i} % {0}.shape[0]] = 0.25
+{t} = xg.positive({m}); {t}[{i1} % {0}.shape[0]] = xg.stop_gradient({0}[{1} % {0}.shape[0]][::-1])
+{t} = xg.positive({m}); {t}[xg.argsort({0}, axis=0)[..., 0] % {0}.shape[0]] = 0.25 * {0}[::-1]
+{t} = xg.positive({m}); {t}[xg.argmax({0}) % {0}.shape[0]] = xg.sin({0}[0])
+{t} = xg.positive({M}.T); {t}[{i} % {0}.shape[-1]] = 0.75
+{t} = xg.positive({M}); {t}[:, {i} % {0}.shape[1]] = 0.5
+{t} = xg.positive({M}); {t}[::-1, xg.arange({0}.shape[1])] = xg.sin({0})
+{t} = xg.positive({M}); {t}[::2, {n} % {0}.shape[1]] = xg.mean({g})
+{t} = xg.positive({M}); {t}[{i} % {0}.shape[0], {i} % {0}.shape[1]] = 0.3
+{t} = xg.positive({m}); {t}[{i} % {0}.shape[0]] += 0.5
+{t} = xg.zeros_like({m}); {t}[-1 - {n} % {0}.shape[0]] = {0}[0]
+{t} = xg.positive({i1}); {t}[{n} % {0}.shape[0]] = 2
+{t} = xg.positive({i1}); {t}[{i1} % {0}.shape[0]] = {0}[{1} % {0}.shape[0]][::-1]
+{t} = xg.positive({i1}); {t}[..., {i} % {0}.shape[-1]] = {0}[..., -1 - {1} % {0}.shape[-1]]
+{t} = ~{b1}; {t}[{i1} % {0}.shape[0]] = {0}[{1} % {0}.shape[0]][::-1]
+{t} = xg.positive({c1}); {t}[{i} % {0}.shape[0]] = 0.25 - 0.5j
+{t} = xg.positive({c1}); {t}[{n} % {0}.shape[0]] = xg.conj({0}[-1])
+"""
+
+ORDERS = """
+xg.sort({m}, axis={ax})
+xg.sort({m}, axis={ax}, descending=True)
+xg.sort({M}.T, axis={ax})
+xg.sort({m}[::-1], axis={ax})
+xg.sort({i1} % 3, axis={ax})
+xg.argsort({i1} % 3, axis={ax})
+xg.argsort({i1} % 2, axis={ax}, descending=True)
+xg.argsort({i1}[::-1], axis={ax})
+xg.argsort({m}[..., ::-1], axis={ax})
+xg.argsort(xg.floor(2 * {m}), axis={ax})
+xg.argsort(xg.floor(2 * {M}).T, axis={ax}, descending=True)
+xg.argsort(xg.where(xg.greater({m}, 0.313), xg.nan, xg.floor(3 * {0})), axis={ax})
+xg.isnan(xg.sort(xg.where(xg.greater({m}, 0.313), xg.nan, {0}), axis={ax}))
+xg.argmax(xg.where(xg.greater({m}, 0.313), xg.nan, {0}), axis={ax})
+xg.argmin(xg.where(xg.less({m}, -0.313), xg.nan, {0}), axis={ax})
+xg.argmax(xg.floor(2 * {m}), axis={ax})
+xg.argmin({i1} % 3, axis={ax})
+xg.argmax({i1} % 3, axis={ax}, keepdims=True)
+xg.argmax({i1} % 2)
+xg.argmax({b1}, axis={ax})
+xg.cumulative_sum({m}, axis={ax}, include_initial=True) / 3
+xg.cumulative_sum({m}[..., ::-1], axis=-1)[..., ::-1] / 3
+xg.cumulative_sum({M}.T, axis={ax}, include_initial=True) / 3
+xg.cumulative_prod(1 + 0.2 * xg.sin({m}), axis={ax}, include_initial=True) / 3
+xg.cumulative_prod(1 + 0.2 * xg.sin({m}[::-1]), axis={ax}) / 3
+xg.cumulative_sum({i1}[::-1], axis={ax}, include_initial=True) % 7
+xg.cumulative_sum({b1}, axis={ax})
+xg.cumulative_prod({i1} % 3 - 1, axis={ax})
+xg.cumulative_sum({c1}, axis={ax}) / 4
+xg.cumulative_sum({c1}[::-1], axis={ax}, include_initial=True) / 4
+"""
+
+SUMS = """
+xg.tanh(xg.einsum('...ij,...jk->...ik', {M}, {w}))
+xg.tanh(xg.einsum('...i,...i,...i->...', {m}, {s}, {s}))
+xg.tanh(xg.einsum('...i,...i->i...', {m}, {s}))
+xg.tanh(xg.einsum('ij,jk->ki', {R}, {W}))
+xg.tanh(xg.einsum('ij,ik->jk', {R}, {s}))
+xg.tanh(xg.einsum('ij,ij->j', {R}, {s}))
+xg.tanh(xg.einsum('ij,ij->ji', {R}, {s}))
+xg.tanh(xg.einsum('ij,kl->ik', {R}, {R})) / 2
+xg.tanh(xg.einsum('ij,jk,lk->li', {R}, {W}, {1}))
+xg.tanh(xg.einsum('ij,ij,jk->k', {R}, {s}, {W}))
+xg.tanh(xg.einsum('ij,jk,ij->ik', {R}, {W}, {0}))
+xg.tanh(xg.einsum('i,j,j->ji', {v}, {v}, {1}))
+xg.tanh(xg.einsum('ii->i', {Q}))
+xg.tanh(xg.einsum('ij,ji->', {Q}, {0}))
+xg.tanh(xg.einsum('ij->j', {R}))
+xg.tanh(xg.einsum('aij,aik->akj', {T}, {0}))
+xg.tanh(xg.einsum('aij,bij->ab', {T}, {0}))
+xg.tanh(xg.einsum('aij,jk->kai', {T}, {W}))
+xg.tanh(xg.einsum('aij,aij,aij->ja', {T}, {s}, {0}))
+xg.einsum('...i,...i->...', {c1}, {s}) / 4
+xg.imag(xg.einsum('ij,kj->ik', {C}, {0})) / 4
+xg.tanh(xg.broadcast_to({M}, (2, *{0}.shape)) @ {w})
+xg.tanh({M}[None] @ {w})
+xg.tanh({T} @ xg.permute_dims({0}, (0, 2, 1)))
+xg.tanh(xg.permute_dims({T}, (1, 0, 2)) @ {W})
+xg.tanh(xg.stack([{R}, {s}])[:, None] @ xg.stack([{0}.T, {1}.T]))
+xg.tanh({T}[..., ::-1] @ xg.permute_dims({0}[::-1], (0, 2, 1)))
+{C} @ xg.conj({0}).T / 4
+xg.imag({C} @ {0}.T) / 3
+xg.real({C}.T @ {0}) / 3
+"""
+
+OPAQUE = """
+xg.linalg.svdvals({R} + 2 * xg.eye(*{0}.shape)) / 4
+xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))[0] / 4
+(lambda w, v: (v * w**2) @ v.T)(*xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))) / 9
+(lambda u, s, v: (u * s) @ v)(*xg.linalg.svd({R} + 2 * xg.eye(*{0}.shape), full_matrices=False)) / 2
+xg.linalg.slogdet({Q} / 4 + 2 * xg.eye({0}.shape[-1]))[1] / 4
+xg.linalg.det({Q} / 4 + xg.eye({0}.shape[-1])) / 4
+xg.linalg.cholesky({Q} @ {0}.T / 9 + xg.eye({0}.shape[-1])) / 2
+xg.linalg.solve({Q} / 4 + 2 * xg.eye({0}.shape[-1]), {0})
+xg.imag(xg.fft.rfft({m})) / 3
+xg.real(xg.fft.ifft({c1}))
+xg.fft.fft({c1}) / 4
+xg.searchsorted(xg.sort({v}), {f})
+xg.searchsorted(xg.arange(5), {i} % 5)
+xg.searchsorted(xg.sort({i1}[..., 0]), {i})
+xg.sum(xg.where({b}, {c}, 0.5j)) / 4
+xg.concat([{c1}, xg.conj({0})[::-1]])
+{c1}[{i} % {0}.shape[0]]
+xg.take({c1}, {i1} % {0}.shape[-1], axis=-1)
+{c} * ({f} - 0.5j)
+xg.exp(0.5j * {f}) * xg.conj({c})
+"""
+
 FAMILIES = {
     "elementwise": (ELEMENTWISE, 4),
     "binary": (BINARY, 4),
@@ -319,6 +464,13 @@ FAMILIES = {
     "other": (OTHERS, 3),
     "gate": (GATED, 1),
     "cell": (CELLS, 0),
+    "gather": (GATHERS, 0),
+    "assignment": (ASSIGNMENTS, 0),
+    "order": (ORDERS, 0),
+    "einsum": (SUMS, 0),
+    "opaque": (OPAQUE, 0),
 }
 TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
 WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}
+#: In programs with ops that are neither maps nor plain products.
+CALL_WEIGHTS = WEIGHTS | {"gather": 8, "assignment": 6, "order": 8, "einsum": 5, "opaque": 4, "other": 6}

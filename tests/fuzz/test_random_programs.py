@@ -8,11 +8,12 @@ again, XGRAD_FUZZ for so many.
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 import pytest
 
-from tests.fuzz import numbers_of
+from tests.fuzz import CALLS, numbers_of
 from tests.fuzz.miscompilations import MUTANTS, found_by
 from tests.fuzz.plain import Plain
 from tests.fuzz.programs import Scan, generate, text_of
@@ -61,7 +62,7 @@ def test_random_programs_of_complex_numbers(part: int) -> None:
 
 
 def test_a_number_gives_one_program() -> None:
-    for number in range(40):
+    for number in (*range(40), *range(CALLS, CALLS + 40)):
         assert text_of(generate(number)) == text_of(generate(number))
 
 
@@ -81,6 +82,21 @@ def test_the_programs_have_what_people_write() -> None:
     )
     lags = sum("return (h" in text.function for text in texts)
     assert lags > 20, "carries that take others' old values"
+
+
+def test_programs_have_ops_of_every_kind() -> None:
+    """Among some hundred programs from CALLS on there is each of these."""
+    texts = [text for number in range(CALLS, CALLS + 400) if (text := text_of(generate(number))) is not None]
+    whole = "\n".join(text.function for text in texts)
+    wanted = """
+        xg.argmax( xg.argmin( xg.argsort( xg.sort( descending=True xg.nan include_initial=True [::-1]
+        xg.clip( xg.take( xg.take_along_axis( xg.arange( xg.eye( xg.einsum('ij,jk,lk->li' permute_dims
+        xg.linalg.svd( xg.linalg.eigh( xg.fft. xg.searchsorted( xg.conj(
+        dtype=xg.int64 dtype=xg.bool dtype=xg.int32
+    """
+    assert [name for name in wanted.split() if name not in whole] == []
+    for pattern in (r"\[h\d+_\d+ % .*\] = ", r" {8}.*linalg", r" {8}v\d+\[v\d+ % .*\] = .*\[::-1\]"):
+        assert re.search(pattern, whole), pattern
 
 
 @pytest.mark.slow

@@ -37,7 +37,11 @@ TESTS: dict[str, Callable[[Any], bool]] = {
     "i1": lambda v: v.dtype.kind == "i" and v.ndim >= 1,
     "n": lambda v: v.dtype.kind == "i" and v.ndim == 0,
     "b": lambda v: v.dtype.kind == "b",
+    "b1": lambda v: v.dtype.kind == "b" and v.ndim >= 1,
     "c": lambda v: v.dtype.kind == "c",
+    "c1": lambda v: v.dtype.kind == "c" and v.ndim >= 1,
+    "C": lambda v: v.dtype.kind == "c" and v.ndim == 2,
+    "T": lambda v: is_float(v) and v.ndim == 3,
 }
 
 

@@ -12,35 +12,43 @@ from typing import Any, NamedTuple
 from ....lowering.plan import Call
 from . import along, cholesky, indexing, lu, qr
 from .nest import Kernel
-from .rows import are_small
+from .rows import LONGEST, are_small
 
 
 class Entry(NamedTuple):
-    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results."""
+    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results.
+
+    `condition` says in words for which operands there is a kernel.
+    """
 
     write: Callable[[Kernel], None]
     takes: Callable[[Call, tuple[str | None, ...]], bool]
+    condition: str = ""
 
+
+_INDEXED, _ALONG = "index arrays of integers", "along one axis"
+_SHORT = f"rows up to {along.LONGEST}"
+_SMALL = f"matrices up to {LONGEST} x {LONGEST}"
 
 KERNELS: Mapping[str, Entry] = {
-    "take": Entry(indexing.gather, indexing.can_index),
-    "getitem": Entry(indexing.gather, indexing.can_index),
-    "untake": Entry(indexing.scatter_add, indexing.can_index),
-    "scatter": Entry(indexing.scatter_add, indexing.can_index),
-    "setitem": Entry(indexing.assign, indexing.can_index),
-    "cumulative_sum": Entry(along.accumulate, along.can_accumulate),
-    "cumulative_prod": Entry(along.accumulate, along.can_accumulate),
-    "argmax": Entry(along.choose, along.can_choose),
-    "argmin": Entry(along.choose, along.can_choose),
-    "sort": Entry(along.sort, along.can_sort),
-    "argsort": Entry(along.argsort, along.can_sort),
-    "solve": Entry(lu.solve, are_small),
-    "inv": Entry(lu.inv, are_small),
-    "det": Entry(lu.det, are_small),
-    "slogdet": Entry(lu.slogdet, are_small),
-    "cofactor": Entry(lu.cofactor, are_small),
-    "cholesky": Entry(cholesky.cholesky, are_small),
-    "qr": Entry(qr.qr, are_small),
+    "take": Entry(indexing.gather, indexing.can_index, _INDEXED),
+    "getitem": Entry(indexing.gather, indexing.can_index, _INDEXED),
+    "untake": Entry(indexing.scatter_add, indexing.can_index, _INDEXED),
+    "scatter": Entry(indexing.scatter_add, indexing.can_index, _INDEXED),
+    "setitem": Entry(indexing.assign, indexing.can_index, _INDEXED),
+    "cumulative_sum": Entry(along.accumulate, along.can_accumulate, _ALONG),
+    "cumulative_prod": Entry(along.accumulate, along.can_accumulate, _ALONG),
+    "argmax": Entry(along.choose, along.can_choose, _ALONG),
+    "argmin": Entry(along.choose, along.can_choose, _ALONG),
+    "sort": Entry(along.sort, along.can_sort, _SHORT),
+    "argsort": Entry(along.argsort, along.can_sort, _SHORT),
+    "solve": Entry(lu.solve, are_small, _SMALL),
+    "inv": Entry(lu.inv, are_small, _SMALL),
+    "det": Entry(lu.det, are_small, _SMALL),
+    "slogdet": Entry(lu.slogdet, are_small, _SMALL),
+    "cofactor": Entry(lu.cofactor, are_small, _SMALL),
+    "cholesky": Entry(cholesky.cholesky, are_small, _SMALL),
+    "qr": Entry(qr.qr, are_small, _SMALL),
 }
 
 
