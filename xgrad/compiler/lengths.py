@@ -12,11 +12,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from ..backends.schedules import Buffer
 from .caches import Once
 from .calls import calls
-from .lowering.lower import Lowered
+
+if TYPE_CHECKING:
+    from .lowering.lower import Lowered
 
 #: Where an output is: in which flat result, from where to where, and in what shape.
 Place = tuple[int, int, int, tuple[int, ...]]

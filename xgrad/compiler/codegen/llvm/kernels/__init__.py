@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ....lowering.along import LONGEST as LONGEST_ROW
 from ....lowering.plan import Call
 from . import along, cholesky, indexing, lu, qr
 from .nest import Kernel
@@ -27,7 +28,7 @@ class Entry(NamedTuple):
 
 
 _INDEXED, _ALONG = "index arrays of integers", "along one axis"
-_SHORT = f"rows up to {along.LONGEST}"
+_SHORT = f"rows up to {LONGEST_ROW}"
 _SMALL = f"matrices up to {LONGEST} x {LONGEST}"
 
 KERNELS: Mapping[str, Entry] = {
