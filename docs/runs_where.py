@@ -12,7 +12,7 @@ import numpy as np
 import xgrad as xg
 from tests.helpers.calls import CALLS, Call
 from tests.helpers.programs import traced
-from xgrad.compiler.codegen.cuda.expressions import CUDA
+from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.codegen.llvm.kernels import KERNELS
 from xgrad.compiler.codegen.llvm.target import CPU
 from xgrad.compiler.codegen.numpy.plan import NUMPY

@@ -23,6 +23,11 @@ RANGES = {
     **{f"int{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64, 128)},
     **{f"uint{n}": (0, 2**n - 1) for n in (8, 16, 32, 64)},
 }
+#: All dtypes of real arrays, and of complex ones.
+REAL = FLOATS | {"bool"} | (RANGES.keys() - {"int128"})
+COMPLEX = frozenset(("complex64", "complex128"))
+#: The kinds of reductions that maps may end in.
+FOLDS = ("sum", "prod", "max", "min")
 
 
 class Value(NamedTuple):

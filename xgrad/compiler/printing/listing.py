@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from ...ops import OPS
 from ...ops.indexing import Hole
+from ..inliner import Inliner
 from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..names import Names
-from ..passes.inline import Inliner
 from . import spelling
 from .spelling import called, expression_name, gate_called, identifier, literal, shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...lowering.plan import Target
-from ..element import FLOATS, RANGES, Value
+from ..element import COMPLEX, FOLDS, REAL, Value
 from .element import FORMS, apply
 from .kernels import has_kernel
 from .text import Code, Module
@@ -18,14 +18,13 @@ def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
 
 #: The dtypes in which products, and sums and other folds, are computed.
 _IN_SINGLE = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
-_DTYPES = FLOATS | {"bool"} | (RANGES.keys() - {"int128"})
 
 CPU = Target(
     frozenset(FORMS),
-    _DTYPES,
-    frozenset(("complex64", "complex128")),
+    REAL,
+    COMPLEX,
     _tried,
-    folds={kind: {d: _IN_SINGLE.get(d, d) for d in _DTYPES} for kind in ("sum", "prod", "max", "min")},
+    folds={kind: {d: _IN_SINGLE.get(d, d) for d in REAL} for kind in FOLDS},
     products=_IN_SINGLE,
     kernel=has_kernel,
 )

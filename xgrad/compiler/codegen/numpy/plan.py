@@ -9,8 +9,8 @@ from ....ops import OPS
 from ....ops.scalars import PRIMITIVES, substitute
 from ...lowering.plan import Call, Gemm, Loop, Map, Plan, Ref, Step, Target, Unsupported, start
 from ...printing.listing import Text, number
-from ..element import FLOATS
-from ..llvm.target import CPU
+from ..element import COMPLEX, FLOATS, REAL
+from ..element import FOLDS as KINDS
 from .element import written_into
 
 #: Loops inside of each other that Python takes.
@@ -217,9 +217,9 @@ _DTYPES = frozenset(("bool", "int32", "int64", "float32", "float64"))
 NUMPY = Target(
     frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy),
     _DTYPES,
-    (CPU.dtypes | CPU.held) - _DTYPES,
+    (REAL | COMPLEX) - _DTYPES,
     _tried,
-    folds={kind: {d: d for d in _DTYPES} for kind in CPU.folds},
+    folds={kind: {d: d for d in _DTYPES} for kind in KINDS},
     products={d: d for d in ("float32", "float64")},
 )
 
