@@ -746,9 +746,9 @@ MUTANTS = [
     Mutant(
         "an index array is read one element on",
         "compiler.codegen.llvm.kernels.indexing:_each",
-        "bases = [kernel.base(r) for r in (*form.indices, *part)]",
-        "bases = [kernel.base(r._replace(offset=r.offset + (k < len(form.indices)))) for k, r in "
-        "enumerate((*form.indices, *part))]",
+        "bases = [kernel.base(r) for r in (*found.indices, *part)]",
+        "bases = [kernel.base(r._replace(offset=r.offset + (k < len(found.indices)))) for k, r in "
+        "enumerate((*found.indices, *part))]",
         NATIVE,
         calls=True,
     ),
@@ -765,9 +765,9 @@ MUTANTS = [
     Mutant(
         "of several assignments to one element the first wins",
         "compiler.codegen.llvm.kernels.indexing:_each",
-        "bases = [kernel.base(r) for r in (*form.indices, *part)]",
+        "bases = [kernel.base(r) for r in (*found.indices, *part)]",
         "bases = [kernel.base(r._replace(offset=r.offset + sum((n - 1) * t for n, t in zip(shape, s)))) "
-        "for r, s in zip((*form.indices, *part), strides)]\n"
+        "for r, s in zip((*found.indices, *part), strides)]\n"
         "    strides = [[-t for t in s] for s in strides]",
         NATIVE,
         1000,

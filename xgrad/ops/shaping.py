@@ -123,8 +123,8 @@ def _triangle(inside: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
     def chosen(xp: Any, x: Any, *, k: int = 0) -> Any:
         n, m = x.shape[-2:]
-        there = inside(xp.arange(n)[:, None] + k, xp.arange(m))
-        return xp.where(there, x, False if x.dtype == bool else 0)
+        rows, columns = (xp.arange(count, device=x.device) for count in (n, m))
+        return xp.where(inside(rows[:, None] + k, columns), x, False if x.dtype == bool else 0)
 
     return chosen
 
