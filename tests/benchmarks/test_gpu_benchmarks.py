@@ -292,6 +292,7 @@ def test_processes_import_this_xgrad_and_no_backends(tmp_path: Path, monkeypatch
     assert (name, top_level) == ("xgrad.backends", "None")
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_starts_anew() -> None:
     worker = Worker("gpu", "xgrad", "cpu")
     try:

@@ -225,6 +225,7 @@ def _derivatives(loss: Any, P: Any, x: Any, us: Any) -> dict[str, Callable[[], A
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["value", "grad", "jvp", "hvp"])
 @pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2}, {"reverse": True}], ids=str)

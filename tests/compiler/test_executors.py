@@ -111,6 +111,7 @@ def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytes
     assert made == [True, True]  # forward and back
 
 
+@pytest.mark.slow
 def test_lengths_that_keep_changing_are_made_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     old = executors.Executable.__init__

@@ -59,6 +59,7 @@ def plain(body: Any, carry: Any, xs: Any) -> Any:
     return carry, xg.tree_map(lambda *z: xg.stack(list(z)), *ys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
 def test_every_length_has_the_values_of_a_plain_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_NATIVE", "1")

@@ -40,6 +40,7 @@ def test_values_are_numpys(case: tuple[str, list[np.ndarray]], device: str) -> N
     np.testing.assert_allclose(z.numpy(), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(sums("abd"), st.sampled_from(["cpu", "strict:1"]))
 def test_gradients_are_right(case: tuple[str, list[np.ndarray]], device: str) -> None:
     subscripts, arrays = case
@@ -47,6 +48,7 @@ def test_gradients_are_right(case: tuple[str, list[np.ndarray]], device: str) ->
         xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
 
 
+@pytest.mark.slow
 @given(sums("abc"))
 def test_gradients_of_complex_numbers_are_right(case: tuple[str, list[np.ndarray]]) -> None:
     subscripts, arrays = case

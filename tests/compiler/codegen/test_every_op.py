@@ -133,14 +133,21 @@ def _combinations() -> list[Any]:
                 NOT_NATIVE if "native" in executor else NOT_IN_NUMPY if executor != "interpreted" else ()
             )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
-                found.append(pytest.param(executor, name, marks=native_only if "native" in executor else ()))
+                found.append(pytest.param(executor, name, marks=_marks(executor, name)))
         found.append(pytest.param("CUDA", name, marks=emulator))
     found += [
-        pytest.param("native", name, marks=native_only)
+        pytest.param("native", name, marks=_marks("native", name))
         for name in NATIVE
         if name.partition(" ")[0] not in NOT_NATIVE
     ]
     return found
+
+
+def _marks(executor: str, name: str) -> list[pytest.MarkDecorator]:
+    """The dtypes that are rare in loops are compared with the slow tests."""
+    dtype = name.split()[-1]
+    rare = dtype.startswith(("uint", "int8", "int16", "bfloat16", "complex")) or "and" in name
+    return [*([native_only] if "native" in executor else []), *([pytest.mark.slow] if rare else [])]
 
 
 @pytest.mark.parametrize(("executor", "name"), _combinations())

@@ -371,6 +371,7 @@ def test_memory_that_an_outer_loop_reads_again_is_not_overwritten() -> None:
     np.testing.assert_allclose(xg.compile(run)(h, xs).numpy(), run(h, xs, compiled=False).numpy(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_stages_needs_no_deep_stack() -> None:
     def chain(h: Any) -> Any:
         for i in range(3000):

@@ -179,6 +179,7 @@ def distances(offsets: np.ndarray) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(refs(2, 3, empty=False))
 def test_a_product_can_read_what_blas_can(ref: Ref) -> None:

@@ -119,6 +119,7 @@ def test_every_cell_is_one_launch_each_way(name: str) -> None:
         assert not (launch.cooperative and launch.cluster > 1)
 
 
+@pytest.mark.slow
 def test_cases_have_groups_and_blocks_of_each_kind() -> None:
     """So that what is above is about what it says."""
     kinds = set()
