@@ -212,8 +212,10 @@ from .transforms import (
 
 
 def __getattr__(name: str) -> object:
-    """`__version__` and `bfloat16`, looked up when they are asked for: the one takes a quarter of the
-    import's time, the other ml_dtypes."""
+    """Look up `__version__` and `bfloat16` on first use.
+
+    Both are slow to find: the version takes a quarter of the import time, and bfloat16 imports ml_dtypes.
+    """
     if name == "bfloat16":
         return backends.dtypes.bfloat16()
     if name != "__version__":
@@ -284,7 +286,7 @@ __all__ += namespace.__all__
 
 
 def __dir__() -> list[str]:
-    """The public names: the modules that they come from are nobody's to use."""
+    """List the public names only, without the modules that define them."""
     return sorted(
         {*__all__, "bfloat16", "__version__", *(name for name in globals() if name.startswith("__"))}
     )

@@ -1,4 +1,4 @@
-"""`python -m xgrad info`: what xgrad runs on here."""
+"""`python -m xgrad info`: show devices, versions, speed and advice for this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .information import info
 
 
 def main() -> None:
-    """Run the command that the command line names, or say which there are."""
+    """Run the command named on the command line, or list the available ones."""
     parser = argparse.ArgumentParser(
         prog="python -m xgrad",
         description="xgrad, an array library that differentiates what is computed with it.",

@@ -1,4 +1,4 @@
-"""The errors that xgrad raises beside Python's own; DeviceError lives with the backends."""
+"""The exceptions that xgrad defines; DeviceError is defined with the backends."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from typing import Any
 
 
 class ShapeError(ValueError):
-    """Shapes that do not fit. The message names the op, the shapes and, inside a scan, the time step."""
+    """Incompatible shapes.
+
+    The message names the op, the shapes and, inside a scan, the time step."""
 
 
 class GraphError(RuntimeError):
-    """A gradient that cannot be had: through a freed graph, of a value that needs none, of a non-scalar
-    without `dz`."""
+    """A gradient cannot be computed.
+
+    The graph was freed, the value needs no gradient, or a non-scalar was differentiated without `dz`.
+    """
 
 
 class TraceError(TypeError):
-    """A function that cannot be traced: it asks for a value where there is only a shape.
+    """A function cannot be traced: it needs a value, but during tracing only the shape is known.
 
     The message names the line.
     """
 
 
 class UnknownOpError(LookupError):
-    """An op that is not in the table."""
+    """An op name that is not in the op table."""
 
 
 class OutOfMemoryError(MemoryError):
     """A device has no memory left.
 
-    The message says what was asked for, what there is, and which stages hold the most.
+    The message gives the bytes requested, the bytes available, and the stages that hold the most memory.
     """
 
 
 class ValidationError(RuntimeError):
-    """Compiled code, or the trace it was made from, gives other values than the plain way to compute the
-    same.
+    """Compiled code, or its trace, gives other values than eager evaluation.
 
     Attributes:
-        culprit: the pass, the executor or the trace that makes the difference, in words.
-        stage: the stage where it is first seen, as text; None where it is not known.
-        steps: the time step of each loop around that stage, outermost first.
-        source: file and line of the user's code that the stage comes from; "" where it is not known.
+        culprit: the pass, executor or trace that introduces the difference, as text.
+        stage: the first stage that differs, as text; None if unknown.
+        steps: the time step of each loop enclosing that stage, outermost first.
+        source: file and line of the user's code that produced the stage; "" if unknown.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class ValidationError(RuntimeError):
 
 
 def no_array(value: Any) -> str:
-    """What a value is that is no Tensor, array or number, and what to do instead: the end of a message."""
+    """End of an error message: what an unsupported value is, and what to pass instead."""
     name = type(value).__name__
     if value is None:
         return "None; leave it out, or give a number"

@@ -1,7 +1,6 @@
-"""What xgrad runs on here, how fast that is, and what would make it faster: `xg.info()` and `python -m xgrad
-info`.
+"""Devices, versions, measured speed and advice: `xg.info()` and `python -m xgrad info`.
 
-What only this needs is imported when it is asked for, so that `import xgrad` does not wait for it.
+Modules needed only here are imported on first use, to keep `import xgrad` fast.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 
 from .backends import Device, DeviceError, current_device, find_device
 
-#: What OPENBLAS_CORETYPE may name on x86, under the widest instructions that its matmul uses. OpenBLAS
-#: ignores other names.
+#: Values of OPENBLAS_CORETYPE on x86, by the widest instructions that OpenBLAS uses in matmul for them.
+#: OpenBLAS ignores other values.
 CORE_TYPES = {
     "SSE or AVX": (
         "prescott core2 penryn dunnington atom nano nehalem sandybridge athlon opteron opteron_sse3 "
@@ -28,8 +27,8 @@ CORE_TYPES = {
 }
 WIDTHS = list(CORE_TYPES)
 
-#: The environment variable that sets the threads of a BLAS library, where it is not OpenBLAS. All read
-#: OMP_NUM_THREADS besides.
+#: The environment variable that sets the number of threads, by BLAS library other than OpenBLAS. All of them
+#: read OMP_NUM_THREADS too.
 THREADS = {"mkl": "MKL_NUM_THREADS", "blis": "BLIS_NUM_THREADS", "accelerate": "VECLIB_MAXIMUM_THREADS"}
 
 #: Environment variables that change the device or the speed.
@@ -47,7 +46,7 @@ VARIABLES = [
 class Blas(NamedTuple):
     """The library behind matmul on the CPU.
 
-    Core type and threads are None where threadpoolctl is not there to tell.
+    Core type and threads are None without threadpoolctl.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Blas(NamedTuple):
 
 
 class Gpu(NamedTuple):
-    """A CUDA device: what its backend says of it, and its memory in bytes."""
+    """A CUDA device: its properties as reported by the backend, and its memory in bytes."""
 
     name: str
     facts: dict[str, str]
@@ -67,24 +66,24 @@ class Gpu(NamedTuple):
 class Info(NamedTuple):
     """The facts that `info` collects. Its text is what `python -m xgrad info` prints."""
 
-    device: str | None  # None where XGRAD_DEVICE names one that cannot be used
+    device: str | None  # None if XGRAD_DEVICE names an unusable device
     chosen: str  # how the device was chosen
     versions: dict[str, str]
     processor: str
-    instructions: str | None  # one of WIDTHS; None where this is not x86
-    l2: int  # bytes of second-level cache; 0 where not known
-    cores: int  # that this process may use
+    instructions: str | None  # one of WIDTHS; None if not x86
+    l2: int  # bytes of second-level cache; 0 if unknown
+    cores: int  # available to this process
     blas: Blas
     rates: dict[str, float]  # dtype -> matmul's GFLOP/s on the device
     # bytes `used` by this process and `total` on the device, and on CUDA in CuPy's `pool`
     memory: dict[str, int]
     gpus: list[Gpu]
-    cuda_extra: str | None  # the extra to install, where there is an NVIDIA driver and no CuPy
+    cuda_extra: str | None  # the extra to install, if there is an NVIDIA driver but no CuPy
     environment: dict[str, str]  # those of VARIABLES that are set
 
     @property
     def advice(self) -> list[str]:
-        """What would make xgrad faster here."""
+        """Suggestions that would make xgrad faster on this machine."""
         return advise(self)
 
     def __repr__(self) -> str:
@@ -123,7 +122,7 @@ class Info(NamedTuple):
 
 
 def info() -> Info:
-    """What xgrad runs on here: devices, versions, BLAS, measured speed, and advice where it could be faster.
+    """Collect devices, versions, BLAS, measured speed, and advice on making xgrad faster.
 
     >>> import xgrad as xg
     >>> facts = xg.info()  # print it, or read its attributes
@@ -153,7 +152,7 @@ def info() -> Info:
 
 
 def advise(facts: Info) -> list[str]:
-    """What would make xgrad faster where these are the facts; nothing else is looked at."""
+    """Suggestions that would make xgrad faster, derived from `facts` alone."""
     lines = []
     if facts.device is None:
         lines.append(
@@ -173,7 +172,7 @@ def advise(facts: Info) -> list[str]:
 
 
 def _core_advice(facts: Info) -> list[str]:
-    """On variables that have OpenBLAS take the processor for a lesser one."""
+    """Advice on environment variables that make OpenBLAS assume an older processor."""
     lines = []
     core = facts.environment.get("OPENBLAS_CORETYPE", "")
     width = next((width for width, names in CORE_TYPES.items() if core.lower() in names.split()), None)
@@ -192,13 +191,13 @@ def _core_advice(facts: Info) -> list[str]:
 
 
 def _thread_advice(facts: Info) -> list[str]:
-    """On threads, of which there should be one for each core."""
+    """Advice on the number of threads, which should be one per core."""
     cores = _number(facts.cores, "core")
     own = next(
         (variable for name, variable in THREADS.items() if name in facts.blas.name.lower()),
         "OPENBLAS_NUM_THREADS",
     )
-    # A library reads its own variable first; OMP_NUM_THREADS counts where that is not set.
+    # A library reads its own variable first, and OMP_NUM_THREADS if that is not set.
     variable = next(
         (name for name in (own, "OMP_NUM_THREADS") if _integer(facts.environment.get(name)) > 0), None
     )
@@ -225,13 +224,13 @@ def _thread_advice(facts: Info) -> list[str]:
 
 
 def _current() -> tuple[Device | None, str]:
-    """The current device, and how it was chosen."""
+    """The current device, and a description of how it was chosen."""
     wanted = os.environ.get("XGRAD_DEVICE")
     try:
         device = current_device()
     except DeviceError as error:
         return None, f"XGRAD_DEVICE={wanted} cannot be used: {error}"
-    without = None  # the device if the program had set none
+    without = None  # the device if the program had not set one
     with suppress(DeviceError):
         without = find_device(wanted or "cpu")
     if device is not without:
@@ -260,7 +259,7 @@ def _versions() -> dict[str, str]:
 
 
 def _processor_lines() -> dict[str, str]:
-    """What Linux says of the first processor; empty elsewhere."""
+    """Fields of /proc/cpuinfo for the first processor; empty on other systems than Linux."""
     first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
     return {
         name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())
@@ -284,7 +283,7 @@ def _instructions(flags: str | None) -> str | None:
 
 
 def _second_level_cache() -> int:
-    """Its bytes; 0 where Linux does not tell."""
+    """Size of the second-level cache in bytes; 0 if unknown."""
     for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         if _text(cache / "level").strip() == "2":
             return 1024 * _integer(_text(cache / "size").strip().removesuffix("K"))
@@ -292,15 +291,16 @@ def _second_level_cache() -> int:
 
 
 def _cores() -> int:
-    """Cores that this process may use: its affinity, and no more than its control group's share of time
-    amounts to."""
+    """Number of cores that this process may use: its affinity, limited by its control group's CPU quota."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(affinity, quota(Path("/sys/fs/cgroup"), _text(Path("/proc/self/cgroup"))))))
 
 
 def quota(root: Path, groups: str) -> float:
-    """How many cores' worth of time the control groups below `root` allow, where `groups` is the text of
-    /proc/self/cgroup."""
+    """CPU quota, in cores, set by the control groups below `root`.
+
+    `groups` is the text of /proc/self/cgroup.
+    """
     own = next((line.removeprefix("0::/") for line in groups.splitlines() if line.startswith("0::/")), "")
     folders = [root / own, *(root / own).parents]  # the limits of every group above hold too
     limits = [_text(folder / "cpu.max").split() for folder in folders if folder.is_relative_to(root)]
@@ -320,8 +320,8 @@ def _blas(cpu: Device) -> Blas:
     except ImportError:
         return built
     loaded: list[dict[str, Any]] = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    # Other packages may have brought a BLAS of their own; NumPy's wheels keep theirs in a folder that bears
-    # its name.
+    # Other packages may have loaded a BLAS of their own; that of NumPy's wheels is in a folder named after
+    # NumPy.
     loaded.sort(key=lambda library: "numpy" not in library["filepath"])
     if not loaded:  # a library that threadpoolctl does not know, such as Accelerate
         return built
@@ -335,12 +335,14 @@ def _blas(cpu: Device) -> Blas:
 
 
 def _rate(device: Device, dtype: str) -> float:
-    """GFLOP/s of a square matmul on `device`: the middle one of the five best, as a busy machine only ever
-    makes it slower."""
+    """GFLOP/s of a square matmul on `device`.
+
+    It is the median of the five fastest runs, as other load can only slow a run down.
+    """
     xp = device.xp
 
     def seconds(n: int, budget: float) -> list[float]:
-        """Of one matmul, at least twice, as the first may have to set the library up."""
+        """Times of single matmuls, at least two, as the first may initialise the library."""
         x = xp.ones((n, n), dtype=getattr(xp, dtype), device=device.handle)
         times: list[float] = []
         while len(times) < 2 or sum(times) < budget:
@@ -353,7 +355,7 @@ def _rate(device: Device, dtype: str) -> float:
 
     with device.guard or nullcontext():
         n = 512
-        while n < 4096 and min(seconds(n, 0)) < 0.004:  # a short one would measure how soon threads wake up
+        while n < 4096 and min(seconds(n, 0)) < 0.004:  # a short one would measure the wake-up of threads
             n *= 2
         best = sorted(seconds(n, 0.05))[:5]
     return 2 * n**3 / best[len(best) // 2] / 1e9
@@ -384,13 +386,13 @@ def _number(n: int, thing: str) -> str:
 
 
 def _integer(text: str | None) -> int:
-    """A variable's value, of a list of them the first; 0 for what is no number."""
+    """Value of an environment variable, or the first of a list; 0 if it is not a number."""
     first = (text or "").partition(",")[0].strip()
     return int(first) if first.isdecimal() else 0
 
 
 def _text(path: Path) -> str:
-    """What a file holds, or nothing where it is not there."""
+    """Content of a file, or "" if it does not exist."""
     try:
         return path.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""State dicts: values by name, looked at before anything takes them."""
+"""State dicts: values by name, checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .namespace import tensor
 
 
 def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tensor]:
-    """Copies of the values of `state`, each on the device of its namesake in `mine`, whose names, shapes and
-    dtypes it must have.
+    """Copy the values of `state`, each to the device of its namesake in `mine`.
 
-    Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not
-    fit.
+    Names, shapes and dtypes must match those of `mine`.
+
+    Raises KeyError for missing or unknown names, ShapeError and TypeError for values that do not match.
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"{who} takes a state dict, Tensors by name, not {type(state).__name__}")
@@ -34,7 +34,7 @@ def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tenso
 
 def _fitting(who: str, name: str, t: Tensor, value: Any) -> Tensor:
     try:
-        with mode(grad=False, hooks=None):  # a state is a value: no gradient that anybody wants is cut
+        with mode(grad=False, hooks=None):  # a state is data: it needs no gradient
             found = tensor(value, device=t.device)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{who}: {name} is given what is no Tensor: {error}") from error

@@ -1,4 +1,4 @@
-"""Functions on Tensors, as the Python Array API standard has them.
+"""Functions on Tensors, following the Python Array API standard.
 
 The stub beside this file has their signatures.
 """
@@ -34,7 +34,7 @@ __array_api_version__ = inspection.VERSION
 
 
 def __getattr__(name: str) -> object:
-    """`bfloat16`, where ml_dtypes is installed."""
+    """Look up `bfloat16`, which needs ml_dtypes."""
     if name == "bfloat16":
         return dtypes.bfloat16()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""How an op becomes a function on Tensors."""
+"""Functions on Tensors made from ops."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from .creation import asarray
 
 
 def function_of(op: Op, module: str) -> Callable[..., Any]:
-    """The function that is an op of the table: its operands by place, its parameters by name; pickled by its
-    name in `module`."""
+    """Make a function from an op of the table.
+
+    It takes operands by position and parameters by keyword, and is pickled by its name in `module`.
+    """
     made: Any
     if op.parameters or op.variadic:
         made = _of_any_form(op)
@@ -39,7 +41,7 @@ def _of_any_form(op: Op) -> Any:
 
     def made(*operands: Any, **params: Any) -> Any:
         if len(operands) != arity or not params.keys() <= op.defaults.keys():
-            signature.bind(*operands, **params)  # whose error says what is wrong
+            signature.bind(*operands, **params)  # raises an error that says what is wrong
         return call(op, operands, {**op.defaults, **params})
 
     made.__signature__ = signature  # type: ignore[attr-defined]
@@ -47,7 +49,7 @@ def _of_any_form(op: Op) -> Any:
 
 
 def _annotated(p: inspect.Parameter) -> inspect.Parameter:
-    """A parameter of an op's forward as one of the function: with its type, which that of a default tells."""
+    """A parameter of an op's forward rule with a type annotation, inferred from its default."""
     if p.kind is not p.KEYWORD_ONLY:
         return p.replace(kind=p.POSITIONAL_ONLY, annotation="ArrayLike")
     if p.annotation is not p.empty:
@@ -57,9 +59,9 @@ def _annotated(p: inspect.Parameter) -> inspect.Parameter:
 
 
 def with_values(x: Tensor, function: str) -> Tensor:
-    """`x`.
+    """Return `x` if its values are known.
 
-    Raises TraceError where it may have no values yet, on which the shape of the function's result depends.
+    Raises TraceError in a trace, as the shape of the result of `function` depends on the values.
     """
     if MODE.get().trace is not None:
         raise TraceError(
@@ -70,7 +72,7 @@ def with_values(x: Tensor, function: str) -> Tensor:
 
 
 def call(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
-    """`apply`, for operands that may all be plain arrays or numbers: they go to the current device."""
+    """As `apply`, but if no operand is a Tensor, they go to the current device."""
     if not isinstance(operands[0], Tensor) and not any(isinstance(v, Tensor) for v in operands):
         for v in operands:
             if not isinstance(v, int | float | complex) and device_of(v) is None:

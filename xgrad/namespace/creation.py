@@ -1,4 +1,4 @@
-"""Making Tensors, and moving them between dtypes and devices."""
+"""Creation of Tensors, and conversion between dtypes and devices."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ def tensor(
     device: Place = None,
     name: str | None = None,
 ) -> Tensor:
-    """A Tensor with a copy of `data`. No gradient flows back to `data`; `asarray` lets one through.
+    """Make a Tensor from a copy of `data`.
+
+    No gradient flows back to `data`; with `asarray` it does.
 
     Args:
         data: numbers, nested lists of them, an array, or a Tensor.
-        requires_grad: whether `backward` is to leave a gradient in `.grad`; only floating dtypes have one.
+        requires_grad: whether `backward` stores a gradient in `.grad`; only for floating dtypes.
         dtype: default that of `data`: float64 for Python floats, int64 for integers.
         device: default the current device.
-        name: what graphs and errors call it.
+        name: name of the Tensor in graphs and errors.
 
-    Raises TypeError for a gradient of integers. Of a list with Tensors in it to which a gradient flows it
-    warns, and inside a function that is differentiated or traced it raises GraphError: `stack` puts them
-    together, and cuts nothing.
+    Raises TypeError if `requires_grad` is set for integers. A list of Tensors that need a gradient is copied
+    with a warning; inside a function that is differentiated or traced, it raises GraphError. Use `stack` to
+    keep the gradient.
 
     >>> import xgrad as xg
     >>> xg.tensor([1.0, 2.0], requires_grad=True)
@@ -53,7 +55,7 @@ def tensor(
         raise TraceError(
             "a leaf is made while a function is traced: make it before, or differentiate with xg.grad"
         )
-    copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by being stacked
+    copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by `_stacked`
     with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
     if copied:
         _refuse_cutting(with_value, requires_grad)
@@ -70,7 +72,10 @@ def tensor(
 
 
 def _refuse_cutting(stacked: Tensor, own: bool) -> None:
-    """Say where Tensors of a list are copied; `own`: a leaf is made of them, which is to be."""
+    """Warn, or raise GraphError, if copying a list of Tensors cuts a gradient.
+
+    `own` says that a new leaf is made, which is meant to cut it.
+    """
     mode = MODE.get()
     message = (
         "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them "
@@ -86,7 +91,7 @@ def _refuse_cutting(stacked: Tensor, own: bool) -> None:
 def asarray(
     obj: Any, /, *, dtype: DTypeLike | None = None, device: Place = None, copy: bool | None = None
 ) -> Tensor:
-    """`obj` as a Tensor: itself if it is one already, else sharing the memory of an array on the same device.
+    """Convert to a Tensor: a Tensor is returned as it is, an array on the same device shares its memory.
 
     Args:
         obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors
@@ -114,12 +119,12 @@ def asarray(
     home, number = device_of(obj), obj
     if home is None:
         home = find_device("cpu")
-        # numbers meet their dtype at once: large integers keep all their digits
+        # numbers are converted directly to their dtype, so that large integers keep all digits
         obj = _read(home, obj, dtype, copy if home is target else None)
     raw: Any = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
     if home is not target:
         _refuse_copy(copy, True)
-        if type(number) in NUMBERS:  # which a device's library fills in, without a copy
+        if type(number) in NUMBERS:  # the array library can fill these in without a copy
             raw = target.xp.full(
                 (), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle
             )
@@ -141,7 +146,7 @@ def asarray(
 
 
 def _read(home: Device, obj: Any, dtype: DTypeLike | None, copy: bool | None) -> Any:
-    """Numbers, lists of them, or an array of a library that is no backend, as an array of `home`."""
+    """Convert numbers, nested lists, or an array of an unregistered library to an array on `home`."""
     if (
         not isinstance(obj, int | float | complex)
         and not hasattr(obj, "__len__")
@@ -165,8 +170,7 @@ def _read(home: Device, obj: Any, dtype: DTypeLike | None, copy: bool | None) ->
 
 
 def _unreadable(obj: object, error: Exception | None) -> Exception:
-    """The error of what is not read as an array of numbers: what it is, or the first thing in a list that is
-    no number."""
+    """The error for an object that cannot be converted: names it, or the first bad element of a list."""
     if not isinstance(obj, list | tuple):
         if isinstance(obj, int):
             return OverflowError(
@@ -191,7 +195,7 @@ def _unreadable(obj: object, error: Exception | None) -> Exception:
 
 
 def _culprit(obj: Sequence[Any]) -> Exception | None:
-    """The error of the first thing in nested lists that makes no array of them; None where nothing does."""
+    """The error for the first element of nested lists that prevents conversion; None if there is none."""
     lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
     if len(lengths) > 1:
         return ShapeError(
@@ -215,8 +219,9 @@ def _shortened(obj: object) -> str:
 
 
 def beside(value: ArrayLike, like: Tensor) -> Tensor:
-    """`value` as a Tensor on the device of `like`, to which lists and numbers go. Raises DeviceError for an
-    array that is elsewhere.
+    """Convert `value` to a Tensor on the device of `like`.
+
+    Lists and numbers are copied there. Raises DeviceError for an array on another device.
     """
     if isinstance(value, list | tuple) and _holds_tensors(value):
         value = asarray(value)
@@ -232,8 +237,10 @@ def beside(value: ArrayLike, like: Tensor) -> Tensor:
 
 
 def _holds_tensors(obj: Sequence[Any]) -> bool:
-    """Whether there is a Tensor in nested lists. Raises TypeError for a masked array, which would lose its
-    mask."""
+    """Whether nested lists contain a Tensor.
+
+    Raises TypeError for a masked array, which would lose its mask.
+    """
     return not NUMBERS.issuperset(map(type, obj)) and any(map(_is_or_holds_tensor, obj))
 
 
@@ -247,8 +254,7 @@ def _is_or_holds_tensor(v: object) -> bool:
 
 
 def _stacked(obj: Sequence[Any], dtype: DTypeLike | None) -> Tensor:
-    """Nested lists with Tensors in them as one Tensor, in the dtype that all have together; numbers in them
-    are weak."""
+    """Stack nested lists with Tensors into one Tensor of their promoted dtype; Python numbers are weak."""
 
     def leaves(v: Any) -> Iterator[Any]:
         if isinstance(v, list | tuple):
@@ -288,12 +294,13 @@ def _copied(x: Tensor) -> Tensor:
 
 @function(numpy="")
 def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Place = None) -> Tensor:
-    """`x` in another dtype, and on another device if one is given. A gradient passes between floating
-    dtypes, and none through integers.
+    """Convert to another dtype, and to another device if one is given.
 
-    With `copy` False a Tensor that has that dtype already is given back itself; else a Tensor of its own.
-    Whether these share memory never shows: a value is never changed in place. Raises TypeError for complex
-    numbers as real ones.
+    Gradients flow between floating dtypes, but not through integers.
+
+    With `copy` False, a Tensor that already has the dtype is returned as it is; otherwise a new Tensor is
+    made. They may share memory, which is unobservable, as values are never changed in place. Raises TypeError
+    for complex to real.
     """
     t, dtype = asarray(x), canonical(dtype)
     if is_complex(t.dtype) and kind_of(dtype) in "iuf":
@@ -302,7 +309,7 @@ def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Plac
 
 
 def cast(t: Tensor, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
-    """As `astype`, but of complex numbers the real part where there is no room for both, as NumPy has it."""
+    """As `astype`, but complex to real takes the real part, as NumPy does."""
     dtype = canonical(dtype)
     if t.dtype == dtype:
         return +t if copy else t
@@ -313,18 +320,18 @@ NUMPY["astype"] = cast
 
 
 def to_device(x: ArrayLike, device: str | Device, /) -> Tensor:
-    """`x` on another device; a gradient flows back from there."""
+    """Copy to another device; the gradient flows back to the original one."""
     t, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
     if t.device is target:
         return t
     moved = apply(TO_DEVICE, (t,), {"source": t.device, "target": target})
     if moved.node is not None:
-        moved.node.device = target  # where its output is, and so its gradient
+        moved.node.device = target  # the device of its output and its cotangent
     return Tensor(moved.data, target, moved.node)
 
 
 def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **options: Any) -> Tensor:
-    """A new array by the creation function of the device's own library."""
+    """Make a new array with the creation function of the device's array library."""
     target = current_device() if device is None else find_device(device)
     trace = MODE.get().trace
     if trace is not None:
@@ -358,8 +365,9 @@ def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **opt
 
 
 def number(what: str, value: ArrayLike) -> None:
-    """Raises TypeError where `value` is no single real number: a Tensor of one may be, if no gradient flows
-    to it, which it would cut.
+    """Check that `value` is a single real number, or a Tensor of one that needs no gradient.
+
+    Raises TypeError otherwise.
     """
     if type(value) is float or type(value) is int:
         return
@@ -377,7 +385,7 @@ def number(what: str, value: ArrayLike) -> None:
 
 
 def either(given: Any, default: Any) -> Any:
-    """What was given, or the default."""
+    """`given`, or `default` if it is None."""
     return default if given is None else given
 
 
@@ -395,7 +403,7 @@ def ones(shape: Shape, *, dtype: DTypeLike | None = None, device: Place = None) 
 
 @function
 def empty(shape: Shape, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """An array whose elements may be anything, float64 unless `dtype` says otherwise."""
+    """Uninitialised array, float64 unless `dtype` says otherwise."""
     return new("empty", shape, dtype=either(dtype, "float64"), device=device)
 
 
@@ -433,25 +441,25 @@ def eye(
 
 
 class UnsupportedMemory(DeviceError, BufferError):
-    """Memory on a device that no backend here can use."""
+    """Memory on a device that no available backend can use."""
 
 
-#: The backends of the kinds of device that DLPack has numbers for: memory of the host, of CUDA, and of both.
+#: Backends by DLPack device type: host memory, CUDA memory, pinned and managed memory.
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
 
 @function(numpy="")
 def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) -> Tensor:
-    """The array of another library as a Tensor that shares its memory, on its device.
+    """Import an array of another library as a Tensor that shares its memory, on its device.
 
     Args:
-        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient
-            raises GraphError, as it would cut it.
+        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient raises
+        GraphError, as the gradient would be cut.
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 
-    Raises AttributeError for what has no `__dlpack__`, and UnsupportedMemory, which is a DeviceError and
-    the standard's BufferError, for memory that no backend here can use.
+    Raises AttributeError for an object without `__dlpack__`, and UnsupportedMemory (a DeviceError, and also
+    the BufferError that the standard requires) for memory that no available backend can use.
 
     >>> import numpy as np, xgrad as xg
     >>> xg.from_dlpack(np.ones(2))
@@ -483,7 +491,7 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
 
 
 def show(x: Tensor) -> str:
-    """What `repr` prints: the values, and what is not the default of dtype, device and gradient."""
+    """Text of `repr`: the values, and dtype, device and gradient where they are not the default."""
     parts = [x.device.backend.show(x.data, prefix="tensor(")]
     if x.dtype.name not in ("float64", "int64", "bool", "complex128"):
         parts.append(f"dtype={x.dtype}")

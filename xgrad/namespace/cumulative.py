@@ -20,8 +20,9 @@ from .table import function
 def cumulative_sum(
     x: ArrayLike, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Tensor:
-    """Running sums along `axis`, which may be left out for an array of one axis; with `include_initial`, a 0
-    comes first.
+    """Cumulative sums along `axis`.
+
+    `axis` may be omitted for a one-dimensional array. With `include_initial`, the result starts with a 0.
 
     >>> import xgrad as xg
     >>> xg.cumulative_sum(xg.asarray([1.0, 2.0, 3.0]), include_initial=True)
@@ -34,10 +35,11 @@ def cumulative_sum(
 def cumulative_prod(
     x: ArrayLike, /, *, axis: int | None = None, dtype: DTypeLike | None = None, include_initial: bool = False
 ) -> Tensor:
-    """Running products along `axis`, which may be left out for an array of one axis; with `include_initial`,
-    a 1 comes first.
+    """Cumulative products along `axis`.
 
-    Its gradient divides by nothing, and is right where elements are 0.
+    `axis` may be omitted for a one-dimensional array. With `include_initial`, the result starts with a 1.
+
+    The gradient needs no division, and is exact where elements are 0.
     """
     return _accumulated(c.CUMULATIVE_PROD, x, axis, dtype, include_initial)
 
@@ -65,9 +67,10 @@ def diff(
     prepend: ArrayLike | None = None,
     append: ArrayLike | None = None,
 ) -> Tensor:
-    """The differences of neighbours along `axis`, `n` times over.
+    """`n`-th differences of neighbouring elements along `axis`.
 
-    `prepend` and `append` are put before and after `x` first; a single number has the other axes' lengths.
+    First, `prepend` and `append` are concatenated before and after `x`; a single number is broadcast to the
+    other axes.
 
     >>> import xgrad as xg
     >>> xg.diff(xg.asarray([1.0, 4.0, 9.0]))

@@ -1,5 +1,4 @@
-"""The dtypes of the array standard, and float16; `bfloat16`, which gives one that is found when it is asked
-for; constants."""
+"""The dtypes of the array standard, float16, `bfloat16` (looked up on first use), and constants."""
 
 from __future__ import annotations
 

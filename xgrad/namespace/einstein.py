@@ -19,18 +19,17 @@ from .table import function
 
 @function(numpy="")
 def einsum(subscripts: str | ArrayLike, /, *operands: Any) -> Tensor:
-    """Einstein summation: products of elements with equal indices, summed over the indices that the result
-    does not have.
+    """Einstein summation: multiply elements with equal indices, and sum over indices missing in the result.
 
     Args:
         subscripts: a letter for each axis of each operand, as "ij,jk->ik". "..." stands for any number of
-            axes, which broadcast. An index that one operand has twice takes its diagonal. Without "->" the
-            result has, in order of the alphabet, the indices that occur once.
-        operands: Tensors, arrays or numbers. Or NumPy's other form, without a string: each operand followed
-            by a list of integers for its indices, and at the end, perhaps, those of the result.
+            axes, which broadcast. An index repeated in one operand takes its diagonal. Without "->" the
+            result has the indices that occur once, in alphabetical order.
+        operands: Tensors, arrays or numbers. In NumPy's alternative form there is no string: each operand is
+        followed by a list of integer indices, optionally with those of the result at the end.
 
-    More than two operands are taken together in the order that costs least, which is found once for their
-    subscripts and shapes.
+    More than two operands are contracted pairwise in the cheapest order, which is cached by subscripts and
+    shapes.
 
     Raises ShapeError where subscripts and shapes do not fit.
 
@@ -50,7 +49,7 @@ def einsum(subscripts: str | ArrayLike, /, *operands: Any) -> Tensor:
 
 
 def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-    """Operands and lists of indices in turn as subscripts and operands."""
+    """Convert alternating operands and index lists to subscripts and operands."""
 
     def letters(indices: Sequence[Any]) -> str:
         if not all(i is Ellipsis or (is_integer(i) and 0 <= index(i) < len(ascii_letters)) for i in indices):
@@ -68,7 +67,7 @@ def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
 
 
 def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
-    """`subscripts` with a letter for each axis, and an output."""
+    """Expand `subscripts` to one letter per axis, with an explicit output."""
     subscripts = subscripts.replace(" ", "")
     inputs, output = split_subscripts(subscripts)
     if len(inputs) != len(shapes):

@@ -1,4 +1,4 @@
-"""Functions element by element that are composed of ops."""
+"""Elementwise functions composed of ops."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .table import function
 
 @function
 def sign(x: ArrayLike, /) -> Tensor:
-    """-1, 0 or 1, through which no gradient flows; of a complex number, x / |x|, and 0 at 0, where its
-    derivative is 0 too.
+    """Sign: -1, 0 or 1; for complex numbers x / |x|, and 0 at 0.
+
+    No gradient flows through a real sign. The derivative of the complex one is 0 at 0.
 
     >>> import xgrad as xg
     >>> xg.sign(xg.asarray([-3.0, 0.0]))
@@ -27,9 +28,9 @@ def sign(x: ArrayLike, /) -> Tensor:
 
 @function
 def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
-    """`x`, but `min` where it is less and `max` where it is more. At a bound the gradient goes to `x`.
+    """Limit elements to the interval from `min` to `max`.
 
-    The result has the dtype of `x`, as the standard has it.
+    At a bound the gradient goes to `x`. The result has the dtype of `x`, as in the standard.
 
     >>> import xgrad as xg
     >>> xg.clip(xg.asarray([-3.0, 0.5]), 0.0, 1.0)

@@ -1,5 +1,4 @@
-"""Linear algebra: systems of equations, inverses and decompositions of matrices stacked along leading
-axes."""
+"""Linear systems, inverses and decompositions of matrices stacked along leading axes."""
 
 from __future__ import annotations
 
@@ -26,14 +25,14 @@ class EighResult(NamedTuple):
 
 
 class EigResult(NamedTuple):
-    """Eigenvalues in no order, and the eigenvectors as columns of length one."""
+    """Eigenvalues in no particular order, and the eigenvectors as columns of length one."""
 
     eigenvalues: Tensor
     eigenvectors: Tensor
 
 
 class QRResult(NamedTuple):
-    """Orthonormal columns, and what is upper triangular."""
+    """Q with orthonormal columns, and upper triangular R."""
 
     Q: Tensor
     R: Tensor
@@ -47,8 +46,7 @@ class SlogdetResult(NamedTuple):
 
 
 class SVDResult(NamedTuple):
-    """Left singular vectors as columns, singular values in descending order, right singular vectors as rows,
-    conjugated."""
+    """Left singular vectors as columns, singular values in descending order, conjugated right ones as rows."""
 
     U: Tensor
     S: Tensor
@@ -56,13 +54,13 @@ class SVDResult(NamedTuple):
 
 
 def floating(x: ArrayLike) -> Tensor:
-    """`x` as numbers that have derivatives: integers become float64."""
+    """Convert to a floating Tensor: integers become float64."""
     x = asarray(x)
     return x if is_floating(x.dtype) else astype(x, "float64")
 
 
 def both(x: ArrayLike, y: ArrayLike, op: Op) -> tuple[Tensor, Tensor]:
-    """Two Tensors, a plain array as one beside the other."""
+    """Convert both operands to floating Tensors; a plain array goes to the other's device."""
     if isinstance(x, Tensor) or isinstance(y, Tensor):
         x, y = (
             adopt(x, y, op) if isinstance(y, Tensor) else x,
@@ -73,10 +71,11 @@ def both(x: ArrayLike, y: ArrayLike, op: Op) -> tuple[Tensor, Tensor]:
 
 @function(extension="linalg")
 def solve(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The x with x1 @ x = x2: matrices (..., n, n) and (..., n, k), whose leading axes broadcast, or a vector
-    (n,).
+    """Solve x1 @ x = x2 for x.
 
-    Raises ShapeError for other shapes, and the array library's LinAlgError where `x1` is singular.
+    `x1` has shape (..., n, n), `x2` (..., n, k) with broadcasting leading axes, or (n,).
+
+    Raises ShapeError for other shapes, and the array library's LinAlgError if `x1` is singular.
 
     >>> import xgrad as xg
     >>> xg.linalg.solve(xg.asarray([[2.0, 0.0], [0.0, 4.0]]), xg.ones(2))
@@ -90,15 +89,15 @@ def solve(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 
 def _cutoff(x: Tensor) -> float:
-    """What the standard takes a singular value to be 0 below, as a part of the largest."""
+    """The standard's relative cutoff below which a singular value counts as 0."""
     return max(x.shape[-2:]) * finfo(x.dtype).eps
 
 
 @function(extension="linalg")
 def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
-    """Moore-Penrose inverse, singular values below `rtol` times the largest taken as 0.
+    """Moore-Penrose inverse; singular values below `rtol` times the largest count as 0.
 
-    Its derivative takes the rank as fixed.
+    The derivative assumes a constant rank.
     """
     x = d.matrices(floating(x), "pinv")
     return call(d.PINV, (x, _cutoff(x) if rtol is None else float(rtol) if isinstance(rtol, int) else rtol))
@@ -106,7 +105,7 @@ def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
 
 @function(extension="linalg")
 def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
-    """How many singular values are above `rtol` times the largest: an integer, which has no derivative."""
+    """Number of singular values above `rtol` times the largest; an integer, without a derivative."""
     x = d.matrices(floating(x), "matrix_rank")
     s = call(spectral.SVDVALS, (x,))
     if not s.shape[-1]:
@@ -117,11 +116,11 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
 
 @function(extension="linalg")
 def slogdet(x: ArrayLike, /) -> SlogdetResult:
-    """Sign of the determinant (a complex number of size 1 for complex matrices), and the logarithm of its
-    size.
+    """Sign and logarithm of the absolute value of the determinant.
 
-    Its derivative is the inverse, transposed: of a singular matrix there is none, and the array library's
-    LinAlgError says so.
+    For complex matrices the sign is a complex number of absolute value 1.
+
+    The derivative needs the inverse: for a singular matrix it raises the array library's LinAlgError.
     """
     return SlogdetResult(*call(d.SLOGDET, (x,)))
 
@@ -130,10 +129,10 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
 def eigh(x: ArrayLike, /) -> EighResult:
     """Eigenvalues and eigenvectors of hermitian matrices.
 
-    The lower triangle is read, and so the gradient is 0 above the diagonal. Where eigenvalues are equal, what
-    is smooth in the matrix, and so depends on no choice of their vectors, has its derivative; what depends on
-    one has none, and gives NaN. So does a second derivative through the vectors of equal values, and compiled
-    code where vectors of equal values are used.
+    Only the lower triangle is read, so the gradient is 0 above the diagonal. With equal eigenvalues, a
+    function that does not depend on the choice of their eigenvectors has its correct derivative; one that
+    does depend on it has none and gives NaN. Also NaN are second derivatives through eigenvectors of equal
+    eigenvalues, and derivatives in compiled code that uses such eigenvectors.
 
     >>> import xgrad as xg
     >>> def entry_of_exp(x):
@@ -147,7 +146,7 @@ def eigh(x: ArrayLike, /) -> EighResult:
 
 
 def _spectrum(op: Op, x: ArrayLike, params: dict[str, Any]) -> tuple[Tensor, ...]:
-    """A decomposition; of half precision in float32, its outputs rounded."""
+    """Compute a decomposition; half precision is computed in float32, and the outputs rounded."""
     if not is_half(getattr(x, "dtype", None)):
         return call(op, (x,), params)  # type: ignore[return-value]
     x = asarray(x)
@@ -156,13 +155,12 @@ def _spectrum(op: Op, x: ArrayLike, params: dict[str, Any]) -> tuple[Tensor, ...
 
 
 def eigh_of(x: ArrayLike, UPLO: str) -> EighResult:
-    """As `eigh`, with the triangle that is read, "L" or "U"."""
+    """As `eigh`, reading the triangle `UPLO`: "L" or "U"."""
     return EighResult(*_spectrum(spectral.EIGH, x, {"UPLO": UPLO}))
 
 
 def _values_or(x: ArrayLike, values: Op, whole: Op, at: int, params: dict[str, Any]) -> Tensor:
-    """The values alone; by the whole decomposition, whose vectors the gradient needs, where one will flow
-    back."""
+    """Compute only the values, or the full decomposition if a gradient will need the vectors."""
     if isinstance(x, Tensor) and x.requires_grad:
         return _spectrum(whole, x, params)[at]
     return call(values, (x,))
@@ -172,8 +170,9 @@ def _values_or(x: ArrayLike, values: Op, whole: Op, at: int, params: dict[str, A
 def eigvalsh(x: ArrayLike, /) -> Tensor:
     """Eigenvalues of hermitian matrices in ascending order.
 
-    The lower triangle is read, and so the gradient is 0 above the diagonal. One of several equal eigenvalues
-    has no derivative: it gives NaN. A smooth function of all of them has, to second order.
+    Only the lower triangle is read, so the gradient is 0 above the diagonal. A single one of several equal
+    eigenvalues has no derivative: it gives NaN. A smooth symmetric function of all of them has derivatives to
+    second order.
     """
     return _values_or(x, spectral.EIGVALSH, spectral.EIGH, 0, {"UPLO": "L"})
 
@@ -182,19 +181,20 @@ def eigvalsh(x: ArrayLike, /) -> Tensor:
 def svdvals(x: ArrayLike, /) -> Tensor:
     """Singular values of matrices, in descending order.
 
-    One of several equal ones, or one that is 0, has no derivative: it gives NaN. A smooth function of all
-    has, to second order.
+    A single one of several equal values, or a value of 0, has no derivative: it gives NaN. A smooth symmetric
+    function of all values has derivatives to second order.
     """
     return _values_or(x, spectral.SVDVALS, spectral.SVD, 1, {"full_matrices": False})
 
 
 @function(numpy="linalg.eig", extension="linalg")
 def eig(x: ArrayLike, /) -> EigResult:
-    """Eigenvalues and eigenvectors of square matrices, complex always, as a dtype cannot depend on values.
+    """Eigenvalues and eigenvectors of square matrices, always complex, as a dtype cannot depend on values.
 
-    The gradient is right for what does not depend on the phases of the vectors. Where eigenvalues are equal,
-    it is as that of `eigh`, and NaN where there are fewer vectors than values. Where the device's library has
-    none, they are found on the host. Raises ShapeError where x is not square.
+    The gradient is correct for functions that do not depend on the phases of the vectors. With equal
+    eigenvalues it behaves as that of `eigh`; it is NaN for defective matrices, which have fewer eigenvectors
+    than eigenvalues. If the device's library lacks the function, it runs on the host. Raises ShapeError if x
+    is not square.
 
     >>> import xgrad as xg
     >>> xg.linalg.eig(xg.asarray([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues
@@ -205,9 +205,9 @@ def eig(x: ArrayLike, /) -> EigResult:
 
 @function(numpy="linalg.eigvals", extension="linalg")
 def eigvals(x: ArrayLike, /) -> Tensor:
-    """Eigenvalues of square matrices, in no order, complex always.
+    """Eigenvalues of square matrices, in no particular order, always complex.
 
-    Like those of `eig`, they may be found on the host.
+    Like `eig`, it may run on the host.
     """
     return eig(x).eigenvalues
 
@@ -216,9 +216,10 @@ def eigvals(x: ArrayLike, /) -> Tensor:
 def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R: columns of Q orthonormal, R upper triangular. `mode` "complete" makes Q square.
 
-    The columns that complete it may be any basis of the rest; the gradient is right for what depends on no
-    choice. It needs the first min(n, m) columns of `x` to be independent: it is NaN where they are not as far
-    as rounding lets one know, and the array library's LinAlgError is raised where they are exactly not.
+    The completing columns are any basis of the orthogonal complement; the gradient is correct for functions
+    that do not depend on that choice. It requires the first min(n, m) columns of `x` to be linearly
+    independent: if they are dependent within rounding it is NaN, and if exactly dependent the array library's
+    LinAlgError is raised.
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
@@ -229,18 +230,18 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
 def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
     """x = U S Vh: singular vectors and values; with `full_matrices`, U and Vh are square.
 
-    Vectors may be changed by a sign or a phase, those of equal singular values and those beyond the first
-    min(n, m) for any others of their space: the gradient is right for what depends on no such choice. Where
-    singular values are equal, or 0, the rest of what is said of `eigh` holds too.
+    Singular vectors are determined up to a sign or phase; those of equal singular values, and those beyond
+    the first min(n, m), up to a choice of basis. The gradient is correct for functions that do not depend on
+    such a choice. If singular values are equal or 0, the remarks on `eigh` apply.
     """
     return SVDResult(*_spectrum(spectral.SVD, x, {"full_matrices": full_matrices}))
 
 
 def cofactor(x: ArrayLike) -> Tensor:
-    """det(x) x⁻ᵀ, which is the derivative of det, for singular matrices too."""
+    """det(x) x⁻ᵀ, the derivative of det; also defined for singular matrices."""
     return call(d.COFACTOR, (x,))
 
 
 def seal(x: ArrayLike) -> Tensor:
-    """A 0 for each row, whose derivative is NaN: of what holds at its point alone."""
+    """Zero for each row, with derivative NaN: marks a value that must not be differentiated further."""
     return call(spectral.SEAL, (x,))

@@ -1,4 +1,4 @@
-"""The Fourier transforms extension of the standard: its functions on Tensors."""
+"""The standard's extension `fft`: Fourier transforms of Tensors."""
 
 from . import fourier  # noqa: F401 - which fills the table
 from .table import extension

@@ -1,5 +1,4 @@
-"""Arrays filled with a number, with even steps, or with coordinates; in a given shape or in that of another
-array."""
+"""Arrays filled with a number, evenly spaced values, or grid coordinates."""
 
 from __future__ import annotations
 
@@ -36,8 +35,7 @@ def full(
 
 
 def _refuse_filling(value: Any, dtype: DTypeLike | None) -> None:
-    """Raises TypeError where an array cannot be filled with `value`: what is no number, complex numbers as
-    real ones."""
+    """Raise TypeError if `value` is not a number, or is complex and `dtype` real."""
     if type(value) not in NUMBERS or abs(value) >= 2**63:
         value = asarray(
             value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype
@@ -60,17 +58,17 @@ def linspace(
     device: Place = None,
     endpoint: bool = True,
 ) -> Tensor:
-    """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` itself is left out.
+    """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` is excluded.
 
-    They are float64, or complex128 between complex numbers, unless `dtype` says otherwise. The ends may be
-    Tensors, to which the gradient flows; the values are then along a new first axis.
+    The dtype is float64, or complex128 for complex ends, unless `dtype` says otherwise. The ends may be
+    Tensors, which receive gradients; the values lie along a new first axis.
     """
     if isinstance(start, Tensor) or isinstance(stop, Tensor):
         return _between(start, stop, _count("linspace", num), dtype, device, endpoint)
     num = _count("linspace", num)
     for value in (start, stop):
         if type(value) not in NUMBERS:
-            asarray(value)  # whose error says what is no number
+            asarray(value)  # raises a clear error if it is not a number
     default = "complex128" if isinstance(start, complex) or isinstance(stop, complex) else "float64"
     return new("linspace", start, stop, num, dtype=either(dtype, default), device=device, endpoint=endpoint)
 
@@ -89,7 +87,7 @@ def _between(
 
 
 def _count(function: str, num: object) -> int:
-    """How many values there are to be."""
+    """Check and return the number of values."""
     if isinstance(num, bool) or not is_integer(num):
         raise TypeError(f"{function}: how many is an integer from 0 on, not {num!r}")
     if index(num) < 0:
@@ -98,28 +96,28 @@ def _count(function: str, num: object) -> int:
 
 
 def _like(x: ArrayLike, dtype: DTypeLike | None, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """The shape of `x`, and its dtype and device where no other is given."""
+    """The shape of `x`, and keyword arguments with its dtype and device unless others are given."""
     x = asarray(x)
     return x.shape, {"dtype": either(dtype, x.dtype), "device": either(device, x.device)}
 
 
 @function
 def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """Zeros in the shape, dtype and device of `x`."""
+    """Zeros with the shape, dtype and device of `x`."""
     shape, form = _like(x, dtype, device)
     return zeros(shape, **form)
 
 
 @function
 def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """Ones in the shape, dtype and device of `x`."""
+    """Ones with the shape, dtype and device of `x`."""
     shape, form = _like(x, dtype, device)
     return ones(shape, **form)
 
 
 @function
 def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """An array in the shape, dtype and device of `x`, whose elements may be anything."""
+    """Uninitialised array with the shape, dtype and device of `x`."""
     shape, form = _like(x, dtype, device)
     return empty(shape, **form)
 
@@ -128,7 +126,7 @@ def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place
 def full_like(
     x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: Place = None
 ) -> Tensor:
-    """An array in the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
+    """Array with the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
     shape, form = _like(x, dtype, device)
     return full(
         shape,
@@ -139,10 +137,10 @@ def full_like(
 
 @function
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Coordinates on a grid: each array along an axis of its own, repeated along the others.
+    """Coordinate grids: each array varies along its own axis and is repeated along the others.
 
-    With `indexing` "ij" the i-th array goes along axis i; with "xy" the first along axis 1 and the second
-    along axis 0.
+    With `indexing` "ij", the i-th array varies along axis i; with "xy", the first two are swapped: the first
+    varies along axis 1, the second along axis 0.
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")

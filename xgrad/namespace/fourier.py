@@ -1,4 +1,4 @@
-"""Fourier transforms: those over several axes are composed of those along one, which are ops."""
+"""Fourier transforms over several axes, composed of the ops that transform one axis."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Axes = Sequence[int] | None
 
 
 def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
-    """Length and axis of each transform, the last to be done first.
+    """Length and axis of each one-dimensional transform; the last is applied first.
 
-    A length of -1, as NumPy has it, is that of the axis.
+    A length of -1 means the length of the axis, as in NumPy.
     """
     if axes is None:
         axes = range(x.ndim) if s is None else range(x.ndim - len(s), x.ndim)
@@ -36,7 +36,7 @@ def _along(x: Tensor, s: Lengths, axes: Axes) -> list[tuple[int | None, int]]:
 
 @function(extension="fft")
 def fftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
-    """`fft` along each of `axes` (all by default, or as many last ones as `s` has lengths)."""
+    """`fft` along each of `axes` (default all, or the last `len(s)` if `s` is given)."""
     z = asarray(x)
     for n, axis in _along(z, s, axes):
         z = gates.fft(z, n=n, axis=axis, norm=norm)
@@ -65,8 +65,10 @@ def rfftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = 
 
 @function(extension="fft")
 def irfftn(x: ArrayLike, /, *, s: Lengths = None, axes: Axes = None, norm: str = "backward") -> Tensor:
-    """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along that, by default to 2
-    (m - 1) numbers."""
+    """Inverse of `rfftn`: `ifft` along all of `axes` but the last, then `irfft` along the last.
+
+    The default length of the last axis is 2 (m - 1).
+    """
     z = asarray(x)
     last, *others = _some(_along(z, s, axes), "irfftn")
     for n, axis in reversed(others):
@@ -82,8 +84,7 @@ def _some(along: list[tuple[int | None, int]], name: str) -> list[tuple[int | No
 
 @function(extension="fft")
 def hfft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
-    """`fft` of a signal of which the first n//2 + 1 elements are given, the others being their conjugates: n
-    real numbers."""
+    """`fft` of a Hermitian-symmetric signal, given its first n//2 + 1 elements: n real numbers."""
     return gates.irfft(conj(asarray(x)), n=n, axis=axis, norm=SWAPPED[_known(norm)])
 
 
@@ -101,7 +102,7 @@ def _known(norm: str) -> str:
 
 @function(extension="fft")
 def fftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """The frequencies of an `fft` of n samples, `d` apart: 0, 1, ..., -2, -1, over n d.
+    """The frequencies of an `fft` of n samples with spacing `d`: 0, 1, ..., -2, -1, divided by n d.
 
     >>> import xgrad as xg
     >>> xg.fft.fftfreq(4)
@@ -113,7 +114,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device
 
 @function(extension="fft")
 def rfftfreq(n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
-    """The frequencies of an `rfft` of n samples, `d` apart: 0, 1, ..., n//2, over n d."""
+    """The frequencies of an `rfft` of n samples with spacing `d`: 0, 1, ..., n//2, divided by n d."""
     return _real(arange(n // 2 + 1, device=device), dtype) / (n * d)
 
 
@@ -126,7 +127,7 @@ def _real(x: Tensor, dtype: DTypeLike | None) -> Tensor:
 
 @function(extension="fft")
 def fftshift(x: ArrayLike, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
-    """`x` with frequency 0, which comes first along `axes` (all by default), in the middle."""
+    """Move frequency 0 from the beginning of `axes` (default all) to the middle."""
     x = asarray(x)
     for axis in _shifted(x, axes):
         x = _rolled(x, axis, (x.shape[axis] + 1) // 2)
@@ -147,6 +148,6 @@ def _shifted(x: Tensor, axes: int | Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _rolled(x: Tensor, axis: int, first: int) -> Tensor:
-    """`x` beginning with its element `first`."""
+    """Rotate `x` along `axis` so that it begins with element `first`."""
     before: tuple[slice, ...] = (slice(None),) * axis
     return concat([x[(*before, slice(first, None), ...)], x[(*before, slice(first), ...)]], axis=axis)

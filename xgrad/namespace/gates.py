@@ -1,4 +1,4 @@
-"""The functions that are ops just as they stand in the table: made from their entries.
+"""Functions that are single ops, generated from their entries in the op table.
 
 The stub beside this file has their signatures.
 """

@@ -1,4 +1,4 @@
-"""Taking elements by index, and putting them back."""
+"""Gathering elements by index, and scattering them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from .table import function
 
 @function
 def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Tensor:
-    """The slices of `x` along `axis` at `indices`, an integer array of any shape, which takes the place of
-    that axis."""
+    """The slices of `x` along `axis` at `indices`.
+
+    `indices` is an integer array of any shape, whose axes replace `axis` in the result.
+    """
     x = asarray(x)
     indices = beside(indices, x)
     if indices.dtype.kind not in "iu":
@@ -39,8 +41,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
 
 @function
 def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The elements of `x` at `indices` along `axis`, each in its own row: what `argsort` and
-    `argmax(keepdims=True)` point to.
+    """The elements of `x` at `indices` along `axis`, as given by `argsort` or `argmax(keepdims=True)`.
 
     Along the other axes `x` and `indices` broadcast.
 
@@ -66,25 +67,24 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
 
 
 def untake(values: ArrayLike, indices: ArrayLike, *, axis: int, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of a shape with the slices of `values` along `axis` added at `indices`: the transpose of
-    `take`."""
+    """Add the slices of `values` along `axis` at `indices` to zeros of `shape`: the transpose of `take`."""
     return call(i.UNTAKE, (values, indices), {"axis": axis, "shape": shape})
 
 
 def scatter(values: ArrayLike, *, key: Index, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of a shape with `values` added at `key`: the transpose of `x[key]`."""
+    """Add `values` at `key` to zeros of `shape`: the transpose of `x[key]`."""
     values = asarray(values)
     pattern, arrays = index_operands(values, key)
     return call(i.SCATTER, (values, *arrays), {"key": pattern, "shape": shape})
 
 
 def setitem(x: ArrayLike, v: ArrayLike, *, key: Index) -> Tensor:
-    """`x` with `v` at `key`, as a new Tensor."""
+    """Copy of `x` with `v` assigned at `key`."""
     x = asarray(x)
     pattern, arrays = index_operands(x, key)
     return call(i.SETITEM, (x, v, *arrays), {"key": pattern})
 
 
 def slide(a: Tensor, v: Tensor, *, full: bool) -> Tensor:
-    """The sum of the products at each place of `v` as it slides along `a`: the op of that name."""
+    """Sliding dot product of `v` along `a`: the op of that name."""
     return call(SLIDE, (a, v), {"full": full})

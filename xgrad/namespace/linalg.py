@@ -1,4 +1,4 @@
-"""The linear algebra extension of the standard: its functions on Tensors."""
+"""The standard's extension `linalg`: linear algebra on Tensors."""
 
 from . import linear_algebra  # noqa: F401 - which fills the table
 from .table import extension

@@ -35,23 +35,26 @@ def _refuse(message: str) -> Any:
 @function
 @function(extension="linalg")
 def matmul(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """x @ y: matrices (..., n, k) and (..., k, m), whose leading axes broadcast; an operand of one axis is a
-    vector."""
+    """x @ y for matrices (..., n, k) and (..., k, m).
+
+    Leading axes broadcast; a one-dimensional operand is a vector.
+    """
     return call(MATMUL, (x, y))
 
 
 @function
 @function(extension="linalg")
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
-    """The last two axes exchanged."""
+    """Swap the last two axes."""
     return asarray(x).mT
 
 
 @function
 @function(extension="linalg")
 def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | Sequence[int | Sequence[int]] = 2) -> Tensor:
-    """Sum of products over axes of both: the last `axes` of `x1` with the first of `x2`, or a pair of lists
-    of axes.
+    """Contract axes of two arrays.
+
+    `axes` is a number, for the last axes of `x1` and the first of `x2`, or a pair of lists of axes.
 
     >>> import xgrad as xg
     >>> xg.tensordot(xg.ones((2, 3, 4)), xg.ones((4, 3)), axes=((1, 2), (1, 0))).shape
@@ -85,7 +88,7 @@ def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | Sequence[int | Seq
 @function
 @function(extension="linalg")
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """Sum of conj(x1) * x2 along an axis of what they broadcast to together.
+    """Sum of conj(x1) * x2 along an axis, after broadcasting.
 
     >>> import xgrad as xg
     >>> xg.vecdot(xg.asarray([1j, 2.0]), xg.asarray([1j, 1.0]))
@@ -101,7 +104,7 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 
 def _common_axis(name: str, x1: Tensor, x2: Tensor, axis: int) -> int:
-    """`axis`, counted from the end, as both have it."""
+    """`axis` as a negative number valid for both operands."""
     least = min(x1.ndim, x2.ndim)
     if axis >= 0 and x1.ndim == x2.ndim:
         axis -= least
@@ -114,7 +117,7 @@ def _common_axis(name: str, x1: Tensor, x2: Tensor, axis: int) -> int:
 
 
 def _last(x: Tensor, axis: int) -> Tensor:
-    """`x` with an axis moved to the end."""
+    """Move an axis to the end."""
     return (
         x
         if axis in (-1, x.ndim - 1)
@@ -124,7 +127,7 @@ def _last(x: Tensor, axis: int) -> Tensor:
 
 @function(extension="linalg")
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
-    """The products of every element of one vector with every one of another."""
+    """Outer product of two vectors."""
     x1, x2 = both(x1, x2, MATMUL)
     if not x1.ndim == x2.ndim == 1:
         _refuse(f"outer takes two vectors, not shapes {x1.shape} and {x2.shape}")
@@ -137,7 +140,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
 
 @function(extension="linalg")
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """Vector product of vectors of three elements along `axis`.
+    """Cross product of vectors of three elements along `axis`.
 
     >>> import xgrad as xg
     >>> xg.linalg.cross(xg.asarray([1.0, 0.0, 0.0]), xg.asarray([0.0, 1.0, 0.0]))
@@ -156,8 +159,10 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
 
 @function(extension="linalg")
 def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
-    """`x` times itself, n factors: by squaring; of the inverse where n is negative, and the identity where it
-    is 0."""
+    """`n`-th power of square matrices, by repeated squaring.
+
+    A negative n takes powers of the inverse; 0 gives the identity.
+    """
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
         _refuse(
@@ -210,9 +215,10 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None) -
 def vector_norm(
     x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
-    """Norm over axes, of all elements where `axis` is None: the sum of |x|^ord to the power 1/ord, the
-    largest or smallest |x|
-    where ord is infinite, how many are not 0 where it is 0. The derivative of a norm that is 0 is 0.
+    """Vector norm over axes, or of all elements if `axis` is None.
+
+    It is the sum of |x|^ord to the power 1/ord; for ord inf or -inf, the largest or smallest |x|; for ord 0,
+    the number of non-zero elements. The derivative of a norm that is 0 is 0.
 
     >>> import xgrad as xg
     >>> xg.linalg.vector_norm(xg.asarray([3.0, 4.0]))
@@ -221,7 +227,7 @@ def vector_norm(
     tensor([0., 0.])
     """
     x = floating(x)
-    if is_half(x.dtype):  # whose squares overflow: in float32, and rounded once
+    if is_half(x.dtype):  # squares would overflow: compute in float32, round once
         return astype(vector_norm(astype(x, "float32"), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
     axes = normal_axes(axis, x.ndim)
     over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
@@ -229,7 +235,7 @@ def vector_norm(
         squares = gates.square(gates.real(x)) + gates.square(gates.imag(x)) if is_complex(x.dtype) else x * x
         return _root(reductions.sum(squares, **over), 2)
     size = abs(x)
-    # of nothing, where nothing is larger than 0
+    # the largest of an empty array is 0
     if ord == 1 or (ord == math.inf and 0 in (x.shape[a] for a in axes)):
         return reductions.sum(size, **over)
     if abs(ord) == math.inf:
@@ -254,12 +260,14 @@ def _root(x: Tensor, ord: float) -> Tensor:
 def matrix_norm(
     x: ArrayLike, /, *, keepdims: bool = False, ord: float | Literal["fro", "nuc"] | None = "fro"
 ) -> Tensor:
-    """Norm of matrices: "fro" (None too) of all elements as one vector, "nuc" the sum of the singular values,
-    2 and -2 the largest
-    and the smallest of them, 1 and -1 those of the sums of |x| over columns, inf and -inf of those over rows.
+    """Norm of matrices.
 
-    The derivative of a singular value that is 0 is taken as 0, as that of |x| is; where the largest is not
-    alone, it is NaN.
+    `ord` is "fro" or None for the Frobenius norm, "nuc" for the sum of the singular values, 2 or -2 for the
+    largest or smallest of them, 1 or -1 for the largest or smallest sum of |x| over a column, inf or -inf for
+    that over a row.
+
+    The derivative of a singular value of 0 is taken as 0, like that of |x|. If the largest singular value is
+    not unique, the derivative is NaN.
     """
     x = d.matrices(floating(x), "matrix_norm")
     if is_half(x.dtype):
@@ -276,14 +284,14 @@ def matrix_norm(
     if ord == "nuc":
         z = reductions.sum(sizes, axis=-1)
     elif not sizes.shape[-1] and ord > 0:
-        z = reductions.sum(sizes, axis=-1)  # nothing is larger than 0
+        z = reductions.sum(sizes, axis=-1)  # the norm of an empty matrix is 0
     else:
         z = gates.max(sizes, axis=-1) if ord > 0 else gates.min(sizes, axis=-1)
     return reshape(z, (*z.shape, 1, 1)) if keepdims else z
 
 
 def _singular_values(x: Tensor) -> Tensor:
-    """Those that are 0, as far as rounding lets one know, pass nothing back."""
+    """Singular values; those that are 0 within rounding pass no gradient."""
     s = svdvals(x)
     zero = s <= ROUNDING * finfo(s.dtype).eps * reductions.sum(s, axis=-1, keepdims=True)
     return where(zero, call(STOP_GRADIENT, (s,)), s)

@@ -1,4 +1,4 @@
-"""Functions that move elements and change none."""
+"""Functions that rearrange elements without changing them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Axes = int | tuple[int, ...]
 
 @function
 def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
-    """The elements in another shape, in which one axis may be -1.
+    """Reshape; one length may be -1.
 
-    `copy` says whether the result has memory of its own; False raises ValueError where the elements lie so
-    that it must.
+    With `copy` True the result has its own memory; with False, ValueError is raised if the memory layout
+    requires a copy.
     """
     shape = integers(shape)
     if copy is not None and MODE.get().trace is None:
@@ -49,19 +49,19 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 @function
 def permute_dims(x: ArrayLike, /, axes: tuple[int, ...]) -> Tensor:
-    """`x` with its axes in the order `axes`."""
+    """Permute the axes into the order `axes`."""
     return call(s.TRANSPOSE, (x,), {"axes": tuple(axes)})
 
 
 @function
 def transpose(x: ArrayLike, /, axes: tuple[int, ...] | None = None) -> Tensor:
-    """The axes in the order given, in reverse where none is; NumPy's name for `permute_dims`."""
+    """Permute the axes, or reverse them if no order is given; NumPy's name for `permute_dims`."""
     return call(s.TRANSPOSE, (x,), {"axes": axes if axes is None else tuple(axes)})
 
 
 @function
 def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
-    """The axes `source` at the places `destination`, the others in their order."""
+    """Move the axes `source` to the positions `destination`; the others keep their order."""
     x = asarray(x)
     sources, places = normal_axes(source, x.ndim), normal_axes(destination, x.ndim)
     if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(places):
@@ -74,13 +74,13 @@ def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
 
 @function
 def broadcast_to(x: ArrayLike, /, shape: int | tuple[int, ...]) -> Tensor:
-    """`x` repeated along new axes and axes of length 1."""
+    """Broadcast to a shape: repeat along new axes and axes of length 1."""
     return call(s.BROADCAST_TO, (x,), {"shape": integers(shape)})
 
 
 @function
 def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
-    """All of them in the shape that they broadcast to together."""
+    """Broadcast arrays against each other to a common shape."""
     tensors = tuple(map(asarray, arrays))
     shape = s.broadcast_shapes(*(x.shape for x in tensors))
     return tuple(+x if x.shape == shape else broadcast_to(x, shape) for x in tensors)
@@ -88,14 +88,14 @@ def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
 
 @function
 def expand_dims(x: ArrayLike, /, axis: int = 0) -> Tensor:
-    """`x` with a new axis of length 1 before `axis`."""
+    """Insert a new axis of length 1 at position `axis`."""
     x = asarray(x)
     (axis,) = normal_axes(axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def _distinct(axis: Axes | None, ndim: int, function: str) -> tuple[int, ...]:
-    """`axis` as a tuple of axes from 0 to ndim - 1, each once; None means all."""
+    """Normalise `axis` to a tuple of distinct axes from 0 to ndim - 1; None means all."""
     axes = normal_axes(axis, ndim)
     if len(set(axes)) < len(axes):
         raise ValueError(f"{function}: axis {axis} names an axis twice")
@@ -104,7 +104,10 @@ def _distinct(axis: Axes | None, ndim: int, function: str) -> tuple[int, ...]:
 
 @function
 def squeeze(x: ArrayLike, /, axis: Axes) -> Tensor:
-    """`x` without axes of length 1. Raises ValueError where one is longer."""
+    """Remove axes of length 1.
+
+    Raises ValueError if one is longer.
+    """
     x = asarray(x)
     axes = _distinct(axis, x.ndim, "squeeze")
     if any(x.shape[a] != 1 for a in axes):
@@ -114,8 +117,7 @@ def squeeze(x: ArrayLike, /, axis: Axes) -> Tensor:
 
 @function
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
-    """Arrays one after the other along `axis`, in the dtype that they have together; flattened first where
-    `axis` is None."""
+    """Concatenate arrays along `axis`, with dtype promotion; None flattens them first."""
     tensors = _alike(arrays, "concat")
     if axis is None:
         tensors, axis = tuple(reshape(x, (-1,)) for x in tensors), 0
@@ -124,7 +126,7 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Tensor:
 
 @function
 def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Tensor:
-    """Arrays of one shape side by side along a new axis, in the dtype that they have together."""
+    """Stack arrays of equal shape along a new axis, with dtype promotion."""
     return call(s.STACK, _alike(arrays, "stack"), {"axis": axis})
 
 
@@ -147,7 +149,7 @@ def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
 
 @function
 def flip(x: ArrayLike, /, *, axis: Axes | None = None) -> Tensor:
-    """The elements in reverse along `axis`: an axis, a tuple of them, or None for all."""
+    """Reverse the elements along `axis`: an axis, a tuple of axes, or None for all."""
     x = asarray(x)
     axes = _distinct(axis, x.ndim, "flip")
     z: Tensor = x[tuple(slice(None, None, -1 if a in axes else None) for a in range(x.ndim))]
@@ -156,10 +158,10 @@ def flip(x: ArrayLike, /, *, axis: Axes | None = None) -> Tensor:
 
 @function
 def roll(x: ArrayLike, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
-    """The elements moved on by `shift` along `axis`; those pushed out at the end come in at the beginning.
+    """Shift elements cyclically by `shift` along `axis`.
 
-    `axis` is an axis, a tuple of them, each with a shift of its own or all with the same, or None for the
-    flattened array.
+    `axis` is an axis; a tuple of axes, with one shift for all or one for each; or None for the flattened
+    array.
 
     >>> import xgrad as xg
     >>> xg.roll(xg.arange(4), 1)
@@ -189,10 +191,10 @@ def roll(x: ArrayLike, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
 
 @function
 def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> Tensor:
-    """Each element along `axis` several times; of the flattened array where `axis` is None.
+    """Repeat each element along `axis`, or of the flattened array if `axis` is None.
 
-    `repeats` is how often, or an integer array that says it of each; where a function is traced, a list,
-    whose values are known.
+    `repeats` is one count, or an integer array with a count for each element. In a traced function it must be
+    a list, whose values are known.
 
     >>> import xgrad as xg
     >>> xg.repeat(xg.arange(3), xg.asarray([2, 0, 1]))
@@ -220,7 +222,7 @@ def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> T
 
 
 def _places(repeats: ArrayLike, x: Tensor, n: int) -> Tensor:
-    """Which of `n` elements each element of the result is."""
+    """For each element of the result, its index among the `n` input elements."""
     counts = with_values(beside(repeats, x), "repeat")
     if counts.dtype.kind not in "biu":
         raise TypeError(
@@ -234,8 +236,7 @@ def _places(repeats: ArrayLike, x: Tensor, n: int) -> Tensor:
 
 @function
 def tile(x: ArrayLike, repetitions: tuple[int, ...], /) -> Tensor:
-    """Copies of `x` side by side, as many along each axis as `repetitions` says; of the last axes, if they
-    are fewer.
+    """Tile copies of `x`: `repetitions` has the number for each axis, or for the last axes if it is shorter.
 
     >>> import xgrad as xg
     >>> xg.tile(xg.arange(2), (2, 2))

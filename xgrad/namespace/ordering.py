@@ -1,4 +1,4 @@
-"""Searching and sets. Indices have no derivative; values taken by them have."""
+"""Searching and sets. Indices have no derivative, but values gathered by them do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from .table import function
 
 
 class UniqueAllResult(NamedTuple):
-    """Different values in ascending order, where the first of each is, which of them each element is, how
-    many there are of each."""
+    """Unique values in ascending order, indices of their first occurrences, inverse indices, and counts."""
 
     values: Tensor
     indices: Tensor
@@ -26,14 +25,14 @@ class UniqueAllResult(NamedTuple):
 
 
 class UniqueCountsResult(NamedTuple):
-    """Different values in ascending order, and how many there are of each."""
+    """Unique values in ascending order, and their counts."""
 
     values: Tensor
     counts: Tensor
 
 
 class UniqueInverseResult(NamedTuple):
-    """Different values in ascending order, and which of them each element is."""
+    """Unique values in ascending order, and the index among them of each element."""
 
     values: Tensor
     inverse_indices: Tensor
@@ -41,7 +40,7 @@ class UniqueInverseResult(NamedTuple):
 
 @function
 def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
-    """The indices of the elements that are not zero: an array for each axis."""
+    """The indices of non-zero elements: one array per axis."""
     x = with_values(asarray(x), "nonzero")
     if not x.ndim:
         raise ValueError("nonzero: an array of shape () has no indices")
@@ -52,11 +51,11 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
 def searchsorted(
     x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: ArrayLike | None = None
 ) -> Tensor:
-    """The places in `x1` where the elements of `x2` keep it sorted.
+    """Positions at which inserting the elements of `x2` keeps `x1` sorted.
 
-    `sorter` has the indices that sort an `x1` that is not.
+    If `x1` is not sorted, `sorter` has the indices that sort it.
 
-    With `side` "left" that is before all elements that are equal, with "right" after them.
+    With `side` "left" the position is before all equal elements, with "right" after them.
 
     >>> import xgrad as xg
     >>> xg.searchsorted(xg.asarray([1.0, 2.0, 3.0]), xg.asarray([2.0, 2.5]))
@@ -71,11 +70,11 @@ def searchsorted(
 
 @function
 def unique_all(x: ArrayLike, /) -> UniqueAllResult:
-    """The different values of the flattened array, where they are, and how many.
+    """Unique values of the flattened array, with indices and counts.
 
-    Each NaN is a value of its own.
+    NaNs count as distinct.
 
-    A gradient goes to the first element of each value.
+    The gradient goes to the first occurrence of each value.
     """
     x = with_values(asarray(x), "unique")
     indices, inverse, counts = cast(Any, call(o.UNIQUE, (x,)))
@@ -84,20 +83,22 @@ def unique_all(x: ArrayLike, /) -> UniqueAllResult:
 
 @function
 def unique_counts(x: ArrayLike, /) -> UniqueCountsResult:
-    """The different values of the flattened array, and how many there are of each; see `unique_all`."""
+    """Unique values of the flattened array, and their counts; see `unique_all`."""
     found = unique_all(x)
     return UniqueCountsResult(found.values, found.counts)
 
 
 @function
 def unique_inverse(x: ArrayLike, /) -> UniqueInverseResult:
-    """The different values of the flattened array, and which of them each element is: values[inverse_indices]
-    is x; see `unique_all`."""
+    """Unique values of the flattened array, and indices such that values[inverse_indices] is x.
+
+    See `unique_all`.
+    """
     found = unique_all(x)
     return UniqueInverseResult(found.values, found.inverse_indices)
 
 
 @function
 def unique_values(x: ArrayLike, /) -> Tensor:
-    """The different values of the flattened array, in ascending order; see `unique_all`."""
+    """Unique values of the flattened array, in ascending order; see `unique_all`."""
     return unique_all(x).values

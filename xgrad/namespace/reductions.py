@@ -1,4 +1,4 @@
-"""Reductions over axes. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
+"""Reductions over axes. `axis` is an axis, a tuple, or None for all; `keepdims` keeps them with length 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .table import function
 def sum(
     x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
 ) -> Tensor:
-    """Sum over axes, in `dtype` if one is given; of small integers in int64 or uint64."""
+    """Sum over axes, in `dtype` if given; small integers are summed in int64 or uint64."""
     z = call(r.SUM, (x if dtype is None else astype(x, dtype),), {"axis": axis, "keepdims": keepdims})
     return z if dtype is None else astype(z, dtype, copy=False)
 
@@ -25,9 +25,9 @@ def sum(
 def prod(
     x: ArrayLike, /, *, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
 ) -> Tensor:
-    """Product over axes, in `dtype` if one is given; of small integers in int64 or uint64.
+    """Product over axes, in `dtype` if given; small integers are multiplied in int64 or uint64.
 
-    The gradient is the product of the other elements, and right where some are 0.
+    The gradient is the product of the other elements, and exact where some are 0.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.prod)(xg.asarray([2.0, 0.0, 3.0]))

@@ -1,8 +1,7 @@
-"""The table of functions: each is entered once, and from here come the namespace, what NumPy's own functions
-do, and the docs.
+"""The table of functions, from which the namespace, the NumPy dispatch and the docs are made.
 
-A function that is an op, just as it stands in the table of ops, is made from its entry there. Every other is
-a Python function with the decorator `function` on it: what is composed of ops needs no derivative of its own.
+A function that is a single op is generated from its entry in the op table. Every other function is a Python
+function decorated with `function`; being composed of ops, it needs no derivative rule.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from typing import Any, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: By name: "tanh", or "linalg.inv" in an extension of the standard.
+#: Functions by name: "tanh", or "linalg.inv" in an extension of the standard.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
-#: By the name of a NumPy function, "arctan" or "linalg.inv": what it does on Tensors. A function of the table
-#: that means the same does not take the place of one that `numpy_api` has for that name.
+#: Implementations of NumPy functions on Tensors by NumPy name, "arctan" or "linalg.inv". An equivalent
+#: function of the table does not replace one that `numpy_api` defines for that name.
 NUMPY: dict[str, Callable[..., Any]] = {}
 
 
@@ -25,11 +24,11 @@ def function(f: F, /) -> F: ...
 @overload
 def function(*, numpy: str | None = None, extension: str | None = None) -> Callable[[F], F]: ...
 def function(f: Any = None, /, *, numpy: str | None = None, extension: str | None = None) -> Any:
-    """Enter a Python function into the table, under its own name.
+    """Decorator that enters a Python function into the table under its own name.
 
-    `numpy` has the names of the NumPy functions that mean the same, with spaces between, if it is not that
-    name; "" is none. Their first arguments become those of `f` by place, the others by name. `extension` is
-    "linalg" or "fft" where it is no function of the main namespace.
+    `numpy` lists the equivalent NumPy functions, separated by spaces; the default is the same name, "" means
+    none. Their first arguments are passed to `f` by position, the others by keyword. `extension` is "linalg"
+    or "fft" for functions outside the main namespace.
     """
     if f is None:
         return lambda f: function(f) if numpy is extension is None else enter(f, numpy, extension)
@@ -37,7 +36,7 @@ def function(f: Any = None, /, *, numpy: str | None = None, extension: str | Non
 
 
 def enter(f: F, numpy: str | None = None, extension: str | None = None) -> F:
-    """As `function`, which is the decorator of it."""
+    """Enter a function into the table; `function` is the decorator for it."""
     prefix = f"{extension}." if extension else ""
     FUNCTIONS[prefix + f.__name__] = f
     for name in (prefix + f.__name__ if numpy is None else numpy).split():
@@ -46,7 +45,7 @@ def enter(f: F, numpy: str | None = None, extension: str | None = None) -> F:
 
 
 def extension(name: str) -> dict[str, Callable[..., Any]]:
-    """The functions of an extension, by their names in it; those of the main namespace for ""."""
+    """The functions of an extension by name; "" is the main namespace."""
     dot = f"{name}." if name else ""
     return {
         key.removeprefix(dot): f

@@ -1,8 +1,7 @@
-"""Functions that NumPy has and the array standard has not, or has with another meaning: with NumPy's
-arguments, for Tensors.
+"""NumPy functions on Tensors that the array standard lacks, or defines differently.
 
-What is said of them in NumPy's own documentation holds. A parameter that is missing here (`out=` always) is
-refused by its name.
+They take NumPy's arguments, and NumPy's documentation applies. An unsupported parameter (`out=` always)
+raises an error that names it.
 """
 
 import sys

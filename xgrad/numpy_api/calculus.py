@@ -1,4 +1,4 @@
-"""Differences, slopes and areas."""
+"""Finite differences, interpolation and integration."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def ediff1d(
 
 @in_numpy("gradient")
 def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> Any:
-    """Differences of second order inside, of `edge_order` at the ends; `varargs` are steps, or coordinates
-    along each axis."""
+    """Finite differences: second order in the interior, `edge_order` at the ends.
+
+    `varargs` are steps, or coordinates along each axis.
+    """
     f = xp.asarray(f)
     f = f if is_floating(f.dtype) else xp.astype(f, "float64")
     axes = normal_axes(axis, f.ndim)
@@ -97,8 +99,10 @@ def interp(
     right: ArrayLike | None = None,
     period: Tensor | float | None = None,
 ) -> Tensor:
-    """The gradient goes to all of `x`, the points and their values, `left` and `right`; at a point, as if `x`
-    were a little more."""
+    """Linear interpolation, differentiable in all array arguments.
+
+    At a data point the derivative with respect to `x` is that from the right.
+    """
     x, points, values = arrays((x, xp_, fp))
     x, points = xp.astype(x, "float64"), xp.astype(points, "float64")
     values = xp.astype(values, "complex128" if is_complex(values.dtype) else "float64")
@@ -117,9 +121,9 @@ def interp(
 
 
 def _on_lines(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
-    """On the lines between points.
+    """Interpolate linearly between points.
 
-    One that is infinite, itself or in its value, is no place to start a line from, nor to divide by.
+    Points with an infinite coordinate or value are handled separately, to avoid NaN.
     """
     flat = xp.reshape(x, (-1,))
     after = xp.searchsorted(points, flat.detach(), side="right")
@@ -142,8 +146,11 @@ def unwrap(
     *,
     period: Tensor | float = 2 * pi,
 ) -> Tensor:
-    """The gradient passes as if nothing were added, what is added being constant in pieces; and to `period`,
-    as often as that was added."""
+    """Unwrap phases.
+
+    The correction is piecewise constant, so the gradient passes to `p` unchanged. The derivative with respect
+    to `period` is the number of periods that were added.
+    """
     p = xp.asarray(p)
     axis = normal_axes(axis, p.ndim)[0]
     steps = xp.diff(p, axis=axis).detach()

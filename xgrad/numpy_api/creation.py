@@ -1,4 +1,4 @@
-"""New arrays after the pattern of others, and what is asked of an array itself."""
+"""Array creation, and queries about arrays."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def full_like(
     *,
     device: Place = None,
 ) -> Tensor:
-    """The gradient goes to `fill_value`, if that is a Tensor."""
+    """Filled array like `a`; the gradient goes to `fill_value` if it is a Tensor."""
     if isinstance(fill_value, bool | int | float | complex):
         return _like(fill_value, a, dtype, shape, device)
     a, fill_value = together((a, fill_value))
@@ -77,7 +77,7 @@ def full_like(
 def _like(
     value: complex, a: NestedArrayLike, dtype: DTypeLike | None, shape: Ints | None, device: Place
 ) -> Tensor:
-    """Whatever `order` says: how it lies in memory never shows."""
+    """Filled array like `a`; there is no `order`, as memory layout is unobservable."""
     a = xp.asarray(a)
     return xp.full(_shape(a, shape), value, dtype=dtype or a.dtype, device=device or a.device)
 
@@ -96,7 +96,7 @@ def linspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Any:
-    """The gradient goes to both ends."""
+    """Evenly spaced values; the gradient goes to both ends."""
     start, stop = together((start, stop))
     ends = xp.result_type(start.dtype, stop.dtype, 1.0)
     start, stop = xp.astype(start, ends), xp.astype(stop, ends)
@@ -115,7 +115,7 @@ def logspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
-    """The gradient goes to both ends, and to `base`."""
+    """Logarithmically spaced values; the gradient goes to both ends and to `base`."""
     start, stop, base = weak((start, stop, base))
     z = xp.pow(base, linspace(start, stop, num, endpoint, axis=axis))
     return z if dtype is None else xp.astype(z, dtype)
@@ -130,7 +130,7 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Tensor:
-    """Between real numbers, which are NaN where these have not got the same sign.
+    """Geometrically spaced values between real numbers; NaN if their signs differ.
 
     The gradient goes to both ends.
     """
@@ -139,7 +139,7 @@ def geomspace(
         raise TypeError("np.geomspace on a Tensor takes real numbers")
     sign = xp.sign(start)
     z = sign * xp.exp(linspace(xp.log(sign * start), xp.log(sign * stop), num, endpoint))
-    if num > 1:  # the ends as they were given, and no NaN
+    if num > 1:  # the ends exactly as given, without NaN
         first, last = (xp.broadcast_to(v, z.shape[1:])[None] for v in (start, stop))
         z = xp.concat([first, z[1:-1], last] if endpoint else [first, z[1:]])
     z = xp.moveaxis(z, 0, axis)
@@ -181,7 +181,7 @@ def isrealobj(x: Tensor) -> bool:
 
 @in_numpy("may_share_memory", "shares_memory")
 def shares_memory(a: NestedArrayLike, b: NestedArrayLike, max_work: int | None = None) -> bool:
-    """A Tensor's value is never changed in place, so whether two share memory never shows."""
+    """False for Tensors: values are never changed in place, so sharing memory is unobservable."""
     return False
 
 
@@ -194,7 +194,10 @@ def array_repr(arr: Tensor) -> str:
 def apply_along_axis(
     func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
 ) -> Tensor:
-    """One call of `func1d` for each row along `axis`: slow; a function that takes an axis is better."""
+    """Call `func1d` for each row along `axis`.
+
+    This is slow; prefer a function that takes an axis.
+    """
     arr = xp.moveaxis(arr, axis, -1)
     rows = [func1d(row, *args, **kwargs) for row in xp.reshape(arr, (-1, arr.shape[-1]))]
     z = xp.stack(arrays(rows))

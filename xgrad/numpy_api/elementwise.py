@@ -1,4 +1,4 @@
-"""Element by element."""
+"""Elementwise functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .table import arrays, in_numpy, isnan, together, weak
 
 
 def _real(x: NestedArrayLike, name: str) -> Tensor:
-    """`x`, for a function that NumPy has not got for complex numbers."""
+    """Return `x` if it is real; for functions that NumPy does not define for complex numbers."""
     x = xp.asarray(x)
     if is_complex(x.dtype):
         raise TypeError(f"np.{name} takes real numbers, not {x.dtype}")
@@ -78,7 +78,7 @@ def rint(x: NestedArrayLike) -> Tensor:
 
 @in_numpy("heaviside")
 def heaviside(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
-    """The gradient goes to `x2`, where `x1` is 0."""
+    """Step function; the gradient goes to `x2`, where `x1` is 0."""
     x1, x2 = (_real(x, "heaviside") for x in together((x1, x2)))
     return xp.where(x1 == 0, x2, xp.where(x1 < 0, 0.0, xp.where(x1 > 0, 1.0, x1 * 1.0)))
 
@@ -118,7 +118,8 @@ def modf(x: NestedArrayLike) -> tuple[Tensor, Tensor]:
 def sinc(x: NestedArrayLike) -> Tensor:
     """sin(πx) / πx.
 
-    Next to 0 its series, which has all the derivatives there; what is left out is less than rounding.
+    Near 0 it uses the Taylor series, which has correct derivatives there; the truncation error is below
+    rounding.
     """
     t = xp.asarray(x) * pi
     near = xp.abs(t) < 0.03
@@ -135,7 +136,7 @@ def nan_to_num(
     posinf: ArrayLike | None = None,
     neginf: ArrayLike | None = None,
 ) -> Tensor:
-    """As NumPy's, but always a new Tensor."""
+    """As in NumPy, but the result is always a new Tensor."""
     x = xp.asarray(x)
     if not is_floating(x.dtype):
         return +x
@@ -158,7 +159,7 @@ def clip(
     min: NestedArrayLike | None = None,
     max: NestedArrayLike | None = None,
 ) -> Tensor:
-    """NumPy's promotes `a` with the bounds, where the standard's keeps its dtype."""
+    """Clip as in NumPy, which promotes `a` with the bounds; the standard keeps its dtype."""
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
         raise ValueError("clip: the bounds are a_min and a_max, or min and max")
     x, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
@@ -192,7 +193,7 @@ def angle(z: NestedArrayLike, deg: bool = False) -> Tensor:
 
 @in_numpy("real_if_close")
 def real_if_close(a: NestedArrayLike, tol: float = 100) -> Tensor:
-    """Whether the imaginary parts are small depends on the values: not for use in a trace."""
+    """Real part if the imaginary parts are small; depends on values, so it cannot be traced."""
     a = xp.asarray(a)
     if not is_complex(a.dtype):
         return +a
@@ -244,13 +245,15 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 @in_numpy("piecewise")
 def piecewise(x: NestedArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
-    """Each function gets the elements for which its condition holds, how many depends on the values: not for
-    use in a trace."""
+    """Apply each function to the elements for which its condition holds.
+
+    Their number depends on values, so it cannot be traced.
+    """
     x = xp.asarray(x)
     if not isinstance(condlist, list | tuple) or (x.ndim and isinstance(condlist[0], bool)):
         condlist = condlist if getattr(condlist, "ndim", 0) > x.ndim else [condlist]
     conditions = [xp.broadcast_to(c, x.shape) != 0 for c in arrays((x, *condlist))[1:]]
-    if len(funclist) == len(conditions) + 1:  # the last is for all others
+    if len(funclist) == len(conditions) + 1:  # the last is the default
         others = conditions[0]
         for c in conditions[1:]:
             others = others | c
@@ -310,7 +313,7 @@ def array_equiv(a1: NestedArrayLike, a2: NestedArrayLike) -> bool:
 
 
 def _true(x: Tensor) -> Tensor:
-    """Whether each element is not 0: NumPy's logic is of all dtypes, the standard's of booleans alone."""
+    """Whether each element is not 0: NumPy's logic takes all dtypes, the standard's only booleans."""
     return x if x.dtype.kind == "b" else x != 0
 
 

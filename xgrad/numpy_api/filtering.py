@@ -1,4 +1,4 @@
-"""Arrays made wider at their ends, and what slides along another array."""
+"""Padding, convolution and correlation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pad(
     end_values: ArrayLike = 0,
     reflect_type: str = "even",
 ) -> Tensor:
-    """NumPy's modes, with statistics of the whole axis alone."""
+    """Pad with NumPy's modes; statistics always cover the whole axis."""
     if mode not in ("constant", "empty", "linear_ramp", *_PLACES, *_STATISTICS):
         raise TypeError(f"np.pad on a Tensor takes the names of NumPy's modes, not mode={mode!r}")
     if reflect_type != "even":
@@ -71,7 +71,7 @@ def _reflect(i: Tensor, n: int) -> Tensor:
     return xp.minimum(i, 2 * n - 2 - i)
 
 
-#: Which element of n stands at the places `i`, beyond both ends.
+#: By mode: the index among n elements that is used at positions `i` beyond the ends.
 _PLACES: dict[str, Any] = {
     "edge": lambda i, n: xp.minimum(xp.maximum(i, 0), n - 1),
     "reflect": _reflect,
@@ -80,14 +80,14 @@ _PLACES: dict[str, Any] = {
 }
 
 
-#: What the ends are filled with, of all elements along an axis.
+#: By mode: the statistic along the axis that fills the padding.
 _STATISTICS: dict[str, Any] = {"maximum": max_, "mean": mean, "median": median, "minimum": min_}
 
 
 def _pairs(given: Any, ndim: int) -> list[tuple[Any, Any]]:
-    """What broadcasts to (ndim, 2): a number, a pair, one of either for each axis.
+    """Broadcast to (ndim, 2): from a number, a pair, or one of either per axis.
 
-    A dict has some axes' alone.
+    A dict gives them for some axes only.
     """
     if isinstance(given, dict):
         pairs: list[Any] = [(0, 0)] * ndim
@@ -106,7 +106,7 @@ def _parts(given: Any) -> list[Any]:
 
 
 def _repeated(given: Any, n: int) -> list[Any]:
-    """The `n` parts of what is given, or its only one as often."""
+    """The `n` parts of a sequence; a single part is repeated."""
     parts = _parts(given)
     if len(parts) not in (1, n):
         raise ValueError(f"pad: {given} has {len(parts)} parts, and not {n} or one")
@@ -114,7 +114,7 @@ def _repeated(given: Any, n: int) -> list[Any]:
 
 
 def _ramp(z: Tensor, axis: int, place: int, end: Any, width: int) -> Tensor:
-    """From `end` to what stands at a place along an axis, which it does not reach."""
+    """Linear ramp from `end` towards the element at `place`, excluding that element."""
     edge = z[(*(slice(None),) * axis, place, ...)]
     start = xp.astype(together((z, end))[1], z.dtype)
     steps: Tensor = linspace(start, edge, width, endpoint=False, dtype=z.dtype, axis=axis)
@@ -147,13 +147,13 @@ def _line(name: str, x: Tensor) -> Tensor:
 
 
 def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
-    """The sum of the products at each place of `v` as it slides along the longer `a`."""
+    """Sliding dot product of `v` along the longer `a`."""
     m = v.shape[0]
     if not m:
         raise ValueError("convolve and correlate take arrays of one element at least")
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"convolve: mode is 'full', 'same' or 'valid', not {mode!r}")
-    if a.dtype.kind == v.dtype.kind == "b":  # of which sums and products are logic
+    if a.dtype.kind == v.dtype.kind == "b":  # sums and products of booleans are logical
         return _slid(xp.astype(a, "int64"), v, mode) != 0
     if mode != "same":
         return xp.slide(a, v, full=mode == "full")

@@ -1,4 +1,4 @@
-"""Fourier transforms over two axes; the others are the standard's."""
+"""Two-dimensional Fourier transforms; the others are those of the standard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .table import in_numpy
 
 
 def _of_two_axes(of_all: str) -> Callable[..., Tensor]:
-    """The transform over several axes, by default over the last two."""
+    """Make a two-dimensional transform from an n-dimensional one: default axes are the last two."""
 
     def transform(
         a: NestedArrayLike,

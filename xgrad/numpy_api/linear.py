@@ -1,4 +1,4 @@
-"""Products, and linear algebra where NumPy's differs from the standard's."""
+"""Products, and linear algebra where NumPy differs from the standard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Order = float | Literal["fro", "nuc"]
 
 @in_numpy("dot")
 def dot(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
-    """The last axis of `a` with the last but one of `b`."""
+    """Contract the last axis of `a` with the last but one of `b`."""
     a, b = arrays((a, b))
     if not a.ndim or not b.ndim:
         return a * b
@@ -79,7 +79,7 @@ def tensordot(a: NestedArrayLike, b: NestedArrayLike, axes: Any = 2) -> Tensor:
 
 @in_numpy("einsum")
 def einsum(*operands: Any, optimize: Any = False) -> Tensor:
-    """The order of the products is the library's own choice, whatever `optimize` says."""
+    """Einstein summation; `optimize` is ignored, the order of contraction is chosen automatically."""
     return xp.einsum(*operands)
 
 
@@ -92,7 +92,7 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """Of vectors of three elements."""
+    """Cross product of vectors of three elements."""
     a, b = arrays((a, b))
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
@@ -166,7 +166,7 @@ def norm(x: NestedArrayLike, ord: Order | None = None, axis: Axis = None, keepdi
 
 
 def _as_lower(a: NestedArrayLike, UPLO: str) -> Tensor:
-    """The matrix whose lower triangle is the one that NumPy would read."""
+    """Arrange that the lower triangle is the one selected by `UPLO`."""
     if UPLO not in ("L", "U"):
         raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
     a = xp.asarray(a)
@@ -209,7 +209,7 @@ def cond(x: ArrayLike, p: Order | None = None) -> Tensor:
 
 @in_numpy("linalg.pinv")
 def pinv(a: ArrayLike, rcond: ArrayLike | None = None, *, rtol: ArrayLike | None = None) -> Tensor:
-    """`rcond` is NumPy's older name of `rtol`, and of another default: 1e-15."""
+    """Pseudo-inverse; `rcond` is NumPy's older name for `rtol`, with another default: 1e-15."""
     return xp.linalg.pinv(a, rtol=rcond if rtol is None else rtol)
 
 
@@ -223,8 +223,7 @@ def matrix_rank(A: NestedArrayLike, tol: ArrayLike | None = None, *, rtol: Array
 
 @in_numpy("linalg.multi_dot")
 def multi_dot(matrices: Sequence[Any], /) -> Tensor:
-    """The product of matrices in the order that takes the fewest multiplications; the first and the last may
-    be vectors."""
+    """Matrix product in the order with the fewest multiplications; the first and last may be vectors."""
     tensors = arrays(matrices)
     if len(tensors) < 2:
         raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
@@ -252,7 +251,7 @@ def multi_dot(matrices: Sequence[Any], /) -> Tensor:
 
 
 class LeastSquares(NamedTuple):
-    """What NumPy's lstsq returns."""
+    """Result of `lstsq`, as in NumPy."""
 
     x: Tensor
     residuals: Tensor
@@ -262,9 +261,9 @@ class LeastSquares(NamedTuple):
 
 @in_numpy("linalg.lstsq")
 def lstsq(a: NestedArrayLike, b: NestedArrayLike, rcond: float | None = None) -> LeastSquares:
-    """By the pseudo-inverse, through which the gradient flows.
+    """Least squares by the pseudo-inverse, which is differentiable.
 
-    Asks for the rank, a value: not for use in a trace.
+    It needs the value of the rank, so it cannot be traced.
     """
     a, b = arrays((a, b))
     m, n = a.shape

@@ -1,4 +1,4 @@
-"""Sorting, searching, and taking what was found."""
+"""Sorting, searching and selecting."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def argsort(
 def partition(
     a: ArrayLike, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
 ) -> Tensor:
-    """Sorted wholly, which is a partition at every place.
+    """Sort completely, which is a partition at every position.
 
-    The gradient goes to the places that the elements came from.
+    The gradient goes to the original positions of the elements.
     """
     _within(a, kth, axis)
     return sort(a, axis)
@@ -53,7 +53,7 @@ def argpartition(
 
 
 def _within(a: NestedArrayLike, kth: int | Sequence[int], axis: int | None) -> None:
-    """Raises ValueError for a place to part at that is none."""
+    """Raise ValueError if `kth` is out of range."""
     a, axis = along(a, axis)
     for k in integers(kth):
         if not -a.shape[axis] <= k < max(a.shape[axis], 1):
@@ -93,9 +93,9 @@ def unique(
     *,
     equal_nan: bool = True,
 ) -> Any:
-    """The gradient of a value goes to where it stands first.
+    """Unique values; the gradient goes to the first occurrence of each.
 
-    NaNs are one value, or each its own, as NumPy's `equal_nan` says.
+    NaNs count as one value or as distinct, according to `equal_nan`.
     """
     if axis is not None:
         raise TypeError("np.unique on a Tensor takes no axis=: it has the unique elements, not slices")
@@ -121,7 +121,7 @@ def unique(
 
 
 def _within_mode(indices: Tensor, n: int, mode: str) -> Tensor:
-    """Indices beyond n elements as NumPy's `mode` has them."""
+    """Apply NumPy's `mode` to indices out of range of n elements."""
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
     if mode == "raise":
@@ -151,7 +151,7 @@ def take_along_axis(arr: NestedArrayLike, indices: NestedArrayLike, axis: int | 
 
 @in_numpy("compress")
 def compress(condition: NestedArrayLike, a: NestedArrayLike, axis: int | None = None) -> Tensor:
-    """How many elements that takes depends on the values: not for use in a trace."""
+    """Select slices by a mask; the shape depends on values, so it cannot be traced."""
     a, condition = arrays((a, condition))
     a, axis = along(a, axis)
     if condition.ndim != 1:
@@ -174,10 +174,10 @@ def isin(
     *,
     kind: str | None = None,
 ) -> Tensor:
-    """By a search for each element among the sorted others; `kind` makes no difference."""
+    """Membership, by binary search in the sorted `test_elements`; `kind` is ignored."""
     element, test = arrays((element, test_elements))
     test, flat = xp.reshape(test, (-1,)), xp.reshape(element, (-1,))
-    if is_complex(element.dtype) or is_complex(test.dtype):  # which have no order
+    if is_complex(element.dtype) or is_complex(test.dtype):  # complex numbers are not ordered
         found = xp.any(flat[:, None] == test, axis=-1)
     elif not test.size:
         found = xp.zeros_like(flat, dtype="bool")
@@ -190,8 +190,10 @@ def isin(
 
 @in_numpy("digitize")
 def digitize(x: NestedArrayLike, bins: NestedArrayLike, right: bool = False) -> Tensor:
-    """Raises ValueError for bins that neither increase nor decrease; while a trace is made they are not
-    known, and believed."""
+    """Indices of the bins of `x`.
+
+    Raises ValueError for bins that are not monotonic; in a trace this cannot be checked.
+    """
     bins, x = arrays((bins, x))
     if is_complex(x.dtype):
         raise TypeError(f"np.digitize takes real numbers, not {x.dtype}")
@@ -210,7 +212,7 @@ def digitize(x: NestedArrayLike, bins: NestedArrayLike, right: bool = False) -> 
 
 @in_numpy("delete")
 def delete(arr: NestedArrayLike, obj: NestedArrayLike, axis: int | None = None) -> Tensor:
-    """`obj` is an index, a slice, a list of indices, or a mask."""
+    """Delete slices; `obj` is an index, a slice, a list of indices, or a mask."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
     gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(arrays((arr, obj))[1], n, n))
@@ -220,7 +222,7 @@ def delete(arr: NestedArrayLike, obj: NestedArrayLike, axis: int | None = None) 
 
 
 def _places(obj: Tensor, n: int, end: int) -> list[int]:
-    """What an index, a list of them, or a mask names: of n elements, from -n to end - 1."""
+    """Positions selected by an index, a list or a mask: of n elements, valid from -n to end - 1."""
     given = obj.numpy().ravel().tolist()
     if given and obj.dtype.kind not in "biu":
         raise IndexError(
@@ -240,7 +242,7 @@ def _places(obj: Tensor, n: int, end: int) -> list[int]:
 def insert(
     arr: NestedArrayLike, obj: NestedArrayLike, values: NestedArrayLike, axis: int | None = None
 ) -> Tensor:
-    """`obj`, an index or several, says before which elements the values go."""
+    """Insert values before the elements at `obj`, one index or several."""
     arr, axis = along(arr, axis)
     n = arr.shape[axis]
     if isinstance(obj, slice):
@@ -264,7 +266,7 @@ def insert(
 
 @in_numpy("lexsort")
 def lexsort(keys: Sequence[NestedArrayLike], axis: int = -1) -> Tensor:
-    """By the last key, where that is alike by the one before, and so on."""
+    """Indices that sort by the last key, ties by the one before it, and so on."""
     tensors = arrays(tuple(keys))
     order = xp.argsort(tensors[0], axis=axis)
     for key in tensors[1:]:
@@ -276,7 +278,7 @@ def lexsort(keys: Sequence[NestedArrayLike], axis: int = -1) -> Tensor:
 
 @in_numpy("choose")
 def choose(a: NestedArrayLike, choices: Sequence[Any], mode: str = "raise") -> Tensor:
-    """The element of the choice that `a` numbers, in each place."""
+    """At each position, the element of the choice selected by `a`."""
     *choices, a = weak((*choices, a))
     a = arrays((*choices, a))[-1]
     a = xp.astype(a, "int64") if a.dtype.kind == "b" else a

@@ -1,6 +1,6 @@
-"""Polynomials by their coefficients, the highest power first.
+"""Polynomials as coefficients, highest power first.
 
-Leading zeros, which NumPy cuts off here and there, stay.
+Leading zeros are kept, whereas some NumPy functions trim them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .table import arrays, in_numpy
 
 @in_numpy("polyval")
 def polyval(p: NestedArrayLike, x: NestedArrayLike) -> Tensor:
-    """By Horner's rule."""
+    """Evaluate a polynomial by Horner's rule."""
     p, x = arrays((p, x))
     z = xp.zeros_like(x)
     for i in range(p.shape[0]):
@@ -55,7 +55,7 @@ def polyder(p: NestedArrayLike, m: int = 1) -> Tensor:
 
 @in_numpy("polyint")
 def polyint(p: NestedArrayLike, m: int = 1, k: NestedArrayLike | None = None) -> Tensor:
-    """`k` has the constants, one for all or one for each time."""
+    """Integrate `m` times; `k` has the integration constants, one for all or one for each."""
     p = xp.asarray(p)
     constants = xp.broadcast_to(arrays((p, 0.0 if k is None else k))[1], (m,))
     for i in range(m):
@@ -72,7 +72,10 @@ def polyfit(
     *,
     w: NestedArrayLike | None = None,
 ) -> Tensor:
-    """The least squares' coefficients. The gradient goes to `x`, `y` and the weights."""
+    """Least-squares coefficients.
+
+    The gradient goes to `x`, `y` and the weights.
+    """
     x, y = (xp.astype(v, xp.result_type(v.dtype, "float64")) for v in arrays((x, y)))
     powers = vander(x, deg + 1)
     if w is not None:

@@ -1,9 +1,9 @@
-"""NumPy's own functions on Tensors: what `np.sin(t)` and `np.linalg.solve(a, b)` do.
+"""NumPy's dispatch protocols: how `np.sin(t)` and `np.linalg.solve(a, b)` work on Tensors.
 
-NumPy hands every call that has a Tensor among its arguments to `array_ufunc` or `array_function`. A function
-that means the same as one of the table is called with NumPy's arguments passed on; those that NumPy alone has
-stand in this package. Those of files and of counts get the values alone, of Tensors to which no gradient
-flows. Any other raises TypeError by its name: no gradient is dropped silently.
+NumPy passes every call with a Tensor argument to `array_ufunc` or `array_function`. If the table has an
+equivalent function, it is called with NumPy's arguments; functions that only NumPy has are implemented in
+this package. Functions that write files or count elements receive plain values, provided that no gradient
+flows to the Tensors. Any other function raises TypeError with its name: no gradient is dropped silently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..namespace.creation import beside
 from ..namespace.table import NUMPY
 from .table import ACCUMULATIONS, REDUCTIONS
 
-#: What a ufunc may be told that changes nothing, with NumPy's defaults.
+#: Keyword arguments of ufuncs that are accepted if they have NumPy's default.
 _PLAIN = {
     "out": (None,),
     "where": True,
@@ -33,17 +33,17 @@ _PLAIN = {
 
 
 class Way(NamedTuple):
-    """How the arguments of a NumPy function become those of ours."""
+    """How to convert the arguments of a NumPy function to those of ours."""
 
     ours: Callable[..., Any]
-    leading: int  # how many go by place
-    names: tuple[str, ...]  # NumPy's names of those that may be given by place
+    leading: int  # number of positional arguments
+    names: tuple[str, ...]  # NumPy's names of parameters that may be positional
     defaults: dict[str, Any]  # NumPy's
-    keywords: frozenset[str] | None  # what may be given by name; None for anything
-    arrays: tuple[int, ...]  # the places of operands that may be lists in NumPy, and not in ours
+    keywords: frozenset[str] | None  # allowed keyword arguments; None for any
+    arrays: tuple[int, ...]  # positions of operands that may be lists in NumPy, but not in ours
 
 
-#: What NumPy does with the values of Tensors, on the host.
+#: Functions that NumPy runs on the values of Tensors, on the host.
 _ON_VALUES = frozenset(
     (
         "bincount",
@@ -58,15 +58,15 @@ _ON_VALUES = frozenset(
     )
 )
 
-#: What NumPy writes of values, whether or not a gradient flows to them.
+#: Functions that format values as text, whether or not a gradient flows to them.
 _AS_TEXT = frozenset(("array2string", "array_str"))
 
-#: What the standard's functions call operands that are arrays.
+#: Names of array parameters in the standard's functions.
 _OPERANDS = ("x", "x1", "x2", "y")
 
 _LISTS = frozenset((list, tuple))
 
-#: Of functions that do not work on Tensors: what to do instead.
+#: Alternatives for functions that do not work on Tensors.
 _INSTEAD = {
     "copyto": (
         "np.full_like, np.nan_to_num and np.unwrap call it on an array: give them a Tensor, as "
@@ -78,7 +78,7 @@ _INSTEAD = {
 
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A NumPy function on arguments of which one at least is, or holds, a Tensor."""
+    """Call a NumPy function with arguments of which at least one is, or contains, a Tensor."""
     if _name(function) in _ON_VALUES:
         return _on_values(function, args, kwargs)
     if _name(function) in _AS_TEXT:
@@ -105,7 +105,7 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
 
 
 def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A NumPy ufunc, or one of its methods, on inputs of which one at least is a Tensor."""
+    """Call a NumPy ufunc, or one of its methods, with at least one Tensor input."""
     name = ufunc.__name__
     if kwargs.get("out") is not None and any(out is not None for out in kwargs["out"]):
         raise TypeError(
@@ -132,14 +132,14 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
 
 
 def _outer(f: Callable[..., Any], x: Any, y: Any) -> Any:
-    """`f` of every element of `x` with every one of `y`."""
+    """Apply `f` to all pairs of elements of `x` and `y`."""
     like = x if isinstance(x, Tensor) else y
     x, y = beside(x, like), beside(y, like)
     return f(Tensor.xp.reshape(x, (*x.shape, *(1,) * y.ndim)), y)
 
 
 def _listed(value: Any, others: tuple[Any, ...]) -> Any:
-    """A list as a Tensor, on the device of the first Tensor among `others`."""
+    """Convert a list to a Tensor on the device of the first Tensor among `others`."""
     if type(value) not in _LISTS:
         return value
     like = next((v for v in others if isinstance(v, Tensor)), None)
@@ -151,9 +151,9 @@ def _value(v: Any) -> Any:
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What NumPy itself does with the values.
+    """Call NumPy on the values.
 
-    Raises GraphError for a Tensor whose gradient that would cut.
+    Raises GraphError for a Tensor whose gradient would be cut.
     """
     devices: list[Device] = []
 
@@ -181,7 +181,7 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
 
 @lru_cache(None)
 def _is_foreign(ufunc: Any) -> bool:
-    """Whether a ufunc is not NumPy's own, nor SciPy's of the same name: what it does is then not known."""
+    """Whether a ufunc is neither NumPy's nor SciPy's, so that its meaning is unknown."""
     homes = (sys.modules.get(name) for name in ("numpy", "scipy.special"))
     return all(getattr(home, ufunc.__name__, None) is not ufunc for home in homes)
 
@@ -200,17 +200,20 @@ def _refuse_ufunc(ufunc: Any, called: str) -> NoReturn:
 
 @lru_cache(None)
 def _way(function: Callable[..., Any]) -> Way:
-    """Found once for each NumPy function. Raises TypeError for one that does not work on Tensors."""
+    """Argument conversion for a NumPy function, cached.
+
+    Raises TypeError for a function that does not work on Tensors.
+    """
     name = _name(function)
     ours = NUMPY.get(name)
     if ours is None:
         _refuse(name)
-    if name == "array":  # which is `asarray(copy=True)`
+    if name == "array":  # `asarray(copy=True)`
         ours = partial(ours, copy=True)
     mine = list(_signature(ours).parameters.values())
     try:
         theirs = list(_signature(function).parameters.values())
-    except ValueError:  # a function in C, which does not say: then it is as ours
+    except ValueError:  # a C function without a signature: assume ours
         theirs = mine
     leading = 0
     for a, b in zip(theirs, mine):
@@ -237,7 +240,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether an argument is NumPy's default, and so as if it had not been given."""
+    """Whether an argument equals NumPy's default, so that it can be dropped."""
     return value is default or (
         type(value) is type(default) and type(value) in (str, bool, int, float, tuple) and value == default
     )

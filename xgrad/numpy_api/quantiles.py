@@ -1,4 +1,4 @@
-"""What stands at a part of the way through sorted values."""
+"""Quantiles, percentiles and medians."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ def quantile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """The gradient goes to the elements of `a` on both sides, and to `q` where the method is "linear"; at an
-    element of `a`, as if
-    `q` were a little more."""
+    """Quantiles; the gradient goes to the neighbouring elements of `a`.
+
+    With method "linear" it also goes to `q`; exactly at an element, the derivative is that from the right.
+    """
     rows, q, shape = _laid_out(a, q, axis, keepdims, method)
     n = rows.shape[-1]
     z = _between(rows, n, q, method)
-    # NaN is what sorting puts last
+    # sorting puts NaN last
     return _placed(
         xp.where(isnan(rows[..., n - 1 :]), xp.nan, z) if n and is_floating(rows.dtype) else z, q, shape
     )
@@ -83,9 +84,9 @@ def nanquantile(
     method: str = "linear",
     keepdims: bool = False,
 ) -> Tensor:
-    """The gradient goes where that of `quantile` does."""
+    """Quantiles ignoring NaN; the gradient flows as in `quantile`."""
     rows, q, shape = _laid_out(a, q, axis, keepdims, method)
-    known = xp.count_nonzero(~isnan(rows), axis=-1, keepdims=True)  # which differs from row to row
+    known = xp.count_nonzero(~isnan(rows), axis=-1, keepdims=True)  # differs from row to row
     return _placed(_between(rows, known, q, method), q, shape)
 
 
@@ -96,8 +97,10 @@ def _hundredths(q: Any) -> Any:
 def _laid_out(
     a: NestedArrayLike, q: NestedArrayLike, axis: Axis, keepdims: bool, method: str
 ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """The elements along `axis`, sorted, in rows; `q`, of which a number takes the dtype of `a`; and the
-    shape of a result."""
+    """Sorted rows of elements along `axis`, `q`, and the shape of a result.
+
+    If `q` is a number, it takes the dtype of `a`.
+    """
     if method not in _METHODS:
         raise TypeError(
             f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}"
@@ -132,8 +135,10 @@ _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def _between(rows: Tensor, known: Tensor | int, q: Tensor, method: str) -> Tensor:
-    """What stands at the parts `q` of the way through the first `known` of each row, along the last axis; NaN
-    where there are none."""
+    """Quantiles `q` of the first `known` elements of each row, along the last axis.
+
+    NaN for rows without known elements.
+    """
     place = xp.reshape(q, (-1,)) * (known - 1 if isinstance(known, int) else xp.astype(known - 1, q.dtype))
     if rows.shape[-1] == 0:
         return xp.full(
@@ -152,12 +157,12 @@ def _between(rows: Tensor, known: Tensor | int, q: Tensor, method: str) -> Tenso
     part = place - low
     part = part if method == "linear" else xp.ceil(part) / 2
     below, above = take(low), take(xp.minimum(low + 1, known - 1))
-    # an infinite element counts only where it is between: 0 times it would be NaN
+    # an infinite element counts only if its weight is not 0: 0 * inf would be NaN
     whole = xp.isinf(above) & ((part == 0) | (above == below))
-    # halves, which no difference of them is too large for
+    # halved, so that their difference cannot overflow
     return below + xp.where(whole, 0, above / 2 - below / 2) * (2 * part)
 
 
 def _placed(z: Tensor, q: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Results along the last axis, in `shape`, with the axes of `q` before."""
+    """Reshape results along the last axis to `shape`, preceded by the axes of `q`."""
     return xp.reshape(xp.moveaxis(z, -1, 0), (*q.shape, *shape))

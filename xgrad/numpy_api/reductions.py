@@ -1,5 +1,4 @@
-"""Reductions over axes, with NumPy's `where=` and `initial=`, those that leave out NaN, and sums and products
-on the way."""
+"""Reductions with NumPy's `where=` and `initial=`, NaN-ignoring ones, and cumulative ones."""
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan
 
 
 def _axes(axis: Axis, a: NestedArrayLike) -> Axis:
-    """NumPy's ufuncs have of one number the axes 0 and -1, as if it had one."""
+    """Normalise `axis`: for scalars NumPy's ufuncs accept the axes 0 and -1."""
     return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else axis
 
 
 def _held(a: Tensor, where: NestedArrayLike) -> Tensor:
-    """`where`, in the shape of `a`, which it may not enlarge."""
+    """Broadcast `where` to the shape of `a`, which it must not enlarge."""
     held = arrays((a, where))[1]
     if held.dtype.kind != "b":
         raise TypeError(f"where= takes booleans, not {held.dtype}")
@@ -37,7 +36,7 @@ def _held(a: Tensor, where: NestedArrayLike) -> Tensor:
 
 
 def _only(a: NestedArrayLike, where: NestedArrayLike, otherwise: ArrayLike) -> Tensor:
-    """`a`, but `otherwise` where `where` does not hold."""
+    """`a` where `where` is true, else `otherwise`."""
     a = xp.asarray(a)
     return (
         a
@@ -47,7 +46,7 @@ def _only(a: NestedArrayLike, where: NestedArrayLike, otherwise: ArrayLike) -> T
 
 
 def _count(a: Tensor, axis: Axis, keepdims: bool, where: NestedArrayLike) -> Any:
-    """How many elements each result is made of."""
+    """Number of elements that each result is reduced from."""
     return (
         prod(a.shape[i] for i in normal_axes(axis, a.ndim))
         if where is True
@@ -56,7 +55,7 @@ def _count(a: Tensor, axis: Axis, keepdims: bool, where: NestedArrayLike) -> Any
 
 
 def _divided(total: Tensor, n: Tensor | int) -> Tensor:
-    """total / n, in the dtype of the total if that is floating."""
+    """total / n, in the dtype of `total` if that is floating."""
     return total / (
         xp.astype(n, total.dtype if is_floating(total.dtype) else "float64")
         if isinstance(n, Tensor)
@@ -65,7 +64,7 @@ def _divided(total: Tensor, n: Tensor | int) -> Tensor:
 
 
 def _initial(initial: NestedArrayLike, like: Tensor) -> Tensor:
-    """What a reduction begins with, in the dtype of its result."""
+    """Initial value of a reduction, in the dtype of its result."""
     if type(initial) in NUMBERS:
         return xp.asarray(initial, dtype=like.dtype, device=like.device)
     return xp.astype(arrays((like, initial))[1], like.dtype)
@@ -221,7 +220,7 @@ def std(
     where: NestedArrayLike = True,
     correction: float | None = None,
 ) -> Tensor:
-    """Where it is 0, so is its gradient."""
+    """Standard deviation; where it is 0, its gradient is 0."""
     return _spread(xp.std, _root, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
 
 
@@ -235,7 +234,7 @@ def _spread(
     keepdims: bool,
     where: NestedArrayLike,
 ) -> Tensor:
-    """The variance, or what there is of it; by the function `of_all` where that has all that is asked for."""
+    """Variance or standard deviation; by `of_all` if that supports all given arguments."""
     a = xp.asarray(a)
     if where is True and dtype is None and not is_complex(a.dtype):
         return of_all(a, axis=axis, correction=ddof, keepdims=keepdims)
@@ -261,11 +260,11 @@ def ptp(a: NestedArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     return max_(a, axis, keepdims) - min_(a, axis, keepdims)
 
 
-# Leaving out NaN
+# Ignoring NaN
 
 
 def _known(a: NestedArrayLike, where: NestedArrayLike) -> Tensor:
-    """Where an element is to be counted, and is no NaN."""
+    """Mask of the elements selected by `where` that are not NaN."""
     known = ~isnan(a)
     return known if where is True else known & _held(known, where)
 
@@ -396,14 +395,17 @@ def nanargmin(a: NestedArrayLike, axis: int | None = None, *, keepdims: bool = F
 def _nan_place(
     name: str, place: Callable[..., Tensor], worst: float, a: NestedArrayLike, axis: Axis, keepdims: bool
 ) -> Tensor:
-    """Raises ValueError where there is NaN alone; while a trace is made that is not known."""
+    """Index of an extreme element, ignoring NaN.
+
+    Raises ValueError for an all-NaN slice; in a trace this cannot be checked.
+    """
     a, missing = xp.asarray(a), isnan(a)
     if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
         raise ValueError(f"np.{name}: there is nothing but NaN to choose from")
     return place(_only(a, ~missing, worst) if is_floating(a.dtype) else a, axis=axis, keepdims=keepdims)
 
 
-# Sums and products on the way
+# Cumulative reductions
 
 
 @in_numpy("cumsum")
@@ -453,7 +455,7 @@ def cumulative_prod(
 
 
 def _accumulation(name: str) -> Callable[..., Tensor]:
-    """The results of an associative function of two on the way: of 1, then 2, 4, 8 ... neighbours."""
+    """Cumulative reduction by an associative binary function, combining 1, 2, 4, 8 ... neighbours."""
 
     def accumulate(a: NestedArrayLike, axis: int = 0) -> Tensor:
         a, axis = along(a, axis)

@@ -1,4 +1,4 @@
-"""Arrays put together, taken apart and laid out anew."""
+"""Joining, splitting and rearranging arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ints = int | Sequence[int]
 
 
 def _c_order(order: str | None, name: str) -> None:
-    """Refuse an order of elements that Tensors do not have: that of memory, too, which never shows."""
+    """Refuse element orders other than C order; the memory layout of a Tensor is unobservable."""
     if order not in ("C", None):
         raise TypeError(f"np.{name} on a Tensor takes order='C' alone, not {order!r}: transpose it first")
 
@@ -78,7 +78,7 @@ def atleast_3d(*arys: NestedArrayLike) -> Any:
 
 
 def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
-    """`f` of one array, or of each of several."""
+    """Apply `f` to one array, or to each of several."""
     results = tuple(+f(x) for x in arrays(given))
     return results[0] if len(results) == 1 else results
 

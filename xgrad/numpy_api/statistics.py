@@ -1,4 +1,4 @@
-"""Averages with weights, and how rows vary together."""
+"""Weighted averages, covariance and correlation."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def cov(
 
 
 def _rows(m: NestedArrayLike, rowvar: bool) -> Tensor:
-    """A matrix with a variable in each row."""
+    """Arrange observations as a matrix with one variable per row."""
     m = xp.asarray(m)
     wide: Tensor = atleast_2d(m)
     return wide if rowvar or m.ndim < 2 else wide.T
@@ -87,7 +87,7 @@ def corrcoef(
         return z / z
     scale = xp.sqrt(xp.real(xp.linalg.diagonal(z)))
     z = z / scale[:, None] / scale
-    # what rounding takes beyond 1 is cut off, as by NumPy
+    # clip values that rounding moved beyond 1, as NumPy does
     return (
         xp.clip(xp.real(z), -1, 1) + 1j * xp.clip(xp.imag(z), -1, 1)
         if is_complex(z.dtype)

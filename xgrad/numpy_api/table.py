@@ -1,11 +1,11 @@
-"""The table of what NumPy alone has, and what its functions here share."""
+"""Registration of functions that only NumPy has, and helpers that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .. import namespace as xp  # whose functions are looked up when they are called: it is being filled
+from .. import namespace as xp  # still being filled: look functions up when called
 from ..backends.dtypes import is_floating
 from ..backends.types import NestedArrayLike
 from ..core.dispatch import NUMBERS
@@ -16,13 +16,13 @@ from ..ops.axes import normal_axes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: By the name of a ufunc: what its `reduce` and its `accumulate` do.
+#: Implementations of `reduce` and `accumulate`, by the name of the ufunc.
 REDUCTIONS: dict[str, Callable[..., Any]] = {}
 ACCUMULATIONS: dict[str, Callable[..., Any]] = {}
 
 
 def in_numpy(*names: str) -> Callable[[F], F]:
-    """Enter what the NumPy functions of these names do on Tensors, with NumPy's own arguments."""
+    """Decorator that enters an implementation of the NumPy functions of these names."""
 
     def enter(f: F) -> F:
         NUMPY.update(dict.fromkeys(names, f))
@@ -32,15 +32,15 @@ def in_numpy(*names: str) -> Callable[[F], F]:
 
 
 def arrays(values: Sequence[Any]) -> list[Tensor]:
-    """Tensors, arrays, numbers and lists as Tensors, on the device of the first Tensor among them; one that
-    is elsewhere raises
-    DeviceError. A number has a dtype of its own."""
+    """Convert all values to Tensors on the device of the first Tensor.
+
+    A Tensor on another device raises DeviceError. Numbers are not weak.
+    """
     return _placed(values, frozenset())
 
 
 def weak(values: Sequence[Any]) -> list[Any]:
-    """As `arrays`, but numbers, and None, stay as they are: in an op numbers take the dtype of what is beside
-    them."""
+    """As `arrays`, but numbers and None stay as they are: in an op, numbers are weak."""
     return _placed(values, NUMBERS | {type(None)})
 
 
@@ -50,8 +50,7 @@ def _placed(values: Sequence[Any], kept: frozenset[type]) -> list[Any]:
 
 
 def together(values: Sequence[Any]) -> list[Tensor]:
-    """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the dtype that the others have
-    together."""
+    """As `arrays`, but numbers are weak, as in NumPy's ufuncs: they take the promoted dtype of the others."""
     given = weak(values)
     tensors = [v for v in given if isinstance(v, Tensor)]
     if not tensors:
@@ -64,9 +63,9 @@ def together(values: Sequence[Any]) -> list[Tensor]:
 
 
 def along(a: NestedArrayLike, axis: int | None) -> tuple[Tensor, int]:
-    """An array and an axis of it, from 0 on; flattened where that is None.
+    """Convert to a Tensor and a non-negative axis; None flattens it.
 
-    One number is as an array of it.
+    A scalar becomes one-dimensional.
     """
     a = xp.asarray(a)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
@@ -76,6 +75,6 @@ def along(a: NestedArrayLike, axis: int | None) -> tuple[Tensor, int]:
 
 
 def isnan(x: NestedArrayLike) -> Tensor:
-    """Where an array, of any dtype, is NaN."""
+    """Where an array of any dtype is NaN."""
     x = xp.asarray(x)
     return xp.isnan(x) if is_floating(x.dtype) else xp.zeros_like(x, dtype="bool")
