@@ -1,7 +1,7 @@
-"""Array libraries behind one small protocol: NumPy on the CPU, CuPy on CUDA, others by `register`.
+"""Array libraries behind one small interface: NumPy on the CPU, CuPy on CUDA, others by `register`.
 
-Nothing above this package is known here. A backend is a value, found when it is needed; importing this
-package imports NumPy alone.
+This package does not depend on the rest of xgrad. Backends are loaded on first use; importing this package
+imports only NumPy.
 """
 
 from .base import Backend, Device, DeviceError

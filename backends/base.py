@@ -1,4 +1,4 @@
-"""What an array library must supply to be a backend, and the devices it offers."""
+"""The interface of a backend, and the devices that it offers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .types import Array, ArrayLike, ArrayT, DTypeLike, HostArray, Index, Namesp
 
 
 class DeviceError(RuntimeError):
-    """A device that is unknown, not present, or mixed with another in one op."""
+    """A device is unknown or unavailable, or one op mixes devices."""
 
 
 class Backend(ABC, Generic[ArrayT]):
@@ -28,26 +28,23 @@ class Backend(ABC, Generic[ArrayT]):
 
     To type checkers it is generic in the type of its arrays.
 
-    `xp` is the library's namespace in the sense of the Python Array API standard. `promotes` says that its
-    operators follow NumPy 2's promotion by themselves; where they do not, xgrad casts the operands before
-    each op.
+    `xp` is the library's namespace as defined by the Python Array API standard. `promotes` says that its
+    operators follow NumPy 2's promotion; if not, xgrad casts the operands before each op.
     """
 
     name: str
     xp: Any
     on_host = False  # whether its arrays are in the host's memory
     promotes = False
-    # whether an array of shape () may be the integer in an index as it is; else its value is copied to the
-    # host
+    # whether an array of shape () can be used as an integer index; if not, its value is copied to the host
     indexes_by_scalars = False
-    # whether its complex functions keep a tiny imaginary part exact, as the check of gradients by a complex
-    # step wants
+    # whether complex functions keep a tiny imaginary part exact, as complex-step gradient checking requires
     complex_steps = True
-    native: Any = None  # the module that compiles and launches native code, where there is one
-    laid: Any = None  # what runs a plan that was written as Python text, where there is one
+    native: Any = None  # the module that compiles and launches native code, if any
+    laid: Any = None  # runs a plan written as Python source, if supported
 
     def __init_subclass__(cls) -> None:
-        """Count every copy between the memories, whoever asks for it."""
+        """Wrap the methods that copy between host and device, to count transfers."""
         super().__init_subclass__()
         for name in () if cls.on_host else ("to_host", "from_host"):
             copy = getattr(cls, name)
@@ -55,52 +52,56 @@ class Backend(ABC, Generic[ArrayT]):
                 setattr(cls, name, counted(name, copy))
 
     def count(self) -> int:
-        """Number of devices. Raises DeviceError, saying what is missing, where none can be used."""
+        """Number of devices.
+
+        Raises DeviceError, saying what is missing, if none can be used.
+        """
         return 1
 
     @abstractmethod
     def handle(self, index: int) -> Any:
-        """What the namespace's creation functions take as `device=`."""
+        """Value of the `device=` argument of the namespace's creation functions."""
 
     def index_of(self, array: ArrayT) -> int:
-        """Number of the device that holds `array`."""
+        """Index of the device that holds `array`."""
         return 0
 
     def from_host(self, array: HostArray, index: int) -> Array:
-        """`array` on device `index`; it may share memory where the device is the host."""
+        """Copy `array` to device `index`; memory may be shared if the device is the host."""
         xp: Namespace = self.xp
         return xp.asarray(array, device=self.handle(index))
 
     @abstractmethod
     def to_host(self, array: ArrayT) -> HostArray:
-        """`array` as a NumPy array; it may share memory where the device is the host."""
+        """Copy to a NumPy array; memory may be shared if the device is the host."""
 
     def is_view(self, array: ArrayT, others: Sequence[ArrayT]) -> bool:
-        """Whether `array` may be a view of one of the others. The standard cannot tell."""
+        """Whether `array` may be a view of one of the others; the standard has no such query."""
         return True
 
     def moved(self, array: ArrayT, index: int) -> Array:
-        """`array` on another device of this library: through the host, where the library knows no shorter
-        way."""
+        """Copy to another device of this library; by default through the host."""
         return self.from_host(self.to_host(array), index)
 
     @abstractmethod
     def scatter_add(self, target: ArrayT, key: Index, values: ArrayT) -> None:
-        """`target[key] += values` in place, an index that occurs twice counting twice."""
+        """`target[key] += values` in place; repeated indices accumulate."""
 
     def assign(self, target: ArrayT, key: Index, values: ArrayLike) -> None:
-        """`target[key] = values` in place, where the last of several for one place counts; the standard has
-        no arrays of integers in `key`."""
+        """`target[key] = values` in place; for repeated indices the last value wins.
+
+        The standard does not support integer arrays in `key`.
+        """
         target[key] = values
 
     def einsum(self, subscripts: str, *operands: ArrayT) -> Array:
-        """Einstein's summation. `subscripts` has one letter per axis, and an output."""
+        """Einstein summation; `subscripts` has one letter per axis, and an explicit output."""
         return summation.einsum(self.xp, subscripts, *operands)
 
     def eig(self, x: ArrayT) -> tuple[Array, Array]:
-        """Eigenvalues and eigenvectors of square matrices, complex always.
+        """Eigenvalues and eigenvectors of square matrices, always complex.
 
-        The standard has none: NumPy's, on the host.
+        The standard lacks this function; the default is NumPy's, on the host.
         """
         host = self.to_host(x)
         w, v = np.linalg.eig(host)
@@ -110,8 +111,10 @@ class Backend(ABC, Generic[ArrayT]):
         )
 
     def eigh(self, x: ArrayT, UPLO: str) -> tuple[Array, Array]:
-        """Eigenvalues and eigenvectors of hermitian matrices, of which one triangle is read, "L" or "U"; the
-        standard has the lower."""
+        """Eigenvalues and eigenvectors of hermitian matrices.
+
+        `UPLO` selects the triangle that is read, "L" or "U"; the standard always reads the lower.
+        """
         xp: Namespace = self.xp
         w, v = xp.linalg.eigh(
             x if UPLO == "L" else xp.matrix_transpose(xp.conj(x) if is_complex(x.dtype) else x)
@@ -121,8 +124,8 @@ class Backend(ABC, Generic[ArrayT]):
     def pow(self, x: Any, y: Any) -> Any:
         """x ** y.
 
-        The root that NumPy, and what is made on it, takes for one exponent of 0.5 is NaN of -inf and -0 of
-        -0.
+        For a scalar exponent of 0.5, NumPy and its derivatives compute a square root, which gives NaN for
+        -inf and -0 for -0.
         """
         xp: Namespace = self.xp
         if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)):
@@ -130,7 +133,7 @@ class Backend(ABC, Generic[ArrayT]):
         one = isinstance(y, float) or (y.size == 1 and kind_of(self.dtype_of(y)) == "f")
         if not one or not hasattr(x, "shape") or kind_of(self.dtype_of(x)) != "f":
             return x**y if isinstance(y, float) else xp.pow(x, y)
-        # without a look at the exponent, which would be a copy
+        # without reading the exponent, which would copy it to the host
         if not isinstance(y, float) and not self.on_host:
             root = y == 0.5
             z = xp.pow(xp.where(root & (x == -math.inf), math.inf, x), y)
@@ -140,20 +143,21 @@ class Backend(ABC, Generic[ArrayT]):
         return x**y if isinstance(y, float) else xp.pow(x, y)
 
     def as_complex(self, pairs: ArrayT) -> Array:
-        """Pairs of real and imaginary parts along the last axis, as complex numbers. The standard cannot: on
-        the host."""
+        """Convert pairs of real and imaginary parts along the last axis to complex numbers.
+
+        The standard lacks this function; the default runs on the host.
+        """
         host = np.ascontiguousarray(self.to_host(pairs))
         kind = np.result_type(host.dtype, np.complex64)
         return self.from_host(host.view(kind)[..., 0], self.index_of(pairs))
 
     def as_pairs(self, array: ArrayT) -> Array:
-        """Complex numbers as pairs of their parts along a new last axis."""
+        """Convert complex numbers to pairs of real and imaginary parts along a new last axis."""
         xp: Namespace = self.xp
         return xp.stack([xp.real(array), xp.imag(array)], axis=-1)
 
     def slide(self, x: ArrayT, y: ArrayT, *, full: bool) -> Array:
-        """The sums of the products of `y` and what it lies on as it slides along `x`, which is no shorter:
-        see the op."""
+        """Sliding dot product of `y` along `x`, which is at least as long; see the op."""
         xp: Namespace = self.xp
         m = y.shape[0]
         if full:
@@ -168,13 +172,13 @@ class Backend(ABC, Generic[ArrayT]):
         return z
 
     def dtype_of(self, array: ArrayT) -> np.dtype[Any]:
-        """The dtype of `array` as a NumPy dtype, which is what xgrad shows on every device."""
+        """The dtype of `array` as a NumPy dtype, which xgrad uses on every device."""
         return array.dtype if isinstance(array.dtype, np.dtype) else _numpys(array.dtype)
 
     def native_dtype(self, dtype: DTypeLike) -> Any:
-        """A dtype of NumPy's, or one of the library's own, as the library writes it.
+        """Convert a dtype of NumPy or of the library to the library's own.
 
-        Raises TypeError where it has none like it.
+        Raises TypeError if it has no equivalent.
         """
         found = getattr(self.xp, canonical(dtype).name, None)
         if found is None:
@@ -182,11 +186,11 @@ class Backend(ABC, Generic[ArrayT]):
         return found
 
     def can_cast(self, old: np.dtype[Any], new: np.dtype[Any]) -> bool:
-        """Whether a value of dtype `old` may be put into an array of dtype `new` in place."""
+        """Whether values of dtype `old` can be assigned to an array of dtype `new` in place."""
         return kind_of(old) == kind_of(new) or np.can_cast(old, new, "same_kind")
 
     def checked(self, array: ArrayT) -> ArrayT:
-        """`array`, if it holds numbers. Raises TypeError for strings and objects."""
+        """Return `array` if it holds numbers; raise TypeError for strings and objects."""
         if kind_of(self.dtype_of(array)) not in "biufc":
             raise TypeError(f"a Tensor holds numbers, not dtype {array.dtype}{_instead(array.dtype)}")
         return array
@@ -195,7 +199,7 @@ class Backend(ABC, Generic[ArrayT]):
         """The values of `array` as text, its lines indented below `prefix`."""
         host = self.to_host(array)
         precision = np.get_printoptions()["precision"]
-        # NumPy does not write these as it writes numbers; six digits tell any two apart
+        # NumPy does not format these like numbers; six digits distinguish any two
         if is_bfloat16(host.dtype):
             host, precision = host.astype(np.float32), min(6, precision)
         return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
@@ -203,16 +207,15 @@ class Backend(ABC, Generic[ArrayT]):
     def generator(self, seed: Seed, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.
 
-        By default they are drawn on the host, so that every device has the same numbers for the same seed.
-        Raises DeviceError where the library has no generator of its own.
+        By default numbers are drawn on the host, so that a seed gives the same numbers on every device.
+        Raises DeviceError for `native` if the library has no generator.
         """
         if native:
             raise DeviceError(f"{self.name} has no random numbers of its own to offer: leave native=True out")
         return HostSource(seed)
 
     def normal_cdf(self, array: ArrayT) -> Array:
-        """The probability that a standard normal number is below `array`, to the last digits in its left tail
-        too."""
+        """Standard normal distribution function, accurate in the left tail too."""
         values = np.asarray(self.to_host(array), np.float64)
         found = np.asarray(
             np.frompyfunc(lambda x: math.erfc(-x / math.sqrt(2)) / 2, 1, 1)(values), np.float64
@@ -220,44 +223,48 @@ class Backend(ABC, Generic[ArrayT]):
         return self.from_host(found, self.index_of(array))
 
     def normal_quantile(self, array: ArrayT) -> Array:
-        """Where `normal_cdf` is `array`, which is between 0 and 1."""
-        from statistics import NormalDist  # which takes a while to import
+        """Standard normal quantile function: the inverse of `normal_cdf`."""
+        from statistics import NormalDist  # slow to import
 
         values = np.clip(np.asarray(self.to_host(array), np.float64), math.ulp(0.0), 1 - 2**-53)
         found = np.asarray(np.frompyfunc(NormalDist().inv_cdf, 1, 1)(values), np.float64)
         return self.from_host(found, self.index_of(array))
 
     def launcher(self, index: int) -> Any:
-        """The `Launcher` that runs kernels on device `index`, None where there is none."""
+        """The `Launcher` that runs kernels on device `index`, or None."""
         return None
 
     def synchronize(self, index: int) -> None:
-        """Wait until device `index` has done what was asked of it."""
+        """Wait until device `index` has finished all queued work."""
 
     def stream(self, index: int) -> AbstractContextManager[Any]:
-        """A block whose work on device `index` goes to a stream of its own, after what was asked before and
-        before what is asked after."""
+        """Context manager that runs work on device `index` on a new stream.
+
+        It is ordered after earlier and before later work on the current stream.
+        """
         return nullcontext()
 
     @abstractmethod
     def memory(self, index: int) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on device `index`; `pool`, where the library holds freed
-        memory as well, with that."""
+        """Bytes `used` by this process and `total` on device `index`.
+
+        If the library pools freed memory, `pool` is the bytes it holds, used or freed.
+        """
 
     def release(self, index: int) -> None:
-        """Give memory of device `index` that was freed, and is held for later, back to the system."""
+        """Return pooled free memory of device `index` to the system."""
 
     def facts(self, index: int) -> dict[str, str]:
-        """What the library knows of device `index` and of itself, for people to read."""
+        """Human-readable properties of the library and of device `index`."""
         return {}
 
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
-        """What must be entered around work on device `index`; None where nothing must."""
+        """Context manager required around work on device `index`, or None."""
         return None
 
 
 def _instead(dtype: Any) -> str:
-    """How an array of this dtype becomes one of numbers."""
+    """Advice on converting an array of this dtype to numbers."""
     if getattr(dtype, "names", None):
         return f": take a field of it, as array[{dtype.names[0]!r}]"
     units = ": array.astype('int64') counts its units"
@@ -282,36 +289,35 @@ class Device:
         )
         self.promotes = backend.promotes
         self.guard = backend.guard(index)
-        self.plain = self.promotes and self.guard is None  # whether an op can simply be called
+        self.plain = self.promotes and self.guard is None  # whether ops can be called directly
         self.xp = _namespace(backend)
 
     @property
     def handle(self) -> Any:
-        """The device in the terms of its array library."""
+        """The array library's own object for this device."""
         return self.backend.handle(self.index)
 
     def synchronize(self) -> None:
-        """Wait until the device has done what was asked of it."""
+        """Wait until the device has finished all queued work."""
         self.backend.synchronize(self.index)
 
     def memory(self) -> dict[str, int]:
-        """Bytes `used` by this process and `total` on the device; on CUDA `pool` too: what CuPy holds, used
-        or freed."""
+        """Bytes `used` by this process and `total` on the device.
+
+        On CUDA there is also `pool`: the bytes that CuPy holds, used or freed.
+        """
         return self.backend.memory(self.index)
 
     def release(self) -> None:
-        """Give memory that was freed, and is held for later use, back to the system, for another library or
-        process to take."""
+        """Return pooled free memory to the system, for other libraries or processes."""
         self.backend.release(self.index)
 
     def stream(self) -> AbstractContextManager[Any]:
-        """A `with` block whose work on this device goes to a new stream of its own; nothing where the library
-        has no streams.
+        """Context manager that runs work on a new stream; no effect for libraries without streams.
 
-        The stream first waits for what the current one was asked to do, and at the end the current one waits
-        for it: both on the device, the host goes on. Arrays that were made outside may be used inside, and
-        the other way round. It is for work beside that of other threads, or of another library on the current
-        stream.
+        The new stream first waits for the current one, and at the end the current one waits for it. Both
+        waits happen on the device; the host continues. Arrays made outside may be used inside, and vice
+        versa. Use it to overlap work with that of other threads, or of another library on the current stream.
 
         >>> import xgrad as xg
         >>> with xg.current_device().stream():
@@ -333,7 +339,7 @@ class Device:
 
 
 def _namespace(backend: Backend[Any]) -> Namespace:
-    """The library's own namespace, and beside it what the gates need and the standard lacks."""
+    """The library's namespace, extended by the functions that ops need and the standard lacks."""
     xp: Namespace = backend.xp
 
     def scatter(values: Array, *, key: Index, shape: tuple[int, ...]) -> Array:
@@ -341,7 +347,7 @@ def _namespace(backend: Backend[Any]) -> Namespace:
         key = key if isinstance(key, tuple) else (key,)
         target = xp.zeros(shape, dtype=values.dtype, device=backend.handle(backend.index_of(values)))
         if _is_basic(key):
-            key = tuple(k for k in key if k is not None)  # new axes, which the standard does not assign to
+            key = tuple(k for k in key if k is not None)  # the standard cannot assign to new axes
             target[key] = xp.reshape(values, target[key].shape)
         else:
             backend.scatter_add(target, key, values)
@@ -353,27 +359,29 @@ def _namespace(backend: Backend[Any]) -> Namespace:
 
     def setitem(x: Array, v: ArrayLike, *, key: Index) -> Array:
         """A copy of `x` with `v` at `key`."""
-        key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must stand alone
+        key = key[0] if isinstance(key, tuple) and len(key) == 1 else key  # a mask must be the only index
         if (
             getattr(key, "shape", None) == x.shape
             and backend.dtype_of(key).kind == "b"
             and getattr(v, "shape", ()) == ()
         ):
             v = xp.asarray(v, dtype=x.dtype, device=backend.handle(backend.index_of(x)))
-            return xp.where(key, v, x)  # a number at a mask, which a library may not assign, or slowly
+            return xp.where(key, v, x)  # a number at a mask: assignment may be slow or missing
         target = xp.asarray(x, copy=True)
         backend.assign(target, key, v)
         return target
 
     def astype(x: Array, dtype: DTypeLike) -> Array:
-        """`x` in a dtype as NumPy or as the library writes it."""
+        """Convert `x` to a dtype of NumPy or of the library."""
         if is_complex(x.dtype) and canonical(dtype).kind == "b":
-            return x != 0  # not every library casts that
+            return x != 0  # not every library can cast to bool
         return xp.astype(x, backend.native_dtype(dtype))
 
     def sign(x: Array) -> Array:
-        """x / |x|, and 0 at 0: of a complex number by its parts over the larger, whose quotients neither
-        overflow nor vanish."""
+        """x / |x|, and 0 at 0.
+
+        Complex numbers are first divided by the larger of their parts, which avoids overflow and underflow.
+        """
         if not is_complex(x.dtype):
             return xp.sign(x)
         parts = xp.real(x), xp.imag(x)
@@ -385,7 +393,7 @@ def _namespace(backend: Backend[Any]) -> Namespace:
         return xp.astype(real / length, x.dtype) + 1j * xp.astype(imag / length, x.dtype)
 
     def to_device(x: Array, device: Device) -> Array:
-        """`x` in the memory of another device."""
+        """Copy `x` to another device."""
         return (
             backend.moved(x, device.index)
             if device.backend is backend
@@ -393,8 +401,10 @@ def _namespace(backend: Backend[Any]) -> Namespace:
         )
 
     def cofactor(x: Array) -> Array:
-        """det(x) x⁻ᵀ for square matrices, singular ones too: U S Vh has det(U) det(Vh) conj(U) (the products
-        of all S but one) conj(Vh)."""
+        """det(x) x⁻ᵀ for square matrices, including singular ones.
+
+        For x = U S Vh it is det(U) det(Vh) conj(U) (the products of all S but one) conj(Vh).
+        """
         u, s, vh = xp.linalg.svd(x, full_matrices=False)
         i = xp.arange(s.shape[-1], device=backend.handle(backend.index_of(x)))
         others = xp.prod(xp.where(i[:, None] == i, xp.ones_like(s[..., None, :]), s[..., None, :]), axis=-1)
@@ -404,11 +414,11 @@ def _namespace(backend: Backend[Any]) -> Namespace:
         )
 
     def seal(x: Array) -> Array:
-        """A 0 for each row of `x`."""
+        """Zero for each row of `x`."""
         dtype = xp.real(x).dtype if is_complex(x.dtype) else x.dtype
         return xp.zeros((*x.shape[:-1], 1), dtype=dtype, device=backend.handle(backend.index_of(x)))
 
-    extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # which need not be listed
+    extensions = [name for name in ("fft", "linalg") if hasattr(xp, name)]  # dir() may omit them
     names = {name: getattr(xp, name) for name in (*dir(xp), *extensions) if not name.startswith("_")}
     of_backend = (
         backend.as_complex,
@@ -428,10 +438,10 @@ def _namespace(backend: Backend[Any]) -> Namespace:
 
 @lru_cache(256)
 def _numpys(dtype: Any) -> np.dtype[Any]:
-    """A library's dtype as NumPy's, by its name."""
+    """Convert a library's dtype to NumPy's, by its name."""
     return np.dtype(str(dtype).rpartition(".")[2])
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:
-    """Whether `key` names each element at most once: no index arrays in it."""
+    """Whether `key` selects each element at most once: it has no index arrays."""
     return all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in key)

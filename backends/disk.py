@@ -1,9 +1,9 @@
-"""A cache on disk: compiled code, and what was measured. Losing it costs time alone.
+"""Disk cache of compiled code and measurements; losing it only costs time.
 
-Compiled code is run as it is read, so it is kept only in a folder that belongs to this user and that nobody
-else can open. No symbolic link is followed, neither to the folder nor to a file in it. Each file begins with
-a hash of the rest and holds the key that it was written under. Where there is no such folder, or it fails,
-programs are compiled again in each process, and a warning says so once.
+Cached code is executed, so it is stored only in a folder that belongs to this user and that nobody else can
+open. Symbolic links are not followed, neither to the folder nor to a file in it. Each file begins with a hash
+of the rest and contains its key. If the folder cannot be used, programs are compiled again in each process,
+with one warning.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Bytes that the cache may take; files that were not used for longest make room.
+#: Size limit of the cache in bytes; the least recently used files are removed.
 LIMIT = 256 * 2**20
-#: Seconds after which a temporary file was left behind by a process that ended.
+#: Age in seconds after which a temporary file is considered abandoned.
 ABANDONED = 3600
 
 _MAGIC = b"xgrad-1\n"
 _OURS = re.compile(r"[0-9a-f]{64}\.[a-z]+|\.[0-9a-f]{64}\.[a-z]+\.[0-9a-f]{16}\.part")
 _SECURE = os.name == "posix" and hasattr(os, "O_NOFOLLOW") and os.open in os.supports_dir_fd
-_OTHERS = 0o077  # permissions of anybody but the owner
+_OTHERS = 0o077  # permissions of group and others
 _WRITABLE = 0o022
 
 _said = False
@@ -37,7 +37,7 @@ class _Refused(Exception):
 
 
 def folder() -> Path | None:
-    """XGRAD_CACHE_DIR, or `xgrad` among the user's caches; None where the user has no home."""
+    """XGRAD_CACHE_DIR, or `xgrad` in the user's cache folder; None if the user has no home."""
     own = os.environ.get("XGRAD_CACHE_DIR")
     if own:
         return Path(own)
@@ -49,8 +49,7 @@ def folder() -> Path | None:
 
 
 def read(kind: str, key: str) -> bytes | None:
-    """What was kept under a key, as a file of that kind; None where it is not there, not whole, or not to be
-    trusted."""
+    """Read the entry of a key and kind; None if it is missing, damaged or not trusted."""
     try:
         with _opened(create=False) as where:
             data = _content(where, _name(kind, key))
@@ -67,7 +66,7 @@ def read(kind: str, key: str) -> bytes | None:
 
 
 def write(kind: str, key: str, data: bytes) -> None:
-    """Keep data under a key. It appears whole or not at all."""
+    """Store data under a key, atomically."""
     try:
         with _opened(create=True) as where:
             name = _name(kind, key)
@@ -89,7 +88,7 @@ def _name(kind: str, key: str) -> str:
 
 
 def _head(key: str, data: bytes) -> bytes:
-    """What stands before the data: a mark, a hash of all that follows, and the key with its length."""
+    """The file header: a magic number, a hash of all that follows, and the key with its length."""
     name = key.encode()
     named = len(name).to_bytes(8, "little") + name
     return _MAGIC + hashlib.sha256(named + data).digest() + named
@@ -97,8 +96,10 @@ def _head(key: str, data: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _opened(*, create: bool) -> Iterator[int]:
-    """A descriptor of the folder, which was checked after it was opened, so that it cannot be exchanged in
-    between."""
+    """Open the folder and check it; yield its descriptor.
+
+    It is checked after opening, so that it cannot be replaced in between.
+    """
     path = folder()
     if path is None or not _SECURE:
         raise _Refused("there is no folder for it: set XGRAD_CACHE_DIR to a folder of your own")
@@ -124,7 +125,10 @@ def _opened(*, create: bool) -> Iterator[int]:
 
 
 def _content(where: int, name: str) -> bytes:
-    """All of a file, if it is a plain one that nobody else may open. Reading counts as use."""
+    """Content of a regular file that nobody else may open.
+
+    Reading marks it as used.
+    """
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=where)
     with open(file, "rb") as stream:
         found = os.fstat(file)
@@ -139,7 +143,7 @@ def _content(where: int, name: str) -> bytes:
 
 
 def _fill(where: int, name: str, data: bytes) -> None:
-    """A new file with these bytes."""
+    """Write a new file with these bytes."""
     file = os.open(
         name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=where
     )
@@ -148,12 +152,12 @@ def _fill(where: int, name: str, data: bytes) -> None:
 
 
 def _make_room(where: int) -> None:
-    """Remove what was not used for longest beyond the limit, and temporary files that nobody finishes."""
+    """Remove the least recently used files beyond the limit, and abandoned temporary files."""
     files, now = [], time.time()
     for name in os.listdir(where):
         if not _OURS.fullmatch(name):
             continue
-        with contextlib.suppress(OSError):  # another process makes room as well
+        with contextlib.suppress(OSError):  # another process may remove files too
             found = os.stat(name, dir_fd=where, follow_symlinks=False)
             if name.endswith(".part"):
                 if now - found.st_mtime > ABANDONED:
@@ -170,7 +174,7 @@ def _make_room(where: int) -> None:
 
 
 def _say(error: Exception) -> None:
-    """A warning, the first time in this process."""
+    """Warn, only once per process."""
     global _said
     if not _said:
         _said = True

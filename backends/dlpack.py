@@ -1,5 +1,7 @@
-"""bfloat16 through DLPack, which has it, as NumPy has not: NumPy is shown 16-bit integers, and the capsule
-says what they are.
+"""Exchange of bfloat16 arrays by DLPack.
+
+NumPy does not support bfloat16 in DLPack, so it exports 16-bit integers, and the dtype in the capsule is
+patched.
 
 The layout is that of dlpack.h: a DLTensor is a pointer, a device of two 32-bit numbers, the number of axes in
 32 bits, and the dtype, whose first byte is its code; a versioned capsule has a version, two pointers and 64
@@ -20,7 +22,7 @@ _CODE_AT = {b"dltensor": 20, b"dltensor_versioned": 52}
 
 
 def _code(capsule: Any) -> ctypes.c_uint8:
-    """The code of the dtype in a capsule, where it lies."""
+    """Reference to the dtype code inside a capsule."""
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
     api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = (
@@ -32,14 +34,14 @@ def _code(capsule: Any) -> ctypes.c_uint8:
 
 
 def capsule_of(array: np.ndarray, **options: Any) -> Any:
-    """A capsule of an array of bfloat16."""
+    """Make a capsule of a bfloat16 array."""
     capsule = array.view(np.ndarray).view(np.uint16).__dlpack__(**options)
     _code(capsule).value = _BFLOAT
     return capsule
 
 
 class _AsIntegers:
-    """An array of another library, of whose bfloat16 NumPy is told that they are integers."""
+    """Proxy for an array of another library that presents its bfloat16 to NumPy as integers."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -58,7 +60,7 @@ class _AsIntegers:
 
 
 def from_dlpack(x: Any, /, **options: Any) -> np.ndarray:
-    """NumPy's, which knows bfloat16."""
+    """NumPy's `from_dlpack`, with support for bfloat16."""
     seen = _AsIntegers(x)
     array = np.from_dlpack(seen, **options)
     return array.view(bfloat16()) if seen.changed else array

@@ -1,4 +1,4 @@
-"""dtypes as NumPy has them, which is what xgrad shows on every device."""
+"""NumPy dtypes, which xgrad uses on every device, and bfloat16."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from .types import DType, DTypeLike
 def bfloat16() -> DType:
     """The upper half of a float32: 8 bits of exponent and 8 of precision.
 
-    NumPy has none; ml_dtypes, which is optional, does.
-
-    Raises ImportError, saying what to install, where that is missing.
+    NumPy lacks it; the optional package ml_dtypes provides it. Raises ImportError, saying what to install, if
+    that is missing.
     """
     try:
         import ml_dtypes
@@ -27,10 +26,9 @@ def bfloat16() -> DType:
 
 
 def canonical(dtype: DTypeLike) -> DType:
-    """A dtype given by name, as a Python type, or as any array library writes it, in the byte order of the
-    machine.
+    """Convert a dtype name, Python type or any library's dtype to a NumPy dtype in native byte order.
 
-    Raises TypeError for one that is not of numbers.
+    Raises TypeError for a non-numeric dtype.
     """
     try:
         found: DType = np.dtype(dtype)
@@ -50,13 +48,13 @@ def canonical(dtype: DTypeLike) -> DType:
 
 
 def kind_of(dtype: DType) -> str:
-    """`dtype.kind`, which for bfloat16 is "f" too; NumPy, which does not know it, says "V"."""
+    """`dtype.kind`, but "f" for bfloat16, for which NumPy says "V"."""
     kind = dtype.kind
     return "f" if kind == "V" and is_bfloat16(dtype) else kind
 
 
 def is_bfloat16(dtype: DType) -> bool:
-    """Whether this is the dtype that ml_dtypes has; there is none where that was not imported."""
+    """Whether this is the bfloat16 of ml_dtypes; False if that was not imported."""
     return bool(dtype.kind == "V" and dtype.type.__name__ == "bfloat16")
 
 
@@ -76,7 +74,7 @@ def is_complex(dtype: object) -> bool:
     return kind == "c" if kind is not None else "complex" in str(dtype)
 
 
-#: A kind of dtypes as the array standard has it: a dtype, the name of a kind, or a tuple of these.
+#: A dtype kind of the array standard: a dtype, the name of a kind, or a tuple of these.
 Kind: TypeAlias = "DTypeLike | tuple[Kind, ...]"
 
 
@@ -101,7 +99,7 @@ class IntegerInfo(NamedTuple):
 
 
 def finfo(dtype: DType) -> FloatInfo:
-    """Limits of a floating dtype, as Python numbers; of a complex one, those of its parts."""
+    """Limits of a floating dtype as Python numbers; for complex ones, of the real and imaginary part."""
     if is_bfloat16(dtype):
         import ml_dtypes
 
@@ -132,7 +130,7 @@ def iinfo(dtype: DType) -> IntegerInfo:
 
 
 def isdtype(dtype: DType, kind: Kind) -> bool:
-    """Whether a dtype is of a kind of the array standard, or of one of a tuple of kinds."""
+    """Whether a dtype is of a kind of the array standard, or of any in a tuple."""
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     if not isinstance(kind, str):
@@ -141,14 +139,17 @@ def isdtype(dtype: DType, kind: Kind) -> bool:
 
 
 def result_type(*values: DType | complex) -> DType:
-    """The dtype of dtypes and Python numbers together."""
+    """The promoted dtype of dtypes and Python numbers."""
     if not any(isinstance(v, np.dtype) for v in values):
         raise ValueError("result_type needs one array or dtype at least")
     return promoted(*values)
 
 
 def promoted(*values: DType | complex) -> DType:
-    """NumPy's `result_type`, to which bfloat16 is as float16, and with that float32."""
+    """NumPy's `result_type`, extended by bfloat16.
+
+    bfloat16 promotes like float16; the two together give float32.
+    """
     brain = [v for v in values if isinstance(v, np.dtype) and is_bfloat16(v)]
     if not brain:
         return np.result_type(*values)
@@ -161,10 +162,10 @@ def promoted(*values: DType | complex) -> DType:
 
 
 def can_cast(old: DType, new: DType) -> bool:
-    """Whether promotion leads from one dtype to the other."""
+    """Whether promotion allows casting `old` to `new`."""
     return result_type(old, new) == new if is_bfloat16(old) or is_bfloat16(new) else np.can_cast(old, new)
 
 
 def _stand_in(value: Any) -> Any:
-    """float16 for bfloat16: to NumPy's rules they are the same."""
+    """Replace bfloat16 by float16: NumPy's rules treat them the same."""
     return np.dtype(np.float16) if isinstance(value, np.dtype) and is_bfloat16(value) else value

@@ -1,4 +1,4 @@
-"""How exactly float32 matrices are multiplied, where a device has faster ways that round more."""
+"""Precision of float32 matrix products on devices with faster, less precise arithmetic."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ _PRECISION: ContextVar[str] = ContextVar("xgrad_matmul_precision", default="high
 
 
 class matmul_precision:
-    """Set how products of float32 matrices (`@`, `matmul`, `einsum`, and their gradients) are computed on
-    CUDA.
+    """Set the precision of float32 matrix products on CUDA.
 
-    Called, it holds from then on in this thread or asynchronous task; in a `with` statement, until the end of
-    the block.
+    It applies to `@`, `matmul`, `einsum`, and their gradients. As a call, it applies from then on in this
+    thread or asynchronous task; in a `with` statement, until the end of the block.
 
     Args:
-        name: "highest", the default: float32 to the last digits, whatever CuPy's own CUPY_TF32 says. "tf32":
-            operands are rounded to 11 bits, on tensor cores. "bf16": operands are rounded to bfloat16's 8
-            bits. Sums are float32 always.
+        name: "highest", the default: full float32, even if CuPy's CUPY_TF32 is set. "tf32": operands are
+            rounded to 11 bits, on tensor cores. "bf16": operands are rounded to bfloat16's 8 bits. Sums are
+            always float32.
 
     Other dtypes, products with a vector, and decompositions are not affected, nor is anything on the CPU or
-    on a GPU older than compute capability 8.0. A compiled function is compiled for each precision that it is
-    called in. Raises ValueError for another name. `xgrad.backends.current_matmul_precision()` says which it
-    is.
+    on a GPU older than compute capability 8.0. A compiled function is compiled again for each precision that
+    it is called with. Raises ValueError for another name. `xgrad.backends.current_matmul_precision()` returns
+    the current one.
 
     >>> import xgrad as xg
     >>> with xg.matmul_precision("tf32"):
@@ -49,5 +48,5 @@ class matmul_precision:
 
 
 def current_matmul_precision() -> str:
-    """The name that `matmul_precision` was last given in this thread or asynchronous task."""
+    """The current precision name in this thread or asynchronous task; see `matmul_precision`."""
     return _PRECISION.get()

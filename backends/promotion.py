@@ -15,9 +15,9 @@ _WEAK = (int, float, complex)
 
 
 def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
-    """`operands` as arrays of the dtypes that NumPy would compute with.
+    """Convert `operands` to arrays of the dtypes that NumPy would compute with.
 
-    `rule` names the NumPy ufunc whose choice of dtypes holds, or is one of "result_type" (all operands share
+    `rule` is the name of the NumPy ufunc whose promotion applies, or one of "result_type" (all operands share
     one), "where" (all but the first do), "float" (integers become float64), "complex" (real numbers become
     complex) and "count" (booleans become int64). A Python number is weak: it takes the dtype of the arrays
     beside it.
@@ -31,7 +31,7 @@ def promote(device: Device, rule: str, operands: list[Any]) -> list[Array]:
 
 
 def _as_ufunc(name: str, kinds: list[Any]) -> list[np.dtype[Any]]:
-    """As NumPy's ufunc of this name would have it, to which bfloat16 is float16."""
+    """Dtypes that NumPy's ufunc of this name would use; bfloat16 is treated as float16."""
     brain = [isinstance(kind, np.dtype) and is_bfloat16(kind) for kind in kinds]
     ufunc = getattr(np, name)
     if not any(brain):
@@ -43,7 +43,7 @@ def _as_ufunc(name: str, kinds: list[Any]) -> list[np.dtype[Any]]:
 
 
 def _common(kinds: list[Any]) -> list[np.dtype[Any]]:
-    """One dtype for all; a number's type stands for a number of that type, which is weak."""
+    """One dtype for all; a Python type stands for a weak number of that type."""
     return [promoted(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])] * len(kinds)
 
 

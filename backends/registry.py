@@ -1,4 +1,4 @@
-"""Which backends there are, and which device new Tensors go to."""
+"""Registered backends, and the current device."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _current: ContextVar[Device | None] = ContextVar("xgrad_device", default=None)
 
 
 def register(name: str, factory: Callable[[], Backend[Any]], *, library: str) -> None:
-    """Offer a backend under `name`; `factory` is called when a device of it is first asked for.
+    """Register a backend under `name`; `factory` is called when one of its devices is first used.
 
-    `library` is the module whose arrays it takes. Registering a name again replaces its backend.
+    `library` is the module that defines its arrays. Registering a name again replaces its backend.
 
     >>> import xgrad.backends
     >>> xgrad.backends.register("mine", MyBackend, library="my_arrays")     # doctest: +SKIP
@@ -52,10 +52,9 @@ register("cuda", _cupy, library="cupy")
 
 
 def find_device(spec: str | Device) -> Device:
-    """The device named `cpu`, `cuda`, `cuda:N` or `auto` (CUDA where it works, else the CPU).
+    """Find the device named `cpu`, `cuda`, `cuda:N` or `auto` (CUDA if it works, else the CPU).
 
-    Raises DeviceError for a name that is not known and for a device that is not there, saying what is
-    missing.
+    Raises DeviceError for an unknown name, and for an unavailable device, saying what is missing.
     """
     if isinstance(spec, Device):
         return spec
@@ -80,13 +79,16 @@ def find_device(spec: str | Device) -> Device:
     return _devices[name, index]
 
 
-# A pickled device is found again by its name, and so is the same object; a process that has none raises
-# DeviceError.
+# A device is pickled by name, so that unpickling gives the same object; it raises DeviceError in a process
+# where the device is unavailable.
 copyreg.pickle(Device, lambda d: (find_device, (d.name,)))
 
 
 def devices() -> list[Device]:
-    """Every device that can be used now, the CPU first. It asks each backend, CUDA too."""
+    """All available devices, the CPU first.
+
+    This initialises every backend, including CUDA.
+    """
     found = []
     for name in _factories:
         try:
@@ -98,7 +100,7 @@ def devices() -> list[Device]:
 
 
 def device_of(array: Any) -> Device | None:
-    """The device that holds `array`; None where it is an array of no registered library."""
+    """The device that holds `array`; None if it is not an array of a registered library."""
     kind = type(array)
     name = "cpu" if kind is Half else _libraries.get(kind.__module__.partition(".")[0])
     if name is None:
@@ -109,19 +111,21 @@ def device_of(array: Any) -> Device | None:
 
 
 def current_device() -> Device:
-    """Where new Tensors go: as set by `set_device` or `device`, else the environment's XGRAD_DEVICE, else the
-    CPU."""
+    """The device of new Tensors.
+
+    It is set by `set_device` or `device`, else by the environment variable XGRAD_DEVICE, else the CPU.
+    """
     return _current.get() or find_device(os.environ.get("XGRAD_DEVICE") or "cpu")
 
 
 def set_device(spec: str | Device) -> None:
-    """Send new Tensors of this thread (or asynchronous task) to `spec`, as `find_device` reads it."""
+    """Set the device of new Tensors in this thread or asynchronous task; see `find_device`."""
     _current.set(find_device(spec))
 
 
 @contextmanager
 def device(spec: str | Device) -> Iterator[Device]:
-    """Send new Tensors to `spec` inside a `with` block.
+    """Context manager that sets the device of new Tensors.
 
     >>> import xgrad as xg
     >>> with xg.device("cpu"):

@@ -1,9 +1,8 @@
-"""Schedules: what runs on a GPU for a program.
+"""Schedules: GPU programs as plain data.
 
-Kernels as text; launches, matrix products and loops in their order. Plain data.
-
-The compiler writes a schedule, and `launching.py` runs it: it compiles `source`, lays out `buffers`, and does
-the items of `body` one after the other on one stream.
+A schedule has the source of kernels, and the sequence of launches, matrix products and loops. The compiler
+writes it, and `launching.py` runs it: it compiles `source`, allocates `buffers`, and executes the items of
+`body` in order on one stream.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ class Buffer(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where in a buffer something begins, in bytes, and by how many bytes it moves with each turn of the
-    loops around it."""
+    """Offset in a buffer, in bytes, and its increment per iteration of each enclosing loop."""
 
     buffer: int
     offset: int
@@ -30,9 +28,9 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A view of a buffer at every step of the loops around it, in elements.
+    """A view of a buffer over all steps of the enclosing loops, in elements.
 
-    Its first axes are the steps of those loops that it moves with; `moving` has their numbers, outermost 0.
+    Its leading axes are the steps of the loops that it depends on; `moving` has their depths, outermost 0.
     """
 
     buffer: int
@@ -43,7 +41,7 @@ class Window(NamedTuple):
 
 
 class HostCall(NamedTuple):
-    """`run(args, outs)`, a function of the array library that fills `outs` from `args`: arrays or numbers."""
+    """`run(args, outs)`, a function of the array library that computes `outs` from `args`: arrays or numbers."""
 
     run: Callable[[Sequence[Any], Sequence[Any]], None]
     args: tuple[Window | int | float | bool, ...]
@@ -51,7 +49,7 @@ class HostCall(NamedTuple):
 
 
 class Host(NamedTuple):
-    """The call of that number, which the host does: of an op that has no kernel."""
+    """Reference to a host call by number, for an op without a kernel."""
 
     number: int
 
@@ -61,7 +59,7 @@ class Launch(NamedTuple):
 
     Its arguments are pointers to `places`, then the `numbers`, as 64-bit integers.
 
-    All blocks of a `cooperative` launch must be on the chip at once.
+    All blocks of a `cooperative` launch must be resident at once.
     """
 
     name: str
@@ -71,14 +69,14 @@ class Launch(NamedTuple):
     places: tuple[Place, ...]
     numbers: tuple[int, ...]
     cooperative: bool = False
-    cluster: int = 1  # blocks of a cluster, which the kernel's text says too
+    cluster: int = 1  # blocks per cluster, also set in the kernel's source
 
 
 class Product(NamedTuple):
     """out = a @ b, or out += a @ b with `add`, for row-major matrices of m x k and k x n, `stack` of them.
 
-    A matrix that is stored transposed has `across` set. `lead` are the lengths of stored rows, `apart` the
-    distances between the matrices of a stack, all in elements; both in the order a, b, out.
+    `across` is set for a matrix that is stored transposed. `lead` are the row strides, `apart` the strides
+    between the matrices of a stack, all in elements; both in the order a, b, out.
     """
 
     dtype: str
@@ -94,22 +92,22 @@ class Product(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """`body` for t = 0, 1, ..., length - 1, or with `reverse` the other way.
+    """A loop: `body` for t = 0, 1, ..., length - 1, or backwards with `reverse`.
 
-    `once` does all of it in one launch, where it can be.
+    `once` runs the whole loop in one launch, if possible.
     """
 
     length: int
     reverse: bool
     body: tuple[Any, ...]
     once: tuple[Any, ...] = ()
-    why: str = ""  # there is no such launch
+    why: str = ""  # why there is no such launch
 
 
 class Schedule(NamedTuple):
-    """Buffers, the text of all kernels, and what is done in which order.
+    """Buffers, the source of all kernels, and the items to execute in order.
 
-    Products of float32 are computed with `precision`.
+    float32 products use `precision`.
     """
 
     buffers: tuple[Buffer, ...]

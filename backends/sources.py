@@ -1,4 +1,4 @@
-"""Sources of random numbers: NumPy's on the host, which is every device's default."""
+"""Sources of random numbers; the default on every device is NumPy's generator on the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .types import Array, DTypeLike, HostArray
 
-#: What a generator starts from: None takes it from the operating system.
+#: Seed of a generator; None takes entropy from the operating system.
 Seed: TypeAlias = (
     int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
 )
@@ -33,43 +33,42 @@ DISCRETE = ("integers", "poisson", "binomial", "geometric", "negative_binomial",
 
 
 class Source(Protocol):
-    """What draws.
+    """A source of random arrays.
 
-    Its parameters are numbers, or arrays on the device `place`; its results are arrays there.
+    Parameters are numbers, or arrays on the device `place`; results are arrays there.
     """
 
     place: str
 
     @property
     def state(self) -> dict[str, Any]:
-        """All it needs to go on from where it is, as JSON can write it."""
+        """The complete state, as JSON-serialisable data."""
 
     @state.setter
     def state(self, value: dict[str, Any]) -> None: ...
 
     def spawn(self, count: int) -> list[Self]:
-        """Sources that are independent of this one and of each other."""
+        """Make sources that are independent of this one and of each other."""
 
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Numbers of a distribution of `CONTINUOUS` or `DISCRETE`, in shape `size`, to which `params`
-        broadcast.
+        """Draw from a distribution of `CONTINUOUS` or `DISCRETE`.
 
-        Raises ValueError for integers that `dtype` does not hold.
+        The shape is `size`, to which `params` broadcast. Raises ValueError for integers out of range of
+        `dtype`.
         """
 
     def permutation(self, n: int) -> Array:
-        """The integers below `n` in any order."""
+        """Random permutation of the integers below `n`."""
 
     def permuted(self, shape: tuple[int, ...], axis: int) -> Array:
-        """The numbers of the places in an array of `shape`, in any order along `axis`, each line on its
-        own."""
+        """Flat indices into an array of `shape`, shuffled along `axis`, each line independently."""
 
     def choice(self, n: int, size: tuple[int, ...], replace: bool, p: Array | None, shuffle: bool) -> Array:
-        """Integers below `n`, with or without repetition, with probabilities `p` or, for None, even ones."""
+        """Draw integers below `n`, with or without replacement, with probabilities `p` (None: uniform)."""
 
 
 def fitting(name: str, values: HostArray, dtype: np.dtype[Any]) -> HostArray:
-    """`values` in `dtype`. Raises ValueError where it does not hold integers of theirs."""
+    """Convert `values` to `dtype`; raise ValueError for integers out of range."""
     if (
         values.dtype.kind in "iu"
         and dtype.kind in "iu"
@@ -85,7 +84,7 @@ def fitting(name: str, values: HostArray, dtype: np.dtype[Any]) -> HostArray:
 
 
 class HostSource:
-    """NumPy's own generator: its numbers, bit for bit, in float64; others are rounded from these."""
+    """NumPy's generator: bit-identical numbers in float64, rounded for other dtypes."""
 
     place = "cpu"
 
@@ -107,7 +106,7 @@ class HostSource:
         wanted = np.dtype(dtype)
         if name == "integers" and wanted.kind in "iu":
             return np.asarray(self._numbers.integers(*params, size=size, dtype=wanted))
-        if name == "multinomial":  # whose results are along an axis that NumPy adds by itself
+        if name == "multinomial":  # NumPy appends the axis of results itself
             size = size[:-1]
         state = self.state if wanted.kind in "iu" and wanted.itemsize < 8 else None
         try:
@@ -116,7 +115,7 @@ class HostSource:
             if state is not None:
                 self.state = state
             raise
-        if name == "random" and wanted != np.float64:  # which rounds to 1 what is near enough
+        if name == "random" and wanted != np.float64:  # rounding could give 1
             values = np.minimum(values, np.nextafter(wanted.type(1), wanted.type(0)))
         return values
 

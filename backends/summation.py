@@ -1,5 +1,4 @@
-"""Einstein's summation from the array standard alone, for libraries that have none of their own; and the
-order of its products."""
+"""Einstein summation on the array standard, for libraries that lack it, and contraction order."""
 
 from __future__ import annotations
 
@@ -12,27 +11,29 @@ Path = tuple[tuple[int, ...], ...]
 
 @lru_cache(4096)
 def path(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Path:
-    """Which operands to take together, one step after the other: they leave the list, and their product goes
-    to its end."""
+    """Contraction order: the operands of each step.
+
+    They are removed from the list, and their product is appended to it.
+    """
     if len(shapes) < 3:
         return (tuple(range(len(shapes))),)
-    from opt_einsum import contract_path  # which takes longer to import than all of this library
+    from opt_einsum import contract_path  # slower to import than this whole library
 
     return tuple(map(tuple, contract_path(subscripts, *shapes, shapes=True)[0]))
 
 
 def path_of(subscripts: str, operands: tuple[Array, ...]) -> Path:
-    """As `path`, found once for all operands of these shapes."""
+    """As `path`, cached for operands of these shapes."""
     return path(subscripts, tuple([tuple(x.shape) for x in operands]))
 
 
 def einsum(xp: Namespace, subscripts: str, *operands: Array) -> Array:
-    """As NumPy's einsum, where `subscripts` is explicit: a letter per axis, and an output.
+    """NumPy's einsum for explicit `subscripts`: one letter per axis, and an output.
 
     An axis of length 1 broadcasts.
 
-    The operands are taken together two at a time, each time as one matrix product: the indices that are
-    summed there are the inner ones, those that both keep are those of the batch.
+    Operands are contracted in pairs, each as one batched matrix product: summed indices are the inner axes,
+    indices that both keep are the batch axes.
     """
     inputs, _, output = subscripts.partition("->")
     waiting = [_prepared(xp, subscript, x) for subscript, x in zip(inputs.split(","), operands)]
@@ -50,7 +51,7 @@ def einsum(xp: Namespace, subscripts: str, *operands: Array) -> Array:
 
 
 def _prepared(xp: Namespace, subscript: str, x: Array) -> tuple[str, Array]:
-    """An operand without repeated indices: their diagonal."""
+    """Replace repeated indices of an operand by their diagonal."""
     for c in dict.fromkeys(subscript):
         while subscript.count(c) > 1:
             i = subscript.index(c)
@@ -63,7 +64,7 @@ def _prepared(xp: Namespace, subscript: str, x: Array) -> tuple[str, Array]:
 
 
 def _summed(xp: Namespace, subscript: str, x: Array, kept: set[str]) -> tuple[str, Array]:
-    """`x` summed over the indices that are not in `kept`."""
+    """Sum `x` over the indices not in `kept`."""
     axes = tuple(a for a, c in enumerate(subscript) if c not in kept)
     return (
         ("".join(c for c in subscript if c in kept), xp.sum(x, axis=axes, dtype=x.dtype))
@@ -73,10 +74,10 @@ def _summed(xp: Namespace, subscript: str, x: Array, kept: set[str]) -> tuple[st
 
 
 def _pair(xp: Namespace, mine: str, x: Array, theirs: str, y: Array, later: set[str]) -> tuple[str, Array]:
-    """Two operands as one, with the indices of either that are needed later."""
+    """Contract two operands, keeping the indices needed later."""
     mine, x = _summed(xp, mine, x, later | set(theirs))
     theirs, y = _summed(xp, theirs, y, later | set(mine))
-    # an axis of length 1 broadcasts against another length: then it is no index at all of that operand
+    # an axis of length 1 that broadcasts against another length is dropped from that operand
     narrow = {
         c for c in mine if c in theirs and (x.shape[mine.index(c)] == 1) != (y.shape[theirs.index(c)] == 1)
     }
@@ -96,7 +97,7 @@ def _pair(xp: Namespace, mine: str, x: Array, theirs: str, y: Array, later: set[
 
 
 def _without(xp: Namespace, subscript: str, x: Array, narrow: set[str]) -> tuple[str, Array]:
-    """`x` without those axes of `narrow` that have length 1."""
+    """Drop the axes of `narrow` that have length 1."""
     axes = tuple(a for a, c in enumerate(subscript) if c in narrow and x.shape[a] == 1)
     return (
         ("".join(c for a, c in enumerate(subscript) if a not in axes), xp.squeeze(x, axis=axes))
@@ -106,7 +107,7 @@ def _without(xp: Namespace, subscript: str, x: Array, narrow: set[str]) -> tuple
 
 
 def _laid(xp: Namespace, subscript: str, x: Array, shape: dict[str, int], *groups: list[str]) -> Array:
-    """`x` with its axes in three groups, each as one axis."""
+    """Arrange the axes of `x` in three groups, each merged to one axis."""
     x = xp.permute_dims(x, tuple(subscript.index(c) for group in groups for c in group))
     lengths = []
     for group in groups:

@@ -1,4 +1,4 @@
-"""Counting the copies between the host's memory and a device's."""
+"""Counting copies between host and device memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Copies:
-    """How many arrays were copied, and their bytes together."""
+    """Number of copied arrays, and their total bytes."""
 
     count: int = 0
     bytes: int = 0
@@ -20,7 +20,7 @@ class Copies:
 
 @dataclass
 class Transfers:
-    """What `count_transfers` counts: copies from a device to the host, and from the host to a device."""
+    """Result of `count_transfers`: copies from a device to the host, and from the host to a device."""
 
     to_host: Copies = field(default_factory=Copies)
     from_host: Copies = field(default_factory=Copies)
@@ -31,14 +31,13 @@ _COUNTERS: ContextVar[tuple[Transfers, ...]] = ContextVar("xgrad_transfers", def
 
 @contextmanager
 def count_transfers() -> Iterator[Transfers]:
-    """Count the copies between the host and devices with a memory of their own inside a `with` block, to find
-    hidden ones.
+    """Context manager that counts copies between host and device memory, to find hidden ones.
 
-    What asks for values copies them: `t.numpy()`, `t.item()`, `float(t)`, `bool(t)`, printing,
-    `np.asarray(t)`; and what hands in values from the host: `xg.asarray`, `xg.tensor`, and a plain array
-    among arguments. Ops, gradients, scans, compiled functions and optimisers copy nothing, but for those
-    whose documentation says so. On the CPU there is nothing to copy. A block inside another counts for both.
-    Each thread, and asynchronous task, counts its own.
+    Reading values copies them: `t.numpy()`, `t.item()`, `float(t)`, `bool(t)`, printing, `np.asarray(t)`. So
+    does passing values from the host: `xg.asarray`, `xg.tensor`, and plain arrays as arguments. Ops,
+    gradients, scans, compiled functions and optimisers copy nothing unless their documentation says so. On
+    the CPU nothing is copied. A nested block counts for the outer one too. Each thread and asynchronous task
+    counts separately.
 
     >>> import xgrad as xg
     >>> with xg.backends.count_transfers() as copies:
@@ -56,8 +55,7 @@ def count_transfers() -> Iterator[Transfers]:
 
 
 def counted(direction: str, copy: Callable[..., Any]) -> Callable[..., Any]:
-    """A backend's method `copy`, whose first argument is the array to be copied, counted by those who
-    count."""
+    """Wrap a backend's method `copy`, whose first argument is the array, to count its calls."""
 
     @wraps(copy)
     def counting(backend: Any, array: Any, *index: int) -> Any:

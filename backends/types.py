@@ -1,6 +1,6 @@
-"""The types that signatures name: arrays of any library, their namespaces, and what functions take for them.
+"""Types for signatures: arrays of any library, their namespaces, and accepted arguments.
 
-They are for readers and type checkers: nothing looks at them when a program runs.
+They are for readers and type checkers only, and have no effect at run time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Protocol, Self, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 
-#: A dtype as xgrad shows it, whichever library the array is of.
+#: A dtype in xgrad, whichever library the array belongs to.
 DType: TypeAlias = np.dtype[Any]
 
-#: What a parameter `dtype` takes: a dtype, its name, or a type such as `float` or `np.float32`.
+#: Argument for a parameter `dtype`: a dtype, its name, or a type such as `float` or `np.float32`.
 DTypeLike: TypeAlias = DType | str | type
 
 #: An array in the host's memory.
@@ -23,7 +23,7 @@ HostArray: TypeAlias = np.ndarray[Any, Any]
 
 
 class Array(Protocol):
-    """An array of any library, or a Tensor: what code that is written for both may use of it."""
+    """An array of any library, or a Tensor: the attributes that generic code may use."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,7 +42,7 @@ class Array(Protocol):
 
     @property
     def dtype(self) -> Any:
-        """The library's own dtype, which need not be NumPy's."""
+        """The library's own dtype, not necessarily NumPy's."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Array(Protocol):
 
     def __getitem__(self, key: Any, /) -> Self: ...
     def __setitem__(self, key: Any, value: Any, /) -> None: ...
-    # Operands are Any, since no library takes those of all: NumPy's arrays refuse CuPy's
+    # Operands are Any, since no library accepts the arrays of all: NumPy's arrays refuse CuPy's
     def __neg__(self) -> Self: ...
     def __invert__(self) -> Self: ...
     def __abs__(self) -> Self: ...
@@ -91,7 +91,7 @@ ArrayT = TypeVar("ArrayT", bound=Array)
 
 
 class Shaped(Protocol):
-    """Anything with a shape and a dtype: a Tensor, an array of any library, a scalar of NumPy's."""
+    """Anything with a shape and a dtype: a Tensor, an array of any library, a NumPy scalar."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -102,10 +102,10 @@ class Shaped(Protocol):
 #: An operand: a Tensor, an array on the same device, or a number.
 ArrayLike: TypeAlias = Shaped | bool | int | float | complex
 
-#: What `asarray` takes, and the functions of NumPy: an operand, or lists of them to any depth.
+#: Argument for `asarray` and the NumPy functions: an operand, or nested lists of operands.
 NestedArrayLike: TypeAlias = "ArrayLike | Sequence[NestedArrayLike]"
 
-#: What may stand between square brackets: one part, or a tuple of them.
+#: An index expression: one part, or a tuple of parts.
 IndexPart: TypeAlias = (
     SupportsIndex | slice | EllipsisType | Shaped | Sequence[int] | Sequence[Sequence[int]] | None
 )
@@ -113,8 +113,10 @@ Index: TypeAlias = IndexPart | tuple[Any, ...]
 
 
 class Functions(Protocol):
-    """Functions by name, each of which returns one array. Their arguments are not checked: no two libraries
-    declare the same."""
+    """Functions by name, each of which returns one array.
+
+    Arguments are not checked, as libraries declare them differently.
+    """
 
     def __getattr__(self, name: str, /) -> Callable[..., Array]: ...
 
@@ -129,18 +131,17 @@ class LinearAlgebra(Functions, Protocol):
 
 
 class Namespace(Functions, Protocol):
-    """The functions of an array library, or of xgrad on Tensors: those of the array standard, and what
-    the ops need besides.
+    """Functions of an array library, or of xgrad: the array standard, and others needed by ops.
 
-    Rules of ops are written once, on the namespace `xp` that they are handed: with arrays they compute, with
-    Tensors they record. Only functions that do not return one array are declared by name.
+    The rules of ops are written once, for a namespace `xp`: on arrays they compute, on Tensors they record.
+    Only functions that do not return one array are declared by name.
     """
 
     @property
     def linalg(self) -> LinearAlgebra: ...
     @property
     def fft(self) -> Functions: ...
-    def errstate(self, **kinds: str) -> AbstractContextManager[Any]: ...  # NumPy has it, others need not
+    def errstate(self, **kinds: str) -> AbstractContextManager[Any]: ...  # NumPy has it, others may not
     @property
     def int64(self) -> Any: ...
     @property

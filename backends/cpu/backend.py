@@ -37,7 +37,7 @@ class NumPy(Backend[HostArray]):
         return "cpu"
 
     def laid(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall]) -> Laid:
-        """What runs a plan that was written as Python text."""
+        """Make the runner of a plan written as Python source."""
         return Laid(buffers, text, calls)
 
     def from_host(self, array: HostArray, index: int) -> HostArray:
@@ -65,8 +65,7 @@ class NumPy(Backend[HostArray]):
             and values.ndim > 1
             and index.size
         ):
-            # the rows of each index one after the other, and one sum for each: np.add.at goes element by
-            # element
+            # sort rows by index and sum each group: np.add.at works element by element
             index = np.where(index < 0, index + len(target), index)
             order = np.argsort(index, kind="stable")
             rows = index[order]
@@ -76,7 +75,7 @@ class NumPy(Backend[HostArray]):
             np.add.at(target, key, values)
 
     def einsum(self, subscripts: str, *operands: HostArray) -> HostArray:
-        # matrix products where they repay the search for them
+        # matrix products, if large enough to repay finding them
         if len(operands) < 3:
             return np.einsum(  # type: ignore[no-any-return]
                 subscripts, *operands, optimize=len(operands) > 1 and max(x.size for x in operands) > 1000
@@ -93,7 +92,7 @@ class NumPy(Backend[HostArray]):
         return np.correlate(x, np.conj(y), "full" if full else "valid")
 
     def generator(self, seed: Seed, index: int, native: bool) -> HostSource:
-        return HostSource(seed)  # which is the library's own, too
+        return HostSource(seed)  # also the library's own
 
     def checked(self, array: HostArray) -> HostArray:
         if isinstance(array, np.ma.MaskedArray):
@@ -102,7 +101,7 @@ class NumPy(Backend[HostArray]):
                 "use xg.where(mask, 0.0, z) after"
             )
         if not array.dtype.isnative:
-            # else its dtype would equal none of those that there are
+            # otherwise its dtype would not equal any known one
             array = array.astype(array.dtype.newbyteorder("="))
         return half.classed(
             super().checked(array if type(array) is np.ndarray or array.shape == () else np.asarray(array))
@@ -129,8 +128,7 @@ class NumPy(Backend[HostArray]):
 
 @lru_cache(4096)
 def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
-    """The order of products as NumPy's einsum takes it; False for sums so small that all at once is
-    faster."""
+    """Contraction order in the format of NumPy's einsum; False for sums so small that one pass is faster."""
     lengths: dict[str, int] = {}
     for subscript, shape in zip(subscripts.partition("->")[0].split(","), shapes):
         lengths.update((c, max(n, lengths.get(c, 1))) for c, n in zip(subscript, shape))
@@ -138,10 +136,12 @@ def _by_pairs(subscripts: str, shapes: tuple[tuple[int, ...], ...]) -> Any:
 
 
 class Laid:
-    """A plan as Python code, with what it takes to run it. Several threads may call `run` at once.
+    """A plan as Python code, and the means to run it.
 
-    `buffers` are the plan's (kind, size, dtype), `text` what `codegen.numpy.plan.write` made of it,
-    and `calls` what that leaves to NumPy.
+    Several threads may call `run` at once.
+
+    `buffers` are the plan's (kind, size, dtype), `text` the output of `codegen.numpy.plan.write`, and `calls`
+    the ops left to NumPy.
     """
 
     def __init__(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall] = ()) -> None:
@@ -152,7 +152,7 @@ class Laid:
         self._free: list[list[np.ndarray]] = []
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """The outputs, flat, in new memory."""
+        """Run; return the outputs, flat, in new memory."""
         scratch = (
             self._free.pop()
             if self._free
@@ -171,23 +171,22 @@ class Laid:
 
 
 def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> HostArray:
-    """A view of a flat array, in elements."""
+    """View of a flat array; offset and strides are in elements."""
     size = buffer.itemsize
-    if 0 in shape:  # what it would be a view of need not be there
+    if 0 in shape:  # the offset may be out of range
         return half.classed(np.empty(shape, buffer.dtype))
     strides = tuple(s * size for s in strides)
     return half.classed(np.ndarray(shape, buffer.dtype, buffer, offset * size, strides))
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep up to a gigabyte of freed memory for the next step, instead of returning it page by page
-    after each.
+    """Let glibc keep up to a gigabyte of freed memory instead of returning it to the system.
 
-    Every training step allocates and frees the same arrays; taking their pages from the system again costs
-    more than the arithmetic on them. Other allocators do without. An environment that sets
-    MALLOC_TRIM_THRESHOLD_ has its way.
+    Every training step allocates and frees the same arrays; getting their pages from the system again costs
+    more than the arithmetic on them. Other allocators do not need this. MALLOC_TRIM_THRESHOLD_ in the
+    environment takes precedence.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         mallopt(-1, 2**30)  # M_TRIM_THRESHOLD
-        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest that glibc takes
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: the largest value that glibc accepts

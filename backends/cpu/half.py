@@ -1,13 +1,11 @@
-"""Half precision on the CPU: arrays of float16 and bfloat16, with which NumPy computes in float32 and rounds
-each result.
+"""Half precision on the CPU: ops on float16 and bfloat16 compute in float32 and round each result.
 
-NumPy has slow loops for float16, which add up in float16 where they sum over an outer axis, and none for
-bfloat16, of which ml_dtypes supplies some, with a promotion of their own. So an array of these dtypes is a
-`Half` here, whose functions NumPy asks itself. Arrays of other dtypes are what they always were, and pay
-nothing.
+NumPy's float16 loops are slow, and accumulate in float16 when they sum over an outer axis. It has none for
+bfloat16; ml_dtypes has some, with its own promotion. So an array of these dtypes is a `Half` here, to which
+NumPy dispatches by its protocols. Arrays of other dtypes are plain arrays, without overhead.
 
-Nothing here warns of overflow, or of the NaN that comes of it: where a loss is scaled both belong to the
-search for the scale.
+Overflow, and the resulting NaN, gives no warning: with loss scaling, both are part of the search for the
+scale.
 """
 
 from __future__ import annotations
@@ -59,11 +57,10 @@ class Half(np.ndarray):
         )
 
 
-#: What asks for the numbers next to a number, which are others in float32.
+#: Functions on neighbouring numbers, which differ in float32.
 _NEIGHBOURS = (np.nextafter, np.spacing)
 
-#: What moves elements and does not compute with them: it runs on the arrays as they are, and gives views
-#: where NumPy does.
+#: Functions that only move elements: they run on the arrays directly, and return views where NumPy does.
 _MOVES = {
     np.argmax,
     np.argmin,
@@ -111,7 +108,7 @@ _MOVES = {
 
 
 def rounded(x: HostArray | float, dtype: DType) -> Half:
-    """`x` in float16 or bfloat16, to the nearest, what is too large to infinity."""
+    """Round to the nearest float16 or bfloat16; overflow gives infinity."""
     with np.errstate(over="ignore"):
         return np.asarray(x).astype(dtype).view(Half)
 
@@ -119,8 +116,7 @@ def rounded(x: HostArray | float, dtype: DType) -> Half:
 def _computed(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], of: tuple[Any, ...]
 ) -> Any:
-    """`function` of the arrays in float32, and what it gives that is float32 rounded to the dtype that the
-    operands have together."""
+    """Call `function` on the arrays in float32; round to the operands' promoted dtype."""
     dtype = result_type(*(v.dtype for v in _arrays(of)))
     wanted, out = kwargs.get("dtype"), kwargs.get("out")
     options = dict(kwargs)
@@ -137,7 +133,7 @@ def _computed(
         )
     with np.errstate(over="ignore", invalid="ignore"):
         z = function(*raised, **{name: _raised(v, dtype) for name, v in options.items()})
-    if z is None:  # `at`, and functions that fill their first argument
+    if z is None:  # `at`, and functions that write to their first argument
         if isinstance(args[0], Half):
             args[0][...] = rounded(raised[0], args[0].dtype)
         return None
@@ -167,8 +163,10 @@ def _arrays(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _raised(v: Any, dtype: DType) -> Any:
-    """`v` in float32 where it is half: as NumPy has it, a Python number is rounded to the dtype of the arrays
-    beside it."""
+    """Convert half precision to float32.
+
+    As in NumPy, a Python number is rounded to the dtype of the arrays.
+    """
     if isinstance(v, np.ndarray | np.generic):
         return np.asarray(v).astype(_FLOAT32) if is_half(v.dtype) else np.asarray(v) if type(v) is Half else v
     if type(v) is float and is_half(dtype):
@@ -179,7 +177,7 @@ def _raised(v: Any, dtype: DType) -> Any:
 
 
 def _lowered(z: Any, dtype: DType) -> Any:
-    """What is float32 in a result, rounded to `dtype`."""
+    """Round float32 arrays in a result to `dtype`."""
     if isinstance(z, tuple | list):
         parts = [_lowered(part, dtype) for part in z]
         return type(z)(*parts) if hasattr(z, "_fields") else type(z)(parts)
@@ -187,7 +185,7 @@ def _lowered(z: Any, dtype: DType) -> Any:
 
 
 def classed(z: HostArray) -> HostArray:
-    """An array as what its dtype asks for: a `Half`, or a plain one."""
+    """Give an array the class for its dtype: `Half`, or a plain array."""
     if type(z) is Half:
         return z if is_half(z.dtype) else z.view(np.ndarray)
     return np.asarray(z).view(Half) if is_half(z.dtype) else z
@@ -197,12 +195,12 @@ def _classed(z: Any) -> Any:
     return type(z)(map(classed, z)) if type(z) in (tuple, list) else classed(z) if hasattr(z, "dtype") else z
 
 
-#: The functions that make an array of a dtype one names, or from something that may be of any.
+#: Functions that make an array of a given dtype, or from an object of any dtype.
 _MAKERS = ("arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros")
 
 
 def namespace() -> SimpleNamespace:
-    """NumPy's, whose arrays of half precision are `Half`."""
+    """NumPy's namespace, with `Half` for half-precision arrays."""
     names = {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
     return SimpleNamespace(
         **{
@@ -223,7 +221,7 @@ def _making(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def astype(x: HostArray, dtype: DTypeLike, /, *, copy: bool = True, device: str | None = None) -> HostArray:
-    """As NumPy's, which warns where a number is too large for float16; that is infinity, silently."""
+    """NumPy's `astype`, but overflow in float16 gives infinity without a warning."""
     target = np.dtype(dtype)
     if is_half(target) and x.dtype != target:
         return rounded(x, target)

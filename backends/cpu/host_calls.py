@@ -1,4 +1,4 @@
-"""Calls from native code back to NumPy: of the ops that there is no native code for."""
+"""Calls from native code back to NumPy, for ops without native code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from ..schedules import HostCall, Window
 from .half import classed
 from .marshalling import Pointers
 
-#: What native code calls: with the number of a call, the table of buffers, and the steps of the loops.
+#: Signature of the callback: index of the call, table of buffers, and loop steps.
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Host:
-    """The calls of one plan. Several threads may run it at once, each with pointers of its own.
+    """The host calls of one plan.
+
+    Several threads may run it at once, each with its own pointers.
 
     `buffers` are the plan's (kind, size, dtype).
     """
@@ -32,9 +34,9 @@ class Host:
 
     @contextmanager
     def serving(self, pointers: Pointers) -> Iterator[int | None]:
-        """Answer calls of native code that runs on these pointers, at the address that is given.
+        """Serve the host calls of native code that runs on these pointers; yield the callback's address.
 
-        Raises what a call raised: native code ends with the first that fails.
+        Re-raises an exception of a call: native code stops at the first that fails.
         """
         run = self._runs[pointers.address] = _Run(self._buffers, self._calls, pointers)
         try:
@@ -48,15 +50,17 @@ class Host:
         run = self._runs[buffers]
         try:
             run.call(number, (ctypes.c_int64 * run.depth).from_address(steps))
-        except BaseException as error:  # it goes on where native code was called from
+        except BaseException as error:  # re-raised by the caller of native code
             run.error = error
             return 1
         return 0
 
 
 class _Views(NamedTuple):
-    """A call's arguments and results in one run, and those of them that are another view at each step: in
-    which list, where in it, the array of all steps, and the loops that it moves with."""
+    """A call's arguments and results in one run, and which of them change with the step.
+
+    The latter are given by list, position, the array of all steps, and the loops that they depend on.
+    """
 
     run: Any
     args: list[Any]
@@ -65,7 +69,7 @@ class _Views(NamedTuple):
 
 
 class _Run:
-    """One run: views of its memory, made when they are first asked for."""
+    """One run: views of its memory, made lazily."""
 
     def __init__(self, buffers: Sequence[Any], calls: Sequence[HostCall], pointers: Pointers) -> None:
         self.error: BaseException | None = None
@@ -75,7 +79,7 @@ class _Run:
         self._views: list[_Views | None] = [None] * len(calls)
 
     def call(self, number: int, steps: Any) -> None:
-        """Do one call at these steps of the loops around it."""
+        """Execute one call at these steps of the enclosing loops."""
         views = self._views[number]
         if views is None:
             views = self._views[number] = self._all_views(self._calls[number])
@@ -94,7 +98,7 @@ class _Run:
         return views
 
     def _view(self, window: Any) -> tuple[Any, tuple[int, ...]]:
-        """A window as an array of all steps, and which of them it moves with; a number as it is."""
+        """A window as an array of all steps, and the loops that it depends on; a number as it is."""
         if not isinstance(window, Window):
             return window, ()
         buffer = self._buffers[window.buffer]

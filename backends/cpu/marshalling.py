@@ -1,9 +1,8 @@
-"""Pointers to the inputs and outputs of native code, set for all of them at once by a function of machine
-code.
+"""Pointers to the inputs and outputs of native code, all set by one compiled function.
 
-They are found anew at each call, and no input is kept after it: an array may be given other memory while it
-stays the same object, by `resize`, and another form by a new shape or dtype. To ask NumPy would cost half a
-microsecond for each array, and for some small programs as much as they take.
+Pointers are computed at each call, and no input is kept afterwards: an array object may get other memory by
+`resize`, or another shape or dtype. Asking NumPy would cost half a microsecond per array, which doubles the
+time of some small programs.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ import numpy as np
 from ..dtypes import canonical
 from .half import classed
 
-#: Bytes of small outputs that share a block of memory.
+#: Size limit in bytes of small outputs that share a block of memory.
 SHARED = 64 * 1024
-#: What an array must be to be read as it lies: NumPy's flags C_CONTIGUOUS and ALIGNED.
+#: Flags of an array that can be read in place: NumPy's C_CONTIGUOUS and ALIGNED.
 _READY = 0x0001 | 0x0100
-#: Bytes of the head of every object, of which its type comes last.
+#: Size in bytes of the header of every Python object, which ends with its type.
 _HEAD = object.__basicsize__
 
 _ALIGN = 64
 
-# An array object holds, after the head: data, the number of axes as an int, lengths, strides, base, dtype,
-# and flags as an int. That is part of NumPy's binary interface (`PyArrayObject_fields` in ndarraytypes.h).
+# After the header, an array object has: data, the number of axes as an int, lengths, strides, base, dtype,
+# and flags as an int. This is part of NumPy's ABI (`PyArrayObject_fields` in ndarraytypes.h).
 _TEXT = f"""
 define i64 @run(ptr %objects, ptr %wanted, ptr %pointers, i64 %start) nounwind {{
 entry:
@@ -147,15 +146,15 @@ end:
 
 
 def address(array: np.ndarray) -> int:
-    """Where a contiguous array's memory starts."""
+    """Address of the memory of a contiguous array."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    except (TypeError, ValueError, BufferError):  # read-only or empty: the slow way, by a microsecond
+    except (TypeError, ValueError, BufferError):  # read-only or empty: slower, by a microsecond
         return int(array.__array_interface__["data"][0])
 
 
 def places(buffers: Sequence[Any]) -> tuple[list[int], int]:
-    """Where each buffer starts in one block of bytes, aligned, and the size of the block."""
+    """Aligned offset of each buffer in one block of bytes, and the size of the block."""
     starts, end = [], 0
     for b in buffers:
         starts.append(end)
@@ -164,13 +163,15 @@ def places(buffers: Sequence[Any]) -> tuple[list[int], int]:
 
 
 def _bytes(buffer: Any) -> int:
-    """The size of a buffer, up to where the next may begin."""
+    """Size of a buffer in bytes, padded to the alignment of the next."""
     return int(-(-buffer.size * canonical(buffer.dtype).itemsize // _ALIGN) * _ALIGN)
 
 
 class Pointers:
-    """What one call needs for itself: a pointer to each buffer, for each block how far in it is aligned, and
-    scratch memory."""
+    """The state of one call.
+
+    A pointer to each buffer, the alignment offset of each block, and scratch memory.
+    """
 
     def __init__(self, buffers: Sequence[Any], blocks: int) -> None:
         self.values = (ctypes.c_ssize_t * (len(buffers) + blocks))()
@@ -187,8 +188,8 @@ class Pointers:
 class _Block(NamedTuple):
     """Outputs of one dtype in one block of memory, which lives as long as any of them.
 
-    `members` are an output's number, the number of its buffer, and where it starts, in bytes; `size` is the
-    block's.
+    Each of `members` has the index of an output, the index of its buffer, and its offset in bytes; `size` is
+    that of the block.
     """
 
     dtype: np.dtype[Any]
@@ -197,7 +198,7 @@ class _Block(NamedTuple):
 
 
 def _blocks(buffers: Sequence[Any]) -> list[_Block]:
-    """The outputs in blocks: those that are small share some, as each block costs half a microsecond."""
+    """Group the outputs in blocks; small ones share a block, as each block costs half a microsecond."""
     groups: list[list[tuple[int, int, Any]]] = []
     shared: dict[str, tuple[list[tuple[int, int, Any]], int]] = {}
     for n, (i, b) in enumerate((i, b) for i, b in enumerate(buffers) if b.kind == "output"):
@@ -219,9 +220,9 @@ def _blocks(buffers: Sequence[Any]) -> list[_Block]:
 
 
 class Arguments:
-    """The inputs and outputs of a program, of which each call sets the pointers.
+    """The inputs and outputs of a program, whose pointers are set by each call.
 
-    `buffers` are the plan's (kind, size, dtype), `finder` is what `find` gave.
+    `buffers` are the plan's (kind, size, dtype), `finder` is the result of `find`.
     """
 
     def __init__(self, buffers: Sequence[Any], finder: Any) -> None:
@@ -242,7 +243,7 @@ class Arguments:
         self._place = address(self._table)
 
     def _numbers(self) -> list[int]:
-        """What the function of machine code reads."""
+        """The table that the compiled function reads."""
         numbers = [len(self._inputs), id(np.ndarray)]
         for slot, dtype, size in self._inputs:
             numbers += [slot, id(dtype), size]
@@ -254,14 +255,14 @@ class Arguments:
         return numbers
 
     def pointers(self) -> Pointers:
-        """Pointers for one call at a time."""
+        """Make pointers, for one call at a time."""
         return Pointers(self.buffers, len(self._blocks))
 
     def point(self, inputs: Sequence[Any], pointers: Pointers) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Set the pointers to all inputs, and to new memory for the outputs.
 
-        Returns that memory, and copies of inputs that must live until they have been read. Raises ValueError
-        for other inputs than the program has.
+        Returns that memory, and copies of inputs that must stay alive until they have been read. Raises
+        ValueError for inputs that do not match the program.
         """
         count = len(self._inputs)
         if len(inputs) != count:
@@ -290,7 +291,7 @@ class Arguments:
         return found
 
     def _take(self, n: int, x: Any, pointers: Pointers, copies: list[np.ndarray]) -> None:
-        """Point to input `n`, or to a copy of it that is contiguous and of the right dtype."""
+        """Set the pointer to input `n`, or to a contiguous copy of the right dtype."""
         slot, dtype, size = self._inputs[n]
         used = np.require(x, dtype, ["C", "A"])
         if used.size != size:
@@ -299,7 +300,7 @@ class Arguments:
         copies.append(used)
 
     def _open(self, memory: list[np.ndarray], pointers: Pointers) -> None:
-        """Point to the outputs."""
+        """Set the pointers to the outputs."""
         for (cell, _, _), block, array in zip(self._parts, self._blocks, memory):
             start = address(array)
             pointers.values[cell] = -start % _ALIGN
@@ -309,13 +310,11 @@ class Arguments:
 
 @cache
 def find(load: Callable[[str], Any]) -> Any:
-    """The function of machine code, which `load` makes from its text; None where arrays are not laid out as
-    it expects.
+    """Compile the pointer-setting function by `load`; None if array objects have an unexpected layout.
 
-    It is called with the ids of inputs and of memory for outputs, the table of an `Arguments`, the pointers
-    to set, and the input to begin with. It stops at an input that is not an array as expected, and returns
-    its number; with all inputs done it sets the pointers to the outputs, and returns how many inputs there
-    are.
+    Its arguments are the ids of inputs and of output memory, the table of an `Arguments`, the pointers to
+    set, and the input to begin with. It stops at an input that is not an array as expected, and returns its
+    index. After the last input it sets the pointers to the outputs, and returns the number of inputs.
     """
     if ctypes.sizeof(ctypes.c_void_p) != 8:
         return None

@@ -1,8 +1,7 @@
-"""Native code on the CPU: LLVM IR compiled by llvmlite, kept in memory and on disk, and launched on NumPy
-arrays.
+"""Native code on the CPU: LLVM IR compiled by llvmlite, cached, and run on NumPy arrays.
 
-llvmlite is optional and is imported at first use. Matrix products go to the BLAS that NumPy has loaded
-already, so that there is one pool of threads.
+Code is cached in memory and on disk. llvmlite is optional and imported on first use. Matrix products use the
+BLAS that NumPy has already loaded, so that there is only one thread pool.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from .host_calls import Host
 
 #: Compiled functions kept in memory.
 KEPT = 256
-#: What stands before and after "sgemm" in the libraries there are, and whether it then takes 64-bit integers.
+#: Prefix and suffix of "sgemm" in known libraries, and whether integers are then 64-bit.
 _SPELLINGS = (
     ("scipy_cblas_", "64_", True),
     ("cblas_", "64_", True),
@@ -48,41 +47,41 @@ class Blas(NamedTuple):
     path: str
 
 
-# LLVM is not asked by two threads at once; a signal handler may compile while its thread does
+# only one thread at a time calls LLVM; reentrant, as a signal handler may compile while its thread does
 _lock = threading.RLock()
-# a child begins when no thread is inside of LLVM, whose own locks would stay taken in it
+# fork only while no thread is inside LLVM, or its locks would stay locked in the child
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
-_retired: list[Any] = []  # engines that nobody uses any more, which are freed under the lock
+_retired: list[Any] = []  # unused engines, to be freed under the lock
 
 
 class Compiled:
-    """A function of machine code.
+    """A compiled function.
 
     Attributes:
-        address: where it starts.
-        compile_seconds: what making it took; next to nothing where it came from the cache on disk.
-        from_disk: whether it did.
+        address: its entry point.
+        compile_seconds: time to compile it; almost 0 if loaded from the disk cache.
+        from_disk: whether it came from the disk cache.
     """
 
     def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
-        # releases the global lock while it runs
+        # releases the GIL while it runs
         self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(address)
-        self._engine = engine  # which owns the memory
+        self._engine = engine  # keep alive: owns the memory
 
     def __del__(self) -> None:
-        if _retired is not None:  # which it is at the very end
+        if _retired is not None:  # None at interpreter shutdown
             _retired.append(self._engine)
 
 
 def missing() -> str | None:
-    """What native code lacks here, in words; None where nothing is missing."""
+    """What is missing for native code, as text; None if nothing is."""
     try:
         _host()
     except ImportError:
         return "llvmlite is not installed: pip install 'xgrad[fast]'"
-    except Exception as error:  # whatever a build of llvmlite without this processor raises
+    except Exception as error:  # llvmlite built without this processor may raise anything
         return f"llvmlite cannot compile for this machine: {error}"
     if find_blas() is None:
         return "no BLAS with a C interface is loaded: pip install scipy-openblas64"
@@ -91,8 +90,10 @@ def missing() -> str | None:
 
 @cache
 def find_blas() -> Blas | None:
-    """NumPy's own BLAS if it offers a C interface, else another that is loaded, else the scipy-openblas64
-    wheel, else None."""
+    """Find a BLAS with a C interface.
+
+    In order: NumPy's own, another that is loaded, the scipy-openblas64 wheel, else None.
+    """
     for path in _libraries():
         try:
             library = ctypes.CDLL(path)
@@ -112,7 +113,7 @@ def find_blas() -> Blas | None:
 
 
 def _libraries() -> list[str | None]:
-    """Shared libraries that may hold a BLAS, the likeliest first. None is the process itself."""
+    """Shared libraries that may contain a BLAS, likeliest first; None is the process itself."""
     bundled = [
         *Path(np.__file__).parent.glob(".dylibs/*blas*"),
         *Path(np.__file__).parent.parent.glob("numpy.libs/*blas*"),
@@ -135,9 +136,9 @@ def _libraries() -> list[str | None]:
         found.append("/System/Library/Frameworks/Accelerate.framework/Accelerate")
     if os.name == "posix":
         found.append(None)
-    # The wheel is looked for, not imported: its __init__ loads its library for the whole process, and a SciPy
-    # that is imported later would take some of its functions for those of its own BLAS, whose integers have
-    # another size.
+    # The wheel is located without importing it: its __init__ would load the library globally, and a SciPy
+    # imported later would bind some of its functions instead of those of its own BLAS, which has another
+    # integer size.
     wheel = importlib.util.find_spec("scipy_openblas64")
     for folder in wheel.submodule_search_locations or () if wheel else ():
         found += [
@@ -149,7 +150,7 @@ def _libraries() -> list[str | None]:
 
 
 class _Host(NamedTuple):
-    """llvmlite, ready to compile for this processor."""
+    """llvmlite, initialised for this processor."""
 
     binding: Any
     cpu: str
@@ -169,7 +170,7 @@ def _found_host() -> _Host:
     import llvmlite
     import llvmlite.binding as llvm
 
-    if llvm.llvm_version_info[0] < 20:  # later versions do it themselves and refuse the call
+    if llvm.llvm_version_info[0] < 20:  # later versions do this automatically and reject the call
         llvm.initialize()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -188,7 +189,7 @@ def _found_host() -> _Host:
 
 
 def _version() -> str:
-    """This library's version, as far as it is installed."""
+    """Installed version of this library, if any."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -198,12 +199,12 @@ def _version() -> str:
 
 
 def vector_bytes() -> int:
-    """The size of this processor's vectors."""
+    """SIMD width of this processor in bytes."""
     return _host().vector_bytes
 
 
 def converts_half() -> bool:
-    """Whether this processor converts float16 to float32 and back."""
+    """Whether this processor has instructions to convert between float16 and float32."""
     return _host().half
 
 
@@ -211,7 +212,7 @@ _loaded: OrderedDict[str, Compiled] = OrderedDict()
 
 
 def load(text: str) -> Compiled:
-    """The function `run` of a module of LLVM IR: from memory, from the cache on disk, or compiled now."""
+    """Load the function `run` of an LLVM IR module from memory, the disk cache, or by compiling it."""
     with _lock:
         _retired.clear()
         found = _loaded.get(text)
@@ -229,7 +230,7 @@ def _make(text: str) -> Compiled:
     code = disk.read("o", key)
     try:
         engine = None if code is None else _link(code)
-    except Exception:  # not an object file after all
+    except Exception:  # not a valid object file
         engine = None
     from_disk = engine is not None
     if engine is None:
@@ -240,12 +241,12 @@ def _make(text: str) -> Compiled:
 
 
 def _compile(text: str) -> bytes:
-    """Machine code as an object file."""
+    """Compile to an object file."""
     llvm, machine = _host().binding, _machine()
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=1)
-    # the text has its vectors
+    # the text is already vectorised
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()
@@ -257,7 +258,7 @@ def _compile(text: str) -> bytes:
 def _free(passes: Any) -> None:
     """Free a pass manager.
 
-    In some versions of llvmlite its class inherits a `_dispose` that does nothing before the one that works.
+    In some versions of llvmlite, its class inherits an empty `_dispose` that hides the working one.
     """
     kinds: list[Any] = [kind for kind in type(passes).__mro__ if "_dispose" in vars(kind)]
     if len(kinds) > 1 and kinds[0].__name__ == "ObjectRef":
@@ -275,7 +276,7 @@ def _machine() -> Any:
 
 
 def _link(code: bytes) -> Any:
-    """An engine that holds the object file's code, ready to run. Raises where it is not one of ours."""
+    """Load an object file into an engine, ready to run; raise if it is not one of ours."""
     llvm = _host().binding
     if code[:4] not in (b"\x7fELF", b"\xcf\xfa\xed\xfe") and os.name != "nt":
         raise ValueError("not an object file")
@@ -288,10 +289,12 @@ def _link(code: bytes) -> Any:
 
 
 class Native:
-    """A plan's compiled code with what it takes to launch it. Several threads may call `run` at once.
+    """A plan's compiled code and the means to launch it.
 
-    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` what `llvm.write` made of it, and
-    `calls` what it leaves to NumPy.
+    Several threads may call `run` at once.
+
+    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` the output of `llvm.write`, and `calls`
+    the ops left to NumPy.
     """
 
     def __init__(
@@ -309,9 +312,9 @@ class Native:
         self._host = Host(buffers, calls) if calls else None
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
-        """The outputs, flat, in new memory, for arrays of the input buffers' sizes.
+        """Run; return the outputs, flat, in new memory.
 
-        Raises ValueError for other sizes.
+        Raises ValueError unless inputs have the sizes of the input buffers.
         """
         try:
             pointers = self._free.pop()

@@ -1,1 +1,1 @@
-"""CuPy on CUDA. The modules here, and NCCL, are the only ones that import CuPy."""
+"""CuPy on CUDA. Only the modules here, and NCCL, import CuPy."""

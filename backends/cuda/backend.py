@@ -1,6 +1,6 @@
 """CuPy on CUDA.
 
-This module and its neighbours `cuda_...` are the only ones, beside NCCL, that import CuPy.
+Only the modules of this package, and NCCL, import CuPy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _any_half(method: Callable[..., Array]) -> Callable[..., Array]:
-    """A method of the backend that takes arrays of bfloat16 too."""
+    """Extend a method of the backend to arrays of bfloat16."""
 
     @wraps(method)
     def called(self: CuPy, *args: Any, **kwargs: Any) -> Array:
@@ -47,7 +47,7 @@ class CuPy(Backend["Array"]):
     name = "cuda"
     promotes = True
     indexes_by_scalars = True
-    complex_steps = False  # x ** 3 is exp(3 log(x)): of a negative x its imaginary part is off by 1e-16
+    complex_steps = False  # x ** 3 is exp(3 log(x)): for negative x the imaginary part is off by 1e-16
 
     def __init__(self) -> None:
         try:
@@ -97,8 +97,10 @@ class CuPy(Backend["Array"]):
         return array.base is not None and any(self.cupy.may_share_memory(array, x) for x in others)
 
     def moved(self, array: Array, index: int) -> Array:
-        """From one GPU to another without the host: each stream waits for the other, as memory is freed in
-        the order of a stream."""
+        """Copy between GPUs without the host.
+
+        Each stream waits for the other, as memory is freed in stream order.
+        """
         cuda, source = self.cupy.cuda, self.index_of(array)
         with cuda.Device(source):
             made = cuda.get_current_stream().record()
@@ -112,16 +114,19 @@ class CuPy(Backend["Array"]):
         return copied
 
     def scatter_add(self, target: Array, key: Any, values: Array) -> None:
-        """An index outside wraps around, where NumPy would raise: to see it would be to wait for the GPU."""
+        """`target[key] += values`; an index out of range wraps around.
+
+        NumPy would raise; checking would wait for the GPU.
+        """
         parts, dtype = key if isinstance(key, tuple) else (key,), target.dtype
         if dtype.name in ("float32", "float64", "complex64", "complex128"):
             if any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts):
                 scatter.add_at(self.cupy, target, parts, values)
             else:
-                target[key] += values  # a mask, or slices: no place twice
-        elif dtype.name in ("int32", "uint32", "uint64"):  # whose sums are the same in any order
+                target[key] += values  # a mask or slices: no repeated index
+        elif dtype.name in ("int32", "uint32", "uint64"):  # integer sums do not depend on the order
             self.cupy.add.at(target, key, values)
-        elif dtype == np.int64:  # whose sums have the same bits
+        elif dtype == np.int64:  # sums of uint64 have the same bits
             self.cupy.add.at(target.view(np.uint64), key, values.astype(np.int64, copy=False).view(np.uint64))
         else:
             sums = target.astype(np.dtype(np.int64 if dtype.kind in "biu" else np.float32))
@@ -129,8 +134,10 @@ class CuPy(Backend["Array"]):
             target[...] = sums.astype(dtype)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
-        """Of several values for one place the last, though CuPy assigns them in no order: the largest number
-        of each place is found first."""
+        """`target[key] = values`; for repeated indices the last value wins.
+
+        CuPy assigns in no particular order, so the last position for each index is found first.
+        """
         parts = key if isinstance(key, tuple) else (key,)
         if not any(isinstance(k, self.cupy.ndarray) and k.dtype.kind in "iu" for k in parts) or not hasattr(
             values, "dtype"
@@ -150,12 +157,12 @@ class CuPy(Backend["Array"]):
     @_any_half
     def einsum(self, subscripts: str, *operands: Array) -> Array:
         if len(operands) > 1 and all(x.dtype == np.float32 for x in operands) and matmul.rounds(self.cupy):
-            return summation.einsum(self.xp, subscripts, *operands)  # whose products are ours
+            return summation.einsum(self.xp, subscripts, *operands)  # with our own products
         order = len(operands) > 2 and ["einsum_path", *summation.path_of(subscripts, operands)]
         return self.cupy.einsum(subscripts, *operands, optimize=order)
 
     def eig(self, x: Array) -> tuple[Array, Array]:
-        """cuSOLVER has it from CUDA 12.6 on; before, as everywhere."""
+        """Use cuSOLVER from CUDA 12.6 on; before that, the default on the host."""
         from cupyx.cusolver import check_availability
 
         if not check_availability("geev"):
@@ -171,7 +178,7 @@ class CuPy(Backend["Array"]):
     def pow(self, x: Array, y: Any) -> Array:
         if isinstance(y, int | float) and 0 < abs(y) < 100 and y == int(y) and is_complex(x.dtype):
             return _product(x, int(y))
-        return self.xp.pow(x, y)  # without a look at the exponent, which would wait for the GPU
+        return self.xp.pow(x, y)  # without reading the exponent, which would wait for the GPU
 
     @_any_half
     def slide(self, x: Array, y: Array, *, full: bool) -> Array:
@@ -216,7 +223,7 @@ class CuPy(Backend["Array"]):
             outer, inner = cuda.get_current_stream(), cuda.Stream(non_blocking=True)
             inner.wait_event(outer.record())
         try:
-            with cuda.Device(index), inner:  # a stream is the current one of its own device alone
+            with cuda.Device(index), inner:  # the current stream is per device
                 yield inner
         finally:
             with cuda.Device(index):
@@ -251,7 +258,7 @@ class CuPy(Backend["Array"]):
 
 
 def fitting_extra() -> str | None:
-    """The extra whose CuPy fits the driver, from what that says of itself; None where there is no driver."""
+    """The extra whose CuPy supports the installed driver; None if there is no driver."""
     if shutil.which("nvidia-smi") is None:
         return None
     report = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False).stdout
@@ -268,18 +275,18 @@ def _advice() -> str:
 
 
 def _driver(told: Path) -> str:
-    """The driver's own version, where Linux tells it in a file."""
+    """Driver version, from a file in /proc on Linux."""
     found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)", told.read_text()) if told.exists() else None
     return f"{found[1]}, " if found else ""
 
 
 def _release(number: int) -> str:
-    """CUDA writes 12.4 as 12040."""
+    """Format CUDA's version number: 12040 is 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _product(x: Array, n: int) -> Array:
-    """x ** n, of complex numbers as NumPy has it: by squaring, and so exact where the products are."""
+    """x ** n by repeated squaring, as NumPy does for complex numbers; exact if the products are."""
     left = abs(n)
     z: Array = None
     while True:

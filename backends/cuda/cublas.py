@@ -1,6 +1,6 @@
-"""cuBLAS through ctypes, with a workspace of its own: CuPy's calls of it cannot be recorded in a CUDA graph.
+"""cuBLAS through ctypes, with its own workspace: CuPy's calls cannot be recorded in a CUDA graph.
 
-The library is the one that CuPy has loaded already, or the one of the nvidia-cublas wheel.
+The library is the one already loaded by CuPy, or that of the nvidia-cublas wheel.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 #: cudaDataType_t, by dtype.
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
-#: cublasComputeType_t: how products are summed; of float32 by precision, where the fast ways round operands.
+#: cublasComputeType_t: arithmetic of products; for float32 by precision, as the fast modes round operands.
 _COMPUTE_32F, _COMPUTE_64F = 68, 70
 FLOAT32 = {"highest": _COMPUTE_32F, "tf32": 77, "bf16": 75}
 GEMM_DEFAULT = -1  # of cublasGemmAlgo_t
 _MOST = 2**31 - 1
-#: What NVIDIA advises for Hopper; less does for others.
+#: Workspace size recommended by NVIDIA for Hopper; other GPUs need less.
 WORKSPACE = 32 * 2**20
 
 
@@ -27,7 +27,10 @@ class CublasError(RuntimeError):
 
 @cache
 def library() -> ctypes.CDLL:
-    """The library. Raises CublasError, saying how to install it, where there is none."""
+    """Load the library.
+
+    Raises CublasError, saying how to install it, if there is none.
+    """
     for path in _paths():
         try:
             found = ctypes.CDLL(path)
@@ -52,15 +55,15 @@ def _paths() -> list[str]:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 
         found.append(str(load_nvidia_dynamic_lib("cublas").abs_path))
-    except Exception:  # whatever the search for it raises where it is not there
+    except Exception:  # the search may raise anything if it is missing
         pass
     return [*found, "libcublas.so.13", "libcublas.so.12", "libcublas.so"]
 
 
 def _declare(found: ctypes.CDLL) -> None:
-    """Say what the functions take."""
+    """Declare the argument types of the functions."""
     pointer, whole, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
-    matrix = [pointer, whole, whole, long]  # address, type, distance between rows, distance between matrices
+    matrix = [pointer, whole, whole, long]  # address, dtype, row stride, matrix stride
     arguments = {
         "cublasCreate_v2": [ctypes.POINTER(pointer)],
         "cublasDestroy_v2": [pointer],
@@ -89,7 +92,7 @@ def _declare(found: ctypes.CDLL) -> None:
 
 
 class Cublas:
-    """A handle. Not for several threads at once."""
+    """A cuBLAS handle; not thread-safe."""
 
     def __init__(self, workspace: int, size: int) -> None:
         self._handle = ctypes.c_void_p()
@@ -99,11 +102,11 @@ class Cublas:
         _check(self._library.cublasCreate_v2(ctypes.byref(self._handle)), "cublasCreate")
 
     def product(self, product: Any, addresses: tuple[int, int, int], precision: str, stream: int) -> None:
-        """A `Product` of a schedule, of what lies at the addresses of a, b and the result.
+        """Run a `Product` of a schedule on the addresses of a, b and the result.
 
-        The library counts by columns: its matrices are ours transposed, and outᵀ = bᵀ @ aᵀ.
+        cuBLAS is column-major: its matrices are ours transposed, and outᵀ = bᵀ @ aᵀ.
         """
-        if stream != self._stream:  # which takes the workspace away
+        if stream != self._stream:  # setting the stream resets the workspace
             _check(self._library.cublasSetStream_v2(self._handle, stream), "cublasSetStream")
             _check(
                 self._library.cublasSetWorkspace_v2(self._handle, self._workspace, self._size),

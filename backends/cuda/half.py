@@ -1,9 +1,9 @@
-"""bfloat16 on CUDA, op by op: computed with in float32, each result rounded, as `half.py` does for NumPy.
+"""bfloat16 on CUDA: each op computes in float32 and rounds its result, as `cpu/half.py` does for NumPy.
 
-CuPy has loops of bfloat16 for arithmetic alone, which are float32 beside a Python number, and none for
-`where`, sorting or sums along an axis of products. So an array of bfloat16 is a `Half` here, a subclass of
-CuPy's, whose operators compute in this way, and so do the functions of the namespace where they are given
-one. CuPy computes with float16 in the same way itself, but for decompositions and Fourier transforms.
+CuPy supports bfloat16 in arithmetic only, gives float32 with a Python number, and lacks `where`, sorting and
+sums of products along an axis. So an array of bfloat16 is a `Half` here, a subclass of CuPy's array. Its
+operators, and the functions of the namespace given one, compute in float32. For float16, CuPy does the same
+by itself, except in decompositions and Fourier transforms.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 _FLOAT16, _FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
-#: What makes an array of a dtype one names, or from something that may be of any.
+#: Functions that make an array of a given dtype, or from an object of any dtype.
 _MAKERS = ("arange", "asarray", "astype", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros")
 
-#: What moves elements, and does not compute with them.
+#: Functions that only move elements.
 _MOVES = frozenset(
     (
         "argmax",
@@ -82,7 +82,7 @@ _UNARY = ("neg", "pos", "abs")
 
 @cache
 def half_of(cupy: ModuleType) -> type:
-    """The class of arrays of bfloat16."""
+    """Make the class of bfloat16 arrays."""
     members: dict[str, Any] = {"__module__": "cupy", "__doc__": "An array of bfloat16.", "__hash__": None}
     plain = cupy.ndarray
 
@@ -115,7 +115,7 @@ def half_of(cupy: ModuleType) -> type:
 
 
 def _classing(cupy: ModuleType, method: Any) -> Any:
-    """A method whose result is what its dtype asks for."""
+    """Wrap a method so that its result has the class for its dtype."""
 
     @wraps(method)
     def called(self: Array, *args: Any, **kwargs: Any) -> Array:
@@ -125,7 +125,7 @@ def _classing(cupy: ModuleType, method: Any) -> Any:
 
 
 def classed(cupy: ModuleType, z: Any) -> Any:
-    """An array as what its dtype asks for, and those in a tuple or a list."""
+    """Give an array, or those in a tuple or list, the class for its dtype."""
     if isinstance(z, tuple | list):
         parts = [classed(cupy, part) for part in z]
         return type(z)(*parts) if hasattr(z, "_fields") else type(z)(parts)
@@ -137,7 +137,7 @@ def classed(cupy: ModuleType, z: Any) -> Any:
 def computed(
     cupy: ModuleType, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """`function` of what is half in float32, its result rounded to the dtype of all operands together."""
+    """Call `function` with half-precision arrays in float32; round to the operands' promoted dtype."""
     dtype = result_type(*(v.dtype for v in _arrays(cupy, (args, tuple(kwargs.values())))))
     wanted = kwargs.get("dtype")
     if wanted is not None:
@@ -157,7 +157,7 @@ def _arrays(cupy: ModuleType, values: Any) -> Iterator[Any]:
 
 
 def _raised(cupy: ModuleType, v: Any, dtype: DType) -> Any:
-    """`v` in float32 where it is half; a Python number is rounded to the dtype of the arrays beside it."""
+    """Convert half precision to float32; round a Python number to the dtype of the arrays."""
     if isinstance(v, cupy.ndarray):
         half = v.dtype == _FLOAT16 or is_bfloat16(v.dtype)
         return cupy.ndarray.view(v, v.dtype, cupy.ndarray).astype(_FLOAT32) if half else v
@@ -170,7 +170,7 @@ def _raised(cupy: ModuleType, v: Any, dtype: DType) -> Any:
 
 
 def _lowered(cupy: ModuleType, z: Any, dtype: DType) -> Any:
-    """What is float32 in a result, rounded to `dtype`."""
+    """Round float32 arrays in a result to `dtype`."""
     if isinstance(z, tuple | list):
         parts = [_lowered(cupy, part, dtype) for part in z]
         return type(z)(*parts) if hasattr(z, "_fields") else type(z)(parts)
@@ -178,8 +178,7 @@ def _lowered(cupy: ModuleType, z: Any, dtype: DType) -> Any:
 
 
 def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
-    """The functions of a namespace, which take bfloat16 too; those of `linalg` and `fft` take float16 as
-    well."""
+    """Extend the functions of a namespace to bfloat16, and those of `linalg` and `fft` to float16."""
     half = half_of(cupy)
 
     def any_half(values: Any) -> bool:
@@ -237,7 +236,10 @@ def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
 
 
 def _next(cupy: ModuleType, x: Array, y: Array) -> Array:
-    """The number of bfloat16 next to `x` on the way to `y`: its bits are in the order of its size."""
+    """The bfloat16 number after `x` towards `y`.
+
+    The bit patterns are ordered like the magnitudes.
+    """
     x, y = cupy.broadcast_arrays(*(cupy.ndarray.view(v, v.dtype, cupy.ndarray) for v in (x, y)))
     bits, wide_x, wide_y = x.view(np.int16), x.astype(_FLOAT32), y.astype(_FLOAT32)
     away = (wide_x < wide_y) == (wide_x > 0)

@@ -1,5 +1,4 @@
-"""Schedules on a CUDA device, through CuPy: kernels compiled by NVRTC, launches, CUDA graphs, and products by
-cuBLAS."""
+"""Launcher of schedules on CUDA through CuPy: NVRTC kernels, CUDA graphs and cuBLAS products."""
 
 from __future__ import annotations
 
@@ -22,16 +21,17 @@ if TYPE_CHECKING:
 
 
 _SHARED_LIMIT = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-_ASSURED = 48 * 1024  # bytes of shared memory that a block has without asking
+_ASSURED = 48 * 1024  # bytes of shared memory that a block has without opt-in
 _DEVICE_TO_DEVICE = 3
-_WIDEST = 16  # bytes that a thread loads at once, from a multiple of so many
+_WIDEST = 16  # bytes of the widest aligned load of a thread
 _ROUNDS = 3
 
 
 def compile_kernels(source: str, arch: int, *options: str) -> bytes:
-    """The text of kernels as machine code for a compute capability. No device is needed.
+    """Compile kernel source to machine code for a compute capability; no device is needed.
 
-    `options` are NVRTC's, beside the target and the language. Raises KernelError with the compiler's words.
+    `options` are NVRTC options besides the target and the language. Raises KernelError with the compiler's
+    log.
     """
     from cupy.cuda import nvrtc
 
@@ -55,15 +55,15 @@ def compile_kernels(source: str, arch: int, *options: str) -> bytes:
 
 
 class CudaLauncher(Launcher):
-    """What CuPy offers for schedules on one device."""
+    """The `Launcher` for one CUDA device, based on CuPy."""
 
     def __init__(self, cupy: ModuleType, index: int) -> None:
         self.cupy, self.index = cupy, index
         self._driver, self._runtime = cupy.cuda.driver, cupy.cuda.runtime
         self.errors = (self._driver.CUDADriverError, self._runtime.CUDARuntimeError, CublasError)
         self._modules: dict[str, Any] = {}
-        self._lock = threading.RLock()  # of cuBLAS's handles, and of recordings
-        # by the stream that the products run on in the end, with their workspace
+        self._lock = threading.RLock()  # guards cuBLAS handles and stream capture
+        # by the stream that the products finally run on, with their workspace
         self._blas: dict[Hashable, tuple[Cublas, Array]] = {}
         self._recorded_for: Hashable = None
         with cupy.cuda.Device(index):
@@ -87,7 +87,7 @@ class CudaLauncher(Launcher):
             )
         try:
             self.cupy.cuda.nvrtc.getVersion()
-        except Exception as error:  # whatever CuPy raises where it does not find the library
+        except Exception as error:  # CuPy may raise anything if the library is missing
             return f"NVRTC, which compiles kernels, cannot be loaded ({error}): pip install 'xgrad[cuda13]'"
         try:
             library()
@@ -98,7 +98,7 @@ class CudaLauncher(Launcher):
     @contextmanager
     def entered(self) -> Iterator[None]:
         with self.cupy.cuda.Device(self.index):
-            # in a thread that has done nothing yet; launches by the driver do not make a context
+            # for a new thread: driver launches do not create a context
             if not self._driver.ctxGetCurrent():
                 self._runtime.setDevice(self.index)
             yield
@@ -176,7 +176,7 @@ class CudaLauncher(Launcher):
             self._runtime.memcpyAsync(target, source, size, _DEVICE_TO_DEVICE, self._stream())
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        with self._lock:  # another thread's products must not go to the stream that is recorded
+        with self._lock:  # keep other threads' products off the captured stream
             self._recorded_for = self.stream()
             try:
                 with self._recording as stream:

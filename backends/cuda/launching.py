@@ -1,7 +1,6 @@
-"""Runs a schedule on a device: its kernels, products and loops on one stream, recorded once and then replayed
-as a whole.
+"""Execution of schedules on a device: kernels, products and loops, recorded once and then replayed.
 
-What a device must offer for that is a `Launcher`. A schedule is plain data, see `schedules.py`.
+A `Launcher` is what a device must provide for that. A schedule is plain data, see `schedules.py`.
 """
 
 from __future__ import annotations
@@ -24,23 +23,24 @@ if TYPE_CHECKING:
 
 
 _ALIGN = 256
-STREAMS = 8  # that memory and recordings are kept for, beside the default ones
-# CUDA's number for the stream that each thread has of its own; smaller ones are of the device, larger ones
-# addresses
+STREAMS = 8  # for which memory and recordings are kept, besides the default ones
+# CUDA's handle of the per-thread default stream; smaller handles are per device, larger ones addresses
 PER_THREAD = 2
 
-#: The ways to run a loop, and what XGRAD_LOOPS calls them.
+#: The ways to run a loop, by their names in XGRAD_LOOPS.
 ONCE, STEPWISE = "one launch", "step by step"
 FORCED = {"persistent": ONCE, "steps": STEPWISE}
 
 
 class KernelError(RuntimeError):
-    """A device's compiler refused kernels; its words."""
+    """The device's compiler rejected kernels; the message is its log."""
 
 
 def make_room(by_stream: dict[Hashable, Any]) -> None:
-    """Forget what is kept for the oldest of STREAMS streams, the default ones left alone: programs may make a
-    new one for each step."""
+    """Evict the entry of the oldest of STREAMS streams, but never of a default stream.
+
+    Programs may create a new stream for each step.
+    """
     made = [stream for stream in list(by_stream) if isinstance(stream, int) and stream > PER_THREAD]
     for stream in made[: max(0, len(made) - STREAMS + 1)]:
         by_stream.pop(stream, None)
@@ -49,8 +49,8 @@ def make_room(by_stream: dict[Hashable, Any]) -> None:
 class LoopRun(NamedTuple):
     """How a loop is run.
 
-    Its length; in which way; the seconds of each way, where both were measured; why there is no other; and of
-    the way that is one launch how its blocks wait for each other.
+    Its length, the chosen way, the seconds of each way if both were measured, why there is no other way, and
+    for a single launch how its blocks synchronise.
     """
 
     length: int
@@ -61,31 +61,37 @@ class LoopRun(NamedTuple):
 
 
 class Launcher(ABC):
-    """What a device must offer so that schedules run on it.
+    """What a device must provide to run schedules.
 
-    All work goes to the stream that is current, and nothing waits for it.
+    All work goes to the current stream, asynchronously.
 
-    `errors` are what a launch or a recording that the device refuses raises.
+    `errors` are the exceptions raised when the device refuses a launch or a recording.
     """
 
     errors: tuple[type[Exception], ...] = ()
 
     def missing(self) -> str | None:
-        """What is lacking here to run schedules, in words; None where nothing is."""
+        """What is missing to run schedules, as text; None if nothing is."""
         return None
 
     def entered(self) -> AbstractContextManager[Any]:
-        """What makes this device the current one of the thread, around all that is done with it."""
+        """Context manager that makes this device current in the thread."""
         return nullcontext()
 
     @abstractmethod
     def chip(self) -> tuple[str, int, int, int, int, int]:
-        """Name, compute capability (90 for 9.0), multiprocessors, bytes of shared memory of a block, threads
-        and registers of a multiprocessor."""
+        """Properties of the GPU.
+
+        Name, compute capability (90 for 9.0), number of multiprocessors, bytes of shared memory per block,
+        threads and registers per multiprocessor.
+        """
 
     @abstractmethod
     def load(self, source: str) -> Callable[[str], Any]:
-        """What finds the kernels of a text by name. Raises KernelError where it is refused."""
+        """Compile source; return a function that finds its kernels by name.
+
+        Raises KernelError if the compiler rejects it.
+        """
 
     @abstractmethod
     def launch(self, kernel: Any, launch: Any, arguments: Sequence[int]) -> None:
@@ -93,28 +99,30 @@ class Launcher(ABC):
 
     @abstractmethod
     def product(self, product: Any, addresses: Sequence[int], precision: str) -> None:
-        """A matrix product of what lies at three addresses: a, b and the result."""
+        """Run a matrix product on the addresses of a, b and the result."""
 
     @abstractmethod
     def memory(self, size: int) -> Array:
-        """`size` bytes of the device's memory, as an array."""
+        """Allocate `size` bytes of device memory as an array."""
 
     @abstractmethod
     def address(self, array: Array) -> int:
-        """Where an array begins."""
+        """Address of the first element of an array."""
 
     @abstractmethod
     def ready(self, array: Array, dtype: str) -> Array:
-        """The array itself, or a copy of it that is contiguous, of that dtype, and begins at a multiple of 16
-        bytes, as the widest loads want."""
+        """The array, or a copy that is contiguous, of that dtype and 16-byte aligned.
+
+        The widest loads require that alignment.
+        """
 
     @abstractmethod
     def view(self, memory: Array, size: int, dtype: str) -> Array:
-        """A block of memory as an array of `size` elements."""
+        """View a block of memory as an array of `size` elements."""
 
     @abstractmethod
     def array(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str) -> Array:
-        """What lies at an address, as an array with these strides, in bytes."""
+        """View the memory at an address as an array; strides are in bytes."""
 
     @abstractmethod
     def copy(self, target: int, source: int, size: int) -> None:
@@ -122,24 +130,26 @@ class Launcher(ABC):
 
     @abstractmethod
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does all of `work` again in one launch, at the same addresses."""
+        """Record `work`; return a function that replays it in one launch, at the same addresses."""
 
     @abstractmethod
     def seconds(self, work: Callable[[], None]) -> float:
-        """What `work` takes on the device."""
+        """Time that `work` takes on the device."""
 
     @abstractmethod
     def stream(self) -> Hashable:
-        """The stream that is current, told apart from those of other threads."""
+        """Key of the current stream, distinct from those of other threads."""
 
 
 class Scheduled:
-    """A schedule made ready on a device. Several threads may call `run` at once, each on a stream of its own.
+    """A schedule loaded on a device.
 
-    The first run goes item by item, and measures which way each loop is faster, unless XGRAD_LOOPS says which
-    to take. The second is recorded, and from then on that is replayed. A recording reads from where its
-    inputs were; one that comes from elsewhere next time is given a place to be copied to. Where the array
-    library computes some of it, by the `calls`, every run goes item by item.
+    Several threads may call `run` at once, each on its own stream.
+
+    The first run executes item by item, and measures which way of running each loop is faster, unless
+    XGRAD_LOOPS sets it. The second run is recorded; later runs replay the recording. A recording reads inputs
+    at fixed addresses; an input that moves is copied to a buffer from then on. If the array library computes
+    some ops, by `calls`, every run executes item by item.
 
     Attributes:
         loops: how each loop is run.
@@ -149,7 +159,7 @@ class Scheduled:
         self.schedule, self.launcher, self._calls = schedule, launcher, calls
         with launcher.entered():
             names = _names(schedule.body)
-            find = launcher.load(schedule.source) if names else None  # a program may be products alone
+            find = launcher.load(schedule.source) if names else None  # a program may consist of products only
             self._kernels = {name: find(name) for name in names if find}
         self._inputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "input"]
         self._outputs = [(i, b) for i, b in enumerate(schedule.buffers) if b.kind == "output"]
@@ -165,7 +175,10 @@ class Scheduled:
         self._chosen = False
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs, flat, in memory of their own. Raises ValueError for inputs of other sizes."""
+        """Run; return the outputs, flat, in new memory.
+
+        Raises ValueError for inputs of other sizes.
+        """
         with self.launcher.entered():
             return self._run(inputs)
 
@@ -183,7 +196,7 @@ class Scheduled:
             free = self._spaces.setdefault(stream, [])
         try:
             space = free.pop()
-        except IndexError:  # without a look beforehand: another thread may take the last one in between
+        except IndexError:  # not checked first: another thread may take the last one
             space = _Space(self.schedule, self.launcher)
         for x, (i, _) in zip(given, self._inputs):
             space.take(i, x)
@@ -191,18 +204,18 @@ class Scheduled:
             if not self._chosen:
                 self._choose(space)
             self._do(space)
-            space.warm = not self._host  # what the host does is in no recording
+            space.warm = not self._host  # host calls cannot be recorded
         else:
             if space.replay is None:
                 space.replay = self._recorded(lambda: self._do(space))
                 space.recorded = True
             space.replay()
         outputs = [space.output(i, b) for i, b in self._outputs]
-        free.append(space)  # what comes next on this stream waits for this
+        free.append(space)  # later work on this stream waits for this
         return outputs
 
     def _recorded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work` in one launch; where the device will not record it, `work` itself."""
+        """Record `work` as one launch; return `work` itself if the device cannot record it."""
         try:
             return self.launcher.recorded(work)
         except self.launcher.errors as error:
@@ -214,7 +227,7 @@ class Scheduled:
             return work
 
     def _do(self, space: _Space) -> None:
-        """All items in order."""
+        """Execute all items in order."""
         self._items(self.schedule.body, space.addresses, ())
 
     def _items(self, items: Sequence[Any], addresses: Sequence[int], turns: tuple[int, ...]) -> None:
@@ -239,7 +252,7 @@ class Scheduled:
                 self.launcher.product(item, places, self.schedule.precision)
 
     def _call(self, call: HostCall, addresses: Sequence[int], turns: tuple[int, ...]) -> None:
-        """Let the array library compute something from what lies at the buffers' addresses."""
+        """Let the array library compute an op on the buffers."""
 
         def array(window: Any) -> Any:
             if not isinstance(window, Window):
@@ -255,9 +268,9 @@ class Scheduled:
         call.run([array(a) for a in call.args], [array(w) for w in call.outs])
 
     def _choose(self, space: _Space) -> None:
-        """Measure each loop both ways, or remember what was measured before.
+        """Choose the way to run each loop by measurement, or from the cache.
 
-        What is in memory does not count yet.
+        The contents of memory are still arbitrary at this point.
         """
         for i, (repeat, depth) in enumerate(_loops(self.schedule.body)):
             if repeat.once and self._forced is not None:
@@ -297,18 +310,18 @@ class Scheduled:
         def work() -> None:
             self._items([repeat], space.addresses, (0,) * depth)
 
-        work()  # loads what is to be loaded
+        work()  # warm-up
         return self.launcher.seconds(self._recorded(work))
 
 
 class _Space:
-    """The memory of one run at a time, and its recording."""
+    """Memory for one run at a time, and its recording."""
 
     def __init__(self, schedule: Any, launcher: Launcher) -> None:
         self.launcher = launcher
         self.warm = False
         self.replay: Callable[[], None] | None = None
-        self.recorded = False  # once at least: all that moves from then on gets its place at once
+        self.recorded = False  # at least once: inputs that move later get a buffer at once
         self.addresses = [0] * len(schedule.buffers)
         self._bytes = [b.size * canonical(b.dtype).itemsize for b in schedule.buffers]
         starts: dict[int, int] = {}
@@ -321,10 +334,10 @@ class _Space:
         base = launcher.address(self._memory)
         for i, start in starts.items():
             self.addresses[i] = base + start
-        self._own: dict[int, Array] = {}  # places of inputs that do not always come from the same one
+        self._own: dict[int, Array] = {}  # buffers of inputs whose address changes
 
     def take(self, i: int, x: Array) -> None:
-        """Read input `i` from where it is, or copy it to a place that the recording knows."""
+        """Read input `i` in place, or copy it to the buffer that the recording reads."""
         address = self.launcher.address(x)
         if i not in self._own:
             if address == self.addresses[i] or not self.recorded:
@@ -336,14 +349,17 @@ class _Space:
         self.launcher.copy(self.addresses[i], address, self._bytes[i])
 
     def output(self, i: int, b: Any) -> Array:
-        """A copy of output `i`: the next run writes over it."""
+        """Copy output `i`, as the next run overwrites it."""
         found = self.launcher.view(self.launcher.memory(max(self._bytes[i], 1)), b.size, b.dtype)
         self.launcher.copy(self.launcher.address(found), self.addresses[i], self._bytes[i])
         return found
 
 
 def _forced() -> str | None:
-    """The way that XGRAD_LOOPS asks for. Raises ValueError where there is none of that name."""
+    """The way to run loops set by XGRAD_LOOPS, if any.
+
+    Raises ValueError for an unknown name.
+    """
     said = os.environ.get("XGRAD_LOOPS")
     if said and said not in FORCED:
         raise ValueError(f"XGRAD_LOOPS={said}: it is {' or '.join(FORCED)}, or not set")
@@ -351,7 +367,7 @@ def _forced() -> str | None:
 
 
 def _barrier(repeat: Repeat) -> str:
-    """How blocks wait for each other in the launch that is a whole loop."""
+    """How blocks synchronise in a single launch of a whole loop."""
     size = max((launch.cluster for launch in repeat.once), default=1)
     return (
         f"clusters of {size}"
@@ -363,12 +379,12 @@ def _barrier(repeat: Repeat) -> str:
 
 
 def _has_host(items: Sequence[Any]) -> bool:
-    """Whether the host computes some of them."""
+    """Whether any item is computed by the host."""
     return any(isinstance(i, Host) or (isinstance(i, Repeat) and _has_host(i.body)) for i in items)
 
 
 def _names(items: Sequence[Any]) -> set[str]:
-    """The kernels that are launched."""
+    """Names of the launched kernels."""
     found: set[str] = set()
     for item in items:
         if isinstance(item, Repeat):
@@ -379,7 +395,7 @@ def _names(items: Sequence[Any]) -> set[str]:
 
 
 def _loops(items: Sequence[Any], depth: int = 0) -> list[tuple[Repeat, int]]:
-    """All loops, those inside of others too, and in how many others each is."""
+    """All loops, including nested ones, with their nesting depth."""
     return [
         loop
         for item in items

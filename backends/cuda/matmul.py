@@ -1,9 +1,9 @@
-"""float32 matrix products on CUDA in the precision that is asked for.
+"""float32 matrix products on CUDA in the requested precision.
 
-CuPy chooses how cuBLAS computes for the whole process (CUPY_TF32, `cupy._core.set_compute_type`), for
-products of two matrices alone, and knows TF32 but not bfloat16. So where that is not what is wanted cuBLAS is
-called here, through the binding that CuPy itself calls, with the kind of arithmetic for this one product:
-threads may differ.
+CuPy sets the arithmetic of cuBLAS for the whole process (CUPY_TF32, `cupy._core.set_compute_type`), for
+products of two matrices only, and supports TF32 but not bfloat16. If another precision is wanted, cuBLAS is
+called here, through CuPy's binding, with the compute type of this one product. So threads may use different
+precisions.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ _ONE, _ZERO = ctypes.c_float(1), ctypes.c_float(0)
 
 
 def differs(cupy: ModuleType, x: Array, y: Array) -> bool:
-    """Whether CuPy's own product of `x` and `y` would not be in the precision that holds now."""
+    """Whether CuPy's own product of `x` and `y` would not have the current precision."""
     if x.dtype != np.float32 or y.dtype != np.float32 or x.ndim < 2 or y.ndim < 2 or not x.size or not y.size:
         return False
     return rounds(cupy)
 
 
 def rounds(cupy: ModuleType) -> bool:
-    """Whether CuPy's float32 products are not in the precision that holds now: that is not "highest", or
-    CuPy's own choice is TF32."""
+    """Whether CuPy's float32 products do not have the current precision.
+
+    That is so if it is not "highest", or if CuPy is set to TF32.
+    """
     return current_matmul_precision() != "highest" or bool(cupy._core.get_compute_type(np.float32) == _TF32)
 
 
@@ -50,7 +52,7 @@ def matmul(cupy: ModuleType, x: Array, y: Array) -> Array:
     from cupy_backends.cuda.libs import cublas
 
     compute = FLOAT32[current_matmul_precision()]
-    if int(cupy.cuda.Device().compute_capability) < 80:  # which has neither
+    if int(cupy.cuda.Device().compute_capability) < 80:  # older GPUs have neither
         compute = FLOAT32["highest"]
     return product(cupy, cublas, cupy.cuda.device.get_cublas_handle(), x, y, compute)
 
@@ -58,8 +60,8 @@ def matmul(cupy: ModuleType, x: Array, y: Array) -> Array:
 def product(cupy: ModuleType, cublas: Any, handle: int, x: Array, y: Array, compute: int) -> Array:
     """x @ y of matrices, or of stacks of them whose leading axes broadcast.
 
-    cuBLAS has columns where these arrays have rows: their memory is, to it, that of xᵀ and yᵀ, and it is
-    asked for yᵀ xᵀ, which is the memory of x @ y.
+    cuBLAS is column-major and these arrays are row-major: it reads them as xᵀ and yᵀ, and computes yᵀ xᵀ,
+    whose memory is that of x @ y.
     """
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     n, k, m = x.shape[-2], x.shape[-1], y.shape[-1]
@@ -89,8 +91,7 @@ def product(cupy: ModuleType, cublas: Any, handle: int, x: Array, y: Array, comp
 
 
 def _laid(cupy: ModuleType, x: Array, batch: tuple[int, ...]) -> tuple[Array, bool, int]:
-    """`x` with its matrices one after the other in memory, whether these are transposed there, and the step
-    between them."""
+    """`x` with each matrix contiguous, whether the matrices are stored transposed, and their stride."""
     rows, columns = x.shape[-2:]
     if prod(x.shape[:-2]) == 1:  # one matrix for all
         x = x.reshape(rows, columns)
@@ -100,5 +101,5 @@ def _laid(cupy: ModuleType, x: Array, batch: tuple[int, ...]) -> tuple[Array, bo
 
 
 def address(x: Array) -> int:
-    """Where the first element of a CuPy array is."""
+    """Address of the first element of a CuPy array."""
     return int(x.data.ptr)

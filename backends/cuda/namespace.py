@@ -1,4 +1,4 @@
-"""CuPy's array namespace, where the standard's one of array_api_compat leaves things to be desired."""
+"""CuPy's array namespace: array_api_compat's, with some functions replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def namespace(cupy: ModuleType, standard: Any) -> SimpleNamespace:
-    """The names of `standard`, which is `array_api_compat.cupy`, some of them with another function."""
+    """The namespace `standard` (`array_api_compat.cupy`) with some functions replaced."""
     public = [name for name in (*dir(cupy), *dir(standard), "fft", "linalg") if not name.startswith("_")]
     names = {name: getattr(standard, name) for name in public if hasattr(standard, name)}
     for name in ("arange", "empty", "eye", "full", "linspace", "ones", "zeros"):
@@ -23,14 +23,17 @@ def namespace(cupy: ModuleType, standard: Any) -> SimpleNamespace:
         names[name] = _like(names[name])
 
     def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Array:
-        """As the standard has it. A copy of an array is where that array is, not on the current device."""
+        """The standard's `asarray`.
+
+        A copy of an array is made on its own device, not on the current one.
+        """
         home = obj.device if device is None and isinstance(obj, cupy.ndarray) else device
         return standard.asarray(obj, dtype=dtype, device=home, copy=copy)
 
     def sign(x: Array, /) -> Array:
-        """Of a real array.
+        """Sign of a real array.
 
-        NaN stays; assigning it at a mask, as array_api_compat does, would wait for the device.
+        NaN is preserved; assigning it at a mask, as array_api_compat does, would wait for the device.
         """
         return cupy.where(x != x, x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
@@ -44,7 +47,7 @@ def namespace(cupy: ModuleType, standard: Any) -> SimpleNamespace:
 
 
 def _on_its_device(cupy: ModuleType, make: Callable[..., Array]) -> Callable[..., Array]:
-    """A creation function that heeds `device`, which array_api_compat only checks."""
+    """Wrap a creation function to respect `device`, which array_api_compat only checks."""
 
     @wraps(make)
     def made(*args: Any, device: Any = None, **options: Any) -> Array:
@@ -55,7 +58,7 @@ def _on_its_device(cupy: ModuleType, make: Callable[..., Array]) -> Callable[...
 
 
 def _like(make: Callable[..., Array]) -> Callable[..., Array]:
-    """As `make`, on the device of its first argument."""
+    """Wrap `make` to run on the device of its first argument."""
 
     @wraps(make)
     def made(x: Array, /, *args: Any, device: Any = None, **options: Any) -> Array:
@@ -66,9 +69,9 @@ def _like(make: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _linalg(standard: Any) -> SimpleNamespace:
-    """The functions of `linalg`, which raise LinAlgError of a singular matrix as NumPy's do.
+    """The functions of `linalg`, raising LinAlgError for a singular matrix as NumPy does.
 
-    CuPy leaves that out, as it has to wait for the GPU.
+    CuPy omits that check, as it has to wait for the GPU.
     """
 
     def raising(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class CudaSource:
-    """CuPy's own generator, drawing on the GPU in float32 or float64, other numbers than the host's for the
-    same seed.
+    """CuPy's own generator, drawing on the GPU in float32 or float64.
 
-    CuPy cannot write its state down, so it cannot be saved, and a copy cannot be made of it.
+    Its numbers differ from the host's for the same seed. CuPy does not expose its state, so it can be neither
+    saved nor copied.
     """
 
     def __init__(self, cupy: ModuleType, index: int, seed: Seed) -> None:
@@ -43,7 +43,7 @@ class CudaSource:
         return [CudaSource(self._cupy, self._index, seeds) for seeds in self._seeds.spawn(count)]
 
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> Array:
-        if name != "integers":  # CuPy takes arrays, and of numbers floats alone
+        if name != "integers":  # CuPy takes arrays or floats
             params = tuple(float(p) if isinstance(p, int) else p for p in params)
         with self._cupy.cuda.Device(self._index):
             return fitting(name, getattr(self, f"_{name}")(size, np.dtype(dtype), *params), np.dtype(dtype))
@@ -68,7 +68,7 @@ class CudaSource:
                 return cp.minimum(
                     cp.searchsorted(total / total[-1], self._numbers.random(size), side="right"), n - 1
                 )
-            # the first of them are drawn without repetition
+            # the first elements are a draw without replacement
             keys = self._gumbel((n,), np.dtype(float)) + (0 if p is None else cp.log(p))
             return cp.argsort(-keys)[:count].reshape(size)
 
@@ -80,7 +80,7 @@ class CudaSource:
         return self._numbers.standard_normal(size, self._drawn(dtype))
 
     def _standard_exponential(self, size: tuple[int, ...], dtype: DType) -> Array:
-        # so that it has a logarithm
+        # avoid log(0)
         return self._cupy.maximum(self._numbers.standard_exponential(size), np.finfo(float).tiny)
 
     def _gumbel(self, size: tuple[int, ...], dtype: DType) -> Array:
@@ -139,7 +139,7 @@ class CudaSource:
     def _multinomial(self, size: tuple[int, ...], dtype: DType, n: Array | float, p: Array) -> Array:
         cp, columns = self._cupy, []
         left = cp.zeros(size[:-1], "int64") + cp.asarray(n, "int64")
-        for j in range(size[-1] - 1):  # of those that are left, with the probability among these
+        for j in range(size[-1] - 1):  # of the remaining trials, with the conditional probability
             part = cp.clip(p[..., j] / cp.maximum(p[..., j:].sum(axis=-1), np.finfo(float).tiny), 0, 1)
             columns.append(self._numbers.binomial(cp.asarray(left), cp.asarray(part), size[:-1]))
             left = left - columns[-1]

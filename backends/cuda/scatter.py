@@ -1,8 +1,8 @@
-"""Sums at an index on CUDA, added up in a fixed order, so that the same gradient has the same bits each time.
+"""Deterministic scatter-add on CUDA.
 
-CuPy adds atomically, in whatever order blocks happen to run in: float sums differ in their last bits from
-run to run. Here what goes to one place is brought together by a stable sort, and one block of threads adds
-it up.
+CuPy adds atomically, in the order in which blocks happen to run: float sums differ in their last bits from
+run to run. Here the values for one index are grouped by a stable sort, and one thread block adds them in a
+fixed order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _THREADS = 256
 
-#: The block of the first of several equal rows adds them all up: in x its threads are columns, in y every so
-#: many rows.
+#: The block of the first of several equal rows adds all of them: threads in x are columns, those in y stride
+#: over rows.
 _CODE = """
 extern "C" __global__ void add_rows(
         const long long* rows, const long long* order, const T* values, T* target,
@@ -52,12 +52,12 @@ def _kernel(cupy: ModuleType, dtype: str) -> Any:
 
 
 def add_at(cupy: ModuleType, target: Array, key: tuple[Any, ...], values: Array) -> None:
-    """`target[key] += values` for arrays of integers in `key`, of float32, float64 or complex numbers."""
+    """`target[key] += values` for integer arrays in `key` and floating or complex values."""
     if not target.size or not values.size:
         return
     whole = all(
         isinstance(k, cupy.ndarray | int) for k in key
-    )  # the first axes are indexed, what is behind them goes along
+    )  # the leading axes are indexed, trailing axes are kept
     lead = len(key) if whole else target.ndim
     count = int(np.prod(target.shape[:lead]))
     numbers = cupy.arange(count).reshape(target.shape[:lead])[key]

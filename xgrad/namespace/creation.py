@@ -454,7 +454,7 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
 
     Args:
         x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient raises
-        GraphError, as the gradient would be cut.
+            GraphError, as the gradient would be cut.
         device: another device for the result.
         copy: True copies always, False never (ValueError where `device` needs it).
 

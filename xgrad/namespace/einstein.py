@@ -26,7 +26,7 @@ def einsum(subscripts: str | ArrayLike, /, *operands: Any) -> Tensor:
             axes, which broadcast. An index repeated in one operand takes its diagonal. Without "->" the
             result has the indices that occur once, in alphabetical order.
         operands: Tensors, arrays or numbers. In NumPy's alternative form there is no string: each operand is
-        followed by a list of integer indices, optionally with those of the result at the end.
+            followed by a list of integer indices, optionally with those of the result at the end.
 
     More than two operands are contracted pairwise in the cheapest order, which is cached by subscripts and
     shapes.

@@ -46,7 +46,7 @@ class SlogdetResult(NamedTuple):
 
 
 class SVDResult(NamedTuple):
-    """Left singular vectors as columns, singular values in descending order, conjugated right ones as rows."""
+    """Left singular vectors (columns), descending singular values, conjugated right vectors (rows)."""
 
     U: Tensor
     S: Tensor
