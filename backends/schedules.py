@@ -41,7 +41,7 @@ class Window(NamedTuple):
 
 
 class HostCall(NamedTuple):
-    """`run(args, outs)`, a function of the array library that computes `outs` from `args`: arrays or numbers."""
+    """`run(args, outs)`: an array library function that computes `outs` from `args`, arrays or numbers."""
 
     run: Callable[[Sequence[Any], Sequence[Any]], None]
     args: tuple[Window | int | float | bool, ...]

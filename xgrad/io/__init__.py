@@ -1,4 +1,4 @@
-"""Tensors on disk."""
+"""Saving and loading Tensors."""
 
 from .checkpoints import load, save
 

@@ -1,4 +1,4 @@
-"""Named Tensors in one safetensors file."""
+"""Checkpoints: named Tensors in one safetensors file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.tensor import Tensor
 from ..namespace import asarray
 from .whole import write_whole
 
-#: The dtypes that the format and xgrad share, as the format writes them.
+#: The format's names of the dtypes that both it and xgrad support.
 DTYPES = {
     "bool": "BOOL",
     "int8": "I8",
@@ -33,32 +33,31 @@ DTYPES = {
     "complex64": "C64",
 }
 
-#: Among the words of a file: how its digest is made, and the digest. A file has both, or was not written here
-#: and has neither; were there one alone, a flipped bit in its name would make a damaged file look like one
-#: that has none.
+#: Metadata keys for the digest's algorithm and the digest. A file written by xgrad has both, other files have
+#: neither. With one key only, a flipped bit in its name would make a damaged file look like one without a
+#: digest.
 METHOD, DIGEST = "xgrad.digest_method", "xgrad.digest"
 
-#: The longest header, which describes the Tensors and has the words, in bytes; the format's own limit is 100
-#: MB. It bounds the memory that a hostile one takes.
+#: Maximum size in bytes of the header, which has the metadata and describes the Tensors; the format's own
+#: limit is 100 MB. It bounds the memory used for a malicious file.
 LONGEST_HEADER = 16_000_000
 
 
 def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write Tensors by name, and a few words beside them, to a safetensors file.
+    """Write named Tensors and text metadata to a safetensors file, atomically.
 
-    The file appears whole or not at all: it is written beside its place and then moved there. A file that was
-    there keeps its permissions, and stays as it was where anything fails; symbolic links are followed. A
-    digest of all of it is among the words, so that `load` notices a flipped bit; other readers of the format
-    read the file as any.
+    The data is written to a temporary file beside the target, which then replaces it. An existing file keeps
+    its permissions, and is unchanged if anything fails; symbolic links are followed. The metadata includes a
+    digest of the content, so that `load` detects a flipped bit; other readers of the format ignore it.
 
     Args:
-        path: the file. Folders that are missing on the way are made.
-        tensors: Tensors, arrays or numbers, by name. complex128 is not in the format: TypeError.
-        metadata: text by name, which `load` gives back. Names that begin with "xgrad." are kept for the
+        path: the file. Missing parent folders are created.
+        tensors: Tensors, arrays or numbers, by name. The format lacks complex128: TypeError.
+        metadata: text by name, which `load` returns. Names that begin with "xgrad." are reserved for the
             digest.
 
-    Raises TypeError and ValueError for what would not come back as it was, and OSError, which names the file,
-    where the system refuses.
+    Raises TypeError and ValueError for data that would not be restored exactly, and OSError, which names the
+    file, if writing fails.
 
     >>> import xgrad as xg, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.safetensors")
@@ -80,11 +79,11 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
 
 
 def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """`(tensors, metadata)` as `save` wrote them, or as another writer of safetensors files did.
+    """Read `(tensors, metadata)` from a safetensors file, written by `save` or by another library.
 
-    Raises FileNotFoundError where there is nothing, another OSError for what cannot be read, and ValueError,
-    which names the file, for one that is cut short, damaged or of another kind, and for dtypes that xgrad has
-    not got. bfloat16 needs ml_dtypes: ImportError without it.
+    Raises FileNotFoundError for a missing file, another OSError for an unreadable one, and ValueError, which
+    names the file, if it is truncated, damaged or in another format, or has dtypes that xgrad does not
+    support. bfloat16 needs ml_dtypes: ImportError without it.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -106,9 +105,9 @@ def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The arrays and words of a file, on the host.
+    """Read the arrays and metadata of a file, on the host.
 
-    Raises ValueError for whatever the library stumbles over.
+    Raises ValueError for any error of the library.
     """
     from safetensors import safe_open
 
@@ -122,12 +121,12 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
                 if dtype not in DTYPES.values():
                     raise ValueError(f"{name!r} is {dtype}, for which xgrad has no dtype")
                 if dtype == "BF16":
-                    bfloat16()  # which NumPy knows from here on
+                    bfloat16()  # registers bfloat16 with NumPy
             arrays = {name: file.get_tensor(name) for name in names}
             words = dict(file.metadata() or {})
     except (ImportError, MemoryError, PermissionError):
         raise
-    except Exception as error:  # no list of what the library raises for a hostile file is complete
+    except Exception as error:  # the library may raise anything for a malicious file
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
     for name, array in arrays.items():
         if array.dtype == bool and array.size and array.view("uint8").max() > 1:
@@ -139,9 +138,9 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _header(path: str | Path) -> bytes:
-    """The header of a file, which is JSON.
+    """Read the JSON header of a file.
 
-    Raises ValueError where it is too long, before memory is taken for it.
+    Raises ValueError if it is too long, before allocating memory for it.
     """
     with open(path, "rb") as file:
         length = _header_length(file.read(8))
@@ -151,8 +150,10 @@ def _header(path: str | Path) -> bytes:
 
 
 def _check_names_once(header: bytes) -> None:
-    """Refuse a header, which the library has found right, where it gives a name twice: readers differ in
-    which of the two they take."""
+    """Refuse a header with a repeated name.
+
+    The library accepts it, but readers differ in which of the two they use.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -168,7 +169,7 @@ def _header_length(content: bytes) -> int:
 
 
 def _checked_names(named: Any, what: str) -> Mapping[str, Any]:
-    """A mapping whose names are text that a file can hold."""
+    """Check a mapping: its names must be text that a file can store."""
     if not isinstance(named, Mapping):
         hint = "; of a module it is module.state_dict()" if what == "tensors" else ""
         raise TypeError(f"save takes {what} by name, in a mapping, not {type(named).__name__}{hint}")
@@ -184,7 +185,7 @@ def _checked_names(named: Any, what: str) -> Mapping[str, Any]:
 
 
 def _checked_words(metadata: Any) -> dict[str, str]:
-    """Words that a file can hold beside Tensors."""
+    """Check metadata: text that a file can store."""
     words = dict(_checked_names(metadata, "metadata"))
     for name, value in words.items():
         if not isinstance(value, str):
@@ -209,8 +210,7 @@ def _check_text(text: str) -> None:
 
 
 def _on_host(name: str, value: Any) -> Any:
-    """A copy of a value on the host, row by row in memory and in the host's byte order, which is what the
-    format stores."""
+    """Copy a value to the host, C-contiguous and in native byte order, as the format stores it."""
     try:
         x = asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -229,8 +229,7 @@ def _on_host(name: str, value: Any) -> Any:
 
 
 def _digest(arrays: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    """SHA-256 over names, dtypes, shapes and values, and over the words, in an order that does not depend on
-    that of the file."""
+    """SHA-256 of names, dtypes, shapes, values and metadata, independent of their order in the file."""
     described = [[name, array.dtype.name, array.shape] for name, array in sorted(arrays.items())]
     found = hashlib.sha256(json.dumps([sorted(words.items()), described]).encode())
     for _, array in sorted(arrays.items()):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that a reader finds the old content or the new,
-    never a part.
+    """Write a file atomically: a reader finds the old content or the new, never a part.
 
-    Symbolic links are followed, as `open` follows them. A file that was there keeps its permissions, and its
-    owner where the system lets it; a new one has those of the umask. The file beside is called
-    `.NAME.XXXXXXXX.tmp`, and is removed if anything fails; it stays only where the process is killed.
+    The content is written to a temporary file in the same folder, which then replaces the target. Symbolic
+    links are followed, as by `open`. An existing file keeps its permissions, and its owner if the system
+    allows it; a new one has the permissions of the umask. The temporary file is called `.NAME.XXXXXXXX.tmp`,
+    and is removed if anything fails; it is left behind only if the process is killed.
 
-    Raises OSError, naming `path`, with the file that was there as it was: for a folder that cannot be made or
-    written, a full disk, a file that is read-only, and anything in its place that is no file.
+    Raises OSError, naming `path`, with the existing file unchanged: for a folder that cannot be created or
+    written, a full disk, a read-only file, and a target that is not a file.
     """
     target = Path(os.path.realpath(path))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         old = _file_there(target)
         beside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
-        # of which the umask takes its part, in the system itself
+        # the system applies the umask
         mode = stat.S_IMODE(old.st_mode) if old else 0o666
         try:
             with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
@@ -46,14 +46,17 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 def _file_there(target: Path) -> os.stat_result | None:
-    """The file that is to be replaced. Raises OSError for what must not be."""
+    """Status of the file to be replaced, if any.
+
+    Raises OSError for a target that must not be replaced.
+    """
     try:
         old = target.lstat()
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(old.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if stat.S_ISLNK(old.st_mode):  # links that lead to one another
+    if stat.S_ISLNK(old.st_mode):  # circular links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if not stat.S_ISREG(old.st_mode):
         raise OSError(errno.EINVAL, "a device, pipe or socket, and no file")
@@ -63,8 +66,7 @@ def _file_there(target: Path) -> os.stat_result | None:
 
 
 def _inherit(path: Path, old: os.stat_result) -> None:
-    """Give a file the owner, as far as the system allows it, and the permissions of the one that it
-    replaces."""
+    """Copy the permissions, and if possible the owner, of the file to be replaced."""
     new = path.stat()
     if hasattr(os, "chown") and (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         with suppress(PermissionError):

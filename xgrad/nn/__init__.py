@@ -1,4 +1,4 @@
-"""Modules with weights, and losses. float32 unless a module is told otherwise."""
+"""Modules with weights, and losses. The default dtype is float32."""
 
 from .layers import Embedding, Linear
 from .losses import cross_entropy

@@ -1,4 +1,4 @@
-"""Layers without a memory."""
+"""Layers without state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .modules import Module, checked_input, sizes, uniform_parameter
 class Linear(Module):
     """x @ weightᵀ + bias, for x of shape (..., n_in).
 
-    `weight` has shape (n_out, n_in), both are drawn evenly from ±1/√n_in, as in torch.
+    `weight` has shape (n_out, n_in). Both are drawn uniformly from ±1/√n_in, as in torch.
 
     >>> import xgrad as xg
     >>> xg.nn.Linear(3, 2)(xg.ones((5, 3), dtype=xg.float32)).shape
@@ -42,7 +42,7 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A table of vectors: row i of `weight`, of shape (count, size), stands for the number i.
+    """Lookup table: maps the integer i to row i of `weight`, of shape (count, size).
 
     >>> import xgrad as xg
     >>> xg.nn.Embedding(10, 4)(xg.asarray([[1, 2, 3]])).shape
@@ -62,9 +62,9 @@ class Embedding(Module):
         self.weight = uniform_parameter((count, size), 1.0, dtype, rng, device)
 
     def __call__(self, indices: ArrayLike) -> Tensor:
-        """The rows at `indices`, integers of any shape.
+        """Look up the rows at `indices`, integers of any shape.
 
-        Raises TypeError for others, IndexError for a row that is not there.
+        Raises TypeError for other dtypes, IndexError for an index out of range.
         """
         indices = asarray(indices, device=None if isinstance(indices, Tensor) else self.weight.device)
         if indices.dtype.kind not in "iu":
@@ -74,12 +74,12 @@ class Embedding(Module):
 
 
 def in_range(indices: Tensor, count: int, who: str) -> Tensor:
-    """`indices`, if all are from 0 to `count` - 1: none counts from the end.
+    """Check that all indices are from 0 to `count` - 1; negative ones are not allowed.
 
-    Raises IndexError where the values are at hand, on the host.
+    Raises IndexError if the values are available on the host.
 
-    In a trace, and on a device that would have to be waited for, one below 0 becomes `count`, which is as far
-    out.
+    In a trace, and on devices where a check would have to wait, a negative index becomes `count`, which is
+    also out of range.
     """
     if indices.dtype.kind == "u":
         return indices
@@ -91,8 +91,10 @@ def in_range(indices: Tensor, count: int, who: str) -> Tensor:
 
 
 def nan_outside(z: Tensor, indices: Tensor, count: int) -> Tensor:
-    """`z`, but NaN where an index is not from 0 to `count` - 1: for devices whose library takes another
-    element there, and says nothing."""
+    """`z`, but NaN where an index is not from 0 to `count` - 1.
+
+    For devices whose library silently reads another element.
+    """
     if indices.device.backend.on_host:
         return z
     return where(logical_and(indices >= 0, indices < count), z, float("nan"))

@@ -1,4 +1,4 @@
-"""Losses."""
+"""Loss functions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from .layers import in_range, nan_outside
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Tensor:
-    """Mean of -log softmax(logits)[target], in nats; of half precision computed in float32, and rounded once.
+    """Mean of -log softmax(logits)[target], in nats.
+
+    Half precision is computed in float32 and rounded once.
 
     Args:
         logits: (..., classes), floating point.
         targets: (...), integers from 0 to classes - 1.
 
-    Raises ShapeError where the shapes do not fit, TypeError for targets that are no integers and logits that
-    are not floating point, IndexError for a target that is no class.
+    Raises ShapeError for incompatible shapes, TypeError for targets that are not integers or logits that are
+    not floating point, IndexError for a target out of range.
 
     >>> import xgrad as xg
     >>> xg.nn.cross_entropy(xg.zeros((2, 4)), xg.asarray([0, 3]))

@@ -1,4 +1,4 @@
-"""Modules: objects whose Tensors are the leaves of a tree."""
+"""Modules: objects with Tensors, which are trees whose leaves are these Tensors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from . import ties
 
 
 class Module:
-    """Base of everything with weights.
+    """Base class of everything with weights.
 
     A subclass sets Tensors, modules, and lists or dicts of them as attributes in `__init__`, and defines
-    `__call__`. It is a node of a tree then: `grad(loss)(model, x)` gives gradients in the structure of the
-    model, `tree_map` maps over it.
+    `__call__`. It is then a tree: `grad(loss)(model, x)` returns gradients in the structure of the model, and
+    `tree_map` maps over it.
 
-    A Tensor that is there in several places is one parameter: it is tied. It has one gradient, that of all
-    its places, and the name of the first; what `tree_map`, `cast` and `to` make of a module is tied in the
-    same places.
+    A Tensor that occurs in several places is one tied parameter. It has one gradient, summed over all places,
+    and the name of the first place. `tree_map`, `cast` and `to` keep the ties.
 
     >>> import xgrad as xg
     >>> class Scale(xg.nn.Module):
@@ -48,11 +47,11 @@ class Module:
             pytree.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 
     def named_parameters(self) -> dict[str, Tensor]:
-        """The Tensors by the path that leads to them, as "gru.W_zh"."""
+        """The Tensors by path, such as "gru.W_zh"."""
         return {".".join(map(str, path)): leaf for path, leaf in pytree.leaves_with_paths(self)}
 
     def parameters(self) -> list[Tensor]:
-        """The Tensors of this module and those inside it."""
+        """The Tensors of this module and its submodules."""
         return list(self.named_parameters().values())
 
     def zero_grad(self) -> None:
@@ -61,16 +60,15 @@ class Module:
             p.grad = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The values by name, to be saved."""
+        """The parameter values by name, for saving."""
         return {name: p.detach() for name, p in self.named_parameters().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the values of `state`, which must have the names, shapes and dtypes of this module, or nothing
-        changes.
+        """Load the values of `state`, which must match the names, shapes and dtypes of this module.
 
-        Raises KeyError for names that are missing or unknown, ShapeError and TypeError for values that do not
-        fit. Other names of a tied parameter may be among them with the same values; ValueError where they
-        differ.
+        On an error nothing changes. Raises KeyError for missing or unknown names, ShapeError and TypeError
+        for values that do not match. Other names of a tied parameter may be included with the same values;
+        ValueError if they differ.
         """
         state = self._without_ties(state)
         mine = self.named_parameters()
@@ -80,7 +78,7 @@ class Module:
                 mine[name][...] = value
 
     def _without_ties(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`state` with the first name alone of what is tied."""
+        """`state` with only the first name of each tied parameter."""
         others = {
             ".".join(map(str, place)): ".".join(map(str, first)) for place, first in ties.found(self, Module)
         }
@@ -98,7 +96,7 @@ class Module:
         return {**first_names, **{name: value for name, value in state.items() if name not in others}}
 
     def to(self, device: str | Device) -> Self:
-        """A module like this one with its weights on another device."""
+        """Copy of this module with its weights on another device."""
 
         def moved(p: Tensor) -> Tensor:
             return tensor(p, requires_grad=p.requires_grad, device=device)
@@ -112,13 +110,13 @@ class Module:
 
 
 def cast(tree: Any, dtype: DTypeLike) -> Any:
-    """A module, or any tree, with its floating Tensors and arrays in another dtype.
+    """Convert the floating Tensors and arrays of a module, or any tree, to another dtype.
 
-    Gradients flow back to those that were given, in their dtype.
+    Gradients flow back to the originals, in their dtype.
 
-    So a loss can compute in half precision while the weights that it is differentiated by, and that an
-    optimiser changes, stay float32. Integers, booleans and Python numbers stay as they are. Raises TypeError
-    for a dtype that is not floating, whose gradient would be lost, and for complex numbers as real ones.
+    So a loss can compute in half precision while its weights, their gradients and the optimiser stay in
+    float32. Integers, booleans and Python numbers stay as they are. Raises TypeError for a dtype that is not
+    floating, as the gradient would be lost, and for complex to real.
 
     >>> import xgrad as xg
     >>> model = xg.nn.Linear(3, 2)
@@ -142,7 +140,7 @@ def cast(tree: Any, dtype: DTypeLike) -> Any:
 def uniform_parameter(
     shape: tuple[int, ...], limit: float, dtype: DTypeLike, rng: Generator | None, device: str | Device | None
 ) -> Tensor:
-    """A weight drawn evenly from [-limit, limit)."""
+    """Draw a weight uniformly from [-limit, limit)."""
     if rng is not None and not isinstance(rng, Generator):
         raise TypeError(f"rng is a generator of xg.random.default_rng(seed), not {type(rng).__name__}")
     return tensor(
@@ -151,14 +149,17 @@ def uniform_parameter(
 
 
 def sizes(who: str, **given: object) -> None:
-    """Raises TypeError or ValueError where one of these is no integer from 1 on."""
+    """Raise TypeError or ValueError unless all of these are positive integers."""
     for name, n in given.items():
         if integer(f"{who}: {name}", n) < 1:
             raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
 
 
 def checked_input(x: ArrayLike, weight: Tensor, who: Module) -> Tensor:
-    """`x` as a Tensor beside `weight`. Raises TypeError where its dtype is another floating dtype."""
+    """Convert `x` to a Tensor on the device of `weight`.
+
+    Raises TypeError for a floating dtype other than that of `weight`.
+    """
     t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
     if t.dtype != weight.dtype:
         name = type(who).__name__
@@ -170,7 +171,7 @@ def checked_input(x: ArrayLike, weight: Tensor, who: Module) -> Tensor:
     return t
 
 
-#: Attributes in which there are no Tensors.
+#: Types of attributes that contain no Tensors.
 _PLAIN = frozenset((type(None), bool, int, float, complex, str))
 
 

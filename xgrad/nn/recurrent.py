@@ -1,4 +1,4 @@
-"""Recurrent layers: equations, and `scan`."""
+"""Recurrent layers, as equations run by `scan`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GRU(Module):
         h_tilde = tanh(r_t * (h @ W_hᵀ + b_hh) + x_t @ W_xᵀ + b_h)      reset="after"   (cuDNN, torch)
         h       = (1 - z_t) * h + z_t * h_tilde
 
-    z weighs the new state; torch's z weighs the old one.
+    Here z multiplies the new state; in torch, z multiplies the old one.
 
     Args:
         input_size, hidden_size: I and H. Weights on h have shape (H, H), those on x (H, I), all drawn from
@@ -66,8 +66,10 @@ class GRU(Module):
         self.b_hh = weight(hidden_size) if bias and reset == "after" else None
 
     def __call__(self, xs: ArrayLike, h0: ArrayLike | None = None) -> tuple[Tensor, Tensor]:
-        """`(ys, h)`: the states after each step, (T, B, H), and the last one, (B, H), for xs (T, B, I) and h0
-        (B, H), zeros if None."""
+        """Return `(ys, h)`: the state after each step, (T, B, H), and the last one, (B, H).
+
+        xs has shape (T, B, I), h0 (B, H); None means zeros.
+        """
         xs = checked_input(xs, self.W_zx, self)
         hidden_size, input_size = self.W_zx.shape
         if xs.ndim != 3 or xs.shape[2] != input_size:
@@ -100,9 +102,9 @@ class GRU(Module):
     def from_torch(
         cls, state: Mapping[str, Any], *, dtype: DTypeLike | None = None, device: str | Device | None = None
     ) -> Self:
-        """A GRU with reset="after" and the weights of a one-layer `torch.nn.GRU`, given its `state_dict()`.
+        """Make a GRU with reset="after" from the `state_dict()` of a one-layer `torch.nn.GRU`.
 
-        torch's z weighs the old state, so its rows are negated: 1 - sigmoid(a) = sigmoid(-a).
+        In torch, z multiplies the old state, so its rows are negated: 1 - sigmoid(a) = sigmoid(-a).
         """
         names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:

@@ -1,8 +1,8 @@
 """Tied parameters: a Tensor that a module has in several places is one leaf of its tree.
 
-When a module is flattened, all places but the first are left open, as a `Tie`; when it is put together again,
-they are given what is at the first. So a gradient in the structure of a module is that of all places
-together, an optimiser moves a tied parameter once, and whatever maps over a module leaves it tied.
+Flattening a module replaces all places but the first by a `Tie`; unflattening fills them with the value at
+the first. So the gradient of a tied parameter is the sum over all places, an optimiser updates it once, and
+mapping over a module keeps it tied.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Path = tuple[Any, ...]
 
 
 class Tie:
-    """A place left open, for what is at `path` from the root of the module."""
+    """Placeholder for the value at `path` from the root of the module."""
 
     __slots__ = ("path",)
 
@@ -39,8 +39,7 @@ for now in (False, True):
 
 
 def holds(value: Any, module: type, seen: set[int]) -> tuple[bool, bool]:
-    """Whether there are Tensors, modules or ties in an attribute's value, and whether one of the Tensors was
-    `seen` before."""
+    """Whether a value contains Tensors, modules or ties, and whether a Tensor was `seen` before."""
     if isinstance(value, module):
         dynamic, inner = True, vars(value).values()
     elif isinstance(value, dict):
@@ -61,7 +60,7 @@ def holds(value: Any, module: type, seen: set[int]) -> tuple[bool, bool]:
 
 
 def found(root: Any, module: type) -> list[tuple[Path, Path]]:
-    """The places of Tensors that are elsewhere in the module too, each with the first place of its Tensor."""
+    """Repeated places of Tensors in the module, each with the first place of its Tensor."""
     first: dict[int, Path] = {}
     ties: list[tuple[Path, Path]] = []
 
@@ -85,14 +84,14 @@ def found(root: Any, module: type) -> list[tuple[Path, Path]]:
 
 
 def at(value: Any, path: Path) -> Any:
-    """What is at a path from `value`."""
+    """The part of `value` at a path."""
     for key in path:
         value = value[key] if isinstance(value, dict | list | tuple) else vars(value)[key]
     return value
 
 
 def replaced(value: Any, path: Path, part: Any) -> Any:
-    """A copy of `value` with `part` at a path; what is not on the path is the same."""
+    """A copy of `value` with `part` at a path; everything off the path is shared."""
     if not path:
         return part
     key, rest = path[0], path[1:]

@@ -1,4 +1,4 @@
-"""Optimisers: they change leaf Tensors in place, from `.grad` or from gradients that are handed to them."""
+"""Optimisers, which update leaf Tensors in place, from `.grad` or from given gradients."""
 
 from .loss_scaling import LossScale, all_finite
 from .optimisers import SGD, Adam, Optimizer, clip_by_global_norm

@@ -1,5 +1,4 @@
-"""Loss scaling: gradients that float16 would round to 0 are computed times a large number, which follows what
-it can hold."""
+"""Dynamic loss scaling, which keeps small gradients from underflowing in float16."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def all_finite(tree: Any) -> Tensor:
-    """Whether all elements of the Tensors of a tree are finite, as a boolean Tensor on their device.
+    """Whether all elements of a tree's Tensors are finite, as a boolean Tensor on their device.
 
     >>> import xgrad as xg
     >>> xg.optim.all_finite([xg.ones(2), xg.asarray(float("inf"))])
@@ -37,20 +36,20 @@ def all_finite(tree: Any) -> Tensor:
 
 
 class LossScale:
-    """A number by which a loss is multiplied, so that no gradient is lost in float16, whose least number is
-    6e-8.
+    """A factor for the loss that keeps gradients from underflowing in float16.
 
-    The scale falls where a gradient has overflowed, and that step is left out; it grows after many steps
-    without. Both it and the count of these steps are Tensors, changed on their device.
+    The smallest positive float16 number is 6e-8. If a gradient overflows, the step is skipped and the scale
+    falls; after many good steps it grows. The scale and the count of good steps are Tensors, updated on their
+    device.
 
     Args:
         init_scale: the scale at the start.
-        growth_factor, growth_interval: after so many good steps in succession, the scale is multiplied by the
-            factor.
-        backoff_factor: what it is multiplied by when a gradient is not finite.
-        device: where it is, default the current device.
+        growth_factor, growth_interval: the scale is multiplied by the factor after this many good steps in a
+            row.
+        backoff_factor: factor for the scale when a gradient is not finite.
+        device: device of the scale; default the current device.
 
-    Raises ValueError for a scale that is not above 0, and for factors that would not let it grow or fall.
+    Raises ValueError for a scale that is not positive, and for factors that would not let it grow or fall.
 
     >>> import xgrad as xg
     >>> w = xg.tensor(1.0, requires_grad=True, dtype=xg.float32)
@@ -100,28 +99,27 @@ class LossScale:
         self.good_steps = asarray(0, dtype="int32", device=device)
 
     def scale(self, loss: ArrayLike) -> Tensor:
-        """`loss` times the scale, in float32 at least."""
+        """Multiply `loss` by the scale, in at least float32."""
         z: Tensor = loss * self.value
         return z
 
     def unscale(self, grads: Any) -> Any:
-        """A tree of gradients of the scaled loss, divided by the scale, in float32 at least."""
+        """Divide a tree of gradients of the scaled loss by the scale, in at least float32."""
         leaves, structure = flatten(grads)
         with no_grad():
-            found = {id(g): asarray(g) / self.value for g in leaves}  # the gradient of what is tied stays one
+            found = {id(g): asarray(g) / self.value for g in leaves}  # a tied gradient stays one Tensor
         return unflatten(structure, [found[id(g)] for g in leaves])
 
     def step(self, optimizer: Optimizer, grads: Any = None) -> bool:
-        """Let `optimizer` take a step with these gradients, unless one is not finite, and `update`.
+        """Let `optimizer` take a step unless a gradient is not finite, and `update`.
 
-        Whether it did.
+        Returns whether it took the step.
 
         Args:
             grads: as `unscale` gave them, clipped or not; None takes the `.grad` of the parameters, as
                 `backward` of the scaled loss left them, and divides it by the scale.
 
-        On CUDA this waits for the gradients, to look at one boolean: the count of steps is the optimiser's,
-        on the host.
+        On CUDA this waits for the gradients, to read one boolean: the optimiser counts its steps on the host.
         """
         if not hasattr(optimizer, "params"):
             raise TypeError(f"LossScale.step takes an optimiser, not {type(optimizer).__name__}")
@@ -136,8 +134,10 @@ class LossScale:
         return good
 
     def update(self, finite: Tensor | bool) -> None:
-        """Let the scale grow or fall, after a step whose gradients were all `finite` or not: a boolean, or a
-        Tensor of one."""
+        """Let the scale grow or fall after a step.
+
+        `finite` says whether all gradients were finite: a boolean, or a Tensor of one.
+        """
         with no_grad():
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
             if finite.shape != () or finite.dtype.kind != "b":
@@ -153,14 +153,13 @@ class LossScale:
             self.good_steps[...] = where(logical_and(finite, ~due), count, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What is to be saved."""
+        """The scale and the count of good steps, for saving."""
         return {"scale": self.value.detach(), "good_steps": self.good_steps.detach()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave.
+        """Load a state made by `state_dict`.
 
-        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is nothing of
-        the kind.
+        Raises KeyError, ShapeError, TypeError or ValueError for an invalid state, before anything changes.
         """
         values = fitting("LossScale", self.state_dict(), state)
         scale, good_steps = float(values["scale"]), int(values["good_steps"])

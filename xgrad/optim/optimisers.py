@@ -1,4 +1,4 @@
-"""Optimisers: they change leaf Tensors in place, from `.grad` or from gradients that are handed to them."""
+"""Optimisers, which update leaf Tensors in place, from `.grad` or from given gradients."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from ..state_dicts import fitting
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
-    """`(clipped, norm)`: the tree of gradients scaled down, where its norm is greater, to have the norm
-    `max_norm`.
+    """Scale a tree of gradients down to norm `max_norm` if it is larger; return `(clipped, norm)`.
 
-    A gradient that is there twice, as that of a tied parameter, counts once. Raises ValueError for a norm
-    that is no number from 0 on, TypeError for gradients that are integers.
+    A gradient that occurs twice, as that of a tied parameter, counts once. Raises ValueError unless the norm
+    is a non-negative number, TypeError for integer gradients.
 
     >>> import xgrad as xg
     >>> xg.optim.clip_by_global_norm([xg.asarray([3.0]), xg.asarray([4.0])], 1.0)
@@ -45,7 +44,7 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
 
 
 def _gradient(g: object, what: str) -> Tensor:
-    """A gradient as a Tensor. Raises TypeError where it is none."""
+    """Convert a gradient to a Tensor; raise TypeError if it is not one."""
     found: Tensor = asarray(g)
     if not is_floating(found.dtype):
         raise TypeError(f"{what} is of {found.dtype}, and gradients are floating point")
@@ -53,8 +52,10 @@ def _gradient(g: object, what: str) -> Tensor:
 
 
 def _refuse_number(what: str, value: object, below: float = inf) -> None:
-    """Raises TypeError where `value` is no number, ValueError where it is not from 0 on, and less than
-    `below`. A Tensor of one may be."""
+    """Check that `value` is a number from 0 to below `below`, or a Tensor of one.
+
+    Raises TypeError for other types, ValueError for numbers out of range.
+    """
     if isinstance(value, Tensor) and value.shape == ():
         return
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
@@ -67,18 +68,18 @@ def _refuse_number(what: str, value: object, below: float = inf) -> None:
 
 
 def _full(x: Tensor) -> Tensor:
-    """`x`, of half precision in float32: squares of what float16 holds would overflow in it, or vanish."""
+    """`x`, half precision converted to float32, as squares would overflow or underflow in float16."""
     return x if x.dtype.itemsize > 2 else x.astype("float32")
 
 
 class Optimizer(ABC):
-    """Base of the optimisers. `params` is a module, or any tree of leaves that need a gradient. One that is
-    there twice is changed once, by
-    the gradients of both places together.
+    """Base class of the optimisers.
 
-    What is remembered of a parameter in half precision, and the change that is made to it, is float32. Small
-    changes are lost all the same where the parameter is rounded: keep parameters in float32, and use
-    `nn.cast` inside the loss.
+    `params` is a module, or any tree of leaves that need a gradient. A leaf that occurs twice is updated
+    once, with the sum of both gradients.
+
+    For a parameter in half precision, the optimiser's state and the update are float32. Small updates are
+    still lost when the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
     """
 
     def __init__(self, params: Any, lr: float) -> None:
@@ -105,7 +106,7 @@ class Optimizer(ABC):
 
     @property
     def lr(self) -> float:
-        """The learning rate, a number from 0 on, or a Tensor of one."""
+        """The learning rate, a non-negative number or a Tensor of one."""
         return self._lr
 
     @lr.setter
@@ -114,15 +115,15 @@ class Optimizer(ABC):
         self._lr = value
 
     def step(self, grads: Any = None) -> None:
-        """Change every parameter by its gradient: from `grads`, a tree of the structure of the parameters,
-        else from `.grad`.
+        """Update every parameter with its gradient.
 
-        A parameter without a gradient stays as it is. Raises ShapeError, DeviceError or TypeError, before
-        anything changes, where `grads` does not fit.
+        Gradients come from `grads`, a tree with the structure of the parameters, else from `.grad`. A
+        parameter without a gradient stays as it is. Raises ShapeError, DeviceError or TypeError, before
+        anything changes, if `grads` does not match.
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
-        with no_grad(), mode(hooks=None):  # leaves are changed: no gradient that anybody wants is cut
+        with no_grad(), mode(hooks=None):  # updates of leaves are not recorded
             for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
                 if g is not None:
                     p -= self._change(i, _full(g))
@@ -150,29 +151,29 @@ class Optimizer(ABC):
                 )
             if is_complex(g.dtype) and not is_complex(p.dtype):
                 raise TypeError(f"a gradient of {g.dtype} for a parameter of {p.dtype}: take xg.real of it")
-            # the gradient of one place; or of all of them, where it is the same Tensor
+            # the gradient of one place, or the total of all places if they have the same Tensor
             found[i][id(leaf)] = g
         with no_grad():
             return [reduce(add, parts.values()) for parts in found]
 
     @abstractmethod
     def _change(self, i: int, g: Tensor) -> Tensor:
-        """What to subtract from parameter `i`, whose gradient is `g`."""
+        """Update to subtract from parameter `i`, whose gradient is `g`."""
 
     def _slots(self) -> dict[str, list[Tensor]]:
-        """What it remembers of each parameter, by name."""
+        """The state kept for each parameter, by name."""
         return {}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it remembers, by name, to be saved: with it, training goes on as if it had not stopped."""
+        """The optimiser's state by name, for saving; training resumes from it exactly."""
         state = {f"{name}.{i}": slot for name, slots in self._slots().items() for i, slot in enumerate(slots)}
         return {"count": asarray(self.count), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave, by copy.
+        """Load a copy of a state made by `state_dict`.
 
-        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, where it is of other
-        parameters, or nothing of the kind.
+        Raises KeyError, ShapeError, TypeError or ValueError, before anything changes, if it is invalid or
+        belongs to other parameters.
         """
         values = fitting(type(self).__name__, self.state_dict(), state)
         if int(values["count"]) < 0:

@@ -1,5 +1,4 @@
-"""Random numbers, the same for the same seed on every device; those that can be are differentiable in their
-parameters."""
+"""Random numbers, equal on every device for one seed, differentiable in their parameters where possible."""
 
 from .generators import Generator, default_rng
 

@@ -1,5 +1,4 @@
-"""Distributions of real numbers: noise of a standard form, moved and scaled, so that gradients flow to their
-parameters."""
+"""Continuous distributions: shifted and scaled standard noise, so that gradients reach the parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from ..ops.special import NORMAL_CDF, NORMAL_QUANTILE
 from .drawing import Size
 from .inverted import Inverted
 
-_FAR = 37.0  # standard deviations, beyond which float64 has no normal probabilities
+_FAR = 37.0  # standard deviations beyond which normal probabilities underflow in float64
 _SHAPE = "draw it with a fixed shape parameter"
 
 
@@ -36,7 +35,7 @@ class Continuous(Inverted):
     """The continuous distributions of a `Generator`."""
 
     def random(self, size: Size = None, dtype: DTypeLike | None = None) -> Tensor:
-        """Evenly distributed in [0, 1), 1 not included in any dtype."""
+        """Uniformly distributed in [0, 1); 1 is excluded in every dtype."""
         return self._standard("random", size, dtype)
 
     def standard_normal(self, size: Size = None, dtype: DTypeLike | None = None) -> Tensor:
@@ -59,7 +58,10 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """Evenly distributed in [low, high): low + (high - low) u. Raises ValueError for high < low."""
+        """Uniformly distributed in [low, high): low + (high - low) u.
+
+        Raises ValueError for high < low.
+        """
         dtype = self._dtype("uniform", dtype, "f")
         low, high = (
             self._parameter("uniform", "low", low, dtype),
@@ -120,7 +122,7 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """Numbers below x with probability sigmoid((x - loc) / scale)."""
+        """Distribution function sigmoid((x - loc) / scale)."""
         return self._located("logistic", "logistic", "loc", loc, "scale", scale, size, dtype)
 
     def gumbel(
@@ -131,13 +133,13 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """Numbers below x with probability exp(-exp(-(x - loc) / scale)): where maxima lie."""
+        """Distribution function exp(-exp(-(x - loc) / scale)): an extreme value distribution, of maxima."""
         return self._located("gumbel", "gumbel", "loc", loc, "scale", scale, size, dtype)
 
     def exponential(
         self, scale: NestedArrayLike = 1.0, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """Density exp(-x / scale) / scale over x >= 0: of mean `scale`."""
+        """Density exp(-x / scale) / scale over x >= 0, with mean `scale`."""
         dtype = self._dtype("exponential", dtype, "f")
         scale = self._scale("exponential", "scale", scale, dtype)
         z: Tensor = scale * self._draw(
@@ -150,7 +152,7 @@ class Continuous(Inverted):
     ) -> Tensor:
         """Density x^(shape - 1) exp(-x) / Γ(shape) over x >= 0.
 
-        No gradient flows to `shape`: GraphError where one would.
+        No gradient flows to `shape`: GraphError if one would be needed.
         """
         return self._gamma("standard_gamma", shape, size, dtype)
 
@@ -162,7 +164,7 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """`scale` times a `standard_gamma`: of mean shape · scale.
+        """`scale` times a `standard_gamma`, with mean shape · scale.
 
         Gradients flow to `scale`, not to `shape`.
         """
@@ -214,7 +216,7 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """When a Brownian motion first gets somewhere: the inverse Gaussian.
+        """Inverse Gaussian: the time when a Brownian motion first reaches a level.
 
         No gradient flows to its parameters.
         """
@@ -223,13 +225,13 @@ class Continuous(Inverted):
     def dirichlet(
         self, alpha: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """Positive numbers that sum to 1 along the last axis, of means alpha / Σ alpha.
+        """Positive numbers that sum to 1 along the last axis, with means alpha / Σ alpha.
 
         No gradient flows to `alpha`.
 
-        `alpha` has shape (..., k), the result `size` + (k,). A gamma of alpha is one of alpha + 1 times u^(1
-        / alpha), which is computed in logarithms, since small alphas make tiny numbers; so the numbers are
-        others than NumPy's.
+        `alpha` has shape (..., k), the result `size` + (k,). Gamma(alpha) is drawn as Gamma(alpha + 1) times
+        u^(1 / alpha), in logarithms, since small alphas give tiny numbers; so the numbers differ from
+        NumPy's.
         """
         dtype = self._dtype("dirichlet", dtype, "f")
         alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
@@ -253,11 +255,11 @@ class Continuous(Inverted):
         axis: int = -1,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """A choice along `axis` with probabilities softmax(logits), relaxed: softmax((logits + g) /
-        temperature).
+        """Relaxed categorical sample along `axis`: softmax((logits + g) / temperature).
 
-        It is differentiable in both, and the nearer to a choice of one, the lower the temperature. `size` is
-        the shape without `axis`. E. Jang et al., Categorical reparameterization with Gumbel-softmax (2017).
+        The probabilities are softmax(logits). It is differentiable in both parameters, and approaches a
+        one-hot vector as the temperature falls. `size` is the shape without `axis`. E. Jang et al.,
+        Categorical reparameterization with Gumbel-softmax (2017).
         """
         dtype = self._dtype("gumbel_softmax", dtype, "f")
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
@@ -274,12 +276,11 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """Normally distributed vectors of a mean (..., k) and a covariance (..., k, k): mean + L z, where L
-        Lᵀ = cov.
+        """Normally distributed vectors: mean + L z, where L Lᵀ = cov.
 
-        `size` is the shape without the vectors' axis. Other factors of `cov` than NumPy's make other numbers
-        of the same distribution. Raises ValueError for a covariance that is not symmetric and positive
-        definite.
+        `mean` has shape (..., k), `cov` (..., k, k). `size` is the shape without the vectors' axis. NumPy
+        factors `cov` differently, so its numbers differ, with the same distribution. Raises ValueError for a
+        covariance that is not symmetric and positive definite.
         """
         dtype, method = self._dtype("multivariate_normal", dtype, "f"), "multivariate_normal"
         mean, cov = (
@@ -319,11 +320,10 @@ class Continuous(Inverted):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """Normally distributed numbers of which only those in [low, high] are taken, by the inverse
-        distribution function.
+        """Normal distribution truncated to [low, high], by the inverse distribution function.
 
-        Differentiable in all four. A bound may be infinite. Raises ValueError for an interval that is empty,
-        or so far out that float64 has no probability for it.
+        Differentiable in all four parameters. A bound may be infinite. Raises ValueError for an empty
+        interval, or one so far out that its probability underflows in float64.
         """
         dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
         named = {"low": low, "high": high, "loc": loc, "scale": scale}
@@ -332,10 +332,10 @@ class Continuous(Inverted):
         self._refuse(method, "low is not less than high", lambda low, high: low >= high, *params[:2])
         size = self._size(method, size, *map(shape_of, params))
         low, high, loc, scale = (asarray(p, dtype="float64", device=self._home) for p in params)
-        # An end that is far out or infinite moves with loc and scale, as if it were not there.
+        # A bound that is far out or infinite is treated as if it were absent: it moves with loc and scale.
         a = (maximum(low, loc - _FAR * scale) - loc) / scale
         b = (minimum(high, loc + _FAR * scale) - loc) / scale
-        # more of it is right of the mean, where probabilities are near 1 and lose their digits
+        # mostly right of the mean, where probabilities are near 1 and lose precision
         right = a > -b
         p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
         self._refuse(
@@ -384,7 +384,7 @@ class Continuous(Inverted):
         size: Size,
         dtype: DTypeLike | None,
     ) -> Tensor:
-        """Two positive parameters, neither of which has a derivative."""
+        """Draw from a distribution with two positive parameters, both without a derivative."""
         dtype = self._dtype(method, dtype, "f")
         a, b = self._positive(method, name_a, a, dtype), self._positive(method, name_b, b, dtype)
         return self._draw(method, self._size(method, size, shape_of(a), shape_of(b)), dtype, a, b)
@@ -403,13 +403,13 @@ class Continuous(Inverted):
         return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
 
     def _scale(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
-        """A parameter that is not negative."""
+        """Check a non-negative parameter."""
         scale = self._parameter(method, name, value, dtype)
         self._refuse(method, f"{name} is negative", lambda scale: scale < 0, scale)
         return scale
 
     def _positive(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
-        """A shape parameter: positive, and without a derivative."""
+        """Check a shape parameter: positive, and without a derivative."""
         found = self._constant(method, name, value, "float64", _SHAPE)
         self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
         return found
@@ -417,8 +417,10 @@ class Continuous(Inverted):
     def _with_gumbels(
         self, method: str, logits: Tensor, axis: int, size: Size, dtype: DTypeLike
     ) -> tuple[Tensor, int]:
-        """The logits with Gumbel noise, of which the greatest is the choice, in shape `size` with `axis` put
-        in; and that axis."""
+        """Logits plus Gumbel noise, whose argmax is the sample, and the axis of choices.
+
+        Their shape is `size` with `axis` inserted.
+        """
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
             raise ShapeError(
                 f"{method} takes logits with one choice at least along axis {axis}, not of shape "
@@ -430,7 +432,7 @@ class Continuous(Inverted):
             lambda x: ~isfinite(max_of(x, axis=axis)),
             logits,
         )
-        # counted from the last, which broadcasting leaves alone
+        # negative, so that broadcasting does not change it
         back = -1 - axis if axis < 0 else logits.ndim - 1 - axis
         rest = tuple(n for i, n in enumerate(reversed(logits.shape)) if i != back)[::-1]
         batch = self._size(method, size, rest)

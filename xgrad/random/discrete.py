@@ -1,6 +1,6 @@
-"""Integers, choices and orders.
+"""Discrete distributions, choices and permutations.
 
-Nothing here has a derivative in its parameters; what is chosen from a Tensor passes gradients on.
+Nothing here has a derivative in its parameters, but elements chosen from a Tensor pass gradients.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class Discrete(Continuous):
         dtype: DTypeLike | None = None,
         endpoint: bool = False,
     ) -> Tensor:
-        """Integers from `low` up to but not including `high` (with `endpoint`, including it); from 0 up to
-        `low` if `high` is None."""
+        """Integers from `low` to `high`, excluding `high` unless `endpoint` is set.
+
+        If `high` is None, from 0 to `low`.
+        """
         dtype, method = self._dtype("integers", dtype, _REAL, "int64"), "integers"
         low, high = (0, low) if high is None else (low, high)
         low, high = self._whole(method, "low", low), self._whole(method, "high", high)
@@ -48,7 +50,10 @@ class Discrete(Continuous):
     def poisson(
         self, lam: NestedArrayLike = 1.0, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """How often something happens that happens `lam` times on average. No gradient flows to `lam`."""
+        """Number of events in an interval, `lam` on average.
+
+        No gradient flows to `lam`.
+        """
         dtype = self._dtype("poisson", dtype, _REAL, "int64")
         lam = self._constant("poisson", "lam", lam, "float64", "keep lam fixed")
         self._refuse("poisson", "lam is negative", lambda lam: lam < 0, lam)
@@ -57,14 +62,17 @@ class Discrete(Continuous):
     def binomial(
         self, n: NestedArrayLike, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """How many of `n` trials succeed, each with probability `p`. No gradient flows to `p`."""
+        """Number of successes in `n` trials, each with probability `p`.
+
+        No gradient flows to `p`.
+        """
         dtype = self._dtype("binomial", dtype, _REAL, "int64")
         n, p = self._whole("binomial", "n", n), self._probability("binomial", p)
         self._refuse("binomial", "n is negative", lambda n: n < 0, n)
         return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
 
     def geometric(self, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
-        """The first of many trials that succeeds, each with probability `p`: 1 or more.
+        """Number of trials up to the first success, each with probability `p`: 1 or more.
 
         No gradient flows to `p`.
         """
@@ -75,7 +83,7 @@ class Discrete(Continuous):
     def negative_binomial(
         self, n: NestedArrayLike, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """How many trials fail before the `n`-th succeeds, each with probability `p`.
+        """Number of failures before the `n`-th success, each trial with probability `p`.
 
         No gradient flows to its parameters.
         """
@@ -87,10 +95,10 @@ class Discrete(Continuous):
     def multinomial(
         self, n: NestedArrayLike, pvals: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """How many of `n` trials have each of several results, of probabilities `pvals`, which sum to 1 along
-        the last axis.
+        """Counts of each outcome in `n` trials with probabilities `pvals`.
 
-        `size` is the shape without that axis. No gradient flows to `pvals`.
+        `pvals` sum to 1 along the last axis; `size` is the shape without that axis. No gradient flows to
+        `pvals`.
         """
         dtype, method = self._dtype("multinomial", dtype, _REAL, "int64"), "multinomial"
         n = self._whole(method, "n", n)
@@ -105,7 +113,7 @@ class Discrete(Continuous):
         )
 
     def bytes(self, length: int) -> builtins.bytes:
-        """So many random bytes."""
+        """`length` random bytes."""
         found: builtins.bytes = (
             self.integers(2**32, size=-(-length // 4), dtype="uint32")
             .numpy()
@@ -115,7 +123,9 @@ class Discrete(Continuous):
         return found
 
     def bernoulli(self, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
-        """1 with probability `p`, else 0: int64, or any `dtype`, bool too. No gradient flows to `p`.
+        """1 with probability `p`, else 0.
+
+        The default dtype is int64; bool is allowed too. No gradient flows to `p`.
 
         >>> import xgrad as xg
         >>> xg.random.default_rng(0).bernoulli(0.5, 4)
@@ -131,11 +141,10 @@ class Discrete(Continuous):
     def categorical(
         self, logits: NestedArrayLike, axis: int = -1, size: Size = None, *, dtype: DTypeLike | None = None
     ) -> Tensor:
-        """Numbers of places along `axis`, with probabilities softmax(logits): where logits + Gumbel noise is
-        greatest.
+        """Indices along `axis` with probabilities softmax(logits), by the Gumbel-max trick.
 
         `size` is the shape of the result, by default that of `logits` without `axis`. A logit of -inf is
-        never chosen. No gradient flows to `logits`; `gumbel_softmax` has one.
+        never chosen. No gradient flows to `logits`; use `gumbel_softmax` for one.
         """
         dtype = self._dtype("categorical", dtype, _REAL, "int64")
         logits = asarray(
@@ -155,15 +164,15 @@ class Discrete(Continuous):
         axis: int = 0,
         shuffle: bool = True,
     ) -> Tensor:
-        """Elements of `a` along `axis`, or integers below `a`: each time from all, or without `replace` from
-        those that are left.
+        """Random elements of `a` along `axis`, or integers below `a`, with or without replacement.
 
         Args:
-            a: an integer, or a Tensor, to which gradients flow.
-            p: how probable each is; all alike if None. It has no gradient.
-            shuffle: without `replace`, whether the order is random too.
+            a: an integer, or a Tensor, which receives gradients.
+            p: probability of each element; uniform if None. It receives no gradient.
+            shuffle: whether the order is random too, if `replace` is False.
 
-        Raises ValueError for probabilities that do not sum to 1, and for more elements than there are.
+        Raises ValueError for probabilities that do not sum to 1, and for too many elements without
+        replacement.
         """
         self._untraced()
         x, n = self._elements("choice", a, axis)
@@ -192,8 +201,9 @@ class Discrete(Continuous):
         return reshape(chosen, (*x.shape[:axis], *wanted, *x.shape[axis + 1 :]))
 
     def permutation(self, x: NestedArrayLike, axis: int = 0) -> Tensor:
-        """The integers below `x` in any order, or the slices of a Tensor along `axis`; gradients flow back to
-        their places.
+        """Random permutation of the integers below `x`, or of the slices of a Tensor along `axis`.
+
+        Gradients flow back to the original positions.
 
         >>> import xgrad as xg
         >>> xg.random.default_rng(0).permutation(5)
@@ -205,9 +215,9 @@ class Discrete(Continuous):
         return order if t is None else take(t, order, axis=axis)
 
     def permuted(self, x: NestedArrayLike, axis: int | None = None) -> Tensor:
-        """The elements of `x` in any order along `axis`, each line on its own; all of them mixed for None.
+        """Shuffle the elements of `x` along `axis`, each line independently; all elements for None.
 
-        Gradients flow back.
+        Gradients flow back to the original positions.
         """
         self._untraced()
         t = self._elements("permuted", x, axis or 0)[0] if not isinstance(x, int) else None
@@ -221,24 +231,24 @@ class Discrete(Continuous):
         )
 
     def shuffle(self, x: object, axis: int = 0) -> NoReturn:
-        """Refused: a Tensor's value never changes under a graph."""
+        """Not supported, as the values of Tensors are not changed in place."""
         raise TypeError("shuffle would change its argument in place: write x = rng.permutation(x, axis)")
 
     def _elements(self, method: str, x: NestedArrayLike, axis: int) -> tuple[Tensor | None, int]:
-        """What there is to take from: a Tensor and its length along `axis`, or None and a number."""
+        """The population: a Tensor and its length along `axis`, or None and an integer."""
         if hasattr(x, "__index__") and not getattr(x, "shape", ()) and not isinstance(x, Tensor):
             if x.__index__() < 0:
                 raise ValueError(f"{method}: {x} is negative")
             return None, x.__index__()
         t = x if isinstance(x, Tensor) else asarray(x, device=self._home)
         if t.device is not self._home:
-            self._parameter(method, "a Tensor", t, t.dtype)  # which says what is wrong
+            self._parameter(method, "a Tensor", t, t.dtype)  # raises an error that says what is wrong
         if not -t.ndim <= axis < t.ndim:
             raise ShapeError(f"{method}: there is no axis {axis} in shape {t.shape}")
         return t, t.shape[axis]
 
     def _whole(self, method: str, name: str, value: NestedArrayLike) -> Tensor | float:
-        """A parameter that is an integer, or integers."""
+        """Check an integer parameter."""
         if isinstance(value, list):
             value = asarray(value, device=self._home)
         if isinstance(value, float) or (
@@ -256,7 +266,7 @@ class Discrete(Continuous):
         return found
 
     def _possible(self, method: str, p: NestedArrayLike) -> Tensor | float:
-        """A probability of what must happen at some time."""
+        """Check a probability that must be positive."""
         found = self._probability(method, p)
         self._refuse(method, "p is 0", lambda p: p == 0, found)
         return found

@@ -1,5 +1,4 @@
-"""What every distribution needs: a source and its state, parameters that were looked at before anything is
-drawn, shapes."""
+"""Base of all distributions: the source and its state, parameter checks, and shapes."""
 
 from __future__ import annotations
 
@@ -31,12 +30,12 @@ class Drawing:
 
     @property
     def device(self) -> Device:
-        """Where its Tensors are."""
+        """The device of its Tensors."""
         return self._home
 
     @property
     def state(self) -> dict[str, Any]:
-        """All it needs to go on from where it is, which can be written as JSON.
+        """The complete state of the generator, JSON-serialisable.
 
         Raises TypeError with `native=True`.
         """
@@ -47,7 +46,7 @@ class Drawing:
         self._source.state = value
 
     def spawn(self, n_children: int) -> list[Self]:
-        """Generators that are independent of this one and of each other; the state of this one stays.
+        """Make generators independent of this one and of each other; this one's state does not change.
 
         >>> import xgrad as xg
         >>> a, b = xg.random.default_rng(0).spawn(2)
@@ -70,10 +69,10 @@ class Drawing:
     def __repr__(self) -> str:
         return f"Generator(device={self._home.name!r})"
 
-    # What follows is for the distributions, in the order in which they need it.
+    # Helpers for the distributions, in the order of use.
 
     def _dtype(self, method: str, dtype: DTypeLike | None, kinds: str, default: str = "float64") -> DType:
-        """The dtype of the result, if its kind is one of `kinds`. Refuses to draw in a trace."""
+        """Check the dtype of the result, whose kind must be one of `kinds`; refuse to draw in a trace."""
         self._untraced()
         found = canonical(default if dtype is None else dtype)
         if kind_of(found) not in kinds:
@@ -92,7 +91,7 @@ class Drawing:
             )
 
     def _parameter(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
-        """A parameter as a real number, or as a Tensor of `dtype` on this generator's device."""
+        """Convert a parameter to a real number, or a Tensor of `dtype` on this generator's device."""
         if type(value) is float or type(value) is int or type(value) is bool:
             self._refuse(method, f"{name} is NaN", lambda x: x != x, value)
             return value
@@ -115,9 +114,9 @@ class Drawing:
     def _constant(
         self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike, instead: str
     ) -> Tensor | float:
-        """A parameter through which no gradient can flow.
+        """Convert a parameter without a derivative.
 
-        Raises GraphError where one would have to: it would be lost.
+        Raises GraphError if it needs a gradient, which would be lost.
         """
         found = self._parameter(method, name, value, dtype)
         if isinstance(found, Tensor) and found.requires_grad and MODE.get().grad:
@@ -134,8 +133,10 @@ class Drawing:
                 raise ValueError(f"{method}: {what}")
 
     def _size(self, method: str, size: Size, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the result: `size`, to which the shapes of the parameters broadcast, or for None
-        theirs together."""
+        """The shape of the result: `size`, or the broadcast shape of the parameters if it is None.
+
+        The parameters must broadcast to `size`.
+        """
         if size is None:
             try:
                 return broadcast_shapes(*shapes)
@@ -156,11 +157,11 @@ class Drawing:
         return found
 
     def _draw(self, name: str, size: tuple[int, ...], dtype: DTypeLike, *params: Tensor | float) -> Tensor:
-        """Numbers from the source, as a Tensor."""
+        """Draw from the source; return a Tensor."""
         return asarray(self._source.draw(name, tuple(map(self._raw, params)), size, dtype), device=self._home)
 
     def _raw(self, value: Tensor | float | None) -> Any:
-        """The array of a parameter, where the source wants it."""
+        """The array of a parameter, on the device of the source."""
         if not isinstance(value, Tensor):
             return value
         with mode(grad=False, record=False):
@@ -168,7 +169,7 @@ class Drawing:
 
 
 def _length(n: object) -> int:
-    """A length of a shape, which NumPy's integers are too."""
+    """Convert a length in a shape to int; NumPy integers are allowed."""
     if isinstance(n, bool) or not is_integer(n):
         raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}")
     return index(n)

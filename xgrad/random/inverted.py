@@ -1,5 +1,4 @@
-"""Distributions by their inverse distribution functions, of exponential or even noise: differentiable in all
-parameters."""
+"""Distributions by inverse transform of exponential or uniform noise, differentiable in all parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from .drawing import Drawing, Size
 
 
 class Inverted(Drawing):
-    """The distributions of a `Generator` that are functions of one noise."""
+    """The distributions of a `Generator` that are functions of one noise variable."""
 
     def pareto(self, a: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
         """Density a / (1 + x)^(a + 1) over x >= 0: e^(E / a) - 1."""
@@ -51,7 +50,7 @@ class Inverted(Drawing):
         *,
         dtype: DTypeLike | None = None,
     ) -> Tensor:
-        """A density that rises evenly from `left` to `mode` and falls evenly to `right`."""
+        """Density that rises linearly from `left` to `mode` and falls linearly to `right`."""
         dtype, named = self._dtype("triangular", dtype, "f"), {"left": left, "mode": mode, "right": right}
         left, mode, right = params = [
             self._parameter("triangular", name, value, dtype) for name, value in named.items()

@@ -1,4 +1,4 @@
-"""Random numbers in half precision: drawn and transformed in float32, and rounded at the end."""
+"""Random numbers in half precision: computed in float32, and rounded at the end."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from ..backends.dtypes import canonical, kind_of
 from ..core.tensor import Tensor
 from ..namespace import asarray, astype, nextafter, where
 
-#: What draws from an interval whose upper end is not included: rounding must not lead there.
+#: Methods that draw from an interval with an excluded upper end, which rounding must not reach.
 _HALF_OPEN = ("random", "uniform")
 
 
 def parameters(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's parameters, but `self`."""
+    """The names of a method's parameters, except `self`."""
     code = method.__code__
     return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
 
 def rounded(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A method of the generator that has a parameter `dtype`, for which float16 and bfloat16 are dtypes of
-    the result alone."""
+    """Wrap a method with a parameter `dtype` to compute float16 and bfloat16 in float32 and round."""
     names, by_place = parameters(method), method.__code__.co_argcount - 1
 
     @wraps(method)
@@ -30,7 +29,7 @@ def rounded(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         dtype = None if given.get("dtype") is None else canonical(given["dtype"])
         if dtype is None or kind_of(dtype) != "f" or dtype.itemsize > 2 or len(args) > by_place:
-            return method(self, *args, **kwargs)  # which sees to its arguments
+            return method(self, *args, **kwargs)  # checks its arguments
         z = astype(method(self, **{**given, "dtype": canonical("float32")}), dtype)
         if method.__name__ not in _HALF_OPEN:
             return z
