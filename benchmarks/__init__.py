@@ -1,9 +1,9 @@
 """Benchmarks: `python benchmarks --help`.
 
-harness/   how anything is measured: clocks, processes that take turns, the machine, tables
-suites/    what is measured: ops, a GRU, cells, derivatives, memory, start-up, training
+harness/   measurement: clocks, alternating processes, the machine, tables
+suites/    CPU benchmarks: ops, a GRU, cells, derivatives, memory, start-up, training
 cells/     cells and recurrences from papers, as equations that run in xgrad and in JAX
-gpu/       the parts of `make gpu`, which judge xgrad on a GPU
+gpu/       the parts of `make gpu`, which evaluate xgrad on a GPU
 """
 
 from __future__ import annotations

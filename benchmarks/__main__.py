@@ -1,4 +1,4 @@
-"""The command `python benchmarks`; command_line.py says what it does."""
+"""The command `python benchmarks`; see command_line.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # `python benchmarks` has this folder on the path, where the package `benchmarks` cannot be found.
+    # `python benchmarks` puts this folder on the path, from which the package `benchmarks` cannot be
+    # imported.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from benchmarks.command_line import main
 

@@ -1,5 +1,6 @@
-"""xgrad beside its peers, in one run: `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers
-...] [--cases ...] [--cores N]`.
+"""Compare xgrad with its peers.
+
+Run `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [--cases ...] [--cores N]`.
 
     ops          the cost of one op                      import   the cost of `import xgrad`
     gru          one GRU, also by hand, and in peers     chain    a graph of a million nodes
@@ -7,16 +8,15 @@
     cells        a hundred cells from papers, and JAX    aux      2,000 outputs beside the value
     derivatives  f, grad, jvp, hvp                       train    a training step of examples/train.py
 
-Words after a suite pick those of its cases whose names contain one of the words: `python benchmarks cells
-lstm kalman`.
+Words after a suite select the cases whose names contain one of them: `python benchmarks cells lstm kalman`.
 
-Each peer runs in a process of its own, and the processes take turns, since idle thread pools slow their
-neighbours down inside one process and a shared machine changes its speed from minute to minute. A figure is
-the median over the turns of each turn's best run. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the
-environment: with them a machine measures kernels that are not its own. All suites together take more than an
-hour, most of it for the cells.
+Each peer runs in its own process, since idle thread pools slow down others in the same process. The processes
+take turns, since the speed of a shared machine changes from minute to minute. A figure is the median over
+turns of the best run in each turn. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are removed from the environment,
+as they would select kernels made for another machine. All suites together take more than an hour, most of it
+for the cells.
 
-`python benchmarks gpu --help` is about a GPU.
+For GPU benchmarks see `python benchmarks gpu --help`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ from .suites import COSTS, SUITES
 
 
 def main(arguments: list[str]) -> int:
-    """Run the suites or the part of a GPU that the command names, or serve as the worker of one peer; the
-    exit status."""
+    """Run the given suites or GPU part, or serve as the worker of a peer; return the exit status."""
     first = arguments[0] if arguments else ""
     if first == "worker":
         worker(*arguments[1:])
@@ -45,8 +44,8 @@ def main(arguments: list[str]) -> int:
         return gpu.main(arguments)
     options = parse(arguments)
     if [os.environ.pop(name) for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]:
-        os.execv(sys.executable, sys.orig_argv)  # NumPy has read them by now
-    if options.cores:  # inherited by the processes of the peers, before their libraries start threads
+        os.execv(sys.executable, sys.orig_argv)  # NumPy has already read them
+    if options.cores:  # inherited by the peers' processes before their libraries start threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.cores :])
     print(describe(cpu()), flush=True)
     for name in options.suites:
@@ -58,12 +57,12 @@ def main(arguments: list[str]) -> int:
 
 
 def worker(suite: str, peer: str, device: str) -> None:
-    """Answer requests for a peer: of a suite on the CPU, or, where the suite is "gpu", of any part."""
+    """Serve requests for a peer of a CPU suite, or of any GPU part if the suite is "gpu"."""
     serve(server(peer, device) if suite == "gpu" else Server(SUITES[suite].peers[peer]))
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

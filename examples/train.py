@@ -258,7 +258,7 @@ def say(line: str) -> None:
         tqdm.write(line)
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes what is left in the buffer
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the rest of the buffer
         fail(f"cannot write to the standard output: {error.strerror}")
 
 
@@ -404,19 +404,19 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
 
 
 def command() -> None:
-    """`main`, with one line for whatever the system may refuse."""
+    """Run `main`, reporting system errors in one line."""
     nothing = open(os.devnull, "w")  # noqa: SIM115 - open to the end
-    sys.stdout, sys.stderr = sys.stdout or nothing, sys.stderr or nothing  # None where a daemon's are closed
+    sys.stdout, sys.stderr = sys.stdout or nothing, sys.stderr or nothing  # None in a daemon
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # for a sample that the terminal cannot show
-    warnings.simplefilter("ignore", RuntimeWarning)  # of overflow: a loss that is not finite ends the run
+    warnings.simplefilter("ignore", RuntimeWarning)  # overflow: a loss that is not finite ends the run
     try:
         main()
     except MemoryError:
         fail("there is not enough memory; use a smaller --hidden, --batch or --window")
-    except ImportError as error:  # as of bfloat16, which needs a package more
+    except ImportError as error:  # for example, bfloat16 needs another package
         fail(str(error))
     finally:
-        interruption.ignore()  # there is nothing to stop any more
+        interruption.ignore()  # nothing left to stop
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cells and recurrences from papers, as plain equations, which `scan` runs in xgrad and in JAX."""
+"""Cells and recurrences from papers, as plain equations, run by `scan` in xgrad and JAX."""
 
 from . import attention, complex, discrete, dynamics, filters, gates, variants
 from .cell import CELLS

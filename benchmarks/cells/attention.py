@@ -1,4 +1,4 @@
-"""Linear attention, matrix memories, state spaces, and cells that look things up."""
+"""Linear attention, matrix memories, state spaces, and cells with lookups."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def attention(xp: Any, carry: Any, x: Any, W: Any, U: Any, W_q: Any, V: Any) -> 
     "attention, ring buffer", carry=("B,H", normal("8,B,H", 0.5), constant("", 0)), W="H,H", U="I,H", V="H,H"
 )
 def ring_buffer(xp: Any, carry: Any, x: Any, W: Any, U: Any, V: Any) -> Any:
-    """The same window, written in place at an index that goes round."""
+    """The same window as a ring buffer, updated at a cyclic index."""
     h, past, t = carry
     p = xp.softmax(xp.sum(past * h, axis=-1), axis=0)
     h = xp.tanh(h @ W + x @ U + xp.sum(p[..., None] * past, axis=0) @ V)
@@ -228,7 +228,7 @@ def stack_rnn(xp: Any, carry: Any, x: Any, W: Any, U: Any, P: Any, A: Any, D: An
 
 @cell("pointer to memory", carry=("B,H", normal("16,H", 0.5)), W="H,H", U="I,H", W_p="H,16")
 def pointer(xp: Any, carry: Any, x: Any, W: Any, U: Any, W_p: Any) -> Any:
-    """A hard pointer: the cell reads one row and writes its own place, of the batch's first row."""
+    """A hard pointer: the cell reads one row and writes its next position, given by the batch's first row."""
     h, M = carry
     at = xp.argmax(h @ W_p, axis=-1)
     h = xp.tanh(h @ W + x @ U + xp.take(M, at, axis=0))

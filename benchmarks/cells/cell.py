@@ -1,4 +1,4 @@
-"""The table of cells: one step each, written over an array namespace, and the arrays that it takes."""
+"""The table of cells: a step function over an array namespace, and its arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Sizes(NamedTuple):
-    """Steps, batch, features of an input, features of a state."""
+    """Number of steps, batch size, input features, state features."""
 
     T: int
     B: int
@@ -22,12 +22,12 @@ class Sizes(NamedTuple):
         return ",".join(map(str, self))
 
     def shape(self, text: str) -> tuple[int, ...]:
-        """The shape that a text stands for: "B,2H,3" is (B, 2 H, 3), and "" is ()."""
+        """Parse a shape: "B,2H,3" is (B, 2 H, 3), and "" is ()."""
         factors = re.findall(r"(\d*)([TBIH]?)(?:,|$)", text) if text else []
         return tuple(int(n or 1) * getattr(self, letter, 1) for n, letter in factors if n or letter)
 
 
-#: How an array is made: a shape as a text, for normal numbers, or a function.
+#: How to make an array: a shape as text, for normal numbers, or a function.
 Spec = str | Callable[[np.random.Generator, Sizes], Any]
 
 
@@ -61,7 +61,7 @@ def cell(
     tolerance: float = 1e-9,
     **weights: Spec,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a step into the table; the keywords are the names of its weights."""
+    """Decorator that enters a step into the table; keywords specify its weights."""
 
     def entered(step: Callable[..., Any]) -> Callable[..., Any]:
         assert name not in CELLS, name
@@ -76,7 +76,7 @@ def _several(spec: Any) -> tuple[Spec, ...] | None:
 
 
 class Problem:
-    """The arrays of a cell at one size: weights by name, the first carry, and the inputs of all steps."""
+    """The arrays of a cell at one size: weights by name, initial carry, and inputs of all steps."""
 
     def __init__(self, cell: Cell, sizes: Sizes, dtype: str) -> None:
         self.cell, self.sizes, self.dtype = cell, sizes, dtype
@@ -96,12 +96,12 @@ class Problem:
         return value.astype(self.dtype) if value.dtype == np.float64 else value
 
     def moving(self) -> dict[str, Any]:
-        """The arrays that gradients are taken for: floating and complex weights and carries."""
+        """The arrays to differentiate with respect to: floating and complex weights and carries."""
         every = self.weights | {f"carry {i}": v for i, v in enumerate(self.carry)}
         return {name: v for name, v in every.items() if v.dtype.kind in "fc"}
 
     def loop(self, xp: Any, moving: Mapping[str, Any], xs: Any) -> tuple[Any, Any]:
-        """The cell through time: the last carry, and the outputs of all steps."""
+        """Run the cell through time; return the final carry and the outputs of all steps."""
         weights = {name: moving.get(name, v) for name, v in self.weights.items()}
         carry = tuple(moving.get(f"carry {i}", v) for i, v in enumerate(self.carry))
         alone = len(carry) == 1
@@ -115,7 +115,7 @@ class Problem:
         return xp.scan(step, carry, xs, self.sizes.T)  # type: ignore[no-any-return]
 
     def loss(self, xp: Any, moving: Mapping[str, Any], xs: Any) -> Any:
-        """The sum of all squared outputs, of those that are floating or complex."""
+        """The sum of squares of all floating and complex outputs."""
         _, ys = self.loop(xp, moving, xs)
         total: Any = 0.0
         for y in ys if isinstance(ys, tuple) else (ys,):
@@ -130,12 +130,12 @@ class Problem:
 
 
 def uniform(text: str, low: float, high: float) -> Spec:
-    """Numbers between two others."""
+    """Uniform numbers between two bounds."""
     return lambda rng, n: rng.uniform(low, high, n.shape(text))
 
 
 def normal(text: str, scale: float) -> Spec:
-    """Normal numbers of a size."""
+    """Normal numbers of a given scale."""
     return lambda rng, n: scale * rng.normal(size=n.shape(text))
 
 
@@ -154,7 +154,7 @@ def complex_normal(text: str, scale: float) -> Spec:
 
 
 def integers(text: str, below: str, dtype: str = "int64") -> Spec:
-    """Integers from 0, below a size."""
+    """Integers from 0 to below a size."""
     return lambda rng, n: rng.integers(prod(n.shape(below)), size=n.shape(text)).astype(dtype)
 
 
@@ -169,7 +169,7 @@ def positive_definite(text: str, scale: float = 1.0) -> Spec:
 
 
 def near_identity(text: str, scale: float = 0.3) -> Spec:
-    """Matrices near a shrunk identity, so that long loops stay finite."""
+    """Matrices near a scaled-down identity, so that long loops stay finite."""
 
     def made(rng: np.random.Generator, n: Sizes) -> Any:
         a = rng.normal(size=n.shape(text))

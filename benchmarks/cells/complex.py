@@ -1,4 +1,4 @@
-"""Cells with complex states, and others that turn: Fourier transforms, rotations, unitary matrices."""
+"""Cells with complex states, Fourier transforms, rotations or unitary matrices."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def complex_rnn(xp: Any, h: Any, x: Any, W: Any, U: Any) -> Any:
 
 @cell("rotation, hypot and atan2", carry=("B,H", "B,H"), W_r="I,H", W_a="I,H")
 def rotation(xp: Any, carry: Any, x: Any, W_r: Any, W_a: Any) -> Any:
-    """Points in polar form: the input turns them and draws them in or out."""
+    """Points in polar form: the input rotates them and scales their radii."""
     u, v = carry
     r, angle = xp.hypot(u, v), xp.atan2(v, u)
     r = 0.5 * r + xp.sigmoid(x @ W_r)

@@ -34,7 +34,7 @@ def adaptive(xp: Any, carry: Any, x: Any, W: Any, U: Any, w: Any) -> Any:
 
 @cell("embedding", carry="B,H", reads=integers("B", "H"), E=normal("H,I", 1.0), W="H,H", U="I,H")
 def embedding(xp: Any, h: Any, token: Any, E: Any, W: Any, U: Any) -> Any:
-    """Words by index."""
+    """Embedding lookup by index."""
     h = xp.tanh(h @ W + xp.take(E, token, axis=0) @ U)
     return h, h
 
@@ -49,7 +49,7 @@ def embedding(xp: Any, h: Any, token: Any, E: Any, W: Any, U: Any) -> Any:
     V="H,H",
 )
 def teacher_forcing(xp: Any, carry: Any, reads: Any, E: Any, W: Any, U: Any, V: Any) -> Any:
-    """Scheduled sampling: the word that was given, or the best of the last step. S. Bengio et al. 2015."""
+    """Scheduled sampling: the given token, or the argmax of the last step. S. Bengio et al. 2015."""
     (h, guess), (given, coin) = carry, reads
     h = xp.tanh(h @ W + xp.take(E, xp.where(coin < 0.5, given, guess), axis=0) @ U)
     logits = h @ V
@@ -60,7 +60,7 @@ def teacher_forcing(xp: Any, carry: Any, reads: Any, E: Any, W: Any, U: Any, V: 
 
 @cell("Viterbi", carry=("B,H", integers("B", "H", "int64")), reads="B,H", A=normal("H,H", 1.0))
 def viterbi(xp: Any, carry: Any, x: Any, A: Any) -> Any:
-    """The best path's score, and from where each place is reached. A. Viterbi 1967."""
+    """The best path's score, and back-pointers. A. Viterbi 1967."""
     score, _ = carry
     every = score[:, :, None] + A
     back = xp.argmax(every, axis=1)
@@ -71,7 +71,7 @@ def viterbi(xp: Any, carry: Any, x: Any, A: Any) -> Any:
 
 @cell("CTC forward", carry="B,H", reads="B,H", skip=integers("H", "2"), scale=uniform("H", 0.5, 1))
 def ctc(xp: Any, alpha: Any, log_p: Any, skip: Any, scale: Any) -> Any:
-    """Paths that stay, step or skip a blank. A. Graves et al. 2006."""
+    """Paths that stay, advance or skip a blank. A. Graves et al. 2006."""
     low = xp.full_like(alpha[:, :1], -1e4)
     one = xp.concat((low, alpha[:, :-1]), axis=1)
     two = xp.concat((low, low, alpha[:, :-2]), axis=1)
@@ -82,7 +82,7 @@ def ctc(xp: Any, alpha: Any, log_p: Any, skip: Any, scale: Any) -> Any:
 
 @cell("HMM forward", carry="B,H", reads="B,H", A=normal("H,H", 1.0))
 def hmm(xp: Any, alpha: Any, log_p: Any, A: Any) -> Any:
-    """The forward algorithm in logarithms. L. Rabiner 1989."""
+    """The forward algorithm in the log domain. L. Rabiner 1989."""
     log_A = A - xp.logsumexp(A, axis=1, keepdims=True)
     alpha = xp.logsumexp(alpha[:, :, None] + log_A, axis=1) + log_p
     return alpha, alpha
@@ -120,7 +120,7 @@ def edit_distance(xp: Any, row: Any, letter: Any, word: Any, cost: Any) -> Any:
 
 @cell("top-k RNN", carry="B,H", W="H,H", U="I,H", b="H")
 def top_k(xp: Any, h: Any, x: Any, W: Any, U: Any, b: Any) -> Any:
-    """Only the largest quarter of the state stays, found by a sort. A. Makhzani and B. Frey 2014."""
+    """Keeps only the largest quarter of the state, found by sorting. A. Makhzani and B. Frey 2014."""
     a = xp.tanh(h @ W + x @ U + b)
     keep = max(a.shape[-1] // 4, 1)
     least = xp.sort(a, axis=-1)[..., -keep][..., None]
@@ -156,7 +156,7 @@ def spiking(xp: Any, carry: Any, x: Any, W: Any, U: Any) -> Any:
 
 @cell("int8 counters", carry=(constant("B,H", 0), integers("B,H", "4", "int8")), reads="B,H", w="H")
 def counters(xp: Any, carry: Any, x: Any, w: Any) -> Any:
-    """How often each input was positive, in int64, and in int8, which wraps round."""
+    """Counts of positive inputs, in int64, and in int8 with wrap-around."""
     long, short = carry
     up = x > 0
     long = long + xp.astype(up, xp.int64)
@@ -217,7 +217,7 @@ def max_pool(xp: Any, h: Any, x: Any, W: Any, U: Any, b: Any) -> Any:
     U="I,I",
 )
 def slot_memory(xp: Any, carry: Any, reads: Any, W: Any, U: Any) -> Any:
-    """A table of states, one read and written at an index a step, as for the nodes of a graph."""
+    """A table of states: each step reads and writes one by index, as for the nodes of a graph."""
     (table, h), (at, x) = carry, reads
     h = xp.tanh(table[at] @ W + x @ U + 0.1 * h)
     return (xp.put(table, at, h), h), h
@@ -225,7 +225,7 @@ def slot_memory(xp: Any, carry: Any, reads: Any, W: Any, U: Any) -> Any:
 
 @cell("histogram by one-hot", carry="B,H", reads=integers("B", "H"), w=uniform("H", 0, 1))
 def histogram(xp: Any, counts: Any, token: Any, w: Any) -> Any:
-    """Decaying counts of words."""
+    """Decaying token counts."""
     one_hot = xp.astype(xp.arange(counts.shape[-1]) == token[:, None], counts.dtype)
     counts = w * counts + one_hot
     return counts, counts
@@ -233,7 +233,7 @@ def histogram(xp: Any, counts: Any, token: Any, w: Any) -> Any:
 
 @cell("histogram by scatter-add", carry="H", reads=(integers("B", "H"), "B"), w=uniform("H", 0, 1))
 def scatter_add(xp: Any, counts: Any, reads: Any, w: Any) -> Any:
-    """Decaying sums by word, of all in a batch; words may be equal."""
+    """Decaying sums by token over a batch, with repeated tokens."""
     token, value = reads
     counts = xp.put_add(w * counts, token, value)
     return counts, counts
@@ -247,7 +247,7 @@ def scatter_add(xp: Any, counts: Any, reads: Any, w: Any) -> Any:
     edges=lambda rng, n: np.linspace(-2, 2, n.H),
 )
 def searched(xp: Any, counts: Any, reads: Any, w: Any, edges: Any) -> Any:
-    """Numbers to bins by a binary search, weights to bins by a one-hot product."""
+    """Binning by binary search, and summing weights by bin with a one-hot product."""
     at, value = reads
     bins = xp.clip(xp.searchsorted(xp.stop_gradient(edges), at), 0, counts.shape[0] - 1)
     one_hot = xp.astype(xp.arange(counts.shape[0]) == bins[:, None], counts.dtype)
@@ -257,7 +257,7 @@ def searched(xp: Any, counts: Any, reads: Any, w: Any, edges: Any) -> Any:
 
 @cell("cellular automaton", carry=integers("B,H", "2"), reads=None, w=normal("8", 1.0))
 def automaton(xp: Any, row: Any, _: Any, w: Any) -> Any:
-    """Rule 110 on a ring, and a weight for each pattern. S. Wolfram 1983."""
+    """Rule 110 on a ring, with a weight for each pattern. S. Wolfram 1983."""
     pattern = 4 * xp.roll(row, 1, axis=-1) + 2 * row + xp.roll(row, -1, axis=-1)
     row = xp.bitwise_right_shift(110, pattern) % 2
     return row, xp.take(w, xp.reshape(pattern, (-1,)), axis=0)

@@ -29,7 +29,7 @@ def ode_rnn(xp: Any, h: Any, x: Any, W_1: Any, W_2: Any, W: Any, U: Any) -> Any:
 
 @cell("Kuramoto", carry="B,H", reads=None, omega=normal("H", 1.0), K=uniform("", 0.5, 1.5))
 def kuramoto(xp: Any, phase: Any, _: Any, omega: Any, K: Any) -> Any:
-    """Coupled phases, every pair. Y. Kuramoto 1975."""
+    """Coupled phases, all pairs. Y. Kuramoto 1975."""
     pull = xp.mean(xp.sin(phase[:, None, :] - phase[:, :, None]), axis=-1)
     phase = phase + 0.05 * (omega + K * pull)
     return phase, xp.cos(phase)
@@ -43,7 +43,7 @@ def kuramoto(xp: Any, phase: Any, _: Any, omega: Any, K: Any) -> Any:
     A=normal("H,H", 0.02),
 )
 def lotka_volterra(xp: Any, n: Any, _: Any, r: Any, A: Any) -> Any:
-    """Species that eat each other, by Runge-Kutta."""
+    """Predator-prey equations, by Runge-Kutta."""
     n = _rk4(lambda n: n * (r - 0.5 * n + n @ A), n, 0.05)
     return n, n
 
@@ -60,7 +60,7 @@ def leapfrog(xp: Any, carry: Any, _: Any, K: Any) -> Any:
 
 @cell("heat equation, crank-nicolson", carry="H", reads="H", sizes=ALONE, k=uniform("", 0.2, 0.5))
 def heat(xp: Any, u: Any, source: Any, k: Any) -> Any:
-    """An implicit step: a tridiagonal matrix made inside, and solved."""
+    """An implicit step: a tridiagonal system built and solved in the step."""
     H = u.shape[0]
     L = xp.eye(H, k=1, dtype=u.dtype) + xp.eye(H, k=-1, dtype=u.dtype) - 2 * xp.eye(H, dtype=u.dtype)
     one = xp.eye(H, dtype=u.dtype)
@@ -70,7 +70,7 @@ def heat(xp: Any, u: Any, source: Any, k: Any) -> Any:
 
 @cell("wave equation", carry=("B,H", "B,H"), reads=None, c=uniform("H", 0.2, 0.5))
 def wave(xp: Any, carry: Any, _: Any, c: Any) -> Any:
-    """Finite differences by slices and zeros at both ends."""
+    """Finite differences by slices, with zeros at both ends."""
     u, before = carry
     edge = xp.zeros_like(u[:, :1])
     padded = xp.concat((edge, u, edge), axis=1)
@@ -85,7 +85,7 @@ def wave(xp: Any, carry: Any, _: Any, c: Any) -> Any:
     log_rate=uniform("", -4, -3),
 )
 def adam(xp: Any, carry: Any, reads: Any, log_rate: Any) -> Any:
-    """D. Kingma and J. Ba 2015 on least squares; the rate is what is learnt."""
+    """D. Kingma and J. Ba 2015 on least squares; the learning rate is differentiated."""
     (w, m, v, t), (x, y) = carry, reads
     t = t + 1
     g = x.T @ (x @ w - y)
@@ -101,7 +101,7 @@ def adam(xp: Any, carry: Any, reads: Any, log_rate: Any) -> Any:
     log_rate=uniform("", -5, -4),
 )
 def sgd(xp: Any, carry: Any, reads: Any, log_rate: Any) -> Any:
-    """Training inside the loop, its gradients by hand."""
+    """Training inside the loop, with hand-written gradients."""
     (W, V, dW, dV), (x, y) = carry, reads
     h = xp.tanh(x @ W)
     e = (h @ V - y) / x.shape[0]
@@ -129,7 +129,7 @@ def power(xp: Any, v: Any, _: Any, A: Any) -> Any:
     b=uniform("H", 1, 2),
 )
 def newton(xp: Any, x: Any, _: Any, A: Any, b: Any) -> Any:
-    """A root of A x + x^3 / 3 = b: a Jacobian and a solve a step, damped."""
+    """A root of A x + x^3 / 3 = b: one Jacobian and one solve per step, damped."""
     J = A + xp.eye(x.shape[0], dtype=x.dtype) * x**2
     x = x - 0.3 * xp.linalg.solve(J, A @ x + x**3 / 3 - b)
     return x, x
@@ -143,14 +143,14 @@ def newton(xp: Any, x: Any, _: Any, A: Any, b: Any) -> Any:
     A=positive_definite("H,H", 0.8),
 )
 def newton_schulz(xp: Any, X: Any, _: Any, A: Any) -> Any:
-    """An inverse from products alone. G. Schulz 1933."""
+    """An inverse by products only. G. Schulz 1933."""
     X = X @ (2 * xp.eye(X.shape[0], dtype=X.dtype) - A @ X)
     return X, xp.linalg.trace(X)
 
 
 @cell("Sinkhorn", carry=("H", "H"), reads=None, sizes=ALONE, C=uniform("H,H", 0, 1))
 def sinkhorn(xp: Any, carry: Any, _: Any, C: Any) -> Any:
-    """Optimal transport in logarithms. M. Cuturi 2013."""
+    """Optimal transport in the log domain. M. Cuturi 2013."""
     f, g = carry
     M = -C / 0.5
     f = -xp.logsumexp(M + g[None, :], axis=1)
@@ -184,7 +184,7 @@ def equilibrium(xp: Any, h: Any, x: Any, W: Any, U: Any) -> Any:
 
 @cell("matrix exponential", carry="H", reads="H", sizes=ALONE, A=normal("H,H", 0.02))
 def exponential(xp: Any, h: Any, x: Any, A: Any) -> Any:
-    """An exact linear step: the exponential by scaling and squaring of a series."""
+    """An exact linear step: matrix exponential by a series with scaling and squaring."""
     X = (A - A.T) / 4
     one = xp.eye(A.shape[0], dtype=A.dtype)
     E = one + X @ (one + X @ (one + X / 3) / 2)
@@ -218,7 +218,7 @@ def hopfield(xp: Any, h: Any, _: Any, M: Any, beta: Any) -> Any:
     sizes=ALONE,
 )
 def graph_network(xp: Any, h: Any, x: Any, adjacency: Any, W: Any, U: Any) -> Any:
-    """Messages between neighbours, the largest of them kept."""
+    """Messages between neighbours, aggregated by maximum."""
     messages = xp.where(adjacency[:, :, None] == 1, (h @ W)[None, :, :], -4.0)
     h = xp.tanh(xp.max(messages, axis=1) + x @ U)
     return h, h

@@ -1,9 +1,8 @@
-"""Recurrent cells as their papers write them, and ways in which people spell a cell; each text runs in every
-library.
+"""Recurrent cells as in their papers, and alternative spellings, runnable in every library.
 
-A cell is a function of `F`, a library's functions; `W`, its weights by name; `x`, what it reads; and its
-states, which are zero at first. It returns the new states and its output. A weight's shape is given in
-letters: H the size of a state, I that of x, C = H + I, with a factor before them where there is one.
+A cell is a function of `F`, a library's functions; `W`, its weights by name; `x`, its input; and its states,
+which are initially zero. It returns the new states and its output. Shapes of weights are written in letters
+with an optional factor: H is the size of a state, I that of x, C = H + I.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Functions(NamedTuple):
-    """What a cell may call.
+    """The functions available to a cell.
 
     `mean` and `softmax` are over the last axis, `concat` along it, and `mean` keeps it.
     """
@@ -32,14 +31,14 @@ class Functions(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell, the count of its states, and the shapes of its weights."""
+    """A cell, the number of its states, and the shapes of its weights."""
 
     step: Callable[..., tuple[tuple[Any, ...], Any]]
     states: int
     weights: dict[str, str]
 
     def shapes(self, I: int, H: int) -> dict[str, tuple[int, ...]]:  # noqa: E741
-        """Of the weights, in numbers."""
+        """The shapes of the weights as numbers."""
         size = {"H": H, "I": I, "C": H + I}
         return {
             name: tuple(int(n or 1) * size[letter] for n, letter in re.findall(r"(\d*)([HIC])", shape))
@@ -99,7 +98,7 @@ def lstm(F: Functions, W: Any, x: Any, h: Any, c: Any) -> Any:
 
 @_enter(CELLS, "peephole", 2, **LSTM, p_i="H", p_f="H", p_o="H")
 def peephole(F: Functions, W: Any, x: Any, h: Any, c: Any) -> Any:
-    """An LSTM whose gates see its cell. F. Gers and J. Schmidhuber 2000."""
+    """An LSTM whose gates read the cell state. F. Gers and J. Schmidhuber 2000."""
     i = F.sigmoid(h @ W["W_i"].T + x @ W["U_i"].T + W["p_i"] * c + W["b_i"])
     f = F.sigmoid(h @ W["W_f"].T + x @ W["U_f"].T + W["p_f"] * c + W["b_f"])
     g = F.tanh(h @ W["W_g"].T + x @ W["U_g"].T + W["b_g"])
@@ -111,14 +110,14 @@ def peephole(F: Functions, W: Any, x: Any, h: Any, c: Any) -> Any:
 
 @_enter(CELLS, "residual", 1, W="HH", U="HI", b="H")
 def residual(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """A state that is added to."""
+    """A residual update of the state."""
     h = h + F.tanh(h @ W["W"].T + x @ W["U"].T + W["b"])
     return (h,), h
 
 
 @_enter(CELLS, "coRNN", 2, W="HH", W_z="HH", V="HI", b="H")
 def cornn(F: Functions, W: Any, x: Any, y: Any, z: Any) -> Any:
-    """Coupled oscillators: places y, speeds z. T. K. Rusch and S. Mishra 2021."""
+    """Coupled oscillators: positions y, velocities z. T. K. Rusch and S. Mishra 2021."""
     dt, gamma, epsilon = 0.042, 2.7, 4.7
     z = z + dt * (F.tanh(y @ W["W"].T + z @ W["W_z"].T + x @ W["V"].T + W["b"]) - gamma * y - epsilon * z)
     y = y + dt * z
@@ -127,7 +126,7 @@ def cornn(F: Functions, W: Any, x: Any, y: Any, z: Any) -> Any:
 
 @_enter(CELLS, "sLSTM", 4, **{name.replace("g", "z"): shape for name, shape in LSTM.items()})
 def slstm(F: Functions, W: Any, x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
-    """Exponential gates, of logarithm at most m, and a normaliser n. M. Beck et al. 2024; one head."""
+    """Exponential gates, stabilised by their log maximum m; normaliser n. M. Beck et al. 2024; one head."""
     z = F.tanh(h @ W["W_z"].T + x @ W["U_z"].T + W["b_z"])
     o = F.sigmoid(h @ W["W_o"].T + x @ W["U_o"].T + W["b_o"])
     log_i = h @ W["W_i"].T + x @ W["U_i"].T + W["b_i"]
@@ -142,7 +141,7 @@ def slstm(F: Functions, W: Any, x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
 
 @_enter(SPELLINGS, "GRU in slices", 1, W="I3H", U="H2H", V="HH", b="3H")
 def sliced_gru(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """One product for what every gate makes of x, one for what two make of h."""
+    """One product for the terms of x in all gates, one for the terms of h in two gates."""
     H = h.shape[-1]
     a, u = x @ W["W"] + W["b"], h @ W["U"]
     z = F.sigmoid(a[..., :H] + u[..., :H])
@@ -194,7 +193,7 @@ def tied(F: Functions, W: Any, x: Any, h: Any) -> Any:
     b_out="H",
 )
 def output_inside(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """An output layer in the step, where it could stand after the loop."""
+    """An output layer inside the step, which could be moved after the loop."""
     (h,), _ = mgu(F, W, x, h)
     return (h,), h @ W["W_out"] + W["b_out"]
 
@@ -211,7 +210,7 @@ def layer_norm(F: Functions, W: Any, x: Any, h: Any) -> Any:
 
 @_enter(SPELLINGS, "softmax", 1, W_p="HH", U_p="HI", W_h="HH", U_h="HI")
 def softmax(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """Places of the state share what is new."""
+    """The update is a softmax over the state."""
     p = F.softmax(h @ W["W_p"].T + x @ W["U_p"].T)
     h = (1 - p) * h + p * F.tanh(h @ W["W_h"].T + x @ W["U_h"].T)
     return (h,), h
@@ -222,7 +221,7 @@ SPELLINGS["unbatched"] = CELLS["MGU"]
 
 @_enter(SPELLINGS, "nested", 1, W="HH", U="HI", b="H")
 def nested(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """Three steps of an inner loop for each of the outer."""
+    """Three inner-loop steps per outer step."""
     a = x @ W["U"].T + W["b"]
 
     def inner(h: Any, _: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Filters and estimators: Kalman and his relatives, recursive least squares, difference equations."""
+"""Filters and estimators: Kalman filters and variants, recursive least squares, difference equations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ STACK = Sizes(64, 4, 4, 8), Sizes(64, 16, 4, 8)
 
 
 def _cholesky(xp: Any, S: Any) -> Any:
-    """The factor of (S + S^T) / 2: so its gradient is the same whichever triangle a library reads."""
+    """Cholesky factor of (S + S^T) / 2, so that the gradient does not depend on the triangle read."""
     return xp.linalg.cholesky(0.5 * (S + S.T))
 
 
 def _updated(xp: Any, inverse: Any, P: Any, C: Any, R: Any) -> tuple[Any, Any]:
-    """The gain, and the covariance after it, by whatever gives S^-1 C P."""
+    """The Kalman gain and the updated covariance; `inverse` computes S^-1 C P."""
     S = C @ P @ xp.matrix_transpose(C) + R
     K = xp.matrix_transpose(inverse(S, C @ P))
     return K, P - K @ C @ P
@@ -32,7 +32,7 @@ KALMAN: dict[str, Any] = {
 
 @cell("Kalman filter, solve", carry=("H", positive_definite("H,H")), reads="I", sizes=ALONE, **KALMAN)
 def kalman_solve(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) -> Any:
-    """R. Kalman 1960, one system."""
+    """R. Kalman 1960; one system."""
     m, P = carry
     m, P = A @ m, A @ P @ A.T + Q
     K, P = _updated(xp, xp.linalg.solve, P, C, R)
@@ -42,7 +42,7 @@ def kalman_solve(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) ->
 
 @cell("Kalman filter, inv", carry=("H", positive_definite("H,H")), reads="I", sizes=ALONE, **KALMAN)
 def kalman_inv(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) -> Any:
-    """The same by the inverse, in Joseph's form."""
+    """The same by an explicit inverse, in Joseph form."""
     m, P = carry
     m, P = A @ m, A @ P @ A.T + Q
     K = P @ C.T @ xp.linalg.inv(C @ P @ C.T + R)
@@ -70,7 +70,7 @@ def kalman_stack(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) ->
 
 @cell("Kalman likelihood, cholesky", carry=("H", positive_definite("H,H")), reads="I", sizes=ALONE, **KALMAN)
 def kalman_cholesky(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) -> Any:
-    """The logarithm of the likelihood by a Cholesky factor of S."""
+    """Log likelihood by a Cholesky factor of S."""
     m, P = carry
     m, P = A @ m, A @ P @ A.T + Q
     L = _cholesky(xp, C @ P @ C.T + R)
@@ -115,7 +115,7 @@ def square_root(xp: Any, carry: Any, y: Any, A: Any, C: Any, Q: Any, R: Any) -> 
     Q=positive_definite("H,H", 0.1),
 )
 def smoother(xp: Any, carry: Any, reads: Any, A: Any, Q: Any) -> Any:
-    """H. Rauch, F. Tung and C. Striebel 1965: from what a filter found."""
+    """H. Rauch, F. Tung and C. Striebel 1965: smooths the output of a filter."""
     (m_s, P_s), (m, P) = carry, reads
     predicted = A @ P @ A.T + Q
     G = xp.linalg.solve(predicted, A @ P).T
@@ -168,7 +168,7 @@ def least_squares(xp: Any, carry: Any, reads: Any, decay: Any) -> Any:
     noise=uniform("", 0.5, 1),
 )
 def bayesian(xp: Any, carry: Any, reads: Any, noise: Any) -> Any:
-    """A Gaussian process with features: the precision grows, the mean is solved for."""
+    """A Gaussian process with features: the precision is updated, the mean solved for."""
     (precision, b), (x, y) = carry, reads
     precision, b = precision + noise * xp.linalg.outer(x, x), b + noise * y * x
     mean = xp.linalg.solve(precision, b)
@@ -177,7 +177,7 @@ def bayesian(xp: Any, carry: Any, reads: Any, noise: Any) -> Any:
 
 @cell("IIR filter", carry="B,8", reads="B,1", a=normal("8", 0.05), b=normal("8", 0.5))
 def iir(xp: Any, s: Any, x: Any, a: Any, b: Any) -> Any:
-    """Eight poles in direct form; the companion matrix is made inside."""
+    """Eight poles in direct form; the companion matrix is built in the step."""
     shift = xp.eye(8, k=-1, dtype=s.dtype)
     first = xp.astype(xp.arange(8) == 0, s.dtype)
     s = s @ shift.T + (x + xp.sum(a * s, axis=-1, keepdims=True)) * first

@@ -1,4 +1,4 @@
-"""Cells with gates, and the plain ones they came from."""
+"""Gated cells, and plain recurrent ones."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def layer_norm_lstm(xp: Any, carry: Any, x: Any, W: Any, U: Any, b: Any, gain: A
 
 @cell("JANET", carry="B,H", **TWO)
 def janet(xp: Any, c: Any, x: Any, **W: Any) -> Any:
-    """A forget gate alone. J. van der Westhuizen and J. Lasenby 2018."""
+    """Only a forget gate. J. van der Westhuizen and J. Lasenby 2018."""
     s = _gate(W, "f", c, x)
     c = xp.sigmoid(s) * c + (1 - xp.sigmoid(s - 1.0)) * xp.tanh(_gate(W, "h", c, x))
     return c, c
@@ -201,7 +201,7 @@ def ordered_neurons(xp: Any, carry: Any, x: Any, **W: Any) -> Any:
 
 @cell("stick-breaking gates", carry="B,H", W="H,H", U="I,H", W_g="H,H", U_g="I,H")
 def stick_breaking(xp: Any, h: Any, x: Any, W: Any, U: Any, W_g: Any, U_g: Any) -> Any:
-    """Gates that share one by a cumulative product, as in sigmoid stick breaking."""
+    """Gates that sum to 1 by a cumulative product, as in sigmoid stick breaking."""
     v = xp.sigmoid(h @ W_g + x @ U_g)
     g = v * xp.cumulative_prod(1 - 0.5 * v, axis=-1)
     h = (1 - g) * h + g * xp.tanh(h @ W + x @ U)

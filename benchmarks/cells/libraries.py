@@ -1,5 +1,4 @@
-"""The namespaces that cells are written over: the array standard, and a few functions beside it under one
-name in each library."""
+"""The namespaces for cells: the array standard, plus a few functions with common names."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from .equations import Functions
 
 
 class Namespace:
-    """A library's functions, those given by name before those of its module."""
+    """A library's functions; those given by keyword override those of its module."""
 
     def __init__(self, module: Any, **functions: Any) -> None:
         self.__dict__.update(functions)
@@ -21,7 +20,7 @@ class Namespace:
 
 
 def xgrad() -> Namespace:
-    """xgrad's."""
+    """The namespace of xgrad."""
     import numpy as np
 
     import xgrad as xg
@@ -40,7 +39,7 @@ def xgrad() -> Namespace:
 
 
 def jax() -> Namespace:
-    """JAX's."""
+    """The namespace of JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -61,7 +60,7 @@ def jax() -> Namespace:
 
 
 def functions(xp: Any) -> Functions:
-    """The functions that the cells of `equations.py` call, of a namespace."""
+    """The functions used by the cells of `equations.py`, from a namespace."""
     elementwise = xp.sigmoid, xp.tanh, xp.exp, xp.log, xp.sqrt, xp.maximum
     joined, mean = partial(xp.concat, axis=-1), partial(xp.mean, axis=-1, keepdims=True)
     return Functions(*elementwise, joined, mean, partial(xp.softmax, axis=-1), xp.scan)

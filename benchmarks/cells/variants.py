@@ -1,4 +1,4 @@
-"""Variants of the LSTM and the GRU, and ways to write them, whose equations torch runs too."""
+"""Variants of the LSTM and the GRU, and ways to write them, which torch can run too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import equations
 from .cell import Sizes, Spec, cell, uniform
 from .libraries import functions
 
-#: First states that are not the usual ones: the third of an sLSTM is divided by.
+#: Non-zero initial states: the third state of an sLSTM is a divisor.
 STATES: dict[str, tuple[Spec, ...]] = {"sLSTM": ("B,H", "B,H", uniform("B,H", 1, 2), "B,H")}
 
 
@@ -34,5 +34,5 @@ def _enter(name: str, source: equations.Cell) -> None:
 
 _enter("GRU, reset before", equations.GRU)
 for _name, _source in {**equations.CELLS, **equations.SPELLINGS}.items():
-    if _name != "unbatched":  # an MGU, which is there with a batch
+    if _name != "unbatched":  # an MGU, which is already there with a batch
         _enter(_name, _source)

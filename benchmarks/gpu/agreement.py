@@ -1,4 +1,4 @@
-"""How far a cell's outputs and gradients are from those of float64 on the CPU, in relative norms."""
+"""Relative errors of a cell's outputs and gradients, compared with float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..suites.functions import through_time, xgrad_functions
 from ..suites.peers import host, xgrad_arrays, xgrad_precision
 from ..suites.problems import Case, Problem
 
-#: The largest error that a precision may have.
+#: Error tolerance by precision.
 TOLERANCES = {"float32": 1e-5, "tf32": 1e-3, "bfloat16": 2e-2}
 
 
 def errors(case: Case, device: str) -> dict[str, float]:
-    """|ours - exact| / |exact| of the outputs and of each gradient; both begin from the same numbers, which
-    are of the case's precision.
+    """|ours - exact| / |exact| of the outputs and of each gradient.
 
-    A gradient that is 0 up to rounding, as that of sLSTM's b_i (c / n is what it was where both grow alike),
-    counts beside the largest.
+    Both use the same input data, in the case's precision. A gradient that is 0 up to rounding is compared
+    with the largest one; an example is that of sLSTM's b_i, as c / n does not change when both grow by the
+    same factor.
     """
     import xgrad as xg
 
@@ -33,7 +33,7 @@ def errors(case: Case, device: str) -> dict[str, float]:
 
 
 def relative(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float]:
-    """The errors, in norms."""
+    """Relative errors in norms."""
     sizes = {name: np.linalg.norm(z) for name, z in exact.items()}
     largest = max(sizes.values())
     return {
@@ -45,12 +45,12 @@ def relative(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float]:
 
 
 def agrees(found: dict[str, float], precision: str) -> bool:
-    """Whether all errors are within what the precision may be off by; NaN is not."""
+    """Whether all errors are within the tolerance of the precision; NaN is not."""
     return bool(found) and all(e <= TOLERANCES[precision] for e in found.values())
 
 
 def _everything(p: Problem, dtype: Any) -> dict[str, Any]:
-    """Outputs and gradients, by name, on the host."""
+    """Compute outputs and gradients, by name, on the host."""
     import xgrad as xg
 
     W, x, dy, zero = xgrad_arrays(p, dtype)

@@ -1,18 +1,19 @@
-"""xgrad on a GPU, measured and judged: `make gpu`, or `python benchmarks gpu` for all parts, `gpu-PART` for
-one.
+"""Test and benchmark xgrad on a GPU.
+
+`make gpu`, or `python benchmarks gpu`, runs all parts; `gpu-PART` runs one.
 
     gpu-probe   two minutes: toolchain, clusters, barriers, recordings, races, in both ways of a loop
     gpu-tests   the whole test suite, and agreement with float64 on the CPU
-    gpu-gru     the reset-before GRU beside cuDNN, torch, torch.compile and JAX
+    gpu-gru     the reset-before GRU, compared with cuDNN, torch, torch.compile and JAX
     gpu-cells   cells that no framework has fused
-    gpu-train   examples/train.py, and its step beside torch
-    gpu-table   the table in docs/19-benchmarks.md, from the results that are there
+    gpu-train   examples/train.py, and its step compared with torch
+    gpu-table   the table in docs/19-benchmarks.md, from existing results
 
-Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. What is recorded of this day
-and GPU is not run again (`--force` begins anew), so a part that was cut off goes on where it was. One part
-ends by itself after --limit seconds, and then exits with 75: run it again for the rest. All parts in one run
-have no limit. The probe ends all with one line where something is off. A test that fails, a disagreement, or
-an error of xgrad's makes the exit status 1; a goal that is not met does not.
+Each part writes benchmarks/results/DATE-GPU-PART.json and .md after every case. Cases already recorded for
+this day and GPU are not run again (unless `--force` is given), so an aborted part resumes. A single part
+stops after --limit seconds and exits with 75: run it again for the rest. A run of all parts has no limit. If
+the probe finds a problem, it ends the run with one line. A failed test, a disagreement, or an error of xgrad
+makes the exit status 1; a missed goal does not.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from .results import FOLDER, Results
 
 PAGE = ROOT / "docs" / "19-benchmarks.md"
 PARTS = ("probe", *table.PARTS)
-UNFINISHED = 75  # what sendmail and others mean by it too: try again
+UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 def main(arguments: list[str]) -> int:
-    """Run the parts that the command line names; the exit status."""
+    """Run the parts given on the command line; return the exit status."""
     options = parse(arguments)
     folder = Path(options.results)
     if options.part == "gpu-table":
@@ -57,12 +58,12 @@ def main(arguments: list[str]) -> int:
 
 
 def some(options: Any) -> str:
-    """A suffix for the names of partial results, so that they are never taken for whole ones."""
+    """File name suffix for partial results, to distinguish them from complete ones."""
     return "-quick" if options.quick else "-some" if options.peers or options.cases or options.tests else ""
 
 
 def run(part: str, results: Results, options: Any) -> int:
-    """One part, what it found, and its exit status."""
+    """Run one part, print its results, and return its exit status."""
     print(f"\n{part}: {results.path}", flush=True)
     unlimited = options.part == "gpu" or options.limit <= 0
     deadline = Deadline(None if unlimited else options.limit)
@@ -97,7 +98,7 @@ def run(part: str, results: Results, options: Any) -> int:
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

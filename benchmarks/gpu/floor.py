@@ -1,5 +1,4 @@
-"""The time that no program can beat on a GPU: its matrix products at their peak, or the steps that wait for
-one another."""
+"""Lower bound for the time on a GPU: matrix products at peak speed, or latency of sequential steps."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ from ..suites.problems import PRECISIONS, Case
 _TYPES = {"float32": (0, 68), "tf32": (0, 77), "bfloat16": (14, 68)}
 _DEFAULT = -1
 
-# Each launch waits for the one before it, and each round of the second for all blocks: they count up at each
-# barrier, as our kernels do.
+# Each launch waits for the previous one. Each round of the second kernel waits for all blocks, which
+# increment a counter at each barrier, as in our kernels.
 _KERNELS = r"""
 extern "C" __global__ void tiny(float* y) { y[threadIdx.x] += 1.0f; }
 
@@ -37,15 +36,14 @@ extern "C" __global__ void barriers(unsigned int* count, int rounds) {
 
 
 def floor(case: Case, limits: dict[str, Any]) -> dict[str, float]:
-    """Seconds of both terms, and the larger one."""
+    """Both bounds in seconds, and the larger one."""
     products = case.flops / limits["flops"][case.precision]
     steps = case.dependent * min(s for s in limits["latency"].values())
     return {"products": products, "steps": steps, "floor": max(products, steps)}
 
 
 def ceilings(device: str, quick: bool) -> dict[str, Any]:
-    """What this device can do: flop/s of a large product in each precision, and seconds from one dependent
-    step to the next."""
+    """Limits of the device: flop/s of a large product by precision, and latency of dependent steps."""
     if not device.startswith("cuda"):
         return {"flops": _host_peaks(256 if quick else 2048), "latency": {"call": _host_latency()}}
     latency = {
@@ -56,7 +54,7 @@ def ceilings(device: str, quick: bool) -> dict[str, Any]:
 
 
 def _best(step: Callable[[], Any], clock: Clock, turns: int = 7, calls: int = 3) -> float:
-    """Seconds of one step, the median of turns after a first that does not count."""
+    """Seconds of one step: the median of several turns after a warm-up."""
     found = []
     for _ in range(turns + 1):
         first = clock.mark()
@@ -67,7 +65,7 @@ def _best(step: Callable[[], Any], clock: Clock, turns: int = 7, calls: int = 3)
 
 
 def _peaks(n: int) -> dict[str, float]:
-    """Of cuBLAS, on random numbers."""
+    """Peak flop/s of cuBLAS, on random numbers."""
     import cupy
     from cupy_backends.cuda.libs import cublas
 
@@ -77,7 +75,7 @@ def _peaks(n: int) -> dict[str, float]:
     one, zero = np.ones(1, "f"), np.zeros(1, "f")
     found = {}
     for precision, (kind, compute) in _TYPES.items():
-        # the upper halves are bfloat16
+        # the upper halves of float32 are bfloat16
         x, y, z = (a, b, c) if kind == 0 else ((m.view("uint32") >> 16).astype("uint16") for m in (a, b, c))
         product = partial(
             cublas.gemmEx,
@@ -90,7 +88,7 @@ def _peaks(n: int) -> dict[str, float]:
 
 
 def _kernel(name: str, **options: Any) -> Any:
-    """One of the kernels, with the functions that ours have."""
+    """Compile one of the kernels, with the helper functions of our generated kernels."""
     import cupy
 
     from xgrad.compiler.codegen.cuda.device import DEVICE
@@ -99,7 +97,7 @@ def _kernel(name: str, **options: Any) -> Any:
 
 
 def _graph_latency(count: int) -> float:
-    """Seconds from one tiny kernel to the next that waits for it, in a CUDA graph of so many."""
+    """Latency between dependent tiny kernels in a CUDA graph of `count` of them."""
     import cupy
 
     kernel, y, clock = _kernel("tiny"), cupy.zeros(32, "f"), CupyClock()
@@ -117,11 +115,11 @@ def _graph_latency(count: int) -> float:
 
 
 def _barrier_latency(rounds: int) -> float:
-    """Seconds of a barrier of the whole grid, a block for each multiprocessor, in a kernel that runs on."""
+    """Latency of a grid-wide barrier in a persistent kernel with one block per multiprocessor."""
     import cupy
 
     blocks = cupy.cuda.Device().attributes["MultiProcessorCount"]
-    # a cooperative launch: all blocks run at once
+    # cooperative launch: all blocks are resident
     kernel = _kernel("barriers", enable_cooperative_groups=True)
     count, clock = cupy.zeros(1, "uint32"), CupyClock()
 
@@ -133,13 +131,13 @@ def _barrier_latency(rounds: int) -> float:
 
 
 def _host_peaks(n: int) -> dict[str, float]:
-    """Of NumPy in float32, whatever the precision, where there is no GPU."""
+    """Peak flop/s of NumPy in float32, for every precision, if there is no GPU."""
     a = np.random.default_rng(0).standard_normal((n, n), "f")
     return dict.fromkeys(PRECISIONS, 2.0 * n**3 / _best(lambda: a @ a, Clock()))
 
 
 def _host_latency(count: int = 1000) -> float:
-    """Of a small call of NumPy."""
+    """Latency of a small NumPy call."""
     y = np.zeros(32, "f")
     start = time.perf_counter()
     for _ in range(count):

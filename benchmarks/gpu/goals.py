@@ -1,4 +1,4 @@
-"""From times to ratios, and from ratios to whether a goal is met."""
+"""Speed ratios, and whether they meet the goals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from ..suites.problems import PRECISIONS, Case
 
 
 class Goal(NamedTuple):
-    """How many times faster than a peer: at every size, where `least` is one, and at the median of the
-    sizes."""
+    """Required speed relative to a peer: minimum over sizes (if `least` is set), and median."""
 
     least: float | None
     median: float
@@ -28,8 +27,10 @@ GOALS = {
 
 
 class Verdict(NamedTuple):
-    """Ratios of a peer's times to xgrad's in one precision: the least, where that was, the median, and of how
-    many sizes."""
+    """Ratios of a peer's times to xgrad's in one precision.
+
+    The minimum and its case, the median, and the number of sizes.
+    """
 
     precision: str
     peer: str
@@ -40,24 +41,24 @@ class Verdict(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether the goal for this peer is."""
+        """Whether the goal for this peer is met."""
         goal = GOALS[self.peer]
         return self.median >= goal.median and (goal.least is None or self.least >= goal.least)
 
 
 def timed(records: dict[str, Any]) -> dict[Case, dict[str, Any]]:
-    """The records that are of cases: what each peer did in it."""
+    """Records of cases, each with the results of all peers."""
     return {Case.parse(name): record for name, record in records.items() if "peers" in record}
 
 
 def seconds(record: dict[str, Any], peer: str) -> float | None:
-    """On the GPU, of a step of a peer; None where it has none."""
+    """GPU seconds of a peer's step; None if not measured."""
     found: float | None = record["peers"].get(peer, {}).get("gpu")
     return found
 
 
 def ratios(records: dict[str, Any], peer: str, precision: str) -> dict[Case, float]:
-    """A peer's time over xgrad's; 0 where the peer has one and xgrad failed."""
+    """A peer's time divided by xgrad's; 0 if only xgrad failed."""
     found = {}
     for case, record in timed(records).items():
         theirs, ours = seconds(record, peer), seconds(record, "xgrad")
@@ -71,7 +72,7 @@ def ratios(records: dict[str, Any], peer: str, precision: str) -> dict[Case, flo
 
 
 def verdicts(records: dict[str, Any]) -> list[Verdict]:
-    """For each precision and each peer that has times."""
+    """Verdicts for each precision and each peer with times."""
     found = []
     for precision in PRECISIONS:
         for peer in GOALS:
@@ -92,7 +93,7 @@ def verdicts(records: dict[str, Any]) -> list[Verdict]:
 
 
 def over_floor(records: dict[str, Any], precision: str) -> list[float]:
-    """xgrad's times over the floor."""
+    """xgrad's times divided by the floor."""
     of = [
         record for case, record in timed(records).items() if case.precision == precision and "floor" in record
     ]
@@ -100,9 +101,9 @@ def over_floor(records: dict[str, Any], precision: str) -> list[float]:
 
 
 def failures(records: dict[str, Any]) -> list[str]:
-    """What did not work: tests that failed, disagreement, and xgrad's own errors.
+    """Failures: failed tests, disagreements, and errors of xgrad.
 
-    A goal that is not met is no failure.
+    A missed goal is not a failure.
     """
     found = []
     for name, record in records.items():

@@ -1,4 +1,4 @@
-"""Results as Markdown: a page for each file of them."""
+"""Results as Markdown: one page per results file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ latency measured here."""
 
 
 def page(data: dict[str, Any]) -> str:
-    """All that a part found."""
+    """The page with all results of a part."""
     machine, records = data["machine"], data["records"]
     lines = [
         f"# {data['part']}, {machine['GPU']}, {machine['date']}",

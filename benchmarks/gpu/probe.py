@@ -1,8 +1,8 @@
-"""The first two minutes on a GPU: what would spoil all that comes after shows here, in one line.
+"""A two-minute check on a GPU for problems that would spoil later parts, reported in one line.
 
-NVRTC and the driver, clusters, barriers that count in memory, cooperative launches in a recording, and
-races: a step that is done thirty times gives the same bits. Each loop is run in both ways in turn, by
-XGRAD_LOOPS, as otherwise only the faster one would be. A launch that hangs is found by its time.
+It checks NVRTC and the driver, clusters, barriers by counters in memory, cooperative launches in a recording,
+and races: a step repeated thirty times must give the same bits. Each loop is run in both ways, set by
+XGRAD_LOOPS, as otherwise only the faster one would run. A hanging launch is detected by a timeout.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..suites.problems import Case, cases
 from .results import Results
 
 WAYS = ("persistent", "steps")
-LIMIT = 120.0  # seconds for all of it
+LIMIT = 120.0  # total seconds
 
-#: Small enough for clusters, and too large for one, so that blocks count in memory; in each arithmetic.
+#: Cases that fit in a cluster, and cases too large for one, which use counters in memory; in each precision.
 CASES = [
     *cases(["GRU"], [(16, 64, 256, 256)]),
     *(Case("GRU", precision, 16, 64, 512, 512) for precision in ("float32", "bfloat16")),
@@ -29,7 +29,10 @@ QUICK = cases(["GRU"], [(3, 2, 4, 4)])
 
 
 def run(results: Results, options: Any, deadline: Deadline) -> None:
-    """Probe in each way, and record what was found. Ends the program with one line where something is off."""
+    """Probe each way of running loops, and record the results.
+
+    On a problem, it ends the program with one line.
+    """
     end = time.monotonic() + LIMIT
     barriers: set[str] = set()
     for way in WAYS:
@@ -62,7 +65,7 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 
 def _asked(worker: Worker, deadline: Deadline, end: float, do: str, **arguments: Any) -> dict[str, Any]:
-    """The answer to a request, or the end of the program with the line that says what is off."""
+    """Answer to a request; on a problem, end the program with a line that describes it."""
     what = f"{arguments.get('case', do)}, XGRAD_LOOPS={worker.variables['XGRAD_LOOPS']}"
     try:
         found: dict[str, Any] = deadline.ask(worker, max(1.0, end - time.monotonic()), do, **arguments)
@@ -72,7 +75,7 @@ def _asked(worker: Worker, deadline: Deadline, end: float, do: str, **arguments:
 
 
 def _check_way(case: Case, way: str, loops: list[dict[str, Any]]) -> None:
-    """Check that every loop ran in this way, if it can."""
+    """Check that every loop ran in the requested way, if possible."""
     other = [
         loop
         for loop in loops

@@ -1,4 +1,4 @@
-"""The process of the probe: it looks at the toolchain, and runs one case again and again."""
+"""The process of the probe: it checks the toolchain, and runs one case repeatedly."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..suites.peers import xgrad
 from ..suites.problems import Case
 from .agreement import agrees, errors
 
-#: Times that a step is done: what races shows in another result, sooner or later.
+#: Repetitions of a step: a race will eventually give another result.
 TIMES = 30
 
 
 def toolchain(device: str) -> dict[str, Any]:
-    """Versions, and whether kernels can be compiled and run here at all."""
+    """Versions, and whether kernels can be compiled and run."""
     import xgrad as xg
 
     found = xg.device(device)
@@ -30,10 +30,9 @@ def toolchain(device: str) -> dict[str, Any]:
 
 
 def probe(case: Case, device: str) -> dict[str, Any]:
-    """A case against float64, and its step many times over: first eagerly, then recorded, and replayed from
-    then on.
+    """Compare a case with float64, and repeat its step: first eagerly, then recorded, then replayed.
 
-    `error` in the answer is what was off: too large an error, a loop or a recording that was refused, other
+    `error` in the answer describes the problem: too large an error, a refused loop or recording, or different
     bits.
     """
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The requests that a peer's process answers in the parts of `make gpu`."""
+"""Requests answered by a peer's process in the parts of `make gpu`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .probe_worker import probe, toolchain
 
 
 def server(peer: str, device: str) -> Server:
-    """A peer on a device."""
+    """Make the server of a peer on a device."""
     return Server(
         lambda case: job(peer, case, device),
         agree=lambda case: {"errors": errors(Case.parse(case), device)},
@@ -25,7 +25,7 @@ def server(peer: str, device: str) -> Server:
 
 
 def job(peer: str, case: str, device: str) -> Job:
-    """A peer's job: a cell through time, or the training step of "train T,B,I,H"."""
+    """A peer's job: a cell through time, or for "train T,B,I,H" the training step."""
     if case.startswith("train "):
         return train(peer, case.removeprefix("train "), device)
     return PEERS[peer](Case.parse(case), device)

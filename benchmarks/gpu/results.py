@@ -1,5 +1,4 @@
-"""Results in files: one for a day, a GPU and a part, written anew after every case, so that a run that is cut
-off loses nothing."""
+"""Result files: one per day, GPU and part, rewritten after every case to survive aborted runs."""
 
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ FOLDER = ROOT / "benchmarks" / "results"
 
 
 class Results:
-    """What one part found: `machine`, and by name whatever was recorded.
+    """Results of one part: `machine`, and records by name.
 
-    Where a file of this day is there, it is gone on with.
+    An existing file of the same day is continued.
     """
 
     def __init__(
@@ -37,14 +36,14 @@ class Results:
 
     @property
     def records(self) -> dict[str, Any]:
-        """By name."""
+        """The records by name."""
         found: dict[str, Any] = self.data["records"]
         return found
 
     def record(self, name: str, value: Any) -> None:
-        """Keep it, and write the file and its page.
+        """Store a record, and write the file and its page.
 
-        Where the commit is another than before, both are named.
+        If the commit has changed, both commits are listed.
         """
         commits = self.data["machine"]["xgrad"].split(", ")
         if self._commit not in commits:
@@ -53,12 +52,12 @@ class Results:
         self.write()
 
     def finish(self) -> None:
-        """Say that nothing is missing."""
+        """Mark the results as complete."""
         self.data["finished"] = True
         self.write()
 
     def write(self) -> None:
-        """Both files, each whole or not at all."""
+        """Write both files, each atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for path, text in (
             (self.path, json.dumps(self.data, indent=1)),

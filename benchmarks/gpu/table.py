@@ -1,4 +1,4 @@
-"""The table "GPU" of docs/19-benchmarks.md, made from the files of results: no number in it is typed."""
+"""The table "GPU" of docs/19-benchmarks.md, generated from the result files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ NAMES = {
 
 
 def newest(folder: Path) -> dict[str, dict[str, Any]]:
-    """By part, the newest results of the GPU that was measured last; none of a CPU, and none of a file that
-    has only begun."""
-    # by date, as names begin with it
+    """By part, the newest results of the GPU that was measured last.
+
+    CPU results and files without records are ignored.
+    """
+    # names begin with the date
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     found = [
         data
@@ -41,7 +43,7 @@ def newest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(folder: Path) -> str:
-    """The text between the marks of the page: a row for everything that was measured."""
+    """The text between the marks of the page: a row for each measurement."""
     parts = newest(folder)
     records = {part: parts.get(part, {}).get("records", {}) for part in PARTS}
     body = []
@@ -80,7 +82,7 @@ def table(folder: Path) -> str:
 
 
 def inserted(text: str, folder: Path) -> str:
-    """A page whose table is what the results say."""
+    """Update the table of a page from the results."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table(folder)}\n\n{END}{after}"

@@ -19,7 +19,7 @@ from ..suites.problems import UNFUSED, Case, cases
 from .agreement import TOLERANCES, agrees
 from .results import Results
 
-#: What the tests import, beside xgrad.
+#: Packages that the tests import, besides xgrad.
 NEEDED = (
     "pytest",
     "hypothesis",
@@ -33,12 +33,12 @@ NEEDED = (
     "sklearn",
 )
 
-#: Builds and installs packages, for which it needs a network, and does the same on any device.
+#: Excluded: it builds and installs packages, which needs a network, and does not depend on the device.
 LEFT_OUT = "tests/project/test_package.py"
 
-RESERVE = 120.0  # seconds of the part's time that the suite leaves to agreement
+RESERVE = 120.0  # seconds reserved for agreement after the suite
 
-# The residual cell has errors grow from step to step in any precision, as small differences do in it.
+# The residual cell amplifies small differences from step to step, so errors grow in any precision.
 AGREEMENT = [
     *cases(["GRU"], [(64, 16, 256, 256), (128, 64, 512, 512)]),
     *cases(
@@ -51,7 +51,7 @@ QUICK = cases(["GRU", "residual"], [(3, 2, 4, 4)])
 
 
 def run(results: Results, options: Any, deadline: Deadline) -> None:
-    """Both, unless they are recorded."""
+    """Run both, unless already recorded."""
     if "test suite" not in results.records:
         tests = options.tests or (["tests/core/test_handles.py"] if options.quick else [])
         found = suite(options.device, tests, min(options.suite_limit, max(60.0, deadline.left() - RESERVE)))
@@ -71,8 +71,7 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 
 def agreement(worker: Worker, case: Case, deadline: Deadline) -> dict[str, Any]:
-    """The errors of a case and whether they are small enough, which is None where the precision is
-    missing."""
+    """The errors of a case, and whether they are within tolerance; None if the precision is missing."""
     try:
         found: dict[str, Any] = deadline.ask(worker, PATIENCE, "agree", case=str(case))
     except Failed as error:
@@ -88,7 +87,7 @@ def agreement(worker: Worker, case: Case, deadline: Deadline) -> dict[str, Any]:
 
 
 def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
-    """Run pytest; what it said last, its counts, and the tests that failed."""
+    """Run pytest; return its last output, its counts, and the failed tests."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if "pytest" in missing:
         return {"passed": False, "summary": f"not run: {', '.join(missing)} missing", "missing": missing}
@@ -117,17 +116,19 @@ def suite(device: str, tests: list[str], limit: float) -> dict[str, Any]:
 
 
 def _environment(device: str) -> dict[str, str]:
-    """Tests say themselves where they run: on each device that is there; on one with another number if
-    told."""
+    """Environment for pytest.
+
+    Tests choose their devices themselves: all that are available, or another index if set here.
+    """
     env = environment(device)
     del env["XGRAD_DEVICE"]
     return env if device in ("cpu", "cuda", "cuda:0") else env | {"XGRAD_TEST_DEVICES": device}
 
 
 def read(text: str, code: int | None, limit: float) -> dict[str, Any]:
-    """From what pytest said and how it ended, None where it was cut off.
+    """Parse the output of pytest and its exit code, None if it timed out.
 
-    It passed only if it ended with 0 and something ran.
+    It passed only if the exit code is 0 and at least one test ran.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     said = re.findall(

@@ -1,4 +1,4 @@
-"""Cells through time in every peer, case after case: the parts `gru` and `cells`."""
+"""The parts `gru` and `cells`: cells through time in every peer."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ GRU = cases(
 )
 CELLS = cases(UNFUSED, [(128, 64, 512, 512), (512, 16, 256, 256)])
 
-#: By part: the cases of a quick run, and all of them.
+#: By part: the cases of a quick run, and of a full run.
 CASES = {
     "gru": (cases(["GRU"], [(3, 2, 4, 4)]), GRU),
     "cells": (cases(["MGU"], [(3, 2, 4, 4)]), CELLS),
 }
 
-#: Turns of each peer; those that are far slower need no more to be told apart.
+#: Turns of each peer; far slower peers need fewer.
 TURNS = {"xgrad": 3, "torch.nn.GRU": 3, "JAX scan": 2, "torch loop": 2, "torch.compile": 2}
-BUDGET = 0.15  # seconds of running a turn
+BUDGET = 0.15  # seconds per turn
 
 
 def run(results: Results, wanted: Sequence[Case], options: Any, deadline: Deadline) -> None:
-    """Time all cases that have no record. Raises OutOfTime where they were too many."""
+    """Time all cases without a record.
+
+    Raises OutOfTime if the time is not enough for all.
+    """
     device: str = options.device
     workers = {
         peer: Worker("gpu", peer, device) for peer in PEERS if not options.peers or peer in options.peers
@@ -61,7 +64,7 @@ def run(results: Results, wanted: Sequence[Case], options: Any, deadline: Deadli
 
 
 def ceilings(worker: Worker, quick: bool, deadline: Deadline) -> dict[str, Any]:
-    """What the device can do, or the error that kept it from being measured."""
+    """Limits of the device, or the error that prevented the measurement."""
     try:
         found: dict[str, Any] = deadline.ask(worker, PATIENCE, "ceilings", quick=quick)
     except Failed as error:
@@ -70,7 +73,7 @@ def ceilings(worker: Worker, quick: bool, deadline: Deadline) -> dict[str, Any]:
 
 
 def compare(workers: dict[str, Worker], case: str, deadline: Deadline, quick: bool = False) -> Found:
-    """What each peer did in a case: times, or why it has none."""
+    """Time each peer in a case; return times or the reason for none."""
     found = prepare(workers, case, deadline)
     turns = dict.fromkeys(TURNS, 1) if quick else TURNS
     take_turns(workers, found, deadline, turns, "turn", 0.01 if quick else BUDGET)
@@ -78,7 +81,7 @@ def compare(workers: dict[str, Worker], case: str, deadline: Deadline, quick: bo
 
 
 def shown(found: dict[str, Any]) -> str:
-    """A peer's time in milliseconds, or why there is none."""
+    """A peer's time in milliseconds, or the reason for none."""
     if "gpu" in found:
         return f"{1e3 * found['gpu']:.4g} ms"
     return f"missing ({found['missing']})" if "missing" in found else f"failed ({found['error']})"

@@ -1,6 +1,6 @@
 """Training on a GPU: the part `train`.
 
-`examples/train.py` as it is, and its step beside the same model in torch.
+It runs `examples/train.py` unchanged, and compares its step with the same model in torch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ TURNS, BUDGET = 3, 1.0
 
 
 class Utilisation:
-    """The share of time in which the GPU ran anything, as nvidia-smi says five times a second; nothing where
-    there is none."""
+    """GPU utilisation sampled by nvidia-smi five times a second; None without nvidia-smi."""
 
     def __init__(self, device: str) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -52,13 +51,13 @@ class Utilisation:
 
 
 def middle(said: str) -> float | None:
-    """The median of what nvidia-smi said, without the first and the last, which look at the time around."""
+    """Median of the samples of nvidia-smi, except the first and last, which cover time outside."""
     found = [float(word) for word in said.split() if word.replace(".", "").isdigit()][1:-1]
     return statistics.median(found) if found else None
 
 
 def run(results: Results, options: Any, deadline: Deadline) -> None:
-    """Both, unless they are recorded."""
+    """Run both measurements, unless already recorded."""
     if "examples/train.py" not in results.records:
         results.record(
             "examples/train.py", example(options.device, options.quick, min(240.0, deadline.left()))
@@ -87,7 +86,7 @@ def run(results: Results, options: Any, deadline: Deadline) -> None:
 
 
 def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
-    """Characters a second of the whole command as it says them, compiling included."""
+    """Characters per second reported by the whole command, including compilation."""
     steps = (
         ["--steps", "4", "--hidden", "5", "--batch", "2", "--window", "4", "--streams", "1"]
         if quick
@@ -129,8 +128,10 @@ def example(device: str, quick: bool, limit: float) -> dict[str, Any]:
 
 
 def step(worker: Worker, case: str, options: Any, deadline: Deadline) -> dict[str, Any]:
-    """Of a training step: seconds on the GPU, on the wall with the loss looked at, and of the host; and
-    characters a second of that wall."""
+    """GPU, wall-clock and host seconds of a training step, and its characters per second.
+
+    The wall-clock time includes reading the loss, and gives the characters per second.
+    """
     workers = {worker.peer: worker}
     ready = prepare(workers, f"train {case}", deadline)
     with Utilisation(options.device) as use:

@@ -1,4 +1,4 @@
-"""Clocks of one interface: the host's, and CUDA events of CuPy and of torch."""
+"""Clocks with a common interface: the host's, and CUDA events of CuPy and torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 
 class Clock:
-    """The host's: of a library that computes at once, or whose queue `wait` waits for."""
+    """Host clock, for a library that is synchronous or whose queue `wait` waits for."""
 
     def __init__(self, wait: Callable[[], Any] = lambda: None) -> None:
         self.wait = wait
 
     def mark(self) -> Any:
-        """A point in time, after all steps that were started before it."""
+        """Mark a point in time, after all steps started before it."""
         self.wait()
         return time.perf_counter()
 
     def between(self, a: Any, b: Any) -> float:
-        """Seconds from mark to mark."""
+        """Seconds between two marks."""
         return float(b - a)
 
     def free(self) -> None:
-        """Give back memory that nothing holds."""
+        """Release unused pooled memory."""
         gc.collect()
 
 
@@ -76,10 +76,10 @@ class TorchClock(Clock):
 
 
 def xgrad_clock(device: str) -> Clock:
-    """xgrad's: events on CUDA, else the host's."""
+    """Clock for xgrad: events on CUDA, else the host's."""
     return CupyClock() if device.startswith("cuda") else Clock()
 
 
 def torch_clock(device: str) -> Clock:
-    """torch's: events on CUDA, else the host's."""
+    """Clock for torch: events on CUDA, else the host's."""
     return TorchClock() if device.startswith("cuda") else Clock()

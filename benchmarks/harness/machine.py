@@ -1,4 +1,4 @@
-"""What the figures were measured on: the day, the processor or the GPU, and versions."""
+"""Description of the machine: date, processor or GPU, and versions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import numpy as np
 
 from .. import ROOT
 
-#: The name of a GPU that is not there.
+#: Name used if there is no GPU.
 NO_GPU = "no GPU"
 
-#: Packages whose versions are written down: the first name that is installed counts.
+#: Packages whose versions are recorded; for alternatives, the first that is installed.
 Packages = Mapping[str, tuple[str, ...]]
 PEERS: Packages = {
     "NumPy": ("numpy",),
@@ -42,7 +42,7 @@ GPU_PEERS: Packages = {
 
 
 def cpu() -> dict[str, str]:
-    """The processor, BLAS and its core type, how busy others keep the machine, and versions."""
+    """The processor, BLAS and its core type, the load of the machine, and versions."""
     return {
         "date": _today(),
         "host": _host(),
@@ -53,7 +53,7 @@ def cpu() -> dict[str, str]:
 
 
 def gpu(device: str) -> dict[str, str]:
-    """The GPU, its driver, and versions, of packages as they are installed: none of them is imported."""
+    """The GPU, its driver, and versions of installed packages, without importing them."""
     name, driver, supports = _gpu() if device.startswith("cuda") else (f"none, {device}", "none", "none")
     return {
         "date": _today(),
@@ -67,7 +67,7 @@ def gpu(device: str) -> dict[str, str]:
 
 
 def describe(machine: dict[str, str]) -> str:
-    """A line of it."""
+    """Describe a machine in one line."""
     return ", ".join(f"{name} {value}" for name, value in machine.items())
 
 
@@ -76,7 +76,7 @@ def _today() -> str:
 
 
 def _host() -> str:
-    """The processor's name, and its cores."""
+    """Name and number of cores of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -94,7 +94,7 @@ def _blas() -> str:
 
 
 def _gpu() -> tuple[str, str, str]:
-    """Its name, its driver, and the CUDA that the driver supports."""
+    """Name of the GPU, its driver, and the CUDA version that the driver supports."""
     name = _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").partition("\n")[0]
     supports = re.search(r"CUDA Version: *([\d.]+)", _said("nvidia-smi"))
     gpu, _, driver = name.partition(",")
@@ -114,7 +114,7 @@ def _version(*packages: str) -> str:
 
 
 def _commit() -> str:
-    """The commit that is measured, with a + where files differ from it."""
+    """The current commit, with a + if the working tree differs from it."""
     changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--", "xgrad", "backends")
     commit = _said("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
     return f"{commit}{'+' if changed.strip() else ''}" if commit else "unknown"

@@ -1,7 +1,7 @@
-"""A peer's job, and the time of its steps: one at a time, and many in a row.
+"""A peer's job, and timing of its steps: single steps, or many in a row.
 
-On the CPU the best of single steps says most, as whatever else the machine does only adds to a time. A GPU
-works through a queue, so its time is that of steps in a row, which its own events take.
+On the CPU the best single step is the best measure, as other load only adds time. A GPU works asynchronously,
+so its time is that of queued steps, measured by its own events.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ MOST_CALLS = 1000
 
 
 class Job(NamedTuple):
-    """What a peer does in a case: `step` is timed, `check` gives numbers that all peers must agree on, or
-    none."""
+    """A peer's work in a case.
+
+    `step` is timed; `check` returns numbers on which all peers must agree, or none.
+    """
 
     step: Callable[[], Any]
     check: Callable[[], list[float]] = list
-    per: int = 1  # how many things one step does, for the time of one
+    per: int = 1  # items of work per step, to report the time of one
     clock: Clock = Clock()
     facts: Callable[[], dict[str, Any]] = dict  # for the record
-    held: ExitStack | None = None  # what must stay entered meanwhile
+    held: ExitStack | None = None  # contexts to keep open meanwhile
 
 
 def singly(job: Job, budget: float, most: int | None = None) -> list[float]:
-    """Seconds of steps that are waited for one by one: for about `budget` seconds, at least one of them and
-    at most `most`."""
+    """Times of single synchronous steps.
+
+    It runs for about `budget` seconds, at least one step and at most `most`.
+    """
     found, end = list[float](), time.perf_counter() + budget
     while not found or (time.perf_counter() <= end and len(found) != most):
         start = time.perf_counter()
@@ -42,11 +46,10 @@ def singly(job: Job, budget: float, most: int | None = None) -> list[float]:
 
 
 class Turn(NamedTuple):
-    """Seconds of one step: on the GPU, of calls in a row; on the wall, of one call that is waited for; of the
-    host, until a call returns.
+    """Seconds of one step: GPU time of queued calls, wall time of a synchronous call, host time of a call.
 
-    `doubt` says that the events did not cover the calls, as when a library works on another stream: the time
-    is then the wall's.
+    `doubt` says that the events did not cover the calls, for example because a library uses another stream;
+    the time is then wall-clock time.
     """
 
     gpu: float
@@ -57,7 +60,7 @@ class Turn(NamedTuple):
 
 
 def measure(job: Job, budget: float) -> Turn:
-    """About `budget` seconds of steps, after one that wakes the GPU."""
+    """Time steps for about `budget` seconds, after one warm-up step."""
     clock = job.clock
     job.step()
     clock.wait()

@@ -1,5 +1,4 @@
-"""The process of a peer, seen from inside: it answers one request after the other, a line of JSON each
-way."""
+"""The child's side of a peer's process: it answers requests, each one line of JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +14,14 @@ Answer = dict[str, Any]
 
 
 class Missing(Exception):
-    """A library, or a part of it, that is not there."""
+    """A library, or a part of it, is not available."""
 
 
 class Server:
-    """Answers: `prepare` makes the job of a case, `best` and `turn` time it, and `others` are requests
-    beside these."""
+    """Request handler: `prepare` makes the job of a case, `best` and `turn` time it.
+
+    `others` are additional requests.
+    """
 
     def __init__(self, make: Callable[[str], Job], **others: Callable[..., Answer]) -> None:
         self._make = make
@@ -33,17 +34,17 @@ class Server:
         self._job: Job | None = None
 
     def answer(self, do: str, arguments: dict[str, Any]) -> Answer:
-        """The answer, or why there is none: `missing` is what is not there, `error` what went wrong."""
+        """The answer, or the reason for none: `missing` for a missing library, `error` for an error."""
         try:
             return self._requests[do](**arguments)
-        except (ImportError, Missing, SystemExit) as error:  # the example exits where a package is not there
+        except (ImportError, Missing, SystemExit) as error:  # the example exits if a package is missing
             return {"missing": str(error)}
         except Exception as error:
             said = str(error).strip().partition("\n")[0]
             return {"error": f"{type(error).__name__}: {said[:300]}"}
 
     def prepare(self, case: str) -> Answer:
-        """Make a job ready, past all that is compiled or chosen at first."""
+        """Prepare a job, including compilation and tuning."""
         self._forget()
         self._job = job = self._make(case)
         for _ in range(2):
@@ -52,17 +53,17 @@ class Server:
         return {"check": job.check(), "facts": job.facts()}
 
     def best(self, budget: float) -> Answer:
-        """Seconds of the best of single steps, for one of the things that a step does."""
+        """Seconds of the best single step, per item of work in a step."""
         assert self._job is not None
         return {"best": min(singly(self._job, budget)) / self._job.per}
 
     def turn(self, budget: float) -> Answer:
-        """Seconds of a step on the GPU, on the wall and of the host."""
+        """GPU, wall-clock and host seconds of a step."""
         assert self._job is not None
         return measure(self._job, budget)._asdict()
 
     def _forget(self) -> None:
-        """Let go of the last job and its memory."""
+        """Release the last job and its memory."""
         if self._job is not None:
             clock, held = self._job.clock, self._job.held
             self._job = None
@@ -72,8 +73,10 @@ class Server:
 
 
 def serve(server: Server) -> None:
-    """Answer until there are no more requests. What a library prints goes to standard error, so that
-    standard output has nothing but answers."""
+    """Answer requests until standard input ends.
+
+    Output of libraries is redirected to standard error, so that standard output has only answers.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A suite on the CPU: peers in several cases, and the table of their times and ratios."""
+"""CPU suites: peers timed in several cases, and the table of times and ratios."""
 
 from __future__ import annotations
 
@@ -12,31 +12,36 @@ from .tables import line, rule
 from .turns import Found, difference, prepare, take_turns
 from .worker import Worker
 
-BUDGET, REST = 0.3, 0.25  # seconds of running a turn, and for a thread pool to go to sleep after it
-PATIENCE = 3600.0  # seconds for an answer: on a busy machine a step may take minutes
+BUDGET, REST = 0.3, 0.25  # seconds per turn, and seconds for a thread pool to go to sleep after it
+PATIENCE = 3600.0  # seconds to wait for an answer: on a busy machine a step may take minutes
 
 
 class Suite(NamedTuple):
-    """What is timed: each of `peers` makes the job of a case. The first peer is what the others are compared
-    with. `fact` names one of its job's facts, which gets a column of its own."""
+    """The peers and cases of a suite.
+
+    Each of `peers` makes the job of a case; the first peer is the reference. `fact` is the name of one of its
+    job's facts, shown in a column.
+    """
 
     title: str
     case: str  # the heading of the column of cases
     cases: Sequence[str]
-    unit: float  # how many of the table's units a second has
+    unit: float  # number of the table's units in a second
     peers: Mapping[str, Callable[[str], Job]]
     fact: str = ""
 
     def chosen(self, parts: list[str] | None) -> list[str]:
-        """The cases whose names contain one of these parts, in capitals or not; all, where there are none."""
+        """The cases whose names contain one of these parts, ignoring case; all if there are no parts."""
         return [c for c in self.cases if not parts or any(part.lower() in c.lower() for part in parts)]
 
 
 def compare(
     name: str, suite: Suite, turns: int, peers: list[str] | None = None, cases: list[str] | None = None
 ) -> None:
-    """Time every case for every peer, and print the times and their ratios to the first peer's. `peers`, and
-    parts of the names of `cases`, leave out others."""
+    """Time every case for every peer; print times and ratios to the first peer's.
+
+    `peers` and `cases` (parts of names) restrict the selection.
+    """
     chosen = [p for p in suite.peers if not peers or p in peers]
     print(f"\n{suite.title}", flush=True)
     fact = [suite.fact] if suite.fact else []
@@ -53,7 +58,7 @@ def compare(
 
 
 def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
-    """The times of one case, for which the processes start afresh."""
+    """Time one case, in new processes."""
     deadline = Deadline(None)
     try:
         found = prepare(workers, case, deadline, PATIENCE)
@@ -65,7 +70,7 @@ def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
 
 
 def figures(found: Found, unit: float) -> list[str]:
-    """The cells of a row: each peer's time, the ratios to the first peer's, and how far results differ."""
+    """The cells of a row: each peer's time, ratios to the first peer's, and the difference of results."""
     times = {p: f["best"] * unit for p, f in found.items() if "best" in f}
     shown = [f"{times[p]:.4g}" if p in times else "-" for p in found]
     first, *others = found

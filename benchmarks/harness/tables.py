@@ -11,11 +11,11 @@ def line(cells: Iterable[str]) -> str:
 
 
 def rule(columns: int) -> str:
-    """What stands under the heading."""
+    """The separator line below the heading."""
     return "|" + "---|" * columns
 
 
 def rows(head: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
-    """The lines of a table, and an empty one after it."""
+    """The lines of a table, followed by an empty line."""
     head = list(head)
     return [line(head), rule(len(head)), *map(line, body), ""]

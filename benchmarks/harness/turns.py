@@ -1,5 +1,4 @@
-"""Peers that take turns in one case: a machine changes its speed from minute to minute, and so each peer is
-timed a little at a time, beside all others."""
+"""Alternating short measurements of all peers in one case, as machine speed varies over minutes."""
 
 from __future__ import annotations
 
@@ -11,17 +10,17 @@ from typing import Any
 from .deadline import Deadline
 from .worker import Failed, Worker
 
-PATIENCE = 150.0  # seconds for an answer; to get ready includes a compiler
+PATIENCE = 150.0  # seconds to wait for an answer; preparation may include compilation
 TIMES = ("best", "gpu", "wall", "host")
 
-#: By peer: its `check` and `facts`, then times; or why there are none, as `missing` or `error`.
+#: By peer: `check` and `facts`, then times; or the reason for none, as `missing` or `error`.
 Found = dict[str, dict[str, Any]]
 
 
 def prepare(
     workers: Mapping[str, Worker], case: str, deadline: Deadline, patience: float = PATIENCE
 ) -> Found:
-    """Have each peer make its job ready, one after the other, as some choose by timing."""
+    """Prepare the job of each peer, one after the other, as some tune themselves by timing."""
     found: Found = {}
     for peer, worker in workers.items():
         try:
@@ -41,9 +40,9 @@ def take_turns(
     rest: float = 0.0,
     patience: float = PATIENCE,
 ) -> None:
-    """Add to `found` the times of the peers that are ready.
+    """Add the times of the prepared peers to `found`.
 
-    Each takes its number of turns, of `budget` seconds and with `rest` seconds after each. `do` is "best" or
+    Each takes its number of turns, of `budget` seconds, with `rest` seconds after each. `do` is "best" or
     "turn", a request of the server.
     """
     taken: dict[str, list[dict[str, Any]]] = {peer: [] for peer in found if "check" in found[peer]}
@@ -60,14 +59,16 @@ def take_turns(
 
 
 def medians(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median of each time, the turns themselves, and whether any is in doubt."""
+    """The median of each time, the turns themselves, and whether any is doubtful."""
     times = {name: statistics.median(t[name] for t in turns) for name in TIMES if name in turns[0]}
     return {**times, "turns": turns, "doubt": any(t.get("doubt", False) for t in turns)}
 
 
 def difference(found: Found) -> str:
-    """The largest relative difference of any peer's numbers from those of the first peer that has some; what
-    is nearly nothing counts as a thousandth of the largest."""
+    """Largest relative difference of any peer's numbers from those of the first peer that has some.
+
+    Numbers near 0 are compared with a thousandth of the largest.
+    """
     first, *others = [f["check"] for f in found.values() if f.get("check")] or [[]]
     least = max(map(abs, first), default=0.0) / 1e3 or 1.0
     worst = max(

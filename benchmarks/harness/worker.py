@@ -1,4 +1,4 @@
-"""A peer in a process of its own, seen from outside."""
+"""The parent's side of a peer that runs in its own process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .. import ROOT
 
 
 class Failed(Exception):
-    """The process of a peer ended, said nothing in time, or answered with an error."""
+    """A peer's process ended, timed out, or answered with an error."""
 
 
 def environment(device: str) -> dict[str, str]:
-    """The environment of a process that uses a device, and the xgrad of this folder, installed or not."""
+    """Environment variables for a process that uses a device and the xgrad of this checkout."""
     return {
         **os.environ,
         "XGRAD_DEVICE": device,
@@ -29,8 +29,10 @@ def environment(device: str) -> dict[str, str]:
 
 
 def _alone() -> Path:
-    """A folder with nothing but a link to the package: from the root of the repository `backends` could be
-    imported too."""
+    """A folder with only a link to the package.
+
+    With the repository root on the path, `backends` could be imported too.
+    """
     folder = ROOT / "build" / "alone"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "xgrad").is_symlink():
@@ -40,11 +42,11 @@ def _alone() -> Path:
 
 
 class Worker:
-    """The process of a peer in a suite; the suite "gpu" is all parts of a GPU's.
+    """The process of a peer in a suite; the suite "gpu" covers all GPU parts.
 
-    It starts with the first request, and anew after one that failed.
+    It starts with the first request, and restarts after a failed one.
 
-    `variables` are of its environment, beside those that all have.
+    `variables` are additional environment variables.
     """
 
     def __init__(self, suite: str, peer: str, device: str, **variables: str) -> None:
@@ -68,13 +70,13 @@ class Worker:
         if not line:
             raise self._failed("the process ended" if ready else f"no answer within {limit:.0f} s")
         answer = json.loads(line)
-        if "error" in answer:  # a GPU that failed once may refuse all that comes after
+        if "error" in answer:  # after a GPU error all later calls may fail
             self.close()
             raise Failed(answer["error"])
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -82,7 +84,7 @@ class Worker:
 
     def _start(self) -> None:
         env = environment(self.device) | self.variables
-        # JAX would take three quarters of the memory, which all share
+        # JAX would preallocate three quarters of the shared GPU memory
         env["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         env.pop("CUPY_TF32", None)
         if self.device == "cpu":

@@ -1,7 +1,7 @@
-"""What is measured on the CPU, by name.
+"""The CPU benchmarks, by name.
 
-A suite times peers beside each other. A cost is a figure of xgrad alone, or beside one other thing: a
-function of the number of turns and of the chosen cases, which prints it.
+A suite compares the times of peers. A cost is a figure of xgrad alone, or compared with one other thing: a
+function of the number of turns and the selected cases, which prints it.
 """
 
 from __future__ import annotations

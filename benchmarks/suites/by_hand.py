@@ -1,7 +1,7 @@
-"""The reset-before GRU written by hand for speed, forward and backward: what a generated loop is
-measured against.
+"""The reset-before GRU optimised by hand, as the reference for generated loops.
 
-Gradients come for the six weights and for the inputs. The weights are packed once, when a loop is made:
+It has a forward and a backward pass, with gradients for the six weights and the inputs. The weights are
+packed once, when a loop is created:
 
     Wx = [W_zx; W_rx; W_x]ᵀ (I, 3H)        Wzr = [W_zh; W_rh]ᵀ (H, 2H)        Wh = W_hᵀ (H, H)
 """
@@ -21,8 +21,11 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Loop(ABC):
-    """The arrays that both loops work on. `G` holds z and r of each step side by side, `C` the candidate; dG,
-    dC and dA are the gradients of what goes into their sigmoid and tanh."""
+    """The arrays that both loops use.
+
+    `G` holds z and r of each step side by side, `C` the candidate; dG, dC and dA are the gradients of the
+    arguments of their sigmoid and tanh.
+    """
 
     def __init__(self, W: dict[str, Array], x: Array, dy: Array) -> None:
         self.x, self.dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
@@ -41,8 +44,7 @@ class Loop(ABC):
         )
 
     def held(self) -> int:
-        """Bytes of all arrays that one forward and backward pass has: inputs, outputs, and what is kept
-        between."""
+        """Bytes of all arrays of one forward and backward pass: inputs, outputs and residuals."""
         arrays = {
             id(owner): owner
             for a in vars(self).values()
@@ -56,7 +58,7 @@ class Loop(ABC):
         """Forward, then backward."""
 
     def gradients(self) -> dict[str, Array]:
-        """What `step` found: views that have the names and shapes of the weights, and `x`."""
+        """The gradients computed by `step`: views with the names and shapes of the weights, and `x`."""
         H = self.sizes[3]
         zx, rx, hx = (self.dWx[:, i * H : (i + 1) * H].T for i in range(3))
         return {
@@ -71,7 +73,7 @@ class Loop(ABC):
 
 
 class NumpyLoop(Loop):
-    """NumPy calls that all write into arrays made beforehand."""
+    """NumPy calls that write to preallocated arrays."""
 
     def __init__(self, W: dict[str, Array], x: Array, dy: Array) -> None:
         super().__init__(W, x, dy)
@@ -145,12 +147,12 @@ class NumpyLoop(Loop):
 
 
 class CompiledLoop(Loop):
-    """The same as one function compiled by numba, whose products add to what their target holds."""
+    """The same as one function compiled by numba; its products accumulate into their target."""
 
     def __init__(self, W: dict[str, Array], x: Array, dy: Array) -> None:
         super().__init__(W, x, dy)
         T, B, _, H = self.sizes
-        # Gates and candidate in arrays of their own: a row of each is contiguous.
+        # Gates and candidate in separate arrays, so that their rows are contiguous.
         self.G, self.dG = np.empty((2, T, B, 2 * H), "f")
         self.C, self.dC = np.empty((2, T, B, H), "f")
         self.Wxg, self.Wxc = self.Wx[:, : 2 * H].copy(), self.Wx[:, 2 * H :].copy()
@@ -165,7 +167,7 @@ class CompiledLoop(Loop):
         self._run(*inputs, *between, self.dWxg, self.dWxc, self.dWzr, self.dWh, self.dx)
 
     def gradients(self) -> dict[str, Array]:
-        """What `step` found, as views."""
+        """The gradients computed by `step`, as views."""
         H = self.sizes[3]
         zx, rx = self.dWxg[:, :H].T, self.dWxg[:, H:].T
         return {
@@ -180,7 +182,7 @@ class CompiledLoop(Loop):
 
 
 def openblas() -> ctypes.CDLL:
-    """NumPy's own OpenBLAS where this process has loaded one, else that of the wheel scipy-openblas64."""
+    """NumPy's own OpenBLAS if this process has loaded one, else that of the wheel scipy-openblas64."""
     maps = Path("/proc/self/maps")
     names = {line.split()[-1] for line in maps.read_text().splitlines()} if maps.exists() else set()
     beside = Path(np.__file__).parent.with_name("numpy.libs")
@@ -197,7 +199,7 @@ def openblas() -> ctypes.CDLL:
 
 
 def compiled() -> Any:
-    """The function that `CompiledLoop` runs."""
+    """Compile the function that `CompiledLoop` runs."""
     import numba
 
     sgemm = openblas().scipy_cblas_sgemm64_
@@ -210,8 +212,8 @@ def compiled() -> Any:
     inline: Decorator = numba.njit(inline="always")
     fast: Decorator = numba.njit(fastmath=True, error_model="numpy")
 
-    # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 to within that
-    # much. It vectorises.
+    # tanh(x) = x p(x²) / q(x²) within 3e-7 in float32, fitted up to x = 8, where tanh is 1 within that error.
+    # It vectorises.
     EDGE = np.float32(8)
     p0, p1, p2, p3, p4 = (
         np.float32(c) for c in (0.999999994, 0.134444976, 3.57159763e-03, 2.18946555e-05, 1.52304090e-08)

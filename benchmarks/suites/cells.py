@@ -1,4 +1,4 @@
-"""Cells from papers: the gradient of a scan in xgrad and in JAX, and the ops that xgrad has no kernel for."""
+"""Cells from papers: the gradient of a scan in xgrad and JAX, and the ops without a kernel in xgrad."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..harness.suite import Suite
 
 
 def problem(case: str) -> Problem:
-    """The arrays of a case, whose text is "cell T,B,I,H", in float32."""
+    """The float32 arrays of a case, given as "cell T,B,I,H"."""
     name, _, sizes = case.rpartition(" ")
     return Problem(CELLS[name], Sizes(*map(int, sizes.split(","))), "float32")
 
@@ -46,7 +46,7 @@ def xgrad(case: str) -> Job:
 
 
 def left_to_numpy(executable: Any) -> str:
-    """Which ops of a compiled program the array library computes, and in how many calls a run."""
+    """Ops of a compiled program that the array library computes, and their calls per run."""
     from xgrad.compiler.calls import calls
     from xgrad.compiler.lowering.plan import Ref
 
@@ -66,7 +66,7 @@ def jax(case: str) -> Job:
     """`jax.jit(jax.grad(loss))`."""
     import jax
 
-    jax.config.update("jax_enable_x64", True)  # integers are then as wide as xgrad's
+    jax.config.update("jax_enable_x64", True)  # to have 64-bit integers, as in xgrad
     p, xp, kept = problem(case), libraries.jax(), list[Any]()
     moving, xs = jax.device_put(p.moving()), jax.device_put(p.xs)
     gradient = jax.jit(jax.grad(lambda moving, xs: p.loss(xp, moving, xs)))

@@ -1,5 +1,4 @@
-"""What derivatives cost beside the function: the gradient, a tangent (jvp), and a product with the second
-derivatives (hvp)."""
+"""Cost of derivatives relative to the function: gradient, jvp, and Hessian-vector product (hvp)."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def _chain(tanh: Any, total: Any, x: Any) -> Any:
 
 
 def xgrad(what: str) -> Callable[[str], Job]:
-    """`f`, or `grad`, `jvp`, `hvp` of it, by the functions of these names."""
+    """`f`, or its `grad`, `jvp` or `hvp`, by xgrad's functions of these names."""
 
     def peer(case: str) -> Job:
         import xgrad as xg
@@ -58,7 +57,7 @@ def xgrad(what: str) -> Callable[[str], Job]:
 
 
 def jax(what: str) -> Callable[[str], Job]:
-    """The same in JAX's jitted scan."""
+    """The same in JAX, with a jitted scan."""
 
     def peer(case: str) -> Job:
         import jax
@@ -79,7 +78,7 @@ def jax(what: str) -> Callable[[str], Job]:
 
 
 def _derivative(what: str, f: Any, grad: Any, jvp: Any, hvp: Any) -> Callable[[Any, Any], Any]:
-    """A function of a point and a direction."""
+    """Make the function of a point and a direction selected by `what`."""
     return {
         "f": lambda x, t: f(x),
         "grad": lambda x, t: grad(f)(x),

@@ -1,4 +1,4 @@
-"""The functions that a cell may call, in each library, and a cell through time."""
+"""The functions available to cells, by library, and a cell run through time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..cells.equations import Cell, Functions
 
 
 def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], Any]:
-    """`run(W, x)`, the outputs of all steps, from states that are `zero`."""
+    """Make `run(W, x)`, which returns the outputs of all steps, starting from states `zero`."""
 
     def run(W: Any, x: Any) -> Any:
         return F.scan(lambda states, x: cell.step(F, W, x, *states), (zero,) * cell.states, x)[1]
@@ -20,12 +20,12 @@ def through_time(cell: Cell, F: Functions, zero: Any) -> Callable[[Any, Any], An
 
 
 def xgrad_functions() -> Functions:
-    """Those of xgrad."""
+    """Functions of xgrad."""
     return libraries.functions(libraries.xgrad())
 
 
 def torch_functions() -> Functions:
-    """Those of torch, and a Python loop for `scan`."""
+    """Functions of torch, with a Python loop as `scan`."""
     import torch
 
     def scan(f: Callable[..., Any], carry: Any, xs: Any, length: int | None = None) -> Any:
@@ -41,5 +41,5 @@ def torch_functions() -> Functions:
 
 
 def jax_functions() -> Functions:
-    """Those of JAX."""
+    """Functions of JAX."""
     return libraries.functions(libraries.jax())

@@ -1,5 +1,7 @@
-"""A GRU through time, forward and backward, with gradients for weights and inputs: by every peer, and in the
-ways that xgrad has."""
+"""A GRU through time, forward and backward, in every peer and in several ways in xgrad.
+
+Gradients are taken for weights and inputs.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +30,23 @@ CASES = [
 
 
 def gru(sizes: str) -> Case:
-    """The case of these sizes, "T,B,I,H"."""
+    """The case with these sizes, "T,B,I,H"."""
     return Case.parse(f"GRU float32 {sizes}")
 
 
 def on_cpu(peer: Callable[[Case, str], Job]) -> Callable[[str], Job]:
-    """A peer that is given its sizes."""
+    """Adapt a peer to take sizes and run on the CPU."""
     return lambda sizes: peer(gru(sizes), "cpu")
 
 
 def xgrad_without_fast(sizes: str) -> Job:
-    """xgrad where the packages of the extra `fast` are missing: compiled functions run by NumPy calls."""
+    """xgrad without the packages of the extra `fast`: compiled functions run as NumPy calls."""
     os.environ["XGRAD_NATIVE"] = "0"  # read when xgrad is imported
     return peers.xgrad(gru(sizes), "cpu")
 
 
 def eager_scan(sizes: str) -> Job:
-    """The equations in `xg.scan`, then `backward`; nothing is compiled by name."""
+    """The equations in `xg.scan`, then `backward`, without an explicit `compile`."""
     import xgrad as xg
 
     p = Problem(gru(sizes))
@@ -78,7 +80,7 @@ def module(sizes: str) -> Job:
 
 
 def by_hand(kind: type[Loop]) -> Callable[[str], Job]:
-    """A loop of `by_hand.py`."""
+    """A hand-written loop of `by_hand.py`."""
 
     def peer(sizes: str) -> Job:
         p = Problem(gru(sizes))
@@ -89,7 +91,7 @@ def by_hand(kind: type[Loop]) -> Callable[[str], Job]:
 
 
 def autograd(sizes: str) -> Job:
-    """The equations looped in HIPS autograd, at sizes where that takes less than a second."""
+    """A loop over the equations in HIPS autograd, at sizes where it takes less than a second."""
     import autograd.numpy as anp
     from autograd import grad
 

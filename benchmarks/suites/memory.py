@@ -1,6 +1,6 @@
-"""Bytes that one GRU, forward and backward, has in use: inputs, weights, outputs, and what is kept between.
+"""Memory of one GRU, forward and backward: inputs, weights, outputs and residuals.
 
-Python's tracemalloc counts NumPy's arrays; what is counted beside xgrad's step is the hand-written loop.
+Python's tracemalloc counts NumPy's arrays. The reference is the hand-written loop.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from .problems import Case, Problem
 
 
 def reported(explained: str) -> float | None:
-    """The bytes of the line "peak memory" of what a compiled function says of itself; None where it has no
-    such line."""
+    """Bytes in the line "peak memory" of a compiled function's `explain`; None without such a line."""
     found = re.search(r"^peak memory +([\d.]+) ([kMG]?)B$", explained, re.MULTILINE)
     return found and float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
 
 
 def measured(case: Case) -> tuple[int, float | None]:
-    """The most bytes that one compiled xgrad step has in use, arrays that it keeps from step to step
-    included; and what its own report says."""
+    """Peak bytes of one compiled xgrad step, measured and as reported by itself.
+
+    Arrays kept from step to step are included.
+    """
     import xgrad as xg
 
     tracemalloc.start()
@@ -50,8 +51,10 @@ def measured(case: Case) -> tuple[int, float | None]:
 
 
 def memory_cost(cases: list[str] | None = None) -> None:
-    """The hand-written NumPy loop beside xgrad: at the last two sizes of the suite "gru", or at those that
-    contain one of `cases`."""
+    """Compare the memory of xgrad with that of the hand-written NumPy loop.
+
+    Sizes are the last two of the suite "gru", or those that contain one of `cases`.
+    """
     print("\nMegabytes in use for one GRU step, forward + backward, inputs and gradients included")
     head = ["T,B,I,H", "xgrad, as it reports", "xgrad, as measured", "hand NumPy", "over hand NumPy"]
     print(line(head), rule(len(head)), sep="\n")

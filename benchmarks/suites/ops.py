@@ -1,4 +1,4 @@
-"""The cost of an op: a chain of z = tanh(z * w + x) on 16 numbers, where arithmetic costs next to nothing."""
+"""Overhead per op: a chain of z = tanh(z * w + x) on 16 numbers, with negligible arithmetic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _chain(tanh: Any, x: Any, w: Any) -> Any:
 
 
 def xgrad(case: str) -> Job:
-    """This library, as one uses it: leaves, a function, `backward`."""
+    """xgrad in typical use: leaves, a function, `backward`."""
     import xgrad as xg
 
     x, w, dz = xg.tensor(X, requires_grad=True), xg.tensor(W, requires_grad=True), xg.ones(16)
@@ -89,7 +89,7 @@ def mygrad(case: str) -> Job:
 
 
 def numpy(case: str) -> Job:
-    """NumPy alone, without any gradient: the floor of the forward pass."""
+    """NumPy without gradients: a lower bound for the forward pass."""
     return Job(lambda: _chain(np.tanh, X, W), list, OPS)
 
 

@@ -1,5 +1,7 @@
-"""One cell through time, forward and backward, in xgrad and its peers, on any device: gradients for weights
-and inputs."""
+"""One cell through time, forward and backward, in xgrad and its peers, on any device.
+
+Gradients are taken for weights and inputs.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,14 @@ from .problems import EVERY, Case, Problem, norms
 
 
 def gradient_step(run: Callable[[Any, Any], Any]) -> Any:
-    """`step(W, x, dy)`, compiled: the gradients of W and x, where `run(W, x)` gives an output whose gradient
-    is dy."""
+    """Make a compiled `step(W, x, dy)`: the gradients of W and x for the cotangent dy of `run(W, x)`."""
     import xgrad as xg
 
     return xg.compile(lambda W, x, dy: xg.vjp(run, W, x)[1](dy))
 
 
 def xgrad_precision(precision: str, held: ExitStack) -> Any:
-    """The dtype of arrays in a precision, which products keep to until `held` is closed."""
+    """Dtype for a precision; also set the precision of products until `held` is closed."""
     import xgrad as xg
 
     if precision == "bfloat16":
@@ -40,7 +41,7 @@ def xgrad_precision(precision: str, held: ExitStack) -> Any:
 
 
 def xgrad_arrays(p: Problem, dtype: Any) -> tuple[dict[str, Any], Any, Any, Any]:
-    """W, x, dy and a state of zeros on the current device."""
+    """W, x, dy and a zero state on the current device."""
     import xgrad as xg
 
     W = {name: xg.astype(xg.asarray(w), dtype) for name, w in p.W.items()}
@@ -49,7 +50,7 @@ def xgrad_arrays(p: Problem, dtype: Any) -> tuple[dict[str, Any], Any, Any, Any]
 
 
 def host(a: Any) -> Any:
-    """A Tensor as an array of float64 on the host."""
+    """Convert a Tensor to a float64 array on the host."""
     import xgrad as xg
 
     return np.asarray((a if a.dtype == xg.float64 else xg.astype(a, xg.float32)).numpy(), "d")
@@ -94,21 +95,21 @@ def _torch(device: str) -> Any:
 
 
 def torch_precision(precision: str, device: str) -> tuple[Any, Any]:
-    """torch, with its products set to a precision, and the dtype of arrays."""
+    """Set the precision of torch's products; return torch and the dtype of arrays."""
     torch = _torch(device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return torch, torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def torch_loop(case: Case, device: str, compiled: bool = False) -> Job:
-    """The equations, step after step; those of one step under torch.compile if so asked."""
+    """The equations in a Python loop; with `compiled`, each step uses torch.compile."""
     torch, dtype = torch_precision(case.precision, device)
     p = Problem(case)
     cell = p.cell._replace(step=_compiled_step(torch, case.cell, case.precision)) if compiled else p.cell
     at = {"device": device, "dtype": dtype}
     W = {name: torch.tensor(w, **at).requires_grad_() for name, w in p.W.items()}
     x, dy = torch.tensor(p.x, **at).requires_grad_(), torch.tensor(p.dy, **at)
-    # A first state that needs no gradient would be another signature, and so compiled apart from all others.
+    # An initial state without a gradient would have another signature, and be compiled separately.
     zero = torch.tensor(p.zero, **at).requires_grad_(compiled)
     run, leaves = through_time(cell, torch_functions(), zero), [*W.values(), x]
 
@@ -128,9 +129,9 @@ _compiled: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def _compiled_step(torch: Any, name: str, precision: str) -> Callable[..., Any]:
-    """A cell's step under torch.compile, for any T, B and H: compiled once for all sizes of a precision."""
+    """A cell's step under torch.compile, compiled once per precision for all T, B and H."""
     if (name, precision) not in _compiled:
-        torch._dynamo.reset()  # it keeps eight variants of a function, and silently runs others uncompiled
+        torch._dynamo.reset()  # it caches eight variants of a function, and silently runs others uncompiled
         _compiled.clear()
         F, step = torch_functions(), EVERY[name].step
         _compiled[name, precision] = torch.compile(
@@ -141,7 +142,10 @@ def _compiled_step(torch: Any, name: str, precision: str) -> Callable[..., Any]:
 
 
 def torch_gru(case: Case, device: str) -> Job:
-    """torch.nn.GRU, on CUDA cuDNN's: it resets after the product, so that its step is one product deep."""
+    """torch.nn.GRU, on CUDA by cuDNN.
+
+    It resets after the product, so only one product per step is sequential.
+    """
     if case.cell != "GRU":
         raise Missing("cuDNN has no such cell")
     torch, dtype = torch_precision(case.precision, device)
@@ -172,7 +176,7 @@ def torch_gru(case: Case, device: str) -> Job:
 def jax(case: Case, device: str) -> Job:
     """`jax.lax.scan` under jit.
 
-    JAX shows no events: its time is the wall's, of calls that are queued one after the other.
+    JAX does not expose events, so its time is wall-clock time of queued calls.
     """
     import jax
     import jax.numpy as jnp
@@ -202,7 +206,7 @@ def jax(case: Case, device: str) -> Job:
     )
 
 
-#: The first is what the others are compared with.
+#: The first is the reference for the others.
 PEERS: dict[str, Callable[[Case, str], Job]] = {
     "xgrad": xgrad,
     "torch.nn.GRU": torch_gru,

@@ -1,4 +1,4 @@
-"""A case, which is a cell in a precision at a size, and the numbers that every peer is given in it."""
+"""Cases (a cell, a precision and a size), and the input data that all peers share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 from ..cells.equations import CELLS, GRU, SPELLINGS, Cell
 
-#: float32 with products in float32, float32 with products in tf32, and bfloat16 throughout.
+#: float32 with float32 products, float32 with tf32 products, and bfloat16 throughout.
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
-#: Of cells that no framework has fused.
+#: Sizes for cells that no framework has fused.
 UNFUSED = ("MGU", "peephole", "residual", "coRNN", "sLSTM")
 
-#: Products of one step that wait for one another, where it is not one.
+#: Number of sequential matrix products per step, if it is not one.
 DEPTHS = {"GRU": 2, "MGU": 2}
 
-#: Steps of inputs that are drawn; longer ones repeat them.
+#: Number of steps of random inputs; longer sequences repeat them.
 DRAWN = 16
 
 
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """The case whose text this is."""
+        """Parse the text of a case."""
         cell, precision, sizes = text.rsplit(" ", 2)
         if cell not in EVERY or precision not in PRECISIONS:
             raise ValueError(
@@ -53,13 +53,15 @@ class Case(NamedTuple):
 
     @property
     def sizes(self) -> str:
-        """T,B,I,H."""
+        """The sizes as text, "T,B,I,H"."""
         return f"{self.T},{self.B},{self.I},{self.H}"
 
     @property
     def flops(self) -> float:
-        """Of all matrix products, forward and backward: one forward, one for what the product read and one
-        for its weight."""
+        """Floating-point operations of all matrix products, forward and backward.
+
+        Each product occurs once forward, once for the gradient of its input and once for that of its weight.
+        """
         weights = sum(
             prod(shape) for shape in EVERY[self.cell].shapes(self.I, self.H).values() if len(shape) == 2
         )
@@ -67,19 +69,21 @@ class Case(NamedTuple):
 
     @property
     def dependent(self) -> int:
-        """Products that wait for one another, forward and backward."""
+        """Number of sequential products, forward and backward."""
         return 2 * self.T * DEPTHS.get(self.cell, 1)
 
 
 def cases(cells: Iterable[str], sizes: Iterable[tuple[int, int, int, int]]) -> list[Case]:
-    """All of these, precision after precision."""
+    """All combinations with all precisions, ordered by precision."""
     sizes = list(sizes)
     return [Case(cell, precision, *size) for precision, cell, size in product(PRECISIONS, cells, sizes)]
 
 
 class Problem:
-    """Weights by name, inputs, the gradient of the loss for each output, and a first state of zeros: float32,
-    rounded to bfloat16 where that is the precision."""
+    """The data of a case: weights by name, inputs, cotangents of the outputs, and a zero initial state.
+
+    All are float32, rounded to bfloat16 if that is the precision.
+    """
 
     def __init__(self, case: Case) -> None:
         T, B, I, H = case[2:]  # noqa: E741
@@ -103,12 +107,12 @@ class Problem:
 
 
 def norms(arrays: Iterable[Any]) -> list[float]:
-    """The numbers that peers must agree on: the norm of each gradient."""
+    """The norm of each gradient, on which peers must agree."""
     return [float(np.linalg.norm(np.asarray(a, "d"))) for a in arrays]
 
 
 def rounded(a: Any) -> Any:
-    """float32 numbers, rounded to the nearest of bfloat16, of two the even one."""
+    """Round float32 numbers to the nearest bfloat16, ties to even."""
     bits = a.view(np.uint32)
     return (
         (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)

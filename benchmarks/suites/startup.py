@@ -1,4 +1,4 @@
-"""What it costs to begin, and what a very long graph and very many outputs cost."""
+"""Cost of the import, of a very long graph, and of very many outputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ print(*map(min, zip(*pairs)))
 
 
 def _seconds(code: str) -> float:
-    """A whole process, which may keep its bytecode as an installed one does."""
+    """Time of a whole process, with cached bytecode as in an installed package."""
     env = environment("cpu")
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     start = time.perf_counter()
@@ -55,14 +55,14 @@ def _seconds(code: str) -> float:
 
 
 def _printed(code: str) -> list[float]:
-    """The numbers that a process of its own prints."""
+    """The numbers printed by a separate process."""
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment("cpu"))
     return [float(word) for word in done.stdout.split()]
 
 
 def import_cost(turns: int) -> None:
-    """What `import xgrad` adds to `import numpy`, whole processes in turn."""
+    """Cost of `import xgrad` beyond `import numpy`, from alternating whole processes."""
     _seconds("import numpy, xgrad")
     pairs = [(_seconds("import numpy"), _seconds("import numpy, xgrad")) for _ in range(2 * turns)]
     added = statistics.median(b - a for a, b in pairs)
@@ -74,7 +74,7 @@ def import_cost(turns: int) -> None:
 
 
 def chain_cost() -> None:
-    """A chain of a million additions."""
+    """Cost of a chain of a million additions."""
     n = 1_000_000
     forward, backward, kilobytes = _printed(CHAIN.format(n=n))
     print(
@@ -85,7 +85,7 @@ def chain_cost() -> None:
 
 
 def aux_cost() -> None:
-    """A gradient with many outputs beside the value, and without."""
+    """Cost of a gradient with and without many auxiliary outputs."""
     n = 2_000
     alone, beside = _printed(AUX.format(n=n))
     print(

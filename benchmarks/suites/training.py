@@ -1,5 +1,7 @@
-"""One training step of `examples/train.py` with its defaults: embedding, GRU, linear layer, cross-entropy,
-clipping, Adam."""
+"""One training step of `examples/train.py` with its defaults.
+
+Embedding, GRU, linear layer, cross-entropy, clipping, Adam.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ RATE, CLIP = 5e-3, 1.0
 
 
 class Text:
-    """Characters as numbers, (length, B): the reference pages that come with Python, read as B streams."""
+    """Character ids, (length, B): the reference pages that come with Python, as B streams."""
 
     def __init__(self, B: int) -> None:
         from pydoc_data.topics import topics
@@ -30,14 +32,13 @@ class Text:
         self._at = 0
 
     def place(self, T: int) -> slice:
-        """The next window, T characters and the one after them."""
+        """The next window: T characters and the following one."""
         self._at = 0 if self._at + 2 * T >= len(self.streams) else self._at + T
         return slice(self._at, self._at + T + 1)
 
 
 def xgrad_update(case: str) -> Callable[[], Any]:
-    """The example's model and loss, in the steps that its training loop takes: each gives the loss, which
-    nothing has waited for."""
+    """The training step of the example; it returns the loss without waiting for it."""
     import xgrad as xg
 
     sys.path.append(str(ROOT / "examples"))
@@ -63,7 +64,7 @@ def xgrad_update(case: str) -> Callable[[], Any]:
 
 
 def torch_update(case: str, device: str) -> Callable[[], Any]:
-    """The same layers of torch."""
+    """The same layers in torch."""
     import torch
     from torch import nn
 
@@ -94,13 +95,13 @@ def torch_update(case: str, device: str) -> Callable[[], Any]:
 
 
 def characters(case: str) -> int:
-    """Of one step."""
+    """Number of characters per step."""
     T, B, *_ = (int(n) for n in case.split(","))
     return T * B
 
 
 def _job(case: str, update: Callable[[], Any]) -> Job:
-    return Job(lambda: float(update()), per=characters(case))  # as the example does, which looks at each loss
+    return Job(lambda: float(update()), per=characters(case))  # reads each loss, like the example
 
 
 SUITE = Suite(

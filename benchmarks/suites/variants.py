@@ -14,7 +14,7 @@ SIZES = ["64,1,32,32", "64,16,64,64", "100,32,128,256"]
 
 
 def on_cpu(peer: Callable[[Case, str], Job]) -> Callable[[str], Job]:
-    """A peer that is given a cell and its sizes, in float32."""
+    """Adapt a peer to take a cell and its sizes, in float32 on the CPU."""
 
     def job(case: str) -> Job:
         cell, _, sizes = case.rpartition(" ")
