@@ -38,8 +38,7 @@ def forward(W: Tensors, h: xg.Tensor, x: xg.Tensor) -> list[xg.Tensor]:
 def backward(
     dz17: xg.Tensor, W: Tensors, x: xg.Tensor, z: list[xg.Tensor]
 ) -> tuple[Tensors, xg.Tensor, xg.Tensor]:
-    """Go through the equations from last to first, with one `deriv` each; return the gradients of W, h and
-    x."""
+    """Go through the equations in reverse, with one `deriv` each; return the gradients of W, h and x."""
     h, z1, z2, z3, z4, z5, z6, z7, z8, z9, z10, z11, z12, z13, z14, z15, z16, _ = z
 
     # z17 = z15 + z16

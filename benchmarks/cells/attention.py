@@ -228,7 +228,7 @@ def stack_rnn(xp: Any, carry: Any, x: Any, W: Any, U: Any, P: Any, A: Any, D: An
 
 @cell("pointer to memory", carry=("B,H", normal("16,H", 0.5)), W="H,H", U="I,H", W_p="H,16")
 def pointer(xp: Any, carry: Any, x: Any, W: Any, U: Any, W_p: Any) -> Any:
-    """A hard pointer: the cell reads one row and writes its next position, given by the batch's first row."""
+    """A hard pointer: the cell reads a row of M; the batch's first element overwrites the row it read."""
     h, M = carry
     at = xp.argmax(h @ W_p, axis=-1)
     h = xp.tanh(h @ W + x @ U + xp.take(M, at, axis=0))

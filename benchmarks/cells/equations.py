@@ -210,7 +210,7 @@ def layer_norm(F: Functions, W: Any, x: Any, h: Any) -> Any:
 
 @_enter(SPELLINGS, "softmax", 1, W_p="HH", U_p="HI", W_h="HH", U_h="HI")
 def softmax(F: Functions, W: Any, x: Any, h: Any) -> Any:
-    """The update is a softmax over the state."""
+    """The update gate is a softmax over the state."""
     p = F.softmax(h @ W["W_p"].T + x @ W["U_p"].T)
     h = (1 - p) * h + p * F.tanh(h @ W["W_h"].T + x @ W["U_h"].T)
     return (h,), h

@@ -444,7 +444,7 @@ class UnsupportedMemory(DeviceError, BufferError):
     """Memory on a device that no available backend can use."""
 
 
-#: Backends by DLPack device type: host memory, CUDA memory, pinned and managed memory.
+#: Backends by DLPack device type: host memory, CUDA memory, and managed memory.
 _DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
 
 

@@ -60,7 +60,7 @@ def floating(x: ArrayLike) -> Tensor:
 
 
 def both(x: ArrayLike, y: ArrayLike, op: Op) -> tuple[Tensor, Tensor]:
-    """Convert both operands to floating Tensors; a plain array goes to the other's device."""
+    """Convert both operands to Tensors; a plain array goes to the other's device."""
     if isinstance(x, Tensor) or isinstance(y, Tensor):
         x, y = (
             adopt(x, y, op) if isinstance(y, Tensor) else x,

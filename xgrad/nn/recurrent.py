@@ -129,5 +129,5 @@ class GRU(Module):
 
 
 def _affine(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
-    """x @ Wᵀ + b"""
+    """x @ Wᵀ + b."""
     return x @ W.T if b is None else x @ W.T + b

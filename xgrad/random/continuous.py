@@ -363,7 +363,7 @@ class Continuous(Inverted):
         size: Size,
         dtype: DTypeLike | None,
     ) -> Tensor:
-        """loc + scale * noise"""
+        """Draw loc + scale * noise."""
         dtype = self._dtype(method, dtype, "f")
         loc, scale = (
             self._parameter(method, loc_name, loc, dtype),
