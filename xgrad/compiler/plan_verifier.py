@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import copysign, prod
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..backends import find_device
@@ -44,7 +45,7 @@ def verify_plan(
     Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written,
     or whose refs overlap as they must not, and at the first that computes what no stage of the program does.
     """
-    np = find_device("cpu").xp
+    np: ModuleType = find_device("cpu").xp  # type: ignore[assignment]  # NumPy itself
     with np.errstate(over="ignore"):
         expressions = _Expressions(np)
         expected = expressions.run(program)
@@ -85,7 +86,7 @@ def _literal(number: Any) -> int:
     return _seed(number)
 
 
-def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
+def _combined(np: ModuleType, op: str, dtype: str, operands: Sequence[Any]) -> Array:
     """The hash of an elementwise op on hashes and numbers."""
     if op == "none":
         (x,) = operands
@@ -96,21 +97,21 @@ def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
     return _mixed(total)
 
 
-def _product(np: Any, a: Array, b: Array) -> Array:
+def _product(np: ModuleType, a: Array, b: Array) -> Array:
     return np.matmul(
         _mixed(a + np.asarray(_seed("a"), dtype=np.uint64)),
         _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)),
     )
 
 
-def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
+def _folded(np: ModuleType, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
     if kind == "sum":
         return np.sum(x, axis=axes, dtype=np.uint64)
     return np.max(_combined(np, kind, "", [x]), axis=axes, initial=0)
 
 
 def _computed(
-    np: Any,
+    np: ModuleType,
     name: str,
     params: Mapping[str, Any],
     operands: Sequence[Array],
@@ -151,7 +152,7 @@ class _Expressions:
     `known` maps each hash to the name of its value and the time steps at which it was computed.
     """
 
-    def __init__(self, np: Any, known: dict[int, str] | None = None) -> None:
+    def __init__(self, np: ModuleType, known: dict[int, str] | None = None) -> None:
         self.np, self.known = np, known
         self.values: dict[Value, Array] = {}
 
@@ -214,7 +215,7 @@ class _Expressions:
             self.give(y.outer, series, when)
 
 
-def _input(np: Any, number: int, size: int) -> Array:
+def _input(np: ModuleType, number: int, size: int) -> Array:
     """The elements of an input: each is itself alone."""
     apart, start = (
         np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number))
@@ -237,7 +238,7 @@ class _Machine:
 
     def __init__(
         self,
-        np: Any,
+        np: ModuleType,
         plan: Plan,
         program: Program,
         constants: Sequence[Mapping[str, Any]],

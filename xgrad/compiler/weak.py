@@ -258,11 +258,11 @@ class WeakNumber(Weak):
             raise AttributeError(f"{type(self._value).__name__!r} object has no attribute {name!r}")
         return getattr(self.number(), name)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         self.number()
         raise NumberWanted(self._places)
 
-    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __array_ufunc__(self, *args: object, **kwargs: object) -> NoReturn:
         self.number()
         raise NumberWanted(self._places)
 

@@ -14,7 +14,13 @@ _NAMESPACE = "xgrad"
 _NOW = "xgrad.now"
 
 
-def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
+#: A nested container of arrays, as modules, tuples and dictionaries are; or one array. JAX's PyTree.
+Tree = Any
+#: How a tree is nested, without its leaves.
+Structure = optree.PyTreeSpec
+
+
+def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Structure]:
     """The leaves of `tree`, and its structure.
 
     With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from ..backends import Device, find_device
@@ -22,6 +22,9 @@ from ..transforms.debugging import written_at
 from .comparing import copied, described, largest, wrong
 from .exposing import First, Place, exposed, first_wrong, origin, written
 
+if TYPE_CHECKING:
+    from ..compiler.executors import Executable
+
 WAY_OUT = "way out: scan(..., compiled=False), and functions without xg.compile"
 
 
@@ -35,14 +38,14 @@ class Check:
 
     # A program against its interpretation
 
-    def is_new(self, executable: Any) -> bool:
+    def is_new(self, executable: Executable) -> bool:
         """Whether a program runs for the first time here."""
         if executable in self._seen:
             return False
         self._seen.add(executable)
         return True
 
-    def run(self, executable: Any, inputs: Sequence[Array]) -> list[Array]:
+    def run(self, executable: Executable, inputs: Sequence[Array]) -> list[Array]:
         """The outputs of an executable, compared. Raises ValidationError."""
         device: Device = executable.device
         with device.guard or nullcontext():
@@ -76,7 +79,7 @@ class Check:
 
     def _explain(
         self,
-        executable: Any,
+        executable: Executable,
         given: list[Array],
         expected: list[Array],
         i: int,

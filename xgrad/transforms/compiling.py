@@ -19,7 +19,7 @@ from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
-from ..core.pytree import flatten, unflatten
+from ..core.pytree import Structure, flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
@@ -99,7 +99,7 @@ class Compiled:
         self._check(traced, before, outside, structure, result)
         return result
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else Bound(self, instance)
 
     def _flat(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
@@ -110,7 +110,7 @@ class Compiled:
             kwargs = {name: Static(v) if name in names else v for name, v in kwargs.items()}
         return flatten((args, kwargs), now=True)
 
-    def _plainly(self, structure: Any, leaves: list[Any]) -> Any:
+    def _plainly(self, structure: Structure, leaves: list[Any]) -> Any:
         """The function itself on these leaves."""
         return self._called(unflatten(structure, leaves))
 
@@ -123,7 +123,7 @@ class Compiled:
         )
 
     def _check(
-        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Any, result: Any
+        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Structure, result: Any
     ) -> None:
         """Have the result compared with what the function gives op by op."""
 
@@ -147,7 +147,7 @@ class Compiled:
         """What each pass did for arguments like these, and what one run costs."""
         return _explain(self.executable(*args, **kwargs))
 
-    def _find(self, leaves: list[Any], structure: Any) -> tuple[_Traced, list[Tensor]]:
+    def _find(self, leaves: list[Any], structure: Structure) -> tuple[_Traced, list[Tensor]]:
         """What was traced for such arguments, and what it reads from outside: Tensors, and numbers among the
         arguments."""
         mode = MODE.get()
@@ -171,7 +171,7 @@ class Compiled:
             outside = traced.outside
         return traced, outside
 
-    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Any) -> _Traced:
+    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Structure) -> _Traced:
         """What was traced for such arguments, and for the values of those numbers that it depends on.
 
         Which these are may depend on their values, so a trace is found by its own.
@@ -189,7 +189,9 @@ class Compiled:
             known.sets.append(places)
         return kept
 
-    def _traced_for(self, key: Any, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
+    def _traced_for(
+        self, key: Any, leaves: list[Any], structure: Structure, values: tuple[int, ...]
+    ) -> _Traced:
         """What was traced for this key, with the numbers at these places as they are, and for what it uses
         from outside as that is now."""
         while True:
@@ -199,7 +201,7 @@ class Compiled:
                 return traced
             key = (*key, now)
 
-    def _trace(self, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
+    def _trace(self, leaves: list[Any], structure: Structure, values: tuple[int, ...]) -> _Traced:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
@@ -236,7 +238,7 @@ def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[
 class Bound:
     """A method that is compiled, of one object."""
 
-    def __init__(self, function: Compiled, instance: Any) -> None:
+    def __init__(self, function: Compiled, instance: object) -> None:
         update_wrapper(self, function)
         self.__func__, self.__self__ = function, instance
 
@@ -295,7 +297,7 @@ class _Traced:
         f: Callable[[Any], Any],
         user: Callable[..., Any],
         leaves: list[Any],
-        structure: Any,
+        structure: Structure,
         values: tuple[int, ...],
     ) -> None:
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
@@ -330,7 +332,7 @@ class _Traced:
         self._executable = Once(lambda: Executable(program, device, whole=True))
 
     def _outputs(
-        self, f: Callable[[Any], Any], leaves: list[Any], structure: Any, x: tuple[Tensor, ...]
+        self, f: Callable[[Any], Any], leaves: list[Any], structure: Structure, x: tuple[Tensor, ...]
     ) -> list[Tensor]:
         """What the function gives for variables in the places of its arrays, and those that it changed."""
         variables = [v.data for v in x]

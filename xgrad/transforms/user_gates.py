@@ -100,7 +100,7 @@ class Gate(ABC):
 
     _op: ClassVar[Op]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls._op = GATES[cls.__name__] = _class_op(cls)
 

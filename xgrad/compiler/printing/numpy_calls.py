@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -124,7 +124,7 @@ def _of_extension(op: str) -> bool:
     return op in OPS and "." in OPS[op].function
 
 
-def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def written(xp: str, op: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
     if op == "**" and args[1].text == "0.5":
         helpers.add("root")
@@ -153,19 +153,19 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 
-def _same(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _same(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return args[0]
 
 
-def _product_added(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _product_added(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return expression("@+", args, params)
 
 
-def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _getitem(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
 
 
-def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _scatter(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helper = "scatter" if len(args) > 1 else "put"
     helpers.add(helper)
     return Text(
@@ -174,7 +174,7 @@ def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> T
     )
 
 
-def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _untake(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helpers.add("scatter")
     axis = params["axis"] % len(params["shape"])
     return Text(
@@ -182,33 +182,35 @@ def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Te
     )
 
 
-def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _setitem(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helpers.add("setitem")
     return Text(
         f"setitem({args[0].text}, {args[1].text}, {key_argument(params['key'], [a.text for a in args[2:]])})"
     )
 
 
-def _astype(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _astype(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{args[0].within(ATOM)}.astype({dtype_name(xp, params['dtype'])})")
 
 
-def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _sign(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.sign({args[0].text})")
 
 
-def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _seal(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
 
 
-def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _transpose(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(
         f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})"
     )
 
 
-def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+def _spread(
+    xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
+) -> Text:
     """A variance or its root; CuPy knows the correction as `ddof` alone."""
     options = ", ".join(
         f"{k}={literal(params[p])}"
@@ -217,7 +219,9 @@ def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, fu
     return Text(f"{xp}.{function}({args[0].text}, {options})")
 
 
-def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
+def _running(
+    xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
+) -> Text:
     """A sum or a product of all elements up to each."""
     axis = literal(params["axis"] or 0)  # None is for one axis alone
     text = f"{xp}.{function}({args[0].text}, axis={axis})"
@@ -227,18 +231,18 @@ def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, f
     return Text(text)
 
 
-def _einsum(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _einsum(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.einsum({', '.join([literal(params['subscripts']), *(a.text for a in args)])})")
 
 
 def _joined(function: str) -> Any:
-    def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    def join(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
         return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={literal(params['axis'])})")
 
     return join
 
 
-def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _new(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     parts = [literal(v) for v in params["args"]]
     parts += [] if params["dtype"] is None else [f"dtype={dtype_name(xp, params['dtype'])}"]
     parts += [f"{identifier(k)}={literal(v)}" for k, v in params["options"].items()]
