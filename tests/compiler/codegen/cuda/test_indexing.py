@@ -92,8 +92,7 @@ def test_in_a_loop_with_integers_that_go_from_step_to_step() -> None:
 
 
 def test_what_the_array_library_does() -> None:
-    """The library handles an axis of length 0, which must raise an error, and too many summed indices.
-    """
+    """The library handles an axis of length 0, which must raise an error, and too many summed indices."""
 
     def left(f: Any, *arrays: Any) -> list[str]:
         with xg.device("cpu"):

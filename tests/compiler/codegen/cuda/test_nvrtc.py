@@ -79,8 +79,7 @@ def _maps() -> Any:
 
 
 def _calls() -> Any:
-    """Return a plan of gathers, sums and assignments by index arrays, and of ops along axes, long ones too.
-    """
+    """Return a plan of gathers, sums and assignments by index arrays, and of ops along axes."""
     rng = np.random.default_rng(0)
     cases = [(f, given) for f, given, _ in (*drawn_indexing(rng, 20), *drawn_lines(rng))]
     cases += [(lambda x: xg.argmax(x, axis=1), (np.ones((2, 3000), kind),)) for kind in ("float32", "int64")]
