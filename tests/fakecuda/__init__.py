@@ -84,9 +84,7 @@ def install() -> Path:
     _kernels = Kernels(kernels.prepared(root), _libraries["nvrtc"])
     sys.meta_path.insert(0, binding.Finder(folder))
     _leave_out()
-    kept = (
-        tempfile.mkdtemp()
-    )  # private to this process: kernels that the stand-in compiles are cached there unchanged
+    kept = tempfile.mkdtemp()  # for this process alone
     atexit.register(shutil.rmtree, kept, ignore_errors=True)
     os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": kept}
     from . import sorting

@@ -107,7 +107,7 @@ class Kernels:
                 )
                 compiled(
                     ["ld", "-shared", f"{path}.o", "-o", f"{path}.part"], self._folder
-                )  # the headers are already included
+                )  # its dependencies are already loaded
                 Path(f"{path}.o").unlink()
                 Path(f"{path}.part").rename(path)
         return path
