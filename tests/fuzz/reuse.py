@@ -47,9 +47,7 @@ def _twice(case: Any, run: Callable[..., Any], looped: Callable[..., Any], kind:
     z = case.loaded(xp)["f"](*arrays)
     if xp.margin < (1e-7 if case.exact else 1e-3) or not all(np.all(np.abs(v) < 1e3) for v in z):
         return
-    expected = numbers(
-        looped(*map(xg.asarray, arrays))
-    )  # as Tensors, because a Tensor cannot be added in place to a NumPy array
+    expected = numbers(looped(*map(xg.asarray, arrays)))  # a NumPy array cannot be added to in place
     if all(np.all(np.abs(v) < 1e5) for v in expected):
         case.equal(numbers(run(*arrays)), expected)
 
