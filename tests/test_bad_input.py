@@ -1034,7 +1034,7 @@ def test_what_holds_no_numbers(name: str, taker: str) -> None:
 @pytest.mark.parametrize("name", NO_ARRAYS)
 def test_what_is_no_operand(name: str) -> None:
     value, _ = NO_ARRAYS[name]
-    if value is SPARSE:  # SciPy accepts the value if it has no gradient, as here; otherwise it cannot
+    if value is SPARSE:  # SciPy reads the values, unless a gradient is required
         refused(lambda: value * xg.tensor(A, requires_grad=True), xg.GraphError, "detach")
     else:
         refused(lambda: value * t(), TypeError, "")

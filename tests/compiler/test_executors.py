@@ -60,7 +60,7 @@ def bits(tree: Any) -> list[bytes]:
 @pytest.mark.parametrize("length", [2, 7, 8, 9, 60])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_scan_gives_the_same_bits_however_often_it_ran(length: int, dtype: str, native: str | None) -> None:
-    """There are more runs than another executor once needed to take over by time."""
+    """When elapsed time chose the executor, another one took over after fewer runs than this."""
     W, h, xs = (xg.asarray(rng.normal(size=s).astype(dtype)) for s in ((5, 5), (3, 5), (length, 3, 5)))
     gradient = xg.value_and_grad(loss, argnums=(0, 1, 2))
     first = bits(gradient(W, h, xs))

@@ -138,9 +138,7 @@ def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(
         np.testing.assert_allclose(
             order(lambda a: loss(a, True)).numpy(), expected.numpy(), rtol=1e-10, atol=1e-12
         )
-    assert ((False, True, False) in made) == (
-        chosen == 0
-    )  # the forward loop is run again, this time keeping x
+    assert ((False, True, False) in made) == (chosen == 0)  # the forward loop ran again and kept x
 
 
 # Results without a derivative

@@ -50,7 +50,7 @@ def leaves(z: Any) -> list[xg.Tensor]:
 
 
 def is_classed(z: xg.Tensor) -> bool:
-    """Return whether the inner array is of the class that computes in float32."""
+    """Return whether the inner array is a `Half` exactly if its dtype needs float32 arithmetic."""
     half = z.dtype == BF16 if str(z.device).startswith("cuda") else is_half(z.dtype)
     return (type(z.data).__name__ == "Half") == half
 

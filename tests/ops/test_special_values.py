@@ -134,7 +134,7 @@ def test_element_by_element_as_numpy(pair: Any) -> None:
 
 
 def apart_from_zeros(op: Any, args: list[np.ndarray]) -> list[np.ndarray]:
-    """Remove pairs of zeros of both signs.
+    """Remove pairs of zeros of opposite signs.
 
     Which of the two NumPy's maximum returns depends on the position in the array.
     """
@@ -172,7 +172,8 @@ for name in REDUCTIONS:
 def rows(dtype: str) -> list[np.ndarray]:
     """Return rows of three special numbers each, and longer ones with one among ordinary numbers."""
     x = special(dtype)
-    x = x[np.isfinite(x) == (np.abs(x) < 1e30)]  # when the largest overflow depends on the library's order
+    # without the largest: when their sums overflow depends on the order of summation
+    x = x[np.isfinite(x) == (np.abs(x) < 1e30)]
     few = x if len(x) < 12 else x[[0, 1, 2, 7, 8, 9, 10, 12]]
     threes = np.array(list(itertools.product(few[:8], repeat=3)), dtype)
     long = np.tile(np.array([1.0, -2.0, 0.5], dtype), (len(x), 7))

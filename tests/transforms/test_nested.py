@@ -271,9 +271,9 @@ def test_traces_inside_a_watch() -> None:
 
 
 def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
-    """Clipping a gradient is no derivative rule, so there is no tangent for it.
+    """A rule that is not linear in dz is no derivative: its effect on a tangent is undefined.
 
-    Reverse mode works, to second order.
+    Reverse mode applies the rule, to second order.
     """
     clipped = xg.custom_vjp(lambda x: x * 1.0)
     clipped.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (xg.clip(dz, -1, 1),))

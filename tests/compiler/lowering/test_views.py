@@ -247,7 +247,7 @@ def test_loops_meet_the_same_elements(data: st.DataObject) -> None:
     assert len(sizes) >= 1
     assert 1 not in sizes or sizes == [1]
     ones = [sum(of[a] == 1 for of in along) for a in range(len(sizes))]
-    assert ones[-1] == max(ones)  # stride 1 for as many views as possible
+    assert ones[-1] == max(ones)  # innermost: stride 1 in as many views as possible
 
 
 def test_neighbouring_axes_are_one_loop() -> None:
