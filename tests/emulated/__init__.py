@@ -50,7 +50,7 @@ SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")
 KERNEL = re.compile(r"__global__\s+void\s+((?:__\w+__\s*\([^()]*\)\s*)*)(\w+)\s*\(")
 SIGNATURES = {"c_float": "f4", "c_double": "f8", "c_void_p": "p"}
 
-#: Seconds after which an unused library is deleted.
+#: Seconds after which a compiled library is deleted.
 KEPT = 86400
 
 _one_at_a_time = threading.Lock()  # handlers for crashes are process-wide

@@ -74,7 +74,7 @@ class Whole:
 
 
 def heed_interrupts() -> None:
-    """Restore SIGINT, which background processes ignore and their children inherit."""
+    """Restore the default handler of SIGINT: children of a background process inherit that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

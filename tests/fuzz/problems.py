@@ -18,7 +18,7 @@ LENGTHS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 
 
 class Step(NamedTuple):
-    """One line, of a family of templates."""
+    """One line, drawn from a family of templates."""
 
     family: str
     seed: int

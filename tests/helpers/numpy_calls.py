@@ -568,7 +568,7 @@ FLAT: dict[str, list[Call]] = {
     ),
 }
 
-#: Calls at points where derivatives are undefined, by NumPy's name.
+#: Calls at points where derivatives are not tested, by NumPy's name.
 AT_THE_EDGE: dict[str, list[Call]] = {
     "unique": on(np.array([np.nan, 1.0, np.nan]))(
         lambda a: np.unique(a, return_inverse=True, return_counts=True),

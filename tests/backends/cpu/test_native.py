@@ -507,7 +507,7 @@ def test_cache_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_numbers_alone_in_another_dtype(
     source: str, target: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step uses its number both uncast and cast: LLVM may store both from one register."""
+    """Each step stores its number both uncast and cast: LLVM may store both from one register."""
     monkeypatch.setenv("XGRAD_NATIVE", "1")
     xs = np.array([0, 1, 2, 3, 5, 7]).astype(source)
     last, ys = xg.scan(lambda c, x: (x, (xg.astype(x, target), x)), xg.asarray(xs[0]), xs, reverse=reverse)

@@ -208,7 +208,7 @@ def test_a_choice_is_remembered_on_disk(tmp_path: Path) -> None:
     on = ready(again)
     check(on, inputs())
     assert again.measured == []
-    assert on.loops[0].way == STEPWISE  # the way that was measured as faster
+    assert on.loops[0].way == STEPWISE  # the choice of the first device
     for path in (tmp_path / "kept").glob("*.json"):
         path.write_bytes(path.read_bytes()[:-1])  # truncate the file
     check(ready(again), inputs())
