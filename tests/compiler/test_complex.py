@@ -194,8 +194,10 @@ def test_truths_of_what_is_not_finite(executor: str) -> None:
 
 
 def lru(P: Any, x: Any, u: Any) -> Any:
-    """A linear recurrent unit (A. Orvieto and others, Resurrecting recurrent neural networks for long
-    sequences, 2023)."""
+    """A linear recurrent unit.
+
+    A. Orvieto and others, Resurrecting recurrent neural networks for long sequences, 2023.
+    """
     decay = xg.exp(-xg.exp(P["nu"]) + 1j * P["theta"])
     x = decay * x + u @ P["B"]
     return x, xg.real(x @ P["C"])

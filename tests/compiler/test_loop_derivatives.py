@@ -145,7 +145,7 @@ def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(
 
 
 def hits(h: Any, how: Any) -> Any:
-    """the forward loop ran again and kept x"""
+    """Return how often, whether ever, and where `h` is larger, and a sum that depends on both."""
 
     def step(c: Any, x: Any) -> Any:
         n, ever, total = c
