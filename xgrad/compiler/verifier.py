@@ -2,7 +2,7 @@
 
 Runs after every pass in tests of the passes, and where a user sets XGRAD_VERIFY=1. It takes about as long as
 the passes themselves, so it is off otherwise. XGRAD_VERIFY=passes runs it without the check of plans
-(`verify_plan.py`), which takes longer.
+(`plan_verifier.py`), which takes longer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Plans, the input of code generators: buffers, and the items that work on them, in order.
 
 A plan consists of plain numbers, without names or arrays. It is what a `Program` becomes once every value has
-a place in memory. `llvm.py` writes it as one native function, `cuda/schedule.py` as CUDA kernels,
-`numpy_text.py` as Python that calls NumPy.
+a place in memory. `codegen/llvm/plan.py` writes it as one native function, `codegen/cuda/schedule.py` as CUDA
+kernels, `codegen/numpy/plan.py` as Python that calls NumPy.
 """
 
 from __future__ import annotations

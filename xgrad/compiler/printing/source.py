@@ -33,17 +33,17 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
     It imports nothing but the library.
 
     Args:
-        program: as `trace` gives it. One that was optimised has no `backward`.
+        program: the result of `trace`. An optimised program has no `backward`.
         backend: "numpy" or "cupy"; or "cuda" for the text of the kernels that run the program on a `chip`,
-        with what is launched
-            in which order. Trace the gradient to have its kernels.
+            with the launches in order. Trace the gradient to get its kernels.
 
     `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a
-    tuple with the gradient of each floating input, given those of the floating outputs.
+    tuple with the gradient of each floating input, given the gradients of the floating outputs.
 
     Raises:
-        ValueError: another backend or chip, a program that moves values between devices, or one that there
-        are no kernels for. TypeError: there is bfloat16 in it, which NumPy has not.
+        ValueError: the backend or chip is unknown, the program moves values between devices, or it has no
+            kernels.
+        TypeError: the program uses bfloat16, which NumPy lacks.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))

@@ -274,7 +274,7 @@ def _intrinsic(name: str, exact: bool = False) -> Form:
 
 
 def _function(name: str) -> Form:
-    """A function of `vector_math`."""
+    """A function of `math.py`."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         if dtype not in FLOATS:
