@@ -289,7 +289,7 @@ class Tracer:
         return found
 
     def reads(self, outputs: Iterable[Any], places: Mapping[int, Any]) -> list[Var]:
-        """Return the variables at `places` that `outputs` depend on, searching no further back."""
+        """Return the variables indexed by `places` that `outputs` depend on, searching no further back."""
         found = {v for v in outputs if type(v) is Var}
         for _, operands, _, results, _ in reversed(self.written):
             if any(out in found and out.index not in places for out in results):

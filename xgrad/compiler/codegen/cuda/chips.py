@@ -12,8 +12,8 @@ class Chip(NamedTuple):
         arch: its compute capability, 90 for 9.0.
         processors: the number of multiprocessors.
         shared: bytes of shared memory available to one block.
-        threads: the most resident threads of one multiprocessor.
-        registers: 4-byte registers of one multiprocessor.
+        threads: the maximum of resident threads per multiprocessor.
+        registers: 4-byte registers per multiprocessor.
     """
 
     name: str
