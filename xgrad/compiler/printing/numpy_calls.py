@@ -1,4 +1,4 @@
-"""How each gate is written in NumPy, and the functions that the gates without a name there are written as."""
+"""The NumPy expression of each gate, and helper functions for gates that NumPy lacks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..codegen.numpy.plan import NUMPY
 from .listing import ATOM, Text, expression, index, infix, key_argument
 from .spelling import identifier, literal
 
-#: Functions of their own, put before those that use them. `np` stands for the library.
+#: Helper functions, written before those that use them. `np` stands for the library.
 HELPERS = {
     "softmax": """
 def softmax(x, axis=-1):
@@ -71,7 +71,7 @@ def setitem(x, v, key):
 
 
 def dtype_name(xp: str, dtype: Any) -> str:
-    """A dtype as the library has it."""
+    """Write a dtype as the library names it."""
     name = getattr(dtype, "name", dtype)
     if name == "bfloat16":
         raise TypeError(
@@ -82,9 +82,9 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 
 def known(op: str) -> bool:
-    """Whether the gate can be written down.
+    """Whether the gate can be written.
 
-    One that a user registered is written as what its function does, whatever its name is.
+    A user's own gate is written as its function, whatever its name.
     """
     if op in OPS and OPS[op].listing.registered:
         return False
@@ -99,8 +99,7 @@ def known(op: str) -> bool:
 
 
 def helper(name: str) -> str:
-    """The text of a function of its own: one of the above, or the scalar of an op, called by its function's
-    name."""
+    """Return the text of a helper function: one of the above, or the scalar definition of an op."""
     if name in HELPERS:
         return HELPERS[name]
     op = FORMULAS[name]
@@ -120,12 +119,12 @@ def helper(name: str) -> str:
 
 
 def _of_extension(op: str) -> bool:
-    """Whether it is one of linalg or fft, which are called there as here."""
+    """Whether the op is in linalg or fft, which have the same names in the library."""
     return op in OPS and "." in OPS[op].function
 
 
 def written(xp: str, op: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
-    """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
+    """Write `op(*args)` in the library called `xp`, adding the helpers it calls to `helpers`."""
     if op == "**" and args[1].text == "0.5":
         helpers.add("root")
         return Text(f"root({args[0].text})")
@@ -211,7 +210,7 @@ def _transpose(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers
 def _spread(
     xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
 ) -> Text:
-    """A variance or its root; CuPy knows the correction as `ddof` alone."""
+    """Write a variance or standard deviation; CuPy only accepts the correction as `ddof`."""
     options = ", ".join(
         f"{k}={literal(params[p])}"
         for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims"))
@@ -222,8 +221,8 @@ def _spread(
 def _running(
     xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
 ) -> Text:
-    """A sum or a product of all elements up to each."""
-    axis = literal(params["axis"] or 0)  # None is for one axis alone
+    """Write a cumulative sum or product."""
+    axis = literal(params["axis"] or 0)  # None is only allowed for arrays with one axis
     text = f"{xp}.{function}({args[0].text}, axis={axis})"
     if params["include_initial"]:
         helpers.add("preceded")
@@ -273,7 +272,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "var": partial(_spread, function="var"),
 }
 
-#: Ops that NumPy has not, which are written as functions that compute their scalars, by the names of these.
+#: Ops that NumPy lacks, by the names of the functions that compute their scalar definitions.
 FORMULAS = {
     op.function: op
     for op in OPS.values()
