@@ -164,7 +164,7 @@ def _class_op(kind: type[Gate]) -> Op:
 
     def dx(dz: Any, z: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
         gate = use.gate
-        if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
+        if isinstance(dz, list):  # several outputs: unused ones get zeros
             dz = tuple(zeros_like(boxed(v)) if d is None else boxed(d) for d, v in zip(dz, z, strict=True))
         if any(isinstance(v, Tensor) for v in x):
             # differentiated again: the values that backward uses must be connected to the operands
@@ -244,7 +244,7 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     raw = not any(isinstance(v, Tensor) for v in (*(dz if isinstance(dz, list) else (dz,)), *x))
     with mode(record=False):
         z, pull = vjp(of_chosen, *(operands[i] for i in chosen))
-        if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
+        if isinstance(dz, list):  # several outputs: unused ones get zeros
             whole = type(z)(zeros_like(v) if d is None else boxed(d) for d, v in zip(dz, z, strict=True))
         else:
             whole = boxed(dz)
