@@ -1,6 +1,6 @@
-"""The tests, in folders that mirror the rooms of the library.
+"""The tests, in folders that mirror the packages of the library.
 
-`helpers` has what several tests share, and no tests. Three tools have their own tests beside them: `fuzz`
+`helpers` holds shared code and no tests. Three tools have their own tests beside them: `fuzz`
 writes random programs, `emulated` runs CUDA kernels on the CPU, `fakecuda` stands in for CUDA under CuPy.
 `project` tests the repository itself: its structure, its pages, and what is installed from it. A test imports
 no other test.

@@ -1,5 +1,7 @@
-"""Every engine test runs on every backend: NumPy, the strict one on its second device, and CUDA where there
-is one."""
+"""Run every engine test on every backend.
+
+The backends are NumPy, the strict library on its second device, and CUDA where there is one.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from .emulated.backend import register_emulated
 from .helpers.devices import DEVICES
 from .helpers.strict import register_strict
 
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is imported, whichever test does that
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read once, when SciPy is first imported by any test
 # every program is verified after each pass, and every plan against its program
 os.environ.setdefault("XGRAD_VERIFY", "1")
-# tests say themselves where they run, and what is printed of a device is the CPU's
+# tests choose their own device, and printed devices are the CPU's
 os.environ.pop("XGRAD_DEVICE", None)
 
 register_strict()
@@ -30,7 +32,7 @@ hypothesis.settings.load_profile("quick")
 
 
 def pytest_configure() -> None:
-    """Fresh numbers for random programs, the same in all processes that run tests side by side."""
+    """Choose a fresh seed for random programs, shared by all processes that run tests side by side."""
     os.environ.setdefault("XGRAD_FUZZ_SEED", str(random.SystemRandom().getrandbits(31)))
 
 
@@ -39,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on a CUDA device."""
+    """Mark tests that run on a CUDA device."""
     for item in items:
         if str(getattr(item, "callspec", None) and item.callspec.params.get("device")).startswith("cuda"):  # type: ignore[attr-defined]
             item.add_marker(pytest.mark.cuda)
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=DEVICES, autouse=False)
 def device(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The device under test, where new Tensors go."""
+    """Provide the device under test as the default for new Tensors."""
     try:
         here = xg.device(request.param)
         here.__enter__()

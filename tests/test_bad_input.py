@@ -1,7 +1,6 @@
-"""Bad input over the whole public API: what is refused, with which error, and which words of the message name
-the way out.
+"""Bad input for the whole public API: what is refused, by which error, and the advice in its message.
 
-Nothing is refused after something has changed: modes, parameters and generators are as they were.
+Refused calls change nothing: modes, parameters and generators stay as they were.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def ruled(
 
 
 def scaled() -> Any:
-    """x * n, of which n is no operand."""
+    """A function x * n, where n is not an operand."""
     return ruled(lambda x, n: x * n, lambda x, n: (x * n, None), lambda n, kept, dz: (n * dz,), (1,))
 
 
@@ -116,8 +115,8 @@ def registered(forward: Any, use: Callable[[Any], Any] = lambda op: op(1.0), **o
 
 Kind = tuple[Callable[[], Any], type[Exception] | tuple[type[Exception], ...], str]
 
-#: What is no array of numbers, and what is said of it. `asarray` and `grad` refuse all; functions and
-#: operators too.
+#: Objects that are not arrays of numbers, and the message about each. `asarray` and `grad` refuse all;
+#: functions and operators too.
 NO_ARRAYS: dict[str, tuple[Any, str]] = {
     "None": (None, "None; leave it out"),
     "a string": ("abc", "str; float"),
@@ -137,7 +136,7 @@ NO_ARRAYS: dict[str, tuple[Any, str]] = {
     "a slice": (slice(1), "slice"),
 }
 
-#: Arrays that hold other things than numbers.
+#: Arrays of other things than numbers.
 NO_NUMBERS: dict[str, tuple[Any, str]] = {
     "a masked array": (MASKED, r"no mask.*filled"),
     "a masked number": (MASKED[1], "no mask"),
@@ -986,8 +985,10 @@ TABLES = {
 
 
 def refused(f: Callable[[], Any], error: Any, words: str) -> None:
-    """`f` raises this with these words, and leaves the modes, the device and the table of ops as they
-    were."""
+    """Check that `f` raises this error with these words.
+
+    It must leave the modes, the device and the table of ops as they were.
+    """
     before = MODE.get(), xg.current_device()
     with pytest.raises(error, match=words):
         f()
@@ -1003,7 +1004,7 @@ def test_it_is_refused(table: str, name: str) -> None:
     refused(*TABLES[table][name])
 
 
-#: What takes an array, or several.
+#: Functions that take one or several arrays.
 TAKERS: dict[str, Callable[[Any], Any]] = {
     "asarray": xg.asarray,
     "tensor": xg.tensor,
@@ -1033,7 +1034,7 @@ def test_what_holds_no_numbers(name: str, taker: str) -> None:
 @pytest.mark.parametrize("name", NO_ARRAYS)
 def test_what_is_no_operand(name: str) -> None:
     value, _ = NO_ARRAYS[name]
-    if value is SPARSE:  # SciPy takes the value, which has no gradient here; where it has one, it cannot
+    if value is SPARSE:  # SciPy reads the values, unless a gradient is required
         refused(lambda: value * xg.tensor(A, requires_grad=True), xg.GraphError, "detach")
     else:
         refused(lambda: value * t(), TypeError, "")
@@ -1069,7 +1070,7 @@ def test_tables_are_taken_as_arrays_and_cut_no_gradient() -> None:
 
 
 class TestNothingChanges:
-    """A refused call leaves everything as it was."""
+    """A refused call changes nothing."""
 
     def test_a_refused_step(self) -> None:
         p, q = leaf(), leaf()

@@ -1,4 +1,4 @@
-"""What `info` reports, and what it advises on machines of every kind."""
+"""Tests of what `info` reports, and of its advice on machines of every kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.paths import ROOT
 from xgrad.backends.cuda.backend import CuPy, _driver
 from xgrad.information import VARIABLES, Blas, Gpu, Info, _instructions, advise, info, quota
 
-#: A machine at which nothing is wrong.
+#: A machine with nothing to report.
 GOOD = Info(
     device="cpu",
     chosen="the default",
@@ -44,7 +44,7 @@ GOOD = Info(
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m xgrad` in an environment that sets these of the variables that matter, and no others."""
+    """Run `python -m xgrad`, with only these of the relevant environment variables set."""
     others = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return subprocess.run(
         [sys.executable, "-m", "xgrad", *arguments],
@@ -134,7 +134,7 @@ NO_ADVICE = {
     "threads that fit": with_environment(OPENBLAS_NUM_THREADS="4", OMP_NUM_THREADS="1"),
     "threads that are no number": with_environment(OPENBLAS_NUM_THREADS="", OMP_NUM_THREADS="many"),
     "threads not known": GOOD._replace(blas=Blas("openblas", "0.3")),
-    # MKL takes one for two hyperthreads
+    # MKL uses one thread per two hyperthreads
     "a library of fewer threads": GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 2)),
     "native on": with_environment(XGRAD_NATIVE="1"),
 }
@@ -238,7 +238,7 @@ def test_dtypes_of_a_device(device: str) -> None:
 
 def test_instructions() -> None:
     assert _instructions("sse2 avx fma avx2 avx512f avx512bw avx512dq avx512vl") == "AVX-512"
-    # OpenBLAS has no use for the first AVX-512 alone
+    # OpenBLAS needs more than the first AVX-512 extension
     assert _instructions("sse2 avx fma avx2 avx512f") == "AVX2"
     assert _instructions("sse2 avx") == "SSE or AVX"
     assert _instructions(None) is None

@@ -86,7 +86,7 @@ def half_of(cupy: ModuleType) -> type:
     members: dict[str, Any] = {"__module__": "cupy", "__doc__": "An array of bfloat16.", "__hash__": None}
     plain = cupy.ndarray
 
-    def binary(function: Any, turned: bool) -> Any:
+    def binary(function: Callable[..., Any], turned: bool) -> Any:
         def method(self: Array, other: Any) -> Any:
             if not isinstance(other, plain | int | float | complex | np.generic):
                 return NotImplemented
@@ -94,7 +94,7 @@ def half_of(cupy: ModuleType) -> type:
 
         return method
 
-    def in_place(function: Any) -> Any:
+    def in_place(function: Callable[..., Any]) -> Any:
         def method(self: Array, other: Any) -> Array:
             self[...] = function(self, other)
             return self
@@ -114,7 +114,7 @@ def half_of(cupy: ModuleType) -> type:
     return type("Half", (plain,), members)
 
 
-def _classing(cupy: ModuleType, method: Any) -> Any:
+def _classing(cupy: ModuleType, method: Callable[..., Any]) -> Any:
     """Wrap a method so that its result has the class for its dtype."""
 
     @wraps(method)
@@ -187,7 +187,7 @@ def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
     def any_narrow(values: Any) -> bool:
         return any(isinstance(v, cupy.ndarray) and (type(v) is half or v.dtype == _FLOAT16) for v in values)
 
-    def taking(name: str, function: Any, wanted: Callable[[Any], bool]) -> Any:
+    def taking(name: str, function: Callable[..., Any], wanted: Callable[[Any], bool]) -> Any:
         @wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
             if not wanted(args):
@@ -204,7 +204,7 @@ def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
 
         return called
 
-    def making(name: str, function: Any) -> Any:
+    def making(name: str, function: Callable[..., Any]) -> Any:
         @wraps(function)
         def made(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
             if name == "astype":
@@ -219,7 +219,7 @@ def namespace(cupy: ModuleType, names: SimpleNamespace) -> SimpleNamespace:
 
         return made
 
-    def of(namespace: Any, wanted: Callable[[Any], bool]) -> SimpleNamespace:
+    def of(namespace: ModuleType | SimpleNamespace, wanted: Callable[[Any], bool]) -> SimpleNamespace:
         found = {}
         for name, value in vars(namespace).items():
             if name in ("linalg", "fft") and not callable(value):
@@ -249,7 +249,7 @@ def _next(cupy: ModuleType, x: Array, y: Array) -> Array:
     return classed(cupy, cupy.where(cupy.isnan(wide_x + wide_y), np.int16(0x7FC0), found).view(x.dtype))
 
 
-def _public(module: Any) -> SimpleNamespace:
+def _public(module: ModuleType) -> SimpleNamespace:
     return SimpleNamespace(
         **{name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
     )

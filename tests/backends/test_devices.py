@@ -1,4 +1,4 @@
-"""Devices: chosen at run time, known to every Tensor, never mixed."""
+"""Devices are chosen at run time, known to every Tensor, and never mixed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_importing_imports_no_cupy_and_little_else() -> None:
 
 
 class _Minimal(Backend):
-    """NumPy under another name: what a backend of one's own takes."""
+    """NumPy under another name: the minimum that a custom backend needs."""
 
     name = "minimal"
     xp = np

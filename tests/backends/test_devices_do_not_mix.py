@@ -1,5 +1,7 @@
-"""Arrays of two devices of one library never meet silently: every door is shut, with an error that names
-both."""
+"""Arrays on two devices of one library never mix silently.
+
+Every operation that combines them raises an error that names both devices.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def there(*shape: int, **options: Any) -> xg.Tensor:
 
 
 def raw(*shape: int) -> Any:
-    """An array of the library itself, on the other device."""
+    """Return an array of the library itself, on the other device."""
     return array_api_strict.ones(shape, device=array_api_strict.Device("device2"))
 
 

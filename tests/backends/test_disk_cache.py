@@ -1,4 +1,4 @@
-"""The cache on disk: what may be trusted, what is kept, and that a program runs without it."""
+"""Tests of the cache on disk: which files are trusted, which are kept, and running without a cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ as_root = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that does not exist yet, and nothing said so far."""
+    """Provide a cache folder that does not exist yet, and reset the warnings already given."""
     monkeypatch.setattr(disk, "_said", False)
     monkeypatch.setenv("XGRAD_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -40,7 +40,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that does not exist yet, in one that every user may write."""
+    """Provide a cache folder that does not exist yet, inside one that every user may write to."""
     with tempfile.TemporaryDirectory() as top:
         Path(top).chmod(0o1777)
         monkeypatch.setenv("XGRAD_CACHE_DIR", f"{top}/xgrad")
@@ -48,7 +48,7 @@ def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def without_a_cache(match: str) -> None:
-    """Nothing is read and nothing is written, and that is said once."""
+    """Check that nothing is read or written, with a single warning."""
     with pytest.warns(UserWarning, match=match):
         disk.write("o", KEY, DATA)
     with warnings.catch_warnings():
@@ -58,7 +58,7 @@ def without_a_cache(match: str) -> None:
 
 
 def in_a_child(work: Callable[[], None]) -> None:
-    """Run it in a process of its own, which may become another user."""
+    """Run `work` in a child process, which may switch to another user."""
     child = os.fork()
     if child == 0:
         try:
@@ -161,7 +161,7 @@ def test_no_link_is_followed(cache: Path, tmp_path: Path) -> None:
     disk._said = False
     with pytest.warns(UserWarning, match="made again"):
         assert disk.read("o", KEY) is None
-    disk.write("o", KEY, b"new")  # in the place of the link, not where it led
+    disk.write("o", KEY, b"new")  # replaces the link itself, not its target
     assert not file.is_symlink()
     disk_before = (tmp_path / "elsewhere" / file.name).read_bytes()
     assert disk_before.endswith(DATA)
@@ -188,7 +188,7 @@ def test_a_file_in_the_place_of_the_folder(cache: Path) -> None:
 
 
 def test_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a home there is no folder at all, and above all none in the temporary directory."""
+    """Without a home there is no cache folder, and in particular none in the temporary directory."""
     for name in ("XGRAD_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -208,7 +208,7 @@ def test_a_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             disk._said = False
             with pytest.warns(UserWarning, match="No space left"):
                 disk.write("o", KEY, DATA)
-    assert list(cache.iterdir()) == []  # temporary files are gone
+    assert list(cache.iterdir()) == []  # temporary files are removed
     disk.write("o", KEY, DATA)
     assert disk.read("o", KEY) == DATA
 
@@ -242,7 +242,7 @@ def test_it_has_a_bound(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         disk.write("o", f"{KEY} {i}", DATA)
         for age, name in enumerate(sorted(cache.iterdir(), key=lambda p: p.stat().st_mtime)):
             os.utime(name, (now + 100 * i + age, now + 100 * i + age))
-        disk.read("o", f"{KEY} 0")  # which is used all the time
+        disk.read("o", f"{KEY} 0")  # keep this entry recently used
     assert disk.read("o", f"{KEY} 0") == DATA
     assert disk.read("o", f"{KEY} 8") == DATA
     assert disk.read("o", f"{KEY} 1") is None
@@ -257,13 +257,13 @@ def test_what_a_killed_process_left_is_removed(cache: Path) -> None:
     os.utime(left[0], (0, 0))
     (cache / "notes").write_text("not ours")
     disk.write("o", KEY, DATA)
-    assert [file.exists() for file in left] == [False, True]  # the other may still be written
+    assert [file.exists() for file in left] == [False, True]  # a process may still be writing the other one
     assert (cache / "notes").exists()
 
 
 @as_root
 def test_a_folder_of_another_user_is_refused(cache: Path) -> None:
-    """Neither root nor anybody runs what another user may have planted."""
+    """No user, root included, runs code that another user may have planted."""
     disk.write("o", KEY, DATA)
     for file in (cache, *cache.iterdir()):
         os.chown(file, OTHER_USER, OTHER_USER)
@@ -281,7 +281,7 @@ def test_a_file_of_another_user_is_refused(cache: Path) -> None:
 
 @as_root
 def test_two_users_of_one_folder_keep_apart(public: Path) -> None:
-    """The one who came first has it; the other can neither be given code by it nor disturb it."""
+    """The first user owns the folder; the other is given no code by it and cannot disturb it."""
 
     def becomes(user: int, kept: bytes | None) -> Callable[[], None]:
         def work() -> None:
@@ -314,7 +314,7 @@ def test_a_read_only_folder(public: Path) -> None:
         os.setuid(OTHER_USER)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            assert disk.read("o", KEY) == DATA  # which is still good
+            assert disk.read("o", KEY) == DATA  # it is still valid
             disk.write("o", f"{KEY} 2", DATA)
             disk.write("o", f"{KEY} 3", DATA)
         assert len(said) == 1
@@ -340,7 +340,7 @@ with warnings.catch_warnings(record=True) as said:
 @pytest.mark.skipif(native.missing() is not None, reason="needs native code")
 @pytest.mark.parametrize("trouble", ["none", "file", "open", "garbage", "gone"])
 def test_programs_run_without_a_cache(cache: Path, trouble: str, tmp_path: Path) -> None:
-    """Whatever is wrong with the folder: the same values, by native code, and at most one warning."""
+    """Whatever is wrong with the folder, native code gives the same values with at most one warning."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
 
     def run() -> str:

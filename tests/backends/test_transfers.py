@@ -1,5 +1,7 @@
-"""Nothing is copied between host and device but where somebody asks for values: every function, its gradient,
-loops and training."""
+"""Values are copied between host and device only on request.
+
+Checked for every function, its gradient, loops and training.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from xgrad.backends import Backend, Copies, count_transfers, find_device
 
 Strict = type(array_api_strict.ones(1))
 
-#: Functions that go through the host by nature. Their documentation says so.
+#: Functions that inherently go through the host. Their documentation says so.
 THROUGH_THE_HOST = {
     "linalg.eig": "the standard has no eigenvalues of matrices that are not symmetric: NumPy's are taken",
     "linalg.eigvals": "as linalg.eig",
@@ -30,7 +32,7 @@ THROUGH_THE_HOST = {
     "asarray": "takes values from elsewhere",
 }
 
-#: What asks an array of the library for its values.
+#: The methods by which values of a library's array are read.
 LOOKS = (
     "__array__",
     "__bool__",
@@ -45,8 +47,10 @@ LOOKS = (
 
 @contextmanager
 def no_copies(*, handed_in: bool = False) -> Iterator[None]:
-    """Fail where a value leaves the device, or (unless they are `handed_in`) enters it, in the `with` block,
-    be it by the back door."""
+    """Fail if a value leaves the device in the `with` block, or enters it.
+
+    Entering is allowed if `handed_in`. Implicit copies count as well.
+    """
     looks: list[str] = []
     with pytest.MonkeyPatch.context() as patch, count_transfers() as copies:
         for name in LOOKS:
@@ -81,7 +85,7 @@ def on_strict() -> Iterator[None]:
 
 
 def everything(z: Any) -> list[xg.Tensor]:
-    """The Tensors in a result."""
+    """Return all Tensors in a result."""
     return (
         [part for v in z for part in everything(v)]
         if isinstance(z, tuple | list)
@@ -91,7 +95,7 @@ def everything(z: Any) -> list[xg.Tensor]:
     )
 
 
-#: Those whose gradients ask whether values are equal: a limit is to be found there, and otherwise not.
+#: Functions whose gradients test whether values are equal, because equal values need a limit.
 LOOKED_AT = {"linalg.eigh", "linalg.eigvalsh", "linalg.matrix_norm", "linalg.svd", "linalg.svdvals"}
 
 NAMES = [
@@ -112,7 +116,7 @@ def test_functions_and_their_gradients(name: str, k: int) -> None:
             if z.requires_grad:
                 z.backward(xg.ones_like(z), retain_graph=True)
     if name not in FLAT:
-        with no_copies():  # backward that is recorded, and forward mode
+        with no_copies():  # double backward, and forward mode
             moved = [x for x in arrays if x.requires_grad]
 
             def f(*values: xg.Tensor) -> list[xg.Tensor]:
@@ -139,8 +143,8 @@ def test_those_that_go_through_the_host_are_seen(name: str) -> None:
     assert "host" in str(getattr(xg.linalg, name.partition(".")[2]).__doc__)
 
 
-#: NumPy's functions that look at values, as what they say of them cannot be a Tensor: a Python bool, an
-#: error, a warning, a shape.
+#: NumPy functions that must look at values, because their result cannot be a Tensor: a Python bool, an error,
+#: a warning, a shape.
 LOOK_AT_VALUES = """
     allclose array_equal array_equiv average bincount delete digitize histogram histogram_bin_edges insert
     linalg.lstsq nanargmax nanargmin percentile real_if_close unique
@@ -157,7 +161,7 @@ def test_numpys_functions(name: str) -> None:
                 f(*tensors)
             seen.append(copies.to_host.count > 0)
         else:
-            with no_copies(handed_in=True):  # indices, weights and sections that are NumPy's own
+            with no_copies(handed_in=True):  # indices, weights and sections are NumPy's own
                 f(*tensors)
     assert any(seen) or name not in LOOK_AT_VALUES
 
@@ -283,7 +287,7 @@ def test_asking_for_a_value_counts(name: str) -> None:
 def test_handing_in_values_counts() -> None:
     with count_transfers() as copies:
         xg.asarray([1.0, 2.0])
-        xg.asarray(1.0)  # a number goes along with the call that fills an array
+        xg.asarray(1.0)  # a number is passed along with the call that fills the array
         xg.tensor(np.ones(3))
         xg.ones(4) + np.float64(2)
         xg.zeros(4)
@@ -297,10 +301,10 @@ def test_blocks_inside_each_other_and_threads() -> None:
         x.numpy()
         with count_transfers() as inner:
             x.numpy()
-        thread = threading.Thread(target=x.numpy)  # begins with a context of its own
+        thread = threading.Thread(target=x.numpy)  # starts with an empty context
         thread.start()
         thread.join()
-        copy_context().run(x.numpy)  # goes on with this one
+        copy_context().run(x.numpy)  # inherits this context
     x.numpy()
     assert (outer.to_host.count, inner.to_host.count) == (3, 1)
 
@@ -336,7 +340,7 @@ def test_a_backend_that_builds_on_another_counts_once() -> None:
     assert copies.to_host == copies.from_host == Copies(1, 16)
 
 
-#: Drawn on the host by design: every device has the same numbers for the same seed.
+#: Drawn on the host by design, so that every device gets the same numbers for the same seed.
 DRAWN_ON_THE_HOST: dict[str, Callable[[xg.random.Generator], Any]] = {
     "normal": lambda rng: rng.normal(size=3),
     "integers": lambda rng: rng.integers(5, size=3),

@@ -1,4 +1,4 @@
-"""The harness of the benchmarks, and a suite that runs."""
+"""Tests of the benchmark harness, and of a suite that runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_server_prepares_times_and_says_what_is_missing() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "benchmarks"), *arguments]
-    env = {name: value for name, value in os.environ.items() if name != "XGRAD_VERIFY"}  # it takes long
+    env = {name: value for name, value in os.environ.items() if name != "XGRAD_VERIFY"}  # slow
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
@@ -110,8 +110,8 @@ def test_every_suite_runs(suite: str, peers: list[str], case: str, row: str) -> 
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].strip("| ").split(" | ")
     assert last[0] == row
-    assert len(last) == 1 + len(peers) + 2 + (suite == "cells")  # whose calls of NumPy are shown
-    assert not done.stderr  # where a peer says why it has no time
+    assert len(last) == 1 + len(peers) + 2 + (suite == "cells")  # cells show their number of NumPy calls
+    assert not done.stderr  # a peer without a time gives its reason here
     assert all(float(time) > 0 for time in last[1 : 1 + len(peers)])
 
 

@@ -1,4 +1,4 @@
-"""Cells from papers: the values and gradients of each are those of JAX, in float64."""
+"""Cells from papers: their values and gradients equal those of JAX, in float64."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.cells import CELLS, libraries
 from benchmarks.cells.cell import SMALL, Problem
 from xgrad.core.pytree import flatten
 
-#: Cells that call what xgrad does not have yet, and the error.
+#: Cells that call functions xgrad does not have yet, and the error.
 MISSING = {"histogram by scatter-add": (TypeError, "np.add.at does not work on Tensors")}
 
 Results = tuple[list[Any], dict[str, Any]]  # the last carry and all outputs; gradients by name
 
 
 def both(problem: Problem, xp: Any, grad: Any) -> Any:
-    """A function that gives the last carry, the outputs, and the gradients."""
+    """Return a function that gives the last carry, the outputs and the gradients."""
 
     def run(moving: Any, xs: Any) -> Any:
         carry, ys = problem.loop(xp, moving, xs)
@@ -31,7 +31,7 @@ def both(problem: Problem, xp: Any, grad: Any) -> Any:
 
 
 def of_xgrad(problem: Problem, transform: Callable[[Any], Any]) -> Results:
-    """The results of xgrad, where `transform` is applied to the whole function."""
+    """Return the results of xgrad, with `transform` applied to the whole function."""
     moving = {name: xg.asarray(v) for name, v in problem.moving().items()}
     xs = problem.xs and tuple(map(xg.asarray, problem.xs))
     carry, ys, gradients = transform(both(problem, libraries.xgrad(), xg.grad))(moving, xs)
@@ -39,18 +39,18 @@ def of_xgrad(problem: Problem, transform: Callable[[Any], Any]) -> Results:
 
 
 def of_jax(problem: Problem) -> Results:
-    """The results of JAX, whose gradients of complex numbers are the conjugates of xgrad's."""
+    """Return the results of JAX, whose complex gradients are the conjugates of xgrad's."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)  # it compiles sooner
+    jax.config.update("jax_disable_most_optimizations", True)  # for faster compilation
     carry, ys, gradients = jax.jit(both(problem, libraries.jax(), jax.grad))(problem.moving(), problem.xs)
     values = [np.asarray(v) for v in jax.tree.leaves((carry, ys))]
     return values, {name: np.conj(np.asarray(v)) for name, v in gradients.items()}
 
 
 def assert_close(found: Any, expected: Any, tolerance: float, what: str) -> None:
-    """One dtype and shape, and a difference that is small beside the largest number, or beside 1."""
+    """Check dtype and shape, and that the difference is small relative to the largest number, or to 1."""
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape), what
     if found.dtype.kind in "biu":
         assert np.array_equal(found, expected), what

@@ -1,5 +1,7 @@
-"""The benchmarks of a GPU: each part runs here on the CPU at tiny sizes; what is made of its results is
-checked on samples."""
+"""Tests of the GPU benchmarks.
+
+Each part runs here on the CPU at tiny sizes. The evaluation of results is checked on samples.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def results(folder: Path, part: str = "gru", **machine: str) -> Results:
 
 
 def took(**peers: float) -> dict[str, Any]:
-    """A record of a case in which these peers took so long on the GPU, a second being the floor."""
+    """Return the record of a case with these times of the peers on the GPU; the floor is one second."""
     names = {
         "cudnn": "torch.nn.GRU",
         "loop": "torch loop",
@@ -65,7 +67,7 @@ def took(**peers: float) -> dict[str, Any]:
 
 
 def run(folder: Path, part: str, *arguments: str) -> tuple[dict[str, Any], str]:
-    """What one quick part wrote, its page, and that nothing failed."""
+    """Run one quick part, check that nothing failed, and return its record and its page."""
     command = [
         sys.executable,
         str(ROOT / "benchmarks"),
@@ -141,17 +143,17 @@ def test_results_of_a_cpu_stay_out_of_the_folder() -> None:
 
 
 def test_without_a_gpu_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no nvidia-smi
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi here
     with pytest.raises(SystemExit, match="nvidia-smi shows no GPU here"):
         gpu.main(["gpu-gru", "--results", str(tmp_path / "results")])
     assert not (tmp_path / "results").exists()
 
 
-# A part goes on where it was
+# A part resumes where it stopped
 
 
 class Canned:
-    """In the place of a worker: counts what it is asked for, and fails as told."""
+    """A stand-in for a worker: counts its requests, and fails on demand."""
 
     asked: list[tuple[str, str]] = []  # noqa: RUF012 - one list for all
     broken: dict[str, str] = {}  # noqa: RUF012
@@ -241,7 +243,7 @@ def test_a_part_that_is_out_of_time_keeps_what_it_has(
     kept = results(tmp_path)
     with pytest.raises(OutOfTime):
         timing.run(kept, timing.GRU, OPTIONS, Short(None))
-    # the second case is not whole, and so not there
+    # the second case is incomplete, and therefore missing
     assert set(kept.records) == {"limits", str(timing.GRU[0])}
     monkeypatch.setattr(gpu, "Deadline", Short)
     assert gpu.run("gru", kept, OPTIONS) == gpu.UNFINISHED
@@ -500,7 +502,7 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
         assert line in made
     assert "NVIDIA X 1, 2026-01-02: driver 5" in made
     assert "Not finished: gru, train." in made
-    assert "torch.compile" not in made  # of which nothing was measured
+    assert "torch.compile" not in made  # it has no measurements
 
 
 def test_the_newest_results_count(tmp_path: Path) -> None:
@@ -515,7 +517,7 @@ def test_the_newest_results_count(tmp_path: Path) -> None:
     results(tmp_path, date="2026-01-04", GPU="NVIDIA Y").record(
         "GRU float32 128,16,256,256", took(xgrad=1.0, cudnn=5.0)
     )
-    assert "MGU" not in table.newest(tmp_path)  # another GPU's are not mixed in
+    assert "MGU" not in table.newest(tmp_path)  # results of another GPU are not mixed in
     assert set(table.newest(tmp_path)) == {"gru"}
 
 

@@ -1,4 +1,7 @@
-"""What has no kernel costs itself alone: compiled programs call the array library for it, loops too."""
+"""An op without a kernel slows down only itself.
+
+Compiled programs call the array library for it, in loops too.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ W = rng.normal(size=(4, 4)) * 0.4
 
 
 def whitened(h: Any, x: Any) -> Any:
-    """A cell with an op of several outputs that has no kernel, and with some that have."""
+    """A cell with a multi-output op that has no kernel, and with ops that have one."""
     w, v = xg.linalg.eigh(h @ h.mT + xg.eye(3))
     h = xg.tanh(h @ W + x) / xg.sqrt(w)[:, None]
     return h, xg.sum(v**2)
 
 
 def shrunk(h: Any, x: Any) -> Any:
-    """A vector by its singular values, of a view that moves with the step."""
+    """A cell scaled by the largest singular value of a view of its carry."""
     s = xg.linalg.svdvals(h[:, ::-1])
     return xg.tanh(h @ W + x[::-1]) * s[0], s
 
@@ -33,7 +36,7 @@ CELLS = {"several outputs": whitened, "a view": shrunk}
 
 
 def plain(cell: Any, h: Any, xs: Any) -> Any:
-    """The same by a loop in Python."""
+    """Run the same loop in plain Python."""
     ys = []
     for x in xs:
         h, y = cell(h, x)
@@ -77,7 +80,7 @@ def test_only_what_has_no_kernel_is_called() -> None:
     f(h, xs)
     assert executable.kind == "native code"
     found = [(call.op, lengths) for call, lengths in calls(executable.lowered.plan.body)]
-    assert found == [("eigh", (5,))]  # the unit matrix is a constant
+    assert found == [("eigh", (5,))]  # the identity matrix is a constant
     text = f.explain(h, xs)
     assert "native code, but for 5 calls of the array library" in text
     assert "1 call of 'eigh' of (3, 3), " in text
@@ -117,7 +120,7 @@ def test_an_error_in_a_call_is_raised_where_the_program_was_called(executor: str
     good, bad = np.eye(2), -np.eye(2)
     with pytest.raises(np.linalg.LinAlgError):
         f(np.stack([good, bad, good]))
-    np.testing.assert_allclose(f(np.stack([good, good])).numpy(), 2 * good)  # and the program still works
+    np.testing.assert_allclose(f(np.stack([good, good])).numpy(), 2 * good)  # the program still works
     np.testing.assert_allclose(f(np.stack([good, good, good])).numpy(), 3 * good)
 
 

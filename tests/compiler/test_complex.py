@@ -1,5 +1,7 @@
-"""Complex numbers in compiled programs, where they become their real and imaginary parts: against the
-engine."""
+"""Complex numbers in compiled programs, compared with the engine.
+
+Compiled programs split them into real and imaginary parts.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,21 @@ DTYPES = {"complex64": "float32", "complex128": "float64"}
 
 
 def drawn(*shape: int, dtype: str = "complex128") -> np.ndarray:
-    """Complex numbers, or real ones."""
+    """Draw an array of complex or real numbers."""
     z = RNG.normal(size=shape)
     return (z + 1j * RNG.normal(size=shape) if dtype.startswith("complex") else z).astype(dtype)
 
 
 @pytest.fixture(params=["0", "1"], ids=["NumPy", "native"])
 def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What runs programs; each plan is verified."""
+    """Select the executor; each plan is verified."""
     monkeypatch.setenv("XGRAD_NATIVE", request.param)
     monkeypatch.setenv("XGRAD_VERIFY", "1")
     return "native code" if request.param == "1" else "NumPy"
 
 
 def alike(found: Any, wanted: Any) -> None:
-    """Check that two trees have the same arrays, but for rounding."""
+    """Check that two trees have equal arrays, up to rounding."""
     for a, b in zip(*(map(np.asarray, flatten(z)[0]) for z in (found, wanted)), strict=True):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
@@ -47,7 +49,7 @@ def alike(found: Any, wanted: Any) -> None:
 
 
 def put(x: Any, v: Any, key: Any) -> Any:
-    """A copy with `v` at `key`."""
+    """Return a copy with `v` at `key`."""
     x = +x
     x[key] = v
     return x
@@ -192,8 +194,10 @@ def test_truths_of_what_is_not_finite(executor: str) -> None:
 
 
 def lru(P: Any, x: Any, u: Any) -> Any:
-    """A linear recurrent unit (A. Orvieto and others, Resurrecting recurrent neural networks for long
-    sequences, 2023)."""
+    """A linear recurrent unit.
+
+    A. Orvieto and others, Resurrecting recurrent neural networks for long sequences, 2023.
+    """
     decay = xg.exp(-xg.exp(P["nu"]) + 1j * P["theta"])
     x = decay * x + u @ P["B"]
     return x, xg.real(x @ P["C"])
@@ -239,7 +243,10 @@ def test_derivatives_of_a_linear_recurrent_unit(kind: str, dtype: str, options: 
 
 
 def step(c: Any, x: Any) -> Any:
-    """Carries that are complex, real and both; one that begins as a number, and one that nobody computes."""
+    """A step with a complex, a real and a mixed carry.
+
+    One carry starts as a plain number, and one is passed on unchanged.
+    """
     h, k, z, same = c
     h = h * xg.exp(1j * k) + x * z
     return (h, k + xg.abs(h), h - z, same), (h, xg.real(z), same, 2.5j + xg.zeros(3, dtype=h.dtype))
@@ -268,7 +275,7 @@ def test_loops_inside_of_loops(executor: str) -> None:
 
 
 def test_a_scan_that_is_not_compiled_knows_complex_numbers() -> None:
-    """Short ones are interpreted: as they are, not in parts."""
+    """Short scans are interpreted with complex numbers, without splitting them into parts."""
     ran: list[str] = []
     c, xs = drawn(3), drawn(2, 3)
     f = lambda c, x: (ran.append("") or c * x, c)  # type: ignore[func-returns-value]
@@ -289,7 +296,7 @@ expressions = st.recursive(
 
 
 def evaluated(e: Any, known: dict[str, Any]) -> Any:
-    """The value of an expression, whose results stay about as large as 1."""
+    """Return the value of an expression, scaled to a magnitude of about 1."""
     if not isinstance(e, tuple):
         return known.get(e, e) if isinstance(e, str) else xg.asarray(e)
     op, *args = e
@@ -299,7 +306,7 @@ def evaluated(e: Any, known: dict[str, Any]) -> Any:
         return {"+": a + b, "-": a - b, "*": a * b}[op] if op != "/" else a / (3 + xg.abs(b))
     if op in ("exp", "sin", "cos", "sinh", "cosh"):
         values = [values[0] / (1 + xg.abs(values[0]))]
-    if op in ("sqrt", "log", "asinh", "atan"):  # off the cuts
+    if op in ("sqrt", "log", "asinh", "atan"):  # away from branch cuts
         values = [2.5 + 0.5j + values[0] / (1 + xg.abs(values[0]))]
     return -values[0] if op == "neg" else getattr(xg, op)(*values)
 

@@ -1,4 +1,4 @@
-"""Random numbers of other libraries in traced functions: refused, wherever the generator comes from."""
+"""Random numbers of other libraries are refused in traced functions, wherever the generator comes from."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", DRAWS)
 def test_draws_are_refused(name: str, way: str) -> None:
-    OLD.randn()  # the next normal number is kept since then, and the state of the bits does not change
+    OLD.randn()  # the second normal number is cached, so the next draw does not change the state of the bits
     with pytest.raises(xg.TraceError, match=r":\d+: '.+' draws random numbers .* Draw them before.*xs"):
         WAYS[way](DRAWS[name])
 

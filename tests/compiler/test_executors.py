@@ -1,5 +1,7 @@
-"""Which executor runs a scan: a matter of the program alone; and programs that are made ready once, whoever
-asks."""
+"""Tests of the choice of the executor, and of the cache of prepared programs.
+
+The program alone decides which executor runs a scan. A program is prepared once, whichever thread asks.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def loss(W: Any, h: Any, xs: Any) -> Any:
 
 
 def bits(tree: Any) -> list[bytes]:
-    """All bits of all numbers."""
+    """Return the bytes of all arrays."""
     leaves: list[Any] = []
     xg.tree_map(leaves.append, tree)
     return [v.detach().numpy().tobytes() for v in leaves]
@@ -58,7 +60,7 @@ def bits(tree: Any) -> list[bytes]:
 @pytest.mark.parametrize("length", [2, 7, 8, 9, 60])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_scan_gives_the_same_bits_however_often_it_ran(length: int, dtype: str, native: str | None) -> None:
-    """More runs than it took for another executor to take over when that went by the clock."""
+    """When elapsed time chose the executor, another one took over after fewer runs than this."""
     W, h, xs = (xg.asarray(rng.normal(size=s).astype(dtype)) for s in ((5, 5), (3, 5), (length, 3, 5)))
     gradient = xg.value_and_grad(loss, argnums=(0, 1, 2))
     first = bits(gradient(W, h, xs))
@@ -108,7 +110,7 @@ def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytes
     x = rng.normal(size=4)
     slope = xg.grad(f)(x).numpy()
     np.testing.assert_allclose(slope, 3 * np.tanh(x) ** 2 * (1 - np.tanh(x) ** 2), rtol=1e-12)
-    assert made == [True, True]  # forward and back
+    assert made == [True, True]  # forward and backward
 
 
 @pytest.mark.slow
@@ -156,7 +158,7 @@ def test_a_cache_that_weighs() -> None:
     cache.get("e" * 9, lambda: "e" * 9)
     assert list(cache._values) == ["d", "e" * 9]
     cache.get("f" * 99, lambda: "f" * 99)
-    assert list(cache._values) == ["e" * 9, "f" * 99]  # two are kept whatever they hold
+    assert list(cache._values) == ["e" * 9, "f" * 99]  # two are kept, however large
 
 
 # Threads
@@ -164,7 +166,7 @@ def test_a_cache_that_weighs() -> None:
 
 @pytest.fixture
 def hurried() -> Iterator[None]:
-    """Threads that take turns as often as they can."""
+    """Make threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -172,7 +174,7 @@ def hurried() -> Iterator[None]:
 
 
 def together(work: Callable[[int], Any], threads: int = 8) -> list[Any]:
-    """What `work(i)` gives in several threads that begin at one moment."""
+    """Return the results of `work(i)` in several threads that start at the same moment."""
     barrier = threading.Barrier(threads)
 
     def begin(i: int) -> Any:
@@ -215,7 +217,7 @@ def test_many_threads_share(kind: str, native: str | None, hurried: None) -> Non
     model = xg.nn.GRU(3, 4, dtype="float64", rng=xg.random.default_rng(1))
     W, h = xg.asarray(rng.normal(size=(5, 5))), xg.zeros((2, 5))
     data = [xg.asarray(rng.normal(size=(9, 2, 5))) for _ in range(8)]
-    for round in range(3):  # each a program that nobody has made ready yet
+    for round in range(3):  # each with a program that is not prepared yet
 
         def plain(x: Any, round: int = round) -> Any:
             if kind == "model":
@@ -245,7 +247,7 @@ def test_a_process_forked_while_a_thread_makes_a_program_makes_its_own() -> None
     started.wait(10)
     child = os.fork()
     if child == 0:
-        release.set()  # its own copy
+        release.set()  # a separate copy of the event
         os._exit(0 if once() == os.getpid() else 1)
     try:
         assert os.waitpid(child, 0)[1] == 0
@@ -287,8 +289,7 @@ def test_what_no_stage_reads_any_more_is_not_kept_where_nothing_is_compiled(f: A
 
 
 def test_a_loop_that_was_optimised_keeps_what_later_steps_read() -> None:
-    """Interpreted by itself: invariants, carries that take each other's values, and results that are read
-    after the loop."""
+    """Interpreted alone: invariants, carries that swap values, and results read after the loop."""
     W = rng.normal(size=(3, 3))
 
     def step(carry: Any, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What decides whether a program is used again: all that results could depend on, and nothing else."""
+"""Tests of cache keys: they cover everything that results may depend on, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NUMBERS = [
 ]
 LONG = np.arange(5000.0)
 OTHER = LONG.copy()
-OTHER[2500] += 1e-12  # in the middle, where repr leaves out, and in digits that it does not show
+OTHER[2500] += 1e-12  # a change where repr elides elements, and in digits that repr does not show
 APART = [
     *NUMBERS,
     "1",
@@ -106,14 +106,14 @@ def test_numbers_among_the_arguments() -> None:
             np.testing.assert_array_equal(a.numpy(), b.numpy())
             if b.dtype.kind == "f":
                 np.testing.assert_array_equal(np.signbit(a.numpy()), np.signbit(b.numpy()))
-    # the engine runs it twice for each; the sign of a float, and a boolean, decide what is traced
+    # the engine runs it twice for each; the sign of a float, and a boolean, affect the trace
     decide = [n for n in numbers if type(n) in (bool, float)]
     assert len(calls) == 2 * len(numbers) + len(decide) + len({int, complex})
 
 
 @pytest.fixture
 def power() -> Iterator[str]:
-    """An op of the user's own with a parameter."""
+    """A custom op with a parameter."""
     xg.register_op(
         "shifted",
         forward=lambda xp, x, *, by: (
@@ -233,7 +233,7 @@ def test_what_modules_hold_is_seen_when_it_changes() -> None:
     assert f(model, x).item() == model(x).item()
     assert f(Scaled(3.0), x).item() == Scaled(3.0)(x).item()
     assert f(Scaled(3.0), x).item() == Scaled(3.0)(x).item()
-    assert len(calls) == before + 1  # a weight is read; another module of the same is the same
+    assert len(calls) == before + 1  # a weight is read; another module with the same values has the same key
 
 
 def test_modules_with_equal_arrays_are_of_one_structure() -> None:
@@ -286,7 +286,7 @@ def test_attributes_of_objects_are_seen_when_they_change() -> None:
     check([203, 204])
     s.shift += 1
     check([204, 205])
-    s.inner["a"][0].inner = s  # round and round
+    s.inner["a"][0].inner = s  # a reference cycle
     check([204, 205])
     g, slotted = xg.compile(lambda s, x: s.rate * x), Slotted(2.0)
     assert g(slotted, x).tolist() == [2, 2]

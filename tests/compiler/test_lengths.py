@@ -1,4 +1,4 @@
-"""Scans of many lengths: one compilation serves those near to each other, with the values of a plain loop."""
+"""Scans of many lengths: one compilation serves nearby lengths, with the values of a plain loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gated(h: Any, x: Any) -> Any:
 
 
 def several(carry: Any, x: Any) -> Any:
-    """Carries of several kinds, one of which is only passed on."""
+    """A step with carries of several kinds, one of which is only passed on."""
     h, total, last = carry
     h = xg.tanh(h @ W + xg.sum(x) + last)
     return (h, total + xg.sum(h), x[:, :1]), (h[0], xg.max(h, axis=-1))
@@ -84,12 +84,12 @@ def test_lengths_of_an_octave_are_planned_once(monkeypatch: pytest.MonkeyPatch) 
     compiled = set(native._loaded)
     for length in (17, 20, 24, 31, 18, 29):
         f(np.zeros((2, 4)), rng.normal(size=(length, 2, 4)))
-    assert len(made) == 2 * 3  # forward and backward: the first length again, and the ends
+    assert len(made) == 2 * 3  # forward and backward: the first length twice, and both ends of the range
     assert len(set(native._loaded) - compiled) <= 2
 
 
 def test_what_is_between_needs_lines() -> None:
-    """Lengths whose plans are not alike, or not linear, are each planned for themselves."""
+    """Lengths between two plans are interpolated only if the plans are alike and linear in the length."""
 
     def code(size: int, text: str = "", extra: int = 0) -> lengths.Planned:
         return lengths.Planned(text, (size, 3), (), ((0, 0, 2 * size + extra, (size,)),))

@@ -1,4 +1,4 @@
-"""Derivatives of loops that ask for what the forward loop has not kept; and results that have none."""
+"""Derivatives of loops that need values the forward loop has not kept, and results without a derivative."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_tangents_of_segments_by_hand() -> None:
 
 
 def _circle_dx(xp: Any, dz: Any, z: Any, x: Any) -> Any:
-    """The same gradient, found from x where the cosine has none, and else from z."""
+    """Return the gradient, computed from x if the cosine has no cotangent, and otherwise from z."""
     if dz[1] is None:
         return (dz[0] * xp.cos(x[0]),)
     return ((0 if dz[0] is None else dz[0] * z[1]) - dz[1] * z[0],)
@@ -138,14 +138,14 @@ def test_rules_that_read_what_they_need_for_the_gradients_they_are_given(
         np.testing.assert_allclose(
             order(lambda a: loss(a, True)).numpy(), expected.numpy(), rtol=1e-10, atol=1e-12
         )
-    assert ((False, True, False) in made) == (chosen == 0)  # the forward loop ran again, keeping x
+    assert ((False, True, False) in made) == (chosen == 0)  # the forward loop ran again and kept x
 
 
 # Results without a derivative
 
 
 def hits(h: Any, how: Any) -> Any:
-    """How often, whether ever, and where `h` is larger, and a sum that depends on both."""
+    """Return how often, whether ever, and where `h` is larger, and a sum that depends on both."""
 
     def step(c: Any, x: Any) -> Any:
         n, ever, total = c
@@ -210,8 +210,7 @@ def test_integers_of_a_recorded_scan(record: bool) -> None:
 @pytest.mark.parametrize("way", ["hvp", "grad of jvp", "grad of grad"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_second_derivatives_of_a_look_up(way: str, compiled: bool) -> None:
-    """The rules of `take` and `untake` go through functions of the namespace, which look at the dtype of an
-    index."""
+    """The rules of `take` and `untake` use functions of the namespace that inspect the dtype of an index."""
     table, h, tokens = (
         np.linspace(-1, 1, 12).reshape(4, 3),
         np.array([0.3, -0.2, 0.7]),

@@ -1,7 +1,7 @@
 """Every function of the namespace at every place of a loop's body gives what the plain loop gives.
 
-A place is where its operand comes from and where its result goes. The default run takes a share of them,
-`-m ""` all.
+A place is where its operand comes from and where its result goes. The default run tests some of them, `-m ""`
+all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.helpers.calls import CALLS, FLAT, Call
 
 LENGTH = 3
 
-#: Not of arrays alone, or with results whose shapes depend on values: these no loop can have.
+#: Functions that cannot be in a loop: they take more than arrays, or their shapes depend on values.
 APART = """
     __array_namespace_info__ can_cast finfo iinfo isdtype result_type from_dlpack empty empty_like tensor
     nonzero repeat unique_all unique_counts unique_inverse unique_values linalg.matrix_rank
@@ -26,7 +26,7 @@ APART = """
 
 
 def results(f: Callable[..., Any], operands: tuple[Any, ...]) -> list[Any]:
-    """What a function gives, as Tensors, complex numbers as their two parts."""
+    """Return a function's results as Tensors, with complex numbers split into real and imaginary parts."""
     z = f(xg, *operands)
     found: list[Any] = []
     for v in z if isinstance(z, tuple | list) else (z,):
@@ -36,7 +36,7 @@ def results(f: Callable[..., Any], operands: tuple[Any, ...]) -> list[Any]:
 
 
 def row(values: list[Any]) -> Any:
-    """All elements in one row, as floating numbers between -1 and 1."""
+    """Return all elements in one row, as floating numbers between -1 and 1."""
     return xg.sin(xg.concat([xg.reshape(xg.astype(v, xg.float64), (1, -1)) for v in values], axis=1))
 
 
@@ -67,7 +67,7 @@ def as_condition(f: Any, h: Any, c: Any, x: Any, W: Any) -> Any:
 
 
 def after_a_product(f: Any, h: Any, c: Any, x: Any, W: Any) -> Any:
-    """Of what is computed for all steps at once, and into what no carry needs."""
+    """The operand is computed for all steps at once, and no carry needs the result."""
     moved = (
         x if x.dtype.kind not in "fc" else x + 0.01 * xg.mean(xg.reshape(x, (1, -1)) @ xg.ones((x.size, 2)))
     )
@@ -106,7 +106,7 @@ def cases() -> Iterator[Any]:
 
 
 def loop_of(call: Call, i: int, place: Callable[..., Any]) -> Callable[..., Any]:
-    """A loop over slices of the i-th operand, as a function of all of these and of a first state."""
+    """Return a loop over slices of the i-th operand, as a function of that operand and a first state."""
     floating = call.arrays[i].dtype.kind in "fc"
 
     def loop(x: Any, h: Any, compiled: bool) -> Any:
@@ -117,7 +117,7 @@ def loop_of(call: Call, i: int, place: Callable[..., Any]) -> Callable[..., Any]
         def step(carry: Any, x: Any) -> Any:
             h, c = carry
             change, c, y = place(f, h, c, x, W)
-            # between where it was and another operand of the function, so that the function is defined there
+            # interpolate towards another operand of the function, so that the function is defined there
             return (h + 0.1 * xg.sin(change) * (x - h) if floating else x, c), y
 
         init = (h, tuple(xg.zeros_like(v) for v in like))

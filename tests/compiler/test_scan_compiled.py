@@ -1,4 +1,4 @@
-"""scan as a program: the same as its steps one after the other, however the step is written."""
+"""Compiled scans give the same results as their steps in turn, however the step is written."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ CELLS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     "dicts": (dicts, lambda h: {"h": h, "rest": [h * 0.5]}),
 }
 
-COMPILED = [True]  # how the scans inside a step are run
+COMPILED = [True]  # whether scans inside a step are compiled
 
 
 def weights() -> dict[str, Any]:
@@ -117,7 +117,7 @@ def weights() -> dict[str, Any]:
 
 
 def results(f: Callable[..., Any], args: Any, of: str = "all") -> list[np.ndarray]:
-    """Outputs, and gradients of a sum of what `of` says, for `f` that gives a carry and ys."""
+    """Return outputs, and gradients of a sum of what `of` selects, for `f` returning (carry, ys)."""
 
     def loss(*args: Any) -> Any:
         carry, ys = f(*args)
@@ -318,7 +318,7 @@ def test_second_derivatives(device: str) -> None:
         agree(make)
 
 
-#: What is read at each step, as a view of something computed: (T, H, H) from (T, H, H) or smaller.
+#: Views, read at each step, of a computed array: (T, H, H) from (T, H, H) or smaller.
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "as it is": lambda y: y,
     "transposed": lambda y: xg.permute_dims(y, (0, 2, 1)),
@@ -345,8 +345,10 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 def test_products_added_to_views(
     view: str, form: str, executor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A product may be added to what is read where that lies, if nothing else does, and if it lies as a
-    product is written."""
+    """A product may accumulate in place into a view that it reads.
+
+    This requires that nothing else reads the memory, and that a product can be written with those strides.
+    """
     monkeypatch.setenv("XGRAD_NATIVE", executor)
     U, S, C = array(H, H), array(T, H, H), array(T, H, H, seed=1)
 
@@ -376,8 +378,10 @@ def test_products_added_to_views(
 
 @pytest.mark.parametrize("dtype", ["complex128", "complex64", "float16"])
 def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their gradients begin with zeros, which are numbers in the program, so that no operand and no stage has
-    such a dtype."""
+    """Gradients of such carries start as zeros.
+
+    The program has them as plain numbers, so that no operand or stage has the dtype.
+    """
     if dtype == "float16" and device.startswith("strict"):
         pytest.skip("the strict library has no float16")
     monkeypatch.setenv("XGRAD_NATIVE", "1")
@@ -403,7 +407,7 @@ def test_carries_without_native_form(dtype: str, device: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_complex_carries_that_no_stage_computes(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They change places alone: there is no stage to see a dtype at that native code has not."""
+    """The carries only swap places: no stage exists at which an unsupported dtype could be noticed."""
     monkeypatch.setenv("XGRAD_NATIVE", native)
 
     def run(a: Any, b: Any) -> Any:

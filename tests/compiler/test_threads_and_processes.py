@@ -1,5 +1,4 @@
-"""Threads and processes that share compiled code: every result is the serial one, and nothing waits for
-ever."""
+"""Threads and processes that share compiled code get the serial results and never deadlock."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def switching() -> Iterator[None]:
-    """Threads change over as often as they can."""
+    """Make threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -58,7 +57,7 @@ def loss(W: Any, xs: Any) -> Any:
 
 
 def by_numpy(W: Any, xs: Any) -> tuple[Any, Any]:
-    """The loss and its gradient, step by step."""
+    """Return the loss and its gradient, step by step."""
     h, kept = np.zeros((xs.shape[1], 5)), []
     for x in xs:
         kept.append(h)
@@ -73,7 +72,7 @@ def by_numpy(W: Any, xs: Any) -> tuple[Any, Any]:
 
 
 def together(count: int, work: Any) -> list[Any]:
-    """`work(i)` in threads that begin at the same moment."""
+    """Run `work(i)` in threads that start at the same moment."""
     gate = threading.Barrier(count)
 
     def start(i: int) -> Any:
@@ -99,7 +98,7 @@ def test_threads_share_a_compiled_function(switching: None) -> None:
 
 
 def test_threads_share_a_scan_body(switching: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it changes over from the array library to compiled code."""
+    """The threads run while the scan switches from the array library to compiled code."""
     monkeypatch.setenv("XGRAD_NATIVE", "1")
     step = cell(xg.asarray(WEIGHTS))
 
@@ -140,7 +139,7 @@ def test_threads_compile_the_same_new_program(cache: Path, switching: None) -> N
 
 
 def new_program(k: int) -> Any:
-    """In another process."""
+    """Compile a new program in another process."""
     x = np.linspace(0, 1, 40)
     f = xg.compile(lambda x: xg.exp(x) * 0.8125 - xg.tanh(x) ** 2)
     value = f(x).numpy()
@@ -167,7 +166,7 @@ def test_processes_compile_the_same_new_program_into_one_cache(cache: Path, way:
 
 @needs_fork
 def test_a_fork_after_compiling(cache: Path) -> None:
-    """What was compiled before runs in the child, and it compiles more."""
+    """The child process runs programs compiled before the fork, and compiles new ones."""
     before = xg.compile(lambda x: xg.tanh(x) * 3)
     x = np.linspace(-1, 1, 30)
     before(x)
@@ -245,7 +244,7 @@ def test_a_fork_while_threads_compile(tmp_path: Path) -> None:
 
 
 def test_asynchronous_tasks() -> None:
-    """Each has its own mode, and compiled functions are shared by those that run in threads."""
+    """Each task has its own mode, and tasks that run in threads share compiled functions."""
     both = xg.compile(xg.value_and_grad(loss))
     want = by_numpy(WEIGHTS, XS)
 
@@ -316,7 +315,7 @@ def test_a_signal_handler_may_compile_while_the_program_compiles(tmp_path: Path)
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
 @pytest.mark.parametrize("way", ["compile", "trace", "scan", "checkpoint"])
 def test_a_signal_handler_in_a_context_of_its_own(way: str) -> None:
-    """It is no part of the function that is traced at that moment."""
+    """A signal handler is not part of the function that is being traced at that moment."""
     w, found = xg.tensor([1.0, 2.0], requires_grad=True), []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""The verifier of programs names what is wrong with one."""
+"""The verifier of programs names the defect that it finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph engine: what backward does, keeps and frees."""
+"""Tests of the graph engine: what backward computes, keeps and frees."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_gradients_accumulate_until_set_to_none(device: str) -> None:
 
 
 def test_a_gradient_shared_by_two_operands_is_not_corrupted(device: str) -> None:
-    """`+` hands the same dz to both operands; adding to one must leave the other alone."""
+    """`+` hands the same dz to both operands; accumulating into one must leave the other alone."""
     x, y = leaf(1.0), leaf(1.0)
     z = x + y
     xg.sum(z + x * 3 + x * 4 + z).backward()
@@ -224,7 +224,7 @@ def test_backward_frees_what_was_saved() -> None:
 
 
 def test_no_reference_cycles() -> None:
-    xg.scan(lambda h, a: (h * a, h), 1.0, leaf(1.0, 2.0))  # what is made of a body once is kept with it
+    xg.scan(lambda h, a: (h * a, h), 1.0, leaf(1.0, 2.0))  # the traced body is cached with it
     gc.collect()
     gc.disable()
     try:
@@ -274,8 +274,7 @@ def test_a_naive_update_does_not_grow_the_graph() -> None:
 
 
 def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
-    """Iterating over a Tensor takes it apart in one op, so the gradients of its slices are put together in
-    one."""
+    """Iterating over a Tensor is one unstacking op, so the gradients of the slices are stacked in one op."""
     x = xg.tensor(np.ones((200, 50)), requires_grad=True)
     total = 0.0
     for row in x:
@@ -286,7 +285,7 @@ def test_views_of_one_tensor_in_time_cost_linear_memory() -> None:
 
 
 def test_a_matrix_that_is_used_many_times_in_many_ways(device: str) -> None:
-    """The products with one matrix are answered together; the sum is that of one by one."""
+    """The products with one matrix are differentiated together; the sum equals that of one by one."""
     rng = np.random.default_rng(0)
     W, a, b, c = (
         rng.normal(size=(3, 4)),

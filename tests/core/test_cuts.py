@@ -1,4 +1,4 @@
-"""No gradient is dropped without a word: what is kept, what raises, and what warns."""
+"""No gradient is dropped silently: what is kept, what raises, and what warns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import xgrad as xg
 
-#: What takes a number, or numbers, out of a Tensor.
+#: Ways to take numbers out of a Tensor.
 TAKING: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "int": int,
@@ -28,7 +28,7 @@ TAKING: dict[str, Callable[[Any], Any]] = {
     "xg.tensor": lambda t: xg.tensor(t),
 }
 
-#: What looks at a value, and takes none out to compute with.
+#: Ways to look at a value without computing with it outside.
 LOOKING: dict[str, Callable[[Any], Any]] = {
     "str": str,
     "repr": repr,
@@ -40,7 +40,7 @@ LOOKING: dict[str, Callable[[Any], Any]] = {
     "an index": lambda t: [1, 2, 3, 4, 5][t.astype("int64")],
 }
 
-#: What would cut the gradient, and raises.
+#: Ways to cut the gradient that raise.
 RAISING: dict[str, tuple[Callable[[Any], Any], str]] = {
     "np.array": (np.array, "detach"),
     "np.asarray": (np.asarray, "detach"),
@@ -79,7 +79,7 @@ def unwatched(t: Any) -> float:
 
 
 def beside(taking: Any) -> Callable[[Any], Any]:
-    """A function with a gradient that takes values out beside."""
+    """Return a differentiable function that also takes values out of its argument."""
 
     def f(x: Any) -> Any:
         y = 2 * x
@@ -171,7 +171,7 @@ def test_np_array_of_a_tensor_is_a_copy() -> None:
 
 
 class TestOps:
-    """A derivative that is not there is not 0."""
+    """A missing derivative is not zero."""
 
     @pytest.fixture
     def halved(self) -> Any:
@@ -222,7 +222,7 @@ class TestOps:
 
 
 class TestGates:
-    """One's own gates in `deriv` and in sources."""
+    """Custom gates in `deriv` and in sources."""
 
     @staticmethod
     def logistic() -> Any:
@@ -284,7 +284,7 @@ class TestGates:
 
 
 def named(name: str, f: Any = lambda x: 1 / (1 + xg.exp(-x))) -> Any:
-    """`f` under a name."""
+    """Return `f` renamed."""
 
     def function(x: Any) -> Any:
         return f(x)

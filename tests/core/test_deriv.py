@@ -1,4 +1,4 @@
-"""`deriv` by hand: what the notes call for, and what their listing gets wrong."""
+"""Tests of `deriv` called by hand, as the notes do, including an error in their listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Tensor is a handle: what is done to one handle shows in no other, and no gradient is lost on the way."""
+"""A Tensor is a handle: changing one handle changes no other, and no gradient is lost on the way."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Memory: steps without growth though the cycle collector is off, and nothing that is kept alive by something
-small."""
+"""Tests of memory use.
+
+Steps do not grow it while the cycle collector is off, and small objects keep no large ones alive.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def loss(x: Any) -> Any:
 
 
 class Boom(Exception):
-    """What a body raises."""
+    """Raised by a body."""
 
 
 def failing(h: Any, x: Any) -> Any:
@@ -46,7 +48,7 @@ def failing(h: Any, x: Any) -> Any:
 
 
 def refused(f: Callable[[], Any]) -> None:
-    """Run what raises."""
+    """Run `f`, which must raise."""
     with pytest.raises((Boom, xg.TraceError, xg.ShapeError)):
         f()
 
@@ -107,7 +109,7 @@ def ours(v: Any) -> bool:
 
 
 def waiting() -> list[str]:
-    """The types of our objects that only the cycle collector can free."""
+    """Return the types of our objects that only the cycle collector can free."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         gc.collect()
@@ -164,11 +166,11 @@ def test_twenty_thousand_steps_without_growth(kind: str) -> None:
     command = [sys.executable, "-c", GROWTH, kind, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 200, done.stdout  # bytes a step
+    assert float(done.stdout) < 200, done.stdout  # bytes per step
 
 
 def holding(array: Any) -> int:
-    """Bytes of the memory that keeps an array alive."""
+    """Return the size in bytes of the memory that an array keeps alive."""
     while getattr(array, "base", None) is not None:
         array = array.base
     return int(array.nbytes)
@@ -185,7 +187,7 @@ def test_a_loss_that_is_kept_does_not_keep_the_gradients() -> None:
 
 @needs_native
 def test_small_outputs_share_little() -> None:
-    """However many there are, and whatever their dtypes."""
+    """Small outputs keep little memory alive, whatever their number and dtypes."""
     f = xg.compile(
         lambda x: (
             [x * k for k in range(60)]
@@ -225,13 +227,13 @@ def test_arguments_are_let_go(executor: str, monkeypatch: pytest.MonkeyPatch, co
         assert alive() is None
 
 
-# Arrays that change under the hands of a compiled function
+# Arrays that change between calls of a compiled function
 
 
 @needs_native
 @pytest.mark.parametrize("finder", [True, False])
 def test_arrays_that_are_resized_between_calls(finder: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same object with other memory, another form or another dtype."""
+    """The same object may have moved memory, another shape or another dtype."""
     if not finder:
         monkeypatch.setattr(marshalling, "find", lambda load: None)
     f = xg.compile(lambda x: xg.tanh(x) + x)
@@ -241,10 +243,10 @@ def test_arrays_that_are_resized_between_calls(finder: bool, monkeypatch: pytest
         np.testing.assert_allclose(run([x])[0], np.tanh(x) + x, rtol=1e-13)
     hold = []
     for k in range(20):
-        x.resize(50_000 + 7000 * k, refcheck=False)  # to other memory
+        x.resize(50_000 + 7000 * k, refcheck=False)  # this moves its memory
         with pytest.raises(ValueError, match="5000 are expected"):
             run([x])
-        hold.append(np.full(5000, np.nan))  # which takes what was given back
+        hold.append(np.full(5000, np.nan))  # takes the freed memory
         x.resize(5000, refcheck=False)
         x[:] = np.linspace(-1, k, 5000)
         np.testing.assert_allclose(run([x])[0], np.tanh(x) + x, rtol=1e-13)
@@ -257,7 +259,7 @@ def test_arrays_that_are_given_another_form_between_calls() -> None:
     x = np.arange(12.0).reshape(3, 4)
     run = f.executable(x)
     np.testing.assert_array_equal(run([x])[0], x * 2)
-    x.shape = (4, 3)  # the same order in memory, as before
+    x.shape = (4, 3)  # the memory order is unchanged
     np.testing.assert_array_equal(run([x])[0].reshape(4, 3), x * 2)
     x.shape = (3, 4)
     x.strides = (8, 24)

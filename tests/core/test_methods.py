@@ -1,4 +1,4 @@
-"""The methods and attributes that NumPy's arrays have, on Tensors."""
+"""Tests of the methods and attributes that Tensors share with NumPy's arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xgrad as xg
 from tests.helpers.comparing import same
 from tests.helpers.numpy_calls import A, B, C, S, X, integers, mask, v, x
 
-#: (method, what to call it on, by place, by name)
+#: (method, object to call it on, positional arguments, keyword arguments)
 CALLS: list[tuple[str, np.ndarray, tuple[Any, ...], dict[str, Any]]] = [
     *(
         (name, X, args, kwargs)
@@ -135,7 +135,7 @@ def test_real_and_imaginary_parts_are_differentiated() -> None:
 
 
 def test_every_method_is_called() -> None:
-    """Those of this list, which are ndarray's but those that write into memory or are about it."""
+    """The list has all methods of ndarray except those that write into memory or describe it."""
     ours = {
         name
         for name in dir(xg.Tensor)
@@ -147,7 +147,10 @@ def test_every_method_is_called() -> None:
 
 
 def test_parameters_are_numpys() -> None:
-    """A parameter by NumPy's name means the same; by place they come in NumPy's order, as far as they go."""
+    """Keyword parameters have NumPy's names and meanings.
+
+    Positional ones follow NumPy's order, as far as they go.
+    """
     for name in {name for name, *_ in CALLS} - {"reshape", "transpose", "item"}:
         mine = list(inspect.signature(getattr(xg.Tensor, name)).parameters.values())[1:]
         function = getattr(np, name, None)

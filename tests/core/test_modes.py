@@ -1,4 +1,4 @@
-"""Modes hold where they were asked for: in blocks, threads, tasks and generators, however these end."""
+"""Modes hold where they were set: in blocks, threads, tasks and generators, however these end."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_each_block_undoes_its_own_change(order: tuple[int, ...]) -> None:
 def test_an_abandoned_generator_gives_back_what_it_took() -> None:
     g = in_a_block(3)
     next(g)
-    assert not records()  # it waits inside its block
+    assert not records()  # the generator is suspended inside its block
     del g
     gc.collect()
     assert records()
@@ -77,7 +77,7 @@ def test_a_generator_that_is_closed_in_another_thread_changes_nothing_there() ->
     thread.start()
     thread.join()
     assert found == [True]
-    MODE.set(Mode())  # here nobody is left to end it
+    MODE.set(Mode())  # nothing else will end the mode here
 
 
 def test_an_error_inside_ends_the_block() -> None:

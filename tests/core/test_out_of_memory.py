@@ -1,4 +1,4 @@
-"""Out of memory: the error says what was asked, by whom, what holds the rest, and how to need less."""
+"""Errors when memory runs out say what was requested, by what, what holds the rest, and how to need less."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xgrad.backends import Backend, register
 
 
 class Budget:
-    """Bytes that may be alive at once, and are."""
+    """A limit on the bytes alive at once, and the bytes in use."""
 
     def __init__(self) -> None:
         self.limit = 2**62
@@ -26,7 +26,7 @@ class Budget:
     def take(self, array: np.ndarray) -> None:
         """Count `array` as long as it lives.
 
-        Raises MemoryError, in CuPy's words, where the limit does not allow it.
+        Raises MemoryError, with CuPy's message, if the limit would be exceeded.
         """
         n = array.nbytes
         if self.used + n > self.limit:
@@ -45,9 +45,9 @@ BUDGET = Budget()
 
 
 class Limited(np.ndarray[Any, Any]):
-    """NumPy's array, which counts against the budget."""
+    """A NumPy array that counts against the budget."""
 
-    __module__ = "limited_arrays"  # a library's own, by which the backend is found
+    __module__ = "limited_arrays"  # a library of its own, by which the backend is found
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if out is not None:
@@ -68,7 +68,7 @@ def _plain(v: Any) -> Any:
 
 
 def limited(z: Any) -> Any:
-    """What NumPy gave, as arrays that count; a view counts as what it is a view of."""
+    """Wrap NumPy's results as arrays that count; a view counts as its base."""
     if isinstance(z, tuple | list):
         return type(z)(map(limited, z))
     if not isinstance(z, np.ndarray | np.generic):
@@ -111,7 +111,7 @@ class Small(Backend):
 @pytest.fixture
 def budget() -> Iterator[Budget]:
     register("small", Small, library="limited_arrays")
-    gc.collect()  # what the tracebacks of errors held
+    gc.collect()  # free what the tracebacks of errors held
     BUDGET.most = BUDGET.used
     with xg.device("small"):
         yield BUDGET

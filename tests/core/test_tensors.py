@@ -1,4 +1,4 @@
-"""The Tensor: its dtypes, copies, in-place operators, and how it meets NumPy."""
+"""Tests of the Tensor: its dtypes, copies, in-place operators, and interplay with NumPy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_promotion_is_numpys_on_every_backend(name: str, a: str, b: str) -> None
         with xg.device(device):
             try:
                 z = run(xg, xg.asarray(x), xg.asarray(y) if isinstance(y, np.ndarray) else y)
-            except TypeError:  # the standard has no arithmetic of booleans and no order of complex numbers
+            except TypeError:  # the standard has no boolean arithmetic and no ordering of complex numbers
                 assert {np.dtype(bool).kind, "c"} & {np.dtype(a).kind, np.asarray(y).dtype.kind}
                 continue
         assert z.dtype == expected.dtype, (device, a, b)
@@ -97,7 +97,7 @@ def test_to_numpy_and_back() -> None:
     assert copied.numpy()[0] == 0
     with pytest.raises(ValueError, match="read-only"):
         shared.numpy()[0] = 1
-    source[1] = 8  # the array itself is as writeable as before
+    source[1] = 8  # the array itself stays writeable
     assert np.asarray(shared).tolist() == [7, 8, 2]
     assert np.asarray(shared, dtype="f").dtype == np.float32
     assert xg.asarray(source, copy=True).numpy().base is not source

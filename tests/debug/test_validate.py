@@ -1,5 +1,8 @@
-"""debug.validate: silent where all is well, and where a pass, an executor or a derivative is broken, says
-which, where and when."""
+"""Tests of debug.validate.
+
+It is silent where all is well. If a pass, an executor or a derivative is broken, it reports which, where and
+when.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ W, XS, H = rng.normal(size=(4, 4)) / 2, rng.normal(size=(20, 3, 4)), np.zeros((3
 
 @pytest.fixture(autouse=True)
 def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No program that an earlier test made ready, when nothing was broken yet, or something was."""
+    """Forget the programs that earlier tests prepared, whether or not something was broken then."""
     monkeypatch.setattr(bodies, "BODIES", Cache(64))
 
 
@@ -54,7 +57,7 @@ def loss(w: Any, h: Any, xs: Any, **options: Any) -> Any:
 
 
 def line_of(text: str) -> str:
-    """File and line of the one line here that begins with a text."""
+    """Return file and line of the one line in this file that begins with a text."""
     (number,) = [
         i
         for i, line in enumerate(Path(__file__).read_text().splitlines(), 1)
@@ -141,7 +144,7 @@ def test_each_program_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ran) == 1
 
 
-# A pass that is broken
+# A broken pass
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ def test_a_broken_pass_is_named_with_the_stage_the_step_and_the_line(
 
 
 def test_the_first_step_that_differs_is_named(broken_pass: Any) -> None:
-    """A wrong sign of what is negative at some steps alone."""
+    """The sign is wrong for negative values, which occur at some steps only."""
     broken_pass(lambda s: replace(s, op="none") if isinstance(s, Stage) and s.op == "abs" else s)
     xs = np.ones((12, 3))
     xs[7, 2] = xs[9] = -1.0
@@ -217,7 +220,7 @@ def test_a_pass_that_breaks_the_backward_loop_alone(broken_pass: Any) -> None:
         xg.grad(loss)(W, H, XS)
     assert caught.value.stage is not None
     assert "-(2," in caught.value.stage
-    assert caught.value.steps in ((19,), ())  # it begins at the end, or all steps are one stage
+    assert caught.value.steps in ((19,), ())  # it starts at the last step, or all steps are one stage
     assert caught.value.source == line_of("h_new = xg.tanh(")
 
 
@@ -226,7 +229,7 @@ def test_outside_nothing_is_compared(broken_pass: Any) -> None:
     xg.scan(cell(W), xg.asarray(H), XS[:11])
 
 
-# An executor that is broken
+# A broken executor
 
 
 def in_plan(items: Any, change: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -240,8 +243,7 @@ def in_plan(items: Any, change: Callable[[Any], Any]) -> tuple[Any, ...]:
 def broken_executor(
     executor: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Any, Any], Any]], None]:
-    """A change of each item of a plan on its way to the executor, given the number of the program's outputs
-    too."""
+    """Change each item of a plan on its way to the executor, given also the program's number of outputs."""
 
     def break_it(change: Callable[[Any, Any], Any]) -> None:
         old = lowering.lower
@@ -282,8 +284,10 @@ def test_a_broken_executor_is_named(compiled: bool, broken_executor: Any, execut
 
 @pytest.mark.parametrize(("most", "found"), [(3, True), (2, False)])
 def test_a_fault_that_is_gone_when_all_is_looked_at(most: int, found: bool, broken_executor: Any) -> None:
-    """Then it is looked for with one stage at a time, and if there is nothing to be found the message says
-    so."""
+    """A fault that disappears when all stages are outputs is searched for with one stage at a time.
+
+    If that finds nothing, the message says so.
+    """
     broken_executor(lambda item, outputs: sine_for_tanh(item) if outputs <= most else item)
     with pytest.raises(xg.ValidationError) as caught, xg.debug.validate():
         loss(W, H, XS)
@@ -320,7 +324,7 @@ def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -
         xg.compile(lambda x: x + 1)(xg.ones(3))
 
 
-# A trace, or a derivative of one, that is broken
+# A broken trace, or a broken derivative of one
 
 
 def test_a_derivative_that_is_broken_is_found_by_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +354,7 @@ def test_a_derivative_that_is_broken_is_found_by_the_engine(monkeypatch: pytest.
 
 
 def test_a_function_that_counts_its_runs_is_found_by_the_engine() -> None:
-    """A side effect that happens once where it is compiled."""
+    """The compiled function runs a side effect only once; comparing with the engine reveals it."""
     count = 0
 
     def step(h: Any, x: Any) -> Any:
@@ -388,7 +392,7 @@ def test_a_function_that_counts_its_runs_is_found_by_the_engine() -> None:
         ([1.0 + 1e-9], [1.0], False),
         ([1.0 + 1e-6], [1.0], True),
         ([1e-17], [0.0], False),
-        ([0.0, 1e17], [1.0, 1e17], False),  # beside 1e17, 1 is rounding
+        ([0.0, 1e17], [1.0, 1e17], False),  # relative to 1e17, 1 is rounding
         ([0.0], [1.0], True),
         ([3], [4], True),
         ([2**53], [2**53 + 1], True),

@@ -1,14 +1,13 @@
-"""CUDA kernels on the CPU: the text that a GPU gets, compiled by g++ and run thread by thread, with what is
-wrong in it reported.
+"""CUDA kernels on the CPU: compiled by g++, run thread by thread, and checked for errors.
 
     library = compile(text)   # plain CUDA C++, with the functions of `xgrad.compiler.codegen.cuda.device`
     provided library.launch("add", (8,), (128,), 0, [x, y, ctypes.c_longlong(1000)], seed=3)
 
-Threads run one at a time, each until it waits for others, in an order drawn from the seed: a barrier that is
-missing gives wrong numbers under some seed. Reported as a `LaunchError`, with the thread and the line:
-waiting for what never comes, threads that part ways at a barrier, shared memory or arrays written outside
-their bounds, arrays written that are read-only, misaligned vectors, signed overflow, bad addresses. Shared
-memory starts as NaN. Two threads that write the same element go unnoticed.
+The kernel text is the one that a GPU gets. Threads run one at a time, each until it waits for others, in an
+order drawn from the seed. A missing barrier therefore gives wrong numbers under some seed. Reported as a
+`LaunchError`, with the thread and the line: deadlocks, threads that diverge at a barrier, shared memory or
+arrays written outside their bounds, writes to read-only arrays, misaligned vectors, signed overflow,
+bad addresses. Shared memory starts as NaN. Two threads that write the same element go unnoticed.
 """
 
 from __future__ import annotations
@@ -51,23 +50,23 @@ SOURCES = ("fibers.hpp", "scheduler.hpp", "cuda.hpp", "launch.cpp")
 KERNEL = re.compile(r"__global__\s+void\s+((?:__\w+__\s*\([^()]*\)\s*)*)(\w+)\s*\(")
 SIGNATURES = {"c_float": "f4", "c_double": "f8", "c_void_p": "p"}
 
-#: Seconds after which a library that was made is thrown away.
+#: Seconds after which a compiled library is deleted.
 KEPT = 86400
 
-_one_at_a_time = threading.Lock()  # a crash is caught by handlers of the whole process
+_one_at_a_time = threading.Lock()  # handlers for crashes are process-wide
 
 
 class CompileError(Exception):
-    """The kernel is not C++, or none that the host understands; the compiler's message."""
+    """The kernel is invalid C++, or uses what the host does not support; holds the compiler's message."""
 
 
 class LaunchError(Exception):
-    """The kernel has done something wrong, or was launched wrongly."""
+    """The kernel made an error, or was launched incorrectly."""
 
 
 @lru_cache
 def available() -> str | None:
-    """Why kernels cannot be run here, or None where they can."""
+    """Return why kernels cannot be run here, or None if they can."""
     if shutil.which("g++") is None:
         return "no g++"
     return None
@@ -75,8 +74,10 @@ def available() -> str | None:
 
 @lru_cache
 def _folder() -> Path:
-    """This user's folder for libraries, which tests that run side by side share, and later ones; it has the
-    headers and the scheduler compiled."""
+    """Return this user's folder for libraries, with the headers and the compiled scheduler.
+
+    Tests that run side by side share it, as do later ones.
+    """
     of = [version(), *FLAGS, *((HERE / name).read_text() for name in SOURCES)]
     folder = (
         Path(tempfile.gettempdir())
@@ -97,20 +98,20 @@ def _folder() -> Path:
 
 @lru_cache
 def version() -> str:
-    """What the compiler says of itself."""
+    """Return the compiler's version line."""
     return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=False).stdout
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Alone with a file that is to be made, of all processes; whether it is there already."""
+    """Lock a file that is to be built against other processes; yield whether it already exists."""
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield path.exists()
 
 
 def _compiler(folder: Path, *arguments: str) -> str:
-    """Runs g++ in the folder; returns its warnings."""
+    """Run g++ in the folder; return its warnings."""
     done = subprocess.run(
         ["g++", *FLAGS, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -120,7 +121,7 @@ def _compiler(folder: Path, *arguments: str) -> str:
 
 
 def compile(text: str) -> Library:
-    """The kernels of a text, ready to be launched; the same text is compiled once.
+    """Compile the kernels of a text for launching; the same text is compiled once.
 
     Raises `CompileError` with the compiler's message.
     """
@@ -147,8 +148,8 @@ def _compiled(text: str) -> Library:
                     folder, "-include", "cuda.hpp", "-Winvalid-pch", "-c", f"{name}.cpp", "-o", f"{name}.o"
                 )
             )
-            # Linked by itself, without the flags above: the checks' functions are in launch.cpp, not in a
-            # library.
+            # Linked separately, without the flags above: the functions of the checks are in launch.cpp, not
+            # in a library.
             link = ["g++", "-shared", f"{name}.o", "launch.o", "-o", f"{name}.part"]
             linked = subprocess.run(link, cwd=folder, capture_output=True, text=True, check=False)
             if linked.returncode:
@@ -158,7 +159,7 @@ def _compiled(text: str) -> Library:
 
 
 class Library:
-    """Compiled kernels: `kernels` are their names, `warnings` what the compiler had to say."""
+    """Compiled kernels: `kernels` are their names, `warnings` the compiler's warnings."""
 
     def __init__(self, path: Path, kernels: dict[str, str], warnings: str) -> None:
         self.kernels = list(kernels)
@@ -181,12 +182,12 @@ class Library:
         cluster: int | None = None,
         seed: int = 0,
     ) -> None:
-        """Runs a kernel to its end, its threads and blocks in an order drawn from `seed`.
+        """Run a kernel to its end, its threads and blocks in an order drawn from `seed`.
 
-        `args`: NumPy arrays (copied between guards and back; arrays that overlap stay one memory), addresses
-        as plain int, ctypes numbers of the parameter's exact type. `cooperative`: all blocks are there at
-        once, so that they may wait for each other; otherwise one runs after another. `cluster`: blocks of a
-        cluster, as the kernel's `__cluster_dims__` has it if None. Raises `LaunchError`.
+        `args`: NumPy arrays (copied between guards and back; overlapping arrays keep sharing memory),
+        addresses as plain int, ctypes numbers of the parameter's exact type. `cooperative`: all blocks are
+        resident at once, so that they may wait for each other; otherwise one runs after another. `cluster`:
+        blocks per cluster; None means the kernel's `__cluster_dims__`. Raises `LaunchError`.
         """
         if name not in self.kernels:
             raise LaunchError(f"no kernel {name}; there are {', '.join(self.kernels)}")
@@ -230,7 +231,7 @@ class Library:
     def _check_launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], cluster: int | None
     ) -> int:
-        """What the driver would refuse; returns the size of clusters."""
+        """Raise the errors that the driver would raise; return the cluster size."""
         threads = int(np.prod(block))
         if not (1 <= len(grid) <= 3 and 1 <= len(block) <= 3) or min(*grid, *block, 1) < 1 or threads > 1024:
             raise LaunchError(f"{name}: no launch of {grid} blocks of {block} threads")

@@ -1,5 +1,7 @@
-"""The emulated device as a backend: NumPy's functions on arrays of a type of their own, so that they do not
-mix with the host's."""
+"""The emulated device as a backend.
+
+It runs NumPy's functions on an array type of its own, so that its arrays do not mix with the host's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .device import EmulatedLauncher
 
 
 class GpuArray(np.ndarray):
-    """An array that is said to be on a GPU."""
+    """An array that claims to be on a GPU."""
 
     __module__ = "emulated_gpu"  # the library whose arrays the backend takes
 
@@ -29,7 +31,7 @@ def _ours(x: Any) -> Any:
 
 
 class _Namespace:
-    """NumPy, whose functions give arrays of the device."""
+    """NumPy's namespace, with functions that return arrays of the device."""
 
     def __init__(self, module: Any) -> None:
         self._module = module

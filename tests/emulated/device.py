@@ -1,4 +1,4 @@
-"""A device whose kernels run on the CPU: what a GPU does with a schedule, without one."""
+"""A launcher that runs a GPU's schedules on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import compile as compiled
 
 
 class EmulatedLauncher(Launcher):
-    """Kernels on NumPy arrays, by the host's compiler; products by NumPy, rounded as `precision` says."""
+    """Runs kernels on NumPy arrays, compiled for the host; products by NumPy, rounded as `precision` says."""
 
     def __init__(
         self, chip: Chip, seed: int = 0, slower: str = "step by step", kind: type[np.ndarray] = np.ndarray
@@ -69,7 +69,7 @@ class EmulatedLauncher(Launcher):
             out[...] = (total + out if p.add else total).astype(out.dtype)
 
     def memory(self, size: int) -> np.ndarray:
-        whole = np.full(size + 256, 0xFF, np.uint8)  # NaN, whatever it is read as
+        whole = np.full(size + 256, 0xFF, np.uint8)  # NaN in every floating dtype
         skip = -whole.ctypes.data % 256
         return whole[skip : skip + size]
 
@@ -78,7 +78,7 @@ class EmulatedLauncher(Launcher):
 
     def ready(self, array: Any, dtype: str) -> np.ndarray:
         found = np.ascontiguousarray(array, _dtype(dtype))
-        if found.ctypes.data % 256:  # as all memory of a GPU begins
+        if found.ctypes.data % 256:  # GPU allocations are aligned like this
             aligned = self.view(self.memory(found.nbytes), found.size, dtype).reshape(found.shape)
             aligned[...] = found
             found = aligned
@@ -113,7 +113,7 @@ class EmulatedLauncher(Launcher):
 
 
 def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype: str) -> np.ndarray:
-    """A matrix at an address, as BLAS sees it."""
+    """Return the matrix at an address, in BLAS's layout."""
     rows, columns = shape[::-1] if across else shape
     flat = (ctypes.c_char * (((rows - 1) * lead + columns) * _size(dtype))).from_address(address)
     found = np.lib.stride_tricks.as_strided(
@@ -126,8 +126,10 @@ def _matrix(address: int, shape: tuple[int, int], lead: int, across: bool, dtype
 
 
 def rounded(x: np.ndarray, precision: str) -> np.ndarray:
-    """float32 numbers as tensor cores take them: with 10 bits behind the point in tf32, ties away from zero,
-    or 7, ties to even."""
+    """Round float32 numbers as tensor cores do.
+
+    tf32 keeps 10 bits after the point, with ties away from zero; otherwise 7 bits, with ties to even.
+    """
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     if precision == "tf32":
         bits = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)

@@ -1,4 +1,4 @@
-"""Arrays in memory of their own between guards, so that what a kernel writes beside them is seen."""
+"""Copies of arrays between guard regions, which detect out-of-bounds writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALIGNMENT = 256  # of an allocation on a GPU
 
 
 def _bounds(array: np.ndarray) -> tuple[int, int]:
-    """First byte of an array, and the one after its last."""
+    """Return the address of an array's first byte, and of the byte after its last."""
     low, high = np.lib.array_utils.byte_bounds(array)
     return (low, low) if array.size == 0 else (low, high)
 
@@ -47,7 +47,7 @@ class Guarded:
         self.addresses = [place[i].copy + array.ctypes.data - place[i].low for i, array in enumerate(arrays)]
 
     def wrong(self) -> str | None:
-        """What was written that should not have been."""
+        """Describe a write outside the arrays or to a read-only one, or return None."""
         for region in self.regions:
             named = " and ".join(f"{i} of shape {self.arrays[i].shape}" for i in region.members)
             for where, memory in (("before", region.before[::-1]), ("behind", region.behind)):
@@ -62,14 +62,14 @@ class Guarded:
         return None
 
     def copy_back(self) -> None:
-        """The arrays as the kernel has left them."""
+        """Copy the results of the kernel back to the arrays."""
         for region in self.regions:
             if any(self.arrays[i].flags.writeable for i in region.members):
                 ctypes.memmove(region.low, region.copy, region.high - region.low)
 
 
 class _Region:
-    """The memory of arrays that overlap, and its copy."""
+    """The memory of overlapping arrays, and its copy."""
 
     def __init__(self, low: int, high: int, root: int) -> None:
         self.low, self.high, self.root = low, high, root

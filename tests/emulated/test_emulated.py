@@ -1,5 +1,7 @@
-"""CUDA kernels on the CPU: each feature of the emulation with a small kernel, and the same kernels through
-NVRTC where there is one."""
+"""Tests of the emulation of CUDA on the CPU.
+
+Each feature has a small kernel. The same kernels are also compiled by NVRTC where there is one.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,7 @@ extern "C" __global__ void wide(const unsigned short* __restrict__ x0, float* y0
 }
 """
 
-# Each block adds to its right neighbour's value of the step before.
+# Each block adds its right neighbour's value from the previous step.
 STEPS = r"""
 __device__ __forceinline__ void grid_barrier(unsigned* counter, unsigned goal) {
     __syncthreads();
@@ -235,7 +237,7 @@ def test_lanes_exchange_numbers_of_every_type() -> None:
 
 
 def to_tf32(x: np.ndarray) -> np.ndarray:
-    """To 10 bits of mantissa, ties away from zero."""
+    """Round to 10 bits of mantissa, ties away from zero."""
     fraction, exponent = np.frexp(x.astype(np.float64))
     return np.ldexp(np.copysign(np.floor(np.abs(fraction) * 2048 + 0.5), x) / 2048, exponent).astype(
         np.float32
@@ -243,11 +245,11 @@ def to_tf32(x: np.ndarray) -> np.ndarray:
 
 
 def to_bfloat16(x: np.ndarray) -> np.ndarray:
-    """The bits of the nearest bfloat16 of finite numbers, of two the one with an even mantissa."""
+    """Return the bits of the nearest bfloat16 of finite numbers, ties to even."""
     low = (x.view(np.uint32) >> 16).astype(np.uint32)
     below, above = ((low + i) << 16 for i in (0, 1))
     with np.errstate(invalid="ignore"):
-        # Beyond the largest number the next one would be 2^128.
+        # Above the largest number, the next one would be 2^128.
         values = [
             np.where(
                 bits << 1 == 0xFF000000,
@@ -313,8 +315,7 @@ def test_narrow_floats() -> None:
     np.testing.assert_array_equal(halves, every.view(np.float16).astype(np.float32))
     np.testing.assert_array_equal(bfloats, from_bfloat16(every))
 
-    # All halves, what lies right between two of them, and a bit to either side; numbers of any size; what is
-    # special.
+    # All halves, their midpoints and the neighbours of these; numbers of any size; special values.
     with np.errstate(invalid="ignore"):
         between = ((halves[:-1].astype(np.float64) + halves[1:]) / 2).astype(np.float32)
     hard = np.concatenate(
@@ -565,7 +566,7 @@ def test_what_is_not_cuda_does_not_compile() -> None:
         emulated.compile('\nextern "C" __global__ void broken(float* y0) { y0[0] = missing(1.0f); }')
     with pytest.raises(CompileError, match="ambiguous"):
         emulated.compile('extern "C" __global__ void mixed(int n, long long* y0) { y0[0] = min(n, y0[1]); }')
-    for name in ("INFINITY", "NAN", "M_PI"):  # which NVRTC does not know
+    for name in ("INFINITY", "NAN", "M_PI"):  # NVRTC does not define these
         with pytest.raises(CompileError, match=name):
             emulated.compile(f'extern "C" __global__ void constant(float* y0) {{ y0[0] = {name}; }}')
     with pytest.raises(CompileError, match="no kernel"):

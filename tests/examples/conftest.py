@@ -1,4 +1,4 @@
-"""What the tests of `examples/train.py` share."""
+"""Shared fixtures for the tests of `examples/train.py`."""
 
 from __future__ import annotations
 

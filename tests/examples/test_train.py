@@ -1,4 +1,4 @@
-"""The main job, as a user runs it: `examples/train.py`."""
+"""The training example as a user runs it: `examples/train.py`."""
 
 from __future__ import annotations
 

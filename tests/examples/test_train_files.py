@@ -1,5 +1,7 @@
-"""The files of `examples/train.py`: one run to a folder, checkpoints that are looked at before they are
-taken, disks that fill."""
+"""Tests of the files of `examples/train.py`.
+
+A folder holds one run, checkpoints are validated before use, and full disks are handled.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ sys.path.append(str(EXAMPLES))
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the tests run, with a text to learn."""
+    """Provide a folder to run in, with a text to learn."""
     (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog; " * 60, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XGRAD_DEVICE", raising=False)
@@ -56,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(*options: str) -> str:
-    """Run the command in this process. What it says as it ends, if that is with an error."""
+    """Run the command in this process; return the error message it ends with, if any."""
     import train
 
     try:
@@ -72,7 +74,7 @@ def contents(folder: str = "runs") -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, xg.Tensor], dict[str, str]]:
-    """A checkpoint."""
+    """A valid checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("good"))
         Path("text.txt").write_text("the quick brown fox jumps over the lazy dog; " * 60, encoding="utf-8")
@@ -236,7 +238,7 @@ class TestOverwriting:
         assert not train()
         capsys.readouterr()
         assert not train()
-        said = capsys.readouterr().out.partition("characters, ")[0]  # before anything is computed
+        said = capsys.readouterr().out.partition("characters, ")[0]  # printed before anything is computed
         assert "checkpoint.safetensors has step 12 of the same run, which begins anew" in said
         assert "will overwrite it" in said
         assert "--resume" in said
@@ -274,7 +276,7 @@ class TestOverwriting:
 
 @pytest.fixture
 def other_run(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another run, which has the folder `runs`."""
+    """Start another run, which owns the folder `runs`."""
     command = [
         sys.executable,
         str(EXAMPLES / "train.py"),
@@ -323,7 +325,7 @@ class TestFolder:
         assert sorted(contents()) == [".hidden", "checkpoint.safetensors", "curve.png", "notes.txt"]
 
     def during(self, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> str:
-        """What a run says in whose middle, after the first checkpoint, something happens to its folder."""
+        """Return the output of a run whose folder is modified after the first checkpoint."""
         import train as example
 
         real, calls = example.Run.save, []
@@ -426,7 +428,7 @@ class TestWriting:
 
         command = [sys.executable, str(EXAMPLES / "train.py"), *SMALL, *options]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        # without compiled code, whose cache would meet the limit too
+        # without compiled code, whose cache would also hit the limit
         env = {**os.environ, "XGRAD_NATIVE": "0"}
         return subprocess.run(command, text=True, check=False, preexec_fn=limited, env=env, **streams)
 
@@ -484,7 +486,7 @@ class TestWriting:
             while True:
                 try:
                     part = os.read(ours, 65536)
-                except OSError:  # the other side is closed
+                except OSError:  # the other end is closed
                     break
                 if not part:
                     break

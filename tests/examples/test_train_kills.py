@@ -1,7 +1,7 @@
-"""`examples/train.py` killed and interrupted at random moments: resumed, it ends with the same bits, and
-leaves nothing behind.
+"""`examples/train.py` killed or interrupted at random moments and resumed gives the same bits.
 
-XGRAD_KILLS=50 in the environment asks for so many moments of each signal in the exhaustive test.
+It also leaves no files behind. XGRAD_KILLS=50 in the environment sets the number of moments for each signal
+in the exhaustive test.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ pytestmark = pytest.mark.skipif(
 
 @dataclass
 class Whole:
-    """A run that nobody interrupts."""
+    """A run without interruption, for reference."""
 
     folder: Path
     seconds: float
     result: tuple[dict[str, bytes], dict[str, str]]
 
     def start(self, out: str, *options: str) -> subprocess.Popen[str]:
-        """Train into a folder; compiled code is made anew, and at once, so that a signal finds that too."""
+        """Start training into a folder, with an empty code cache, so that signals also hit compilation."""
         env = {
             **os.environ,
             "XGRAD_DEVICE": "cpu",
@@ -74,7 +74,7 @@ class Whole:
 
 
 def heed_interrupts() -> None:
-    """Tests that run in the background ignore SIGINT, and what they start would too."""
+    """Restore the default handler of SIGINT: children of a background process inherit that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -94,13 +94,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def result(out: Path) -> tuple[dict[str, bytes], dict[str, str]]:
-    """All that a checkpoint holds, bit for bit."""
+    """Return everything that a checkpoint holds, bit for bit."""
     tensors, words = xg.io.load(out / "checkpoint.safetensors")
     return {name: t.numpy().tobytes() for name, t in tensors.items()}, words
 
 
 def listening(process: subprocess.Popen[str]) -> None:
-    """Wait until the script itself runs; before, a signal meets Python, which has its own ways."""
+    """Wait until the script itself runs; before that, Python handles the signal in its own way."""
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         caught = int(status.read_text().split("SigCgt:")[1].split()[0], 16)
@@ -109,7 +109,7 @@ def listening(process: subprocess.Popen[str]) -> None:
 
 
 def finish(whole: Whole, out: str, said: str) -> None:
-    """Go on from what there is, to the end, and compare."""
+    """Resume to the end, and compare with the reference."""
     again = ["--resume"] if (whole.folder / out / "checkpoint.safetensors").exists() else []
     process = whole.start(out, *again)
     _, errors = process.communicate()
@@ -122,14 +122,14 @@ def finish(whole: Whole, out: str, said: str) -> None:
 
 
 def interrupt(whole: Whole, name: str, moment: float) -> None:
-    """One run, stopped after so many seconds and resumed."""
+    """Stop one run after this many seconds, and resume it."""
     number, out, said = getattr(signal, name), f"{name}-{moment:.6f}", f"{name} after {moment:.3f} s"
     process = whole.start(out)
     listening(process)
     time.sleep(moment)
     process.send_signal(number)
     _, errors = process.communicate()
-    if process.returncode == 0:  # it was faster
+    if process.returncode == 0:  # it finished before the signal
         assert not errors, said
     elif number == signal.SIGKILL:
         assert (process.returncode, errors) == (-number, ""), said

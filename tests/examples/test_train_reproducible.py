@@ -1,6 +1,7 @@
-"""The same seed gives the same bits, and a run that was stopped and resumed gives those of one that was not:
-at sizes where
-executors once changed over during the run, whichever executor there is."""
+"""The same seed gives the same bits, also if a run is stopped and resumed.
+
+Tested on every executor, at sizes where executors once switched during the run.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def run(cwd: Path, native: str | None, *command: str) -> subprocess.CompletedPro
 
 
 def result(cwd: Path, out: str, shown: str) -> tuple[dict[str, bytes], dict[str, str], str]:
-    """All that a run left: Tensors and words of its checkpoint, and what it printed at the end."""
+    """Return all that a run left: Tensors and metadata of its checkpoint, and its final output."""
     tensors, words = xg.io.load(cwd / out / "checkpoint.safetensors")
     return (
         {name: t.numpy().tobytes() for name, t in tensors.items()},

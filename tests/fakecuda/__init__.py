@@ -1,12 +1,12 @@
-"""The released CuPy without a GPU: a stand-in for the CUDA runtime, driver, cuBLAS and NVRTC under its wheel.
+"""Run the released CuPy without a GPU, on a stand-in for the CUDA runtime, driver, cuBLAS and NVRTC.
 
-    fakecuda.install()   # before anything imports CuPy; FAKE_DEVICES is how many devices there are
+    fakecuda.install()   # before anything imports CuPy; FAKE_DEVICES is the number of devices
 
-Memory is the host's, streams run at once, what is captured is kept and done again at each launch. Kernels,
-CuPy's and ours, are compiled for the host and run thread by thread by `tests/emulated`. All that CuPy does
-itself is CuPy's own.
+Memory is the host's. Streams run synchronously. Captured calls are recorded and repeated at each launch.
+Kernels, CuPy's and ours, are compiled for the host and run thread by thread by `tests/emulated`. Everything
+else is CuPy's own code.
 
-It needs g++ and the wheels of the extra `fakecuda`; what it builds lies in the virtual environment. Not
+It needs g++ and the wheels of the extra `fakecuda`; its builds are stored in the virtual environment. Not
 covered: cuSOLVER, cuFFT, cuRAND, CUB, time, and the order in which memory is written. Sorting, for which
 CuPy calls Thrust, is NumPy's.
 """
@@ -31,22 +31,22 @@ from .kernels import Kernels, compiled
 
 HERE = Path(__file__).parent
 SOURCES = sorted([*HERE.glob("*.[ch]pp"), *(emulated.HERE / name for name in emulated.SOURCES)])
-#: Threads of a launch whose stacks are kept for the next.
+#: Number of threads whose stacks are kept for the next launch.
 KEPT = 2048
-#: The libraries by their names, what they are made of, and the status for what they lack.
+#: The libraries by name: their sources, a prefix, and the status code of missing functions.
 LIBRARIES = {
     "libcuda.so.1": (["runtime.cpp", "driver.cpp"], "cuda", 801),
     "libcublas.so.13": (["cublas.cpp"], "cublas", 15),
     "libnvrtc.so.13": (["nvrtc.cpp"], "nvrtc", 3),
 }
 
-EMPTY = "libcublasLt.so.13"  # nobody calls it, but NVIDIA's finder wants it before cuBLAS
+EMPTY = "libcublasLt.so.13"  # never called, but NVIDIA's finder requires it before cuBLAS
 _libraries: dict[str, ctypes.CDLL] = {}
-#: Libraries that CuPy asks for and that are not here.
+#: Libraries that CuPy looks for and that the stand-in lacks.
 NOT_COVERED = {"cusolver": "cuSOLVER", "cusparse": "cuSPARSE", "curand": "cuRAND", "cufft": "cuFFT"}
 
 
-#: Functions that are linked and not there: each says so, and which was asked for last is remembered.
+#: Stubs of missing functions: each returns an error status and is remembered as the last one called.
 STUBS = """#define API extern "C" __attribute__((visibility("default")))
 static const char* asked;
 API const char* fake_asked_{prefix}() {{ const char* name = asked; asked = nullptr; return name; }}
@@ -59,7 +59,7 @@ class NotCovered(ImportError):
 
 
 def asked_for() -> str | None:
-    """The function that was asked for last, of those that are not there; None from then on."""
+    """Return the last missing function that was called, and reset it to None."""
     found = None
     for prefix, library in _libraries.items():
         ask = getattr(library, f"fake_asked_{prefix}")
@@ -70,7 +70,7 @@ def asked_for() -> str | None:
 
 @cache
 def install() -> Path:
-    """Put the stand-in where CuPy looks for CUDA. Returns the folder with all that was built."""
+    """Put the stand-in where CuPy looks for CUDA; return the folder with the builds."""
     assert "cupy" not in sys.modules, "CuPy was imported before"
     root = Path(sys.prefix) / "fakecuda"
     folder = prepared(root)
@@ -84,7 +84,7 @@ def install() -> Path:
     _kernels = Kernels(kernels.prepared(root), _libraries["nvrtc"])
     sys.meta_path.insert(0, binding.Finder(folder))
     _leave_out()
-    kept = tempfile.mkdtemp()  # for this process alone: what the stand-in compiles is kept as it is
+    kept = tempfile.mkdtemp()  # for this process alone
     atexit.register(shutil.rmtree, kept, ignore_errors=True)
     os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_ACCELERATORS": "", "XGRAD_CACHE_DIR": kept}
     from . import sorting
@@ -94,8 +94,7 @@ def install() -> Path:
 
 
 def _leave_out() -> None:
-    """CuPy looks for a library with NVIDIA's finder when it is first needed: what is not covered is not
-    found."""
+    """Make NVIDIA's finder, by which CuPy loads libraries on first use, fail for uncovered libraries."""
     from cuda import pathfinder
 
     real = pathfinder.load_nvidia_dynamic_lib
@@ -109,7 +108,7 @@ def _leave_out() -> None:
 
 
 def prepared(root: Path) -> Path:
-    """The folder with the libraries and the binding, which are built unless they are there."""
+    """Return the folder with the libraries and the binding, building them if needed."""
     of = [
         emulated.version(),
         binding.cupy_version(),
@@ -152,7 +151,7 @@ def prepared(root: Path) -> Path:
 
 
 def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
-    """One of the libraries: what CuPy links of it and we have not got says that it is not supported."""
+    """Build one of the libraries, with stubs for functions that CuPy links and the stand-in lacks."""
     parts, prefix, status = LIBRARIES[name]
     stubs, versions = folder / f"{prefix}_missing.cpp", folder / f"{prefix}.map"
     command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-w"]
@@ -162,12 +161,12 @@ def _library(folder: Path, name: str, linked: dict[str, set[str]]) -> None:
     lacking = sorted(symbol for symbol in linked[prefix] - have if symbol.startswith(prefix))
     lines = [STUBS.format(prefix=prefix), *(f"STUB({symbol}, {status})" for symbol in lacking)]
     stubs.write_text("\n".join(lines) + "\n")
-    versions.write_text(f"{name} {{ global: *; }};\n")  # CuPy's modules ask for symbols of this version
+    versions.write_text(f"{name} {{ global: *; }};\n")  # CuPy's modules need symbols of this version
     compiled([*command, *parts, stubs, f"-Wl,--version-script,{versions}", "-o", name], folder)
 
 
 def _wheels(module: str) -> set[str]:
-    """What a module of the wheel links."""
+    """Return the symbols that a module of the wheel links."""
     places = [binding.package(name) for name in ("cupy", "cupy_backends")]
     return {
         symbol

@@ -1,9 +1,10 @@
 """CuPy's binding of the CUDA runtime, built against the stand-in.
 
-The wheel links the CUDA runtime statically into one module, `cupy_backends.cuda.api.runtime`: all else in
-CuPy calls the runtime through that module. So this one is built anew from CuPy's source distribution of the
-same version, with the Cython that the wheel was made with, as modules of other Cythons do not share their
-types. It lies in a folder of its own, from which a finder takes it; the installed wheel stays as it is.
+The wheel links the CUDA runtime statically into one module, `cupy_backends.cuda.api.runtime`: everything else
+in CuPy calls the runtime through that module. So this module is rebuilt from CuPy's source distribution of
+the same version. It needs the wheel's version of Cython, because modules of different versions do not share
+their types. It is stored in a separate folder, from which a finder loads it; the installed wheel is not
+changed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NAME = "cupy_backends.cuda.api.runtime"
 HERE = Path(__file__).parent
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
-#: As CuPy's own build of the wheel for CUDA 13 has it.
+#: As in CuPy's own build of the wheel for CUDA 13.
 CONSTANTS = {
     "CUPY_CUDA_VERSION": 13000,
     "CUPY_HIP_VERSION": 0,
@@ -51,12 +52,12 @@ cythonize([source], language="c++", language_level=3, compiler_directives=direct
 
 
 def cupy_version() -> str:
-    """The version of the installed wheel. Raises PackageNotFoundError where there is none for CUDA 13."""
+    """Return the version of the installed wheel; raise PackageNotFoundError if there is none for CUDA 13."""
     return importlib.metadata.version("cupy-cuda13x")
 
 
 def package(name: str) -> Path:
-    """The folder of a package, which is not imported."""
+    """Return the folder of a package, without importing it."""
     spec = importlib.util.find_spec(name)
     assert spec is not None
     (place,) = spec.submodule_search_locations or ()
@@ -64,7 +65,7 @@ def package(name: str) -> Path:
 
 
 def headers() -> Path:
-    """NVIDIA's headers, which are in the wheels nvidia-cuda-runtime and nvidia-cuda-crt."""
+    """Return NVIDIA's headers, from the wheels nvidia-cuda-runtime and nvidia-cuda-crt."""
     found = importlib.util.find_spec("nvidia")
     for place in found.submodule_search_locations or () if found else ():
         folder = Path(place) / "cu13" / "include"
@@ -74,7 +75,7 @@ def headers() -> Path:
 
 
 def compile(folder: Path) -> Path:
-    """The module's object file, made in `folder` unless it is there."""
+    """Return the module's object file in `folder`, building it if needed."""
     target = folder / "runtime.o"
     if target.exists():
         return target
@@ -120,14 +121,14 @@ def compile(folder: Path) -> Path:
 
 
 def link(made: Path, folder: Path) -> None:
-    """The module from its object file, with the stand-in for the runtime."""
+    """Link the module from its object file and the stand-in's runtime."""
     _run("g++", "-shared", made, folder / "libcuda.so.1", "-o", folder / f"runtime{SUFFIX}")
 
 
 def _source(folder: Path) -> Path:
-    """CuPy's source, from the package index."""
+    """Return CuPy's source, from the package index."""
     version = cupy_version()
-    # pip asks the package for its metadata, and so for CUDA, but for a build that is told to be a stub.
+    # for metadata pip runs the package's setup, which needs CUDA unless told to build a stub
     _run(
         sys.executable,
         "-m",
@@ -149,7 +150,7 @@ def _source(folder: Path) -> Path:
 
 
 def _cython() -> str:
-    """The version of Cython that the wheel was made with, as its modules bear it."""
+    """Return the version of Cython that built the wheel, as recorded in its modules."""
     text = (package("cupy_backends") / "cuda" / "api" / f"runtime{SUFFIX}").read_bytes()
     found = re.search(rb"_cython_(\d+)_(\d+)_(\d+)", text)
     assert found is not None
@@ -172,7 +173,7 @@ def _run(*command: Any, cwd: Path | None = None, **environment: str) -> None:
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Gives out the module that was built for the one of its name in the wheel."""
+    """Loads the rebuilt module in place of the wheel's module of the same name."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"runtime{SUFFIX}"

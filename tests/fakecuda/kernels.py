@@ -1,5 +1,4 @@
-"""Kernels for the stand-in, CuPy's and ours: compiled by g++ on the emulator of `tests/emulated`, once for
-all."""
+"""Kernels for the stand-in, CuPy's and ours, compiled once by g++ on the emulator of `tests/emulated`."""
 
 from __future__ import annotations
 
@@ -28,33 +27,33 @@ FLAGS = [
     "-fpermissive",
     "-DEMULATED_SHARED",
 ]
-#: What of a kernel's text is CUDA's alone: shared memory whose size the launch says, and attributes.
+#: CUDA-only syntax in a kernel's text: shared memory sized by the launch, and attributes.
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\d+\)\s*)?([\w \t<>:,]+?)\s+(\w+)\[\];")
 HEADERS = re.compile(r"#include <cupy/(?:complex|carray|atomics)\.cuh>|#include <cupy/math_constants\.h>")
 COMPILER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 
 
 class Kernels:
-    """Compiles what the stand-in for NVRTC is handed."""
+    """Compiles the sources passed to the stand-in for NVRTC."""
 
     def __init__(self, folder: Path, nvrtc: ctypes.CDLL) -> None:
         self._folder, self._nvrtc = folder, nvrtc
         nvrtc.fake_compiled.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-        self._call = COMPILER(self._compile)  # which must live as long as the library
+        self._call = COMPILER(self._compile)  # must live as long as the library
         nvrtc.fake_set_compiler(self._call)
 
     def _compile(self, program: int, source: bytes, options: bytes) -> int:
         try:
             code, log = self.image(source.decode(), options.decode().splitlines()), ""
-        except Exception as error:  # none may pass through C
+        except Exception as error:  # no exception may propagate through C
             code, log = "", str(error)
         self._nvrtc.fake_compiled(program, code.encode(), log.encode())
         return not log
 
     def image(self, source: str, options: list[str]) -> str:
-        """What the driver loads: the path of a library, and a line for each kernel."""
+        """Return the input of the driver's loader: the path of a library, and a line for each kernel."""
         if not source.strip():
-            return "nothing"  # CuPy asks for this to tell compilers apart
+            return "nothing"  # CuPy compiles this to identify the compiler
         kernels = emulated.KERNEL.findall(source)
         path = (
             emulated.compile(source.replace(DEVICE.strip(), "")).path
@@ -108,14 +107,14 @@ class Kernels:
                 )
                 compiled(
                     ["ld", "-shared", f"{path}.o", "-o", f"{path}.part"], self._folder
-                )  # what it wants is loaded already
+                )  # its dependencies are already loaded
                 Path(f"{path}.o").unlink()
                 Path(f"{path}.part").rename(path)
         return path
 
 
 def prepared(parent: Path) -> Path:
-    """The folder for kernels, with the headers that they are compiled with in it."""
+    """Return the folder for kernels, with their headers copied into it."""
     sources = [
         *(HERE / "include").rglob("*.h*"),
         *(emulated.HERE / name for name in emulated.SOURCES if name.endswith(".hpp")),
@@ -136,12 +135,12 @@ def prepared(parent: Path) -> Path:
 
 
 def includes() -> list[str]:
-    """Where headers are: in the folder for what is compiled, and CuPy's own."""
+    """Return the include paths: the folder of the kernels, and CuPy's own."""
     return ["-I.", f"-I{package('cupy')}/_core/include"]
 
 
 def compiled(command: list[Any], folder: Path) -> None:
-    """Run g++ in a folder. Raises RuntimeError with its errors."""
+    """Run g++ in a folder; raise RuntimeError with its errors."""
     done = subprocess.run(
         [str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False
     )

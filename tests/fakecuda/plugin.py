@@ -1,7 +1,7 @@
 """The pytest plugin that puts the stand-in in CUDA's place: `pytest -p tests.fakecuda.plugin -m cuda`.
 
-A test that asks for what the stand-in has not got is skipped, and the reason says what that was. This is
-decided here alone.
+A test that needs a missing feature of the stand-in is skipped with that reason. Only this module decides
+that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from . import NotCovered, asked_for, install
 
 install()
 
-#: Tests by the ends of their names, without the device, of what the host does otherwise than a GPU.
+#: Ends of test names, without the device, of tests where the host behaves differently from a GPU.
 OTHERWISE = {
     "test_values_are_numpys[bitwise_and-3]": (
         "the host shifts by the rest of 64, where a GPU shifts all bits out"
@@ -42,7 +42,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 
 def _not_covered(error: BaseException | None, asked: str | None) -> str | None:
-    """What the stand-in lacked, where that is what an error comes of."""
+    """Return the missing feature of the stand-in that caused an error, if any."""
     while error is not None:
         if isinstance(error, NotCovered):
             return str(error)

@@ -1,4 +1,4 @@
-"""Sorting by NumPy, in the place of Thrust, which CuPy's wheel has compiled for a GPU alone."""
+"""Sorting by NumPy in place of Thrust, which CuPy's wheel has only for GPUs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def install() -> None:
-    """Replace the functions that CuPy calls."""
+    """Replace CuPy's sorting functions."""
     from cupy.cuda import thrust
 
     thrust.sort, thrust.argsort, thrust.lexsort = _sort, _argsort, _lexsort
@@ -29,7 +29,7 @@ def _lexsort(dtype: Any, indices: int, keys: int, count: int, size: int) -> None
 
 
 def _sorted(dtype: Any) -> Any:
-    """The dtype, if Thrust has it."""
+    """Return the dtype, if Thrust supports it."""
     from cupy.cuda import common
 
     try:
@@ -40,7 +40,7 @@ def _sorted(dtype: Any) -> Any:
 
 
 def _at(address: int, shape: Any, dtype: Any) -> Any:
-    """The array at an address."""
+    """Return the array at an address."""
     size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
     return (
         np.frombuffer(

@@ -1,4 +1,4 @@
-"""On the stand-in for CUDA alone: what a GPU would be asked in its first minutes."""
+"""Tests on the stand-in for CUDA only: the first things to run on a new GPU."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ esac
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Of processes that have the stand-in, and a nvidia-smi that knows it."""
+    """Return the environment of processes with the stand-in and a matching nvidia-smi."""
     smi = tmp_path / "bin" / "nvidia-smi"
     smi.parent.mkdir()
     smi.write_text(NVIDIA_SMI)
@@ -42,7 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def part(name: str, folder: Path, environment: dict[str, str], *arguments: str) -> tuple[dict[str, Any], str]:
-    """The records of one part of `make gpu` at tiny sizes, and what it printed."""
+    """Return the records of one part of `make gpu` at tiny sizes, and its output."""
     command = [
         sys.executable,
         str(ROOT / "benchmarks"),

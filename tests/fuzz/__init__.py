@@ -1,20 +1,20 @@
-"""Random programs, and every way to run them: see `programs` for what they are, `ways` for how they are run,
-`python -m tests.fuzz` for many.
+"""Random programs, and every way to run them.
 
-`plain` is the reference with nothing of xgrad in it, `templates` and `loops` are what a program can have,
-`kinds` what is asked of it.
+`programs` writes them, `ways` runs them, and `python -m tests.fuzz` runs many. `plain` is the reference
+without xgrad. `templates` and `loops` define the contents of a program, `kinds` the values and derivatives
+that are computed.
 """
 
 from __future__ import annotations
 
 import random
 
-#: Programs of numbers from this one on are full of ops that are neither maps nor plain products: gathers,
+#: From this number on, programs are full of ops that are neither maps nor plain products: gathers,
 #: assignments by index arrays, sorts, einsum, decompositions.
 CALLS = 2**31
 
 
 def numbers_of(seed: int, count: int) -> list[int]:
-    """The numbers of the programs of a run: every second one is of the second sort."""
+    """Return the program numbers of a run: every second one is from CALLS on."""
     r = random.Random(seed)
     return [r.getrandbits(31) + i % 2 * CALLS for i in range(count)]

@@ -1,8 +1,8 @@
-"""Many random programs, each by some of the ways to run it.
+"""Run many random programs, each in some of the ways.
 
-python -m tests.fuzz --count 10000 --jobs 2        fresh numbers, which it prints
+python -m tests.fuzz --count 10000 --jobs 2        fresh programs; prints their seed
 python -m tests.fuzz --count 10000 --seed 4242     the same programs again
-python -m tests.fuzz 81234567 --kind grad --way compile   one program again, made as small as it fails
+python -m tests.fuzz 81234567 --kind grad --way compile   one program again, shrunk if it fails
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from . import numbers_of
 
-os.environ.setdefault("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # thousands of programs that nobody runs again
+os.environ.setdefault("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # these programs are never run again
 
 
 def main() -> int:
@@ -84,7 +84,7 @@ def machine() -> str:
 
 
 def attended(args: Any, k: int, tally: collections.Counter[str], faults: list[str]) -> None:
-    """Every `jobs`-th program in a process of its own, which is begun again after one that ends it."""
+    """Run every `jobs`-th program in a worker process, which is restarted if a program kills it."""
     first, share = 0, len(range(k, args.count, args.jobs))
     while first < share:
         options = [
@@ -130,7 +130,7 @@ def report(fault: str, faults: list[str]) -> None:
 
 
 def work(args: Any) -> int:
-    """The programs of one process, with a line for each thing that was done."""
+    """Run the programs of one process, and print a line for each check."""
     from .ways import Skipped, attempts, case_of, wrong
 
     warnings.simplefilter("ignore")
@@ -162,7 +162,7 @@ def work(args: Any) -> int:
 
 
 def look(args: Any) -> int:
-    """Say what is wrong with programs, made as small as they fail."""
+    """Report what is wrong with programs, shrunk to the smallest that still fail."""
     from .shrinking import smallest
     from .ways import Skipped, attempts, case_of
 

@@ -1,4 +1,4 @@
-"""Gates with rules of the user's own that random programs call: text, which a printed program begins with.
+"""Source of the custom gates that random programs call; a printed program begins with it.
 
 The rules are true derivatives.
 """

@@ -1,5 +1,7 @@
-"""What is asked of a random program: its value and its derivatives, as text that is run with `xg` or with its
-stand-ins."""
+"""What is computed of a random program: its value or derivatives.
+
+This is text that is run with `xg` or its stand-ins.
+"""
 
 from __future__ import annotations
 

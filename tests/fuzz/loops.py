@@ -1,4 +1,4 @@
-"""The text of a loop in a random program: what it carries on, reads and writes."""
+"""The text of a loop in a random program: its carries, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from .values import MOST, Unfit, Var, bid, broadcasts, check, is_float
 
 
 class LoopWriter:
-    """Writes one scan: values to begin with, a body, the next values, what is kept of each step, and the
-    call."""
+    """Writes one scan: initial values, body, next values, outputs of each step, and the call."""
 
     def __init__(self, writer: Any, item: Scan, known: list[Var], depth: int) -> None:
         self.w, self.item, self.known, self.depth = writer, item, known, depth
@@ -108,7 +107,7 @@ class LoopWriter:
         return text, v
 
     def read(self, seed: int) -> tuple[str, Any]:
-        """What is read, a slice at each step."""
+        """Return an input of the loop, sliced at each step."""
         r, T = random.Random(seed), self.steps
         fitting = [v for v in self.known if v.value.ndim and v.value.shape[0] == T]
         longer = [v for v in self.known if v.value.ndim and v.value.shape[0] > T]
@@ -134,7 +133,7 @@ class LoopWriter:
     # At the end of a step
 
     def next(self, h: Var, seed: int, inner: list[Var], lines: list[str]) -> Var:
-        """The next value of a carry: an expression that has its form, given a name now and then."""
+        """Return the next value of a carry: an expression of its shape and dtype, sometimes given a name."""
         r = random.Random(seed + 1)
         for attempt in range(8):
             rules = RULES if self.w.rows is None else CELL_RULES
@@ -169,7 +168,7 @@ class LoopWriter:
         return Var(name, value, key, 2.0)
 
     def floats(self, h: Var, key: str, inner: list[Var]) -> str:
-        """A floating value of the body, in the shape of `h`."""
+        """Return a floating value of the body, in the shape of `h`."""
         if not is_float(h.value):
             raise Unfit
         return fitted(bid([v for v in inner if is_float(v.value)], key), h.value.shape)
@@ -224,7 +223,7 @@ class LoopWriter:
         return f"xg.sigmoid({z}) * {h.name} + (1 - xg.sigmoid({z})) * {v}"
 
     def next_turned(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """A view of the old value, or of another carry's."""
+        """Return a view of the old value, or of another carry's."""
         o = bid([v for v in self.hs if v.value.size == h.value.size and v.value.dtype == h.value.dtype], key)
         if o.form != h.form:
             return f"xg.reshape({o.name}, {h.value.shape})"
@@ -248,7 +247,7 @@ class LoopWriter:
         )
 
     def next_part(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """A part of a larger value, which may be made for it."""
+        """Return a part of a larger value, which may be created for it."""
         shape = h.value.shape
         parts = [
             (v, e) for v in inner if v.value.dtype == h.value.dtype for e in views_of(v.value.shape, shape)
@@ -296,7 +295,7 @@ class LoopWriter:
         return name
 
     def next_learned(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """A Hebbian update."""
+        """Return a Hebbian update."""
         if h.value.ndim != 2 or not is_float(h.value):
             raise Unfit
         m, n = h.value.shape
@@ -315,8 +314,10 @@ class LoopWriter:
         return f"{h.name} + 0.1 * {a.name}[:, None] * {b.name}[None, :]"
 
     def next_product(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """A product added to a value of the same shape, which the product may be written over if nothing else
-        reads it."""
+        """Return a product added to a value of the same shape.
+
+        The product may accumulate in place if nothing else reads that value.
+        """
         if h.value.ndim not in (1, 2) or not is_float(h.value):
             raise Unfit
         matrices = [v for v in inner if v.value.ndim == 2 and v.value.dtype == h.value.dtype]
@@ -352,7 +353,7 @@ class LoopWriter:
         return r.choice([f"xg.tanh({text})", f"0.3 * ({text})", text])
 
     def read_for(self, h: Var, r: random.Random, key: str) -> str:
-        """One more value to read, of the form of a carry, that nothing else reads."""
+        """Add an input with the shape and dtype of a carry that nothing else reads."""
         T, ramp = self.steps, (self.steps, *(1,) * h.value.ndim)
         if "no xs" in self.item.flags:
             raise Unfit
@@ -404,7 +405,7 @@ class LoopWriter:
         raise Unfit
 
     def next_chosen(self, h: Var, r: random.Random, key: str, inner: list[Var], lines: list[str]) -> str:
-        """Elements in another order, or an index that elements give."""
+        """Return elements in another order, or an index computed from elements."""
         kind, name, shape = h.value.dtype.kind, h.name, h.value.shape
         counts = [v.name for v in inner if v.value.dtype.kind == "i" and v.value.shape in ((), shape[:1])]
         found = []
@@ -426,7 +427,7 @@ class LoopWriter:
             found += [f"xg.argsort({name} % 3, axis=-1)"] if shape else []
         return r.choice(found)
 
-    # What is kept of each step
+    # Outputs of each step
 
     def kept(self, seed: int, after: list[Var], inner: list[Var]) -> str:
         r = random.Random(seed)
@@ -529,7 +530,7 @@ def _tuple(parts: list[str]) -> str:
 
 
 def fitted(v: Var, shape: tuple[int, ...]) -> str:
-    """A value in another shape: a view if possible."""
+    """Return a value in another shape: a view if possible."""
     if v.value.shape == shape:
         return v.name
     if v.value.ndim <= len(shape) and all(
@@ -544,8 +545,10 @@ def fitted(v: Var, shape: tuple[int, ...]) -> str:
 
 
 def lying_otherwise(v: Var) -> list[str]:
-    """Views of a value or of one made from it, of the same shape: reversed, turned, the same row or column
-    again, every second one."""
+    """Return views, of the same shape, of a value or of one computed from it.
+
+    They are reversed, transposed, repeat one row or column, or take every second element.
+    """
     name, shape, n = v.name, v.value.shape, v.value.ndim
     made = f"xg.sin({name})" if is_float(v.value) else name
     found = [
@@ -566,7 +569,7 @@ def lying_otherwise(v: Var) -> list[str]:
 
 
 def views_of(whole: tuple[int, ...], part: tuple[int, ...]) -> list[str]:
-    """How a value of one shape gives one of another: expressions with a place for its name."""
+    """Return expressions, with a placeholder for the name, that turn a value of one shape into another."""
     found = []
     if whole == part:
         return found

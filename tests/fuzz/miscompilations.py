@@ -1,5 +1,6 @@
-"""Deliberate faults of the compiler, each a small change of one function's text, to see that random programs
-find them.
+"""Deliberate faults of the compiler, to check that random programs find them.
+
+Each fault is a small change to the source of one function.
 
     with applied(mutant):
         ...                     # the compiler has the fault here
@@ -33,9 +34,9 @@ from .ways import Case, Skipped, wrong
 
 
 class Mutant(NamedTuple):
-    """A fault: `old` is `new` in a function.
+    """A fault: `old` is replaced by `new` in a function.
 
-    It must be found within so many `programs`, each run by the `ways` that see the function's work.
+    It must be found within this number of `programs`, each run in the `ways` that exercise the function.
     """
 
     name: str
@@ -44,19 +45,18 @@ class Mutant(NamedTuple):
     new: str
     ways: tuple[str, ...]
     programs: int = 200
-    needs: str = ""  # a pattern without which a program's text cannot show it
+    needs: str = ""  # only programs whose text matches this pattern can show it
     kinds: tuple[str, ...] = ("value", "grad")
-    calls: bool = False  # whether it is looked for among programs with ops that are neither maps nor products
+    calls: bool = False  # search among programs with ops that are neither maps nor products
 
 
 class Gone(Exception):
-    """The function, or what is to be changed in it, is not there any more: the list of faults has to follow
-    the code."""
+    """The function or the text to be changed no longer exists: update the list of faults."""
 
 
 @contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
-    """The compiler with a fault, in every place that calls the function."""
+    """Apply a fault to the compiler, in every place that calls the function."""
     function = _function(mutant.function)
     code = function.__code__
     function.__code__ = _changed(function, mutant)
@@ -90,7 +90,7 @@ def _changed(function: FunctionType, mutant: Mutant) -> CodeType:
             f"{mutant.function}, not once"
         )
     lines = text.replace(mutant.old, mutant.new).splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("def "))  # decorators stay as they are
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))  # skip the decorators
     module: dict[str, Any] = dict(function.__globals__)
     exec(
         compile("\n".join(lines[start:]), f"<{mutant.name}>", "exec", __future__.annotations.compiler_flag),
@@ -108,8 +108,10 @@ def _changed(function: FunctionType, mutant: Mutant) -> CodeType:
 
 
 def found_by(mutant: Mutant) -> int | None:
-    """How many programs it takes to find a fault: with it one gives another result than it should, and
-    without it, it does not."""
+    """Return the number of programs needed to find a fault, or None.
+
+    A program finds it if its result is wrong with the fault and right without it.
+    """
     for number in range(mutant.programs):
         problem = generate(number + mutant.calls * CALLS)
         text = text_of(problem)
@@ -135,11 +137,11 @@ def found_by(mutant: Mutant) -> int | None:
 
 
 def in_one_launch(case: Case, kind: str) -> bool:
-    """Whether a program becomes a CUDA kernel that runs a whole loop."""
+    """Return whether a program becomes a CUDA kernel that runs a whole loop."""
     try:
         program = optimise(traced(case.run(kind, xg), case.arrays)[0])
         made = schedule(lower(program, target=CUDA).plan, CHIPS["H100"])
-    except Exception:  # another way says what is wrong
+    except Exception:  # other ways report errors
         return False
     return any(isinstance(item, Repeat) and bool(item.once) for item in made.body)
 
@@ -149,7 +151,7 @@ PASSES = ("passes", "optimised scan")
 NUMPY = ("numpy", "numpy scan")
 NATIVE = ("compile", "scan")
 ANY = ("numpy", "compile")
-#: A product added to what a loop reads.
+#: A product that accumulates into an input of the loop.
 ADDED = r"@ \w+(\.T)? \+ x\d+_|x\d+_\d+ [+-] \w+(\.T)? @"
 
 MUTANTS = [
@@ -357,7 +359,7 @@ MUTANTS = [
         1500,
         needs=r"@.*@",
     ),
-    # the text for NumPy
+    # generated NumPy text
     Mutant(
         "backwards is forwards, in NumPy",
         "compiler.codegen.numpy.plan:_Writer._loop",
@@ -572,7 +574,7 @@ MUTANTS = [
         needs=r"xg\.take\([^;\n]*, [hx]\d+_\d+, axis",
         kinds=("hvp", "grad of grad"),
     ),
-    # running
+    # execution
     Mutant(
         "results are views of arguments",
         "compiler.executors:Executable._unshared",
@@ -816,7 +818,7 @@ MUTANTS = [
         kinds=("value",),
         calls=True,
     ),
-    # calls of the array library
+    # library calls
     Mutant(
         "a call's outputs in another order",
         "compiler.calls:_computed",

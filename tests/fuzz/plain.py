@@ -1,8 +1,7 @@
-"""The functions of `xg` that random programs use, in NumPy alone and step by step: a reference with nothing
-of xgrad in it.
+"""The functions of `xg` that random programs use, in pure NumPy: a reference without xgrad.
 
-`Plain` notes how near a value came to where a function bends or jumps, so that a program is not blamed for
-rounding there.
+Loops run step by step. `Plain` records how near a value came to a kink or jump of a function, so that a
+program is not blamed for rounding there.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 class Plain:
     """A stand-in for `xg`.
 
-    With `exact` all floating numbers are float64, so that what float32 loses can be told.
+    With `exact`, all floating numbers are float64, which shows the rounding error of float32.
     """
 
     def __init__(self, exact: bool = False) -> None:
-        self.margin = np.inf  # the least distance from a bend
+        self.margin = np.inf  # the least distance from a kink
         self.pi, self.e, self.inf, self.newaxis = np.pi, np.e, np.inf, None
         self.bool, self.int32, self.int64 = np.dtype("bool"), np.dtype("int32"), np.dtype("int64")
         self.float32, self.float64 = np.dtype("float64" if exact else "float32"), np.dtype("float64")
@@ -33,7 +32,7 @@ class Plain:
     def __getattr__(self, name: str) -> Any:
         return getattr(np, NUMPY.get(name, name))
 
-    # Functions that NumPy has not
+    # Functions that NumPy lacks
 
     def sigmoid(self, x: Any) -> Any:
         return 1 / (1 + np.exp(-np.asarray(x)))
@@ -53,7 +52,7 @@ class Plain:
     def astype(self, x: Any, dtype: Any) -> Any:
         return np.asarray(x).astype(dtype)
 
-    # Functions that bend or jump
+    # Functions with kinks or jumps
 
     def _apart(self, *gaps: Any) -> None:
         for gap in gaps:
@@ -63,9 +62,9 @@ class Plain:
                 self.margin = min(self.margin, float(np.min(np.abs(gap))))
 
     def _ordered(self, x: Any, axis: int | None, count: int | None = None, last: bool = False) -> None:
-        """Neighbours in the order of size differ; the first or last `count` of them if only these matter.
+        """Record the gaps between sorted neighbours, or only between the first or last `count`.
 
-        Whole numbers may be equal, as they are not rounded.
+        Equal integers are allowed, as they are not rounded.
         """
         x = np.asarray(x)
         if x.dtype.kind == "f" and x.ndim and x.size and not np.all(np.isnan(x) | (x == np.round(x))):
@@ -137,12 +136,12 @@ class Plain:
         if not descending:
             return np.argsort(x, axis=axis, stable=True)
         back = np.argsort(np.flip(x, axis), axis=axis, stable=True)
-        return np.asarray(x).shape[axis] - 1 - np.flip(back, axis)  # equal elements stay in their order
+        return np.asarray(x).shape[axis] - 1 - np.flip(back, axis)  # equal elements keep their order
 
     def searchsorted(self, x: Any, v: Any) -> Any:
         if np.result_type(x, v).kind == "f":
             gaps = np.subtract.outer(np.asarray(v), np.asarray(x))
-            self._apart(gaps[gaps != 0])  # an element that is there itself is found exactly
+            self._apart(gaps[gaps != 0])  # an exact match is always found
         return np.searchsorted(x, v)
 
     # Transforms
@@ -177,12 +176,12 @@ class Plain:
         return plain_scan(self, f, init, xs, length, reverse)
 
 
-#: Names of the array standard that NumPy spells otherwise, or has under the same name.
+#: Names of the array standard that NumPy spells differently, or uses for another function.
 NUMPY = {"atan": "arctan", "cumulative_sum": "cumulative_sum", "permute_dims": "transpose"}
 
 
 class _Known:
-    """A function whose derivative somebody gave, without it."""
+    """A function with a custom derivative, called without it."""
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self.f = f
@@ -215,7 +214,7 @@ def mapped(f: Callable[..., Any], *trees: Any) -> Any:
 
 
 def plain_scan(xp: Any, f: Any, init: Any, xs: Any, length: int | None, reverse: bool) -> Any:
-    """A loop of Python, over arrays of any library."""
+    """Run a scan as a Python loop, over arrays of any library."""
     carry = mapped(xp.asarray, init)
     xs = mapped(xp.asarray, xs)
     steps = length if length is not None else len(leaves(xs)[0])

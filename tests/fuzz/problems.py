@@ -1,8 +1,8 @@
-"""Random programs as data that can be made smaller: instructions, each with a number from which it draws what
-it does and on which values.
+"""Random programs as data that can be shrunk.
 
-Each sublist of instructions is a program as well: one that does not fit is left out, and the others keep
-their operands, as these are chosen by the values' own numbers and not by their places.
+A program is a list of instructions, each with a seed from which its op and operands are drawn. Every sublist
+is a program too. Instructions without fitting operands are left out; the others keep their operands, because
+these are chosen by the seeds of the values, not by their positions.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ LENGTHS = (0, 1, 1, 2, 2, 3, 3, 4, 5, 7)
 
 
 class Step(NamedTuple):
-    """One line, of a family of templates."""
+    """One line, drawn from a family of templates."""
 
     family: str
     seed: int
 
 
 class Scan(NamedTuple):
-    """A loop: numbers for each carry, for each thing that is read or written, and the instructions of its
-    body."""
+    """A loop: seeds for each carry, input and output, and the instructions of its body."""
 
     seed: int
     length: int
@@ -38,8 +37,7 @@ class Scan(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A program: numbers for its arguments and for the Tensors that it uses from outside, and its
-    instructions."""
+    """A program: seeds for its arguments and captured Tensors, and its instructions."""
 
     seed: int
     length: int
@@ -51,8 +49,10 @@ class Problem(NamedTuple):
 
 
 def generate(seed: int) -> Problem:
-    """The program of a number: one in five is a recurrent cell. From CALLS on they have ops that are neither
-    maps nor plain products, and no cells."""
+    """Return the program of a number; one in five is a recurrent cell.
+
+    From CALLS on, programs have ops that are neither maps nor plain products, and there are no cells.
+    """
     r = random.Random(seed)
     weights = WEIGHTS
     if seed >= CALLS:
@@ -73,7 +73,7 @@ def generate(seed: int) -> Problem:
 
 
 def _cell(r: random.Random) -> Problem:
-    """Rows of a batch through time, products with weights, and what is elementwise."""
+    """Return a recurrent cell: rows of a batch through time, products with weights, and elementwise ops."""
     flags = ("cell", *(("float32",) if r.random() < 0.15 else ()))
     body = tuple(
         Step("cell" if r.random() < 0.8 else r.choice(("elementwise", "binary")), _number(r))

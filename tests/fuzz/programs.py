@@ -1,5 +1,7 @@
-"""The Python text that a random program stands for, written line by line, each line tried on example values
-with NumPy alone."""
+"""Writes the Python text of a random program line by line.
+
+Each line is tried on example values with NumPy alone.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ from .templates import TEMPLATES
 from .values import RELATED, TESTS, Unfit, Var, bid, check, is_float
 
 SIZES = (1, 2, 2, 3, 3, 4, 5, 7)
-WIDE = (9, 17, 33, 37)  # more than one vector of the processor, or four
+WIDE = (9, 17, 33, 37)  # more than one vector of the processor, or more than four
 
 
 class Text(NamedTuple):
-    """A program as text: gates, the values that it is run on (`args` and `captured` are their names), the
-    function `f`, and how it is called."""
+    """A program as text: gates, the function `f`, its example values and its call.
+
+    `args` and `captured` are the names of the values.
+    """
 
     gates: str
     values: str
@@ -37,7 +41,7 @@ class Text(NamedTuple):
 
 
 def text_of(problem: Problem) -> Text | None:
-    """The text of a program, None if nothing of it is left."""
+    """Return the text of a program, or None if none of its instructions fit."""
     with np.errstate(all="ignore"):
         return Writer(problem).text()
 
@@ -46,14 +50,16 @@ __all__ = ["Problem", "Scan", "Text", "Writer", "generate", "text_of"]
 
 
 def is_numpys(text: str, name: str) -> bool:
-    """Whether a value is computed of NumPy's arrays alone, whose names begin with an a, and so is one
-    itself."""
+    """Return whether an expression uses only NumPy arrays, so that its value is one.
+
+    Names of NumPy arrays begin with "a".
+    """
     names = set(re.findall(r"\b[a-z]+\d+(?:_\d+)?\b", text)) - {name}
     return bool(names) and all(n.startswith("a") for n in names) and not re.search(r"\bxg\.|[a-z]\(", text)
 
 
 class Writer:
-    """Writes the text of a program, line by line, each tried on example values."""
+    """Writes the text of a program line by line, trying each on example values."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -64,7 +70,7 @@ class Writer:
         self.gates: dict[str, None] = {}
         r = random.Random(problem.seed)
         sizes = [r.choice(WIDE if r.random() < 0.08 else SIZES) for _ in range(2)]
-        #: Of a cell: rows, and how wide states and inputs are.
+        #: For a cell: rows, and the widths of states and inputs.
         self.rows = tuple(r.sample((2, 3, 4, 5, 7, 8, 11, 19, 35), 3)) if "cell" in problem.flags else None
         self.sizes = [
             *sizes,
@@ -101,7 +107,7 @@ class Writer:
         )
 
     def given(self, name: str, seed: int, values: list[str], kind: str | None) -> Var:
-        """An argument, or a Tensor from outside."""
+        """Add an argument, or a captured Tensor."""
         r = random.Random(seed)
         shape = self.shape_of(r, int(name[1:]))
         dtype = r.choices(
@@ -147,7 +153,7 @@ class Writer:
         return Var(name, self.env[name], f"{seed}", 1.0)
 
     def shape_of(self, r: random.Random, i: int) -> tuple[int, ...]:
-        """The shape of the i-th argument."""
+        """Return the shape of the i-th argument."""
         if self.rows is not None:
             rows, states, inputs = self.rows
             shapes = [
@@ -171,7 +177,7 @@ class Writer:
     def block(
         self, known: list[Var], instructions: tuple[Any, ...], depth: int
     ) -> tuple[list[str], list[Var]]:
-        """The lines of some instructions; the values that are known then."""
+        """Write the lines of some instructions; return the values known afterwards."""
         lines: list[str] = []
         for item in instructions:
             try:
@@ -231,7 +237,7 @@ class Writer:
             chosen.append(self.picked(kind, f"{key}.{len(chosen)}", family, known, chosen))
             return chosen[-1].name
 
-        # the first operand is the one that the second is chosen for
+        # the second operand is chosen to fit the first
         order = re.sub(r"\{w2\} @ \{m\}", "{m} @@ {w2}", template)
         text = re.sub(r"\{(\w+)\}", replaced, order)
         if "@@" in text:
@@ -244,7 +250,10 @@ class Writer:
         return text
 
     def picked(self, kind: str, key: str, family: str, known: list[Var], chosen: list[Var]) -> Var:
-        """An operand: the highest bidder, by numbers of its own, so that the choice stays when others go."""
+        """Choose the operand with the highest bid.
+
+        Bids depend only on each value's own seed, so that the choice remains when other values are removed.
+        """
         if kind == "R" and self.rows is not None:
             fitting = [v for v in known if TESTS["R"](v.value) and v.value.shape[0] == self.rows[0]]
         elif kind == "W":
@@ -269,7 +278,7 @@ class Writer:
             ]
         else:
             fitting = [v for v in known if TESTS[kind](v.value)]
-        # a NumPy array is not indexed by what is traced, and takes no Tensor
+        # a NumPy array cannot be indexed or assigned to with a traced value
         if family not in ("elementwise", "binary", "product"):
             fitting = [v for v in fitting if not v.name.startswith("a")]
         if not fitting:

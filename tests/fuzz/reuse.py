@@ -1,5 +1,7 @@
-"""One compiled function, called several times: whether its results are its own, and whether it reads what it
-is given each time."""
+"""One compiled function, called several times.
+
+Its results must not share memory, and it must read its arguments anew each time.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def used_again(case: Any, run: Callable[..., Any], looped: Callable[..., Any], k
     case.check(found, kind)
     _fill(arrays, case.arrays, -0.4)
     run(*arrays)
-    case.check(found, kind)  # neither the arrays nor the memory of the function's own are its results
+    case.check(found, kind)  # the results are neither the arguments nor the function's workspace
     _twice(case, run, looped, kind)
     _by_threads(case, run, kind)
 
@@ -36,7 +38,7 @@ def _fill(arrays: list[np.ndarray], values: list[np.ndarray], factor: float = 1.
 
 
 def _twice(case: Any, run: Callable[..., Any], looped: Callable[..., Any], kind: str) -> None:
-    """Arguments of one form are one array, unless the values come near a bend then."""
+    """Pass one array for all arguments of its shape and dtype, unless values then come near a kink."""
     first: dict[Any, np.ndarray] = {}
     arrays = [first.setdefault((a.shape, a.dtype), a) for a in case.arrays]
     if len(first) == len(arrays):
@@ -45,7 +47,7 @@ def _twice(case: Any, run: Callable[..., Any], looped: Callable[..., Any], kind:
     z = case.loaded(xp)["f"](*arrays)
     if xp.margin < (1e-7 if case.exact else 1e-3) or not all(np.all(np.abs(v) < 1e3) for v in z):
         return
-    expected = numbers(looped(*map(xg.asarray, arrays)))  # into a NumPy array itself no Tensor could be added
+    expected = numbers(looped(*map(xg.asarray, arrays)))  # a NumPy array cannot be added to in place
     if all(np.all(np.abs(v) < 1e5) for v in expected):
         case.equal(numbers(run(*arrays)), expected)
 

@@ -1,4 +1,4 @@
-"""How programs are run: settings, what is remembered between runs, and results as arrays."""
+"""Settings for running programs, caches between runs, and results as arrays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from xgrad.transforms import checkpointing
 
 @contextmanager
 def native(value: str | None) -> Iterator[None]:
-    """XGRAD_NATIVE as it is asked for, and nothing that was compiled otherwise."""
+    """Set XGRAD_NATIVE, with all caches of compiled programs empty."""
     forget()
-    # wrong values are to show, not wrong plans alone
+    # wrong values must show, so plans are not verified
     with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):
         try:
             yield
@@ -28,7 +28,7 @@ def native(value: str | None) -> Iterator[None]:
 
 @contextmanager
 def environment(name: str, value: str | None) -> Iterator[None]:
-    """An environment variable as it is asked for."""
+    """Set an environment variable."""
     before = os.environ.pop(name, None)
     if value is not None:
         os.environ[name] = value
@@ -41,14 +41,14 @@ def environment(name: str, value: str | None) -> Iterator[None]:
 
 
 def forget() -> None:
-    """Forget every program that was made."""
+    """Forget every compiled program."""
     for kept in (bodies.BODIES, checkpointing.PROGRAMS):
         kept._values.clear()
 
 
 @contextmanager
 def repeats(count: int) -> Iterator[None]:
-    """How often stages are repeated in a scan that is worth compiling."""
+    """Set how often stages must repeat for a scan to be compiled."""
     before, executors.REPEATS = executors.REPEATS, count
     try:
         yield
@@ -57,5 +57,5 @@ def repeats(count: int) -> Iterator[None]:
 
 
 def numbers(outputs: Any) -> list[np.ndarray]:
-    """Results as arrays of their own, whether or not they have a gradient."""
+    """Return results as new arrays, whether or not they have a gradient."""
     return [np.array(z.detach().numpy()) if isinstance(z, xg.Tensor) else np.asarray(z) for z in outputs]

@@ -1,4 +1,4 @@
-"""Makes a program that fails smaller, as long as it fails in the same manner."""
+"""Shrinks a failing program as long as it fails in the same way."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from .ways import Skipped, case_for, wrong
 
 
 def smallest(number: int, kind: str, way: str, seconds: float = 60.0) -> str | None:
-    """What is wrong with the program of a number, and a small program with which the same is wrong; None if
-    nothing is."""
+    """Return what is wrong with the program of a number, and a small program with the same fault.
+
+    Returns None if nothing is wrong.
+    """
     problem = generate(number)
     message = tried(problem, kind, way)
     if message is None:
@@ -31,7 +33,7 @@ def smallest(number: int, kind: str, way: str, seconds: float = 60.0) -> str | N
 
 
 def tried(problem: Problem, kind: str, way: str) -> str | None:
-    """What is wrong with a program by one way, if anything."""
+    """Return what is wrong with a program run in one way, if anything."""
     try:
         case = case_for(problem)
     except Skipped:
@@ -40,7 +42,7 @@ def tried(problem: Problem, kind: str, way: str) -> str | None:
 
 
 def category_of(message: str | None) -> str | None:
-    """What is wrong, without numbers and names."""
+    """Return the kind of error, without numbers and names."""
     if message is None:
         return None
     message = re.sub(r"^after \w+: ", "", message)
@@ -52,7 +54,7 @@ def category_of(message: str | None) -> str | None:
 
 
 def shrunk(problem: Problem, fails: Callable[[Problem], bool], seconds: float = 60.0) -> Problem:
-    """The smallest program found that still `fails`, by leaving out parts one after the other."""
+    """Return the smallest program found that still `fails`, by leaving out parts one at a time."""
     until, again = time.monotonic() + seconds, True
     while again:
         again = False
@@ -60,7 +62,7 @@ def shrunk(problem: Problem, fails: Callable[[Problem], bool], seconds: float = 
         while place < len(tries) and time.monotonic() < until:
             if fails(tries[place]):
                 problem, again = tries[place], True
-                tries = list(smaller_ones(problem))  # and on from the same place
+                tries = list(smaller_ones(problem))  # continue from the same place
             else:
                 place += 1
     return problem
@@ -78,7 +80,7 @@ def smaller_ones(problem: Problem) -> Iterator[Problem]:
 
 
 def _bodies(body: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Half of the instructions, all but one, one of them smaller."""
+    """Yield half of the instructions, all but one, or one of them shrunk."""
     if len(body) > 3:
         yield body[len(body) // 2 :]
         yield body[: len(body) // 2]

@@ -1,15 +1,29 @@
-"""What an instruction may be: lines of Python with places for operands.
+"""Templates of instructions: lines of Python with placeholders for operands.
 
-    {f} a floating array      {m} one with an axis        {M} one with two axes      {v} a vector        {Q}
-    a square matrix {g} one that broadcasts with the first                {s} one of the first's form
-    {w} one that the first can be multiplied with {i} integers    {n} one integer    {b} truths    {c}
-    complex numbers    {0} {1} operands that were chosen before {R} rows, a row for each of a batch    {W} a
-    matrix that the operand before can be multiplied with {ax} an axis of the first    {ax1} an axis of one
-    more    {i1} integers with an axis    {b1} truths with an axis    {c1} complex numbers with an axis
-    {C} a complex matrix    {T} a floating array with three axes    {k} a small integer    {perm} an order of
-    the first's axes    {t} the name of the result, for instructions of several lines
+    {f}     a floating array
+    {m}     a floating array with an axis
+    {M}     a floating array with two axes
+    {T}     a floating array with three axes
+    {v}     a vector
+    {Q}     a square matrix
+    {g}     one that broadcasts with the first
+    {s}     one of the first's form
+    {w}     one that the first can be multiplied by
+    {i}     integers                {i1}  integers with an axis
+    {n}     one integer
+    {b}     booleans                {b1}  booleans with an axis
+    {c}     complex numbers         {c1}  complex numbers with an axis
+    {C}     a complex matrix
+    {0} {1} earlier operands
+    {R}     rows, one for each element of a batch
+    {W}     a matrix that the previous operand can be multiplied by
+    {ax}    an axis of the first
+    {ax1}   an axis of one more
+    {k}     a small integer
+    {perm}  a permutation of the first's axes
+    {t}     the name of the result, for instructions of several lines
 
-Values stay small, so that no tolerance has to be large.
+Values stay small, so that tolerances can be small.
 """
 
 from __future__ import annotations
@@ -472,5 +486,5 @@ FAMILIES = {
 }
 TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
 WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}
-#: In programs with ops that are neither maps nor plain products.
+#: For programs with ops that are neither maps nor plain products.
 CALL_WEIGHTS = WEIGHTS | {"gather": 8, "assignment": 6, "order": 8, "einsum": 5, "opaque": 4, "other": 6}

@@ -1,5 +1,7 @@
-"""The random programs are tried themselves: each of many deliberate faults of the compiler is found within a
-stated number of them."""
+"""Test the random programs themselves: they must find deliberate faults of the compiler.
+
+Each fault must be found within a stated number of programs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import pytest
 
 from tests.fuzz.miscompilations import MUTANTS, Gone, Mutant, _changed, _function, applied, found_by
 
-#: Found by the first few programs: these are tried at each run.
+#: Faults found by the first few programs, which are tested in every run.
 QUICK = (
     "equal stages in spite of their parameters",
     "every sum that starts at 0 stays 0",
@@ -27,7 +29,7 @@ def test_a_fault_is_found(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[m.name for m in MUTANTS])
 def test_a_fault_changes_something(mutant: Mutant) -> None:
-    """Its function is there, has the text that is changed, and is another with the fault."""
+    """The function exists, contains the text to be changed, and differs with the fault."""
     assert _changed(_function(mutant.function), mutant) is not _function(mutant.function).__code__
 
 

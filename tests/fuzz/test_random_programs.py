@@ -1,8 +1,7 @@
-"""Random programs: every way to run one gives what the engine gives, values and derivatives; the engine what
-NumPy and differences give.
+"""Random programs have the same values and derivatives in every way to run them.
 
-The programs are new at each run: XGRAD_FUZZ_SEED, which is printed at its beginning, asks for the same ones
-again, XGRAD_FUZZ for so many.
+The reference is the engine, which is itself compared with NumPy and finite differences. Each run has new
+programs. XGRAD_FUZZ_SEED, which is printed at the start, repeats them; XGRAD_FUZZ sets their number.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def test_a_number_gives_one_program() -> None:
 
 
 def test_the_programs_have_what_people_write() -> None:
-    """Among some hundred programs there is each of these."""
+    """Each of these typical patterns occurs among a few hundred programs."""
     texts = [text for number in range(400) if (text := text_of(generate(number))) is not None]
     whole = "\n".join(text.whole for text in texts)
     wanted = """
@@ -85,7 +84,7 @@ def test_the_programs_have_what_people_write() -> None:
 
 
 def test_programs_have_ops_of_every_kind() -> None:
-    """Among some hundred programs from CALLS on there is each of these."""
+    """Each of these ops occurs among a few hundred programs from CALLS on."""
     texts = [text for number in range(CALLS, CALLS + 400) if (text := text_of(generate(number))) is not None]
     whole = "\n".join(text.function for text in texts)
     wanted = """
@@ -101,7 +100,7 @@ def test_programs_have_ops_of_every_kind() -> None:
 
 @pytest.mark.slow
 def test_programs_get_smaller() -> None:
-    """All that the fault needs is left, and what it has nothing to do with is gone."""
+    """Shrinking keeps all that the fault needs, and removes everything unrelated."""
     from tests.fuzz.shrinking import shrunk
 
     number = next(
@@ -140,7 +139,7 @@ def test_every_way_can_fail(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_plans_can_be_wrong() -> None:
-    """They are verified against the program, and not against the reference."""
+    """Plans are verified against the program, not against the reference."""
     (fault,) = (m for m in MUTANTS if m.name == "moves one after the other, not at once")
     assert found_by(fault._replace(ways=("plan",), programs=100)) is not None
 

@@ -1,4 +1,4 @@
-"""Values of a random program while it is written: how they are told apart, and how one is chosen."""
+"""Values of a random program while it is written: how they are classified and chosen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Var(NamedTuple):
-    """A name in the text, an example of its value, the number by which it is chosen, and how eagerly."""
+    """A name in the text, an example of its value, the seed for choosing it, and its weight."""
 
     name: str
     value: Any
@@ -60,16 +60,16 @@ RELATED: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-#: Elements of a value.
+#: Maximal number of elements of a value.
 MOST = 4000
 
 
 class Unfit(Exception):
-    """There is no operand for an instruction, or it does something that programs should not."""
+    """No operand fits an instruction, or it does something that programs should not do."""
 
 
 def bid(vars: list[Var], key: str) -> Var:
-    """One of some values: the more eager and the later it is, the likelier."""
+    """Choose one of some values: those with larger weights, and later ones, are more likely."""
     bids = [_unit(f"{key}.{v.key}") ** (1 / (v.weight * 0.9**age)) for age, v in enumerate(reversed(vars))]
     return vars[-1 - bids.index(max(bids))]
 
@@ -79,7 +79,7 @@ def _unit(text: str) -> float:
 
 
 def check(value: Any, empty: bool) -> None:
-    """Values that programs should have: few, finite, small and of few axes."""
+    """Check that a value suits programs: small, finite, and with few axes."""
     if value.size > MOST or value.ndim > 4 or value.dtype.kind not in "fibc":
         raise Unfit
     if value.size == 0 and not empty:

@@ -1,4 +1,4 @@
-"""The ways to run a random program, and the reference that each is compared with."""
+"""The ways to run a random program, and the reference for each."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ from .settings import environment, native, numbers, repeats
 
 
 class Looped:
-    """A stand-in for `xg` in which nothing is compiled: the engine alone, each loop one of Python, each rule
-    of the user's own left out."""
+    """A stand-in for `xg` in which nothing is compiled.
+
+    Only the engine runs, loops are Python loops, and custom rules are ignored.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return getattr(xg, name)
@@ -70,11 +72,11 @@ LOOPED = Looped()
 
 
 class Skipped(Exception):
-    """Nothing can be said of this program: why."""
+    """This program cannot be judged; the message says why."""
 
 
 class Case:
-    """A program with the values it is run on, and what is right."""
+    """A program, the values that it is run on, and the correct results."""
 
     def __init__(self, text: Text) -> None:
         self.text = text
@@ -89,7 +91,7 @@ class Case:
         self._references: dict[str, list[np.ndarray]] = {}
 
     def loaded(self, library: Any) -> dict[str, Any]:
-        """The text, run with `xg` or a stand-in."""
+        """Run the text with `xg` or a stand-in, and return its names."""
         module: dict[str, Any] = {
             "np": np,
             "xg": library,
@@ -112,7 +114,7 @@ class Case:
         return module
 
     def run(self, kind: str, library: Any) -> Callable[..., Any]:
-        """The function of a kind."""
+        """Return the function of a kind."""
         module = self.module if library is xg else self.loaded(library)
         exec(compile(KINDS[kind], kind, "exec"), module)
         return module["run"]  # type: ignore[no-any-return]
@@ -192,17 +194,17 @@ def _gates(text: str, real: Any) -> dict[str, Any]:
 
 
 def others(args: list[Any]) -> list[Any]:
-    """Other values for the same forms, to fill memory with."""
+    """Return other values of the same shapes and dtypes, to overwrite memory with."""
     return [np.roll(a, 1) * 0.7 if a.dtype.kind in "fc" else a for a in args]
 
 
 def by_loop(case: Case, kind: str) -> None:
-    """The body's Python code at every step."""
+    """Run the body's Python code at every step."""
     case.check(case.run(kind, xg)(*case.args, compiled=False), kind)
 
 
 def by_scan(case: Case, kind: str) -> None:
-    """Scans as native code, called from the engine."""
+    """Run scans as native code, called from the engine."""
     with native("1"):
         run = case.run(kind, xg)
         case.check(run(*case.args), kind)
@@ -210,7 +212,7 @@ def by_scan(case: Case, kind: str) -> None:
 
 
 def by_chosen_scan(case: Case, kind: str) -> None:
-    """Scans that are native code where that repays: some of them, as the threshold is low here."""
+    """Run scans as native code where that pays off; the low threshold makes that some of them."""
     with native(None), repeats(2):
         run = case.run(kind, xg)
         case.check(run(*case.args), kind)
@@ -218,13 +220,13 @@ def by_chosen_scan(case: Case, kind: str) -> None:
 
 
 def by_optimised_scan(case: Case, kind: str) -> None:
-    """Scans after all passes, stage by stage."""
+    """Run scans after all passes, stage by stage."""
     with native(None), repeats(10**9):
         case.check(case.run(kind, xg)(*case.args), kind)
 
 
 def by_numpy_scan(case: Case, kind: str) -> None:
-    """Scans as text that calls NumPy."""
+    """Run scans as text that calls NumPy."""
     with native("0"), repeats(0):
         run = case.run(kind, xg)
         case.check(run(*case.args), kind)
@@ -232,7 +234,7 @@ def by_numpy_scan(case: Case, kind: str) -> None:
 
 
 def by_compile(case: Case, kind: str, value: str = "1") -> None:
-    """The whole as native code."""
+    """Run the whole program as native code."""
     with native(value):
         run = xg.compile(case.run(kind, xg))
         run(*others(case.arrays))
@@ -241,20 +243,24 @@ def by_compile(case: Case, kind: str, value: str = "1") -> None:
 
 
 def by_numpy(case: Case, kind: str) -> None:
-    """The whole as text that calls NumPy."""
+    """Run the whole program as text that calls NumPy."""
     by_compile(case, kind, "0")
 
 
 def by_reuse(case: Case, kind: str) -> None:
-    """What was compiled once, called again and again: with arrays that change in place, with the same array
-    twice, by threads."""
+    """Call one compiled function repeatedly.
+
+    Arrays change in place, one array is passed twice, and threads share the function.
+    """
     with native("1" if len(case.text.function) % 2 else "0"):
         used_again(case, xg.compile(case.run(kind, xg)), case.run(kind, LOOPED), kind)
 
 
 def by_passes(case: Case, kind: str) -> None:
-    """The program as it was traced, and after all passes; where that differs, after which pass it first
-    does."""
+    """Run the program as traced and after all passes.
+
+    If the results differ, name the first pass that changes them.
+    """
     with native(None):
         traced_program, captured = traced(case.run(kind, xg), case.arrays)
         inputs = [*case.arrays, *captured]
@@ -277,7 +283,7 @@ def interpreted(program: Any, inputs: list[Any]) -> list[Any]:
 
 
 def by_plan(case: Case, kind: str) -> None:
-    """The plans for each executor, verified against the program."""
+    """Verify the plans for each executor against the program."""
     with native(None), environment("XGRAD_VERIFY", "1"):
         program = optimise(traced(case.run(kind, xg), case.arrays)[0])
         for make in (
@@ -292,7 +298,7 @@ def by_plan(case: Case, kind: str) -> None:
 
 
 def by_source(case: Case, kind: str) -> None:
-    """The program written out in NumPy."""
+    """Run the program written out in NumPy."""
     with native(None):
         program, captured = traced(case.run(kind, xg), case.arrays)
         module: dict[str, Any] = {}
@@ -325,7 +331,7 @@ def by_source(case: Case, kind: str) -> None:
 
 
 def by_emulation(case: Case, kind: str) -> None:
-    """The whole as CUDA kernels, on the emulated device."""
+    """Run the whole program as CUDA kernels, on the emulated device."""
     _emulated_device()
     with native(None), xg.device("emulated"):
         module = case.loaded(xg)
@@ -334,7 +340,7 @@ def by_emulation(case: Case, kind: str) -> None:
         try:
             found = run(*map(xg.asarray, case.arrays))
         except xg.DeviceError as error:
-            raise Skipped(str(error)) from None  # NumPy's arrays beside the device's
+            raise Skipped(str(error)) from None  # NumPy arrays mixed with the device's
         case.check(found, kind)
 
 
@@ -349,7 +355,7 @@ def _emulated_device() -> None:
 
 
 def by_differences(case: Case, kind: str) -> None:
-    """The engine itself: values against NumPy's, slopes against differences."""
+    """Compare the engine's values with NumPy's, and its gradients with finite differences."""
     z = numbers(case.run("value", LOOPED)(*case.args))
     case.equal(z, case.plain)
     if kind == "value" or not case.exact or "stop_gradient" in case.text.function:
@@ -373,7 +379,7 @@ def by_differences(case: Case, kind: str) -> None:
     )
 
 
-#: The ways, and how often each is taken.
+#: The ways, and how often each is chosen.
 WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "differences": (by_differences, 1.0),
     "loop": (by_loop, 0.7),
@@ -401,7 +407,7 @@ SHARES = {
 
 
 def attempts(seed: int, kinds: list[str], count: int, ways: list[str] | None = None) -> list[tuple[str, str]]:
-    """Which ways a program goes, drawn from its number."""
+    """Draw the kinds and ways of a program from its number."""
     r = random.Random(seed ^ 0x5EED)
     chosen = ways or list(WAYS)
     weights = [WAYS[w][1] for w in chosen]
@@ -412,7 +418,7 @@ def attempts(seed: int, kinds: list[str], count: int, ways: list[str] | None = N
 
 
 def case_of(number: int) -> Case:
-    """The program of a number; raises `Skipped` where nothing can be said of it."""
+    """Return the program of a number; raise `Skipped` if it cannot be judged."""
     return case_for(generate(number))
 
 
@@ -424,7 +430,7 @@ def case_for(problem: Any) -> Case:
 
 
 def wrong(case: Case, kind: str, way: str) -> str | None:
-    """What one way does wrong, if anything."""
+    """Return what one way does wrong, if anything."""
     if "stop_gradient" in case.text.function and way == "differences":
         kind = "value"
     if kind == "backward" and way in ("compile", "numpy", "reuse", "passes", "plan", "source", "emulated"):

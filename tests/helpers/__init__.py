@@ -1,1 +1,1 @@
-"""What several tests share: tables of calls and cases, backends to test on, comparisons."""
+"""Helpers shared by several tests: tables of calls and cases, backends to test on, comparisons."""

@@ -1,8 +1,8 @@
-"""One call at least of every function of the namespace: what the tests of all functions and the table in the
-docs go by.
+"""At least one call of every function of the namespace.
 
-A call is a function of a namespace and arrays, the same for NumPy's namespace as for ours; `CALLS` has them
-by name. Where a result is not unique (the signs of singular vectors), the call makes of it what is.
+The tests of all functions and the table in the docs use these calls. A call is a function of a namespace and
+arrays; it works with NumPy's namespace and with ours. `CALLS` has them by name. If a result is not unique
+(the signs of singular vectors), the call returns a quantity that is.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ rng = np.random.default_rng(7)
 
 
 class Call(NamedTuple):
-    """`f(xp, *arrays)`, where `xp` is a namespace and `arrays` are its own."""
+    """`f(xp, *arrays)`, where `xp` is a namespace and `arrays` are its arrays."""
 
     f: Callable[..., Any]
     arrays: tuple[np.ndarray, ...]
 
 
 def distinct(*shape: int) -> np.ndarray:
-    """No two alike, none near zero and none near one, so that no choice between them is near a tie."""
+    """Return an array with no two equal elements, none near zero or one, so that no choice is near a tie."""
     n = int(np.prod(shape))
     return (rng.permutation(n) - n / 2 + 0.25).reshape(shape) / max(n, 1)
 
 
 def calls(*made: Any) -> list[Call]:
-    """Functions and arrays in turns: each function is called on the arrays that follow it."""
+    """Collect calls from functions, each followed by the arrays that it is called on."""
     found: list[Call] = []
     for part in made:
         if callable(part):
@@ -66,7 +66,7 @@ def _elementwise(name: str, op: Any) -> list[Call]:
     return [Call(lambda xp, *a: getattr(xp, name)(*a), args[: op.arity])]
 
 
-#: Where a real function is defined and smooth, where that is not everywhere.
+#: Intervals on which a real function is defined and smooth, unless it is so everywhere.
 DOMAIN = {
     **dict.fromkeys(["acos", "asin", "atanh"], (-0.9, 0.9)),
     **dict.fromkeys(
@@ -78,7 +78,7 @@ DOMAIN = {
     "tan": (-1.2, 1.2),
 }
 
-#: Functions that NumPy has not, as it would compute them.
+#: Functions that NumPy lacks, written with NumPy.
 NOT_IN_NUMPY: dict[str, Callable[..., Any]] = {
     "relu": lambda x: np.where(x < 0, 0, x),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -310,7 +310,7 @@ CALLS: dict[str, list[Call]] = {
     "fft.ifftshift": calls(lambda xp, x: xp.fft.ifftshift(x, axes=0), X),
 }
 
-#: What has no derivative, or one that is zero wherever there is one.
+#: Functions without a derivative, or with one that is zero wherever it exists.
 FLAT = """
     __array_namespace_info__ all any arange argmax argmin argsort bitwise_and bitwise_invert
     bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor can_cast ceil count_nonzero empty empty_like
@@ -323,7 +323,7 @@ FLAT = """
 #: How often each function is differentiated in the tests of all functions, and in which modes.
 ORDER, MODES = 2, ("rev", "fwd")
 
-#: What is a function of real numbers alone.
+#: Functions of real numbers only.
 REAL = """
     atan2 clip copysign fft.ihfft fft.rfft fft.rfftn hypot logaddexp logsumexp max maximum min minimum
     nextafter relu remainder softmax sort std unique_values var
@@ -331,7 +331,7 @@ REAL = """
 
 
 def complexified(call: Call) -> Call:
-    """The same with complex numbers for real ones."""
+    """Return the same call with complex numbers in place of real ones."""
     turned = np.random.default_rng(5)
     parts = [
         a + 0.3j * turned.permutation(a.reshape(-1)).reshape(a.shape) if a.dtype.kind == "f" else a

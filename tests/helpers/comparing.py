@@ -1,4 +1,4 @@
-"""Whether results are NumPy's."""
+"""Comparison with NumPy's results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xgrad as xg
 
 
 def same(z: Any, expected: Any, rtol: float = 1e-9) -> None:
-    """Whether a result is NumPy's, whatever it is made of."""
+    """Check that a result equals NumPy's, whatever type it has."""
     if isinstance(expected, tuple | list):
         assert len(z) == len(expected)
         for part, other in zip(z, expected, strict=True):

@@ -1,4 +1,4 @@
-"""How much work Python code does, counted instead of timed: the machine's load does not matter."""
+"""Counts the work of Python code instead of timing it, so that the machine's load does not matter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def calls_made(f: Callable[..., Any], *args: Any) -> int:
-    """The number of functions that are called while `f(*args)` runs, Python's and C's."""
+    """Return the number of function calls, Python's and C's, while `f(*args)` runs."""
     count = 0
 
     def note(frame: Any, event: str, arg: Any) -> None:

@@ -1,4 +1,4 @@
-"""Ops that are neither maps nor products, drawn at random: functions, arguments, and NumPy's results."""
+"""Random ops that are neither maps nor products: functions, arguments, and NumPy's results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INTEGERS = ("int8", "uint8", "int16", "int32", "uint32", "int64")
 
 
 def _drawn(rng: np.random.Generator) -> tuple[np.ndarray, tuple[Any, ...], list[np.ndarray]]:
-    """An array, a key with holes, and its index arrays, some of them out of bounds."""
+    """Draw an array, a key with holes, and its index arrays, with some indices out of bounds."""
     rank = int(rng.integers(1, 4))
     x = rng.normal(size=rng.integers(1, 6, size=rank)).astype(rng.choice(["float32", "float64"]))
     shape = tuple(rng.integers(1, 5, size=rng.integers(0, 3)))
@@ -38,20 +38,22 @@ def _drawn(rng: np.random.Generator) -> tuple[np.ndarray, tuple[Any, ...], list[
 
 
 def _filled(key: Sequence[Any], arrays: Sequence[Any]) -> tuple[Any, ...]:
-    """A key with arrays in its holes."""
+    """Fill the holes of a key with arrays."""
     return tuple(arrays[k.i] if isinstance(k, Hole) else k for k in key)
 
 
 def _inside(x: np.ndarray, key: Sequence[Any], arrays: Sequence[np.ndarray]) -> tuple[Any, ...]:
-    """The key with indices that have wrapped around."""
+    """Return the key with its indices wrapped into bounds."""
     axes = [k for k in key if k is not Ellipsis]
     wrapped = [i.astype("int64") % x.shape[axes.index(Hole(n))] for n, i in enumerate(arrays)]
     return _filled(key, wrapped)
 
 
 def drawn_indexing(rng: np.random.Generator, count: int) -> list[tuple[Any, Any, np.ndarray]]:
-    """Functions, their arguments and results: gathers, their gradients, assignments, and their gradients, in
-    which a number is assigned."""
+    """Draw indexing functions, their arguments and results.
+
+    These are gathers, assignments, and the gradients of both; some assign a single number.
+    """
     found: list[tuple[Any, Any, np.ndarray]] = []
     for _ in range(count):
         x, key, arrays = _drawn(rng)
@@ -81,7 +83,7 @@ def drawn_indexing(rng: np.random.Generator, count: int) -> list[tuple[Any, Any,
     return found
 
 
-# Along lines
+# Along axes
 
 #: Our functions and NumPy's, of an array and an axis.
 OPS = {
@@ -112,9 +114,9 @@ OPS = {
 
 
 def drawn_lines(rng: np.random.Generator) -> list[tuple[Any, Any, np.ndarray]]:
-    """Functions, their arguments and results, of every op and dtype.
+    """Draw functions, their arguments and results, for every op and dtype.
 
-    Of few different numbers, so that many are equal, with NaN, infinities and both zeros.
+    The arrays have many equal elements, NaN, infinities and both zeros.
     """
     found: list[tuple[Any, Any, np.ndarray]] = []
     for name, (ours, theirs) in OPS.items():

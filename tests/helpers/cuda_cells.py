@@ -1,4 +1,4 @@
-"""Cells through time for tests of CUDA kernels: equations, arguments, plans, and the CPU's results."""
+"""Recurrent cells for tests of CUDA kernels: equations, arguments, plans, and the CPU's results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xgrad.core.pytree import flatten, unflatten
 
 
 def gates(W: Any, x: Any, h: Any, *names: str) -> list[Any]:
-    """What each gate makes of x and h."""
+    """Return the pre-activation of each gate from x and h."""
     return [x @ W[f"U_{g}"] + h @ W[f"W_{g}"] + W[f"b_{g}"] for g in names]
 
 
@@ -76,7 +76,7 @@ def layer_norm(W: Any, x: Any, h: Any) -> Any:
 
 
 def attention(W: Any, x: Any, h: Any) -> Any:
-    """A softmax over a small memory, which belongs to the weights."""
+    """A softmax over a small memory, which is one of the weights."""
     (a,) = gates(W, x, h, "h")
     h = xg.tanh(a + xg.softmax(h @ W["M"].T, axis=-1) @ W["M"])
     return (h,), h
@@ -109,7 +109,7 @@ def fast_weights(W: Any, x: Any, h: Any, A: Any) -> Any:
 
 
 def stacks(W: Any, x: Any, h: Any) -> Any:
-    """Two heads, each with a matrix of its own."""
+    """Two heads, each with its own matrix."""
     B, H = h.shape
     heads = xg.transpose(xg.reshape(h, (B, 2, H // 2)), (1, 0, 2)) @ W["S"]
     h = xg.tanh(gates(W, x, h, "h")[0] + xg.reshape(xg.transpose(heads, (1, 0, 2)), (B, H)))
@@ -148,7 +148,7 @@ STEPS, INPUTS = 3, 3
 
 
 def arguments(cell: Cell, batch: int | None, width: int, dtype: str) -> tuple[Any, ...]:
-    """Weights by name, inputs, and first states; without a batch for None."""
+    """Return weights by name, inputs, and initial states; there is no batch axis if `batch` is None."""
     rng, H = np.random.default_rng(0), width
     shapes = {"U": (INPUTS, H), "W": (H, H), "b": (H,), "p": (H,), "M": (4, H), "S": (2, H // 2, H // 2)}
     names = [f"{kind}_{g}" for g in cell.gates for kind in "UWb"] + list(cell.more)
@@ -180,10 +180,10 @@ def loss_of(cell: Cell) -> Callable[..., Any]:
 def problem(
     name: str, batch: int | None, width: int, dtype: str, precision: str = "highest"
 ) -> tuple[Lowered, list[np.ndarray], list[np.ndarray]]:
-    """A cell's plan, its inputs, and what the CPU makes of them, in float64 where that is more.
+    """Return a cell's plan, its inputs, and the CPU's results, in float64 if that is wider.
 
-    The inputs are numbers that products in `precision` do not round: where a cell's derivative has kinks, to
-    round the weights finds others.
+    The inputs are exactly representable in `precision`: if a cell's derivative has kinks, rounded weights
+    could fall on the other side of one.
     """
     cell = {**CELLS, **MIXING}[name]
     given = arguments(cell, batch, width, dtype)

@@ -1,4 +1,4 @@
-"""Maps and reductions drawn at random, and functions of rows, for tests of CUDA kernels."""
+"""Random maps and reductions, and functions of rows, for tests of CUDA kernels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def drawn_shape(rng: np.random.Generator, most: int = 4) -> tuple[int, ...]:
 
 
 def drawn_ref(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], dtype: str, kind: str) -> Ref:
-    """A view of that shape: of a buffer that is larger, lies in another order, or is repeated along some
-    axes."""
+    """Draw a view of that shape.
+
+    Its buffer is larger, has another axis order, or is broadcast along some axes.
+    """
     axes = tuple(int(a) for a in rng.permutation(len(shape)))
     lengths = [shape[a] for a in axes]
     repeated = [kind == "input" and rng.random() < 0.2 for _ in axes]
@@ -37,7 +39,7 @@ def drawn_ref(rng: np.random.Generator, plan: Drawing, shape: tuple[int, ...], d
         buffer = plan.input(x < 0 if dtype == "bool" else (3 * x).astype(dtype))
     else:
         buffer = plan.buffer(prod(whole), dtype)
-        # what is around the view is to stay as it is
+        # memory around the view must not change
         plan.body.append(filling(contiguous(buffer, whole), dtype))
     ref = sliced(
         contiguous(buffer, whole),
@@ -52,7 +54,7 @@ def filling(ref: Ref, dtype: str) -> Map:
 
 
 def drawn_steps(rng: np.random.Generator, dtypes: list[str]) -> list[Step]:
-    """Steps on values of these dtypes."""
+    """Draw steps on values of these dtypes."""
     found: list[Step] = []
     for _ in range(rng.integers(1, 5)):
         n = len(dtypes)
@@ -82,7 +84,7 @@ def drawn_steps(rng: np.random.Generator, dtypes: list[str]) -> list[Step]:
 
 
 def drawn_map(rng: np.random.Generator, plan: Drawing) -> None:
-    """A map without reductions, at times in place."""
+    """Draw a map without reductions, sometimes in place."""
     shape = drawn_shape(rng)
     dtypes = [
         str(rng.choice(["float32", "float32", "float64", "float16", "int32", "bool"]))
@@ -90,7 +92,7 @@ def drawn_map(rng: np.random.Generator, plan: Drawing) -> None:
     ]
     loads = [(i, drawn_ref(rng, plan, shape, dtype, "input")) for i, dtype in enumerate(dtypes)]
     steps = drawn_steps(rng, dtypes)
-    if rng.random() < 0.3:  # what was written is read and overwritten
+    if rng.random() < 0.3:  # the output is read and overwritten
         out = drawn_ref(rng, plan, shape, "float32", "output")
         n = len(dtypes)
         loads.append((n, out))
@@ -110,7 +112,7 @@ def drawn_reduction(
     dtype: str,
     kind: str,
 ) -> None:
-    """A fold over some axes, of what a map computes and may also store."""
+    """Draw a reduction over some axes of a map's values, which the map may also store."""
     loads = tuple((i, drawn_ref(rng, plan, shape, dtype, "input")) for i in range(2))
     steps = (Step(2, "*", (0, 1), (False, False), dtype),)
     shape_of = tuple(1 if a in axes else n for a, n in enumerate(shape))

@@ -1,5 +1,8 @@
-"""Plans for tests of CUDA kernels: made from functions, put together so that one text holds many, run on the
-emulated device, and by NumPy."""
+"""Plans for tests of CUDA kernels.
+
+They are lowered from functions, merged so that one text holds many, and run on the emulated device and by
+NumPy.
+"""
 
 from __future__ import annotations
 
@@ -30,23 +33,23 @@ from xgrad.ops import OPS
 
 emulator = pytest.mark.skipif(emulated.available() is not None, reason=emulated.available() or "")
 
-#: A chip on which little is enough to have several blocks.
+#: A chip so small that little work needs several blocks.
 CHIP = Chip("some", 80, 6, 65536, 1024)
 STEPWISE, ONCE = "step by step", "one launch"
 
 
 def lowered(f: Callable[..., Any], *args: Any) -> Lowered:
-    """The plan of a function for CUDA kernels, with pairs for complex inputs and outputs."""
+    """Return the plan of a function for CUDA kernels, with pairs for complex inputs and outputs."""
     return lower(complex_pairs(xg.compile(f).executable(*args).optimised), target=CUDA)
 
 
 def constants(found: Lowered) -> list[np.ndarray]:
-    """The arrays that a plan takes beside its function's arguments."""
+    """Return the arrays that a plan takes in addition to its function's arguments."""
     return [np.asarray(evaluate("new", (), params, find_device("cpu"))) for params in found.constants]
 
 
 def all_together(cases: Sequence[tuple[Callable[..., Any], Sequence[np.ndarray]]], seed: int = 0) -> Any:
-    """The outputs of functions of arrays, by kernels of one text, which call nothing."""
+    """Return the outputs of several functions by kernels of one text, which make no library call."""
     with xg.device("cpu"):
         plans = [lowered(f, *map(xg.asarray, arrays)) for f, arrays in cases]
     left = [call.op for found in plans for call, _ in calls(found.plan.body) if not call.kernel]
@@ -59,7 +62,7 @@ def all_together(cases: Sequence[tuple[Callable[..., Any], Sequence[np.ndarray]]
 
 
 def together(plans: Sequence[Plan]) -> Plan:
-    """Plans one after the other, as one."""
+    """Concatenate plans into one."""
     buffers: list[Buffer] = []
     body: list[Any] = []
     for plan in plans:
@@ -85,7 +88,7 @@ def run(
     way: str = ONCE,
     seed: int = 0,
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
-    """The outputs, flat, and how the loops were run."""
+    """Return the flat outputs, and how the loops were run."""
     made = schedule(plan, chip, precision)
     return launched(made, inputs, chip, way, seed, host_calls(plan, find_device("cpu")))
 
@@ -98,9 +101,9 @@ def launched(
     seed: int = 0,
     called: Sequence[HostCall] = (),
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
-    """The same for a schedule, of which NumPy computes the calls."""
+    """Run a schedule with the same results as `run`; NumPy computes its library calls."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # nothing is remembered
+        patch.setenv("XGRAD_CACHE_DIR", f"{os.devnull}/none")  # nothing is cached
         ready = Scheduled(
             made, EmulatedLauncher(chip, seed, slower=STEPWISE if way == ONCE else ONCE), called
         )
@@ -109,7 +112,7 @@ def launched(
 
 
 def outputs_of(found: Lowered, flat: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """A function's outputs, from what a run of its plan has left."""
+    """Return a function's outputs, from the flat outputs of its plan."""
     places = [i for i, b in enumerate(found.plan.buffers) if b.kind == "output"]
     return [
         flat[places.index(r.buffer)][r.offset : r.offset + prod(r.shape)].reshape(r.shape)
@@ -118,7 +121,7 @@ def outputs_of(found: Lowered, flat: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def loops_of(made: Schedule) -> list[Repeat]:
-    """The loops of a schedule, those inside of others too."""
+    """Return the loops of a schedule, including nested ones."""
 
     def inside(items: Sequence[Any]) -> list[Repeat]:
         return [loop for item in items if isinstance(item, Repeat) for loop in (item, *inside(item.body))]
@@ -127,7 +130,7 @@ def loops_of(made: Schedule) -> list[Repeat]:
 
 
 def launches_of(made: Schedule) -> list[Launch]:
-    """All launches of a schedule, those of both ways of a loop."""
+    """Return all launches of a schedule, including those of both ways of a loop."""
 
     def inside(items: Sequence[Any]) -> list[Launch]:
         found: list[Launch] = []
@@ -145,7 +148,7 @@ def launches_of(made: Schedule) -> list[Launch]:
 
 
 def kernel_text(made: Schedule, name: str) -> str:
-    """The text of one kernel."""
+    """Return the text of one kernel."""
     start = made.source.index(f" {name}(")
     return made.source[
         made.source.rindex('extern "C"', 0, start) : made.source.find('\nextern "C"', start)
@@ -153,11 +156,11 @@ def kernel_text(made: Schedule, name: str) -> str:
     ]
 
 
-# Plans by hand
+# Hand-written plans
 
 
 class Drawing:
-    """A plan that is made bit by bit, with the inputs to run it on."""
+    """A plan that is built step by step, with the inputs to run it on."""
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
@@ -165,18 +168,18 @@ class Drawing:
         self.body: list[Any] = []
 
     def input(self, x: np.ndarray) -> int:
-        """The buffer of an input."""
+        """Add an input; return its buffer."""
         self.buffers.append(Buffer("input", x.size, x.dtype.name))
         self.inputs.append(x)
         return len(self.buffers) - 1
 
     def buffer(self, size: int, dtype: str, kind: str = "output") -> int:
-        """A buffer that is written first."""
+        """Add a buffer that is written before it is read."""
         self.buffers.append(Buffer(kind, size, dtype))
         return len(self.buffers) - 1
 
     def output(self, shape: tuple[int, ...], dtype: str) -> Ref:
-        """The whole of an output."""
+        """Add an output; return a view of the whole of it."""
         return contiguous(self.buffer(prod(shape), dtype), shape)
 
     @property
@@ -184,11 +187,11 @@ class Drawing:
         return Plan(tuple(self.buffers), tuple(self.body))
 
 
-# What a plan means
+# The meaning of plans
 
 
 def interpreted(plan: Plan, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of a plan, flat, by NumPy."""
+    """Run a plan with NumPy; return the flat outputs."""
     given = iter(inputs)
     memory = [
         np.array(next(given)).reshape(-1) if b.kind == "input" else np.zeros(b.size, _dtype(b.dtype))
@@ -216,7 +219,7 @@ def interpreted(plan: Plan, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         values: dict[Any, Any] = {v: np.array(view(r, turns)) for v, r in m.loads}
         for s in m.steps:
             args = [a if is_number else values[a] for a, is_number in zip(s.args, s.literal)]
-            if s.dtype != "bool":  # operands are taken in the dtype of the result
+            if s.dtype != "bool":  # operands are cast to the dtype of the result
                 args = [
                     x
                     if isinstance(x, float) or (s.op == "where" and i == 0)

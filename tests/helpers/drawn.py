@@ -1,4 +1,4 @@
-"""Arrays that hypothesis draws: every dtype, shape (none, empty), and way to lie in memory."""
+"""Arrays drawn by hypothesis: every dtype, shape (0-d and empty too), and memory layout."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ BOOLEAN, INTEGER = ["bool"], ["int8", "int16", "int32", "int64", "uint8", "uint1
 REAL, COMPLEX = ["float32", "float64"], ["complex64", "complex128"]
 NUMERIC, EVERY = INTEGER + REAL + COMPLEX, BOOLEAN + INTEGER + REAL + COMPLEX
 
-#: Backends that are always there: the second device of the strict one, so that nothing is made on the first
-#: by mistake.
+#: Backends that are always available. The strict one uses its second device, so that creating anything on the
+#: first by mistake is noticed.
 BACKENDS = ["cpu", "strict:1"]
 
 
 def shapes(least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
-    """From `least` to `most` axes of length 0 to 3."""
+    """Draw a shape with `least` to `most` axes of length 0 to 3."""
     return array_shapes(min_dims=max(least, 1), max_dims=most, min_side=0, max_side=3) | (
         st.just(()) if least == 0 else st.nothing()
     )
@@ -29,8 +29,10 @@ def shapes(least: int = 0, most: int = 3) -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def arrays_of(draw: Any, dtypes: list[str], shape: Any = None) -> np.ndarray:
-    """Small whole numbers, of which sums and products are exact, in order, reversed, every other one or
-    transposed."""
+    """Draw small integers, whose sums and products are exact.
+
+    The array is contiguous, reversed, strided or transposed.
+    """
     dtype = np.dtype(draw(st.sampled_from(dtypes)))
     low = 0 if dtype.kind in "bu" else -3
     size = draw(shapes() if shape is None else shape)
@@ -49,8 +51,10 @@ def arrays_of(draw: Any, dtypes: list[str], shape: Any = None) -> np.ndarray:
 
 
 def agrees(ours: Any, numpys: Any, *inputs: Any, **params: Any) -> None:
-    """Whether our function gives NumPy's results, by shape, dtype and value, on every backend, or fails where
-    NumPy does."""
+    """Check our function's shapes, dtypes and values against NumPy's on every backend.
+
+    It must fail where NumPy fails.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -72,7 +76,7 @@ def agrees(ours: Any, numpys: Any, *inputs: Any, **params: Any) -> None:
 
 
 def same(z: Any, expected: Any, backend: str) -> None:
-    """Whether a result, or each of several, is the array expected."""
+    """Check that a result, or each of several, is the array expected."""
     if isinstance(expected, tuple | list):
         assert len(z) == len(expected)
         for part, other in zip(z, expected, strict=True):

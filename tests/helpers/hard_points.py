@@ -1,4 +1,4 @@
-"""Where a derivative is not obvious: functions, points, and the values that the docs promise."""
+"""Points where a derivative is not obvious: functions, points, and the values that the docs promise."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
         [[4, -2], [-2, 1]],
         [[1, -1], [-1, 1]],
     ),
-    # values of a matrix that are repeated
+    # repeated eigenvalues or singular values
     "eigvalsh": (xg.linalg.eigvalsh, np.eye(2), np.eye(2), np.zeros((2, 2))),
     "svdvals": (xg.linalg.svdvals, np.eye(2), np.eye(2), np.zeros((2, 2))),
     "the nuclear norm at 0": (
@@ -198,7 +198,7 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     "negative steps": (lambda x: x[::-2] ** 2, [1.0, 2.0, 3.0], [2, 0, 6], [2, 0, 2]),
     "an element taken twice": (lambda x: x[A([0, 0])] ** 2, [3.0, 1.0], [12, 0], [4, 0]),
     "an element assigned twice: the last one wins": (assigned, [1.0, 2.0, 3.0], [0, 4, 6], [0, 2, 2]),
-    # operands of other kinds, and the same one twice
+    # operands of other types, and the same operand twice
     "integer and boolean operands": (lambda x: A([2, 3]) * x * A([True, False]), [1.0, 2.0], [2, 0], [0, 0]),
     "an integer power": (lambda x: x ** A([2, 3]), [1.0, 2.0], [2, 12], [2, 12]),
     "x - x": (lambda x: x - x, 1.0, 0, 0),
@@ -208,7 +208,7 @@ POINTS: dict[str, tuple[Any, Any, Any, Any]] = {
     "x broadcast against itself": (lambda x: x[:, None] * x, [1.0, 2.0], [6, 6], [4, 4]),
     "where with the same Tensor twice": (lambda x: xg.where(x > 1, x, x), [1.0, 2.0], [1, 1], [0, 0]),
     "einsum with the same Tensor twice": (lambda x: xg.einsum("i,i->", x, x), [1.0, 2.0], [2, 4], [2, 2]),
-    # flat wherever there is a derivative
+    # piecewise constant
     **{
         name: (f, 1.5, 0, 0)
         for name, f in {

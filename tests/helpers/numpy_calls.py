@@ -1,5 +1,4 @@
-"""Calls of NumPy's own functions, which mean the same on arrays and on Tensors: what the tests of NumPy's
-functions go by."""
+"""Calls of NumPy's functions for arrays and Tensors, used by the tests of NumPy's functions."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ rng = np.random.default_rng(11)
 
 
 def distinct(*shape: int) -> np.ndarray:
-    """No two alike and none near zero, so that no choice between them is near a tie."""
+    """Return an array with no two equal elements, none near zero, so that no choice is near a tie."""
     n = int(np.prod(shape))
     return (rng.permutation(n) - n / 2 + 0.3).reshape(shape) / max(n, 1) * 2
 
@@ -32,12 +31,12 @@ Call = tuple[Callable[..., Any], tuple[np.ndarray, ...]]
 
 
 def on(*args: np.ndarray) -> Callable[..., list[Call]]:
-    """Each of some functions, on `args`."""
+    """Return calls of several functions on `args`."""
     return lambda *fs: [(f, args) for f in fs]
 
 
 def each(names: str, made: Callable[[Any], list[Call]]) -> dict[str, list[Call]]:
-    """The same calls of several functions."""
+    """Return the same calls for several functions."""
     return {name: made(reduce(getattr, name.split("."), np)) for name in names.split()}
 
 
@@ -45,9 +44,9 @@ def binary(f: Any) -> list[Call]:
     return [(f, (x, y)), (f, (x, v)), (lambda a: f(a, 0.6), (x,)), (lambda b: f(0.6, b), (x,))]
 
 
-#: By NumPy's name: calls through which a gradient flows.
+#: Calls through which a gradient flows, by NumPy's name.
 SMOOTH: dict[str, list[Call]] = {
-    # element by element
+    # elementwise
     **{
         n: [(getattr(np, n), (x * 0.8,))]
         for n in "sin cos tan sinh cosh tanh arcsin arctan arcsinh arctanh exp expm1 exp2 sinc square".split()
@@ -484,7 +483,7 @@ SMOOTH: dict[str, list[Call]] = {
     **{f"{n}.outer": on(v, x)(getattr(np, n).outer) for n in "add subtract multiply maximum hypot".split()},
 }
 
-#: By NumPy's name: calls whose results have no gradient.
+#: Calls whose results have no gradient, by NumPy's name.
 FLAT: dict[str, list[Call]] = {
     **{
         n: [(getattr(np, n), (x,))]
@@ -569,7 +568,7 @@ FLAT: dict[str, list[Call]] = {
     ),
 }
 
-#: By NumPy's name: calls at places where nothing can be said of derivatives.
+#: Calls at points where derivatives are not tested, by NumPy's name.
 AT_THE_EDGE: dict[str, list[Call]] = {
     "unique": on(np.array([np.nan, 1.0, np.nan]))(
         lambda a: np.unique(a, return_inverse=True, return_counts=True),

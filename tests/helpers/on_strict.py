@@ -1,5 +1,4 @@
-"""The namespace with its new Tensors on array_api_strict, as a module of its own: for the standard's
-conformance suite."""
+"""The namespace with array_api_strict as the default backend, for the standard's conformance suite."""
 
 import xgrad as xg
 from tests.helpers.strict import register_strict

@@ -1,10 +1,10 @@
-"""How far a GRU in each precision is from float64: the tables of docs/13-precision.md.
+"""Errors of a GRU in each precision relative to float64: the tables of docs/13-precision.md.
 
     python -m tests.helpers.precision
 
-prints them. The weights and inputs are drawn in float64, as is the gradient of the outputs; the rest is
-computed in the precision of the row, on the CPU: of the second table by the kernels that a GPU would run,
-with tensor cores emulated. The error is the norm of the difference over the norm.
+prints them. The weights, the inputs and the gradient of the outputs are drawn in float64. The rest is
+computed in the precision of the row, on the CPU. The second table uses the kernels that a GPU would run, with
+emulated tensor cores. The error is the norm of the difference over the norm.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PRODUCTS = ("highest", "tf32", "bf16")
 
 
 def _run(dtype: str) -> list[np.ndarray]:
-    """Outputs, and the gradients of all weights and of the inputs."""
+    """Return the outputs, and the gradients of all weights and of the inputs."""
     rng = xg.random.default_rng(0)
     gru = xg.nn.GRU(H, H, dtype="float64", rng=rng)
     xs, dys = rng.normal(size=(T, B, H)), rng.normal(size=(T, B, H))
@@ -45,12 +45,12 @@ def _errors(found: list[np.ndarray]) -> list[float]:
 
 
 def measured() -> dict[str, list[float]]:
-    """For each precision the errors of the outputs, and of the gradients of the weights and of the inputs."""
+    """Return the errors of the outputs and of the gradients of weights and inputs, for each precision."""
     return {precision: _errors(_run(precision)) for precision in PRECISIONS}
 
 
 def products() -> dict[str, list[float]]:
-    """The same in float32 for each precision of its products, as kernels of the emulated device."""
+    """Return the same in float32, for each precision of the products, with kernels of the emulated device."""
     found = {}
     for precision in PRODUCTS:
         with xg.device("emulated"), xg.matmul_precision(precision):
@@ -60,7 +60,7 @@ def products() -> dict[str, list[float]]:
 
 
 def table(errors: dict[str, list[float]]) -> str:
-    """As it stands in the docs."""
+    """Format the errors as in the docs."""
     rows = [f"| {name} | {' | '.join(f'{error:.1e}' for error in those)} |" for name, those in errors.items()]
     return "\n".join(
         ["| | outputs | gradients of the weights | gradients of the inputs |", "|---|---|---|---|", *rows]

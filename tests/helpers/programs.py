@@ -1,4 +1,4 @@
-"""The programs of functions, and the names that their listings call."""
+"""Traced programs, and the names that their listings use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xgrad.ops.indexing import Hole
 
 
 def traced(f: Callable[..., Any], arrays: list[Any]) -> tuple[Program, list[Any]]:
-    """The program of `f`, and the values of what it captured."""
+    """Return the program of `f`, and the values of what it captured."""
     specs = [Spec(x.shape, x.dtype, x.device) for x in map(xg.asarray, arrays)]
     found = trace_to_ir(lambda *x: map(xg.asarray, f(*x)), specs, grad=True)
     program, captured = found.program(), [v.data for v in found.outside]
@@ -23,7 +23,7 @@ def traced(f: Callable[..., Any], arrays: list[Any]) -> tuple[Program, list[Any]
 
 
 def numpy_names() -> dict[str, Any]:
-    """What the lines of a listing call, as functions of plain arrays."""
+    """Return the names used by the lines of a listing, as functions of plain arrays."""
     xp = find_device("cpu").xp
     names = {**vars(xp), "deriv": xg.deriv, "Hole": Hole}
     for name in ("sigmoid", "softmax", "relu", "logsumexp", "transpose"):

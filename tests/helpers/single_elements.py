@@ -1,4 +1,4 @@
-"""Every op on single elements, in every dtype: the cases, and the errors that an executor may make."""
+"""Every op on single elements, in every dtype: the cases, and the errors allowed to an executor."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ ALL = {
 
 FLOATS = ["float64", "float32", "float16", "bfloat16"]
 WHOLE = ["int64", "int32", "bool"]
-#: Integers that have kernels in native code alone.
+#: Integers that only native code has kernels for.
 MORE = ["int8", "int16", "uint8", "uint16", "uint32", "uint64"]
-#: What has a kernel for real numbers alone, in the engine or here.
+#: Ops whose kernels are for real numbers only, in the engine or here.
 NO_WHOLE = {"**", "nextafter", "normal_quantile"}
 NO_BOOL = {"-", "neg", "sign", "cbrt", "reciprocal", "conj", "//", "%", "<<", ">>"}
-#: What has a meaning for complex numbers, in the engine and here; and what it has for them alone.
+#: Ops that are defined for complex numbers, in the engine and here; and those only for complex numbers.
 COMPLEX = ["complex128", "complex64"]
 NO_COMPLEX = {
     *("//", "%", "atan2", "hypot", "copysign", "nextafter", "logaddexp", "signbit", "floor", "ceil", "trunc"),
     *("&", "|", "^", "~", "<<", ">>", "normal_cdf", "normal_quantile"),
 }
-#: What may overflow, and of whole numbers does so as each compiler likes.
+#: Ops that may overflow; integer overflow depends on the compiler.
 OVERFLOWS = {"+", "-", "*", "neg", "square", "abs", "cbrt"}
 NO_FLOATS = {"&", "|", "^", "~", "<<", ">>"}
 
@@ -59,7 +59,7 @@ SPECIAL = [
     -1e4,
 ]
 
-#: Largest errors in units of the last place, where not 5: three of a function of the C library and two of
+#: Largest errors in units of the last place, if not 5: three for a function of the C library, two for
 #: NumPy's.
 ERRORS = {"normal_cdf": 64, "tanh": 6}
 
@@ -93,9 +93,9 @@ EXACT = {
     "%",
 }
 
-#: Roundings that an op of complex numbers, of which each part is several ops, may be off.
+#: Allowed roundings of a complex op, each part of which is several ops.
 COMPLEX_ERROR = 64
-#: Those that are exact next to 1 but not next to 0, and those of which NumPy gives either zero.
+#: Ops that are exact near 1 but not near 0, and ops for which NumPy returns either zero.
 NEAR = {"sigmoid", "logaddexp", "normal_quantile"}
 ANY_ZERO = {"maximum", "minimum", "cbrt", "normal_quantile"}
 
@@ -104,8 +104,8 @@ class Case(NamedTuple):
     f: Callable[..., Any]
     arrays: tuple[np.ndarray, ...]
     error: float = 5  # units in the last place
-    near: float = 0  # and how far it may be off where it is nearly 0
-    signs: bool = True  # of zeros
+    near: float = 0  # absolute error near 0
+    signs: bool = True  # whether signs of zeros are compared
 
 
 CASES: dict[str, Case] = {}
@@ -113,7 +113,7 @@ NATIVE: dict[str, Case] = {}
 
 
 def _values(dtype: str, seed: int) -> np.ndarray:
-    """What is special in a dtype, and what is not; as many for each."""
+    """Return special and ordinary values of a dtype, equally many of each."""
     rng = np.random.default_rng(seed)
     if dtype in COMPLEX:
         return _complex_values(dtype, rng)
@@ -135,7 +135,7 @@ def _values(dtype: str, seed: int) -> np.ndarray:
 
 
 def _complex_values(dtype: str, rng: np.random.Generator) -> np.ndarray:
-    """Finite numbers on both sides of branch cuts and on the axes, large and small ones, and some others."""
+    """Return finite numbers near branch cuts and axes, large and small ones, and some others."""
     info = np.finfo(dtype)
     tiny, large = float(info.tiny), float(info.max) ** 0.5
     parts = np.array([0.0, -0.0, 1, -1, 0.5, -2.5, 21.0, -85.0, 1e-3, large, -large, tiny, 1 - 1e-7])
@@ -146,11 +146,11 @@ def _complex_values(dtype: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def _operands(dtype: str, count: int) -> tuple[np.ndarray, ...]:
-    """Every value against every other."""
+    """Pair every value with every other."""
     values = _values(dtype, 0)
     if count == 1:
         return (values,)
-    if dtype in COMPLEX:  # too many pairs for all of them
+    if dtype in COMPLEX:  # too many pairs to test all
         x, y = np.meshgrid(values[::5], _values(dtype, 1)[::3])
         return x.reshape(-1), y.reshape(-1)
     return tuple(x.reshape(-1) for x in np.meshgrid(values, _values(dtype, 1)))
@@ -169,12 +169,12 @@ def _enter_ops() -> None:
             if name == "nextafter" and dtype in FLOATS[2:]:
                 continue
             arrays = _operands(dtype, op.arity or 1)
-            if name == "normal_quantile":  # what random numbers are made by: of probabilities alone
+            if name == "normal_quantile":  # used for random numbers: probabilities only
                 arrays = (np.linspace(0.01, 0.99, 41).astype(arrays[0].dtype),)
             CASES[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, signs)
         for dtype in [] if name in NO_COMPLEX else COMPLEX:
             arrays = _operands(dtype, op.arity or 1)
-            error = 1e4 if name == "**" else COMPLEX_ERROR  # an error of the exponent grows with it
+            error = 1e4 if name == "**" else COMPLEX_ERROR  # the error grows with the exponent
             CASES[f"{name} {dtype}"] = Case(
                 lambda *a, op=op: apply(op, a), arrays, error, 8 * (name == "log1p")
             )
@@ -204,7 +204,7 @@ def _compared(x: Any, y: Any) -> Any:
 
 
 def _with_numbers(x: Any, y: Any) -> Any:
-    """A complex number and another, in either order."""
+    """Combine a complex number with another, in either order."""
     return x + y, y - x, x * y, y * x, x - y, y / xg.where(x == 0, 1, x), x == y, y != x
 
 
@@ -287,12 +287,12 @@ def _enter_others() -> None:
 
 
 def _enter_native() -> None:
-    """Integers of every length, with the ends of their ranges, and in pairs of any dtypes."""
+    """Add integers of every length, with the ends of their ranges, and pairs of different dtypes."""
     for name, op in ALL.items():
         for dtype in [] if name in NO_WHOLE | {"where"} else MORE:
             error, near = 0 if name in EXACT else ERRORS.get(name, 5), 1.0 * (name in NEAR)
             arrays = _operands(dtype, op.arity or 1)
-            if name == "cbrt":  # of the lowest number, which has no absolute value
+            if name == "cbrt":  # its lowest number has no absolute value
                 arrays = (arrays[0][(arrays[0] == 0) | (arrays[0] != np.iinfo(dtype).min)],)
             NATIVE[f"{name} {dtype}"] = Case(lambda *a, op=op: apply(op, a), arrays, error, near, False)
     kinds = [*MORE, *WHOLE, *FLOATS]
@@ -334,7 +334,7 @@ def as_tensor(x: np.ndarray) -> Any:
 
 
 def in_bfloat16(plan: Plan) -> Plan:
-    """A plan of float32 as one of bfloat16."""
+    """Return a float32 plan converted to bfloat16."""
     name = {"float32": "bfloat16"}
     (m,) = plan.body
     steps = tuple(s._replace(dtype=name.get(s.dtype, s.dtype)) for s in m.steps)

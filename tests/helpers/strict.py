@@ -1,4 +1,4 @@
-"""array_api_strict as a third backend: the standard and nothing else, on three devices that do not mix."""
+"""array_api_strict as a third backend: the standard only, on three devices that do not mix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Strict(Backend):
         np.add.at(target._array, self._inner_key(key), values._array)
 
     def assign(self, target: Array, key: Any, values: Any) -> None:
-        """As NumPy does where there are arrays of integers in the key, which it refuses."""
+        """Assign as NumPy does, also with integer arrays in the key, which the library refuses."""
         parts = key if isinstance(key, tuple) else (key,)
         if not any("int" in str(getattr(k, "dtype", "")) for k in parts):
             target[key] = values
@@ -43,8 +43,7 @@ class Strict(Backend):
             target._array[self._inner_key(key)] = values._array if hasattr(values, "dtype") else values
 
     def _inner_key(self, key: Any) -> Any:
-        """A key of the arrays that are behind the library's: what stands for a kernel of its own, and copies
-        nothing."""
+        """Return a key of the underlying NumPy arrays, as a custom kernel would have, without a copy."""
         parts = key if isinstance(key, tuple) else (key,)
         return tuple(k._array if hasattr(k, "dtype") else k for k in parts)
 

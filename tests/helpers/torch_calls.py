@@ -1,7 +1,7 @@
-"""Every differentiable function that torch has too, with strategies for what it is called on.
+"""Every differentiable function that torch has too, with strategies for its arguments.
 
-`array_api_compat.torch` is torch under the names of the array standard, so that a call is written once for
-both.
+`array_api_compat.torch` is torch with the names of the array standard, so that both libraries share the
+calls.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ th = pytest.importorskip("array_api_compat.torch")
 
 
 class Case(NamedTuple):
-    """`f(xp, *arrays, *places, **params)` of a namespace, and a strategy for what comes after that."""
+    """`f(xp, *arrays, *places, **params)` of a namespace, and a strategy for the arguments after `xp`."""
 
     name: str
     f: Callable[..., Any]
     arguments: Any
 
 
-#: Whether arrays are real or complex: a letter for each in turn.
+#: Whether arrays are real or complex: one letter per array.
 REAL, COMPLEX, ALIKE, MIXED = ["r"], ["c"], ["r", "c"], ["r", "c", "rc", "cr"]
 
 
@@ -42,8 +42,7 @@ REAL, COMPLEX, ALIKE, MIXED = ["r"], ["c"], ["r", "c"], ["r", "c", "rc", "cr"]
 def arguments(
     draw: Any, shapes: Any, places: Any, params: Any, kinds: list[str], domain: Any, made: Any
 ) -> Any:
-    """Arrays of every shape, those of no axes and no elements too, that lie in memory in every way; and
-    parameters."""
+    """Draw arrays of every shape and memory layout, 0-d and empty ones too, and parameters."""
     sizes, kind_of = draw(shapes), cycle(draw(st.sampled_from(kinds)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     drawn = []
@@ -70,24 +69,25 @@ def of(
     made: Any = None,
     **params: Any,
 ) -> Case:
-    """A function that both have under a name, which a word may follow, or `f`, which is made of it.
+    """Return the case of a function that both libraries have.
 
-    Its arrays have the `shapes` drawn and real parts in a domain; `made` changes the first. Its parameters,
-    by place and by name, are strategies, or functions from the shapes to such.
+    `name` is the function's name, possibly followed by a word that tells cases apart; `f` is called instead
+    if given. The arrays have the `shapes` drawn and real parts in a domain; `made` changes the first.
+    Parameters, positional and keyword, are strategies or functions from the shapes to strategies.
     """
     named = lambda xp, *a, **p: attrgetter(name.split()[0])(xp)(*a, **p)
     return Case(name, f or named, arguments(shapes, places, params, kinds, domain, made))
 
 
 def shapes(least_axes: int = 0, least: int = 0, count: int = 1) -> Any:
-    """One shape for each of `count` arrays."""
+    """Draw one shape for each of `count` arrays."""
     return array_shapes(min_dims=least_axes, max_dims=3, min_side=least, max_side=3).map(
         lambda s: (s,) * count
     )
 
 
 def fitting(signature: str, loops: int = 2, least: int = 0) -> Any:
-    """Shapes for a function of this signature, as generalised ufuncs have: leading axes broadcast."""
+    """Draw shapes for a function with this gufunc signature: leading axes broadcast."""
     return mutually_broadcastable_shapes(
         signature=signature + "->()", max_dims=loops, min_side=least, max_side=3
     ).map(lambda s: s.input_shapes)
@@ -155,9 +155,9 @@ KEPT: dict[str, Any] = {"axis": axes, "keepdims": st.booleans()}
 REDUCTIONS = [
     *(of(name, shapes(), made=with_zeros, **KEPT) for name in ("sum", "prod")),
     of("mean", shapes(least=1), **KEPT),
-    # there are no ties, where torch divides the gradient
+    # no ties, at which torch divides the gradient
     *(of(name, shapes(least=1), kinds=REAL, **KEPT) for name in ("max", "min")),
-    # of one number, torch has NaN for 0 and 0 for NaN
+    # for one element, torch returns NaN for 0 and 0 for NaN
     *(of(name, shapes(1, 2), correction=st.sampled_from([0, 1]), **KEPT) for name in ("var", "std")),
     of(
         "logsumexp",
@@ -175,7 +175,7 @@ REDUCTIONS = [
     ),
 ]
 
-# Linear algebra. Of vectors that are free in sign or phase come combinations that are not.
+# Linear algebra. Vectors with a free sign or phase enter through invariant combinations.
 
 
 def H(xp: Any, x: Any) -> Any:
@@ -183,8 +183,10 @@ def H(xp: Any, x: Any) -> Any:
 
 
 def definite(xp: Any, x: Any) -> Any:
-    """Hermitian wherever x moves to: it does not matter which triangle has the gradient, which with us is the
-    one that is read."""
+    """Return a matrix that stays hermitian however x moves.
+
+    It then does not matter which triangle gets the gradient; in xgrad it is the one that is read.
+    """
     return x @ H(xp, x) + xp.eye(x.shape[-2], dtype=x.dtype)
 
 
@@ -194,7 +196,7 @@ def spectral(xp: Any, x: Any) -> Any:
 
 
 def of_any_matrix(xp: Any, x: Any) -> Any:
-    """Sums over eigenvalues, which come in any order."""
+    """Return sums over eigenvalues, which have no fixed order."""
     w, v = xp.linalg.eig(x)
     return (
         xp.sum(w**3, axis=-1),
@@ -209,7 +211,7 @@ def triangular(xp: Any, x: Any, mode: str) -> Any:
 
 
 def singular(xp: Any, x: Any, full_matrices: bool) -> Any:
-    """Vectors that complete a square are left out: torch has no gradient for them."""
+    """Return singular vectors without those that complete a square: torch has no gradient for them."""
     u, s, vh = xp.linalg.svd(x, full_matrices=full_matrices)
     u, vh = u[..., : s.shape[-1]], vh[..., : s.shape[-1], :]
     first = u * xp.arange(1.0, s.shape[-1] + 1, dtype=xp.float64)
@@ -217,13 +219,13 @@ def singular(xp: Any, x: Any, full_matrices: bool) -> Any:
 
 
 def regular(a: np.ndarray) -> np.ndarray:
-    """Far from singular, and no two singular values near each other."""
+    """Return a matrix far from singular, with well separated singular values."""
     u, _, vh = np.linalg.svd(a, full_matrices=False)
     return (u * np.arange(1.0, min(a.shape[-2:]) + 1)) @ vh
 
 
 def summed(s: Any, other: Any) -> Any:
-    """The axes of a tensordot: how many, or which."""
+    """Draw the axes of a tensordot: their number, or a list."""
     return st.just(len(s) - 1) | st.permutations(range(len(s) - 1)).map(
         lambda p: (tuple(a + 1 for a in p), tuple(p))
     )
@@ -254,7 +256,7 @@ LINEAR = [
     of("linalg.eig", SQUARE, made=regular, f=of_any_matrix),
     of("linalg.eigvals", SQUARE, made=regular, f=lambda xp, x: xp.sum(xp.linalg.eigvals(x) ** 3, axis=-1)),
     of("linalg.qr", ANY, st.just("reduced"), made=regular, f=triangular),
-    # torch has no gradient of tall ones
+    # torch has no gradient for tall matrices
     of("linalg.qr complete", SQUARE, st.just("complete"), made=regular, f=triangular),
     of("linalg.svd", ANY, st.booleans(), made=regular, f=singular),
     *(of(f"linalg.{name}", ANY, offset=OFFSET) for name in ("trace", "diagonal")),
@@ -273,7 +275,7 @@ LINEAR = [
     ),
 ]
 
-# Fourier transforms: which numbers they take, and how many at least
+# Fourier transforms: the dtypes they accept, and the minimal length
 
 TRANSFORMS = [("fft", ALIKE, 1), ("ifft", ALIKE, 1), ("rfft", REAL, 1), ("irfft", ALIKE, 2)]
 ALONE = [*TRANSFORMS, ("hfft", ALIKE, 2), ("ihfft", REAL, 1)]
@@ -313,7 +315,7 @@ def whole(low: int, high: int, shape: Any) -> Any:
 
 
 def once(s: Any, *others: Any) -> Any:
-    """Keys that lead to no element twice."""
+    """Draw keys that select no element twice."""
     in_other_order = st.permutations(range(s[0])).map(lambda p: (np.array(p, int),)) if s else st.nothing()
     return basic_indices(s, allow_newaxis=True) | arrays(bool, s).map(lambda mask: (mask,)) | in_other_order
 
@@ -324,7 +326,7 @@ def keys(s: Any) -> Any:
 
 
 def positions(x: Any, key: Any) -> Any:
-    """Where a key leads in flattened x, by NumPy: torch has no steps backwards."""
+    """Return the positions in flattened x that a key selects, by NumPy: torch has no negative steps."""
     return torch.tensor(np.arange(x.numel()).reshape(x.shape)[key].copy())
 
 

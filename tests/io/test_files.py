@@ -1,5 +1,7 @@
-"""Files of Tensors: they come back bit for bit or are refused, appear whole or not at all, and hostile ones
-are no more than refused."""
+"""Tests of files of Tensors.
+
+They load bit for bit or are refused, are written completely or not at all, and hostile ones do no harm.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def bits(a: np.ndarray) -> tuple[Any, ...]:
-    """What tells an array from any other, NaNs and zeros too."""
+    """Return a key that differs for any two different arrays, including NaNs and zeros."""
     return a.shape, a.dtype.name, np.ascontiguousarray(a).tobytes()
 
 
@@ -151,7 +153,7 @@ class TestThereAndBack:
 
 
 def whole_file(path: Path) -> bytes:
-    """A small file with something of everything."""
+    """A small file with every kind of content."""
     values = {
         "a": np.arange(5, dtype=np.float32),
         "b": np.array([True, False]),
@@ -163,7 +165,7 @@ def whole_file(path: Path) -> bytes:
 
 
 def refused_or_same(path: Path, content: bytes, want: Any) -> bool:
-    """Whether a file is refused as it must be; one that is not has every value."""
+    """Return whether a file is refused; if it is not, check every value."""
     path.write_bytes(content)
     try:
         found, words = xg.io.load(path)
@@ -214,7 +216,7 @@ class TestDamage:
 
 
 def made(header: Any, data: bytes = b"") -> bytes:
-    """A file of this header, whatever it is."""
+    """Return a file with this header, valid or not."""
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(raw)) + raw + data
 
@@ -373,7 +375,7 @@ class TestWriting:
         link, second = tmp_path / "link", tmp_path / "second"
         link.symlink_to(target)
         second.symlink_to("link")
-        for value, where in enumerate((link, second, target)):  # of which the first dangles at first
+        for value, where in enumerate((link, second, target)):  # the first is dangling at first
             xg.io.save(where, {"a": value})
             assert xg.io.load(target)[0]["a"].item() == value
         assert link.is_symlink()
@@ -427,7 +429,7 @@ try:
 except PermissionError as error:
     print(error)
 """
-        with tempfile.TemporaryDirectory() as folder:  # a path of pytest's is for its owner alone
+        with tempfile.TemporaryDirectory() as folder:  # pytest's temporary paths are private to their owner
             done = subprocess.run(
                 [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
             )

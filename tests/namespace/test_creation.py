@@ -1,5 +1,4 @@
-"""Making Tensors: NumPy's values and dtypes, lists of Tensors, and memory that is shared with other
-libraries."""
+"""Creating Tensors: NumPy's values and dtypes, lists of Tensors, and memory shared with other libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ numbers = st.integers(-5, 5) | st.floats(-4, 4).map(lambda x: round(x, 1))
 
 
 def made(ours: Any, numpys: Any, *args: Any, **params: Any) -> None:
-    """Whether a function without arrays gives NumPy's array on every backend."""
+    """Check that a function without array arguments gives NumPy's array on every backend."""
     expected = numpys(*args, **params)
     for backend in BACKENDS:
         with xg.device(backend):
@@ -89,7 +88,7 @@ def test_meshgrid(arrays: list[np.ndarray], indexing: Any) -> None:
 @given(arrays_of(EVERY), st.sampled_from(EVERY))
 def test_astype(x: np.ndarray, dtype: str) -> None:
     if x.dtype.kind == "c" and dtype in INTEGER + REAL:
-        return  # refused: see below
+        return  # refused: tested below
     agrees(lambda x: xg.astype(x, dtype), lambda x: x.astype(dtype), x)
     agrees(lambda x: xg.asarray(x, dtype=dtype), lambda x: x.astype(dtype), x)
     for backend in BACKENDS:
@@ -115,7 +114,7 @@ def test_numpys_astype_takes_the_real_part() -> None:
 def test_asarray_of_arrays_lists_and_numbers(x: np.ndarray) -> None:
     for backend in BACKENDS:
         same(xg.asarray(x, device=backend), x, backend)
-        if x.size:  # an empty list does not say how many axes there are
+        if x.size:  # an empty list loses the other axes
             same(xg.asarray(x.tolist(), dtype=x.dtype, device=backend), x, backend)
         same(xg.asarray(xg.asarray(x, device=backend)), x, backend)
         same(xg.asarray(xg.asarray(x), device=backend), x, backend)

@@ -1,4 +1,4 @@
-"""Einstein's summation on every backend, against NumPy's."""
+"""Einstein summation on every backend, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTHS = {"a": 2, "b": 3, "c": 4, "d": 1, "e": 0}
 
 @st.composite
 def sums(draw: st.DrawFn, letters: str = "abcde") -> tuple[str, list[np.ndarray]]:
-    """Subscripts, with or without an output, and operands; an axis may be of length 1 and broadcast."""
+    """Draw subscripts, with or without an output, and operands; axes of length 1 may broadcast."""
     inputs = draw(st.lists(st.text(letters, max_size=3), min_size=1, max_size=5))
     if sum(map(len, inputs)) > 9:
         inputs = inputs[:2]
@@ -86,8 +86,8 @@ def test_every_form(subscripts: str, shapes: list[Any], device: str) -> None:
     xg.check_grads(lambda *x: xg.einsum(subscripts, *x), [xg.asarray(a) for a in arrays], order=2)
 
 
-#: Sums large enough for an order of products to matter: plain, with a diagonal, a number, axes of length 1
-#: and 0, and all kept.
+#: Sums large enough for the order of products to matter: plain, with a diagonal, a 0-d operand, axes of
+#: length 1 and 0, and no summation.
 LARGE = [
     ("ab,bc,cd,d->a", [(30, 20), (20, 30), (30, 20), (20,)]),
     ("aab,bc,,cd->ad", [(9, 9, 8), (8, 9), (), (9, 20)]),
@@ -106,7 +106,7 @@ def test_products_in_any_order(subscripts: str, shapes: list[tuple[int, ...]], d
     found = xg.grad(lambda *x: xg.sum(xg.einsum(subscripts, *x)), argnums=tuple(range(len(arrays))))(
         *map(xg.asarray, arrays)
     )
-    for i, g in enumerate(found):  # linear in each
+    for i, g in enumerate(found):  # the sum is linear in each operand
         move = np.random.default_rng(9).normal(size=shapes[i])
         moved = np.einsum(subscripts, *arrays[:i], move, *arrays[i + 1 :]).sum()
         np.testing.assert_allclose((g.numpy() * move).sum(), moved, atol=1e-8)

@@ -1,5 +1,4 @@
-"""Functions element by element: the values are NumPy's, for every dtype, shape and stride; the gradients are
-right."""
+"""Elementwise functions: NumPy's values for every dtype, shape and stride, and correct gradients."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ BOOLEAN, SIGNED, UNSIGNED = (
 REAL, COMPLEX = ["float32", "float64"], ["complex64", "complex128"]
 INTEGER, FLOATING = SIGNED + UNSIGNED, REAL + COMPLEX
 
-#: The dtypes that the standard has for a function, where they are not the floating ones.
+#: The dtypes that the standard allows for a function, if not the floating ones.
 DTYPES: dict[str, list[str]] = {
     **dict.fromkeys(["equal", "not_equal"], BOOLEAN + INTEGER + FLOATING),
     **dict.fromkeys(["less", "less_equal", "greater", "greater_equal", "maximum", "minimum"], INTEGER + REAL),
@@ -58,7 +57,7 @@ DTYPES: dict[str, list[str]] = {
     "imag": COMPLEX,
 }
 
-#: Where a real function is defined and smooth, where that is not everywhere.
+#: Intervals on which a real function is defined and smooth, unless it is so everywhere.
 DOMAIN = {
     **dict.fromkeys(["acos", "asin", "atanh"], (-0.9, 0.9)),
     **dict.fromkeys(
@@ -72,7 +71,7 @@ DOMAIN = {
 
 
 def in_numpy(name: str) -> Any:
-    """NumPy's function for one of ours."""
+    """Return NumPy's equivalent of one of our functions."""
     if name in ("sigmoid", "relu"):
         return {
             "sigmoid": lambda x: ((np.tanh(x * x.dtype.type(0.5)) + 1) / 2).astype(x.dtype),
@@ -84,8 +83,7 @@ def in_numpy(name: str) -> Any:
 
 
 def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    """Arrays of small whole numbers, on which arithmetic of every dtype is exact or as good as its own
-    rounding."""
+    """Draw arrays of small integers, on which arithmetic in every dtype is exact or correctly rounded."""
     low = 0 if dtype in UNSIGNED + BOOLEAN else -4
     elements = st.integers(low, 1 if dtype == "bool" else 4)
     if dtype in COMPLEX:
@@ -95,7 +93,7 @@ def whole_numbers(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[np.nd
 
 @st.composite
 def operands(draw: Any, name: str, mixed: bool) -> list[np.ndarray]:
-    """Arrays that broadcast, of the dtypes of a function, some of them views."""
+    """Draw arrays that broadcast, with dtypes that a function accepts, some of them views."""
     arity = GATES[name].arity if name in GATES else 1
     shapes = draw(
         mutually_broadcastable_shapes(num_shapes=arity, max_dims=3, max_side=3, min_side=0)
@@ -107,7 +105,7 @@ def operands(draw: Any, name: str, mixed: bool) -> list[np.ndarray]:
     )
     drawn = [draw(whole_numbers(d, s)) for d, s in zip(dtypes, shapes, strict=True)]
     if "shift" in name or (name == "pow" and np.dtype(dtypes[-1]).kind == "i"):
-        drawn[1] = abs(drawn[1])  # of integers there is no negative power
+        drawn[1] = abs(drawn[1])  # integers have no negative powers
     turn = draw(st.sampled_from(["as it is", "reversed", "transposed"]))
     return [
         a[::-1].copy()[::-1]
@@ -170,7 +168,7 @@ def test_numpys_function_on_tensors_is_ours(name: str, device: str) -> None:
 
 
 def sample(name: str, shape: tuple[int, ...], i: int = 0) -> np.ndarray:
-    """An operand within the domain of a function, no two elements alike."""
+    """Return an operand in the domain of a function, with no two equal elements."""
     low, high = DOMAIN.get(name, (-2.0, 2.0)) if (name, i) != ("remainder", 1) else (3.5, 4.0)
     return low + (high - low) * (distinct(*shape) + 0.51 + 0.013 * i) / 1.05
 
@@ -200,7 +198,7 @@ def test_gradients_in_float32(name: str, device: str) -> None:
     z, pull = xg.vjp(getattr(xg, name), *placed(args))
     assert z.dtype == xg.float32
     assert all(g.dtype == xg.float32 for g in pull(xg.ones(z.shape, dtype=xg.float32)))
-    if name != "nextafter":  # whose step in float32 is smaller than a difference shows
+    if name != "nextafter":  # its float32 step is smaller than the difference steps
         xg.check_grads(getattr(xg, name), placed(args), order=1)
 
 
@@ -219,7 +217,7 @@ def test_whole_quotients_of_infinity_are_the_standards(device: str) -> None:
     x, y = xg.asarray([inf, inf, -inf, 3.0, -3.0, 1.0]), xg.asarray([2.0, -2.0, 2.0, -inf, inf, 0.1])
     with np.errstate(invalid="ignore"):
         z = (x // y).numpy()
-    # CuPy's is floor(x / y)
+    # CuPy computes floor(x / y)
     assert z.tolist() == [inf, -inf, -inf, 0, 0, 10 if device.startswith("cuda") else 9]
     assert np.signbit(z[3:5]).all()
 
@@ -328,7 +326,7 @@ def test_logaddexp_of_nothing(device: str) -> None:
 
 
 def gradient(f: Any, *x: Any, dtype: str = "float64") -> list[float]:
-    """Of the sum of its values, on all operands."""
+    """Return the gradient of the sum of its values, with respect to all operands."""
     with np.errstate(all="ignore"):
         return [
             g.item()
@@ -379,7 +377,7 @@ def test_clip(device: str) -> None:
 @pytest.mark.parametrize("base", [2, 2.0, 0.0, 2 + 1j, -2 + 0j, True])
 @pytest.mark.parametrize("x", [2.0, 3.5])
 def test_numbers_to_the_power_of_tensors(base: Any, x: float, device: str) -> None:
-    """Of a number, as of an array of it: d/dx base ** x = base ** x log base, once and twice."""
+    """Numbers and arrays as bases: d/dx base ** x = base ** x log base, once and twice."""
     f = lambda x: xg.real(base**x)
     log = np.log(complex(base)) if base else 0
     power = complex(base) ** x
@@ -407,8 +405,10 @@ def test_complex_powers_of_small_whole_numbers_are_products(n: float, device: st
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_remainders_of_special_numbers(dtype: str) -> None:
-    """% as NumPy has it, // as the standard has it: the floor of the quotient where one is infinite; compiled
-    as eagerly, zeros' signs too."""
+    """% follows NumPy, and // the standard: the floor of the quotient if one operand is infinite.
+
+    Compiled code agrees with eager code, signs of zeros included.
+    """
     few = np.array(
         [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.5, -1.5, 3.0, -3.0, np.finfo(dtype).smallest_subnormal], dtype
     )

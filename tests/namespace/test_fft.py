@@ -27,7 +27,7 @@ KINDS = ["int8", "int64", "uint16", "bool", "float32", "float64", "complex64", "
 
 
 def drawn(data: st.DataObject, name: str) -> np.ndarray:
-    """An array of any dtype that the transform takes, which may be a view with strides of its own."""
+    """Draw an array of any dtype that the transform accepts, possibly a strided view."""
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
     dtype = data.draw(st.sampled_from([k for k in KINDS if name not in REAL or "complex" not in k]))
     a = (3 * (cnormal(*shape) if "complex" in dtype else normal(*shape))).astype(dtype)

@@ -1,5 +1,4 @@
-"""Every function of the namespace: NumPy's values, on every backend, right gradients, and through NumPy's own
-functions."""
+"""Every function of the namespace: NumPy's values on every backend, gradients, and NumPy's own functions."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ def placed(call: Call) -> list[xg.Tensor]:
 
 
 def same(z: Any, expected: Any) -> None:
-    """Whether a result is NumPy's, whatever it is made of."""
+    """Check that a result equals NumPy's, whatever type it has."""
     if isinstance(expected, tuple | list) and not isinstance(z, tuple) | hasattr(z, "shape"):
         pytest.fail(f"a {type(z).__name__} where NumPy gives several arrays")
     if isinstance(expected, tuple | list):
@@ -68,11 +67,11 @@ def test_values_are_numpys(name: str, k: int, device: str) -> None:
 
 
 def gradient_flows(call: Call) -> bool:
-    """Whether a result can be differentiated with respect to one of its arrays."""
+    """Return whether a result can be differentiated with respect to one of its arrays."""
     args = [xg.tensor(a, requires_grad=a.dtype.kind in "fc", device="cpu") for a in call.arrays]
     try:
         z = call.f(xg, *args)
-    except xg.GraphError:  # memory that is handed on is not differentiated
+    except xg.GraphError:  # exported memory is not differentiated
         return False
     return any(
         isinstance(part, xg.Tensor) and part.requires_grad for part in (z if isinstance(z, tuple) else (z,))
@@ -82,13 +81,13 @@ def gradient_flows(call: Call) -> bool:
 DIFFERENTIABLE = [(name, k) for name, k in NAMES if gradient_flows(CALLS[name][k])]
 
 
-#: Whose calls make real numbers of complex ones, or choose a phase that is free.
+#: Calls that make real numbers of complex ones, or choose an arbitrary phase.
 NOT_OF_COMPLEX = {("astype", 0), ("asarray", 2), ("linalg.eigh", 0)}
 COMPLEX = [(name, k) for name, k in DIFFERENTIABLE if name not in REAL and (name, k) not in NOT_OF_COMPLEX]
 
 
 def check(call: Call) -> None:
-    """The derivatives of a call, in both modes and every succession of them."""
+    """Check the derivatives of a call, in both modes and every combination of them."""
 
     def outputs(*args: Any) -> list[xg.Tensor]:
         z = call.f(xg, *args)
@@ -116,10 +115,10 @@ def test_everything_else_has_a_derivative() -> None:
     assert {name for name in CALLS if name not in {n for n, _ in DIFFERENTIABLE}} == set(FLAT)
 
 
-# np.asarray gives an array of NumPy, but with like=
+# np.asarray returns a NumPy array, except with like=
 @pytest.mark.parametrize("name", sorted((IN_NUMPY.keys() & CALLS.keys()) - {"asarray"}))
 def test_numpys_functions_take_tensors(name: str, device: str) -> None:
-    """The same call, through NumPy's namespace on Tensors."""
+    """Make the same call through NumPy's namespace, on Tensors."""
     for call in CALLS[name]:
         if not call.arrays:
             continue
@@ -144,7 +143,7 @@ def test_every_function_says_what_it_does() -> None:
 
 
 def test_functions_and_devices_are_pickled_by_name() -> None:
-    """So that other processes can be given them."""
+    """Pickling by name lets other processes receive them."""
     functions = [
         f
         for part in (xg, xg.linalg, xg.fft, xg.random, xg.optim, xg.nn)
@@ -170,7 +169,7 @@ STRATEGIES = make_strategies_namespace(xg, api_version="2024.12")
 
 @given(st.data())
 def test_hypothesis_draws_tensors(data: st.DataObject) -> None:
-    """Its strategies for the array standard make, fill and index arrays of any namespace that follows it."""
+    """Its strategies for the array standard create, fill and index Tensors."""
     x = data.draw(
         STRATEGIES.arrays(STRATEGIES.scalar_dtypes(), STRATEGIES.array_shapes(min_side=0, max_side=4))
     )

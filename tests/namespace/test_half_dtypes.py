@@ -1,4 +1,4 @@
-"""float16 and bfloat16 as dtypes: made, converted, computed with, differentiated, saved."""
+"""float16 and bfloat16 as dtypes: creation, conversion, arithmetic, derivatives, saving."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BF16 = np.dtype(ml_dtypes.bfloat16)
 HALVES = ["float16", "bfloat16"]
 EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 half = pytest.mark.parametrize("dtype", HALVES)
-#: On the CPU, and on CUDA, where CuPy computes with float16 itself.
+#: On the CPU, and on CUDA, where CuPy itself computes in float16.
 on = pytest.mark.parametrize("device", ["cpu", "cuda:0"], indirect=True)
 both = pytest.mark.parametrize(
     ("device", "dtype"),
@@ -50,7 +50,7 @@ def leaves(z: Any) -> list[xg.Tensor]:
 
 
 def is_classed(z: xg.Tensor) -> bool:
-    """Whether the array inside is one that computes in float32 as its dtype asks for."""
+    """Return whether the inner array is a `Half` exactly if its dtype needs float32 arithmetic."""
     half = z.dtype == BF16 if str(z.device).startswith("cuda") else is_half(z.dtype)
     return (type(z.data).__name__ == "Half") == half
 
@@ -451,7 +451,7 @@ def test_a_cast_inside_gives_float32_gradients_to_the_second_order(
 
 @half
 def test_compiled_it_is_native_code(dtype: str) -> None:
-    """Each op is rounded as it is eagerly, but those of the optimised program stand in another order."""
+    """Each op is rounded as in eager code, but the optimised program orders ops differently."""
     rng = xg.random.default_rng(0)
     gru, xs = xg.nn.GRU(3, 4, dtype=dtype, rng=rng), rng.normal(size=(5, 2, 3), dtype=dtype)
     slope = xg.grad(lambda gru, xs: xg.mean(gru(xs)[0].astype("float32") ** 2))
@@ -468,7 +468,7 @@ def test_compiled_it_is_native_code(dtype: str) -> None:
 def test_what_a_compiled_program_gives_is_computed_with_as_its_dtype_asks_for(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sums in float32: by native code, by NumPy where there is none, and of what a program returns."""
+    """Sums are computed in float32: by native code, by NumPy without it, and on returned values."""
     ones = xg.ones((3000, 2), dtype=dtype)
     rounded = float(xg.asarray(3000, dtype=dtype))
     for native in ("1", "0"):
@@ -528,7 +528,7 @@ def test_even_numbers_stay_below_the_end(dtype: str) -> None:
     assert xg.grad(lambda s: xg.sum(rng.normal(0.0, s, 3, dtype=dtype)))(scale).dtype == dtype
 
 
-# Beside torch
+# Compared with torch
 
 
 @pytest.mark.parity

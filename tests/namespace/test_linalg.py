@@ -1,4 +1,4 @@
-"""Linear algebra against NumPy, and its gradients, real and complex, on every backend."""
+"""Linear algebra compared with NumPy, and its gradients, real and complex, on every backend."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STACKS = st.lists(st.integers(0, 3), max_size=2).map(tuple)
 
 
 def made(data: st.DataObject, shape: tuple[int, ...], kinds: list[str] = KINDS) -> np.ndarray:
-    """A well conditioned array of any dtype, which may be a view with strides of its own."""
+    """Draw a well conditioned array of any dtype, possibly a strided view."""
     dtype, seed = np.dtype(data.draw(st.sampled_from(kinds))), data.draw(st.integers(0, 99))
     a = np.random.default_rng(seed).uniform(-1, 1, (2, *shape))
     a = a[0] + 1j * a[1] if dtype.kind == "c" else a[0]
@@ -57,7 +57,7 @@ def same(ours: Any, theirs: Any) -> None:
 
 
 def each(f: Any, *arrays: np.ndarray) -> list[Any]:
-    """What it gives on two backends, the arrays being there."""
+    """Return the results of `f` on two backends."""
     return [f(*(xg.asarray(a, device=device) for a in arrays)) for device in ("cpu", "strict:1")]
 
 
@@ -262,7 +262,7 @@ def test_tolerances_as_the_standard_has_them(device: str) -> None:
     np.testing.assert_allclose(xg.linalg.pinv(x, rtol=xg.asarray([1e-2, 1e-6])).numpy()[:, 1, 1], [0, 1e3])
 
 
-# Derivatives where care is needed
+# Delicate derivatives
 
 
 def test_norms_are_flat_at_zero(device: str) -> None:
@@ -313,7 +313,7 @@ def test_qr_of_dependent_columns(device: str) -> None:
 
 
 def test_determinant_of_singular_matrices(device: str) -> None:
-    """The cofactors, by hand; to second order products of two elements."""
+    """Compare with cofactors by hand, and to second order with products of two elements."""
     for a in (
         np.diag([1.0, 2.0, 0.0]),
         np.ones((3, 3)),
@@ -433,7 +433,7 @@ def test_numpys_own_functions() -> None:
 
 
 def everything(x: Any) -> Any:
-    """A number by way of every op, for a positive definite x."""
+    """Return a scalar that uses every op, for a positive definite x."""
     u, s, _ = xg.linalg.svd(x, full_matrices=False)
     factors = (
         xg.linalg.cholesky(x, upper=True) * xg.linalg.qr(x).R
@@ -528,7 +528,7 @@ def test_deriv_of_several_outputs(device: str) -> None:
     np.testing.assert_allclose(raw, np.linalg.inv(DEFINITE).T)
 
 
-# One triangle of a hermitian matrix is read
+# Only one triangle of a hermitian matrix is read
 
 
 ONE_TRIANGLE = {
@@ -547,7 +547,7 @@ def test_the_gradient_is_of_the_triangle_that_is_read(name: str, kind: Any, devi
     f = ONE_TRIANGLE[name]
     a = kind(2, 3, 3) / 4 + 3 * np.eye(3) + np.diag([0.0, 1.0, 2.5])
     other = np.tril(a, -1) if name.endswith("upper") else np.triu(a, 1)
-    # which is not read
+    # the triangle that is not read
     np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(xg, xg.asarray(a - other)).numpy(), atol=1e-14)
     np.testing.assert_allclose(f(xg, xg.asarray(a)).numpy(), f(np, a), rtol=1e-10, atol=1e-12)  # nor by NumPy
     xg.check_grads(lambda x: f(xg, x), (xg.asarray(a),), order=2)
@@ -577,7 +577,7 @@ def test_along_hermitian_changes_the_gradient_is_torchs(name: str, kind: Any) ->
     np.testing.assert_allclose(np.real(np.vdot(ours, d)), np.real(np.vdot(theirs, d)), rtol=1e-9)
 
 
-# As torch, whose convention for complex numbers is ours
+# Compared with torch, which has the same convention for complex numbers
 
 
 @pytest.mark.parity

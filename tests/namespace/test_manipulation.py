@@ -1,5 +1,4 @@
-"""Functions that move elements: where they go is where NumPy puts them, and the gradient comes back from
-there."""
+"""Functions that move elements: NumPy's positions, and gradients that return to the sources."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ def test_gradient(name: str, i: int, device: str) -> None:
 
 
 def some_axes(data: Any, ndim: int) -> tuple[int, ...]:
-    """Different axes, some of them counted from the end."""
+    """Draw different axes, some of them negative."""
     found = data.draw(st.lists(st.integers(0, ndim - 1), unique=True)) if ndim else []
     return tuple(a - ndim if data.draw(st.booleans()) else a for a in found)
 
@@ -126,7 +125,7 @@ def test_triangles(x: np.ndarray, k: int) -> None:
 
 
 def test_a_result_is_another_handle(device: str) -> None:
-    """What is changed in place later leaves the operand alone."""
+    """Changing the result in place leaves the operand alone."""
     for f in (
         lambda a: xg.roll(a, 0),
         lambda a: xg.tile(a, (1,)),

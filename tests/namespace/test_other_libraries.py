@@ -1,5 +1,4 @@
-"""Libraries that others wrote for the array standard, on Tensors: SciPy, einops and scikit-learn, with
-gradients."""
+"""Array-standard libraries on Tensors: SciPy, einops and scikit-learn, with gradients."""
 
 from __future__ import annotations
 
@@ -126,7 +125,7 @@ def test_a_root_found_by_others_is_right() -> None:
 
 
 def test_a_function_of_ours_differentiated_by_others() -> None:
-    """SciPy's differences agree with the gradient."""
+    """SciPy's finite differences agree with the gradient."""
     at = xg.asarray([0.3, 0.7])
     measured = scipy.differentiate.derivative(lambda t: xg.tanh(t) ** 2, at).df
     exact = xg.grad(lambda t: xg.sum(xg.tanh(t) ** 2))(at)

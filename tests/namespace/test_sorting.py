@@ -1,4 +1,4 @@
-"""Sorting, searching, sets and indexing: NumPy's values; gradients go to the elements that were taken."""
+"""Sorting, searching, sets and indexing: NumPy's values, and gradients for the selected elements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_sorted(x: np.ndarray, data: Any, stable: bool) -> None:
 
 @given(arrays_of(INTEGER + REAL, shapes(1, 3)), st.data())
 def test_descending_sorts_keep_equal_elements_in_their_order(x: np.ndarray, data: Any) -> None:
-    """As a stable sort of the ranks from the largest."""
+    """Descending sorts are stable: equal elements keep their order."""
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
     ranks = -np.searchsorted(np.sort(x, axis=None), x)
     order = np.argsort(ranks, axis=axis, stable=True)
@@ -68,7 +68,7 @@ def test_nonzero(x: np.ndarray) -> None:
 @given(arrays_of(INTEGER + REAL, shapes(1, 1)), arrays_of(INTEGER + REAL), st.sampled_from(["left", "right"]))
 def test_searchsorted(x: np.ndarray, y: np.ndarray, side: Any) -> None:
     if {x.dtype.kind, y.dtype.kind} == {"i", "u"} and "uint64" in (x.dtype.name, y.dtype.name):
-        return  # these have no dtype together but a floating one
+        return  # their only common dtype is a floating one
     agrees(xg.searchsorted, np.searchsorted, np.sort(x), y, side=side)
     agrees(
         lambda x, y, s: xg.searchsorted(x, y, side=side, sorter=s),
@@ -123,7 +123,7 @@ def test_indices_along_an_axis_are_integers(device: str) -> None:
 
 
 def keys(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
-    """An index of the standard for an array of this shape, arrays apart."""
+    """Draw an index of the standard for an array of this shape, without index arrays."""
 
     def part(n: int) -> st.SearchStrategy[Any]:
         whole = st.slices(n).filter(lambda s: s.start is None or -n <= s.start < max(n, 1))
@@ -172,7 +172,7 @@ def test_elements_where_a_mask_is_true(x: np.ndarray, data: Any) -> None:
 
 @given(arrays_of(NUMERIC, st.tuples(st.integers(1, 3), st.integers(1, 3))), st.data())
 def test_elements_at_integer_arrays(x: np.ndarray, data: Any) -> None:
-    """Integer arrays, which broadcast against each other, and integers."""
+    """Index with integer arrays, which broadcast against each other, and integers."""
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
     i, j = rng.integers(-x.shape[0], x.shape[0], (2, 1)), rng.integers(-x.shape[1], x.shape[1], 3)
     agrees(lambda x, i, j: x[i, j], lambda x, i, j: x[i, j], x, i, j)

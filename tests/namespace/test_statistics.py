@@ -1,5 +1,4 @@
-"""Sums, products, variances, and what accumulates: NumPy's values, and derivatives that are right at zeros
-too."""
+"""Sums, products, variances and cumulative functions: NumPy's values, and derivatives also at zeros."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ def test_gradient(name: str, i: int, device: str) -> None:
 
 
 def axes(data: Any, ndim: int) -> Any:
-    """An axis, several, or None."""
+    """Draw an axis, several, or None."""
     some = st.lists(st.integers(0, ndim - 1), unique=True).map(tuple) if ndim else st.just(())
     return data.draw(st.none() | some | (st.integers(-ndim, ndim - 1) if ndim else st.nothing()))
 

@@ -1,4 +1,4 @@
-"""Values of functions, their gradients, and the gradients of those, compared with torch's."""
+"""Values of functions and their first and second gradients, compared with torch."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def same(ours: Any, theirs: Any) -> None:
 
 
 def agree(f: Callable[..., Any], arrays: tuple[np.ndarray, ...]) -> None:
-    """Whether values, gradients for a random dz, and the gradients of those along a random direction, in dz
-    as well, are torch's."""
+    """Check values, gradients for a random dz, and second derivatives against torch.
+
+    The second derivatives are of the gradients along a random direction, with respect to dz as well.
+    """
     rng = np.random.default_rng(0)
 
     def like(x: Any) -> np.ndarray:
@@ -80,7 +82,7 @@ def test_function(name: str, data: st.DataObject) -> None:
 
 def test_none_is_left_out() -> None:
     compared = {FUNCTIONS.get(name.split()[0]) for name in TABLE}
-    # torch's has no derivative
+    # torch's function has no derivative
     assert [name for name, f in FUNCTIONS.items() if f not in compared and name not in FLAT] == [
         "unique_values"
     ]

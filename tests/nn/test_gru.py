@@ -70,7 +70,7 @@ def test_backward_leaves_gradients_in_every_weight(device: str) -> None:
 def test_z_weighs_the_new_state() -> None:
     gru = xg.nn.GRU(1, 1, dtype=xg.float64)
     with xg.no_grad():
-        gru.b_z[...] = 100.0  # z = 1: the old state is forgotten
+        gru.b_z[...] = 100.0  # z = 1: the old state is dropped
     _, h = gru(np.zeros((1, 1, 1)), np.array([[0.9]]))
     r = 1 / (1 + np.exp(-(gru.W_rh.item() * 0.9 + gru.b_r.item())))
     assert h.item() == pytest.approx(np.tanh(gru.W_h.item() * r * 0.9 + gru.b_h.item()))

@@ -1,4 +1,4 @@
-"""Modules, losses, optimisers and checkpoints."""
+"""Tests of modules, losses, optimisers and checkpoints."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_embedding(device: str) -> None:
     assert g.weight.numpy()[:, 0].tolist() == [0, 3, 0, 1]
     with pytest.raises(TypeError, match="integers"):
         table(xg.asarray([0.5]))
-    if device.startswith("cuda"):  # where an index outside wraps around
+    if device.startswith("cuda"):  # indices out of bounds wrap around
         return
     with pytest.raises(IndexError):
         table(xg.asarray([4]))

@@ -1,4 +1,4 @@
-"""State dicts: everything is looked at before anything changes."""
+"""State dicts are validated completely before anything changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def model() -> xg.nn.Linear:
 
 
 def stepped(make: Callable[[Any], xg.optim.Optimizer]) -> xg.optim.Optimizer:
-    """An optimiser that has something to remember."""
+    """Return an optimiser that has state."""
     p = model()
     optimizer = make(p)
     optimizer.step(xg.grad(lambda p: xg.sum(p(xg.ones((1, 3), dtype="float32")) ** 2))(p))
@@ -38,8 +38,10 @@ def values(state: dict[str, xg.Tensor]) -> dict[str, Any]:
 
 
 def spoilt(good: dict[str, Any]) -> list[tuple[Any, type[Exception], str]]:
-    """States that do not fit, the wrong value always the last, when the others could have been taken
-    already."""
+    """Return invalid states.
+
+    The wrong value is always the last, when the others could already have been loaded.
+    """
     *_, last = good
     t = good[last]
     rest = {name: value for name, value in good.items() if name != last}

@@ -1,4 +1,4 @@
-"""Tied parameters: a Tensor that is in several places of a module is one parameter."""
+"""Tied parameters: a Tensor in several places of a module is one parameter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ X = np.random.default_rng(0).normal(size=(3, 2))
 
 
 class Pair(xg.nn.Module):
-    """Two names, one Tensor."""
+    """Two names for one Tensor."""
 
     def __init__(self) -> None:
         self.a = xg.tensor([1.0], requires_grad=True)
@@ -42,7 +42,7 @@ def loss(model: Any, x: Any) -> Any:
 
 
 def free(w: Any, b: Any, x: Any) -> Any:
-    """`Tied` as a function of its two parameters."""
+    """Compute `Tied` as a function of its two parameters."""
     return xg.sum((xg.tanh(x @ w.T) @ w + x @ w.T + b) * b + xg.sum(w))
 
 
@@ -113,8 +113,10 @@ def test_a_pair() -> None:
 
 
 class TestLists:
-    """In a list, which is no module, each place is an argument of its own; an optimiser knows its parameters
-    all the same."""
+    """A list is no module, so each place in it is a separate argument.
+
+    An optimiser still finds the shared parameters.
+    """
 
     def test_each_has_a_gradient(self) -> None:
         w = xg.tensor([2.0], requires_grad=True)

@@ -1,5 +1,7 @@
-"""The arguments of NumPy's functions on Tensors: those that NumPy takes mean the same, the others are refused
-as it does, by name."""
+"""The arguments of NumPy's functions on Tensors.
+
+Those that NumPy accepts have the same meaning; the others are refused by name, as NumPy does.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ whole = np.array([[3, -1, 2], [4, 0, -5]])
 mask = np.array([True, False, True])
 C = x * (1 + 0.5j)
 
-#: By what it is about: calls that mean the same on an array and on a Tensor.
+#: Calls with the same meaning on arrays and Tensors, by topic.
 SAME: dict[str, list[tuple[Callable[[Any], Any], np.ndarray]]] = {
     "NumPy's integers": [
         (f, x)
@@ -199,7 +201,7 @@ def test_gradients_of_padding(mode: str, device: str) -> None:
     xg.check_grads(lambda a: np.pad(a, ((1, 2), (0, 2)), mode), (xg.asarray(x * [[1.0, 0.3, 0.7]]),))
 
 
-# Axes that there are not
+# Axes that do not exist
 
 
 def test_a_single_number_has_no_axis(device: str) -> None:
@@ -339,7 +341,7 @@ def test_devices_never_mix_silently(name: str) -> None:
 
 
 class Foreign:
-    """An array whose library does not let NumPy see it."""
+    """An array whose library does not let NumPy convert it."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise RuntimeError("it has a gradient")

@@ -1,5 +1,4 @@
-"""NumPy's own functions on Tensors: NumPy's values, on every backend, with the right gradients, or refused by
-name."""
+"""NumPy's functions on Tensors have NumPy's values and correct gradients, or are refused by name."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ from tests.helpers.numpy_calls import AT_THE_EDGE, FLAT, SMOOTH, Call
 from xgrad.namespace.table import FUNCTIONS, NUMPY
 from xgrad.numpy_api import ACCUMULATIONS, REDUCTIONS
 
-#: The functions that HIPS autograd differentiates or lets pass, of NumPy's main namespace if not said
-#: otherwise.
+#: The functions that HIPS autograd differentiates or passes through; in NumPy's main namespace unless a
+#: prefix is given.
 HIPS = """
     absolute add amax amin angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh array_split astype
     atleast_1d atleast_2d atleast_3d broadcast_to clip conjugate cos cosh cross cumsum deg2rad degrees diag
@@ -37,8 +36,8 @@ HIPS = """
     concatenate stack vstack hstack column_stack append
 """.split()
 
-#: What Tensors do not have. HIPS autograd differentiates the first, whose results are complex for a real
-#: matrix.
+#: Functions that Tensors do not support. HIPS autograd differentiates the first, whose results are complex
+#: for a real matrix.
 REFUSED = """
     linalg.tensorsolve i0 put_along_axis copyto fill_diagonal
 """.split()
@@ -85,7 +84,7 @@ def test_single_precision_stays_where_it_does_in_numpy(f: Any, args: Any) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize(("f", "args"), listed(SMOOTH))
 def test_gradients_are_right(f: Any, args: Any, device: str) -> None:
-    """Of all elements but NaN and infinities, which stay where they are."""
+    """Elements that are NaN or infinite are held fixed."""
     held = [np.isfinite(a) for a in args]
 
     def with_holes(*given: Any) -> list[xg.Tensor]:
@@ -206,7 +205,7 @@ def test_text() -> None:
     assert np.array_repr(t) == repr(t)
 
 
-#: What depends on values, so that it cannot be written down without them.
+#: Functions that depend on values, so that they cannot be traced.
 ON_VALUES = {"compress", "extract", "linalg.lstsq", "piecewise", "real_if_close", "repeat", "unique"}
 
 
@@ -242,7 +241,7 @@ def arrays(draw: st.DrawFn, shapes: Any = SHAPES, kinds: Any = KINDS) -> np.ndar
 
 
 def agree(f: Any, *args: np.ndarray, on: str = "") -> None:
-    """Whether `f` does to Tensors what it does to arrays, if it does anything."""
+    """Check that `f` does the same to Tensors as to arrays, if it works on arrays."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -274,7 +273,7 @@ def test_reductions_of_anything(name: str, here: str) -> None:
             and (a.dtype.kind == "c" or (a.dtype.kind == "b" and name not in ("all", "any", "sum")))
             and name not in ("sum", "prod", "mean")
         ):
-            return  # which the standard does not promise
+            return  # the standard does not promise this
         axes = st.one_of(st.none(), st.integers(-a.ndim, a.ndim - 1)) if a.ndim else st.none()
         if name.startswith("cum"):
             kwargs: dict[str, Any] = {"axis": data.draw(axes)}
@@ -419,7 +418,7 @@ def test_quantiles_of_anything(data: st.DataObject, device: str) -> None:
         agree(lambda v: np.unique(v, return_counts=True, return_index=True, return_inverse=True), a)
 
 
-#: Calls that have nothing to do.
+#: Calls that change nothing.
 IDLE = {
     "clip": np.clip,
     "pad": lambda a: np.pad(a, 0),
@@ -486,7 +485,7 @@ IDLE = {
     ids=["floats", "integers"],
 )
 def test_a_result_is_a_handle_of_its_own(f: Any, a: np.ndarray) -> None:
-    """Where there is nothing to do, too: changing the result in place leaves the argument."""
+    """Changing the result in place leaves the argument alone, even if the call did nothing."""
     t = xg.asarray(a)
     try:
         z = f(t)

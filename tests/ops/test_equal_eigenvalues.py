@@ -1,5 +1,7 @@
-"""Functions of equal eigenvalues and singular values: against the same functions without a decomposition, or
-NaN where they have no derivative."""
+"""Functions of repeated eigenvalues and singular values.
+
+They equal the same functions without a decomposition, or are NaN where they have no derivative.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ OTHER = {kind: np.linalg.qr(plain(N, N, complex_=kind == "complex128"))[0] for k
 
 
 def weighted(f: Any) -> Any:
-    """A scalar of a matrix, the same for both ways of making the matrix."""
+    """Return a scalar function of a matrix, the same for both ways of computing the matrix."""
     return lambda x: total(f(x) * K[x.dtype.name]) + total(f(x) @ K[x.dtype.name] @ f(x))
 
 
@@ -85,7 +87,7 @@ def newton_root(x: Any) -> Any:
     return y
 
 
-#: name -> the function by a decomposition, and without one.
+#: name -> (the function with a decomposition, and without one).
 VECTORS: dict[str, tuple[Any, Any]] = {
     "exp": (weighted(by_eigh(xg.exp)), weighted(lambda x: series(hermitian(x)))),
     "square root": (weighted(by_eigh(xg.sqrt)), weighted(lambda x: newton_root(hermitian(x)))),
@@ -190,7 +192,7 @@ def test_stacks_and_float32() -> None:
 
 
 def test_a_vector_beside_equal_values_to_second_order() -> None:
-    """By differences of the gradient, at matrices of different eigenvalues."""
+    """Second derivatives are compared with differences of the gradient at distinct eigenvalues."""
     k = rng.normal(size=N)
     f = lambda x: xg.sum(xg.linalg.eigh(hermitian(x))[1][:, 0] * k) ** 2
     x, p = matrix("the last two", "float64"), plain(N, N)
@@ -205,7 +207,7 @@ def test_a_vector_beside_equal_values_to_second_order() -> None:
 
 
 def test_a_subspace_that_stays_together() -> None:
-    """The projector on the space of two equal eigenvalues is what that on the third one leaves."""
+    """The projector on the space of two equal eigenvalues is the complement of that on the third."""
     x = matrix("the first two", "float64")
     f = lambda x: xg.sum((lambda v: v[:, :2] @ v[:, :2].mT)(xg.linalg.eigh(hermitian(x))[1]) * K["float64"])
     g = lambda x: xg.sum(

@@ -1,4 +1,4 @@
-"""Every op of the table through `check_grads`: on every backend, to second order, in every kind of shape."""
+"""`check_grads` of every op of the table: on every backend, to second order, for every kind of shape."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TESTED = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 
 
 def test_every_differentiable_op_of_the_table_has_a_case() -> None:
-    """Here, or where the ops of a family are tested."""
+    """The case is here, or in the tests of the op's family."""
     families = (fft, linalg, manipulation, sorting, statistics)
     elsewhere = {
         "einsum",
         *(OPS[name].name for name in elementwise.SMOOTH),
         *(name for family in families for name in family.GRADIENT_CASES),
-        *("cbrt", "slide"),  # by NumPy's functions, whose calls are these
-        *("normal_cdf", "normal_quantile"),  # by random numbers
+        *("cbrt", "slide"),  # tested through these calls of NumPy's functions
+        *("normal_cdf", "normal_quantile"),  # tested with random numbers
     }
     assert {"cbrt", "convolve", "correlate"} <= set(SMOOTH)
-    # other tests may have registered more
+    # other tests may have registered more ops
     ours = {op.name for op in OPS.values() if op.differentiable and not op.listing.registered}
     assert ours == elsewhere | set(CASES) | {"scan", "checkpoint", "after", "custom", "seal"}
 

@@ -1,5 +1,4 @@
-"""What takes several steps in half precision is made in float32 and rounded once, and so are its
-gradients."""
+"""Multi-step functions in half precision are computed in float32 and rounded once, as are their gradients."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ large = rng.normal(size=(40, 50)) * 300
 many = rng.normal(size=70_000)
 TARGETS = xg.asarray(rng.integers(0, 30, 2000))
 
-#: name -> (function, operand). The values are of a size at which squares, sums or numbers of elements are no
-#: float16.
+#: name -> (function, operand). At these magnitudes, squares, sums or element counts exceed float16.
 STEPS: dict[str, tuple[Any, np.ndarray]] = {
     **{
         f"vector_norm {p}": (lambda x, p=p: norm(x, ord=p, axis=0), large)
@@ -57,8 +55,7 @@ def _overflow_is_an_error() -> Iterator[None]:
 
 
 def units(a: Any, b: Any, dtype: str) -> float:
-    """How far apart they are, in halves of the last place of `b`, or of the smallest number that has all
-    places."""
+    """Return the difference in half units of the last place of `b`, or of the smallest normal number."""
     a, b = (np.asarray(v.astype("float64").numpy()) for v in (a, b))
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 2.0**-14)) / EPS[dtype])
 
@@ -67,7 +64,7 @@ def units(a: Any, b: Any, dtype: str) -> float:
 @half
 @pytest.mark.parametrize("name", STEPS)
 def test_rounded_once(name: str, dtype: str) -> None:
-    """Values and tangents to half a unit; gradients, of a dz that is rounded itself, to a few."""
+    """Values and tangents are exact to half a unit; gradients, with a rounded dz, to a few."""
     f, values = STEPS[name]
     x = xg.asarray(values, dtype=dtype)
     wide = x.astype("float32")
@@ -77,7 +74,7 @@ def test_rounded_once(name: str, dtype: str) -> None:
     dz = xg.asarray(rng.uniform(0.5, 1, exact.shape), dtype=dtype)
     pulled = lambda x: xg.vjp(f, x)[1](dz.astype(x.dtype))[0]
     want = pulled(wide).numpy()
-    # sums of what is rounded before
+    # sums of terms that were rounded before
     cancels = 8 * EPS[dtype] * np.abs(want).max() if name in ("softmax", "eigh", "svd", "a product") else 0
 
     def close(found: Any) -> None:

@@ -1,5 +1,7 @@
-"""Where a derivative is not obvious: the value that the docs promise, in both modes, to second order, on
-every backend."""
+"""Derivatives at hard points have the values that the docs promise.
+
+Tested in both modes, to second order, on every backend.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,14 @@ def test_both_modes_to_second_order(what: str, device: str) -> None:
         found.numpy(), np.asarray(expected, float), rtol=1e-12, atol=1e-12
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's divisions by zero
+        warnings.simplefilter("ignore")  # NumPy warns about divisions by zero
         same(xg.grad(total)(x), gradient)
         same(xg.jvp(total, (x,), (ones,))[1], np.sum(gradient))
         same(xg.grad(lambda x: xg.sum(xg.grad(total)(x)))(x), second)
         same(xg.hvp(total, (x,), (ones,)), second)
         same(xg.grad(lambda x: xg.jvp(total, (x,), (ones,))[1])(x), second)
         if device == "cpu" and x.size:
-            # compiled code has no limits
+            # compiled code does not compute limits
             same(xg.compile(xg.grad(total))(x), second if "no choice" in what else gradient)
 
 

@@ -1,5 +1,4 @@
-"""NaN, infinities, zeros of both signs and subnormal numbers: as NumPy has them eagerly, and the same in
-compiled code."""
+"""NaN, infinities, signed zeros and subnormals: NumPy's values eagerly, and the same in compiled code."""
 
 from __future__ import annotations
 
@@ -65,8 +64,10 @@ def special(dtype: str) -> np.ndarray:
 
 
 def same(a: Any, b: Any, ulps: float = 0) -> bool:
-    """Bit for bit but for the kind of NaN; with `ulps`, finite numbers may be so far apart, and what is
-    special is exact."""
+    """Compare bit for bit, except for the kind of NaN.
+
+    Finite numbers may differ by `ulps`; special values are exact.
+    """
     a, b = (np.atleast_1d(np.asarray(v)) for v in (a, b))
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
@@ -105,7 +106,7 @@ def function_of(op: Any) -> Any:
 
 
 def takes(op: Any, dtype: str) -> bool:
-    """Whether NumPy's function takes this dtype, as far as it has one of that name."""
+    """Return whether NumPy's function accepts this dtype, if NumPy has the function."""
     try:
         called(getattr(np, op.listing.numpy[0], function_of(op)), *operands(op, dtype))
     except TypeError:
@@ -113,7 +114,7 @@ def takes(op: Any, dtype: str) -> bool:
     return True
 
 
-#: Where the standard, which xgrad follows, is not as NumPy is: of infinite quotients, and of complex numbers
+#: Where the array standard, which xgrad follows, differs from NumPy: infinite quotients, and complex numbers
 #: that are not finite.
 STANDARD = {("//", "float32"), ("//", "float64"), ("expm1", "complex64"), ("expm1", "complex128")}
 ELEMENTWISE = [(op, dtype) for op in ONE + TWO for dtype in DTYPES]
@@ -133,8 +134,10 @@ def test_element_by_element_as_numpy(pair: Any) -> None:
 
 
 def apart_from_zeros(op: Any, args: list[np.ndarray]) -> list[np.ndarray]:
-    """Without zeros of both signs beside each other, of which NumPy's own larger one depends on where in the
-    array it stands."""
+    """Remove pairs of zeros of opposite signs.
+
+    Which of the two NumPy's maximum returns depends on the position in the array.
+    """
     if op.name not in ("maximum", "minimum"):
         return args
     x, y = args
@@ -167,9 +170,10 @@ for name in REDUCTIONS:
 
 
 def rows(dtype: str) -> list[np.ndarray]:
-    """Rows of three special numbers each, and longer ones with one among plain numbers."""
+    """Return rows of three special numbers each, and longer ones with one among ordinary numbers."""
     x = special(dtype)
-    x = x[np.isfinite(x) == (np.abs(x) < 1e30)]  # the largest overflow in an order that is the library's own
+    # without the largest: when their sums overflow depends on the order of summation
+    x = x[np.isfinite(x) == (np.abs(x) < 1e30)]
     few = x if len(x) < 12 else x[[0, 1, 2, 7, 8, 9, 10, 12]]
     threes = np.array(list(itertools.product(few[:8], repeat=3)), dtype)
     long = np.tile(np.array([1.0, -2.0, 0.5], dtype), (len(x), 7))
@@ -180,7 +184,7 @@ def rows(dtype: str) -> list[np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_compiled_code_as_eagerly(native: str) -> None:
-    """To four units in the last place; zeros' signs, infinities and NaN exactly."""
+    """Exact to four units in the last place; signs of zeros, infinities and NaN are exact."""
     done = subprocess.run(
         [sys.executable, "-c", COMPILED],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Mixed precision: weights in float32, arithmetic in float16 or bfloat16, and losses that are scaled."""
+"""Mixed precision: float32 weights, arithmetic in float16 or bfloat16, and loss scaling."""
 
 from __future__ import annotations
 
@@ -259,8 +259,10 @@ def test_the_scale_is_on_a_device_of_its_own(device: str) -> None:
 
 
 def _trained(dtype: str, scale: xg.optim.LossScale | None = None, steps: int = 60) -> float:
-    """The loss after learning to repeat: the next of a sequence in which every symbol is that of three steps
-    before."""
+    """Return the loss after learning to repeat.
+
+    The next symbol of a sequence always equals that of three steps before.
+    """
     rng = xg.random.default_rng(1)
     model = Reader(6, 24, rng)
     optimizer = xg.optim.Adam(model, lr=0.02)

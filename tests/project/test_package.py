@@ -1,4 +1,4 @@
-"""What is installed: a wheel and an sdist that work from an empty folder."""
+"""The installed package: a wheel and an sdist that work from an empty folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print(xg.__file__)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist, built from a copy of the sources."""
+    """Return a folder with the wheel and the sdist, built from a copy of the sources."""
     folder = tmp_path_factory.mktemp("build")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if tracked.returncode:

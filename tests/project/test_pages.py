@@ -1,5 +1,7 @@
-"""Every code block of the README and the docs runs, and prints what the page says; so do the examples in
-docstrings."""
+"""Every code block of the README and the docs runs and prints what the page says.
+
+So do the examples in docstrings.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def backends_kept() -> Iterator[None]:
-    """A page may register a backend, even under the name of one that other tests use."""
+    """Restore the backends: a page may register one, even under a name used by other tests."""
     tables: list[dict[Any, Any]] = [
         registry._factories,
         registry._libraries,
@@ -55,7 +57,7 @@ def test_blocks_run_and_print_what_they_say(
     page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XGRAD_VERIFY", "passes")  # their programs have the sizes of real ones
+    monkeypatch.setenv("XGRAD_VERIFY", "passes")  # their programs are of realistic size
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     namespace: dict[str, Any] = {}
     registered = set(xg.ops.OPS)
@@ -87,7 +89,7 @@ LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 @pytest.mark.parametrize("page", LINKED, ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", BLOCK.sub("", page.read_text())):
-        if target.startswith("api/"):  # written when the site is built
+        if target.startswith("api/"):  # generated when the site is built
             assert Path(target).stem in (*api_pages.PAGES, "index"), target
         elif "://" not in target:
             assert (page.parent / target).exists(), target
@@ -126,7 +128,7 @@ SPACES = ("nn", "optim", "random", "io", "debug", "linalg", "fft", "backends")
 
 
 def public_names() -> list[str]:
-    """All names that a user may call by, those of `xg.nn` as "nn.GRU"."""
+    """Return all public callables; those of `xg.nn` as "nn.GRU"."""
     spaces = {"": xg, **{f"{name}.": getattr(xg, name) for name in SPACES}}
     twice = {f"backends.{name}" for name in xg.backends.__all__ if name in xg.__all__}
     names = {
@@ -144,7 +146,7 @@ def described(name: str) -> str:
     return inspect.getdoc(attrgetter(name)(xg)) or ""
 
 
-#: What is made by others, or raised: an example would show how those are called.
+#: Objects that are created by functions, or raised: an example would only show those.
 WITHOUT_EXAMPLE = {
     "Cut",
     *(f"backends.{name}" for name in ("Array", "Backend", "Copies", "Device", "Transfers")),

@@ -1,4 +1,4 @@
-"""The house itself: layers that import only downwards, names, packages, sizes."""
+"""The structure of the project: layers that import only downwards, names, packages, sizes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROW = {name: i for i, row in enumerate(LAYERS) for name in row}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Dotted name below xgrad, and file."""
+    """Yield the dotted name below xgrad, and the file, of each module."""
     for path in sorted((ROOT / "backends").rglob("*.py")):
         yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
     for path in sorted((ROOT / "xgrad").rglob("*.py")):
@@ -39,8 +39,10 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
-    """Modules of xgrad that a module imports, as dotted names below xgrad; what is for type checkers alone
-    does not count."""
+    """Yield the modules of xgrad that a module imports, as dotted names below xgrad.
+
+    Imports for type checkers only do not count.
+    """
     tree = ast.parse(path.read_text())
     typing_only = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
     skipped = {id(inner) for n in typing_only for inner in ast.walk(n)}
@@ -56,7 +58,7 @@ def imports(name: str, path: Path) -> Iterator[str]:
 
 
 def foreign(path: Path) -> set[str]:
-    """Packages from elsewhere that a module imports."""
+    """Return the third-party packages that a module imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -126,11 +128,11 @@ def test_the_packages_listed_are_the_folders() -> None:
         for p in (ROOT / "backends").rglob("__init__.py")
     }
     assert set(listed) == folders | backends
-    if (ROOT / ".git").exists():  # an sdist has no links
+    if (ROOT / ".git").exists():  # an sdist contains no links
         assert (ROOT / "xgrad" / "backends").resolve() == ROOT / "backends"
 
 
-#: Functions that are longer, or have more parameters: the path that every op takes, and public signatures.
+#: Functions that may be longer, or have more parameters: the path of every op, and public signatures.
 LONG = {"core.dispatch.apply"}
 WIDE = {
     "core.dispatch._recorded",
@@ -142,7 +144,7 @@ WIDE = {
 
 
 def functions(name: str, tree: ast.AST) -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Every function below a module or a class, by its dotted name."""
+    """Yield every function in a module or class, by its dotted name."""
     for node in ast.iter_child_nodes(tree):
         inner = f"{name}.{node.name}" if isinstance(node, ast.ClassDef | ast.FunctionDef) else name
         if isinstance(node, ast.FunctionDef):
@@ -172,7 +174,7 @@ def test_files_are_short() -> None:
 
 
 def test_nothing_imports_a_test() -> None:
-    """What several tests share is in tests/helpers."""
+    """Code shared by several tests is in tests/helpers."""
     for path in [*ROOT.glob("tests/**/*.py"), *ROOT.glob("docs/*.py"), *ROOT.glob("benchmarks/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -184,5 +186,5 @@ def test_nothing_imports_a_test() -> None:
 def test_a_user_who_looks_meets_public_names_alone() -> None:
     shown = {name for name in dir(xg) if not name.startswith("__")}
     assert shown == {*xg.__all__, "bfloat16"} - {"__array_namespace_info__"}
-    for name in shown - {"bfloat16"}:  # which needs ml_dtypes
+    for name in shown - {"bfloat16"}:  # it needs ml_dtypes
         assert hasattr(xg, name), name

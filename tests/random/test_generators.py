@@ -1,5 +1,4 @@
-"""Random numbers: those of NumPy where they can be, right in their moments and gradients, states that come
-back, refusals."""
+"""Random numbers: NumPy's where possible, correct moments and gradients, saved states, refusals."""
 
 from __future__ import annotations
 
@@ -87,7 +86,7 @@ def test_numbers_are_those_of_numpy(name: str, device: str) -> None:
     for _ in range(2):
         ours, theirs = SAME[name](rng), np.asarray(SAME[name](reference))
         assert (ours.shape, ours.dtype, ours.device) == (theirs.shape, theirs.dtype, device)
-        # that is all that a fused multiply and add may change
+        # fused multiply-add may change only this much
         np.testing.assert_allclose(ours.numpy(), theirs, rtol=4e-16)
     assert rng.state == reference.bit_generator.state
 
@@ -338,7 +337,7 @@ def test_no_gradient_is_lost_silently(name: str, device: str) -> None:
         draw(rng, x)
 
 
-# Refusals, before which nothing was drawn
+# Refusals, before anything is drawn
 
 REFUSED: list[tuple[Draw, type[Exception], str]] = [
     (lambda rng: rng.normal((2, 3)), TypeError, r"normal: loc .*write normal\(size=\(2, 3\)\)"),
@@ -519,7 +518,7 @@ def test_native_generators() -> None:
 
 
 class CuPysGenerator:
-    """The methods of CuPy's generator that are used, with its parameters, by NumPy's."""
+    """The methods of CuPy's generator that are used, with its parameters, on top of NumPy's."""
 
     def __init__(self, seeds: np.random.SeedSequence) -> None:
         self._numbers: Any = np.random.default_rng(seeds)
@@ -556,7 +555,7 @@ def _strict(parameter: Any) -> Any:
 
 @pytest.fixture
 def native() -> xg.random.Generator:
-    """A generator by the source for CUDA, with NumPy in the place of CuPy."""
+    """Return a generator that uses the code for CUDA, with NumPy in place of CuPy."""
     stand_in = SimpleNamespace(**vars(np))
     stand_in.cuda = SimpleNamespace(Device=lambda index: contextlib.nullcontext())
     stand_in.random = SimpleNamespace(default_rng=CuPysGenerator)
@@ -587,7 +586,7 @@ def test_orders_and_choices_on_the_gpu(native: xg.random.Generator) -> None:
     x = np.arange(12.0).reshape(3, 4)
     np.testing.assert_array_equal(np.sort(native.permuted(x, axis=1).numpy(), axis=1), x)
     assert len(set(native.choice(9, 9, replace=False).numpy().tolist())) == 9
-    with np.errstate(divide="ignore"):  # which CuPy does not report
+    with np.errstate(divide="ignore"):  # CuPy does not report this
         assert set(native.choice(4, 2, replace=False, p=[0.5, 0.0, 0.5, 0.0]).numpy().tolist()) == {0, 2}
     for found in (
         native.choice(3, N, p=[0.2, 0.0, 0.8]),

@@ -1,4 +1,4 @@
-"""`check_grads` itself: it must find what is wrong, and say where."""
+"""Tests of `check_grads` itself: it must find errors and say where they are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_path_into_a_container_is_named() -> None:
 
 
 def test_a_wrong_second_derivative_is_found(device: str) -> None:
-    """The first derivative is right in value, but hides its dependence on x."""
+    """The first derivative is right in value, but does not depend on x in the graph."""
 
     @xg.gate(dx=lambda dz, x: dz * 2 * x.detach() if isinstance(x, xg.Tensor) else dz * 2 * x)
     def square(x: Any) -> Any:

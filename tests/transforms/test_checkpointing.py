@@ -1,4 +1,4 @@
-"""What a function computes on its way, computed again instead of kept."""
+"""Checkpointing: intermediate values are recomputed instead of kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ rng = np.random.default_rng(0)
 
 
 def kept(z: xg.Tensor) -> int:
-    """How many numbers the graph of `z` holds."""
+    """Return how many numbers the graph of `z` holds."""
     arrays: dict[int, Any] = {}
 
     def look(v: Any) -> None:
@@ -130,7 +130,7 @@ def test_inside_a_step_only_its_operands_are_kept(device: str) -> None:
     def state(cell: Any) -> xg.Tensor:
         return xg.scan(lambda h, x: (cell(h + x, w), None), xg.zeros((2, 3)), xs)[0]
 
-    # the states, or their sums with xs, beside xs
+    # the states, or their sums with xs, in addition to xs
     assert kept(state(checkpoint(deep))) <= 2 * 50 * 6 + 9 + 2 * 6
     assert kept(state(deep)) > 6 * 50 * 6
 

@@ -1,4 +1,4 @@
-"""compile: the same results, from memory of their own, of a program traced once."""
+"""Tests of compile: one trace of a program, the same results, in memory of their own."""
 
 from __future__ import annotations
 
@@ -94,8 +94,10 @@ def test_what_it_returns_is_kept(executor: str) -> None:
 
 @pytest.mark.parametrize("rotated", [False, True], ids=["real", "complex"])
 def test_outputs_are_no_views_of_arguments(executor: str, rotated: bool) -> None:
-    """Where the program is interpreted, too, as one with complex carries is: a carry that is an element of
-    xs, a slice, a transpose."""
+    """Interpreted programs, such as those with complex carries, are covered too.
+
+    A carry is an element of xs, a slice or a transpose.
+    """
 
     def f(x: Any, xs: Any) -> Any:
         turn = xg.exp(0.5j) if rotated else 0.5
@@ -143,7 +145,7 @@ def test_traces_once_a_signature() -> None:
         assert g(np.ones(2), n).numpy().tolist() == [n, n]
     g(np.ones(3), 2)
     g(np.ones(2, "f"), 2)
-    assert calls == [(2,), (3,), (2,)]  # another number is no other signature
+    assert calls == [(2,), (3,), (2,)]  # another Python number does not change the signature
 
 
 def test_shapes_that_keep_changing() -> None:
@@ -191,8 +193,10 @@ def test_from_several_threads(executor: str) -> None:
 
 
 def test_products_leave_the_loop() -> None:
-    """Two products a step forward and two backward: the rest is before the loop or after it; and that for any
-    length."""
+    """At any length, two products per step remain forward and two backward.
+
+    The others are moved before or after the loop.
+    """
     W = weights(3, 5)
     found = set()
     for T in (3, 50):
@@ -203,8 +207,7 @@ def test_products_leave_the_loop() -> None:
 
 
 def test_memory() -> None:
-    """Not much more than the arrays of a loop written by hand: eight stacks of states, the inputs, and the
-    gradients."""
+    """Memory is close to that of a hand-written loop: eight stacks of states, inputs and gradients."""
     T, B, I, H = 100, 4, 16, 32
     W, xs = weights(I, H, "f"), np.ones((T, B, I), "f")
     program = xg.compile(xg.grad(loss, argnums=(0, 1))).program(W, xs)

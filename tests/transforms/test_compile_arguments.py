@@ -48,7 +48,7 @@ OPS = [
 
 
 def found(f: Any, *args: Any, **kwargs: Any) -> Any:
-    """What a function gives, to the bit, or the error that it raises."""
+    """Return a function's results, bit for bit, or the error that it raises."""
     try:
         z = f(*args, **kwargs)
     except Exception as error:
@@ -57,7 +57,7 @@ def found(f: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def counted(f: Any) -> tuple[Any, list[int]]:
-    """The function compiled, and a list that grows with each trace."""
+    """Return the function compiled, and a list that grows with each trace."""
     traces: list[int] = []
 
     def counting(*args: Any, **kwargs: Any) -> Any:
@@ -69,7 +69,7 @@ def counted(f: Any) -> tuple[Any, list[int]]:
 
 @pytest.fixture(autouse=True)
 def by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Executed by NumPy, whose bits are those of the engine."""
+    """Run programs by NumPy, which gives the engine's bits."""
     monkeypatch.setenv("XGRAD_NATIVE", "0")
 
 
@@ -93,7 +93,7 @@ def test_beside_an_array_as_in_the_engine(dtype: str, op: Any, numbers: list[Any
         if isinstance(w, complex) and op in (operator.lt, xg.maximum, xg.minimum):
             continue
         if dtype.startswith("complex") and (op in (operator.pow, operator.truediv, operator.mul)):
-            continue  # which differ in the signs of NaN and zero, with numbers that are constants as well
+            continue  # these differ in the signs of NaN and zero, also with constant numbers
         assert found(g, x, w) == found(f, x, w), w
 
 

@@ -1,5 +1,4 @@
-"""compile at its edges: what goes in twice, what comes out wrong, errors half-way, Tensors that get away, and
-depth."""
+"""Edge cases of compile: repeated arguments, wrong outputs, errors half-way, escaping Tensors, and depth."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("XGRAD_NATIVE", request.param)
 
 
-# What goes in and comes out more than once
+# Repeated arguments and outputs
 
 
 def test_an_argument_that_is_given_twice(native: None) -> None:
@@ -85,7 +84,7 @@ def test_outputs_that_are_inputs_constants_or_each_other(native: None) -> None:
     assert x.tolist() == [1]
 
 
-# What comes out wrong
+# Invalid outputs
 
 
 @pytest.mark.parametrize(
@@ -162,7 +161,7 @@ def test_a_function_that_calls_itself() -> None:
     assert xg.compile(lambda x: x + 1)(xg.asarray(1.0)).item() == 2
 
 
-# Tensors that get away
+# Escaping Tensors
 
 
 USES: dict[str, Callable[[Any, Any], Any]] = {
@@ -265,7 +264,7 @@ def test_containers_too_deep_and_round() -> None:
 
 @pytest.mark.parametrize("orders", [4, pytest.param(6, marks=pytest.mark.exhaustive)])
 def test_many_derivatives_one_in_another(orders: int) -> None:
-    """d^k/dx^k of x**8 by a loop that multiplies."""
+    """d^k/dx^k of x**8, computed by a loop of multiplications."""
     power = lambda x: xg.scan(lambda h, _: (h * x, None), xg.ones_like(x), None, length=8)[0]
     scanned: Any = power
     want, x = 1.0, 1.3

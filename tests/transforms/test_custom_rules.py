@@ -1,5 +1,4 @@
-"""custom_vjp and custom_jvp: by hand in JAX's form, to second order, through every transform, on every
-backend."""
+"""custom_vjp and custom_jvp: in JAX's form, to second order, through every transform, on every backend."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ def test_third_order(make: Any, device: str) -> None:
 
 
 def triple(kind: str) -> Any:
-    """x, whose derivative is said to be 3: what its function does is not differentiated."""
+    """Return the identity with a custom derivative of 3: the function itself is not differentiated."""
     if kind == "vjp":
         f = xg.custom_vjp(lambda x: x * 1.0)
         f.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (3 * dz,))
@@ -74,7 +73,7 @@ def triple(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["vjp", "jvp"])
 class TestTheRuleHolds:
-    """Everywhere the derivative is the one given."""
+    """The given derivative is used everywhere."""
 
     def test_in_both_modes(self, kind: str, device: str) -> None:
         f = triple(kind)
@@ -101,7 +100,7 @@ class TestTheRuleHolds:
             return xg.scan(lambda h, x: (f(h) * x, None), h, xs, compiled=compiled)[0]
 
         xs = xg.asarray([1.0, 2.0, 1.0])
-        for _ in range(2):  # the second time, its program is at hand
+        for _ in range(2):  # the second time, its program is cached
             assert xg.grad(last)(0.5, xs).item() == 54
             assert xg.jvp(lambda h: last(h, xs), (0.5,), (1.0,))[1].item() == 54
         assert xg.grad(xg.grad(lambda h: last(h, xs) ** 2))(0.5).item() == 2 * 54 * 54
@@ -128,7 +127,7 @@ def test_trees_come_and_go(device: str) -> None:
         return {"sum": p["a"] + x[0], "rest": (p["b"] * x[1], xg.asarray(1))}
 
     def bwd(kept: Any, dz: Any) -> Any:
-        assert dz["rest"][1].item() == 0  # of an integer there is none
+        assert dz["rest"][1].item() == 0  # integers have no derivative
         return {"a": 10 * dz["sum"], "b": None}, (None, dz["rest"][0] * 100)
 
     f.defvjp(lambda p, x: (f(p, x), None), bwd)
@@ -198,7 +197,7 @@ def test_complex_numbers(device: str) -> None:
 
 
 class TestErrors:
-    """What is wrong is said by name."""
+    """Error messages name what is wrong."""
 
     def test_no_rule_yet(self) -> None:
         @xg.custom_vjp

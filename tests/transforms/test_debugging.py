@@ -1,4 +1,4 @@
-"""detect_nan and detect_cuts: what they name, in which line, at which step."""
+"""Tests of detect_nan and detect_cuts: the names, lines and steps that they report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cell(h: Any, x: Any) -> Any:
 
 
 class TestNaN:
-    """The first op that makes one."""
+    """The first op that produces NaN is reported."""
 
     def test_forward_names_op_stage_line_and_shapes(self, device: str) -> None:
         def f(x: Any) -> Any:
@@ -118,11 +118,11 @@ class TestNaN:
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            assert np.isnan(xg.log(xg.asarray(-1.0)).item())  # outside, nobody minds
+            assert np.isnan(xg.log(xg.asarray(-1.0)).item())  # no error outside the block
 
 
 def cuts(f: Any, *args: Any) -> list[str]:
-    """What the gradient stops at in `f`, as written, in this file."""
+    """Return where the gradient of `f` stops, as reported for this file."""
     with warnings.catch_warnings(), xg.detect_cuts() as found:
         warnings.simplefilter("ignore", UserWarning)
         f(*args)
@@ -131,7 +131,7 @@ def cuts(f: Any, *args: Any) -> list[str]:
 
 
 class TestCuts:
-    """Where a gradient stops."""
+    """The places where a gradient stops are reported."""
 
     @pytest.mark.parametrize(
         ("f", "what"),

@@ -1,4 +1,4 @@
-"""Depth: long chains, derivatives of derivatives, nested containers, programs of thousands of stages."""
+"""Depth: long chains, higher derivatives, nested containers, programs of thousands of stages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ del y
 
 @pytest.mark.parametrize("length", [20_000, pytest.param(1_000_000, marks=pytest.mark.exhaustive)])
 def test_a_long_chain(length: int) -> None:
-    """Forward, backward, its graph, as text, and its end."""
+    """Forward, backward, graph, printing, and freeing."""
     done = subprocess.run(
         [sys.executable, "-c", CHAIN, str(length)],
         capture_output=True,
@@ -64,7 +64,7 @@ def six(f: Any) -> Any:
 def test_six_nested_derivatives() -> None:
     f = lambda x: xg.sin(x) * xg.exp(2 * x)
     x = 0.3
-    # the k-th derivative of exp((2 + i) x) is (2 + i)^k of it
+    # the k-th derivative of exp((2 + i) x) is (2 + i)^k times it
     want = ((2 + 1j) ** 6 * np.exp((2 + 1j) * x)).imag
     assert float(six(f)(x)) == pytest.approx(want, rel=1e-10)
     assert float(xg.compile(six(f))(x)) == pytest.approx(want, rel=1e-10)
@@ -104,7 +104,7 @@ def test_containers_two_hundred_deep(kind: str) -> None:
     _, saved = module["forward"](x)
     np.testing.assert_array_equal(module["backward"](saved, np.ones(()))[0], 2 * x)
     assert "deriv(" in str(derive(lambda v: xg.sum(inner(v) ** 2), deep))
-    with pytest.raises(ValueError, match="nested too deeply"):  # told, not a crash
+    with pytest.raises(ValueError, match="nested too deeply"):  # an error, not a crash
         xg.grad(lambda v: xg.sum(inner(v)))(wrapped(x, kind, 50_000))
 
 
@@ -132,7 +132,7 @@ def test_five_thousand_stages_as_text() -> None:
 
 
 def test_many_values_of_one_name() -> None:
-    """As a function gives them that is called again and again."""
+    """As from a function that is called again and again."""
 
     def layer(x: Any) -> Any:
         y = xg.tanh(x)
@@ -152,8 +152,10 @@ def test_many_values_of_one_name() -> None:
 @pytest.mark.parametrize("native", ["0", "1"])
 @pytest.mark.parametrize("depth", [6, 21])
 def test_loops_inside_of_each_other(depth: int, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each level has slices of its own; Python takes 20 loops inside of each other, and what is deeper runs
-    stage by stage."""
+    """Each level has its own slices.
+
+    Python allows 20 nested loops; deeper ones run stage by stage.
+    """
     monkeypatch.setenv("XGRAD_NATIVE", native)
     xs = np.arange(2.0) / 3
 

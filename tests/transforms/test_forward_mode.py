@@ -65,7 +65,7 @@ def test_nested(device: str) -> None:
 
 def test_gradients_of_a_tangent(device: str) -> None:
     W, x, t = (xg.asarray(rng.normal(size=shape)) for shape in ((3, 3), (3,), (3,)))
-    # the tangent of what is real is real: xg.real keeps the check from a complex step
+    # the tangent of a real number is real: xg.real keeps the check from a complex step
     xg.check_grads(lambda W, x, t: jvp(lambda x: xg.tanh(W @ x), (x,), (xg.real(t),)), (W, x, t))
 
 
@@ -138,7 +138,7 @@ class TestSecondOrderThroughTime:
 
 
 def along(f: Any) -> Any:
-    """The slope of `f` in the direction of the moves, as a function of the weights."""
+    """Return the slope of `f` in the tangent direction, as a function of the weights."""
 
     def slope(W: Any) -> Any:
         g = xg.grad(f)(W)
@@ -147,7 +147,7 @@ def along(f: Any) -> Any:
     return slope
 
 
-#: Derivatives of a function of the weights, in every succession of the modes.
+#: Derivatives of a function of the weights, in every combination of the modes.
 DERIVATIVES = {
     "jvp": lambda f: lambda W: jvp(f, (W,), (MOVES,))[1],
     "hvp": lambda f: lambda W: xg.hvp(f, (W,), (MOVES,)),
@@ -160,7 +160,7 @@ DERIVATIVES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("what", DERIVATIVES)
 def test_fifty_steps_of_a_gru(what: str) -> None:
-    """The loop as one gate, and compiled whole, as the plain loop."""
+    """The loop as one gate, and compiled whole, equals the plain loop."""
     derivative, W = DERIVATIVES[what], {k: xg.asarray(v) for k, v in WEIGHTS.items()}
     plain = flatten(derivative(gru(False, 50))(W))[0]
     whole = derivative(gru(True, 50))
@@ -170,8 +170,7 @@ def test_fifty_steps_of_a_gru(what: str) -> None:
 
 
 def test_operands_that_do_not_move(device: str) -> None:
-    """Of an op that is linear in all its operands, the tangents of the others are zeros of their own
-    shapes."""
+    """For an op that is linear in all operands, the other tangents are zeros of the operands' own shapes."""
     x, t, c = xg.asarray([1.0, 2.0]), xg.asarray([1.0, -1.0]), xg.asarray([5.0, 6.0])
 
     def assigned(a: Any, b: Any) -> Any:

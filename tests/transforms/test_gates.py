@@ -1,4 +1,4 @@
-"""Gates of one's own."""
+"""Tests of custom gates."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class TestBadInput:
 
 @pytest.fixture
 def bent() -> Iterator[Any]:
-    """An op of the user's own whose scalar is all that executors need to know."""
+    """A custom op that executors know only by its scalar function."""
     yield xg.register_op(
         "swish_of_a_test",
         lambda xp, x, y: x / (1 + xp.exp(-y * x)) + xp.where(x > y, y, 0),

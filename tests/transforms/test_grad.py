@@ -99,7 +99,7 @@ def test_nested(order: int, device: str) -> None:
 
 
 def test_a_gradient_of_something_inside_a_gradient(device: str) -> None:
-    """No confusion between the variables of nested gradients."""
+    """Variables of nested gradients are not confused."""
     assert xg.grad(lambda x: x * xg.grad(lambda y: x * y)(1.0))(3.0).item() == 6
     assert xg.grad(lambda x: xg.grad(lambda y: y * y)(x) * x)(3.0).item() == 12
     assert xg.grad(lambda x: x * xg.grad(lambda y: x)(1.0))(3.0).item() == 0
@@ -188,7 +188,7 @@ def test_a_value_that_is_taken_out_is_warned_of(device: str) -> None:
     x = xg.tensor(2.0, requires_grad=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        float(x * x)  # as one prints a loss
+        float(x * x)  # as when printing a loss
         xg.grad(lambda x: x * float(x.detach()) if x > 0 else x)(2.0)
 
 

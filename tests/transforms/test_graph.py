@@ -1,4 +1,4 @@
-"""The recorded graph: names, values, gradients; run again forward and back."""
+"""The recorded graph: names, values and gradients, and running it again forward and backward."""
 
 from __future__ import annotations
 

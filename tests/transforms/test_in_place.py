@@ -1,4 +1,4 @@
-"""In-place changes in functions that are traced: done, or refused before anything is changed."""
+"""In-place changes in traced functions are done, or refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import xgrad as xg
 
-#: Ways to trace a function of one Tensor of shape (2,), that gives a Tensor.
+#: Ways to trace a function from a Tensor of shape (2,) to a Tensor.
 TRACED: dict[str, Callable[[Any], Any]] = {
     "trace": lambda f: xg.trace(f, xg.ones(2)),
     "derive": lambda f: xg.derive(lambda x: xg.sum(f(x)), xg.ones(2)),
@@ -73,8 +73,7 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", [n for n in COPIES if n not in ("copy", "deepcopy")])
 def test_copies_of_leaves_are_no_leaves(name: str, device: str) -> None:
-    """They may be changed in place, which a leaf may not; a copy by Python's `copy` is a leaf as well, of its
-    own."""
+    """They may be changed in place, unlike leaves; a copy by Python's `copy` is a new leaf."""
     w = xg.tensor([3.0, 4.0], requires_grad=True)
     for f in (lambda x: COPIES[name](w), xg.checkpoint(lambda x: COPIES[name](w) * 1)):
         t = f(xg.ones(2))

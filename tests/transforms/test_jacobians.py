@@ -1,5 +1,7 @@
-"""jacobian, hessian, hvp, elementwise_grad and stop_gradient, nested, through loops and compiled functions,
-on every backend."""
+"""Tests of jacobian, hessian, hvp, elementwise_grad and stop_gradient.
+
+They are nested, go through loops and compiled functions, and run on every backend.
+"""
 
 from __future__ import annotations
 
@@ -157,8 +159,7 @@ def test_elementwise_grad(device: str) -> None:
 
 
 def test_results_are_free_of_what_ran_inside(device: str) -> None:
-    """A vjp inside another transform leaves its inputs behind: nobody differentiates with respect to them any
-    more."""
+    """A vjp inside another transform drops its inputs: nothing differentiates by them any more."""
     w = xg.asarray(2.0)
     inside = lambda w: xg.elementwise_grad(lambda t: w * t * t)(3.0)
     for f in (
@@ -205,7 +206,7 @@ def test_through_scans_and_compiled_functions(compiled: bool, device: str) -> No
     J = xg.jacobian(f)(xs)
     assert J.shape == (3, 2, 3, 2)
     close(J, xg.jacobian(lambda xs: xg.scan(cell, xg.zeros(2), xs, compiled=not compiled)[1])(xs))
-    assert abs(J.numpy()[0, :, 1:]).max() == 0  # no step sees a later one
+    assert abs(J.numpy()[0, :, 1:]).max() == 0  # no step depends on a later one
     g = lambda xs: xg.sum(xg.scan(cell, xg.zeros(2), xs, compiled=not compiled)[1] ** 2)
     close(xg.hessian(lambda xs: xg.sum(f(xs) ** 2))(xs), xg.hessian(g)(xs))
     close(xg.compile(xg.jacobian(f))(xg.asarray(xs)), J)

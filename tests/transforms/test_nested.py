@@ -1,5 +1,4 @@
-"""Transforms inside one another and inside traces, with gates of one's own: what eager code gives,
-everywhere."""
+"""Transforms inside one another and inside traces, with custom gates, agree with eager code."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ def test_derivatives_of_compiled_derivatives(device: str) -> None:
         xg.grad(lambda x: xg.sum(xg.compile(lambda x: xg.hvp(cubes, (x,), (xg.ones_like(x),)))(x)))(x), [6, 6]
     )
     leaf = xg.tensor([1.0, 2.0], requires_grad=True)
-    assert not g(leaf).requires_grad  # a transform takes a leaf as its value
+    assert not g(leaf).requires_grad  # a transform takes a leaf as a plain value
     p = xg.compile(lambda x: (x.__imul__(2), xg.sum(x * x))[1])
     close(xg.grad(lambda x: p(x * 1))(x), [8, 16])
 
@@ -51,7 +50,7 @@ def test_tensors_from_outside_may_begin_to_need_a_gradient(device: str) -> None:
 
 
 def rules(w: Any) -> dict[str, Any]:
-    """x, whose derivative is said to be w, an array that the rule takes from outside."""
+    """Return the identity with a custom derivative w, an array captured by the rule."""
     given = xg.custom_vjp(lambda x: x * 1.0)
     given.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (dz * xg.asarray(w),))
     moved = xg.custom_jvp(lambda x: x * 1.0)
@@ -272,9 +271,9 @@ def test_traces_inside_a_watch() -> None:
 
 
 def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
-    """It is no derivative: what it does to a tangent is anybody's guess.
+    """A rule that is not linear in dz is no derivative: its effect on a tangent is undefined.
 
-    In reverse mode it does what it says, to second order.
+    Reverse mode applies the rule, to second order.
     """
     clipped = xg.custom_vjp(lambda x: x * 1.0)
     clipped.defvjp(lambda x: (x * 1.0, None), lambda kept, dz: (xg.clip(dz, -1, 1),))
@@ -297,8 +296,10 @@ def test_a_gradient_that_is_clipped_has_no_forward_mode(device: str) -> None:
 
 
 def test_what_comes_beside_a_gradient_stays_connected_to_an_outer_argument() -> None:
-    """Also where it depends on no argument of the inner transform, or on one that was not computed from the
-    outer argument."""
+    """The connection remains even if the result does not depend on an argument of the inner transform.
+
+    It also remains if that argument was not computed from the outer one.
+    """
     assert xg.grad(lambda w: xg.value_and_grad(lambda y: w * w)(w * 1.0)[0])(3.0).item() == 6
     assert (
         xg.grad(lambda w: xg.grad(lambda a, y: w * a * a, argnums=(0, 1))(2.0, w * 1.0)[0])(3.0).item() == 4

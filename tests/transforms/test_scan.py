@@ -144,8 +144,10 @@ def takes_away(carry: Any, _: Any) -> Any:
 def test_a_body_that_changes_the_container_of_its_carry(
     body: Any, init: Any, options: dict[str, Any]
 ) -> None:
-    """It is seen, though the container that the body was given is the one that it returns; that of the caller
-    stays."""
+    """The change is seen, though the body returns the same container that it was given.
+
+    The caller's container is not changed.
+    """
     size = len(init)
     with pytest.raises(TypeError, match="scan: the carry had the structure"):
         xg.scan(body, init, None, **{"length": 4, **options})

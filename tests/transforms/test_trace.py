@@ -34,7 +34,7 @@ STEP = tuple(normal(*shape) for shape in [(3, 3), (3, 2)] * 3 + [(3, 4), (2, 4)]
 
 
 def lines(text: str) -> list[str]:
-    """With single spaces."""
+    """Return the lines with single spaces."""
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
@@ -223,7 +223,7 @@ def test_the_lines_give_the_gradient(name: str, inline: bool) -> None:
         here["leaf"] = np.asarray(leaf)
         exec(f"{v.name} = leaf", here)
     before = [np.array(leaf) for leaf in pytree.flatten(args)[0]]
-    with np.errstate(invalid="ignore"):  # `deriv` finds the gradient of an exponent too that is a number
+    with np.errstate(invalid="ignore"):  # `deriv` also computes the gradient of an exponent that is a number
         exec(str(derivation), here)
     expected = xg.grad(f, argnums=tuple(floating))(*args)
     leaves = pytree.flatten(expected)[0]

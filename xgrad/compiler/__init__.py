@@ -1,1 +1,1 @@
-"""Staged programs: what a function records, as data that is shown, differentiated, optimised and run."""
+"""Staged programs: a recorded function as data that can be shown, differentiated, optimised and run."""

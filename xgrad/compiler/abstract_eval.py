@@ -1,5 +1,4 @@
-"""Abstract evaluation: the shape and dtype of what an op gives, from those of its operands, without computing
-it."""
+"""Abstract evaluation: an op's output shape and dtype from those of its operands, without computing it."""
 
 from __future__ import annotations
 
@@ -17,15 +16,18 @@ from ..ops import Op
 from ..ops.shaping import RESHAPE, broadcast_shapes
 from .keys import exact
 
-#: What was found, by key; forgotten as a whole where it becomes too many, so that looking something up takes
-#: no more than a dictionary.
+#: Results by key. The whole cache is cleared when it grows too large, so that a lookup costs no more than a
+#: dictionary's.
 _FORMS: dict[Any, Any] = {}
 _DTYPES: dict[Any, Any] = {}
 KEPT = 4096
 
 
 def form_of(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The ShapeDtype of the output, or a tuple of them. Operands have a shape and a dtype, or are numbers."""
+    """Return the ShapeDtype of the output, or a tuple of them.
+
+    Operands have a shape and a dtype, or are numbers.
+    """
     if op.kernel.forms is not None:
         return tuple(ShapeDtype(shape, canonical(dtype)) for shape, dtype in op.kernel.forms(params))
     key = (
@@ -68,12 +70,12 @@ def _found(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
 
 
 def _kind(v: Any) -> Any:
-    """A dtype; of a number, which is weak, its type."""
+    """Return a value's dtype; for a weak number, its type."""
     return type(v) if isinstance(v, int | float | complex) else canonical(v.dtype)
 
 
 def _dtype(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    """What one element of these dtypes gives."""
+    """Return the dtype of the result for operands of these dtypes."""
     kinds = tuple(map(_kind, operands))
     key = (op, kinds, exact(params))
     found = _DTYPES.get(key)
@@ -103,9 +105,9 @@ def _reshaped(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _run(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The op on zeros, which take the memory of one element."""
+    """Run the op on zeros that take the memory of one element."""
     xp = find_device("cpu").xp
-    regular = op.function.startswith("linalg.")  # its matrices may have to be: the identity is
+    regular = op.function.startswith("linalg.")  # may reject singular matrices: give it the identity
     arrays = [
         v if isinstance(v, int | float | complex) else xp.broadcast_to(_least(xp, v, regular), v.shape)
         for v in operands
@@ -115,7 +117,7 @@ def _run(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
 
 
 def _least(xp: Any, v: Any, regular: bool) -> Any:
-    """A zero; or an identity matrix."""
+    """Return a zero array, or an identity matrix."""
     return (
         xp.eye(*v.shape[-2:], dtype=canonical(v.dtype))
         if regular and len(v.shape) > 1

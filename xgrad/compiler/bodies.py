@@ -1,4 +1,4 @@
-"""Bodies of scans: the same object for the same program, however often it was traced."""
+"""Bodies of scans: the same program gives the same object, however often it is traced."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .keys import exact
 from .trace import Traced, Tracer, Var
 
 BODIES = Cache(1024)
-#: How many bodies that differ in numbers alone are made before somebody is told.
+#: How many bodies may differ only in numbers before the user is warned.
 ALIKE = 32
 _alike: dict[int, set[int]] = {}
 
 
 def body_of(traced: Traced, carries: int) -> Body:
-    """The body of a scan that was traced: the same object for the same program."""
+    """Return the body of a traced scan: the same object for the same program."""
 
     def make() -> Body:
         _count_alike(traced.tracer)
@@ -28,8 +28,10 @@ def body_of(traced: Traced, carries: int) -> Body:
 
 
 def _count_alike(tracer: Tracer) -> None:
-    """Warn where bodies keep coming that are the same but for Python numbers: each is optimised, and perhaps
-    compiled, by itself."""
+    """Warn when many bodies differ only in Python numbers.
+
+    Each of them is optimised, and perhaps compiled, separately.
+    """
     lines = tuple(
         (op.name, tuple([r.index if type(r) is Var else type(r) for r in refs]))
         for op, refs, _, _, _ in tracer.written

@@ -1,5 +1,4 @@
-"""Caches: a dictionary that forgets what was not used for longest, and a value that is made when it is asked
-for."""
+"""Caches: a least-recently-used dictionary, and a value that is computed on first use."""
 
 from __future__ import annotations
 
@@ -9,8 +8,7 @@ from collections.abc import Callable, Hashable
 from threading import Lock, RLock
 from typing import Any
 
-#: Held while a cache is looked into, never while a value is made. It is one for all caches, so that a fork
-#: finds it free.
+#: Held during a lookup, never while a value is computed. All caches share it, so that a fork finds it free.
 _LOOKING = RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -19,12 +17,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class Cache:
-    """At most `size` values by key; the one that was not used for longest is forgotten first.
+    """A least-recently-used cache of at most `size` values.
 
     Threads may share it.
 
-    With `weigh`, which says how many bytes a value holds, there may be more than `size` of them as long as
-    all together hold no more than `room` bytes.
+    With `weigh`, which returns the bytes that a value holds, the cache may exceed `size` as long as all
+    values together hold at most `room` bytes.
     """
 
     def __init__(self, size: int, *, weigh: Callable[[Any], int] | None = None, room: int = 0) -> None:
@@ -33,9 +31,9 @@ class Cache:
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made where there is none yet.
+        """Return the value of `key`, computing it if it is missing.
 
-        Where several threads make it, the first one's is kept.
+        If several threads compute it, the first result is kept.
         """
         with _LOOKING:
             if key in self._values:
@@ -49,7 +47,7 @@ class Cache:
         return value
 
     def find(self, key: Hashable) -> Any:
-        """The value of `key`, or None."""
+        """Return the value of `key`, or None."""
         with _LOOKING:
             return self._values.get(key)
 
@@ -61,15 +59,15 @@ class Cache:
 
 
 class Once:
-    """A value that the first thread to ask for it makes, while others that ask wait.
+    """A value computed by the first thread that asks for it, while other threads wait.
 
-    Where making it raises, the next one tries again.
+    If computing it raises, the next thread tries again.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make: Callable[[], Any] | None = make
         self._made: tuple[Any] | None = None
-        # by process: one that was forked while a thread of its parent was at it does not wait for that
+        # one lock per process: a process forked while a parent's thread held the lock does not wait for it
         self._locks: dict[int, Lock] = {}
 
     def __call__(self) -> Any:
@@ -78,11 +76,11 @@ class Once:
                 if self._made is None:
                     assert self._make is not None
                     self._made = (self._make(),)
-                    # which often holds the owner of this: a cycle, that would be left to the collector
+                    # it often refers to this object's owner: drop it, to leave no reference cycle
                     self._make = None
         return self._made[0]
 
     @property
     def done(self) -> bool:
-        """Whether it was made."""
+        """Whether the value has been computed."""
         return self._made is not None

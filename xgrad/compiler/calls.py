@@ -1,4 +1,4 @@
-"""Calls: ops of a plan that have no kernel, as functions of the array library on views of its buffers."""
+"""Calls: ops of a plan without a kernel, as calls of the array library on views of the plan's buffers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .lowering.plan import Call, Loop, Number, Plan, Ref
 Compute = Callable[[Sequence[Array | Number], Sequence[Array]], None]
 
 
-#: A run that is shorter than this, in seconds, is not worth a warning.
+#: Runs shorter than this, in seconds, are not worth a warning.
 _SHORT = 1e-3
 
 
 class Watch:
-    """How long the first run of a program is in the array library, on behalf of loops."""
+    """Measures how much of a program's first run is spent in the array library."""
 
     def __init__(self) -> None:
         self.watching = True
         self.seconds: dict[str, float] = {}
 
     def timed(self, name: str, function: Compute) -> Compute:
-        """The function, which takes note of its time while that is watched."""
+        """Wrap the function so that its time is counted while the watch is on."""
 
         def run(args: Sequence[Array | Number], outs: Sequence[Array]) -> None:
             if not self.watching:
@@ -42,8 +42,10 @@ class Watch:
         return run
 
     def first(self, run: Callable[[Any], Any], inputs: Any) -> Any:
-        """The first run, after which a warning says which op takes most of a loop's time, if calls take more
-        than half of it."""
+        """Run for the first time, and warn if calls take more than half of a loop's time.
+
+        The warning names the op that takes most of it.
+        """
         start = perf_counter()
         found = run(inputs)
         self.watching, total = False, perf_counter() - start
@@ -60,7 +62,7 @@ class Watch:
 
 
 def host_calls(plan: Plan, device: Device, watch: Watch | None = None) -> list[HostCall]:
-    """The calls of a plan in the order in which they stand in it."""
+    """Return the calls of a plan, in plan order."""
     found = []
     for call, lengths in calls(plan.body):
         run = _function(call, device)
@@ -72,14 +74,14 @@ def host_calls(plan: Plan, device: Device, watch: Watch | None = None) -> list[H
 
 
 def described(call: Call) -> str:
-    """A call in words: the op, the shapes that it takes, and the user's line."""
+    """Describe a call: its op, the shapes of its operands, and the user's line."""
     name = "copy" if call.op == "none" else call.op
     shapes = ", ".join(str(a.shape) for a in call.args if isinstance(a, Ref))
     return f"{name!r} of {shapes}{f', {call.source}' if call.source else ''}"
 
 
 def calls(items: Sequence[Any], lengths: tuple[int, ...] = ()) -> Iterator[tuple[Call, tuple[int, ...]]]:
-    """Each call, and the lengths of the loops around it, outermost first."""
+    """Yield each call with the lengths of the enclosing loops, outermost first."""
     for item in items:
         if isinstance(item, Loop):
             yield from calls(item.body, (*lengths, item.length))
@@ -99,7 +101,7 @@ def _window(ref: Ref, lengths: tuple[int, ...]) -> Window:
 
 
 def _function(call: Call, device: Device) -> Compute:
-    """What computes a call's results and puts them into its outputs."""
+    """Return the function that computes a call's results and writes them into its outputs."""
     if call.op == "none":
         return _copied
     return partial(_computed, call.op, call.params, device)

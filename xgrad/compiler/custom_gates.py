@@ -1,5 +1,4 @@
-"""A gate of the user's own inside a program: what it does, as a program, and its derivative as it was
-given."""
+"""Custom gates inside a program: the forward function as a program, with the user's derivative."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from .ir import Program
 
 
 def run_program(program: Program, x: Sequence[Array]) -> tuple[Array, ...]:
-    """The outputs of a program on arrays, on their device."""
+    """Run a program on arrays, on their device."""
     return tuple(
         interpret(program, next((d for d in map(device_of, x) if d is not None), None) or current_device(), x)
     )
@@ -42,7 +41,7 @@ def _dx(
     options: tuple[tuple[str, Any], ...],
     count: int,
 ) -> tuple[Any, ...]:
-    """The gate's own rules, for its operands; what its function uses besides has no gradient."""
+    """Apply the gate's own rules to its operands. Values that its function captures get no gradient."""
     targets = [
         ShapeDtype(v.shape, v.dtype) if needs[i] is not None else None for i, v in enumerate(x[:count])
     ]

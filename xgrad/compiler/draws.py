@@ -1,10 +1,9 @@
-"""Random numbers that a traced function draws from elsewhere: drawn once, they would be the same at every
-step.
+"""Random numbers drawn from a generator outside a traced function.
 
-NumPy's and Python's generators know nothing of traces. So a function is searched for those that it can reach,
-through the names in its code and in that of the functions it calls, and their states are compared before and
-after the trace. Generators inside of other libraries, and those that the function makes itself, are not
-found.
+Drawn once, during tracing, they would be the same at every step. NumPy's and Python's generators do not know
+about tracing. So the generators that a function can reach are searched for, through the names in its code and
+in the code of the functions it calls, and their states are compared before and after the trace. Generators
+inside other libraries, and those that the function creates itself, are not found.
 """
 
 from __future__ import annotations
@@ -21,26 +20,26 @@ from typing import Any, NamedTuple
 from ..core.recording import is_library
 from ..errors import TraceError
 
-#: How many functions, modules and objects are looked into at most.
+#: The most functions, modules and objects that are searched.
 MOST = 256
-#: How many types, and how much code, are remembered.
+#: How many types, and how many code objects, are remembered.
 KEPT = 4096
 
-#: A value that a function can reach, and the code, and the name in it, by which it does. A plain tuple: many
-#: are made at each trace.
+#: A value that a function can reach, and the code and the name by which it reaches it. A plain tuple, because
+#: each trace makes many.
 Place = tuple[Any, CodeType, str]
 
 
 def states(f: Callable[..., Any]) -> list[tuple[Place, Any]]:
-    """The generators that `f` can reach, and their states: for `refuse_draws`, once `f` is traced."""
+    """Return the generators that `f` can reach and their states, to pass to `refuse_draws` after tracing."""
     found = generators(f)
     return [(place, _state(place[0])) for place in found] if found else []
 
 
 def refuse_draws(before: list[tuple[Place, Any]]) -> None:
-    """Raise TraceError where a generator was drawn from since then.
+    """Raise TraceError if one of the generators has been used since then.
 
-    One that another thread draws from meanwhile is taken for one that the function draws from.
+    A draw by another thread in the meantime is mistaken for a draw by the function.
     """
     for (generator, code, name), state in before:
         if _state(generator) != state:
@@ -52,7 +51,7 @@ def refuse_draws(before: list[tuple[Place, Any]]) -> None:
 
 
 def generators(f: Callable[..., Any]) -> list[Place]:
-    """The generators that `f` can reach."""
+    """Return the generators that `f` can reach."""
     start = generators.__code__
     waiting: list[Place] = _in_function(f, start, "") if type(f) is FunctionType else [(f, start, "")]
     found: dict[int, Place] = {}
@@ -67,7 +66,7 @@ def generators(f: Callable[..., Any]) -> list[Place]:
         key = (id(v.__func__), id(v.__self__)) if kind is MethodType else (id(v), id(code))
         if key in seen:
             continue
-        seen[key] = place  # which keeps the value, and so its id
+        seen[key] = place  # keeps the value alive, so that its id stays unique
         if look is _is_generator:
             found[id(v)] = place
         else:
@@ -76,7 +75,7 @@ def generators(f: Callable[..., Any]) -> list[Place]:
 
 
 def _state(generator: Any) -> Any:
-    """All that its next numbers depend on."""
+    """Return the generator's full state."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     if hasattr(generator, "get_state"):
@@ -85,18 +84,18 @@ def _state(generator: Any) -> Any:
 
 
 def _line(code: CodeType, name: str) -> int:
-    """Where the code first uses the name."""
+    """Return the line where the code first uses the name."""
     for step in dis.get_instructions(code):
         if step.argval == name and step.positions is not None and step.positions.lineno:
             return step.positions.lineno
     return code.co_firstlineno
 
 
-# What can be reached from a value that some code has under some name, by the value's type
+# What can be reached from a value, by the type of the value
 
 
 def _in_function(f: Any, code: CodeType, name: str) -> list[Place]:
-    """Globals that its code names, what it closes over, and defaults."""
+    """The globals that its code names, its closure and its defaults."""
     code, held = f.__code__, f.__globals__
     found: list[Place] = []
     for name in _names(code).loaded:
@@ -107,7 +106,7 @@ def _in_function(f: Any, code: CodeType, name: str) -> list[Place]:
         for name, cell in zip(code.co_freevars, f.__closure__):
             try:
                 found.append((cell.cell_contents, code, name))
-            except ValueError:  # which is still empty
+            except ValueError:  # an empty closure cell
                 continue
     if f.__defaults__ or f.__kwdefaults__:
         defaults = (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values())
@@ -131,12 +130,11 @@ def _in_container(v: Any, code: CodeType, name: str) -> list[Place]:
 
 
 def _in_namespace(v: Any, code: CodeType, name: str) -> list[Place]:
-    """The attributes of a module or an object that the code names, and the methods by which it may call an
-    object."""
+    """The attributes that the code names, and the methods by which it may call an object."""
     kind, held, names = type(v), getattr(v, "__dict__", {}), _names(code).named
     if kind is ModuleType and v.__name__.startswith("xgrad"):
         return []
-    if kind.__module__.startswith("xgrad."):  # which holds the user's function: compiled, with a rule, ...
+    if kind.__module__.startswith("xgrad."):  # holds the user's function: compiled, with a rule, ...
         return [(u, code, name) for u in held.values() if callable(u)]
     found = [(held[name], code, name) for name in names if name in held]
     if kind is not ModuleType:
@@ -165,12 +163,12 @@ _LOOKS: dict[type, Callable[[Any, CodeType, str], list[Place]]] = {
 
 
 def _look(kind: type) -> Callable[[Any, CodeType, str], list[Place]]:
-    """How to look into values of a type that was not met before."""
+    """Choose how to search values of a type not seen before."""
     draws = issubclass(kind, random.Random) or any(
         hasattr(kind, name) for name in ("bit_generator", "random_raw", "random_sample")
     )
     look = _is_generator if draws else _in_namespace
-    # nobody knows the state of the first, and arrays hold numbers
+    # SystemRandom has no state, and arrays hold only numbers
     if issubclass(kind, random.SystemRandom) or (hasattr(kind, "dtype") and hasattr(kind, "shape")):
         look = _nowhere
     if len(_LOOKS) < KEPT:
@@ -179,15 +177,17 @@ def _look(kind: type) -> Callable[[Any, CodeType, str], list[Place]]:
 
 
 class _Names(NamedTuple):
-    """The names in some code, with those of the functions inside of it: all globals and attributes, and the
-    globals that are loaded, of the user's own code alone."""
+    """The names in some code, including nested functions.
 
-    code: CodeType  # which is kept, and so its id
+    These are all globals and attributes; and, for user code only, the globals that are loaded.
+    """
+
+    code: CodeType  # keeps it alive, so that its id stays unique
     named: tuple[str, ...]
     loaded: tuple[str, ...]
 
 
-_XGRAD = sys.modules[__name__.partition(".")[0]]  # whose generators refuse by themselves
+_XGRAD = sys.modules[__name__.partition(".")[0]]  # its generators raise by themselves
 _NAMES: dict[int, _Names] = {}
 
 

@@ -1,11 +1,10 @@
-"""Executors, and which of them runs what: CUDA kernels or native code where they pay, else the array library
-stage by stage.
+"""Executors, and the choice between them: compiled code where it pays, else the array library.
 
-Which one it is depends on the program and the machine alone, never on what ran before or on a clock:
-executors round differently, and the same computation is to give the same bits each time.
+Compiled code is CUDA kernels or native code. The choice depends only on the program and the machine, never on
+what ran before or on a clock: executors round differently, and the same computation must give the same bits
+each time.
 
-The passes and the executors are imported with the first program, so that `import xgrad` does not wait for
-them.
+The passes and the executors are imported with the first program, so that `import xgrad` stays fast.
 """
 
 from __future__ import annotations
@@ -32,24 +31,23 @@ from .lowering.plan import Unsupported
 if TYPE_CHECKING:
     from .lowering.lower import Lowered
 
-#: A scan is compiled where each of its stages is repeated as often as this, on average. Larger arrays count
-#: for more: what compiled code saves is the call of the array library, which costs as much as a pass over
-#: CALL elements, and passes over memory.
+#: A scan is compiled if its stages are repeated at least this often, on average. Larger arrays count for
+#: more: compiled code saves passes over memory, and the array library's call overhead, which costs as much as
+#: a pass over CALL elements.
 REPEATS = 8
 CALL = 2000
-#: How many lengths of a scan are kept ready whatever their memory, and the bytes that more of them may hold
+#: How many lengths of a scan are cached whatever their memory, and the bytes that further lengths may hold
 #: together.
 LENGTHS = 16
 ROOM = 2**28
-#: What a scan made ready holds beside its scratch memory, in bytes.
+#: Bytes that a prepared scan holds besides its scratch memory.
 FIXED = 2**16
 
 
 class Ready(NamedTuple):
-    """What a program was made into: what runs it, if it was compiled, and where each output is among its flat
-    results.
+    """A prepared program: its compiled code, if any, and where each output is among the flat results.
 
-    `kind` is what runs it, in words, and `why` says why it was not compiled.
+    `kind` names the executor, and `why` says why the program was not compiled.
     """
 
     run: Callable[[Sequence[Array]], list[Any]] | None
@@ -62,19 +60,20 @@ class Ready(NamedTuple):
     bytes: int = FIXED
 
     def results(self, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs of what was compiled."""
+        """Run the compiled code and return the outputs."""
         assert self.run is not None
         found = self.run(inputs)
         return [found[i][start:stop].reshape(shape) for i, start, stop, shape in self.outputs]
 
 
 class Executable:
-    """A program made ready for one device: optimised and compiled when it first runs.
+    """A program prepared for one device: optimised and compiled when it first runs.
 
     Several threads may run it at once.
 
-    It is compiled if it can be: always where it is `wanted`, else where that repays (see `repays`) or
-    XGRAD_NATIVE=1 is set. The scans of a `whole` program that cannot be compiled still may be, one by one.
+    If it can be compiled, it is compiled where `wanted`, where that pays off (see `repays`), or where
+    XGRAD_NATIVE=1 is set. The scans of a `whole` program that cannot be compiled may still be compiled, one
+    by one.
     """
 
     def __init__(
@@ -93,10 +92,10 @@ class Executable:
         self._optimised = Once(self._after_passes)
         self._ready = Once(self._compiled if ready is None else lambda: ready)
         self._interpreted = Once(self._as_interpreted)
-        self._run: tuple[Any, Any] | None = None  # of what was made ready, where it is found at once
+        self._run: tuple[Any, Any] | None = None  # copied from the prepared program, for a fast lookup
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs, in memory of their own, for arrays like the program's inputs."""
+        """Run on arrays like the program's inputs; return the outputs in memory of their own."""
         check = MODE.get().check
         if check is not None and check.is_new(self):
             return check.run(self, inputs)  # type: ignore[no-any-return]
@@ -112,15 +111,17 @@ class Executable:
         return self._unshared(outputs, inputs)
 
     def _as_interpreted(self) -> Program:
-        """The program for the array library, which knows complex numbers: of their parts it would be more
-        stages."""
+        """The program for the array library.
+
+        It keeps complex numbers, which the library supports: split into parts they would take more stages.
+        """
         from .passes import optimise
         from .passes.split_complex import has_complex
 
         return optimise(self.program, complex_parts=False) if has_complex(self.program) else self.optimised
 
     def prepare(self) -> tuple[Any, Any]:
-        """Compile it now, not at the first call. Returns what runs it and where its outputs are."""
+        """Compile now rather than at the first call. Returns the runner and where its outputs are."""
         ready: Ready = self._ready()
         self._run = found = (ready.run, ready.outputs)
         return found
@@ -140,46 +141,46 @@ class Executable:
 
     @property
     def kind(self) -> str:
-        """What runs it."""
+        """The executor, in words."""
         return INTERPRETED if not self._ready.done else self._ready().kind
 
     @property
     def why(self) -> str | None:
-        """Why it was not compiled, if it was not."""
+        """Why it was not compiled, or None."""
         return None if not self._ready.done else self._ready().why
 
     @property
     def lowered(self) -> Lowered | None:
-        """Its plan, once it was compiled."""
+        """Its plan, if it has been compiled."""
         return None if not self._ready.done else self._ready().lowered
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What it took to optimise and to compile it."""
+        """The seconds spent optimising and compiling it."""
         return {"optimise": self._optimise, "compile": self._ready().seconds if self._ready.done else 0.0}
 
     @property
     def loops(self) -> Sequence[Any]:
-        """How each loop is run, where that was chosen: length, way, seconds and why."""
+        """How each loop is run, where there was a choice: length, method, seconds and reason."""
         return getattr(self._ready().engine, "loops", ()) if self._ready.done else ()
 
     @property
     def bytes(self) -> int:
-        """About how much memory it holds."""
+        """The approximate memory that it holds."""
         return self._ready().bytes if self._ready.done else FIXED
 
     def _compiled(self) -> Ready:
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
             return Ready(None, (), INTERPRETED, "its loops are too short to repay compiling", None, None, 0.0)
         ready = compiled(self.optimised, self.device)
-        # a scan's plan nobody looks at, and there may be one for each of many lengths
+        # nobody inspects a scan's plan, and there may be one for each of many lengths
         if not self._whole and ready.why is None:
             self._optimised = Once(self._after_passes)
             return ready._replace(lowered=None)
         return ready
 
     def _unshared(self, outputs: list[Array], inputs: Sequence[Array]) -> list[Array]:
-        """Outputs that appear twice, or that are inputs or views of them, as copies."""
+        """Copy outputs that appear twice, or that are inputs or views of inputs."""
         is_view = self.device.backend.is_view
         seen = {id(x) for x in inputs}
         found = []
@@ -190,8 +191,7 @@ class Executable:
 
 
 def compiled(program: Program, device: Device) -> Ready:
-    """Code made of a program that was optimised: CUDA kernels or native code where they are at hand, else
-    Python that calls NumPy."""
+    """Compile an optimised program: to CUDA kernels or native code if available, else to NumPy calls."""
     from .passes.complex_pairs import complex_pairs
 
     start = time.perf_counter()
@@ -211,7 +211,7 @@ def compiled(program: Program, device: Device) -> Ready:
 
 
 def _scratch(buffers: Iterable[Any]) -> int:
-    """The bytes of a plan's scratch memory."""
+    """Return the bytes of a plan's scratch memory."""
     return sum(b.size * canonical(b.dtype).itemsize for b in buffers if b.kind == "scratch")
 
 
@@ -221,8 +221,10 @@ Run = Callable[[Sequence[Array]], list[Any]]
 def _with_pairs(
     run: Run, program: Program, pairs: Program, places: Sequence[Place], device: Device
 ) -> tuple[Run, tuple[Place, ...]]:
-    """`run`, which knows some complex inputs and outputs of `program` as pairs of real numbers alone, on
-    complex ones; and where its outputs are, each in a flat result of its own."""
+    """Adapt `run`, which takes and returns some complex arrays as pairs of reals, to complex arrays.
+
+    Returns it with the place of each output, each in a flat result of its own.
+    """
     as_pairs, as_complex = device.backend.as_pairs, device.backend.as_complex
     given = [a != b for a, b in zip(program.inputs, pairs.inputs, strict=True)]
     made = [a != b for a, b in zip(program.outputs, pairs.outputs, strict=True)]
@@ -237,7 +239,7 @@ def _with_pairs(
 
 
 def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:
-    """`run`, given the program's constants as well."""
+    """Wrap `run` to pass the program's constants too."""
     if not constants:
         return run
     with device.guard or nullcontext():
@@ -246,7 +248,7 @@ def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:
 
 
 def _with_calls(run: Run, device: Device, watch: Watch) -> Run:
-    """`run` in the mode in which the array library's part of it is computed."""
+    """Wrap `run` in the mode in which the array library's calls are computed."""
 
     def running(inputs: Sequence[Array]) -> list[Any]:
         with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
@@ -256,7 +258,7 @@ def _with_calls(run: Run, device: Device, watch: Watch) -> Run:
 
 
 def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered, str]:
-    """What runs it, the plan that it runs, and what it is called."""
+    """Return the runner, the plan that it runs, and its name."""
     from .lowering.lower import lower
 
     backend, refusal = device.backend, _refusal(device)
@@ -287,7 +289,7 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
 
 
 def _llvm_ir(lowered: Lowered, device: Device) -> tuple[str, tuple[int, ...]]:
-    """A plan as the text of native code, and the numbers that it reads."""
+    """Return a plan as LLVM IR, and the numbers that it reads."""
     from .codegen.llvm.plan import write
 
     native = device.backend.native
@@ -299,18 +301,20 @@ def _llvm_ir(lowered: Lowered, device: Device) -> tuple[str, tuple[int, ...]]:
     )
 
 
-#: What an executor that makes no code of a program is called.
+#: The name of the executor that compiles nothing.
 INTERPRETED = "the array library, stage by stage"
 
 
 def repays(stages: Sequence[Item]) -> bool:
-    """Whether one run of a program repays compiling it in the long run: judged by how often its stages are
-    repeated, and on how much."""
+    """Whether compiling a program pays off in the long run.
+
+    That depends on how often its stages are repeated, and on how many elements.
+    """
     return _work(stages) >= REPEATS * CALL * _count(stages)
 
 
 def _work(stages: Iterable[Item]) -> int:
-    """What one run takes through the array library, in elements."""
+    """Estimate one run's work in the array library, in elements."""
     total = 0
     for stage in stages:
         if isinstance(stage, Loop):
@@ -323,7 +327,7 @@ def _work(stages: Iterable[Item]) -> int:
 
 
 def _count(stages: Iterable[Item]) -> int:
-    """How many stages there are to compile."""
+    """Count the stages to compile."""
     total = 0
     for stage in stages:
         if isinstance(stage, Loop):
@@ -334,7 +338,7 @@ def _count(stages: Iterable[Item]) -> int:
 
 
 def _refusal(device: Device) -> str | None:
-    """Why nothing is compiled on this device, None where it can be."""
+    """Why nothing can be compiled on this device, or None."""
     compiler = device.backend.launcher(device.index) or device.backend.native
     if compiler is None:
         return f"there is no native code for {device}"
@@ -344,7 +348,7 @@ def _refusal(device: Device) -> str | None:
 
 
 def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
-    """A scan on arrays and numbers."""
+    """Run a scan on arrays and numbers."""
     device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
     numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
     runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
@@ -356,7 +360,7 @@ def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) ->
 def _scan(
     body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]], device: Device
 ) -> Executable:
-    """A scan made ready for one length: by the code for lengths near to it, where there is some."""
+    """Prepare a scan for one length, reusing the code for nearby lengths where possible."""
 
     def plan(length: int) -> Planned | None:
         return _planned(_alone(body, length, reverse, numbers), device, body.whole)
@@ -374,7 +378,7 @@ def _scan(
 
 
 def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
-    """The native code of a program that is one scan; None where it gets none, or other things beside it."""
+    """Return the native code of a program that is one scan; None if anything else is needed beside it."""
     from .lowering.lower import lower
     from .passes import optimise
     from .passes.complex_pairs import complex_pairs
@@ -392,7 +396,7 @@ def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
 
 
 def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:
-    """A program that is one scan."""
+    """Build a program that consists of one scan."""
     fixed = dict(numbers)
     operands: list[Any] = []
     for i, v in enumerate(body.program.inputs):

@@ -1,5 +1,4 @@
-"""The inliner: the stages of a scan, a checkpoint or a gate of the user's own take the place of the
-stage that runs them."""
+"""The inliner: replaces a scan, checkpoint or custom gate by the stages inside it."""
 
 from __future__ import annotations
 
@@ -11,42 +10,44 @@ from .names import Names
 
 
 class Inliner:
-    """Opens scans, and stages that have a program inside. Another one may override what is opened, and what
-    the values inside are called."""
+    """Inlines scans, and stages that hold a program.
+
+    Subclasses may override which stages are inlined, and how the values inside are named.
+    """
 
     def __init__(self, names: Names) -> None:
         self.names = names
 
     def opened(self, program: Program) -> Program:
-        """The program opened, its own values under their names."""
+        """Return the program inlined, its own values keeping their names."""
         new: dict[Value, Operand] = {}
         stages = self._stages(program.stages, new, fresh=False)
         return Program(program.inputs, tuple(stages), tuple(_renamed(program.outputs, new)))
 
     def inside(self, program: Program, operands: Sequence[Operand]) -> tuple[list[Item], list[Operand]]:
-        """The stages of another program on these operands, under fresh names, and its outputs."""
+        """Return the stages of another program on these operands, under fresh names, and its outputs."""
         new: dict[Value, Operand] = dict(zip(program.inputs, operands, strict=True))
         stages = self._stages(program.stages, new, fresh=True)
         return stages, _renamed(program.outputs, new)
 
     def program_of(self, stage: Stage) -> Program | None:
-        """The program whose stages take the place of this stage; None where it stays."""
+        """Return the program to inline in place of this stage; None to keep the stage."""
         return stage.params["program"] if stage.op in ("checkpoint", "custom") else None
 
     def passes_on(self, stage: Stage, fresh: bool) -> bool:
-        """Whether the stage's first operand takes its place."""
-        # what is not differentiated any more needs no stop; a body is either of the forward or of the
-        # backward pass: there is nothing to keep apart
+        """Whether the stage is replaced by its first operand."""
+        # no more derivatives are taken, so stop_gradient has no effect; a body belongs to either the forward
+        # or the backward pass, so there is nothing to keep apart
         return (stage.op == "stop_gradient" and type(stage.operands[0]) is Value) or (
             stage.op == "after" and fresh
         )
 
     def fresh(self, v: Value) -> Value:
-        """A value of the same form under a name that nothing has."""
+        """Return a value of the same form under an unused name."""
         return self.names.new(v.shape, v.dtype)
 
     def _stages(self, stages: Iterable[Item], new: dict[Value, Operand], *, fresh: bool) -> list[Item]:
-        """The stages opened, with values replaced as `new` says; it learns where the outputs are."""
+        """Inline the stages, replacing values as `new` says; record the outputs in `new`."""
         found: list[Item] = []
         for item in stages:
             stage = substitute(item, new)

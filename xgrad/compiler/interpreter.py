@@ -1,4 +1,4 @@
-"""Interpreter, the plainest executor: a program stage by stage, in the array namespace of any device."""
+"""Interpreter, the simplest executor: runs a program stage by stage in the array library of any device."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .ir import Body, Loop, Operand, Program, Stage, Value
 
 
 def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: Any = None) -> list[Array]:
-    """The outputs of `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans.
+    """Run `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans.
 
-    An array is let go after the last stage that reads it.
+    Each array is freed after the last stage that reads it.
     """
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
     with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
@@ -29,7 +29,7 @@ def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: A
 def interpret_scan(
     device: Device, body: Body, length: int, reverse: bool, operands: Sequence[Any]
 ) -> tuple[Array, ...]:
-    """A scan, one step after the other."""
+    """Run a scan, one step after the other."""
     inner, carries = body.program.inputs, body.carries
     state = [
         _filled(device, v, inner[i].shape, inner[i].dtype) if type(v) in NUMBERS else v
@@ -65,7 +65,7 @@ def _stacked(device: Device, series: list[Array], form: Any) -> Array:
 
 
 def _run(block: Program | Loop, values: dict[Operand, Any], device: Device, scan: Any = None) -> None:
-    """Compute the stages of a block, and after each of them let go of what nothing reads any more."""
+    """Compute the stages of a block, freeing values after their last use."""
     for stage, dead in zip(block.stages, block.dead):
         if isinstance(stage, Loop):
             _loop(stage, values, device)
@@ -78,7 +78,7 @@ def _run(block: Program | Loop, values: dict[Operand, Any], device: Device, scan
 
 
 def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: Any) -> Any:
-    """The output of one stage, or a tuple of them."""
+    """Compute one stage: its output, or a tuple of them."""
     operands: list[Any] = [values[v] if type(v) is Value else v for v in stage.operands]
     if stage.op == "scan":
         return (scan or partial(interpret_scan, device))(operands=operands, **stage.params)
@@ -86,7 +86,7 @@ def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: An
 
 
 def evaluate(name: str, operands: Sequence[Any], params: Mapping[str, Any], device: Device) -> Any:
-    """An op of arrays and numbers, computed by the array library: its output, or a tuple of several."""
+    """Compute an op of arrays and numbers with the array library: its output, or a tuple of several."""
     if name == "new":
         return _new(device, **params)
     op = OPS[name]
@@ -96,7 +96,7 @@ def evaluate(name: str, operands: Sequence[Any], params: Mapping[str, Any], devi
 
 
 def _loop(loop: Loop, values: dict[Operand, Any], device: Device) -> None:
-    """Run a loop. What comes from outside is kept for the next step."""
+    """Run a loop. Values from outside are kept for the next step."""
 
     def now(v: Operand, shape: tuple[int, ...], dtype: str) -> Any:
         return inside[v] if type(v) is Value else _filled(device, v, shape, dtype)

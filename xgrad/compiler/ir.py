@@ -25,7 +25,7 @@ class Value(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many elements it has."""
+        """The number of elements."""
         return prod(self.shape)
 
 
@@ -42,9 +42,9 @@ def is_complex(v: Operand) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`outputs = op(*operands, **params)`: one gate of the table, and where the user wrote it.
+    """`outputs = op(*operands, **params)`: one gate of the table, and the line where the user wrote it.
 
-    Few have several outputs.
+    Few ops have several outputs.
     """
 
     op: str
@@ -55,7 +55,7 @@ class Stage:
 
     @property
     def output(self) -> Value:
-        """The output of a stage that has one."""
+        """The output of a stage that has exactly one."""
         (value,) = self.outputs
         return value
 
@@ -66,29 +66,31 @@ class Stage:
 
     @property
     def entry(self) -> Op | None:
-        """What is known of its op, None where that is not in the table."""
+        """The table's entry for its op, or None."""
         return OPS.get(self.op)
 
     @property
     def is_view(self) -> bool:
-        """Whether its output is its first operand seen otherwise: not where an array says which elements."""
+        """Whether its output is a view of its first operand, which indexing by arrays does not give."""
         if self.op not in OPS or not OPS[self.op].kernel.view or type(self.operands[0]) is not Value:
             return False
         return self.op == "after" or (len(self.operands) == 1 and is_basic(self.params.get("key")))
 
     @property
     def filling(self) -> Number | None:
-        """The number that fills the new array that this stage makes, of its kind; None for any other
-        stage."""
+        """The number that fills the new array that this stage creates, as a number of the array's kind.
+
+        None for any other stage.
+        """
         if self.op != "new":
             return None
         function, args, dtype = self.params["function"], self.params["args"], self.output.dtype
         given: Any = {"zeros": 0.0, "ones": 1.0, "full": args[-1]}.get(function)
-        # one of NumPy's is not weak
+        # a NumPy scalar is not weak
         number: Number | None = given.item() if hasattr(given, "item") else given
         if number is None or isinstance(number, complex) or not dtype.startswith(("int", "uint", "bool")):
             return number
-        # a weak number of another kind beside integers would make floating numbers of them
+        # beside integers, a weak number of another kind would promote them to floating point
         return (bool(number) if dtype == "bool" else int(number)) if isfinite(number) else None
 
     def __hash__(self) -> int:
@@ -96,10 +98,10 @@ class Stage:
 
 
 class Carry(NamedTuple):
-    """A value that goes from step to step: `inner` is what a step begins with, first `init`, then the `next`
-    of the step before.
+    """A value carried from step to step.
 
-    `final` is the last `next`, where somebody asks for it.
+    `inner` is its value at the start of a step: first `init`, then the previous step's `next`. `final` is the
+    last `next`, if it is used.
     """
 
     inner: Value
@@ -119,7 +121,7 @@ class Pair(NamedTuple):
 class Loop:
     """Stages that are repeated `length` times. They may use any value computed before the loop.
 
-    `xs` are read, one slice a step; `ys` are written, one slice a step.
+    Each step reads one slice of each of `xs`, and writes one slice of each of `ys`.
     """
 
     length: int
@@ -131,22 +133,22 @@ class Loop:
 
     @property
     def outputs(self) -> tuple[Value, ...]:
-        """What it defines outside: the last carries and the stacked ys."""
+        """The values it defines outside: final carries and stacked ys."""
         return tuple(c.final for c in self.carry if c.final is not None) + tuple(y.outer for y in self.ys)
 
     @property
     def inner(self) -> tuple[Value, ...]:
-        """What a step is given: carries and slices."""
+        """The inputs of a step: carries and slices."""
         return tuple(c.inner for c in self.carry) + tuple(x.inner for x in self.xs)
 
     @property
     def results(self) -> tuple[Operand, ...]:
-        """What a step gives: the next carries and the slices of ys."""
+        """The results of a step: the next carries and the slices of ys."""
         return tuple(c.next for c in self.carry) + tuple(y.inner for y in self.ys)
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """What it reads from outside, each once."""
+        """The values it reads from outside, each once."""
         bound = {*self.inner, *(v for s in self.stages for v in s.outputs)}
         used: list[Operand] = [c.init for c in self.carry] + [x.outer for x in self.xs]
         used += [v for v in (*self.results, *(v for s in self.stages for v in s.values)) if v not in bound]
@@ -154,8 +156,10 @@ class Loop:
 
     @cached_property
     def dead(self) -> tuple[tuple[Value, ...], ...]:
-        """For each stage, what nothing in a step reads after it: of what is made in the step, as the rest is
-        there for the next."""
+        """For each stage, the values made in the step that are dead after it.
+
+        Values from outside stay alive for the next step.
+        """
         return _dead(self.stages, self.inner, self.results)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -173,14 +177,14 @@ class Program:
     stages: tuple[Item, ...]
     outputs: tuple[Operand, ...]
 
-    # What can be made of a program lies above it, and is set by the modules of these names.
+    # Defined in modules of a higher layer, which set these attributes.
     listing: ClassVar[Callable[[Program], str]]
     source: ClassVar[Callable[..., str]]
     explain: ClassVar[Callable[[Program], str]]
 
     @cached_property
     def dead(self) -> tuple[tuple[Value, ...], ...]:
-        """For each stage, what nothing reads after it."""
+        """For each stage, the values that are dead after it."""
         return _dead(self.stages, self.inputs, self.outputs)
 
     def __str__(self) -> str:
@@ -196,8 +200,10 @@ class Program:
 def _dead(
     stages: Sequence[Item], given: Iterable[Value], kept: Iterable[Operand]
 ) -> tuple[tuple[Value, ...], ...]:
-    """Liveness: for each stage the values that nothing reads after it, of those that are given or computed
-    here and not kept."""
+    """Liveness: for each stage, the values whose last use it is.
+
+    Considers values that are given or computed here and not in `kept`.
+    """
     mine = {*given, *(v for s in stages for v in s.outputs)}
     live = set(kept)
     found = []
@@ -209,7 +215,7 @@ def _dead(
 
 
 def _fields(of: Loop | Program) -> dict[str, Any]:
-    """What is pickled: not what was found out about it meanwhile."""
+    """Return the fields to pickle: not the cached results."""
     return {f.name: getattr(of, f.name) for f in fields(of)}
 
 
@@ -217,9 +223,9 @@ def _fields(of: Loop | Program) -> dict[str, Any]:
 class Body:
     """One time step, as a program.
 
-    Its inputs are `carries` values that go from step to step, `xs` slices of what is read, and what is the
-    same at every step. Its outputs are the next carries, and slices of what is written. `whole` says that it
-    is no step of a loop but all that a function does, which somebody wants compiled.
+    Its inputs are `carries` carries, then `xs` slices, then values that are the same at every step. Its
+    outputs are the next carries, then the slices to stack. `whole` marks a body that is no loop step but a
+    whole function to compile.
     """
 
     program: Program
@@ -229,9 +235,9 @@ class Body:
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is made of this body once, and kept with it.
+        """Return the result of `make`, computed once and kept with this body.
 
-        Where several threads make it, the first one's is kept.
+        If several threads compute it, the first result is kept.
         """
         found = self._made.get(key, self)
         return self._made.setdefault(key, make()) if found is self else found
@@ -243,7 +249,7 @@ class Body:
         return hash(self.program)
 
     def forms(self, length: int) -> tuple[tuple[tuple[int, ...], str], ...]:
-        """Shape and dtype of what a scan gives: the last carries, and the stacked slices."""
+        """The shapes and dtypes of a scan's outputs: final carries, then stacked slices."""
         forms = [(v.shape, v.dtype) if type(v) is Value else ((), "float64") for v in self.program.outputs]
         return tuple(
             (shape if i < self.carries else (length, *shape), dtype) for i, (shape, dtype) in enumerate(forms)
@@ -251,7 +257,7 @@ class Body:
 
 
 def everything(stages: Iterable[Item]) -> Iterator[Item]:
-    """All stages, those inside loops too."""
+    """Yield all stages, including those inside loops."""
     for stage in stages:
         yield stage
         if isinstance(stage, Loop):
@@ -259,7 +265,7 @@ def everything(stages: Iterable[Item]) -> Iterator[Item]:
 
 
 def substitute(item: Item, new: Mapping[Value, Operand]) -> Item:
-    """`item` with the values it reads replaced."""
+    """Return `item` with the values it reads replaced."""
 
     def of(v: Any) -> Any:
         return new.get(v, v) if type(v) is Value else v
@@ -280,7 +286,7 @@ def substitute(item: Item, new: Mapping[Value, Operand]) -> Item:
 
 
 def rewritten(stages: Iterable[Item], change: Callable[[Item], Iterable[Item]]) -> list[Item]:
-    """What `change` gives for each stage, in their order; the body of a loop is rewritten before the loop."""
+    """Apply `change` to each stage in order; a loop's body is rewritten before the loop."""
     found: list[Item] = []
     for item in stages:
         found += change(
@@ -290,7 +296,7 @@ def rewritten(stages: Iterable[Item], change: Callable[[Item], Iterable[Item]]) 
 
 
 def is_basic(key: Any) -> bool:
-    """Whether an index is made of integers, slices, new axes and an ellipsis alone."""
+    """Whether an index consists only of integers, slices, new axes and an ellipsis."""
     parts = key if isinstance(key, tuple) else (key,)
     return all(
         k is None or k is Ellipsis or (isinstance(k, int | slice) and not isinstance(k, bool)) for k in parts

@@ -1,4 +1,4 @@
-"""Cache keys: numbers, parameters and programs: equal only where what is computed from them is the same."""
+"""Cache keys for numbers, parameters and programs: equal only if they give the same computation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .ir import Body, Program, Stage, Value
 
 
 def is_array(v: Any) -> bool:
-    """Whether it is an array of a library that is a backend, and no Tensor."""
+    """Whether a value is an array of a backend's library, and not a Tensor."""
     return device_of(v) is not None and hasattr(v, "dtype")
 
 
 class Same:
-    """An object as part of a key: equal to itself alone, and kept, so that no other takes its address."""
+    """An object in a key, compared by identity and kept alive so that its address is not reused."""
 
     __slots__ = ("of",)
 
@@ -31,25 +31,25 @@ class Same:
         return id(self.of)
 
 
-#: Kinds whose == tells apart all that is to be told apart; a bool or a float is never equal to an int here,
-#: as it stands beside its type.
+#: Types whose == makes all the distinctions needed. A bool or a float never equals an int here, because each
+#: value is stored with its type.
 _PLAIN = frozenset((int, str, bytes, type(None), type(Ellipsis)))
 
 
 def exact(v: Any) -> Any:
-    """`v` as part of a key.
+    """Return `v` as part of a key, compared exactly.
 
-    What == takes for equal is told apart where results could differ: 1, True and 1.0, the two zeros, a list
-    and a tuple. NaN is equal to itself, and arrays are equal where their elements are. What cannot be
-    compared by its parts is equal to itself alone.
+    Values that are == but could give different results differ: 1, True and 1.0, the two zeros, a list and a
+    tuple. NaN equals itself, and arrays are equal if their elements are. An object that cannot be compared by
+    its parts equals only itself.
     """
     kind = type(v)
     if kind in _PLAIN:
         return v
-    if kind is tuple and _PLAIN.issuperset(map(type, v)):  # as shapes and axes are
+    if kind is tuple and _PLAIN.issuperset(map(type, v)):  # as in shapes and axes
         return v
     if isinstance(v, int | float | complex):
-        return kind, repr(v)  # which has every bit, but those of a NaN
+        return kind, repr(v)  # keeps every bit, except those of a NaN
     if kind is tuple or kind is list:
         return kind, *map(exact, v)
     if kind is dict:
@@ -57,7 +57,7 @@ def exact(v: Any) -> Any:
             (key if type(key) is str else exact(key), value if type(value) in _PLAIN else exact(value))
             for key, value in v.items()
         ]
-    if kind is Body:  # the same object for the same program
+    if kind is Body:  # the same program is always the same object
         return Same(v)
     if kind is slice:
         return slice, exact(v.start), exact(v.stop), exact(v.step)
@@ -87,11 +87,10 @@ def exact(v: Any) -> Any:
 
 
 def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
-    """An object and what it is like now as part of a key, which is equal later only if nothing of it has
-    changed.
+    """Return an object with its present state, as a key that is equal later only if nothing has changed.
 
-    That goes for the elements of containers and the attributes of objects, of those inside them too. Tensors
-    are themselves: their values may change. Raises TypeError for an object of which it cannot be told.
+    This covers the elements of containers and the attributes of objects, recursively. Tensors are compared by
+    identity: their values may change. Raises TypeError for an object whose state cannot be determined.
     """
     kind = type(v)
     if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, v))):
@@ -113,11 +112,11 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
         return kind, *[(state(key, around), state(value, around)) for key, value in v.items()]
     attributes = {name: state(value, around) for name, value in _attributes(v)}
     by_identity: Any = object.__hash__
-    if kind.__hash__ is by_identity:  # equal to itself alone
+    if kind.__hash__ is by_identity:  # compared by identity
         return Same(v), *attributes.items()
     try:
         hash(v)
-    except (TypeError, ValueError):  # the latter of a memoryview that can be written to
+    except (TypeError, ValueError):  # ValueError: a writable memoryview
         if not attributes:
             raise TypeError(f"changes of a {kind.__name__} cannot be detected") from None
         return kind, *attributes.items()
@@ -134,10 +133,9 @@ def _attributes(v: Any) -> Iterator[tuple[str, Any]]:
 
 
 class Static:
-    """Attributes by name, as part of a key: equal where they are the same, whatever == says of arrays, or of
-    1 and True.
+    """Attributes by name, as part of a key. Arrays, and 1 and True, are compared as in `exact`.
 
-    With `now`, equal where they were the same when each was made: a list may change, and an array.
+    With `now`, the state at the time of creation is compared: a list or an array may change.
     """
 
     __slots__ = ("_pairs", "_state")

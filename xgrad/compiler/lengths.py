@@ -1,9 +1,9 @@
-"""Lengths of a scan: native code that is planned for two lengths serves every length between them.
+"""Lengths of a scan: native code planned for two lengths serves every length between them.
 
-A body does not know how many steps there are. So every number in the plan of a scan is linear in the
-length: sizes of buffers, offsets, strides, lengths of loops. The code reads these numbers from a table. Where
-a length and its double have the same code, it is right for all lengths between as well, with each number on
-the line between its two values: what fits into a buffer at both ends fits between them.
+A body does not depend on the number of steps. So every number in the plan of a scan is linear in the length:
+buffer sizes, offsets, strides, loop lengths. The code reads these numbers from a table. If a length and its
+double give the same code, that code is right for all lengths between, each number being interpolated
+linearly: what fits into a buffer at both ends fits between them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .calls import calls
 if TYPE_CHECKING:
     from .lowering.lower import Lowered
 
-#: Where an output is: in which flat result, from where to where, and in what shape.
+#: The place of an output: index of the flat result, start, stop, and shape.
 Place = tuple[int, int, int, tuple[int, ...]]
 
 
@@ -35,19 +35,19 @@ class Planned:
     outputs: tuple[Place, ...]
 
     def structure(self) -> tuple[object, ...]:
-        """All but the numbers."""
+        """Everything but the numbers."""
         kinds = tuple((b.kind, b.dtype) for b in self.buffers)
         return self.text, len(self.numbers), kinds, tuple((i, len(shape)) for i, _, _, shape in self.outputs)
 
     def values(self) -> Iterator[int]:
-        """The numbers, those of the buffers and outputs too."""
+        """Yield the numbers, including those of the buffers and outputs."""
         yield from self.numbers
         yield from (b.size for b in self.buffers)
         for _, start, stop, shape in self.outputs:
             yield from (start, stop, *shape)
 
     def with_values(self, values: Sequence[int]) -> Planned:
-        """The same with other numbers, in the order of `values`."""
+        """Return a copy with other numbers, in the order of `values`."""
         given = iter(values)
         return Planned(
             self.text,
@@ -61,18 +61,18 @@ class Planned:
 
 
 def planned(lowered: Lowered, text: str, numbers: tuple[int, ...]) -> Planned:
-    """The native code of a plan."""
+    """Collect the native code of a plan."""
     return Planned(text, numbers, lowered.plan.buffers, places(lowered))
 
 
 def places(lowered: Lowered) -> tuple[Place, ...]:
-    """Where each output of a program is among the flat results."""
+    """Return the place of each output among the flat results."""
     flat = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
     return tuple((flat.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
 
 
 def depends_on_length_alone(lowered: Lowered) -> bool:
-    """Whether a plan consists of its numbers and its text: it makes no arrays, and calls no array library."""
+    """Whether a plan depends only on its text and numbers: it has no constants and no calls."""
     return not lowered.constants and not any(calls(lowered.plan.body))
 
 
@@ -88,8 +88,7 @@ class Between:
     def of(
         cls, low: int, high: int, plan: Callable[[int], Planned | None], known: tuple[int, Planned]
     ) -> Between | None:
-        """What is planned for the two ends by `plan`, if a length whose code is `known` lies between as it
-        should; else None."""
+        """Plan both ends with `plan`; None unless the code `known` for a length between them fits."""
         at_low, at_high = plan(low), plan(high)
         if at_low is None or at_high is None or at_low.structure() != at_high.structure():
             return None
@@ -101,13 +100,13 @@ class Between:
         return found if found.at(length) == code else None
 
     def at(self, length: int) -> Planned:
-        """The code for a length."""
+        """Return the code for a length."""
         turns = length - self.low
         return self.base.with_values([a + turns * s for a, s in zip(self._first, self._slopes)])
 
 
 class Octave:
-    """The lengths from a power of two to its double, of which `first` is compiled for itself."""
+    """The lengths from a power of two to its double; `first` has code of its own."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -115,7 +114,7 @@ class Octave:
         self._between: Once | None = None
 
     def at(self, length: int, plan: Callable[[int], Planned | None]) -> Planned | None:
-        """The code for another length of the octave, where the lengths between its ends have the same."""
+        """Return the code for another length of the octave, if the whole octave shares one structure."""
         if length == self.first:
             return None
         if self._between is None:

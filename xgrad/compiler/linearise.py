@@ -1,4 +1,4 @@
-"""The derivative of a loop: from its body, the loop of its gradients and that of its tangents."""
+"""The derivative of a scan: the loop of cotangents and the loop of tangents, derived from its body."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Replay = Callable[[Program, Sequence[Tensor]], list[Any]]
 
 
 class Linear(NamedTuple):
-    """A loop that is linear in gradients or tangents.
+    """A loop that is linear in cotangents or tangents.
 
     Attributes:
         body: one step of it.
-        operands: where each comes from: ("dz" | "t" | "z" | "x" | "outside", position in these), or
+        operands: the source of each: ("dz" | "t" | "z" | "x" | "outside", position in these), or
             ("number", 0) for zero.
-        outside: the Tensors that rules of the user's own take from there.
-        results: pairs: the operand whose gradient it is, or the output whose tangent, and its position among
-            what the loop gives.
+        outside: the Tensors from outside that custom rules use.
+        results: pairs of the operand whose gradient, or the output whose tangent, it is, and the position of
+            that among the loop's outputs.
     """
 
     body: Body
@@ -44,8 +44,8 @@ class Linear(NamedTuple):
 class Derivative:
     """How to differentiate a scan.
 
-    `forward` is its body with what the loops of the derivative need as further outputs; `back` gives the loop
-    of gradients, against time, and `along` that of tangents, with time.
+    `forward` is its body with the residuals as further outputs; `back` gives the loop of cotangents, which
+    runs backward in time, and `along` the loop of tangents, which runs forward.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Derivative:
         ]
         joint = self._joint(given or (True,) * self.visible)
         inputs, outputs = joint.traced.inputs, list(joint.outputs)
-        # of a kept Var, by its index: where the other loops find it
+        # by index of a kept Var: where the other loops find it
         self._places: dict[int, tuple[str, int]] = {}
         for var in residuals(joint, body.carries, body.xs):
             place = next((i for i, v in enumerate(outputs) if i >= body.carries and v is var), None)
@@ -79,21 +79,24 @@ class Derivative:
         joint.traced.close()
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
-        """The loop of gradients, where `given` says which outputs have one; None where it needs what is not
-        kept."""
+        """Return the loop of cotangents; `given` says which outputs have one.
+
+        None if it needs a value that was not kept.
+        """
         if given not in self._backs:
             self._backs[given] = self._back(given)
         return self._backs[given]
 
     def along(self, given: tuple[bool, ...]) -> Linear:
-        """The loop of tangents, where `given` says which operands have one."""
+        """Return the loop of tangents; `given` says which operands have one."""
         if given not in self._alongs:
             self._alongs[given] = self._along(given)
         return self._alongs[given]
 
     def _joint(self, given: tuple[bool, ...], *, reverse: bool = True) -> Joint:
-        """Trace the body, then its reverse sweep from the outputs that are given a gradient, or its forward
-        sweep from the inputs that move.
+        """Trace the body and a sweep through it.
+
+        The sweep is reverse from the outputs with a cotangent, or forward from the inputs with a tangent.
 
         A carry has a gradient from later steps, and a tangent from earlier ones, given or not.
         """
@@ -170,8 +173,10 @@ class Derivative:
         )
 
     def _unkept(self, joint: Joint) -> list[int]:
-        """The carries that a sweep needs and the forward loop does not keep: they go beside their
-        tangents."""
+        """Return the carries that a sweep needs and the forward loop does not keep.
+
+        They are carried beside their tangents.
+        """
         outputs, found = list(joint.found.values()), set[int]()
         while more := self._missing(joint, outputs) - found:
             found |= more
@@ -179,7 +184,7 @@ class Derivative:
         return sorted(found)
 
     def _missing(self, joint: Joint, outputs: Iterable[Any]) -> set[int]:
-        """The carries that are not kept and that `outputs` are computed from."""
+        """Return the unkept carries that `outputs` depend on."""
         places, tracer = self._places, joint.traced.tracer
         kept = {out for _, _, _, results, _ in tracer.written for out in results if out.index in places}
         needed = tracer.ancestors(outputs, kept)
@@ -197,7 +202,7 @@ class Derivative:
         fixed: dict[tuple[str, int], Var] | None = None,
         results: list[tuple[int, int]],
     ) -> Linear:
-        """The loop that goes from `carries`, `slices` and `fixed`, and what was kept, to `outputs`."""
+        """Build the loop from `carries`, `slices`, `fixed` and the residuals to `outputs`."""
         fixed = fixed or {}
         tracer, outside = joint.traced.tracer, list(joint.traced.tracer.captured.values())
         used = {v: self._places[v.index] for v in tracer.reads(outputs, self._places)}
@@ -212,13 +217,13 @@ class Derivative:
         return Linear(body, operands, [v for _, v in outside], results)
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:
-        """Whether there is one of it for each step."""
+        """Whether it has one slice for each step."""
         kind, i = place
         return kind == "z" or i < self.origin.carries + self.origin.xs
 
 
 def _added(v: Var, device: Device) -> tuple[Var, Var]:
-    """A sum over the steps before, and with `v` added to it."""
+    """Return an accumulator over the steps, and that plus `v`."""
     before = v.tracer.variable(v.shape, v.dtype)
     return before, apply(ADD, (Tensor(before, device), Tensor(v, device))).data
 
@@ -227,5 +232,5 @@ _NUMBERED = re.compile(r"[xz]\d+(_\d+)?")
 
 
 def given_name(v: Value) -> str | None:
-    """The name of a value, where somebody gave it one."""
+    """Return the name that the user gave to a value, or None."""
     return None if _NUMBERED.fullmatch(v.name) else v.name

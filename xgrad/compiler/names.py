@@ -1,4 +1,4 @@
-"""Names for values: each once in a program."""
+"""Unique names for the values of a program."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from .ir import Loop, Program, Value, everything
 
 
 class Names:
-    """Names that are not taken yet."""
+    """Generates unused names."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.taken = set(taken)
-        self._last: dict[str, int] = {}  # by stem, the number that was put after it last
+        self._last: dict[str, int] = {}  # by stem, the last number appended to it
         self._count = 0
 
     @classmethod
     def beside(cls, program: Program) -> Names:
-        """Names that a program does not have, its loops' bodies included."""
+        """Return names unused in a program, including its loops' bodies."""
         names = cls(v.name for v in program.inputs)
         for s in everything(program.stages):
             names.taken.update(v.name for v in (*s.outputs, *(s.inner if isinstance(s, Loop) else ())))
         return names
 
     def unique(self, stem: str) -> str:
-        """`stem` itself, or with a number after it where that is taken: h, h_2, h_3."""
+        """Return `stem`, or `stem` with a number if it is taken: h, h_2, h_3."""
         name = stem
         while name in self.taken:
             self._last[stem] = self._last.get(stem, 1) + 1
@@ -33,7 +33,7 @@ class Names:
         return name
 
     def new(self, shape: tuple[int, ...], dtype: str) -> Value:
-        """A value of that form, called v1, v2, ..."""
+        """Return a new value of that form, called v1, v2, ..."""
         name = ""
         while not name or name in self.taken:
             self._count += 1

@@ -1,18 +1,17 @@
-"""Translation validation: a plan computes what its program says.
+"""Translation validation: checks that a plan computes what its program says.
 
-Both are run on expressions instead of numbers.
-
-Each element of an array is the hash of the expression that computes it: of an input and its index, of an op
-and its operands. Ops that move elements move hashes; products and sums add them up. Whatever lies in the
-wrong place, or is read after something else was written there, gives another expression, whatever the numbers
-would have been. It takes as long as running the program by hand, so it is for tests, and for a user who sets
-XGRAD_VERIFY=1.
+Both run on expressions instead of numbers. Each array element is the hash of the expression that computes it:
+of an input and its index, or of an op and its operands. Ops that move elements move hashes; products and sums
+add them up. A value stored in the wrong place, or read after it was overwritten, gives a different
+expression, whatever the numbers would have been. This takes as long as running the program by hand, so it is
+for tests, and for users who set XGRAD_VERIFY=1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import copysign, prod
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..backends import find_device
@@ -41,10 +40,11 @@ def verify_plan(
 ) -> None:
     """Check that `plan` leaves the outputs of `program` at `outputs`, for any values of its inputs.
 
-    Raises PlanError at the first item that reads or writes outside of a buffer, reads what was never written,
-    or whose refs overlap as they must not, and at the first that computes what no stage of the program does.
+    Raises PlanError at the first item that reads or writes out of bounds, reads memory that was never
+    written, has refs that overlap where they must not, or computes a value that no stage of the program
+    computes.
     """
-    np = find_device("cpu").xp
+    np: ModuleType = find_device("cpu").xp  # type: ignore[assignment]  # NumPy itself
     with np.errstate(over="ignore"):
         expressions = _Expressions(np)
         expected = expressions.run(program)
@@ -70,7 +70,7 @@ def _mixed(x: Array) -> Array:
 
 
 def _seed(*parts: Any) -> int:
-    """A number for names and numbers, the same in every process."""
+    """Hash names and numbers to a number that is the same in every process."""
     seed = 0
     for byte in repr(parts).encode():
         seed = (seed * 0x100000001B3 ^ byte) & _MASK
@@ -78,15 +78,15 @@ def _seed(*parts: Any) -> int:
 
 
 def _literal(number: Any) -> int:
-    """The hash of a number: 0 for 0, so that what is filled with it is filled with its hash."""
+    """Return the hash of a number: 0 for 0, so that zero-filled memory holds the hash of zero."""
     number = complex(number)
     if number == 0 and copysign(1, number.real) == copysign(1, number.imag) == 1:
         return 0
     return _seed(number)
 
 
-def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
-    """The hash of an elementwise op on hashes and numbers."""
+def _combined(np: ModuleType, op: str, dtype: str, operands: Sequence[Any]) -> Array:
+    """Return the hash of an elementwise op on hashes and numbers."""
     if op == "none":
         (x,) = operands
         return np.asarray(x, dtype=np.uint64)
@@ -96,28 +96,28 @@ def _combined(np: Any, op: str, dtype: str, operands: Sequence[Any]) -> Array:
     return _mixed(total)
 
 
-def _product(np: Any, a: Array, b: Array) -> Array:
+def _product(np: ModuleType, a: Array, b: Array) -> Array:
     return np.matmul(
         _mixed(a + np.asarray(_seed("a"), dtype=np.uint64)),
         _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)),
     )
 
 
-def _folded(np: Any, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
+def _folded(np: ModuleType, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
     if kind == "sum":
         return np.sum(x, axis=axes, dtype=np.uint64)
     return np.max(_combined(np, kind, "", [x]), axis=axes, initial=0)
 
 
 def _computed(
-    np: Any,
+    np: ModuleType,
     name: str,
     params: Mapping[str, Any],
     operands: Sequence[Array],
     dtypes: Sequence[str | None],
     outs: Sequence[Value],
 ) -> tuple[Array, ...]:
-    """What an op gives, for operands of these dtypes, None for numbers, and outputs of these forms."""
+    """Compute an op on hashes, for operands of these dtypes (None for numbers) and outputs of these forms."""
     op, out = OPS[name], outs[0]
     if name == "new" and (filling := Stage("new", (), (out,), params).filling) is not None:
         return (np.full(out.shape, _literal(filling), dtype=np.uint64),)
@@ -138,7 +138,7 @@ def _computed(
         return (_folded(np, FOLDS[name], x, normal_axes(params["axis"], x.ndim)),)
     if op.kernel.pointwise:
         return (np.broadcast_to(_combined(np, name, out.dtype, operands), out.shape),)
-    # any other: each element of the outputs is made of all elements of the operands
+    # any other op: each output element depends on all elements of the operands
     whole = np.asarray(_seed(name, params), dtype=np.uint64)
     for x in operands:
         whole = _mixed(whole + np.sum(_mixed(_input(np, 0, np.size(x)) + np.ravel(x)), dtype=np.uint64))
@@ -146,37 +146,37 @@ def _computed(
 
 
 class _Expressions:
-    """A program on expressions.
+    """Runs a program on expressions.
 
     `known` maps each hash to the name of its value and the time steps at which it was computed.
     """
 
-    def __init__(self, np: Any, known: dict[int, str] | None = None) -> None:
+    def __init__(self, np: ModuleType, known: dict[int, str] | None = None) -> None:
         self.np, self.known = np, known
         self.values: dict[Value, Array] = {}
 
     def run(self, program: Program) -> list[Array]:
-        """The outputs."""
+        """Return the outputs."""
         for number, v in enumerate(program.inputs):
             self.give(v, _input(self.np, number, v.size).reshape(v.shape), "")
         self.stages(program.stages, "")
         return [self.at(v) for v in program.outputs]
 
     def give(self, v: Value, x: Array, when: str) -> None:
-        """Take `x` as the value of `v`."""
+        """Set the value of `v` to `x`."""
         self.values[v] = x
         if self.known is not None:
             for element in self.np.unique(x):
                 self.known.setdefault(int(element), f"{v.name}{when}")
 
     def at(self, v: Operand, shape: tuple[int, ...] = ()) -> Array:
-        """The value of an operand; a number in this shape."""
+        """Return the value of an operand; a number in this shape."""
         if type(v) is Value:
             return self.values[v]
         return self.np.full(shape, _literal(v), dtype=self.np.uint64)
 
     def stages(self, stages: Iterable[Item], when: str) -> None:
-        """Stages in their order."""
+        """Run stages in order."""
         for item in stages:
             if isinstance(item, ProgramLoop):
                 self.loop(item, when)
@@ -185,7 +185,7 @@ class _Expressions:
                     self.give(v, x.reshape(v.shape), when)
 
     def stage(self, stage: Stage) -> tuple[Array, ...]:
-        """What a stage gives."""
+        """Compute a stage's outputs."""
         if stage.op == "after":
             return (self.at(stage.operands[0]),)
         operands = [self.at(v) for v in stage.operands]
@@ -193,7 +193,7 @@ class _Expressions:
         return _computed(self.np, stage.op, stage.params, operands, dtypes, stage.outputs)
 
     def loop(self, loop: ProgramLoop, when: str) -> None:
-        """All steps of a loop."""
+        """Run all steps of a loop."""
         np = self.np
         state = {c: self.at(c.init, c.inner.shape) for c in loop.carry}
         written = {y: np.zeros(y.outer.shape, dtype=np.uint64) for y in loop.ys}
@@ -214,8 +214,8 @@ class _Expressions:
             self.give(y.outer, series, when)
 
 
-def _input(np: Any, number: int, size: int) -> Array:
-    """The elements of an input: each is itself alone."""
+def _input(np: ModuleType, number: int, size: int) -> Array:
+    """Return the elements of an input, each with a hash of its own."""
     apart, start = (
         np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number))
     )
@@ -226,18 +226,18 @@ def _input(np: Any, number: int, size: int) -> Array:
 
 
 class _Memory(NamedTuple):
-    """The elements of a buffer, and which of them were ever written."""
+    """The elements of a buffer, and which of them have been written."""
 
     elements: Array
     defined: Array
 
 
 class _Machine:
-    """A plan on expressions. With `known`, what an item writes has to be among them."""
+    """Runs a plan on expressions. If `known` is given, everything written must be in it."""
 
     def __init__(
         self,
-        np: Any,
+        np: ModuleType,
         plan: Plan,
         program: Program,
         constants: Sequence[Mapping[str, Any]],
@@ -252,14 +252,14 @@ class _Machine:
             self.memory.append(_Memory(elements, np.full(buffer.size, is_input)))
 
     def given(self, which: Any, buffer: Any) -> Array:
-        """The elements of an input, by its number, or of a constant, by its parameters."""
+        """Return the elements of an input, by number, or of a constant, by parameters."""
         if isinstance(which, int):
             return _input(self.np, which, buffer.size)
         out = Value("", (buffer.size,), buffer.dtype)
         return _computed(self.np, "new", which, (), (), (out,))[0]
 
     def items(self, items: Iterable[Any], turns: list[int]) -> None:
-        """Items in their order, at these turns of the loops around them."""
+        """Run items in order, at these steps of the enclosing loops."""
         for number, item in enumerate(items):
             if isinstance(item, Loop):
                 for t in reversed(range(item.length)) if item.reverse else range(item.length):
@@ -276,7 +276,7 @@ class _Machine:
                 self.run_map(item, turns, where)
 
     def addresses(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
-        """Where the elements of a ref are in its buffer."""
+        """Return the offsets of a ref's elements in its buffer."""
         np = self.np
         found = np.asarray(ref.offset + sum(t * s for t, s in zip(turns, ref.steps)))
         for n, s in zip(ref.shape, ref.strides, strict=True):
@@ -289,14 +289,14 @@ class _Machine:
         return found
 
     def read(self, ref: Ref, turns: Sequence[int], where: str) -> Array:
-        """What lies there."""
+        """Read a ref's elements."""
         at, memory = self.addresses(ref, turns, where), self.memory[ref.buffer]
         if not memory.defined[at].all():
             raise PlanError(f"{where}: reads what was never written, in buffer {ref.buffer}")
         return memory.elements[at]
 
     def write(self, ref: Ref, turns: Sequence[int], x: Array, where: str, read: Sequence[Array]) -> None:
-        """Put `x` there."""
+        """Write `x` to a ref."""
         at, memory = self.addresses(ref, turns, where), self.memory[ref.buffer]
         if self.plan.buffers[ref.buffer].kind == "input":
             raise PlanError(f"{where}: writes to an input")
@@ -317,7 +317,7 @@ class _Machine:
         memory.defined[at] = True
 
     def run_gemm(self, item: Gemm, turns: Sequence[int], where: str) -> None:
-        """One product, of views as BLAS takes them."""
+        """Run one product, checking that BLAS can take its views."""
         if not (product_can_write(item.out) and product_can_read(item.a) and product_can_read(item.b)):
             raise PlanError(
                 f"{where}: a product reads or writes a view without rows of neighbouring elements"
@@ -333,7 +333,7 @@ class _Machine:
         self.write(item.out, turns, x, where, [a, b])
 
     def run_call(self, item: Call, turns: Sequence[int], where: str) -> None:
-        """One call of the array library, whose results are put in their places after it."""
+        """Run one call of the array library, then store its results."""
         np = self.np
         args = [
             self.read(r, turns, where) if isinstance(r, Ref) else np.asarray(_literal(r), dtype=np.uint64)
@@ -349,7 +349,7 @@ class _Machine:
             self.write(r, turns, x.reshape(r.shape), where, args)
 
     def run_map(self, item: Map, turns: Sequence[int], where: str) -> None:
-        """One map: all its loads, then all its stores, as its refs are equal or apart."""
+        """Run one map: all loads, then all stores, as its refs are equal or disjoint."""
         outs = [r for _, r in item.stores] + [r.out for r in item.reductions]
         for i, out in enumerate(outs):
             for ref in (*(r for _, r in item.loads), *outs[:i]):
@@ -370,13 +370,15 @@ class _Machine:
             self.write(out, turns, x, where, read)
 
     def step(self, step: Step, values: dict[int, Array]) -> Array:
-        """One elementwise op."""
+        """Compute one elementwise op."""
         args = [_literal(a) if literal else values[int(a)] for a, literal in zip(step.args, step.literal)]
         return _combined(self.np, step.op, step.dtype, args)
 
     def apart(self, out: Ref, other: Ref, turns: Sequence[int], where: str, equal: bool) -> None:
-        """Check that what is written overlaps with another ref of its item nowhere, or, where that may be, is
-        the same."""
+        """Check that `out` and another ref of the same item do not overlap.
+
+        With `equal`, they may also be the same.
+        """
         if out.buffer != other.buffer or not prod(out.shape) or (equal and out == other):
             return
         if self.np.intersect1d(self.addresses(out, turns, where), self.addresses(other, turns, where)).size:

@@ -1,4 +1,4 @@
-"""Residuals: which values of the forward pass the backward pass keeps, and which it computes again."""
+"""Residuals: the forward values that the backward pass keeps, and those that it recomputes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any, NamedTuple
 
 from .trace import Traced, Var
 
-#: How many cheap ops in a row are computed again in the backward pass rather than kept, where their operands
-#: are at hand.
+#: The longest chain of cheap ops that the backward pass recomputes from available operands instead of keeping
+#: the result.
 LONGEST = 4
 
 
 class Joint(NamedTuple):
-    """One trace of a body and of a sweep through it: reverse, from outputs to inputs, or forward, the other
-    way.
+    """One trace of a body and of a sweep through it.
+
+    A reverse sweep goes from outputs to inputs, a forward sweep from inputs to outputs.
 
     Attributes:
         traced: both of them. Its outputs are those of the sweep.
         last: the index of the last variable of the body; later ones are the sweep's.
         outputs: those of the body.
-        given: the gradients or tangents that the sweep begins with, by position.
+        given: the cotangents or tangents that the sweep begins with, by position.
         found: those that it ends with, by position.
-        sums: of a gradient that adds up over the steps, by position: the sum before, and with this step's.
+        sums: by position, for a gradient accumulated over the steps: the sum before this step and after it.
     """
 
     traced: Traced
@@ -34,11 +35,10 @@ class Joint(NamedTuple):
 
 
 def residuals(joint: Joint, carries: int, xs: int) -> list[Var]:
-    """What the reverse sweep needs of the forward values, and cannot cheaply compute again from what is at
-    hand.
+    """Return the residuals: forward values that the reverse sweep needs and cannot cheaply recompute.
 
-    At hand are slices of what is read and what is the same at every step; a carry has to be kept like any
-    other value.
+    It recomputes from slices of the loop's inputs and from values that are the same at every step; a carry
+    has to be kept like any other value.
     """
     tracer, inputs = joint.traced.tracer, joint.traced.inputs
     written = {out: (op, operands) for op, operands, _, outputs, _ in tracer.written for out in outputs}
@@ -49,7 +49,7 @@ def residuals(joint: Joint, carries: int, xs: int) -> list[Var]:
             back.add(out)
     needed: dict[Var, None] = {}
     for out, (_, operands) in reversed(written.items()):
-        # what the sweep makes of forward values alone is made again there: needed is what it is made from
+        # ops of the sweep on forward values alone are recomputed there: what has to be kept is their operands
         if out in useful and (out in back or (out in needed and out.index > joint.last)):
             needed.update((v, None) for v in operands if type(v) is Var and v not in back)
     needed = {v: None for v in sorted(needed, key=lambda v: v.index) if v.index <= joint.last}
@@ -71,7 +71,7 @@ def residuals(joint: Joint, carries: int, xs: int) -> list[Var]:
 def _recomputed(
     v: Any, written: Mapping[Var, Any], at_hand: Set[Var], starts: Set[Var], depth: int = 0
 ) -> set[Var] | None:
-    """The carries that `v` is computed from if it is computed again; None where it cannot be."""
+    """Return the carries that recomputing `v` needs; None if it cannot be recomputed."""
     if type(v) is not Var or v in at_hand or v not in written:
         return {v} & starts
     op, operands = written[v]

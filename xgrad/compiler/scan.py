@@ -1,4 +1,4 @@
-"""`scan` as one gate: a body that is repeated, and as its derivative another body, repeated against time."""
+"""`scan` as one gate: a repeated body, whose derivative is another body, repeated backward in time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .ir import Body, Operand, Program, Stage, Value
 from .linearise import Derivative, Linear, given_name
 from .trace import Var
 
-#: A scan of Tensors or of arrays: the operands, and the parameters by keyword.
+#: A scan of Tensors or of arrays: operands, and parameters by keyword.
 Scan = Callable[..., tuple[Any, ...]]
 
 
 def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: bool) -> tuple[Any, ...]:
-    """A scan on Tensors, recorded where a gradient will flow back.
+    """Apply a scan to Tensors, and record it if a gradient is needed.
 
     Numbers among the operands stand for arrays filled with them.
     """
@@ -41,9 +41,9 @@ def apply_scan(operands: Sequence[Any], *, body: Body, length: int, reverse: boo
 
 
 def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] | None = None) -> Derivative:
-    """How to differentiate a scan of `body` with respect to the operands that are `wanted`.
+    """Return how to differentiate a scan of `body` with respect to the operands that are `wanted`.
 
-    What the forward loop keeps is for gradients of all outputs, or of those that are `given`.
+    The forward loop keeps the residuals for gradients of all outputs, or of those that are `given`.
     """
     found: Derivative = body.once(
         ("derivative", wanted, given), lambda: Derivative(body, wanted, given, replay)
@@ -52,8 +52,7 @@ def derivative_of(body: Body, wanted: tuple[bool, ...], given: tuple[bool, ...] 
 
 
 def replay(program: Program, inputs: Sequence[Tensor]) -> list[Any]:
-    """The outputs of a program on Tensors, op by op through the engine: to trace it again, or to
-    differentiate it."""
+    """Run a program on Tensors, op by op through the engine, to trace or differentiate it."""
     values: dict[Operand, Any] = dict(zip(program.inputs, inputs, strict=True))
     tracer = MODE.get().trace
     for stage in program.stages:
@@ -84,7 +83,7 @@ def _applied(stage: Stage, operands: list[Any], device: Device) -> Any:
     return apply(OPS[stage.op], tuple(operands), dict(stage.params))
 
 
-# The op: its forward, its rule, and its rule for forward mode
+# The op: its forward, its reverse rule and its forward-mode rule
 
 
 def _forward(
@@ -104,14 +103,14 @@ def _dx(
     reverse: bool,
     derivative: Derivative,
 ) -> tuple[Any, ...]:
-    """The derivative of the body, from the last step to the first."""
+    """Run the derivative of the body, from the last step to the first."""
     scan = _scanner((*dz, *x))
     if any(d is not None for d in dz[derivative.visible :]):
         derivative, z = _of_everything(derivative, body, z, partial(scan, x, length=length, reverse=reverse))
         dz = [*dz, *[None] * (len(z) - len(dz))]
     given = tuple(d is not None for d in dz[: derivative.visible])
     back = derivative.back(given)
-    if back is None:  # a rule that reads other values where some of the outputs have no gradient
+    if back is None:  # a rule reads other values when some outputs have no gradient
         derivative = derivative_of(derivative.origin, derivative.wanted, given)
         back, z = derivative.back(given), scan(x, body=derivative.forward, length=length, reverse=reverse)
     assert back is not None
@@ -130,8 +129,7 @@ def _jvp(
     reverse: bool,
     derivative: Derivative,
 ) -> tuple[Any, ...]:
-    """The linearised body, from the first step to the last, along what the forward loop kept for its
-    derivative."""
+    """Run the linearised body on the residuals, from the first step to the last."""
     scan = partial(_scanner((*t, *x)), length=length, reverse=reverse)
     if any(needs[derivative.visible :]):
         derivative, z = _of_everything(derivative, body, z, partial(scan, x))
@@ -140,23 +138,24 @@ def _jvp(
 
 
 def _scanner(values: Sequence[Any]) -> Scan:
-    """A scan of Tensors, where there are some, or of arrays."""
+    """Return the scan of Tensors if any value is one, else the scan of arrays."""
     if any(isinstance(v, Tensor) for v in values):
         return apply_scan
     return lambda operands, body, length, reverse: run_scan(body, length, reverse, operands)
 
 
 def _of_everything(derivative: Derivative, body: Body, z: Any, scan: Scan) -> tuple[Derivative, Any]:
-    """The derivative where the residuals are differentiated themselves, and the outputs and residuals that
-    it reads."""
+    """Return the derivative for when the residuals are differentiated too, with what it reads."""
     derivative = derivative_of(body, derivative.wanted)
     complete = len(derivative.forward.program.outputs) == len(z)
     return derivative, z if complete else scan(body=derivative.forward)
 
 
 def _run(scan: Scan, loop: Linear, source: dict[str, Any], count: int) -> tuple[Any, ...]:
-    """Run a loop of the derivative: the gradient of each of `count` operands, or the tangent of each
-    output."""
+    """Run a loop of the derivative.
+
+    Returns the gradient of each of `count` operands, or the tangent of each output.
+    """
     raw = not any(isinstance(v, Tensor) for values in source.values() for v in values)
     source["number"], source["outside"] = (0.0,), [v.data if raw else v for v in loop.outside]
     found = scan([source[kind][i] for kind, i in loop.operands], body=loop.body)

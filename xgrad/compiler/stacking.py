@@ -1,5 +1,4 @@
-"""Products of neighbouring rows as one product: what each gate of a cell gives to its weights is computed
-with what the others give."""
+"""Products of neighbouring rows as one product, such as the weight gradients of all gates of a cell."""
 
 from __future__ import annotations
 
@@ -12,8 +11,10 @@ from .lowering.views import is_contiguous, product_can_read, refs, renamed
 
 
 def stacked(plan: Plan, outputs: Sequence[Ref]) -> tuple[Plan, tuple[Ref, ...]]:
-    """The plan and where its outputs are, with a @ c and b @ c as [a; b] @ c where a and b lie one behind the
-    other in memory."""
+    """Rewrite a @ c and b @ c as [a; b] @ c where a and b are adjacent in memory.
+
+    Returns the plan and where its outputs are.
+    """
     buffers, found = list(plan.buffers), list(outputs)
     body: list[Any] = list(plan.body)
     i = 0
@@ -42,7 +43,7 @@ def stacked(plan: Plan, outputs: Sequence[Ref]) -> tuple[Plan, tuple[Ref, ...]]:
 
 
 def _follows(body: Sequence[Any], i: int, j: int, buffers: Sequence[Buffer]) -> bool:
-    """Whether two items are products that can be one, and the second may be done with the first."""
+    """Whether two items are products that can be merged, and the second may run with the first."""
     a, b = body[i], body[j]
     if not (_is_plain(a, buffers) and _is_plain(b, buffers)) or a.b != b.b or a.out.buffer == b.out.buffer:
         return False
@@ -51,7 +52,7 @@ def _follows(body: Sequence[Any], i: int, j: int, buffers: Sequence[Buffer]) -> 
     rows = upper.a.shape[0]
     if not beside or lower.a.offset != upper.a.offset + rows * upper.a.strides[0]:
         return False
-    # a row alone may have any stride
+    # a single row may have any stride
     if not product_can_read(upper.a._replace(shape=(rows + lower.a.shape[0], upper.a.shape[1]))):
         return False
     between = [refs(item) for item in body[i + 1 : j]]

@@ -1,5 +1,4 @@
-"""Tracing: from a function to a program: `trace_to_ir` runs it once on variables that have a shape and a
-dtype but no value."""
+"""Tracing: `trace_to_ir` runs a function once on variables that have a shape and a dtype but no value."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from .names import Names
 
 
 class Var:
-    """What stands for an array while a function is traced: a shape and a dtype."""
+    """A variable in place of an array during tracing: a shape and a dtype."""
 
     __slots__ = ("dtype", "index", "name", "shape", "tracer")
 
@@ -60,10 +59,9 @@ class Var:
 
 
 class Spec(NamedTuple):
-    """What a function is traced with in the place of an array: a shape and a dtype, and a name for the
-    program.
+    """A placeholder for an array in a trace: a shape, a dtype, and a name for the program.
 
-    One that is `fixed` may not be changed in place. One with a `node` needs a gradient.
+    If `fixed`, it may not be changed in place. With a `node`, it needs a gradient.
     """
 
     shape: tuple[int, ...]
@@ -75,40 +73,40 @@ class Spec(NamedTuple):
 
 
 class Tracer:
-    """Writes down ops instead of running them.
+    """Records ops instead of running them.
 
-    Arrays that were made outside are `captured`: they become inputs, so that a program can be run with other
-    values of them. Handles from outside may not be changed in place, since the program would not do it again:
-    only those that are `made` in the function, and its arguments, for which a tracer hands out handles of its
-    own, unless they are `fixed`.
+    Arrays created outside are `captured`: they become inputs, so that the program can run with other values
+    of them. Handles from outside may not be changed in place, since the program would not repeat the change.
+    Handles that are `made` in the function may be, and so may its arguments, for which a tracer hands out
+    handles of its own, unless they are `fixed`.
     """
 
     def __init__(self, *, remember: bool = False) -> None:
         self._fixed: list[Tensor] = []
-        # a handle from inside, and one from outside with its value
+        # a handle made inside, and a handle from outside that has its value
         self._made: dict[int, tuple[Tensor, Tensor]] = {}
-        self._arrays: dict[int, Tensor] = {}  # a handle for each plain array from outside
+        self._arrays: dict[int, Tensor] = {}  # one handle for each plain array from outside
         self._outer: Tracer | None = MODE.get().trace
-        #: Tensors from outside whose values Python code has seen, and the values, as parts of a key.
+        #: Tensors from outside whose values Python code has read, and the values, as parts of a key.
         self.seen: dict[int, tuple[Tensor, Any]] = {}
         self.written: list[tuple[Op, list[Any], dict[str, Any], tuple[Var, ...], str]] = []
         self.captured: dict[int, tuple[Var, Tensor]] = {}
         self.inputs: list[Var] = []
         self.remember = remember
-        self.lines = remember  # whether stages know the line that is being run
-        self.source = ""  # the line of what is replayed, which is not that of the code that runs
+        self.lines = remember  # whether stages record the line being run
+        self.source = ""  # the line of the program being replayed, in place of the line being run
         self.count = 0
         self._open = True
 
     def variable(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> Var:
-        """Another variable, computed by nothing."""
+        """Create a variable that no stage computes."""
         self.count += 1
         var = Var(self, self.count, shape, dtype)
         var.name = name
         return var
 
     def add_input(self, spec: Spec) -> Tensor:
-        """A Tensor to trace with."""
+        """Create an input, as a Tensor to trace with."""
         shape, dtype, device, name, fixed, node = spec
         self.inputs.append(self.variable(shape, dtype, name))
         handle = Tensor(self.inputs[-1], device, node)
@@ -119,9 +117,9 @@ class Tracer:
     def emit(
         self, op: Op, device: Device, operands: Sequence[Any], params: dict[str, Any]
     ) -> tuple[Any, list[Any]]:
-        """Write down `op(*operands)`.
+        """Record `op(*operands)`.
 
-        Gives its output, a Var or a tuple of them, and the operands as Vars and numbers.
+        Returns its output, a Var or a tuple of them, and the operands as Vars and numbers.
         """
         if not self._open:
             raise GraphError(LEAKED)
@@ -137,8 +135,10 @@ class Tracer:
         return (outputs if several else outputs[0]), refs
 
     def _write(self, op: Op, refs: list[Any], params: dict[str, Any], *forms: Any) -> tuple[Var, ...]:
-        """Another line, with the variables that it computes; under `no_grad`, with as many more, that no
-        gradient flows through."""
+        """Record an op with the variables that it computes.
+
+        Under `no_grad`, also records `stop_gradient` of each floating one, and returns these.
+        """
         outputs = tuple([self.variable(f.shape, f.dtype) for f in forms])
         self.written.append((op, refs, params, outputs, self.source or (source_line() if self.lines else "")))
         if not MODE.get().stop or op is STOP_GRADIENT:
@@ -148,7 +148,7 @@ class Tracer:
         )
 
     def _custom(self, op: Op, device: Device, refs: list[Any], params: dict[str, Any]) -> Any:
-        """A gate of the user's own is what its function does, but keeps its derivative."""
+        """Record a custom gate as its function's ops, but keep its derivative."""
         several = False
 
         def gate(*x: Tensor) -> Sequence[Any]:
@@ -191,10 +191,10 @@ class Tracer:
         return self.capture(v)
 
     def capture(self, v: Tensor) -> Var:
-        """The input that stands for a Tensor from outside."""
+        """Return the input that stands for a Tensor from outside."""
         if self._made:
             v = self._made.get(id(v), (v, v))[1]
-        # handles that share a value now may have different ones when the program is run again
+        # handles that share a value now may have different values when the program runs again
         key = id(v.data) if type(v.data) is Var else id(v)
         if key not in self.captured:
             if type(v.data) is Var and not v.data.tracer._open:
@@ -203,8 +203,7 @@ class Tracer:
         return self.captured[key][0]
 
     def made(self, handle: Tensor, source: Tensor | None = None) -> None:
-        """Take note of a handle that is made in the function: to the value of `source`, or to a plain
-        array."""
+        """Record that a handle is made in the function, to the value of `source` or to a plain array."""
         if type(handle.data) is Var and handle.data.tracer is self:
             return
         if source is None:
@@ -212,7 +211,7 @@ class Tracer:
         self._made[id(handle)] = (handle, self._made.get(id(source), (source, source))[1])
 
     def looked_at(self, v: Tensor) -> None:
-        """Take note that the trace depends on the value of a Tensor from outside, as of `float(t)`."""
+        """Record that the trace depends on the value of a Tensor from outside, for instance by `float(t)`."""
         if type(v.data) is Var:
             return
         v = self._made.get(id(v), (v, v))[1]
@@ -221,7 +220,7 @@ class Tracer:
             self._outer.looked_at(v)
 
     def may_change(self, handle: Tensor) -> None:
-        """Raise TraceError where `handle`, which is about to be changed in place, is from outside."""
+        """Raise TraceError if `handle`, about to be changed in place, is from outside."""
         ours = (type(handle.data) is Var and handle.data.tracer is self) or id(handle) in self._made
         if not ours or any(handle is x for x in self._fixed):
             what = "an argument" if ours else "a Tensor from outside"
@@ -232,12 +231,14 @@ class Tracer:
             )
 
     def output(self, x: Any) -> Any:
-        """What a traced function returned, as a Var of this tracer."""
+        """Return an output of the traced function as a Var of this tracer."""
         return self._own(x)
 
     def attribute(self, last: int) -> None:
-        """Give stages without a line, as those of a derivative are, the line of what they read: of the
-        variables up to `last`, or of others."""
+        """Give stages without a line, such as a derivative's, the line of a variable that they read.
+
+        Variables up to `last` are preferred.
+        """
         lines: dict[Var, str] = {}
         for i, (op, refs, params, outputs, source) in enumerate(self.written):
             if not source:
@@ -248,15 +249,14 @@ class Tracer:
             lines.update((v, source) for v in outputs)
 
     def close(self) -> None:
-        """No more ops; what was written down is let go."""
+        """Stop recording, and free the record."""
         self._open = False
         self.written, self.inputs, self.captured = [], [], {}
         self._fixed, self._made, self._arrays, self.seen = [], {}, {}, {}
         self._outer = None
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
-        """What two traces have in common that are the same program: ops, operands, parameters, and forms of
-        the inputs."""
+        """Return a key equal for two traces of the same program: ops, operands, parameters, input forms."""
         return (
             tuple([(v.index, v.shape, v.dtype) for v in self.everything_read()]),
             tuple([(entry[4], *[out.name for out in entry[3]]) for entry in self.written])
@@ -277,11 +277,11 @@ class Tracer:
         )
 
     def everything_read(self) -> list[Var]:
-        """The inputs: those that were given, and after them those that were captured."""
+        """All inputs: the given ones, then the captured ones."""
         return [*self.inputs, *[var for var, _ in self.captured.values()]]
 
     def ancestors(self, outputs: Iterable[Any], stops: Collection[Var] = ()) -> set[Var]:
-        """The variables that `outputs` are computed from, themselves included, back to `stops`."""
+        """Return the variables that `outputs` depend on, themselves included, back to `stops`."""
         found = {v for v in outputs if type(v) is Var}
         for _, operands, _, results, _ in reversed(self.written):
             if any(out in found and out not in stops for out in results):
@@ -289,8 +289,7 @@ class Tracer:
         return found
 
     def reads(self, outputs: Iterable[Any], places: Mapping[int, Any]) -> list[Var]:
-        """Those of the variables whose indices are in `places` from which `outputs` are computed, going no
-        further back."""
+        """Return the variables indexed by `places` that `outputs` depend on, searching no further back."""
         found = {v for v in outputs if type(v) is Var}
         for _, operands, _, results, _ in reversed(self.written):
             if any(out in found and out.index not in places for out in results):
@@ -298,14 +297,15 @@ class Tracer:
         return sorted((v for v in found if v.index in places), key=lambda v: v.index)
 
     def program(self, outputs: Sequence[Any], inputs: Sequence[Var] | None = None) -> Program:
-        """What `outputs` are computed by, from `inputs`, as data."""
+        """Return the program that computes `outputs` from `inputs`."""
         inputs = self.everything_read() if inputs is None else inputs
         given = set(inputs)
         useful = self.ancestors(outputs, given)
         entries = []
         for op, refs, params, outs, source in self.written:
             if any(out in useful and out not in given for out in outs):
-                # an output that is an input as well is read there, and computed beside the others for nothing
+                # an output that is also an input is read as that input; the stage gets an unused output
+                # instead
                 outs = tuple(self.variable(out.shape, out.dtype) if out in given else out for out in outs)
                 entries.append((op, refs, params, outs, source))
         values = _named(inputs, [out for e in entries for out in e[3]])
@@ -327,13 +327,12 @@ class Tracer:
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as far as they are data: not how a scan that was recorded is differentiated."""
+    """Return the parameters that are data, without the derivative of a recorded scan."""
     return {k: v for k, v in params.items() if op.name != "scan" or k != "derivative"}
 
 
 def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
-    """A Value for each Var: under the name that the user gave it, else x1, x2, ... for inputs and z1, z2, ...
-    by place."""
+    """Name each Var: as the user did, else x1, x2, ... for inputs and z1, z2, ... by position."""
     names = Names()
     places = {v: f"x{i}" for i, v in enumerate(inputs, 1)} | {v: f"z{i}" for i, v in enumerate(computed, 1)}
     called = {v: names.unique(v.name) for v in places if v.name}
@@ -342,38 +341,36 @@ def _named(inputs: Sequence[Var], computed: list[Var]) -> dict[Var, Value]:
 
 
 class Traced(NamedTuple):
-    """A function that was traced: the variables of what it returned, and the tracer that knows how they are
-    computed, until it is closed."""
+    """A traced function: the variables it returned, and the tracer that recorded them, until closed."""
 
     tracer: Tracer
     outputs: list[Any]
 
     @property
     def inputs(self) -> list[Var]:
-        """A variable for each Spec."""
+        """The variable of each Spec."""
         return self.tracer.inputs
 
     @property
     def outside(self) -> list[Tensor]:
-        """The Tensors from outside that are read, which are inputs of the program behind those that were
-        given."""
+        """The captured Tensors, which are the program's inputs after the given ones."""
         return [handle for _, handle in self.tracer.captured.values()]
 
     @property
     def seen(self) -> list[tuple[Tensor, Any]]:
-        """The Tensors from outside whose values Python code has seen, and the values."""
+        """The Tensors from outside whose values Python code has read, and the values."""
         return list(self.tracer.seen.values())
 
     def key(self) -> tuple[Any, ...]:
-        """What it has in common with another trace of the same program."""
+        """A key that is equal for another trace of the same program."""
         return self.tracer.key(self.outputs)
 
     def program(self, inputs: Sequence[Var] | None = None) -> Program:
-        """The program, of all inputs or of these."""
+        """Return the program, of all inputs or of these."""
         return self.tracer.program(self.outputs, inputs)
 
     def close(self) -> None:
-        """Let go of what was written down."""
+        """Free the record."""
         self.tracer.close()
 
 
@@ -390,11 +387,11 @@ def trace_to_ir(
     """Run `f` once, on a Tensor without a value for each of `specs`; it returns Tensors, and numbers.
 
     Args:
-        grad: ops on Tensors that need a gradient are recorded, so that `f` can differentiate.
-        remember: programs that were written in different lines, or with other names, are different.
-        user: the user's function that `f` calls: random numbers that it draws meanwhile are refused.
-        lines: stages know the user's line that wrote them, as they do where there is a `user`.
-        kind: another kind of tracer.
+        grad: record ops on Tensors that need a gradient, so that `f` can differentiate.
+        remember: programs written on different lines, or with other names, are different.
+        user: the user's function that `f` calls. Random numbers drawn during the trace are refused.
+        lines: stages record the user's line, as they do if `user` is given.
+        kind: the class of tracer to use.
     """
     tracer = kind(remember=remember)
     tracer.lines = remember or lines or user is not None
@@ -413,5 +410,5 @@ def trace_to_ir(
 
 
 def spec_of(v: Value, device: Device) -> Spec:
-    """A variable in the place of a value of a program."""
+    """Return a Spec for a value of a program."""
     return Spec(v.shape, canonical(v.dtype), device, v.name)

@@ -1,9 +1,8 @@
-"""Verifier: is a program well formed?
+"""Verifier: checks that a program is well formed.
 
-Asked after every pass where passes are tested, and where a user sets XGRAD_VERIFY=1.
-
-It takes about as long as the passes themselves, so it is left out otherwise. XGRAD_VERIFY=passes asks for it
-without the check of plans (`verify_plan.py`), which takes longer.
+Runs after every pass in tests of the passes, and where a user sets XGRAD_VERIFY=1. It takes about as long as
+the passes themselves, so it is off otherwise. XGRAD_VERIFY=passes runs it without the check of plans
+(`plan_verifier.py`), which takes longer.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ class ProgramError(AssertionError):
 
 
 def verify(program: Program, after: str = "") -> None:
-    """Check that every value is computed once, before it is used, and has the shape and dtype that its op
-    gives.
+    """Check that every value is computed once, before its use, with the shape and dtype that its op gives.
 
-    Raises ProgramError, which says that the fault is found `after` this pass.
+    Raises ProgramError, which names the pass `after` which the fault was found.
     """
     try:
         _program(program)
@@ -69,7 +67,7 @@ def _stage(stage: Stage, where: str) -> None:
 
 
 def _forms(stage: Stage, where: str) -> Sequence[ShapeDtype] | None:
-    """What the outputs must be like; None where the op is not one that can say."""
+    """Return the forms that the outputs must have; None for an op without shape inference."""
     if stage.op == "@+":  # base + a @ b
         if len(stage.operands) != 3:
             raise ProgramError(f"{where}: it takes three operands")
@@ -152,7 +150,7 @@ def _defined(operands: Iterable[Operand], known: set[Value], where: str) -> None
 
 
 def _like(operand: Operand, form: ShapeDtype, where: str, what: str) -> None:
-    """A number stands for an array filled with it."""
+    """Check an operand's form; a number stands for an array filled with it."""
     if type(operand) is Value:
         _equal((operand.shape, operand.dtype), form, where, what)
 

@@ -1,9 +1,10 @@
 """Python numbers as inputs of a traced function.
 
 A number among the arguments is traced as a `WeakNumber`. What the function computes of such numbers in
-Python, as `1 - b1 ** t`, is written down, and done again in Python at each call. Where one meets a Tensor it
-becomes an input of the program, in the dtype that the number itself would take there. And where its value is
-asked for, it is given, and the argument that it came from decides: the program holds for that value alone.
+Python, such as `1 - b1 ** t`, is recorded, and computed again in Python at each call. A number that meets a
+Tensor becomes an input of the program, in the dtype that the number itself would take there. If the value of
+a number is read, the trace specialises on the argument that it came from: the program holds for that value
+alone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from ..core.weak import Weak
 from ..errors import GraphError
 from ..ops import Op, arithmetic, comparisons
 
-#: Kinds of numbers that may differ from call to call. A boolean is a choice, and has two values.
+#: Types of numbers that may differ from call to call. A boolean is a choice, and has only two values.
 KINDS = frozenset((float, int, complex))
 #: Ops for which a number is the same as an array of shape () in the dtype that it takes: neither they nor
-#: their derivatives compute with the number by itself.
+#: their derivatives compute with the number itself.
 _ARITHMETIC = frozenset(
     (
         arithmetic.ADD,
@@ -36,7 +37,7 @@ _ARITHMETIC = frozenset(
         arithmetic.WHERE,
     )
 )
-#: Those of which it holds for floating point alone: an integer is compared by its value, whatever its dtype.
+#: Ops for which this holds only in floating point: an integer is compared by its value, whatever its dtype.
 _COMPARISONS = frozenset(
     (
         comparisons.LESS,
@@ -49,7 +50,7 @@ _COMPARISONS = frozenset(
 )
 
 
-#: Said of a number that was kept.
+#: The note on a number that was kept.
 KEPT = (
     "a number that was an argument of a compiled function is used after the function was traced, when "
     "another call may have another one: keep float(x), or int(x)"
@@ -57,22 +58,23 @@ KEPT = (
 
 
 def varies(v: Any) -> bool:
-    """Whether it is a number that may be an input of a program: an integer of 64 bits at most."""
+    """Whether it is a number that may be an input of a program: integers of at most 64 bits only."""
     kind = type(v)
     return kind in KINDS and (kind is not int or -(2**63) <= v < 2**63)
 
 
 class NumberWanted(BaseException):
-    """Raised where an array library reads a number that is weak: it would make a strong array of it. The
-    function is traced again with the numbers at these places as they are."""
+    """Raised where an array library reads a weak number, which it would make a strong array.
+
+    The function is traced again with the numbers at these places as plain numbers.
+    """
 
     def __init__(self, places: frozenset[int]) -> None:
         self.places = places
 
 
 class _Step(NamedTuple):
-    """What is computed in Python: a function of numbers, each by its position or as it is, and the type of
-    what it gave."""
+    """A computation in Python: a function, its operands (positions or numbers), and its result's type."""
 
     function: Callable[..., Any]
     operands: tuple[tuple[int | None, Any], ...]
@@ -80,14 +82,14 @@ class _Step(NamedTuple):
 
 
 class _Input(NamedTuple):
-    """Where a number, by its position, is read by the program: as an array of that dtype on that device."""
+    """An input for a number, by the number's position: an array of that dtype on that device."""
 
     position: int
     dtype: Any
     device: Device
 
     def array(self, value: Any) -> Any:
-        """The value of the input, rounded as a number beside an array is."""
+        """Return the input's value, rounded as a number beside an array is."""
         if not varies(value):
             raise OverflowError(f"{value} is no 64-bit integer")
         with self.device.guard or nullcontext():
@@ -96,9 +98,9 @@ class _Input(NamedTuple):
 
 
 class Numbers:
-    """The numbers among the arguments of one trace, and what the function computes of them.
+    """The numbers among the arguments of one trace, and what the function computes from them.
 
-    `deciding` are the places of the arguments whose values the trace depends on.
+    `deciding` holds the positions of the arguments whose values the trace depends on.
     """
 
     def __init__(self, given: dict[int, Any]) -> None:
@@ -113,7 +115,7 @@ class Numbers:
         }
 
     def decide(self, places: frozenset[int]) -> None:
-        """Take note that what follows depends on the values of the arguments at these places."""
+        """Record that the trace depends on the values of the arguments at these positions."""
         if not self._open:
             raise GraphError(KEPT)
         self.deciding |= places
@@ -133,7 +135,7 @@ class Numbers:
         return WeakNumber(self, len(self.places) + len(self._steps) - 1, value, places)
 
     def input(self, position: int, value: Any, like: Tensor, dtype: Any) -> Tensor:
-        """The Tensor that stands for a number beside `like`: an input of the program."""
+        """Return the Tensor that stands for a number beside `like`: an input of the program."""
         if not self._open:
             raise GraphError(KEPT)
         key = _Input(position, dtype, like.device)
@@ -142,13 +144,15 @@ class Numbers:
         return self._inputs[key]
 
     def read(self, outside: Sequence[Tensor]) -> dict[int, _Input]:
-        """Which of the Tensors from outside stand for numbers."""
+        """Return which of the Tensors from outside stand for numbers."""
         inputs = {id(x): key for key, x in self._inputs.items()}
         return {k: inputs[id(x)] for k, x in enumerate(outside) if id(x) in inputs}
 
     def values(self, leaves: Sequence[Any]) -> list[Any] | None:
-        """All numbers for these arguments, by position; None where they are of another type than they were in
-        the trace, or cannot be computed."""
+        """Compute all numbers for these arguments, by position.
+
+        None if their types differ from those in the trace, or if an operation fails.
+        """
         found = [leaves[i] for i in self.places]
         try:
             for function, operands, kind in self._steps:
@@ -156,18 +160,18 @@ class Numbers:
                 if type(value) is not kind:
                     return None
                 found.append(value)
-        except Exception:  # which the function raises itself, where it is traced for these numbers
+        except Exception:  # the function raises it itself, when traced for these numbers
             return None
         return found
 
     def close(self) -> None:
-        """The function was traced: a number that it has kept is no longer one."""
+        """Close the trace: a number that the function has kept is no longer usable."""
         self._open = False
         self._inputs, self.traced = {}, {}
 
 
 def _arithmetic(function: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """An operator and the reflected one: weak between numbers; any other operand is given the number."""
+    """Return an operator and its reflection: weak between numbers, else applied to the plain number."""
 
     def forward(x: WeakNumber, y: Any) -> Any:
         return x._combined(function, x, y, y)
@@ -188,7 +192,7 @@ def _compared(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A protocol of Python's that takes the value."""
+    """Wrap a Python protocol that reads the value."""
 
     def ask(x: WeakNumber, *args: Any) -> Any:
         return function(x.number(), *[y.number() if isinstance(y, Weak) else y for y in args])
@@ -201,7 +205,7 @@ def _unary(function: Callable[[Any], Any]) -> Callable[..., Any]:
 
 
 class WeakNumber(Weak):
-    """A Python number whose value later calls may change, with all that numbers can do."""
+    """A Python number whose value may change in later calls, with all of a number's operations."""
 
     __slots__ = ("_numbers", "_places", "_position", "_value")
 
@@ -216,7 +220,7 @@ class WeakNumber(Weak):
         return self._value
 
     def beside(self, op: Op, operands: Sequence[Any]) -> tuple[Any, ...]:
-        first = 1 if op is arithmetic.WHERE else 0  # the condition is no operand that others are weak beside
+        first = 1 if op is arithmetic.WHERE else 0  # the condition does not decide the number's dtype
         others = [v for v in operands[first:] if type(v) not in NUMBERS and type(v) is not WeakNumber]
         like = others[0] if len(others) == 1 and isinstance(others[0], Tensor) else None
         found = list(operands)
@@ -227,7 +231,7 @@ class WeakNumber(Weak):
         return tuple(found)
 
     def _strong(self, op: Op, like: Tensor) -> Tensor | None:
-        """An array in the dtype that the number takes beside `like`; None where that is not the same."""
+        """Return an array in the number's dtype beside `like`; None if the result could differ."""
         if op not in _ARITHMETIC and op not in _COMPARISONS:
             return None
         if not varies(self._value):
@@ -250,7 +254,7 @@ class WeakNumber(Weak):
         return function(*[v.number() if v is self else v for v in (x, y)])
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # it is what its value is, whose type belongs to the signature
+    def __class__(self) -> Any:  # the class of its value, which is part of the signature
         return type(self._value)
 
     def __getattr__(self, name: str) -> Any:
@@ -258,11 +262,11 @@ class WeakNumber(Weak):
             raise AttributeError(f"{type(self._value).__name__!r} object has no attribute {name!r}")
         return getattr(self.number(), name)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         self.number()
         raise NumberWanted(self._places)
 
-    def __array_ufunc__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __array_ufunc__(self, *args: object, **kwargs: object) -> NoReturn:
         self.number()
         raise NumberWanted(self._places)
 

@@ -1,2 +1,1 @@
-"""The engine: Tensors, the ops that are recorded as a graph, and the reverse and forward sweeps through
-it."""
+"""The engine: Tensors, the graph of recorded ops, and the reverse and forward sweeps through it."""

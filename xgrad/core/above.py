@@ -1,6 +1,6 @@
 """The modules of the layers above whose functions the methods of a Tensor call.
 
-They are made of Tensors, so the core cannot import them: each enters itself here when it is imported.
+Those modules use Tensors, so the core cannot import them: each registers itself here when it is imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def enter(name: Literal["namespace", "numpy_api"], module: ModuleType) -> None:
-    """Make a module known to the core under this name; the namespace is the `xp` of every Tensor, too."""
+    """Register a module with the core under this name; the namespace also becomes `Value.xp`."""
     globals()[name] = module
     if name == "namespace":
         Value.xp = module

@@ -1,5 +1,4 @@
-"""The reverse sweep: gradients of outputs back to their sources, for `Tensor.backward` and for the
-transforms."""
+"""The reverse sweep, from outputs back to their sources, for `Tensor.backward` and the transforms."""
 
 from __future__ import annotations
 
@@ -50,11 +49,11 @@ def backward(z: Tensor, dz: NestedArrayLike | None, *, create_graph: bool, retai
 def pull_back(
     outputs: Sequence[Any], dz: Sequence[Any], inputs: Sequence[Any], *, free: bool = True
 ) -> list[Any]:
-    """Gradients of `outputs`, given theirs, with respect to `inputs`, on which they may depend; zeros where
-    none does.
+    """Vector-Jacobian product: pull the cotangents `dz` of `outputs` back to `inputs`.
 
-    They are connected to a graph of their own wherever something beside the inputs, or the inputs themselves
-    through their makers, needs a gradient: that is what a derivative of a derivative goes through.
+    An input that no output depends on gets zeros. The gradients are recorded in a graph of their own if a
+    gradient flows to anything else: to another source, or through an input to what it was computed from.
+    Higher derivatives go through that graph.
     """
     roots = [(z, output_gradient(z, d)) for z, d in zip(outputs, dz, strict=True) if z.requires_grad]
     targets = [x.node for x in inputs]
@@ -67,7 +66,7 @@ def pull_back(
         order = [node for node in order if node in wanted]
     grads = sweep(roots, order, wanted, create_graph=outside, free=free and not outside)
     found = [grads[node] if node in grads else zeros_like(x) for node, x in zip(targets, inputs, strict=True)]
-    # two inputs may be handed the same dz
+    # two inputs may have received the same dz: give each its own handle
     return found if len(found) == len(set(map(id, found))) else [g._alias() for g in found]
 
 
@@ -80,14 +79,13 @@ def sweep(
     free: bool,
     keep: bool = False,
 ) -> dict[Node, Any]:
-    """The gradients, as Tensors, of the sources of what `roots` pairs with its gradient; with `keep`, of
-    every node.
+    """Run the reverse sweep and return the gradients of the sources, as Tensors; with `keep`, of every node.
 
-    `order` (newest first) is what the sweep visits. Where `wanted` is given, only those nodes are given a
-    gradient.
+    `roots` are pairs of an output and its gradient. The sweep visits `order` (newest first). Where `wanted`
+    is given, only its nodes get a gradient.
     """
     kind, ops = type(roots[0][0]), set(map(_OP, order))
-    # a trace writes the rules down as they are applied to Tensors
+    # a trace records the rules as they are applied to Tensors
     lifted = create_graph or MODE.get().trace is not None
     plain = is_plain(order, ops)
     limits = {} if plain else limits_at(sweep, roots, decompositions(order, ops), recorded=create_graph)
@@ -116,8 +114,7 @@ def sweep(
 def bprop(
     roots: Sequence[tuple[Any, Any]], order: list[Node], cotangents: Cotangents, vjp: VJP
 ) -> dict[Node, Any]:
-    """The reverse sweep: node by node, newest first, from the cotangent of the output to those of the
-    operands."""
+    """Go back node by node, newest first, from each output's cotangent to those of its operands."""
     for z, dz in roots:
         cotangents.add((z.node,), (dz,))
     take, add = cotangents.taker(), cotangents.add
@@ -142,7 +139,7 @@ def _root(z: Value) -> Node:
 
 
 def output_gradient(z: Tensor, dz: NestedArrayLike | None) -> Any:
-    """`dz` as a Tensor like `z`; where it is None, 1 for a scalar."""
+    """`dz` as a Tensor with the shape, dtype and device of `z`; None means 1, for a scalar `z` only."""
     if dz is None:
         if z.shape != ():
             raise GraphError(
@@ -163,5 +160,5 @@ def output_gradient(z: Tensor, dz: NestedArrayLike | None) -> Any:
 
 
 def zeros_like(x: Tensor) -> Any:
-    """Zeros of the form of `x`, to which no gradient flows."""
+    """Zeros with the shape, dtype and device of `x`, to which no gradient flows."""
     return x.xp.zeros(x.shape, dtype=x.dtype, device=x.device)

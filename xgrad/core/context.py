@@ -1,4 +1,4 @@
-"""Context of the running code, by thread or asynchronous task: recording, and the time step."""
+"""The mode in which code runs, per thread or asynchronous task: recording, tracing, and the time step."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 class Hooks(Protocol):
-    """Called for all that is recorded, and for what the sweeps find."""
+    """Callbacks for every recorded op and for the results of the sweeps."""
 
     def on_op(
         self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Device, needs: bool
     ) -> None:
-        """An op gave `z`; `needs` says whether a gradient flows to an operand."""
+        """Called after an op computed `z`; `needs` says whether a gradient flows to an operand."""
 
     def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
-        """The rule of a node, given cotangents or tangents, found others: `what` names them."""
+        """Called after a node's rule mapped cotangents or tangents `given` to `found`; `what` names them."""
 
     def on_cut(self, x: Tensor) -> bool:
-        """The value of `x`, to which a gradient flows, leaves the graph; whether the user was told."""
+        """Called when the value of `x` leaves the graph: return whether the user was told."""
 
 
 class Mode(NamedTuple):
     """How ops run.
 
     Attributes:
-        grad: ops on Tensors that need a gradient are recorded.
-        record: every op is, with its value.
-        trace: the tracer that ops are written down by instead of being run; with `stop`, as what no gradient
-            flows through.
-        steps: the time step of each scan that is under way, outermost first.
-        hooks: called for all that is recorded: `on_op`, `on_sweep`, `on_cut`; None for none.
-        lifted: a function runs whose arguments a transform differentiates it with respect to.
-        check: compares compiled code with plainer ways to compute the same.
-        blocks: the `with` blocks that made it so, outermost first.
+        grad: record ops on Tensors that need a gradient.
+        record: record every op, with its value.
+        trace: the tracer, which records ops instead of running them.
+        stop: traced ops let no gradient through.
+        steps: the time step of each running scan, outermost first.
+        hooks: callbacks for every recorded op: `on_op`, `on_sweep`, `on_cut`; None for none.
+        lifted: a transform is running a function that it differentiates.
+        check: compares compiled code with a plainer computation of the same values.
+        blocks: the `with` blocks that set this mode, outermost first.
     """
 
     grad: bool = True
@@ -61,8 +61,8 @@ MODE: ContextVar[Mode] = ContextVar("xgrad_mode", default=Mode())  # noqa: B039 
 class mode:
     """Change parts of the mode inside a `with` block.
 
-    Blocks need not end in the order in which they began: those of generators that are run in turns do not.
-    Each undoes its own change.
+    Blocks need not end in reverse order: those of interleaved generators do not. Each block undoes only its
+    own change.
     """
 
     __slots__ = ("_before", "_changes")
@@ -79,7 +79,7 @@ class mode:
         now = MODE.get()
         if now.blocks and now.blocks[-1] is self:
             MODE.set(self._before)
-        elif self in now.blocks:  # and others that began later go on without it
+        elif self in now.blocks:  # ends before blocks that began later: those go on without it
             without = self._before
             for later in now.blocks[now.blocks.index(self) + 1 :]:
                 later._before = without
@@ -94,8 +94,8 @@ class mode:
 def no_grad() -> Iterator[None]:
     """Record nothing inside a `with` block: results need no gradient, and leaves may be changed in place.
 
-    It holds for the thread or the asynchronous task in which it was entered. A generator that waits inside of
-    one leaves it on for whoever asked it for a value: take values out of the block before they are yielded.
+    The block applies to the thread or asynchronous task that entered it. A generator that yields inside the
+    block leaves it on for its caller: leave the block before yielding.
 
     >>> import xgrad as xg
     >>> w = xg.tensor(2.0, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The cotangents of a reverse sweep: how what an output's users give is added up, at once or later."""
+"""The cotangents of a reverse sweep: the sum of what the users of each value contribute, eager or lazy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .rules import conjugate_vjp
 
 
 class Cotangents:
-    """The cotangent of each node, as far as a sweep has come.
+    """The cotangents that a sweep has accumulated so far, by node.
 
-    The first that a node is given is borrowed, as `+` hands the same array to both of its operands; the sum
-    of two is owned here, and later ones are added to it in place. With `keep`, those that were taken stay.
+    The first contribution to a node is borrowed: it may be aliased, as the rule of `+` gives the same array
+    to both operands. The sum of two is owned here, and later contributions are added to it in place. With
+    `keep`, cotangents stay after they are taken.
     """
 
     def __init__(self, keep: bool = False) -> None:
@@ -29,11 +30,11 @@ class Cotangents:
         self.keep = keep
 
     def taker(self) -> Callable[[Any, None], Any]:
-        """What takes the cotangent of a node whose users have all given theirs, as `take(node, None)`."""
+        """A function `take(node, None)` that returns the cotangent of a node once it is complete."""
         return self.of.get if self.keep else self.of.pop
 
     def add(self, nodes: Sequence[Any], found: Sequence[Any]) -> None:
-        """Give each node what was found for it, which may be None."""
+        """Add to each node's cotangent the contribution found for it, which may be None."""
         of, owned = self.of, self.owned
         for node, g in zip(nodes, found):
             if g is None:
@@ -47,12 +48,12 @@ class Cotangents:
                 owned.add(node)
 
     def whole(self) -> dict[Any, Any]:
-        """All that are here; that of a tuple is a list."""
+        """All cotangents; that of a tuple is a list."""
         return self.of
 
 
 class LazyCotangents(Cotangents):
-    """Cotangents some of which are `Lazy`: these are made whole when they are taken."""
+    """Cotangents of which some are `Lazy`: these are evaluated when they are taken."""
 
     def taker(self) -> Callable[[Any, None], Any]:
         taken = super().taker()
@@ -78,7 +79,7 @@ class LazyCotangents(Cotangents):
                 of[node] = g
                 continue
             if isinstance(g, Lazy) and not isinstance(of[node], Lazy):
-                of[node] = g + of[node]  # as an array does not know how to add it
+                of[node] = g + of[node]  # in this order: an array cannot add a Lazy
             elif node in owned:
                 of[node] += g
                 continue
@@ -94,7 +95,7 @@ class LazyCotangents(Cotangents):
 
 
 class GuardedCotangents(LazyCotangents):
-    """The same where the array library must be told the device: each is added up on that of its node."""
+    """Lazy cotangents for libraries with a current device: each sum is computed on its node's device."""
 
     def _made_whole(self, node: Node, dz: Lazy) -> Any:
         with node.device.guard or nullcontext():
@@ -115,25 +116,25 @@ class GuardedCotangents(LazyCotangents):
 
 
 class Lazy(ABC):
-    """A cotangent that is made whole when it is asked for.
+    """A cotangent that is evaluated only when it is needed.
 
-    It belongs to its node alone, and takes in what is added to it.
+    It belongs to a single node, and adding to it changes it in place.
     """
 
     @abstractmethod
     def __iadd__(self, other: Any) -> Any:
-        """Take in what is added."""
+        """Add a contribution in place."""
 
     def __add__(self, other: Any) -> Any:
         return self.__iadd__(other)
 
     @abstractmethod
     def whole(self) -> Any:
-        """The array, or the list of arrays, that this stands for."""
+        """Evaluate to an array, or a list of arrays."""
 
 
 class Parts(Lazy):
-    """The cotangent of a tuple of `count`, of which some parts have one."""
+    """The cotangent of a tuple of `count` parts, some of which have one."""
 
     def __init__(self, count: int, of: dict[int, Any]) -> None:
         self._count, self._of = count, of
@@ -148,13 +149,13 @@ class Parts(Lazy):
 
 
 class Products(Lazy):
-    """The cotangent of one matrix W that many rows are multiplied by, x @ W, as it is at every time step.
+    """The cotangent of a matrix W in many products x @ W, as at every time step of a recurrent network.
 
-    It is the sum over t of x_tᵀ @ dz_t, which is one product of all their rows: faster than the small ones
-    and their sum.
+    It is the sum over t of x_tᵀ @ dz_t. Computed as one product of the concatenated rows, it is faster than
+    many small products and their sum.
     """
 
-    ENOUGH = 1024  # rows, from which on waiting for more holds memory and saves no more time
+    ENOUGH = 1024  # rows: waiting for more holds memory and saves no more time
 
     def __init__(self, W: Node) -> None:
         self._W = W
@@ -162,10 +163,10 @@ class Products(Lazy):
         self._dz: list[Array] = []
         self._count = 0
         self._total: Array | None = None
-        self._rest: Any = None  # what comes from other uses of W
+        self._rest: Any = None  # contributions of other uses of W
 
     def use(self, x: Array, dz: Array, count: int) -> None:
-        """Take note of one product, of so many rows."""
+        """Add the product `x` @ W, of `count` rows."""
         if self._x and (x.dtype != self._x[0].dtype or dz.dtype != self._dz[0].dtype):
             self._add_up()
         self._x.append(x)
@@ -196,5 +197,5 @@ class Products(Lazy):
 
 
 def _joined(xp: Namespace, arrays: list[Array]) -> Array:
-    """The rows of all arrays in one."""
+    """Concatenate the rows of all arrays."""
     return xp.concat([rows(xp, a) for a in arrays])

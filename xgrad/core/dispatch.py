@@ -1,5 +1,4 @@
-"""Dispatch: `apply`, through which every op on Tensors goes: it runs the op and, where a gradient will flow
-back, records it."""
+"""Dispatch: `apply` runs every op on Tensors and, where a gradient will flow back, records it."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 NUMBERS = frozenset((float, int, bool, complex))
 NO_PARAMS: dict[str, Any] = {}
-#: Said of a Tensor that stood for an array while a function was traced, and has no value.
+#: The error message for a Tensor that escaped a trace, and has no value.
 LEAKED = (
     "a Tensor from inside a traced function is used after tracing, when it has no value; return it from "
     "the function, or as y from the body of a scan"
@@ -35,10 +34,9 @@ LEAKED = (
 
 
 class Value:
-    """What `apply` sees of a Tensor: an array, its device, and the node that computed it, if a gradient flows
-    to it.
+    """The part of a Tensor that `apply` uses: an array, its device, and the node that computed it, or None.
 
-    `data` is Any to type checkers: an array of any library or, in a trace, a variable that stands for one.
+    The type of `data` is Any: an array of any library or, in a trace, a variable in place of one.
     """
 
     __slots__ = ("__weakref__", "data", "device", "node")
@@ -51,11 +49,11 @@ class Value:
 
 
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS) -> Tensor:
-    """Run `op` on operands of which one at least is a Tensor, the others Tensors, plain arrays or numbers.
+    """Run `op` on operands: Tensors, plain arrays or numbers, with at least one Tensor.
 
-    Returns a Tensor, or a tuple of them for an op whose output is a tuple; NotImplemented, as operators do,
-    where an operand is of a kind that is not known here. Raises DeviceError for operands on several devices,
-    ShapeError for shapes that do not fit, each naming the op, the operands and the time step.
+    Returns a Tensor, or a tuple of them for an op with a tuple as output; NotImplemented, as Python's
+    operators do, for an operand of an unknown type. Raises DeviceError for operands on several devices, and
+    ShapeError for shapes that do not fit; the message names the op, the operands and the time step.
     """
     arrays: list[Any] = []
     parents: list[Node | None] = []
@@ -115,7 +113,7 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
 
 
 def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any, Any, Any]:
-    """What `node` saved, as Tensors: `connected` to the graph again, so that the sweep can record itself."""
+    """The saved values of `node`, as Tensors; `connected` to the graph, so that the sweep can be recorded."""
     z, x, y = node.saved
     op, device, parents = node.op, node.device, node.parents if connected else (None,) * len(node.parents)
     assert op is not None
@@ -135,9 +133,9 @@ def lift(kind: type[Value], node: Node, *, connected: bool = True) -> tuple[Any,
 
 
 def _parts(kind: type[Value], z: tuple[Array, ...], device: Device, node: Node | None) -> Any:
-    """The Tensors of an output that is a tuple, each with a node of its own that takes it out of the tuple.
+    """Split a tuple output into Tensors, each with an ITEM node that selects it from the tuple.
 
-    To integers and booleans no gradient flows.
+    No gradient flows to integers and booleans.
     """
     if node is None:
         return tuple([kind(part, device) for part in z])
@@ -169,7 +167,7 @@ def _recorded(
     z: Any,
     needs: int,
 ) -> Recorded:
-    """A node that remembers its value and its operands, whether or not a gradient flows through it."""
+    """Make a node that keeps its value and operands, whether or not a gradient flows through it."""
     save = op.saves[needs & 3] if needs else None
     saved = NOTHING if save is None else save((None, z, *arrays))
     dtype = tuple([part.dtype for part in z]) if type(z) is tuple else z.dtype
@@ -179,15 +177,14 @@ def _recorded(
 
 
 def _as_recorded(v: Any) -> Any:
-    """An operand as it is now: its recorded node, or, of a Tensor from elsewhere, a handle that nobody will
-    change."""
+    """An operand as it is now: its recorded node, or a private handle to a Tensor that was not recorded."""
     if not isinstance(v, Value):
         return v
     return v.node if isinstance(v.node, Recorded) else type(v)(v.data, v.device, v.node)
 
 
 def compute(op: Op, device: Device, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
-    """The forward of `op` on arrays of `device`."""
+    """Run the forward function of `op` on arrays of `device`."""
     return (
         op.forward(device.xp, *arrays, **params)
         if device.plain
@@ -196,7 +193,7 @@ def compute(op: Op, device: Device, arrays: Sequence[Any], params: dict[str, Any
 
 
 def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """The forward on a library that must be told the device, or that does not promote dtypes by itself."""
+    """Run the forward function of `op` on a device that needs a guard, or explicit dtype promotion."""
     if device.guard is not None:
         with device.guard:
             return op.forward(device.xp, *arrays, **params), arrays
@@ -206,16 +203,18 @@ def _guarded(op: Op, device: Device, arrays: list[Any], params: dict[str, Any]) 
 
 
 def _as_array(v: Any) -> Any:
-    """A Tensor whose value is a NumPy scalar, with an array instead: a complex number of Python's takes
-    np.float64 for a float of its own."""
+    """Replace a NumPy scalar in a Tensor by an array.
+
+    np.float64 is a subclass of float, so with a Python complex it would not promote as an array does.
+    """
     return type(v)(v.device.xp.asarray(v.data), v.device, v.node) if isinstance(v, Value) else v
 
 
 def adopt(value: Any, like: Value, op: Op) -> Any:
-    """A plain array as a Tensor beside `like`, on whose device it must be; Tensors and Python numbers stay as
-    they are.
+    """Wrap a plain array as a Tensor on the device of `like`; return Tensors and Python numbers unchanged.
 
-    Where a gradient flows to `like` it is copied: the graph may keep it, and its owner may change it.
+    The array must be on that device. It is copied where a gradient flows to `like`: the graph may keep it,
+    and its owner may change it.
     """
     if isinstance(value, Value) or type(value) in NUMBERS:
         return value
@@ -230,7 +229,7 @@ def adopt(value: Any, like: Value, op: Op) -> Any:
                 f"{given}an array on {home} beside a Tensor on {device}; use xg.asarray(array, "
                 f"device={str(device)!r})"
             )
-        # a NumPy scalar is a number
+        # a NumPy scalar is a number: move it to the device
         value = device.backend.from_host(home.backend.to_host(value), device.index)
     elif value.shape and mode.grad and mode.trace is None and _needs(like):
         value = device.xp.asarray(device.backend.checked(value), copy=True)
@@ -245,10 +244,10 @@ def _needs(v: object) -> bool:
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The operands with plain arrays as Tensors; None where one is neither that nor a number.
+    """The operands with plain arrays wrapped as Tensors; None if an operand is of an unknown type.
 
-    Raises TypeError for what would make something else of the Tensor: a list is repeated by an integer, and
-    equal to no Tensor; a sparse array takes its values, and drops its gradient.
+    Raises TypeError for types whose own operator would give a wrong result: an integer repeats a list, a list
+    equals no Tensor, and a sparse array would take the values and drop the gradient.
     """
     like = next((v for v in operands if _needs(v)), next(v for v in operands if isinstance(v, Value)))
     foreign = [
@@ -275,8 +274,10 @@ def _refuse_mixing(op: Op, operands: tuple[Any, ...]) -> NoReturn:
 
 
 def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception:
-    """The error that `_explain` raises, without the frame that did: it would hold the error, and that all
-    arrays of the callers."""
+    """The error that `_explain` raises, without that frame in its traceback.
+
+    The frame would refer to the error, and the error to all arrays of the callers: a reference cycle.
+    """
     seen = error.__traceback__
     try:
         _explain(op, operands, error)
@@ -285,7 +286,7 @@ def _explained(op: Op, operands: tuple[Any, ...], error: Exception) -> Exception
 
 
 def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
-    """Say of an array library's error which op, operands and time step it was."""
+    """Raise an array library's error again, naming the op, the operands and the time step."""
     given = " and ".join(f"{shape_of(v.data)}" if isinstance(v, Value) else repr(v) for v in operands)
     message = f"{op.name!r} cannot take operands of shape {given}{where_in_time()}: {error}"
     if op is MATMUL and any(type(v) in NUMBERS for v in operands):
@@ -305,30 +306,30 @@ def _explain(op: Op, operands: tuple[Any, ...], error: Exception) -> NoReturn:
     if isinstance(error, IndexError | TypeError):
         try:
             told = type(error)(message)
-        except TypeError:  # a kind of the library's own, made from other things
+        except TypeError:  # a subclass whose constructor takes other arguments
             told = TypeError(message)
         raise told from error
-    if type(error) is ValueError:  # and no kind of it, as LinAlgError
+    if type(error) is ValueError:  # not a subclass such as LinAlgError
         raise ShapeError(message) from error
     error.add_note(message)
     raise error
 
 
 def index_operands(x: Value, key: Index) -> tuple[Any, list[Any]]:
-    """An index with holes for its arrays, and the arrays as Tensors on the device of `x`."""
+    """Split an index into a pattern with holes for its arrays, and the arrays, on the device of `x`."""
     kind, axes = type(key), len(x.data.shape)
     if kind is int or kind is slice:
         return (key if axes == 1 else (key, ...)), []
     parts = tuple(_plain(k, x.device) for k in (key if isinstance(key, tuple) else (key,)))
     alone = len(parts) == 1 and _is_mask(parts[0])
     if not alone and not any(k is ... for k in parts) and sum(map(_axes_of, parts)) < axes:
-        parts = (*parts, ...)  # the standard wants every axis named
+        parts = (*parts, ...)  # the array standard requires every axis to be indexed
     pattern, arrays = split(parts, lambda k: isinstance(k, Value) or device_of(k) is not None)
     return pattern, [adopt(a, x, GETITEM) for a in arrays]
 
 
 def _axes_of(k: Any) -> int:
-    """How many axes a part of an index takes up."""
+    """The number of axes that a part of an index consumes."""
     if k is None:
         return 0
     return len(k.shape) if _is_mask(k) else 1
@@ -339,10 +340,10 @@ def _is_mask(k: object) -> bool:
 
 
 def _plain(k: Any, device: Device) -> Any:
-    """A part of an index: a list as an array of integers or booleans, and a single integer as an int, of
-    which the standard knows more.
+    """Normalise a part of an index: a list to an array, and an integer scalar to an int.
 
-    It stays where a program or a graph is to have it as an operand.
+    The array standard supports ints in more places than scalar arrays. A scalar stays as it is where a
+    program or a graph needs it as an operand.
     """
     if isinstance(k, list):
         return device.xp.asarray(k, dtype=None if k else device.xp.int64, device=device.handle)

@@ -1,5 +1,4 @@
-"""The forward sweep: tangents of the inputs through the stages, in the order in which they were recorded, to
-the outputs."""
+"""The forward sweep: tangents from the inputs to the outputs, in the order of recording."""
 
 from __future__ import annotations
 
@@ -22,22 +21,21 @@ from .limits import decompositions, limit_along, seal_of
 from .rules import ShapeDtype, conjugate_vjp
 from .vjps import needs_guard
 
-#: From a node and the tangents of its operands, None for those that do not move, to that of its output.
+#: Maps a node and its operands' tangents (None for zero) to the tangent of its output.
 JVP = Callable[..., Any]
 
-# elements of an input, from which on tangents are dropped on the way: it costs as much as a small op
+# Size of an input above which tangents are freed after their last use; that costs as much as a small op.
 LARGE = 4096
 
 
 def push_forward(
     outputs: Sequence[Any], inputs: Sequence[Any], moves: Sequence[Any]
 ) -> tuple[list[Any], bool]:
-    """How `outputs` move when `inputs` do by `moves`; zeros where they do not depend on them.
+    """Jacobian-vector product: push the tangents `moves` of `inputs` forward to `outputs`.
 
-    And whether a gradient flows further.
-
-    Like the gradients of `pull_back`, tangents are connected to a graph of their own wherever something
-    beside the inputs, or the inputs themselves through their makers, or the moves need a gradient.
+    Returns the tangents, zeros for outputs that do not depend on the inputs; and whether they were recorded.
+    As in `pull_back`, they are recorded in a graph of their own if a gradient flows to anything else: to
+    another source, through an input to what it was computed from, or to `moves`.
     """
     if not any(z.requires_grad for z in outputs):
         return [zeros_like(z) for z in outputs], False
@@ -50,8 +48,10 @@ def push_forward(
 def _swept(
     outputs: Sequence[Any], targets: Sequence[Node], moves: Sequence[Any], large: bool
 ) -> tuple[list[Any], bool]:
-    """The tangents of `outputs` as Tensors, None where they do not move; that of a tuple among `targets` is a
-    list with one for each part."""
+    """The tangents of `outputs` as Tensors, None for zero; and whether they were recorded.
+
+    The tangent of a target that is a tuple is a list with one entry for each part.
+    """
     roots = [z.node for z in outputs if z.requires_grad]
     order, sources = ancestors(roots, frozenset(targets))
     outside = MODE.get().grad and (
@@ -73,7 +73,7 @@ def _swept(
         jvp = _guarded(jvp)
     if hooks is not None:
         jvp = _watched(jvp, hooks)
-    # of a tuple always lifted
+    # the moves of a tuple are always lifted
     tangents = dict(zip(targets, moves if lifted else [t.data for t in moves], strict=True))
     if large:
         jvp = _dropping(jvp, tangents, _last_uses(order, roots))
@@ -87,14 +87,13 @@ def _swept(
 
 
 def fprop(order: Sequence[Node], tangents: dict[Any, Any], jvp: JVP) -> None:
-    """The forward sweep: node by node, oldest first, from the tangents of the operands to that of the
-    output."""
+    """Go forward node by node, oldest first, from the operands' tangents to each output's."""
     for node in reversed(order):
         tangents[node] = jvp(node, list(map(tangents.get, node.parents)))
 
 
 def _dropping(jvp: JVP, tangents: dict[Any, Any], last: dict[Any, Node]) -> JVP:
-    """Rules after which the tangents are let go of that nobody will use."""
+    """Wrap `jvp` to free each tangent after its last use."""
 
     def dropping(node: Node, moves: list[Any]) -> Any:
         found = jvp(node, moves)
@@ -107,7 +106,7 @@ def _dropping(jvp: JVP, tangents: dict[Any, Any], last: dict[Any, Node]) -> JVP:
 
 
 def _asked(order: Sequence[Node]) -> dict[Any, list[bool]]:
-    """Of outputs that are tuples, the parts that somebody uses."""
+    """For each node whose output is a tuple, which of its parts are used."""
     asked: dict[Any, list[bool]] = {}
     for node in order:
         if node.op is ITEM:
@@ -117,7 +116,7 @@ def _asked(order: Sequence[Node]) -> dict[Any, list[bool]]:
 
 
 def _limited(jvp: JVP, limits: dict[Node, Any], beyond: Callable[..., None]) -> JVP:
-    """Rules of decompositions, told how to go about equal values; what these do beyond is found apart."""
+    """Wrap `jvp` to pass decompositions their limit at equal values; `beyond` adds what that leaves out."""
 
     def limited(node: Node, moves: list[Any]) -> Any:
         if limits.get(node) is None or all(t is None for t in moves):
@@ -131,7 +130,7 @@ def _limited(jvp: JVP, limits: dict[Node, Any], beyond: Callable[..., None]) -> 
 
 
 def _guarded(jvp: JVP) -> JVP:
-    """Rules run on the device of their node."""
+    """Wrap `jvp` to run each rule on its node's device."""
 
     def guarded(node: Node, moves: list[Any]) -> Any:
         with node.device.guard or nullcontext():
@@ -141,7 +140,7 @@ def _guarded(jvp: JVP) -> JVP:
 
 
 def _watched(jvp: JVP, hooks: Hooks) -> JVP:
-    """Rules whose results are shown to who watches."""
+    """Wrap `jvp` to report each result to the hooks."""
 
     def watched(node: Node, moves: list[Any]) -> Any:
         found = jvp(node, moves)
@@ -152,7 +151,7 @@ def _watched(jvp: JVP, hooks: Hooks) -> JVP:
 
 
 def _add(totals: list[Any], terms: Sequence[Any]) -> None:
-    """Add, in place in the list, the terms that are there."""
+    """Add `terms` to `totals`, which is changed in place; None stands for zero."""
     for k, term in enumerate(terms):
         if term is not None:
             totals[k] = term if totals[k] is None else totals[k] + term
@@ -161,8 +160,10 @@ def _add(totals: list[Any], terms: Sequence[Any]) -> None:
 def _beyond(
     kind: Any, outputs: Sequence[Any], node: Node, turn: Sequence[Any], part: Any, lifted: bool
 ) -> list[Any]:
-    """How `outputs` move with vectors of equal values that turn by 1 / ε, as these move apart by ε: the
-    second derivative along both."""
+    """The tangent of `outputs` due to the vectors of equal values: the second derivative along both.
+
+    The vectors turn by 1 / ε as their values move apart by ε.
+    """
     at = node.op.calculus.spectrum.at  # type: ignore[union-attr]
     values = [part.towards if i == at else None for i in range(len(turn))]
     turn = [
@@ -179,8 +180,7 @@ def _beyond(
 
 
 def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
-    """Which of `order` (newest first) is the last to use the tangent of each node; those of `roots` are
-    results."""
+    """The last node of `order` (newest first) to use each node's tangent; roots map to themselves."""
     last: dict[Any, Node] = {root: root for root in roots}
     for node in order:
         for p in node.parents:
@@ -189,9 +189,9 @@ def _last_uses(order: list[Node], roots: Sequence[Node]) -> dict[Any, Node]:
 
 
 class _Rules:
-    """How a rule is called on what its node saved: on arrays, or lifted to Tensors, which record themselves.
+    """Calls rules on the saved values of their nodes: arrays or, if `lifted`, Tensors, which are recorded.
 
-    `asked` says of outputs that are tuples which parts somebody uses.
+    `asked` says which parts of each tuple output are used.
     """
 
     def __init__(self, kind: type[Value], lifted: bool, asked: dict[Any, list[bool]]) -> None:
@@ -199,7 +199,7 @@ class _Rules:
         self._given = Given()
 
     def jvp(self, node: Node, moves: list[Any], limit: Limit | None = None) -> Any:
-        """The tangent of what `node` computed, None where it does not move, or a list of them for a tuple."""
+        """The tangent of the output of `node`: None for zero, a list for a tuple."""
         op: Any = node.op
         diagonal = op.calculus.diagonal and (op.calculus.analytic or not _complex(node))
         if not diagonal:
@@ -211,7 +211,7 @@ class _Rules:
         if saved is FREED:
             raise freed(node)
         given.xp = node.device.xp
-        if self._lifted:  # where a dtype is NumPy's on every device
+        if self._lifted:  # Tensors have NumPy's dtypes on every device
             given.xp, saved = self._kind.xp, lift(self._kind, node)
             dtype = tuple(map(canonical, dtype)) if type(dtype) is tuple else canonical(dtype)
         given.z, given.x, given.y = saved
@@ -232,8 +232,7 @@ class _Rules:
         )
 
     def _of_all(self, node: Node, given: Given, moves: list[Any], limit: Limit | None) -> Any:
-        """The tangent by the op's own rule, by its being linear, or by the transpose of its rule for
-        gradients."""
+        """The tangent from the op's jvp rule, from its linearity, or from the transpose of its vjp rule."""
         op: Any = node.op
         kind, lifted, saved = self._kind, self._lifted, (given.z, given.x, given.y)
         if op.calculus.spectrum is not None:
@@ -253,7 +252,7 @@ class _Rules:
 
 
 def _run(node: Node, operands: tuple[Any, ...], lifted: bool) -> Any:
-    """The op of a node, of other operands."""
+    """Apply the op of a node to other operands."""
     op: Any = node.op
     return apply(op, operands, node.params) if lifted else compute(op, node.device, operands, node.params)
 
@@ -263,7 +262,7 @@ def _complex(node: Node) -> bool:
 
 
 def _of_product(node: Node, saved: Saved, moves: list[Any], lifted: bool) -> Any:
-    """The op with one operand after the other replaced by its tangent, added up."""
+    """Product rule: the sum of the op with one operand at a time replaced by its tangent."""
     operands = saved[1] if node.op.variadic else saved[1:]  # type: ignore[union-attr]
     total: Any = None
     for i, t in enumerate(moves):
@@ -272,13 +271,12 @@ def _of_product(node: Node, saved: Saved, moves: list[Any], lifted: bool) -> Any
             if total is None:
                 total = part
             else:
-                total += part  # in place: a product is an array of its own
+                total += part  # in place: the product is not aliased
     return total
 
 
 def _moved_along(xp: Namespace, node: Node, saved: Saved, moves: list[Any], lifted: bool) -> Any:
-    """The op itself, of the tangents; None where an operand that does not move was not saved, so that its
-    form is not known."""
+    """Apply a linear op to the tangents; None if an operand without a tangent was not saved."""
     operands = tuple([_still(xp, node, saved, i, moves) if t is None else t for i, t in enumerate(moves)])
     for v in operands:
         if v is None:
@@ -287,9 +285,9 @@ def _moved_along(xp: Namespace, node: Node, saved: Saved, moves: list[Any], lift
 
 
 def _still(xp: Namespace, node: Node, saved: Saved, i: int, moves: list[Any]) -> Any:
-    """Operand `i`, which does not move: zeros, or an index or a condition as it is.
+    """Stand-in for operand `i`, which has no tangent: zeros, or an index or a condition as it is.
 
-    None where nothing is known of it.
+    None if the operand was not saved.
     """
     _, x, y = saved
     op = node.op
@@ -309,8 +307,7 @@ def _still(xp: Namespace, node: Node, saved: Saved, i: int, moves: list[Any]) ->
 def _transposed(
     kind: type[Value], node: Node, saved: Saved, moves: list[Any], *, lifted: bool, limit: Limit | None = None
 ) -> Any:
-    """The rule is linear in dz; the transpose of what it does takes tangents of the operands to that of the
-    output."""
+    """The tangent from the transpose of the vjp rule, which is linear in dz."""
     op, device = node.op, node.device
     assert op is not None
     raised = saved if lifted else lift(kind, node, connected=False)
@@ -347,8 +344,10 @@ def _transposed(
 
 
 def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
-    """Raise TypeError where a rule by hand is not linear in dz, as one is that clips gradients: it is no
-    derivative, and has no transpose."""
+    """Raise TypeError if a hand-written rule is not linear in dz, for example because it clips gradients.
+
+    Such a rule is not a derivative, and has no transpose.
+    """
     moving = {v.node for v in dz}
     order, _ = ancestors([g.node for g in found if g.requires_grad], moving)
     for node in reversed(order):
@@ -363,8 +362,7 @@ def _refuse_bent(name: str, found: Sequence[Any], dz: Sequence[Any]) -> None:
 
 
 def _is_linear(op: Any, places: list[int]) -> bool:
-    """Whether an op is linear in the operands at these places together; of a gate of the user's own it is
-    taken on trust."""
+    """Whether an op is jointly linear in the operands at these places; a user's gate is assumed to be."""
     if op.calculus.linear == "each":
         return len(places) == 1
     return (
@@ -375,7 +373,7 @@ def _is_linear(op: Any, places: list[int]) -> bool:
 
 
 def _matched(xp: Namespace, t: Array, shape: tuple[int, ...], dtype: Any) -> Any:
-    """A tangent in the form of its value."""
+    """Give a tangent the shape and dtype of its primal."""
     if t.dtype != dtype:
         t = xp.astype(xp.real(t) if is_complex(t.dtype) and not is_complex(dtype) else t, canonical(dtype))
     return t if t.shape == shape else xp.broadcast_to(t, shape)

@@ -1,4 +1,4 @@
-"""The graph: nodes, their order, and what leads where."""
+"""The graph: nodes, their topological order, and reachability."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ FREED = (None, None, None, "freed")
 
 
 class Node:
-    """One op that was run, without its value: what the sweep needs to go back through it.
+    """One op that was run: what the sweeps need to differentiate it, without its value.
 
     Nodes are numbered as they are made, so the order of their numbers is a topological order, and the
-    backward pass is the forward list in reverse. `device` is where its output is, `shape` and `dtype` are its
-    form (of a tuple, tuples of them). `saved` holds (z, x, y) as far as the op's derivative asks for them.
+    backward pass is the forward list in reverse. `device`, `shape` and `dtype` are those of the output (for a
+    tuple, tuples of them). `saved` holds (z, x, y), or None for each that the op's derivative does not need.
     """
 
     __slots__ = ("device", "dtype", "number", "op", "params", "parents", "saved", "shape")
     needs = True  # whether a gradient flows to it
-    level = 0  # of no transform
+    level = 0  # no transform
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where a graph begins by the user's wish, and where `backward` leaves the gradient."""
+    """A source of the graph that the user made, and where `backward` accumulates the gradient."""
 
     __slots__ = ("grad", "name")
 
@@ -70,7 +70,7 @@ class Leaf(Node):
 class Level:
     """One transform while it runs.
 
-    Of two, the one that began later has the higher number: it runs inside, or when the other is done.
+    A transform that began later has a higher number: it runs inside the other, or after it.
     """
 
     __slots__ = ("inputs", "number")
@@ -83,13 +83,12 @@ class Level:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for node in self.inputs:  # which whoever kept them will find to be constants
+        for node in self.inputs:  # whoever kept one finds a constant
             node.needs = bool(node.parents)
 
 
 class Input(Node):
-    """An argument of a function while the transform of that level runs it; computed from `origin`, where a
-    gradient flows on to that."""
+    """An argument of a function that a transform runs; its parent is `origin`, if that needs a gradient."""
 
     __slots__ = ("level", "needs")
 
@@ -117,8 +116,10 @@ class Named(Leaf):
 
 
 def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[list[Node], list[Node]]:
-    """The nodes that `roots` were computed from, newest first, and the sources: leaves and `stops`, which end
-    the walk."""
+    """The nodes that `roots` were computed from, newest first, and the sources: leaves and `stops`.
+
+    The walk does not go past `stops`.
+    """
     seen, stack = set(roots), list(dict.fromkeys(roots))
     inner: list[Node] = []
     sources: list[Node] = []
@@ -138,32 +139,29 @@ def ancestors(roots: Collection[Node], stops: Collection[Node] = ()) -> tuple[li
 
 
 def connected(sources: Collection[Node], inputs: Collection[Node]) -> bool:
-    """Whether a gradient flows further than to `inputs`: to another of the sources, or through an input to
-    what it was made from."""
+    """Whether a gradient flows beyond `inputs`: to another source, or through an input to its own parents."""
     return bool(_beyond(sources, inputs))
 
 
 def _beyond(sources: Collection[Node], inputs: Collection[Node]) -> list[Node]:
-    """The sources through which a gradient flows further than to `inputs`: leaves, inputs that were computed,
-    and those of lower levels.
+    """The sources through which a gradient flows beyond `inputs`.
 
-    Inputs of higher levels are of transforms that run inside, and are done.
+    These are leaves, inputs with a parent, and inputs of lower levels. Inputs of higher levels belong to
+    inner transforms, which are done.
     """
     own, level = frozenset(inputs), min((node.level for node in inputs if node.level), default=inf)
     return [source for source in sources if (source.parents if source in own else source.level < level)]
 
 
 def depending_on_more(roots: Collection[Node], inputs: Collection[Node]) -> set[Node]:
-    """Of `roots`, and of what they were computed from, the nodes from which a gradient flows further than to
-    `inputs`."""
+    """The nodes among `roots` and their ancestors from which a gradient flows beyond `inputs`."""
     order, sources = ancestors(roots, inputs)
     beyond = _beyond(sources, inputs)
     return leading_to(order, beyond) if beyond else set()
 
 
 def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
-    """`targets`, and of `order` (newest first) the nodes that depend on them: the only ones whose gradient is
-    of use."""
+    """`targets`, and the nodes of `order` (newest first) that depend on them: the only gradients needed."""
     useful = set(targets)
     for node in reversed(order):
         if not useful.isdisjoint(node.parents):
@@ -172,7 +170,7 @@ def leading_to(order: list[Node], targets: Collection[Node]) -> set[Node]:
 
 
 def freed(node: Node) -> GraphError:
-    """The error of a node whose saved arrays are asked for again."""
+    """The error for a node whose saved arrays are needed again after they were freed."""
     assert node.op is not None
     return GraphError(
         f"the arrays that {node.op.name!r} saved for its gradient are freed, because backward already "

@@ -1,14 +1,13 @@
-"""Derivatives through eigenvectors and singular vectors where values are equal: quotients of 0 by 0, as
-limits.
+"""Derivatives through eigenvectors and singular vectors at equal values: quotients 0 / 0, as limits.
 
-Let the values w of a decomposition with vectors V move apart, to w + εs. The derivative of a smooth function
-of the matrix there has the quotients n(ε) / (ε (s_j - s_i)), of numerators n that are made of the gradients
-of w and V. By l'Hôpital's rule they become n'(0) / (s_j - s_i): how the gradients change along s, which one
-more sweep finds. Whether the function is smooth is seen from the gradient of the matrix so found: it must not
-depend on the choice of V either.
+Let the values w of a decomposition with vectors V move apart, to w + εs. There, the derivative of a smooth
+function of the matrix has quotients n(ε) / (ε (s_j - s_i)), whose numerators n come from the gradients of w
+and V. By l'Hôpital's rule they become n'(0) / (s_j - s_i): how the gradients change along s, which one more
+sweep finds. The function is smooth only if the gradient of the matrix found in this way does not depend on
+the choice of V.
 
-That is for the first derivative. Recorded, for a derivative of it, such a quotient is `sealed`: right at its
-point alone.
+This holds for the first derivative. In a recorded sweep, which will be differentiated again, such a quotient
+is `sealed`: it is right at its point, but its derivative is not.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ Sweep = Callable[..., dict[Node, Any]]
 
 
 def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
-    """Those among `order`, which is of these `ops`, whose values may be equal; none in a trace, which knows
-    no values."""
+    """The decompositions in `order`, whose ops are `ops`; none in a trace, where values are unknown."""
     if ops.isdisjoint(DECOMPOSITIONS) or MODE.get().trace is not None:
         return []
     return [node for node in order if node.op in DECOMPOSITIONS]
@@ -41,7 +39,7 @@ def decompositions(order: Sequence[Node], ops: Set[Any]) -> list[Node]:
 def limits_at(
     sweep: Sweep, roots: Sequence[tuple[Tensor, Tensor]], nodes: Sequence[Node], *, recorded: bool
 ) -> dict[Node, Limit]:
-    """How the rules of decompositions go about equal values, where they have such."""
+    """How the rules of decompositions treat equal values, for nodes that have any."""
     found = {node: limit_at(sweep, roots, node, recorded=recorded) for node in nodes}
     return {node: limit for node, limit in found.items() if limit is not None}
 
@@ -49,11 +47,10 @@ def limits_at(
 def limit_at(
     sweep: Sweep, roots: Sequence[tuple[Tensor, Tensor]], node: Node, *, recorded: bool
 ) -> Limit | None:
-    """How the rule of `node` treats equal values in the sweep from `roots`, pairs of an output and its
-    gradient.
+    """How the rule of `node` treats equal values in a reverse sweep; None where no values are equal.
 
-    None where no values are equal. `sweep` is the reverse sweep, of these roots over a list of nodes. With
-    `recorded`, the gradient will be differentiated. The arrays of the `Limit` are Tensors.
+    `roots` are pairs of an output and its gradient. `sweep` runs the reverse sweep from such roots over a
+    list of nodes. With `recorded`, the gradient will be differentiated. The `Limit` holds Tensors.
     """
     if node.saved is FREED:
         return None
@@ -93,30 +90,30 @@ def limit_at(
 def limit_along(
     sweep: Sweep, outputs: Sequence[Tensor], node: Node, *, recorded: bool
 ) -> tuple[Limit, Limit | None] | None:
-    """As `limit_at`, for the forward sweep to `outputs`: what the rule does with all else, and with the
-    quotients in question alone.
+    """As `limit_at`, for the forward sweep to `outputs`.
 
-    What is smooth is seen by going back from the outputs, along a direction without a pattern.
+    Returns two limits: one for everything except the quotients 0 / 0, and one for those quotients alone.
+    Smoothness is tested by a reverse sweep from the outputs, along a direction without a pattern.
     """
     with mode(grad=True, hooks=None):
         roots = [(z, _direction(z.xp, z)) for z in outputs if z.requires_grad]
     limit = limit_at(sweep, roots, node, recorded=recorded)
     if limit is None:
         return None
-    masks: Sequence[Tensor] = limit.masks  # type: ignore[assignment]  # of which they are made here
+    masks: Sequence[Tensor] = limit.masks  # type: ignore[assignment]  # here they are Tensors
     part = limit._replace(way="part", refused=None) if any(bool(mask.any()) for mask in masks) else None
     return limit._replace(way="rest"), part
 
 
 def seal_of(kind: type[Tensor], node: Node, limit: Limit) -> Any:
-    """A 0 whose derivative is NaN where a quotient of `limit` is sealed."""
+    """A zero whose derivative is NaN where a quotient of `limit` is sealed."""
     xp, values = kind.xp, lift(kind, node)[0][node.op.calculus.spectrum.at]  # type: ignore[union-attr]
     zero = xp.seal(values)[..., None]
     return sum(xp.sum(xp.where(_any(xp, mask), zero, 0)) for mask in limit.sealed or ())
 
 
 def _swept(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node) -> Any:
-    """The gradients of the outputs of `node`, recorded; None where nothing comes back to it."""
+    """The gradients of the outputs of `node`, recorded; None if no gradient reaches it."""
     if not roots:
         return None
     order, _ = ancestors([z.node for z, _ in roots], {node})
@@ -128,7 +125,7 @@ def _swept(sweep: Sweep, roots: Sequence[tuple[Any, Any]], node: Node) -> Any:
 
 
 def _largest(xp: Namespace, x: Array, like: Array) -> Array:
-    """|x|, of each column the largest where `like` has one number for it."""
+    """|x|, reduced to the largest of each column where `like` has one number a column."""
     size = xp.abs(x)
     return xp.max(size, axis=-2, keepdims=True) if like.shape[-2] == 1 != x.shape[-2] else size
 
@@ -145,8 +142,10 @@ def _smooth(
     near: Sequence[Tensor],
     ties: Sequence[Array],
 ) -> tuple[list[Tensor], Array]:
-    """Where numerators, each beside how it changes, go to 0 with their differences, and of which matrices one
-    does not where values are equal."""
+    """Where the numerators vanish with their differences, and for which matrices one of them does not.
+
+    `numerators` are pairs of a numerator and its change along `towards`.
+    """
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
@@ -167,13 +166,13 @@ def _smooth(
 
 
 def _direction(xp: Namespace, x: Array) -> Any:
-    """An array like `x`, of numbers between -1 and 1 without a pattern."""
+    """An array like `x` of numbers between -1 and 1 without a pattern."""
     i = xp.reshape(xp.arange(x.size, dtype="float64", device=x.device), x.shape)
     return xp.astype(xp.sin(1 + i * i + 0.7 * i), x.dtype)
 
 
 def _sums(xp: Namespace, given: Sequence[Array | None], values: Array) -> Any:
-    """The size of all that is given, for each matrix."""
+    """The sum of absolute values over all arrays, for each matrix."""
     return sum(
         xp.sum(xp.abs(v), axis=tuple(range(values.ndim - 1, v.ndim)))[..., None, None]
         for v in given
@@ -189,13 +188,13 @@ def _chosen(
     node: Node,
     ties: Sequence[Array],
 ) -> Array:
-    """The matrices whose gradient would be another one for other vectors of equal values."""
+    """The matrices whose gradient depends on the choice of vectors at equal values."""
     spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     values = whole[spectrum.at]
     xp = values.xp
     eps = finfo(canonical(values.dtype)).eps
     found: list[Any] = [spectrum.rule(xp, [*dz, limit], whole)]
-    # 0 for all vectors alike
+    # these must be 0 for every choice of vectors
     found += [
         xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)
     ]
@@ -217,8 +216,7 @@ def _used(
     whole: Sequence[Tensor],
     node: Node,
 ) -> list[Array]:
-    """Of `masks`, what is made of vectors that the outputs depend on: to which a gradient of NaN comes
-    through."""
+    """The part of `masks` whose vectors the outputs depend on, found by sweeping a gradient of NaN."""
     spectrum: Spectrum = node.op.calculus.spectrum  # type: ignore[union-attr]
     xp: Any = whole[spectrum.at].xp
     with mode(grad=False):

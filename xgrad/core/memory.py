@@ -1,4 +1,4 @@
-"""Out of memory: what was asked for, what there is, and what the graph holds on to."""
+"""Out of memory: the size requested, the memory in use, and what the graph keeps alive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import OutOfMemoryError
 from ..ops.rules import shape_of
 from .context import where_in_time
 
-#: How many of the stages that hold the most are named.
+#: How many of the largest stages the message lists.
 NAMED = 5
 
 WAY_OUT = (
@@ -26,10 +26,10 @@ WAY_OUT = (
 def out_of_memory(
     error: MemoryError, what: str, device: Device, roots: Iterable[Any], gradients: Iterable[Array] = ()
 ) -> OutOfMemoryError:
-    """The error to raise instead of a library's own, which came from `what`, where the graph behind the nodes
-    `roots` is alive.
+    """The error to raise in place of a library's MemoryError.
 
-    `gradients` are those that a reverse sweep holds. What has been explained already comes back as it is.
+    `what` was being computed, and the graph behind the nodes `roots` is alive. `gradients` are those that a
+    reverse sweep holds. An OutOfMemoryError is returned unchanged.
     """
     if isinstance(error, OutOfMemoryError):
         return error
@@ -60,8 +60,10 @@ def out_of_memory(
 
 
 def _held(roots: Iterable[Any], device: Device) -> dict[str, tuple[int, int]]:
-    """Bytes that the graph behind `roots` keeps on `device`, and in how many nodes, by the stage; what
-    several keep counts once."""
+    """Bytes that the graph behind `roots` keeps on `device`, and the number of nodes, by stage.
+
+    An array that several nodes keep counts once.
+    """
     stack = [node for node in roots if node is not None]
     seen: set[Any] = set(stack)
     while stack:
@@ -71,13 +73,13 @@ def _held(roots: Iterable[Any], device: Device) -> dict[str, tuple[int, int]]:
                 stack.append(parent)
     counted: set[int] = set()
     held: dict[str, tuple[int, int]] = {}
-    for node in sorted(seen, key=attrgetter("number")):  # what made an array, rather than what took it
+    for node in sorted(seen, key=attrgetter("number")):  # count an array for its producer, not for its users
         if node.op is None or node.device is not device:
             continue
         size = 0
         for array in _arrays(node.saved):
             owner: Any = array
-            while hasattr(getattr(owner, "base", None), "dtype"):  # a view holds the whole
+            while hasattr(getattr(owner, "base", None), "dtype"):  # a view keeps its whole base alive
                 owner = owner.base
             if id(owner) not in counted:
                 counted.add(id(owner))
@@ -98,14 +100,14 @@ def _arrays(saved: Any) -> Iterable[Array]:
 
 
 def _stage(node: Any) -> str:
-    """What a node is called: its name and line where those are recorded, its op and shape."""
+    """A node's description: its op and shape, and its name and line if recorded."""
     name, source = getattr(node, "name", None), getattr(node, "source", None)
     called = f"{name} = " if name else ""
     return f"{called}{node.op.name!r} of shape {node.shape}{f' at {source}' if source else ''}"
 
 
 def _asked(error: MemoryError) -> int | None:
-    """Bytes that the library could not have, as NumPy and CuPy tell."""
+    """The number of bytes that could not be allocated, as NumPy and CuPy report it."""
     total = getattr(error, "_total_size", None)
     if total is not None:
         return int(total)
@@ -118,7 +120,7 @@ def _bytes(array: Array, device: Device) -> int:
 
 
 def _size(n: int) -> str:
-    """Bytes for people to read."""
+    """Format a number of bytes."""
     for unit, name in (
         (10**18, "EB"),
         (10**15, "PB"),

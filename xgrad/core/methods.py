@@ -1,4 +1,4 @@
-"""The methods that NumPy's arrays have, on Tensors, with NumPy's arguments, but never `out=`.
+"""The methods of NumPy's arrays on Tensors, with NumPy's arguments except `out=`.
 
 Their derivatives are those of the functions of the same names.
 """
@@ -27,10 +27,10 @@ def _no_out(name: str, out: object) -> None:
 
 
 def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
-    """A method that is refused."""
+    """Make a method that raises TypeError and says what to write instead."""
 
     def method(self: Methods, *args: object, **kwargs: object) -> NoReturn:
-        """Works in place, on NumPy's arrays: refused."""
+        """Refused: this method works in place."""
         raise TypeError(
             f"the method {name} works in place, which only NumPy's arrays support: write {instead}"
         )
@@ -39,10 +39,10 @@ def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
 
 
 class Methods(Value):
-    """What a Tensor has of an array."""
+    """The attributes and methods that a Tensor shares with NumPy's arrays."""
 
     __slots__ = ()
-    # What it is
+    # Attributes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,12 +76,12 @@ class Methods(Value):
 
     @property
     def T(self) -> Tensor:
-        """The axes in reverse."""
+        """Transpose: the axes in reverse order."""
         return apply(shaping.TRANSPOSE, (self,), {"axes": None})
 
     @property
     def mT(self) -> Tensor:
-        """The last two axes exchanged."""
+        """Matrix transpose: the last two axes swapped."""
         if self.ndim < 2:
             raise ShapeError(f"a matrix has at least two axes; this Tensor has shape {self.shape}")
         axes = range(self.ndim)
@@ -100,7 +100,7 @@ class Methods(Value):
     # To Python
 
     def item(self, *args: int | tuple[int, ...]) -> Any:
-        """The value of a single element as a Python number: the only one, or that at an index."""
+        """A single element as a Python number: the only one, or the one at an index."""
         place = _unpacked(args)
         chosen: Any = (
             self
@@ -112,7 +112,7 @@ class Methods(Value):
         return chosen._taken("item()")._only()
 
     def _only(self) -> Any:
-        """As `item`, for what shows the value, or looks at it, and does not compute with it."""
+        """As `item`, without a warning: for code that displays or inspects the value."""
         if self.size != 1 and not MODE.get().trace:
             raise ShapeError(
                 f"only a Tensor with a single element converts to a number; this Tensor has shape "
@@ -125,7 +125,7 @@ class Methods(Value):
         return above.namespace.asarray(self)._taken("tolist()")._on_host().tolist()
 
     def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
-        """The values as they lie in memory. Raises GraphError where a gradient flows to them."""
+        """The values as raw bytes. Raises GraphError if a gradient flows to them."""
         return above.namespace.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
 
     # Reductions
@@ -213,7 +213,7 @@ class Methods(Value):
         *,
         where: ArrayLike = True,
     ) -> Tensor:
-        """Variance, the sum of squares divided by their number less `ddof`."""
+        """Variance: the mean squared deviation, with the divisor n - `ddof`."""
         _no_out("var", out)
         return above.numpy_api.reductions.var(
             self, existing(axis, self.shape), dtype, ddof, keepdims, where=where
@@ -245,7 +245,7 @@ class Methods(Value):
     def any(
         self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike = True
     ) -> Tensor:
-        """Whether one element at least is true."""
+        """Whether at least one element is true."""
         _no_out("any", out)
         return above.numpy_api.reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
 
@@ -260,45 +260,45 @@ class Methods(Value):
         return apply(ordering.ARGMIN, (self,), {"axis": axis, "keepdims": keepdims})
 
     def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
-        """Sums on the way along an axis, or along all elements."""
+        """Cumulative sum along an axis, or over all elements."""
         _no_out("cumsum", out)
         return above.numpy_api.reductions.cumsum(self, axis, dtype)
 
     def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
-        """Products on the way along an axis, or along all elements."""
+        """Cumulative product along an axis, or over all elements."""
         _no_out("cumprod", out)
         return above.numpy_api.reductions.cumprod(self, axis, dtype)
 
     # Shapes
 
     def reshape(self, *shape: int | Sequence[int], order: str = "C", copy: bool | None = None) -> Tensor:
-        """The elements in another shape, given as one tuple or as its numbers; one may be -1."""
+        """Reshape, to one tuple or separate integers; one length may be -1."""
         if order != "C" or copy is not None:
             return above.numpy_api.shapes.reshape(self, _unpacked(shape), order, copy=copy)
         return apply(shaping.RESHAPE, (self,), {"shape": _unpacked(shape)})
 
     def ravel(self, order: str = "C") -> Tensor:
-        """The elements along one axis."""
+        """Flatten to one axis."""
         return above.numpy_api.shapes.ravel(self, order)
 
     def flatten(self, order: str = "C") -> Tensor:
-        """The elements along one axis."""
+        """Flatten to one axis."""
         return above.numpy_api.shapes.ravel(self, order)
 
     def transpose(self, *axes: int | Sequence[int] | None) -> Tensor:
-        """The axes in the order given, in reverse where none is."""
+        """Permute the axes; without arguments, reverse them."""
         return apply(shaping.TRANSPOSE, (self,), {"axes": None if axes in ((), (None,)) else _unpacked(axes)})
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Two axes exchanged."""
+        """Swap two axes."""
         return above.numpy_api.shapes.swapaxes(self, axis1, axis2)
 
     def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
-        """Without axes of length 1: without those given, or all."""
+        """Remove axes of length 1: those given, or all."""
         return above.numpy_api.shapes.squeeze(self, axis)
 
     def repeat(self, repeats: ArrayLike, axis: int | None = None) -> Tensor:
-        """Each element, or each slice along an axis, so many times."""
+        """Repeat each element, or each slice along an axis."""
         return above.namespace.repeat(self, repeats, axis=axis)
 
     # Elements
@@ -306,12 +306,12 @@ class Methods(Value):
     def take(
         self, indices: NestedArrayLike, axis: int | None = None, out: None = None, mode: str = "raise"
     ) -> Tensor:
-        """The elements at `indices`, of an axis or of all."""
+        """Take the elements at `indices`, along an axis or of the flattened array."""
         _no_out("take", out)
         return above.numpy_api.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
-        """Where elements are not zero: their indices along each axis."""
+        """The indices of nonzero elements, along each axis."""
         return above.namespace.nonzero(self)
 
     def argsort(
@@ -321,27 +321,27 @@ class Methods(Value):
         return above.numpy_api.ordering.argsort(self, axis, kind, stable=stable)
 
     def searchsorted(self, v: NestedArrayLike, side: str = "left", sorter: ArrayLike | None = None) -> Tensor:
-        """Where in this sorted array the elements of `v` belong."""
+        """The positions at which to insert the elements of `v` into this sorted array."""
         return above.numpy_api.ordering.searchsorted(self, v, side, sorter)
 
     def argpartition(
         self, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
     ) -> Tensor:
-        """The indices that put the elements at `kth` where sorting does."""
+        """The indices that partition an axis: the elements at `kth` are where sorting puts them."""
         return above.numpy_api.ordering.argpartition(self, kth, axis, kind)
 
     def compress(self, condition: NestedArrayLike, axis: int | None = None, out: None = None) -> Tensor:
-        """The slices, or the elements, at which `condition` holds."""
+        """Select the slices along an axis, or the elements, where `condition` is true."""
         _no_out("compress", out)
         return above.numpy_api.ordering.compress(condition, self, axis)
 
     def choose(self, choices: Sequence[NestedArrayLike], out: None = None, mode: str = "raise") -> Tensor:
-        """The element of the choice that this array numbers, in each place."""
+        """Select elements from `choices`; each element of this array is the index of a choice."""
         _no_out("choose", out)
         return above.numpy_api.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        """The elements whose indices along two axes are equal, or `offset` apart."""
+        """The diagonal over two axes, or the one at `offset` from it."""
         return above.numpy_api.linear.diagonal(self, offset, axis1, axis2)
 
     def trace(
@@ -357,7 +357,7 @@ class Methods(Value):
         return above.numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
 
     def dot(self, b: NestedArrayLike, out: None = None) -> Tensor:
-        """The product over the last axis and the last but one of `b`."""
+        """Dot product over the last axis and the second-to-last of `b`."""
         _no_out("dot", out)
         return above.numpy_api.linear.dot(self, b)
 
@@ -369,30 +369,30 @@ class Methods(Value):
         subok: bool = True,
         copy: bool = True,
     ) -> Tensor:
-        """In another dtype; a gradient passes between floating dtypes.
+        """Convert to another dtype; a gradient passes between floating dtypes.
 
-        How it lies in memory never shows, whatever `order` says.
+        `order` has no effect: the memory layout of a Tensor is hidden.
         """
         if casting != "unsafe":
             raise TypeError(f"astype on a Tensor supports only casting='unsafe', not {casting!r}")
         return above.namespace.astype(self, dtype, copy=copy)
 
     def copy(self, order: str = "C") -> Tensor:
-        """The same values in memory of their own; the gradient flows back through it."""
+        """Copy the values to new memory; the gradient flows back through the copy."""
         return above.namespace.asarray(self, copy=True)
 
     def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None, out: None = None) -> Tensor:
-        """`min` where an element is less, `max` where it is more."""
+        """Clip the values to the interval from `min` to `max`."""
         _no_out("clip", out)
         return above.numpy_api.elementwise.clip(self, min, max)
 
     def round(self, decimals: int = 0, out: None = None) -> Tensor:
-        """The nearest number of so many decimals; no gradient flows back."""
+        """Round to `decimals` decimals; no gradient flows back."""
         _no_out("round", out)
         return above.numpy_api.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:
-        """Complex conjugate; of booleans, unlike NumPy's function, themselves."""
+        """Complex conjugate; booleans, unlike in NumPy's function, stay as they are."""
         return (
             apply(functions.CONJ, (self,))
             if self.dtype.kind != "b"
@@ -401,7 +401,7 @@ class Methods(Value):
 
     conjugate = conj
 
-    # What NumPy's arrays do in place, or with their memory: refused, so that nobody drops the result
+    # Refused: methods that work in place or on memory; their results would be dropped silently
 
     sort = _in_place("sort", "t = xg.sort(t, axis=...)")
     partition = _in_place("partition", "t = np.partition(t, kth)")
@@ -410,23 +410,22 @@ class Methods(Value):
     put = _in_place("put", "t[indices] = values")
 
     def view(self, *args: object) -> NoReturn:
-        """The memory of a Tensor is not read as anything else: refused."""
+        """Refused: the memory of a Tensor cannot be reinterpreted."""
         raise TypeError("a Tensor has no view: use t.reshape(shape), or t.astype(dtype)")
 
     @property
     def flat(self) -> NoReturn:
-        """NumPy's writes through: refused."""
+        """Refused: assigning to NumPy's `flat` writes to the array."""
         raise AttributeError("a Tensor has no .flat: use t.ravel()")
 
     @property
     def flags(self) -> NoReturn:
-        """How the value lies in memory never shows: refused."""
+        """Refused: the memory layout of a Tensor is hidden."""
         raise AttributeError("a Tensor has no .flags, which np.isfortran needs: its memory layout is hidden")
 
     @property
     def _data(self) -> NoReturn:
-        """What NumPy's masked arrays ask for before they take the values: refused, as the mask and the
-        gradient would not go together."""
+        """Refused: masked arrays read this before they take the values, and would lose the gradient."""
         raise TypeError(
             "a Tensor has no mask: fill the masked array first, with array.filled(value), and use "
             "xg.where(mask, 0.0, z) afterwards"

@@ -1,5 +1,7 @@
-"""The operators of a Tensor: each line is the op of its symbol; on an operand of a foreign kind it gives
-NotImplemented."""
+"""The operators of a Tensor: each applies the op of its symbol.
+
+They return NotImplemented for an operand of an unknown type.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Operators(Methods):
-    """What `+`, `@`, `<`, `+=` and the others do."""
+    """The operators `+`, `@`, `<`, `+=` and so on."""
 
     __slots__ = ()
 
@@ -135,7 +137,7 @@ class Operators(Methods):
     def __ge__(self, y: ArrayLike) -> Tensor:
         return apply(comparisons.GREATER_EQUAL, (self, y))
 
-    def __eq__(self, y: object) -> Tensor:  # type: ignore[override]  # no bool, as of other objects
+    def __eq__(self, y: object) -> Tensor:  # type: ignore[override]  # not a bool
         return apply(comparisons.EQUAL, (self, y))
 
     def __ne__(self, y: object) -> Tensor:  # type: ignore[override]
@@ -180,10 +182,10 @@ class Operators(Methods):
     def __irshift__(self, y: ArrayLike) -> Tensor:
         return self._become(self >> y)
 
-    __hash__ = object.__hash__  # a handle is itself, whatever its value is equal to
+    __hash__ = object.__hash__  # by identity, as == compares elements
 
     def _become(self: Any, new: Tensor) -> Tensor:
-        """Give this handle the value of `new`, as NumPy's in-place operators do: same shape, same dtype."""
+        """Give this handle the value of `new`; shape and dtype stay, as in NumPy's in-place operators."""
         leaf, mode = self.requires_grad and self.is_leaf, MODE.get()
         if leaf and mode.grad:
             raise GraphError(
@@ -206,7 +208,7 @@ class Operators(Methods):
         return self  # type: ignore[no-any-return]
 
     def _castable(self, new: Tensor) -> Tensor:
-        """`new`, if its dtype may become this one's in place."""
+        """Return `new`; raise TypeError if its dtype cannot be cast to this one."""
         if not self.device.backend.can_cast(new.dtype, self.dtype):
             raise TypeError(
                 f"a Tensor of dtype {self.dtype} cannot take a value of dtype {new.dtype} in place; use t "
@@ -216,5 +218,5 @@ class Operators(Methods):
 
 
 def called(x: Tensor) -> str:
-    """A leaf as a message names it."""
+    """The name of a leaf for messages."""
     return f"the leaf {x.name!r}" if x.name else f"a leaf of shape {x.shape}"

@@ -14,22 +14,28 @@ _NAMESPACE = "xgrad"
 _NOW = "xgrad.now"
 
 
-def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
+#: A nested container of arrays, as modules, tuples and dictionaries are; or one array. JAX's PyTree.
+Tree = Any
+#: How a tree is nested, without its leaves.
+Structure = optree.PyTreeSpec
+
+
+def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Structure]:
     """The leaves of `tree`, and its structure.
 
-    With `now`, it is equal to one of later only where what the objects in it hold beside leaves has not
-    changed since. In a trace, numbers that may change later are taken as they are now.
+    With `now`, the structure includes the other attributes of the objects in the tree, so it compares unequal
+    once one of those has changed. In a trace, weak numbers are replaced by their present values.
     """
     leaves, structure = flatten_weak(tree, now=now)
     return list(map(settled, leaves)) if MODE.get().trace is not None else leaves, structure
 
 
 def flatten_weak(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
-    """As `flatten`, with numbers that may change later left as such."""
+    """As `flatten`, but keep weak numbers, whose values later calls may change."""
     try:
         leaves, structure = optree.tree_flatten(tree, namespace=_NOW if now else _NAMESPACE)
     except RecursionError as error:
-        if "flattening" not in str(error):  # as it says of the tree, and not of the code around
+        if "flattening" not in str(error):  # the message is about the tree, not the code around it
             raise
         raise ValueError(f"containers are nested too deeply: {error}") from error
     return list(leaves), structure
@@ -57,10 +63,9 @@ def leaves_with_paths(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
 
 
 def broadcast_prefix(prefix: Any, tree: Any) -> list[Any]:
-    """For each leaf of `tree` the leaf of `prefix` at its place; a None of `prefix` stands for all the leaves
-    below it.
+    """For each leaf of `tree`, the leaf of `prefix` above it.
 
-    Raises ValueError where `prefix` is no prefix of `tree`.
+    A None in `prefix` stands for all leaves below it. Raises ValueError if `prefix` is no prefix of `tree`.
     """
     options: Any = {"none_is_leaf": True, "namespace": _NAMESPACE}
     full = optree.tree_leaves(tree, **options)
@@ -79,6 +84,9 @@ def paths(tree: Any) -> list[str]:
 def register(
     kind: type, children: Callable[[Any], Any], rebuilt: Callable[[Any, Any], Any], *, now: bool = False
 ) -> None:
-    """Make a class a node: `children(x)` gives its children, a description of the rest, and the children's
-    names; see `flatten`."""
+    """Register a class as a container.
+
+    `children(x)` returns the children, a description of the rest, and the children's names. For `now`, see
+    `flatten`.
+    """
     optree.register_pytree_node(kind, children, rebuilt, namespace=_NOW if now else _NAMESPACE)

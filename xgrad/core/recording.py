@@ -1,5 +1,4 @@
-"""Recorded nodes, which `graph` shows: their value, their operands, the name the user gave them and where it
-was written."""
+"""Recorded nodes, which `graph` shows: with value, operands, variable name and source line."""
 
 from __future__ import annotations
 
@@ -20,20 +19,20 @@ from .graph import Node
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
-_TREES = f"{Path(optree.__file__).parent}{os.sep}"  # whose functions call ours, and are not the user's either
+_TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 
-#: The array libraries, whose Python code comes between the user's and ours: `np.vectorize` of a Tensor,
-#: `cupy.asnumpy`.
+#: Array libraries whose Python frames may lie between the user's and ours, as in `np.vectorize` of a Tensor
+#: or `cupy.asnumpy`.
 _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
 
 
 class Recorded(Node):
-    """A node with its value. Unlike a plain one, it is there for ops through which no gradient flows, too."""
+    """A node with its value; made also for ops through which no gradient flows."""
 
     __slots__ = ("grad", "name", "needs", "operands", "source", "steps", "value")
 
     def remember(self, value: Any, operands: list[Any], *, needs: bool, name: str | None = None) -> None:
-        """Fill in what the engine itself has no use for. `operands` are nodes, arrays and numbers."""
+        """Fill in what only `graph` needs. `operands` are nodes, arrays and numbers."""
         self.value = value
         self.operands = operands
         self.needs = needs
@@ -44,8 +43,7 @@ class Recorded(Node):
 
 
 def is_ours(frame: FrameType) -> bool:
-    """Whether it is code of this library that is being run, or of one that runs it on our behalf, or of an
-    array library."""
+    """Whether a frame runs code of this library, of optree or contextlib, or of an array library."""
     return _is_ours(frame.f_code.co_filename, frame.f_globals.get("__name__"))
 
 
@@ -57,12 +55,12 @@ def _is_ours(filename: str, module: Any) -> bool:
 
 
 def is_library(filename: str) -> bool:
-    """Whether the code of this file is a library's, ours or another, and not the user's own."""
+    """Whether a file belongs to a library, this one or another, and not to the user's own code."""
     return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
 
 
 def _user_frame() -> FrameType | None:
-    """The user's code that is being run."""
+    """The innermost frame of the user's code."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and is_ours(frame):
         frame = frame.f_back
@@ -70,13 +68,13 @@ def _user_frame() -> FrameType | None:
 
 
 def source_line() -> str:
-    """File and line of the user's code that is being run."""
+    """File and line of the innermost frame of the user's code."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
 
 
 def warn(message: str) -> None:
-    """A warning at the user's line that is being run, once for each."""
+    """Warn at the current line of the user's code, once a line."""
     frame = _user_frame()
     if frame is None:
         warnings.warn(message, UserWarning, stacklevel=2)
@@ -88,11 +86,11 @@ def warn(message: str) -> None:
 
 
 def _name(variables: Mapping[str, Any]) -> None:
-    """Give recorded nodes that have no name yet those of the variables that hold them."""
+    """Name recorded nodes that have no name yet after the variables that hold them."""
     for name, value in variables.items():
         if not type(value).__module__.startswith("xgrad") or not hasattr(value, "node"):
             continue
-        for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # of a graph, of a trace
+        for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # in a graph, in a trace
             if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(
                 holder, "name", None
             ) is None:
@@ -101,8 +99,11 @@ def _name(variables: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def names_from_variables() -> Iterator[None]:
-    """Name recorded nodes as the user's functions that run inside do when they return, and the code around at
-    the end."""
+    """Name recorded nodes after the user's variables.
+
+    The variables of a function are read when it returns, those of the surrounding code at the end of the
+    block.
+    """
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
         if event == "return" and not is_ours(frame):

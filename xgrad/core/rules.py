@@ -1,4 +1,4 @@
-"""Derivative rules, called in one way: by hand through `deriv`, and for the engine's reverse sweep."""
+"""Calling derivative rules: by hand through `deriv`, and with complex outputs in the reverse sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..ops.rules import Given
 
 
 class ShapeDtype(NamedTuple):
-    """What a gradient must be like."""
+    """The shape and dtype that a gradient must have."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -24,8 +24,10 @@ class ShapeDtype(NamedTuple):
 def conjugate_vjp(
     op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Any] = ()
 ) -> Sequence[Any]:
-    """As `Op.vjp`, of an op with a complex output: rules are plain calculus, of which this is the conjugate
-    transpose."""
+    """As `Op.vjp`, for an op with a complex output.
+
+    Rules are plain calculus, the transpose; this turns them into the conjugate transpose.
+    """
     conj = given.xp.conj
     given.dz = conj(given.dz)
     return [
@@ -34,7 +36,7 @@ def conjugate_vjp(
 
 
 def _parameters(entry: Op, op: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The op's parameters: those that are given, and the defaults. Raises TypeError where one is missing."""
+    """The op's parameters: those given, and the defaults. Raises TypeError if one is missing or unknown."""
     params = {**entry.defaults, **getattr(op, "use", {}), **given}
     if "use" in set(entry.parameters) - set(params):
         raise TypeError(
@@ -52,19 +54,19 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     """Gradients of the operands of `z = op(x, y)`, given the gradient `dz` of its output.
 
     Args:
-        dz: array of the output's shape (a number is spread over it); of an op with several outputs a tuple,
+        dz: array of the output's shape (a number is broadcast to it); for an op with several outputs a tuple,
             None for those without a gradient.
-        x, y: the operands; `y` is None for an op of one operand. An op of any number of operands ("concat",
-            "stack", "where") takes their tuple as `x`.
-        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of one's own, itself
-            or by its name.
-        z: the op's output, if it is at hand; else it is computed where the derivative needs it.
-        params: the op's parameters, as `axis=0` for "sum".
+        x, y: the operands; `y` is None for an op of one operand. A variadic op ("concat", "stack", "where")
+            takes a tuple of operands as `x`.
+        op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of your own, or its
+            name.
+        z: the op's output, if available; otherwise it is computed if the derivative needs it.
+        params: the op's parameters, such as `axis=0` for "sum".
 
     Returns:
         A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative
-        for it. Arrays give arrays of their own, which may be added to in place; Tensors give Tensors. The
-        gradient of an integer is in the dtype of `dz`.
+        for it. Arrays give new arrays, which may be added to in place; Tensors give Tensors. The gradient of
+        an integer has the dtype of `dz`.
 
     Raises:
         UnknownOpError, ShapeError, TypeError (the wrong number of operands or parameters).
@@ -106,7 +108,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
             f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
             f"shapes {shapes}: {error}"
         ) from error
-    if not hasattr(dz, "xp"):  # arrays may be added to in place, so each must be one's own
+    if not hasattr(dz, "xp"):  # callers may add to arrays in place, so none may be aliased
         found = [
             xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
             for g in found
@@ -132,8 +134,7 @@ def _operands(op: Op, x: Any, y: Any) -> list[Any]:
 
 
 def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
-    """`dz`, `z` and the operands as Tensors if one of them is a Tensor, else as arrays of one device; and
-    their namespace."""
+    """The namespace, and `dz`, `z` and the operands: as Tensors if one is, else as arrays of one device."""
     values = [
         tuple(v) if isinstance(v, tuple) and any(part is None or hasattr(part, "shape") for part in v) else v
         for v in values
@@ -169,7 +170,7 @@ def _same_kind(op: Op, values: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _spread(xp: Namespace, dz: Any, operands: list[Any]) -> Any:
-    """`dz` in the shape of the output: that of `operands` broadcast together."""
+    """Broadcast `dz` to the shape of the output, which is that of `operands` broadcast together."""
     shape = xp.broadcast_arrays(*operands)[0].shape
     if dz.shape not in ((), shape):
         raise ShapeError(f"the output has shape {shape}")

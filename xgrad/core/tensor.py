@@ -1,4 +1,4 @@
-"""The Tensor: a handle to a value, with the operators that NumPy's arrays have."""
+"""The Tensor: a handle to a value, with the operators of NumPy's arrays."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ API_VERSION = "2024.12"
 
 
 class Tensor(Operators):
-    """An array on a device, and, if it needs a gradient, the node of the graph that computed it.
+    """An array on a device and, if it needs a gradient, the graph node that computed it.
 
-    Made by `tensor`, `asarray` and the functions of this namespace. A Tensor's value never changes under a
-    graph that was recorded from it: `x[i] = v` and `x += y` give this handle a new value.
+    Made by `tensor`, `asarray` and the functions of this namespace. A recorded value never changes:
+    `x[i] = v` and `x += y` give this handle a new value.
     """
 
     __slots__ = ()
@@ -58,23 +58,22 @@ class Tensor(Operators):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient flows to it: it is a leaf that needs one, or computed from such."""
+        """Whether a gradient flows to this Tensor: it is a leaf that needs one, or was computed from one."""
         return self.node is not None and self.node.needs
 
     @property
     def is_leaf(self) -> bool:
-        """Whether `backward` leaves a gradient here."""
+        """Whether `backward` stores a gradient here."""
         return isinstance(self.node, Leaf) and self.node.needs
 
     @property
     def name(self) -> str | None:
-        """The name it was given, by which graphs and errors call it."""
+        """The name shown in graphs and errors, or None."""
         return getattr(self.node, "name", None)
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradients that `backward` has added up here since it was last set to None; only leaves have
-        one."""
+        """The sum of the gradients from `backward` since this was last set to None; only leaves have one."""
         return self.node.grad if isinstance(self.node, Leaf) else None
 
     @grad.setter
@@ -103,9 +102,9 @@ class Tensor(Operators):
         """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
 
         Args:
-            dz: gradient of what is differentiated with respect to this Tensor; 1 where it is a scalar.
+            dz: gradient of the final scalar with respect to this Tensor; 1 by default for a scalar.
             create_graph: record the sweep itself, so that the gradients can be differentiated again.
-            retain_graph: keep what the graph saved, so that backward may be called again.
+            retain_graph: keep the arrays that the graph saved, so that backward may be called again.
 
         Raises:
             GraphError: nothing here needs a gradient; no `dz` for a non-scalar; the graph was freed by an
@@ -121,7 +120,7 @@ class Tensor(Operators):
         backward(self, dz, create_graph=create_graph, retain_graph=retain_graph or create_graph)
 
     def _alias(self) -> Tensor:
-        """Another handle to the same value and node; changing one in place leaves the other."""
+        """Another handle to the same value and node; changing one in place does not change the other."""
         other, trace = Tensor(self.data, self.device, self.node), MODE.get().trace
         if trace is not None:
             trace.made(other, self)
@@ -147,13 +146,15 @@ class Tensor(Operators):
     def _unrecorded(self) -> Tensor:
         """The same value without its graph.
 
-        A trace still knows where it came from, so that what is traced can be differentiated.
+        A trace still knows how it was computed, so the traced program can be differentiated.
         """
         return self._with_node(None)
 
     def _taken(self, how: str) -> Tensor:
-        """This Tensor, whose value `how` takes out of the graph: whoever watches is told, and who
-        differentiates a function is warned."""
+        """This Tensor, after telling the hooks that `how` takes its value out of the graph.
+
+        Warns inside a function that is being differentiated.
+        """
         mode = MODE.get()
         if (mode.lifted or mode.hooks is not None) and mode.trace is None and self.requires_grad:
             told = mode.hooks is not None and mode.hooks.on_cut(self)
@@ -164,28 +165,28 @@ class Tensor(Operators):
                 )
         return self
 
-    # To other places
+    # Conversion and export
 
     def numpy(self) -> HostArray:
-        """The value as a NumPy array: a read-only view from the CPU, a copy from elsewhere."""
+        """The value as a NumPy array: a read-only view on the CPU, a copy from other devices."""
         return self._taken("numpy()")._on_host()
 
     def _on_host(self) -> HostArray:
-        """As `numpy`, for what shows the value, or looks at it, and does not compute with it."""
+        """As `numpy`, without a warning: for code that displays or inspects the value."""
         trace = MODE.get().trace
         if trace is not None:
             trace.looked_at(self)
         host = self.device.backend.to_host(self.data)
-        view = host[...]  # the handle's own array stays as writeable as it was
+        view = host[...]  # do not change the flags of the handle's own array
         view.flags.writeable = False
         return view
 
     def to(self, device: str | Device) -> Tensor:
-        """This Tensor on another device; a gradient flows back from there."""
+        """Copy this Tensor to another device; the gradient flows back."""
         return above.namespace.to_device(self, device)
 
     def to_device(self, device: str | Device, /, *, stream: None = None) -> Tensor:
-        """As `to`, by the name that the array standard has for it. There are no streams to choose from."""
+        """As `to`, under the array standard's name. `stream` must be None."""
         if stream is not None:
             raise ValueError(
                 "to_device(stream=) is not supported: work goes to the current stream of the device"
@@ -193,9 +194,9 @@ class Tensor(Operators):
         return self.to(device)
 
     def _handed_on(self, to: str) -> Tensor:
-        """This Tensor.
+        """This Tensor, to be given to another library.
 
-        Raises GraphError where a gradient flows to it, which the library that it goes to would cut.
+        Raises GraphError if a gradient flows to it, as the other library would cut the gradient.
         """
         if self.requires_grad:
             raise GraphError(f"{to} would cut the gradient of this Tensor; use t.detach() if you want that")
@@ -209,23 +210,23 @@ class Tensor(Operators):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """The memory of the value, without copying, for another library's `from_dlpack`: writing there
-        changes the value here.
+        """Export the memory of the value to another library's `from_dlpack`, without copying.
 
-        On CUDA `stream` is the number of the stream on which it will be used, as the array standard has it: 1
-        (the default) the legacy default stream, 2 that of each thread, another a stream's own; it then waits,
-        on the device, for what the current stream was asked to do. With -1 nobody waits. On the CPU there are
-        no streams, and `stream` must be None.
+        Writing to it there changes the value here. On CUDA, `stream` is the number of the stream that will
+        use it, as in the array standard: 1 (the default) is the legacy default stream, 2 the per-thread
+        default stream, any other number a stream's own. That stream then waits, on the device, for the work
+        already queued on the current stream. With -1 there is no synchronisation. On the CPU there are no
+        streams, and `stream` must be None.
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        # a single element may be the library's scalar
+        # the value may be a scalar type of the library
         array: Any = self.device.xp.asarray(self._handed_on("from_dlpack").data)
-        # which DLPack has, and not all libraries can take
+        # DLPack allows negative strides, but not all libraries accept them
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:
                 raise BufferError("a value with negative strides cannot be shared without a copy")
             array = self.device.xp.asarray(array, copy=True)
-        with self.device.guard or nullcontext():  # whose current stream is the one to wait for
+        with self.device.guard or nullcontext():  # select the device whose current stream is waited for
             return array.__dlpack__(**{name: v for name, v in options.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[Any, int]:
@@ -305,9 +306,9 @@ class Tensor(Operators):
         return complex(self._number("complex"))
 
     def _number(self, kind: str) -> Any:
-        """The value, for a number of Python's.
+        """The value as a Python number.
 
-        NumPy asks for one where a Tensor is put into an array: `array[i] = t`.
+        NumPy asks for one in `array[i] = t`.
         """
         return self._taken(f"{kind}()")._only()
 
@@ -327,7 +328,7 @@ class Tensor(Operators):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         self._must_be_free("copied deeply")
-        with self.device.guard or nullcontext():  # or it would be a copy on the current device
+        with self.device.guard or nullcontext():  # else the copy would be made on the current device
             copy = self._with_node(self._own_leaf())
             copy.data = self.data.copy() if hasattr(self.data, "copy") else self.data
         memo[id(self)] = copy
@@ -363,9 +364,9 @@ class Tensor(Operators):
 
     def __setitem__(self, key: Index, value: ArrayLike) -> None:
         pattern, arrays = index_operands(self, key)
-        if type(value) in NUMBERS:  # at once in the dtype it is to have, which must hold it
+        if type(value) in NUMBERS:  # make it in this dtype, if that can hold it
             fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
-            # which copies nothing to a device
+            # `full` copies nothing to the device
             make = (
                 above.namespace.asarray if MODE.get().trace is not None else partial(above.namespace.full, ())
             )
@@ -380,8 +381,8 @@ class Tensor(Operators):
         )
 
 
-#: Of a Python number, the place in "biufc" of the first dtypes that may hold it; as in NumPy, a boolean says
-#: whether an integer is 0.
+#: For each type of Python number, the place in "biufc" of the first dtype kind that can hold it. As in NumPy,
+#: an integer assigned to a boolean array becomes whether it is nonzero.
 _KINDS = {bool: 0, int: 0, float: 3, complex: 4}
 
 

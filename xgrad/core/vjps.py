@@ -1,4 +1,4 @@
-"""How a reverse sweep calls the rule of a node, and what is wrapped around such a call."""
+"""How a reverse sweep calls a node's rule, and the wrappers around that call."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from .dispatch import Value, lift
 from .graph import FREED, NOTHING, Node, freed
 from .rules import ShapeDtype, conjugate_vjp
 
-#: From a node, the cotangent of its output, and its operands' nodes, None for those not asked for, to their
-#: cotangents.
+#: Maps a node, its output's cotangent, and its operands' nodes (None if not needed) to their cotangents.
 VJP = Callable[[Node, Any, Sequence[Any]], Sequence[Any]]
-#: Which function calls the rules of a node, in the place of `Op.vjp`.
+#: Chooses, for a node, the function that calls its rules, such as `Op.vjp`.
 Way = Callable[[Node], Callable[..., Sequence[Any]]]
-#: What calls rules, given that.
+#: Makes a VJP from a Way.
 MakeVJP = Callable[[Way | None], VJP]
 
 _SPECIAL = DECOMPOSITIONS | {ITEM, MATMUL, TO_DEVICE, WHERE}
 
 
 class OnArrays:
-    """Rules on what nodes saved, which with `free` they let go of."""
+    """Calls rules on the saved arrays of nodes; with `free`, the nodes release them."""
 
     __slots__ = ("_call", "_dtype", "_free", "_given", "_way")
 
@@ -53,14 +52,13 @@ class OnArrays:
             node.saved = FREED
         if self._way is not None:
             return self._way(node)(node.op, given, targets, node.params)
-        if node.dtype is not self._dtype:  # as it seldom is
+        if node.dtype is not self._dtype:  # it seldom changes
             self._dtype, self._call = node.dtype, _plain(node)
         return self._call(node.op, given, targets, node.params)  # type: ignore[no-any-return]
 
 
 class OnTensors:
-    """Rules on Tensors, which record themselves; the cotangents alone of `wanted` are found, where that is
-    given."""
+    """Calls rules on Tensors, which are recorded; with `wanted`, finds only the cotangents of those nodes."""
 
     __slots__ = ("_given", "_kind", "_wanted", "_way")
 
@@ -88,8 +86,7 @@ def _plain(node: Node) -> Callable[..., Sequence[Any]]:
 
 
 def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
-    """Whether a sweep over `order` (newest first), which is of these `ops`, needs nothing around its rules
-    and cotangents, as most do."""
+    """Whether a sweep over `order` (newest first) needs no wrappers; most do not. `ops` are its ops."""
     return (
         ops.isdisjoint(_SPECIAL) and MODE.get().hooks is None and (not order or order[0].device.guard is None)
     )
@@ -98,11 +95,10 @@ def is_plain(order: Sequence[Node], ops: Set[Any]) -> bool:
 def wrapped(
     make: MakeVJP, order: Sequence[Node], ops: Set[Any], limits: Mapping[Node, Any], *, lazy: bool
 ) -> VJP:
-    """The rule call that `make` makes, with what a sweep over `order` (newest first), which is of these
-    `ops`, takes around it.
+    """Make the VJP of a sweep over `order` (newest first), with the wrappers that its `ops` need.
 
-    `limits` are those of decompositions with equal values. With `lazy`, products with one matrix wait for
-    each other.
+    `limits` are those of decompositions with equal values. With `lazy`, the cotangent of a matrix in several
+    products is computed from all of them at once.
     """
     hooks = MODE.get().hooks
     vjp = make(_shielding(order) if WHERE in ops else None)
@@ -118,12 +114,12 @@ def wrapped(
 
 
 def cotangents_of(order: Sequence[Node], ops: Set[Any], keep: bool) -> Cotangents:
-    """Of the kind that a sweep over `order` needs."""
+    """The cotangents for a sweep over `order`, of the class that it needs."""
     return GuardedCotangents(keep) if needs_guard(order, ops) else LazyCotangents(keep)
 
 
 def needs_guard(order: Sequence[Node], ops: Set[Any]) -> bool:
-    """Whether the array library of one of these nodes must be told the device."""
+    """Whether the array library of one of these nodes needs a device guard."""
     some = order if TO_DEVICE in ops else order[:1]
     return any(node.device.guard is not None for node in some)
 
@@ -138,11 +134,10 @@ def _shielding(order: Sequence[Node]) -> Way:
 
 
 def _leading_to_where(order: Sequence[Node]) -> set[Node]:
-    """Of `order` (newest first), the ops element by element that have a slope and lead to a `where` further
-    on.
+    """The elementwise ops with a slope in `order` (newest first) whose result reaches a `where`.
 
-    Where that has chosen otherwise the gradient is 0, as the value is not used, whatever the slope: 0 times
-    infinity would make it NaN.
+    Where `where` selects the other branch, the value is unused and its gradient is 0, whatever the slope; but
+    0 times an infinite slope would give NaN.
     """
     chosen_from: set[Node | None] = set()
     for node in order:
@@ -154,7 +149,7 @@ def _leading_to_where(order: Sequence[Node]) -> set[Node]:
 def _shielded_vjp(
     vjp: Callable[..., Sequence[Any]], op: Op, given: Given, targets: Sequence[Any], params: dict[str, Any]
 ) -> Sequence[Any]:
-    """As `vjp`; but where dz is 0, an infinite slope gives 0 and not NaN."""
+    """As `vjp`, but where dz is 0, an infinite slope gives 0 and not NaN."""
 
     def shielded(function: Callable[..., Any]) -> Callable[..., Any]:
         def rule(*args: Any, **params: Any) -> Any:
@@ -168,13 +163,12 @@ def _shielded_vjp(
 
 
 def _limited(vjp: VJP, limits: Mapping[Node, Any]) -> VJP:
-    """Rules of decompositions, told how to go about equal values."""
+    """Wrap `vjp` to pass decompositions their limit at equal values."""
     return lambda node, dz, targets: vjp(node, [*dz, limits[node]] if node in limits else dz, targets)
 
 
 class _AtOnce:
-    """Of products of few rows with a matrix, the matrix's cotangent is found later, from all of them at
-    once."""
+    """Defers the cotangent of a matrix in products of few rows, to compute it from all of them at once."""
 
     __slots__ = ("_vjp", "_waiting")
 
@@ -200,7 +194,7 @@ class _AtOnce:
 
 
 def _watched(vjp: VJP, hooks: Hooks) -> VJP:
-    """Rules whose results are shown to who watches: not each op in them."""
+    """Wrap `vjp` to report each rule's results to the hooks, but not the ops inside the rule."""
 
     def watched(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
         with mode(hooks=None):
@@ -212,7 +206,7 @@ def _watched(vjp: VJP, hooks: Hooks) -> VJP:
 
 
 def _guarded(vjp: VJP) -> VJP:
-    """Rules run on the device of their node."""
+    """Wrap `vjp` to run each rule on its node's device."""
 
     def guarded(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
         with node.device.guard or nullcontext():
@@ -222,7 +216,7 @@ def _guarded(vjp: VJP) -> VJP:
 
 
 def _of_parts(vjp: VJP) -> VJP:
-    """The cotangent of one part of a tuple is that of the tuple, which has no other."""
+    """Wrap `vjp` to turn the cotangent of one part of a tuple into a cotangent of the tuple."""
 
     def of_part(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
         if node.op is not ITEM:

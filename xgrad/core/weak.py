@@ -1,4 +1,4 @@
-"""Python numbers that a traced function was given, whose values later calls may change."""
+"""Weak numbers: Python numbers among a traced function's arguments, whose values may change later."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import Any
 
 
 class Weak:
-    """A stand-in for a Python number. It is weak, as the number is: it takes the dtype of the Tensor that it
-    meets."""
+    """A stand-in for a Python number, weakly typed like it: it takes the dtype of the other operand."""
 
     __slots__ = ()
 
     def number(self) -> Any:
-        """The number itself; from now on what is traced holds for this value alone."""
+        """The number itself; the trace is then valid for this value alone."""
         raise NotImplementedError
 
     def beside(self, op: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
-        """The operands of `op` with Tensors or numbers in the place of those that are weak."""
+        """The operands of `op`, with weak numbers replaced by Tensors or numbers."""
         raise NotImplementedError
 
 
 def settled(v: Any) -> Any:
-    """`v`, a parameter of an op, with numbers in the place of weak ones."""
+    """`v`, a parameter of an op, with weak numbers replaced by plain ones."""
     kind = type(v)
     if kind is tuple or kind is list:
         return kind(map(settled, v))

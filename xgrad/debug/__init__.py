@@ -1,4 +1,4 @@
-"""Finding out whether compiled code is right, and where it is not."""
+"""Validation: find out whether compiled code is right, and where it is not."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["validate"]
 
 @contextmanager
 def validate(rtol: float | None = None) -> Iterator[None]:
-    """Compare all compiled code that runs inside a `with` block with plainer ways to compute the same.
+    """Check all compiled code that runs inside a `with` block against simpler computations.
 
-    Each program, of a scan, of a compiled function, and of the derivatives of both, is compared at its first
-    run inside the block with an interpretation, stage by stage, of what was traced, before any optimisation.
-    Each scan and each compiled function is compared with its own Python code, run op by op, in its values and
-    in the gradients of what needs one. Where all is well nothing happens, but that it takes long; the Python
-    code of functions runs once more than it would.
+    The programs are those of scans, of compiled functions, and of their derivatives. At its first run inside
+    the block, each is compared with a stage-by-stage interpretation of the trace, before any optimisation.
+    Each scan and each compiled function is also compared with its own Python code, run op by op: its values,
+    and the gradients of operands that need one. If everything agrees nothing happens, except that it is slow;
+    the Python code of functions runs once more than usual.
 
-    It looks at the thread in which it was entered. Integers and booleans must be equal, NaN counts as equal
-    to NaN, and other numbers may differ as executors round: a loop that makes small differences large, or a
-    comparison of numbers that are equal but for rounding, is found to differ though nothing is wrong with it.
+    It applies to the thread that entered it. Integers and booleans must be equal, NaN counts as equal to NaN,
+    and other numbers may differ by rounding. There are false alarms: a loop that amplifies small differences,
+    or a comparison of numbers that are equal up to rounding.
 
     Args:
         rtol: how much numbers may differ, relative to their size. By default 1e-7 for float64, 1e-3 for

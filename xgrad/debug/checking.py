@@ -1,10 +1,10 @@
-"""What looks at each program at its first run inside of `validate`."""
+"""The check that `validate` makes of each program at its first run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from ..backends import Device, find_device
@@ -22,11 +22,14 @@ from ..transforms.debugging import written_at
 from .comparing import copied, described, largest, wrong
 from .exposing import First, Place, exposed, first_wrong, origin, written
 
+if TYPE_CHECKING:
+    from ..compiler.executors import Executable
+
 WAY_OUT = "way out: scan(..., compiled=False), and functions without xg.compile"
 
 
 class Check:
-    """Compares what runs with plainer ways to compute the same, each program once."""
+    """Compares each program, once, with simpler computations of the same values."""
 
     def __init__(self, rtol: float | None) -> None:
         self.rtol = rtol
@@ -35,15 +38,15 @@ class Check:
 
     # A program against its interpretation
 
-    def is_new(self, executable: Any) -> bool:
-        """Whether a program runs for the first time here."""
+    def is_new(self, executable: Executable) -> bool:
+        """Whether this is the first run of a program inside the block."""
         if executable in self._seen:
             return False
         self._seen.add(executable)
         return True
 
-    def run(self, executable: Any, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs of an executable, compared. Raises ValidationError."""
+    def run(self, executable: Executable, inputs: Sequence[Array]) -> list[Array]:
+        """Run an executable and compare its outputs. Raises ValidationError."""
         device: Device = executable.device
         with device.guard or nullcontext():
             given = [copied(v, device) for v in inputs]
@@ -76,15 +79,15 @@ class Check:
 
     def _explain(
         self,
-        executable: Any,
+        executable: Executable,
         given: list[Array],
         expected: list[Array],
         i: int,
         what: str,
         scale: float,
     ) -> NoReturn:
-        """Say which pass, or which executor, makes the difference, and where."""
-        from ..compiler.passes import PASSES  # with all that compiles, for which `import xgrad` does not wait
+        """Raise an error that names the pass or executor responsible, and the stage."""
+        from ..compiler.passes import PASSES  # imports the compiler, so not at `import xgrad`
 
         device, before = executable.device, executable.program
         for number, (name, apply) in enumerate(PASSES, 1):
@@ -98,7 +101,7 @@ class Check:
         )
 
     def _raise(self, what: str, culprit: str, program: Program, i: int, first: First | None) -> NoReturn:
-        """Raise what there is to say of output `i` of a program, which is wrong from `first` on."""
+        """Raise ValidationError for output `i` of a program, which is wrong from `first` on."""
         lines = [
             f"{culprit} gives other values than the program it was given, interpreted stage by stage",
             what,
@@ -125,7 +128,7 @@ class Check:
     def _first_by_name(
         self, before: Program, after: Program, device: Device, given: list[Array], scale: float
     ) -> First | None:
-        """Where values of the same name first differ in what a pass was given and what it made of it."""
+        """Where values of the same name first differ between a pass's input and output."""
         (a, a_places), (b, b_places) = exposed(before), exposed(after)
         known = {
             (p.value, len(p.loops)): v
@@ -147,8 +150,10 @@ class Check:
         expected: list[Array],
         scale: float,
     ) -> First | None:
-        """Where compiled code first computes something wrong: with all its values as outputs, and if that is
-        right, with one at a time."""
+        """Where compiled code first computes a wrong value.
+
+        All values become outputs; if they are right in that form, one at a time.
+        """
 
         def found(only: Callable[[Place], bool]) -> tuple[First | None, bool]:
             from ..compiler.executors import compiled
@@ -177,8 +182,10 @@ class Check:
     def function(
         self, what: str, key: Any, result: Any, operands: Sequence[Tensor], again: Callable[[], Any]
     ) -> None:
-        """Compare what a scan or a compiled function gave with what its Python code gives op by op: values,
-        and gradients of `operands`."""
+        """Compare a scan or compiled function with its Python code, run op by op: values and gradients.
+
+        The gradients are those of `operands`.
+        """
         if MODE.get().trace is not None or key in self._functions:
             return
         self._functions.add(key)
@@ -213,13 +220,13 @@ class Check:
 
 
 def _by(source: str) -> str:
-    """` by stage 'h', in ...`, or ` in ...` of a line that names nothing."""
+    """` by stage 'h', in ...`, or ` in ...` for a line that assigns no name."""
     text = written_at(source) if source else ""
     return f" by {text}" if text.startswith("stage") else f" {text}" if text else ""
 
 
 def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients with respect to the inputs, for gradients of the outputs that are alike nowhere."""
+    """Gradients with respect to the inputs, for output gradients whose elements all differ."""
     xp: Any = find_device("cpu").xp
     chosen = [z for z in outputs if z.requires_grad]
     moves = []

@@ -9,7 +9,7 @@ from ..backends import Device, device_of, find_device
 from ..backends.dtypes import kind_of
 from ..backends.types import ArrayLike, HostArray
 
-#: How much numbers may differ relative to their own size, and relative to the largest of their array.
+#: Tolerances relative to a number's own size, and relative to the largest number of its array.
 TOLERANCES = {
     "float64": (1e-7, 1e-10),
     "float32": (1e-3, 1e-5),
@@ -20,7 +20,7 @@ _PARTS = {"complex128": "float64", "complex64": "float32"}
 
 
 def on_host(v: Any) -> HostArray:
-    """An array in the host's memory."""
+    """Copy an array to host memory, if it is not there."""
     device = device_of(v)
     xp: Any = find_device("cpu").xp
     found: HostArray = xp.asarray(v if device is None else device.backend.to_host(v))
@@ -39,13 +39,11 @@ def largest(arrays: Sequence[Any]) -> float:
 
 
 def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1.0) -> Any:
-    """Where `found` differs from `expected`, of the same form.
+    """The mask of elements where `found` differs from `expected`, which has the same shape and dtype.
 
-    `scale` is the size of what both were computed from.
-
-    Integers and booleans are to be equal; NaN is equal to NaN, and an infinity to one of the same sign. Other
-    numbers may differ by rounding: relative to themselves, to the largest number expected, and to `scale` if
-    that is below 1.
+    `scale` is the size of the inputs of both. Integers and booleans must be equal; NaN is equal to NaN, and
+    an infinity to one of the same sign. Other numbers may differ by rounding: relative to themselves, to the
+    largest number expected, and to `scale` if that is below 1.
     """
     xp: Any = find_device("cpu").xp
     found, expected = on_host(found), on_host(expected)
@@ -57,7 +55,7 @@ def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1
         relative, absolute = rtol, rtol / 100
     wide = "complex128" if kind == "c" else "float64"
     found, expected = xp.astype(found, wide), xp.astype(expected, wide)
-    # each by itself: an infinity in one must not hide the other
+    # compared separately: an infinity in one part must not hide the other
     parts = (xp.real, xp.imag) if kind == "c" else (lambda v: v,)
     pairs = [(part(found), part(expected)) for part in parts]
     most = absolute * max(largest([expected]), min(1.0, scale))
@@ -72,7 +70,7 @@ def wrong(found: Any, expected: Any, rtol: float | None = None, scale: float = 1
 
 
 def described(found: ArrayLike, expected: ArrayLike, bad: HostArray) -> str:
-    """The first element that differs, and how many do."""
+    """Describe the first element that differs, and how many do."""
     xp: Any = find_device("cpu").xp
     found, expected = on_host(found), on_host(expected)
     index = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
@@ -84,5 +82,5 @@ def described(found: ArrayLike, expected: ArrayLike, bad: HostArray) -> str:
 
 
 def copied(v: Any, device: Device) -> Any:
-    """An array of `device` that nobody else will change."""
+    """Copy an array of `device`, so that nobody else can change it."""
     return device.xp.asarray(v, copy=True) if hasattr(v, "shape") else v

@@ -1,5 +1,4 @@
-"""All that a program computes on its way, as outputs; and which of it, in the order of running, goes wrong
-first."""
+"""Expose all intermediate values of a program as outputs, and find the first wrong one in execution order."""
 
 from __future__ import annotations
 
@@ -14,8 +13,7 @@ from ..compiler.names import Names
 
 
 class Place(NamedTuple):
-    """A stage's output inside a program: its stage, its position in each list of stages that leads to it, and
-    the loops around it."""
+    """A stage's output in a program: the value, its stage, the positions that lead to it, and its loops."""
 
     value: Value
     stage: Stage
@@ -24,7 +22,7 @@ class Place(NamedTuple):
 
 
 class First(NamedTuple):
-    """Where something is first wrong: the place, and the time step of each loop around it."""
+    """The first wrong value: its place, and the time step of each loop around it."""
 
     place: Place
     steps: tuple[int, ...]
@@ -34,8 +32,10 @@ class First(NamedTuple):
 def exposed(
     program: Program, only: Callable[[Place], bool] = lambda place: True
 ) -> tuple[Program, list[Place]]:
-    """The program with what its stages compute as further outputs, one for each place; inside of loops one
-    slice for each step."""
+    """The program with every stage's outputs as further outputs, and their places.
+
+    An output inside a loop has one slice for each step.
+    """
     names = Names.beside(program)
     stages, found = _exposed(program.stages, (), (), names, only)
     return Program(program.inputs, tuple(stages), (*program.outputs, *(outer for _, outer in found))), [
@@ -68,8 +68,10 @@ def _exposed(
 
 
 def first_wrong(places: Sequence[Place], masks: Sequence[HostArray | None]) -> First | None:
-    """The place that is wrong first in the order of running, by where each one's values are wrong; None
-    stands for values not known."""
+    """The place that is wrong first in execution order, from a mask of wrong elements for each place.
+
+    A mask of None stands for unknown values.
+    """
     xp: Any = find_device("cpu").xp
     found: list[First] = []
     for place, mask in zip(places, masks, strict=True):
@@ -77,7 +79,7 @@ def first_wrong(places: Sequence[Place], masks: Sequence[HostArray | None]) -> F
             continue
         depth = len(place.loops)
         by_step = xp.any(mask, axis=tuple(range(depth, mask.ndim))) if mask.ndim > depth else mask
-        # in the order of running
+        # in execution order
         turned = by_step[tuple(slice(None, None, -1 if loop.reverse else 1) for loop in place.loops)]
         order = tuple(int(i[0]) for i in xp.nonzero(turned)) if depth else ()
         steps = tuple(loop.length - 1 - t if loop.reverse else t for loop, t in zip(place.loops, order))
@@ -87,14 +89,13 @@ def first_wrong(places: Sequence[Place], masks: Sequence[HostArray | None]) -> F
 
 
 def written(stage: Stage) -> str:
-    """A stage as one line."""
+    """Format a stage as one line."""
     operands = ", ".join(v.name if isinstance(v, Value) else repr(v) for v in stage.operands)
     return f"{', '.join(v.name for v in stage.outputs)} = {stage.op}({operands})"
 
 
 def origin(program: Program, values: Sequence[Value]) -> str:
-    """The line that one of the values is computed in; of those that have none, the line of the nearest that
-    they are computed from."""
+    """The source line that computes one of the values or, if unknown, their nearest ancestor with a line."""
     makers: dict[Any, Stage] = {}
     same: dict[Any, Any] = {}
     _makers(program.stages, makers, same)
@@ -104,7 +105,7 @@ def origin(program: Program, values: Sequence[Value]) -> str:
         after: list[Value] = []
         for v in row:
             passed = set()
-            while v in same and v not in passed:  # a carry may be itself
+            while v in same and v not in passed:  # a carry may be passed on unchanged
                 passed.add(v)
                 v = same[v]
             maker = makers.get(v)
@@ -119,8 +120,7 @@ def origin(program: Program, values: Sequence[Value]) -> str:
 
 
 def _makers(items: Sequence[Item], makers: dict[Any, Stage], same: dict[Any, Any]) -> None:
-    """The stage that computes each value; and of a value that is another one, inside of a loop or outside of
-    it, that one."""
+    """Collect the stage that computes each value, and the value that each loop variable stands for."""
     for item in items:
         if isinstance(item, Loop):
             same.update((x.inner, x.outer) for x in item.xs)

@@ -25,7 +25,7 @@ def all(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor
     """Whether all elements along `axis` (an axis, a tuple of them, or None for all) are true."""
 
 def any(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true."""
+    """Whether any element along `axis` (an axis, a tuple of them, or None for all) is true."""
 
 def argmax(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Index of the maximum, on a tie the first; without an axis, into the flattened array."""
@@ -46,31 +46,31 @@ def atan(x: ArrayLike, /) -> Tensor:
     """Angle between -π/2 and π/2 whose tangent is x."""
 
 def atan2(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a."""
+    """Angle of the point (y, x), between -π and π: atan2(sin a, cos a) = a."""
 
 def atanh(x: ArrayLike, /) -> Tensor:
     """Inverse of the hyperbolic tangent."""
 
 def bitwise_and(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """x & y, of integers bit by bit."""
+    """x & y; bitwise for integers."""
 
 def bitwise_invert(x: ArrayLike, /) -> Tensor:
-    """~x, of integers bit by bit."""
+    """~x; bitwise for integers."""
 
 def bitwise_left_shift(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x << y"""
 
 def bitwise_or(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """x | y, of integers bit by bit."""
+    """x | y; bitwise for integers."""
 
 def bitwise_right_shift(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x >> y"""
 
 def bitwise_xor(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """x ^ y, of integers bit by bit."""
+    """x ^ y; bitwise for integers."""
 
 def ceil(x: ArrayLike, /) -> Tensor:
-    """The smallest whole number that is not less; no gradient flows back."""
+    """The smallest integer not less than x; no gradient flows back."""
 
 def cholesky(x: ArrayLike, /, *, upper: bool = False) -> Tensor:
     """Cholesky factors of positive definite matrices."""
@@ -88,7 +88,7 @@ def cosh(x: ArrayLike, /) -> Tensor:
     """Hyperbolic cosine."""
 
 def count_nonzero(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero."""
+    """The number of nonzero elements along `axis` (an axis, a tuple of them, or None for all)."""
 
 def det(x: ArrayLike, /) -> Tensor:
     """Determinant of square matrices."""
@@ -109,10 +109,10 @@ def fft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: str = 'b
     """Discrete Fourier transform along `axis`: z_k is the sum of x_j e^(-2πi jk/n)."""
 
 def floor(x: ArrayLike, /) -> Tensor:
-    """The largest whole number that is not greater; no gradient flows back."""
+    """The largest integer not greater than x; no gradient flows back."""
 
 def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """floor(x / y), which has no derivative."""
+    """floor(x / y); no gradient flows back."""
 
 def greater(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x > y"""
@@ -169,13 +169,13 @@ def logical_and(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """Whether both are true."""
 
 def logical_not(x: ArrayLike, /) -> Tensor:
-    """Whether it is false."""
+    """Whether each element is false."""
 
 def logical_or(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """Whether one at least is true."""
+    """Whether at least one is true."""
 
 def logical_xor(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """Whether just one is true."""
+    """Whether exactly one is true."""
 
 def logsumexp(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log of the sum of exp(x) over axes, without overflow."""
@@ -202,7 +202,7 @@ def negative(x: ArrayLike, /) -> Tensor:
     """-x"""
 
 def nextafter(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """The number next to x in the direction of y."""
+    """The next floating-point number after x in the direction of y."""
 
 def not_equal(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x != y"""
@@ -211,7 +211,7 @@ def positive(x: ArrayLike, /) -> Tensor:
     """+x"""
 
 def pow(x: ArrayLike, y: ArrayLike, /) -> Tensor:
-    """x ** y. The derivative is 0 where y is 0, and flat in y where x is 0."""
+    """x ** y. The derivative in x is 0 where y is 0, and the derivative in y is 0 where x is 0."""
 
 def real(x: ArrayLike, /) -> Tensor:
     """Real part."""
@@ -229,13 +229,13 @@ def rfft(x: ArrayLike, /, *, n: int | None = None, axis: int = -1, norm: str = '
     """The first n//2 + 1 elements of the `fft` of real numbers: the others are their conjugates."""
 
 def round(x: ArrayLike, /) -> Tensor:
-    """The nearest whole number, the even one of two; no gradient flows back."""
+    """The nearest integer, on a tie the even one; no gradient flows back."""
 
 def sigmoid(x: ArrayLike, /) -> Tensor:
     """1 / (1 + exp(-x)), without overflow."""
 
 def signbit(x: ArrayLike, /) -> Tensor:
-    """Whether each element is negative, -0 included."""
+    """Whether the sign bit of each element is set: it is negative, or -0."""
 
 def sin(x: ArrayLike, /) -> Tensor:
     """Sine of an angle in radians."""
@@ -256,7 +256,7 @@ def square(x: ArrayLike, /) -> Tensor:
     """x²"""
 
 def std(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-    """Standard deviation, the root of the variance. Where that is 0, so is the gradient. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
+    """Standard deviation, the square root of the variance. Where it is 0, so is the gradient. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
 
 def subtract(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x - y"""
@@ -274,10 +274,10 @@ def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """Matrices with 0 below the k-th diagonal."""
 
 def trunc(x: ArrayLike, /) -> Tensor:
-    """The whole number next to it towards 0; no gradient flows back."""
+    """x rounded towards 0 to an integer; no gradient flows back."""
 
 def var(x: ArrayLike, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """Variance: the sum of |x - mean(x)|² over n - correction. `axis` is an axis, a tuple of them, or None for all; `keepdims` leaves them as 1."""
 
 def where(condition: ArrayLike, a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """`a` where `condition` holds, else `b`."""
+    """`a` where `condition` is true, else `b`."""

@@ -41,7 +41,7 @@ class Module:
     tensor(3.)
     """
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         for now in (False, True):
             pytree.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)

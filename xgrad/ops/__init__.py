@@ -1,4 +1,4 @@
-"""The gates. Importing this package fills the table."""
+"""The ops. Importing this package fills the table."""
 
 from . import (
     arithmetic,

@@ -1,4 +1,4 @@
-"""Arithmetic: the gates that the notes begin with, and the others of two operands."""
+"""Arithmetic: ops of one or two operands, and `where`."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ DIVIDE = elementwise(
 
 
 def _exponent_less_one(xp: Namespace, x: Array, y: Array) -> Array:
-    """y - 1, but 1 where x and y are 0: there the factor y makes the derivative 0."""
+    """y - 1, or 1 where x and y are 0, as the factor y makes the derivative 0 there."""
     if isinstance(y, int | float | complex):
         return y - 1 if y != 0 else 1
     return xp.where(y == 0, xp.where(x == 0, 1, y - 1), y - 1)
 
 
 def _log_or_zero(xp: Namespace, x: Array, z: Array) -> Array:
-    """log x, but 0 where x is 0: there 0 ** y is flat in y.
+    """log x, or 0 where x is 0, as 0 ** y is constant in y.
 
-    A negative x has one as well, where its power `z` is complex.
+    If the power `z` is complex, a negative x has a logarithm too.
     """
     if isinstance(x, int | float | complex):
         if x == 0 or x != x:
@@ -96,8 +96,8 @@ def _log_or_zero(xp: Namespace, x: Array, z: Array) -> Array:
 def _power(xp: Namespace, x: Array, y: Array) -> Array:
     """x ** y.
 
-    For a number y array libraries have short cuts; the shortest, for an array or for 0.5, breaks the standard
-    at infinity.
+    For a number y, `**` of array libraries has fast paths; but `pow` is used for y = 0.5, whose fast path
+    violates the array standard at infinity.
     """
     if isinstance(y, int | float | complex) and (y != 0.5 or isinstance(y, complex)):
         return xp.pow(x, y) if isinstance(y, int | float) and is_complex(getattr(x, "dtype", None)) else x**y
@@ -114,7 +114,7 @@ POWER = elementwise(
     numpy="power",
     in_numpy=None,
     analytic=True,
-    doc="x ** y. The derivative is 0 where y is 0, and flat in y where x is 0.",
+    doc="x ** y. The derivative in x is 0 where y is 0, and the derivative in y is 0 where x is 0.",
 )
 
 NEGATIVE = elementwise(
@@ -130,16 +130,16 @@ NEGATIVE = elementwise(
 
 
 def _floor_divide(xp: Namespace, x: Array, y: Array) -> Array:
-    """floor(x / y), as the standard has it: where x or y is infinite, NumPy has other ideas."""
+    """floor(x / y), as in the array standard; NumPy differs where x or y is infinite."""
     if not any(is_floating(getattr(v, "dtype", type(v))) for v in (x, y)):
         return x // y
-    # an int may be larger than any that a library has
+    # a Python int may exceed every integer dtype
     x, y = (float(v) if isinstance(v, int) else v for v in (x, y))
     return xp.where(xp.isinf(x) | xp.isinf(y), xp.floor(x / y), x // y)
 
 
-#: As NumPy has it: exact where the quotient is a whole number, and one less where rounding has lifted it onto
-#: the next.
+#: As in NumPy: exact where the quotient is an integer, and one less where rounding has lifted it to the next
+#: integer.
 _FLOOR_DIVIDE = """
 rest = fmod(x, y)
 toward = (x - rest) / y
@@ -160,7 +160,7 @@ FLOOR_DIVIDE = elementwise(
     scalar=_FLOOR_DIVIDE,
     integers="x // y",
     in_numpy=None,
-    doc="floor(x / y), which has no derivative.",
+    doc="floor(x / y); no gradient flows back.",
 )
 
 REMAINDER = elementwise(
@@ -176,7 +176,7 @@ REMAINDER = elementwise(
 
 
 def _by_square(xp: Namespace, part: Array, x: Array, y: Array) -> Array:
-    """part / (x² + y²), where the squares may be too large or too small for a number."""
+    """part / (x² + y²), without overflow or underflow of the squares."""
     r = xp.hypot(x, y)
     return part / r / r
 
@@ -188,12 +188,12 @@ ATAN2 = elementwise(
     dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
     dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
     numpy="arctan2",
-    doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) is a.",
+    doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) = a.",
 )
 
 
 def quotient_or_zero(xp: Namespace, x: Array, z: Array) -> Array:
-    """x / z, and 0 where z is 0, to any order of derivatives."""
+    """x / z, or 0 where z is 0, also in derivatives of any order."""
     return xp.where(z == 0, 0, x / xp.where(z == 0, 1, z))
 
 
@@ -208,8 +208,10 @@ HYPOT = elementwise(
 
 
 def share(xp: Namespace, x: Array, z: Array) -> Array:
-    """exp(x - z), the part of exp(z) that x makes up: 0 of nothing, and of infinity 0 for what is finite and
-    NaN for what is not."""
+    """exp(x - z), the share of exp(x) in the sum exp(z).
+
+    It is 0 if z is -inf; if z is inf, it is 0 for finite x and NaN for x = inf.
+    """
     return xp.exp(x - xp.where(z == -inf, 0, z))
 
 
@@ -226,10 +228,10 @@ NEXTAFTER = elementwise(
     lambda xp, x, y: xp.nextafter(x, y),
     scalar="nextafter(x, y)",
     dx=lambda dz: dz,
-    doc="The number next to x in the direction of y.",
+    doc="The next floating-point number after x in the direction of y.",
 )
 
-# Gates that choose. A tie goes to the first operand, so the gradient is never given twice.
+# Selections. On a tie only the first operand gets the gradient, so that it is not counted twice.
 MAXIMUM = elementwise(
     "maximum",
     lambda xp, x, y: xp.maximum(x, y),
@@ -272,14 +274,14 @@ WHERE = op(
     numpy="",
     in_numpy="where",
     pointwise=True,
-    doc="`a` where `condition` holds, else `b`.",
+    doc="`a` where `condition` is true, else `b`.",
 )
 
 # The same value, through which no gradient flows.
 STOP_GRADIENT = op("stop_gradient", lambda xp, x: x, scalar="x", elementwise=True)
 
-# Rounded to a dtype that has no derivative, a value has none either; between floating dtypes, `deriv` casts
-# back.
+# Casts. Between floating dtypes `deriv` casts the gradient back; ROUND_TO, to integers and booleans, has no
+# derivative.
 ASTYPE = op(
     "astype",
     lambda xp, x, *, dtype: xp.astype(x, dtype),

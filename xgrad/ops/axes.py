@@ -1,4 +1,4 @@
-"""Integers and axes as users give them."""
+"""Validation of integer and axis arguments."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ Axis = int | tuple[int, ...] | None
 
 
 def integers(given: SupportsIndex | Iterable[SupportsIndex]) -> tuple[int, ...]:
-    """One integer, or several, as a tuple of Python's: whatever says that it is an integer is one, NumPy's
-    too."""
+    """One or several integers as a tuple of ints; anything with `__index__` counts, also NumPy's."""
     if is_integer(given):
         return (index(given),)
     try:
-        return tuple(map(index, given))  # type: ignore[arg-type]  # which says what is no integer
+        return tuple(map(index, given))  # type: ignore[arg-type]  # raises for others
     except TypeError:
         raise TypeError(f"{given!r} is neither an integer nor a tuple of them") from None
 
 
 def is_integer(given: object) -> TypeGuard[SupportsIndex]:
-    """Whether this is one integer."""
+    """Whether this is a single integer."""
     return hasattr(given, "__index__") and getattr(given, "shape", ()) == ()
 
 
 def integer(what: str, given: object) -> int:
-    """An integer that was given as `what`. Raises TypeError for anything else: True is none, nor is 2.0."""
+    """The argument `what` as an int. Raises TypeError for anything but an integer, also for True and 2.0."""
     if isinstance(given, bool) or not is_integer(given):
         raise TypeError(f"{what} is an integer, not {given!r}")
     return index(given)

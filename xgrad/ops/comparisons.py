@@ -1,4 +1,4 @@
-"""Comparisons, logic and bits: element by element, and without a derivative."""
+"""Comparisons, logic and bitwise ops, and reductions of truth values; none has a derivative."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ SIGNBIT = elementwise(
     "signbit",
     lambda xp, x: xp.signbit(x),
     scalar="signbit(x)",
-    doc="Whether each element is negative, -0 included.",
+    doc="Whether the sign bit of each element is set: it is negative, or -0.",
 )
 
 LOGICAL_AND = elementwise(
     "logical_and", lambda xp, x, y: xp.logical_and(x, y), scalar="x and y", doc="Whether both are true."
 )
 LOGICAL_OR = elementwise(
-    "logical_or", lambda xp, x, y: xp.logical_or(x, y), scalar="x or y", doc="Whether one at least is true."
+    "logical_or", lambda xp, x, y: xp.logical_or(x, y), scalar="x or y", doc="Whether at least one is true."
 )
 LOGICAL_XOR = elementwise(
     "logical_xor",
     lambda xp, x, y: xp.logical_xor(x, y),
     scalar="(not x) != (not y)",
-    doc="Whether just one is true.",
+    doc="Whether exactly one is true.",
 )
 LOGICAL_NOT = elementwise(
-    "logical_not", lambda xp, x: xp.logical_not(x), scalar="not x", doc="Whether it is false."
+    "logical_not", lambda xp, x: xp.logical_not(x), scalar="not x", doc="Whether each element is false."
 )
 
 AND = elementwise(
-    "&", lambda xp, x, y: x & y, scalar="x & y", function="bitwise_and", doc="x & y, of integers bit by bit."
+    "&", lambda xp, x, y: x & y, scalar="x & y", function="bitwise_and", doc="x & y; bitwise for integers."
 )
 OR = elementwise(
-    "|", lambda xp, x, y: x | y, scalar="x | y", function="bitwise_or", doc="x | y, of integers bit by bit."
+    "|", lambda xp, x, y: x | y, scalar="x | y", function="bitwise_or", doc="x | y; bitwise for integers."
 )
 XOR = elementwise(
-    "^", lambda xp, x, y: x ^ y, scalar="x ^ y", function="bitwise_xor", doc="x ^ y, of integers bit by bit."
+    "^", lambda xp, x, y: x ^ y, scalar="x ^ y", function="bitwise_xor", doc="x ^ y; bitwise for integers."
 )
 INVERT = elementwise(
     "~",
@@ -66,7 +66,7 @@ INVERT = elementwise(
     scalar="~x",
     function="bitwise_invert",
     numpy="invert",
-    doc="~x, of integers bit by bit.",
+    doc="~x; bitwise for integers.",
 )
 LEFT_SHIFT = elementwise(
     "<<",
@@ -98,7 +98,7 @@ ANY = op(
     over("any"),
     in_numpy="any",
     batch=over_axes,
-    doc="Whether one element along `axis` (an axis, a tuple of them, or None for all) at least is true.",
+    doc="Whether any element along `axis` (an axis, a tuple of them, or None for all) is true.",
 )
 
 COUNT_NONZERO = op(
@@ -106,5 +106,5 @@ COUNT_NONZERO = op(
     over("count_nonzero"),
     in_numpy="count_nonzero",
     batch=over_axes,
-    doc="How many elements along `axis` (an axis, a tuple of them, or None for all) are not zero.",
+    doc="The number of nonzero elements along `axis` (an axis, a tuple of them, or None for all).",
 )

@@ -1,13 +1,13 @@
-"""Scalars of complex numbers: the real and the imaginary part of an expression, as expressions themselves.
+"""Scalar expressions for complex numbers: their real and imaginary parts, as real expressions.
 
-An entry's scalar is written for real numbers. Each of its primitives has a meaning for complex ones here, a
-pair of expressions in the parts of its operands, a + bi and c + di; so every op that has a scalar has its
-complex function too. The formulas neither overflow nor cancel where the result is a number: on finite numbers
-they give what NumPy gives, up to rounding, on both sides of every branch cut.
+The scalar of an op is written for real numbers. Here each of its primitives gets a complex meaning: a pair of
+expressions in the parts of its operands, a + bi and c + di. So every op with a scalar has a complex function
+too. The formulas avoid overflow and cancellation where the result is finite: for finite numbers they agree
+with NumPy up to rounding, on both sides of every branch cut.
 
-At infinities they give less than the C standard asks for. Where a part of an operand is infinite, a part of
-a result that would be infinite, 0 or a multiple of π/4 may be NaN instead, and a quotient by 0 may have
-another sign, or be infinite where NumPy has NaN. NaN stays NaN.
+At infinities they guarantee less than the C standard. If a part of an operand is infinite, a part of the
+result that should be infinite, 0 or a multiple of π/4 may be NaN instead. A quotient by 0 may have another
+sign, or be infinite where NumPy gives NaN. NaN stays NaN.
 
 The inverse functions follow W. Kahan, Branch cuts for complex elementary functions, 1987.
 """
@@ -21,17 +21,17 @@ from .scalars import PRIMITIVES, Call, Calls, Scalar, calls, parse_several, subs
 
 
 class Parts(NamedTuple):
-    """The real and the imaginary part of a number; None is the imaginary part of one that is real."""
+    """The real and imaginary parts of a number; `imag` is None for a real number."""
 
     real: Scalar
     imag: Scalar | None = None
 
 
 class Limits(NamedTuple):
-    """What formulas need to know of the dtype of the parts.
+    """Constants of the parts' dtype that formulas use.
 
-    The largest number, the smallest normal one, and how far beyond 80 the exponent of e may be before the
-    smallest number times that power is infinite.
+    They are the largest number; the smallest normal number; and how far beyond 80 an exponent of e may go
+    before the smallest number times that power is infinite.
     """
 
     largest: float
@@ -46,12 +46,12 @@ LIMITS = {
 
 
 class NoComplexMeaning(ValueError):
-    """A primitive that is a function of real numbers alone. The message names it."""
+    """Raised for a primitive that is defined for real numbers only. The message names it."""
 
 
 _OPERANDS = ("a", "b", "c", "d", *Limits._fields)
 _FUNCTIONS: dict[str, tuple[tuple[str, ...], Scalar]] = {}
-#: The parts of each primitive of complex numbers: both, or one where it gives a real number or a truth.
+#: The rules of complex primitives: two parts, or one where the result is real or a truth value.
 _RULES: dict[str, tuple[Scalar, ...]] = {}
 
 
@@ -60,25 +60,27 @@ def _known(name: str) -> tuple[tuple[str, ...], Scalar] | None:
 
 
 def _function(name: str, text: str) -> None:
-    """A real function of a and b that later formulas may use."""
+    """Define a real function of a and b for later formulas."""
     (scalar,) = parse_several(text, _OPERANDS, 1, _known)
     _FUNCTIONS[name] = (("a", "b"), scalar)
 
 
 def _complex(name: str, text: str) -> None:
-    """A primitive whose real and imaginary part are the last two lines; later formulas know them as
-    `real_name(a, b)` and `imag_name(a, b)`."""
+    """Define a complex primitive: the last two lines are its real and imaginary parts.
+
+    Later formulas can use them as `real_name(a, b)` and `imag_name(a, b)`.
+    """
     parts = _RULES[name] = parse_several(text, _OPERANDS, 2, _known)
     _FUNCTIONS[f"real_{name}"], _FUNCTIONS[f"imag_{name}"] = ((("a", "b"), part) for part in parts)
 
 
 def _real(name: str, text: str) -> None:
-    """A primitive that gives a real number, or a truth."""
+    """Define a primitive with a real number or a truth value as result."""
     _RULES[name] = parse_several(text, _OPERANDS, 1, _known)
 
 
 def _turned(name: str, hyperbolic: str) -> None:
-    """f(z) = -i h(iz), as sin(z) = -i sinh(iz)."""
+    """Define f(z) = -i h(iz), as in sin(z) = -i sinh(iz)."""
     _complex(name, f"imag_{hyperbolic}(-b, a)\n-real_{hyperbolic}(-b, a)")
 
 
@@ -107,11 +109,11 @@ _real("isinf", "abs(a) == inf or abs(b) == inf")
 _real("isfinite", "isfinite(a) and isfinite(b)")
 _real("equal", "a == c and b == d")
 _real("not_equal", "a != c or b != d")
-# in alphabetical order, as NumPy has it
+# lexicographic order, as in NumPy
 for _name, _sign in {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}.items():
     _real(_name, f"a {_sign[0]} c and b == b and d == d or (a == c and b {_sign} d)")
 
-#: z / |z|, and 0 of 0.
+#: z / |z|, and 0 for z = 0.
 _complex(
     "sign",
     """
@@ -136,8 +138,8 @@ x * 0.0 + y * r
 
 # Roots and logarithms
 
-# √z = t + bi / 2t with t = √((|a| + |z|) / 2), or the other way round where a is negative; scaled, so that
-# |z| is neither too large nor too small.
+# √z = t + bi / 2t with t = √((|a| + |z|) / 2), with the parts swapped where a is negative; scaled, so that
+# |z| neither overflows nor underflows.
 _complex(
     "sqrt",
     f"""
@@ -151,7 +153,7 @@ where(a >= 0, t, u)
 copysign(where(a >= 0, u, t), b)
 """,
 )
-# log|z|: near 1 by what |z|² differs from 1, which does not cancel.
+# log|z|: for |z| near 1 from |z|² - 1, written without cancellation.
 _function(
     "log_abs",
     """
@@ -180,7 +182,7 @@ atan2(b, 1 + a)
 """,
 )
 
-# Powers of e: in two factors where one would be infinite, and the result is not
+# Powers of e, as two factors where a single power would overflow although the result does not
 
 _complex(
     "exp",
@@ -206,7 +208,7 @@ e = exp(where(more > span, span, more) * 0.5)
 """
 _complex("sinh", f"{_beyond}\nsinh(t) * cos(b) * e * e\ncosh(t) * sin(b) * e * e")
 _complex("cosh", f"{_beyond}\ncosh(t) * cos(b) * e * e\nsinh(t) * sin(b) * e * e")
-# beyond 20 the real part is 1, and the imaginary one as small as e^(-2|a|)
+# beyond |a| = 20 the real part is ±1, and the imaginary part is of order e^(-2|a|)
 _complex(
     "tanh",
     """
@@ -259,7 +261,7 @@ copysign(where(h == 0, inf, where(close, from_log, 0.25 * log1p(4 * (x / r) / r)
 )
 _turned("atan", "atanh")
 
-#: x ** y for any numbers; what 0 gives to a power that is not positive is NaN, as in NumPy.
+#: x ** y for any numbers; 0 to a power whose real part is not positive is NaN, as in NumPy.
 _POWER = parse_several(
     """
 p = log_abs(where(a == 0 and b == 0, 1, a), b)
@@ -276,12 +278,12 @@ where(flat, 0, where(zero, of_zero, imag_exp(x, y)))
     2,
     _known,
 )
-#: Whole exponents up to this size are products, as in NumPy.
+#: Powers with integer exponents up to this size are products, as in NumPy.
 PRODUCTS = 99
 
 
 def parts_of(scalar: Scalar, operands: Mapping[str, Parts], limits: Limits) -> Parts:
-    """The parts of an expression, from those of its operands.
+    """The parts of an expression, given those of its operands.
 
     Raises NoComplexMeaning for a primitive that is not defined for complex numbers.
     """
@@ -299,14 +301,14 @@ def parts_of(scalar: Scalar, operands: Mapping[str, Parts], limits: Limits) -> P
 
 
 class _Expansion:
-    """The parts of one expression, which share what they have in common."""
+    """Builds the parts of one expression, sharing common subexpressions."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.made = Calls()
 
     def called(self, name: str, args: list[Parts]) -> Parts:
-        """A primitive of numbers that may be complex."""
+        """Apply a primitive to numbers that may be complex."""
         call, conditions = self.made.call, PRIMITIVES[name].condition if name in PRIMITIVES else 0
         args = [self.truth(x) if i < conditions else x for i, x in enumerate(args)]
         if all(x.imag is None for x in args):
@@ -326,25 +328,24 @@ class _Expansion:
         return self.applied(_RULES[name], *args)
 
     def applied(self, rule: tuple[Scalar, ...], *args: Parts) -> Parts:
-        """A rule on the parts of its operands. A real number beside a complex one has the imaginary part 0,
-        as in NumPy."""
+        """Apply a rule to the parts of its operands; a real operand has imaginary part 0, as in NumPy."""
         values = [part for x in args for part in (x.real, _imag(x))]
         new: dict[str, Scalar] = {**dict(zip(("a", "b", "c", "d"), values)), **self.limits._asdict()}
         return Parts(*(substitute(part, new, self.made) for part in rule))
 
     def truth(self, x: Parts) -> Parts:
-        """Whether a number is not 0."""
+        """Whether a number is nonzero."""
         if x.imag is None:
             return x
         call = self.made.call
         return Parts(call("logical_or", (call("not_equal", (x.real, 0)), call("not_equal", (x.imag, 0)))))
 
     def quotient(self, x: Parts, y: Parts) -> Parts:
-        """x / y. The 1 of a reciprocal has the imaginary part -0, so that y says the sign of the result's."""
+        """x / y. A real x gets the imaginary part -0, so that y determines the sign of the result's."""
         return self.applied(_RULES["divide"], Parts(x.real, -0.0) if x.imag is None else x, y)
 
     def power(self, x: Parts, y: Parts) -> Parts:
-        """x ** y: by products or a root where y is a number that allows it."""
+        """x ** y: by products or a square root where y is a suitable number."""
         n = y.real
         if isinstance(n, int | float) and (y.imag is None or y.imag == 0):
             if n == 0.5:
@@ -354,7 +355,7 @@ class _Expansion:
         return self.applied(_POWER, x, y)
 
     def whole_power(self, x: Parts, n: int) -> Parts:
-        """x ** n by products."""
+        """x ** n by repeated multiplication."""
         product: Parts | None = None
         count = abs(n)
         while count:

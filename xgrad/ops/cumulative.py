@@ -1,4 +1,4 @@
-"""Sums and products of all elements up to each, and the product of all."""
+"""Cumulative sums and products, and the product of all elements."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .table import op
 
 
 def part(x: ArrayT, axis: int, start: int | None, stop: int | None) -> ArrayT:
-    """The elements along `axis` from `start` up to but not including `stop`, as far as there are any."""
+    """The slice from `start` to `stop` along `axis`, clipped to its length."""
     first, end, _ = slice(start, stop).indices(x.shape[axis])
     return x[(*(slice(None),) * (axis % x.ndim), slice(start and first, stop and end), ...)]
 
 
 def _computed(dz: Array, axis: int, include_initial: bool) -> Array:
-    """What belongs to elements of the operand: all but the initial 0 or 1."""
+    """The part of `dz` for elements of the operand: all but the initial 0 or 1."""
     return part(dz, axis, 1, None) if include_initial else dz
 
 
@@ -38,12 +38,11 @@ CUMULATIVE_SUM = op(
 
 
 def _following(xp: Namespace, dz: Array, x: Array, axis: int) -> Array:
-    """s[j], the sum over i >= j of dz[i] x[j+1] ...
+    """s[j], the sum over i >= j of dz[i] x[j+1] ... x[i].
 
-    x[i]: how the outputs from j on depend on x[j], but for what comes before.
-
-    That is s[j] = dz[j] + x[j+1] s[j+1], found for twice as many terms at each turn, without a division: x
-    may have zeros. `factors` are the products of the next `reach` elements.
+    Multiplied by the product of the elements before j, it is the gradient of x[j]. The recurrence is
+    s[j] = dz[j] + x[j+1] s[j+1]. Each round doubles the number of terms, without division, as x may contain
+    zeros. `factors` are the products of the next `reach` elements.
     """
     n, reach = dz.shape[axis], 1
     s, factors = dz, part(x, axis, 1, None)
@@ -57,7 +56,7 @@ def _following(xp: Namespace, dz: Array, x: Array, axis: int) -> Array:
 
 
 def _before(xp: Namespace, z: Array, axis: int, include_initial: bool) -> Array:
-    """The product of the elements before each."""
+    """For each element, the product of the elements before it."""
     if include_initial:
         return part(z, axis, None, -1)
     return xp.concat([xp.ones_like(part(z, axis, None, 1)), part(z, axis, None, -1)], axis=axis)
@@ -79,7 +78,7 @@ CUMULATIVE_PROD = op(
 
 
 def _others(xp: Namespace, x: Array, axis: Axis) -> Array:
-    """The product of all elements but each: of those before it and of those after it."""
+    """For each element, the product of all others: of those before it and those after it."""
     rows, put_back = apart(xp, x, axis)
     before = xp.cumulative_prod(rows, axis=-1, include_initial=True)
     after = xp.flip(xp.cumulative_prod(xp.flip(rows, axis=-1), axis=-1, include_initial=True), axis=-1)

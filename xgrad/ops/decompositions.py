@@ -1,14 +1,14 @@
 """Inverses, determinants and decompositions of matrices, stacked along any leading axes.
 
-A rule of an op with one complex output is plain calculus, as everywhere. Where conjugates are part of the
-function itself (cholesky, pinv) it turns dz into the gradient g as one has it on paper, and conjugates back
-in the end. Tuples come without conjugation by the engine: their parts are gradients as on paper, dL/dRe + i
-dL/dIm.
+As everywhere, a rule of an op with one complex output is plain calculus. Where the function itself
+conjugates (cholesky, pinv), the rule conjugates dz to get the conventional gradient g = dL/dRe + i dL/dIm,
+and conjugates the result back. The engine does not conjugate the cotangents of tuples: their parts are
+conventional gradients.
 
-Of hermitian matrices (cholesky, and eigh in `spectral`) one triangle is read. The gradient is of that
-function: all of it is in the triangle that is read, both for an element and for its copy, and 0 is in the
-other, so that it agrees with differences of any matrix. Along hermitian changes it is what a hermitian
-gradient is.
+For hermitian matrices (cholesky, and eigh in `spectral`) only one triangle is read, and the gradient is that
+of this function: the triangle that is read gets the whole gradient, for an element and its copy, and the
+other is 0. So it agrees with finite differences for any matrix, and along hermitian changes with the
+hermitian gradient.
 
 Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
 I. Murray, Differentiation of the Cholesky decomposition (2016); G. Golub and V. Pereyra, The differentiation
@@ -29,7 +29,7 @@ from .table import op
 
 
 def square(x: ArrayT, function: str) -> ArrayT:
-    """`x`, if it is a stack of square matrices."""
+    """Return `x`; raise ShapeError unless it is a stack of square matrices."""
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
             f"{function} takes square matrices, stacked along leading axes; this array has shape "
@@ -39,7 +39,7 @@ def square(x: ArrayT, function: str) -> ArrayT:
 
 
 def matrices(x: ArrayT, function: str) -> ArrayT:
-    """`x`, if it is a stack of matrices."""
+    """Return `x`; raise ShapeError unless it is a stack of matrices."""
     if len(x.shape) < 2:
         raise ShapeError(
             f"{function} takes matrices, stacked along leading axes; this array has shape {tuple(x.shape)}"
@@ -65,12 +65,12 @@ def hermitian(xp: Namespace, x: Array) -> Array:
 
 
 def of_lower(xp: Namespace, g: Array) -> Array:
-    """A hermitian gradient as that of the lower triangle, of which the upper one is a conjugate copy."""
+    """Fold a hermitian gradient into the lower triangle, the only one that is read."""
     return xp.tril(g) + xp.tril(g, k=-1)
 
 
 def _below(xp: Namespace, x: Array) -> tuple[Array, Array]:
-    """Two masks of a square matrix: what is below the diagonal, and the diagonal."""
+    """Two masks of a square matrix: the part below the diagonal, and the diagonal."""
     i = xp.arange(x.shape[-1], device=x.device)
     return i[:, None] > i, i[:, None] == i
 
@@ -97,15 +97,15 @@ INV = op(
 
 
 def _side_by_side(xp: Namespace, y: Array) -> Array:
-    """A stack of matrices (..., n, k) as one, with the columns of all."""
+    """Join a stack of matrices (..., n, k) into one matrix with all columns."""
     return xp.reshape(xp.moveaxis(y, -2, 0), (y.shape[-2], prod(y.shape[:-2]) * y.shape[-1]))
 
 
 def _solve(xp: Namespace, x: Array, y: Array) -> Array:
     """x⁻¹ y.
 
-    One matrix is factored once, whatever is stacked in y; stacks are broadcast, which not every array library
-    does.
+    A single matrix x is factored once, even for a stack y. Stacks are broadcast here, as not every array
+    library does that.
     """
     square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
@@ -147,7 +147,7 @@ SOLVE = op(
 
 
 def _pinv_dx(xp: Namespace, dz: Array, z: Array, x: Array) -> Array:
-    """dP = -P dX P + P Pᴴ dXᴴ (I - X P) + (I - P X) dXᴴ Pᴴ P, as long as the rank stays; its transpose."""
+    """Transpose of dP = -P dX P + P Pᴴ dXᴴ (I - X P) + (I - P X) dXᴴ Pᴴ P, for constant rank."""
     g, zH = _conj(xp, dz), H(xp, z)
     gH = H(xp, g)
     beside = (gH - x @ (z @ gH)) @ (z @ zH)  # (I - X P) gᴴ P Pᴴ
@@ -170,7 +170,7 @@ DET = op(
     analytic=True,
     doc="""Determinant of square matrices.
 
-    Its derivative, the matrix of cofactors, is right for singular ones too.
+    Its derivative, the cofactor matrix, is also right for singular matrices.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.linalg.det)(xg.asarray([[1.0, 2.0], [2.0, 4.0]]))
@@ -181,8 +181,10 @@ DET = op(
 
 
 def _cofactor_dx(xp: Namespace, dz: Array, x: Array) -> Array:
-    """For x = U S Vh, the cofactors of S + M are known to first order, from products of all singular values
-    but two."""
+    """With x = U S Vh, use the first-order expansion of the cofactors of S + M.
+
+    It consists of products of all singular values but two.
+    """
     u, s, vh = xp.linalg.svd(x, full_matrices=False)
     det = (xp.linalg.det(u) * xp.linalg.det(vh))[..., None, None]
     u, vh = _conj(xp, u), _conj(xp, vh)
@@ -195,12 +197,12 @@ def _cofactor_dx(xp: Namespace, dz: Array, x: Array) -> Array:
     return det * (u @ (xp.where(diagonal, on_diagonal, xp.zeros_like(g)) - but_two * _T(xp, g)) @ vh)
 
 
-# det(x) x⁻ᵀ, from singular values, so that no inverse is needed.
+# det(x) x⁻ᵀ, computed from singular values, so that no inverse is needed.
 COFACTOR = op("cofactor", lambda xp, x: xp.cofactor(x), dx=_cofactor_dx, analytic=True, internal=True)
 
 
 def _slogdet_dx(xp: Namespace, dz: Sequence[Array | None], z: tuple[Array, Array], x: Array) -> Array:
-    """log det x = log|det x| + i angle moves by tr(x⁻¹ dx), and the sign turns with the angle."""
+    """d log det x = tr(x⁻¹ dx), where log det x = log|det x| + i angle; the sign is e^(i angle)."""
     dsign, dlog = dz
     if is_complex(x.dtype) and dsign is not None:
         turn = xp.imag(xp.conj(dsign) * z[0]) * -1j
@@ -221,7 +223,7 @@ SLOGDET = op(
 
 
 def _cholesky_dx(xp: Namespace, dz: Array, z: Array, *, upper: bool) -> Array:
-    """L⁻ᴴ Φ(Lᴴ g) L⁻¹, where Φ takes the lower half with half the diagonal, for the triangle that is read."""
+    """L⁻ᴴ Φ(Lᴴ g) L⁻¹, folded into the triangle read; Φ is the lower triangle with half the diagonal."""
     L, g = (H(xp, z), _T(xp, dz)) if upper else (z, _conj(xp, dz))
     below, diagonal = _below(xp, L)
     p = H(xp, L) @ g
@@ -232,7 +234,7 @@ def _cholesky_dx(xp: Namespace, dz: Array, z: Array, *, upper: bool) -> Array:
 
 
 def _cholesky(xp: Namespace, x: Array, *, upper: bool = False) -> Array:
-    """Libraries agree on what is read for the lower factor, and not for the upper."""
+    """Get the upper factor from the lower: libraries differ in which triangle they read for the upper."""
     square(x, "cholesky")
     return H(xp, xp.linalg.cholesky(H(xp, x))) if upper else xp.linalg.cholesky(x)
 
@@ -247,7 +249,7 @@ CHOLESKY = op(
 
     The lower triangular L with x = L Lᴴ, or with `upper` the upper triangular U with x = Uᴴ U.
 
-    Of `x` the same triangle is read, and so the gradient is 0 in the other. Raises the array library's
+    Only the same triangle of `x` is read, so the gradient is 0 in the other. Raises the array library's
     LinAlgError where x is not positive definite.
     """,
 )
@@ -256,12 +258,14 @@ CHOLESKY = op(
 def _qr_dx(
     xp: Namespace, dz: Sequence[Array | None], z: tuple[Array, Array], x: Array, *, mode: str
 ) -> Array:
-    """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower half; of a wide x, for its first
-    columns."""
+    """(dQ + Q sym(R dRᴴ - dQᴴ Q)) R⁻ᴴ, where sym mirrors the lower triangle.
+
+    For a wide x, this is the gradient of its first, square part.
+    """
     (dq, dr), (q, r) = dz, z
     n, m = x.shape[-2:]
     k = min(n, m)
-    # columns beyond are any basis of the rest: as far as the first turn towards them
+    # further columns are an arbitrary basis of the complement: only turns between them and the first k count
     if dq is not None and q.shape[-1] > k:
         dq = dq[..., :k] - q[..., k:] @ (H(xp, dq[..., k:]) @ q[..., :k])
     q, r, dr = q[..., :k], r[..., :k, :], None if dr is None else dr[..., :k, :]

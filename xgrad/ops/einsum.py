@@ -1,5 +1,4 @@
-"""Einstein's summation: products of elements whose indices agree, summed over the indices that the result has
-not."""
+"""Einstein summation: products of elements with equal indices, summed over indices not in the output."""
 
 from __future__ import annotations
 
@@ -25,8 +24,10 @@ def _dx(
 
 
 def _of_one(xp: Namespace, dz: Array, output: str, i: int, inputs: list[str], x: tuple[Array, ...]) -> Array:
-    """The gradient of operand `i`, whose indices that nobody else has are spread over its shape, as are
-    repeated ones over its diagonal."""
+    """The gradient of operand `i`.
+
+    It is broadcast over indices that occur only in this operand; for repeated indices, it is on the diagonal.
+    """
     mine, shape = inputs[i], x[i].shape
     others = [(x[j], inputs[j]) for j in range(len(x)) if j != i]
     known = {*output, *(c for _, subscript in others for c in subscript)}
@@ -45,7 +46,7 @@ def _of_one(xp: Namespace, dz: Array, output: str, i: int, inputs: list[str], x:
 
 
 def _on_the_diagonal(xp: Namespace, g: Array, distinct: str, subscript: str, shape: tuple[int, ...]) -> Array:
-    """Zeros of `shape` with the elements of `g` where the indices that repeat are equal."""
+    """Zeros of `shape`, with the elements of `g` where repeated indices are equal."""
     first = {c: subscript.index(c) for c in distinct}
     g = xp.reshape(
         g,

@@ -1,7 +1,7 @@
-"""Fourier transforms along one axis: linear, and so each one's derivative is a transform.
+"""Fourier transforms along one axis: they are linear, so each derivative is a transform too.
 
-The matrix of fft is symmetric, so its transpose is fft again, and likewise of ifft. Before it, `n` cuts the
-axis or fills it up with zeros; the transpose of that fills up or cuts.
+The matrix of fft is symmetric, so its transpose is fft again; likewise for ifft. Before the transform, `n`
+truncates the axis or pads it with zeros; the transpose of that pads or truncates.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from ..backends.types import Array, Namespace
 from .batching import along_axis
 from .table import op
 
-#: The norm of a transform whose factor is the other's.
+#: For each norm, the one with the factors of the two directions swapped.
 SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def _fit(xp: Namespace, x: Array, axis: int, n: int) -> Array:
-    """`x` with the axis cut or filled up with zeros to length n."""
+    """Truncate the axis of `x`, or pad it with zeros, to length n."""
     axis %= x.ndim
     have = x.shape[axis]
     if have >= n:
@@ -37,8 +37,8 @@ FFT = op(
     batch=along_axis,
     doc="""Discrete Fourier transform along `axis`: z_k is the sum of x_j e^(-2πi jk/n).
 
-    The axis is cut, or filled up with zeros, to `n`. `norm` says which way divides by n: "backward" the
-    inverse, "forward" this one, "ortho" both by √n.
+    The axis is truncated, or padded with zeros, to length `n`. `norm` says which direction divides by n:
+    "backward" the inverse, "forward" this one, "ortho" both by √n.
 
     >>> import xgrad as xg
     >>> xg.fft.fft(xg.asarray([1.0, 0.0, 0.0, 0.0]))
@@ -64,7 +64,7 @@ IFFT = op(
 def _rfft_dx(
     xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
 ) -> Array:
-    """The frequencies that rfft leaves out have no gradient."""
+    """Transpose rfft: the frequencies that it omits have gradient 0."""
     return _fit(
         xp, xp.fft.fft(dz, n=x_shape[axis] if n is None else n, axis=axis, norm=norm), axis, x_shape[axis]
     )
@@ -85,8 +85,10 @@ RFFT = op(
 def _irfft_dx(
     xp: Namespace, dz: Array, x_shape: tuple[int, ...], *, n: int | None, axis: int, norm: str
 ) -> Array:
-    """Each frequency counts twice, once for its conjugate, but the first and, of an even number, the
-    middle."""
+    """Transpose irfft: each frequency counts twice, for its conjugate too.
+
+    The exceptions are the first and, for even n, the middle one.
+    """
     n = dz.shape[axis]
     k = xp.arange(n // 2 + 1, device=dz.device)
     once = xp.reshape(k * (2 * k - n) == 0, (-1,) + (1,) * (dz.ndim - 1 - axis % dz.ndim))

@@ -1,4 +1,4 @@
-"""Functions of one operand, element by element."""
+"""Elementwise functions of one operand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .table import elementwise, op
 def _expm1(xp: Namespace, x: Array) -> Array:
     """eˣ - 1.
 
-    Where a part of a complex x is not finite, array libraries give NaN, and the standard what is known.
+    Where a part of a complex x is not finite, array libraries give NaN; this follows the array standard.
     """
     z = xp.expm1(x)
     if not is_complex(x.dtype):
@@ -29,7 +29,7 @@ def _expm1(xp: Namespace, x: Array) -> Array:
 def _log1p(xp: Namespace, x: Array) -> Array:
     """log(1 + x), exact near 0.
 
-    Of large complex numbers, whose squares array libraries add up, log x: 1 is nothing beside them.
+    For large complex numbers it is log x: 1 is negligible, and the squares in array libraries may overflow.
     """
     if not is_complex(x.dtype):
         return xp.log1p(x)
@@ -100,7 +100,7 @@ SQUARE = elementwise(
 
 
 def _cbrt(xp: Namespace, x: Array) -> Array:
-    """sign(x) |x|^(1/3), and one step of Newton's, so that cubes have their roots."""
+    """sign(x) |x|^(1/3), with one Newton step, so that the roots of cubes are exact."""
     size = xp.abs(x)
     root = size ** (1 / 3)
     inside = (root > 0) & xp.isfinite(root)
@@ -109,8 +109,8 @@ def _cbrt(xp: Namespace, x: Array) -> Array:
 
 
 CBRT = elementwise("cbrt", _cbrt, scalar="cbrt(x)", dx=lambda dz, z: dz / (3 * (z * z)))
-#: 1 / x cut off; by zero it gives, as in NumPy, the lowest number there is of 32 or 64 bits with a sign, else
-#: 0: ~0 is negative where there is a sign, and in 32 bits nothing is left of 1 << 62.
+#: 1 / x for integers, truncated. As in NumPy, 1 / 0 is the lowest number of signed dtypes of 32 or 64 bits,
+#: else 0. Tests: ~0 is negative for signed dtypes, and 1 << 62 is 0 in 32 bits.
 _WHOLE_RECIPROCAL = """
 signed = ~0 < 0
 lowest = where(signed, where(1 << 62 == 0, ~0 << 31, ~0 << 63), 0)
@@ -126,7 +126,7 @@ RECIPROCAL = elementwise(
     doc="1 / x",
 )
 
-# Of angles in radians
+# Trigonometric, angles in radians
 
 SIN = elementwise(
     "sin",
@@ -236,7 +236,7 @@ ATANH = elementwise(
 
 
 def _sigmoid(xp: Namespace, x: Array) -> Array:
-    """(tanh(x/2) + 1) / 2: it cannot overflow, and array libraries have a fast tanh."""
+    """(tanh(x/2) + 1) / 2: it cannot overflow, and tanh is fast in array libraries."""
     z = xp.tanh(0.5 * x)
     z *= 0.5
     z += 0.5
@@ -253,8 +253,8 @@ SIGMOID = elementwise(
     analytic=True,
     doc="""1 / (1 + exp(-x)), without overflow.
 
-    Computed as (tanh(x / 2) + 1) / 2: exact to rounding of 1, so that far below zero, where the value itself
-    is smaller than that, it is 0.
+    Computed as (tanh(x / 2) + 1) / 2, with an absolute error of about the rounding error of 1. So it is 0 far
+    below zero, where the value is smaller than that.
 
     >>> import xgrad as xg
     >>> xg.sigmoid(xg.asarray([0.0, 1000.0]))
@@ -320,7 +320,7 @@ IMAG = elementwise(
 )
 
 
-# Of complex values in parts, when a program is compiled.
+# Makes a complex value from its parts, in compiled programs.
 COMPLEX = op(
     "complex",
     lambda xp, x, y: xp.as_complex(xp.stack([x, y], axis=-1)),
@@ -329,9 +329,9 @@ COMPLEX = op(
 
 
 def _across(xp: Namespace, dz: Array, z: Array, x: Array) -> Array:
-    """The part of dz across the direction of x, over |x|: along it the sign stays.
+    """The component of dz perpendicular to x, divided by |x|: along x the sign is constant.
 
-    Not analytic: dz comes in conjugated.
+    The function is not analytic, and dz is conjugated.
     """
     size = xp.abs(x)
     return xp.where(size == 0, 0, (dz - xp.conj(z) * xp.real(z * dz)) / xp.where(size == 0, 1, size))
@@ -341,7 +341,7 @@ COMPLEX_SIGN = elementwise(
     "complex_sign", lambda xp, x: xp.sign(x), dx=_across, promotion="positive", in_numpy="sign", internal=True
 )
 
-# Constant wherever they have a derivative at all: none is passed back.
+# Piecewise constant: no gradient flows back.
 SIGN = elementwise(
     "sign", lambda xp, x: xp.sign(x), scalar="where(x > 0, 1, where(x < 0, -1, where(x == 0, 0, x)))"
 )
@@ -349,19 +349,19 @@ FLOOR = elementwise(
     "floor",
     lambda xp, x: xp.floor(x),
     scalar="floor(x)",
-    doc="The largest whole number that is not greater; no gradient flows back.",
+    doc="The largest integer not greater than x; no gradient flows back.",
 )
 CEIL = elementwise(
     "ceil",
     lambda xp, x: xp.ceil(x),
     scalar="ceil(x)",
-    doc="The smallest whole number that is not less; no gradient flows back.",
+    doc="The smallest integer not less than x; no gradient flows back.",
 )
 TRUNC = elementwise(
     "trunc",
     lambda xp, x: xp.trunc(x),
     scalar="trunc(x)",
-    doc="The whole number next to it towards 0; no gradient flows back.",
+    doc="x rounded towards 0 to an integer; no gradient flows back.",
 )
 ROUND = elementwise(
     "round",
@@ -370,5 +370,5 @@ ROUND = elementwise(
     in_numpy="round",
     promotion="negative",
     numpy="rint",
-    doc="The nearest whole number, the even one of two; no gradient flows back.",
+    doc="The nearest integer, on a tie the even one; no gradient flows back.",
 )

@@ -1,7 +1,7 @@
-"""Taking elements and putting them back: each is the derivative of the other.
+"""Indexing: gather and scatter; each is the transpose of the other.
 
-Index arrays are operands, so that an index computed on the way stays part of the graph. The parameter `key`
-is the index as written, with `Hole(i)` where the i-th of them belongs.
+Index arrays are operands, so that a computed index stays part of the graph. The parameter `key` is the index
+as written, with `Hole(i)` in place of the i-th index array.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Hole(NamedTuple):
 
 
 def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[Any, ...], list[Array]]:
-    """`key` with holes for its index arrays, and the arrays."""
+    """Split `key` into a pattern with holes for its index arrays, and the arrays."""
     arrays: list[Array] = []
 
     def part(k: Any) -> Any:
@@ -34,7 +34,7 @@ def split(key: tuple[Any, ...], is_array: Callable[[Any], bool]) -> tuple[tuple[
 
 
 def fill(key: Any, indices: tuple[Array, ...]) -> Any:
-    """`key` with its index arrays back in their places."""
+    """Put the index arrays back into the holes of `key`."""
     if not indices:
         return key
     return tuple(indices[k.i] if isinstance(k, Hole) else k for k in key)
@@ -50,7 +50,7 @@ def _none_for(indices: tuple[Array, ...]) -> tuple[None, ...]:
 
 
 def _batch(params: dict[str, Any], rank: int, length: int) -> dict[str, Any] | None:
-    """The same elements along the whole of the new axis; None for index arrays."""
+    """Index all of the new axis, and the others as before; None for index arrays."""
     key = _as_tuple(params["key"])
     if not all(k is None or k is ... or type(k) in (int, slice) for k in key):
         return None
@@ -73,7 +73,7 @@ GETITEM = op(
     moves=True,
 )
 
-# zeros of a shape with dz added at key: what getitem passes back.
+# Zeros of a shape with x added at key: the transpose of getitem.
 SCATTER = op(
     "scatter",
     lambda xp, x, *indices, key, shape: xp.scatter(x, key=fill(key, indices), shape=shape),
@@ -87,8 +87,10 @@ SCATTER = op(
 
 
 def _kept(xp: Namespace, dz: Array, key: tuple[Any, ...]) -> Array:
-    """dz[key], but 0 where another element of the value was assigned to the same place later: numbers that
-    are put there tell."""
+    """dz[key], but 0 for elements whose place was overwritten by a later element of the same assignment.
+
+    To find these, it assigns the elements' numbers and reads them back.
+    """
     g = dz[key]
     if not any(getattr(k, "dtype", None) is not None and "int" in str(k.dtype) for k in key):
         return g
@@ -100,7 +102,7 @@ def _kept(xp: Namespace, dz: Array, key: tuple[Any, ...]) -> Array:
 def _setitem_dx(
     xp: Namespace, dz: Array, rest: tuple[Array, ...], needs: Sequence[Any], *, key: Any
 ) -> tuple[Array | None, ...]:
-    """dz but 0 at key, where x was overwritten; and what is at key."""
+    """For x, dz with 0 at key, where x was overwritten; for the value, dz at key."""
     index = fill(key, rest[1:])
     dx = xp.setitem(dz, 0, key=index) if needs[0] else None
     return dx, _kept(xp, dz, _as_tuple(index)) if needs[1] else None, *_none_for(rest[1:])
@@ -125,7 +127,7 @@ TAKE = op(
     at_once=True,
 )
 
-# zeros of a shape with the slices of dz added where take found them.
+# Zeros of a shape with the slices of x added at the indices y: the transpose of take.
 UNTAKE = op(
     "untake",
     lambda xp, x, y, *, axis, shape: xp.untake(x, y, axis=axis, shape=shape),
@@ -134,7 +136,7 @@ UNTAKE = op(
     internal=True,
 )
 
-# The index of each element as often as it is to be repeated.
+# The index of each element, repeated as often as its count says.
 REPEATED = op(
     "repeated",
     lambda xp, counts: xp.repeat(xp.arange(counts.shape[0], device=counts.device), counts),

@@ -9,7 +9,7 @@ from .table import op
 
 
 def rows(xp: Namespace, x: Array) -> Array:
-    """`x` as a matrix, its leading axes taken together."""
+    """Reshape `x` to a matrix by merging its leading axes."""
     return x if x.ndim == 2 else xp.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
@@ -18,10 +18,10 @@ def _transposed(xp: Namespace, x: Array) -> Array:
 
 
 def matmul(xp: Namespace, x: Array, y: Array) -> Array:
-    """x @ y. Many rows against one matrix are one product, not a stack of small ones."""
+    """x @ y. A stack x times one matrix y is one product of all rows, not a stack of small products."""
     if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:
         return xp.reshape(xp.matmul(rows(xp, x), y), (*x.shape[:-1], y.shape[1]))
-    return xp.matmul(x, y)  # which, unlike `@`, a backend may compute in another precision
+    return xp.matmul(x, y)  # not `@`: a backend may compute matmul in another precision
 
 
 def _dx(xp: Namespace, dz: Array, x_shape: tuple[int, ...], y: Array) -> Array:
@@ -58,5 +58,5 @@ MATMUL = op(
     at_once=True,
 )
 
-# A product that is added to its target as it is computed.
+# A product that is accumulated into its target as it is computed.
 PRODUCT_ADDED = op("@+", lambda xp, base, a, b: base + a @ b, function="add_product", arity=3, internal=True)

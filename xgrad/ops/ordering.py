@@ -1,4 +1,4 @@
-"""Order: sorting, and where elements are that are best, not zero, or the first of their kind.
+"""Order: sorting, searching, unique elements, and the indices of extrema and nonzero elements.
 
 Indices have no derivative.
 """
@@ -29,8 +29,7 @@ ARGMIN = op(
 
 
 def _sort(xp: Namespace, x: Array, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """Sorted; a descending sort is an ascending one from behind, which keeps equal elements in their order if
-    that does."""
+    """Sort along an axis. A descending sort flips, sorts and flips back, to stay stable."""
     if not descending:
         return xp.sort(x, axis=axis, stable=stable)
     return xp.flip(xp.sort(xp.flip(x, axis=axis), axis=axis, stable=stable), axis=axis)
@@ -47,7 +46,7 @@ def _argsort(
 
 
 def _place(xp: Namespace, x: Array, axis: int, descending: bool) -> Array:
-    """Where each element of `x` is when they are sorted."""
+    """The position of each element of `x` in the sorted array."""
     return xp.argsort(_argsort(xp, x, axis=axis, descending=descending), axis=axis)
 
 
@@ -84,6 +83,5 @@ SEARCHSORTED = op(
     "searchsorted", lambda xp, x, y, *, side="left": xp.searchsorted(x, y, side=side), promotion="result_type"
 )
 
-# Of each different element: its first index in the flat array, which of them each is, and how many there are
-# of it.
+# The first index of each unique element in the flat array, the inverse indices, and the counts.
 UNIQUE = op("unique", lambda xp, x: tuple(xp.unique_all(x))[1:])

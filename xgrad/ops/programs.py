@@ -1,6 +1,6 @@
-"""Ops that run programs.
+"""Declarations of the ops that run programs.
 
-What they do is said where programs are known; of what the programs are made of, it is linear.
+The compiler, which knows programs, implements them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ def _declared(xp: Namespace, *x: Array) -> NoReturn:
     raise RuntimeError("this op runs programs: import xgrad, whose compiler says what it does")
 
 
-# A body that is repeated through time.
+# Repeats a body through time.
 SCAN = op("scan", _declared, variadic=True, linear="jointly", internal=True)
 
-# A function that is computed again in the backward pass.
+# Runs a function that is computed again in the backward pass.
 CHECKPOINT = op("checkpoint", _declared, variadic=True, linear="jointly", internal=True)
 
-# A gate of the user's own, with its rules.
+# Runs a user's gate, with its rules.
 CUSTOM = op("custom", _declared, variadic=True, linear="jointly", internal=True)
 
-# x, once y is there. In the backward pass it marks what is computed again: that is not kept from the forward
-# pass. It takes no work, but is never computed again itself: it would wait for what comes after.
+# x, after y has been computed. In the backward pass it marks values that are recomputed instead of kept from
+# the forward pass. It takes no work, but its cost is HEAVY so that it is never recomputed itself: it would
+# then wait for a later value.
 AFTER = op("after", lambda xp, x, y: x, dx=lambda dz: dz, analytic=True, view=True, cost=HEAVY, internal=True)

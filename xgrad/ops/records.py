@@ -1,6 +1,6 @@
-"""What is known of an op beside its forward and its rules, in three records.
+"""Properties of an op beside its forward and its rules, in three records.
 
-Entries give their fields as keywords of `op` and `elementwise`; `Op` sorts them into the records.
+Table entries pass them as keywords of `op` and `elementwise`; `Op` sorts them into the records.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from .scalars import HEAVY, Scalar
 
 Kind = TypeVar("Kind")
 
-#: What changes in the parameters where the operand has a new axis in front: see `batching`.
+#: The change of the parameters when the operand gets a new leading axis: see `batching`.
 Batch = Callable[[dict[str, Any], int, int], dict[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Calculus:
-    """What is known of the derivative beside the rules.
+    """Properties of the derivative beside the rules.
 
     Attributes:
-        linear: "jointly" in all its floating operands together, as a sum; in "each", as a product; in the
-            "first" alone, as a quotient; or "".
+        linear: "jointly" if linear in all floating operands together, as a sum; "each" if linear in each, as
+            a product; "first" if linear in the first only, as a quotient; else "".
         analytic: whether it is holomorphic, so that a complex step gives its derivative to the last digit.
-        diagonal: whether each element of the output depends on that of the operands alone, so that its rules
-            serve forward mode.
-        spectrum: for a decomposition whose derivative has a limit where values are equal, what the engine
-            finds that by; else None.
+        diagonal: whether each element of the output depends only on the corresponding elements of the
+            operands, so that the vjp rules serve forward mode too.
+        spectrum: for a decomposition whose derivative has a limit at equal values, the functions by which the
+            engine computes that limit; else None.
     """
 
     linear: Literal["jointly", "each", "first", ""] = ""
@@ -39,29 +39,27 @@ class Calculus:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What the compiler knows.
+    """Properties that the compiler uses.
 
     Attributes:
-        scalar: the value of an element as an expression of the operands, real numbers; None where there is
-            none.
-        integers: the same for integers and truths, where it is another.
-        primitives: the names of the primitives that both are made of.
-        cost: about how many instructions an element takes, from HEAVY on with dear ones among them; 0 for a
-            view, unless that is never to be computed again, and None where the op is no matter of single
-            elements.
-        pointwise: whether each element of the output depends on those at its place alone: an elementwise op,
-            a choice, a cast.
-        view: whether its output is its first operand seen otherwise, and takes no work.
-        moves: whether its elements are those of its operands, moved, and zeros where there are none.
-        composite: whether its forward is to be written out as the simpler ops that it is made of; or another
-            forward for that.
-        batch: how its parameters change where its operand has a new axis in front; None where nothing is
-            known of that.
-        forms: for an op that runs programs, the shape and dtype of each of its outputs, from its parameters;
-            None where they are found from its forward.
-        at_once: whether doing it for all steps of a loop at once is worth the memory: a product, a lookup.
-        in_numpy: the function of NumPy's that is this very op, called with its operands by position and its
-            parameters by name; None where there is none.
+        scalar: one element of the output as an expression of the operands' elements, for real numbers; or
+            None.
+        integers: the same for integers and truth values, where it differs.
+        primitives: the names of the primitives in both expressions.
+        cost: the approximate number of instructions per element, at least HEAVY if expensive ones are among
+            them; 0 for a view, unless it must not be recomputed; None if the op has no cost per element.
+        pointwise: whether each element of the output depends only on the elements at the same index: an
+            elementwise op, a selection, a cast.
+        view: whether its output is a view of its first operand, without work.
+        moves: whether its elements are elements of its operands, rearranged, with zeros in the gaps.
+        composite: whether the compiler expands its forward into simpler ops; or another forward to expand.
+        batch: how its parameters change when its operand gets a new leading axis; None if unknown.
+        forms: for an op that runs programs, the shape and dtype of each output, from its parameters; None if
+            they follow from its forward.
+        at_once: whether it is worth the memory to compute it for all steps of a loop at once: a product, a
+            lookup.
+        in_numpy: the NumPy function that does exactly the same, with the operands by position and the
+            parameters by name; or None.
     """
 
     scalar: Scalar | None = None
@@ -79,7 +77,7 @@ class Kernel:
 
     @property
     def cheap(self) -> bool:
-        """Whether computing it again costs no more than keeping it."""
+        """Whether recomputing it costs no more than storing it."""
         return self.cost is not None and 2 * self.cost <= HEAVY
 
     @property
@@ -90,15 +88,13 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Where it is met: in the namespace, in NumPy's, in messages.
+    """Where the op appears: in the namespace, in NumPy's namespace, in messages.
 
     Attributes:
-        doc: what it computes, for an op that is a function of the namespace just as it stands in the table;
-            else None.
-        numpy: the names of the NumPy functions that mean the same, as "arccos" or "linalg.inv".
-        internal: whether it is part of others, so that nobody means it who misspells a name.
-        registered: whether a user added it, so that nothing but its own functions says what it does, whatever
-            it is called.
+        doc: the docstring, for an op that is a function of the namespace exactly as in the table; else None.
+        numpy: the names of the equivalent NumPy functions, such as "arccos" or "linalg.inv".
+        internal: whether it is only used inside others, so that it is no suggestion for a misspelt name.
+        registered: whether a user added it, so that its name says nothing about what it does.
     """
 
     doc: str | None = None
@@ -108,5 +104,5 @@ class Listing:
 
 
 def record(kind: type[Kind], known: dict[str, Any]) -> Kind:
-    """A record of the keywords that it has fields for, which are taken out of `known`."""
+    """Make a record from the keywords that are its fields, and remove them from `known`."""
     return kind(**{f.name: known.pop(f.name) for f in fields(kind) if f.name in known})  # type: ignore[arg-type]

@@ -16,33 +16,34 @@ AXIS = "`axis` is an axis, a tuple of them, or None for all; `keepdims` leaves t
 
 
 def single(xp: Functions, x: Array) -> Array:
-    """`x`, of half precision in float32: what takes several steps is rounded once, and by `deriv` where it is
-    a gradient."""
+    """Convert half precision to float32, so that a computation of several steps is rounded only once.
+
+    For a gradient, `deriv` does that rounding.
+    """
     return xp.astype(x, "float32") if is_half(x.dtype) else x
 
 
 def _kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    """`shape` with the reduced axes as 1."""
+    """`shape` with length 1 for the reduced axes."""
     axes = normal_axes(axis, len(shape))
     return tuple(1 if a in axes else n for a, n in enumerate(shape))
 
 
 def kept(xp: Namespace, z: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """A reduction's result with the axes that it lost put back as 1, so that it broadcasts against its
-    operand."""
+    """Restore the reduced axes of a result as length 1, so that it broadcasts against the operand."""
     with_ones = _kept_shape(shape, axis)
     return z if z.shape == with_ones else xp.reshape(z, with_ones)
 
 
 def _size(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many elements each result was made of."""
+    """The number of elements in each reduction."""
     return prod(shape[a] for a in normal_axes(axis, len(shape)))
 
 
 def over(name: str) -> Callable[..., Array]:
-    """The reduction that an array library has under this name.
+    """The array library's reduction of this name.
 
-    Of an array without axes NumPy would reduce axis 0, which there is not.
+    It raises IndexError for an axis of an array without axes, for which NumPy accepts axis 0.
     """
     return lambda xp, x, *, axis=None, keepdims=False: getattr(xp, name)(
         x, axis=existing(axis, x.shape), keepdims=keepdims
@@ -50,10 +51,9 @@ def over(name: str) -> Callable[..., Array]:
 
 
 def existing(axis: Axis, shape: tuple[int, ...]) -> Axis:
-    """`axis`.
+    """Return `axis`; raise IndexError if an array of this shape has no axes.
 
-    Raises IndexError where an array of this shape has no axis at all; for others the array library sees to
-    it.
+    For other shapes the array library checks the axis.
     """
     if axis is not None and not shape:
         normal_axes(axis, 0)
@@ -87,8 +87,7 @@ MEAN = op(
 
 
 def _slope(xp: Namespace, x: Array, axis: Axis, correction: float) -> Array:
-    """(x - mean) / (n - correction): half the derivative of the variance; NaN where n is too small for
-    one."""
+    """(x - mean) / (n - correction), half the derivative of the variance; NaN if n is too small."""
     n, x = _size(x.shape, axis) - correction, single(xp, x)
     return (x - xp.mean(x, axis=axis, keepdims=True)) * (1 / n if n > 0 else nan)
 
@@ -116,13 +115,12 @@ STD = op(
     ),
     promotion="float",
     batch=over_axes,
-    doc="Standard deviation, the root of the variance. Where that is 0, so is the gradient. " + AXIS,
+    doc="Standard deviation, the square root of the variance. Where it is 0, so is the gradient. " + AXIS,
 )
 
 
 def apart(xp: Namespace, x: Array, axis: Axis) -> tuple[Array, Callable[[Array], Array]]:
-    """`x` with the elements of each reduction along one axis, the last; and what puts such an array back into
-    the shape of `x`."""
+    """Move the reduced axes of `x` into one last axis; return also the function that undoes this."""
     axes = normal_axes(axis, x.ndim)
     order = tuple(a for a in range(x.ndim) if a not in axes) + axes
     moved = xp.permute_dims(x, order)
@@ -133,7 +131,7 @@ def apart(xp: Namespace, x: Array, axis: Axis) -> tuple[Array, Callable[[Array],
 
 
 def _first(xp: Namespace, x: Array, axis: Axis, argbest: Callable[..., Array]) -> Array:
-    """True at exactly one element of each reduction: the first of the best."""
+    """A mask that is true at exactly one element of each reduction: the first extremum."""
     rows, put_back = apart(xp, x, axis)
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 
@@ -169,15 +167,15 @@ def _logsumexp(xp: Namespace, x: Array, *, axis: Axis = None, keepdims: bool = F
     if not _size(x.shape, axes):  # log 0
         return xp.astype(xp.sum(x, axis=axes, keepdims=keepdims) - inf, dtype)
     top = xp.max(x, axis=axes, keepdims=True)
-    # infinities are left to the sum
+    # do not shift by an infinite maximum
     total = xp.sum(xp.exp(x - xp.where(xp.isfinite(top), top, 0)), axis=axes, keepdims=True)
-    z = xp.log(xp.where(total > 0, total, 1)) + top  # the total of -inf alone is 0, and top says the rest
+    z = xp.log(xp.where(total > 0, total, 1)) + top  # total is 0 if all are -inf: then z is top
     z = xp.astype(z, dtype) if is_half(dtype) else z
     return z if keepdims else xp.squeeze(z, axis=axes)
 
 
 def _share(xp: Namespace, z: Array, x: Array, axis: Axis) -> Array:
-    """The part of exp(z), the sum, that each exp(x) is; of a z in half precision, found again in more."""
+    """The share of each exp(x) in the sum exp(z); in half precision, z is recomputed in float32."""
     if is_half(x.dtype):
         x = single(xp, x)
         z = _logsumexp(xp, x, axis=axis, keepdims=True)

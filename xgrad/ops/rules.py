@@ -1,4 +1,4 @@
-"""How rules are called: what they are given to choose from, by name, and what they ask an op to save."""
+"""How rules are called: the arguments they select by name, and the values an op saves for them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..backends.dtypes import is_complex
 from ..backends.types import Array, Namespace
 from ..errors import ShapeError
 
-#: What an op saves for its rules: (z, x, y), of its output and operands those that the rules ask for.
+#: What an op saves for its rules: (z, x, y), with None for the output or operands that no rule uses.
 Saved = tuple[Any, Any, Any]
 
 
 class Given:
-    """What a rule is given to choose from.
+    """The values from which a rule selects its arguments.
 
-    A sweep fills in the same one for every op: to make one costs as much as a rule.
+    A sweep reuses one instance for every op, as making one costs as much as a rule.
 
     Attributes:
         xp: the array namespace.
         dz: the gradient of the output; or, of an elementwise op in forward mode, the tangent of an operand.
         t: the tangents of the operands, for a rule of forward mode.
-        z, x, y: what the op saved. Of any number of operands, `x` is their tuple, or that of their shapes,
-            and `y` all but the first.
-        shape: of the operand whose gradient is asked for.
-        needs: of any number of operands, those whose gradients are asked for, and None for the others; or, in
-            forward mode, of several outputs whether the tangent of each is.
+        z, x, y: what the op saved. For a variadic op, `x` is the tuple of operands, or of their shapes, and
+            `y` that of all operands but the first.
+        shape: the shape of the operand whose gradient is computed.
+        needs: for a variadic op, the operands whose gradients are needed, with None for the others; in
+            forward mode, for several outputs, whether the tangent of each is needed.
     """
 
     __slots__ = ("dz", "needs", "shape", "t", "x", "xp", "y", "z")
@@ -46,11 +46,11 @@ class Given:
         self.z, self.x, self.y = saved
 
 
-#: A rule as it is written, and what chooses its arguments from a `Given`; None where that is `dz` alone.
+#: A rule, and the function that selects its arguments from a `Given`; None if `dz` is the only argument.
 Rule = tuple[Callable[..., Any], Callable[[Given], tuple[Any, ...]] | None]
 
 
-#: By the name that a rule asks for, what of a `Given` it means.
+#: The attribute of `Given` for each argument name of a rule.
 _NAMES = {"xp": "xp", "dz": "dz", "z": "z", "x": "x", "y": "y", "x_shape": "shape", "y_shape": "shape"}
 _VARIADIC_NAMES = {
     "xp": "xp",
@@ -65,12 +65,12 @@ _VARIADIC_NAMES = {
 
 
 def reverse_rule(function: Callable[..., Any] | None, variadic: bool) -> Rule | None:
-    """The rule of one operand, or of all of them."""
+    """Prepare the vjp rule of one operand or, for a variadic op, of all operands."""
     return None if function is None else _rule(function, _VARIADIC_NAMES if variadic else _NAMES, "dz")
 
 
 def forward_rule(function: Callable[..., Any] | None) -> Rule | None:
-    """The rule of an op of any number of operands for its tangent."""
+    """Prepare the jvp rule of a variadic op."""
     return None if function is None else _rule(function, {**_VARIADIC_NAMES, "t": "t"}, "t")
 
 
@@ -98,7 +98,7 @@ def asked_for(function: Callable[..., Any] | None) -> set[str]:
 
 
 def saver(asked: set[str], variadic: bool) -> Callable[[tuple[Any, ...]], Saved] | None:
-    """What turns (None, z, *operands) into what rules ask for; None where that is nothing."""
+    """A function from (None, z, *operands) to the values that rules need; None if they need nothing."""
     if not asked & {"z", "x", "y", "first", "rest"} and not (variadic and "x_shape" in asked):
         return None
     z = 1 if "z" in asked else 0
@@ -113,13 +113,12 @@ def saver(asked: set[str], variadic: bool) -> Callable[[tuple[Any, ...]], Saved]
 
 
 def shape_of(value: Any) -> tuple[Any, ...]:
-    """Shape of an array, of a number, or of each in a tuple."""
+    """Shape of an array or number; for a tuple, the tuple of shapes."""
     return tuple(map(shape_of, value)) if type(value) is tuple else getattr(value, "shape", ())
 
 
 def fit(xp: Namespace, g: Array, target: Any) -> Array:
-    """`g` as the gradient of an operand like `target`: summed over the axes along which that was broadcast,
-    and in its dtype."""
+    """Fit a gradient to an operand like `target`: sum over broadcast axes, and cast to its dtype."""
     shape = target.shape
     if len(shape) > g.ndim and shape == (1,) * (len(shape) - g.ndim) + tuple(g.shape):
         g = xp.reshape(g, shape)  # an assignment takes a value with leading axes of length 1

@@ -1,15 +1,15 @@
-"""What an elementwise op does to one element, as a small expression that every code generator prints.
+"""Scalar expressions: what an elementwise op does to one element, for the code generators to print.
 
-An entry says it once, in Python's notation, over its operands, numbers, `inf`, `nan` and `pi`:
+An entry gives the expression in Python's notation, with its operands, numbers, `inf`, `nan` and `pi`:
 
     scalar="where(x < 0, 0, x)"
 
-The functions in it are the primitives below, and other ops of the table by their names, whose expressions
-take their places. Lines before the last may give names to parts: `r = fmod(x, y)`.
+Its functions are the primitives below, and other ops of the table by name, which are replaced by their
+expressions. Lines before the last may name subexpressions: `r = fmod(x, y)`.
 
-All operands have one dtype, the op's own; where an op gives truths, that in which NumPy would compare its
-operands. What a comparison gives is a truth, and becomes 0 or 1 where a number is wanted; a number is true
-where it is not 0.
+All operands have the same dtype, that of the op; for an op with truth values as results, that in which NumPy
+would compare its operands. A comparison gives a truth value, which becomes 0 or 1 where a number is needed; a
+number is true if it is not 0.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf, nan, pi
 from typing import NamedTuple
 
-#: What an operation counts that takes more than a few instructions.
+#: The cost of an operation that takes more than a few instructions.
 HEAVY = 16
 
 
 class Primitive(NamedTuple):
-    """An operation that every code generator has a form for, or refuses.
+    """An operation that every code generator either implements or refuses.
 
-    `numpy` is the ufunc of NumPy's that it is, None where that has none. `truth` says whether it gives a
-    truth, and `condition` how many of its first operands are taken as truths.
+    `numpy` is the equivalent NumPy ufunc, or None. `truth` says whether the result is a truth value, and
+    `condition` how many of the first operands are used as truth values.
     """
 
     arity: int
@@ -41,7 +41,7 @@ class Primitive(NamedTuple):
 def _named(
     names: str, arity: int, cost: int, truth: bool = False, condition: int = 0
 ) -> dict[str, Primitive]:
-    """Primitives that NumPy calls as they are called here."""
+    """Primitives with the same names as in NumPy."""
     return {name: Primitive(arity, name, cost, truth, condition) for name in names.split()}
 
 
@@ -54,7 +54,7 @@ PRIMITIVES: dict[str, Primitive] = {
     **_named("logical_not", 1, 1, truth=True, condition=1),
     **_named("isnan isfinite signbit", 1, 1, truth=True),
     **_named("negative floor ceil trunc invert", 1, 1),
-    # the second and third of integers alone
+    # the second and third for integers only
     **_named("divide floor_divide remainder hypot nextafter fmod", 2, HEAVY),
     **_named("sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh cbrt", 1, HEAVY),
     **{
@@ -72,7 +72,7 @@ PRIMITIVES: dict[str, Primitive] = {
 
 
 class Call:
-    """A primitive and what it is applied to. A part that an expression has twice is one object."""
+    """A primitive applied to arguments; common subexpressions are the same object."""
 
     __slots__ = ("args", "name")
 
@@ -83,7 +83,7 @@ class Call:
         return f"{self.name}({', '.join(map(str, self.args))})"
 
 
-#: An operand by its name, a number, or a primitive of others.
+#: An operand's name, a number, or a call.
 Scalar = Call | str | int | float | bool
 
 _BINARY: dict[type[ast.AST], str] = {
@@ -111,13 +111,12 @@ _BINARY: dict[type[ast.AST], str] = {
 _UNARY: dict[type[ast.AST], str] = {ast.USub: "negative", ast.Invert: "invert", ast.Not: "logical_not"}
 _NUMBERS = {"inf": inf, "nan": nan, "pi": pi}
 
-#: The operands and the expression of an op by its name; None where there is no op of that name, or it has
-#: none.
+#: Maps the name of an op to its operands and its expression; None if there is no such op or expression.
 Others = Callable[[str], tuple[Sequence[str], Scalar] | None]
 
 
 def parse(text: str, operands: Sequence[str], others: Others = lambda name: None) -> Scalar:
-    """The expression that `text` is. Raises ValueError, saying why, where it is none."""
+    """Parse `text` to an expression. Raises ValueError, with the reason, if it is invalid."""
     (scalar,) = parse_several(text, operands, 1, others)
     return scalar
 
@@ -125,8 +124,10 @@ def parse(text: str, operands: Sequence[str], others: Others = lambda name: None
 def parse_several(
     text: str, operands: Sequence[str], count: int, others: Others = lambda name: None
 ) -> tuple[Scalar, ...]:
-    """The expressions that the last `count` lines of `text` are. Raises ValueError, saying why, where they
-    are none."""
+    """Parse the last `count` lines of `text` to expressions.
+
+    Raises ValueError, with the reason, if they are invalid.
+    """
     try:
         lines = ast.parse(text.strip()).body
     except SyntaxError as error:
@@ -149,7 +150,7 @@ def parse_several(
 
 
 class _Reader:
-    """Reads one text."""
+    """Parses one text."""
 
     def __init__(self, text: str, operands: Sequence[str], others: Others) -> None:
         self.text, self.others = text, others
@@ -160,7 +161,7 @@ class _Reader:
         return ValueError(f"the scalar {self.text!r}: {why}")
 
     def read(self, node: ast.expr) -> Scalar:
-        """A part of the text."""
+        """Convert a syntax tree to an expression."""
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return node.value  # type: ignore[return-value]
@@ -190,7 +191,7 @@ class _Reader:
         )
 
     def called(self, name: str, args: tuple[Scalar, ...]) -> Scalar:
-        """A function of others: a primitive, or another op, whose expression takes its place."""
+        """Apply a primitive, or the expression of another op."""
         other = self.others(name) if name not in PRIMITIVES else None
         if other is None and name not in PRIMITIVES:
             near = difflib.get_close_matches(name, PRIMITIVES, n=2)
@@ -211,19 +212,19 @@ class _Reader:
 
 
 class Calls:
-    """Calls that are made once: what is written twice is one object."""
+    """Makes calls, each only once: equal calls are the same object."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], Call] = {}
 
     def call(self, name: str, args: tuple[Scalar, ...]) -> Call:
-        """The call of a primitive."""
+        """The call of a primitive with these arguments."""
         key = (name, *(id(a) if isinstance(a, Call) else (type(a), repr(a)) for a in args))
         return self._made.setdefault(key, Call(name, args))
 
 
 def substitute(scalar: Scalar, new: Mapping[str, Scalar], made: Calls | None = None) -> Scalar:
-    """The expression with others in the place of operands, its calls being among those that are `made`."""
+    """Replace operands by other expressions; new calls are shared with those in `made`."""
     made = made or Calls()
     found: dict[int, Scalar] = {}
 
@@ -242,7 +243,7 @@ def substitute(scalar: Scalar, new: Mapping[str, Scalar], made: Calls | None = N
 
 
 def calls(scalar: Scalar) -> Iterator[Call]:
-    """The primitives of an expression, each once, after what it is applied to."""
+    """The calls of an expression, each once, after its arguments."""
     seen: set[int] = set()
     waiting = [scalar]
     while waiting:
@@ -262,15 +263,15 @@ def calls(scalar: Scalar) -> Iterator[Call]:
 
 
 def cost(scalar: Scalar) -> int:
-    """About how many instructions it takes for an element; from HEAVY on, there are dear ones among them."""
+    """The approximate number of instructions per element; from HEAVY on, expensive ones are among them."""
     return sum(PRIMITIVES[call.name].cost for call in calls(scalar))
 
 
 def power(x: Scalar, n: float, whole: bool) -> Scalar | None:
-    """x ** n by products for a small n that is a whole number; None where it is left to a function.
+    """x ** n as products, for a small integer n; or as a square root, for n = 0.5; else None.
 
-    Of -inf and of -0 no root is meant where n is 0.5. Of `whole` numbers the power is always made of
-    products, which wrap around as they do in NumPy; there is none where n is negative.
+    For n = 0.5, powers of -inf and -0 differ from their square roots. Powers of integers (`whole`) are always
+    products, which wrap around as in NumPy; None for negative n.
     """
     made = Calls()
     if n == 0.5 and not whole:

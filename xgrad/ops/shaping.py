@@ -1,4 +1,4 @@
-"""Ops that move elements and change none."""
+"""Ops that rearrange elements without changing them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESHAPE = op(
 
 
 def _order(axes: tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    """`axes`, all of them in reverse where None is given."""
+    """`axes`, normalised; None means all axes in reverse order."""
     return tuple(reversed(range(ndim))) if axes is None else normal_axes(tuple(axes), ndim)
 
 
@@ -50,7 +50,7 @@ TRANSPOSE = op(
     moves=True,
 )
 
-# `deriv` sums over the axes that were broadcast, as it does for every op.
+# As for every op, `deriv` sums over the broadcast axes.
 BROADCAST_TO = op(
     "broadcast_to",
     lambda xp, x, *, shape: xp.broadcast_to(x, shape),
@@ -64,7 +64,7 @@ BROADCAST_TO = op(
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that they broadcast to together. Raises ShapeError where they do not."""
+    """The shape that all broadcast to. Raises ShapeError if they do not."""
     if len(set(shapes)) == 1:
         return shapes[0]
     rank = max(map(len, shapes), default=0)
@@ -80,7 +80,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 def _concat_dx(
     xp: Namespace, dz: Array, x_shape: tuple[tuple[int, ...], ...], *, axis: int
 ) -> tuple[Array, ...]:
-    """Each operand's own part of dz."""
+    """Split dz into the parts of the operands."""
     stops = list(accumulate(shape[axis] for shape in x_shape))
     before = (slice(None),) * (axis % dz.ndim)
     return tuple(
@@ -112,14 +112,14 @@ STACK = op(
 
 
 def _unstack_dx(xp: Namespace, dz: Sequence[Array | None], x_shape: tuple[int, ...], *, axis: int) -> Array:
-    """The parts' gradients side by side, zero for a part that nobody used."""
+    """Stack the gradients of the parts, with zeros for unused parts."""
     some = next(part for part in dz if part is not None)
     zero = xp.zeros_like(some) if any(part is None for part in dz) else None
     return xp.stack([zero if part is None else part for part in dz], axis=axis)
 
 
 def _triangle(inside: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """A triangle of matrices as a choice for each element, by its row and its column."""
+    """A triangle of matrices, as a selection of elements by row and column."""
 
     def chosen(xp: Any, x: Any, *, k: int = 0) -> Any:
         n, m = x.shape[-2:]
@@ -160,7 +160,7 @@ TO_DEVICE = op(
     internal=True,
 )
 
-# A new array, by the creation function of that name.
+# Makes a new array by the creation function of this name.
 NEW = op(
     "new",
     lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options),
@@ -168,8 +168,7 @@ NEW = op(
     internal=True,
 )
 
-# An op whose output is a tuple; its parts are taken by "item", whose gradient is that one part of the
-# tuple's.
+# An op whose output is a tuple. "item" selects a part; its gradient is that part of the tuple's gradient.
 UNSTACK = op(
     "unstack",
     lambda xp, x, *, axis=0: xp.unstack(x, axis=axis),

@@ -1,4 +1,4 @@
-"""The distribution function of the normal distribution, and its inverse."""
+"""The normal distribution: its cumulative distribution function, and the inverse of that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROOT = sqrt(2 * pi)
 
 
 def _like(xp: Namespace, z: Array, x: Array) -> Array:
-    """`z`, which array libraries compute in float64, in the floating dtype of `x`."""
+    """Cast `z`, which array libraries compute in float64, to the floating dtype of `x`."""
     return xp.astype(z, x.dtype) if kind_of(canonical(x.dtype)) == "f" else z
 
 

@@ -1,14 +1,14 @@
-"""Eigenvalues and singular values with their vectors, and what becomes of the derivative where values are
-equal.
+"""Eigenvalues and singular values with their vectors, and their derivatives where values are equal.
 
-Vectors turn by numerators over differences of values. Of a smooth function of the matrix, which depends on no
-choice of the vectors of equal values, a numerator is 0 wherever its difference is, and the derivative is the
-limit of their quotient. That takes more than the gradients at the point: how they change as the values move
-apart. The engine finds it (see `xgrad/core/limits.py`) and hands it to the rule as a `Limit` behind the
-gradients of the outputs; without one, as in compiled code, such a quotient is NaN.
+The derivative of the vectors has quotients of numerators over differences of values. A smooth function of
+the matrix does not depend on the choice of vectors of equal values. For such a function, a numerator is 0
+wherever its difference is, and the derivative is the limit of their quotient. The limit needs more than the
+gradients at the point: how they change as the values move apart. The engine computes it (see
+`xgrad/core/limits.py`) and passes it to the rule as a `Limit` after the gradients of the outputs. Without
+one, as in compiled code, such a quotient is NaN.
 
-Gradients of the outputs come without conjugation by the engine: they are as on paper, dL/dRe + i dL/dIm. Of
-hermitian matrices the lower triangle is read, and the gradient is of that function.
+The engine does not conjugate the gradients of the outputs: they are dL/dRe + i dL/dIm. Of hermitian matrices
+only the lower triangle is read, and the gradient is that of this function.
 
 Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD (2008);
 T. Kato, Perturbation theory for linear operators (1966), for equal values.
@@ -25,15 +25,15 @@ from ..backends.types import Array, Namespace
 from .decompositions import H, matrices, of_lower, square
 from .table import op
 
-#: Values are equal that differ by so many times eps of the sum of all: what LAPACK may take from them, and
-#: more.
+#: Values count as equal if they differ by at most this many eps times the sum of all, which exceeds LAPACK's
+#: error.
 ROUNDING = 32
 
 
 #: Gradients of the outputs, None for those without one.
 Gradients = Sequence[Array | None]
 
-#: What stands over differences of values, each with the size of the gradients that it is made of.
+#: Numerators over differences of values, each with the size of the gradients that it was computed from.
 Numerators = list[tuple[Array, Array]]
 
 
@@ -41,13 +41,13 @@ class Limit(NamedTuple):
     """What a rule does where values are equal.
 
     Attributes:
-        way: "limit", the quotients of `masks` are those of the derivatives along `towards`; "rest", they are
-            left out; "part", they alone are there, over the differences of `towards`; "none", NaN.
-        masks: for each numerator, the quotients in question.
-        towards: how the values move apart.
-        moved: how the gradients of the outputs change along that.
-        refused: the matrices of the stack of which the function has no derivative.
-        sealed: the quotients that hold at this point alone, so that there is no derivative of them.
+        way: "limit": the quotients in `masks` become quotients of derivatives along `towards`; "rest": they
+            are omitted; "part": only they are kept, over the differences of `towards`; "none": they are NaN.
+        masks: for each numerator, a mask of the quotients 0 / 0.
+        towards: the direction in which the values move apart.
+        moved: how the gradients of the outputs change along that direction.
+        refused: the matrices of the stack at which the function has no derivative.
+        sealed: the quotients that are valid at this point only, so that they have no derivative.
     """
 
     way: str
@@ -58,7 +58,7 @@ class Limit(NamedTuple):
     sealed: Sequence[Array | None] | None = None
 
     def _unrecorded(self) -> Limit:
-        """The arrays alone of what are Tensors."""
+        """Replace the Tensors by their arrays."""
         masks, moved = _arrays(self.masks), _arrays(self.moved)
         towards, refused = _arrays([self.towards, self.refused])
         return Limit(
@@ -71,11 +71,12 @@ def _arrays(given: Sequence[Any]) -> list[Any]:
 
 
 class Spectrum:
-    """What is special to a decomposition: `at`, the place of the values among its outputs, and
+    """The specifics of a decomposition.
 
-    `apart(xp, values)`: a direction along which no two of them stay equal;
+    `at`: the position of the values among its outputs;
+    `apart(xp, values)`: a direction along which no two values stay equal;
     `differences(xp, values)`: the denominators, linear in the values;
-    `numerators(xp, dz, z)`: what stands over them, each with the size of the gradients that it is made of;
+    `numerators(xp, dz, z)`: the numerators, each with the size of the gradients that it was computed from;
     `whole(xp, z, dvalues, quotients)`: the gradient of the matrix.
     """
 
@@ -98,14 +99,14 @@ class Spectrum:
     def equal(
         self, xp: Namespace, values: Array, differences: Sequence[Array], times: float | None = None
     ) -> list[Array]:
-        """Where values are equal as far as rounding lets one know; with `times`, by so many roots of it."""
+        """Where values are equal up to rounding; with `times`, up to so many times √eps."""
         eps = finfo(canonical(values.dtype)).eps
         size = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
         part = ROUNDING * eps if times is None else times * eps**0.5 / max(values.shape[-1], 1)
         return [xp.abs(d) <= part * size for d in differences]
 
     def rule(self, xp: Namespace, dz: Sequence[Any], z: Sequence[Array], **params: Any) -> Array:
-        """The gradient of the matrix. Behind the gradients of the outputs `dz` may have a `Limit`."""
+        """The gradient of the matrix. `dz` may end with a `Limit` after the gradients of the outputs."""
         limit: Limit | None = dz[-1] if len(dz) > len(z) else None
         dz, values = list(dz[: len(z)]), z[self.at]
         vectors = any(part is not None for i, part in enumerate(dz) if i != self.at)
@@ -155,17 +156,17 @@ class Spectrum:
 
 
 def _over(xp: Namespace, x: Array, y: Array, mask: Array) -> Array:
-    """x / y where `mask` holds, NaN if y is 0, and 0 elsewhere, to any order of derivatives."""
+    """x / y where `mask` is true (NaN if y is 0), else 0; also in derivatives of any order."""
     return xp.where(mask, x, 0) * (1 / xp.where(mask, xp.where(y == 0, nan, y), 1))
 
 
 def _sealed(xp: Namespace, x: Array, mask: Array | None, values: Array) -> Array:
-    """`x`, of which there is no derivative where `mask` holds."""
+    """`x`, but with a derivative of NaN where `mask` is true."""
     return x if mask is None else x + xp.where(mask, xp.seal(values)[..., None], 0)
 
 
-# A 0 for each row, whose derivative is NaN in both modes: wherever the row moves at all, and wherever a
-# gradient comes back.
+# A zero for each row, whose derivative is NaN in both modes: wherever the row has a tangent, and wherever a
+# nonzero gradient arrives.
 SEAL = op(
     "seal",
     lambda xp, x: xp.seal(x),
@@ -180,7 +181,7 @@ def _unknown(
 ) -> Array:
     """x / y, NaN where y is 0.
 
-    Where x is `known`, and made of no gradient at all, it is 0 there; the derivative of that is NaN again.
+    Where x is `known`, and no gradient contributes to it, the quotient is 0 there, with a derivative of NaN.
     """
     if not known:
         return x * (1 / xp.where(tie, nan, y))
@@ -189,14 +190,14 @@ def _unknown(
 
 
 def _tied(xp: Namespace, spectrum: Spectrum, values: Array) -> Array:
-    """The values that are equal to another, and the singular ones that are 0."""
+    """A mask of values that are equal to another, and of singular values that are 0."""
     ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
     tied = xp.any(xp.logical_and(ties[0], xp.logical_not(_diagonal(xp, ties[0]))), axis=-1)
     return xp.logical_or(tied, ties[2][..., 0, :]) if len(ties) > 1 else tied
 
 
 def _unequal(xp: Namespace, spectrum: Spectrum, values: Array, dvalues: Array) -> Array:
-    """The values, of those that are equal, whose gradients differ: they have no derivative one by one."""
+    """A mask of equal values whose gradients differ: individually, they have no derivative."""
     tie = spectrum.equal(xp, values, spectrum.differences(xp, values))
     eps = finfo(canonical(values.dtype)).eps
     size = xp.abs(dvalues)
@@ -206,7 +207,7 @@ def _unequal(xp: Namespace, spectrum: Spectrum, values: Array, dvalues: Array) -
         > eps**0.5 * (size[..., None, :] + size[..., None]) + noise[..., None]
     )
     found = xp.any(xp.logical_and(tie[0], far), axis=-1)
-    if len(tie) > 1:  # of singular values: whose smallest is 0, where they have a kink
+    if len(tie) > 1:  # singular values have a kink at 0
         zero = tie[2][..., 0, :]
         kink = xp.logical_and(zero, size > eps**0.5 * xp.sum(size, axis=-1, keepdims=True) + noise)
         found = xp.logical_or(found, kink)
@@ -223,7 +224,7 @@ def _on_diagonal(xp: Namespace, d: Array) -> Array:
 
 
 def _between(xp: Namespace, w: Array) -> Array:
-    """w_j - w_i at (i, j), and 1 on the diagonal, where there is nothing to divide."""
+    """w_j - w_i at (i, j), and 1 on the diagonal, where no quotient is needed."""
     return xp.where(_diagonal(xp, w), 1, w[..., None, :] - w[..., None])
 
 
@@ -233,7 +234,7 @@ def _ascending(xp: Namespace, w: Array) -> Array:
 
 
 def _size(xp: Namespace, x: Array) -> Array:
-    """How large the columns of `x` are."""
+    """The sum of absolute values of each column of `x`."""
     return xp.sum(xp.abs(x), axis=-2)
 
 
@@ -250,7 +251,7 @@ def _eigh_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numera
 
 
 def _eigh_whole(xp: Namespace, z: Sequence[Array], dw: Array, quotients: Sequence[Array] | None) -> Array:
-    """V (diag(dw) + quotients) Vᴴ, for the triangle that is read."""
+    """V (diag(dw) + quotients) Vᴴ, folded into the triangle that is read."""
     v = z[1]
     if quotients is None:
         return of_lower(xp, (v * dw[..., None, :]) @ H(xp, v))
@@ -275,8 +276,11 @@ EIGH = op(
 
 
 def _of_values(xp: Namespace, dz: Array, z: Sequence[Array], spectrum: Spectrum) -> Array:
-    """The rule of values alone, of which there is no second derivative where they are equal: those of `z` are
-    others than dz depends on."""
+    """The rule for values alone.
+
+    It has no second derivative where values are equal, as `z` is a new decomposition, on which dz does not
+    depend.
+    """
     g = spectrum.rule(xp, [dz if i == spectrum.at else None for i in range(len(z))], z)
     values = z[spectrum.at]
     ties = spectrum.equal(xp, values, spectrum.differences(xp, values))
@@ -286,7 +290,7 @@ def _of_values(xp: Namespace, dz: Array, z: Sequence[Array], spectrum: Spectrum)
     return _sealed(xp, g, tied, values)
 
 
-# What has a gradient goes by `eigh`, which has the vectors that the gradient needs.
+# Operands that need a gradient use `eigh` instead, which computes the vectors for it.
 EIGVALSH = op(
     "eigvalsh",
     lambda xp, x: xp.linalg.eigvalsh(square(x, "eigvalsh")),
@@ -299,7 +303,7 @@ EIGVALSH = op(
 
 
 def _eig_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerators:
-    """Vᴴ dV - Vᴴ V diag(Re Vᴴ dV): vectors keep length one, and their phase is free."""
+    """Vᴴ dV - Vᴴ V diag(Re Vᴴ dV): vectors have length 1 and arbitrary phase."""
     dv, v = dz[1], z[1]
     if dv is None:
         zero = xp.zeros_like(v)
@@ -311,7 +315,7 @@ def _eig_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerat
 
 
 def _eig_whole(xp: Namespace, z: Sequence[Array], dw: Array, quotients: Sequence[Array] | None) -> Array:
-    """V⁻ᴴ (diag(dw) + quotients) Vᴴ; NaN where there are too few vectors, which makes V singular."""
+    """V⁻ᴴ (diag(dw) + quotients) Vᴴ; NaN for a defective matrix, whose V is singular."""
     v = z[1]
     vH = H(xp, v)
     inner = _on_diagonal(xp, dw) if quotients is None else quotients[0] + _on_diagonal(xp, dw)
@@ -345,10 +349,11 @@ EIG = op(
 
 
 def _turn(xp: Namespace, q: Array, dq: Array | None, k: int) -> tuple[Array, Array, Array]:
-    """The gradient of orthonormal columns as that of a turn of the first k among themselves, and out of their
-    span; and its size.
+    """The gradient of orthonormal columns, split into rotations, and its size.
 
-    Columns beyond the k-th are any basis of the rest: they count as far as the first k turn towards them.
+    The first part is for rotations of the first k columns among themselves, the second for rotations out of
+    their span. Further columns are an arbitrary basis of the complement: only rotations between them and the
+    first k count.
     """
     q1 = q[..., :k]
     if dq is None:
@@ -365,8 +370,7 @@ def _turn(xp: Namespace, q: Array, dq: Array | None, k: int) -> tuple[Array, Arr
 
 
 def _svd_numerators(xp: Namespace, dz: Gradients, z: Sequence[Array]) -> Numerators:
-    """U and V turn together against the differences of singular values, and against each other against their
-    sums."""
+    """Joint rotations of U and V have differences of singular values as denominators, opposite ones sums."""
     (du, _, dvh), (u, s, vh) = dz, z
     k = s.shape[-1]
     turn_u, out_u, size_u = _turn(xp, u, du, k)
@@ -420,5 +424,5 @@ SVDVALS = op(
     promotion="float",
 )
 
-#: The ops whose derivative has a limit where values are equal.
+#: The ops whose derivative has a limit at equal values.
 DECOMPOSITIONS = frozenset((EIGH, EIG, SVD))

@@ -1,34 +1,34 @@
-"""The table of gates: one entry per op, its forward and its derivatives side by side.
+"""The table of ops: one entry per op, with its forward and its derivatives side by side.
 
-A derivative is a function of what it needs, by name:
+A derivative rule is a function that selects its arguments by name:
 
     dz                  gradient of the output
     x, y, z             first operand, second operand, output
-    x_shape, y_shape    in the rule of that operand, its shape alone, so that nothing is kept alive
-    xp                  the array namespace: of raw arrays, or of Tensors, which record and so give second
-        derivatives
+    x_shape, y_shape    the shape of that operand, in its rule, so that the operand itself is not kept alive
+    xp                  the array namespace: of raw arrays, or of Tensors, which are recorded and so give
+        second derivatives
     and the op's parameters, after a `*`
 
-The names a rule asks for are what the op saves. A rule is plain calculus: `deriv` sums over broadcast axes,
-casts to the operand's dtype and conjugates for complex numbers, once, for all of them.
+The op saves only what its rules name. A rule is plain calculus: for all rules, `deriv` sums over broadcast
+axes, casts to the operand's dtype, and conjugates for complex numbers.
 
-An op of any number of operands has one rule, `dx`, which returns a tuple with a gradient (or None) for each.
-In it `x` is the tuple of the operands, `x_shape` that of their shapes, `first` that of the first alone, and
-`rest` that of the others. `needs[i]` is false where nobody wants the gradient of operand i, so that a rule
-which is dear may leave it out.
+A variadic op has one rule, `dx`, which returns a tuple with a gradient (or None) for each operand. In it, `x`
+is the tuple of operands, `x_shape` that of their shapes, `first` that of the first alone, and `rest` that of
+the others. `needs[i]` is false if the gradient of operand i is not needed, so that an expensive rule can skip
+it.
 
-Forward mode has no rules of its own. The derivative of an elementwise op is a diagonal matrix, which is its
-own transpose: its rules serve both ways. An op that is `linear` moves as it is itself applied to how its
-operands move. For the others the rule is transposed. Only where that would be dear has an op a rule `jvp`,
-which is given `t` in the place of `dz`: a tuple with the tangent of each operand, None for one that does not
-move. In it `needs[k]` says whether output k's is asked for.
+Forward mode mostly needs no rules of its own. The derivative of an elementwise op is a diagonal matrix, which
+is its own transpose, so its rules serve both modes. The tangent of a `linear` op is the op applied to the
+tangents. For other ops the rule is transposed. Only where that would be expensive, an op has a rule `jvp`,
+which receives `t` instead of `dz`: a tuple with the tangent of each operand, None for zero. In it, `needs[k]`
+says whether the tangent of output k is needed.
 
-Beside its rules an entry says what else is known of the op, in keywords, which are the fields of three
-records: of its derivative (`linear`, `analytic`, ...), for the compiler (`scalar`, `view`, `batch`, ...), and
-where it is met (`doc`, `numpy`, ...). `records.py` has them all.
+Further properties of an op are keywords of its entry, the fields of three records: of its derivative
+(`linear`, `analytic`, ...), for the compiler (`scalar`, `view`, `batch`, ...), and where it appears (`doc`,
+`numpy`, ...). See `records.py`.
 
-The scalar of an elementwise op is what it does to one element, as an expression in the names that its forward
-gives its operands (see `scalars.py`). Code generators print it; what an op costs follows from it.
+The scalar of an elementwise op is an expression for one element, in the operand names of its forward (see
+`scalars.py`). Code generators print it, and the cost of the op follows from it.
 """
 
 from __future__ import annotations
@@ -47,29 +47,28 @@ from .scalars import Scalar
 
 
 class Op:
-    """One gate: `forward(xp, *operands, **params)`, a rule per operand, and what is known of it.
+    """One op: `forward(xp, *operands, **params)`, a rule per operand, and further properties.
 
     Attributes:
-        name: what `deriv` and listings call it, "+" or "tanh".
-        function: its name in the array standard, "add" or "tanh".
+        name: its name in `deriv` and listings, such as "+" or "tanh".
+        function: its name in the array standard, such as "add" or "tanh".
 
-        arity: how many operands it takes, None for any number.
+        arity: the number of operands, None for any number.
         variadic: whether it takes any number of operands, with one rule for all.
-        operands: their names, which are those of `forward`.
-        parameters: the names of its parameters; `defaults`: the values of those that may be left out.
+        operands: the operands' names, as in `forward`.
+        parameters: the names of its parameters; `defaults`: the values of those that may be omitted.
         elementwise: whether operands broadcast against each other.
-        promotion: the NumPy ufunc whose choice of dtypes it follows, "result_type", or None where dtypes
-            stay.
+        promotion: the NumPy ufunc whose dtype promotion it follows, "result_type", or None for no promotion.
 
-        rules: that of each operand, None where there is no derivative; or the one of all operands.
-        tangent: the rule for forward mode, None where there is none of its own.
-        saves: by the bits of the operands that need a gradient, what turns (None, z, *operands) into the (z,
-            x, y) to keep for their rules; None where that is nothing.
-        shapes: whether it keeps the shapes of its operands instead of them.
-        uses_z: whether a rule asks for the output.
+        rules: the vjp rule of each operand, None for no derivative; or one rule for all operands.
+        tangent: the jvp rule, or None.
+        saves: indexed by the bits of the operands that need a gradient, functions from (None, z, *operands)
+            to the saved (z, x, y); None if nothing is saved.
+        shapes: whether it saves the shapes of its operands instead of the operands.
+        uses_z: whether a rule uses the output.
 
-        calculus, kernel, listing: what is known of its derivative, what the compiler knows, and where it is
-            met: see `records`.
+        calculus, kernel, listing: properties of its derivative, for the compiler, and where it appears: see
+            `records`.
     """
 
     __slots__ = (
@@ -125,7 +124,7 @@ class Op:
             raise TypeError(f"{name!r}: nothing is known of {', '.join(known)}")
 
     def _read_signature(self, arity: int | None) -> None:
-        """What `forward` takes: operands by position, after the namespace, and parameters by keyword."""
+        """Read the operands (positional, after the namespace) and parameters (keyword-only) of `forward`."""
         signature = inspect.signature(self.forward).parameters.values()
         parameters = [p for p in signature if p.kind is p.KEYWORD_ONLY]
         self.operands = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)[1:]
@@ -134,7 +133,7 @@ class Op:
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def _read_rules(self, dx: Any, dy: Any, jvp: Any) -> None:
-        """How the rules are called, and what they ask for, which is what the op saves."""
+        """Prepare the rules, and determine from their arguments what the op saves."""
         variadic = self.variadic
         if self.arity is not None and self.arity > 2 and (dx or dy):
             raise TypeError(
@@ -166,8 +165,7 @@ class Op:
         return bool(self.rules)
 
     def implement(self, forward: Callable[..., Any], **rules: Any) -> None:
-        """Say what an op does that was declared: one that runs programs, which are known above this table
-        alone."""
+        """Implement an op that was only declared: one that runs programs, which this layer does not know."""
         declared: dict[str, Any] = {
             "variadic": self.variadic,
             "linear": self.calculus.linear,
@@ -179,17 +177,17 @@ class Op:
                 setattr(self, name, getattr(made, name))
 
     def save(self, z: Any, operands: Sequence[Any]) -> Saved:
-        """Of the output and the operands, what the rules ask for."""
+        """The parts of the output and the operands that the rules need."""
         save = self.saves[3]
         return (None, None, None) if save is None else save((None, z, *operands))
 
     def vjp(
         self, given: Given, targets: Sequence[Any], params: dict[str, Any], rules: Sequence[Rule | None] = ()
     ) -> Sequence[Any]:
-        """The gradient of each operand, by the op's rules or those in their place; None where there is none,
-        or `targets` has None.
+        """Vector-Jacobian product: the gradient of each operand, by the op's rules or by `rules` instead.
 
-        A target has the shape and dtype that the gradient of its operand is to have.
+        It is None for an operand without a rule or with None as target. A target has the shape and dtype
+        that the gradient must have.
         """
         if self.variadic:
             return self._vjp_of_all(given, targets, params)
@@ -213,7 +211,7 @@ class Op:
         return found
 
     def _vjp_of_all(self, given: Given, targets: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
-        """As `vjp`, by one rule for any number of operands."""
+        """As `vjp`, for a variadic op, by its one rule."""
         function, pick = self.rules[0]  # type: ignore[misc]
         given.needs = targets
         found = function(*((given.dz,) if pick is None else pick(given)), **params)
@@ -225,10 +223,10 @@ class Op:
         return [None if g is None or t is None else fit(given.xp, g, t) for g, t in zip(found, targets)]
 
     def jvp(self, given: Given, tangents: Sequence[Any], params: dict[str, Any]) -> Any:
-        """The tangent of the output, from those of the operands, None for one that does not move.
+        """Jacobian-vector product: the tangent of the output, from those of the operands (None for zero).
 
-        It is found by the op's rule for it; or, of an op element by element, by the rules for gradients, as a
-        diagonal matrix is its own transpose.
+        It uses the op's jvp rule or, for an elementwise op, its vjp rules, as a diagonal matrix is its own
+        transpose.
         """
         if self.tangent is not None:
             function, pick = self.tangent
@@ -252,13 +250,13 @@ OPS: dict[str, Op] = {}
 
 
 def _scalar_of(name: str) -> tuple[tuple[str, ...], Scalar] | None:
-    """The operands of an op, and its scalar for floating-point numbers."""
+    """The operands of an op, and its scalar expression for floating-point numbers."""
     entry = OPS.get(name)
     return None if entry is None or entry.kernel.scalar is None else (entry.operands, entry.kernel.scalar)
 
 
 def _element(operands: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
-    """An op's expressions for an element, read from their text, and what follows from them."""
+    """Parse an op's scalar expressions, and derive its primitives and cost."""
     texts = known.get("scalar"), known.get("integers")
     scalar, integers = (None if t is None else scalars.parse(t, operands, _scalar_of) for t in texts)
     parts = [call.name for s in (scalar, integers) if s is not None for call in scalars.calls(s)]
@@ -272,9 +270,9 @@ def _element(operands: Sequence[str], known: dict[str, Any]) -> dict[str, Any]:
 
 
 def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
-    """Enter an op into the table under its name and its function's name, and return it.
+    """Add an op to the table under its name and its function's name, and return it.
 
-    `attributes` are the keywords of `Op`: its rules, how it takes operands, and fields of the records.
+    `attributes` are the keywords of `Op`: its rules, its operands, and fields of the records.
     """
     entry = Op(name, forward, **attributes)
     for key in {entry.name, entry.function}:
@@ -285,18 +283,20 @@ def op(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
 
 
 def elementwise(name: str, forward: Callable[..., Any], **attributes: Any) -> Op:
-    """An op that broadcasts, and which is the NumPy ufunc of its name, unless `promotion` and `in_numpy` say
-    otherwise."""
+    """Add an elementwise op: it broadcasts, and is the NumPy ufunc of its name by default.
+
+    `promotion` and `in_numpy` override that.
+    """
     known_as = attributes.get("numpy") or attributes.get("function") or name
     return op(name, forward, **{"promotion": known_as, "in_numpy": known_as, **attributes}, elementwise=True)
 
 
-#: Gates of the user's own, by the name of their function, while there are any: the latest of each name.
+#: Users' gates that are still alive, by function name: the latest of each name.
 GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
 
 
 def find_op(name: Any) -> Op:
-    """The op called `name`, or the gate of the user's own. Raises UnknownOpError, with the near ones."""
+    """The op or user's gate called `name`. Raises UnknownOpError, with suggestions."""
     entry = getattr(name, "entry", None)
     if isinstance(entry, Op):
         return entry

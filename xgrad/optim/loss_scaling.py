@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends import Device
 from ..backends.types import ArrayLike
 from ..core.context import no_grad
-from ..core.pytree import flatten, unflatten
+from ..core.pytree import Tree, flatten, unflatten
 from ..core.tensor import Tensor
 from ..namespace import all as all_of
 from ..namespace import asarray, finfo, isfinite, logical_and, where
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .optimisers import Optimizer
 
 
-def all_finite(tree: Any) -> Tensor:
+def all_finite(tree: Tree) -> Tensor:
     """Whether all elements of a tree's Tensors are finite, as a boolean Tensor on their device.
 
     >>> import xgrad as xg
@@ -103,14 +103,14 @@ class LossScale:
         z: Tensor = loss * self.value
         return z
 
-    def unscale(self, grads: Any) -> Any:
+    def unscale(self, grads: Tree) -> Any:
         """Divide a tree of gradients of the scaled loss by the scale, in at least float32."""
         leaves, structure = flatten(grads)
         with no_grad():
             found = {id(g): asarray(g) / self.value for g in leaves}  # a tied gradient stays one Tensor
         return unflatten(structure, [found[id(g)] for g in leaves])
 
-    def step(self, optimizer: Optimizer, grads: Any = None) -> bool:
+    def step(self, optimizer: Optimizer, grads: Tree = None) -> bool:
         """Let `optimizer` take a step unless a gradient is not finite, and `update`.
 
         Returns whether it took the step.

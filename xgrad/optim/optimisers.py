@@ -11,14 +11,14 @@ from typing import Any
 from ..backends import DeviceError
 from ..backends.dtypes import is_complex, is_floating
 from ..core.context import mode, no_grad
-from ..core.pytree import flatten, unflatten
+from ..core.pytree import Tree, flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError, ShapeError
 from ..namespace import add, asarray, conj, minimum, real, sqrt, zeros_like
 from ..state_dicts import fitting
 
 
-def clip_by_global_norm(grads: Any, max_norm: float) -> tuple[Any, Tensor]:
+def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[Any, Tensor]:
     """Scale a tree of gradients down to norm `max_norm` if it is larger; return `(clipped, norm)`.
 
     A gradient that occurs twice, as that of a tied parameter, counts once. Raises ValueError unless the norm
@@ -82,7 +82,7 @@ class Optimizer(ABC):
     still lost when the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
     """
 
-    def __init__(self, params: Any, lr: float) -> None:
+    def __init__(self, params: Tree, lr: float) -> None:
         if isinstance(params, Iterator | Set | ValuesView):
             kind = type(params).__name__
             raise TypeError(
@@ -114,7 +114,7 @@ class Optimizer(ABC):
         _refuse_number("the learning rate", value)
         self._lr = value
 
-    def step(self, grads: Any = None) -> None:
+    def step(self, grads: Tree = None) -> None:
         """Update every parameter with its gradient.
 
         Gradients come from `grads`, a tree with the structure of the parameters, else from `.grad`. A
@@ -133,7 +133,7 @@ class Optimizer(ABC):
         for p in self.params:
             p.grad = None
 
-    def _fitting(self, grads: Any) -> list[Tensor]:
+    def _fitting(self, grads: Tree) -> list[Tensor]:
         leaves, structure = flatten(grads)
         if structure != self._structure:
             raise ShapeError(
@@ -195,7 +195,7 @@ class SGD(Optimizer):
     tensor([0.8], requires_grad=True)
     """
 
-    def __init__(self, params: Any, lr: float = 0.01, momentum: float = 0.0) -> None:
+    def __init__(self, params: Tree, lr: float = 0.01, momentum: float = 0.0) -> None:
         super().__init__(params, lr)
         _refuse_number("the momentum", momentum)
         self.momentum = momentum
@@ -222,7 +222,7 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self, params: Tree, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(params, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:

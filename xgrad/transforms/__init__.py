@@ -1,4 +1,4 @@
-"""Functions of functions: gradients, loops through time, graphs, and their checks."""
+"""Transforms, functions of functions: gradients, loops through time, graphs, and their checks."""
 
 from .checkpointing import checkpoint
 from .checks import check_grads

@@ -1,4 +1,4 @@
-"""Arguments of compiled functions: the static ones, their signatures, and a check that no change is lost."""
+"""Arguments of compiled functions: static ones, signatures, and a check that no mutation is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import TraceError
 
 
 class Static:
-    """An argument that belongs to the signature as a whole."""
+    """An argument whose value is part of the signature."""
 
     __slots__ = ("of",)
 
@@ -30,7 +30,7 @@ def static_arguments(
     positions: int | Iterable[int] | None,
     names: str | Iterable[str] | None,
 ) -> tuple[frozenset[int], frozenset[str]] | None:
-    """The positions and the names of the arguments that are static; None where there are none."""
+    """The positions and names of the static arguments; None if neither was given."""
     if positions is None and names is None:
         return None
     numbers = {positions} if isinstance(positions, int) else set(positions or ())
@@ -95,8 +95,10 @@ def signature(v: Any) -> Any:
 
 @contextmanager
 def unchanged(arguments: Any, leaves: list[Any]) -> Iterator[None]:
-    """Raise TraceError where an argument holds other things at the end of the block than at its beginning:
-    later calls would not change it. The attributes of objects are put back."""
+    """Raise TraceError if the block replaces something inside an argument, as later calls would not do so.
+
+    The attributes of objects are restored.
+    """
     structure = flatten_weak(arguments, now=True)[1]
     objects = [(v, signature(v), dict(v.__dict__)) for v in leaves if _is_object(v)]
     try:
@@ -116,6 +118,6 @@ def unchanged(arguments: Any, leaves: list[Any]) -> Iterator[None]:
 
 
 def _is_object(v: Any) -> bool:
-    """Whether it is an argument with attributes that a function may set."""
+    """Whether an argument is an object whose attributes a function may set."""
     known = isinstance(v, Tensor | type | FunctionType | ModuleType) or is_array(v) or type(v) is Static
     return not known and not isinstance(v, Weak) and isinstance(getattr(v, "__dict__", None), dict)

@@ -1,4 +1,4 @@
-"""Between arrays and Tensors: functions of Tensors that are run on arrays, as an op runs them."""
+"""Run functions of Tensors on arrays, as ops do."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Function = Callable[..., Any]
 
 
 def boxed(array: Any) -> Any:
-    """An array as a Tensor on its device; numbers and Tensors stay as they are."""
+    """Wrap an array as a Tensor on its device; return numbers and Tensors unchanged."""
     if isinstance(array, Tensor) or type(array) in NUMBERS:
         return array
     return Tensor(array, device_of(array) or current_device())
 
 
 def on_arrays(f: Function, operands: Sequence[Any]) -> Any:
-    """`f`, a function of Tensors that returns one or a tuple of them, on arrays."""
+    """Run `f`, a function of Tensors that returns a Tensor or a tuple of them, on arrays."""
     if any(isinstance(v, Tensor) for v in operands):
         return f(*operands)
     with mode(grad=False, record=False):
@@ -38,7 +38,7 @@ def on_arrays(f: Function, operands: Sequence[Any]) -> Any:
 
 
 def as_gradient(g: Any, who: str) -> Any:
-    """A gradient that a rule of the user's own returned. Raises TypeError where it is none."""
+    """Convert a gradient that a user's rule returned to a Tensor. Raises TypeError for other types."""
     if g is None or isinstance(g, Tensor):
         return g
     if type(g) not in NUMBERS and device_of(g) is None:
@@ -50,9 +50,7 @@ def as_gradient(g: Any, who: str) -> Any:
 
 
 def refuse_closure(f: Any) -> None:
-    """A gate sees only its operands. Raises GraphError where a Tensor that needs a gradient comes in past
-    them.
-    """
+    """Raise GraphError if a gate uses a Tensor that needs a gradient but is not an operand."""
     if not hasattr(f, "__code__"):
         return
     closed_over = (cell.cell_contents for cell in f.__closure__ or ())

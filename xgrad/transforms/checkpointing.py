@@ -1,4 +1,4 @@
-"""Less memory for more time: what a function computes on its way is computed again in the backward pass."""
+"""Checkpointing: recompute intermediate values in the backward pass instead of storing them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _forward(xp: Namespace, *x: Array, program: Program) -> tuple[Array, ...]:
 
 
 def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ...]:
-    """Run the program again, and back through it."""
+    """Run the program again, then sweep back through it."""
     raw = not any(isinstance(v, Tensor) for v in (*dz, *x))
     given = [i for i, d in enumerate(dz) if d is not None]
     moves = [boxed(dz[i]) for i in given]
@@ -51,7 +51,7 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
 
 
 def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ...]:
-    """Run the program again, and forward through it."""
+    """Run the program again, and push the tangents through it."""
     raw = not any(isinstance(v, Tensor) for v in (*t, *x))
     operands = [boxed(v) for v in x]
     moves = {i: boxed(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
@@ -72,11 +72,11 @@ PROGRAMS = Cache(1024)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which keeps nothing for the backward pass but its arguments, and runs again there.
+    """Make `f` keep only its arguments for the backward pass, and run again there.
 
-    Tensors and arrays among its arguments, in nested containers too, are what it is a function of; numbers
-    and other objects are taken as they are. It runs on variables without values, as the body of `scan` does.
-    Tensors that it uses from outside get their gradients.
+    Its inputs are the Tensors and arrays among its arguments, also in nested containers; numbers and other
+    objects are constants. It is traced on variables without values, like the body of `scan`. Tensors that it
+    uses from outside get their gradients.
 
     Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument
     or a Tensor from outside in place.
@@ -105,7 +105,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
         traced = trace_to_ir(flat, [Spec(x.shape, x.dtype, x.device, fixed=True) for x in given], user=f)
         operands = (*given, *traced.outside)
-        if not operands or not traced.outputs:  # nothing to keep
+        if not operands or not traced.outputs:  # nothing to recompute
             traced.close()
             return f(*given_args, **given_kwargs)
         program = PROGRAMS.get(traced.key(), traced.program)
@@ -117,7 +117,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Segments(NamedTuple):
-    """How many steps there are, in which direction, and how many of them a segment has."""
+    """The number of steps, their direction, and the number of steps in a segment."""
 
     length: int
     reverse: bool
@@ -125,17 +125,17 @@ class Segments(NamedTuple):
 
     @property
     def done(self) -> int:
-        """How many steps are in whole segments."""
+        """The number of steps in whole segments."""
         return self.length // self.every * self.every
 
     @property
     def first(self) -> slice:
-        """Those that are run first, which are in whole segments."""
+        """The steps that run first, in whole segments."""
         return slice(self.length - self.done, None) if self.reverse else slice(0, self.done)
 
     @property
     def rest(self) -> slice:
-        """Those that are left over: a segment of their own, the last to be run."""
+        """The remaining steps: a shorter segment, which runs last."""
         return slice(0, self.length - self.done) if self.reverse else slice(self.done, None)
 
 
@@ -146,10 +146,10 @@ def scan_in_segments(
     xs: Any,
     segments: Segments,
 ) -> tuple[Any, Any]:
-    """`scan` that keeps its carry once in `every` steps and computes the steps between again: memory for
-    T/every + every.
+    """Run `scan` in checkpointed segments of `every` steps, so that memory is O(T/every + every).
 
-    `init` and the leaves of `xs` are Tensors, as many steps long as `length` says.
+    It keeps the carry between segments and recomputes the steps within. `init` and the leaves of `xs` are
+    Tensors; those of `xs` have `length` steps.
     """
     every = integer("scan: checkpoint_every", segments.every)
     if every < 1:

@@ -1,4 +1,4 @@
-"""Are the gradients right? Checked against differences, along random directions."""
+"""Gradient checks: compare derivatives with finite differences along random directions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .reverse_mode import refuse_no_function, vjp
 #: Reverse and forward mode.
 MODES = ("rev", "fwd")
 _WHAT = {"rev": "the gradient", "fwd": "the tangent"}
-_COMPLEX_STEP = 1e-30  # no difference is taken, so it may be as small as floating point goes
+_COMPLEX_STEP = 1e-30  # may be tiny, as no difference is taken
 
-#: A function of Tensors, each of real numbers.
+#: A function of real Tensors.
 Function = Callable[..., Any]
 
 
@@ -38,23 +38,22 @@ def check_grads(
     atol: float | None = None,
     seed: int = 0,
 ) -> None:
-    """Check the derivatives of `f` at `args`, and, up to `order`, the derivatives of those, in reverse and in
-    forward mode.
+    """Check the derivatives of `f` at `args`, up to `order`, in reverse and forward mode.
 
-    Along a random direction, `f` moves as its gradient and its tangent say: compared with a complex step (W.
-    Squire and G. Trapp, Using complex variables to estimate derivatives of real functions, 1998), exact to
-    rounding, where every op of `f` is holomorphic and its arguments are float64, and with central differences
-    elsewhere.
+    The slope of `f` along a random direction, as its gradient and its tangent predict it, is compared with a
+    complex step (W. Squire and G. Trapp, Using complex variables to estimate derivatives of real functions,
+    1998) where every op of `f` is holomorphic and its arguments are float64, which is exact to rounding; and
+    with central differences elsewhere.
 
     Args:
         f: a function of arrays, or nested containers of them, whose output is a Tensor or a nested container
             of them. Complex arguments and outputs are checked as real and imaginary parts, without a complex
             step.
         args: where to check; integers and booleans in them are held fixed.
-        order: how many times to differentiate, in every succession of the modes.
+        order: how many times to differentiate, in every sequence of the modes.
         modes: "rev", "fwd" or both: gradients, tangents.
         rtol, atol: tolerances; by default what the dtype and the kind of difference allow.
-        seed: of the random directions.
+        seed: seed of the random directions.
 
     Raises AssertionError with the order, the mode, the argument, the index of the worst element, and both
     numbers; ValueError for another mode, and where nothing moves.
@@ -70,8 +69,7 @@ def check_grads(
 def _refuse_nothing_to_check(
     f: Any, args: Any, order: Any, modes: str | Sequence[str], tolerances: tuple[Any, Any]
 ) -> tuple[str, ...]:
-    """Raise TypeError or ValueError for arguments of `check_grads` that it cannot take; the modes as a
-    tuple."""
+    """Raise TypeError or ValueError for bad arguments of `check_grads`; return the modes as a tuple."""
     if not isinstance(args, tuple | list):
         raise TypeError(
             f"check_grads: args must be a tuple with one entry per argument, not {type(args).__name__}: "
@@ -94,8 +92,7 @@ def _refuse_nothing_to_check(
 
 
 def _of_real_numbers(f: Function, args: tuple[Any, ...]) -> tuple[Function, list[Tensor], list[str]]:
-    """`f` as a function of real Tensors that returns a list of them, at which values, and what each is
-    called."""
+    """`f` as a function of real Tensors that returns a list of them; its arguments' values and labels."""
     leaves, structure = flatten(args)
     values = [asarray(leaf).detach() for leaf in leaves]
     chosen = [i for i, v in enumerate(values) if is_floating(v.dtype)]
@@ -106,7 +103,7 @@ def _of_real_numbers(f: Function, args: tuple[Any, ...]) -> tuple[Function, list
 
     with no_grad():
         found = outputs(values)
-        cut = [is_complex(z.dtype) for z in found]  # asked here: in a complex step, all are complex
+        cut = [is_complex(z.dtype) for z in found]  # tested here: during a complex step all are complex
 
     def of_parts(*moved: Tensor) -> list[Tensor]:
         everything, rest = list(values), iter(moved)
@@ -125,19 +122,19 @@ def _of_real_numbers(f: Function, args: tuple[Any, ...]) -> tuple[Function, list
 
 
 def _parts(x: Tensor) -> list[Tensor]:
-    """Complex numbers as two of real ones."""
+    """Split a complex Tensor into its real and imaginary parts."""
     return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
 class _Says(NamedTuple):
-    """How a function moves along a direction: the slope, and the size of the terms that it adds up from."""
+    """The slope of a function along a direction, and the sum of its terms' magnitudes."""
 
     slope: float
     size: float
 
 
 class _Sum:
-    """The outputs of a function as one number, each element with a random weight; and its derivatives."""
+    """The sum of a function's outputs with random weights, and its derivatives."""
 
     def __init__(self, f: Function, values: list[Tensor], rng: Generator) -> None:
         self.f, self.values = f, values
@@ -145,7 +142,7 @@ class _Sum:
             outputs = f(*values)
         self.floating = [i for i, z in enumerate(outputs) if is_floating(z.dtype)]
         floating = [outputs[i] for i in self.floating]
-        one = len(floating) == 1 and floating[0].shape == ()  # a scalar is shown as it is
+        one = len(floating) == 1 and floating[0].shape == ()  # a scalar keeps weight 1
         self.weights = [ones_like(z) if one else _random_like(z, rng) for z in floating]
 
     def __call__(self, *moved: Tensor) -> Any:
@@ -153,12 +150,12 @@ class _Sum:
         return _total([(z[i] * w).sum() for i, w in zip(self.floating, self.weights, strict=True)])
 
     def gradient(self, *moved: Tensor) -> list[Tensor]:
-        """With respect to each value."""
+        """The gradient with respect to each value."""
         _, pull = vjp(self, *moved)
         return list(pull(asarray(1.0, device=moved[0].device)))
 
     def tangent(self, directions: Sequence[Tensor], *moved: Tensor) -> list[Tensor]:
-        """Of each output, along a direction of each value."""
+        """The tangent of each output, given a direction of each value."""
 
         def some(*v: Tensor) -> list[Tensor]:
             z = self.f(*v)
@@ -167,12 +164,12 @@ class _Sum:
         return list(jvp(some, moved, directions)[1])
 
     def by_gradient(self, gradients: list[Tensor], i: int, direction: Tensor) -> _Says:
-        """How it moves along a direction of value `i`, in reverse mode."""
+        """The slope along a direction of value `i`, by reverse mode."""
         terms = gradients[i] * direction
         return _Says(_number(terms.sum()), _number(abs(terms).sum()))
 
     def by_tangent(self, i: int, direction: Tensor) -> _Says:
-        """The same in forward mode."""
+        """The slope along a direction of value `i`, by forward mode."""
         along = [direction if k == i else zeros_like(v) for k, v in enumerate(self.values)]
         tangents = self.tangent(along, *self.values)
         products = [t * w for t, w in zip(tangents, self.weights, strict=True)]
@@ -183,7 +180,7 @@ class _Sum:
 
 @dataclass(frozen=True)
 class _Check:
-    """What is to be checked: so many orders, in these modes, to these tolerances."""
+    """The settings of a check: orders, modes, tolerances and random numbers."""
 
     order: int
     modes: tuple[str, ...]
@@ -191,15 +188,15 @@ class _Check:
     rng: Generator
 
     def check(self, f: Function, values: list[Tensor], labels: list[str], of: tuple[str, ...] = ()) -> None:
-        """Check one order, then the functions that compute its gradients and its tangents.
+        """Check one order, then the functions that compute its gradients and tangents.
 
-        `of` says what was differentiated before, the last first.
+        `of` lists the modes of the lower orders, the last first.
         """
         total = _Sum(f, values, self.rng)
         if not values or not total.floating:
             return
         directions = [_random_like(v, self.rng) for v in values]
-        # a gradient of complex numbers is a conjugate: not holomorphic
+        # a gradient of complex numbers is conjugated, so not holomorphic
         complex_step = not of and _allows_complex_step(total, values)
         says: dict[str, Any] = {"fwd": total.by_tangent}
         if "rev" in self.modes:
@@ -220,7 +217,7 @@ class _Check:
                 self.check(functions[mode], values, labels, (mode, *of))
 
     def _agree(self, says: _Says, measured: tuple[float, float], slope: _Slope, direction: Tensor) -> bool:
-        """Whether a derivative is as it was measured, within the tolerances."""
+        """Whether a derivative agrees with the measured slope, within the tolerances."""
         (predicted, size), (difference, noise) = says, measured
         rtol, atol = _tolerance(slope.values, slope.complex_step, self.tolerances)
         allowed = atol + rtol * max(abs(predicted), abs(difference), size) + noise
@@ -228,14 +225,14 @@ class _Check:
             return True
         if slope.complex_step:
             return False
-        # where f bends much, with the bend taken out of the difference
+        # Richardson extrapolation, for strongly curved f: it removes the h² error
         wide, more = slope.by_difference(direction, 2)
         return abs(predicted - (4 * difference - wide) / 3) <= allowed + more
 
 
 @dataclass(frozen=True)
 class _Slope:
-    """How fast `f` moves along a direction of value `i`, by differences, and the rounding error of that."""
+    """The measured slope of `f` along a direction of value `i`, and its rounding error."""
 
     f: Function
     values: list[Tensor]
@@ -264,7 +261,7 @@ class _Slope:
 
 
 def _worst(says: Callable[[Tensor], _Says], slope: _Slope) -> str:
-    """The element whose derivative is furthest off, found one by one."""
+    """Describe the element whose derivative is furthest off, testing them one by one."""
     x = slope.values[slope.i]
     worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
     for index in product(*map(range, x.shape)):
@@ -272,25 +269,28 @@ def _worst(says: Callable[[Tensor], _Says], slope: _Slope) -> str:
         unit[index] = 1
         predicted, measured = says(unit).slope, slope(unit)[0]
         gap = abs(predicted - measured)
-        if not gap <= worst[0]:  # NaN is the worst
+        if not gap <= worst[0]:  # NaN counts as the worst
             worst = (gap, index, predicted, measured)
     _, index, predicted, measured = worst
     return f"at index {index} is {predicted!r}, but finite differences give {measured!r}"
 
 
 def _allows_complex_step(f: Callable[..., Any], values: list[Tensor]) -> bool:
-    """Whether every op on the way is holomorphic, every argument may be complex, and the library's complex
-    functions are exact enough."""
+    """Whether the complex step applies to `f`.
+
+    Every op must be holomorphic, every argument may be complex, and the library's complex functions must be
+    accurate enough.
+    """
     if any(v.dtype != canonical("float64") or not v.device.backend.complex_steps for v in values):
         return False
     if not _analytic(f, values):
         return False
     try:
         for i, v in enumerate(values):
-            # of complex numbers it may be another function
+            # for complex arguments, f may run other ops
             if not _analytic(f, [*values[:i], v + v * complex(0, _COMPLEX_STEP), *values[i + 1 :]]):
                 return False
-    except (TypeError, ValueError):  # a function may well insist on real numbers
+    except (TypeError, ValueError):  # f may accept real numbers only
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Functions that are traced once, optimised, and run fast."""
+"""`compile`: functions that are traced once, optimised, and then run as a program."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
-from ..core.pytree import flatten, unflatten
+from ..core.pytree import Structure, flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
 from .arguments import Static, signature, static_arguments, unchanged
 from .lifting import returned
 
-#: How many signatures a compiled function remembers.
+#: The number of signatures that a compiled function caches.
 SIGNATURES = 64
 
 
@@ -36,29 +36,31 @@ def compile(
     static_argnums: int | Iterable[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Compiled:
-    """`f`, traced once for each signature of shapes and dtypes, optimised as a whole, and run with its memory
-    laid out beforehand.
+    """Compile `f`: trace it once for each signature of shapes and dtypes, and optimise it as a whole.
+
+    Memory is planned in advance.
 
     Args:
         f: a function of arrays, Tensors, or nested containers of them, that returns Tensors in nested
             containers. It may use `grad`, `value_and_grad`, `vjp` and `scan`. Python numbers among its
-            arguments are inputs of the program, unless the function asks for their values, as in `if`,
-            `range` or a shape: then it is traced for each value. Booleans, strings and other objects belong
-            to the signature, with their attributes as they are at the call, and so do numbers and arrays
-            that modules hold beside their Tensors. Tensors that it uses from outside are read at each call,
-            and Tensors among its arguments may be changed in place; its other side effects happen once.
-        static_argnums: positions of arguments that belong to the signature: `f` is given them as they are.
-        static_argnames: their names. Where one of the two is left out, it follows from the other.
+            arguments are inputs of the program, unless the function needs their values, as in `if`,
+            `range` or a shape: then it is traced for each value. Booleans, strings and other objects are
+            part of the signature, with their attributes at the time of the call, and so are numbers and
+            arrays that modules hold beside their Tensors. Tensors that it uses from outside are read at each
+            call, and Tensors among its arguments may be changed in place; other side effects happen once.
+        static_argnums: positions of arguments whose values are part of the signature; `f` receives them
+            unchanged.
+        static_argnames: their names. If one of the two is left out, it follows from the other.
 
     Returns:
-        A function with the same results, up to rounding, in memory of their own. `.program(*args)` is what
-        was traced, `.explain(*args)` what was made of it and what a run costs.
+        A function with the same results, up to rounding, in newly allocated memory. `.program(*args)` is the
+        traced program; `.explain(*args)` says what the passes did to it and what a run costs.
 
     Raises:
         TraceError: `f` branches on the value of a Tensor, takes one out, draws random numbers, or changes a
             Tensor from outside, or an array, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
-        TypeError: an argument of which it cannot be told whether it has changed since, as an iterator.
+        TypeError: an argument for which changes cannot be detected, such as an iterator.
         ValueError: `f` has no argument of that name, or at that position.
 
     >>> import xgrad as xg
@@ -70,7 +72,7 @@ def compile(
 
 
 class Compiled:
-    """What `compile` returns."""
+    """A compiled function, as `compile` returns it."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = self._flat(args, kwargs)
         mode = MODE.get()
-        if mode.hooks is not None:  # who wants to see every op
+        if mode.hooks is not None:  # the hooks need to see every op
             return self._plainly(structure, [asarray(v) if is_array(v) else v for v in leaves])
         traced, outside = self._find(leaves, structure)
         arrays = [leaves[i] for i in traced.read]
@@ -99,23 +101,23 @@ class Compiled:
         self._check(traced, before, outside, structure, result)
         return result
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else Bound(self, instance)
 
     def _flat(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
-        """The leaves of the arguments, and their structure."""
+        """Flatten the arguments to leaves and structure."""
         if self._static is not None:
             numbers, names = self._static
             args = tuple([Static(v) if i in numbers else v for i, v in enumerate(args)])
             kwargs = {name: Static(v) if name in names else v for name, v in kwargs.items()}
         return flatten((args, kwargs), now=True)
 
-    def _plainly(self, structure: Any, leaves: list[Any]) -> Any:
-        """The function itself on these leaves."""
+    def _plainly(self, structure: Structure, leaves: list[Any]) -> Any:
+        """Call the uncompiled function on these leaves."""
         return self._called(unflatten(structure, leaves))
 
     def _called(self, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-        """The function itself on these arguments."""
+        """Call the uncompiled function on these arguments."""
         args, kwargs = arguments
         return self._f(
             *[v.of if type(v) is Static else v for v in args],
@@ -123,9 +125,9 @@ class Compiled:
         )
 
     def _check(
-        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Any, result: Any
+        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Structure, result: Any
     ) -> None:
-        """Have the result compared with what the function gives op by op."""
+        """Compare the result with that of the function run op by op."""
 
         def again() -> Any:
             return self._plainly(structure, [v._alias() if isinstance(v, Tensor) else v for v in values])
@@ -136,20 +138,19 @@ class Compiled:
         )
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """What was traced for arguments like these."""
+        """The program traced for arguments like these."""
         return self._find(*self._flat(args, kwargs))[0].body.program
 
     def executable(self, *args: Any, **kwargs: Any) -> Executable:
-        """What runs for arguments like these."""
+        """The executable for arguments like these."""
         return self._find(*self._flat(args, kwargs))[0].executable
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """What each pass did for arguments like these, and what one run costs."""
         return _explain(self.executable(*args, **kwargs))
 
-    def _find(self, leaves: list[Any], structure: Any) -> tuple[_Traced, list[Tensor]]:
-        """What was traced for such arguments, and what it reads from outside: Tensors, and numbers among the
-        arguments."""
+    def _find(self, leaves: list[Any], structure: Structure) -> tuple[_Traced, list[Tensor]]:
+        """The trace for such arguments, and its extra inputs: outside Tensors and number arguments."""
         mode = MODE.get()
         numbers = [i for i, v in enumerate(leaves) if varies(v)]
         key = (
@@ -165,16 +166,16 @@ class Compiled:
             return traced, traced.outside
         traced = self._traced_with_numbers(key, leaves, structure)
         outside = traced.read_outside(leaves)
-        if outside is None:  # of another type, or an error: as the function has it with these very numbers
+        if outside is None:  # a number has another type or fails: trace for these values
             everything = tuple(numbers)
             traced = self._traced_for(_with_values(key, everything, leaves), leaves, structure, everything)
             outside = traced.outside
         return traced, outside
 
-    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Any) -> _Traced:
-        """What was traced for such arguments, and for the values of those numbers that it depends on.
+    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Structure) -> _Traced:
+        """The trace for such arguments, and for the values of the numbers that it depends on.
 
-        Which these are may depend on their values, so a trace is found by its own.
+        Which numbers these are may depend on their values, so each known set of places is tried.
         """
         known: _Deciding = self._deciding.get(key, _Deciding)
         for places in tuple(known.sets):
@@ -189,9 +190,13 @@ class Compiled:
             known.sets.append(places)
         return kept
 
-    def _traced_for(self, key: Any, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
-        """What was traced for this key, with the numbers at these places as they are, and for what it uses
-        from outside as that is now."""
+    def _traced_for(
+        self, key: Any, leaves: list[Any], structure: Structure, values: tuple[int, ...]
+    ) -> _Traced:
+        """The trace for this key, valid for the present state of the Tensors that it uses from outside.
+
+        Numbers at the places `values` are constants of the trace.
+        """
         while True:
             traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure, values))
             now = traced.outside_now()
@@ -199,7 +204,7 @@ class Compiled:
                 return traced
             key = (*key, now)
 
-    def _trace(self, leaves: list[Any], structure: Any, values: tuple[int, ...]) -> _Traced:
+    def _trace(self, leaves: list[Any], structure: Structure, values: tuple[int, ...]) -> _Traced:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
@@ -216,13 +221,17 @@ class Compiled:
             if not weak:
                 raise
             wanted = error.places if isinstance(error, NumberWanted) else weak
-        # again with the numbers themselves, of which the function, or its error, may know more
+        # trace again with these numbers as constants: the function may need them, or give a clearer error
         return self._trace(leaves, structure, tuple(sorted({*values, *wanted})))
 
 
 class _Deciding:
-    """What is known of the numbers among the arguments of one signature: the sets of places on whose values
-    traces depend, and the places of numbers that cannot be traced at all, as an array library wants them."""
+    """Which number arguments the traces of one signature depend on.
+
+    Attributes:
+        sets: sets of argument places; the values there determine a trace.
+        wanted: places of numbers that cannot be traced, as an array library needs their values.
+    """
 
     def __init__(self) -> None:
         self.sets: list[tuple[int, ...]] = []
@@ -234,9 +243,9 @@ def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[
 
 
 class Bound:
-    """A method that is compiled, of one object."""
+    """A compiled method, bound to an object."""
 
-    def __init__(self, function: Compiled, instance: Any) -> None:
+    def __init__(self, function: Compiled, instance: object) -> None:
         update_wrapper(self, function)
         self.__func__, self.__self__ = function, instance
 
@@ -244,11 +253,11 @@ class Bound:
         return self.__func__(self.__self__, *args, **kwargs)
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
-        """What was traced for arguments like these."""
+        """The program traced for arguments like these."""
         return self.__func__.program(self.__self__, *args, **kwargs)
 
     def executable(self, *args: Any, **kwargs: Any) -> Executable:
-        """What runs for arguments like these."""
+        """The executable for arguments like these."""
         return self.__func__.executable(self.__self__, *args, **kwargs)
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
@@ -257,8 +266,8 @@ class Bound:
 
 
 def _explain(program: Program | Executable) -> str:
-    """What each pass did to a program, and what one run costs, as text."""
-    from ..compiler.printing.explain import explain  # with the passes, for which `import xgrad` does not wait
+    """Describe what each pass did to a program, and what one run costs."""
+    from ..compiler.printing.explain import explain  # imports the passes, so not at `import xgrad`
 
     return explain(program)
 
@@ -267,7 +276,7 @@ Program.explain = _explain
 
 
 def _spec(leaf: Any) -> Spec:
-    """A variable in the place of an argument."""
+    """The specification of the variable that replaces an argument in the trace."""
     x, node = asarray(leaf), None
     if x.requires_grad:
         # a transform takes a leaf as its value, and stays connected to others
@@ -277,7 +286,7 @@ def _spec(leaf: Any) -> Spec:
 
 
 def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
-    """Where all Tensors are that a function reads."""
+    """The device of all Tensors that a function reads."""
     devices = list(dict.fromkeys(v.device for v in (*leaves, *outside) if isinstance(v, Tensor)))
     if len(devices) > 1:
         places = " and ".join(map(str, devices))
@@ -288,14 +297,14 @@ def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
 
 
 class _Traced:
-    """One signature of a function: its program, and what it reads from outside."""
+    """One trace of a function: its program, and its inputs from outside."""
 
     def __init__(
         self,
         f: Callable[[Any], Any],
         user: Callable[..., Any],
         leaves: list[Any],
-        structure: Any,
+        structure: Structure,
         values: tuple[int, ...],
     ) -> None:
         self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
@@ -310,7 +319,7 @@ class _Traced:
             remember=mode.check is not None,
             user=user,
         )
-        #: the places of the numbers whose values it depends on, and of those that were no inputs at all
+        #: `deciding`: places of numbers whose values the trace depends on; `wanted`: those that are constants
         self.wanted = values
         self.deciding = self._numbers.deciding.union(values)
         self.outside = traced.outside
@@ -325,14 +334,14 @@ class _Traced:
         )
         traced.close()
         self._numbers.close()
-        self._run: Executable | None = None  # where it is found at once
+        self._run: Executable | None = None  # the executable, cached for fast calls
         program, device = self.body.program, self.device
         self._executable = Once(lambda: Executable(program, device, whole=True))
 
     def _outputs(
-        self, f: Callable[[Any], Any], leaves: list[Any], structure: Any, x: tuple[Tensor, ...]
+        self, f: Callable[[Any], Any], leaves: list[Any], structure: Structure, x: tuple[Tensor, ...]
     ) -> list[Tensor]:
-        """What the function gives for variables in the places of its arrays, and those that it changed."""
+        """The outputs of the function on variables, followed by the arguments that it changed in place."""
         variables = [v.data for v in x]
         given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
         handed = [given.get(i, v) for i, v in enumerate(leaves)]
@@ -346,14 +355,18 @@ class _Traced:
         return found
 
     def outside_now(self) -> tuple[Any, ...]:
-        """What the trace depends on outside: which Tensors need a gradient, and the values of those that
-        Python code has seen."""
+        """The outside state that the trace depends on, now.
+
+        It is which Tensors need a gradient, and the values of those that Python code has looked at.
+        """
         needs = tuple([v.requires_grad for v in self.outside])
         return (needs, *[exact(v.data) for v, _ in self._seen]) if self._seen else needs
 
     def read_outside(self, leaves: list[Any]) -> list[Tensor] | None:
-        """What it reads beside the arrays of its arguments: Tensors from outside, and numbers. None where the
-        numbers of these arguments are not such as were traced."""
+        """The inputs besides the argument arrays: outside Tensors and numbers.
+
+        None if the numbers do not fit the trace.
+        """
         numbers = self._numbers.values(leaves)
         if numbers is None:
             return None
@@ -367,7 +380,7 @@ class _Traced:
 
     @property
     def executable(self) -> Executable:
-        """What runs it."""
+        """The executable of the program."""
         return self._executable()  # type: ignore[no-any-return]
 
     def _prepare(self) -> Executable:
@@ -375,7 +388,7 @@ class _Traced:
         return found
 
     def run(self, arrays: list[Any], outside: list[Tensor]) -> list[Tensor]:
-        """The outputs for arrays in the places of the inputs."""
+        """Run the program and return its outputs; update the arguments that are changed in place."""
         operands = [*arrays, *outside]
         trace = MODE.get().trace
         if trace is not None:
@@ -391,13 +404,13 @@ class _Traced:
                 )
         found = self._computed(operands)
         for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
-            # as it must have been where the function changed it
+            # a leaf can only be changed under no_grad, so the function did that too
             with no_grad() if arrays[k].is_leaf else nullcontext():
                 arrays[k][...] = z
         return found[: -len(self.changed)]
 
     def _computed(self, operands: list[Any]) -> list[Tensor]:
-        """All outputs, and after them the new values of the arguments that are `changed` in place."""
+        """All outputs, followed by the new values of the arguments in `changed`."""
         if MODE.get().trace is not None or (
             self.connected
             and MODE.get().grad

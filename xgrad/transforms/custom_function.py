@@ -1,4 +1,4 @@
-"""A function of trees of arrays as one op, of as many operands as its arguments have leaves."""
+"""A function of trees of arrays as one op, with one operand for each leaf of its arguments."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .user_gates import key_of
 
 
 class CustomFunction:
-    """A function that is one op, of as many operands as its arguments have leaves.
+    """A function as one op, with one operand for each leaf of its arguments.
 
-    Subclasses say how it is differentiated, and make the op.
+    Subclasses define the derivative, and make the op.
     """
 
-    #: How a user says what the derivative is.
+    #: The call by which a user defines the derivative, for messages.
     _define = ""
 
     def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
@@ -53,14 +53,14 @@ class CustomFunction:
             return self.fun(*use.arguments(use.leaves))
         use.keeps = MODE.get().grad and any(isinstance(v, Tensor) and v.requires_grad for v in use.leaves)
         z = call(self.op, tuple(use.leaves), {"use": use})
-        use.leaves = []  # a program that is kept keeps the use, and nothing of its arguments
+        use.leaves = []  # a cached program keeps the Use, but must not keep its arguments
         return unflatten(use.output, list(z) if isinstance(z, tuple) else [z])
 
 
 class Use:
-    """One call of a custom function: its arguments as leaves, and those that are fixed.
+    """One call of a custom function: its leaves, and its fixed arguments.
 
-    Two calls that differ in their leaves alone are equal, and share programs.
+    Calls that differ only in their leaves are equal, and share programs.
     """
 
     def __init__(self, owner: CustomFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -84,15 +84,14 @@ class Use:
         moving = tuple(v for i, v in enumerate(bound.args) if i not in static)
         found, self.structure = flatten(moving)
         self.leaves = [self._leaf(v, name) for v, name in zip(found, paths(moving), strict=True)]
-        self.moving = unflatten(self.structure, list(range(len(found))))  # as a pattern
+        self.moving = unflatten(self.structure, list(range(len(found))))  # each leaf is its own index
         self.output: Any = None  # the structure of what the function returned
-        self.keeps = False  # whether the forward pass is to leave what the backward pass wants
-        self.residuals: tuple[Any, ...] = ()  # which is one thing, or none yet
+        self.keeps = False  # whether the forward pass must keep residuals
+        self.residuals: tuple[Any, ...] = ()  # at most one entry
         self._key = (id(owner), self.structure, *((i, key_of(v)) for i, v in self.fixed.items()))
 
     def _refuse_cutting(self, i: int, fixed: Any) -> None:
-        """A fixed argument has no gradient, and no variable of a trace in it, which would be another at every
-        step."""
+        """Raise GraphError if a fixed argument needs a gradient, or is a variable of a trace."""
         for v in flatten(fixed)[0]:
             if isinstance(v, Tensor) and (v.requires_grad or hasattr(v.data, "tracer")):
                 what = (
@@ -122,14 +121,14 @@ class Use:
         return [self.fixed[i] if i in self.fixed else next(moving) for i in range(self.count)]
 
     def outputs(self, z: Any) -> tuple[Any, ...]:
-        """What the function returned, as leaves; `output` remembers the structure."""
+        """Flatten what the function returned; keep its structure in `output`."""
         leaves, self.output = flatten(z)
         if not leaves:
             raise TypeError(f"{self.owner.name} returned no array")
         return tuple(map(asarray, leaves))
 
     def like_output(self, z: Any, what: str) -> list[Any]:
-        """The leaves of something that must have the structure of the output."""
+        """Flatten a value that must have the structure of the output."""
         leaves, structure = flatten(z)
         if structure != self.output:
             raise TypeError(

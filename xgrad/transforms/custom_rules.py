@@ -1,4 +1,4 @@
-"""Functions whose derivative is given by hand, in JAX's form: `custom_vjp` and `custom_jvp`."""
+"""Functions with a hand-written derivative, in JAX's form: `custom_vjp` and `custom_jvp`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .custom_function import CustomFunction, Use
 
 
 class custom_vjp(CustomFunction):
-    """A function with its gradient given by hand, as `jax.custom_vjp`.
+    """A function with a hand-written gradient, like `jax.custom_vjp`.
 
-    `f.defvjp(fwd, bwd)` says how: `fwd(*args)` returns the output and what is kept of it; `bwd(kept, dz)` a
-    tuple with the gradient of each argument, None for none; linear in `dz`, if forward mode is to be had too.
-    With `nondiff_argnums` those arguments are fixed, and come first in `bwd`. The rule is differentiated like
-    any other code for derivatives of higher order, in both modes, and holds inside scans and compiled
-    functions. What the function uses from outside gets no gradient: pass it in. Of complex numbers the rule
-    is plain calculus, as in JAX: `dz` times the derivative.
+    `f.defvjp(fwd, bwd)` defines it. `fwd(*args)` returns the output and the residuals; `bwd(residuals, dz)`
+    returns a tuple with the gradient of each argument, None for none. For forward mode, `bwd` must be linear
+    in `dz`. The arguments in `nondiff_argnums` are fixed, and come first in `bwd`. Higher derivatives, in
+    both modes, differentiate the rule like any other code; it also applies in scans and compiled functions.
+    Values that the function uses from outside get no gradient: pass them in. For complex numbers the rule is
+    plain calculus, as in JAX: `dz` times the derivative.
 
     Raises TypeError for gradients of another structure than the arguments, ShapeError for other shapes.
 
@@ -44,8 +44,7 @@ class custom_vjp(CustomFunction):
     _define = "defvjp(fwd, bwd)"
 
     def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
-        """Say how the gradient is found: `fwd(*args) -> (output, kept)`, `bwd(*nondiff, kept, dz) ->
-        gradients`."""
+        """Define the gradient: `fwd(*args) -> (output, residuals)`, `bwd(*nondiff, residuals, dz)`."""
         if not callable(fwd) or not callable(bwd):
             raise TypeError(f"defvjp of {self.name} takes two functions, fwd and bwd")
         self._fwd, self._bwd = fwd, bwd
@@ -65,7 +64,7 @@ class custom_vjp(CustomFunction):
         return on_arrays(f, x)
 
     def _kept(self, use: Use, leaves: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-        """The leaves of the output, and what `fwd` keeps."""
+        """The leaves of the output, and the residuals, from `fwd`."""
         found = self._fwd(*use.arguments(leaves))
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError(
@@ -76,9 +75,9 @@ class custom_vjp(CustomFunction):
     def _dx(self, dz: Any, z: Any, x: tuple[Any, ...], *, use: Use) -> tuple[Any, ...]:
         given, zs = _parts(dz), _parts(z)
         several = given is dz
-        if several:  # which the engine hands on without conjugation
+        if several:  # the engine does not conjugate the cotangents of a tuple
             given = _each(_conj, given)
-        # to be differentiated again: what was kept must be connected
+        # differentiated again: the residuals must be connected to the operands
         if any(isinstance(v, Tensor) for v in (*given, *x)):
             found = self._gradients(use, self._kept(use, x)[1], x, given, zs)
         else:
@@ -109,7 +108,7 @@ class custom_vjp(CustomFunction):
         return [self._gradient(g, v, name) for g, v, name in zip(leaves, x, paths(use.moving), strict=True)]
 
     def _gradient(self, g: Any, x: Any, name: str) -> Tensor | None:
-        """The gradient that `bwd` gave for the argument `x` at `name`: of its shape, and real where it is."""
+        """Check a gradient from `bwd` for the argument `x` at `name`: same shape, and real if `x` is."""
         if g is None:
             return None
         if not isinstance(g, Tensor) and type(g) not in NUMBERS and device_of(g) is None:
@@ -133,12 +132,12 @@ class custom_vjp(CustomFunction):
 
 
 class custom_jvp(CustomFunction):
-    """A function with its tangent given by hand, as `jax.custom_jvp`.
+    """A function with a hand-written tangent, like `jax.custom_jvp`.
 
-    `f.defjvp(rule)` says how: `rule(primals, tangents)`, of two tuples, returns the output and its tangent,
-    which is linear in the tangents; `f.defjvps(*rules)` gives one rule an argument, `rule(tangent, output,
-    *primals)`, None where it has none. Gradients are its transpose. With `nondiff_argnums` those arguments
-    are fixed, and come first. Rules are differentiated like any other code.
+    `f.defjvp(rule)` defines it. `rule(primals, tangents)` takes two tuples and returns the output and its
+    tangent, which must be linear in the tangents. `f.defjvps(*rules)` takes one rule per argument instead,
+    `rule(tangent, output, *primals)`, or None. Gradients come from the transpose. The arguments in
+    `nondiff_argnums` are fixed, and come first. Rules are differentiated like any other code.
 
     >>> import xgrad as xg
     >>> @xg.custom_jvp
@@ -155,7 +154,7 @@ class custom_jvp(CustomFunction):
     _define = "defjvp(rule)"
 
     def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Say how the output moves: `rule(*nondiff, primals, tangents) -> (output, tangent)`.
+        """Define the tangent: `rule(*nondiff, primals, tangents) -> (output, tangent)`.
 
         Returns the rule.
         """
@@ -164,7 +163,7 @@ class custom_jvp(CustomFunction):
         return rule
 
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
-        """Say it for each argument: `rule(tangent, output, *primals) -> tangent`."""
+        """Define the tangent by one rule per argument: `rule(tangent, output, *primals) -> tangent`."""
         if self.static:
             raise TypeError(f"defjvps of {self.name} does not support nondiff_argnums: use defjvp")
 
@@ -185,7 +184,7 @@ class custom_jvp(CustomFunction):
         return on_arrays(lambda *leaves: _single(use.outputs(self.fun(*use.arguments(leaves)))), x)
 
     def _tangents(self, use: Use, x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
-        """The tangent of each output, from one of each leaf."""
+        """The tangents of the outputs, from those of the leaves."""
         found = self._rule(
             *use.fixed.values(), unflatten(use.structure, list(x)), unflatten(use.structure, list(t))
         )
@@ -215,9 +214,9 @@ class custom_jvp(CustomFunction):
         return _single(tuple(d.data for d in found))
 
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
-        """The transpose: the rule on tangents that a gradient flows to, and back."""
+        """Transpose the rule: record it on tangents, then sweep back through it."""
         parts = _parts(dz)
-        # the engine conjugates what goes in and what comes out, which transposes by itself
+        # the engine conjugates dz and the result; undo that, as the sweep below conjugates by itself
         plain = parts is not dz and is_complex(dz.dtype)
         turned = _conj if plain else lambda v: v
         raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
@@ -236,24 +235,24 @@ class custom_jvp(CustomFunction):
 
 
 def _each(f: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """`f` of each value, None for None."""
+    """Apply `f` to each value; None stays None."""
     return [None if v is None else f(v) for v in values]
 
 
 def _wanted(t: Tensor) -> Tensor:
-    """A tangent to which a gradient flows."""
+    """Make a tangent a new input, so that a gradient flows to it."""
     return Tensor(t.data, t.device, Input(t.device, t.shape, t.data.dtype))
 
 
 def _conj(v: Any) -> Any:
-    """The conjugate of a Tensor or an array; a real one is its own."""
+    """The conjugate of a Tensor or array; a real one is returned as it is."""
     if not is_complex(v.dtype):
         return v
     return conj(v) if isinstance(v, Tensor) else device_of(v).xp.conj(v)  # type: ignore[union-attr]
 
 
 def _still(v: Any) -> Any:
-    """The tangent of what does not move."""
+    """The zero tangent of a leaf."""
     return zeros_like(v) if isinstance(v, Tensor) else type(v)(0)
 
 

@@ -1,4 +1,4 @@
-"""Where a NaN came from, and where a gradient stops."""
+"""Debugging: find where a NaN comes from, and where a gradient stops."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from ..ops.rules import shape_of
 
 @contextmanager
 def detect_nan() -> Iterator[None]:
-    """Raise FloatingPointError at the first op that makes a NaN, or an infinity of finite numbers, inside a
-    `with` block.
+    """Raise FloatingPointError at the first NaN, or infinity from finite operands, inside a `with` block.
 
-    The message names the op, the stage, the line, the time step and the shapes of the operands. Of a NaN that
-    came in with the data it is the first op that takes it; a branch that `where` does not choose counts too.
-    The backward pass, and tangents, are watched too, where they run inside the block. Loops and compiled
-    functions run op by op, and all values are kept: it is for finding an error, not for training.
+    The message names the op, the stage, the line, the time step and the shapes of the operands. If the data
+    contain a NaN, it names the first op that reads it. Branches that `where` does not choose count too. The
+    backward pass and tangents are checked as well, if they run inside the block. Loops and compiled functions
+    run op by op, and all values are kept: use it to find an error, not for training.
 
     >>> import xgrad as xg
     >>> x = xg.tensor([1.0, 0.0], requires_grad=True)
@@ -37,12 +36,12 @@ def detect_nan() -> Iterator[None]:
     FloatingPointError: Inf in the gradient of operand 1 of 'sqrt', ...
     """
     with warnings.catch_warnings(), mode(record=True, hooks=_NaN()), names_from_variables():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the array library's own word on the same
+        warnings.simplefilter("ignore", RuntimeWarning)  # the array library warns of the same
         yield
 
 
 class Cut(NamedTuple):
-    """Where a gradient stops: at what, in which line, at which time step, and the shape of the Tensor."""
+    """A place where a gradient stops: the cause, the line, the time step and the Tensor's shape."""
 
     what: str
     source: str
@@ -57,10 +56,10 @@ class Cut(NamedTuple):
 def detect_cuts() -> Iterator[list[Cut]]:
     """Warn of each line in a `with` block where the gradient of a Tensor stops, and list them.
 
-    It stops where a value is taken out (`float(t)`, `t.numpy()`, `if t:`), at `detach` and `stop_gradient`,
-    where it is made an integer, at an op that has no derivative (`floor`), and at what is computed under
-    `no_grad`, but for the steps of optimisers. Comparisons and indices, which have none by nature, are not
-    listed. Loops and compiled functions run op by op.
+    A gradient stops where a value is taken out (`float(t)`, `t.numpy()`, `if t:`), at `detach` and
+    `stop_gradient`, at a conversion to an integer, at an op without derivative (`floor`), and at computations
+    under `no_grad`, except the steps of optimisers. Comparisons and indices, which never have a gradient, are
+    not listed. Loops and compiled functions run op by op.
 
     >>> import xgrad as xg, warnings
     >>> x = xg.tensor(2.0, requires_grad=True)
@@ -78,7 +77,7 @@ def detect_cuts() -> Iterator[list[Cut]]:
 
 
 class _NaN:
-    """Looks at every value and every gradient."""
+    """Hooks that check every value and every gradient."""
 
     def on_op(
         self, op: Op, operands: Sequence[Any], arrays: Sequence[Any], z: Any, device: Any, needs: bool
@@ -98,7 +97,7 @@ class _NaN:
         )
 
     def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
-        """`found` was made of `given` at `node`, in a sweep."""
+        """Check what a sweep computed at `node`: `found`, from `given`."""
         for i, g in enumerate(found, 1):
             bad = _bad(node.device, g)
             if bad is None or (bad == "Inf" and any(_bad(node.device, v) for v in given)):
@@ -115,12 +114,12 @@ class _NaN:
             )
 
     def on_cut(self, x: Any) -> bool:
-        """A value that is taken out is no concern of this."""
+        """Ignored: a value that leaves the graph is not an error."""
         return False
 
 
 class _Cuts:
-    """Looks for ops and methods that let no gradient through."""
+    """Hooks that find ops and methods where a gradient stops."""
 
     def __init__(self) -> None:
         self.found: list[Cut] = []
@@ -142,11 +141,10 @@ class _Cuts:
             self._report(what, source_line(), moving[0])
 
     def on_sweep(self, node: Node, given: Sequence[Any], found: Sequence[Any], what: str) -> None:
-        """Sweeps cut nothing."""
+        """Ignored: sweeps cut no gradient."""
 
     def on_cut(self, x: Any) -> bool:
-        """A method of `x` that gives its value is being called: by the user, which is reported, or by the
-        library for reasons of its own."""
+        """Report a method that returns the value of `x`, if the user called it and not the library."""
         frame, entry = sys._getframe(1), ""
         while frame.f_back is not None and is_ours(frame):
             frame, entry = frame.f_back, frame.f_code.co_name
@@ -163,7 +161,7 @@ class _Cuts:
         warnings.warn_explicit(str(cut), UserWarning, file or "?", int(line) if line.isdecimal() else 0)
 
 
-#: The functions by which a value is taken out, as one writes them.
+#: Functions that take a value out of the graph, and how to show them in messages.
 _TAKES = {
     **{name: f"{name}()" for name in ("detach", "numpy", "item", "tolist")},
     **{f"__{name}__": f"{name}()" for name in ("float", "int", "complex")},
@@ -193,7 +191,7 @@ def _shapes(operands: Sequence[Any]) -> str:
 
 
 def written_at(source: str, name: str | None = None) -> str:
-    """A stage by its name, its text and its line."""
+    """Describe a stage by its name, its source text and its line."""
     file, _, line = source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
     name = name or _assigned(text)
@@ -206,7 +204,7 @@ def _assigned(text: str) -> str | None:
     """The variable that a line assigns to."""
     try:
         (statement,) = ast.parse(text).body
-    except (SyntaxError, ValueError):  # a part of one
+    except (SyntaxError, ValueError):  # the line is only part of a statement
         return None
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else None

@@ -1,4 +1,4 @@
-"""Forward mode as functions of functions, with JAX's signatures."""
+"""Forward mode as a transform, `jvp`, with JAX's signature."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .reverse_mode import name_of, refuse_no_function, released, with_aux
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
-    """`(f(*primals), tangent)`: how the output moves when the arguments move along `tangents`.
+    """Jacobian-vector product: `(f(*primals), tangent)`, the output's derivative along `tangents`.
 
-    The function runs once and is recorded; then the tangents go through its stages in their order.
+    The function runs once and is recorded; then the tangents are pushed through its stages in order.
 
     Args:
         f: a function whose output is a Tensor, or a nested container of them.
         primals: a tuple or list of its arguments, arrays or nested containers of them.
-        tangents: a direction for each, of the same structure and shapes.
+        tangents: a direction for each primal, of the same structure and shapes.
         has_aux: `f` returns `(output, aux)`, and aux comes third.
 
     Returns:
-        The output, and its tangent in the same structure, zero for what has no derivative.
+        The output, and its tangent in the same structure; zeros for outputs without a derivative.
 
     Raises:
         ShapeError: tangents of another structure or other shapes than the primals. TypeError: a primal holds
@@ -66,7 +66,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
 
 
 def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Tensor]) -> list[Tensor]:
-    """The leaves of `tangents`, each like its primal."""
+    """The leaves of `tangents`, each with the shape, dtype and device of its primal."""
     leaves, structure = flatten(tuple(tangents))
     if structure != flatten(tuple(primals))[1]:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""The recorded graph of a function: every stage with its name, op, value and gradient."""
+"""View of a recorded graph: every stage with its name, op, value and gradient."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from ..ops.shaping import ITEM
 
 @contextmanager
 def record() -> Iterator[None]:
-    """Keep every value, gradient and variable name of what is computed inside a `with` block, for `graph` to
-    show.
+    """Keep every value, gradient and variable name computed inside a `with` block, for `graph` to show.
 
     >>> import xgrad as xg
     >>> x = xg.tensor(3.0, requires_grad=True, name="x")
@@ -39,8 +38,7 @@ def record() -> Iterator[None]:
 
 
 def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
-    """The graph that `f(*args)` records, in topological order; or that of a Tensor, as far as its values are
-    still there.
+    """The graph that `f(*args)` records, in topological order; or that of a Tensor, with the values kept.
 
     Args:
         f: a function that returns one Tensor, or a Tensor.
@@ -55,7 +53,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     if isinstance(f, Tensor):
         return Graph(f, [])
     inputs: list[Tensor] = []
-    inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
+    inspect.signature(f).bind(*args)  # raises the same TypeError as the call would
     with mode(record=True, grad=True, lifted=True), names_from_variables():
         lifted = [
             _lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)
@@ -87,9 +85,10 @@ def _input(x: Tensor, name: str | None) -> Tensor:
 
 
 class GraphNode:
-    """One stage of a graph: `name`, the input's or variable's, else z1, z2, ... by place; `operands`, the
-    stages and
-    numbers that it was computed from; and what follows.
+    """One stage of a graph.
+
+    `name` is the name of its input or variable, else z1, z2, ... in order. `operands` are the stages and
+    numbers that it was computed from.
     """
 
     def __init__(self, name: str, node: Node | Tensor, operands: tuple[Any, ...]) -> None:
@@ -105,7 +104,7 @@ class GraphNode:
 
     @property
     def op(self) -> str:
-        """What computed it; "input" or "leaf" where nothing did."""
+        """The op that computed it; "input", "leaf" or "constant" where none did."""
         node = self.node
         if node is None:
             return "constant"
@@ -120,12 +119,12 @@ class GraphNode:
 
     @property
     def source(self) -> str:
-        """File and line where it was written."""
+        """File and line of its source code."""
         return getattr(self.node, "source", "?")
 
     @property
     def value(self) -> Tensor | None:
-        """The value, None where it was not kept: the Tensor was computed outside `graph` and `record`."""
+        """The value; None if it was computed outside `graph` and `record`, and not kept."""
         if isinstance(self._at, Tensor):
             return self._at.detach()
         value = getattr(self._at, "value", None)
@@ -142,7 +141,7 @@ class GraphNode:
         return tuple(self.node.shape if self.node is not None else self._at.shape)
 
     def expression(self) -> str:
-        """The stage as the notes write it: `z1 + z2`, `tanh(z3)`."""
+        """The stage as an expression: `z1 + z2`, `tanh(z3)`."""
         names = [shown(v.name) if isinstance(v, GraphNode) else repr(v) for v in self.operands]
         options = [
             f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False
@@ -159,10 +158,9 @@ class GraphNode:
 
 
 class Graph:
-    """Stages in topological order.
+    """A graph: its stages in topological order.
 
-    Iterate over them, take one by name, run them again: `fprop` forward, `bprop` back.
-
+    Iterate over the stages, look one up by name, or run them again: `fprop` forward, `bprop` backward.
     `output` is the stage of the result.
     """
 
@@ -184,8 +182,7 @@ class Graph:
         raise KeyError(f"no stage {name!r}; the stages are {', '.join(stage.name for stage in self.nodes)}")
 
     def bprop(self, dz: Any = None) -> None:
-        """Find the gradient of every stage: the output's is `dz`, 1 where it is a scalar; then the stages in
-        reverse."""
+        """Compute the gradient of every stage in reverse; the output's is `dz`, by default 1 for a scalar."""
         z = self._value
         if z.node is None or not z.node.needs:
             raise GraphError("no gradient flows through this graph: it has no floating-point input")
@@ -225,7 +222,7 @@ class Graph:
 
 
 def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) -> Any:
-    """A stage computed again, from operands that were."""
+    """Compute a stage again, from its recomputed operands."""
     if stage.op == "input":
         old = Tensor(stage.node.value, stage.node.device)
         return _input(
@@ -260,7 +257,7 @@ def _line(stage: GraphNode, width: int) -> str:
 
 
 def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
-    """Every stage that the output was computed from, in the order in which they were recorded."""
+    """Every stage that the output was computed from, in the order of recording."""
     found: dict[int, tuple[Any, list[Any]]] = {}
     stack: list[Any] = [output.node if output.node is not None else output, *inputs]
     while stack:
@@ -292,14 +289,14 @@ def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
 
 
 def _key(v: Any) -> int:
-    """What makes two mentions of a stage the same: its node, or a constant's array."""
+    """The identity of a stage: its node, or a constant's array."""
     if isinstance(v, Value):
         return id(v.data if v.node is None else v.node)
     return id(v)
 
 
 def _number(at: Any) -> int:
-    """Place in the order: constants first, which have no node of their own."""
+    """Sort key for the order of recording; constants, which have no node, come first."""
     node = at.node if isinstance(at, Value) else at
     return -1 if node is None else node.number
 

@@ -1,4 +1,4 @@
-"""Whole matrices of derivatives, and their products with a direction."""
+"""Jacobians and Hessians, and Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -34,22 +34,21 @@ from .reverse_mode import (
 def jacobian(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
-    """A function that returns the derivative of every element of `f(*args)` with respect to every element of
-    an argument.
+    """A function that returns the Jacobian of `f(*args)` with respect to an argument.
 
-    `f` runs once and is recorded. Then one sweep an element finds it row by row, in reverse mode, or column
-    by column, in forward mode: whichever takes fewer sweeps.
+    `f` runs once and is recorded. Then one sweep per element computes the matrix by rows, in reverse mode, or
+    by columns, in forward mode, whichever takes fewer sweeps.
 
     Args:
         f: a function of arrays, or nested containers of them, that returns a Tensor, or a nested container of
             them.
         argnums: position, or tuple of positions, to differentiate with respect to.
-        has_aux: `f` returns `(output, aux)`, and the jacobian comes with aux: `(jacobian, aux)`.
-        holomorphic: `f` is a holomorphic function of complex numbers, whose complex derivative is asked for.
+        has_aux: `f` returns `(output, aux)`, and the result is `(jacobian, aux)`.
+        holomorphic: `f` is a holomorphic function of complex numbers; compute its complex derivative.
 
     Returns:
-        In the structure of the output, for each of its leaves, and in the structure of the argument (in a
-        tuple where `argnums` is one), an array of the leaf's shape followed by the argument's.
+        The structure of the output, with each leaf replaced by the structure of the argument (a tuple of them
+        where `argnums` is one), whose leaves have the output leaf's shape followed by the argument leaf's.
 
     Raises:
         TypeError: the argument holds integers, or complex numbers without `holomorphic`, or real ones with
@@ -99,14 +98,14 @@ def jacobian(
 def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> list[list[Tensor]]:
     """The derivative of each output with respect to each input."""
     rows, columns = sum(z.size for z in outputs if is_floating(z.dtype)), sum(x.size for x in inputs)
-    # of which a gradient alone does not tell all
+    # a complex output of a non-holomorphic f is not determined by its gradient alone
     if columns < rows or (not holomorphic and any(is_complex(z.dtype) for z in outputs)):
         return _by_columns(outputs, inputs)
     return _by_rows(outputs, inputs)
 
 
 def _by_columns(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
-    """In forward mode, a sweep for each element of the inputs."""
+    """Forward mode, one sweep for each element of the inputs."""
     swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
 
     def block(k: int, z: Tensor, x: Tensor, span: slice) -> Tensor:
@@ -119,7 +118,7 @@ def _by_columns(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor
 
 
 def _by_rows(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
-    """In reverse mode, a sweep for each element of the outputs; zeros for what has no derivative."""
+    """Reverse mode, one sweep for each element of the outputs; zeros for outputs without a derivative."""
     moving = [z for z in outputs if is_floating(z.dtype)]
     swept = [pull_back(moving, dz, inputs, free=False) for dz in _units(moving)]
     spans = iter(_spans(moving))
@@ -133,13 +132,13 @@ def _by_rows(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
 
 
 def _spans(tensors: list[Tensor]) -> list[slice]:
-    """Where the sweeps about the elements of each are, among those about all."""
+    """For each Tensor, the slice of its elements in the concatenation of all."""
     stops = list(accumulate(x.size for x in tensors))
     return [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def _units(tensors: list[Tensor]) -> Any:
-    """For each element of all of them, a direction of that element alone."""
+    """Yield the unit vectors: for each element of all Tensors, a direction along that element alone."""
     still = [zeros(x.shape, dtype=x.dtype, device=x.device) for x in tensors]
     for i, x in enumerate(tensors):
         flat = zeros((x.size,), dtype=x.dtype, device=x.device)
@@ -150,7 +149,7 @@ def _units(tensors: list[Tensor]) -> Any:
 
 
 def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) -> Tensor:
-    """The results of sweeps, stacked in that shape, of which the first `turn` axes go behind the others."""
+    """Stack the results of sweeps into `shape`, then move the first `turn` axes behind the others."""
     whole = reshape(stack(parts), shape) if parts else zeros(shape, dtype=like.dtype, device=like.device)
     order = (*range(turn, len(shape)), *range(turn))
     return whole if turn in (0, len(shape)) else whole.transpose(order)
@@ -159,10 +158,10 @@ def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) 
 def hessian(
     f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
-    """A function that returns the second derivatives of `f(*args)`: the jacobian of its jacobian, with the
-    same arguments.
+    """A function that returns the Hessian of `f(*args)`: the Jacobian of its Jacobian.
 
-    Of a scalar `f` that is forward mode over reverse mode: one sweep an element of the argument.
+    The arguments are those of `jacobian`. For a scalar `f` this is forward mode over reverse mode, with one
+    sweep for each element of the argument.
 
     >>> import xgrad as xg
     >>> xg.hessian(lambda x: x[0] ** 2 * x[1])(xg.asarray([2.0, 3.0]))
@@ -173,18 +172,18 @@ def hessian(
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product of the second derivatives of the scalar `f(*primals)` with a direction: how its gradient
-    moves along `tangents`.
+    """Hessian-vector product of the scalar `f(*primals)`: the derivative of its gradient along `tangents`.
 
-    Forward mode over reverse mode, a small constant times the cost of the gradient, without the matrix.
+    It uses forward mode over reverse mode, without forming the matrix: a small constant times the cost of the
+    gradient.
 
     Args:
         f: as for `grad`.
         primals: a tuple or list of its arguments, arrays or nested containers of them.
-        tangents: a direction for each, of the same structure and shapes.
+        tangents: a direction for each primal, of the same structure and shapes.
 
     Returns:
-        The product alone, in the structure of the first argument, with respect to which the gradient is.
+        The product alone, in the structure of the first argument, as the gradient is with respect to that.
 
     Raises as `grad` and `jvp` do.
 
@@ -196,11 +195,10 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the derivative of each element of `f(*args)` with respect to that element of an
-    argument.
+    """A function that returns the elementwise derivative of `f(*args)` with respect to an argument.
 
-    `f` is to work element by element, and must not mix elements: what is found is the gradient of the sum of
-    its output, all of it in one reverse sweep. Of a complex function it is the complex derivative.
+    `f` must be elementwise: it must not mix elements. The result is the gradient of the sum of its output,
+    from one reverse sweep; for a complex function, the complex derivative.
 
     Returns: the derivatives in the structure and shape of the argument. Raises TypeError where it holds
     integers, ShapeError where the output has another shape than the argument.
@@ -235,7 +233,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: int = 0) -> Callable[..., A
 
 
 def stop_gradient(x: Any) -> Any:
-    """The same values, through which no gradient flows: they count as constants.
+    """Return the same values as constants, through which no gradient flows.
 
     `x` may be a nested container of arrays.
 

@@ -1,4 +1,4 @@
-"""Arguments of a transformed function as Tensors to which a gradient flows."""
+"""Lifting: turn the arguments of a transformed function into Tensors to which a gradient flows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from ..namespace import asarray
 
 
 class Lifted:
-    """A tree of arguments of the transform of that level, whose leaves are fresh Tensors; `inputs` lists
-    them.
+    """A tree of a transform's arguments, with new Tensors as leaves, which `inputs` lists.
 
-    A Tensor that was itself computed from others stays connected to them, so transforms nest. A leaf made
-    with requires_grad=True is taken as its value.
+    A Tensor that was computed from others stays connected to them, so transforms nest. Of a leaf made with
+    requires_grad=True, only the value is used.
     """
 
     def __init__(self, tree: Any, what: str, level: Level) -> None:
@@ -27,7 +26,7 @@ class Lifted:
             _input(leaf, level, lambda i=i: f"{what}{paths(tree)[i]}")  # type: ignore[misc]
             for i, leaf in enumerate(leaves)
         ]
-        # which the function may change in place
+        # aliases, as the function may change its arguments in place
         self.tree = unflatten(self.structure, [x._alias() for x in self.inputs])
 
     def like(self, gradients: list[Any]) -> Any:
@@ -47,9 +46,9 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
 
 
 def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
-    """What a function returned, as Tensors.
+    """Convert what a function returned to Tensors.
 
-    Raises TypeError where something is no number and no array, with the function's name.
+    Raises TypeError, naming the function, for anything other than numbers and arrays.
     """
     found = []
     for leaf in leaves:
@@ -67,7 +66,7 @@ def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:
 
 
 class Flat(NamedTuple):
-    """A tree as its leaves, which are Tensors, and its structure."""
+    """A flattened tree: its leaves, which are Tensors, and its structure."""
 
     leaves: list[Tensor]
     structure: Any
@@ -78,7 +77,6 @@ class Flat(NamedTuple):
 
 
 def to_tensors(tree: Any) -> Flat:
-    """A tree with plain arrays and numbers made Tensors on the current device, and Tensors handles of their
-    own."""
+    """Flatten a tree; plain arrays and numbers become Tensors, and Tensors get new handles."""
     leaves, structure = flatten(tree)
     return Flat([asarray(leaf)._alias() for leaf in leaves], structure)

@@ -1,4 +1,4 @@
-"""New ops in the table, as functions of Tensors."""
+"""Registering new ops in the table, as functions of Tensors."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def register_op(
         forward: `forward(xp, x)` or `forward(xp, x, y)`, with parameters after a `*`, on arrays of
             namespace `xp`.
         dx, dy: its derivatives, functions of any of `xp`, `dz`, `x`, `y`, `z`, `x_shape`, `y_shape`, by these
-            names. They are written in functions of `xp`, so that they can be differentiated again. None says
-            that there is none, as of `floor`: no gradient flows back there. Where nothing is said, a gradient
-            that is asked for raises GraphError.
+            names. They use functions of `xp`, so that they can be differentiated again. None means no
+            derivative, as for `floor`: no gradient flows back. If omitted, asking for a gradient raises
+            GraphError.
         variadic: `forward(xp, *x)` takes any number of operands, and `dx` returns a tuple of gradients.
         elementwise: its operands broadcast against each other.
-        scalar: what it does to one element of real numbers, so that compiled programs, which otherwise
-            leave it to `forward`, have kernels of it: an expression of the operands by the names that
-            `forward` gives them, as "log1p(exp(x))". In it are numbers, `inf`, `nan`, `pi`, arithmetic,
-            comparisons, `and`, `or`, `not`, `where(condition, a, b)`, and the functions of one element that
-            there are in the table. It gives the values that `forward` gives.
+        scalar: an expression for one element of real numbers, from which compiled programs generate
+            kernels; without it, they call `forward`. The operands have the names that `forward` gives them,
+            as in "log1p(exp(x))". It may use numbers, `inf`, `nan`, `pi`, arithmetic, comparisons, `and`,
+            `or`, `not`, `where(condition, a, b)`, and the table's functions of one element. It must give the
+            same values as `forward`.
 
-    Raises ValueError for a name that is taken and for a scalar that is no such expression, TypeError for a
-    derivative that asks for something else, or returns something else.
+    Raises ValueError for a name that is taken or an invalid scalar expression, TypeError for a derivative
+    with other parameters or results.
 
     >>> import xgrad as xg
     >>> softplus = xg.register_op("softplus", lambda xp, x: xp.log1p(xp.exp(x)),
@@ -75,7 +75,7 @@ def register_op(
 
 
 def unregister_op(name: str) -> None:
-    """Remove a registered op from the table. Raises ValueError for one of the library's own."""
+    """Remove a registered op from the table. Raises ValueError for a built-in op."""
     entry = find_op(name)
     if not entry.listing.registered:
         raise ValueError(f"the op {name!r} is built in and cannot be removed")
@@ -83,7 +83,7 @@ def unregister_op(name: str) -> None:
 
 
 def _check_arguments(name: Any, forward: Any, dx: Any, dy: Any, scalar: Any, whole: bool) -> None:
-    """Raise TypeError for what `register_op` cannot take. An op of `whole` arrays is not elementwise."""
+    """Raise TypeError for bad arguments of `register_op`. An op of `whole` arrays is not elementwise."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"the name of an op must be a string, not {name!r}")
     for what, f in (("forward", forward), ("dx", dx), ("dy", dy)):
@@ -103,7 +103,7 @@ def _check_arguments(name: Any, forward: Any, dx: Any, dy: Any, scalar: Any, who
 
 
 def _giving_arrays(name: str, forward: Function) -> Function:
-    """`forward`, which must return an array or a tuple of them."""
+    """Wrap `forward` to check that it returns an array or a tuple of arrays."""
 
     @wraps(forward)
     def checked(*given: Any, **params: Any) -> Any:
@@ -120,8 +120,7 @@ def _giving_arrays(name: str, forward: Function) -> Function:
 
 
 def _sealed(array: Any) -> Any:
-    """A view of an array that cannot be written to, where its library has such: it is the value of a
-    Tensor."""
+    """A read-only view of an array, if its library has them, as the array is the value of a Tensor."""
     if not hasattr(array, "setflags") or not array.shape:
         return array
     view = array[...]
@@ -130,7 +129,7 @@ def _sealed(array: Any) -> Any:
 
 
 def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Function | None:
-    """A rule that must return a gradient; for a variadic op a tuple, one or None for each operand."""
+    """Wrap a rule to check that it returns a gradient; for a variadic op, a tuple of gradients or None."""
     if rule is None:
         return None
     given = rule
@@ -155,8 +154,7 @@ def _giving_gradients(name: str, rule: Function | None, variadic: bool) -> Funct
 
 
 def _unknown(name: str, shape: str, variadic: bool) -> Function:
-    """The derivative about which nothing was said: an error for floating-point numbers, and nothing for
-    integers and booleans, which have none."""
+    """The rule for an omitted derivative: an error for floating-point outputs, no gradient for others."""
 
     def refuse(z: Any) -> None:
         if any(is_floating(part.dtype) for part in (z if isinstance(z, tuple) else (z,))):

@@ -1,4 +1,4 @@
-"""Reverse mode as functions of functions, with JAX's signatures."""
+"""Reverse mode as transforms, with JAX's signatures."""
 
 from __future__ import annotations
 
@@ -49,13 +49,12 @@ def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = 
 
 
 def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of the scalar `f(*args)` with respect to one argument, or a tuple
-    of them.
+    """A function that returns the gradient of the scalar `f(*args)` with respect to one or more arguments.
 
     Args:
         f: a function of arrays, Tensors, floats, or nested lists, tuples, dicts and modules of them.
         argnums: position, or tuple of positions, to differentiate with respect to.
-        has_aux: `f` returns `(value, aux)`, and the gradient comes with aux: `(gradient, aux)`.
+        has_aux: `f` returns `(value, aux)`, and the result is `(gradient, aux)`.
 
     Returns:
         The gradient in the structure, shapes and dtypes of the argument; zeros where `f` does not depend on
@@ -81,15 +80,15 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """`(f(*primals), pull)`, where `pull(dz)` gives a tuple with the gradient of each primal.
+    """Vector-Jacobian product: `(f(*primals), pull)`; `pull(dz)` returns a tuple of the primals' gradients.
 
     Args:
         f: a function whose output is a Tensor, or a nested container of them.
         primals: its arguments, arrays or nested containers of them.
         has_aux: `f` returns `(output, aux)`, and aux comes third.
 
-    `pull` may be called many times. Raises ShapeError where `dz` has not the structure and shapes of the
-    output.
+    `pull` may be called many times. It raises ShapeError if `dz` does not have the structure and shapes of
+    the output.
 
     >>> import xgrad as xg
     >>> z, pull = xg.vjp(lambda x, y: x * y, 2.0, 3.0)
@@ -97,7 +96,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     (tensor(3.), tensor(2.))
     """
     refuse_no_function(f, "differentiated")
-    level = Level()  # which is never done, as `pull` may be called at any time
+    level = Level()  # it never ends, as `pull` may be called at any time
     lifted = [Lifted(primal, f"argument {i} of {name_of(f)}", level) for i, primal in enumerate(primals)]
     with mode(grad=True, lifted=True):
         output = f(*(tree.tree for tree in lifted))
@@ -124,7 +123,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 def lifted_arguments(
     f: Callable[..., Any], args: tuple[Any, ...], argnums: Argnums, level: Level
 ) -> tuple[list[Any], list[Lifted]]:
-    """The arguments of `f`, with those lifted that are to be differentiated with respect to; and these."""
+    """The arguments of `f`, with those at `argnums` lifted; and the lifted ones alone."""
     chosen = positions(argnums, len(args), f)
     lifted = [Lifted(args[i], f"argument {i} of {name_of(f)}", level) for i in chosen]
     values = list(args)
@@ -184,14 +183,13 @@ def _real_scalar(z: object, f: Callable[..., Any]) -> Tensor:
 
 
 def released(results: Any, inputs: Sequence[Tensor]) -> Any:
-    """A tree of results, its Tensors without their graphs, but for those to be differentiated further:
-    through something beside `inputs`."""
+    """Remove the graphs from a tree of results, except where a gradient flows to more than `inputs`."""
     leaves, structure = flatten(results)
     return unflatten(structure, released_leaves(leaves, inputs))
 
 
 def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
-    """As `released`, of a list of Tensors and other things."""
+    """As `released`, for a list of Tensors and other values."""
     roots = [v.node for v in leaves if isinstance(v, Tensor) and v.node is not None and v.requires_grad]
     if not roots:
         return leaves
@@ -205,7 +203,7 @@ def released_leaves(leaves: list[Any], inputs: Sequence[Tensor]) -> list[Any]:
 
 
 def refuse_no_function(f: object, done: str) -> None:
-    """Raises TypeError where what is to be `done` with a function is given something else."""
+    """Raise TypeError if `f` is not callable; `done` says what the transform does to it."""
     if not callable(f):
         hint = ": pass the function, not its result" if isinstance(f, Tensor) else ""
         raise TypeError(f"only a function can be {done}, not {type(f).__name__}{hint}")

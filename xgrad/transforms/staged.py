@@ -1,4 +1,4 @@
-"""A function as a program, and as the listing of its backward pass."""
+"""`trace`, a function as a program; and `derive`, the listing of its backward pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..backends import find_device
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..compiler.ir import Item, Operand, Program, Stage, Value, substitute
 from ..compiler.names import Names
-from ..compiler.printing import source as _source  # which sets Program.source
+from ..compiler.printing import source as _source  # importing it sets Program.source
 from ..compiler.printing.listing import (
     ATOM,
     SUM,
@@ -48,20 +48,20 @@ from .lifting import returned
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
-    """The program that `f(*args)` runs: its stages in order, in single assignment, with shapes and dtypes.
+    """Trace `f(*args)` to a program: its stages in order, in single assignment, with shapes and dtypes.
 
-    It is plain data.
+    The program is plain data.
 
     Args:
         f: a function of arrays, Tensors, numbers and nested containers of them. It runs once, on Tensors
             without values.
-        args: of which the shapes and dtypes count, and not the values.
+        args: its arguments; only their shapes and dtypes matter, not their values.
 
     Returns:
         A Program, to print, compare, pickle, or write out as `source`. Its inputs are the leaves of the
-        arguments, under the names of the parameters, and after them the Tensors that `f` uses from outside.
-        Its outputs are the leaves of what `f` returns. Values have the names of the variables that hold
-        them, others z1, z2, ... by place.
+        arguments, named after the parameters, followed by the Tensors that `f` uses from outside. Its outputs
+        are the leaves of the result of `f`. Values are named after the variables that hold them, others are
+        z1, z2, ... in order.
 
     Raises:
         TraceError: `f` branches on a value, takes one out, draws random numbers, or changes a Tensor from
@@ -78,7 +78,7 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     z2  = sigmoid(dot)    () float64
     return z2
     """
-    inspect.signature(f).bind(*args)  # a TypeError as the call itself would raise
+    inspect.signature(f).bind(*args)  # raises the same TypeError as the call would
     leaves, structure = flatten(args)
     names = [
         f"{name}{path}"
@@ -109,9 +109,9 @@ def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
 
 
 class Derivation(NamedTuple):
-    """`forward`, a program, and `backward`, the lines that find its gradients.
+    """`forward`, a program, and `backward`, the lines of code that compute its gradients.
 
-    As text it is Python, but for its scans.
+    The text is Python, except for scans.
     """
 
     forward: Program
@@ -126,10 +126,10 @@ class Derivation(NamedTuple):
 
 
 def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivation:
-    """The backward pass of `f(*args)`, written down stage by stage in terms of `deriv` and `+=`.
+    """List the backward pass of `f(*args)`, stage by stage, in terms of `deriv` and `+=`.
 
     Args:
-        f, args: as for `trace`. Gradients are found of all floating inputs.
+        f, args: as for `trace`. All floating-point inputs get gradients.
         inline: write out the rule of each gate instead of calling `deriv`.
 
     Returns:
@@ -160,7 +160,7 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
     return _Backward(_speakable(trace(f, *args)), inline).derivation()
 
 
-#: What is called in the text of a backward pass besides ops.
+#: Names used in the text of a backward pass besides ops.
 _CALLED = (
     "Hole",
     "arange",
@@ -181,11 +181,11 @@ _CALLED = (
 
 
 def _speakable(program: Program) -> Program:
-    """The program with names that may stand in expressions, and that nothing has which is called there."""
+    """Rename values to names that are valid in expressions and shadow nothing that the text uses."""
     names = Names((*_CALLED, *filter(str.isidentifier, OPS)))
     values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
-    values.sort(key=lambda v: not is_identifier(v.name))  # those that may stay as they are come first
-    # of `params['W']` too
+    values.sort(key=lambda v: not is_identifier(v.name))  # names that can stay come first
+    # also the stem of `params['W']`
     stems = {v.name.partition("[")[0] for v in values if expression_name(v.name) == v.name}
     stems.difference_update(names.taken, (v.name for v in values))
     names.taken |= stems
@@ -203,7 +203,7 @@ def _speakable(program: Program) -> Program:
     stages = []
     for item in program.stages:
         s = substitute(item, new)
-        assert isinstance(s, Stage)  # scans are stages still
+        assert isinstance(s, Stage)  # scans are still stages here
         stages.append(replace(s, outputs=tuple(map(renamed, s.outputs))))
     return Program(tuple(map(renamed, program.inputs)), tuple(stages), tuple(map(renamed, program.outputs)))
 
@@ -218,12 +218,12 @@ class _Backward:
             self.names.taken.update(v.name for v in s.outputs)
         self.lines: list[Row] = []
         self.grads: dict[Value, str] = {}  # the name of each gradient that has been given a value
-        self.own: set[Value] = set()  # whose gradient is an array of its own, which may be added to in place
-        self.derivatives: dict[Value, Any] = {}  # of scans, by their first output
-        self.called: dict[Value, str] = {}  # the name that a gradient has, given or not
+        self.own: set[Value] = set()  # values whose gradient is not aliased, so may be added to in place
+        self.derivatives: dict[Value, Any] = {}  # the derivatives of scans, by first output
+        self.called: dict[Value, str] = {}  # the name of each gradient, assigned or not
 
     def derivation(self) -> Derivation:
-        """Both passes."""
+        """Write both passes."""
         program = self._with_residuals()
         roots = list(dict.fromkeys(v for v in program.outputs if type(v) is Value and v in self.active))
         for v in roots:
@@ -242,9 +242,9 @@ class _Backward:
         return Derivation(program, aligned(self.lines, "# "))
 
     def _with_residuals(self) -> Program:
-        """The program with what its backward loops need as outputs of its scans.
+        """The program with the residuals for the backward loops as further outputs of its scans.
 
-        Sets `active`: what has a gradient.
+        Sets `active`: the values that have a gradient.
         """
         self.active = {v for v in self.program.inputs if is_floating(v.dtype)}
         stages: list[Item] = []
@@ -268,7 +268,7 @@ class _Backward:
         return Stage("scan", s.operands, s.outputs + more, {**s.params, "body": forward}, s.source)
 
     def _wanted(self, s: Stage) -> dict[int, Value]:
-        """The operands that have a gradient, by place."""
+        """The operands that have a gradient, by position."""
         op = OPS[s.op]
         rules = op.rules * len(s.operands) if op.variadic else op.rules
         return {
@@ -278,18 +278,17 @@ class _Backward:
         }
 
     def _name(self, stem: str) -> str:
-        """A name that nothing has, and that may stand in an expression."""
+        """A unique name that is valid in an expression."""
         return self.names.unique(expression_name(stem))
 
     def _d(self, v: Value) -> str:
-        """What the gradient of `v` is called."""
+        """The name of the gradient of `v`."""
         if v not in self.called:
             self.called[v] = self._name(f"d{v.name}")
         return self.called[v]
 
     def _add(self, v: Value, text: Text) -> None:
-        """The first gradient of a value is assigned, the others are added, in place unless the array is
-        another's too."""
+        """Write a contribution to the gradient of `v`: assign the first, add the others."""
         again, name = v in self.grads, self._d(v)
         if v in self.own:
             self.lines.append(Row(0, "", f"{name} += {text.text}"))
@@ -326,16 +325,15 @@ class _Backward:
                 self._add(v, Text(f"ret[{i}]"))
 
     def _written_out(self, s: Stage) -> None:
-        """The rule of each operand as an expression: the rule runs on variables, as a function that is traced
-        does."""
+        """Write the rule of each operand as an expression, by tracing the rule."""
         op, wanted = OPS[s.op], self._wanted(s)
-        one = len(s.outputs) == 1 and s.op != "custom"  # whose rule takes tuples, whatever the gate gives
+        one = len(s.outputs) == 1 and s.op != "custom"  # the rule of a custom gate always takes tuples
         moved = [v for v in s.outputs if v in self.grads]
         targets = [
             ShapeDtype(wanted[i].shape, canonical(wanted[i].dtype)) if i in wanted else None
             for i in range(len(s.operands))
         ]
-        given: list[Value] = []  # of the wanted operands, those that the rule gives a gradient
+        given: list[Value] = []  # the wanted operands that get a gradient
 
         def rule(*tensors: Tensor) -> list[Tensor]:
             variables = iter(tensors)
@@ -359,7 +357,7 @@ class _Backward:
         traced.close()
 
     def _nested(self, tracer: Tracer, result: Var, known: dict[Var, Text]) -> Text:
-        """`result` as one expression; what is used more than once in it is given a name, in a line before."""
+        """Write `result` as one expression; repeated subexpressions get names, in lines before it."""
         useful = tracer.ancestors([result], known)
         entries = [e for e in tracer.written if e[3][0] in useful and e[3][0] not in known]
         uses: dict[Any, int] = {}
@@ -380,7 +378,7 @@ class _Backward:
         return known[result]
 
     def _scan(self, s: Stage) -> None:
-        """The backward loop, which is a scan against time."""
+        """Write the backward loop, which is a scan in reverse time."""
         derivative = self.derivatives[s.outputs[0]]
         visible = s.outputs[: derivative.visible]
         back = derivative.back(tuple(v in self.grads for v in visible))
@@ -416,7 +414,6 @@ class _Backward:
 
 
 def _gate_text(entry: Op) -> str:
-    """How `deriv` is given a gate of the user's own: by its name, or itself where that is the name of
-    another."""
+    """How to pass a user's gate to `deriv`: by name, or as an object if the name belongs to another."""
     by_name = entry.name not in OPS and GATES.get(entry.name) is entry
     return quoted(entry.name) if by_name else gate_called(entry.name)

@@ -1,4 +1,4 @@
-"""Loops through time."""
+"""Loops through time: `scan`."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ def scan(
 ) -> tuple[Any, Any]:
     """Repeat `carry, y = f(carry, x)` over the leading axis of `xs`, as `jax.lax.scan` does.
 
-    The body runs once, on variables without values, and becomes a program that is optimised and repeated: its
-    Python code costs the same for any number of steps. Tensors, arrays and numbers that it uses from outside
-    are read at each call.
+    The body is traced once, on variables without values, into a program that is optimised and repeated, so
+    the cost of its Python code does not depend on the number of steps. Tensors, arrays and numbers that it
+    uses from outside are read at each call.
 
     Args:
-        f: one time step. It must return a carry of the structure, shapes and dtypes that it was given.
-        init: the first carry, a Tensor or a nested container of them; plain arrays are taken to the current
+        f: one time step. It must return a carry of the same structure, shapes and dtypes as it received.
+        init: the first carry, a Tensor or a nested container of them; plain arrays are moved to the current
             device.
-        xs: what is read at each step, every leaf with T as its leading axis; None if `length` says how many
-            steps.
+        xs: the inputs of the steps; the leading axis of every leaf has length T. None if `length` gives the
+            number of steps.
         length: T.
         reverse: from the last step to the first; `ys` stay in the order of `xs`.
-        checkpoint_every: keep the carry once in so many steps, and compute what is between again in the
-            backward pass: with k, the memory that the gradient needs grows as T/k + k instead of T.
-        compiled: False runs the body's Python code at every step, for bodies that look at values, and to look
-            at them.
+        checkpoint_every: keep the carry once in k steps, and recompute the steps between in the backward
+            pass; the memory for the gradient then grows as T/k + k instead of T.
+        compiled: False runs the body's Python code at every step, for bodies that branch on values or print
+            them.
 
     Returns:
-        `(carry, ys)`: the last carry, and what the steps gave as `y`, stacked along a leading axis of T. With
-        T = 0 the shapes of `ys` are those that the body gives.
+        `(carry, ys)`: the last carry, and the `y` of all steps, stacked along a leading axis of length T. For
+        T = 0, the body still determines the shapes of `ys`.
 
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
-        TypeError: a carry that changes dtype or structure; a body that returns no pair.
+        TypeError: a carry that changes dtype or structure; a body that does not return a pair.
         TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor
             from outside in place.
 
-        An error inside the body names the time step where it is not compiled.
+        With `compiled=False`, an error inside the body names the time step.
 
     >>> import xgrad as xg
     >>> total, sums = xg.scan(lambda s, x: (s + x, s + x), 0.0, xg.asarray([1.0, 2.0, 3.0]))
@@ -84,7 +84,7 @@ def scan(
 
 
 def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
-    """The loop as one gate, whose body is a program."""
+    """Run the loop as one op, with the traced body as its program."""
     init, leaves = carry.leaves, xs.leaves
     _same_device([*init, *leaves])
     outer, check = MODE.get().trace, MODE.get().check
@@ -122,7 +122,7 @@ def _same_device(tensors: list[Tensor]) -> None:
 
 
 def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
-    """The loop as its steps, one after the other."""
+    """Run the loop in Python, step by step."""
     slices = [unstack(leaf) for leaf in xs.leaves]
     outer = MODE.get()
     ys: list[list[Any]] = []
@@ -138,7 +138,7 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
                     f"scan: y has the structure {here} at step t={t}, but had {y_structure} before"
                 )
             y_structure = here
-            # the body may go on changing its own handle
+            # aliases, as the body may still change its own handles
             ys.append([leaf._alias() for leaf in returned(y_leaves, "the body of scan")])
     finally:
         MODE.reset(token)
@@ -148,9 +148,9 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
 
 
 def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
-    """One step of the body, its carry checked against the one before; `t` is None where it stands for all."""
+    """Run one step of the body and check its carry against the last; `t` is None while tracing."""
     old, structure = carry
-    result = f(carry.tree(), x)  # in containers of its own, which the body may change
+    result = f(carry.tree(), x)  # new containers, as the body may change them
     when = "a step" if t is None else f"step t={t}"
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
@@ -196,7 +196,7 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
 
 
 def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
-    """What `ys` is when there are no steps: the shapes come from one run on zeros."""
+    """The `ys` of a scan without steps: the shapes come from one run on zeros."""
     x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
         _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)

@@ -1,4 +1,4 @@
-"""Gates of one's own: a group of ops under one name, and a class with forward and backward."""
+"""User-defined gates: a function as one named gate, and a class with forward and backward."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Function = Callable[..., Any]
 def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function | None = None) -> Any:
     """Make a function one named gate in graphs and listings.
 
-    Without `dx`, its derivative is found by the engine from what the function does. With `dx` (and `dy`,
-    where it has two operands), it is given by hand: a function of any of `dz`, `x`, `y`, `z` by these
-    names, and of nothing else. Everything that needs a gradient must come in as an operand.
+    Without `dx`, the engine differentiates the function. `dx` (and `dy`, for two operands) gives the
+    derivative by hand: a function of any of `dz`, `x`, `y`, `z`, by these names, and of nothing else.
+    Everything that needs a gradient must be an operand.
 
     >>> import xgrad as xg
     >>> @xg.gate(dx=lambda dz, z: dz * (1 - z) * z)
@@ -67,7 +67,7 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
     @wraps(function)
     def named(*operands: Any) -> Any:
         if not by_hand and not MODE.get().record:
-            return function(*operands)  # nobody looks at the graph: its ops record themselves
+            return function(*operands)  # not shown in a graph: record the ops inside
         refuse_closure(function)
         if not operands:
             raise TypeError(
@@ -81,11 +81,11 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
 
 
 class Gate(ABC):
-    """A gate as a class, as in https://cs231n.github.io/optimization-2/. Each call works on a copy of the
-    instance.
+    """A gate as a class, as in https://cs231n.github.io/optimization-2/.
 
-    Subclasses define `forward(self, x, y, ...)`, which may keep what it needs on `self`, and
-    `backward(self, dz)`, which returns one gradient per operand (None for none). Both are handed Tensors.
+    Subclasses define `forward(self, x, y, ...)`, which may store what it needs on `self`, and
+    `backward(self, dz)`, which returns one gradient per operand (None for none). Both receive Tensors. Each
+    call works on a copy of the instance.
 
     >>> import xgrad as xg
     >>> class MultiplyGate(xg.Gate):
@@ -100,7 +100,7 @@ class Gate(ABC):
 
     _op: ClassVar[Op]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls._op = GATES[cls.__name__] = _class_op(cls)
 
@@ -110,7 +110,7 @@ class Gate(ABC):
 
     @abstractmethod
     def backward(self, dz: Any) -> Any:
-        """One gradient per operand, given that of the output."""
+        """Return one gradient per operand, given that of the output."""
 
     def __call__(self, *operands: Any) -> Any:
         if not operands:
@@ -121,7 +121,7 @@ class Gate(ABC):
 
     @property
     def entry(self) -> Op:
-        """What `deriv` takes it for."""
+        """The op that `deriv` uses for it."""
         return self._op
 
     @property
@@ -131,13 +131,14 @@ class Gate(ABC):
 
 
 class _Use:
-    """One call of a gate, on a copy of it. Calls of a gate with the same attributes are equal, so that they
-    share programs.
+    """One call of a gate, on a copy of it.
+
+    Calls of a gate with the same attributes are equal, so that they share programs.
     """
 
     def __init__(self, gate: Gate) -> None:
         self.gate = copy.copy(gate)
-        self.ran = False  # whether this copy holds what the backward pass wants
+        self.ran = False  # whether forward has run on this copy, as backward needs
         self._key = (type(gate), *((k, key_of(v)) for k, v in vars(gate).items()))
 
     def __eq__(self, other: object) -> bool:
@@ -148,7 +149,7 @@ class _Use:
 
 
 def key_of(v: Any) -> Any:
-    """A value in a key: 1, 1.0 and True differ, as do 0.0 and -0.0, and any two objects."""
+    """A value as part of a key: 1, 1.0 and True differ, as do 0.0 and -0.0, and any two objects."""
     return (type(v), repr(v)) if isinstance(v, int | float | complex | str | bytes | None) else id(v)
 
 
@@ -156,17 +157,17 @@ def _class_op(kind: type[Gate]) -> Op:
     """The op of a class of gates."""
 
     def forward(xp: Any, *operands: Any, use: _Use) -> Any:
-        if any(isinstance(v, Tensor) for v in operands):  # a trace: the backward pass runs it again
+        if any(isinstance(v, Tensor) for v in operands):  # in a trace, the backward pass runs forward again
             return copy.copy(use.gate).forward(*operands)
         use.ran = True
         return on_arrays(use.gate.forward, operands)
 
     def dx(dz: Any, z: Any, x: tuple[Any, ...], *, use: _Use) -> tuple[Any, ...]:
         gate = use.gate
-        if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
+        if isinstance(dz, list):  # several outputs: unused ones get zeros
             dz = tuple(zeros_like(boxed(v)) if d is None else boxed(d) for d, v in zip(dz, z, strict=True))
         if any(isinstance(v, Tensor) for v in x):
-            # to be differentiated again: what backward uses must be connected to the operands
+            # differentiated again: the values that backward uses must be connected to the operands
             gate = copy.copy(gate)
             gate.forward(*x)
             return _per_operand(gate.backward(dz), x, dz, kind)
@@ -181,9 +182,9 @@ def _class_op(kind: type[Gate]) -> Op:
 
 
 def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> tuple[Any, ...]:
-    """What `backward` returned, as a gradient, or None, for each operand.
+    """Check the result of `backward`, and return a gradient or None for each operand.
 
-    Broadcasting explains a gradient with more axes than its operand, but not one with more than dz too.
+    A gradient may have more axes than its operand, because of broadcasting, but not more than dz as well.
     """
     gradients = tuple(found) if isinstance(found, tuple | list) else (found,)
     if len(gradients) != len(x):
@@ -200,8 +201,7 @@ def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> t
 
 
 def _of_arrays_too(rule: Function | None) -> Function | None:
-    """A rule that is written in functions of Tensors, and that may be given arrays, for which it returns
-    arrays."""
+    """Wrap a rule written in functions of Tensors so that, given arrays, it returns arrays."""
     if rule is None:
         return None
     names = tuple(inspect.signature(rule).parameters)
@@ -234,7 +234,7 @@ def _of_arrays_too(rule: Function | None) -> Function | None:
 
 
 def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...]:
-    """The gradients of `f`, found by running it again under the engine."""
+    """The gradients of `f`, by running it again and differentiating it."""
     operands = [boxed(v) for v in x]
     chosen = [i for i, v in enumerate(operands) if isinstance(v, Tensor) and is_floating(v.dtype)]
 
@@ -244,7 +244,7 @@ def _engine_derivative(f: Function, dz: Any, x: Sequence[Any]) -> tuple[Any, ...
     raw = not any(isinstance(v, Tensor) for v in (*(dz if isinstance(dz, list) else (dz,)), *x))
     with mode(record=False):
         z, pull = vjp(of_chosen, *(operands[i] for i in chosen))
-        if isinstance(dz, list):  # of several outputs, those that nobody used have zeros
+        if isinstance(dz, list):  # several outputs: unused ones get zeros
             whole = type(z)(zeros_like(v) if d is None else boxed(d) for d, v in zip(dz, z, strict=True))
         else:
             whole = boxed(dz)

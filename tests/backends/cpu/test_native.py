@@ -1,5 +1,7 @@
-"""Native code for plans: every op, shape and product against NumPy, the accuracy of the functions, threads
-and the cache."""
+"""Tests of native code for plans against NumPy.
+
+They cover every op, shapes, products, the accuracy of the functions, threads and the cache.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
 def whole(
     buffer: int, shape: tuple[int, ...], *, like: tuple[int, ...] | None = None, steps: tuple[int, ...] = ()
 ) -> Ref:
-    """All of a contiguous buffer of `shape`, broadcast to `like`."""
+    """Return a view of a whole contiguous buffer of `shape`, broadcast to `like`."""
     strides = strides_of(shape)
     if like is None:
         return Ref(buffer, 0, shape, strides, steps)
@@ -63,7 +65,7 @@ def whole(
 def elementwise(
     op: str, arrays: list[Any], dtype: str, literal: tuple[bool, ...] = (), **options: Any
 ) -> np.ndarray:
-    """One op on arrays that broadcast; numbers among them are literals."""
+    """Apply one op to arrays that broadcast; plain numbers among them become literals."""
     literal = tuple(not isinstance(a, np.ndarray) for a in arrays)
     inputs = [a for a in arrays if isinstance(a, np.ndarray)]
     shape = np.broadcast_shapes(*(a.shape for a in inputs))
@@ -251,8 +253,10 @@ SHAPES = st.lists(st.sampled_from([0, 1, 2, 3, 5, 8, 17, 33]), max_size=3).map(t
 
 @st.composite
 def views(draw: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int, tuple[int, ...]]:
-    """A flat array, and offset and strides of a view of it: permuted, spaced out, reversed in no axis,
-    perhaps broadcast."""
+    """Draw a flat array, and the offset and strides of a view of it.
+
+    The view is permuted, has gaps, and may be broadcast; no axis is reversed.
+    """
     order = draw(st.permutations(range(len(shape))))
     strides, step = [0] * len(shape), draw(st.sampled_from([1, 1, 2]))
     for axis in order:
@@ -278,7 +282,7 @@ def test_maps_over_any_shape_and_strides(data: Any) -> None:
     x, y = (strided(*v, shape) for v in given)
     axes = data.draw(st.sets(st.sampled_from(range(len(shape))))) if shape else set()
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    # the output is stored with its axes in another order
+    # the output is stored with its axes permuted
     order = data.draw(st.permutations(range(len(shape))))
     at = strides_of(tuple(shape[i] for i in order))
     out = Ref(2, 0, shape, tuple(at[order.index(i)] for i in range(len(shape))))
@@ -387,7 +391,7 @@ def test_stacked_products_and_columns_of_a_larger_matrix() -> None:
 
 
 def running_sum(length: int, width: int, reverse: bool) -> Plan:
-    """h = x[t] + tanh(h), all h stored."""
+    """Return the plan of the loop h = x[t] + tanh(h), which stores every h."""
     here, row = Ref(0, 0, (width,), (1,), (width,)), Ref(1, 0, (width,), (1,), (width,))
     h = whole(2, (width,), steps=(0,))
     steps = (Step(2, "tanh", (1,), (False,), "float64"), Step(3, "+", (0, 2), (False, False), "float64"))
@@ -503,7 +507,7 @@ def test_cache_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_numbers_alone_in_another_dtype(
     source: str, target: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step keeps its number twice, as it is and cast: LLVM may store both from one register."""
+    """Each step stores its number both uncast and cast: LLVM may store both from one register."""
     monkeypatch.setenv("XGRAD_NATIVE", "1")
     xs = np.array([0, 1, 2, 3, 5, 7]).astype(source)
     last, ys = xg.scan(lambda c, x: (x, (xg.astype(x, target), x)), xg.asarray(xs[0]), xs, reverse=reverse)
@@ -513,8 +517,7 @@ def test_numbers_alone_in_another_dtype(
 
 
 def test_a_scipy_imported_later_keeps_its_own_blas() -> None:
-    """A library loaded for the whole process would stand in for parts of SciPy's, with integers of another
-    size."""
+    """Loading a BLAS with global symbols would replace parts of SciPy's, with integers of another size."""
     code = """
 from xgrad.backends.cpu import native
 import sys

@@ -1,5 +1,7 @@
-"""What is CUDA's alone, on a GPU or on the stand-in: streams, recordings, refused kernels, sums in a fixed
-order."""
+"""Tests specific to CUDA, on a GPU or on the stand-in.
+
+They cover streams, recordings, refused kernels, and sums in a fixed order.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.cuda
 
 @pytest.fixture(params=["cuda:0", "cuda:1"])
 def cuda(request: pytest.FixtureRequest) -> Iterator[xg.backends.Device]:
-    """A CUDA device, where new Tensors go."""
+    """Provide a CUDA device and make it the default for new Tensors."""
     try:
         held = xg.device(request.param)
         found = held.__enter__()
@@ -63,7 +65,7 @@ def test_a_loop_is_run_in_the_way_that_is_asked_for(
     monkeypatch.setenv("XGRAD_LOOPS", way)
     W, xs = arguments()
     compiled = xg.compile(lambda W, xs, k=float(way == "steps"): loop(W, xs) + k)
-    for _ in range(3):  # eagerly, recorded, replayed
+    for _ in range(3):  # eager, recorded, replayed
         np.testing.assert_allclose(
             compiled(W, xs).numpy() - float(way == "steps"), on_host(loop, W, xs), rtol=1e-12
         )
@@ -101,7 +103,7 @@ def test_no_option_is_given_that_older_compilers_do_not_know(
     from xgrad.backends.cuda import kernels
 
     monkeypatch.setattr(disk, "read", lambda kind, key: None)
-    monkeypatch.setenv("FAKE_NVRTC", "12.9")  # which the stand-in then is
+    monkeypatch.setenv("FAKE_NVRTC", "12.9")  # the stand-in then reports this version
     text = 'extern "C" __global__ void k(float* x) { x[0] = 1.0f; }'
     assert kernels.compile_kernels(text, 90)
     if nvrtc.getVersion() < (13, 1):
@@ -118,7 +120,7 @@ def test_many_streams_keep_no_more_than_a_few(cuda: xg.backends.Device) -> None:
     streams = []
     for _ in range(12):
         with cuda.stream() as stream:
-            streams.append(stream)  # so that none has the address of one before
+            streams.append(stream)  # keep the streams alive, so that no address is reused
             for _ in range(3):
                 np.testing.assert_allclose(compiled(W, xs).numpy(), want, rtol=1e-12)
     launcher = cuda.backend.launcher(cuda.index)

@@ -1,5 +1,4 @@
-"""Whether CuPy has what is asked of it: held against its names, signatures and loops, which can be read
-without a GPU."""
+"""Check without a GPU that CuPy has the names, signatures and loops that the backend uses."""
 
 from __future__ import annotations
 
@@ -23,11 +22,11 @@ from xgrad.backends.cuda.backend import CuPy
 cupy: Any = pytest.importorskip("cupy", reason="CuPy is not installed")
 pytestmark = pytest.mark.cuda_wheel
 
-#: Of each function of the library: how often by place, which by name, and the dtypes of what was given by
-#: place.
+#: For each function of the library, its uses: the number of positional arguments, the names of keyword
+#: arguments, and the dtypes of the positional ones.
 Uses = dict[str, set[tuple[int, tuple[str, ...], tuple[str, ...]]]]
 
-#: What is looked up in the backend's namespace without being a function of the library.
+#: Names in the backend's namespace that are not functions of the library.
 OWN = {
     "astype",
     "cofactor",
@@ -46,7 +45,7 @@ OWN = {
 
 
 class Recording:
-    """A namespace whose functions write down how they are called."""
+    """A namespace whose functions record how they are called."""
 
     def __init__(self, real: Any, uses: Uses, prefix: str = "") -> None:
         self._real, self._uses, self._prefix = real, uses, prefix
@@ -73,7 +72,7 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def uses() -> Uses:
-    """How every function of ours and of NumPy's, and its gradient, calls the library."""
+    """Return how every function of ours and of NumPy's, and its gradient, calls the library."""
     found: Uses = defaultdict(set)
 
     class Recorder(NumPy):
@@ -87,7 +86,7 @@ def uses() -> Uses:
             tensors = [xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in arrays]
             try:
                 z = f(*tensors)
-            except (xg.GraphError, TypeError):  # what takes no Tensor that needs a gradient
+            except (xg.GraphError, TypeError):  # functions that take no Tensor with requires_grad
                 z = f(*(t.detach() for t in tensors))
             for part in z if isinstance(z, tuple | list) else (z,):
                 if isinstance(part, xg.Tensor) and part.requires_grad:
@@ -110,7 +109,7 @@ def _everything() -> Iterator[tuple[Callable[..., Any], tuple[np.ndarray, ...]]]
 
 @pytest.fixture(scope="module")
 def theirs() -> Any:
-    """The namespace of the backend, which needs no device to be made."""
+    """Return the namespace of the backend, which can be made without a device."""
     from array_api_compat import cupy as standard
 
     from xgrad.backends.cuda.namespace import namespace
@@ -151,7 +150,7 @@ def test_their_signatures_take_what_is_given(uses: Uses, theirs: Any) -> None:
                     inspect.signature(f).bind(*range(count), **dict.fromkeys(named))
             except (TypeError, AssertionError) as error:
                 refused.append(f"{name}{count, named}: {error}")
-            except ValueError:  # no signature to be had
+            except ValueError:  # it has no signature
                 continue
     assert not refused
 
@@ -173,7 +172,7 @@ def test_their_loops_take_the_dtypes(uses: Uses, theirs: Any) -> None:
 
 
 def _known(char: str) -> np.dtype[Any]:
-    return np.dtype("float16" if char == "E" else char)  # bfloat16, as CuPy writes it
+    return np.dtype("float16" if char == "E" else char)  # CuPy's name for bfloat16
 
 
 def test_the_backends_own_functions_are_all_there() -> None:
@@ -182,7 +181,7 @@ def test_the_backends_own_functions_are_all_there() -> None:
     assert vars(_namespace(backend)).keys() >= OWN
 
 
-#: What the backend calls of CuPy itself, as a dotted name and a call of it.
+#: CuPy's own functions that the backend calls, as a dotted name and a sample call.
 CALLED: dict[str, tuple[int, tuple[str, ...]]] = {
     "cuda.Device": (1, ()),
     "einsum": (3, ("optimize",)),
@@ -207,7 +206,7 @@ def test_what_the_backend_itself_calls(name: str) -> None:
     count, named = CALLED[name]
     try:
         inspect.signature(found).bind(*range(count), **dict.fromkeys(named))
-    except ValueError:  # compiled, and silent
+    except ValueError:  # compiled, and without a signature
         assert callable(found)
 
 

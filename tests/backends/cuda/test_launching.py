@@ -1,5 +1,7 @@
-"""Schedules on a device: run, recorded and replayed; choices between two ways of a loop; and the engine on
-the emulated device."""
+"""Tests of schedules on a device: run, recorded and replayed.
+
+They also cover the choice between the two ways of running a loop, and the engine on the emulated device.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ pytestmark = emulator
 
 
 class Tape(EmulatedLauncher):
-    """A device that records as a GPU does: while it records it runs nothing, and afterwards it does the same
-    at the same addresses."""
+    """A device that records as a GPU does.
+
+    While it records it runs nothing. A replay repeats the calls at the same addresses.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(CHIP, **options)
@@ -105,7 +109,7 @@ def check(on: Scheduled, arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def aligned(launcher: EmulatedLauncher, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Arrays that the launcher takes where they are."""
+    """Return copies aligned so that the launcher uses them in place."""
     return [launcher.ready(np.array(x), "float32") for x in arrays]
 
 
@@ -113,7 +117,7 @@ def test_the_second_run_is_recorded_and_later_ones_replay_it() -> None:
     device = Tape()
     on, given = ready(device), aligned(device, inputs())
     check(on, given)
-    recordings = device.recordings  # of the two ways, measured
+    recordings = device.recordings  # from measuring the two ways of the loop
     assert recordings == 2
     for _ in range(3):
         check(on, given)
@@ -134,13 +138,13 @@ def test_an_input_that_moves_gets_a_place_of_its_own() -> None:
     device = Tape()
     on, kept = ready(device), [aligned(device, inputs(seed)) for seed in range(5)]
     weights = kept[0][0]
-    for arrays in kept:  # the weights stay
+    for arrays in kept:  # the weights stay in place
         check(on, [weights, *arrays[1:]])
-    assert device.recordings == 2 + 2  # once where they were, and once from their own places
+    assert device.recordings == 2 + 2  # once at the original addresses, and once from buffers of the schedule
     before = device.copies
     check(on, [weights, *kept[0][1:]])
-    assert device.copies - before == 2 + 1  # two inputs, and the output
-    check(on, kept[3])  # now the weights move too
+    assert device.copies - before == 2 + 1  # two inputs and the output
+    check(on, kept[3])  # now the weights move as well
     check(on, kept[2])
     assert device.recordings == 2 + 3
 
@@ -163,7 +167,7 @@ def test_each_stream_has_memory_and_recordings_of_its_own() -> None:
         check(on, one)
         device.current = 2
         check(on, two)
-    assert device.recordings == 2 + 2  # measured once for all; nothing moved within a stream
+    assert device.recordings == 2 + 2  # measured once for both streams; nothing moved within a stream
 
 
 def test_arrays_of_another_dtype_or_order_are_made_ready() -> None:
@@ -179,7 +183,7 @@ def test_wrong_inputs_are_refused() -> None:
         on.run([W, xs])
     with pytest.raises(ValueError, match="input 1 has 160 elements where 192 are expected"):
         on.run([W, xs[:5], h])
-    check(on, [W, xs, h])  # as if nothing had happened
+    check(on, [W, xs, h])  # the failure left no trace
 
 
 # Choices
@@ -204,9 +208,9 @@ def test_a_choice_is_remembered_on_disk(tmp_path: Path) -> None:
     on = ready(again)
     check(on, inputs())
     assert again.measured == []
-    assert on.loops[0].way == STEPWISE  # as it was measured
+    assert on.loops[0].way == STEPWISE  # the choice of the first device
     for path in (tmp_path / "kept").glob("*.json"):
-        path.write_bytes(path.read_bytes()[:-1])  # not whole
+        path.write_bytes(path.read_bytes()[:-1])  # truncate the file
     check(ready(again), inputs())
     assert len(again.measured) == 2
 
@@ -288,7 +292,7 @@ def test_what_kernels_do_alone_is_recorded_and_what_the_array_library_does_is_no
 
 
 def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[list[float], list[np.ndarray]]:
-    """Losses and weights of a few steps."""
+    """Return the losses and weights after a few steps of training."""
     rng = np.random.default_rng(0)
     with xg.device(device):
         gru = xg.nn.GRU(3, 8, reset=reset)
@@ -321,7 +325,7 @@ def _trained(device: str, optimiser: Callable[..., Any], reset: str) -> tuple[li
 def test_training_is_what_it_is_on_the_cpu(
     optimiser: Callable[..., Any], reset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XGRAD_NATIVE", "1")  # compiled at once
+    monkeypatch.setenv("XGRAD_NATIVE", "1")  # compile at the first call
     launches = find_device("emulated").backend.launcher(0).launches
     before = len(launches)
     (ours, weights), (cpu, on_cpu) = _trained("emulated", optimiser, reset), _trained("cpu", optimiser, reset)

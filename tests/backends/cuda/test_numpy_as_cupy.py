@@ -1,5 +1,7 @@
-"""What the CuPy backend does beyond CuPy, with NumPy in CuPy's place: as strict where CuPy is, and without an
-order where it has none."""
+"""Test what the CuPy backend adds to CuPy, with NumPy in CuPy's place.
+
+The replacement is as strict as CuPy where CuPy is, and assigns in no fixed order where CuPy has none.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from xgrad.backends.cuda.namespace import namespace
 
 @pytest.fixture
 def backend() -> Any:
-    """The CuPy backend, for NumPy's arrays."""
+    """Return the CuPy backend, working on NumPy's arrays."""
     made: Any = CuPy.__new__(CuPy)
     made.cupy = SimpleNamespace(**vars(np))
     made.cupy._core = SimpleNamespace(get_compute_type=lambda dtype: 1)
@@ -45,7 +47,7 @@ KEYS: dict[str, Any] = {
 
 
 class Unordered(np.ndarray[Any, Any]):
-    """Assigns the values for one place in another order than NumPy."""
+    """An array that assigns several values for one element in another order than NumPy."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         parts = key if isinstance(key, tuple) else (key,)
@@ -83,12 +85,14 @@ def test_nothing_is_assigned_at_no_places(backend: Any) -> None:
     assert np.asarray(target).tolist() == [1, 1, 1]
 
 
-# Matrix products, by a cuBLAS that reads memory as columns
+# Matrix products by a cuBLAS that reads memory in column-major order
 
 
 class Cublas:
-    """`gemmEx` and `gemmStridedBatchedEx` on float32 in the host's memory, which note the kind of
-    arithmetic."""
+    """A stand-in for `gemmEx` and `gemmStridedBatchedEx` on float32 in host memory.
+
+    It records the compute type of each call.
+    """
 
     def __init__(self) -> None:
         self.computed: list[int] = []
@@ -316,11 +320,11 @@ def test_scans_are_made_for_a_precision(monkeypatch: pytest.MonkeyPatch) -> None
     assert made == ["tf32", "highest"]
 
 
-# Streams, and moves from one GPU to another
+# Streams, and transfers between GPUs
 
 
 class Cuda:
-    """CuPy's devices, streams and events, which write down what they are asked."""
+    """CuPy's devices, streams and events, which record the calls made to them."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

@@ -1,5 +1,7 @@
-"""Every op on single elements, on every executor and for every dtype, against the engine's eager result:
-special values, and inside of a loop."""
+"""Test every op on single elements, on every executor and dtype, against the eager engine.
+
+Special values and ops inside a loop are included.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +40,17 @@ from xgrad.compiler.passes import optimise
 from xgrad.core.dispatch import apply
 from xgrad.ops import OPS
 
-#: What has no native form, and what NumPy has not.
+#: Ops without a native form, and ops that NumPy lacks.
 NOT_NATIVE, NOT_IN_NUMPY = {"normal_quantile"}, {"normal_quantile", "normal_cdf"}
 native_only = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
 
 
 @pytest.fixture(scope="module")
 def on_cuda() -> dict[str, list[np.ndarray]]:
-    """The results of all cases by CUDA kernels, from one text; no two of the same length, so that each has
-    its kernel."""
+    """Return the results of all cases by CUDA kernels compiled from one text.
+
+    No two cases have the same length, so that each gets its own kernel.
+    """
     found: dict[str, Any] = {}
     inputs = []
     for i, (name, case) in enumerate(CASES.items()):
@@ -64,12 +68,12 @@ def on_cuda() -> dict[str, list[np.ndarray]]:
 
 
 def _as_pairs(x: np.ndarray, buffer: Buffer) -> np.ndarray:
-    """An argument as its buffer holds it: a complex one may be pairs of real numbers."""
+    """Return an argument in its buffer's form: complex numbers may be stored as pairs of real numbers."""
     return x if x.dtype.kind != "c" or np.dtype(buffer.dtype).kind == "c" else x.view(x.real.dtype)
 
 
 def _wanted(case: Case, given: Callable[..., Any] = as_tensor) -> list[np.ndarray]:
-    """What the engine gives, op by op."""
+    """Return the engine's result, op by op."""
     z = case.f(*map(given, case.arrays))
     return [np.asarray(v) for v in (z if isinstance(z, tuple) else (z,))]
 
@@ -94,7 +98,7 @@ def _source(case: Case) -> Any:
 
 
 def _in_a_loop(case: Case, kind: str) -> Any:
-    """The values of a scan's body, four steps of it."""
+    """Return the values of the case, computed in a scan's body in four steps."""
     steps = [x.reshape(4, -1) for x in (np.resize(x, -(-x.size // 4) * 4) for x in case.arrays)]
 
     def f(*xs: Any) -> Any:
@@ -115,14 +119,17 @@ EXECUTORS: dict[str, Callable[[Case], Any]] = {
 
 
 def _gives(op: str) -> str:
-    """The dtype of what an op gives for truths."""
+    """Return the result dtype of an op on booleans."""
     case = CASES[f"{op} bool"]
     with np.errstate(all="ignore"):
         return str(case.f(*map(as_tensor, case.arrays)).dtype)
 
 
 def _combinations() -> list[Any]:
-    """Every case on every executor that is for it: half precision is for CUDA kernels and native code."""
+    """Return every case with every executor that supports it.
+
+    Half precision is for CUDA kernels and native code.
+    """
     found = []
     for name in CASES:
         op, _, dtypes = name.partition(" ")
@@ -144,7 +151,7 @@ def _combinations() -> list[Any]:
 
 
 def _marks(executor: str, name: str) -> list[pytest.MarkDecorator]:
-    """The dtypes that are rare in loops are compared with the slow tests."""
+    """Mark combinations whose dtype is rare in loops as slow."""
     dtype = name.split()[-1]
     rare = dtype.startswith(("uint", "int8", "int16", "bfloat16", "complex")) or "and" in name
     return [*([native_only] if "native" in executor else []), *([pytest.mark.slow] if rare else [])]
@@ -192,7 +199,10 @@ def _check(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
 
 
 def _check_complex(case: Case, found: np.ndarray, want: np.ndarray, where: str) -> None:
-    """Numbers to rounding of the larger part; at infinities there may be others. What is 0 is 0."""
+    """Compare complex numbers to rounding of the larger part.
+
+    Where one result is not finite, the other only has to be not finite as well. Zeros must be zeros.
+    """
     finite = np.isfinite(want)
     assert not np.isfinite(found[~finite]).any(), where
     found, want = found[finite].astype(complex), want[finite].astype(complex)
@@ -203,7 +213,7 @@ def _check_complex(case: Case, found: np.ndarray, want: np.ndarray, where: str) 
 
 
 def _called(f: Callable[..., Any], *arrays: np.ndarray) -> list[str]:
-    """The ops that a plan leaves to the array library."""
+    """Return the ops that a plan leaves to the array library."""
     with np.errstate(all="ignore"):
         found = lowered(f, *map(as_tensor, arrays))
     return [call.op for call, _ in calls(found.plan.body)]
@@ -216,8 +226,9 @@ def test_what_has_a_kernel_but_not_for_every_dtype_is_called() -> None:
     assert _called(lambda x: apply(OPS["nextafter"], (x, x)), np.ones(3)) == []
 
 
-#: What the array library computes for CUDA kernels: copies of dtypes that no kernel computes with, and the
-#: parts of complex numbers that it has made; linear algebra and Fourier transforms; some others.
+#: The ops that CUDA kernels leave to the array library: copies to or from dtypes that no kernel supports, and
+#: the parts of complex numbers that the library has computed; linear algebra and Fourier transforms; some
+#: others.
 CALLED_ON_CUDA = (
     *("none", "real", "imag", "complex"),
     *("cholesky", "det", "eig", "eigh", "eigvalsh", "inv", "pinv", "qr", "slogdet", "solve", "svd"),
@@ -227,7 +238,7 @@ CALLED_ON_CUDA = (
 
 
 def test_the_ops_without_a_cuda_kernel() -> None:
-    """Of all functions of the namespace, but for those whose shapes depend on values."""
+    """Over all functions of the namespace, except those whose shapes depend on values."""
     found = set()
     for name, made in CALLS.items():
         for call in made if name != "result_type" else ():

@@ -1,4 +1,4 @@
-"""Gathers, scatters and assignments by index arrays in native code, beside NumPy's own."""
+"""Gathers, scatters and assignments by index arrays in native code, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CASES = {
 
 
 def native(f: Any, *args: Any) -> Any:
-    """The result of native code, which may call nothing."""
+    """Return the result of native code, which must make no library call."""
     compiled = xg.compile(f)
     assert "calls of the array library" not in compiled.explain(*args)
     return compiled(*args)

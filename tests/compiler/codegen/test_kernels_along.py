@@ -1,4 +1,4 @@
-"""Cumulative ops, argmax, argmin and sorting in native code, beside NumPy's own."""
+"""Cumulative ops, argmax, argmin and sorting in native code, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ rng = np.random.default_rng(0)
 
 
 def native(f: Any, *args: Any) -> Any:
-    """The result of native code, which may call nothing."""
+    """Return the result of native code, which must make no library call."""
     compiled = xg.compile(f)
     assert "calls of the array library" not in compiled.explain(*args)
     return compiled(*args)
@@ -27,10 +27,10 @@ def native(f: Any, *args: Any) -> Any:
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_values_are_numpys(name: str, data: st.DataObject) -> None:
-    """Of few different numbers, so that many are equal, with NaN, infinities and both zeros."""
+    """The arrays have many equal elements, NaN, infinities and both zeros."""
     ours, theirs = OPS[name]
     adds = name.startswith("cumulative") or name == "with the initial one"
-    half = [] if adds else ["float16"]  # which adds up in float32
+    half = [] if adds else ["float16"]  # native code adds float16 in float32
     dtype = data.draw(
         st.sampled_from(["float64", "float32", "int64", "int32", "int8", "uint8", "uint64", *half])
     )

@@ -1,4 +1,4 @@
-"""Linear algebra of small matrices in native code, beside NumPy's, and what is left to NumPy."""
+"""Linear algebra of small matrices in native code, compared with NumPy, and the ops left to NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xgrad.backends.cpu import host_calls
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-#: The calls of NumPy from native code.
+#: The library calls made by native code.
 CALLS: list[int] = []
 
 
@@ -35,7 +35,7 @@ def _noted() -> Iterator[None]:
 
 
 def native(f: Callable[..., Any], *args: Any) -> Any:
-    """The result of native code alone."""
+    """Return the result of native code, which must make no library call."""
     compiled = xg.compile(f)
     assert "calls of the array library" not in compiled.explain(*args)
     CALLS.clear()
@@ -45,7 +45,7 @@ def native(f: Callable[..., Any], *args: Any) -> Any:
 
 
 def matrices(data: st.DataObject, n: int, m: int | None = None) -> np.ndarray[Any, Any]:
-    """A stack of matrices with singular values between 0.5 and 2; C-ordered, or a transposed view."""
+    """Draw a stack of matrices with singular values between 0.5 and 2, C-ordered or a transposed view."""
     rng = np.random.default_rng(data.draw(SEEDS))
     stacked = data.draw(st.sampled_from([(), (1,), (3,), (0,), (2, 2)]))
     m = n if m is None else m
@@ -56,7 +56,7 @@ def matrices(data: st.DataObject, n: int, m: int | None = None) -> np.ndarray[An
 
 
 def close(found: Any, expected: Any, factor: float = 1) -> None:
-    """The same to a few digits less than all."""
+    """Check equality to all but the last few digits."""
     for z, w in zip(
         found if isinstance(found, tuple) else (found,),
         expected if isinstance(expected, tuple) else (expected,),
@@ -101,7 +101,7 @@ def test_values_are_numpys(name: str, data: st.DataObject) -> None:
 
 
 def solved(x: Any, y: Any) -> Any:
-    """NumPy's solutions for stacks that broadcast."""
+    """Return NumPy's solutions for stacks that broadcast."""
     stacked = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     return np.linalg.solve(*(np.broadcast_to(v, (*stacked, *v.shape[-2:])) for v in (x, y)))
 
@@ -109,7 +109,7 @@ def solved(x: Any, y: Any) -> Any:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_solutions(data: st.DataObject) -> None:
-    """Of one matrix or of a stack, whose leading axes broadcast against those of the other side."""
+    """One matrix or a stack, whose leading axes broadcast against those of the right-hand side."""
     n, k = data.draw(st.integers(0, 8)), data.draw(st.sampled_from([0, 1, 2, 5, 9, 20]))
     x = matrices(data, n)
     stacked = data.draw(st.sampled_from([(), x.shape[:-2], (2, *x.shape[:-2]), (1,) * (x.ndim - 2)]))
@@ -128,7 +128,7 @@ def test_solutions(data: st.DataObject) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_cholesky(upper: bool, data: st.DataObject) -> None:
-    """Of one triangle, whatever is in the other."""
+    """Only one triangle is read, whatever the other holds."""
     x = matrices(data, data.draw(st.integers(0, 8)))
     x = x @ T(x)
     other = np.tril(x, -1) if upper else np.triu(x, 1)
@@ -147,7 +147,7 @@ def test_qr(mode: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("n", [9, 16, 17, 31, 32, 33])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_larger_matrices(n: int, dtype: str) -> None:
-    """Rows of several vectors, up to the largest that a kernel takes."""
+    """Rows span several vectors, up to the largest size that a kernel accepts."""
     rng = np.random.default_rng(n)
     x = (rng.normal(size=(n, n)) / n**0.5 + 2 * np.eye(n)).astype(dtype)
     p, y = x @ x.T, rng.normal(size=(n, 11)).astype(dtype)
@@ -177,7 +177,7 @@ SINGULAR = {
 
 @pytest.mark.parametrize("name", SINGULAR)
 def test_singular_matrices_are_numpys(name: str) -> None:
-    """Its errors, its determinants."""
+    """Singular matrices give NumPy's errors and determinants."""
     x = SINGULAR[name]
     for ours in (L.inv, lambda x: L.solve(x, x), lambda x: L.matrix_power(x, -2)):
         with pytest.raises(np.linalg.LinAlgError, match="Singular"):
@@ -201,7 +201,7 @@ def test_what_is_not_positive_definite_raises(x: Any, upper: bool) -> None:
     f = xg.compile(lambda x: L.cholesky(x, upper=upper))
     with pytest.raises(np.linalg.LinAlgError, match="positive definite"):
         f(x)
-    close(f(np.eye(len(x))), np.eye(len(x)))  # which it does again
+    close(f(np.eye(len(x))), np.eye(len(x)))  # it works again after the error
 
 
 def test_an_error_within_a_loop() -> None:
@@ -248,14 +248,14 @@ def test_what_is_not_finite_or_extreme_is_numpys(value: float, at: tuple[int, in
 
 
 def test_determinants_whose_parts_overflow() -> None:
-    """NumPy adds logarithms."""
+    """The determinant is finite although partial products overflow: NumPy adds logarithms."""
     x = np.diag([1e300, 1e300, 1e-300, 1e-300])
     np.testing.assert_allclose(xg.compile(L.det)(x).item(), 1, rtol=1e-10)
     close(native(lambda x: tuple(L.slogdet(x)), np.diag([1e3, 1e-3])), (np.float64(1), np.float64(0)))
 
 
 def test_cofactors_of_what_is_nearly_singular() -> None:
-    """An inverse would lose the digits that singular values keep."""
+    """Cofactors by the inverse would lose digits that singular values keep."""
     u, _, vh = np.linalg.svd(np.random.default_rng(0).normal(size=(4, 4)))
     x = (u * [1.0, 0.5, 0.25, 1e-9]) @ vh
     f = xg.grad(L.det)
@@ -318,7 +318,7 @@ SMOOTH: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_derivatives_are_native(name: str) -> None:
-    """Gradients, tangents, and what goes along with them, as the engine has them and without a call."""
+    """Gradients and tangents equal the engine's and make no library call."""
     f, args = SMOOTH[name]
     numbers = tuple(range(len(args)))
     loss = lambda *x: xg.sum(f(*x) ** 2 * 0.5)
@@ -327,7 +327,7 @@ def test_derivatives_are_native(name: str) -> None:
         np.testing.assert_allclose(z.numpy(), w.numpy(), rtol=1e-10, atol=1e-10)
     along = lambda *x: xg.jvp(loss, x, tuple(0.1 * v + 0.2 for v in x))[1]
     np.testing.assert_allclose(native(along, *args).item(), along(*args).item(), rtol=1e-10, atol=1e-10)
-    if name != "det":  # whose second derivative is by singular values
+    if name != "det":  # the second derivative of det uses singular values
         curved = xg.grad(lambda *x: sum(xg.sum(g**2) for g in slope(*x)), argnums=numbers)
         for z, w in zip(native(curved, *args), curved(*args), strict=True):
             np.testing.assert_allclose(z.numpy(), w.numpy(), rtol=1e-9, atol=1e-9)
@@ -337,7 +337,7 @@ def test_derivatives_are_native(name: str) -> None:
 
 
 def kalman(scan: Any, f: Any, q: Any, h: Any, r: Any, x: Any, p: Any, ys: Any) -> Any:
-    """The negative logarithm of the likelihood of observations."""
+    """Return the negative log-likelihood of observations."""
 
     def step(state: Any, y: Any) -> Any:
         x, p = state
@@ -353,7 +353,7 @@ def kalman(scan: Any, f: Any, q: Any, h: Any, r: Any, x: Any, p: Any, ys: Any) -
 
 
 def unrolled(step: Any, state: Any, xs: Any) -> Any:
-    """What `scan` does, step by step."""
+    """Run `scan` as a plain Python loop."""
     ys = []
     for x in xs:
         state, y = step(state, x)
@@ -362,7 +362,7 @@ def unrolled(step: Any, state: Any, xs: Any) -> Any:
 
 
 def model(batch: tuple[int, ...], steps: int) -> tuple[Any, ...]:
-    """A state of 4 of which 2 are seen."""
+    """Return the arguments of a model with 4 state variables, 2 of them observed."""
     g = np.random.default_rng(1)
     f = 0.9 * np.eye(4) + 0.05 * g.normal(size=(4, 4))
     h = np.eye(4)[:2] + 0.1 * g.normal(size=(2, 4))

@@ -1,5 +1,7 @@
-"""What shares memory in a plan, by plans written by hand: scratch buffers that are used again, and next
-values computed where the old ones are."""
+"""Tests of memory sharing in hand-written plans.
+
+Scratch buffers are reused, and next values are computed in the memory of the old ones.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from xgrad.compiler.lowering.views import contiguous, refs
 
 
 def item(reads: Ref, *writes: Ref, reductions: tuple[Ref, ...] = ()) -> Map:
-    """A map that reads one place and stores the same values to others, or their sum."""
+    """Return a map that reads one ref and stores the same values, or their sum, to others."""
     folds = tuple(Reduction(1, "sum", r) for r in reductions)
     return Map(
         reads.shape,
@@ -36,7 +38,7 @@ def chain(sizes: list[int], order: list[tuple[int, int]], dtypes: list[str] | No
 
 
 def used(plan: Plan) -> list[tuple[int, int]]:
-    """The buffers that each item reads and writes."""
+    """Return the buffers that each item reads and writes."""
     return [(reads[0].buffer, writes[0].buffer) for reads, writes in map(refs, plan.body)]
 
 
@@ -58,7 +60,7 @@ def test_memory_is_used_again_and_again() -> None:
     ("free", "wanted", "shares"), [(8, 8, True), (16, 8, True), (17, 8, False), (8, 9, False), (10, 8, True)]
 )
 def test_memory_fits(free: int, wanted: int, shares: bool) -> None:
-    """It is large enough, and at most twice as large."""
+    """Memory is reused if it is large enough, and at most twice as large."""
     plan = shared_memory(chain([4, free, 99, wanted, 4], STRAIGHT))
     assert used(plan)[2] == ((2, 1) if shares else (2, 3))
     assert plan.buffers[3].size == (0 if shares else wanted)
@@ -77,7 +79,7 @@ def test_the_smallest_that_fits_is_used() -> None:
 
 
 def test_memory_is_free_by_time_and_not_by_number() -> None:
-    """Buffer 3 begins while 1 is read, though 2, which has a lower number, begins long after that."""
+    """Buffer 3 starts while 1 is live, although buffer 2, with a lower number, starts long after that."""
     order = [(0, 1), (1, 3), (1, 3), (3, 5), (0, 2), (2, 5)]
     assert used(shared_memory(chain([4, 8, 99, 8, 8, 4], order)))[:4] == order[:4]
 
@@ -86,7 +88,7 @@ def test_memory_that_nothing_uses_is_not_there() -> None:
     assert shared_memory(chain([4, 8, 8, 4], [(0, 1), (1, 3)])).buffers[2].size == 0
 
 
-# Next values in the place of the old ones: buffer 0 is the old value, 1 the next, 2 something else
+# Next values in the memory of the old ones: buffer 0 is the old value, 1 the next, 2 something else
 
 OLD, NEW, OTHER = (contiguous(b, (4,)) for b in range(3))
 LOW, HIGH = (lambda r: r._replace(shape=(2,))), (lambda r: r._replace(shape=(2,), offset=2))

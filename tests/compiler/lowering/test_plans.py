@@ -1,5 +1,7 @@
-"""Plans of memory: carries as a parallel copy, and the verifier that refuses a plan which does not compute
-its program."""
+"""Tests of memory plans: carries as a parallel copy, and the plan verifier.
+
+The verifier refuses a plan that does not compute its program.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,7 @@ XS = np.array([0.5, -1.0, 2.0, 0.25])
 
 
 def by_hand(body: Body, init: tuple[Any, ...], reverse: bool = False) -> list[np.ndarray]:
-    """The loop in Python, op by op."""
+    """Run the loop in Python, op by op."""
     c, ys = tuple(map(xg.asarray, init)), []
     for x in XS[::-1] if reverse else XS:
         c, y = body(c, xg.asarray(x))
@@ -192,7 +194,7 @@ def plan_of(name: str = "lagged") -> tuple[Program, Lowered]:
 
 
 def changed(plan: Plan, change: Callable[[Any], Any], kind: type) -> Plan:
-    """The plan with its first item of a kind changed, in loops too."""
+    """Return the plan with its first item of a kind changed, looking inside loops too."""
     done = False
 
     def items(body: Sequence[Any]) -> tuple[Any, ...]:
@@ -270,7 +272,7 @@ def elements(ref: Ref) -> set[int]:
 
 @st.composite
 def views(draw: Any) -> Ref:
-    """A view of one of a few buffers, by what views are made by."""
+    """Draw a view of one of a few buffers, made by the usual view operations."""
     ref = contiguous(0, draw(st.sampled_from([(4, 6), (2, 3, 4), (12,), (5, 5)])))
     ref = moved(ref, draw(st.integers(0, 9)))
     for _ in range(draw(st.integers(0, 3))):
@@ -350,8 +352,7 @@ def test_a_carry_that_becomes_a_number_is_compiled() -> None:
 
 
 def test_memory_that_an_outer_loop_reads_again_is_not_overwritten() -> None:
-    """A product adds itself to the slice it starts from, where nobody else reads that: an outer loop's next
-    step would."""
+    """A product must not accumulate into a slice that an outer loop's next step reads again."""
     W = np.full((3, 3), 0.1)
 
     def inner(h: Any, x: Any) -> Any:
@@ -386,7 +387,7 @@ def test_a_long_chain_of_stages_needs_no_deep_stack() -> None:
 
 
 def read_after_the_loop(h: Any, xs: Any) -> tuple[Any, ...]:
-    """Each step adds a product to its slice of `u`, which is read again, as a view, when the loop is done."""
+    """Each step adds a product to its slice of `u`, and a view of `u` is read after the loop."""
     u, W = xg.sin(xs), np.full((3, 3), 0.1)
     last, _ = xg.scan(lambda h, x: (xg.tanh(x + h @ W), None), h, u)
     return last, xg.reshape(u, (-1,)) @ np.ones(24)

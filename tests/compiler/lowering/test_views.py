@@ -1,5 +1,4 @@
-"""Views of buffers are what NumPy's views are, and what is asked of them is what their elements' offsets
-say."""
+"""Views of buffers equal NumPy's views; their properties agree with the offsets of their elements."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ many = settings(max_examples=300)
 
 @st.composite
 def refs(draw: st.DrawFn, least: int = 0, most: int = 3, empty: bool = True) -> Ref:
-    """A view that slicing, reversing, transposing and broadcasting make of a whole array."""
+    """Draw a view that slicing, reversing, transposing and broadcasting make of a whole array."""
     n = draw(st.integers(least, most))
     whole = tuple(draw(st.integers(0 if empty else 1, 4)) for _ in range(n))
     strides, offset = [], MIDDLE
@@ -45,7 +44,7 @@ def refs(draw: st.DrawFn, least: int = 0, most: int = 3, empty: bool = True) -> 
 
 
 def array(ref: Ref) -> np.ndarray:
-    """The offsets of a view's elements, as an array of its shape that is that view of MEMORY."""
+    """Return the offsets of a view's elements, as an array of its shape that is the same view of MEMORY."""
     return as_strided(MEMORY[ref.offset :], ref.shape, tuple(s * MEMORY.itemsize for s in ref.strides))
 
 
@@ -119,7 +118,7 @@ def test_keys_that_give_no_view(key: Any) -> None:
 
 
 def shapes_of(size: int) -> list[tuple[int, ...]]:
-    """All shapes of up to three axes with so many elements, axes of length 1 among them."""
+    """Return all shapes of up to three axes with that many elements, including axes of length 1."""
     sides = range(1, max(size, 1) + 1)
     return [s for n in range(4) for s in itertools.product(sides, repeat=n) if math.prod(s) == size]
 
@@ -159,17 +158,16 @@ def test_an_axis_of_length_1(ref: Ref, data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, len(ref.shape)))
     found = views.with_axis(ref, axis)
     same(found, np.expand_dims(array(ref), axis))
-    assert found.strides[axis] >= 1  # as BLAS wants the distance of rows
+    assert found.strides[axis] >= 1  # BLAS needs a positive distance between rows
     if views.is_contiguous(ref) and 1 not in ref.shape:
         assert found.strides[axis] == math.prod(ref.shape[axis:])
 
 
-# What products can read and write
+# Layouts that products can read and write
 
 
 def distances(offsets: np.ndarray) -> list[int]:
-    """The distances between rows with which BLAS finds a matrix of these offsets, its rows being
-    contiguous."""
+    """Return the row strides with which BLAS can read these offsets as a matrix with contiguous rows."""
     m, n = offsets.shape
     first = int(offsets[0, 0])
     return [
@@ -249,7 +247,7 @@ def test_loops_meet_the_same_elements(data: st.DataObject) -> None:
     assert len(sizes) >= 1
     assert 1 not in sizes or sizes == [1]
     ones = [sum(of[a] == 1 for of in along) for a in range(len(sizes))]
-    assert ones[-1] == max(ones)  # vectors are loaded as they lie wherever that can be
+    assert ones[-1] == max(ones)  # innermost: stride 1 in as many views as possible
 
 
 def test_neighbouring_axes_are_one_loop() -> None:

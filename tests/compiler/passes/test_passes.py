@@ -1,6 +1,6 @@
-"""The passes on odd loops: the optimised program gives what the plain loop gives, values and derivatives.
+"""The passes on odd loops: the optimised program has the values and derivatives of the plain loop.
 
-Programs are interpreted, stage by stage, so that it is the passes alone that are tried.
+Programs are interpreted stage by stage, so that only the passes are tested.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ W, U, V, SINGLE, WHOLE = n(3, 2), n(2, 2), n(2, 2), n(2, 2, dtype=np.float32), n
 
 
 class Odd(NamedTuple):
-    """A loop: its body, its first carry and what it reads."""
+    """A loop: its body, its initial carry, and the inputs it reads."""
 
     step: Callable[[Any, Any], Any]
     init: Any
@@ -68,7 +68,7 @@ def two_precisions(c: Any, x: Any) -> Any:
 
 
 def doubled(c: Any, x: Any) -> Any:
-    for _ in range(40):  # as many paths as 2 to the 40th
+    for _ in range(40):  # 2 to the 40th paths
         x = x + x
     return c + 1e-12 * x, None
 
@@ -205,7 +205,7 @@ ODD: dict[str, Odd] = {
 
 
 def looped(odd: Odd, compiled: bool, reverse: bool) -> Callable[..., Any]:
-    """The loop as a function of all its arrays."""
+    """Return the loop as a function of all its arrays."""
     structure = flatten((odd.init, odd.xs))[1]
 
     def run(*arrays: Any) -> Any:
@@ -216,7 +216,7 @@ def looped(odd: Odd, compiled: bool, reverse: bool) -> Callable[..., Any]:
 
 
 def interpreted(f: Callable[..., Any], arrays: list[Any]) -> list[Any]:
-    """What the optimised program of `f` gives."""
+    """Return the results of the optimised program of `f`."""
     program, captured = traced(lambda *a: [xg.asarray(v) for v in flatten(f(*a))[0]], arrays)
     verify(program)
     return interpret(optimise(program), find_device("cpu"), [*arrays, *captured])
@@ -239,7 +239,7 @@ def test_what_an_odd_loop_gives(name: str, reverse: bool) -> None:
 
 
 def losses(odd: Odd, arrays: list[Any], moving: list[int]) -> list[Callable[..., Any]]:
-    """A scalar of all outputs as a function of the floating arrays: compiled and not."""
+    """Return a scalar of all outputs as a function of the floating arrays: compiled and not."""
 
     def of(compiled: bool) -> Callable[..., Any]:
         def loss(*given: Any) -> Any:
@@ -333,7 +333,7 @@ def test_half_precision_is_added_up_in_single() -> None:
 
 
 def test_integers_are_counted_in_the_loop_and_floats_after_it() -> None:
-    """Sums of float matrices leave; those of integers would have another dtype outside."""
+    """Sums of float matrices are moved out of the loop; sums of integers would have another dtype outside."""
     run = lambda h, xs: xg.scan(lambda c, x: ((c[0] + x.T @ x, c[1] + 1), None), (h, xg.asarray(0)), xs)[0]
     program, _ = traced(run, [np.zeros((2, 2)), n(3, 4, 2)])
     optimised = optimise(program)
@@ -345,7 +345,10 @@ def test_integers_are_counted_in_the_loop_and_floats_after_it() -> None:
 
 
 def test_products_are_merged_group_by_group() -> None:
-    """Two groups of independent products, of which one product of either needs one of the other's."""
+    """Two groups of independent products.
+
+    One product of each group depends on a product of the other group.
+    """
     v = lambda name, *shape: Value(name, shape, "float64")
     h, k, a, b = v("h", 3, 2), v("k", 3, 2), v("a", 2, 2), v("b", 2, 2)
     outs = [v(f"z{i}", 3, 2) for i in range(4)]

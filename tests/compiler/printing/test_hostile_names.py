@@ -1,5 +1,4 @@
-"""Names that are made to be something else: in generated Python, listings, graphs, and text of kernels they
-are names."""
+"""Hostile names remain names in generated Python, listings, graphs, and text of kernels."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from xgrad.compiler.printing.spelling import called, expression_name, identifier
 from xgrad.ops import OPS
 from xgrad.transforms.staged import _Backward, _speakable, derive, trace
 
-CALLS: list[str] = []  # what no text may ever add to
+CALLS: list[str] = []  # no generated text may ever append to this
 EVIL = f"__import__('sys').modules['{__name__}'].CALLS.append('called')"
 
 NAMES = [
@@ -146,7 +145,7 @@ def _nothing_was_called() -> Iterator[None]:
 
 
 def named(name: str) -> tuple[Callable[[Any], Any], Any, Any]:
-    """A function of one argument and two Tensors of that name."""
+    """Return a function of one argument and two Tensors with that name."""
     a = xg.tensor([0.5, -1.5], requires_grad=True, name=name)
     b = xg.tensor([2.0, 0.25], name=name)
 
@@ -162,7 +161,7 @@ def by_numpy(x: Any, a: Any, b: Any) -> Any:
 
 
 def slope(f: Callable[..., Any], args: list[Any], i: int) -> Any:
-    """The gradient for argument `i`, by differences."""
+    """Return the gradient with respect to argument `i`, by finite differences."""
     found = np.zeros_like(args[i])
     for k in range(found.size):
         moved = [np.array(v) for v in args]
@@ -229,7 +228,7 @@ def test_names_in_listings_and_graphs(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
 def test_names_are_not_in_the_text_of_kernels(name: str) -> None:
-    """LLVM's, CUDA's, and that of NumPy's executor are the same to the letter."""
+    """The text for LLVM, CUDA and the NumPy executor is identical with harmless names."""
     texts = []
     for n in (name, "ordinary"):
         program = trace(xg.value_and_grad(named(n)[0]), X)
@@ -259,7 +258,7 @@ def test_keys_of_containers(name: str) -> None:
 
 
 def gradient(f: Callable[[Any], Any], x: Any, dz: Any) -> Any:
-    """By the backward pass that `derive` writes, for a function of one argument that is one stage."""
+    """Run the backward pass that `derive` writes, for a function of one argument and one stage."""
     writer = _Backward(_speakable(trace(f, x)), False)
     backward = writer.derivation().backward
     (given,), (result,) = writer.program.inputs, writer.program.outputs
@@ -286,7 +285,7 @@ OPS_NAMES += [
 
 @pytest.mark.parametrize("name", OPS_NAMES, ids=lambda n: repr(n[:20]))
 def test_registered_ops_are_what_their_functions_do(name: str) -> None:
-    """Whatever the library has under that name."""
+    """A registered op calls its own function, even if the library has another one of that name."""
     own = xg.register_op(
         name,
         lambda xp, x, *, k=3: xp.tanh(x) * k + x,
@@ -352,7 +351,7 @@ def test_gates(name: str) -> None:
     for inline in (False, True):
         ast.parse(str(derive(lambda x: xg.sum(own(x) * x), X, inline=inline)))
     text = derive(lambda x: own(x) * x, X).backward
-    if name in OPS:  # the rule of the table is not the gate's
+    if name in OPS:  # the gate's rule is used, not that of the op of the same name
         assert quoted(name) not in text
     assert len(str(program).splitlines()) == 5
     with xg.record():
@@ -361,7 +360,7 @@ def test_gates(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n and not n.isidentifier()], ids=lambda n: repr(n[:20]))
 def test_parameters(name: str) -> None:
-    """Their names and their values."""
+    """Hostile names and values of parameters."""
     own = xg.register_op(
         "own_parameters",
         lambda xp, x, **params: x * len(next(iter(params.values()))),
@@ -465,13 +464,15 @@ def gate_of(name: str) -> Any:
         return x * x + 1
 
     function.__name__ = name
-    return xg.gate(function, dx=lambda dz, x: 3 * x * dz)  # a rule that nothing else has
+    return xg.gate(function, dx=lambda dz, x: 3 * x * dz)  # a rule that no other op has
 
 
 @pytest.mark.parametrize("name", ["tanh", "+", "&", "sum", "exp", "add", "my_gate", "a b", "def", "\n"])
 def test_gates_named_as_ops_of_the_table(name: str) -> None:
-    """What `derive` writes calls the gate, and its rule, not the op; or it says that the gate is not
-    there."""
+    """The text from `derive` calls the gate and its rule, not the op.
+
+    If the gate is missing, it raises NameError.
+    """
     mine = gate_of(name)
     x = xg.asarray([0.5, -1.5])
     text = str(derive(lambda x: xg.sum(xg.tanh(mine(x)) * xg.exp(x)), x))
@@ -491,7 +492,7 @@ def test_gates_named_as_ops_of_the_table(name: str) -> None:
 
 
 def test_gates_of_one_name() -> None:
-    """The rule is that of the gate that the function uses, whichever was made last."""
+    """The rule is that of the gate that the function uses, not of the one created last."""
     first, last = gate_of("cell"), xg.gate(gate_of("cell").__wrapped__, dx=lambda dz, x: 100 * dz)
     x = xg.asarray([0.5, -1.5])
     for mine, slope in ((first, [1.5, -4.5]), (last, [100.0, 100.0])):

@@ -1,4 +1,4 @@
-"""Programs written out as NumPy: run where there is no xgrad, and compared with the engine."""
+"""Programs written out as NumPy code: run without xgrad, and compared with the engine."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ sys.stdout.buffer.write(pickle.dumps(found))
 def by_engine(
     f: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-    """Inputs, outputs, gradients of the floating outputs as they are given, and of the floating inputs."""
+    """Return inputs, outputs, cotangents of the floating outputs, and gradients of the floating inputs."""
     leaves, structure = pytree.flatten(args)
     floats = [i for i, v in enumerate(leaves) if v.dtype.kind in "fc"]
 

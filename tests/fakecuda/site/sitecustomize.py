@@ -1,4 +1,4 @@
-"""With this folder on PYTHONPATH a process of Python has the stand-in in CUDA's place from its beginning."""
+"""Install the stand-in for CUDA at the start of every Python process with this folder on PYTHONPATH."""
 
 import importlib.util
 import sys
@@ -8,11 +8,9 @@ ROOT = Path(__file__).parents[3]
 
 sys.path.append(str(ROOT))
 try:
-    if (
-        importlib.util.find_spec("numpy") is not None
-    ):  # not in the environments that tools build for themselves
+    if importlib.util.find_spec("numpy") is not None:  # not in isolated environments created by tools
         import tests.fakecuda
 
         tests.fakecuda.install()
 finally:
-    sys.path.remove(str(ROOT))  # from there `backends` could be imported too
+    sys.path.remove(str(ROOT))  # otherwise `backends` could be imported from there

@@ -1,1 +1,1 @@
-"""The cases that gradients are checked on, a file for each family of ops."""
+"""The cases for gradient checks, a file for each family of ops."""

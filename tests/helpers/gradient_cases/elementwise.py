@@ -1,4 +1,4 @@
-"""Functions that work element by element, and those of them whose gradients are tested."""
+"""Elementwise functions, and those of them whose gradients are tested."""
 
 from __future__ import annotations
 

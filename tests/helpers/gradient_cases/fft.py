@@ -1,4 +1,4 @@
-"""Cases of gradients: Fourier transforms."""
+"""Gradient cases of Fourier transforms."""
 
 from __future__ import annotations
 

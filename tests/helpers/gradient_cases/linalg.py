@@ -1,4 +1,4 @@
-"""Cases of gradients: linear algebra."""
+"""Gradient cases of linear algebra."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cnormal(*shape: int) -> np.ndarray:
 
 
 def regular(a: np.ndarray) -> np.ndarray:
-    """Far from singular, and no two singular values near each other."""
+    """Return a matrix far from singular, with well separated singular values."""
     n, m = a.shape[-2:]
     u, _, vh = np.linalg.svd(a, full_matrices=False)
     return (u * np.arange(1.0, min(n, m) + 1)) @ vh
@@ -32,7 +32,7 @@ def H(x: Any) -> Any:
 
 
 def definite(x: Any) -> Any:
-    """A positive definite matrix, hermitian wherever x moves to."""
+    """Return a positive definite matrix that stays hermitian however x moves."""
     return x @ H(x) + xg.eye(x.shape[-2])
 
 
@@ -41,13 +41,13 @@ def hermitian(x: Any) -> Any:
 
 
 def spectral(x: Any) -> Any:
-    """What depends on eigenvectors and on no choice of their phases."""
+    """Return a function of eigenvectors that does not depend on their phases."""
     w, v = xg.linalg.eigh(hermitian(x))
     return w, (v * xg.sin(w)[..., None, :]) @ H(v)
 
 
 def of_any_matrix(x: Any) -> Any:
-    """What depends on eigenvectors of any matrix and on no choice of their order and phases."""
+    """Return a function of a general matrix's eigenvectors that does not depend on their order and phases."""
     w, v = xg.linalg.eig(x)
     order = xg.argsort(xg.real(w) + 0.01 * xg.imag(w))
     squares = xg.take_along_axis(abs(v) ** 2, xg.broadcast_to(order[..., None, :], v.shape), axis=-1)
@@ -55,7 +55,7 @@ def of_any_matrix(x: Any) -> Any:
 
 
 def projections(x: Any, full: bool) -> Any:
-    """What depends on singular vectors and on no choice of their phases."""
+    """Return a function of singular vectors that does not depend on their phases."""
     u, s, vh = xg.linalg.svd(x, full_matrices=full)
     k = s.shape[-1]
     rest = ((u[..., k:], H(u[..., k:])), (H(vh[..., k:, :]), vh[..., k:, :]))
@@ -71,7 +71,10 @@ def projections(x: Any, full: bool) -> Any:
 
 
 def triangular(x: Any, mode: str) -> Any:
-    """What depends on the factors and on no choice of signs, nor of the columns that complete them."""
+    """Return a function of the factors that does not depend on their signs.
+
+    Nor does it depend on the columns that complete them.
+    """
     q, r = xg.linalg.qr(x, mode=mode)
     k = min(x.shape[-2:])
     rest = q[..., k:]
@@ -86,7 +89,7 @@ def both(shapes: list[tuple[int, ...]], make: Any) -> list[tuple[np.ndarray]]:
     return [(make(kind(*shape)),) for shape in shapes for kind in (normal, cnormal)]
 
 
-#: op -> cases of (function, arguments), one at least for each op with a derivative.
+#: op -> cases of (function, arguments), at least one for each op with a derivative.
 GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "inv": [(xg.linalg.inv, a) for a in both(SQUARE, regular)],
     "solve": [
@@ -135,7 +138,7 @@ GRADIENT_CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     + [(lambda x, i=i: xg.linalg.qr(x)[i], (normal(2, 3),)) for i in (0, 1)],
 }
 
-#: Functions that are composed of others.
+#: Functions composed of others.
 COMPOSED = {
     "vecdot": [
         (lambda x, y, axis=axis: xg.vecdot(x, y, axis=axis), (k(3, 4), k(*s)))

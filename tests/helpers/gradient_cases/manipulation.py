@@ -1,4 +1,4 @@
-"""Cases of gradients: functions that move elements."""
+"""Gradient cases of functions that move elements."""
 
 from __future__ import annotations
 

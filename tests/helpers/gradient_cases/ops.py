@@ -1,4 +1,4 @@
-"""Cases of gradients: the ops that no family has."""
+"""Gradient cases of the ops that belong to no family."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def positive(*shape: int) -> np.ndarray:
 
 
 def distinct(*shape: int) -> np.ndarray:
-    """No two alike, and none near zero, so that no choice between them is near a tie."""
+    """Return an array with no two equal elements, none near zero, so that no choice is near a tie."""
     n = int(np.prod(shape))
     return (rng.permutation(n) - n / 2 + 0.25).reshape(shape) / max(n, 1)
 
 
 mask = np.array([True, False, True])
-#: op -> cases of (function, arguments). Elementwise ops get their shapes from `SHAPES` besides.
+#: op -> cases of (function, arguments). Elementwise ops also get shapes from `SHAPES`.
 CASES: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
     "none": [(lambda x: xg.asarray(x, copy=True), (normal(3),))],
     "+": [

@@ -1,4 +1,4 @@
-"""Cases of gradients: sorting, searching, sets and indexing."""
+"""Gradient cases of sorting, searching, sets and indexing."""
 
 from __future__ import annotations
 

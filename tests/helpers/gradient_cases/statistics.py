@@ -1,4 +1,4 @@
-"""Cases of gradients: sums, products, variances, and what accumulates."""
+"""Gradient cases of sums, products, variances, and cumulative functions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a plan to text that runs: NumPy, LLVM IR, CUDA C++."""
+"""From a plan to code: NumPy, LLVM IR or CUDA C++."""

@@ -1,5 +1,4 @@
-"""One element of an op, written with what a code generator has for each primitive, and with the casts in
-between."""
+"""One element of an op, written with a code generator's primitives and the casts in between."""
 
 from __future__ import annotations
 
@@ -17,56 +16,56 @@ from ..lowering.plan import Unsupported
 
 HALVES = frozenset(("float16", "bfloat16"))
 FLOATS = HALVES | {"float32", "float64"}
-#: The least and the greatest number of each dtype of integers. "int128" is none of arrays: in it those are
-#: compared of which no dtype holds all.
+#: The range of each integer dtype. "int128" is not an array dtype: integers are compared in it when no other
+#: dtype holds them all.
 RANGES = {
     **{f"int{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64, 128)},
     **{f"uint{n}": (0, 2**n - 1) for n in (8, 16, 32, 64)},
 }
-#: All dtypes of real arrays, and of complex ones.
+#: The dtypes of real arrays, and those of complex arrays.
 REAL = FLOATS | {"bool"} | (RANGES.keys() - {"int128"})
 COMPLEX = frozenset(("complex64", "complex128"))
-#: The kinds of reductions that maps may end in.
+#: The reductions that a map may end in.
 FOLDS = ("sum", "prod", "max", "min")
 
 
 class Value(NamedTuple):
-    """A value by its name in the text, or a number; its dtype, None for a number, which takes that of its
-    company."""
+    """A value by its name in the text, or a number.
+
+    Its dtype is None for a number, which takes the dtype of the other operands.
+    """
 
     name: str | float
     dtype: str | None
 
 
 class Language(ABC):
-    """What a code generator has: numbers, casts and primitives, as text for one element or for a vector of
-    them."""
+    """A code generator's language: numbers, casts and primitives, for one element or a vector."""
 
     @abstractmethod
     def number(self, value: float, dtype: str) -> str:
-        """A number of that dtype."""
+        """Write a number of that dtype."""
 
     @abstractmethod
     def cast(self, text: str, old: str, new: str) -> str:
-        """A value of dtype `old` in another."""
+        """Cast a value of dtype `old` to another."""
 
     @abstractmethod
     def call(self, name: str, args: Sequence[str], dtype: str) -> str:
-        """A primitive of values of that dtype, but for its conditions, which are bools.
+        """Apply a primitive to values of that dtype; conditions are bools.
 
-        Raises Unsupported where there is no form for it.
+        Raises Unsupported if there is no form for it.
         """
 
     def part(self, text: str, dtype: str) -> str:
-        """A value of that dtype that is read more than once, as what it is called."""
+        """Name a value of that dtype that is used more than once."""
         return text
 
 
 def common_dtype(args: Sequence[Value]) -> str:
-    """The dtype in which NumPy compares these values.
+    """Return the dtype in which NumPy compares these values.
 
-    It holds all integers that are compared, whatever their dtypes. Raises Unsupported where there is none so
-    large.
+    It holds all the integers compared, whatever their dtypes. Raises Unsupported if no dtype is large enough.
     """
     dtypes = frozenset(a.dtype for a in args if a.dtype is not None)
     numbers = [a.name for a in args if a.dtype is None]
@@ -90,10 +89,10 @@ def _promoted(dtypes: frozenset[str]) -> str:
 
 
 def rounded(value: float, dtype: str) -> float:
-    """A number as one of a floating dtype, which is infinite where the dtype has none so large."""
+    """Round a number to a floating dtype; it is infinite if out of range."""
     if dtype == "float64" or value != value:
         return value
-    if dtype == "bfloat16":  # the upper half of a single, rounded to even
+    if dtype == "bfloat16":  # the upper half of a float32, rounded to even
         (bits,) = struct.unpack("I", struct.pack("f", rounded(value, "float32")))
         return float(struct.unpack("f", struct.pack("I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0])
     form = "e" if dtype == "float16" else "f"
@@ -104,10 +103,9 @@ def rounded(value: float, dtype: str) -> float:
 
 
 def write(language: Language, op: str, args: Sequence[Value], dtype: str, computed: str) -> str:
-    """The value in `dtype` of an op whose operands are taken in the dtype `computed`.
+    """Write an op with a result in `dtype` and operands in the dtype `computed`.
 
-    Raises Unsupported for an op that is no function of single elements, and for one that the language has no
-    form for.
+    Raises Unsupported for an op that is not elementwise, or for which the language has no form.
     """
     entry = OPS.get(op)
     scalar = None if entry is None else entry.kernel.scalar if computed in FLOATS else entry.kernel.integers
@@ -125,20 +123,20 @@ def write(language: Language, op: str, args: Sequence[Value], dtype: str, comput
 
 
 def _outside(v: Value, dtype: str) -> bool:
-    """Whether this is an integer that a dtype of integers does not have, which NumPy refuses."""
+    """Whether this is an integer out of the range of an integer dtype, which NumPy refuses."""
     least, greatest = RANGES.get(dtype, (-inf, inf))
     return isinstance(v.name, int) and not least <= v.name <= greatest
 
 
 class _Element:
-    """The parts of one expression, each written once."""
+    """Writes the parts of one expression, each of them once."""
 
     def __init__(self, language: Language, given: Mapping[str, Value], dtype: str) -> None:
         self.language, self.given, self.dtype = language, given, dtype
         self.made: dict[object, tuple[str, str]] = {}
 
     def of(self, scalar: Scalar) -> tuple[str, str]:
-        """The text of an expression, and its dtype."""
+        """Return the text of an expression, and its dtype."""
         uses: dict[int, int] = {}
         for call in calls(scalar):
             for a in call.args:
@@ -151,7 +149,7 @@ class _Element:
         )
 
     def call(self, call: Call) -> tuple[str, str]:
-        """A primitive of what is written already."""
+        """Write a primitive whose arguments are written already."""
         primitive = PRIMITIVES[call.name]
         if call.name == "pow":
             return self.power(*call.args)
@@ -163,7 +161,7 @@ class _Element:
         return self.language.call(call.name, args, self.dtype), dtype
 
     def power(self, x: Scalar, y: Scalar) -> tuple[str, str]:
-        """x ** y: by products for small whole constants."""
+        """x ** y: as products for small integer constants."""
         whole = self.dtype not in FLOATS
         products = power(x, y, whole) if isinstance(y, int | float) else None
         if products is not None:
@@ -179,7 +177,7 @@ class _Element:
         ), self.dtype
 
     def as_dtype(self, scalar: Scalar, dtype: str) -> str:
-        """A part in a dtype."""
+        """Write a part in a dtype."""
         if isinstance(scalar, Call):
             text, old = self.made[scalar]
         elif isinstance(scalar, str):

@@ -1,1 +1,1 @@
-"""From a program to a plan: where each value lives in memory, and what is computed in which order."""
+"""From a program to a plan: where each value lives in memory, and the order of computation."""

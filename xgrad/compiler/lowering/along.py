@@ -1,6 +1,6 @@
-"""Ops along one axis: which of them kernels can do line by line, and where the lines are.
+"""Ops along one axis: which ones kernels can compute line by line, and where the lines are.
 
-`known` are the dtypes that a code generator adds and compares in.
+`known` holds the dtypes that a code generator can add and compare.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from .plan import Call, Ref
 from .views import reshaped
 
-#: The longest rows that kernels sort: by insertion, whose work grows with the square.
+#: The longest rows that kernels sort. They use insertion sort, whose work grows with the square.
 LONGEST = 32
 
 
 class Lines(NamedTuple):
-    """The lines of `x` along `axis`; `out` has their results, one each, or one for each element."""
+    """The lines of `x` along `axis`, and their results in `out`: one per line, or one per element."""
 
     x: Ref
     out: Ref
@@ -25,7 +25,7 @@ class Lines(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many elements a line has."""
+        """The number of elements in a line."""
         return self.x.shape[self.axis]
 
     @property
@@ -34,7 +34,7 @@ class Lines(NamedTuple):
         return _without(self.x.shape, self.axis)
 
     def strides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """How far lines, and their results, lie apart along the other axes."""
+        """The strides of lines, and of their results, along the other axes."""
         x, out = self.x, self.out
         theirs = _without(out.strides, self.axis) if len(out.shape) == len(x.shape) else out.strides
         return _without(x.strides, self.axis), theirs
@@ -45,7 +45,7 @@ def _without(of: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 def lines(call: Call) -> Lines:
-    """The lines that a call goes along. Without an axis all elements are one line."""
+    """Return the lines that a call goes along. Without an axis all elements are one line."""
     (x,), (out,) = call.args, call.outs
     assert isinstance(x, Ref)
     if call.params["axis"] is None:
@@ -56,17 +56,17 @@ def lines(call: Call) -> Lines:
 
 
 def _one(call: Call) -> bool:
-    """Whether the call takes one array and gives one."""
+    """Whether the call takes one array and returns one."""
     return len(call.args) == 1 and len(call.outs) == 1 and isinstance(call.args[0], Ref)
 
 
 def can_accumulate(call: Call, dtypes: tuple[Any, ...], known: Collection[str]) -> bool:
-    """Whether a cumulative op adds up in the dtype of its result."""
+    """Whether a cumulative op accumulates in the dtype of its result."""
     return _one(call) and {*dtypes} <= {*known} and call.params.get("axis") is not None
 
 
 def can_choose(call: Call, dtypes: tuple[Any, ...], known: Collection[str]) -> bool:
-    """Whether an argmax or argmin is along one axis, or of all elements in a row."""
+    """Whether an argmax or argmin is along one axis, or over all elements of a contiguous array."""
     if not _one(call) or dtypes[0] not in known or dtypes[1] != "int64":
         return False
     x = call.args[0]

@@ -7,8 +7,10 @@ from .views import refs, renamed
 
 
 def shared_memory(plan: Plan) -> Plan:
-    """The plan with scratch buffers used again once nothing reads them any more, and those that nothing uses
-    left empty."""
+    """Return the plan with scratch buffers shared, and unused ones emptied.
+
+    Two values share a buffer if they are not live at the same time.
+    """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for i, item in enumerate(plan.body):

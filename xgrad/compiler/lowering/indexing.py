@@ -1,7 +1,7 @@
-"""Indexing by arrays of integers: which axes the arrays index, and where the others go.
+"""Indexing by integer arrays: which axes the arrays index, and where the other axes go.
 
 x[..., i, :, j] reads one element of `x` for each index of the broadcast index arrays and of the other axes.
-`take` is that with one array.
+`take` is the same with one array.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "ui
 
 
 class Form(NamedTuple):
-    """One indexing: `whole` is seen with all its axes, `part` is what the index arrays choose from it.
+    """One indexing: `whole` is the full view, `part` the elements that the index arrays select from it.
 
-    `axes` are the axes of `whole` that arrays index, one each of `indices`; `chosen` are the axes of `part`
-    that have the arrays' common shape, `kept` pairs of an axis of `whole` and the axis of `part` that it is.
+    `axes` are the axes of `whole` that arrays index, in the order of `indices`. `chosen` are the axes of
+    `part` that have the arrays' broadcast shape. `kept` pairs each other axis of `whole` with its axis of
+    `part`.
     """
 
     whole: Ref
@@ -32,8 +33,10 @@ class Form(NamedTuple):
 
 
 def has_form(call: Call, dtypes: tuple[Any, ...], moved: Collection[str]) -> bool:
-    """Whether a call indexes by arrays of integers, beside slices alone, elements of one of the dtypes
-    `moved`."""
+    """Whether a call indexes by integer arrays, and otherwise only by slices.
+
+    Its elements must be of one of the dtypes `moved`.
+    """
     count = len(call.args)
     arrays = _operands(call)[2]
     kinds = dtypes[count - len(arrays) : count]
@@ -47,7 +50,7 @@ def has_form(call: Call, dtypes: tuple[Any, ...], moved: Collection[str]) -> boo
 
 
 def _operands(call: Call) -> tuple[Any, Any, tuple[Any, ...]]:
-    """What is indexed as a whole, the part of it, and the index arrays."""
+    """Return the whole array, the part of it, and the index arrays."""
     (out,) = call.outs
     if call.op in ("take", "getitem"):
         return call.args[0], out, call.args[1:]
@@ -65,7 +68,7 @@ def _key(call: Call) -> tuple[Any, ...]:
 
 
 def form(call: Call) -> Form | None:
-    """The indexing of a call; None where what it assigns has more axes than its place."""
+    """Return the indexing of a call; None where the assigned value has more axes than its target."""
     whole, part, arrays = _operands(call)
     if not isinstance(whole, Ref):
         return None
@@ -79,8 +82,8 @@ def form(call: Call) -> Form | None:
     seen = viewed(whole, tuple(slice(None) if isinstance(k, Hole) else k for k in key))
     shape = _common([arrays[h.i].shape for h in holes])
     rest = [a for a in range(len(key)) if a not in axes]
-    # where the arrays stand side by side, without so much as an ellipsis between them, their shape takes
-    # their place, else it comes first
+    # arrays next to each other, without even an ellipsis between, are replaced by their broadcast shape;
+    # otherwise that shape comes first
     first = axes[0] if written[-1] - written[0] == len(written) - 1 else 0
     kept = tuple((a, i if i < first else i + len(shape)) for i, a in enumerate(rest))
     full = [*(seen.shape[a] for a in rest[:first]), *shape, *(seen.shape[a] for a in rest[first:])]
@@ -99,7 +102,7 @@ def form(call: Call) -> Form | None:
 
 
 def _common(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that all broadcast to."""
+    """Return the shape that all broadcast to."""
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
     return tuple(next((n for n in along if n != 1), 1) for along in zip(*padded))

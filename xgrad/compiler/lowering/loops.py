@@ -1,4 +1,4 @@
-"""Lowering of loops: where carries live from step to step, and where slices are read and written."""
+"""Lowering of loops: where carries live between steps, and where slices are read and written."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def lower_loop(at: Lowering, loop: Loop) -> None:
 
 
 class _LoopLowering:
-    """One loop.
+    """Lowers one loop.
 
-    A carry of which every value is kept has a `history`, T + 1 slots of which each step reads one and writes
-    the next: the stacked values before and after the steps are views of it. Any other has a `state` that each
-    step overwrites.
+    A carry whose every value is kept has a `history` of T + 1 slots: each step reads one slot and writes the
+    next. The stacked values before and after the steps are views of it. Any other carry has a `state` that
+    each step overwrites.
     """
 
     def __init__(self, at: Lowering, loop: Loop) -> None:
         self.at, self.loop = at, loop
         self.histories: dict[Carry, Ref] = {}
         self.states: dict[Carry, Ref] = {}
-        self.written: dict[Value, Value] = {}  # a value inside, and the stack that it is computed into
-        self.first = 0  # of the buffers that hold something during one step alone
+        self.written: dict[Value, Value] = {}  # values inside, and the stacks they are computed into
+        self.first = 0  # the first of the buffers that are live only within one step
 
     def run(self) -> None:
         at, loop = self.at, self.loop
@@ -48,7 +48,7 @@ class _LoopLowering:
         self._after()
 
     def _outside(self) -> None:
-        """Lay out histories, states and stacks, and begin the carries."""
+        """Allocate histories, states and stacks, and initialise the carries."""
         at, loop = self.at, self.loop
         for c in loop.carry:
             before = next((y for y in loop.ys if y.inner == c.inner), None)
@@ -75,19 +75,19 @@ class _LoopLowering:
                     self.written[y.inner] = y.outer
 
     def _is_computed(self, v: object) -> bool:
-        """Whether a stage computes `v`, which may then do so anywhere."""
+        """Whether a stage computes `v`, so that its place can be chosen."""
         stage = self.at.made.get(v) if type(v) is Value else None
         return stage is not None and not stage.is_view
 
     def _slots(self, c: Carry) -> tuple[Ref, Ref]:
-        """Where a step reads a carry with a history, and where it writes the next."""
+        """Return where a step reads a carry with a history, and where it writes the next value."""
         history = self.histories[c]
         low = stepping(slots(history, 0, self.loop.length))
         high = low._replace(offset=low.offset + history.strides[0])
         return (high, low) if self.loop.reverse else (low, high)
 
     def _inside(self, body: Lowering) -> None:
-        """Say where a step finds what it reads, and where it computes what it writes."""
+        """Set where a step finds its inputs and computes its results."""
         at, loop = self.at, self.loop
         for x in loop.xs:
             at.place[x.inner] = stepping(self._stack(x.outer))
@@ -107,11 +107,11 @@ class _LoopLowering:
                 at.place[inner] = stepping(self._stack(outer))
 
     def _stack(self, v: Value) -> Ref:
-        """Where `v` is, seen from outside of the loop."""
+        """Return the place of `v` outside the loop."""
         return self.at.ref(v)
 
     def _write(self, body: Lowering) -> None:
-        """Copy what was not computed in its place, and give the carries their next values."""
+        """Copy the values that were not computed in place, and update the carries."""
         for y in self.loop.ys:
             target = stepping(self._stack(y.outer))
             body.copy(body.ref(y.inner) if type(y.inner) is Value else y.inner, target)
@@ -125,16 +125,16 @@ class _LoopLowering:
             body.copy(source, place)
 
     def _move(self, c: Carry, body: Lowering) -> Move:
-        """Where the next value of a carry is, and where the next step looks for it."""
+        """Return the move from a carry's next value to where the next step reads it."""
         source = body.ref(c.next) if isinstance(c.next, Value) else c.next
         return source, self._slots(c)[1] if c in self.histories else body.place[c.inner]
 
     def _may_overwrite(self, c: Carry, body: Lowering) -> bool:
-        """Whether a step may compute a carry's next value where the old one is."""
+        """Whether a step may compute a carry's next value in place of the old one."""
         at, (new, old) = body, self._move(c, body)
         if not isinstance(new, Ref) or new.buffer < self.first or new._replace(buffer=old.buffer) != old:
             return False
-        if at.buffers[new.buffer] != at.buffers[old.buffer]:  # another dtype, or part of something larger
+        if at.buffers[new.buffer] != at.buffers[old.buffer]:  # another dtype, or part of a larger buffer
             return False
         if any(
             isinstance(r, Ref) and r.buffer == old.buffer
@@ -152,7 +152,7 @@ class _LoopLowering:
         )
 
     def _after(self) -> None:
-        """Say where the last carries are."""
+        """Set the places of the final carries."""
         at, loop = self.at, self.loop
         for c in loop.carry:
             if c.final is None:
@@ -170,8 +170,10 @@ class _LoopLowering:
         at.done.update(y.outer for y in loop.ys)
 
     def _is_last_reader(self, v: Value) -> bool:
-        """Whether nobody but this loop reads the memory of `v`, once, and that in parts that do not
-        overlap."""
+        """Whether this loop is the only reader of the memory of `v`.
+
+        It must read it once, in parts that do not overlap.
+        """
         at, buffer = self.at, self.at.place[v].buffer
         if at.buffers[buffer].kind != "scratch" or at.depths[buffer] != at.depth:
             return False
@@ -187,8 +189,7 @@ class _LoopLowering:
         return not any(may_overlap(a, b) for i, a in enumerate(parts) for b in parts[:i])
 
     def _readers(self, v: Value) -> Iterator[Item | None]:
-        """Who reads the memory of `v`, through views of it as well; None is whoever asked for it as a
-        result."""
+        """Yield the readers of the memory of `v`, also through views; None stands for a program output."""
         waiting = [v]
         while waiting:
             for user in self.at.users.get(waiting.pop(), []):

@@ -1,5 +1,6 @@
-"""Lowering: from an optimised program to a plan: every value gets a place in memory, elementwise stages are
-fused into maps.
+"""Lowering from an optimised program to a plan.
+
+Every value gets a place in memory, and elementwise stages are fused into maps.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from .views import broadcast, contiguous, index, is_contiguous, reshaped, sliced
 
 
 class Lowered(NamedTuple):
-    """A plan, and where the program's outputs are in it.
+    """A plan, and the places of the program's outputs in it.
 
-    The last of the plan's inputs are `constants`: arrays that the program makes itself, the same each time,
-    by the parameters of these stages.
+    The last of the plan's inputs are `constants`: arrays that the program creates itself, the same at every
+    run, described by the parameters of their stages.
     """
 
     plan: plans.Plan
@@ -35,10 +36,10 @@ class Lowered(NamedTuple):
 
 
 def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
-    """The plan of a program for an executor. With `recompute`, cheap values are computed again in each map
-    that needs them.
+    """Lower a program for an executor.
 
-    Raises Unsupported, naming the stage, where there is no kernel for it.
+    With `recompute`, cheap values are recomputed in each map that needs them. Raises Unsupported, naming the
+    stage, if there is no kernel for it.
     """
     lowered = Lowering(program, recompute, target).run()
     if os.environ.get("XGRAD_VERIFY") == "1":
@@ -49,26 +50,26 @@ def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> 
 
 
 class Lowering:
-    """A program on its way to a plan.
+    """A program being lowered to a plan.
 
-    Elementwise stages wait until something needs them; then one map computes them with all that they are
-    made of. The others ("anchors": products, reductions, what moves elements) are done in their order.
-    Views are places, and cost nothing.
+    Elementwise stages are deferred until something needs them; then one map computes them with the deferred
+    stages that they depend on. The others ("anchors": products, reductions, ops that move elements) are
+    lowered in order. Views are places, and cost nothing.
     """
 
     def __init__(self, program: Program, recompute: bool, target: Target) -> None:
         self.program, self.recompute, self.target = program, recompute, target
         self.buffers: list[Buffer] = []
-        self.depths: list[int] = []  # in how many loops each buffer was made
-        self.place: dict[Value, Ref] = {}  # of what is in memory, or will be when it is computed
-        self.done: set[Value] = set()  # what has been computed into its place
+        self.depths: list[int] = []  # the loop depth at which each buffer was created
+        self.place: dict[Value, Ref] = {}  # of values that are in memory, or will be when computed
+        self.done: set[Value] = set()  # the values computed into their place so far
         self.depth = 0
-        self.spare: set[Value] = set()  # what the only stage that reads it may overwrite
-        self.wanted: set[Value] = set()  # outputs of the program
+        self.spare: set[Value] = set()  # the values that their only reader may overwrite
+        self.wanted: set[Value] = set()  # the program's outputs
         self.constants: list[Mapping[str, Any]] = []
         self.items: list[Any] = []
         self.made: dict[Value, Stage] = {}
-        self.position: dict[Value, int] = {}  # of the stages that make values, in the program
+        self.position: dict[Value, int] = {}  # the positions in the program of the stages that make values
         self.users: dict[Value, list[Item | None]] = {}
         for v in program.inputs:
             self._check(v)
@@ -77,9 +78,7 @@ class Lowering:
         self._note(program.stages, program.outputs)
 
     def inside(self) -> Lowering:
-        """The lowering of a loop's body: one loop deeper, with items of its own. Memory, and what is known of
-        values, is shared.
-        """
+        """Return the lowering of a loop's body, one loop deeper, with its own items but shared memory."""
         inner = copy(self)
         inner.depth, inner.items, inner.spare = self.depth + 1, [], set()
         return inner
@@ -126,7 +125,7 @@ class Lowering:
         plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
         return Lowered(shared_memory(plan), places, tuple(self.constants))
 
-    # What is used where
+    # Uses
 
     def _note(self, stages: Iterable[Item], results: Iterable[Operand]) -> None:
         for item in stages:
@@ -153,9 +152,7 @@ class Lowering:
     # Memory
 
     def buffer(self, kind: str, v: Value, slots: int = 0, depth: int | None = None) -> Ref:
-        """A new buffer for `v`, or for `slots` of them, at the `depth` of loops where it is asked for, or at
-        another.
-        """
+        """Allocate a buffer for `v`, or for `slots` of them, at the current or the given loop `depth`."""
         depth = self.depth if depth is None else depth
         shape = (slots, *v.shape) if slots else v.shape
         self.buffers.append(Buffer(kind, prod(shape), v.dtype))
@@ -163,12 +160,12 @@ class Lowering:
         return contiguous(len(self.buffers) - 1, shape, depth)
 
     def ref(self, v: Value) -> Ref:
-        """Where `v` is, seen from here."""
+        """Return the place of `v`, as seen from this depth."""
         ref = self.place[v]
         return ref._replace(steps=(*ref.steps, *(0,) * (self.depth - len(ref.steps))))
 
     def home(self, v: Value) -> Ref:
-        """The place that `v` is to be computed into."""
+        """Return the place to compute `v` into."""
         if v not in self.place:
             self.place[v] = self.buffer("scratch", v)
         return self.ref(v)
@@ -176,7 +173,7 @@ class Lowering:
     # Stages
 
     def lower_stages(self, stages: Sequence[Item], results: Sequence[Value]) -> None:
-        """Add stages to the plan, and see that `results` are computed."""
+        """Add stages to the plan, and make sure that `results` are computed."""
         self._join(stages)
         local = {out for s in stages for out in s.outputs}
         for item in stages:
@@ -187,7 +184,7 @@ class Lowering:
         self.compute([v for v in results if v in local])
 
     def _join(self, stages: Sequence[Item]) -> None:
-        """Let the parts of a concat be computed where they belong in it."""
+        """Compute the parts of a concat directly in its memory."""
         local = {out: s for s in stages if isinstance(s, Stage) for out in s.outputs}
         for item in reversed(stages):
             if not isinstance(item, Stage) or item.op != "concat" or not self._has_kernel(item):
@@ -236,7 +233,7 @@ class Lowering:
         self.done.add(out)
 
     def _has_kernel(self, stage: Stage) -> bool:
-        """Whether a stage that is no part of a map is done by maps and products."""
+        """Whether a stage that is not part of a map is computed by maps and products."""
         if stage.op in ("@", "@+"):
             return can_multiply(stage, self.target)
         dtypes = {v.dtype for v in (*stage.values, *stage.outputs)}
@@ -249,7 +246,7 @@ class Lowering:
         return stage.op in ("concat", "stack")
 
     def _constant(self, stage: Stage) -> None:
-        """Take an array that nothing is needed for as one more input."""
+        """Turn an array that depends on nothing into a further input."""
         constant, out = self.buffer("input", stage.output), stage.output
         self.constants.append(stage.params)
         if out in self.place:
@@ -259,7 +256,7 @@ class Lowering:
         self.done.add(out)
 
     def _call(self, stage: Stage) -> None:
-        """Let a kernel of its own compute a stage, or the array library."""
+        """Add a call: a kernel of its own, or the array library, computes the stage."""
         self.compute(stage.values)
         args: tuple[Any, ...] = tuple(self.ref(v) if type(v) is Value else v for v in stage.operands)
         outs = tuple(map(self.home, stage.outputs))
@@ -269,7 +266,7 @@ class Lowering:
         self.done.update(stage.outputs)
 
     def assign(self, v: Operand, ref: Ref) -> None:
-        """Put the value of an operand at `ref`."""
+        """Store the value of an operand at `ref`."""
         if type(v) is Value:
             self.compute([v])
             self.copy(self.ref(v), ref)
@@ -291,7 +288,7 @@ class Lowering:
         self.copy(ref, target)
 
     def copy(self, source: Ref | Any, target: Ref) -> None:
-        """Put what is at `source`, or a number, at `target`."""
+        """Copy from `source`, which may be a number, to `target`."""
         dtype = self.buffers[target.buffer].dtype
         if source == target:
             return
@@ -312,21 +309,21 @@ class Lowering:
             )
 
     def convert(self, source: Ref, target: Ref) -> None:
-        """Put what is at `source` at `target` in the dtype of that, as the same value: no stage casts it."""
+        """Convert from `source` to the dtype of `target`: the same value, with no cast in the program."""
         step = Step(1, "none", (0,), (False,), self.buffers[target.buffer].dtype)
         self.items.append(Map(target.shape, ((0, source),), (step,), ((1, target),)))
 
     # Maps
 
     def compute(self, values: Iterable[Value]) -> None:
-        """See to it that `values` are in memory."""
+        """Make sure that `values` are in memory."""
         values = tuple(dict.fromkeys(values))
         for v in self._first(values):
             self._compute([v])
         self._compute(values)
 
     def _first(self, values: Sequence[Value]) -> list[Value]:
-        """What has to be in memory before `values` can be computed, what needs nothing else first."""
+        """Return what must be in memory before `values` can be computed, in order of dependence."""
         found: dict[Value, None] = {}
         seen: set[Value] = set()
         waiting = [v for v in values if v not in self.done]
@@ -366,13 +363,13 @@ class Lowering:
         values: Sequence[Value],
         reductions: Sequence[tuple[Value, Stage, Ref]] = (),
     ) -> None:
-        """One map that computes `values`, with what they need and nobody has computed yet."""
+        """Add one map that computes `values` and the deferred values that they need."""
         order: dict[Value, int] = {}
         loads: list[tuple[int, Ref]] = []
         steps: list[Step] = []
         included: list[Value] = []
         waiting = [*(v for v, _, _ in reversed(reductions)), *reversed(values)]
-        while waiting:  # operands first; a stack of our own, as a chain may be longer than Python's
+        while waiting:  # operands first; not recursive, as chains may be long
             v = waiting[-1]
             stage = self.made.get(v)
             if v in order:
@@ -408,7 +405,7 @@ class Lowering:
         self.done.update(stored)
 
     def _worth_storing(self, v: Value, inside: set[int]) -> bool:
-        """Whether something that cannot, or should not, compute `v` again reads it."""
+        """Whether a reader of `v` cannot, or should not, recompute it."""
         if v in self.place:
             return True
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
@@ -444,7 +441,7 @@ class Lowering:
             view = broadcast(ref, out.shape)
         else:
             view = viewed(ref, stage.params["key"])
-        if view is None:  # a reshape that has to move elements
+        if view is None:  # a reshape that has to copy elements
             copy = self.buffer("scratch", x)
             self.copy(ref, copy)
             view = reshaped(copy, out.shape)
@@ -475,12 +472,12 @@ class Lowering:
 
 
 def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
-    """Where `v` is in a concat, beginning at `at` along `axis`."""
+    """Return the place of `v` in a concat, starting at `at` along `axis`."""
     return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
 
 
 def _is_assignment(stage: Stage) -> bool:
-    """Whether a stage assigns to a view: a value that is no larger, at a place that no array says."""
+    """Whether a stage assigns a value that is no larger to a view that no index array selects."""
     *_, v = stage.operands
     if len(stage.operands) != (2 if stage.op == "setitem" else 1) or not is_basic(stage.params["key"]):
         return False

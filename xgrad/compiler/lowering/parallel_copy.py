@@ -1,8 +1,8 @@
-"""Parallel copy: at the end of a step carries take their next values all at once.
+"""Parallel copy: at the end of a step, all carries take their next values at once.
 
-Whether a next value can be computed where the carry lives, so that there is nothing to copy, is the question
-of copy coalescing; what is left is put in an order, with cycles broken by a temporary. Both are what
-compilers do when they leave SSA form.
+Whether a next value can be computed in the carry's own memory, so that no copy is needed, is the question of
+copy coalescing. The remaining copies are put in an order, with cycles broken by a temporary. Compilers do
+both when they leave SSA form.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ..ir import Number
 from .plan import Map, Ref
 from .views import may_overlap, refs
 
-#: From where, or which number, and to where.
+#: A source, which may be a number, and a target.
 Move = tuple[Ref | Number, Ref]
 
 
 def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
-    """Whether the value computed at `new` by the items of a loop's body must not be computed at `old`.
+    """Whether the value computed at `new` by a loop's body must not be computed at `old`.
 
-    It must not where `old` is still read when parts of it have been overwritten. `new` and `old` are whole
-    buffers of one layout.
+    That is so if `old` is still read after parts of it have been overwritten. `new` and `old` are whole
+    buffers with the same layout.
     """
     written: list[Ref] = []
     for item in items:
@@ -31,8 +31,7 @@ def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
             return True
         stored = [r for _, r in item.stores] if isinstance(item, Map) else []
         begun = [w._replace(buffer=old.buffer) for w in writes if w.buffer == new.buffer]
-        # a map reads an element before it stores to the same place; anything else may be read again after
-        # that
+        # a map reads an element before it stores to the same place; any other item may read it again later
         harmless = {
             w._replace(buffer=old.buffer) for w in stored if w.buffer == new.buffer and writes.count(w) == 1
         }
@@ -46,9 +45,9 @@ def interfere(items: Sequence[Any], new: Ref, old: Ref) -> bool:
 
 
 def in_order(moves: Sequence[Move], aside: Callable[[Ref], Ref]) -> list[Move]:
-    """Copies that, one after the other, do what the moves do at once.
+    """Order the moves into sequential copies that have the effect of a simultaneous move.
 
-    `aside` gives memory for a copy of what is at a place.
+    `aside` allocates memory for a temporary copy of a place.
     """
     pending = [m for m in moves if m[0] != m[1]]
     found: list[Move] = []

@@ -1,9 +1,8 @@
-"""A plan, which code generators are given: buffers, and what is done to them, in order.
+"""Plans, the input of code generators: buffers, and the items that work on them, in order.
 
-Plain numbers, no names, no arrays.
-
-A plan is what a `Program` has become when every value has a place in memory. `llvm.py` writes it as one
-native function, `cuda/schedule.py` as CUDA kernels, `numpy_text.py` as Python that calls NumPy.
+A plan consists of plain numbers, without names or arrays. It is what a `Program` becomes once every value has
+a place in memory. `codegen/llvm/plan.py` writes it as one native function, `codegen/cuda/schedule.py` as CUDA
+kernels, `codegen/numpy/plan.py` as Python that calls NumPy.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ...ops import Op
 
 Number = int | float | bool
 
-#: Bytes of an element.
+#: Bytes per element.
 SIZES = {
     "bool": 1,
     **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -27,7 +26,7 @@ SIZES = {
     "float32": 4,
     "float64": 8,
 }
-#: How each reduction folds elements: the last three fold truths.
+#: How each reduction folds elements; the last three fold booleans.
 FOLDS = {
     **{kind: kind for kind in ("sum", "prod", "max", "min")},
     "any": "max",
@@ -38,7 +37,7 @@ OF_TRUTHS = frozenset(("any", "all", "count_nonzero"))
 
 
 def start(kind: str, dtype: str) -> Number:
-    """What a fold of this kind starts from, and gives where there are no elements."""
+    """The start of a fold of this kind, and its result when there are no elements."""
     whole, low = dtype.startswith(("int", "uint")), kind == "max"
     if kind in ("sum", "prod"):
         one = kind == "prod"
@@ -54,17 +53,18 @@ def start(kind: str, dtype: str) -> Number:
 
 
 class Unsupported(NotImplementedError):
-    """A program, or a part of one, that an executor cannot run."""
+    """Raised for a program, or a part of one, that an executor cannot run."""
 
 
 class Target(NamedTuple):
     """What an executor has kernels for.
 
-    `primitives` are what elementwise ops are written with, `dtypes` those that maps compute with, `held` what
-    buffers may have besides. `write(op, args, dtype)` writes an elementwise op of operands of these dtypes,
-    or numbers, and raises Unsupported where that cannot be done. `folds` has, for each kind of reduction and
-    dtype of its result, the dtype in which it is folded, and `products` the same for matrix products.
-    `kernel(call, dtypes)` says whether there is a kernel for a call of arguments and results of these dtypes.
+    `primitives` are the functions available to elementwise ops, `dtypes` those that maps compute in, and
+    `held` the further dtypes that buffers may have. `write(op, args, dtype)` writes an elementwise op of
+    operands of these dtypes, or numbers, and raises Unsupported if that is impossible. `folds` maps each kind
+    of reduction and result dtype to the dtype of the accumulator, and `products` does the same for matrix
+    products. `kernel(call, dtypes)` says whether there is a kernel for a call with these argument and result
+    dtypes.
     """
 
     primitives: frozenset[str]
@@ -76,12 +76,11 @@ class Target(NamedTuple):
     kernel: Callable[[Any, tuple[Any, ...]], bool] = lambda call, dtypes: False
 
     def knows(self, op: Op) -> bool:
-        """Whether there is a form of each primitive of the op, for some dtype at least."""
+        """Whether each primitive of the op is available, for some dtype at least."""
         return op.kernel.scalar is not None and op.kernel.primitives <= self.primitives
 
     def computes(self, op: str, args: tuple[Any, ...], dtype: str) -> bool:
-        """Whether a map can compute an op of operands of these dtypes, or numbers, with a result of that
-        dtype."""
+        """Whether a map can compute an op of operands of these dtypes, or numbers, with that result dtype."""
         if not {dtype, *(a for a in args if type(a) is str)} <= self.dtypes or complex in map(type, args):
             return False
         return _can_write(self.write, op, tuple((type(a), a) for a in args), dtype)
@@ -111,8 +110,10 @@ class Ref(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One elementwise op on the values of a map: each of `args` is the number of a value or, where `literal`
-    says so, a number itself."""
+    """One elementwise op on the values of a map.
+
+    Each of `args` is the number of a value or, where `literal` says so, a literal number.
+    """
 
     value: int
     op: str
@@ -162,8 +163,8 @@ class Gemm(NamedTuple):
 class Call(NamedTuple):
     """An op that is neither a map nor a product: outs = op(*args, **params).
 
-    Each of `args` is a view or a number; `source` says where the user wrote it. The array library computes
-    it where the executor has no `kernel` for it.
+    Each of `args` is a view or a number; `source` is the user's line. The array library computes the call if
+    the executor has no `kernel` for it.
     """
 
     op: str
@@ -183,7 +184,7 @@ class Loop(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Buffers, and the maps, products, calls and loops to run in order."""
+    """Buffers, and the maps, products, calls and loops to run on them in order."""
 
     buffers: tuple[Buffer, ...]
     body: tuple[Map | Gemm | Call | Loop, ...]

@@ -1,5 +1,4 @@
-"""Lowering of matrix products: where a product can read its operands, and where what it is added to can wait
-for it."""
+"""Lowering of matrix products: which operands they can read in place, and which sums they can accumulate."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def can_multiply(stage: Stage, target: Target) -> bool:
-    """Whether there is a product of these dtypes."""
+    """Whether the target has a product for these dtypes."""
     *_, a, b = stage.operands
     return (
         type(a) is Value
@@ -36,7 +35,7 @@ def can_multiply(stage: Stage, target: Target) -> bool:
 
 
 def lower_product(at: Lowering, stage: Stage) -> None:
-    """Add a product, or one that is added to something, to a plan."""
+    """Add a product, or a product plus something, to a plan."""
     *base, a, b = stage.operands
     assert type(a) is Value
     assert type(b) is Value
@@ -54,7 +53,7 @@ def lower_product(at: Lowering, stage: Stage) -> None:
 def _in_another_dtype(
     at: Lowering, base: Sequence[Operand], factors: tuple[Value, Value], out: Value, dtype: str
 ) -> None:
-    """Add a product of copies in another dtype, which is rounded before it is added to anything."""
+    """Add a product computed in another dtype, rounded before it is added to anything."""
     at.compute([*factors, *(v for v in base if type(v) is Value)])
     a, b = (v._replace(dtype=dtype) for v in factors)
     x, y, z = (at.buffer("scratch", v) for v in (a, b, out._replace(dtype=dtype)))
@@ -71,7 +70,7 @@ def _in_another_dtype(
 
 
 def _multiply(at: Lowering, a: Value, b: Value, x: Ref, y: Ref, z: Ref, add: bool) -> None:
-    """Add the product of two operands that are at `x` and `y`, in memory where it can read them."""
+    """Add the product of operands at `x` and `y`, copied if it cannot read them there."""
     if len(a.shape) == 1:
         x, z = with_axis(x, 0), with_axis(z, len(z.shape) - (len(b.shape) > 1))
     if len(b.shape) == 1:
@@ -88,7 +87,7 @@ def _multiply(at: Lowering, a: Value, b: Value, x: Ref, y: Ref, z: Ref, add: boo
 
 
 def _over_stacks(z: Ref, x: Ref, y: Ref, add: bool) -> Gemm | Loop:
-    """One product, or one of a stack; of stacks of stacks, a loop over the first axis."""
+    """Return one product, or a batch of them; for several batch axes, a loop over the first one."""
     if len(z.shape) <= 3:
         return Gemm(z, x, y, add)
     sizes, strides = joined_axes(z.shape[:-2], [r.strides[:-2] for r in (z, x, y)])
@@ -102,8 +101,10 @@ def _over_stacks(z: Ref, x: Ref, y: Ref, add: bool) -> Gemm | Loop:
 
 
 def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
-    """Where `v` is, copied where a product could not read it there: `flat`, all rows of a stack as those of
-    one matrix."""
+    """Return the place of `v`, copied if a product cannot read it there.
+
+    With `flat`, all rows of a stack become the rows of one matrix.
+    """
     ref = at.ref(v)
     whole = reshaped(ref, (prod(ref.shape[:-1]), ref.shape[-1])) if flat and len(ref.shape) > 2 else None
     if product_can_read(ref) and (whole is None or product_can_read(whole)):
@@ -114,7 +115,7 @@ def _matrix(at: Lowering, v: Value, flat: bool = False) -> Ref:
 
 
 def _base(at: Lowering, base: Operand, out: Value) -> None:
-    """Put `base` where the product will be added to it."""
+    """Copy `base` to where the product will be added to it."""
     maker = (
         at.made.get(base) if type(base) is Value and base not in at.done and base not in at.place else None
     )
@@ -124,7 +125,7 @@ def _base(at: Lowering, base: Operand, out: Value) -> None:
         return
     if type(base) is Value and out not in at.place and base in at.spare:
         there = at.ref(base)
-        # it may be a transpose, or the same at each step
+        # it may be a transpose, or the same memory at each step
         if product_can_write(there) and product_can_write(at_every_step(there)):
             at.place[out] = there
             return

@@ -1,4 +1,4 @@
-"""Views of buffers: what transposing, slicing and reshaping do to strides."""
+"""Views of buffers: how transposing, slicing and reshaping change strides."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from .plan import Call, Gemm, Loop, Map, Ref
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides of a contiguous array."""
+    """Return the strides of a contiguous array."""
     return tuple(prod(shape[a + 1 :]) for a in range(len(shape)))
 
 
 def contiguous(buffer: int, shape: tuple[int, ...], depth: int = 0) -> Ref:
-    """A whole buffer."""
+    """Return the view of a whole buffer."""
     return Ref(buffer, 0, shape, row_major(shape), (0,) * depth)
 
 
 def is_contiguous(ref: Ref) -> bool:
-    """Whether its elements lie one after the other."""
+    """Whether the view is contiguous."""
     return all(s == r or n == 1 for n, s, r in zip(ref.shape, ref.strides, row_major(ref.shape)))
 
 
 def transposed(ref: Ref, axes: Sequence[int]) -> Ref:
-    """The axes in another order."""
+    """Permute the axes."""
     return ref._replace(shape=tuple(ref.shape[a] for a in axes), strides=tuple(ref.strides[a] for a in axes))
 
 
 def sliced(ref: Ref, ranges: Sequence[tuple[int, int]]) -> Ref:
-    """A start and a stop along every axis."""
+    """Slice every axis from a start to a stop."""
     offset = ref.offset + sum(start * s for (start, _), s in zip(ranges, ref.strides))
     return ref._replace(offset=offset, shape=tuple(stop - start for start, stop in ranges))
 
 
 def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
-    """The same elements in another shape, None where they would have to move."""
+    """Reshape a view, or return None if that needs a copy."""
     if -1 in shape:
         rest = prod(n for n in shape if n != -1)
         shape = tuple(prod(ref.shape) // max(rest, 1) if n == -1 else n for n in shape)
@@ -45,7 +45,7 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
         return ref._replace(shape=shape, strides=row_major(shape))
     old = [(n, s) for n, s in zip(ref.shape, ref.strides) if n != 1]
     strides: list[int] = []
-    # how many elements of the current run of old axes are left, and the stride outside of them
+    # the number of elements left in the current run of old axes, and the stride outside of it
     at, left, stride = 0, 1, 0
     for n in shape:
         if n == 1:
@@ -56,7 +56,7 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
                 return None
             left, _ = old[at]
             last = at
-            # a run of old axes that are one behind the other in memory
+            # a run of old axes that are contiguous with each other
             while last + 1 < len(old) and old[last][1] == old[last + 1][0] * old[last + 1][1]:
                 last += 1
                 left *= old[last][0]
@@ -70,9 +70,9 @@ def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
 
 
 def may_overlap(a: Ref, b: Ref) -> bool:
-    """Whether two views may have an element in common, at the same turns of the loops around them.
+    """Whether two views may share an element at the same steps of the enclosing loops.
 
-    In doubt they may.
+    Errs on the side of True.
     """
     if a.buffer != b.buffer or not prod(a.shape) or not prod(b.shape):
         return False
@@ -81,7 +81,7 @@ def may_overlap(a: Ref, b: Ref) -> bool:
     (low, along), (other, beside) = _from_lowest(a), _from_lowest(b)
     if low + _reach(along) < other or other + _reach(beside) < low:
         return False
-    # as numbers with mixed radices, which the strides are: apart are views that are apart in one digit
+    # offsets as mixed-radix numbers with the strides as radices: views that differ in one digit are disjoint
     strides = sorted({1, *along, *beside}, reverse=True)
     if any(larger % smaller for larger, smaller in pairwise(strides)):
         return True
@@ -92,12 +92,12 @@ def may_overlap(a: Ref, b: Ref) -> bool:
 
 
 def _from_lowest(ref: Ref) -> tuple[int, dict[int, int]]:
-    """The lowest offset of a view, and how many elements it has along each stride, all positive."""
+    """Return the lowest offset of a view, and its extent along each stride, all positive."""
     offset, along = ref.offset, dict[int, int]()
     for n, s in zip(ref.shape, ref.strides):
         if n > 1 and s:
             offset += (n - 1) * min(s, 0)
-            # two axes of one stride reach as far as one long one
+            # two axes with the same stride reach as far as one long axis
             along[abs(s)] = along.get(abs(s), 1) + n - 1
     return offset, along
 
@@ -107,7 +107,7 @@ def _reach(along: dict[int, int]) -> int:
 
 
 def _digits(offset: int, along: dict[int, int], strides: Sequence[int]) -> list[tuple[int, int]] | None:
-    """The digits that the offsets of a view have, as ranges; None where one runs over into the next."""
+    """Return the ranges of the digits of a view's offsets; None if a digit overflows into the next."""
     ranges: list[tuple[int, int]] = []
     radix = None
     for s in strides:
@@ -121,7 +121,7 @@ def _digits(offset: int, along: dict[int, int], strides: Sequence[int]) -> list[
 
 
 def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
-    """What an item of a plan reads, and what it writes."""
+    """Return the refs that an item of a plan reads, and those that it writes."""
     if isinstance(item, Map):
         return [r for _, r in item.loads], [r for _, r in item.stores] + [r.out for r in item.reductions]
     if isinstance(item, Gemm):
@@ -133,7 +133,7 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
 
 
 def with_refs(m: Map, of: Callable[[Ref], Ref]) -> Map:
-    """The map with `of` each of its refs in the ref's place."""
+    """Return the map with `of` applied to each of its refs."""
     reductions = tuple(r._replace(out=of(r.out)) for r in m.reductions)
     return m._replace(
         loads=tuple((v, of(r)) for v, r in m.loads),
@@ -143,7 +143,7 @@ def with_refs(m: Map, of: Callable[[Ref], Ref]) -> Map:
 
 
 def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
-    """The item with one buffer, from `offset` on, in the place of another."""
+    """Return the item with one buffer replaced by another, from `offset` on."""
 
     def of(ref: Ref) -> Ref:
         return ref._replace(buffer=new, offset=ref.offset + offset) if ref.buffer == old else ref
@@ -160,7 +160,7 @@ def renamed(item: Any, old: int, new: int, offset: int = 0) -> Any:
 
 
 def product_can_read(ref: Ref) -> bool:
-    """Whether a matrix product can read the view where it is: stride 1 along one of the last two axes."""
+    """Whether a matrix product can read the view in place: stride 1 along one of the last two axes."""
     if len(ref.shape) < 2:
         return not ref.shape or ref.strides[-1] == 1 or ref.shape[-1] == 1
     rows, columns = ref.strides[-2:]
@@ -171,8 +171,7 @@ def product_can_read(ref: Ref) -> bool:
 
 
 def product_can_write(ref: Ref) -> bool:
-    """Whether a matrix product can leave its result at the view: as rows of neighbouring elements that do not
-    overlap."""
+    """Whether a matrix product can write to the view: contiguous rows that do not overlap."""
     reach = 1
     for axis, (n, s) in enumerate(zip(reversed(ref.shape), reversed(ref.strides))):
         if n > 1 and (s != 1 if axis == 0 else s < reach):
@@ -182,20 +181,19 @@ def product_can_write(ref: Ref) -> bool:
 
 
 def at_every_step(ref: Ref) -> Ref:
-    """What the view covers in two steps of the innermost loop around it, whichever of them is first in
-    memory."""
+    """Return the memory that the view covers in two steps of the innermost enclosing loop."""
     return ref._replace(shape=(2, *ref.shape), strides=(abs(ref.steps[-1]), *ref.strides))
 
 
 def broadcast(ref: Ref, shape: tuple[int, ...]) -> Ref:
-    """The view in a larger shape, with stride 0 where it is repeated."""
+    """Broadcast the view to a larger shape, with stride 0 where it repeats."""
     missing = len(shape) - len(ref.shape)
     strides = (0,) * missing + tuple(0 if n == 1 else s for n, s in zip(ref.shape, ref.strides))
     return ref._replace(shape=shape, strides=strides)
 
 
 def with_axis(ref: Ref, axis: int) -> Ref:
-    """The view with an axis of length 1 before `axis`."""
+    """Insert an axis of length 1 before `axis`."""
     stride = 1 if axis == len(ref.shape) else ref.strides[axis] * ref.shape[axis]
     return ref._replace(
         shape=(*ref.shape[:axis], 1, *ref.shape[axis:]),
@@ -204,23 +202,23 @@ def with_axis(ref: Ref, axis: int) -> Ref:
 
 
 def index(ref: Ref, axis: int, i: int) -> Ref:
-    """The i-th slice along an axis."""
+    """Return the i-th slice along an axis."""
     shape, strides = ((*of[:axis], *of[axis + 1 :]) for of in (ref.shape, ref.strides))
     return ref._replace(offset=ref.offset + i * ref.strides[axis], shape=shape, strides=strides)
 
 
 def slots(ref: Ref, start: int, stop: int) -> Ref:
-    """The slices from `start` to `stop` along the first axis."""
+    """Return the slices from `start` to `stop` along the first axis."""
     return ref._replace(offset=ref.offset + start * ref.strides[0], shape=(stop - start, *ref.shape[1:]))
 
 
 def stepping(ref: Ref) -> Ref:
-    """The slice of `ref` at the step of one more loop."""
+    """Return the slice of `ref` at the current step of one more loop."""
     return ref._replace(shape=ref.shape[1:], strides=ref.strides[1:], steps=(*ref.steps, ref.strides[0]))
 
 
 def viewed(ref: Ref, key: Any) -> Ref:
-    """`ref[key]` for a key of numbers, slices, new axes."""
+    """Return `ref[key]` for a key of numbers, slices and new axes."""
     key = key if isinstance(key, tuple) else (key,)
     used = sum(k is not None and k is not Ellipsis for k in key)
     at = key.index(Ellipsis) if Ellipsis in key else len(key)
@@ -245,7 +243,7 @@ def viewed(ref: Ref, key: Any) -> Ref:
 
 
 def _joined(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
-    """The axes longer than 1, contiguous neighbours as one: the length and each ref's stride."""
+    """Merge contiguous axes and drop those of length 1: the lengths, and each ref's strides."""
     axes: list[tuple[int, tuple[int, ...]]] = []
     for n, along in zip(shape, zip(*strides) if strides else [()] * len(shape)):
         if n == 1:
@@ -260,8 +258,10 @@ def _joined(shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]) -> list[
 def joined_axes(
     shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """The axes longer than 1, contiguous neighbours as one, in their order; and each ref's strides along
-    them."""
+    """Merge contiguous axes and drop those of length 1, keeping the order.
+
+    Returns the shape, and each ref's strides.
+    """
     axes = _joined(shape, strides)
     return tuple(n for n, _ in axes), [tuple(along[i] for _, along in axes) for i in range(len(strides))]
 
@@ -269,10 +269,9 @@ def joined_axes(
 def loop_axes(
     shape: tuple[int, ...], strides: list[tuple[int, ...]]
 ) -> tuple[list[int], list[tuple[int, ...]]]:
-    """The axes to loop over, contiguous neighbours as one, the axis for vectors last; and each ref's strides
-    along them.
+    """Choose the axes to loop over: contiguous axes merged, the axis for vectors last.
 
-    Without any axis there is one of length 1.
+    Returns them with each ref's strides along them. There is always at least one axis, if only of length 1.
     """
     axes = _joined(shape, strides) or [(1, (1,) * len(strides))]
     best = max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
@@ -281,8 +280,10 @@ def loop_axes(
 
 
 def leading(ref: Ref) -> tuple[bool, int]:
-    """Whether a matrix lies transposed, and the distance between its contiguous rows, which BLAS wants no
-    shorter than they are."""
+    """Return whether a matrix is transposed, and its leading dimension.
+
+    BLAS requires the leading dimension to be at least the length of a contiguous row.
+    """
     (rows, columns), (down, right) = ref.shape[-2:], ref.strides[-2:]
     if right == 1 or (columns == 1 and down != 1):
         return False, max(1, columns, down if rows > 1 else 0)

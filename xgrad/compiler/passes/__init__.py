@@ -1,4 +1,4 @@
-"""Passes: each takes a program to one that computes the same, faster. `PASSES` lists them in their order."""
+"""Passes: each turns a program into an equivalent, faster one. `PASSES` lists them in order."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 
 
 def optimise(program: Program, *, complex_parts: bool = True) -> Program:
-    """All passes, one after the other; without `complex_parts` complex numbers stay as they are, for
-    executors that know them.
+    """Run all passes in order.
 
-    The program is verified after each where XGRAD_VERIFY is 1 or "passes".
+    Without `complex_parts`, complex numbers are kept whole, for executors that support them. The program is
+    verified after each pass where XGRAD_VERIFY is 1 or "passes".
     """
     verified = os.environ.get("XGRAD_VERIFY") in ("1", "passes")
     for name, apply in PASSES:

@@ -1,7 +1,7 @@
-"""Complex inputs and outputs as pairs of real numbers along a last axis, which is how they lie in memory.
+"""Complex inputs and outputs as pairs of reals along a last axis, which is their layout in memory.
 
-An input that is only taken apart becomes one of shape (..., 2), and its parts are views of that; an output
-that is made of its parts is their stack. So neither is copied.
+An input of which only the parts are used becomes one of shape (..., 2), and its parts are views of it. An
+output that is built from parts is their stack. So neither is copied.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from ..ir import PARTS, Item, Loop, Program, Stage, Value, everything, is_comple
 
 
 def complex_pairs(program: Program) -> Program:
-    """The program with pairs for complex inputs and outputs. Those that a stage needs as a whole stay as they
-    are."""
+    """Replace complex inputs and outputs by pairs, except those that a stage needs whole."""
     if not any(map(is_complex, (*program.inputs, *program.outputs))):
         return program
     whole = {
@@ -48,6 +47,6 @@ def complex_pairs(program: Program) -> Program:
 
 
 def _passed(loop: Loop) -> list[Value]:
-    """What a loop is given, reads slices of, or passes on."""
+    """Return the values that a loop carries, slices or passes through."""
     found = [*(c.init for c in loop.carry), *(x.outer for x in loop.xs), *loop.results]
     return [v for v in found if isinstance(v, Value)]

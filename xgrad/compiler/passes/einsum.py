@@ -1,4 +1,4 @@
-"""Einstein sums as matrix products: two operands at a time, each as a stack of matrices."""
+"""Einstein sums as matrix products of two operands at a time, each as a stack of matrices."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class _Term(NamedTuple):
 
 
 def products(stage: Stage, names: Names) -> list[Stage] | None:
-    """The stages that compute an einsum; None where an index repeats within an operand, which has a diagonal,
-    or dtypes differ."""
+    """Return the stages that compute an einsum.
+
+    None if an index repeats within an operand (a diagonal), or if dtypes differ.
+    """
     inputs, output = split_subscripts(stage.params["subscripts"])
     dtype = stage.output.dtype
     if any(type(v) is not Value or v.dtype != dtype for v in stage.operands):
@@ -32,7 +34,7 @@ def products(stage: Stage, names: Names) -> list[Stage] | None:
 
 
 class _Contraction:
-    """An einsum on its way to stages."""
+    """An einsum being turned into stages."""
 
     def __init__(self, stage: Stage, names: Names, output: str) -> None:
         self.stage, self.names, self.output = stage, names, output
@@ -55,7 +57,7 @@ class _Contraction:
         return self.stages
 
     def path(self, terms: Sequence[_Term]) -> list[tuple[int, ...]]:
-        """Which terms are multiplied in which order."""
+        """Return the order in which to multiply the terms."""
         if len(terms) <= 2:
             return [tuple(range(len(terms)))] if len(terms) == 2 else []
         from opt_einsum import contract_path
@@ -83,12 +85,12 @@ class _Contraction:
         return prod(self.lengths[i] for i in indices)
 
     def spread(self, t: _Term) -> _Term:
-        """The term without axes of length 1 that stand for longer ones."""
+        """Drop axes of length 1 that broadcast against longer ones."""
         kept = [(i, n) for i, n in zip(t.indices, t.value.shape) if n == self.lengths[i]]
         return _Term(self.reshaped(t.value, tuple(n for _, n in kept)), "".join(i for i, _ in kept))
 
     def summed(self, t: _Term, kept: set[str]) -> _Term:
-        """The term summed over the indices that are not kept."""
+        """Sum the term over the indices that are not kept."""
         axes = tuple(a for a, i in enumerate(t.indices) if i not in kept)
         if not axes:
             return t
@@ -97,7 +99,7 @@ class _Contraction:
         return _Term(self.add("sum", (t.value,), shape, {"axis": axes, "keepdims": False}), left)
 
     def ordered(self, t: _Term, indices: str) -> _Term:
-        """The term with its axes in this order."""
+        """Transpose the term's axes to this order."""
         if t.indices == indices:
             return t
         axes = tuple(t.indices.index(i) for i in indices)
@@ -105,7 +107,7 @@ class _Contraction:
         return _Term(self.add("transpose", (t.value,), shape, {"axes": axes}), indices)
 
     def product(self, a: _Term, b: _Term, kept: set[str]) -> _Term:
-        """The product of two terms, summed over what only they have and is not kept."""
+        """Multiply two terms, summing over the shared indices that are not kept."""
         a, b = self.summed(a, kept | {*b.indices}), self.summed(b, kept | {*a.indices})
         both = [i for i in a.indices if i in b.indices]
         stack = "".join(i for i in both if i in kept)
@@ -115,7 +117,7 @@ class _Contraction:
         sizes = tuple(self.lengths[i] for i in stack)
         m, n, k = self.size(rows), self.size(columns), self.size(inner)
         left = self.reshaped(self.ordered(a, stack + rows + inner).value, (*sizes, m, k))
-        if not inner or (not rows and not columns):  # of elements, or of rows with rows
+        if not inner or (not rows and not columns):  # an elementwise product, or one of rows with rows
             right = self.reshaped(self.ordered(b, stack + columns + inner).value, (*sizes, n, k))
             if not inner:
                 left, right = self.reshaped(left, (*sizes, m, 1)), self.reshaped(right, (*sizes, 1, n))

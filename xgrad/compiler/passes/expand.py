@@ -1,4 +1,4 @@
-"""Expansion: ops that are made of simpler ones become those, so that executors know the simple ones alone."""
+"""Expansion: composite ops are written as simpler ones, so that executors only need the simple ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .inline import inline
 
 
 def expand(program: Program) -> Program:
-    """Write out means, variances, softmax, logsumexp, triangles and Einstein sums."""
+    """Expand means, variances, softmax, logsumexp, triangles and Einstein sums."""
     names = Names.beside(program)
 
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _expanded(s, names))))
@@ -46,7 +46,7 @@ def _expanded(s: Item, names: Names) -> list[Item]:
 
 
 def _in_single(s: Stage, names: Names) -> list[Item]:
-    """A reduction of half precision in float32, rounded once."""
+    """Reduce half precision in float32, rounding once."""
     (x,) = s.values
     wide, z = names.new(x.shape, "float32"), names.new(s.output.shape, "float32")
     return [
@@ -98,7 +98,7 @@ def _square(x: Value, square: Value, source: str, names: Names) -> list[Item]:
 
 
 def _written_out(stage: Stage, names: Names) -> list[Item]:
-    """The stages that an op records when it is written out for Tensors."""
+    """Return the stages that an op records when its definition runs on Tensors."""
     op, device = OPS[stage.op], find_device("cpu")
     forward = op.kernel.composite if callable(op.kernel.composite) else op.forward
     traced = trace_to_ir(

@@ -1,5 +1,7 @@
-"""Loop-invariant code motion: what does not depend on the carries is computed before the loop, once or for
-all steps at once."""
+"""Loop-invariant code motion.
+
+Stages that do not depend on the carries are computed before the loop, once or for all steps at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from .vectorise import batched
 
 
 def hoist(program: Program) -> Program:
-    """Move stages out of loops, the innermost loops first."""
+    """Move stages out of loops, innermost loops first."""
     names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
@@ -21,14 +23,14 @@ def hoist(program: Program) -> Program:
 
 
 def _out_of(loop: Loop, names: Names) -> list[Item]:
-    """What comes before the loop, and the loop."""
+    """Return the hoisted stages, followed by the loop."""
     same, loop = invariant(loop)
     slices, loop = _over_time(loop, names)
     return [*same, *slices, loop]
 
 
 def invariant(loop: Loop) -> tuple[list[Item], Loop]:
-    """The stages that are the same at every step, and the loop without them."""
+    """Return the stages that are the same at every step, and the loop without them."""
     before: list[Item] = []
     bound = set(loop.inner)
     inside: list[Item] = []
@@ -42,13 +44,15 @@ def invariant(loop: Loop) -> tuple[list[Item], Loop]:
 
 
 def is_at_once(stage: Stage) -> bool:
-    """Whether a stage is worth an array over all steps; others leave a loop only where these need them."""
+    """Whether a stage is worth an array over all steps; others move only if such a stage needs them."""
     return stage.entry is not None and stage.entry.kernel.at_once
 
 
 def _over_time(loop: Loop, names: Names) -> tuple[list[Stage], Loop]:
-    """Stages that are worth an array over all steps and depend on slices alone, and what they depend on, for
-    all steps at once."""
+    """Compute stages that depend only on slices for all steps at once.
+
+    Those worth an array over all steps are moved, with the stages they depend on.
+    """
     outer: dict[Value, Value] = {x.inner: x.outer for x in loop.xs}
     bound = {*loop.inner, *(v for s in loop.stages for v in s.outputs)}
 

@@ -1,5 +1,4 @@
-"""Outer products: a product that sums over an axis of length 1 is a multiplication, which fuses with what is
-around it."""
+"""Outer products: a product over an axis of length 1 becomes a multiplication, which can be fused."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from ..names import Names
 def outer_products(program: Program) -> Program:
     """Write `a @ b` as `a * b` where a has one column and b one row; `y + a @ b` likewise.
 
-    It runs last: the passes before it make one product of many.
+    Runs last, because earlier passes merge many products into one.
     """
     names = Names.beside(program)
     return replace(program, stages=tuple(rewritten(program.stages, lambda s: _multiplied(s, names))))

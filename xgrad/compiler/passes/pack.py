@@ -1,4 +1,4 @@
-"""Fewer calls, where calls are what costs: one function for all parts of an array."""
+"""Fewer calls, where calls dominate the cost: one function call for all parts of an array."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .simplify import simplify, slices
 
 
 def pack(program: Program) -> Program:
-    """Apply a function to the whole instead of to each of its parts."""
+    """Apply a function to the whole array instead of to each of its parts."""
     return simplify(replace(program, stages=tuple(_packed(program.stages, Names.beside(program)))))
 
 
 def _is_function(stage: Stage) -> bool:
-    """Whether it is a function of one operand, element by element, that takes more than a few
-    instructions."""
+    """Whether it is an elementwise function of one operand that takes more than a few instructions."""
     op = stage.entry
     return op is not None and op.elementwise and op.arity == 1 and op.kernel.heavy and not stage.params
 
@@ -31,7 +30,7 @@ def _packed(stages: tuple[Item, ...], names: Names) -> list[Item]:
         if isinstance(s, Stage) and _is_function(s) and s.operands[0] in made:
             part = made[s.operands[0]]
             parts.setdefault((part.values[0], s.op), []).append((s, part))
-    whole: dict[Value, Stage] = {}  # by the output of the first function of a part
+    whole: dict[Value, Stage] = {}  # keyed by the output of the first function of a part
     gone: dict[Value, Stage] = {}
     for (source, op), pairs in parts.items():
         ranges = [slices(part.params["key"], source.shape) for _, part in pairs]

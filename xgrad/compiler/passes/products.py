@@ -42,13 +42,13 @@ def transpose_inside(program: Program) -> Program:
 
 
 def _is_turned_product(s: Stage, inner: Stage) -> bool:
-    """Whether the transpose `s` is of a product of two matrices."""
+    """Whether `s` is the transpose of a product of two matrices."""
     matrices = inner.op == "@" and all(len(v.shape) == 2 for v in inner.values)
     return matrices and s.params.get("axes") in (None, (1, 0), (-1, -2))
 
 
 def accumulate(program: Program) -> Program:
-    """y + a @ b as one product that is added to y."""
+    """Write y + a @ b as one product that is added to y."""
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         made = makers(stages)
@@ -80,7 +80,7 @@ def accumulate(program: Program) -> Program:
 
 
 def merge(program: Program) -> Program:
-    """Products of the same matrix with several others as one."""
+    """Merge products of the same matrix with several others into one."""
     names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
@@ -92,7 +92,7 @@ def merge(program: Program) -> Program:
                     groups.setdefault((a, bool(base)), []).append(s)
         found = list(stages)
         for (a, _), group in groups.items():
-            group = _independent(group, found)  # by now: another merged product may have come between them
+            group = _independent(group, found)  # recheck: another merged product may have come between them
             if len(group) > 1 and _worth(a, group, outside):
                 found = _merged(found, group, names)
         return found
@@ -101,7 +101,7 @@ def merge(program: Program) -> Program:
 
 
 def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
-    """`stages` with one product, and its parts, for the products of a group."""
+    """Replace the products of a group by one product and slices of it."""
     *_, a, b = group[0].values
     widths = [s.values[-1].shape[1] for s in group]
     weight = names.new((b.shape[0], sum(widths)), b.dtype)
@@ -127,7 +127,7 @@ def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:
 
 
 def join(program: Program) -> Program:
-    """A sum of products of several matrices as one product of them side by side."""
+    """Write a sum of products of several matrices as one product of the matrices side by side."""
     names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
@@ -179,14 +179,14 @@ On = Callable[[Sequence[Item], dict[Value, int], set[Value]], list[Item]]
 
 
 def everywhere(program: Program, on: On) -> Program:
-    """Rewrite every list of stages: that of the program, and those of the loops."""
+    """Rewrite every list of stages: the program's and those of its loops."""
     uses: dict[Value, int] = {}
     _count(program.stages, program.outputs, uses)
     return replace(program, stages=tuple(_rewritten(program.stages, _inputs(program), on, uses)))
 
 
 def _count(stages: Sequence[Item], results: Sequence[Any], uses: dict[Value, int]) -> None:
-    """Add up in `uses` how often each value is read; a result counts twice, as it has to be there itself."""
+    """Count in `uses` how often each value is read. A result counts twice, since it must exist itself."""
     for s in stages:
         read = s.values if isinstance(s, Stage) else [*(c.init for c in s.carry), *(x.outer for x in s.xs)]
         for v in read:
@@ -200,7 +200,7 @@ def _count(stages: Sequence[Item], results: Sequence[Any], uses: dict[Value, int
 
 
 def _rewritten(stages: Sequence[Item], outside: set[Value], on: On, uses: dict[Value, int]) -> list[Item]:
-    """What `on` makes of these stages, those of the loops among them first."""
+    """Apply `on` to these stages, after doing so inside their loops."""
     known = set(outside)
     inner: list[Item] = []
     for s in stages:
@@ -212,7 +212,7 @@ def _rewritten(stages: Sequence[Item], outside: set[Value], on: On, uses: dict[V
 
 
 def _inputs(program: Program) -> set[Value]:
-    """What is there before the program, or is only a view or a part of that."""
+    """Return the values that exist before the program runs, and views or parts of these."""
     known = set(program.inputs)
     for s in program.stages:
         if (
@@ -225,12 +225,12 @@ def _inputs(program: Program) -> set[Value]:
 
 
 def makers(stages: Sequence[Item]) -> dict[Value, Stage]:
-    """The stage that computes each value."""
+    """Map each value to the stage that computes it."""
     return {v: s for s in stages if isinstance(s, Stage) for v in s.outputs}
 
 
 def _computed_here(v: Value, made: dict[Value, Stage]) -> bool:
-    """Whether `v` can be computed right into a part of a larger array: or is such a part already."""
+    """Whether `v` can be computed directly in a part of a larger array, or is such a part already."""
     stage = made.get(v)
     if stage is None:
         return False
@@ -242,7 +242,7 @@ def _computed_here(v: Value, made: dict[Value, Stage]) -> bool:
 
 
 def _independent(group: list[Stage], stages: Sequence[Item]) -> list[Stage]:
-    """Those of the group whose inputs do not depend on another one of it."""
+    """Return the members of the group whose inputs do not depend on other members."""
     outputs = {s.output for s in group}
     reached: set[Value] = set()
     after: set[Value] = set()
@@ -255,13 +255,12 @@ def _independent(group: list[Stage], stages: Sequence[Item]) -> list[Stage]:
 
 
 def _worth(a: Value, group: list[Stage], outside: set[Value]) -> bool:
-    """Whether the matrices to be put side by side are small beside the rows they are multiplied with, or
-    fixed in a loop."""
+    """Whether the matrices to concatenate are small beside the rows they multiply, or loop-invariant."""
     return a not in outside or 4 * prod(a.shape[:-1]) >= sum(s.values[-1].shape[1] for s in group)
 
 
 def _ordered(stages: list[Item]) -> list[Item]:
-    """The stages so that each comes after what it reads, otherwise in their order."""
+    """Sort the stages so that each comes after those that it reads, otherwise keeping their order."""
     local = {v for s in stages for v in s.outputs}
     known: set[Value] = set()
     found: list[Item] = []

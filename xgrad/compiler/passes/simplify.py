@@ -16,7 +16,7 @@ Lookup = dict[Value, Stage]
 
 
 def simplify(program: Program) -> Program:
-    """Algebra, common sub-expressions, and dead stages, until nothing changes."""
+    """Run algebraic simplification, CSE and dead-code elimination until nothing changes."""
     while True:
         made: Lookup = {}
         seen: dict[Any, Value] = {}
@@ -61,8 +61,7 @@ def _simplified(
 
 
 def _loop(loop: Loop, made: Lookup, seen: dict[Any, Value], new: dict[Value, Operand]) -> Loop:
-    """The loop with its body simplified, its equal slices read once and its unchanging carries read from
-    outside."""
+    """Simplify a loop's body; read equal slices once, and unchanging carries from outside."""
     inner: dict[Value, Operand] = {}
     xs = []
     first: dict[Value, Value] = {}
@@ -89,7 +88,7 @@ def _loop(loop: Loop, made: Lookup, seen: dict[Any, Value], new: dict[Value, Ope
 
 
 def _stays_zero(c: Carry, made: Lookup, added: dict[Value, tuple[Operand, ...]]) -> bool:
-    """Whether a carry begins with 0 and only ever has 0 added: the gradient of what a step does not use."""
+    """Whether a carry starts at 0 and only has 0 added: the gradient of a value that no step uses."""
     first = made[c.init].filling if type(c.init) is Value and c.init in made else c.init
     terms = added.get(c.next, ()) if type(c.next) is Value else ()
     return (
@@ -101,7 +100,7 @@ def _stays_zero(c: Carry, made: Lookup, added: dict[Value, tuple[Operand, ...]])
 
 
 def _literals(stage: Stage, made: Lookup) -> Stage:
-    """Arrays of one number as that number, where the other operands say the shape and the dtype."""
+    """Replace arrays of one repeated number by the number, where other operands fix the shape and dtype."""
     op = OPS.get(stage.op)
     if op is None or not op.elementwise or len(stage.operands) != 2:
         return stage
@@ -131,7 +130,7 @@ def _difference(stage: Stage, made: Lookup) -> Stage:
 
 
 def _same(stage: Stage, made: Lookup) -> Operand | None:
-    """The value that this stage only repeats."""
+    """Return the existing value that this stage would only repeat."""
     out, args = stage.output, stage.operands
     first = args[0] if args else None
     if type(first) is Value and (first.shape, first.dtype) == (out.shape, out.dtype):
@@ -181,11 +180,11 @@ _NEUTRAL = {"+": 0, "-": 0, "*": 1, "/": 1, "**": 1}
 
 
 def _changes_nothing(op: str, number: Any, dtype: str) -> bool:
-    """Whether x op number is x.
+    """Whether `x op number` equals x.
 
-    Of floating zeros -0 alone may be added, and 0 alone subtracted: -0 + 0 is 0.
+    Of the floating zeros only -0 may be added, and only 0 subtracted: -0 + 0 is 0.
     """
-    if number != _NEUTRAL[op] or dtype.startswith("complex"):  # an infinite part times 0 is NaN
+    if number != _NEUTRAL[op] or dtype.startswith("complex"):  # infinity * 0 is NaN in one of the parts
         return False
     if number == 1 or dtype.startswith(("int", "uint", "bool")):
         return True
@@ -205,7 +204,7 @@ def _is_whole(key: Any, shape: tuple[int, ...]) -> bool:
 
 
 def slices(key: Any, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """`key` as a start and a stop for every axis; None where it is not of slices of step 1 alone."""
+    """Return `key` as a start and a stop for every axis; None unless it consists of slices of step 1."""
     key = key if isinstance(key, tuple) else (key,)
     if not all(k is Ellipsis or isinstance(k, slice) for k in key):
         return None
@@ -222,7 +221,7 @@ def slices(key: Any, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
 
 
 def _rejoined(stage: Stage, made: Lookup) -> Operand | None:
-    """`x`, for a concat of all its neighbouring slices."""
+    """Return `x` for a concat of all its adjacent slices."""
     axis = stage.params["axis"] % len(stage.output.shape)
     whole, at = None, 0
     for v in stage.operands:
@@ -246,7 +245,7 @@ def _rejoined(stage: Stage, made: Lookup) -> Operand | None:
 
 
 def _part(stage: Stage, joined: Stage) -> Operand | None:
-    """The operand of a concat of which `stage` is the slice."""
+    """Return the operand of a concat that `stage` slices out."""
     axis, shape = joined.params["axis"] % len(joined.output.shape), joined.output.shape
     ranges = slices(stage.params["key"], shape)
     if ranges is None or any(r != (0, n) for a, (r, n) in enumerate(zip(ranges, shape)) if a != axis):
@@ -261,7 +260,7 @@ def _part(stage: Stage, joined: Stage) -> Operand | None:
 
 
 def live(stages: Iterable[Item], outputs: Iterable[Operand]) -> list[Item]:
-    """Those of the stages that `outputs` need."""
+    """Return the stages that `outputs` depend on."""
     needed = {v for v in outputs if type(v) is Value}
     kept: list[Item] = []
     for item in reversed(list(stages)):
@@ -278,7 +277,7 @@ def live(stages: Iterable[Item], outputs: Iterable[Operand]) -> list[Item]:
 
 
 def _live_loop(loop: Loop, needed: set[Value]) -> Loop | None:
-    """The loop without what nobody reads: ys, and carries that only serve themselves."""
+    """Remove the unused ys of a loop, and carries that only feed themselves."""
     ys = tuple(y for y in loop.ys if y.outer in needed)
     carry = {c for c in loop.carry if c.final in needed}
     if not ys and not carry:

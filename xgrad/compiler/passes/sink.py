@@ -1,7 +1,7 @@
-"""Sinking: what no later step needs moves behind the loop, where it is computed for all steps at once.
+"""Sinking: stages that no later step needs move after the loop, and run for all steps at once.
 
-The mirror of hoisting. Sums over time, as gradients of weights are, become one product of the rows of all
-steps.
+The mirror image of hoisting. Sums over time, such as gradients of weights, become one product of the rows of
+all steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .vectorise import batched
 
 
 def sink(program: Program) -> Program:
-    """Move stages behind loops, the innermost loops first."""
+    """Move stages after their loops, innermost loops first."""
     names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
@@ -32,8 +32,10 @@ def sink(program: Program) -> Program:
 
 
 def _is_cheap_to_stack(stage: Stage) -> bool:
-    """Whether it is a view of one array, or a cheap linear function of it, as its negative is; not one that
-    does nothing, as a total's name."""
+    """Whether a stage is a view of one array, or a cheap linear function of it, such as negation.
+
+    Ops that do nothing, such as the one that names a total, do not count.
+    """
     op = stage.entry
     if len(stage.operands) != 1 or op is None:
         return False
@@ -44,12 +46,11 @@ def _is_cheap_to_stack(stage: Stage) -> bool:
 
 
 class _Sinking:
-    """One loop, whose stages move behind it.
+    """One loop, whose stages move after it.
 
-    First it is decided what moves: carries that only add something up, and heavy stages that no other carry
-    needs, with what depends on them. Then that is written down in the order in which the loop computes it, so
-    that nothing is read before it is there: `stacks` says of a value where all of its steps are, `totals`
-    where their sum is.
+    First it decides what moves: carries that only accumulate, and heavy stages that no other carry needs,
+    with everything that depends on them. Then it writes these stages in the loop's order, so that nothing is
+    read before it is computed. `stacks` maps a value to the stack of all its steps, `totals` to their sum.
     """
 
     def __init__(self, loop: Loop, names: Names) -> None:
@@ -61,13 +62,13 @@ class _Sinking:
         for y in loop.ys:
             if type(y.inner) is Value and y.inner in self.bound:
                 self.ys.setdefault(y.inner, y.outer)
-        self.kept = {*self.stacks, *self.ys}  # values whose steps are all there anyway
+        self.kept = {*self.stacks, *self.ys}  # values that are stacked anyway
         self.totals: dict[Value, Value] = {}
         self.new_ys: list[Pair] = []
         self.after: list[Item] = []
 
     def run(self) -> list[Item]:
-        """The loop, and what comes after it."""
+        """Return the loop, and the stages after it."""
         sums = self._sums()
         carry = tuple(c for c in self.loop.carry if c not in sums)
         sunk = self._sinkable({c.next for c in carry})
@@ -86,14 +87,14 @@ class _Sinking:
     # Stacked values
 
     def _stacked(self, v: Value) -> Value:
-        """All the values of `v`, in the order of time."""
+        """Return the stack of all values of `v`, in order of time."""
         if v not in self.stacks:
             self.stacks[v] = self.names.new((self.loop.length, *v.shape), v.dtype)
             self.new_ys.append(Pair(v, self.stacks[v]))
         return self.stacks[v]
 
     def _outside(self, v: Operand) -> tuple[Operand, bool]:
-        """`v` after the loop: views are taken again of what they are views of."""
+        """Return `v` as seen after the loop; views are rebuilt from their source."""
         if type(v) is not Value or v not in self.bound:
             return v, False
         views: list[Stage] = []
@@ -113,7 +114,7 @@ class _Sinking:
         return _is_cheap_to_stack(stage) and self._can_move(stage)
 
     def _can_move(self, item: Item) -> bool:
-        """Whether it is known how to compute all steps of it at once."""
+        """Whether all steps of the item can be computed at once."""
         probe = lambda v: (
             (Value("", (self.loop.length, *v.shape), v.dtype), True) if v in self.bound else (v, False)
         )
@@ -132,7 +133,7 @@ class _Sinking:
     # Outputs that no carry needs
 
     def _sinkable(self, staying: set[Operand]) -> set[Value]:
-        """What heavy stages compute that is not needed for `staying`, and what is computed from that."""
+        """Return the heavy stages' values that `staying` does not need, and the values computed from them."""
         while True:
             for item in reversed(self.loop.stages):
                 if not staying.isdisjoint(item.outputs):
@@ -147,7 +148,7 @@ class _Sinking:
                         stuck.update(item.outputs)
             if not stuck:
                 return sunk
-            staying |= stuck  # with all that it is computed from
+            staying |= stuck  # including everything that it depends on
 
     def _sink(self, sunk: set[Value]) -> None:
         """Compute `sunk` after the loop."""
@@ -162,10 +163,9 @@ class _Sinking:
     # Sums over time
 
     def _sums(self) -> dict[Carry, Value]:
-        """The carries that only add something up, where that is better done for all steps at once; and what
-        they add.
+        """Return the carries that are better accumulated for all steps at once, and their addends.
 
-        Floating numbers alone: sums of integers would be wider than the carry, which may overflow, and cost
+        Only floating point: a sum of integers would be wider than the carry, which may overflow, and saves
         little.
         """
         uses: dict[Any, int] = {}
@@ -198,8 +198,7 @@ class _Sinking:
         return found
 
     def _worth_summing(self) -> set[Value]:
-        """The values whose sums are better found after the loop: from a product, or from what is kept
-        anyway."""
+        """Return the values that are better summed after the loop: products, and values stacked anyway."""
         found = set(self.kept)
         for s in self.loop.stages:
             if not isinstance(s, Stage) or len(s.outputs) != 1:
@@ -213,7 +212,7 @@ class _Sinking:
         return found
 
     def _add_up(self, sums: dict[Carry, Value]) -> None:
-        """Compute the sums after the loop, each from those that it is made of."""
+        """Compute the sums after the loop, each from the sums of its parts."""
         wanted = set(sums.values())
         for s in reversed(self.loop.stages):
             if isinstance(s, Stage) and not wanted.isdisjoint(s.outputs):
@@ -227,7 +226,7 @@ class _Sinking:
             self.after.append(Stage("+" if begin else "none", (*begin, self.totals[term]), (c.final,)))
 
     def _parts(self, stage: Stage) -> tuple[Value, ...]:
-        """The values whose sums over time are all that the sum of what `stage` gives needs."""
+        """Return the values whose sums over time suffice to compute the sum of the stage's output."""
         if any(v in self.kept for v in stage.outputs) or not self._is_linear(stage):
             return ()
         if stage.op == "@":
@@ -239,7 +238,7 @@ class _Sinking:
         return stage.values
 
     def _is_linear(self, stage: Stage) -> bool:
-        """Whether the sum over time of what it gives is what it gives for sums over time."""
+        """Whether the sum over time of its output is its output for the sums over time."""
         if stage.op == "@":
             return all(len(u.shape) == 2 and u.dtype == stage.output.dtype for u in stage.values)
         if stage.op == "+":
@@ -253,7 +252,7 @@ class _Sinking:
         )
 
     def _total(self, v: Value) -> Value:
-        """The sum of `v` over time."""
+        """Return the sum of `v` over time."""
         stage = self.made.get(v)
         if stage is None or v in self.kept or not self._is_linear(stage):
             return self._emit("sum", (self._outside(v)[0],), v, axis=(0,), keepdims=False)
@@ -269,7 +268,7 @@ class _Sinking:
         return self._emit("reshape", (total,), v, shape=v.shape) if keepdims else total
 
     def _product(self, stage: Stage) -> Value:
-        """The sum over t of a_t @ b_t: the columns of all a beside each other, times the rows of all b."""
+        """Return the sum over t of a_t @ b_t: all a side by side, times all b stacked as rows."""
         a, b = stage.values
         length, inner = self.loop.length, self.loop.length * a.shape[1]
         maker = self.made.get(a)

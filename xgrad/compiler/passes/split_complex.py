@@ -4,12 +4,12 @@
     z = x @ y      four real products, two where one of them is real
     z = x[key]     re_z = re_x[key],  im_z = im_x[key]
 
-So executors know real numbers alone. Elementwise ops are split by the scalars of their entries (see
-`ops/complex_scalars.py`, which also says what happens at infinities), ops that move or add up elements are
-done to each part, and loops carry both parts.
+So executors only need real numbers. Elementwise ops are split according to their scalar definitions (see
+`ops/complex_scalars.py`, which also covers infinities). Ops that move or add up elements are applied to each
+part, and loops carry both parts.
 
-Complex values are left at the edges of a program, and around stages that have no form in parts, as a Fourier
-transform: "real" and "imag" take such a value apart, and "complex" makes it of its parts.
+Complex values remain at the edges of a program, and around stages that cannot be split, such as a Fourier
+transform: "real" and "imag" take such a value apart, and "complex" builds it from its parts.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ...ops.shaping import broadcast_shapes
 from ..ir import PARTS, Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, is_complex
 from ..names import Names
 
-#: A part of a value: another value, or a number for an array that is filled with it.
+#: A part of a value: another value, or a number that stands for an array filled with it.
 Part = Value | float
 #: Ops that move elements, or add them up with real weights, and how many of their operands hold elements
-#: rather than indices; None for all.
+#: rather than indices; None means all.
 _EACH_PART: dict[str, int | None] = {
     "reshape": 1,
     "transpose": 1,
@@ -48,15 +48,15 @@ _EACH_PART: dict[str, int | None] = {
     "mean": 1,
     "cumulative_sum": 1,
 }
-#: Ops that are another function of complex numbers than their scalar says, which is of real ones.
+#: Ops whose scalar definition only holds for real numbers, with the one for complex numbers.
 _SCALARS: dict[str, Scalar] = {
     "sign": Call("sign", ("x",)),
     "complex_sign": Call("sign", ("x",)),
     "isinf": Call("isinf", ("x",)),
-    "astype": Call("not_equal", ("x", 0)),  # to truths: other casts are done to each part
+    "astype": Call("not_equal", ("x", 0)),  # to bool: other casts are applied to each part
     "round_to": Call("not_equal", ("x", 0)),
 }
-#: The op whose scalar is a primitive of its operands, by that primitive.
+#: The op that computes each primitive.
 _OP_OF = {
     op.kernel.scalar.name: op.name
     for op in OPS.values()
@@ -65,7 +65,7 @@ _OP_OF = {
 
 
 def has_complex(program: Program) -> bool:
-    """Whether there are complex values in a program."""
+    """Whether a program has complex values."""
     given = (*program.inputs, *program.outputs)
     return any(map(is_complex, given)) or any(
         is_complex(v)
@@ -75,7 +75,7 @@ def has_complex(program: Program) -> bool:
 
 
 def split_complex(program: Program) -> Program:
-    """The program with complex values at its edges alone, and around stages that take them whole."""
+    """Split complex values, except at the program's edges and around stages that need them whole."""
     if not has_complex(program):
         return program
     splitting = _Splitting(Names.beside(program))
@@ -89,7 +89,7 @@ def split_complex(program: Program) -> Program:
 
 
 def _number(name: str, args: Sequence[Any]) -> float:
-    """A primitive of numbers."""
+    """Apply a primitive to numbers."""
     xp, function = find_device("cpu").xp, PRIMITIVES[name].numpy
     assert function is not None
     with xp.errstate(all="ignore"):
@@ -97,8 +97,7 @@ def _number(name: str, args: Sequence[Any]) -> float:
 
 
 class _Splitting:
-    """A program on its way: the stages so far, the two parts of each complex value, and those that are there
-    as a whole."""
+    """A program being split: its stages so far, the parts of complex values, and those that exist whole."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
@@ -108,7 +107,7 @@ class _Splitting:
         self.source = ""
 
     def items(self, items: Iterable[Item]) -> None:
-        """Add stages, split."""
+        """Add stages, split into parts."""
         for item in items:
             if isinstance(item, Loop):
                 self.loop(item)
@@ -128,18 +127,18 @@ class _Splitting:
         dtype: str,
         params: Mapping[str, Any] | None = None,
     ) -> Value:
-        """The output of a new stage."""
+        """Add a stage and return its output."""
         value = self.names.new(shape, dtype)
         self.stages.append(Stage(op, tuple(operands), (value,), params or {}, self.source))
         return value
 
     def take_apart(self, v: Value) -> None:
-        """The parts of a complex value that is there as a whole."""
+        """Split a complex value that exists whole."""
         real, imag = (self.add(op, (v,), v.shape, PARTS[v.dtype]) for op in ("real", "imag"))
         self.parts[v] = real, imag
 
     def packed(self, v: Operand) -> Operand:
-        """An operand as a whole, if it is a complex value."""
+        """Return an operand as a whole, if it is complex."""
         if not isinstance(v, Value) or not is_complex(v):
             return v
         if v not in self.whole:
@@ -148,14 +147,14 @@ class _Splitting:
         return self.whole[v]
 
     def value(self, part: Part, shape: tuple[int, ...], dtype: str) -> Value:
-        """A part as an array: a number as one that is filled with it."""
+        """Return a part as an array; a number becomes an array filled with it."""
         if isinstance(part, Value):
             return part
         made = {"function": "full", "args": (shape, part), "dtype": canonical(dtype), "options": {}}
         return self.add("new", (), shape, dtype, made)
 
     def cast(self, v: Operand, dtype: str) -> Part:
-        """A real operand in the dtype of parts."""
+        """Cast a real operand to the dtype of the parts."""
         if not isinstance(v, Value):
             return v.real if isinstance(v, complex) else float(v)
         return (
@@ -163,7 +162,7 @@ class _Splitting:
         )
 
     def parts_of(self, v: Operand, dtype: str) -> tuple[Part, Part]:
-        """The parts of an operand, in a dtype. Those of a number are numbers, which stand for arrays."""
+        """Return an operand's parts in a dtype. The parts of a number are numbers."""
         if not isinstance(v, Value):
             return float(v.real), float(v.imag)
         if is_complex(v):
@@ -174,7 +173,7 @@ class _Splitting:
     # Stages
 
     def stage(self, s: Stage) -> None:
-        """Add one stage that takes or gives complex numbers."""
+        """Add one stage that takes or returns complex numbers."""
         if s.op in _EACH_PART:
             self.each_part(s)
         elif s.op == "@":
@@ -198,7 +197,7 @@ class _Splitting:
             self.opaque(s)
 
     def give(self, s: Stage, real: Part, imag: Part | None = None) -> None:
-        """Say what the output of a stage is, in parts, or where it is real, by itself."""
+        """Set the output of a stage: its two parts, or its value if it is real."""
         if imag is not None:
             self.parts[s.output] = real, imag
         else:
@@ -206,7 +205,7 @@ class _Splitting:
             self.stages.append(Stage("none", (value,), s.outputs, {}, s.source))
 
     def opaque(self, s: Stage) -> None:
-        """A stage that takes complex operands as a whole, and whose complex outputs are taken apart again."""
+        """Add a stage that takes complex operands whole, and split its complex outputs again."""
         self.stages.append(replace(s, operands=tuple(map(self.packed, s.operands))))
         for v in s.outputs:
             if is_complex(v):
@@ -214,7 +213,7 @@ class _Splitting:
                 self.whole[v] = v
 
     def each_part(self, s: Stage) -> None:
-        """The op on the real parts, and on the imaginary ones."""
+        """Apply the op to the real parts, and to the imaginary parts."""
         count, (shape, dtype) = _EACH_PART[s.op] or len(s.operands), (s.output.shape, PARTS[s.output.dtype])
         pairs = [self.parts_of(v, dtype) for v in s.operands[:count]]
 
@@ -228,7 +227,7 @@ class _Splitting:
         self.give(s, of(0), of(1))
 
     def after(self, s: Stage) -> None:
-        """`x`, once `y` is there: once its real part is."""
+        """Return `x`, ordered after `y`: after its real part is computed."""
         x, y = s.operands
         then = self.parts[y][0] if isinstance(y, Value) and is_complex(y) else y
         if not is_complex(x):
@@ -242,7 +241,7 @@ class _Splitting:
         self.give(s, late(real), late(imag))
 
     def product(self, s: Stage) -> None:
-        """(a + bi)(c + di) of matrices, without the products of parts that are 0."""
+        """(a + bi)(c + di) for matrices, leaving out products with parts that are 0."""
         shape, dtype = s.output.shape, PARTS[s.output.dtype]
         (a, b), (c, d) = (self.matrices(v, dtype) for v in s.operands)
 
@@ -259,19 +258,19 @@ class _Splitting:
         self.give(s, added(times(a, c), times(b, d), "-"), added(times(a, d), times(b, c), "+"))
 
     def matrices(self, v: Operand, dtype: str) -> list[Value | None]:
-        """The parts of an operand as arrays, None for one that is 0."""
+        """Return an operand's parts as arrays; None for a part that is 0."""
         assert isinstance(v, Value)
         return [None if part == 0.0 else self.value(part, v.shape, dtype) for part in self.parts_of(v, dtype)]
 
     def is_elementwise(self, s: Stage) -> bool:
-        """Whether there is a scalar for its op."""
+        """Whether its op has a scalar definition."""
         op = s.entry
         return (
             op is not None and op.kernel.pointwise and (op.kernel.scalar is not None or op.name in _SCALARS)
         )
 
     def elementwise(self, s: Stage) -> bool:
-        """Add an elementwise op by its scalar; say where it has no meaning for complex numbers."""
+        """Add an elementwise op by its scalar definition; return False if it has no complex meaning."""
         dtype = PARTS.get(s.output.dtype) or self.compared(s)
         entry = OPS[s.op]
         known: dict[str, Part] = {}
@@ -279,7 +278,7 @@ class _Splitting:
         before = len(self.stages)
 
         def named(name: str, part: Part) -> Scalar:
-            """A part as an expression has it: a value by its name, a number as it is."""
+            """Return a part as a leaf of an expression: a value's name, or a number."""
             if not isinstance(part, Value):
                 return part
             known[name] = part
@@ -309,13 +308,13 @@ class _Splitting:
         return True
 
     def compared(self, s: Stage) -> str:
-        """The dtype of the parts in which operands are compared, or measured."""
+        """Return the dtype of the parts in which operands are compared or measured."""
         xp: Any = find_device("cpu").xp
         dtypes = [canonical(v.dtype) for v in s.values]
         return PARTS[canonical(xp.result_type(*dtypes, canonical("complex64"))).name]
 
     def spread(self, part: Part, like: Value) -> Part:
-        """A part in the shape of its value: it may not depend on every operand."""
+        """Broadcast a part to the shape of its value, since it may not depend on every operand."""
         if type(part) is not Value or part.shape == like.shape:
             return part
         return self.add("broadcast_to", (part,), like.shape, part.dtype, {"shape": like.shape})
@@ -323,7 +322,7 @@ class _Splitting:
     def written(
         self, scalar: Scalar, known: Mapping[str, Part], dtype: str, written: dict[int, Part]
     ) -> Part:
-        """The stages of an expression of real numbers, those that are `written` already left out."""
+        """Add the stages of a real expression, reusing those already `written`."""
 
         def of(part: Scalar) -> Part:
             if isinstance(part, Call):
@@ -336,14 +335,14 @@ class _Splitting:
         return of(scalar)
 
     def primitive(self, name: str, args: list[Part], dtype: str) -> Part:
-        """One primitive of real numbers: a number, where it is one of numbers."""
+        """Add one primitive of real numbers; on numbers alone, compute it."""
         if name == "where" and not isinstance(args[0], Value):
             return args[1] if args[0] else args[2]
         shapes = [a.shape for a in args if isinstance(a, Value)]
         if not shapes:
             return _number(name, args)
         if name == "where" and not isinstance(args[1], Value) and not isinstance(args[2], Value):
-            args[1] = self.value(args[1], (), dtype)  # two numbers would not have the dtype
+            args[1] = self.value(args[1], (), dtype)  # two numbers alone would not have the dtype
         truth = PRIMITIVES[name].truth
         return self.add(_OP_OF[name], args, broadcast_shapes(*shapes), "bool" if truth else dtype)
 
@@ -367,7 +366,7 @@ class _Splitting:
         self.stages.append(replace(loop, carry=tuple(carry), xs=tuple(xs), ys=tuple(ys), stages=stages))
 
     def carried(self, c: Carry, real: Part, imag: Part) -> list[Carry]:
-        """Two carries for one, that begin with these parts."""
+        """Return two carries for one, starting at these parts."""
         first, second = (v for v in self.parts[c.inner] if isinstance(v, Value))
         after = self.parts_of(c.next, PARTS[c.inner.dtype])
         if c.final is None:
@@ -376,7 +375,7 @@ class _Splitting:
         return [Carry(first, real, after[0], last[0]), Carry(second, imag, after[1], last[1])]
 
     def slices(self, x: Pair) -> list[Pair]:
-        """What is read for a slice: its parts, those left out that are the same number everywhere."""
+        """Return the slices of both parts, leaving out a part that is the same number everywhere."""
         if not is_complex(x.inner):
             return [x]
         inner: list[Part] = []
@@ -391,7 +390,7 @@ class _Splitting:
         return found
 
     def stacks(self, y: Pair) -> list[Pair]:
-        """What is written for a slice."""
+        """Return the stacked outputs for a complex one."""
         if not is_complex(y.outer):
             return [y]
         self.parts[y.outer] = outer = self.two(y.outer)
@@ -399,5 +398,5 @@ class _Splitting:
         return [Pair(part, whole) for part, whole in zip(inner, outer)]  # type: ignore[arg-type]
 
     def two(self, v: Value) -> tuple[Value, Value]:
-        """New values for the parts of another."""
+        """Return new values for the parts of another."""
         return self.names.new(v.shape, PARTS[v.dtype]), self.names.new(v.shape, PARTS[v.dtype])

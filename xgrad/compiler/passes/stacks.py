@@ -1,5 +1,7 @@
-"""Parts that a loop writes or reads beside each other become one array: what merged products and their
-operands are made of."""
+"""Adjacent parts that a loop writes or reads become one array.
+
+These are the operands and results of merged products.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,7 @@ from .simplify import slices
 
 
 def whole_stacks(program: Program) -> Program:
-    """Where a loop writes the parts of a concat one by one, it writes the concat, and the parts are slices of
-    that."""
+    """Let a loop that writes all parts of a concat write the concat; the parts become slices of it."""
     names = Names.beside(program)
 
     def change(item: Item) -> list[Item]:
@@ -42,7 +43,7 @@ def _stacked(loop: Loop, names: Names) -> list[Item]:
 
 
 def whole_slices(program: Program) -> Program:
-    """Where a loop reads neighbouring parts of one array and puts them together, it reads them together."""
+    """Let a loop that reads adjacent parts of an array and joins them read them as one."""
     names = Names.beside(program)
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
@@ -83,8 +84,7 @@ def _concats(loop: Loop) -> list[Stage]:
 
 
 def _neighbours(parts: Sequence[Stage | None], axis: int) -> tuple[Value, int, int] | None:
-    """The array of which `parts` are slices, one beginning along `axis` where the one before ends; from where
-    to where."""
+    """Return the array of which `parts` are adjacent slices along `axis`, and their start and stop."""
     source, first, at = None, 0, 0
     for part in parts:
         if (

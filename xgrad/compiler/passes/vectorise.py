@@ -1,5 +1,4 @@
-"""Vectorisation: one stage of a loop's body for all steps at once: the same gate with a leading axis of
-time."""
+"""Vectorisation: one stage of a loop's body, computed for all steps with a leading time axis."""
 
 from __future__ import annotations
 
@@ -10,12 +9,12 @@ from ...ops import OPS
 from ..ir import Operand, Stage, Value
 from ..names import Names
 
-#: How an operand looks outside of the loop, and whether it has an axis of time there.
+#: Maps an operand to its value outside the loop, and whether that has a time axis.
 Outside = Callable[[Operand], tuple[Operand, bool]]
 
 
 def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[Stage] | None:
-    """Stages that compute `stage` for all steps, the result last; None where that is not known for its op."""
+    """Return stages that compute `stage` for all steps, the result last; None if its op has no such form."""
     if len(stage.outputs) != 1:
         return None
     rank = len(stage.output.shape)
@@ -24,7 +23,7 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
     args = [outside(v) for v in stage.operands]
     op = OPS.get(stage.op)
     if not any(stacked for _, stacked in args):
-        return None  # the same at every step: `hoist` takes it out
+        return None  # the same at every step: `hoist` moves it out
 
     def add(
         name: str, operands: tuple[Operand, ...], form: tuple[int, ...], dtype: str, **params: Any
@@ -34,14 +33,14 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
         return value
 
     def aligned(v: Operand, stacked: bool) -> Operand:
-        """With axes of length 1 after time, so that it broadcasts as it did before."""
+        """Insert axes of length 1 after time, so that it broadcasts as before."""
         if not stacked or type(v) is not Value or len(v.shape) == rank + 1:
             return v
         shape = (length, *(1,) * (rank + 1 - len(v.shape)), *v.shape[1:])
         return add("reshape", (v,), shape, v.dtype, shape=shape)
 
     def everywhere(v: Operand, stacked: bool) -> Operand:
-        """Repeated for every step."""
+        """Repeat for every step."""
         assert type(v) is Value
         return (
             v if stacked else add("broadcast_to", (v,), (length, *v.shape), v.dtype, shape=(length, *v.shape))
@@ -75,7 +74,7 @@ def batched(stage: Stage, length: int, outside: Outside, names: Names) -> list[S
 
 
 def _taken(stage: Stage, args: list[tuple[Operand, bool]], give: Any) -> list[Stage] | None:
-    """Slices of one array, at places that differ from step to step; or of many at the same places."""
+    """Index one array at places that differ from step to step, or many arrays at the same places."""
     (x, x_stacked), (places, places_stacked) = args
     assert type(x) is Value
     axis = stage.params["axis"] % (len(x.shape) - x_stacked)
@@ -92,7 +91,7 @@ def _product(stage: Stage, args: list[tuple[Operand, bool]], give: Any, add: Any
     if a_rank >= 2 and b_rank >= 2:
         shorter = a_stacked if a_rank < b_rank else b_stacked
         if a_rank != b_rank and shorter:
-            return None  # their leading axes would no longer meet
+            return None  # their leading axes would no longer match
         return give((a, b))  # type: ignore[no-any-return]
     if a_stacked and not b_stacked and (a_rank == 1 or b_rank == 1) and b_rank <= 2:
         return give((a, b))  # type: ignore[no-any-return]

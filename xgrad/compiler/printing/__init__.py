@@ -1,1 +1,1 @@
-"""Programs as text: listings, Python source, and what the compiler made of them."""
+"""Programs as text: listings, Python source, and explanations of the compiled code."""

@@ -1,4 +1,4 @@
-"""Explanations: what the passes made of a program, and what one run of it costs."""
+"""Explanations: the effect of each pass on a program, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..passes import PASSES
 
 
 class Counts(NamedTuple):
-    """Stages and matrix products, outside of loops and inside of them."""
+    """The number of stages and matrix products, outside and inside loops."""
 
     stages: int
     products: int
@@ -42,8 +42,7 @@ def counts(items: Iterable[Item], inside: bool = False) -> Counts:
 
 
 class Cost(NamedTuple):
-    """What one run does: floating-point operations, bytes read and written by maps and products, launches of
-    each."""
+    """The cost of one run: floating-point operations, bytes read and written, and launches."""
 
     flops: int
     bytes: int
@@ -52,7 +51,7 @@ class Cost(NamedTuple):
 
 
 def cost(items: Iterable[Map | Gemm | Call | PlanLoop], buffers: tuple[Buffer, ...]) -> Cost:
-    """The cost of a plan's items; an elementwise op counts as one operation, whatever it is."""
+    """Return the cost of a plan's items. Every elementwise op counts as one operation."""
     total = Cost(0, 0, 0, 0)
     for item in items:
         if isinstance(item, PlanLoop):
@@ -82,12 +81,12 @@ def cost(items: Iterable[Map | Gemm | Call | PlanLoop], buffers: tuple[Buffer, .
 
 
 def peak(lowered: Lowered) -> int:
-    """Bytes of all arrays held during a run: inputs, outputs and scratch."""
+    """Return the bytes of all arrays held during a run: inputs, outputs and scratch."""
     return sum(b.size * canonical(b.dtype).itemsize for b in lowered.plan.buffers)
 
 
 def explain(program: Program | Executable) -> str:
-    """What each pass did to a program, and what one run costs, as text."""
+    """Explain the effect of each pass on a program, and the cost of one run."""
     ready = (
         program if isinstance(program, Executable) else Executable(program, find_device("cpu"), whole=True)
     )
@@ -135,7 +134,7 @@ def explain(program: Program | Executable) -> str:
 
 
 def _runner(ready: Executable, plan: Plan) -> str:
-    """What runs it, in words."""
+    """Describe the executor."""
     if ready.why is not None:
         return f"{ready.kind}: {ready.why}"
     count = sum(prod(lengths) for call, lengths in calls(plan.body) if not call.kernel)
@@ -143,7 +142,7 @@ def _runner(ready: Executable, plan: Plan) -> str:
 
 
 def _calls(plan: Plan, backend: str) -> list[str]:
-    """Which ops have no kernel: how often they are called, and where the user wrote them."""
+    """List the ops without a kernel: how often they are called, and the user's lines."""
     found: dict[str, int] = {}
     for call, lengths in calls(plan.body):
         if call.kernel:
@@ -154,7 +153,7 @@ def _calls(plan: Plan, backend: str) -> list[str]:
 
 
 def _loops(ready: Executable) -> list[str]:
-    """How each loop is run, where it could be run in more than one way."""
+    """List how each loop is run, where there was a choice."""
     found = []
     for loop in ready.loops:
         steps = f"{loop.length} steps"

@@ -13,35 +13,35 @@ from ..names import Names
 from . import spelling
 from .spelling import called, expression_name, gate_called, identifier, literal, shown
 
-#: How tightly an expression holds together: what is written inside of a tighter one is put in parentheses.
+#: Precedence of expressions: one inside another of higher precedence is put in parentheses.
 COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(6)
 INFIX = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "@": PRODUCT, "**": POWER} | dict.fromkeys(
     ("<", "<=", ">", ">=", "==", "!="), COMPARISON
 )
 
-#: What the creation functions give where no dtype is asked for.
+#: The dtypes of the creation functions' results if none is given.
 _DEFAULT = dict.fromkeys(("zeros", "ones", "empty", "eye", "linspace"), "float64")
 
 
 class Text(NamedTuple):
-    """An expression, and how tightly it holds together."""
+    """An expression and its precedence."""
 
     text: str
     level: int = ATOM
 
     def within(self, level: int) -> str:
-        """As part of one that holds that tightly."""
+        """Return the text for use inside an expression of this precedence."""
         return self.text if self.level >= level else f"({self.text})"
 
 
 def number(v: Any) -> Text:
-    """A Python number, as an expression."""
+    """Write a Python number as an expression."""
     text = spelling.number(v)
     return Text(text, NEGATION if text.startswith("-") else ATOM)
 
 
 def infix(op: str, args: Sequence[Text]) -> Text | None:
-    """What is written with a symbol: arithmetic, comparisons, and the sign."""
+    """Write an op that has a symbol: arithmetic, comparisons, and negation."""
     if op == "neg":
         return Text(f"-{args[0].within(NEGATION)}", NEGATION)
     if op not in INFIX:
@@ -52,7 +52,7 @@ def infix(op: str, args: Sequence[Text]) -> Text | None:
 
 
 def index(key: Any, arrays: Sequence[str]) -> str:
-    """What stands in the brackets, with these names for its index arrays."""
+    """Write the contents of the brackets, with these names for its index arrays."""
     parts = key if type(key) is tuple else (key,)
     if len(parts) > 1 and parts[-1] is ...:
         parts = parts[:-1]
@@ -69,7 +69,7 @@ def index(key: Any, arrays: Sequence[str]) -> str:
 
 
 def key_argument(key: Any, arrays: Sequence[str]) -> str:
-    """An index as an argument: a tuple of slices, numbers and index arrays."""
+    """Write an index as an argument: a tuple of slices, numbers and index arrays."""
     if type(key) is not tuple:
         return _filled(key, arrays)
     return f"({', '.join(_filled(k, arrays) for k in key)}{',' * (len(key) == 1)})"
@@ -80,13 +80,15 @@ def _filled(k: Any, arrays: Sequence[str]) -> str:
 
 
 def option(v: Any) -> str:
-    """A parameter's value: dtypes and devices by their names."""
+    """Write a parameter's value; dtypes and devices by name."""
     return literal(v, otherwise=lambda v: repr(v if isinstance(v, Hole) else shown(v)))
 
 
 def options(op: str, params: Any) -> list[str]:
-    """Parameters as keywords, but those that are what they would be anyway; the axis of `take`, as the
-    standard has none for it."""
+    """Write parameters as keywords, leaving out defaults.
+
+    The axis of `take` is always written, as the standard has no default for it.
+    """
     defaults = OPS[op].defaults if op in OPS and op != "take" else {}
     return [
         f"{identifier(k)}={option(v)}" for k, v in params.items() if k not in defaults or defaults[k] != v
@@ -131,17 +133,17 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
 
 
 def operand(v: Operand) -> Text:
-    """A value by its name, a number as it is."""
+    """Write a value by its name, a number literally."""
     return Text(shown(v.name)) if type(v) is Value else number(v)
 
 
 def names_of(values: Iterable[Value]) -> str:
-    """Names of values, as they are shown."""
+    """Join the names of values, as shown to users."""
     return ", ".join(shown(v.name) for v in values)
 
 
 class Row(NamedTuple):
-    """A line: `left = right`, and what is said beside it."""
+    """A line: `left = right`, and a note beside it."""
 
     depth: int
     left: str
@@ -150,12 +152,12 @@ class Row(NamedTuple):
 
 
 def form(*values: Operand) -> str:
-    """Shapes and dtypes."""
+    """Write shapes and dtypes."""
     return ", ".join(f"{v.shape} {v.dtype}" for v in values if type(v) is Value)
 
 
 def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
-    """A line for each stage, for a loop one and those of its body."""
+    """Yield a line for each stage; for a loop, one line and those of its body."""
     for s in stages:
         if isinstance(s, Stage):
             left, right = names_of(s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
@@ -195,7 +197,7 @@ def _steps(loop: Loop) -> str:
 
 
 def aligned(lines: Sequence[Row], mark: str = "") -> str:
-    """The lines with their parts in columns; what is said beside a line comes after `mark`."""
+    """Align the lines in columns; notes follow `mark`."""
     left = min(max((4 * r.depth + len(r.left) for r in lines), default=0), 24)
     right = min(max((len(r.right) for r in lines if r.beside), default=0), 40)
     found = []
@@ -206,7 +208,7 @@ def aligned(lines: Sequence[Row], mark: str = "") -> str:
 
 
 def listing(program: Program) -> str:
-    """A program, one line for each stage, with its shape and dtype; the body of a scan is indented below it.
+    """List a program, one line per stage, with shapes and dtypes; a scan's body is indented below it.
 
     >>> import xgrad as xg
     >>> print(xg.trace(lambda x, y: xg.tanh(x) + y, 1.0, 2.0))
@@ -226,10 +228,9 @@ Parts = Callable[[Stage], "Program | None"]
 
 
 def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
-    """The program with every scan as a `Loop`, and for a stage that `parts` says a program of, the stages of
-    that.
+    """Inline every scan as a `Loop`, and every stage for which `parts` returns a program.
 
-    Values of these keep their names as far as they are unique, and not among those that are `taken`.
+    Values inside keep their names where these are unique and not in `taken`.
     """
     names = Names.beside(program)
     names.taken.update(taken)
@@ -237,7 +238,7 @@ def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[
 
 
 class _Opening(Inliner):
-    """Opens a program for people to read: nothing is left out, and values keep their names."""
+    """Inlines a program for people to read: nothing is left out, and values keep their names."""
 
     def __init__(self, names: Names, parts: Parts) -> None:
         super().__init__(names)

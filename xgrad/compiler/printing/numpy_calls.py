@@ -1,8 +1,8 @@
-"""How each gate is written in NumPy, and the functions that the gates without a name there are written as."""
+"""The NumPy expression of each gate, and helper functions for gates that NumPy lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..codegen.numpy.plan import NUMPY
 from .listing import ATOM, Text, expression, index, infix, key_argument
 from .spelling import identifier, literal
 
-#: Functions of their own, put before those that use them. `np` stands for the library.
+#: Helper functions, written before those that use them. `np` stands for the library.
 HELPERS = {
     "softmax": """
 def softmax(x, axis=-1):
@@ -71,7 +71,7 @@ def setitem(x, v, key):
 
 
 def dtype_name(xp: str, dtype: Any) -> str:
-    """A dtype as the library has it."""
+    """Write a dtype as the library names it."""
     name = getattr(dtype, "name", dtype)
     if name == "bfloat16":
         raise TypeError(
@@ -82,9 +82,9 @@ def dtype_name(xp: str, dtype: Any) -> str:
 
 
 def known(op: str) -> bool:
-    """Whether the gate can be written down.
+    """Whether the gate can be written.
 
-    One that a user registered is written as what its function does, whatever its name is.
+    A user's own gate is written as its function, whatever its name.
     """
     if op in OPS and OPS[op].listing.registered:
         return False
@@ -99,8 +99,7 @@ def known(op: str) -> bool:
 
 
 def helper(name: str) -> str:
-    """The text of a function of its own: one of the above, or the scalar of an op, called by its function's
-    name."""
+    """Return the text of a helper function: one of the above, or the scalar definition of an op."""
     if name in HELPERS:
         return HELPERS[name]
     op = FORMULAS[name]
@@ -120,12 +119,12 @@ def helper(name: str) -> str:
 
 
 def _of_extension(op: str) -> bool:
-    """Whether it is one of linalg or fft, which are called there as here."""
+    """Whether the op is in linalg or fft, which have the same names in the library."""
     return op in OPS and "." in OPS[op].function
 
 
-def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
-    """`op(*args)` in the library called `xp`. The helpers it calls are added to `helpers`."""
+def written(xp: str, op: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
+    """Write `op(*args)` in the library called `xp`, adding the helpers it calls to `helpers`."""
     if op == "**" and args[1].text == "0.5":
         helpers.add("root")
         return Text(f"root({args[0].text})")
@@ -153,19 +152,19 @@ def written(xp: str, op: str, args: Sequence[Text], params: Any, helpers: set[st
     return Text(f"{name}({', '.join([*(a.text for a in args), *keywords])})")
 
 
-def _same(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _same(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return args[0]
 
 
-def _product_added(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _product_added(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return expression("@+", args, params)
 
 
-def _getitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _getitem(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{args[0].within(ATOM)}[{index(params['key'], [a.text for a in args[1:]])}]")
 
 
-def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _scatter(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helper = "scatter" if len(args) > 1 else "put"
     helpers.add(helper)
     return Text(
@@ -174,7 +173,7 @@ def _scatter(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> T
     )
 
 
-def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _untake(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helpers.add("scatter")
     axis = params["axis"] % len(params["shape"])
     return Text(
@@ -182,34 +181,36 @@ def _untake(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Te
     )
 
 
-def _setitem(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _setitem(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     helpers.add("setitem")
     return Text(
         f"setitem({args[0].text}, {args[1].text}, {key_argument(params['key'], [a.text for a in args[2:]])})"
     )
 
 
-def _astype(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _astype(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{args[0].within(ATOM)}.astype({dtype_name(xp, params['dtype'])})")
 
 
-def _sign(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _sign(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.sign({args[0].text})")
 
 
-def _seal(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _seal(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
 
 
-def _transpose(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _transpose(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(
         f"{args[0].within(ATOM)}.T" if axes is None else f"{xp}.transpose({args[0].text}, {literal(axes)})"
     )
 
 
-def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
-    """A variance or its root; CuPy knows the correction as `ddof` alone."""
+def _spread(
+    xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
+) -> Text:
+    """Write a variance or standard deviation; CuPy only accepts the correction as `ddof`."""
     options = ", ".join(
         f"{k}={literal(params[p])}"
         for k, p in (("axis", "axis"), ("ddof", "correction"), ("keepdims", "keepdims"))
@@ -217,9 +218,11 @@ def _spread(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, fu
     return Text(f"{xp}.{function}({args[0].text}, {options})")
 
 
-def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, function: str) -> Text:
-    """A sum or a product of all elements up to each."""
-    axis = literal(params["axis"] or 0)  # None is for one axis alone
+def _running(
+    xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str], *, function: str
+) -> Text:
+    """Write a cumulative sum or product."""
+    axis = literal(params["axis"] or 0)  # None is only allowed for arrays with one axis
     text = f"{xp}.{function}({args[0].text}, axis={axis})"
     if params["include_initial"]:
         helpers.add("preceded")
@@ -227,18 +230,18 @@ def _running(xp: str, args: Sequence[Text], params: Any, helpers: set[str], *, f
     return Text(text)
 
 
-def _einsum(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _einsum(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     return Text(f"{xp}.einsum({', '.join([literal(params['subscripts']), *(a.text for a in args)])})")
 
 
 def _joined(function: str) -> Any:
-    def join(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+    def join(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
         return Text(f"{xp}.{function}(({', '.join(a.text for a in args)},), axis={literal(params['axis'])})")
 
     return join
 
 
-def _new(xp: str, args: Sequence[Text], params: Any, helpers: set[str]) -> Text:
+def _new(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     parts = [literal(v) for v in params["args"]]
     parts += [] if params["dtype"] is None else [f"dtype={dtype_name(xp, params['dtype'])}"]
     parts += [f"{identifier(k)}={literal(v)}" for k, v in params["options"].items()]
@@ -269,7 +272,7 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "var": partial(_spread, function="var"),
 }
 
-#: Ops that NumPy has not, which are written as functions that compute their scalars, by the names of these.
+#: Ops that NumPy lacks, by the names of the functions that compute their scalar definitions.
 FORMULAS = {
     op.function: op
     for op in OPS.values()

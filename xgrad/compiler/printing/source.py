@@ -1,4 +1,4 @@
-"""A program as Python that needs only NumPy or CuPy: a function forward, and one backward."""
+"""A program as Python that needs only NumPy or CuPy: a forward function and a backward one."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from .listing import Text, form, number, opened
 from .numpy_calls import FORMULAS, HELPERS, dtype_name, helper, known, written
 from .spelling import identifier, shown
 
-#: The libraries, and what they are called in the text.
+#: The libraries, and their names in the text.
 LIBRARIES = {"numpy": "np", "cupy": "cp"}
 
 
 def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> str:
-    """A module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)` that imports
-    nothing but the library.
+    """Write a module with `forward(*inputs)` and `backward(saved, *gradients of the outputs)`.
+
+    It imports nothing but the library.
 
     Args:
-        program: as `trace` gives it. One that was optimised has no `backward`.
+        program: the result of `trace`. An optimised program has no `backward`.
         backend: "numpy" or "cupy"; or "cuda" for the text of the kernels that run the program on a `chip`,
-        with what is launched
-            in which order. Trace the gradient to have its kernels.
+            with the launches in order. Trace the gradient to get its kernels.
 
     `forward` returns the outputs, one or a tuple of them, and what `backward` needs. `backward` returns a
-    tuple with the gradient of each floating input, given those of the floating outputs.
+    tuple with the gradient of each floating input, given the gradients of the floating outputs.
 
     Raises:
-        ValueError: another backend or chip, a program that moves values between devices, or one that there
-        are no kernels for. TypeError: there is bfloat16 in it, which NumPy has not.
+        ValueError: the backend or chip is unknown, the program moves values between devices, or it has no
+            kernels.
+        TypeError: the program uses bfloat16, which NumPy lacks.
 
     >>> import xgrad as xg
     >>> text = source(xg.trace(lambda x: xg.sum(x * x), xg.zeros(3)))
@@ -71,7 +72,7 @@ def source(program: Program, backend: str = "numpy", *, chip: str = "H100") -> s
 
 
 def _kernels(program: Program, chip: str) -> str:
-    """The CUDA kernels of a program."""
+    """Return the CUDA kernels of a program."""
     from ..codegen.cuda.chips import CHIPS
     from ..codegen.cuda.schedule import listing, schedule
     from ..codegen.cuda.target import CUDA
@@ -90,14 +91,15 @@ def _kernels(program: Program, chip: str) -> str:
 
 
 class Written(Tracer):
-    """A tracer for text that is to stand alone: what a rule or a gate takes from outside is written out,
-    where it is a number or a few.
+    """A tracer for standalone text.
+
+    Values that a rule or a gate captures from outside are written out, if they are small.
     """
 
     FEW = 64
 
     def capture(self, v: Tensor) -> Var:
-        """A stage that makes an array like `v`, which is from outside."""
+        """Add a stage that creates an array equal to `v`, which is from outside."""
         if type(v.data) is Var or v.requires_grad:
             return super().capture(v)
         if v.size > self.FEW:
@@ -113,8 +115,9 @@ class Written(Tracer):
 
 
 class _Passes(NamedTuple):
-    """`program` with `saved` as further outputs, and the pass `back`, from `saved` and the gradients of the
-    outputs `given`.
+    """The two passes of a program.
+
+    `program` has `saved` as further outputs. `back` takes `saved` and the gradients of the outputs `given`.
     """
 
     forward: Program
@@ -124,7 +127,7 @@ class _Passes(NamedTuple):
 
 
 def _passes(program: Program) -> _Passes:
-    """Both passes, from one trace of the program and its reverse sweep."""
+    """Return both passes, from one trace of the program and its reverse sweep."""
     active = [v for v in program.inputs if is_floating(v.dtype)]
     if not active or any(isinstance(s, Loop) for s in program.stages):
         return _Passes(program, (), (), None)
@@ -163,7 +166,7 @@ def _passes(program: Program) -> _Passes:
 
 
 def _replayed(s: Item, values: dict[Operand, Tensor], inputs: Sequence[Value]) -> None:
-    """One stage on Tensors, whose outputs keep their names."""
+    """Run one stage on Tensors; its outputs keep their names."""
     assert isinstance(s, Stage)
     read = tuple(dict.fromkeys(s.values)) or inputs[:1]
     for v, z in zip(
@@ -175,7 +178,7 @@ def _replayed(s: Item, values: dict[Operand, Tensor], inputs: Sequence[Value]) -
 
 
 def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) -> _Passes:
-    """What the outputs need goes forward, the rest back; what both need is computed forward and saved."""
+    """Split into passes: forward, what the outputs need; backward, the rest. Shared values are saved."""
     needed = set(whole.outputs[:outputs])
     early, late = [], []
     for s in reversed(whole.stages):
@@ -197,7 +200,7 @@ def _split(whole: Program, inputs: int, outputs: int, given: tuple[int, ...]) ->
 
 
 def _parts(s: Stage) -> Program | None:
-    """A gate that NumPy does not have, as the program of its forward function."""
+    """Return the program of a gate's forward function, if NumPy lacks the gate."""
     if s.op == "to_device":
         raise ValueError(
             f"{s.source}: the program moves values between devices, but its source can be written only "
@@ -218,7 +221,7 @@ def _parts(s: Stage) -> Program | None:
 
     try:
         traced = trace_to_ir(gate, [spec_of(v, find_device("cpu")) for v in s.values], kind=Written)
-    except AttributeError as error:  # a function of a backend's own
+    except AttributeError as error:  # a function that only one backend has
         raise ValueError(f"{s.source}: how {s.op!r} is written in NumPy is not known") from error
     program = traced.program(traced.inputs)
     traced.close()
@@ -228,7 +231,7 @@ def _parts(s: Stage) -> Program | None:
 
 
 class _Writer:
-    """Functions of one module."""
+    """Writes the functions of one module."""
 
     def __init__(self, xp: str) -> None:
         self.xp = xp
@@ -258,7 +261,7 @@ def _tuple(parts: Sequence[str]) -> str:
 
 
 class _Body:
-    """The lines of one function."""
+    """Writes the lines of one function."""
 
     def __init__(self, writer: _Writer, program: Program) -> None:
         self.xp, self.helpers = writer.xp, writer.helpers
@@ -271,18 +274,18 @@ class _Body:
         self.names(self.inputs)
 
     def names(self, values: Sequence[Value]) -> list[str]:
-        """What these are called: their names, made identifiers."""
+        """Return the values' names as identifiers."""
         for v in values:
             if v not in self._names:
                 self._names[v] = self._unique.unique(identifier(v.name))
         return [self._names[v] for v in values]
 
     def text(self, v: Operand) -> str:
-        """An output."""
+        """Write an output."""
         return self.names([v])[0] if type(v) is Value else f"{self.xp}.asarray({number(v).text})"
 
     def function(self, name: str, parameters: Sequence[str], result: str, first: Sequence[str] = ()) -> str:
-        """The whole text."""
+        """Return the whole text."""
         about = [
             f"    # {self._names[v]}: {'' if self._names[v] == v.name else f'{shown(v.name)}, '}{form(v)}"
             for v in self.inputs
@@ -302,7 +305,7 @@ class _Body:
         )
 
     def _block(self, items: Sequence[Item], depth: int, kept: set[Value]) -> None:
-        """Lines for these, each value let go after its last use unless it is `kept`."""
+        """Write these items, freeing each value after its last use unless it is `kept`."""
         last: dict[Value, int] = {}
         for i, s in enumerate(items):
             last.update(dict.fromkeys(s.values, i))
@@ -332,7 +335,7 @@ class _Body:
         return written(self.xp, s.op, args, s.params, self.helpers).text
 
     def _array(self, v: Operand, like: Value) -> str:
-        """A value, or an array of the form of `like` filled with a number."""
+        """Write a value, or an array like `like` filled with a number."""
         if type(v) is Value:
             return self.names([v])[0]
         return f"{self.xp}.full({like.shape}, {number(v).text}, {dtype_name(self.xp, like.dtype)})"

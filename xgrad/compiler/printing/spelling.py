@@ -1,9 +1,7 @@
-"""Names and parameters as text that cannot be anything else: identifiers, literals, and what stands on one
-line.
+"""Safe text for names and parameters: identifiers, literals, and single lines.
 
-Names of variables, Tensors, gates and ops are whatever their users like. In the text of a program they are
-written by these functions alone, so that a name with a quote or a line break in it is a name still, and not
-code.
+Users may give variables, Tensors, gates and ops any names. In the text of a program they are written only by
+these functions, so that a name with a quote or a line break in it stays a name, and never becomes code.
 """
 
 from __future__ import annotations
@@ -17,22 +15,22 @@ from typing import Any
 
 from ...ops import OPS
 
-#: Characters of a name that are shown, and those that an identifier is made of.
+#: How many characters of a name are shown, and how many an identifier keeps.
 SHOWN, WRITTEN = 200, 60
 
 _PATH = re.compile(r"""(?:\[(?:-?\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\])+""")
 
 
 def is_identifier(name: str) -> bool:
-    """Whether Python reads it as this very name: it takes some letters for others that look alike."""
+    """Whether Python reads it as exactly this name: it normalises some letters to lookalikes."""
     plain = name.isidentifier() and not keyword.iskeyword(name) and name != "__debug__"
     return plain and len(name) <= WRITTEN and unicodedata.normalize("NFKC", name) == name
 
 
 def identifier(name: str, otherwise: str = "v") -> str:
-    """A name as an identifier, which begins with `otherwise` where nothing else is left of it.
+    """Turn a name into an identifier, which starts with `otherwise` if nothing else is left of it.
 
-    Different names may have the same.
+    Different names may give the same identifier.
     """
     if is_identifier(name):
         return name
@@ -52,8 +50,7 @@ def identifier(name: str, otherwise: str = "v") -> str:
 
 
 def expression_name(name: str) -> str:
-    """A name that may stand in an expression: an identifier, with the path to a part of it, as
-    `params['W'][0]`."""
+    """Turn a name into an expression: an identifier, with the path to a part, as in `params['W'][0]`."""
     stem, bracket, rest = name.partition("[")
     if (
         bracket
@@ -67,21 +64,19 @@ def expression_name(name: str) -> str:
 
 
 def called(op: str) -> str:
-    """An op as it is called: the library's own by their names, others by an identifier, which may have dots
-    in it."""
+    """Write an op as it is called: library ops by name, others by an identifier, maybe with dots."""
     own = op in OPS and not OPS[op].listing.registered
     dotted = len(op) <= SHOWN and all(map(is_identifier, op.split(".")))
     return op if own or dotted else identifier(op, "op")
 
 
 def gate_called(name: str) -> str:
-    """A gate of the user's own as it is called, told apart from the op of the table that has its name."""
+    """Write a custom gate as it is called, distinct from a built-in op of the same name."""
     return f"{identifier(name, 'op')}_gate" if name in OPS else identifier(name, "op")
 
 
 def shown(text: str) -> str:
-    """Text on one line, for listings and comments: what is not printed, as a line break, is written as its
-    escape."""
+    """Escape text for one line of a listing or comment: unprintable characters, such as line breaks."""
     text = str(text)
     if len(text) > SHOWN:
         text = f"{text[:SHOWN]}..."
@@ -89,7 +84,7 @@ def shown(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A Python string in double quotes, as the notes write ops."""
+    """Write a Python string in double quotes, as the notes write ops."""
     return f'"{"".join(_ESCAPES.get(c) or _escaped(c) for c in text)}"'
 
 
@@ -101,9 +96,9 @@ def _escaped(c: str) -> str:
 
 
 def number(v: Any) -> str:
-    """A number as Python reads it again. Raises TypeError for what is none."""
+    """Write a number so that Python reads it back exactly. Raises TypeError for other values."""
     v = _plain(v)
-    if isinstance(v, complex):  # `1-0j` is a difference to Python, which loses the sign of the zero
+    if isinstance(v, complex):  # Python reads `1-0j` as a difference, which loses the sign of the zero
         exact = all(isfinite(part) and (part or copysign(1, part) > 0) for part in (v.real, v.imag))
         return repr(v) if exact else f"complex({number(v.real)}, {number(v.imag)})"
     if isinstance(v, float) and (v != v or v in (float("inf"), -float("inf"))):
@@ -114,9 +109,9 @@ def number(v: Any) -> str:
 
 
 def literal(v: Any, otherwise: Callable[[Any], str] | None = None) -> str:
-    """A parameter's value as Python reads it again; dtypes and devices by their names.
+    """Write a parameter's value so that Python reads it back; dtypes and devices by name.
 
-    Raises TypeError for a value that has no such text, unless `otherwise` makes one.
+    Raises TypeError for a value without such a text, unless `otherwise` returns one.
     """
     v = _plain(v)
     if v is ...:
@@ -139,8 +134,7 @@ def literal(v: Any, otherwise: Callable[[Any], str] | None = None) -> str:
 
 
 def _plain(v: Any) -> Any:
-    """Numbers and strings of NumPy and of subclasses as Python's own, which are written without their
-    class."""
+    """Convert NumPy's numbers and strings, and subclasses, to Python's own, written without a class."""
     if getattr(v, "shape", None) == () and hasattr(v, "item"):
         v = v.item()
     kinds: tuple[Any, ...] = (bool, int, float, complex, str)

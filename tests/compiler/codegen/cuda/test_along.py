@@ -1,4 +1,4 @@
-"""Cumulative ops, argmax, argmin and sorting in CUDA kernels, beside NumPy's own."""
+"""Cumulative ops, argmax, argmin and sorting in CUDA kernels, compared with NumPy."""
 
 from __future__ import annotations
 

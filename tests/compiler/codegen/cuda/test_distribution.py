@@ -1,5 +1,7 @@
-"""Where the blocks of a loop's kernel wait for each other, against a simulation of who touches what; and what
-is refused."""
+"""Tests of where the blocks of a loop's kernel wait for each other.
+
+The barriers are checked against a simulation of all reads and writes. Some loops must be refused.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ from xgrad.compiler.codegen.cuda.distribution import Part, barriers, parts, rows
 from xgrad.compiler.codegen.cuda.grouping import grouped, split
 from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Ref, Unsupported
 
-WARPS = 1  # of a block, in the simulation: rows go to blocks by turns
+WARPS = 1  # per block in the simulation: rows are assigned to blocks in turn
 
 
 def loops(f: Callable[..., Any], *args: Any) -> Iterator[tuple[Loop, tuple[Buffer, ...]]]:
-    """The loops of a function's plan."""
+    """Yield the loops of a function's plan."""
     plan = split(lowered(f, *args).plan, CHIP.processors * CHIP.threads)
     for item in plan.body:
         if isinstance(item, Loop):
@@ -32,17 +34,17 @@ def loops(f: Callable[..., Any], *args: Any) -> Iterator[tuple[Loop, tuple[Buffe
 
 
 def laid(loop: Loop, buffers: Sequence[Buffer]) -> tuple[list[Part], int]:
-    """The parts of a loop, and its rows."""
+    """Return the parts of a loop, and its number of rows."""
     items = grouped(loop.body)
     rows = rows_of(items)
     return parts(items, rows, buffers), rows
 
 
-# Who touches what
+# Reads and writes
 
 
 def elements(ref: Ref, t: int, chosen: Callable[[tuple[int, ...]], bool]) -> set[tuple[int, int]]:
-    """The elements of a ref at turn t, those of the chosen places."""
+    """Return the elements of a ref at step t whose positions are chosen."""
     start = ref.offset + t * ref.steps[-1]
     return {
         (ref.buffer, start + sum(i * s for i, s in zip(at, ref.strides)))
@@ -54,7 +56,7 @@ def elements(ref: Ref, t: int, chosen: Callable[[tuple[int, ...]], bool]) -> set
 def touched(
     part: Part, t: int, rows: int, per_group: int, blocks: int, group: int, rank: int
 ) -> tuple[set[Any], set[Any]]:
-    """What a block reads and writes in a part, as `persistent` has it compute."""
+    """Return what a block reads and writes in a part, as `persistent` computes it."""
     mine = range(group * per_group, min((group + 1) * per_group, rows))
     if isinstance(part.item, Gemm):
         gemm, columns, begin = part.item, set(), 0
@@ -104,8 +106,10 @@ def touched(
 def race(
     found: Sequence[Part], placed: Sequence[int], rows: int, per_group: int, blocks: int, turns: Sequence[int]
 ) -> str | None:
-    """What two blocks do to one element with no barrier between them, if anything; blocks of different groups
-    never wait for each other."""
+    """Describe a data race between two blocks with no barrier in between, or return None.
+
+    Blocks of different groups never wait for each other.
+    """
     groups = -(-rows // per_group)
     readers: dict[Any, set[tuple[int, int]]] = {}
     writers: dict[Any, set[tuple[int, int]]] = {}
@@ -114,7 +118,7 @@ def race(
             if i in placed and groups == 1:
                 readers.clear()
                 writers.clear()
-            elif i in placed:  # every group's own blocks have waited, so that what they did is done for them
+            elif i in placed:  # only this group's blocks have synchronised: only for them is it safe
                 for kept in (readers, writers):
                     for key in kept:
                         kept[key] = {(group, -1) for group, _ in kept[key]}
@@ -138,7 +142,7 @@ def race(
 
 
 def check(loop: Loop, buffers: Sequence[Buffer], *, needed: bool = True) -> int:
-    """That the barriers of a loop are enough, and that none is too many."""
+    """Check that the barriers of a loop suffice and, if `needed`, that none is redundant."""
     found, rows = laid(loop, buffers)
     placed = barriers(found, loop.reverse)
     turns = range(4)[:: -1 if loop.reverse else 1]
@@ -154,7 +158,7 @@ def check(loop: Loop, buffers: Sequence[Buffer], *, needed: bool = True) -> int:
 
 
 WIDTH, BATCH = 24, 3  # three tiles of columns
-#: Barriers in a step, forward and backward.
+#: Barriers per step, forward and backward.
 COUNTS = {
     "GRU, reset before": (3, 2),
     "GRU, reset after": (2, 1),
@@ -204,7 +208,7 @@ def test_barriers_of_other_cells_are_enough(name: str) -> None:
 
 
 def _random_step(seed: int) -> Callable[..., Any]:
-    """A step of two states whose rows do not mix, drawn."""
+    """Draw a step of two states that does not mix rows."""
 
     def step(W: Any, carry: Any, x: Any) -> Any:
         rng = np.random.default_rng(seed)
@@ -236,7 +240,7 @@ def _random_step(seed: int) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-# of 4 and 7 all products leave the loop
+# with seeds 4 and 7, all products leave the loop
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13])
 def test_barriers_of_random_loops_are_enough(seed: int) -> None:
     rng, step = np.random.default_rng(seed), _random_step(seed)
@@ -253,14 +257,15 @@ def test_barriers_of_random_loops_are_enough(seed: int) -> None:
         )
     checked = 0
     for loop, buffers in found:
-        # the others have nothing that is kept for all steps
+        # the others keep nothing across all steps
         if any(isinstance(item, Gemm) for item in loop.body):
             check(loop, buffers, needed=False)
             checked += 1
     assert checked
 
 
-#: Why the loops of cells that mix rows, or whose weights change, are not one launch: forward and backward.
+#: Why the loops of cells that mix rows, or whose weights change, do not fit in one launch: forward and
+#: backward.
 REASONS = {
     "mean of rows": ("rows that depend on each other",) * 2,
     "reversed rows": ("rows that depend on each other",) * 2,
@@ -273,7 +278,7 @@ REASONS = {
 @pytest.mark.parametrize("name", MIXING)
 @pytest.mark.parametrize("batch", [BATCH, WIDTH])
 def test_what_mixes_rows_is_refused(name: str, batch: int) -> None:
-    """Where there are as many rows as columns, too."""
+    """Also when there are as many rows as columns."""
     with xg.device("cpu"):
         found = list(
             loops(loss_of(MIXING[name]), *_tensors(arguments(MIXING[name], batch, WIDTH, "float64")))

@@ -1,5 +1,7 @@
-"""How the products of a loop are laid on a chip: whoever owns what, and what fits where, for many shapes and
-chips."""
+"""Tests of how the products of a loop are distributed over a chip.
+
+For many shapes and chips: ownership of rows and columns, and what fits into memory.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,11 @@ batches = st.one_of(st.integers(1, 70), st.sampled_from([128, 200, 512]))
 
 
 def check(at: g.Geometry, products: list[g.Shape], rows: int, how: g.Arithmetic, chip: Chip) -> None:
-    """All that a kernel relies on."""
-    # rows: whole tiles, every row in one group, and no group without
+    """Check everything that a kernel relies on."""
+    # rows: whole tiles, every row in one group, and no empty group
     assert at.rows % g.ROWS == 0
     assert (at.groups - 1) * at.rows < rows <= at.groups * at.rows
-    assert at.groups * at.blocks <= chip.processors  # they wait for each other: all must be there at once
+    assert at.groups * at.blocks <= chip.processors  # all wait for each other, so all must be resident
     assert at.cluster == (chip.arch >= 90 and 1 < at.blocks <= g.CLUSTER)
     for shape, tiles in zip(products, at.tiles, strict=True):
         check_columns(shape, tiles, at.blocks)
@@ -44,7 +46,7 @@ def check(at: g.Geometry, products: list[g.Shape], rows: int, how: g.Arithmetic,
 
 
 def check_columns(shape: g.Shape, tiles: g.Tiles, blocks: int) -> None:
-    """Every column of every part belongs to one block; a block's columns are neighbours, in whole tiles."""
+    """Every column of every part belongs to one block; a block's columns are adjacent, in whole tiles."""
     for n, w in zip(shape.parts, tiles.widths, strict=True):
         assert w % g.COLUMNS == 0
         ranges = [(rank * w, min((rank + 1) * w, n)) for rank in range(blocks)]
@@ -53,7 +55,7 @@ def check_columns(shape: g.Shape, tiles: g.Tiles, blocks: int) -> None:
 
 
 def check_units(tiles: g.Tiles, rows: int) -> None:
-    """The units of all warps cover each tile once for each share of the depth."""
+    """The units of all warps cover each tile once for each split of the depth."""
     assert tiles.down * g.ROWS == rows
     assert tiles.across * tiles.wide * g.COLUMNS == tiles.columns
     found = []
@@ -75,18 +77,18 @@ def check_units(tiles: g.Tiles, rows: int) -> None:
 
 
 def check_depth(shape: g.Shape, tiles: g.Tiles, how: g.Arithmetic) -> None:
-    """Chunks divide the depth, and each share of a chunk is whole steps of the arithmetic."""
+    """Chunks divide the depth, and each split of a chunk is a whole number of steps of the arithmetic."""
     assert shape.depth <= tiles.depth < shape.depth + g.DEPTH
     assert tiles.depth % tiles.chunk == 0
     assert tiles.chunk % (tiles.shares * g.DEPTH) == 0
     assert tiles.lead >= tiles.depth
-    assert tiles.lead * how.size % 16 == 0  # vectors are loaded from every column's beginning
+    assert tiles.lead * how.size % 16 == 0  # vector loads start at the beginning of every column
     banks = [tiles.lead * how.size * row // 16 % 8 for row in range(8)]
     assert sorted(banks) == list(range(8))
 
 
 def check_memory(at: g.Geometry, how: g.Arithmetic, chip: Chip) -> None:
-    """Weights, left operand and sums lie behind each other, and end where the chip allows."""
+    """Weights, left operand and sums lie one after another, within the chip's limit."""
     regions = [(start, t.columns * t.lead * how.size) for start, t in zip(at.weights, at.tiles, strict=True)]
     regions.append((at.left, max(at.rows * g.lead(t.chunk, how.size) * how.size for t in at.tiles)))
     regions.append((at.sums, max(t.shares * at.rows * t.columns * how.sum for t in at.tiles)))
@@ -157,7 +159,7 @@ def test_what_fits_nowhere_is_refused_with_its_size() -> None:
         ),
     ):
         g.geometry([g.Shape(1024, (1024,))], 16, g.ARITHMETIC["float32", "highest"], SMALL[0])
-    # all of the memory, but not in whole tiles
+    # all of the memory, but not a whole number of tiles
     with pytest.raises(Unsupported, match="together with their operands, which has"):
         g.geometry(
             [g.Shape(512, (512, 512)), g.Shape(512, (512,))],

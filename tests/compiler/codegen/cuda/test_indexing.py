@@ -1,4 +1,4 @@
-"""Gathers, sums and assignments by index arrays in CUDA kernels, beside NumPy's own."""
+"""Gathers, sums and assignments by index arrays in CUDA kernels, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = emulator
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_any_indices(seed: int) -> None:
-    """Bit for bit: sums at a place are added up in NumPy's order, and of several values the last stays."""
+    """Results are bit-identical: sums in NumPy's order, and the last of several assignments wins."""
     cases = drawn_indexing(np.random.default_rng(seed), 40)
     for (_, given, want), (found,) in zip(cases, all_together([case[:2] for case in cases], seed)):
         np.testing.assert_array_equal(found, want, str(given))
@@ -92,7 +92,7 @@ def test_in_a_loop_with_integers_that_go_from_step_to_step() -> None:
 
 
 def test_what_the_array_library_does() -> None:
-    """An axis of no elements, for which there is an error to raise; and sums of too many indices."""
+    """The library handles an axis of length 0, which must raise an error, and too many summed indices."""
 
     def left(f: Any, *arrays: Any) -> list[str]:
         with xg.device("cpu"):

@@ -1,5 +1,7 @@
-"""Cells through time as CUDA kernels, forward and backward, as one launch and step by step, against the
-CPU."""
+"""Cells through time as CUDA kernels, forward and backward, compared with the CPU.
+
+Both as one launch and step by step.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,15 @@ from xgrad.compiler.lowering.lower import Lowered
 
 
 def error_of(found: Any, want: np.ndarray) -> float:
-    """Relative to the norm."""
+    """Return the error relative to the norm."""
     return float(np.linalg.norm(found.astype(np.float64) - want) / max(np.linalg.norm(want), 1e-12))
 
 
-#: A step of a kernel takes a few of the chip's processors, which wait for each other by counters in memory or
-#: as a cluster.
+#: Chips on which a kernel's step uses a few of the processors, synchronised by counters in memory or as a
+#: cluster.
 COUNTERS = Chip("counters", 80, 6, 65536, 1024)
 CLUSTERS = Chip("clusters", 90, 16, 65536, 1024)
-#: So little memory that the weights need many blocks, and the left operand comes in parts.
+#: A chip with so little memory that the weights need many blocks, and the left operand is loaded in parts.
 LITTLE = Chip("little", 80, 24, 24576, 1024)
 
 
@@ -67,7 +69,7 @@ CASES = {
 
 @cache
 def made(name: str) -> tuple[Any, list[Lowered], list[np.ndarray], list[list[np.ndarray]]]:
-    """A schedule with all cells of a case, the plans in it, its inputs, and what is to come out of each."""
+    """Return a schedule with all cells of a case, its plans, its inputs, and the expected outputs of each."""
     case = CASES[name]
     found = [problem(cell, case.batch, case.width, case.dtype, case.precision) for cell in case.cells]
     plans, inputs, wanted = (
@@ -115,13 +117,13 @@ def test_every_cell_is_one_launch_each_way(name: str) -> None:
     for repeat in loops_of(text):
         *before, launch = repeat.once
         assert launch.shared <= case.chip.shared
-        assert bool(before) == launch.cooperative  # counters are set to 0 where there are some
+        assert bool(before) == launch.cooperative  # the counters, if any, are set to 0
         assert not (launch.cooperative and launch.cluster > 1)
 
 
 @pytest.mark.slow
 def test_cases_have_groups_and_blocks_of_each_kind() -> None:
-    """So that what is above is about what it says."""
+    """The cases above cover what their names say."""
     kinds = set()
     for name in CASES:
         for repeat in loops_of(made(name)[0]):
@@ -133,10 +135,10 @@ def test_cases_have_groups_and_blocks_of_each_kind() -> None:
                 )
             )
     assert {(True, False, True), (False, True, True), (False, True, False), (False, False, False)} <= kinds
-    assert "k += " in made("little memory")[0].source  # the left operand in parts
+    assert "k += " in made("little memory")[0].source  # the left operand is loaded in parts
 
 
-#: Cells that are not one launch, and why: forward, backward.
+#: Cells that do not fit in one launch, and the reasons: forward, backward.
 STEP_BY_STEP = {
     "mean of rows": ("rows that depend on each other",) * 2,
     "reversed rows": ("rows that depend on each other",) * 2,

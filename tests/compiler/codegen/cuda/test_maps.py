@@ -1,5 +1,7 @@
-"""Kernels of maps against what plans mean: elements, rows and columns, split reductions, maps that are merged
-or share rows; many to a text."""
+"""Tests of map kernels against the meaning of plans, many kernels per text.
+
+They cover elements, rows and columns, split reductions, fused maps, and maps that share rows.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,7 @@ def test_a_fold_of_what_is_not_a_number_is_none_wherever_it_is() -> None:
         assert np.isnan(z).any()
 
 
-# Reductions in parts
+# Split reductions
 
 
 @emulator
@@ -134,7 +136,7 @@ def test_parts_divide_the_axis_and_are_not_too_short(length: int) -> None:
         assert found == plan.plan
 
 
-# Maps that share rows, and maps that become one
+# Maps that share rows, and maps that are fused
 
 
 @emulator
@@ -196,7 +198,7 @@ def test_merged_maps_mean_the_same() -> None:
     refs = [contiguous(plan.input(rng.normal(size=(6, 8)).astype("float32")), (6, 8)) for _ in range(2)]
     for i in range(30):
         x, y = (refs[int(k)] for k in rng.integers(0, len(refs), 2))
-        out = refs[-1] if i % 5 == 4 else plan.output((6, 8), "float32")  # at times in the place of another
+        out = refs[-1] if i % 5 == 4 else plan.output((6, 8), "float32")  # sometimes in place
         steps = (Step(2, "+", (0, 1), (False, False), "float32"), Step(3, "tanh", (2,), (False,), "float32"))
         plan.body.append(Map((6, 8), ((0, x), (1, y)), steps, ((3, out),)))
         refs.append(out)
@@ -204,7 +206,7 @@ def test_merged_maps_mean_the_same() -> None:
     _check(plan.plan, plan.inputs)
 
 
-# How the text looks
+# The generated text
 
 
 def _of_copy(x: Ref, plan: Drawing, dtype: str = "float32") -> str:
@@ -237,7 +239,7 @@ def test_misaligned_elements_are_loaded_one_by_one(misaligned: str) -> None:
 
 def test_kernels_of_the_same_text_are_one() -> None:
     plan = Drawing()
-    for n in (8, 16, 24):  # the length is a number that is given when it runs
+    for n in (8, 16, 24):  # the length is a run-time argument
         _unary(plan, contiguous(plan.input(np.ones(n, "float32")), (n,)))
     made = schedule(plan.plan, CHIP)
     assert len(launches_of(made)) == 3

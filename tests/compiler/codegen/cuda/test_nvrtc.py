@@ -1,5 +1,4 @@
-"""The text of kernels is what NVRTC compiles without a warning, and ptxas without spills; no GPU is
-needed."""
+"""NVRTC compiles the kernels without warnings, and ptxas without spills; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -28,18 +27,18 @@ from xgrad.core.pytree import flatten, unflatten
 
 
 def _nvrtc() -> str | None:
-    """Why NVRTC cannot be used here, or None where it can."""
+    """Return why NVRTC cannot be used here, or None if it can."""
     try:
         from cupy.cuda import nvrtc
 
         nvrtc.getVersion()
-    except Exception as error:  # whatever CuPy raises where it does not find the library
+    except Exception as error:  # CuPy raises various errors if the library is missing
         return f"no NVRTC: {error}"
     return None
 
 
 NO_NVRTC = _nvrtc()
-#: Minutes, where there is a compiler: for who asks for them.
+#: These take minutes where there is a compiler, so they run only on request.
 asked = pytest.mark.skipif(
     shutil.which("nvcc") is None or "'nvcc' not in config.getoption('markexpr')",
     reason="no nvcc, or not asked for with -m nvcc",
@@ -48,7 +47,7 @@ ARCHES = {80: CHIPS["A100"], 90: CHIPS["H100"]}
 
 
 def _expressions() -> Any:
-    """Every op, in every dtype."""
+    """Return a plan of every op, in every dtype."""
     plans = []
     for i, case in enumerate(CASES.values()):
         with np.errstate(all="ignore"):
@@ -80,7 +79,7 @@ def _maps() -> Any:
 
 
 def _calls() -> Any:
-    """Gathers, sums and assignments by index arrays, and what goes along lines, long ones too."""
+    """Return a plan of gathers, sums and assignments by index arrays, and of ops along axes."""
     rng = np.random.default_rng(0)
     cases = [(f, given) for f, given, _ in (*drawn_indexing(rng, 20), *drawn_lines(rng))]
     cases += [(lambda x: xg.argmax(x, axis=1), (np.ones((2, 3000), kind),)) for kind in ("float32", "int64")]
@@ -95,7 +94,7 @@ def _cells_of(dtype: str) -> Callable[[], Any]:
     return lambda: together([cells.problem(name, 17, 24, dtype)[0].plan for name in cells.SOME])
 
 
-#: Families of kernels: a plan, and the precision of its products.
+#: Kernel families: a plan, and the precision of its products.
 FAMILIES = {
     "expressions": (_expressions, "highest"),
     "maps": (_maps, "highest"),
@@ -124,8 +123,8 @@ PRECISIONS = [
     ("float16", "highest"),
 ]
 _WIDE = {(1024, batch) for batch in (16, 64, 128)}
-#: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same forward
-#: and backward.
+#: The sizes, hidden and batch, whose weights do not fit into the shared memory of a chip; the same for
+#: forward and backward.
 TOO_LARGE = {
     (80, "float32", "highest"): _WIDE,
     (80, "float32", "tf32"): _WIDE,
@@ -136,7 +135,7 @@ TOO_LARGE = {
 
 @cache
 def units(dtype: str) -> Plan:
-    """The plan of gated recurrent units of all sizes, forward and backward."""
+    """Return the plan of gated recurrent units of all sizes, forward and backward."""
     cell, plans = cells.CELLS["GRU, reset before"], []
     for hidden, batch in SIZES:
         arrays, structure = flatten(cells.arguments(cell, batch, hidden, dtype))
@@ -160,12 +159,12 @@ def _nothing_kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def _refused_by_nvrtc(text: str, arch: int) -> str | None:
-    """The compiler's words, where it has any."""
+    """Return the compiler's messages, if any."""
     from cupy.cuda import nvrtc
 
     from xgrad.backends.cuda.kernels import compile_kernels
 
-    strict = ["-Werror=all-warnings"] if nvrtc.getVersion() >= (13, 1) else []  # which older ones do not know
+    strict = ["-Werror=all-warnings"] if nvrtc.getVersion() >= (13, 1) else []  # unknown to older versions
     try:
         code = compile_kernels(text, arch, *strict)
     except RuntimeError as error:
@@ -217,14 +216,14 @@ def test_units_that_fit_are_one_launch(dtype: str, precision: str, arch: int) ->
 
 
 class Used(NamedTuple):
-    """What a kernel takes of a GPU, as ptxas says."""
+    """The resources that a kernel uses, as reported by ptxas."""
 
     registers: int
     spilled: int
 
 
 def used(text: str, arch: int, folder: Path) -> dict[str, Used]:
-    """Of every kernel of a text."""
+    """Return the resources of every kernel of a text."""
     (folder / "kernels.cu").write_text(text)
     command = [
         "nvcc",
@@ -259,8 +258,8 @@ def test_nothing_is_spilled(family: str, arch: int, tmp_path: Path) -> None:
     text = source(family, ARCHES[arch])
     for name, of in used(text, arch, tmp_path).items():
         kernel = text[text.index(f" {name}(") :].partition('\nextern "C"')[0]
-        # Double precision's own arcus functions save registers around the division that they call; a whole
-        # kernel has few of them.
+        # In double precision, CUDA's inverse trigonometric functions save registers around the division that
+        # they call; a whole kernel has few of them.
         most = 32 if re.search(r"const double v\d+ = a(sin|tan)\(", kernel) and of.registers <= 64 else 0
         assert of.spilled <= most, kernel
         assert of.registers * 256 <= ARCHES[arch].registers, name

@@ -1,4 +1,4 @@
-"""What once was wrong, or might have been, in the kernels of programs and in how they are launched."""
+"""Regression tests of kernels and their launches."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHIP = Chip("small", 80, 8, 65536, 2048)
 def test_a_bool_from_another_block() -> None:
     """CUDA has no __ldcg for bools."""
     rng = np.random.default_rng(0)
-    h, W = rng.uniform(-1, 1, (3, 39)), rng.uniform(-0.3, 0.3, (39, 39))  # of odd length: no vectors
+    h, W = rng.uniform(-1, 1, (3, 39)), rng.uniform(-0.3, 0.3, (39, 39))  # odd lengths: no vectors
 
     def run(compiled: bool) -> Any:
         def body(carry: Any, _: Any) -> Any:
@@ -91,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(32) steps(int* y, unsigned* counter
 
 @pytest.mark.parametrize(("stride", "kind"), [(64, "int"), (2**29, "long long")])
 def test_few_elements_far_apart(stride: int, kind: str) -> None:
-    """An index times a stride may need 64 bits where the number of elements does not."""
+    """An index times a stride may need 64 bits even if the number of elements does not."""
     near, far = Ref(0, 0, (3, 5), (5, 1)), Ref(1, 0, (3, 5), (stride, 2))
     text = kernel(
         [Map((3, 5), ((0, far),), (), ((0, near),))],
@@ -120,7 +120,7 @@ def test_a_loop_whose_rows_lie_too_far_apart_goes_step_by_step() -> None:
 
 
 def test_columns_backwards_and_with_gaps_reach_as_far_as_they_do() -> None:
-    """What is read of a row decides where blocks wait."""
+    """The range of a row that is read determines where blocks wait."""
     buffers = [Buffer("scratch", 48, "float32") for _ in range(2)] + [
         Buffer("input", 64, "float32"),
         Buffer("input", 144, "float32"),
@@ -186,7 +186,7 @@ def test_all_is_done_on_the_launchers_own_device() -> None:
 
 
 class Pretended:
-    """An array at an address."""
+    """An array with only an address."""
 
     def __init__(self, address: int) -> None:
         self.data = SimpleNamespace(ptr=address)
@@ -197,7 +197,7 @@ class Pretended:
 
 @pytest.mark.parametrize(("address", "ready"), [(1024, 1024), (1040, 1040), (1028, 512), (1032, 512)])
 def test_an_input_that_is_not_aligned_is_copied(address: int, ready: int) -> None:
-    """Part of an array may begin anywhere, and kernels load 16 bytes at once."""
+    """A slice of an array may start anywhere, but kernels load 16 bytes at once."""
     cupy = SimpleNamespace(ascontiguousarray=lambda array, dtype: array)
     launcher = SimpleNamespace(cupy=cupy)
     assert CudaLauncher.ready(launcher, Pretended(address), "float32").data.ptr == ready  # type: ignore[arg-type]
@@ -235,8 +235,10 @@ def test_cublas_is_not_given_sizes_that_it_cannot_count() -> None:
 
 
 def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
-    """The first map reads a row forwards and backwards, the second writes it: in one map some threads would
-    read what others wrote."""
+    """The first map reads a row forwards and backwards, and the second writes it.
+
+    If they were fused, some threads would read what others wrote.
+    """
     row, back = Ref(0, 0, (8,), (1,), (0,)), Ref(0, 7, (8,), (-1,), (0,))
     out, other = Ref(1, 0, (8,), (1,), (0,)), Ref(2, 0, (8,), (1,), (0,))
     first = Map((8,), ((0, row), (1, back)), (Step(2, "+", (0, 1), (False, False), "float64"),), ((2, out),))
@@ -262,8 +264,7 @@ def test_a_carry_is_not_overwritten_where_it_is_still_read_backwards() -> None:
 def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(
     view: Any, native: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stack of single rows is read as one matrix: not where these rows lie backwards, on each other, or
-    with gaps."""
+    """A stack of single rows is read as one matrix, unless the rows are reversed, overlap, or have gaps."""
     monkeypatch.setenv("XGRAD_NATIVE", native)
     rng = np.random.default_rng(0)
     x, W = xg.asarray(rng.uniform(-1, 1, (3, 1, 4))), xg.asarray(rng.uniform(-1, 1, (4, 2)))
@@ -273,8 +274,10 @@ def test_rows_that_lie_in_no_matrix_are_copied_for_a_product(
 
 
 def test_a_map_stores_nothing_that_is_stored_already() -> None:
-    """What a view needs is computed while a map is written that computes it too: stored twice, it would be
-    written while others read it."""
+    """A view's elements may be computed while a map that also computes them is written.
+
+    If both stored them, one would write while others read.
+    """
 
     def f(x: Any) -> Any:
         y = xg.tanh(x)

@@ -1,1 +1,1 @@
-"""CUDA C++ for programs: the text of kernels, which only a backend compiles and launches."""
+"""CUDA C++ for programs: the text of kernels, which a backend compiles and launches."""

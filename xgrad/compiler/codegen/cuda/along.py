@@ -1,7 +1,7 @@
-"""Kernels that go along lines: cumulative sums and products, argmax, argmin, and sorting.
+"""Kernels along lines: cumulative sums and products, argmax, argmin, and sorting.
 
-A thread adds up a line, or sorts one, element by element, in NumPy's order. For the largest of a line, which
-is the same in any order, there is a warp, or for long lines a block.
+One thread accumulates or sorts a line, element by element, in NumPy's order. The largest element of a line
+does not depend on the order, so a warp searches for it, or a block if the line is long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .elements import Axis, Pointers, decoded, element
 from .expressions import COMPUTED, literal
 from .maps import LONG, THREADS, Kernel, indented, index_type, one_by_one, signature
 
-#: The longest lines that one thread adds up, and that one block goes through.
+#: The longest lines that one thread accumulates, and that one block searches.
 LONGEST_SUM, LONGEST_CHOICE = 1024, 65536
 
 ALONG = r"""
@@ -86,22 +86,22 @@ _COMPARED = frozenset(("float32", "float64", "int32", "int64"))
 
 
 def can_accumulate(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a thread is to add up a line."""
+    """Whether one thread per line can accumulate."""
     return along.can_accumulate(call, dtypes, _COMPARED) and lines(call).length <= LONGEST_SUM
 
 
 def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a block is to go through a line."""
+    """Whether one block per line can search."""
     return along.can_choose(call, dtypes, _COMPARED) and lines(call).length <= LONGEST_CHOICE
 
 
 def can_sort(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a thread is to sort a line."""
+    """Whether one thread per line can sort."""
     return along.can_sort(call, dtypes, _COMPARED)
 
 
 class _Lines:
-    """The lines of a call, and the texts that kernels of them have in common."""
+    """The lines of a call, and the code that their kernels share."""
 
     def __init__(self, call: Call, buffers: Sequence[Buffer]) -> None:
         self.lines = lines(call)
@@ -117,7 +117,7 @@ class _Lines:
         self.step = f"{out.strides[axis]}LL" if len(out.shape) == len(x.shape) else ""
 
     def decoded(self, source: str, body: Sequence[str]) -> list[str]:
-        """`body` with pointers `x` and `out` to where a line and its result begin."""
+        """Prefix `body` with pointers `x` and `out` to the start of a line and of its result."""
         x, out, _ = self.lines
         begin = [
             f"const auto x = {element(self.pointers, self.axes, 0, x)};",
@@ -126,14 +126,14 @@ class _Lines:
         return decoded(self.axes, source, self.kind, [*begin, *body])
 
     def by_thread(self, body: Sequence[str]) -> list[Map | Kernel]:
-        """The kernel with a thread for each line."""
+        """Return the kernel with one thread per line."""
         if not self.count:
             return []
         return [one_by_one(self.pointers, ["// along", *self.decoded("e", body)], self.kind, self.count)]
 
 
 def accumulate(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
-    """out[i] = out[i - 1] op x[i], which begins with an initial 0 or 1 where that is included."""
+    """out[i] = out[i - 1] op x[i], starting with the initial 0 or 1 if that is included."""
     of = _Lines(call, buffers)
     function, first = ("Added()", 0) if call.op == "cumulative_sum" else ("Multiplied()", 1)
     start = literal(first, of.new)
@@ -148,7 +148,7 @@ def accumulate(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
 
 
 def choose(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
-    """The index of the first element that none is better than; NaN is better than any number."""
+    """Return the index of the first best element; NaN is better than any number."""
     of = _Lines(call, buffers)
     team = THREADS if of.length >= LONG else 32
     teams, best = THREADS // team, f"Best<{literal(call.op == 'argmax', 'bool')}, {COMPUTED[of.dtype]}>"
@@ -175,7 +175,7 @@ def choose(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
 
 
 def sort(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
-    """The elements of each line in order, or their places."""
+    """Sort the elements of each line, or return their indices in sorted order."""
     of = _Lines(call, buffers)
     if not of.length:
         return []

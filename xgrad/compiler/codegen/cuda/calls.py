@@ -1,7 +1,7 @@
 """Kernels for ops that are neither maps nor matrix products: gathers, scatters and others.
 
-`write(call, buffers)` gives the maps and kernels that compute a call, in order. Each op that has some is
-named in `KERNELS`, with what says whether they are for such operands.
+`write(call, buffers)` returns the maps and kernels that compute a call, in order. `KERNELS` lists each op
+that has some, with the condition on its operands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .maps import Kernel
 
 
 class Entry(NamedTuple):
-    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results."""
+    """How to write a call, and whether its argument and result dtypes allow it."""
 
     write: Callable[[Call, Sequence[Buffer]], list[Map | Kernel]]
     takes: Callable[[Call, tuple[Any, ...]], bool]
@@ -37,7 +37,6 @@ KERNELS: Mapping[str, Entry] = {
 
 
 def has_kernel(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether there are kernels for a call, given the dtypes of its arguments (None for numbers) and
-    results."""
+    """Whether a call has kernels, given the dtypes of its arguments (None for numbers) and results."""
     entry = KERNELS.get(call.op)
     return entry is not None and entry.takes(call, dtypes)

@@ -1,4 +1,4 @@
-"""What must be known of a GPU to write a kernel for it."""
+"""The properties of a GPU that kernels depend on."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Chip(NamedTuple):
-    """A GPU in numbers.
+    """The properties of a GPU.
 
     Attributes:
         arch: its compute capability, 90 for 9.0.
-        processors: its multiprocessors.
-        shared: bytes of shared memory that one block can have.
-        threads: that one multiprocessor holds at once.
-        registers: of 4 bytes each, of one multiprocessor.
+        processors: the number of multiprocessors.
+        shared: bytes of shared memory available to one block.
+        threads: the maximum of resident threads per multiprocessor.
+        registers: 4-byte registers per multiprocessor.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Chip(NamedTuple):
     registers: int = 65536
 
 
-#: Chips by name, of which tests and examples take one where there is no GPU. From NVIDIA's tables of compute
+#: Chips by name, for tests and examples on machines without a GPU. From NVIDIA's tables of compute
 #: capabilities.
 CHIPS = {
     chip.name: chip

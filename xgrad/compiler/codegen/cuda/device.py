@@ -1,10 +1,10 @@
-"""The part of every kernel's text that only a GPU understands: what plain CUDA C++ has no word for, in PTX.
+"""The GPU-specific part of every kernel's text: operations that plain CUDA C++ lacks, in PTX.
 
-Everything a generated kernel does beyond plain CUDA C++ goes through the functions below, so that the rest of
+Everything in a generated kernel beyond plain CUDA C++ goes through the functions below, so that the rest of
 its text also compiles for the host, where tests provide the same functions (`tests/emulated/cuda.hpp`). No
-include file is needed. Compute capability 8.0 is the least; the two functions of clusters are there from 9.0.
+include file is needed. Compute capability 8.0 is required; the two cluster functions require 9.0.
 
-Fragments of matrices, one per thread of a warp, as (row, column), with `g = lane / 4` and `t = lane % 4`:
+Matrix fragments, one per thread of a warp, as (row, column), with `g = lane / 4` and `t = lane % 4`:
 
 - `mma_tf32`, m16n8k8: a (g, t) (g+8, t) (g, t+4) (g+8, t+4); b (t, g) (t+4, g); d (g, 2t) (g, 2t+1) (g+8,
   2t) (g+8, 2t+1).

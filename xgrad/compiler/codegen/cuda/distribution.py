@@ -1,4 +1,4 @@
-"""Which block of a loop's kernel does what, and where blocks must wait for each other."""
+"""How a loop's kernel distributes work over blocks, and where blocks synchronise."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 from ...lowering.plan import Buffer, Call, Gemm, Loop, Map, Ref, Unsupported
 from ...lowering.views import refs
 
-#: Steps of a loop that show all waiting there is.
+#: The number of steps that show all the synchronisation a loop needs.
 _TURNS = 4
 
 
 class Access(NamedTuple):
-    """What an item reads or writes of a buffer that the loop writes: `columns` of them, `apart` from each
-    other, in each row.
+    """An item's read or write of a buffer that the loop writes.
 
-    They lie among the `span` elements from `column` on, not always in this order. `slot` counts the rows
-    before it, by `per_turn` of which it moves with each turn. `owned` says that each block touches its own
-    columns alone; otherwise any block may touch any of them.
+    In each row it touches `columns` elements, `apart` from each other. They lie among the `span` elements
+    from `column` on, not always in this order. `slot` is the index of the first row, which advances by
+    `per_turn` with each step. `owned` says that each block touches only its own columns; otherwise any block
+    may touch any of them.
     """
 
     buffer: int
@@ -33,35 +33,36 @@ class Access(NamedTuple):
     owned: bool
 
     def at(self, t: int) -> Access:
-        """What it is at turn `t`."""
+        """Return the access at step `t`."""
         return self._replace(slot=self.slot + t * self.per_turn, per_turn=0)
 
 
 class Part(NamedTuple):
-    """Items of a loop that run without waiting in between: one product, or maps that go over the same rows.
+    """Items of a loop that run without synchronisation in between: one product, or maps over the same rows.
 
-    `by_rows` says that a warp does a whole row; otherwise a block does its own columns. `reads` and `writes`
-    are of what the loop writes; of what is read, `foreign` is what another block may have written.
+    If `by_rows`, a warp computes a whole row; otherwise a block computes its own columns. `reads` and
+    `writes` only cover buffers that the loop writes; `foreign` are the reads of what another block may have
+    written.
     """
 
     item: Gemm | list[Map]
     by_rows: bool
-    pieces: tuple[int, ...]  # of a product: how many columns each of its pieces has
+    pieces: tuple[int, ...]  # for a product: the number of columns of each of its pieces
     reads: tuple[Access, ...]
     writes: tuple[Access, ...]
     foreign: frozenset[Ref] = frozenset()
 
 
 def parts(items: Sequence[Any], rows: int, buffers: Sequence[Buffer]) -> list[Part]:
-    """The items of a loop, grouped as they are launched, as parts of its kernel.
+    """Group the items of a loop, as they are launched, into parts of its kernel.
 
-    Raises Unsupported where its rows are not independent.
+    Raises Unsupported if its rows are not independent.
     """
     return _Parts(items, rows, buffers).found
 
 
 def rows_of(items: Sequence[Any]) -> int:
-    """How many rows all items have. Raises Unsupported where they have not."""
+    """Return the number of rows that all items share. Raises Unsupported if they differ."""
     found: set[int] = set()
     for item in items:
         if isinstance(item, Loop):
@@ -83,9 +84,9 @@ class _Parts:
         self.rows = rows
         flat = [single for item in items for single in (item if isinstance(item, list) else [item])]
         self.written = {r.buffer for item in flat for r in refs(item)[1]}
-        self.strides: dict[int, int] = {}  # between the rows of what is written
-        self.steps: dict[int, int] = {}  # of a single row, from turn to turn
-        self.edges: dict[int, set[int]] = {}  # columns of each buffer at which somebody's begin or end
+        self.strides: dict[int, int] = {}  # between the rows of written buffers
+        self.steps: dict[int, int] = {}  # from step to step, for a single row
+        self.edges: dict[int, set[int]] = {}  # columns of each buffer at which an access begins or ends
         for item in flat:
             for ref in (r for part in refs(item) for r in part):
                 if ref.buffer in self.written:
@@ -98,7 +99,7 @@ class _Parts:
         ]
 
     def _is_foreign(self, ref: Ref, part: Part, writes: Sequence[Access]) -> bool:
-        """Whether what a part reads at `ref` may be, at some turn, what another block has written."""
+        """Whether a part's read at `ref` may, at some step, touch what another block has written."""
         if ref.buffer not in self.written:
             return False
         reads = (
@@ -113,7 +114,7 @@ class _Parts:
         )
 
     def _by_rows(self, ref: Ref) -> Ref:
-        """The ref with rows as its first axis."""
+        """Return the ref with rows as its first axis."""
         if ref.shape[:1] == (self.rows,):
             return ref
         if self.rows == 1:
@@ -121,11 +122,11 @@ class _Parts:
         raise Unsupported(f"an array of shape {ref.shape} that does not fit {self.rows} rows")
 
     def shape(self, m: Map) -> tuple[int, ...]:
-        """The shape of a map with rows as its first axis."""
+        """Return the shape of a map with rows as its first axis."""
         return m.shape if m.shape[:1] == (self.rows,) else (1, *m.shape)
 
     def _note(self, ref: Ref) -> None:
-        """Take in how a buffer that the loop writes lies in memory."""
+        """Record the memory layout of a buffer that the loop writes."""
         row = ref.strides[0]
         if self.rows == 1:
             row = 0
@@ -141,13 +142,13 @@ class _Parts:
         self.edges.setdefault(ref.buffer, set()).update((column, column + span))
 
     def _columns(self, ref: Ref) -> tuple[int, int]:
-        """Where the elements of each row begin, and among how many they lie."""
+        """Return the column at which the elements of each row begin, and their span."""
         first = ref.offset + sum((n - 1) * s for n, s in zip(ref.shape[1:], ref.strides[1:]) if s < 0)
         span = sum((n - 1) * abs(s) for n, s in zip(ref.shape[1:], ref.strides[1:])) + 1
         return (first % ref.strides[0] if self.rows > 1 else first), span
 
     def access(self, ref: Ref, owned: bool) -> Access:
-        """What a ref touches, if the loop writes it."""
+        """Return the access of a ref, if the loop writes its buffer."""
         ref = self._by_rows(ref)
         step, (column, span) = ref.steps[-1], self._columns(ref)
         slot, per_turn = 0, 0
@@ -156,7 +157,7 @@ class _Parts:
             slot, per_turn = (ref.offset - column) // row, step // row
             if step % row or slot % self.rows or per_turn % self.rows:
                 raise Unsupported("rows that depend on each other")
-        elif step:  # every slot may be anywhere: what moves with the turns keeps the same column
+        elif step:  # any slot may be touched: a ref that moves with the steps keeps the same column
             slot, per_turn, column = column // step, 1, column % step
             if not 0 <= column <= abs(step) - span:
                 raise Unsupported("rows that overlap")
@@ -202,37 +203,37 @@ class _Parts:
 
 
 def _read(part: Part) -> list[Ref]:
-    """What a part's maps load, or what a product is added to; its left operand is read by all anyway."""
+    """Return the loads of a part's maps, or a product's addend; all blocks read its left operand anyway."""
     if isinstance(part.item, Gemm):
         return [part.item.out] if part.item.accumulate else []
     return [r for m in part.item for _, r in m.loads]
 
 
 def _apart(ref: Ref) -> int:
-    """The distance between neighbouring elements of a row."""
+    """Return the distance between adjacent elements of a row."""
     return ref.strides[-1] if len(ref.shape) > 1 and ref.shape[-1] != 1 else 1
 
 
 def overlap(a: Access, b: Access) -> bool:
-    """Whether two accesses at known turns may touch the same element."""
+    """Whether two accesses at fixed steps may touch the same element."""
     if a.buffer != b.buffer or a.slot != b.slot:
         return False
     return a.column < b.column + b.span and b.column < a.column + a.span
 
 
 def clash(a: Access, b: Access) -> bool:
-    """Whether different blocks may touch the same element through these two."""
+    """Whether different blocks may touch the same element through these two accesses."""
     return overlap(a, b) and not (
         a.owned and b.owned and (a.column, a.columns, a.apart) == (b.column, b.columns, b.apart)
     )
 
 
 def barriers(found: Sequence[Part], reverse: bool = False) -> tuple[int, ...]:
-    """The parts before which all blocks of a group wait for each other.
+    """Return the parts before which all blocks of a group synchronise.
 
-    Two parts of which one writes what another block touches in the other need one between them, in whichever
-    step they are. What is needed repeats with the steps; a few of them show all of it, as a value lives for
-    one step.
+    A barrier is needed between two parts, in any steps, if one writes something that another block touches in
+    the other. The barriers repeat with the steps; a few steps show them all, because a value lives for one
+    step.
     """
     placed: set[int] = set()
     turns = range(_TURNS - 1, -1, -1) if reverse else range(_TURNS)

@@ -1,6 +1,6 @@
-"""The C text that computes a map at one place: load, compute, store, fold.
+"""The C code that computes a map at one index: load, compute, store, fold.
 
-The loops around it are written elsewhere.
+The surrounding loops are written elsewhere.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ WIDEST = 16
 
 
 class Axis(NamedTuple):
-    """An axis that is looped over: its length, the name of its index, and the stride along it of each ref of
-    the map."""
+    """A loop axis: its length, the name of its index, and the stride of each of the map's refs along it."""
 
     length: int
     name: str
@@ -28,20 +27,20 @@ class Axis(NamedTuple):
 
 
 def refs_of(m: Map) -> list[Ref]:
-    """All refs of a map, in the order that `Axis.strides` follows: loads, stores, results of reductions."""
+    """Return all refs of a map, in the order of `Axis.strides`: loads, stores, results of reductions."""
     return [*(r for _, r in m.loads), *(r for _, r in m.stores), *(r.out for r in m.reductions)]
 
 
 def folded_axes(out: Ref, shape: tuple[int, ...]) -> list[int]:
-    """The axes of a map that a reduction to `out` folds."""
+    """Return the axes of a map that a reduction to `out` folds."""
     return [a for a, (n, s) in enumerate(zip(shape, out.strides)) if s == 0 and n != 1]
 
 
 class Pointers:
-    """The pointers that a kernel is given, one for each place in memory: equal refs share one, as none may be
-    `__restrict__` twice.
+    """The pointer parameters of a kernel, one for each place in memory.
 
-    In a kernel that itself runs the innermost loop, `turn` is what it calls the turn.
+    Equal refs share a pointer, since no memory may have two `__restrict__` pointers. In a kernel that runs
+    the innermost loop itself, `turn` is the name of its step.
     """
 
     def __init__(self, buffers: Sequence[Buffer], turn: str | None = None) -> None:
@@ -50,22 +49,22 @@ class Pointers:
         self._written: set[int] = set()  # buffers
 
     def note(self, item: Map | Gemm) -> None:
-        """Take in what the kernel will run."""
+        """Record the refs of an item that the kernel will run."""
         self.take(*refs(item))
 
     def take(self, reads: Sequence[Ref], writes: Sequence[Ref]) -> None:
-        """Take in what the kernel will read and write."""
+        """Record the refs that the kernel will read and write."""
         self._written.update(r.buffer for r in writes)
         for ref in (*reads, *writes):
             self.number(ref)
 
     def text(self, ref: Ref) -> str:
-        """Where a ref begins."""
+        """Return the pointer to a ref's first element, as text."""
         step = ref.steps[-1] if self.turn and ref.steps else 0
         return f"p{self.number(ref)}" + (f" + {self.turn} * {step}" if step else "")
 
     def number(self, ref: Ref) -> int:
-        """The number of a ref's pointer."""
+        """Return the number of a ref's pointer."""
         for i, known in enumerate(self.refs):
             if (known.buffer, known.offset, known.steps) == (ref.buffer, ref.offset, ref.steps):
                 return i
@@ -73,11 +72,11 @@ class Pointers:
         return len(self.refs) - 1
 
     def dtype(self, ref: Ref) -> str:
-        """The dtype of what a ref points to."""
+        """Return the dtype of a ref's elements."""
         return self.buffers[ref.buffer].dtype
 
     def parameters(self) -> list[str]:
-        """Their declarations."""
+        """Return the declarations of the pointers."""
         found = []
         for i, ref in enumerate(self.refs):
             kind = STORED[self.dtype(ref)]
@@ -88,8 +87,10 @@ class Pointers:
 
 
 def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
-    """How many neighbouring elements along the last axis a thread takes at once: as many as one load brings,
-    where all lie right for it."""
+    """Return how many adjacent elements along the last axis a thread computes at once.
+
+    As many as one load fetches, if all refs are aligned for it.
+    """
     inner = axes[-1]
     found = refs_of(m)
     widest = max((SIZES[pointers.dtype(r)] for r in found), default=4)
@@ -106,33 +107,32 @@ def lanes(m: Map, pointers: Pointers, axes: Sequence[Axis]) -> int:
 
 
 def element(pointers: Pointers, axes: Sequence[Axis], i: int, ref: Ref) -> str:
-    """Where the element of the i-th ref is, at the indices of the axes."""
+    """Return the address of the i-th ref's element at the indices of the axes."""
     return " + ".join([pointers.text(ref), *offsets(axes, i)])
 
 
 def offsets(axes: Sequence[Axis], i: int) -> list[str]:
-    """How far that is from where the ref begins, along each axis that matters."""
+    """Return that element's offset from the start of the ref, one term for each axis that matters."""
     strides = [(axis.name, axis.strides[i]) for axis in axes if axis.strides[i] and axis.length != 1]
     return [name if stride == 1 else f"{name} * {stride}" for name, stride in strides]
 
 
 class Elements:
-    """The text of a map for `width` elements from the indices of `axes` on, neighbours along the last of
-    them."""
+    """The code of a map for `width` adjacent elements along the last axis, starting at the axes' indices."""
 
     def __init__(self, m: Map, pointers: Pointers, axes: Sequence[Axis], width: int) -> None:
         self.map, self.pointers, self.axes, self.width = m, pointers, axes, width
         self.dtypes = {**{v: pointers.dtype(r) for v, r in m.loads}, **{s.value: s.dtype for s in m.steps}}
 
     def place(self, i: int, ref: Ref) -> str:
-        """Where the element of the i-th ref is."""
+        """Return the address of the i-th ref's element."""
         return element(self.pointers, self.axes, i, ref)
 
     def text(self, fold: str | None = None, fresh: Collection[Ref] = ()) -> list[str]:
-        """The lines.
+        """Return the lines.
 
-        `fold` is a line that takes the value `x` into a total; what is `fresh` from other blocks is read past
-        the nearest cache.
+        `fold` is a line that folds the value `x` into a total. Refs in `fresh`, written by other blocks, are
+        read past the L1 cache.
         """
         m, width = self.map, self.width
         wide = width > 1
@@ -142,7 +142,7 @@ class Elements:
         inner = self.axes[-1]
         for i, (v, ref) in enumerate(m.loads):
             dtype, place = self.dtypes[v], self.place(i, ref)
-            # there is no __ldcg of a bool
+            # __ldcg has no bool overload
             past = f"load_fresh<1>({place}).v[0]" if dtype == "bool" else f"__ldcg({place})"
             read = past if ref in fresh else f"*({place})"
             if not wide or inner.strides[i] == 0:
@@ -176,9 +176,9 @@ class Elements:
 
 
 def decoded(axes: Sequence[Axis], source: str, kind: str, body: Sequence[str], width: int = 1) -> list[str]:
-    """`body` behind lines that take the index `source` apart into one for each axis that it uses.
+    """Prefix `body` with lines that split the index `source` into one index for each axis that it uses.
 
-    `source` counts the elements of `axes` by `width` at a time.
+    `source` counts the elements of `axes`, `width` at a time.
     """
     used = set(re.findall(r"\w+", " ".join(body)))
     found, between = [], 1

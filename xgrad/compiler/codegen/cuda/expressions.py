@@ -10,7 +10,7 @@ from typing import Any
 from ...lowering.plan import Step, Unsupported
 from ..element import Language, Value, common_dtype, rounded, write
 
-#: How a value is held while it is computed with, and how it is stored.
+#: The C types in which values are computed and stored.
 COMPUTED = {
     "float16": "float",
     "bfloat16": "float",
@@ -27,27 +27,27 @@ _HALF = {"float16": "half", "bfloat16": "bfloat16"}
 
 
 def is_real(dtype: str) -> bool:
-    """Whether values of this dtype are floating point."""
+    """Whether a dtype is floating point."""
     return COMPUTED[dtype] in ("float", "double")
 
 
 def sum_dtype(dtype: str) -> str:
-    """The dtype in which numbers of this dtype are added up."""
+    """Return the dtype in which numbers of this dtype are summed."""
     return "float32" if dtype in _HALF else dtype
 
 
 def loaded(text: str, dtype: str) -> str:
-    """A stored element, as a value to compute with."""
+    """Convert a stored element to a value to compute with."""
     return f"{_HALF[dtype]}_to_float({text})" if dtype in _HALF else text
 
 
 def stored(text: str, old: str, new: str) -> str:
-    """A value of dtype `old` as an element of dtype `new`."""
+    """Convert a value of dtype `old` to an element of dtype `new`."""
     return f"float_to_{_HALF[new]}({text})" if new in _HALF else converted(text, old, new)
 
 
 def converted(text: str, old: str, new: str) -> str:
-    """A value in another dtype, rounded to it."""
+    """Convert a value to another dtype, rounding it."""
     if new == old:
         return text
     if new in _HALF:
@@ -56,7 +56,7 @@ def converted(text: str, old: str, new: str) -> str:
 
 
 def literal(value: Any, dtype: str) -> str:
-    """A number as C writes one of this dtype."""
+    """Write a number as a C literal of this dtype."""
     if dtype == "bool":
         return "true" if value else "false"
     if not is_real(dtype):
@@ -72,9 +72,9 @@ def literal(value: Any, dtype: str) -> str:
 
 
 def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
-    """A line or more for each step: `const float v2 = v0 + v1;`.
+    """Write a line or more for each step: `const float v2 = v0 + v1;`.
 
-    Values are called v and their number; `dtypes` are theirs.
+    Values are named v and their number; `dtypes` maps each number to its dtype.
     """
     found: list[str] = []
     for step in steps:
@@ -93,8 +93,7 @@ def lines(steps: Sequence[Step], dtypes: Mapping[int, str]) -> list[str]:
 
 
 def _computed(step: Step, given: Sequence[Value]) -> str:
-    """In what the operands are computed with: the output's dtype, but where that is bool the operands'
-    own."""
+    """Return the dtype to compute in: the output's, but the operands' if that is bool."""
     if step.dtype != "bool" or step.op == "where":
         return step.dtype
     dtypes = [v.dtype for v in given if v.dtype is not None]
@@ -110,7 +109,7 @@ def _computed(step: Step, given: Sequence[Value]) -> str:
 
 
 def _bare(text: str) -> str:
-    """An expression without parentheses around the whole of it."""
+    """Remove the parentheses around an expression."""
     depth = 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")
@@ -144,8 +143,7 @@ _INFIX_OF_BOOLS = _INFIX | {
     "bitwise_xor": "!=",
 }
 _PREFIX = {"negative": "-", "logical_not": "!", "invert": "~"}
-#: The functions in `prelude.py` and of CUDA, for all dtypes, and for integers or for floating-point numbers
-#: alone.
+#: Functions of `prelude.py` and of CUDA: for all dtypes, and only for integers or floating point.
 _ANY = {"abs": "absolute", "signbit": "negative"}
 _OF_WHOLE = {
     "floor_divide": "floor_quotient",
@@ -157,9 +155,9 @@ _FUNCTIONS = """floor ceil trunc copysign isnan isfinite hypot nextafter fmod sq
 log2 log10 sin cos tan sinh cosh tanh cbrt asin acos atan asinh acosh atanh atan2 pow"""
 _OF_FLOATS = {name: name for name in _FUNCTIONS.split()}
 _OF_FLOATS |= {"round": "rint", "normal_cdf": "normcdf", "normal_quantile": "normcdfinv"}
-#: What an op's scalar may be written with.
+#: The primitives available to an op's scalar definition.
 PRIMITIVES = frozenset({"where", *_INFIX, *_PREFIX, *_ANY, *_OF_WHOLE, *_OF_FLOATS})
-#: Of integers: what is exact, and what no compiler warns of.
+#: For integers: forms that are exact, and that compilers do not warn about.
 _EXACT = {
     "isnan": "({0} - {0} != 0)",
     "isfinite": "({0} - {0} == 0)",
@@ -168,7 +166,7 @@ _EXACT = {
 
 
 class _C(Language):
-    """C++ for one element. Parts that are read more than once stand in lines before."""
+    """C++ for one element. Parts that are used more than once are assigned in lines before."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -195,7 +193,7 @@ class _C(Language):
             return f"({args[0]} ? {args[1]} : {args[2]})"
         if name in _EXACT and not is_real(dtype):
             return _EXACT[name].format(*args)
-        if name == "nextafter" and dtype in _HALF:  # the next number of single precision is rounded back
+        if name == "nextafter" and dtype in _HALF:  # half precision rounds the next float back
             raise Unsupported("there is none of half precision")
         function = _ANY.get(name) or (
             _OF_FLOATS if is_real(dtype) else {} if dtype == "bool" else _OF_WHOLE

@@ -1,10 +1,9 @@
-"""How the matrix products of a loop are laid on a chip: which block keeps which columns of the weights, and
-what goes where in its memory.
+"""How the matrix products of a loop are mapped to a chip.
 
-The rows of a batch are independent of each other: they are divided into groups, each with blocks of its own
-that wait for nobody else. Within a group each block computes some columns of every product, and keeps those
-columns of the weights in its shared memory from the first step to the last. All here is arithmetic on whole
-numbers.
+The geometry says which block keeps which columns of the weights, and the layout of its shared memory. The
+rows of a batch are independent: they are divided into groups, each with its own blocks, which wait for no
+other group. Within a group each block computes some columns of every product, and keeps those columns of the
+weights in its shared memory from the first step to the last. Everything here is integer arithmetic.
 """
 
 from __future__ import annotations
@@ -15,23 +14,26 @@ from typing import NamedTuple
 from ...lowering.plan import Unsupported
 from .chips import Chip
 
-#: Threads and warps of a block.
+#: Threads and warps per block.
 THREADS, WARPS = 256, 8
-#: Rows and columns of a tile that a warp computes at once, and what the length of a sum is rounded up to.
+#: Rows and columns of a warp tile, and the multiple that the length of a sum is rounded up to.
 ROWS, COLUMNS, DEPTH = 16, 8, 16
-#: Blocks that a cluster surely has room for.
+#: The number of blocks that always fit into a cluster.
 CLUSTER = 8
-#: Registers of a thread that may hold sums.
+#: Registers of a thread that may hold accumulators.
 _SUMS = 64
-#: Clocks that a barrier takes, of a cluster and by counters in memory; and bytes that a block reads per clock
-#: of what others have written. Estimates from what is published of Hopper; they choose between geometries,
-#: and what is chosen is measured against the loop step by step.
+#: Clock cycles of a cluster barrier and of one by counters in memory; and bytes per cycle that a block reads
+#: of other blocks' results. Estimates from published Hopper figures. They rank geometries; the chosen one is
+#: measured against running the loop step by step.
 _CLUSTER_WAIT, _COUNTED_WAIT, _READ = 500, 2000, 32
 
 
 class Arithmetic(NamedTuple):
-    """A way to multiply: the C++ type that does it, the bytes of an element in shared memory and of a sum,
-    and products per clock and processor."""
+    """A way to multiply.
+
+    Its fields are the C++ type that multiplies, the bytes of an element in shared memory and of an
+    accumulator, and products per cycle and multiprocessor.
+    """
 
     type: str
     size: int
@@ -39,7 +41,7 @@ class Arithmetic(NamedTuple):
     rate: int
 
 
-#: By dtype, and of float32 by precision.
+#: By dtype, and for float32 by precision.
 ARITHMETIC = {
     ("float64", ""): Arithmetic("Plain<double>", 8, 8, 32),
     ("float32", "highest"): Arithmetic("Plain<float>", 4, 4, 64),
@@ -51,14 +53,14 @@ ARITHMETIC = {
 
 
 class Tiles(NamedTuple):
-    """One product as a block computes it.
+    """The tiling of one product within a block.
 
     Attributes:
         depth: the length of its sums, rounded up; `chunk`: how much of it is in shared memory at once.
-        widths: how many columns a block computes of each of its parts.
-        down, across: tiles of its rows, and of its columns taken `wide` at a time.
-        shares: warps that each sum a share of the depth.
-        lead: the distance between the columns of the weights in shared memory, in elements.
+        widths: how many columns a block computes of each of the product's parts.
+        down, across: the number of tiles along its rows, and along its columns, `wide` tiles at a time.
+        shares: the number of warps that split the depth between them.
+        lead: the distance between columns of the weights in shared memory, in elements.
     """
 
     depth: int
@@ -72,25 +74,25 @@ class Tiles(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """All columns of a block."""
+        """The number of columns per block."""
         return sum(self.widths)
 
     @property
     def units(self) -> int:
-        """Pieces of work for a warp."""
+        """The number of work units for warps."""
         return self.down * self.across * self.shares
 
 
 class Geometry(NamedTuple):
-    """A loop on a chip.
+    """The mapping of a loop to a chip.
 
     Attributes:
-        groups: of rows, each with `blocks` blocks; `rows`: of one group.
-        tiles: of each product.
-        weights: where each product's weights begin in shared memory; `left`, `sums`: where the left operand
-            and the sums do; `shared`: its end.
-        cluster: whether the blocks of a group are a cluster.
-        clocks: what a step takes, by a rough model that is good enough to choose with.
+        groups: the number of row groups, each with `blocks` blocks; `rows`: rows per group.
+        tiles: the tiling of each product.
+        weights: the offset of each product's weights in shared memory; `left`, `sums`: the offsets of the
+            left operand and of the sums; `shared`: the total size.
+        cluster: whether the blocks of a group form a cluster.
+        clocks: the estimated cycles of a step, from a rough model that suffices for choosing.
     """
 
     groups: int
@@ -106,31 +108,33 @@ class Geometry(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A product of a loop: the length of its sums, and how many columns its parts have."""
+    """A product of a loop: the length of its sums, and the number of columns of each part."""
 
     depth: int
     parts: tuple[int, ...]
 
 
 def up(n: int, to: int) -> int:
-    """`n` rounded up to a multiple."""
+    """Round `n` up to a multiple."""
     return -(-n // to) * to
 
 
 def width(columns: int, blocks: int) -> int:
-    """How many columns a block has of so many: whole tiles, and the last blocks may have fewer or none."""
+    """Return the columns per block, in whole tiles; the last blocks may have fewer or none."""
     return up(-(-columns // blocks), COLUMNS)
 
 
 def lead(depth: int, size: int) -> int:
-    """The distance of rows of `depth` elements in shared memory, so that the rows of a tile begin in
-    different banks."""
+    """Return a row distance in shared memory, for rows of `depth` elements.
+
+    It makes the rows of a tile begin in different banks.
+    """
     row = up(depth * size, 128) + 16
     return row // size
 
 
 def geometry(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: Chip) -> Geometry:
-    """The best of all geometries by their clocks. Raises Unsupported where none fits."""
+    """Return the geometry with the fewest estimated clocks. Raises Unsupported if none fits."""
     found = min(
         geometries(shapes, rows, arithmetic, chip),
         key=lambda g: (g.clocks, g.groups * g.blocks),
@@ -148,7 +152,7 @@ def geometry(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: C
 
 
 def geometries(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip: Chip) -> Iterator[Geometry]:
-    """Every geometry that fits."""
+    """Yield every geometry that fits."""
     tiles = -(-rows // ROWS)
     widest = max(sum(s.parts) for s in shapes)
     for per_group in sorted({-(-tiles // groups) for groups in range(1, tiles + 1)}):
@@ -162,8 +166,10 @@ def geometries(shapes: Sequence[Shape], rows: int, arithmetic: Arithmetic, chip:
 def _laid(
     shapes: Sequence[Shape], groups: int, rows: int, blocks: int, arithmetic: Arithmetic, chip: Chip
 ) -> Geometry | None:
-    """The geometry of so many groups and blocks, None where it does not fit or the last block has nothing to
-    do."""
+    """Return the geometry with this many groups and blocks.
+
+    None if it does not fit, or if the last block would be idle.
+    """
     if blocks > 1 and all(width(n, blocks) * (blocks - 1) >= n for s in shapes for n in s.parts):
         return None
     size = arithmetic.size
@@ -188,7 +194,7 @@ def _laid(
 
 
 def held(t: Tiles, arithmetic: Arithmetic) -> int:
-    """Registers of 4 bytes that a thread's sums take: 4 sums of each tile."""
+    """Return the 4-byte registers of a thread's accumulators: 4 for each tile."""
     return -(-t.units // WARPS) * t.wide * 4 * (arithmetic.sum // 4)
 
 
@@ -205,8 +211,10 @@ def _tiles(shape: Shape, rows: int, blocks: int, size: int) -> Tiles:
 
 
 def _chunks(depth: int) -> Iterator[int]:
-    """Lengths of a part of the depth, from all of it down, that divide it into whole tiles for any number of
-    shares."""
+    """Yield chunk lengths from the whole depth down.
+
+    Each divides it into whole tiles for any number of shares.
+    """
     yield depth
     step = DEPTH * WARPS
     for c in range(up(depth, step) - step, 0, -step):

@@ -1,4 +1,4 @@
-"""Fewer launches: maps that one kernel can run, and reductions split so that the whole chip takes part."""
+"""Fewer launches: maps that share a kernel, and reductions split to use the whole chip."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from ...lowering.views import contiguous, may_overlap, refs, with_refs
 from .elements import folded_axes
 from .expressions import sum_dtype
 
-#: Elements that a thread may fold alone before a reduction is split.
+#: The number of elements that one thread may fold before a reduction is split.
 _ENOUGH = 64
 _MOST_PARTS = 128
 
 
 def split(plan: Plan, threads: int) -> Plan:
-    """The plan with each large reduction to few results in two maps: parts of it, which `threads` threads
-    share, and their sum."""
+    """Split each large reduction with few results into two maps.
+
+    The first computes partial results with `threads` threads, the second folds these.
+    """
     buffers = list(plan.buffers)
 
     def divided(m: Map) -> list[Map]:
@@ -68,7 +70,7 @@ def split(plan: Plan, threads: int) -> Plan:
 
 
 def _reshaped(m: Map, axis: int, parts: int) -> Map:
-    """The map with one axis as two, the outer of them of length `parts`."""
+    """Split one axis of the map in two, the outer one of length `parts`."""
     length = m.shape[axis] // parts
 
     def of(ref: Ref) -> Ref:
@@ -82,7 +84,7 @@ def _reshaped(m: Map, axis: int, parts: int) -> Map:
 
 
 def grouped(body: Sequence[Any]) -> list[Any]:
-    """The items of a plan, with maps that one kernel runs as a list of them."""
+    """Group the items of a plan: maps that share a kernel become a list."""
     found: list[Any] = []
     for item in _maps_early([_plain(item) if isinstance(item, Map) else item for item in body]):
         group = found[-1] if found and isinstance(found[-1], list) else None
@@ -96,7 +98,7 @@ def grouped(body: Sequence[Any]) -> list[Any]:
 
 
 def _plain(m: Map) -> Map:
-    """A map without the reductions that fold nothing, with stores in their place."""
+    """Replace reductions that fold nothing by stores."""
     stores = tuple((r.value, r.out) for r in m.reductions if not folded_axes(r.out, m.shape))
     return m._replace(
         stores=(*m.stores, *stores), reductions=tuple(r for r in m.reductions if folded_axes(r.out, m.shape))
@@ -104,7 +106,7 @@ def _plain(m: Map) -> Map:
 
 
 def _live(m: Map) -> Map:
-    """A map without what nobody reads."""
+    """Remove a map's dead loads and steps."""
     needed = {v for v, _ in m.stores} | {r.value for r in m.reductions}
     steps = []
     for s in reversed(m.steps):
@@ -115,7 +117,7 @@ def _live(m: Map) -> Map:
 
 
 def _maps_early(body: Sequence[Any]) -> list[Any]:
-    """The same items with each map as early as what it reads and writes allows, behind another map."""
+    """Move each map as early as its reads and writes allow, to follow another map."""
     found: list[Any] = []
     for item in body:
         at = len(found)
@@ -137,8 +139,7 @@ def _touch(a: Any, b: Any) -> bool:
 
 
 def _merged(a: Map, b: Map) -> Map | None:
-    """Two maps as one, where each element of the second needs of the first what that has at the same
-    place."""
+    """Merge two maps, if each element of the second only needs the first at the same index."""
     if a.shape != b.shape or a.reductions or b.reductions:
         return None
     written: dict[Ref, int] = {r: v for v, r in a.stores}
@@ -175,13 +176,12 @@ def _merged(a: Map, b: Map) -> Map | None:
 
 
 def _meet(a: Ref, b: Ref) -> bool:
-    """Whether two refs may share an element at different places of a map."""
+    """Whether two refs may share an element at different indices of a map."""
     return a != b and may_overlap(a, b)
 
 
 def _same_rows(maps: Sequence[Map]) -> bool:
-    """Whether one team of threads can do all maps on one row before it goes to the next: one of them folds
-    its rows."""
+    """Whether a team of threads can run all maps on one row at a time; one of them folds its rows."""
     rows = max((m.shape for m in maps), key=len)[:-1]
     folds = False
     for m in maps:
@@ -204,6 +204,6 @@ def _same_rows(maps: Sequence[Map]) -> bool:
 
 
 def _row_by_row(a: Ref, b: Ref, rows: tuple[int, ...]) -> bool:
-    """Whether both refs find the same memory in each row, so that no row needs what belongs to another."""
+    """Whether both refs use the same memory for each row, so that no row needs another row's data."""
     strides = [tuple(s for s, n in zip(r.strides, rows) if n != 1) for r in (a, b)]
     return strides[0] == strides[1] and 0 not in strides[0] and (a.offset, a.steps) == (b.offset, b.steps)

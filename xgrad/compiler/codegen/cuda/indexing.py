@@ -1,8 +1,8 @@
-"""Kernels of gathers, sums and assignments at places that index arrays say.
+"""Kernels for gathers, scatter-adds and assignments by index arrays.
 
-Several indices may say the same place. One warp does all that goes there, in the order of the indices, so the
-result is the same each time: it looks through the indices 32 at a time. An index out of bounds wraps around,
-as in CuPy.
+Several indices may select the same place. One warp handles all of them, in the order of the indices, so that
+the result is deterministic: it scans the indices 32 at a time. An index out of bounds wraps around, as in
+CuPy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .elements import Axis, Pointers, decoded, element, offsets
 from .expressions import COMPUTED, STORED, literal, loaded, stored
 from .maps import THREADS, Kernel, indented, index_type, one_by_one, signature
 
-#: So many times indices are looked at for one column, at most, before the array library does it.
+#: The most index comparisons per column; beyond that the array library computes the call.
 MOST = 2**24
 
 INDEXING = r"""
@@ -34,12 +34,12 @@ template <class T> __device__ __forceinline__ long long wrapped(T index, long lo
 
 
 def can_gather(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a call gathers by arrays of integers, beside slices alone."""
+    """Whether a call gathers by integer arrays, and otherwise only by slices."""
     return _indexes(call, dtypes, STORED)
 
 
 def _indexes(call: Call, dtypes: tuple[Any, ...], moved: Collection[str]) -> bool:
-    """Whether there are elements where a call indexes, if it indexes by arrays."""
+    """Whether a call indexes by arrays, and never into an axis of length 0."""
     if not has_form(call, dtypes, moved):
         return False
     found = _form(call)
@@ -47,7 +47,7 @@ def _indexes(call: Call, dtypes: tuple[Any, ...], moved: Collection[str]) -> boo
 
 
 def can_assign(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether there are few enough indices, or places, for each place to look through all indices."""
+    """Whether there are few enough indices or places for each place to scan all indices."""
     if not _indexes(call, dtypes, COMPUTED):
         return False
     found = _form(call)
@@ -55,7 +55,7 @@ def can_assign(call: Call, dtypes: tuple[Any, ...]) -> bool:
 
 
 def can_add(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """The same for sums."""
+    """The same for scatter-adds."""
     return can_assign(call, dtypes) and dtypes[-1] != "bool"
 
 
@@ -66,23 +66,23 @@ def _form(call: Call) -> Form:
 
 
 def _places(found: Form) -> int:
-    """How many places there are to be indexed."""
+    """Return the number of places that can be indexed."""
     return prod(found.whole.shape[a] for a in found.axes)
 
 
 def _units(found: Form) -> int:
-    """How many warps look through the indices: one for each place, or for each index."""
+    """Return the number of warps that scan the indices: one per place, or per index."""
     return min(_places(found), prod(found.indices[0].shape))
 
 
 def _axes(shape: Sequence[int], strides: Sequence[Sequence[int]], letter: str) -> list[Axis]:
-    """Axes in their order, so that their elements are counted in that order."""
+    """Return the axes in order, so that elements are counted in that order."""
     sizes, along = joined_axes(tuple(shape), [tuple(s) for s in strides])
     return [Axis(n, f"{letter}{a}", tuple(s[a] for s in along)) for a, n in enumerate(sizes)]
 
 
 def _offset(found: Form, pointers: Pointers, axes: Sequence[Axis]) -> str:
-    """How far the place that the index arrays say is from where the whole begins."""
+    """Return the offset of the place that the index arrays select."""
     terms = []
     for i, (ref, axis) in enumerate(zip(found.indices, found.axes)):
         index = f"wrapped(*({element(pointers, axes, i, ref)}), {found.whole.shape[axis]})"
@@ -91,7 +91,7 @@ def _offset(found: Form, pointers: Pointers, axes: Sequence[Axis]) -> str:
 
 
 def gather(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
-    """part = whole[indices], a thread for each element."""
+    """part = whole[indices], one thread per element."""
     found, (part,) = _form(call), call.outs
     count = prod(part.shape)
     if not count:
@@ -135,10 +135,10 @@ def assign(call: Call, buffers: Sequence[Buffer]) -> list[Map | Kernel]:
 
 
 def _at_places(found: Form, buffers: Sequence[Buffer], *, adds: bool) -> list[Kernel]:
-    """The kernel that adds what goes to each place, or assigns the last of it.
+    """Return the kernel that adds all values for each place, or assigns the last one.
 
-    A warp does 32 columns of one place. There is one for each place, or for each index where these are fewer;
-    of those of equal indices the first adds, or the last assigns.
+    A warp handles 32 columns of one place. There is one warp per place, or per index if those are fewer;
+    among equal indices the first adds, or the last assigns.
     """
     whole, part = found.whole, found.part
     shape = found.indices[0].shape
@@ -213,7 +213,7 @@ def _at_places(found: Form, buffers: Sequence[Buffer], *, adds: bool) -> list[Ke
 
 
 def _function(name: str, result: str, kind: str, names: Sequence[str], body: Sequence[str]) -> list[str]:
-    """A function inside of a kernel, which may use the kernel's pointers."""
+    """Write a function inside a kernel, which may use the kernel's pointers."""
     used = set(re.findall(r"\w+", " ".join(body)))
     given = ", ".join(f"{kind} {n}" if n in used else kind for n in names)
     return [f"const auto {name} = [&]({given}) -> {result} {{", *indented(body, 1), "};"]

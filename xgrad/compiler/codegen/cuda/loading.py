@@ -1,4 +1,4 @@
-"""From a schedule to what runs it on a device."""
+"""From a schedule to an executable on a device."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...lowering.plan import Unsupported
 
 
 def loaded(schedule: Schedule, launcher: Launcher, calls: Sequence[HostCall]) -> Scheduled:
-    """The schedule with its kernels compiled and loaded.
+    """Compile and load the schedule's kernels.
 
-    Raises Unsupported where the device will not have them.
+    Raises Unsupported if the device rejects them.
     """
     refusals: tuple[type[Exception], ...] = (KernelError, *launcher.errors)
     try:

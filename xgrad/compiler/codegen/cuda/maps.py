@@ -1,5 +1,4 @@
-"""Kernels of maps: element by element; rows, each folded by a team of threads; and columns, folded by a block
-at a time."""
+"""Kernels of maps: elementwise, row reductions by a team of threads, and column reductions by a block."""
 
 from __future__ import annotations
 
@@ -12,20 +11,21 @@ from ...lowering.views import loop_axes, with_refs
 from .elements import Axis, Elements, Pointers, decoded, folded_axes, lanes, refs_of
 from .expressions import COMPUTED, is_real, literal, stored
 
-#: Threads of a block.
+#: Threads per block.
 THREADS = 256
-#: Elements of a row from which on a whole block folds it, and not one warp.
+#: The row length from which a whole block, not one warp, folds a row.
 LONG = 2048
-#: Up to here whatever counts elements, or the distance between them, does so in 32 bits.
+#: Up to this size, element counts and offsets use 32 bits.
 SMALL = 2**30
 _FOLDS = {"sum": "Plus()", "max": "Maximum()", "min": "Minimum()"}
 
 
 class Kernel(NamedTuple):
-    """A kernel and how it is launched.
+    """A kernel and its launch.
 
-    `text` calls it NAME. Its arguments are pointers to `refs` and then `numbers`. Of `items` units of work,
-    each block does `per_block` at a time; `shared` bytes of memory are a block's own.
+    `text` has NAME as a placeholder for its name. Its arguments are pointers to `refs`, then `numbers`. Each
+    block handles `per_block` of the `items` work units at a time; `shared` is the shared memory of a block,
+    in bytes.
     """
 
     text: str
@@ -38,7 +38,7 @@ class Kernel(NamedTuple):
 
 
 def kernel(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
-    """The kernel of one map, or of several that go over the same rows one after the other."""
+    """Return the kernel of one map, or of several over the same rows, run one after the other."""
     if len(maps) == 1 and not maps[0].reductions:
         return _flat(maps[0], buffers)
     return _rows(maps, buffers) if len(maps) > 1 or _is_by_rows(maps[0]) else _columns(maps[0], buffers)
@@ -60,12 +60,12 @@ def _kind(elements: int, maps: Sequence[Map]) -> str:
 
 
 def index_type(elements: int, refs: Sequence[Ref]) -> str:
-    """The type of indices, which are also multiplied by strides: a few elements may lie far apart."""
+    """Return the type of indices. Products with strides must fit too: few elements may lie far apart."""
     return "int" if max(elements, _reach(refs)) < SMALL else "long long"
 
 
 def reach(item: Map | Gemm) -> int:
-    """How far the elements of a ref lie from its first, at most."""
+    """Return the largest distance between a ref's elements and its first one."""
     return _reach(refs_of(item) if isinstance(item, Map) else [item.a, item.b, item.out])
 
 
@@ -73,7 +73,7 @@ def _reach(refs: Sequence[Ref]) -> int:
     return max((sum((n - 1) * abs(s) for n, s in zip(r.shape, r.strides)) for r in refs), default=0)
 
 
-# Element by element
+# Elementwise
 
 
 def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
@@ -83,14 +83,14 @@ def _flat(m: Map, buffers: Sequence[Buffer]) -> Kernel:
     axes = [Axis(n, f"i{a}", tuple(s[a] for s in strides)) for a, n in enumerate(sizes)]
     width = lanes(m, pointers, axes)
     kind = _kind(prod(sizes), [m])
-    inner = prod(sizes[1:]) // (width if len(sizes) > 1 else 1)  # the outermost length is given when it runs
+    inner = prod(sizes[1:]) // (width if len(sizes) > 1 else 1)  # the outermost length is a run-time argument
     outer = sizes[0] // (width if len(sizes) == 1 else 1)
     body = Elements(m, pointers, axes, width).text()
     return one_by_one(pointers, decoded(axes, "e", kind, body, width), kind, outer, inner)
 
 
 def one_by_one(pointers: Pointers, body: Sequence[str], kind: str, rows: int, inner: int = 1) -> Kernel:
-    """The kernel that does `body` for each `e` below `rows * inner`, a thread each."""
+    """Return the kernel that runs `body` for each `e` below `rows * inner`, one thread each."""
     lines = [
         signature(pointers, THREADS, ["long long rows"]) + " {",
         f"    const {kind} n = rows{f' * {inner}' if inner != 1 else ''};",
@@ -106,14 +106,16 @@ def one_by_one(pointers: Pointers, body: Sequence[str], kind: str, rows: int, in
 
 
 def _is_by_rows(m: Map) -> bool:
-    """Whether neighbouring elements are folded with each other, or the axis along which memory is contiguous
-    is too short for a warp."""
+    """Whether to fold by rows.
+
+    That is so if adjacent elements are folded, or if the contiguous axis is too short for a warp.
+    """
     kept, folded = _split(m)
     return not kept or (bool(folded) and folded[-1].strides.count(1) >= kept[-1].strides.count(1))
 
 
 def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
-    """The axes that are kept, and those that are folded; of each, contiguous neighbours are one."""
+    """Return the kept axes and the folded axes, contiguous ones merged."""
     if len({tuple(folded_axes(r.out, m.shape)) for r in m.reductions}) != 1:
         raise Unsupported("reductions over different axes in one map")
     gone = folded_axes(m.reductions[0].out, m.shape)
@@ -131,8 +133,11 @@ def _split(m: Map) -> tuple[list[Axis], list[Axis]]:
 
 
 class _Fold(NamedTuple):
-    """The text of a reduction: the C++ type of its total, the functor that folds, where it starts, and the
-    line that takes in a value `{x}`."""
+    """The C code of a reduction.
+
+    Its fields are the C++ type of the total, the functor that folds, the start value, and the line that folds
+    in a value `{x}`.
+    """
 
     type: str
     functor: str
@@ -154,9 +159,9 @@ class _Fold(NamedTuple):
 
 
 def _rows(maps: Sequence[Map], buffers: Sequence[Buffer]) -> Kernel:
-    """Each row by a team: a warp, or for long rows a block.
+    """Fold each row by a team: a warp, or a block if the rows are long.
 
-    Between maps the team waits for all its threads.
+    The team synchronises between maps.
     """
     pointers = Pointers(buffers)
     for m in maps:
@@ -209,9 +214,9 @@ def row_lines(
     count: str,
     fresh: Collection[Ref] = (),
 ) -> list[str]:
-    """One map on the row called `row`, by a team of threads of which this one is `lane`.
+    """Write one map on the row named `row`, for the thread `lane` of a team.
 
-    There are `count` times `lanes` elements.
+    A row has `count` times `lanes` elements.
     """
     axes = [*kept, *inner]
     width = lanes(m, pointers, axes)
@@ -230,7 +235,7 @@ def row_lines(
 
 
 def joint_rows(maps: Sequence[Map]) -> list[tuple[list[Axis], list[Axis]]]:
-    """For each of several maps the axes of its rows, which are the same for all, and its last axis."""
+    """Return, for each map, the row axes, which are the same for all, and the last axis."""
     rank = max(len(m.shape) for m in maps)
     widened = [m if len(m.shape) == rank else with_last_axis(m) for m in maps]
     refs = [refs_of(m) for m in widened]
@@ -246,7 +251,7 @@ def joint_rows(maps: Sequence[Map]) -> list[tuple[list[Axis], list[Axis]]]:
 
 
 def with_last_axis(m: Map) -> Map:
-    """A map of one number per row, as one of rows of length 1."""
+    """Turn a map of one number per row into one with rows of length 1."""
 
     def of(ref: Ref) -> Ref:
         return ref._replace(shape=(*ref.shape, 1), strides=(*ref.strides, 0))
@@ -255,7 +260,10 @@ def with_last_axis(m: Map) -> Map:
 
 
 def _columns(m: Map, buffers: Sequence[Buffer]) -> Kernel:
-    """A warp's width of columns by a block, whose rows of threads each fold a part and then add up."""
+    """Fold columns, a warp's width per block.
+
+    Each row of a block's threads folds a part; then the parts are combined.
+    """
     pointers = Pointers(buffers)
     pointers.note(m)
     kept, folded = _split(m)

@@ -1,10 +1,12 @@
-"""Matrix products inside of a kernel: operands in shared memory, sums in registers, on tensor cores where
-precision allows."""
+"""Matrix products inside a kernel: operands in shared memory, accumulators in registers.
+
+They use tensor cores where the precision allows.
+"""
 
 from __future__ import annotations
 
-#: Plain C++, which follows `prelude.PRELUDE` in a kernel that multiplies.
-#: A tile of 16 rows and 8 columns is spread over a warp as `device.DEVICE` says of `mma_tf32`'s d.
+#: Plain C++ that follows `prelude.PRELUDE` in a kernel with products. A tile of 16 rows and 8 columns is
+#: distributed over a warp as `device.DEVICE` describes for `mma_tf32`'s d.
 MULTIPLYING = r"""
 // How numbers are kept in shared memory, and how a warp adds the product of 16 rows of a and 8 columns of b, `depth` numbers of each, to d.
 template <class T> struct Plain {

@@ -1,8 +1,8 @@
-"""A whole loop through time as one kernel: weights stay in shared memory, and blocks wait for each other
-instead of for launches.
+"""A persistent kernel: a whole loop through time in one launch.
 
-`distribution` says which block does what and where they wait, `geometry` what lies where; here it becomes
-text.
+Weights stay in shared memory, and blocks synchronise with each other instead of through launches.
+`distribution` decides what each block does and where blocks wait, `geometry` the memory layout; this module
+writes the text.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ....backends.schedules import Launch
     from .schedule import ScheduleWriter
 
-#: The counters of groups lie so far apart, in elements, that they are in different lines of the cache.
+#: The distance between the counters of groups, in elements, which puts them in different cache lines.
 _APART = 32
 _M, _T, _ROW = (re.compile(rf"\b{name}\b") for name in ("m", "t", "row"))
 
 
 def write(loop: Loop, writer: ScheduleWriter) -> tuple[Launch, ...]:
-    """The launches that do all of a loop: one that sets the blocks' counters to 0 where they wait by these,
-    and the loop itself.
+    """Return the launches that run a loop.
 
-    Raises Unsupported, saying why, where there is no such kernel.
+    The first sets the blocks' counters to 0, if they synchronise by counters; the last is the loop itself.
+    Raises Unsupported, with the reason, if there is no such kernel.
     """
     return _Persistent(loop, writer).launches()
 
@@ -56,7 +56,7 @@ class _Persistent:
         self.arithmetic = ARITHMETIC[dtype, writer.precision if dtype == "float32" else ""]
         shapes = [Shape(p.item.a.shape[1], p.pieces) for p in products]  # type: ignore[union-attr]
         self.geometry: Geometry = geometry(shapes, self.rows, self.arithmetic, writer.chip)
-        # whether blocks wait by counters in memory
+        # whether blocks synchronise by counters in memory
         self.counted = self.geometry.blocks > 1 and not self.geometry.cluster
         self.pointers = Pointers(writer.buffers, turn="t")
         for part in self.parts:
@@ -66,7 +66,7 @@ class _Persistent:
                 self.pointers.note(item)
 
     def launches(self) -> tuple[Launch, ...]:
-        """The launches, in order."""
+        """Return the launches, in order."""
         g, writer = self.geometry, self.writer
         text = self.text()
         places = [writer.place(r._replace(steps=r.steps[:-1])) for r in self.pointers.refs]
@@ -94,7 +94,7 @@ class _Persistent:
     # Text
 
     def text(self) -> str:
-        """The kernel."""
+        """Return the kernel's text."""
         g, how = self.geometry, self.arithmetic.type
         attributes = f"__launch_bounds__({THREADS}, 1)" + (
             f" __cluster_dims__({g.blocks}, 1, 1)" if g.cluster else ""
@@ -153,14 +153,14 @@ class _Persistent:
         return "\n".join(lines)
 
     def _wait(self) -> str:
-        """Where the blocks of a group wait for each other."""
+        """Write the barrier of a group's blocks."""
         g = self.geometry
         if self.counted:
             return f"group_barrier(counters + group * {_APART}, goal += {g.blocks});"
         return "cluster_barrier();" if g.cluster else "__syncthreads();"
 
     def _weights(self) -> list[str]:
-        """Each block takes its columns of the weights."""
+        """Write the code that loads a block's columns of the weights."""
         how, lines = self.arithmetic.type, []
         products = [p for p in self.parts if isinstance(p.item, Gemm)]
         for i, (part, tiles) in enumerate(zip(products, self.geometry.tiles)):
@@ -233,7 +233,7 @@ class _Persistent:
         return lines
 
     def _tile(self, w: int, n: int, inner: Sequence[str]) -> list[str]:
-        """`inner` for each row i of the group and each column j of the block's `w` of `n`."""
+        """Write `inner` for each row i of the group and each column j of the block's `w` of `n`."""
         return [
             f"for (int e = threadIdx.x; e < {self.geometry.rows * w}; e += {THREADS}) {{",
             f"    const int i = e / {w}, j = rank * {w} + e % {w};",
@@ -278,7 +278,7 @@ class _Persistent:
         return ["const int lane = threadIdx.x % 32;", loop, *indented(body, 1), "}"]
 
     def _with_rows(self, m: Map) -> Map:
-        """A map with rows as its first axis."""
+        """Return a map with rows as its first axis."""
         if m.shape[:1] == (self.rows,):
             return m
 
@@ -289,7 +289,7 @@ class _Persistent:
 
 
 def _facing(gemm: Gemm) -> Gemm:
-    """A product of weights and one column, W @ h, as one of a row and weights: h @ Wᵀ."""
+    """Turn a product of weights and a column, W @ h, into one of a row and weights: h @ Wᵀ."""
     if gemm.out.shape[1:] != (1,):
         return gemm
     out, a, b = (transposed(r, (1, 0)) for r in (gemm.out, gemm.a, gemm.b))
@@ -301,7 +301,7 @@ def _starts(widths: Sequence[int]) -> list[int]:
 
 
 def _rows_first(m: Map) -> tuple[list[Axis], list[Axis]]:
-    """The axes that a single map keeps, the rows first, and the others, which it folds if it folds any."""
+    """Return a map's kept axes, rows first, and the other axes, which it folds if it folds any."""
     found = refs_of(m)
     gone = [a for r in m.reductions for a in folded_axes(r.out, m.shape)]
     first = min(gone, default=1)

@@ -1,9 +1,8 @@
-"""What every CUDA kernel begins with: functions that C lacks, packs of neighbouring elements, and sums over
-lanes."""
+"""The code that begins every CUDA kernel: functions that C lacks, vector loads, and warp reductions."""
 
 from __future__ import annotations
 
-#: Plain C++, which follows `device.DEVICE`.
+#: Plain C++ that follows `device.DEVICE`.
 PRELUDE = r"""
 template <class T, int n> struct alignas(sizeof(T) * n) Pack { T v[n]; };
 

@@ -1,5 +1,7 @@
-"""From a plan to a schedule (`backends/schedules.py`): kernels as text, and launches, matrix products and
-loops in their order."""
+"""From a plan to a schedule (`backends/schedules.py`).
+
+A schedule has the kernels as text, and launches, matrix products and loops in order.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from .prelude import PRELUDE
 
 
 def schedule(plan: Plan, chip: Chip, precision: str = "highest") -> Schedule:
-    """The schedule of a plan on a chip.
+    """Return the schedule of a plan on a chip.
 
     `precision` is that of float32 products: "highest", "tf32" or "bf16".
     """
@@ -34,16 +36,16 @@ def schedule(plan: Plan, chip: Chip, precision: str = "highest") -> Schedule:
 
 
 class ScheduleWriter:
-    """A plan on its way to a schedule."""
+    """Turns a plan into a schedule."""
 
     def __init__(self, plan: Plan, chip: Chip, precision: str) -> None:
         self.plan, self.chip, self.precision = plan, chip, precision
         self.buffers = list(plan.buffers)
-        self.names: dict[str, str] = {}  # of kernels, by their text
+        self.names: dict[str, str] = {}  # kernel names, by text
         self.numbers = {id(call): i for i, (call, _) in enumerate(calls(plan.body))}
 
     def source(self) -> str:
-        """The text of all kernels."""
+        """Return the text of all kernels."""
         parts = {"multiply<": MULTIPLYING, "wrapped(": INDEXING, "// along": ALONG}
         needed = [part for mark, part in parts.items() if any(mark in text for text in self.names)]
         head = [DEVICE, PRELUDE, *needed]
@@ -58,7 +60,7 @@ class ScheduleWriter:
         )
 
     def name(self, text: str) -> str:
-        """What a kernel is called; kernels of the same text are one."""
+        """Return a kernel's name; kernels with the same text share one."""
         return self.names.setdefault(text, f"k{len(self.names)}")
 
     def items(self, body: Sequence[Any]) -> list[Any]:
@@ -82,7 +84,7 @@ class ScheduleWriter:
         return found
 
     def repeat(self, loop: Loop) -> Repeat:
-        from .persistent import write  # which is made of what stands here
+        from .persistent import write  # which imports this module
 
         body = tuple(self.items(loop.body))
         try:
@@ -92,7 +94,7 @@ class ScheduleWriter:
         return Repeat(loop.length, loop.reverse, body, once, why)
 
     def launch(self, k: Kernel) -> Launch:
-        """A kernel on as many blocks as it has work for, or as the chip holds."""
+        """Launch a kernel on as many blocks as it has work for, up to what the chip holds."""
         blocks = -(-k.items // k.per_block)
         most = self.chip.processors * (self.chip.threads // prod(k.block))
         places = tuple(self.place(r) for r in k.refs)
@@ -106,16 +108,16 @@ class ScheduleWriter:
         )
 
     def launched(self, text: str, **how: Any) -> Launch:
-        """The launch of a kernel of that text."""
+        """Return the launch of a kernel with that text."""
         return Launch(self.name(text), **how)
 
     def place(self, ref: Ref) -> Place:
-        """Where a ref begins, in bytes."""
+        """Return where a ref begins, in bytes."""
         size = SIZES[self.buffers[ref.buffer].dtype]
         return Place(ref.buffer, ref.offset * size, tuple(s * size for s in ref.steps))
 
     def product(self, gemm: Gemm) -> list[Any]:
-        """A product by the library; where a side has no length, nothing or zeros."""
+        """Write a product as a library call; for an empty operand, nothing or zeros."""
         dtype = self.buffers[gemm.out.buffer].dtype
         if not is_real(dtype):
             raise Unsupported(f"'@' of {dtype}")
@@ -134,7 +136,7 @@ class ScheduleWriter:
 
 
 def listing(planned: Schedule) -> str:
-    """What is done in which order, as comments."""
+    """List the steps of the schedule in order, as comments."""
     return "\n".join(f"// {line}" for line in _listed(planned.body)) + "\n"
 
 
@@ -167,8 +169,7 @@ def _listed(items: Sequence[Any]) -> list[str]:
 
 
 def _of_nothing(m: Map) -> Map | None:
-    """What is left of a map without elements: the results of its reduction, if it has one and that has
-    any."""
+    """Return what an empty map still computes: the results of its reduction, if there are any."""
     if not m.reductions:
         return None
     (r,) = m.reductions

@@ -1,4 +1,4 @@
-"""What there are CUDA kernels for."""
+"""The ops and dtypes that have CUDA kernels."""
 
 from __future__ import annotations
 

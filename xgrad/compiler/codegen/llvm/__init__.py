@@ -1,1 +1,1 @@
-"""LLVM IR for plans, on the CPU."""
+"""LLVM IR for plans on the CPU."""

@@ -1,4 +1,4 @@
-"""The primitives of elementwise ops on vectors, in LLVM IR, with the values that NumPy gives."""
+"""The primitives of elementwise ops on vectors, in LLVM IR, with the same values as in NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Form = Callable[[Code, str, Sequence[str]], str]
 
 
 def cast(code: Code, text: str, old: str, new: str) -> str:
-    """A vector of dtype `old` in another."""
+    """Cast a vector of dtype `old` to another."""
     if old == new:
         return text
     before, after = TYPES[old], TYPES[new]
@@ -43,14 +43,14 @@ def _unsigned(dtype: str) -> bool:
 
 
 def _whole(code: Code, x: str, type_: str, dtype: str) -> str:
-    """A floating-point number cut off.
+    """Truncate a floating-point number to an integer.
 
-    What a number out of range becomes is the processor's choice, as it is NumPy's; freeze makes it some
-    number. Of short integers that is one of 32 bits cut off, of unsigned ones one of the next length, so that
-    negative numbers wrap around.
+    The result for a number out of range is the processor's choice, as in NumPy; freeze makes it an arbitrary
+    but fixed number. Short integers are truncated from 32-bit ones, and unsigned ones from the next width, so
+    that negative numbers wrap around.
     """
     wide = "i64" if dtype in ("int64", "uint64", "uint32") else "i32"
-    if dtype == "uint64":  # from half of its range on, what is above that
+    if dtype == "uint64":  # from half of its range on, convert the part above that
         half = code.constant(type_, 2.0**63)
         large = code.binary("fcmp oge", type_, x, half)
         x = code.select(type_, large, code.binary("fsub", type_, x, half), x)
@@ -62,13 +62,13 @@ def _whole(code: Code, x: str, type_: str, dtype: str) -> str:
 
 
 def _half(code: Code, x: str, old: str, new: str) -> str:
-    """A value rounded to half precision, as a float."""
+    """Round a value to half precision, kept as a float."""
     before = TYPES[old]
     if old not in FLOATS:
         x = code.cast("uitofp" if _unsigned(old) else "sitofp", before, x, "float")
     elif before == "double":
         if new == "float16":
-            # so that what is rounded twice is rounded right: the last bit of a float stands for all after it
+            # avoids double rounding: the last bit of the float stands for all bits after it
             bits, mask = code.cast("bitcast", "double", x, "i64"), 2**29 - 1
             rest = code.binary("and", "i64", bits, code.constant("i64", mask))
             last = code.select(
@@ -86,7 +86,7 @@ def _half(code: Code, x: str, old: str, new: str) -> str:
 
 
 def rounded(code: Code, x: str, dtype: str) -> str:
-    """A float as one that half precision has."""
+    """Round a float to half precision."""
     if dtype == "float16":
         if not code.module.half:
             raise Unsupported("this processor has no instruction for float16; use float32")
@@ -104,7 +104,7 @@ def rounded(code: Code, x: str, dtype: str) -> str:
 
 
 def from_memory(code: Code, x: str, dtype: str) -> str:
-    """A vector as it came from memory, as a vector of values."""
+    """Convert a vector just loaded from memory to a vector of values."""
     if dtype == "bool":
         return code.binary("icmp ne", "i8", x, "zeroinitializer")
     if dtype == "float16":
@@ -118,7 +118,7 @@ def from_memory(code: Code, x: str, dtype: str) -> str:
 
 
 def to_memory(code: Code, x: str, dtype: str) -> str:
-    """A vector of values as it goes to memory."""
+    """Convert a vector of values to its form in memory."""
     if dtype == "bool":
         return code.cast("zext", "i1", x, "i8")
     if dtype == "float16":
@@ -130,8 +130,10 @@ def to_memory(code: Code, x: str, dtype: str) -> str:
 
 
 def _instruction(floating: str, whole: str, logical: str = "", unsigned: str = "") -> Form:
-    """An instruction for each kind of dtype, "" where there is none; `unsigned`, where it is another than
-    `whole`."""
+    """An instruction for each kind of dtype, "" where there is none.
+
+    `unsigned` is given where it differs from `whole`.
+    """
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         of_integers = unsigned if unsigned and _unsigned(dtype) else whole
@@ -144,7 +146,7 @@ def _instruction(floating: str, whole: str, logical: str = "", unsigned: str = "
 
 
 def _compared(floating: str, whole: str) -> Form:
-    """A comparison; of bools, which are numbers of one bit, without a sign."""
+    """A comparison; bools are compared as unsigned one-bit numbers."""
     unsigned = whole if whole in ("eq", "ne") else whole.replace("s", "u")
     return _instruction(f"fcmp {floating}", f"icmp {whole}", f"icmp {unsigned}", f"icmp {unsigned}")
 
@@ -165,7 +167,7 @@ def _absolute(code: Code, dtype: str, args: Sequence[str]) -> str:
 
 
 def _below_zero(code: Code, dtype: str, args: Sequence[str]) -> str:
-    """Whether the sign is set; no bool has one, and no unsigned integer."""
+    """Whether the sign is set; bools and unsigned integers have none."""
     if _unsigned(dtype):
         return code.constant("i1", False)
     whole = {"float": "i32", "double": "i64"}.get(TYPES[dtype], TYPES[dtype])
@@ -209,7 +211,7 @@ def _invert(code: Code, dtype: str, args: Sequence[str]) -> str:
 
 
 def _shift(instruction: str) -> Form:
-    """A shift; beyond the width, or by what is negative, it leaves nothing but the sign, as in NumPy."""
+    """A shift. By a negative amount, or beyond the width, only the sign remains, as in NumPy."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         (x, y), type_ = args, TYPES[dtype]
@@ -226,8 +228,10 @@ def _shift(instruction: str) -> Form:
 
 
 def _divided(quotient: bool) -> Form:
-    """Floor division of integers, or its remainder: 0 by zero, as in NumPy, and what overflows wraps
-    around."""
+    """Floor division of integers, or its remainder.
+
+    Division by zero gives 0, as in NumPy, and overflow wraps around.
+    """
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         (x, y), type_ = args, TYPES[dtype]
@@ -241,7 +245,7 @@ def _divided(quotient: bool) -> Form:
                 return code.binary("urem", type_, x, by)
             return code.select(type_, by_zero, zero, code.binary("udiv", type_, x, by))
         by_zero, by_minus = code.binary("icmp eq", type_, y, zero), code.binary("icmp eq", type_, y, minus)
-        # which the processor divides by
+        # the divisor that the processor uses
         by = code.select(type_, code.binary("or", "i1", by_zero, by_minus), one, y)
         found = code.binary("sdiv", type_, x, by)
         rest = code.binary("sub", type_, x, code.binary("mul", type_, found, by))
@@ -257,7 +261,7 @@ def _divided(quotient: bool) -> Form:
 
 
 def _intrinsic(name: str, exact: bool = False) -> Form:
-    """A function that LLVM has; of integers it gives these, where it is `exact`."""
+    """An LLVM intrinsic; where it is `exact`, integers are returned unchanged."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         if dtype in FLOATS:
@@ -270,12 +274,12 @@ def _intrinsic(name: str, exact: bool = False) -> Form:
 
 
 def _function(name: str) -> Form:
-    """A function of `vector_math`."""
+    """A function of `math.py`."""
 
     def form(code: Code, dtype: str, args: Sequence[str]) -> str:
         if dtype not in FLOATS:
             raise Unsupported("it has no native form; cast its operands to a floating dtype first")
-        if name == "nextafter" and dtype in HALVES:  # the next number of single precision is rounded back
+        if name == "nextafter" and dtype in HALVES:  # half precision rounds the next float back
             raise Unsupported("there is none of half precision")
         return math.call(code, name, TYPES[dtype], *args)
 
@@ -318,7 +322,7 @@ FORMS: dict[str, Form] = {
 
 
 class _Vectors(Language):
-    """LLVM IR for a vector of elements."""
+    """LLVM IR for vectors of elements."""
 
     def __init__(self, code: Code) -> None:
         self.code = code
@@ -338,7 +342,7 @@ class _Vectors(Language):
 
 
 def apply(code: Code, op: str, args: Sequence[Value], dtype: str) -> str:
-    """The value of an op in `dtype`. Raises Unsupported for what has no native form."""
+    """Return the value of an op in `dtype`. Raises Unsupported if it has no native form."""
     computed = common_dtype(args) if dtype == "bool" and op != "where" else dtype
     z = write(_Vectors(code), op, args, dtype, computed)
     return rounded(code, z, dtype) if dtype in HALVES else z

@@ -1,13 +1,13 @@
-"""Matrix products in LLVM IR: small ones as vector code, the others by a call of BLAS.
+"""Matrix products in LLVM IR: small ones as vector code, the others as calls of BLAS.
 
-Which one it is, is seen when it runs.
+The choice is made at run time.
 """
 
 from __future__ import annotations
 
 from .text import Code, Module
 
-#: M * N * K up to which the own code is faster than a call of BLAS, where b is not and is transposed.
+#: M * N * K up to which our code is faster than a call of BLAS, for b as stored and b transposed.
 SMALL, SMALL_TRANSPOSED = 8192, 8192
 
 _ARGUMENTS = (
@@ -16,11 +16,11 @@ _ARGUMENTS = (
 
 
 def function(module: Module, type_: str, lanes: int, transposed: tuple[bool, bool], long: bool) -> str:
-    """The name of a function of a CBLAS gemm, m, n, k, a, lda, b, ldb, whether to add to c, c and ldc; rows
-    are contiguous.
+    """Return the name of a matrix product function, which is written at first use.
 
-    `transposed` says whether a and b are stored as (k, m) and (n, k), `long` whether this BLAS takes 64-bit
-    integers.
+    Its arguments are a CBLAS gemm, m, n, k, a, lda, b, ldb, whether to add to c, c and ldc. Rows are
+    contiguous. `transposed` says whether a and b are stored as (k, m) and (n, k), `long` whether this BLAS
+    takes 64-bit integers.
     """
     name = f"@gemm.{type_}.{''.join('nt'[t] for t in transposed)}"
     if name not in module.functions:
@@ -53,8 +53,7 @@ class _Gemm:
         code.put("ret void")
 
     def blas(self, long: bool) -> None:
-        """The call of CBLAS, which writes row-major order as 101, a matrix as it lies as 111, and a
-        transposed one as 112."""
+        """Call CBLAS, where 101 means row-major order, 111 not transposed and 112 transposed."""
         code, t, whole = self.code, self.type, "i64" if long else "i32"
         sizes = {
             n: n if long else code.let(f"trunc i64 {n} to i32")
@@ -72,21 +71,21 @@ class _Gemm:
         )
 
     def old(self, pointer: str, mask: str | None) -> str:
-        """What the result starts from: c or 0."""
+        """Return the start value of the result: c or 0."""
         return self.code.let(
             f"select i1 %add, {self.vector} {self.code.load(self.type, pointer, self.size, mask)}, "
             f"{self.vector} {self.zero}"
         )
 
     def at(self, base: str, row: str, stride: str, column: str = "0") -> str:
-        """Pointer to an element of a matrix."""
+        """Return the pointer to an element of a matrix."""
         code = self.code
         return code.address(
             self.type, code.address(self.type, base, code.let(f"mul i64 {row}, {stride}")), column
         )
 
     def row(self, i: str, _: list[str]) -> list[str]:
-        """One row of c, some columns at a time: the sum over k of a number of a times a row of b."""
+        """Compute one row of c, some columns at a time: the sum over k of a[i, k] times row k of b."""
         code, lanes = self.code, self.code.lanes
         done = "0"
         for vectors in (4, 2, 1):
@@ -103,9 +102,9 @@ class _Gemm:
         return []
 
     def columns(self, i: str, j: str, vectors: int, mask: str | None) -> list[str]:
-        """`vectors` neighbouring vectors of row i from column j on.
+        """Compute `vectors` adjacent vectors of row i, from column j on.
 
-        Four sums run side by side, as each addition waits for the last.
+        Four independent sums hide the latency of the additions.
         """
         code, t, lanes = self.code, self.type, self.code.lanes
         places = [self.at("%c", i, "%ldc", code.let(f"add i64 {j}, {v * lanes}")) for v in range(vectors)]
@@ -147,8 +146,10 @@ class _Gemm:
         return []
 
     def row_by_rows(self, i: str, _: list[str]) -> list[str]:
-        """One row of c where b lies transposed: products of a row of a with as many rows of b as a vector has
-        lanes."""
+        """Compute one row of c for a transposed b.
+
+        Multiplies a row of a with as many rows of b at a time as a vector has lanes.
+        """
         code, t, lanes = self.code, self.type, self.code.lanes
         a = self.at("%a", i, "%lda")
         last, whole = code.let("sub i64 %n, 1"), code.let(f"and i64 %k, {-lanes}")
@@ -157,7 +158,7 @@ class _Gemm:
 
         def block(j: str, _: list[str]) -> list[str]:
             rows = []
-            for v in range(lanes):  # beyond the end the last row again, whose products are not stored
+            for v in range(lanes):  # beyond the end, repeat the last row; its products are not stored
                 r = code.let(f"add i64 {j}, {v}")
                 r = code.let(f"select i1 {code.let(f'icmp slt i64 {r}, {last}')}, i64 {r}, i64 {last}")
                 rows.append(self.at("%b", r, "%ldb"))
@@ -189,9 +190,9 @@ class _Gemm:
         return []
 
     def totals(self, sums: list[str]) -> str:
-        """The vector of the sums of each vector's lanes.
+        """Return the vector of the sums of each vector's lanes.
 
-        Pairs are halved and joined until one vector is left.
+        Pairs of vectors are halved and joined until one is left.
         """
         code, lanes, group = self.code, self.code.lanes, self.code.lanes
         while group > 1:

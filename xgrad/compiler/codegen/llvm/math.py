@@ -1,10 +1,9 @@
-"""exp, log, tanh and their kin on vectors, as functions in LLVM IR: no branches, right for NaN, infinities
-and subnormal numbers.
+"""exp, log, tanh and other functions on vectors, in LLVM IR.
 
-Errors in units in the last place: at most 6 for tanh and 1 for exp in float32, about 2 for all in float64,
-and about 1 for powers.
-The other float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. What has
-no form here is computed lane by lane by the C library.
+They have no branches, and handle NaN, infinities and subnormal numbers. Errors in units in the last place: at
+most 6 for tanh and 1 for exp in float32, about 2 for all in float64, and about 1 for powers. The other
+float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. Functions without
+a form here are computed lane by lane by the C library.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ _EXP = {
         0.5000000000000001,
     ),
 }
-#: log(2) as a number with trailing zeros, so that small multiples of it are exact, and the rest.
+#: log(2) split into a number with trailing zeros, so that its small multiples are exact, and the rest.
 _LN2 = {
     "float": (0.693359375, -2.12194440e-4),
     "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
-#: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: added to a number, it leaves it rounded
-#: in the low bits.
+#: Bits of the mantissa, the exponent's bias, and 1.5 * 2**mantissa: adding it to a number rounds that to an
+#: integer, in the low bits.
 _LAYOUT = {"float": (23, 127, 12582912.0, "i32"), "double": (52, 1023, 6755399441055744.0, "i64")}
 
 _LOG = (
@@ -70,7 +69,7 @@ _SIN = (
     0.008333333333333333,
     -0.16666666666666666,
 )
-#: pi in parts of 33 bits, so that their products with halves of whole numbers below 2**20 are exact.
+#: pi in parts of 33 bits, so that their products with multiples of 1/2 below 2**20 are exact.
 _PI = (3.14159265346825122833e00, 1.21542010126079319532e-10, 4.04453249759190126308e-21)
 #: (log((1 + s) / (1 - s)) / s - 2) / s**2 - 2/3 over s**2, in powers of that, for |s| <= 3 - sqrt(8).
 _ATANH = (
@@ -100,7 +99,7 @@ _TANH64_Q = (1.0, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305
 
 
 class _Math:
-    """Arithmetic on vectors of one floating type, where a Python number stands for itself in every lane."""
+    """Arithmetic on vectors of one floating type; a Python number is broadcast to every lane."""
 
     def __init__(self, code: Code, type_: str) -> None:
         self.code, self.type = code, type_
@@ -122,11 +121,11 @@ class _Math:
         return self.code.binary("fdiv", self.type, self.of(x), self.of(y))
 
     def mad(self, x: str | float, y: str | float, z: str | float) -> str:
-        """x * y + z, fused where the processor does that."""
+        """x * y + z, fused if the processor supports it."""
         return self.code.intrinsic("fmuladd", self.type, self.of(x), self.of(y), self.of(z))
 
     def poly(self, x: str, coefficients: tuple[float, ...]) -> str:
-        """The polynomial with these coefficients, the highest power's first."""
+        """Evaluate the polynomial with these coefficients, highest power first."""
         total: str | float = coefficients[0]
         for c in coefficients[1:]:
             total = self.mad(total, x, c)
@@ -139,12 +138,12 @@ class _Math:
         return self.code.select(self.type, condition, self.of(x), self.of(y))
 
     def clamp(self, x: str, low: float, high: float) -> str:
-        """x within bounds; NaN stays, for it compares as neither below nor above."""
+        """Clamp x to bounds; NaN stays, because it compares as neither below nor above."""
         x = self.select(self.compare("olt", x, low), low, x)
         return self.select(self.compare("ogt", x, high), high, x)
 
     def integer(self, instruction: str, x: str, y: int | str) -> str:
-        """An instruction on whole numbers as wide as the floating type."""
+        """Apply an instruction to integers as wide as the floating type."""
         return self.code.binary(
             instruction, self.whole, x, y if isinstance(y, str) else self.code.constant(self.whole, y)
         )
@@ -156,18 +155,20 @@ class _Math:
         return self.code.cast("bitcast", self.whole, x, self.type)
 
     def power_of_two(self, n: str) -> str:
-        """2**n for a whole number within the range of exponents."""
+        """2**n for an integer n within the range of exponents."""
         return self.from_bits(self.integer("shl", self.integer("add", n, self.bias), self.bits))
 
     def rounded(self, x: str, factor: float) -> tuple[str, str]:
-        """x * factor rounded to a whole number, as a floating and as a whole number: in bits, which NaN
-        cannot poison."""
+        """Round x * factor to an integer; return it as floating point and as an integer.
+
+        The integer is taken from the bits, so that NaN cannot give poison.
+        """
         shifted = self.mad(x, factor, self.magic)
         n = self.integer("sub", self.as_bits(shifted), self.as_bits(self.of(self.magic)))
         return self.sub(shifted, self.magic), n
 
     def exp_parts(self, x: str, rest: str | None = None) -> tuple[str, str]:
-        """n and exp(r) - 1 of x + rest = n * log(2) + r, r at most half of log(2)."""
+        """Return n and exp(r) - 1 with x + rest = n * log(2) + r, where |r| <= log(2) / 2."""
         k, n = self.rounded(x, _LOG2E)
         high, low = _LN2[self.type]
         r = self.mad(k, -high, x)
@@ -178,13 +179,13 @@ class _Math:
         """exp(x + rest), where `rest` is much smaller than x."""
         ends = (-104.0, 89.0) if self.type == "float" else (-746.0, 710.0)
         n, p = self.exp_parts(self.clamp(x, *ends), rest)
-        # in two factors, as 2**n alone may be subnormal or infinite where the product is not
+        # as two factors, since 2**n alone may be subnormal or infinite where the product is not
         half = self.integer("ashr", n, 1)
         scaled = self.mul(self.add(p, 1.0), self.power_of_two(half))
         return self.mul(scaled, self.power_of_two(self.integer("sub", n, half)))
 
     def small_kept(self, x: str, z: str) -> str:
-        """z, but x where it is so small that z rounds to it: subnormal numbers and -0 stay what they are."""
+        """Return z, or x where x is so small that z rounds to it: this keeps subnormal numbers and -0."""
         return self.select(self.compare("olt", self.code.intrinsic("fabs", self.type, x), 1e-20), x, z)
 
     def expm1(self, x: str) -> str:
@@ -208,9 +209,9 @@ class _Math:
         return self.code.intrinsic("copysign", self.type, z, x)
 
     def log_parts(self, x: str) -> tuple[str, str]:
-        """k and f of x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2.
+        """Return k and f with x = 2**k * (1 + f), where 1 + f is between the square roots of 1/2 and 2.
 
-        For doubles; k is one too.
+        For doubles; k is a double too.
         """
         bits = self.integer("add", self.as_bits(x), 0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
         k = self.integer("sub", self.integer("lshr", bits, 52), 1023)
@@ -232,8 +233,10 @@ class _Math:
         return self.mad(k, high, self.sub(f, self.sub(square, tail)))
 
     def log_edges(self, z: str, x: str, zero: float) -> str:
-        """The logarithm z of a number that is 0 at x = `zero`: minus infinity there, NaN below, and x itself
-        if infinite or NaN."""
+        """Fix the logarithm z of a number that is 0 at x = `zero`.
+
+        It is minus infinity there, NaN below, and x itself if x is infinite or NaN.
+        """
         z = self.select(self.compare("olt", x, _INF), z, x)
         z = self.select(self.compare("oeq", x, zero), -_INF, z)
         return self.select(self.compare("olt", x, zero), float("nan"), z)
@@ -247,7 +250,7 @@ class _Math:
         u = self.add(x, 1.0)
         k, f = self.log_parts(u)
         near = self.compare("oeq", k, 0.0)
-        # in u's rounding
+        # the rounding error of u
         lost = self.select(
             self.compare("oge", k, 2.0), self.sub(1.0, self.sub(u, x)), self.sub(x, self.sub(u, 1.0))
         )
@@ -257,7 +260,7 @@ class _Math:
     def turn(self, x: str, quarters: int) -> str:
         """sin(x + quarters * pi / 2) for |x| below 2**20 and quarters 0 or 1. For doubles.
 
-        With x = (k - quarters / 2) * pi + r it is sin(r), with the other sign where k is odd.
+        With x = (k - quarters / 2) * pi + r it is sin(r), negated where k is odd.
         """
         turns = self.mad(x, 1 / pi, 0.5) if quarters else self.mul(x, 1 / pi)
         shifted = self.add(turns, self.magic)
@@ -274,8 +277,8 @@ class _Math:
     def power(self, x: str, y: str) -> str:
         """x ** y for a positive normal x or 0, and a finite y, by exp(y * log x). For doubles.
 
-        The logarithm is computed as a sum of two doubles, the second the error of the first, to about 2**-64:
-        y times its error is one of the result.
+        The logarithm is a sum of two doubles, accurate to about 2**-64; the second is the rounding error of
+        the first. Its error times y is the relative error of the result.
         """
         k, f = self.log_parts(x)
         # s = f / (2 + f)
@@ -312,14 +315,14 @@ class _Math:
         return self.of_zero(x, y, z)
 
     def of_zero(self, x: str, y: str, z: str) -> str:
-        """z = x ** y, or what it is where x is 0."""
+        """Return z = x ** y, or the right value where x is 0."""
         at_zero = self.select(
             self.compare("oeq", y, 0.0), 1.0, self.select(self.compare("ogt", y, 0.0), 0.0, _INF)
         )
         return self.select(self.compare("oeq", x, 0.0), at_zero, z)
 
     def rough_power(self, x: str, y: str) -> str:
-        """x ** y of singles, as `power`, in doubles: plain ones are exact enough."""
+        """x ** y for floats, as `power`, but computed in plain doubles, which are accurate enough."""
         k, f = self.log_parts(x)
         return self.of_zero(x, y, self.exp(self.mul(y, self.log_sum(k, f, 0.0))))
 
@@ -331,7 +334,7 @@ class _Math:
         return self.code.let(f"fneg {self.code.vector(self.type)} {x}")
 
     def product(self, x: str, y: str) -> tuple[str, str]:
-        """x * y, and what it lost to rounding."""
+        """Return x * y and its rounding error."""
         z = self.mul(x, y)
         return z, self.fma(x, y, self.negative(z))
 
@@ -345,7 +348,7 @@ _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
     "sin": lambda m, x: m.turn(x, 0),
     "cos": lambda m, x: m.turn(x, 1),
 }
-#: Functions of the C library of one and of two doubles.
+#: Functions of the C library with one and with two double arguments.
 _C = dict.fromkeys(
     (
         "tan",
@@ -371,7 +374,7 @@ _INLINED = {"exp", "tanh"}
 
 
 def call(code: Code, name: str, type_: str, *args: str) -> str:
-    """`name` of vectors of `type_`, "float" or "double"; its function is added to the module at first use."""
+    """Call `name` on vectors of `type_`, "float" or "double"; its function is written at first use."""
     vector = code.vector(type_)
     full = f"@{name}.{code.lanes}.{type_}"
     if full not in code.module.functions:
@@ -400,7 +403,7 @@ def call(code: Code, name: str, type_: str, *args: str) -> str:
 
 
 def _lane_by_lane(code: Code, name: str, type_: str, args: tuple[str, ...]) -> str:
-    """A function of the C library."""
+    """Write a function that calls the C library for each lane."""
     vector, z = code.vector(type_), "poison"
     code.module.declared[f"@{name}"] = (
         f"declare {type_} @{name}({', '.join([type_] * len(args))}) nounwind willreturn memory(none)"
@@ -413,7 +416,7 @@ def _lane_by_lane(code: Code, name: str, type_: str, args: tuple[str, ...]) -> s
 
 
 def _within(code: Code, name: str) -> str:
-    """sin or cos; where any lane is too large for it, all are left to the C library, one by one."""
+    """Write sin or cos; if any lane is too large, the C library computes all lanes, one by one."""
     math, vector = _Math(code, "double"), code.vector("double")
     fast = _FUNCTIONS[name](math, "%x")
     large = math.compare("oge", code.intrinsic("fabs", "double", "%x"), 1e6)
@@ -423,8 +426,10 @@ def _within(code: Code, name: str) -> str:
 
 
 def _power(code: Code, type_: str) -> str:
-    """A power; where any lane has a number that `_Math.power` does not take, all are left to the C library,
-    one by one."""
+    """Write a power.
+
+    If any lane is outside the domain of `_Math.power`, the C library computes all lanes, one by one.
+    """
     vector, whole = code.vector(type_), "i32" if type_ == "float" else "i64"
     bits = code.cast("bitcast", type_, "%x", whole)
     least, above = (0x00800000, 0x7F800000) if whole == "i32" else (1 << 52, 0x7FF << 52)

@@ -1,9 +1,9 @@
 """A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm, ptr host)`.
 
-Sizes, offsets and strides are read from the table `numbers`, so that the text is the same for other sizes of
-the same structure and compiled code can be kept by its text. Structure is: which axes have length 1, which
-strides are 0 or 1, and which neighbouring axes are contiguous. Vectors are written out, not left to the
-compiler to find.
+Sizes, offsets and strides are read from the table `numbers`. So the text is the same for other sizes of the
+same structure, and compiled code can be cached by its text. The structure is: which axes have length 1, which
+strides are 0 or 1, and which adjacent axes are contiguous. Vector code is written explicitly rather than left
+to the auto-vectoriser.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SIGNATURE = (
 def write(
     plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True, half: bool = True
 ) -> tuple[str, tuple[int, ...]]:
-    """The text for `plan`, and the numbers that its function reads.
+    """Write `plan`, and the numbers that its function reads.
 
     `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers,
-    `half` whether the processor converts float16.
-    Raises Unsupported for an op or a dtype that has no native form.
+    `half` whether the processor converts float16. Raises Unsupported for an op or a dtype without a native
+    form.
     """
     writer = _Writer(plan, vector_bytes, long_blas, half)
     writer.body(plan.body, [])
@@ -48,7 +48,7 @@ def write(
 
 
 class _View(NamedTuple):
-    """A ref within a map: its dtype, and a stride for each axis of the map as its loops run."""
+    """A ref within a map: its dtype, and its stride for each of the map's loop axes."""
 
     ref: Ref
     dtype: str
@@ -56,7 +56,7 @@ class _View(NamedTuple):
 
 
 class _Fold(NamedTuple):
-    """A reduction within a map: over the innermost axis, over others, or both."""
+    """A reduction within a map: over the innermost axis, over outer axes, or both."""
 
     value: int
     kind: str
@@ -70,15 +70,15 @@ class _Writer:
         self.plan, self.vector_bytes, self.long_blas = plan, vector_bytes, long_blas
         self.numbers: list[int] = []
         self.code = Code(Module(half), 1)
-        self.calls = 0  # written so far
-        self.scratch: dict[str, str] = {}  # what kernels use one after the other, by its type
+        self.calls = 0  # how many have been written
+        self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
 
     def number(self, value: int) -> str:
-        """A number of the table, in a register; 0 and 1 are structure and stand in the text."""
+        """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
         return str(value) if value in (0, 1) else self.read(value)
 
     def read(self, value: int) -> str:
-        """A number of the table, in a register."""
+        """Read a number of the table into a register."""
         self.numbers.append(value)
         place = self.code.address("i64", "%numbers", str(len(self.numbers) - 1))
         return self.code.let(f"load i64, ptr {place}, align 8, !invariant.load !0")
@@ -90,7 +90,7 @@ class _Writer:
         return index if stride == 1 else self.code.let(f"mul i64 {index}, {self.read(stride)}")
 
     def pointer(self, ref: Ref, turns: list[str]) -> str:
-        """Where a ref starts at these turns of the loops around it."""
+        """Return the pointer to a ref's first element at these steps of the enclosing loops."""
         code, type_ = self.code, stored(self.plan.buffers[ref.buffer].dtype)
         base = code.let(
             f"load ptr, ptr {code.address('ptr', '%buffers', str(ref.buffer))}, align 8, !invariant.load !0"
@@ -101,7 +101,7 @@ class _Writer:
         return base
 
     def body(self, parts: tuple[Any, ...], turns: list[str]) -> None:
-        """Maps, products and loops in order."""
+        """Write maps, products, calls and loops in order."""
         for part in parts:
             if isinstance(part, Loop):
                 self.loop(part, turns)
@@ -116,8 +116,11 @@ class _Writer:
         _MapWriter(self, m, turns).write()
 
     def call(self, call: Call, turns: list[str]) -> None:
-        """The kernel of a call; without one, or where it bails out, the host does the call: it is told its
-        number and the step of each loop."""
+        """Write a call's kernel, with the host as fallback.
+
+        The host computes the call if it has no kernel, or if the kernel bails out. It is passed the call's
+        number and the step of each loop.
+        """
         code, number, done = self.code, self.calls, f"done.{self.calls}"
         self.calls += 1
         steps = code.outside(f"alloca [{max(len(turns), 1)} x i64], align 8")
@@ -203,15 +206,15 @@ class _MapWriter:
             else:
                 self.stores.append((r.value, view))
         widest = max((SIZES[d] for d in [*(v.dtype for v in views), *(s.dtype for s in m.steps)]), default=4)
-        # sums along the innermost axis run in four vectors side by side where there is little else to compute
+        # sums along the innermost axis use four independent vectors, unless the map computes heavy ops
         heavy = any(OPS[s.op].kernel.heavy for s in m.steps if s.op in OPS)
         wide = any(f.inner for f in self.folds) and not heavy
-        # a power is one long chain of instructions: two vectors of them run side by side
+        # a power is one long dependency chain: two vectors of them run in parallel
         count = 4 if wide else 2 if any(map(_is_power, m.steps)) else 1
         self.lanes = writer.vector_bytes // max(widest, 4) * count
         if self.sizes[-1] == 1:
-            # a number alone, not one lane of a vector: LLVM 22 stores the upper half of such an int64 where
-            # it is made an int32
+            # a scalar, not a vector of one lane: LLVM 22 stores the upper half of such an int64 where it is
+            # truncated to an int32
             self.lanes = 1
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
 
@@ -231,7 +234,7 @@ class _MapWriter:
         self.code.lanes = before
 
     def clear(self, fold: _Fold) -> None:
-        """Set a reduction's result to that of no elements."""
+        """Set a reduction's result to the fold of no elements."""
         ref, first = fold.view.ref, start(fold.kind, fold.view.dtype)
         shape = tuple(1 if s == 0 else n for n, s in zip(ref.shape, ref.strides))
         step = Step(0, "none", (first,), (True,), fold.view.dtype)
@@ -240,7 +243,7 @@ class _MapWriter:
         ).write()
 
     def outer(self, axis: int, stops: list[str], views: list[_View], pointers: list[str]) -> None:
-        """The loops from `axis` inwards."""
+        """Write the loops from `axis` inwards."""
         if axis == len(stops) - 1:
             self.inner(stops[-1], views, pointers)
             return
@@ -258,10 +261,10 @@ class _MapWriter:
         code.loop(stops[axis], turn)
 
     def inner(self, stop: str, views: list[_View], pointers: list[str]) -> None:
-        """The innermost axis: whole vectors, then what is left under a mask."""
+        """Write the innermost axis: whole vectors, then a masked remainder."""
         code = self.code
         self.strides = [self.writer.number(view.strides[-1]) for view in views]
-        once = {}  # loads that all elements share
+        once = {}  # loads shared by all elements
         for i, (value, view) in enumerate(self.loads):
             if view.strides[-1] == 0:
                 type_ = stored(view.dtype)
@@ -294,7 +297,7 @@ class _MapWriter:
     def chunk(
         self, index: str, sums: list[str], once: dict[int, str], pointers: list[str], mask: str | None
     ) -> list[str]:
-        """One vector of elements from `index` on. Returns the reductions' totals with it."""
+        """Write one vector of elements from `index` on. Returns the reductions' updated totals."""
         code, values = self.code, dict(once)
 
         def place(i: int, view: _View) -> str:
@@ -351,7 +354,7 @@ class _MapWriter:
         return results
 
     def finish(self, fold: _Fold, total: str, pointer: str) -> None:
-        """Fold the lanes of a total into one number, and that into the result."""
+        """Fold the lanes of a total into one number, and fold that into the result."""
         code, dtype, lanes = self.code, fold.view.dtype, self.lanes
         type_ = TYPES[dtype]
         half = lanes // 2
@@ -367,7 +370,7 @@ class _MapWriter:
 
 
 def _is_power(step: Step) -> bool:
-    """Whether this is a power that is not made of products."""
+    """Whether this is a power that is not written as products."""
     known = step.op == "**" and step.literal[1] and power("x", step.args[1], whole=False) is not None
     return step.op == "**" and not known
 

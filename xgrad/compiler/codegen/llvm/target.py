@@ -1,4 +1,4 @@
-"""What there is native code for on the processor."""
+"""The ops and dtypes that have native code on the processor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
     return apply(Code(Module(), 1), op, given, dtype)
 
 
-#: The dtypes in which products, and sums and other folds, are computed.
+#: The dtypes in which products, sums and other folds are computed.
 _IN_SINGLE = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
 
 CPU = Target(

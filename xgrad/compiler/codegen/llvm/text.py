@@ -1,12 +1,12 @@
-"""Writing LLVM IR as text: types, constants, instructions in single assignment, blocks and loops."""
+"""Writing LLVM IR as text: types, constants, instructions in SSA form, blocks and loops."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
 
-#: LLVM's name of each dtype as a value in a register. Half precision is computed with in single. "int128" is
-#: no dtype of arrays: in it integers are compared of which no dtype holds all.
+#: LLVM's type for a value of each dtype in a register. Half precision is computed in float. "int128" is not
+#: an array dtype: integers are compared in it when no other dtype holds them all.
 TYPES = {
     "bool": "i1",
     **{f"{sign}int{bits}": f"i{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -21,12 +21,12 @@ _SHORT = {"float": "f32", "double": "f64"}
 
 
 def stored(dtype: str) -> str:
-    """The type of an element of `dtype` in memory: a bool is a byte, and half precision is its bits."""
+    """Return the type of an element in memory: a bool is a byte, and half precision is stored as bits."""
     return _STORED[dtype]
 
 
 def constant(type_: str, value: float) -> str:
-    """A number as a constant of a scalar type.
+    """Write a number as a constant of a scalar type.
 
     Floating constants are written by their bits, so none is rounded twice.
     """
@@ -45,7 +45,7 @@ def constant(type_: str, value: float) -> str:
 
 
 class Module:
-    """Functions written so far, and the declarations that they need.
+    """The functions written so far, and the declarations that they need.
 
     `half` says whether the processor converts float16.
     """
@@ -56,67 +56,67 @@ class Module:
         self.declared: dict[str, str] = {}
 
     def text(self) -> str:
-        """The module as LLVM reads it."""
+        """Return the module as text."""
         return "\n".join([*self.declared.values(), *self.functions.values(), "!0 = !{}", ""])
 
 
 class Code:
-    """The body of one function as it is written, for vectors of `lanes` elements.
+    """The body of one function while it is written, for vectors of `lanes` elements.
 
-    A value is its name in the text, such as "%v3".
+    A value is represented by its name in the text, such as "%v3".
     """
 
     def __init__(self, module: Module, lanes: int) -> None:
         self.module = module
         self.lanes = lanes
-        self.head: list[str] = []  # what stands before the lines
+        self.head: list[str] = []  # instructions placed before all lines
         self.lines: list[str] = []
         self.block = "entry"
         self._names = 0
 
     def name(self) -> str:
-        """A name not used before."""
+        """Return an unused name."""
         self._names += 1
         return f"v{self._names}"
 
     def put(self, line: str) -> None:
-        """An instruction without a result."""
+        """Write an instruction without a result."""
         self.lines.append(f"  {line}")
 
     def let(self, instruction: str) -> str:
-        """An instruction's result."""
+        """Write an instruction and return its result."""
         name = f"%{self.name()}"
         self.lines.append(f"  {name} = {instruction}")
         return name
 
     def start(self, block: str) -> None:
-        """Begin a block; the one before must have ended with a branch."""
+        """Begin a block; the previous one must have ended with a branch."""
         self.lines.append(f"{block}:")
         self.block = block
 
     def outside(self, instruction: str) -> str:
-        """An instruction's result, computed once at the beginning of the function."""
+        """Write an instruction at the beginning of the function and return its result."""
         name = f"%{self.name()}"
         self.head.append(f"  {name} = {instruction}")
         return name
 
     def leave(self, condition: str, block: str) -> None:
-        """Go to another block where an i1 holds, else on."""
+        """Branch to another block if an i1 holds, else continue."""
         on = self.name()
         self.put(f"br i1 {condition}, label %{block}, label %{on}")
         self.start(on)
 
     def vector(self, type_: str) -> str:
-        """The type of a vector of scalars."""
+        """Return the vector type of a scalar type."""
         return f"<{self.lanes} x {type_}>"
 
     def constant(self, type_: str, value: float) -> str:
-        """A vector that has `value` in every lane."""
+        """Return a vector with `value` in every lane."""
         element = f"{type_} {constant(type_, value)}"
         return f"<{', '.join([element] * self.lanes)}>"
 
     def splat(self, type_: str, scalar: str) -> str:
-        """A vector that has `scalar` in every lane."""
+        """Return a vector with `scalar` in every lane."""
         first = self.let(f"insertelement {self.vector(type_)} poison, {type_} {scalar}, i64 0")
         return self.let(
             f"shufflevector {self.vector(type_)} {first}, {self.vector(type_)} poison, "
@@ -124,34 +124,34 @@ class Code:
         )
 
     def shuffle(self, type_: str, x: str, y: str, lanes: Sequence[int]) -> str:
-        """The given lanes of `x` followed by `y`."""
+        """Select lanes of the concatenation of `x` and `y`."""
         mask = ", ".join(f"i32 {i}" for i in lanes)
         return self.let(
             f"shufflevector {self.vector(type_)} {x}, {self.vector(type_)} {y}, <{len(lanes)} x i32> <{mask}>"
         )
 
     def binary(self, instruction: str, type_: str, x: str, y: str) -> str:
-        """An instruction on two vectors of one type."""
+        """Apply an instruction to two vectors of one type."""
         return self.let(f"{instruction} {self.vector(type_)} {x}, {y}")
 
     def select(self, type_: str, condition: str, x: str, y: str) -> str:
-        """x where `condition` holds, y elsewhere."""
+        """Return x where `condition` holds, and y elsewhere."""
         return self.let(
             f"select {self.vector('i1')} {condition}, {self.vector(type_)} {x}, {self.vector(type_)} {y}"
         )
 
     def cast(self, instruction: str, old: str, x: str, new: str) -> str:
-        """A vector in another type."""
+        """Convert a vector to another type."""
         return self.let(f"{instruction} {self.vector(old)} {x} to {self.vector(new)}")
 
     def intrinsic(self, name: str, type_: str, *args: str) -> str:
-        """An intrinsic function of LLVM's from vectors of one floating type to that type."""
+        """Call an LLVM intrinsic on vectors of one floating type, with a result of that type."""
         full, vector = f"@llvm.{name}.v{self.lanes}{_SHORT[type_]}", self.vector(type_)
         self.module.declared[full] = f"declare {vector} {full}({', '.join([vector] * len(args))})"
         return self.let(f"call contract {vector} {full}({', '.join(f'{vector} {x}' for x in args)})")
 
     def load(self, type_: str, pointer: str, size: int, mask: str | None) -> str:
-        """`lanes` neighbours from memory, or those of them that `mask` allows, and 0."""
+        """Load `lanes` contiguous elements; with a mask, those that it sets, and 0 elsewhere."""
         vector = self.vector(type_)
         if mask is None:
             return self.let(f"load {vector}, ptr {pointer}, align {size}")
@@ -163,7 +163,7 @@ class Code:
         )
 
     def store(self, type_: str, x: str, pointer: str, size: int, mask: str | None) -> None:
-        """A vector to neighbours in memory, or those of its lanes that `mask` allows."""
+        """Store a vector to contiguous memory; with a mask, the lanes that it sets."""
         vector = self.vector(type_)
         if mask is None:
             self.put(f"store {vector} {x}, ptr {pointer}, align {size}")
@@ -173,14 +173,14 @@ class Code:
         self.put(f"call void {full}({vector} {x}, ptr {pointer}, i32 {size}, {self.vector('i1')} {mask})")
 
     def _apart(self, type_: str, pointer: str, stride: str) -> str:
-        """Pointers to elements `stride` apart."""
+        """Return pointers to elements `stride` apart."""
         steps = self.binary(
             "mul", "i64", f"<{', '.join(f'i64 {i}' for i in range(self.lanes))}>", self.splat("i64", stride)
         )
         return self.let(f"getelementptr {type_}, ptr {pointer}, {self.vector('i64')} {steps}")
 
     def gather(self, type_: str, pointer: str, stride: str, size: int, mask: str | None) -> str:
-        """As `load`, from elements `stride` apart."""
+        """Like `load`, for elements `stride` apart."""
         vector, ones = self.vector(type_), self.constant("i1", True)
         full = f"@llvm.masked.gather.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
         self.module.declared[full] = (
@@ -193,7 +193,7 @@ class Code:
         )
 
     def scatter(self, type_: str, x: str, pointer: str, stride: str, size: int, mask: str | None) -> None:
-        """As `store`, to elements `stride` apart."""
+        """Like `store`, for elements `stride` apart."""
         vector, ones = self.vector(type_), self.constant("i1", True)
         full = f"@llvm.masked.scatter.v{self.lanes}{_SHORT.get(type_, type_)}.v{self.lanes}p0"
         self.module.declared[full] = (
@@ -206,7 +206,7 @@ class Code:
         )
 
     def first(self, count: str) -> str:
-        """The mask of the first `count` lanes, an i64 no larger than that."""
+        """Return the mask of the first `count` lanes, an i64 of at most the number of lanes."""
         short = self.let(f"trunc i64 {count} to i32")
         return self.binary(
             "icmp ult",
@@ -216,7 +216,7 @@ class Code:
         )
 
     def address(self, type_: str, pointer: str, index: str) -> str:
-        """Pointer to the element `index` places on."""
+        """Return the pointer to the element `index` places further."""
         return pointer if index == "0" else self.let(f"getelementptr {type_}, ptr {pointer}, i64 {index}")
 
     def loop(
@@ -227,10 +227,10 @@ class Code:
         step: int = 1,
         carried: Sequence[tuple[str, str]] = (),
     ) -> list[str]:
-        """`body(i, values)` for i = start, start + step, ... below `stop`.
+        """Write a loop: `body(i, values)` for i = start, start + step, ... below `stop`.
 
-        `carried` has the type and the first value of what goes from each turn to the next; `body` returns the
-        next values. Returns the last ones.
+        `carried` has the type and initial value of each loop-carried value; `body` returns the next values.
+        Returns the final ones.
         """
         before, index = self.block, self.name()
         head, inside, after = f"head.{index}", f"body.{index}", f"exit.{index}"
@@ -256,9 +256,9 @@ class Code:
     def when(
         self, condition: str, body: Callable[[], Sequence[str]], otherwise: Sequence[tuple[str, str]] = ()
     ) -> list[str]:
-        """`body()` where an i1 holds.
+        """Write a branch: `body()` if an i1 holds.
 
-        `otherwise` has the types and values that stand for its results where it does not.
+        `otherwise` has the types and values of its results if it does not.
         """
         before, name = self.block, self.name()
         self.put(f"br i1 {condition}, label %then.{name}, label %after.{name}")

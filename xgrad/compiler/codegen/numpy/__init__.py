@@ -1,1 +1,1 @@
-"""Python text that calls NumPy, for plans."""
+"""Python code that calls NumPy, for plans."""

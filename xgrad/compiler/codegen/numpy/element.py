@@ -1,4 +1,4 @@
-"""One element of an op as NumPy has it: as an expression, for whole arrays."""
+"""One element of an op in NumPy: as an expression on whole arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ....ops.scalars import PRIMITIVES, Call, Scalar, calls, power
 from ...lowering.plan import Unsupported
 from ...printing.listing import COMPARISON, NEGATION, PRODUCT, SUM, Text, number
 
-#: The primitives that are written with a symbol, and how tightly that holds together.
+#: The primitives that have a symbol, and its precedence.
 _INFIX = {
     "add": ("+", SUM),
     "subtract": ("-", SUM),
@@ -27,11 +27,10 @@ _ROUNDING = frozenset(("floor", "ceil", "trunc", "round"))
 def of_element(
     xp: str, scalar: Scalar, operands: Mapping[str, Text], temporary: str = "part", whole: bool = False
 ) -> tuple[list[str], Text]:
-    """Lines that come before, `temporary0 = ...` for each part that is read more than once, and the
-    expression.
+    """Return preparatory lines and the expression.
 
-    `operands` has the text of each, `whole` says that they are integers. Raises Unsupported for what NumPy
-    has not.
+    The lines are `temporary0 = ...` for each part that is used more than once. `operands` has the text of
+    each, and `whole` says that they are integers. Raises Unsupported for ops that NumPy lacks.
     """
     uses: dict[Call, int] = {}
     scalar = _without_roots(scalar)
@@ -60,7 +59,7 @@ def of_element(
 
 
 def _called(xp: str, name: str, args: list[Text], whole: bool) -> Text:
-    """A primitive of arrays and numbers."""
+    """Call a primitive on arrays and numbers."""
     if name in _INFIX:
         symbol, level = _INFIX[name]
         left = level if level in (SUM, PRODUCT) else level + 1
@@ -76,7 +75,7 @@ def _called(xp: str, name: str, args: list[Text], whole: bool) -> Text:
 
 
 def _without_roots(scalar: Scalar) -> Scalar:
-    """x ** 0.5 alone as a root: NumPy's own short cut breaks the standard at infinity."""
+    """Rewrite a lone x ** 0.5: NumPy's own shortcut breaks the standard at infinity."""
     if (
         isinstance(scalar, Call)
         and scalar.name == "pow"
@@ -92,9 +91,9 @@ def _without_roots(scalar: Scalar) -> Scalar:
 def written_into(
     out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool
 ) -> list[str]:
-    """Lines that leave the value in `out`, which may be an operand.
+    """Return lines that write the value into `out`, which may be an operand.
 
-    `cast` says that its dtype may be another than NumPy's.
+    `cast` says that its dtype may differ from NumPy's.
     """
     chain = [] if cast else _chain(_without_roots(scalar))
     if chain:
@@ -112,8 +111,10 @@ def _leaf(part: Scalar, operands: Mapping[str, Text]) -> str:
 
 
 def _chain(scalar: Scalar) -> list[tuple[str, tuple[Scalar | None, ...]]]:
-    """The functions of an expression that each read what the one before gives, for which None stands, and
-    numbers; empty for any other."""
+    """Return an expression as a chain of functions, each of the previous result and numbers.
+
+    None stands for the previous result. Empty for any other expression.
+    """
     found: list[tuple[str, tuple[Scalar | None, ...]]] = []
     while isinstance(scalar, Call):
         primitive = PRIMITIVES[scalar.name]

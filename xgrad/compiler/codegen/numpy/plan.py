@@ -1,4 +1,4 @@
-"""A plan as Python text: NumPy's own functions, each writing into memory laid out beforehand."""
+"""A plan as Python code: NumPy's own functions, each writing into memory allocated beforehand."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..element import COMPLEX, FLOATS, REAL
 from ..element import FOLDS as KINDS
 from .element import written_into
 
-#: Loops inside of each other that Python takes.
+#: The deepest nesting of loops that Python accepts.
 DEEPEST = 20
 
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
 
 def write(plan: Plan) -> str:
-    """The text of `run(np, view, empty, buffers, calls)`, where `buffers` are flat arrays.
+    """Write `run(np, view, empty, buffers, calls)`, where `buffers` are flat arrays.
 
-    `view(buffer, offset, shape, strides)` gives a view, in elements, `empty(shape, dtype)` new memory, and
-    `calls` has a function `f(args, outs)` for each call of the plan.
+    `view(buffer, offset, shape, strides)` returns a view, in elements, `empty(shape, dtype)` allocates
+    memory, and `calls` has a function `f(args, outs)` for each call of the plan.
     """
     return _Writer(plan).text()
 
@@ -35,12 +35,12 @@ class _Writer:
         self.names: dict[Any, str] = {}
         self.loops: list[tuple[Loop, dict[str, str]]] = []
         self.scalars: set[str] = set()
-        self.calls = 0  # written so far
+        self.calls = 0  # how many have been written
 
     def text(self) -> str:
         body = self._items(self.plan.body, 1)
         functions = sorted({name for line in body for name in _CALL.findall(line)})
-        bound = [f"    {name} = np.{name}" for name in functions]  # a local name is found faster
+        bound = [f"    {name} = np.{name}" for name in functions]  # local names are faster to look up
         lines = [_CALL.sub(r"\1(", line) for line in body]
         return "\n".join(
             [
@@ -56,13 +56,13 @@ class _Writer:
     # Arrays
 
     def _array(self, ref: Ref) -> str:
-        """The name of what `ref` is at this step."""
+        """Return the name of `ref` at this step."""
         depth = len(ref.steps)
         moving = [d for d in range(depth) if ref.steps[d]]
         lengths = tuple(self.loops[d][0].length for d in moving)
         strides = tuple(ref.steps[d] for d in moving)
         name = self._outer((ref.buffer, ref.offset, (*lengths, *ref.shape), (*strides, *ref.strides)), "a")
-        for k, d in enumerate(moving):  # one more slice in each loop that it moves with
+        for k, d in enumerate(moving):  # one more slice in each loop whose step it depends on
             _, slices = self.loops[d]
             if len(lengths) + len(ref.shape) == k + 1:
                 self.scalars.add(name)
@@ -105,7 +105,7 @@ class _Writer:
             *(f"{whole}{order}" for whole in slices if whole not in self.scalars),
         ]
         names = [f"i{depth}", *(s for whole, s in slices.items() if whole not in self.scalars)]
-        # the slices of an axis alone are numbers, which nothing can be written into
+        # iterating over a 1-d array gives scalars, which cannot be written into
         single = [
             f"{indent}    {s} = {whole}[i{depth}, ...]"
             for whole, s in slices.items()
@@ -186,7 +186,7 @@ class _Writer:
                 )
             )
             fold = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}[r.kind]
-            if 0 in item.shape:  # NumPy refuses the maximum of nothing, even where no result is asked for
+            if 0 in item.shape:  # NumPy refuses the maximum of an empty array, even if the result is empty
                 first = start(r.kind, self.plan.buffers[r.out.buffer].dtype)
                 lines.append(f"{out}[...] = {number(first).text}")
                 continue
@@ -194,8 +194,10 @@ class _Writer:
         return lines
 
     def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
-        """Whether nothing that is loaded from this buffer is read after step `i`, and no other store waits to
-        be read from there."""
+        """Whether step `i` may write its result to `ref`, in a buffer that the map also loads from.
+
+        No load from the buffer may be needed after step `i`, and at step `i` only the one at `ref` itself.
+        """
         return all(
             last.get(v, -1) < i or (last.get(v, -1) == i and load == ref)
             for v, load in item.loads
@@ -213,7 +215,7 @@ def _tried(op: str, args: tuple[Any, ...], dtype: str) -> object:
 
 _DTYPES = frozenset(("bool", "int32", "int64", "float32", "float64"))
 
-#: What there are functions for in NumPy. Dtypes that are rare in loops it computes with as it does eagerly.
+#: The ops that NumPy has functions for. Dtypes that are rare in loops are computed as in eager mode.
 NUMPY = Target(
     frozenset(name for name, primitive in PRIMITIVES.items() if primitive.numpy),
     _DTYPES,
@@ -225,7 +227,7 @@ NUMPY = Target(
 
 
 def _step(step: Step, args: list[str], out: str, mixed: bool) -> list[str]:
-    """An op of NumPy arrays and numbers, written into `out`."""
+    """Write an op on NumPy arrays and numbers, with the result in `out`."""
     op = OPS.get(step.op)
     if op is None or op.kernel.scalar is None:
         raise Unsupported(f"{step.op!r}")

@@ -1,7 +1,7 @@
 """Kernels in LLVM IR for ops that are neither maps nor matrix products: gathers, scatters and others.
 
-A kernel is a function `write(kernel)` that takes a `Kernel` and writes loops over its operands. Each op that
-has one is named in `KERNELS`, with what says whether it is for such operands.
+A kernel is a function `write(kernel)` that takes a `Kernel` and writes loops over its operands. `KERNELS`
+lists each op that has one, with the condition on its operands.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .rows import LONGEST, are_small
 
 
 class Entry(NamedTuple):
-    """How an op is written, and whether it can be, of a call and the dtypes of its arguments and results.
+    """How to write a call, and whether its argument and result dtypes allow it.
 
-    `condition` says in words for which operands there is a kernel.
+    `condition` describes in words the operands that have a kernel.
     """
 
     write: Callable[[Kernel], None]
@@ -54,8 +54,7 @@ KERNELS: Mapping[str, Entry] = {
 
 
 def has_kernel(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether there is a kernel for a call, given the dtypes of its arguments (None for numbers) and
-    results."""
+    """Whether a call has a kernel, given the dtypes of its arguments (None for numbers) and results."""
     entry = KERNELS.get(call.op)
     return entry is not None and entry.takes(call, dtypes)
 

@@ -1,4 +1,4 @@
-"""What goes along one axis, element by element: cumulative sums and products, argmax, argmin, and sorting."""
+"""Ops along one axis, element by element: cumulative sums and products, argmax, argmin, and sorting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOVED = FLOATS | (RANGES.keys() - {"int128"})
 
 
 def _lines(kernel: Kernel, of: Lines, body: Callable[[str, str], None]) -> None:
-    """`body` with pointers to the first element of each line, and to where its result begins."""
+    """Run `body` with pointers to the first element of each line and of its result."""
     kernel.loops(
         of.shape,
         of.strides(),
@@ -31,12 +31,12 @@ def _lines(kernel: Kernel, of: Lines, body: Callable[[str, str], None]) -> None:
 
 
 def can_accumulate(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a cumulative op adds up in the dtype of its result; half precision adds up in another."""
+    """Whether a cumulative op accumulates in the dtype of its result; half precision uses a wider one."""
     return along.can_accumulate(call, dtypes, _MOVED - HALVES)
 
 
 def accumulate(kernel: Kernel) -> None:
-    """out[i] = out[i - 1] op x[i], which begins with an initial 0 or 1 where that is included."""
+    """out[i] = out[i - 1] op x[i], starting with the initial 0 or 1 if that is included."""
     of, code = lines(kernel.call), kernel.code
     x, out, axis = of
     op, first = ("+", 0) if kernel.call.op == "cumulative_sum" else ("*", 1)
@@ -62,16 +62,16 @@ def accumulate(kernel: Kernel) -> None:
     _lines(kernel, of, line)
 
 
-# The place of the largest and the smallest
+# Indices of the largest and the smallest
 
 
 def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether an argmax or argmin is along one axis, or of all elements in a row."""
+    """Whether an argmax or argmin is along one axis, or over all elements of a contiguous array."""
     return along.can_choose(call, dtypes, _MOVED)
 
 
 def choose(kernel: Kernel) -> None:
-    """The index of the first element that none is better than; NaN is better than any number."""
+    """Return the index of the first best element; NaN is better than any number."""
     of, code = lines(kernel.call), kernel.code
     x, _, axis = of
     dtype, better = kernel.dtype(x), ">" if kernel.call.op == "argmax" else "<"
@@ -93,7 +93,7 @@ def choose(kernel: Kernel) -> None:
 
 
 def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
-    """Whether x is better than y: NaN is better than any number, and nothing than NaN."""
+    """Whether x is better than y: NaN is better than any number, and nothing is better than NaN."""
     wins = kernel.apply(better, "bool", x, y, of=dtype)
     if dtype not in FLOATS:
         return wins
@@ -111,7 +111,7 @@ def can_sort(call: Call, dtypes: tuple[Any, ...]) -> bool:
 
 
 def sort(kernel: Kernel) -> None:
-    """The elements of each line in order."""
+    """Sort the elements of each line."""
     of = lines(kernel.call)
     x, out, axis = of
     dtype = kernel.dtype(x)
@@ -133,7 +133,7 @@ def sort(kernel: Kernel) -> None:
 
 
 def argsort(kernel: Kernel) -> None:
-    """The places of the elements of each line in their order."""
+    """Return the indices that sort each line."""
     of = lines(kernel.call)
     x, out, axis = of
     dtype = kernel.dtype(x)
@@ -164,17 +164,17 @@ def _insertion(
     there: Callable[[str], list[str]],
     put: Callable[[str, list[str]], None],
 ) -> None:
-    """Stable insertion sort of entries, which have their value first.
+    """Stable insertion sort of entries, which start with their value.
 
-    `given(i)` is the i-th entry to be sorted, `there(j)` the j-th of those that are sorted already, and
-    `put(j, entry)` puts one there.
+    `given(i)` returns the i-th entry to be sorted, `there(j)` the j-th sorted entry, and `put(j, entry)`
+    stores one there.
     """
     code, types = kernel.code, [TYPES[d] for d in dtypes]
     vectors = [code.vector(t) for t in types]
 
     def insert(i: str, _: Sequence[str]) -> list[str]:
         def pass_by(j: str, carried: list[str]) -> list[str]:
-            """One entry goes to j, and the next is carried on: all those behind the new one move up."""
+            """Store one entry at j and carry the next: all entries after the new one move up."""
             *entry, moving = carried
             old = there(j)
             first = kernel.apply(
@@ -191,7 +191,7 @@ def _insertion(
 
 
 def _comes_first(kernel: Kernel, dtype: str, x: str, y: str) -> str:
-    """Whether `x`, which stands behind `y`, comes before it in order. NaN is the largest."""
+    """Whether `x`, now after `y`, belongs before it. NaN is the largest."""
     if kernel.call.params["descending"]:
         return _before(kernel, ">", dtype, x, y)
     wins = kernel.apply("<", "bool", x, y, of=dtype)

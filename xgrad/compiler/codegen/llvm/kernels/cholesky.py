@@ -1,7 +1,6 @@
 """Cholesky factors of small matrices.
 
-What is not positive definite, as far as rounding lets one know, is left to the array library, whose error a
-user sees.
+Matrices that are not positive definite up to rounding are left to the array library, which raises the error.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from .rows import EPSILON, LONGEST, TINY, WIDTH, Rows, function, scratch, stack
 
 
 def cholesky(kernel: Kernel) -> None:
-    """L with x = L Lᵀ from the lower triangle, or with `upper` U with x = Uᵀ U from the upper one."""
+    """L with x = L Lᵀ from the lower triangle; or with `upper`, U with x = Uᵀ U from the upper triangle."""
     (x,), (z,), code = kernel.call.args, kernel.call.outs, kernel.code
     assert isinstance(x, Ref)
     dtype, n = kernel.dtype(z), x.shape[-1]
     memory = scratch(kernel, TYPES[dtype], LONGEST * WIDTH, "matrix")
 
     def strides(ref: Ref) -> list[str]:
-        """Between rows and columns of the upper triangle."""
+        """Return the strides between rows and between columns, of the upper triangle."""
         down, right = ref.strides[-2:] if kernel.call.params["upper"] else ref.strides[-1:-3:-1]
         return ["1" if n == 1 else kernel.writer.number(s) for s in (down, right)]
 
@@ -47,7 +46,7 @@ def cholesky(kernel: Kernel) -> None:
 
 
 def _write(rows: Rows, right: str, z_right: str) -> None:
-    """U by rows: each is divided by the root of its pivot, and its products are taken from those below."""
+    """Compute U row by row: divide by the root of the pivot, and update the rows below."""
     code, t, lanes = rows.code, rows.type, rows.lanes
 
     def place(start: str, column: str, stride: str) -> str:

@@ -13,8 +13,8 @@ from .nest import Kernel
 
 
 def can_index(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether a call indexes by arrays of integers, beside slices alone."""
-    adds = call.op in ("untake", "scatter")  # half precision in float32
+    """Whether a call indexes by integer arrays, and otherwise only by slices."""
+    adds = call.op in ("untake", "scatter")  # half precision adds in float32
     return has_form(call, dtypes, SIZES.keys() - HALVES if adds else SIZES)
 
 
@@ -60,7 +60,7 @@ def assign(kernel: Kernel) -> None:
 
 
 def _each(kernel: Kernel, body: Callable[[str, str | float], None]) -> None:
-    """`body(whole, part)` with pointers to each pair of elements, in the order of the index arrays."""
+    """Run `body(whole, part)` with pointers to each pair of elements, in the order of the index arrays."""
     found = form(kernel.call)
     assert found is not None
     dtype = kernel.dtype(found.whole)

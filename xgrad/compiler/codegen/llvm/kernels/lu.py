@@ -1,8 +1,7 @@
-"""LU factors of small matrices, as LAPACK finds them, and what follows from them: solutions of equations,
-inverses, determinants and cofactors.
+"""LU factors of small matrices, as in LAPACK, and what follows from them.
 
-What is singular, or so near to it that rounding decides, is left to the array library, and so is what is not
-finite: its errors and its values are the ones that a user sees.
+These are solutions of equations, inverses, determinants and cofactors. Matrices that are singular up to
+rounding, or not finite, are left to the array library, whose errors and values the user sees.
 """
 
 from __future__ import annotations
@@ -18,8 +17,11 @@ from .rows import EPSILON, LONGEST, TINY, WIDTH, Rows, function, scratch, stack
 
 
 class _Factors(NamedTuple):
-    """Scratch memory: L below the diagonal and U, the row of x that each row was, and the reciprocals of the
-    pivots, behind them the sum of |x|."""
+    """Scratch memory of a factorisation.
+
+    `lu` has L below the diagonal and U, `order` the row of x that each row was, and `reciprocals` those of
+    the pivots, followed by the sum of |x|.
+    """
 
     lu: str
     order: str
@@ -36,13 +38,13 @@ def _memory(kernel: Kernel, dtype: str) -> _Factors:
 
 
 def _strides(kernel: Kernel, ref: Ref) -> tuple[str, str]:
-    """The distances between rows and between columns."""
+    """Return the strides between rows and between columns."""
     down, right = (0 if n == 1 else s for n, s in zip(ref.shape[-2:], ref.strides[-2:]))
     return kernel.writer.number(down), "1" if ref.shape[-1] == 1 else kernel.writer.number(right)
 
 
 def _factor(kernel: Kernel, x: Ref, pointer: str, into: _Factors) -> str:
-    """Factor a matrix. Returns how many rows changed places."""
+    """Factor a matrix. Returns the number of row swaps."""
     code, n = kernel.code, kernel.writer.read(x.shape[-1])
     down, right = _strides(kernel, x)
     plain = right == "1"
@@ -63,7 +65,7 @@ def _factor(kernel: Kernel, x: Ref, pointer: str, into: _Factors) -> str:
 
 
 def _write_lu(rows: Rows, right: str) -> None:
-    """Gaussian elimination with the largest element of a column as its pivot: the number of swaps, or -1."""
+    """Gaussian elimination with partial pivoting: returns the number of swaps, or -1."""
     code, t, lanes = rows.code, rows.type, rows.lanes
 
     def copy(i: str, sums: list[str]) -> list[str]:
@@ -144,7 +146,7 @@ def _write_lu(rows: Rows, right: str) -> None:
 
 
 def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z: Ref, at: list[str]) -> None:
-    """z = x⁻¹ y, of the identity where y is None; `at` has pointers to y and z."""
+    """z = x⁻¹ y, with the identity for y if that is None; `at` has pointers to y and z."""
     code, (n, k) = kernel.code, (kernel.writer.read(v) for v in z.shape[-2:])
     given = ("0", "1") if y is None else _strides(kernel, y)
     strides = (*given, *_strides(kernel, z))
@@ -172,7 +174,7 @@ def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z:
 
 
 def _write_substitution(rows: Rows, right: str, z_right: str) -> None:
-    """Forward and back, for as many columns at a time as a vector has lanes.
+    """Forward and back substitution, for as many columns at a time as a vector has lanes.
 
     Returns whether z is not finite.
     """
@@ -183,7 +185,7 @@ def _write_substitution(rows: Rows, right: str, z_right: str) -> None:
         mask = rows.mask("%k", c)
 
         def known(i: str, start: str, first: str, stop: str) -> str:
-            """A row less what is known of its sum."""
+            """Subtract the known terms of a row's sum."""
 
             def term(r: str, sums: list[str]) -> list[str]:
                 factor = rows.get(rows.at("%lu", i, r))
@@ -223,12 +225,12 @@ def _write_substitution(rows: Rows, right: str, z_right: str) -> None:
 
 
 def _block(kernel: Kernel, dtype: str) -> str:
-    """Memory for a vector of each row."""
+    """Return memory for a vector of each row."""
     return scratch(kernel, TYPES[dtype], LONGEST * kernel.writer.vector_bytes // SIZES[dtype], "block")
 
 
 def solve(kernel: Kernel) -> None:
-    """z = x⁻¹ y: each matrix of x is factored once, for all of y that belongs to it."""
+    """z = x⁻¹ y: each matrix of x is factored once, for all of its right-hand sides y."""
     x, y = kernel.call.args
     (z,) = kernel.call.outs
     assert isinstance(x, Ref)
@@ -266,8 +268,10 @@ def inv(kernel: Kernel) -> None:
 
 
 def _determinant(kernel: Kernel, x: Ref, factors: _Factors, swaps: str) -> str:
-    """The product of the pivots, with its sign. Bails out where it comes too near to 0 or to infinity on the
-    way."""
+    """Return the product of the pivots, with its sign.
+
+    Bails out if a partial product comes too near to 0 or to infinity.
+    """
     code, dtype = kernel.code, kernel.dtype(x)
     t, size = TYPES[dtype], SIZES[dtype]
     odd = code.let(f"trunc i64 {swaps} to i1")
@@ -299,12 +303,12 @@ def det(kernel: Kernel) -> None:
 
 
 def _as_matrices(ref: Ref) -> Ref:
-    """A number for each matrix, with two axes of length 1."""
+    """View one number per matrix as matrices, with two axes of length 1."""
     return ref._replace(shape=(*ref.shape, 1, 1), strides=(*ref.strides, 0, 0))
 
 
 def slogdet(kernel: Kernel) -> None:
-    """The sign of the determinant and the logarithm of its size."""
+    """The sign and the logarithm of the absolute value of the determinant."""
     (x,), (sign, log), code = kernel.call.args, kernel.call.outs, kernel.code
     assert isinstance(x, Ref)
     dtype = kernel.dtype(log)
@@ -333,8 +337,10 @@ def slogdet(kernel: Kernel) -> None:
 
 
 def cofactor(kernel: Kernel) -> None:
-    """det(x) x⁻ᵀ, where x is far from singular: the array library finds it from singular values, which is
-    right for singular ones too."""
+    """det(x) x⁻ᵀ, where x is far from singular.
+
+    Otherwise the array library computes it from singular values, which also works for singular matrices.
+    """
     (x,), (z,), code = kernel.call.args, kernel.call.outs, kernel.code
     assert isinstance(x, Ref)
     dtype, n = kernel.dtype(z), x.shape[-1]

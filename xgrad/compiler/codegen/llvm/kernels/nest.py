@@ -1,4 +1,4 @@
-"""What kernels are written with: nests of loops over views, element by element."""
+"""Tools for writing kernels: nests of loops over views, element by element."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Kernel:
-    """A call that is being written: its operands, and a way out to the array library.
+    """A call being written: its operands, and an exit to the array library.
 
-    `turns` are the steps of the loops around it, `bail(condition)` leaves the kernel where an i1 holds: the
+    `turns` are the steps of the enclosing loops. `bail(condition)` leaves the kernel if an i1 holds: the
     array library then computes the call from the start, or raises its error.
     """
 
@@ -26,11 +26,11 @@ class Kernel:
         self.code: Code = writer.code
 
     def dtype(self, ref: Ref) -> str:
-        """The dtype of what lies at a ref."""
+        """Return the dtype of a ref's elements."""
         return self.writer.plan.buffers[ref.buffer].dtype
 
     def base(self, ref: Ref) -> str:
-        """The pointer to the first element of a ref at this step."""
+        """Return the pointer to the first element of a ref at this step."""
         return self.writer.pointer(ref, self.turns)
 
     def loops(
@@ -41,8 +41,10 @@ class Kernel:
         pointers: Sequence[str],
         body: Callable[[list[str]], None],
     ) -> None:
-        """`body(pointers)` for each index of `shape`, with pointers that move by their strides, in
-        elements."""
+        """Run `body(pointers)` for each index of `shape`.
+
+        The pointers move by their strides, which are in elements.
+        """
         code = self.code
         if not shape:
             body(list(pointers))
@@ -57,37 +59,39 @@ class Kernel:
         code.loop(self.writer.read(shape[0]), turn)
 
     def at(self, pointer: str, dtype: str, index: str, stride: str) -> str:
-        """The pointer to an element `index` strides on."""
+        """Return the pointer to the element `index` strides further."""
         if stride == "0":
             return pointer
         place = index if stride == "1" else self.code.let(f"mul i64 {index}, {stride}")
         return self.code.address(stored(dtype), pointer, place)
 
     def load(self, dtype: str, pointer: str) -> str:
-        """One element, as `apply` takes it."""
+        """Load one element, in the form that `apply` takes."""
         code, type_ = self.code, stored(dtype)
         return element.from_memory(code, code.load(type_, pointer, SIZES[dtype], None), dtype)
 
     def store(self, dtype: str, x: str, pointer: str) -> None:
-        """Put one element into memory."""
+        """Store one element."""
         self.code.store(stored(dtype), element.to_memory(self.code, x, dtype), pointer, SIZES[dtype], None)
 
     def apply(self, op: str, dtype: str, *args: str | float, of: str = "") -> str:
-        """An elementwise op with a result of `dtype`, of elements of the dtype `of`, or of `dtype`; Python
-        numbers are numbers."""
+        """Apply an elementwise op with a result of `dtype`.
+
+        Its operands have the dtype `of`, or else `dtype`; Python numbers are literals.
+        """
         given = [Value(a, (of or dtype) if isinstance(a, str) else None) for a in args]
         return element.apply(self.code, op, given, dtype)
 
     def constant(self, dtype: str, value: float) -> str:
-        """A number as an element. Raises Unsupported for one that the dtype does not have."""
+        """Return a number as an element. Raises Unsupported if the dtype does not have it."""
         return self.apply("none", dtype, value)
 
     def cast(self, x: str, old: str, new: str) -> str:
-        """An element in another dtype."""
+        """Cast an element to another dtype."""
         return element.cast(self.code, x, old, new)
 
     def scalar(self, dtype: str, x: str) -> str:
-        """An element as LLVM's scalar, for conditions and addresses."""
+        """Return an element as an LLVM scalar, for conditions and addresses."""
         return self.code.let(f"extractelement <1 x {TYPES[dtype]}> {x}, i64 0")
 
     def map(self, item: Map) -> None:
@@ -95,8 +99,10 @@ class Kernel:
         self.writer.map(item, self.turns)
 
     def index(self, dtype: str, pointer: str, length: int) -> str:
-        """An index that lies at `pointer` as a scalar i64 from 0 on, for an axis of that length: from the end
-        where it is negative. Bails out where it is out of bounds."""
+        """Load an index as a non-negative i64, for an axis of that length.
+
+        A negative index counts from the end. Bails out if the index is out of bounds.
+        """
         code = self.code
         i = self.scalar("int64", self.cast(self.load(dtype, pointer), dtype, "int64"))
         size = self.writer.read(length)
@@ -107,5 +113,5 @@ class Kernel:
 
 
 def refs_of(call: Call) -> list[Any]:
-    """The arguments of a call that are views, and its results."""
+    """Return the arguments of a call that are views, and its results."""
     return [*(a for a in call.args if isinstance(a, Ref)), *call.outs]

@@ -1,6 +1,6 @@
-"""QR factors of small matrices, by reflections as LAPACK does them.
+"""QR factors of small matrices by Householder reflections, as in LAPACK.
 
-Where columns depend on each other, as far as rounding lets one know, the array library says which Q it is.
+Where columns are linearly dependent up to rounding, the array library decides which Q to return.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def qr(kernel: Kernel) -> None:
 
 
 def _write(rows: Rows) -> None:
-    """A row of scratch memory is a column of x.
+    """Factor a matrix in scratch memory, where each row holds a column of x.
 
-    Later it is one of R and, below the diagonal, the rest of the vector v that it was reflected along, which
-    is 1 at the diagonal: H = 1 - factor v vᵀ.
+    It ends as a column of R and, below the diagonal, the rest of the Householder vector v, which is 1 at the
+    diagonal: H = 1 - factor v vᵀ.
     """
     code, t, lanes = rows.code, rows.type, rows.lanes
     one, zero = rows.number(1), rows.number(0)
@@ -55,7 +55,7 @@ def _write(rows: Rows) -> None:
     count = code.let(f"select i1 {wide}, i64 %m, i64 %n")
 
     def parts(start: str, sums: int, body: Callable[[str, list[str]], Sequence[str]]) -> list[str]:
-        """`body` for each vector of a column from the one with row `start` on."""
+        """Run `body` for each vector of a column, from the one with row `start` on."""
         first = code.let(f"and i64 {start}, {-lanes}")
         return code.loop("%m", body, start=first, step=lanes, carried=[(vector, rows.zero)] * sums)
 
@@ -66,13 +66,13 @@ def _write(rows: Rows) -> None:
         return code.binary("fadd", t, x, y)
 
     def reflection(j: str, at: str) -> str:
-        """Elements of the j-th v, from row `at` on."""
+        """Return the elements of the j-th v from row `at` on."""
         here = rows.columns(at)
         below = code.select(t, rows.compare("sgt", here, j), rows.load(rows.at("%a", j, at)), rows.zero)
         return code.select(t, rows.compare("eq", here, j), code.constant(t, 1), below)
 
     def reflect(j: str, column: str) -> None:
-        """H of what is at a pointer."""
+        """Apply H to the column at a pointer."""
 
         def product(at: str, sums: list[str]) -> list[str]:
             x = rows.load(code.address(t, column, at))
@@ -114,7 +114,7 @@ def _write(rows: Rows) -> None:
         diagonal = rows.get(place)
         straight = code.let(f"fcmp oeq {t} {tail}, {zero}")
         square = code.let(f"fadd {t} {squares}, {code.let(f'fmul {t} {diagonal}, {diagonal}')}")
-        # squares that would vanish or overflow, and a column that is none of its own
+        # bail if squares would underflow or overflow, or if the column depends linearly on the others
         seen = rows.between(squares, rows.number(TINY[t] / EPSILON[t] ** 2))
         rounding = code.let(f"fmul {t} {whole}, {rows.number(4 * LONGEST * EPSILON[t])}")
         length = rows.scalar("sqrt", square)
