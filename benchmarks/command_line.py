@@ -4,8 +4,8 @@ Run `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [-
 
     ops          the cost of one op                      import   the cost of `import xgrad`
     gru          one GRU, also by hand, and in peers     chain    a graph of a million nodes
-    variants     variants of LSTM and GRU, in peers      memory   bytes in use, beside the loop by hand
-    cells        a hundred cells from papers, and JAX    aux      2,000 outputs beside the value
+    variants     variants of LSTM and GRU, in peers      memory   bytes in use, and of the loop by hand
+    cells        a hundred cells from papers, and JAX    aux      2,000 auxiliary outputs
     derivatives  f, grad, jvp, hvp                       train    a training step of examples/train.py
 
 Words after a suite select the cases whose names contain one of them: `python benchmarks cells lstm kalman`.
