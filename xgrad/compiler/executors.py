@@ -89,9 +89,9 @@ class Executable:
         self.device = device
         self._whole, self._wanted = whole, wanted
         self._optimise = 0.0
-        self._optimised = Once(self._after_passes)
+        self._optimised: Program | None = None
         self._ready = Once(self._compiled if ready is None else lambda: ready)
-        self._interpreted = Once(self._as_interpreted)
+        self._plain: Program | None = None
         self._run: tuple[Any, Any] | None = None  # copied from the prepared program, for a fast lookup
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
@@ -106,11 +106,12 @@ class Executable:
         outputs = (
             interpret(self.program, self.device, inputs, run_scan)
             if self._whole
-            else interpret(self._interpreted(), self.device, inputs)
+            else interpret(self._interpreted, self.device, inputs)
         )
         return self._unshared(outputs, inputs)
 
-    def _as_interpreted(self) -> Program:
+    @property
+    def _interpreted(self) -> Program:
         """The program for the array library.
 
         It keeps complex numbers, which the library supports: split into parts they would take more stages.
@@ -118,7 +119,10 @@ class Executable:
         from .passes import optimise
         from .passes.split_complex import has_complex
 
-        return optimise(self.program, complex_parts=False) if has_complex(self.program) else self.optimised
+        if self._plain is None:
+            split = has_complex(self.program)
+            self._plain = optimise(self.program, complex_parts=False) if split else self.optimised
+        return self._plain
 
     def prepare(self) -> tuple[Any, Any]:
         """Compile now rather than at the first call. Returns the runner and where its outputs are."""
@@ -129,15 +133,13 @@ class Executable:
     @property
     def optimised(self) -> Program:
         """The program after all passes."""
-        return self._optimised()  # type: ignore[no-any-return]
+        if self._optimised is None:
+            from .passes import optimise
 
-    def _after_passes(self) -> Program:
-        from .passes import optimise
-
-        start = time.perf_counter()
-        found = optimise(self.program)
-        self._optimise = time.perf_counter() - start
-        return found
+            start = time.perf_counter()
+            self._optimised = optimise(self.program)
+            self._optimise = time.perf_counter() - start
+        return self._optimised
 
     @property
     def kind(self) -> str:
@@ -175,7 +177,7 @@ class Executable:
         ready = compiled(self.optimised, self.device)
         # nobody inspects a scan's plan, and there may be one for each of many lengths
         if not self._whole and ready.why is None:
-            self._optimised = Once(self._after_passes)
+            self._optimised = None
             return ready._replace(lowered=None)
         return ready
 
