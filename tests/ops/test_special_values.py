@@ -162,6 +162,8 @@ for name in REDUCTIONS:
     for dtype in ("float32", "float64"):
         for x in rows(dtype):
             x = x + 0 if name in ("max", "min") else x  # without zeros of both signs, as above
+            if name == "prod":  # what is lost below the smallest normal number depends on the order
+                x = x[((x == 0) | ~(np.abs(x) < np.finfo(dtype).tiny)).all(axis=-1)]
             f = lambda x: getattr(xg, name)(x, axis=-1)
             want, run = called(f, xg.asarray(x)).numpy(), xg.compile(lambda x: f(x))
             for _ in range(2):

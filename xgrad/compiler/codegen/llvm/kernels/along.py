@@ -45,9 +45,10 @@ def accumulate(kernel: Kernel) -> None:
     stride, step = (kernel.writer.number(r.strides[axis]) for r in (x, out))
 
     def line(source: str, target: str) -> None:
-        start = kernel.constant(dtype, first)
+        # a sum starts at -0.0, to which a first -0.0 may be added without losing its sign
+        start = kernel.constant(dtype, first or -0.0)
         if initial:
-            kernel.store(dtype, start, target)
+            kernel.store(dtype, kernel.constant(dtype, first), target)
             target = kernel.at(target, dtype, "1", step) if step != "0" else target
 
         def turn(i: str, total: list[str]) -> list[str]:
