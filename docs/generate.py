@@ -70,7 +70,8 @@ def stub(part: str) -> str:
     names, constants = list(functions), []
     if not part:
         sources["."] = ["fft as fft", "linalg as linalg"]
-        sources[".creation"] += ["show as show", "to_device as to_device"]
+        sources[".creation"] += ["to_device as to_device"]
+        sources[".showing"] = ["show as show"]
         sources[".factors"] = ["cofactor as cofactor", "eig as eig", "eigh_of as eigh", "seal as seal"]
         sources[".indexing"] += [
             "scatter as scatter",

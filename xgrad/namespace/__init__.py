@@ -22,11 +22,12 @@ from . import (
     ordering,
     reductions,
 )
-from .creation import show, to_device
+from .creation import to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .factors import cofactor, eig, seal
 from .factors import eigh_of as eigh
 from .indexing import scatter, setitem, slide, untake
+from .showing import show
 from .table import FUNCTIONS, extension
 
 globals().update(extension(""), **DTYPES)

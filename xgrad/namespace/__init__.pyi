@@ -14,7 +14,6 @@ from .creation import (
     eye as eye,
     from_dlpack as from_dlpack,
     ones as ones,
-    show as show,
     tensor as tensor,
     to_device as to_device,
     zeros as zeros,
@@ -182,6 +181,9 @@ from .ordering import (
 from .reductions import (
     prod as prod,
     sum as sum,
+)
+from .showing import (
+    show as show,
 )
 
 __array_api_version__: str
