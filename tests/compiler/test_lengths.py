@@ -9,7 +9,8 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends.cpu import native
-from xgrad.compiler import executors, lengths
+from xgrad.compiler import bodies, executors, lengths
+from xgrad.compiler.caches import Cache
 
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
 
@@ -86,6 +87,23 @@ def test_lengths_of_an_octave_are_planned_once(monkeypatch: pytest.MonkeyPatch) 
         f(np.zeros((2, 4)), rng.normal(size=(length, 2, 4)))
     assert len(made) == 2 * 3  # forward and backward: the first length twice, and both ends of the range
     assert len(set(native._loaded) - compiled) <= 2
+
+
+def test_the_bits_do_not_depend_on_which_lengths_ran_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in another process, where another length comes first."""
+    monkeypatch.setenv("XGRAD_NATIVE", "1")
+    monkeypatch.setenv("XGRAD_VERIFY", "0")
+    xs = {length: rng.normal(size=(length, 2, 3)) for length in range(8, 17)}
+    found: list[dict[int, bytes]] = []
+    for order in (list(xs), list(xs)[::-1]):
+        monkeypatch.setattr(bodies, "BODIES", Cache(64))
+        step = xg.value_and_grad(loss(xg.scan, gated), argnums=1)
+        bits = {}
+        for length in order:
+            value, slope = step(np.zeros((2, 4)), xs[length])
+            bits[length] = value.numpy().tobytes() + slope.numpy().tobytes()
+        found.append(bits)
+    assert found[0] == found[1]
 
 
 def test_what_is_between_needs_lines() -> None:

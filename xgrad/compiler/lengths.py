@@ -106,17 +106,18 @@ class Between:
 
 
 class Octave:
-    """The lengths from a power of two to its double; `first` has code of its own."""
+    """The lengths from a power of two to its double.
 
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.low = 1 << (first.bit_length() - 1)
+    Which code a length gets depends on the length alone, not on which lengths ran before: code of another
+    structure may round differently.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.low = 1 << (length.bit_length() - 1)
         self._between: Once | None = None
 
     def at(self, length: int, plan: Callable[[int], Planned | None]) -> Planned | None:
-        """Return the code for another length of the octave, if the whole octave shares one structure."""
-        if length == self.first:
-            return None
+        """Return the code for a length of the octave, if the whole octave shares one structure."""
         if self._between is None:
             self._between = Once(lambda: self._made(plan))
         between: Between | None = self._between()
@@ -130,7 +131,8 @@ class Octave:
         return found
 
     def _made(self, plan: Callable[[int], Planned | None]) -> Between | None:
-        known = plan(self.first)
+        middle = self.low + self.low // 2
+        known = plan(middle)
         if known is None:
             return None
-        return Between.of(self.low, 2 * self.low, plan, (self.first, known))
+        return Between.of(self.low, 2 * self.low, plan, (middle, known))
