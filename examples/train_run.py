@@ -83,7 +83,7 @@ class Run:
             names = [name for name in tensors if name.startswith(f"{prefix}.")]
             holder.load_state_dict({name.removeprefix(f"{prefix}."): tensors.pop(name) for name in names})
         if tensors:
-            raise ValueError(f"unknown are {', '.join(tensors)}")
+            raise ValueError(f"unexpected tensors: {', '.join(tensors)}")
         self.h, self.rng.state, self.step = h, words["rng"], step
         self.curve, self.validation = curve.tolist(), list(zip(places, bits.tolist(), strict=True))
 

@@ -804,8 +804,8 @@ BODIES: dict[str, Kind] = {
 }
 
 LEARNING: dict[str, Kind] = {
-    "Linear of 0 inputs": (lambda: xg.nn.Linear(0, 3), ValueError, "n_in is 0"),
-    "Linear of -1 outputs": (lambda: xg.nn.Linear(3, -1), ValueError, "n_out is -1"),
+    "Linear of 0 inputs": (lambda: xg.nn.Linear(0, 3), ValueError, "n_in must be at least 1, not 0"),
+    "Linear of -1 outputs": (lambda: xg.nn.Linear(3, -1), ValueError, "n_out must be at least 1, not -1"),
     "Linear of 3.0 inputs": (lambda: xg.nn.Linear(3.0, 2), TypeError, "n_in must be an integer"),
     "Linear of True inputs": (lambda: xg.nn.Linear(True, 2), TypeError, "n_in must be an integer"),
     "Linear of integers": (lambda: xg.nn.Linear(3, 2, dtype=int), TypeError, "floating"),
@@ -822,14 +822,14 @@ LEARNING: dict[str, Kind] = {
     ),
     "Linear on None": (lambda: linear()(None), TypeError, "None"),
     "Linear on a masked array": (lambda: linear()(MASKED), TypeError, "no mask"),
-    "GRU of 0 states": (lambda: xg.nn.GRU(3, 0), ValueError, "hidden_size is 0"),
+    "GRU of 0 states": (lambda: xg.nn.GRU(3, 0), ValueError, "hidden_size must be at least 1, not 0"),
     "GRU with another reset": (lambda: xg.nn.GRU(3, 2, reset="x"), ValueError, "'before' or 'after'"),
     "GRU without a batch": (
         lambda: xg.nn.GRU(3, 2)(xg.ones((5, 3), dtype=xg.float32)),
         xg.ShapeError,
         r"\(T, B, 3\)",
     ),
-    "GRU from other weights": (lambda: xg.nn.GRU.from_torch({}), KeyError, "one-layer"),
+    "GRU from other weights": (lambda: xg.nn.GRU.from_torch({}), KeyError, "one layer"),
     "GRU from weights of other shapes": (
         lambda: xg.nn.GRU.from_torch({"weight_ih_l0": np.ones((7, 3)), "weight_hh_l0": np.ones((6, 2))}),
         xg.ShapeError,
@@ -838,7 +838,7 @@ LEARNING: dict[str, Kind] = {
     "Embedding of 2.5 numbers": (lambda: xg.nn.Embedding(2.5, 3), TypeError, "count must be an integer"),
     "Embedding of a number below 0": (lambda: xg.nn.Embedding(4, 3)([-1]), IndexError, "from 0 to 3"),
     "Embedding of a number that is not there": (lambda: xg.nn.Embedding(4, 3)([9]), IndexError, "9"),
-    "Embedding of floats": (lambda: xg.nn.Embedding(4, 3)(t()), TypeError, "integers"),
+    "Embedding of floats": (lambda: xg.nn.Embedding(4, 3)(t()), TypeError, "integer indices"),
     "Embedding of a masked array": (
         lambda: xg.nn.Embedding(4, 3)(np.ma.array([0, 1], mask=[0, 1])),
         TypeError,

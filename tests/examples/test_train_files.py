@@ -170,7 +170,7 @@ class TestResume:
     def test_every_tensor(self, good: Any, kind: str) -> None:
         tensors, words = good
         value = tensors[kind].numpy()
-        self.refused({k: v for k, v in tensors.items() if k != kind}, words, "lacks|has no")
+        self.refused({k: v for k, v in tensors.items() if k != kind}, words, "missing|has no")
         self.refused({**tensors, kind: value[None]}, words, kind.partition(".")[2])
         self.refused({**tensors, kind: value.astype("complex64")}, words, kind.partition(".")[2])
         self.refused({**tensors, kind: value.astype("uint8")}, words, kind.partition(".")[2])
@@ -186,7 +186,7 @@ class TestResume:
 
     def test_more_than_there_should_be(self, good: Any) -> None:
         for name in ("more", "scale.scale", "model.more", "optimizer.v.99"):
-            self.refused({**good[0], name: 1.0}, good[1], "unknown are")
+            self.refused({**good[0], name: 1.0}, good[1], "unexpected")
         self.refused({**good[0], "optimizer.count": -1}, good[1], "count")
         self.refused({**good[0], "curve": good[0]["curve"][:-1]}, good[1], "curve is float64 of shape")
 

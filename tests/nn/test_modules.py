@@ -76,7 +76,7 @@ def test_embedding(device: str) -> None:
     assert table(ids).shape == (2, 2, 3)
     g = xg.grad(lambda t: xg.sum(t(ids)))(table)
     assert g.weight.numpy()[:, 0].tolist() == [0, 3, 0, 1]
-    with pytest.raises(TypeError, match="integers"):
+    with pytest.raises(TypeError, match="integer indices"):
         table(xg.asarray([0.5]))
     if device.startswith("cuda"):  # indices out of bounds wrap around
         return
@@ -96,7 +96,7 @@ def test_cross_entropy(device: str) -> None:
 
 
 def test_linear_refuses_another_dtype() -> None:
-    with pytest.raises(TypeError, match="Linear has float32 weights and got float64"):
+    with pytest.raises(TypeError, match="Linear has float32 weights, but its input is float64"):
         xg.nn.Linear(2, 2)(np.ones(2))
 
 
