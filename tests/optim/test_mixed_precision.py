@@ -217,10 +217,14 @@ def test_its_state_can_be_saved(tmp_path: Path) -> None:
             "good_steps has dtype int32, but the state dict has float64",
         ),
         *(
-            ({**good, "scale": xg.asarray(v, dtype="float32")}, ValueError, "a scale is above 0")
+            (
+                {**good, "scale": xg.asarray(v, dtype="float32")},
+                ValueError,
+                "scale must be positive and finite",
+            )
             for v in (0, -1, np.inf, np.nan)
         ),
-        ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "a count of steps not below"),
+        ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "good_steps at least 0"),
     ]:
         with pytest.raises(error, match=message):
             other.load_state_dict(bad)
