@@ -975,10 +975,14 @@ LEARNING: dict[str, Kind] = {
     "a deviation below 0": (
         lambda: xg.random.default_rng(0).normal(0.0, -1.0),
         ValueError,
-        "scale is negative",
+        "scale must be at least 0; got -1.0",
     ),
-    "integers from 5 to 3": (lambda: xg.random.default_rng(0).integers(5, 3), ValueError, "low is not less"),
-    "a choice from nothing": (lambda: xg.random.default_rng(0).choice(0), ValueError, "nothing to choose"),
+    "integers from 5 to 3": (lambda: xg.random.default_rng(0).integers(5, 3), ValueError, "low must be less"),
+    "a choice from nothing": (
+        lambda: xg.random.default_rng(0).choice(0),
+        ValueError,
+        "no elements to choose",
+    ),
     "a probability of 1.5": (
         lambda: xg.random.default_rng(0).binomial(3, 1.5),
         ValueError,
