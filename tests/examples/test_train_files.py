@@ -198,7 +198,7 @@ class TestResume:
         for content in (b"", b"text", whole[:-1], whole[:100], bytes(flipped)):
             Path("runs/checkpoint.safetensors").write_bytes(content)
             before = contents()
-            assert "cannot resume: runs/checkpoint.safetensors is no whole safetensors file" in train(
+            assert "cannot resume: runs/checkpoint.safetensors is not a valid safetensors file" in train(
                 "--resume"
             )
             assert contents() == before
@@ -248,7 +248,7 @@ class TestOverwriting:
     def test_what_is_no_checkpoint_is_kept(self, content: bytes) -> None:
         Path("runs").mkdir()
         Path("runs/checkpoint.safetensors").write_bytes(content)
-        assert "no whole safetensors file" in train()
+        assert "not a valid safetensors file" in train()
         assert contents() == {"checkpoint.safetensors": content}
         xg.io.save("runs/checkpoint.safetensors", {"weights": 1.0})
         assert "no checkpoint of train.py" in train()

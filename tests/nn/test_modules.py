@@ -194,7 +194,7 @@ class TestCheckpoints:
         whole = path.read_bytes()
         for content in (whole[:-10], whole[:20], b"", b"not a checkpoint at all"):
             path.write_bytes(content)
-            with pytest.raises(ValueError, match="no whole safetensors file"):
+            with pytest.raises(ValueError, match="not a valid safetensors file"):
                 xg.io.load(path)
 
 
