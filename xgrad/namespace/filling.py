@@ -27,7 +27,9 @@ def full(
     """
     if isinstance(fill_value, Tensor):
         return call(
-            BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)}
+            BROADCAST_TO,
+            (asarray(fill_value, dtype=dtype, device=device),),
+            {"shape": integers(shape, "full: shape")},
         )
     if type(fill_value) is not float:
         _refuse_filling(fill_value, dtype)
@@ -90,9 +92,9 @@ def _between(
 def _count(function: str, num: object) -> int:
     """Check and return the number of values."""
     if isinstance(num, bool) or not is_integer(num):
-        raise TypeError(f"{function}: the number of values must be an integer, not {num!r}")
+        raise TypeError(f"{function}: num must be an integer, not {num!r}")
     if index(num) < 0:
-        raise ShapeError(f"{function}: the number of values must be at least 0, not {num}")
+        raise ShapeError(f"{function}: num must be at least 0, not {num}")
     return index(num)
 
 

@@ -30,7 +30,7 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = 
     With `copy` True the result has its own memory; with False, ValueError is raised if the memory layout
     requires a copy.
     """
-    shape = integers(shape)
+    shape = integers(shape, "reshape: shape")
     if copy is not None and MODE.get().trace is None:
         x = asarray(x, copy=True) if copy else _viewable(asarray(x), shape)
     return call(s.RESHAPE, (x,), {"shape": shape})
@@ -78,7 +78,7 @@ def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
 @function
 def broadcast_to(x: ArrayLike, /, shape: int | tuple[int, ...]) -> Tensor:
     """Broadcast to a shape: repeat along new axes and axes of length 1."""
-    return call(s.BROADCAST_TO, (x,), {"shape": integers(shape)})
+    return call(s.BROADCAST_TO, (x,), {"shape": integers(shape, "broadcast_to: shape")})
 
 
 @function
@@ -174,7 +174,7 @@ def roll(x: ArrayLike, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = normal_axes(axis, x.ndim, "roll")
-    shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift)
+    shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift, "roll: shift")
     shifts, axes = (
         shifts * len(axes) if len(shifts) == 1 else shifts,
         axes * len(shifts) if len(axes) == 1 else axes,
@@ -250,7 +250,7 @@ def tile(x: ArrayLike, repetitions: tuple[int, ...], /) -> Tensor:
             [0, 1, 0, 1]])
     """
     x = asarray(x)
-    times = integers(repetitions)
+    times = integers(repetitions, "tile: repetitions")
     rank = max(x.ndim, len(times))
     times = (1,) * (rank - len(times)) + times
     shape = (1,) * (rank - x.ndim) + x.shape

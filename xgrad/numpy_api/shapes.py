@@ -217,7 +217,7 @@ def copy(a: NestedArrayLike, order: str = "K", subok: bool = False) -> Tensor:
 
 @in_numpy("resize")
 def resize(a: ArrayLike, new_shape: Ints) -> Tensor:
-    flat, shape = ravel(a), integers(new_shape)
+    flat, shape = ravel(a), integers(new_shape, "np.resize: new_shape")
     n = prod(shape)
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)
