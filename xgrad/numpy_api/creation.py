@@ -83,7 +83,7 @@ def _like(
 
 
 def _shape(a: Tensor, shape: Ints | None) -> tuple[int, ...]:
-    return a.shape if shape is None else integers(shape)
+    return a.shape if shape is None else integers(shape, "shape")
 
 
 @in_numpy("linspace")

@@ -9,7 +9,7 @@ from typing import SupportsIndex, TypeGuard
 Axis = int | tuple[int, ...] | None
 
 
-def integers(given: SupportsIndex | Iterable[SupportsIndex], what: str = "") -> tuple[int, ...]:
+def integers(given: SupportsIndex | Iterable[SupportsIndex], what: str = "the argument") -> tuple[int, ...]:
     """One or several integers as a tuple of ints; anything with `__index__` counts, also NumPy's.
 
     `what` names the argument in the TypeError for anything else.
@@ -19,8 +19,7 @@ def integers(given: SupportsIndex | Iterable[SupportsIndex], what: str = "") -> 
     try:
         return tuple(map(index, given))  # type: ignore[arg-type]  # raises for others
     except TypeError:
-        subject = what and f"{what}: "
-        raise TypeError(f"{subject}{given!r} is neither an integer nor a tuple of integers") from None
+        raise TypeError(f"{what} must be an integer or a tuple of integers, not {given!r}") from None
 
 
 def is_integer(given: object) -> TypeGuard[SupportsIndex]:
@@ -44,7 +43,7 @@ def normal_axes(
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = integers(axis, function and f"{function}: axis")
+    axes = integers(axis, f"{function}: axis" if function else "axis")
     for a in axes:
         if not -ndim <= a < ndim:
             subject = function and f"{function}: "

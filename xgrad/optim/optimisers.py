@@ -94,11 +94,11 @@ class Optimizer(ABC):
         for p in leaves:
             if not isinstance(p, Tensor) or not p.is_leaf:
                 given = (
-                    ("a Tensor made without requires_grad=True, or computed from others")
+                    "this one was made without it, or computed from others"
                     if isinstance(p, Tensor)
-                    else type(p).__name__
+                    else f"got {type(p).__name__}"
                 )
-                raise GraphError(f"an optimiser takes Tensors made with requires_grad=True, not {given}")
+                raise GraphError(f"an optimiser takes Tensors made with requires_grad=True; {given}")
         if not leaves:
             raise ValueError(
                 f"an optimiser needs at least one parameter, but this {type(params).__name__} has none"
