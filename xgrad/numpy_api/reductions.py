@@ -29,9 +29,11 @@ def _held(a: Tensor, where: NestedArrayLike) -> Tensor:
     """Broadcast `where` to the shape of `a`, which it must not enlarge."""
     held = arrays((a, where))[1]
     if held.dtype.kind != "b":
-        raise TypeError(f"where= takes booleans, not {held.dtype}")
+        raise TypeError(f"where= must be boolean, not {held.dtype}; use xg.astype(mask, xg.bool)")
     if broadcast_shapes(held.shape, a.shape) != a.shape:
-        raise ShapeError(f"where= of shape {held.shape} is larger than the array, of shape {a.shape}")
+        raise ShapeError(
+            f"where= of shape {held.shape} does not broadcast to the shape of the array, {a.shape}"
+        )
     return xp.broadcast_to(held, a.shape)
 
 
@@ -131,7 +133,7 @@ def _extreme(
     axis = _axes(axis, a)
     if initial is None:
         if where is not True:
-            raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
+            raise ValueError(f"np.{name} with where= needs initial=, the result if no element is selected")
         return reduce(a, axis=axis, keepdims=keepdims)
     a = xp.asarray(a)
     initial = _initial(initial, a)
@@ -401,7 +403,7 @@ def _nan_place(
     """
     a, missing = xp.asarray(a), isnan(a)
     if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
-        raise ValueError(f"np.{name}: there is nothing but NaN to choose from")
+        raise ValueError(f"np.{name}: an all-NaN slice along axis={axis} has no such element")
     return place(_only(a, ~missing, worst) if is_floating(a.dtype) else a, axis=axis, keepdims=keepdims)
 
 
@@ -410,13 +412,13 @@ def _nan_place(
 
 @in_numpy("cumsum")
 def cumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "cumsum")
     return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("cumprod")
 def cumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "cumprod")
     return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
@@ -458,7 +460,7 @@ def _accumulation(name: str) -> Callable[..., Tensor]:
     """Cumulative reduction by an associative binary function, combining 1, 2, 4, 8 ... neighbours."""
 
     def accumulate(a: NestedArrayLike, axis: int = 0) -> Tensor:
-        a, axis = along(a, axis)
+        a, axis = along(a, axis, f"{name}.accumulate")
         a = a != 0 if name.startswith("logical") else a
         before, reach = (slice(None),) * axis, 1
         while reach < a.shape[axis]:

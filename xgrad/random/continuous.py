@@ -28,7 +28,7 @@ from .drawing import Size
 from .inverted import Inverted
 
 _FAR = 37.0  # standard deviations beyond which normal probabilities underflow in float64
-_SHAPE = "draw it with a fixed shape parameter"
+_SHAPE = "use a shape parameter that needs no gradient"
 
 
 class Continuous(Inverted):
@@ -67,9 +67,9 @@ class Continuous(Inverted):
             self._parameter("uniform", "low", low, dtype),
             self._parameter("uniform", "high", high, dtype),
         )
-        self._refuse("uniform", "high is less than low", lambda low, high: high < low, low, high)
+        self._refuse("uniform", "high must be at least low", lambda low, high: high < low, low, high)
         self._refuse(
-            "uniform", "high - low is not finite", lambda d: (d != d) | (d == float("inf")), high - low
+            "uniform", "high - low must be finite", lambda d: (d != d) | (d == float("inf")), high - low
         )
         size = self._size("uniform", size, shape_of(low), shape_of(high))
         z: Tensor = low + (high - low) * self._draw("random", size, dtype)
@@ -237,7 +237,7 @@ class Continuous(Inverted):
         alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
         if alpha.ndim == 0 or alpha.shape[-1] == 0:
             raise ShapeError(
-                f"dirichlet takes alpha of shape (..., k), one number at least for each part, not "
+                f"dirichlet takes alpha of shape (..., k) with at least one number in each row, not "
                 f"{alpha.shape}"
             )
         size = (*self._size("dirichlet", size, alpha.shape[:-1]), alpha.shape[-1])
@@ -264,7 +264,7 @@ class Continuous(Inverted):
         dtype = self._dtype("gumbel_softmax", dtype, "f")
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
         temperature = self._parameter("gumbel_softmax", "temperature", temperature, dtype)
-        self._refuse("gumbel_softmax", "temperature is not positive", lambda t: t <= 0, temperature)
+        self._refuse("gumbel_softmax", "temperature must be positive", lambda t: t <= 0, temperature)
         noisy, axis = self._with_gumbels("gumbel_softmax", logits, axis, size, dtype)
         return softmax(noisy / temperature, axis=axis)
 
@@ -289,17 +289,17 @@ class Continuous(Inverted):
         )
         if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
             raise ShapeError(
-                f"{method} takes a mean of shape (..., k) and a covariance of shape (..., k, k), "
-                f"not {mean.shape} and {cov.shape}"
+                f"{method} takes a mean of shape (..., k) and cov of shape (..., k, k), not {mean.shape} and "
+                f"{cov.shape}"
             )
         size = (*self._size(method, size, mean.shape[:-1], cov.shape[:-2]), mean.shape[-1])
         self._refuse(
             method,
-            "cov is not symmetric",
+            "cov must be symmetric",
             lambda c: abs(c - c.mT) > 1e-4 * max_of(abs(c)) if c.size else False,
             cov,
         )
-        definite = "cov is not positive definite: add a small multiple of xg.eye to it"
+        definite = "cov must be positive definite; add a small multiple of xg.eye(k) to it"
         try:
             factor = linalg.cholesky(cov)
         except ValueError as error:
@@ -328,8 +328,8 @@ class Continuous(Inverted):
         dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
         named = {"low": low, "high": high, "loc": loc, "scale": scale}
         params = [self._parameter(method, name, value, "float64") for name, value in named.items()]
-        self._refuse(method, "scale is not positive", lambda scale: scale <= 0, params[3])
-        self._refuse(method, "low is not less than high", lambda low, high: low >= high, *params[:2])
+        self._refuse(method, "scale must be positive", lambda scale: scale <= 0, params[3])
+        self._refuse(method, "low must be less than high", lambda low, high: low >= high, *params[:2])
         size = self._size(method, size, *map(shape_of, params))
         low, high, loc, scale = (asarray(p, dtype="float64", device=self._home) for p in params)
         # A bound that is far out or infinite is treated as if it were absent: it moves with loc and scale.
@@ -340,7 +340,7 @@ class Continuous(Inverted):
         p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
         self._refuse(
             method,
-            "the interval is too far out: float64 has no probability for it",
+            "the interval from low to high is too far from loc: its probability underflows in float64",
             lambda p, q: (p >= q) | (q != q),
             p,
             q,
@@ -399,19 +399,19 @@ class Continuous(Inverted):
     ) -> Tensor:
         dtype = self._dtype(method, dtype, "f")
         shape = self._constant(method, "shape", shape, "float64", _SHAPE)
-        self._refuse(method, "shape is negative", lambda shape: shape < 0, shape)
+        self._refuse(method, "shape must be at least 0", lambda shape: shape < 0, shape)
         return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
 
     def _scale(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """Check a non-negative parameter."""
         scale = self._parameter(method, name, value, dtype)
-        self._refuse(method, f"{name} is negative", lambda scale: scale < 0, scale)
+        self._refuse(method, f"{name} must be at least 0", lambda scale: scale < 0, scale)
         return scale
 
     def _positive(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """Check a shape parameter: positive, and without a derivative."""
         found = self._constant(method, name, value, "float64", _SHAPE)
-        self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
+        self._refuse(method, f"{name} must be positive", lambda x: x <= 0, found)
         return found
 
     def _with_gumbels(
@@ -423,12 +423,11 @@ class Continuous(Inverted):
         """
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
             raise ShapeError(
-                f"{method} takes logits with one choice at least along axis {axis}, not of shape "
-                f"{logits.shape}"
+                f"{method} takes logits with at least one choice along axis={axis}, not shape {logits.shape}"
             )
         self._refuse(
             method,
-            "the greatest of the logits is not finite",
+            f"the largest of the logits along axis={axis} must be finite",
             lambda x: ~isfinite(max_of(x, axis=axis)),
             logits,
         )
@@ -439,6 +438,7 @@ class Continuous(Inverted):
         at = len(batch) - back
         if at < 0:
             raise ShapeError(
-                f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}"
+                f"{method}: size={batch} has too few axes to insert axis={axis} of logits of shape "
+                f"{logits.shape}; size is the shape without that axis"
             )
         return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype), -1 - back

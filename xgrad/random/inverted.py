@@ -35,7 +35,7 @@ class Inverted(Drawing):
         """The length of a vector of two normal numbers with deviation `scale`: scale √(2 E)."""
         dtype = self._dtype("rayleigh", dtype, "f")
         scale = self._parameter("rayleigh", "scale", scale, dtype)
-        self._refuse("rayleigh", "scale is negative", lambda scale: scale < 0, scale)
+        self._refuse("rayleigh", "scale must be at least 0", lambda scale: scale < 0, scale)
         z: Tensor = scale * sqrt(
             2 * self._draw("standard_exponential", self._size("rayleigh", size, shape_of(scale)), dtype)
         )
@@ -56,9 +56,9 @@ class Inverted(Drawing):
             self._parameter("triangular", name, value, dtype) for name, value in named.items()
         ]
         self._refuse(
-            "triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b), *params
+            "triangular", "mode must be between left and right", lambda a, m, b: (a > m) | (m > b), *params
         )
-        self._refuse("triangular", "left is not less than right", lambda a, b: a >= b, left, right)
+        self._refuse("triangular", "left must be less than right", lambda a, b: a >= b, left, right)
         u = self._draw("random", self._size("triangular", size, *map(shape_of, params)), dtype)
         rising = u <= (mode - left) / (right - left)
         root = sqrt((right - left) * where(rising, u * (mode - left), (1 - u) * (right - mode)))
@@ -70,5 +70,5 @@ class Inverted(Drawing):
         """Exponential noise, and the positive parameter `a`."""
         dtype = self._dtype(method, dtype, "f")
         a = self._parameter(method, "a", a, dtype)
-        self._refuse(method, "a is not positive", lambda a: a <= 0, a)
+        self._refuse(method, "a must be positive", lambda a: a <= 0, a)
         return self._draw("standard_exponential", self._size(method, size, shape_of(a)), dtype), a
