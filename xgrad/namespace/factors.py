@@ -12,7 +12,8 @@ from ..ops import Op, spectral
 from ..ops import decompositions as d
 from . import gates
 from .calling import call
-from .creation import asarray, astype, zeros
+from .conversion import asarray, astype
+from .creation import zeros
 from .manipulation import reshape
 from .table import function
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
 from ..core.tensor import Tensor
-from ..namespace.creation import beside
+from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
 from .table import ACCUMULATIONS, REDUCTIONS
 
