@@ -262,12 +262,12 @@ class Methods(Value):
     def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
         """Cumulative sum along an axis, or over all elements."""
         _no_out("cumsum", out)
-        return above.numpy_api.reductions.cumsum(self, axis, dtype)
+        return above.numpy_api.cumulative.cumsum(self, axis, dtype)
 
     def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
         """Cumulative product along an axis, or over all elements."""
         _no_out("cumprod", out)
-        return above.numpy_api.reductions.cumprod(self, axis, dtype)
+        return above.numpy_api.cumulative.cumprod(self, axis, dtype)
 
     # Shapes
 
