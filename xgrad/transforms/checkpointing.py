@@ -13,7 +13,8 @@ from ..compiler.caches import Cache
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program
 from ..compiler.scan import replay
-from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.trace import trace_to_ir
+from ..compiler.variables import Spec
 from ..core.context import MODE, mode
 from ..core.dispatch import apply
 from ..core.pytree import flatten, tree_map, unflatten

@@ -14,7 +14,8 @@ from ..compiler.executors import Executable
 from ..compiler.ir import Body, Program
 from ..compiler.keys import exact, is_array
 from ..compiler.scan import apply_scan
-from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.trace import trace_to_ir
+from ..compiler.variables import Spec
 from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf

@@ -33,7 +33,8 @@ from ..compiler.printing.spelling import (
     shown,
 )
 from ..compiler.scan import derivative_of
-from ..compiler.trace import Tracer, Var, spec_of, trace_to_ir
+from ..compiler.trace import Tracer, trace_to_ir
+from ..compiler.variables import Var, spec_of
 from ..core.rules import ShapeDtype, conjugate_vjp
 from ..core.tensor import Tensor
 from ..errors import GraphError

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compiler.ir import Program
-from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.trace import trace_to_ir
+from ..compiler.variables import Spec
 from ..core.pytree import flatten, paths, unflatten
 from ..core.recording import names_from_variables
 from ..core.tensor import Tensor
