@@ -10,9 +10,9 @@ from typing import Any
 from ..backends.dtypes import canonical, is_complex, is_floating
 from ..backends.types import Array, Namespace
 from ..ops import OPS, Op
+from ..ops.perturbation import Limit
 from ..ops.rules import Given, Saved
 from ..ops.shaping import ITEM
-from ..ops.spectral import Limit
 from .backward import pull_back, sweep, zeros_like
 from .context import MODE, Hooks, mode
 from .dispatch import Value, apply, compute, lift

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.dtypes import canonical, finfo
 from ..backends.types import Array, Namespace
-from ..ops.spectral import DECOMPOSITIONS, Limit, Spectrum
+from ..ops.perturbation import Limit, Spectrum
+from ..ops.spectral import DECOMPOSITIONS
 from .context import MODE, mode
 from .dispatch import lift
 from .graph import FREED, Node, ancestors, leading_to

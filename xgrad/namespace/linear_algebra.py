@@ -15,7 +15,7 @@ from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.axes import is_integer, normal_axes
 from ..ops.linalg import MATMUL
-from ..ops.spectral import ROUNDING
+from ..ops.perturbation import ROUNDING
 from . import gates, reductions
 from .calling import call
 from .conversion import asarray, astype
