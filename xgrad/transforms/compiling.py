@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from typing import Any
@@ -15,6 +14,7 @@ from ..compiler.keys import is_array
 from ..compiler.weak import NumberWanted, varies
 from ..core.context import MODE
 from ..core.pytree import Structure, flatten, unflatten
+from ..core.recording import warn
 from ..core.tensor import Tensor
 from ..namespace import asarray
 from .arguments import Static, signature, static_arguments
@@ -207,11 +207,10 @@ class Compiled:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
-            warnings.warn(
+            warn(
                 f"compile has traced {name} for {SIGNATURES} signatures and now discards old ones: its "
                 f"arguments keep changing in shape, dtype or Python numbers. Pad arrays to a few shapes, "
-                f"pass numbers as arrays, or call the function uncompiled",
-                stacklevel=4,
+                f"pass numbers as arrays, or call the function uncompiled"
             )
         weak = {i for i, v in enumerate(leaves) if varies(v)} - set(values)
         try:
