@@ -66,7 +66,7 @@ class Methods(Reductions):
 
     def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
         """The values as raw bytes. Raises GraphError if a gradient flows to them."""
-        return above.namespace.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
+        return above.namespace.asarray(self)._exportable("tobytes")._on_host().tobytes(order)
 
     # Shapes
 

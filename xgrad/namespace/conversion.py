@@ -355,7 +355,7 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     tensor([1., 1.])
     """
     if isinstance(x, Tensor):
-        x._handed_on("from_dlpack")
+        x._exportable("from_dlpack")
         return asarray(x.detach(), device=device, copy=copy)
     home = device_of(x)
     if home is None:

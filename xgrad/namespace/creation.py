@@ -70,7 +70,7 @@ def number(what: str, value: ArrayLike) -> None:
     ):
         raise TypeError(f"{what} is a number, not {shortened(value)}")
     if isinstance(value, Tensor):
-        value._handed_on(what.partition(":")[0])
+        value._exportable(what.partition(":")[0])
     elif hasattr(value, "mask"):
         asarray(value)
 

@@ -13,7 +13,7 @@ from ..core.pytree import flatten, paths, unflatten
 from ..core.recording import names_from_variables
 from ..core.tensor import Tensor
 from ..namespace import asarray
-from .lifting import returned
+from .lifting import parameter_names, returned
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
@@ -51,7 +51,7 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     leaves, structure = flatten(args)
     names = [
         f"{name}{path}"
-        for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)
+        for arg, name in zip(args, parameter_names(f, len(args)), strict=True)
         for path in paths(arg)
     ]
     specs = [
@@ -68,10 +68,3 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
     program = traced.program()
     traced.close()
     return program
-
-
-def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
-    names = []
-    for p in inspect.signature(f).parameters.values():
-        names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
-    return names[:count]
