@@ -13,6 +13,7 @@ Source: T. Kato, Perturbation theory for linear operators (1966).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import nan
 from typing import Any, NamedTuple
 
@@ -24,10 +25,8 @@ from .table import op
 #: error.
 ROUNDING = 32
 
-
 #: Gradients of the outputs, None for those without one.
 Gradients = Sequence[Array | None]
-
 
 #: Numerators over differences of values, each with the size of the gradients that it was computed from.
 Numerators = list[tuple[Array, Array]]
@@ -66,31 +65,24 @@ def _arrays(given: Sequence[Any]) -> list[Any]:
     return [None if v is None else v.data for v in given]
 
 
+@dataclass(frozen=True, eq=False)
 class Spectrum:
     """The specifics of a decomposition.
 
-    `at`: the position of the values among its outputs;
-    `apart(xp, values)`: a direction along which no two values stay equal;
-    `differences(xp, values)`: the denominators, linear in the values;
-    `numerators(xp, dz, z)`: the numerators, each with the size of the gradients that it was computed from;
-    `whole(xp, z, dvalues, quotients)`: the gradient of the matrix.
+    Attributes:
+        at: the position of the values among its outputs.
+        apart: from (xp, values), a direction along which no two values stay equal.
+        differences: from (xp, values), the denominators, which are linear in the values.
+        numerators: from (xp, dz, z), the numerators, each with the size of the gradients that it was computed
+            from.
+        whole: from (xp, z, dvalues, quotients), the gradient of the matrix.
     """
 
-    def __init__(
-        self,
-        at: int,
-        apart: Callable[[Namespace, Array], Array],
-        differences: Callable[[Namespace, Array], list[Array]],
-        numerators: Callable[[Namespace, Gradients, Sequence[Array]], Numerators],
-        whole: Callable[[Namespace, Sequence[Array], Array, Sequence[Array] | None], Array],
-    ) -> None:
-        self.at, self.apart, self.differences, self.numerators, self.whole = (
-            at,
-            apart,
-            differences,
-            numerators,
-            whole,
-        )
+    at: int
+    apart: Callable[[Namespace, Array], Array]
+    differences: Callable[[Namespace, Array], list[Array]]
+    numerators: Callable[[Namespace, Gradients, Sequence[Array]], Numerators]
+    whole: Callable[[Namespace, Sequence[Array], Array, Sequence[Array] | None], Array]
 
     def equal(
         self, xp: Namespace, values: Array, differences: Sequence[Array], times: float | None = None
@@ -105,7 +97,6 @@ class Spectrum:
         """The gradient of the matrix. `dz` may end with a `Limit` after the gradients of the outputs."""
         limit: Limit | None = dz[-1] if len(dz) > len(z) else None
         dz, values = list(dz[: len(z)]), z[self.at]
-        vectors = any(part is not None for i, part in enumerate(dz) if i != self.at)
         dvalues = xp.zeros_like(values) if dz[self.at] is None else dz[self.at]
         refused = None
         if limit is not None and limit.refused is not None:
@@ -114,41 +105,48 @@ class Spectrum:
             dvalues = dvalues * refused
         if limit is not None and limit.way == "none":
             dvalues = dvalues * (1 / xp.where(_tied(xp, self, values), nan, xp.ones_like(xp.abs(values))))
-        if not vectors:
+        if all(part is None for i, part in enumerate(dz) if i != self.at):  # no gradient of the vectors
             if limit is None:
                 dvalues = xp.where(_unequal(xp, self, values, dvalues), nan, dvalues)
             return self.whole(xp, z, dvalues, None)
-        differences = self.differences(xp, values)
-        numerators = self.numerators(xp, dz, z)
         if limit is None or limit.way == "none":
-            ties = self.equal(xp, values, differences)
-            known = limit is None
-            parts = [
-                _unknown(xp, n, scale, d, tie, values, known)
-                for (n, scale), d, tie in zip(numerators, differences, ties)
-            ]
-            return self.whole(xp, z, dvalues, parts)
+            return self.whole(xp, z, dvalues, self._quotients(xp, dz, z, known=limit is None))
+        if limit.way == "part":
+            dvalues = xp.zeros_like(dvalues)
+        return self.whole(xp, z, dvalues, self._limits(xp, dz, z, limit, refused))
+
+    def _quotients(self, xp: Namespace, dz: Gradients, z: Sequence[Array], *, known: bool) -> list[Array]:
+        """The quotients without a limit: where values are equal they are NaN, or 0 if that is `known`."""
+        values = z[self.at]
+        differences, numerators = self.differences(xp, values), self.numerators(xp, dz, z)
+        ties = self.equal(xp, values, differences)
+        return [
+            _unknown(xp, n, scale, d, tie, values, known)
+            for (n, scale), d, tie in zip(numerators, differences, ties)
+        ]
+
+    def _limits(
+        self, xp: Namespace, dz: Gradients, z: Sequence[Array], limit: Limit, refused: Array | None
+    ) -> list[Array]:
+        """The quotients with a limit; NaN for the matrices that are `refused`."""
         assert limit.towards is not None
-        towards = self.differences(xp, limit.towards)
-        if limit.way == "limit":
-            moved = [n for n, _ in self.numerators(xp, limit.moved, z)]
-            sealed = [None] * len(moved) if limit.sealed is None else limit.sealed
-            parts = [
-                _sealed(xp, _over(xp, n, d, xp.logical_not(mask)) + _over(xp, m, t, mask), seal, values)
-                for (n, _), d, mask, m, t, seal in zip(
-                    numerators, differences, limit.masks, moved, towards, sealed
-                )
-            ]
-        elif limit.way == "rest":
+        values = z[self.at]
+        differences, towards = self.differences(xp, values), self.differences(xp, limit.towards)
+        numerators = [n for n, _ in self.numerators(xp, dz, z)]
+        if limit.way == "part":
+            return [_over(xp, n, t, mask) for n, t, mask in zip(numerators, towards, limit.masks)]
+        if limit.way == "rest":
             parts = [
                 _over(xp, n, d, xp.logical_not(mask))
-                for (n, _), d, mask in zip(numerators, differences, limit.masks)
+                for n, d, mask in zip(numerators, differences, limit.masks)
             ]
-            parts = parts if refused is None else [part * refused[..., None] for part in parts]
-        else:
-            parts = [_over(xp, n, t, mask) for (n, _), t, mask in zip(numerators, towards, limit.masks)]
-            dvalues = xp.zeros_like(dvalues)
-        return self.whole(xp, z, dvalues, parts)
+            return parts if refused is None else [part * refused[..., None] for part in parts]
+        moved = [n for n, _ in self.numerators(xp, limit.moved, z)]
+        sealed = [None] * len(moved) if limit.sealed is None else limit.sealed
+        return [
+            _sealed(xp, _over(xp, n, d, xp.logical_not(mask)) + _over(xp, m, t, mask), seal, values)
+            for n, d, mask, m, t, seal in zip(numerators, differences, limit.masks, moved, towards, sealed)
+        ]
 
 
 def _over(xp: Namespace, x: Array, y: Array, mask: Array) -> Array:
