@@ -174,10 +174,10 @@ def _through_vectors(
     ]
     with mode(grad=True, hooks=None):
         turned, _ = _swept(outputs, [node], [turn], False)
-        places = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
+        positions = [k for k, t in enumerate(turned) if t is not None and t.requires_grad]
         moved: list[Any] = [None] * len(outputs)
-        if places:
-            for k, t in zip(places, _swept([turned[k] for k in places], [node], [values], False)[0]):
+        if positions:
+            for k, t in zip(positions, _swept([turned[k] for k in positions], [node], [values], False)[0]):
                 moved[k] = t if part.sealed is None or t is None else t + seal_of(kind, node, part)
     return [t if t is None or lifted else t.data for t in moved]
 
@@ -362,23 +362,23 @@ def _refuse_nonlinear(name: str, found: Sequence[Any], dz: Sequence[Any]) -> Non
     moving = {v.node for v in dz}
     order, _ = ancestors([g.node for g in found if g.requires_grad], moving)
     for node in reversed(order):
-        places = [i for i, p in enumerate(node.parents) if p in moving]
-        if places:
+        positions = [i for i, p in enumerate(node.parents) if p in moving]
+        if positions:
             moving.add(node)
-            if not _is_linear(node.op, places):
+            if not _is_linear(node.op, positions):
                 raise TypeError(
                     f"the derivative defined for {name!r} is not linear in dz, so it has no forward mode; "
                     f"use reverse mode, or custom_jvp for both modes"
                 )
 
 
-def _is_linear(op: Any, places: list[int]) -> bool:
-    """Whether an op is jointly linear in the operands at these places; a user's gate is assumed to be."""
+def _is_linear(op: Any, positions: list[int]) -> bool:
+    """Whether an op is jointly linear in the operands at these positions; a user's gate is assumed to be."""
     if op.calculus.linear == "each":
-        return len(places) == 1
+        return len(positions) == 1
     return (
         op.calculus.linear == "jointly"
-        or (op.calculus.linear == "first" and places == [0])
+        or (op.calculus.linear == "first" and positions == [0])
         or OPS.get(op.name) is not op
     )
 

@@ -41,13 +41,13 @@ class Methods(Reductions):
 
     def item(self, *args: int | tuple[int, ...]) -> Any:
         """A single element as a Python number: the only one, or the one at an index."""
-        place = _unpacked(args)
+        index = _unpacked(args)
         chosen: Any = (
             self
             if not args
-            else above.namespace.reshape(self, (-1,))[place[0]]
-            if len(place) == 1
-            else above.namespace.asarray(self)[place]
+            else above.namespace.reshape(self, (-1,))[index[0]]
+            if len(index) == 1
+            else above.namespace.asarray(self)[index]
         )
         return chosen._taken("item()")._only()
 
