@@ -211,7 +211,9 @@ class Backend(ABC, Generic[ArrayT]):
         Raises DeviceError for `native` if the library has no generator.
         """
         if native:
-            raise DeviceError(f"{self.name} has no random numbers of its own to offer: leave native=True out")
+            raise DeviceError(
+                f"the {self.name} backend has no random number generator of its own; leave native=True out"
+            )
         return HostSource(seed)
 
     def normal_cdf(self, array: ArrayT) -> Array:
@@ -266,9 +268,9 @@ class Backend(ABC, Generic[ArrayT]):
 def _instead(dtype: Any) -> str:
     """Advice on converting an array of this dtype to numbers."""
     if getattr(dtype, "names", None):
-        return f": take a field of it, as array[{dtype.names[0]!r}]"
-    units = ": array.astype('int64') counts its units"
-    return {"O": ": array.astype(float), if all in it are numbers", "M": units, "m": units}.get(
+        return f"; pass one of its fields, such as array[{dtype.names[0]!r}]"
+    units = "; array.astype('int64') gives the number of units"
+    return {"O": "; use array.astype(float) if all elements are numbers", "M": units, "m": units}.get(
         getattr(dtype, "kind", ""), ""
     )
 

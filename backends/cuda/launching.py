@@ -84,11 +84,11 @@ class Scheduled:
 
     def _run(self, inputs: Sequence[Array]) -> list[Array]:
         if len(inputs) != len(self._inputs):
-            raise ValueError(f"{len(self._inputs)} inputs are expected, {len(inputs)} were given")
+            raise ValueError(f"expected {len(self._inputs)} inputs, got {len(inputs)}")
         given = [self.launcher.ready(x, b.dtype) for x, (_, b) in zip(inputs, self._inputs)]
         for n, (x, (_, b)) in enumerate(zip(given, self._inputs)):
             if x.size != b.size:
-                raise ValueError(f"input {n} has {x.size} elements where {b.size} are expected")
+                raise ValueError(f"input {n} must have size {b.size}, but has {x.size}")
         stream = self.launcher.stream()
         free = self._spaces.get(stream)
         if free is None:
@@ -120,7 +120,8 @@ class Scheduled:
             return self.launcher.recorded(work)
         except self.launcher.errors as error:
             warnings.warn(
-                f"a program runs launch by launch, as it could not be recorded: {error}",
+                f"a program could not be recorded as a CUDA graph, so its kernels are launched one by one, "
+                f"which is slower: {error}",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -190,7 +191,8 @@ class Scheduled:
                     )
                 except self.launcher.errors as error:
                     warnings.warn(
-                        f"a loop runs step by step, as it could not be launched as a whole: {error}",
+                        f"a loop could not run as a single launch, so it runs step by step, which is slower: "
+                        f"{error}",
                         RuntimeWarning,
                         stacklevel=2,
                     )
@@ -262,7 +264,7 @@ def _forced() -> str | None:
     """
     said = os.environ.get("XGRAD_LOOPS")
     if said and said not in FORCED:
-        raise ValueError(f"XGRAD_LOOPS={said}: it is {' or '.join(FORCED)}, or not set")
+        raise ValueError(f"XGRAD_LOOPS={said} is not valid; set it to {' or '.join(FORCED)}, or unset it")
     return FORCED[said] if said else None
 
 

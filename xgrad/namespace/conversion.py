@@ -51,7 +51,8 @@ def tensor(
     """
     if MODE.get().trace is not None and requires_grad:
         raise TraceError(
-            "a leaf is made while a function is traced: make it before, or differentiate with xg.grad"
+            "xg.tensor(requires_grad=True) was called in a function that is being traced: make the Tensor "
+            "outside it, or differentiate the function with xg.grad"
         )
     copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by `_stacked`
     with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
@@ -60,8 +61,8 @@ def tensor(
     with_value = with_value._taken("xg.tensor").detach()
     if requires_grad and not is_floating(with_value.dtype):
         raise TypeError(
-            f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give "
-            f"dtype=xg.float64"
+            f"xg.tensor: requires_grad=True needs a floating-point dtype, not {with_value.dtype}: write 3.0 "
+            f"for 3, or pass dtype=xg.float64"
         )
     if not requires_grad and name is None:
         return with_value
@@ -76,8 +77,8 @@ def _refuse_cutting(stacked: Tensor, own: bool) -> None:
     """
     mode = MODE.get()
     message = (
-        "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them "
-        "together, or say so with t.detach()"
+        "xg.tensor copies its argument, which cuts the gradients of the Tensors in this list: use xg.stack "
+        "to keep them, or t.detach() on each if you want to cut them"
     )
     if (mode.trace is not None and is_floating(stacked.dtype)) or (mode.lifted and stacked.requires_grad):
         raise GraphError(message)
@@ -133,7 +134,7 @@ def asarray(
         _refuse_copy(copy, True)
         if is_complex(raw.dtype) and kind_of(canonical(dtype)) in "iuf":
             raise TypeError(
-                f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)"
+                f"asarray: complex numbers cannot be cast to {canonical(dtype)}; use xg.real(x) or xg.imag(x)"
             )
         raw = target.xp.astype(raw, canonical(dtype))
     made = Tensor(raw, target)
@@ -158,8 +159,8 @@ def _read(home: Device, obj: Any, dtype: DTypeLike | None, copy: bool | None) ->
             raise _unreadable(obj, error) from error
         kind = f"{type(obj).__module__}.{type(obj).__name__}"
         way_out = (
-            "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack "
-            "takes bfloat16"
+            "detach it, or convert it to a dtype that NumPy has before you pass it to xgrad; for bfloat16, "
+            "use xg.from_dlpack"
         )
         raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
     if kind_of(found.dtype) not in "biufc":
@@ -172,12 +173,13 @@ def _unreadable(obj: object, error: Exception | None) -> Exception:
     if not isinstance(obj, list | tuple):
         if isinstance(obj, int):
             return OverflowError(
-                f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64"
+                f"asarray: the integer {obj} is too large for int64; write it as a float, or pass "
+                f"dtype=xg.float64"
             )
         if error is None and hasattr(obj, "__array__"):  # a table, or a column of one
             return TypeError(
-                f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that "
-                f"are, or convert it"
+                f"asarray: this {type(obj).__name__} has columns or elements that are not numbers; select "
+                f"the numeric columns, or convert them"
             )
         return (
             TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
@@ -197,8 +199,8 @@ def _culprit(obj: Sequence[Any]) -> Exception | None:
     lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
     if len(lengths) > 1:
         return ShapeError(
-            f"asarray: rows of different lengths are no array: {shortened(obj)}; pad them, or keep "
-            f"a list of arrays"
+            f"asarray: rows of different lengths do not make an array: {shortened(obj)}; pad them to one "
+            f"length, or keep a list of arrays"
         )
     for v in obj:
         if isinstance(v, list | tuple):
@@ -227,7 +229,7 @@ def beside(value: ArrayLike, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         if value.device is not like.device:
             raise DeviceError(
-                f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)"
+                f"one Tensor is on {value.device} and another on {like.device}; move one with .to(device)"
             )
         return value
     known = type(value) not in NUMBERS and device_of(value) is not None
@@ -282,7 +284,9 @@ def _stacked(obj: Sequence[Any], dtype: DTypeLike | None) -> Tensor:
 
 def _refuse_copy(copy: bool | None, needed: bool) -> None:
     if copy is False and needed:
-        raise ValueError("asarray(copy=False), and this dtype or device cannot be had without a copy")
+        raise ValueError(
+            "asarray: copy=False was given, but this dtype or device needs a copy; leave copy out"
+        )
 
 
 def _copied(x: Tensor) -> Tensor:
@@ -303,7 +307,9 @@ def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Plac
     """
     t, dtype = asarray(x), canonical(dtype)
     if is_complex(t.dtype) and kind_of(dtype) in "iuf":
-        raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
+        raise TypeError(
+            f"astype: complex numbers cannot be cast to {dtype}; use xg.real(x) or xg.imag(x) first"
+        )
     return cast(t if device is None else to_device(t, device), dtype, copy=copy)
 
 
@@ -361,14 +367,13 @@ def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) ->
     if home is None:
         if not hasattr(x, "__dlpack_device__"):
             raise AttributeError(
-                f"from_dlpack takes an array of a library that speaks DLPack, not "
-                f"{type(x).__name__}; use xg.asarray"
+                f"from_dlpack takes an array with __dlpack__, not {type(x).__name__}; use xg.asarray"
             )
         kind, index = x.__dlpack_device__()
         if int(kind) not in _DLPACK:
             raise UnsupportedMemory(
-                f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the "
-                f"host, or to CUDA"
+                f"from_dlpack: no backend can use memory of DLPack device type {int(kind)}; copy the array "
+                f"to the CPU or to CUDA first"
             )
         name = _DLPACK[int(kind)]
         try:

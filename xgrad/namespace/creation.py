@@ -44,7 +44,10 @@ def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **opt
         raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
     except (TypeError, ValueError, OverflowError) as error:
         given = ", ".join([*map(shortened, args), *(f"{name}={shortened(v)}" for name, v in options.items())])
-        what = f"{function}({given}): {error}; lengths are integers from 0 on, and bounds are numbers"
+        what = (
+            f"{function}({given}): {error}; lengths must be integers of at least 0, and bounds must be "
+            f"numbers"
+        )
         kind = (
             OverflowError
             if isinstance(error, OverflowError)
@@ -68,7 +71,7 @@ def number(what: str, value: ArrayLike) -> None:
         or isinstance(value, complex)
         or getattr(value, "shape", ()) != ()
     ):
-        raise TypeError(f"{what} is a number, not {shortened(value)}")
+        raise TypeError(f"{what} must be a number, not {shortened(value)}")
     if isinstance(value, Tensor):
         value._exportable(what.partition(":")[0])
     elif hasattr(value, "mask"):
@@ -113,7 +116,7 @@ def arange(
     for name, value in (("start", start), ("stop", stop), ("step", step)):
         number(f"arange: {name}", value)
     if step == 0:
-        raise ValueError("arange: a step of 0 leads nowhere")
+        raise ValueError("arange: step must not be 0")
     return new("arange", start, stop, step, dtype=dtype, device=device)
 
 
@@ -141,7 +144,9 @@ def full(
     """
     if isinstance(fill_value, Tensor):
         return call(
-            BROADCAST_TO, (asarray(fill_value, dtype=dtype, device=device),), {"shape": integers(shape)}
+            BROADCAST_TO,
+            (asarray(fill_value, dtype=dtype, device=device),),
+            {"shape": integers(shape, "full: shape")},
         )
     if type(fill_value) is not float:
         _refuse_filling(fill_value, dtype)
@@ -157,7 +162,8 @@ def _refuse_filling(value: Any, dtype: DTypeLike | None) -> None:
     kind = value.dtype.kind if isinstance(value, Tensor) else "c" if isinstance(value, complex) else ""
     if kind == "c" and dtype is not None and not is_complex(canonical(dtype)):
         raise TypeError(
-            f"full: {value!r} is complex, and no number of dtype {canonical(dtype)}; use its real part"
+            f"full: fill_value {value!r} is complex, but dtype is {canonical(dtype)}; pass its real part, or "
+            f"a complex dtype"
         )
 
 
@@ -203,9 +209,9 @@ def _between(
 def _count(function: str, num: object) -> int:
     """Check and return the number of values."""
     if isinstance(num, bool) or not is_integer(num):
-        raise TypeError(f"{function}: how many is an integer from 0 on, not {num!r}")
+        raise TypeError(f"{function}: num must be an integer, not {num!r}")
     if index(num) < 0:
-        raise ShapeError(f"{function}: how many is an integer from 0 on, not {num}")
+        raise ShapeError(f"{function}: num must be at least 0, not {num}")
     return index(num)
 
 
@@ -257,11 +263,12 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     varies along axis 1, the second along axis 0.
     """
     if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
     tensors = [asarray(x) for x in arrays]
     if any(x.ndim > 1 for x in tensors):
         raise ShapeError(
-            f"meshgrid takes arrays of one axis, not of shapes {' and '.join(str(x.shape) for x in tensors)}"
+            f"meshgrid takes arrays with one axis, not shapes {' and '.join(str(x.shape) for x in tensors)}; "
+            f"flatten them with xg.reshape(x, (-1,))"
         )
     axes = list(range(len(tensors)))
     if indexing == "xy" and len(axes) > 1:

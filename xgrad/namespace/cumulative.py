@@ -52,7 +52,7 @@ def _accumulated(
         raise ShapeError(
             f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis=")
         )
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, op.name)
     z = call(op, (x,), {"axis": axis, "include_initial": include_initial})
     return z if dtype is None else astype(z, dtype, copy=False)
 
@@ -77,9 +77,9 @@ def diff(
     tensor([3., 5.])
     """
     x = asarray(x)
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, "diff")
     if not is_integer(n) or (n := index(n)) < 0:
-        raise ValueError(f"diff: n = {n!r} is how often, and should be an integer from 0 on")
+        raise ValueError(f"diff: n must be an integer of at least 0, not {n!r}")
     ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
     z: Tensor = (
         x

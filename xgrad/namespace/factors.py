@@ -224,7 +224,7 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     LinAlgError is raised.
     """
     if mode not in ("reduced", "complete"):
-        raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
+        raise ValueError(f"qr: mode must be 'reduced' or 'complete', not {mode!r}")
     return QRResult(*call(d.QR, (x,), {"mode": mode}))
 
 

@@ -13,13 +13,13 @@ from .table import ACCUMULATIONS, along, in_numpy
 
 @in_numpy("cumsum")
 def cumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "cumsum")
     return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @in_numpy("cumprod")
 def cumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "cumprod")
     return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
@@ -51,7 +51,7 @@ def _accumulation(name: str) -> Callable[..., Tensor]:
     """Cumulative reduction by an associative binary function, combining 1, 2, 4, 8 ... neighbours."""
 
     def accumulate(a: NestedArrayLike, axis: int = 0) -> Tensor:
-        a, axis = along(a, axis)
+        a, axis = along(a, axis, f"{name}.accumulate")
         a = a != 0 if name.startswith("logical") else a
         before, reach = (slice(None),) * axis, 1
         while reach < a.shape[axis]:

@@ -153,7 +153,7 @@ def _nan_place(
     """
     a, missing = xp.asarray(a), isnan(a)
     if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
-        raise ValueError(f"np.{name}: there is nothing but NaN to choose from")
+        raise ValueError(f"np.{name}: an all-NaN slice along axis={axis} has no such element")
     return place(selected(a, ~missing, worst) if is_floating(a.dtype) else a, axis=axis, keepdims=keepdims)
 
 

@@ -27,9 +27,11 @@ def mask_for(a: Tensor, where: NestedArrayLike) -> Tensor:
     """Broadcast `where` to the shape of `a`, which it must not enlarge."""
     held = arrays((a, where))[1]
     if held.dtype.kind != "b":
-        raise TypeError(f"where= takes booleans, not {held.dtype}")
+        raise TypeError(f"where= must be boolean, not {held.dtype}; use xg.astype(mask, xg.bool)")
     if broadcast_shapes(held.shape, a.shape) != a.shape:
-        raise ShapeError(f"where= of shape {held.shape} is larger than the array, of shape {a.shape}")
+        raise ShapeError(
+            f"where= of shape {held.shape} does not broadcast to the shape of the array, {a.shape}"
+        )
     return xp.broadcast_to(held, a.shape)
 
 
@@ -129,7 +131,7 @@ def _extreme(
     axis = axes_for(axis, a)
     if initial is None:
         if where is not True:
-            raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
+            raise ValueError(f"np.{name} with where= needs initial=, the result if no element is selected")
         return reduce(a, axis=axis, keepdims=keepdims)
     a = xp.asarray(a)
     initial = _initial(initial, a)

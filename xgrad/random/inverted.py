@@ -59,9 +59,9 @@ class Inverted(Drawing):
             self._parameter("triangular", name, value, dtype) for name, value in named.items()
         ]
         self._refuse(
-            "triangular", "mode is not between left and right", lambda a, m, b: (a > m) | (m > b), *params
+            "triangular", "mode must be between left and right", lambda a, m, b: (a > m) | (m > b), *params
         )
-        self._refuse("triangular", "left is not less than right", lambda a, b: a >= b, left, right)
+        self._refuse("triangular", "left must be less than right", lambda a, b: a >= b, left, right)
         u = self._draw("random", self._size("triangular", size, *map(shape_of, params)), dtype)
         rising = u <= (mode - left) / (right - left)
         root = sqrt((right - left) * where(rising, u * (mode - left), (1 - u) * (right - mode)))
@@ -85,8 +85,8 @@ class Inverted(Drawing):
         dtype, method = self._dtype("truncated_normal", dtype, "f"), "truncated_normal"
         named = {"low": low, "high": high, "loc": loc, "scale": scale}
         params = [self._parameter(method, name, value, "float64") for name, value in named.items()]
-        self._refuse(method, "scale is not positive", lambda scale: scale <= 0, params[3])
-        self._refuse(method, "low is not less than high", lambda low, high: low >= high, *params[:2])
+        self._refuse(method, "scale must be positive", lambda scale: scale <= 0, params[3])
+        self._refuse(method, "low must be less than high", lambda low, high: low >= high, *params[:2])
         size = self._size(method, size, *map(shape_of, params))
         low, high, loc, scale = (asarray(p, dtype="float64", device=self._home) for p in params)
         # A bound that is far out or infinite is treated as if it were absent: it moves with loc and scale.
@@ -97,7 +97,7 @@ class Inverted(Drawing):
         p, q = (apply(NORMAL_CDF, (x,)) for x in (where(right, -b, a), where(right, -a, b)))
         self._refuse(
             method,
-            "the interval is too far out: float64 has no probability for it",
+            "the interval from low to high is too far from loc: its probability underflows in float64",
             lambda p, q: (p >= q) | (q != q),
             p,
             q,
@@ -111,5 +111,5 @@ class Inverted(Drawing):
         """Exponential noise, and the positive parameter `a`."""
         dtype = self._dtype(method, dtype, "f")
         a = self._parameter(method, "a", a, dtype)
-        self._refuse(method, "a is not positive", lambda a: a <= 0, a)
+        self._refuse(method, "a must be positive", lambda a: a <= 0, a)
         return self._draw("standard_exponential", self._size(method, size, shape_of(a)), dtype), a

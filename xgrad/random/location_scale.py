@@ -46,9 +46,9 @@ class LocationScale(Inverted):
             self._parameter("uniform", "low", low, dtype),
             self._parameter("uniform", "high", high, dtype),
         )
-        self._refuse("uniform", "high is less than low", lambda low, high: high < low, low, high)
+        self._refuse("uniform", "high must be at least low", lambda low, high: high < low, low, high)
         self._refuse(
-            "uniform", "high - low is not finite", lambda d: (d != d) | (d == float("inf")), high - low
+            "uniform", "high - low must be finite", lambda d: (d != d) | (d == float("inf")), high - low
         )
         size = self._size("uniform", size, shape_of(low), shape_of(high))
         z: Tensor = low + (high - low) * self._draw("random", size, dtype)

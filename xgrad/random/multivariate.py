@@ -29,7 +29,7 @@ class Multivariate(ShapeFamilies):
         alpha = asarray(self._positive("dirichlet", "alpha", alpha, "float64"), device=self._home)
         if alpha.ndim == 0 or alpha.shape[-1] == 0:
             raise ShapeError(
-                f"dirichlet takes alpha of shape (..., k), one number at least for each part, not "
+                f"dirichlet takes alpha of shape (..., k) with at least one number in each row, not "
                 f"{alpha.shape}"
             )
         size = (*self._size("dirichlet", size, alpha.shape[:-1]), alpha.shape[-1])
@@ -56,7 +56,7 @@ class Multivariate(ShapeFamilies):
         dtype = self._dtype("gumbel_softmax", dtype, "f")
         logits = asarray(self._parameter("gumbel_softmax", "logits", logits, dtype), device=self._home)
         temperature = self._parameter("gumbel_softmax", "temperature", temperature, dtype)
-        self._refuse("gumbel_softmax", "temperature is not positive", lambda t: t <= 0, temperature)
+        self._refuse("gumbel_softmax", "temperature must be positive", lambda t: t <= 0, temperature)
         noisy, axis = self._with_gumbels("gumbel_softmax", logits, axis, size, dtype)
         return softmax(noisy / temperature, axis=axis)
 
@@ -81,17 +81,17 @@ class Multivariate(ShapeFamilies):
         )
         if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
             raise ShapeError(
-                f"{method} takes a mean of shape (..., k) and a covariance of shape (..., k, k), "
-                f"not {mean.shape} and {cov.shape}"
+                f"{method} takes a mean of shape (..., k) and cov of shape (..., k, k), not {mean.shape} and "
+                f"{cov.shape}"
             )
         size = (*self._size(method, size, mean.shape[:-1], cov.shape[:-2]), mean.shape[-1])
         self._refuse(
             method,
-            "cov is not symmetric",
+            "cov must be symmetric",
             lambda c: abs(c - c.mT) > 1e-4 * max_of(abs(c)) if c.size else False,
             cov,
         )
-        definite = "cov is not positive definite: add a small multiple of xg.eye to it"
+        definite = "cov must be positive definite; add a small multiple of xg.eye(k) to it"
         try:
             factor = linalg.cholesky(cov)
         except ValueError as error:
@@ -111,12 +111,11 @@ class Multivariate(ShapeFamilies):
         """
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] == 0:
             raise ShapeError(
-                f"{method} takes logits with one choice at least along axis {axis}, not of shape "
-                f"{logits.shape}"
+                f"{method} takes logits with at least one choice along axis={axis}, not shape {logits.shape}"
             )
         self._refuse(
             method,
-            "the greatest of the logits is not finite",
+            f"the largest of the logits along axis={axis} must be finite",
             lambda x: ~isfinite(max_of(x, axis=axis)),
             logits,
         )
@@ -127,6 +126,7 @@ class Multivariate(ShapeFamilies):
         at = len(batch) - back
         if at < 0:
             raise ShapeError(
-                f"{method}: size={batch} has no room for axis {axis} of logits of shape {logits.shape}"
+                f"{method}: size={batch} has too few axes to insert axis={axis} of logits of shape "
+                f"{logits.shape}; size is the shape without that axis"
             )
         return logits + self._draw("gumbel", (*batch[:at], logits.shape[axis], *batch[at:]), dtype), -1 - back

@@ -8,7 +8,7 @@ from ..ops.rules import shape_of
 from .drawing import Size
 from .location_scale import LocationScale
 
-_SHAPE = "draw it with a fixed shape parameter"
+_SHAPE = "use a shape parameter that needs no gradient"
 
 
 class ShapeFamilies(LocationScale):
@@ -114,11 +114,11 @@ class ShapeFamilies(LocationScale):
     ) -> Tensor:
         dtype = self._dtype(method, dtype, "f")
         shape = self._constant(method, "shape", shape, "float64", _SHAPE)
-        self._refuse(method, "shape is negative", lambda shape: shape < 0, shape)
+        self._refuse(method, "shape must be at least 0", lambda shape: shape < 0, shape)
         return self._draw("standard_gamma", self._size(method, size, shape_of(shape), *others), dtype, shape)
 
     def _positive(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """Check a shape parameter: positive, and without a derivative."""
         found = self._constant(method, name, value, "float64", _SHAPE)
-        self._refuse(method, f"{name} is not positive", lambda x: x <= 0, found)
+        self._refuse(method, f"{name} must be positive", lambda x: x <= 0, found)
         return found
