@@ -14,7 +14,7 @@ from .. import disk
 from ..dtypes import canonical
 from .cublas import WORKSPACE, Cublas, CublasError, library
 from .half import classed
-from .launching import PER_THREAD, KernelError, Launcher, make_room
+from .protocol import PER_THREAD, KernelError, Launcher, make_room
 
 if TYPE_CHECKING:
     from cupy import ndarray as Array

@@ -12,7 +12,7 @@ from ..core.dispatch import NO_PARAMS, apply
 from ..core.tensor import Tensor
 from ..errors import TraceError, no_array
 from ..ops import Op
-from .creation import asarray
+from .conversion import asarray
 
 
 def function_of(op: Op, module: str) -> Callable[..., Any]:

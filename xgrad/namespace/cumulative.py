@@ -11,7 +11,7 @@ from ..ops import Op
 from ..ops import cumulative as c
 from ..ops.axes import is_integer, normal_axes
 from .calling import call
-from .creation import asarray, astype, beside
+from .conversion import asarray, astype, beside
 from .manipulation import broadcast_to, concat
 from .table import function
 

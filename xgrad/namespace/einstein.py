@@ -13,7 +13,7 @@ from ..errors import ShapeError
 from ..ops.axes import is_integer
 from ..ops.einsum import EINSUM, split_subscripts
 from .calling import call
-from .creation import asarray
+from .conversion import asarray
 from .table import function
 
 

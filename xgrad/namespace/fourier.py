@@ -10,7 +10,8 @@ from ..core.tensor import Tensor
 from ..ops.axes import normal_axes
 from ..ops.fourier import SWAPPED
 from . import gates
-from .creation import Place, arange, asarray, astype
+from .conversion import Place, asarray, astype
+from .creation import arange
 from .gates import conj, where
 from .manipulation import concat
 from .table import function

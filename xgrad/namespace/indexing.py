@@ -10,7 +10,8 @@ from ..ops import indexing as i
 from ..ops.axes import normal_axes
 from ..ops.correlating import SLIDE
 from .calling import call
-from .creation import arange, asarray, beside
+from .conversion import asarray, beside
+from .creation import arange
 from .manipulation import reshape
 from .table import function
 

@@ -15,10 +15,11 @@ from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.axes import is_integer, normal_axes
 from ..ops.linalg import MATMUL
-from ..ops.spectral import ROUNDING
+from ..ops.perturbation import ROUNDING
 from . import gates, reductions
 from .calling import call
-from .creation import asarray, astype, eye, zeros
+from .conversion import asarray, astype
+from .creation import eye, zeros
 from .factors import both, floating, svdvals
 from .gates import conj, where
 from .manipulation import broadcast_to, permute_dims, reshape, stack, unstack

@@ -17,7 +17,7 @@ from ..ops.axes import integers, is_integer, normal_axes
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
 from .calling import call, with_values
-from .creation import asarray, astype, beside
+from .conversion import asarray, astype, beside
 from .table import function
 
 Axes = int | tuple[int, ...]

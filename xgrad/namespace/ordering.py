@@ -9,7 +9,7 @@ from ..core.tensor import Tensor
 from ..ops import indexing as i
 from ..ops import ordering as o
 from .calling import call, with_values
-from .creation import asarray
+from .conversion import asarray
 from .indexing import take
 from .manipulation import reshape
 from .table import function

@@ -11,7 +11,7 @@ from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
 from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
-from ..namespace.creation import Place
+from ..namespace.conversion import Place
 from ..ops.axes import Axis, integers, normal_axes
 from .shapes import Ints
 from .table import arrays, in_numpy, together, weak

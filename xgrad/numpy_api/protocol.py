@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
 from ..core.tensor import Tensor
-from ..namespace.creation import beside
+from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
 from .table import ACCUMULATIONS, REDUCTIONS
 
@@ -160,7 +160,7 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     def host(v: Any) -> Any:
         if isinstance(v, Tensor):
             devices.append(v.device)
-            return v._handed_on(f"np.{_name(function)}").numpy()
+            return v._exportable(f"np.{_name(function)}").numpy()
         if isinstance(v, dict):
             return {key: host(inner) for key, inner in v.items()}
         return type(v)(map(host, v)) if type(v) in _LISTS else v

@@ -10,7 +10,7 @@ from ..backends.dtypes import is_floating
 from ..backends.types import NestedArrayLike
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
-from ..namespace.creation import beside
+from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
 from ..ops.axes import normal_axes
 

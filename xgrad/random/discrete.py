@@ -15,14 +15,14 @@ from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
 from ..ops.rules import shape_of
-from .continuous import Continuous
 from .drawing import Size
+from .multivariate import Multivariate
 
 _RELAX = "use gumbel_softmax, which has one"
 _REAL = "biuf"
 
 
-class Discrete(Continuous):
+class Discrete(Multivariate):
     """The discrete distributions of a `Generator`."""
 
     def integers(

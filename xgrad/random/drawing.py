@@ -124,6 +124,12 @@ class Drawing:
             )
         return found
 
+    def _scale(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
+        """Check a non-negative parameter."""
+        scale = self._parameter(method, name, value, dtype)
+        self._refuse(method, f"{name} must be at least 0", lambda scale: scale < 0, scale)
+        return scale
+
     def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Tensor | float) -> None:
         """Raise ValueError if `bad` holds for any element of the parameters."""
         with mode(grad=False, record=False):

@@ -81,7 +81,7 @@ def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(
     cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xgrad.backends.cuda import kernels
-    from xgrad.backends.cuda.launching import KernelError
+    from xgrad.backends.cuda.protocol import KernelError
 
     def refused(source: str, arch: int, *options: str) -> bytes:
         raise KernelError("NVRTC 12.9 could not compile a kernel: no")
