@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 from .base import Backend, Device, DeviceError
@@ -45,10 +46,13 @@ def register(name: str, factory: Callable[[], Backend[Any]], *, library: str) ->
     _backends.pop(name, None)
     for key in [key for key in _devices if key[0] == name]:
         del _devices[key]
+    forget()
 
 
-register("cpu", _numpy, library="numpy")
-register("cuda", _cupy, library="cupy")
+def forget() -> None:
+    """Forget which devices were found for names and types of arrays, as a backend has changed."""
+    _named.cache_clear()
+    _first_device.cache_clear()
 
 
 def find_device(spec: str | Device) -> Device:
@@ -63,7 +67,12 @@ def find_device(spec: str | Device) -> Device:
             return find_device("cuda")
         except DeviceError:
             return find_device("cpu")
-    name, _, number = str(spec).partition(":")
+    return _named(str(spec))
+
+
+@lru_cache(64)
+def _named(spec: str) -> Device:
+    name, _, number = spec.partition(":")
     if name not in _factories or (number and not number.isdecimal()):
         raise DeviceError(
             f"unknown device {spec!r}; the devices are {', '.join(_factories)}, also with an index such as "
@@ -105,13 +114,18 @@ def devices() -> list[Device]:
 
 def device_of(array: Any) -> Device | None:
     """The device that holds `array`; None if it is not an array of a registered library."""
-    kind = type(array)
-    name = "cpu" if kind is Half else _libraries.get(kind.__module__.partition(".")[0])
-    if name is None:
+    first = _first_device(type(array))
+    if first is None:
         return None
-    first = find_device(name)
     index = first.backend.index_of(array)
-    return first if index == 0 else find_device(f"{name}:{index}")
+    return first if index == 0 else find_device(f"{first.backend.name}:{index}")
+
+
+@lru_cache(1024)
+def _first_device(kind: type) -> Device | None:
+    """The first device whose library defines this type of arrays."""
+    name = "cpu" if kind is Half else _libraries.get(kind.__module__.partition(".")[0])
+    return None if name is None else find_device(name)
 
 
 def current_device() -> Device:
@@ -141,3 +155,7 @@ def device(spec: str | Device) -> Iterator[Device]:
         yield current_device()
     finally:
         _current.reset(token)
+
+
+register("cpu", _numpy, library="numpy")
+register("cuda", _cupy, library="cupy")

@@ -404,7 +404,7 @@ MUTANTS = [
     # native code
     Mutant(
         "backwards is forwards, natively",
-        "compiler.codegen.llvm.plan:_Writer.loop",
+        "compiler.codegen.llvm.plan:Writer.loop",
         "if loop.reverse else i",
         "if False else i",
         NATIVE,
@@ -412,7 +412,7 @@ MUTANTS = [
     ),
     Mutant(
         "nothing is added to a product, natively",
-        "compiler.codegen.llvm.plan:_Writer.gemm",
+        "compiler.codegen.llvm.plan:Writer.gemm",
         '"true" if gemm.accumulate else "false"',
         '"false"',
         NATIVE,
@@ -421,7 +421,7 @@ MUTANTS = [
     ),
     Mutant(
         "a transposed matrix as it lies",
-        "compiler.codegen.llvm.plan:_Writer.gemm",
+        "compiler.codegen.llvm.plan:Writer.gemm",
         "(ta, tb), self.long_blas",
         "(False, tb), self.long_blas",
         NATIVE,
@@ -429,42 +429,42 @@ MUTANTS = [
     ),
     Mutant(
         "a sum is not set to 0",
-        "compiler.codegen.llvm.plan:_MapWriter.write",
+        "compiler.codegen.llvm.map:MapWriter.write",
         "if fold.outer:",
         "if False:",
         NATIVE,
     ),
     Mutant(
         "a reduction takes lanes beyond the end",
-        "compiler.codegen.llvm.plan:_MapWriter.chunk",
+        "compiler.codegen.llvm.map:MapWriter.chunk",
         "x = code.select(type_, mask, x, code.constant(type_, start(fold.kind, dtype)))",
         "pass",
         NATIVE,
     ),
     Mutant(
         "half of the lanes of a sum",
-        "compiler.codegen.llvm.plan:_MapWriter.finish",
+        "compiler.codegen.llvm.map:MapWriter.finish",
         "half = lanes // 2",
         "half = lanes // 4",
         NATIVE,
     ),
     Mutant(
         "every step reads its neighbour's slice",
-        "compiler.codegen.llvm.plan:_Writer.pointer",
+        "compiler.codegen.llvm.plan:Writer.pointer",
         "self.times(turn, step)",
         "self.times(turn, min(step, 1))",
         NATIVE,
     ),
     Mutant(
         "parts begin where their whole does",
-        "compiler.codegen.llvm.plan:_Writer.pointer",
+        "compiler.codegen.llvm.plan:Writer.pointer",
         "self.number(ref.offset)",
         '"0"',
         NATIVE,
     ),
     Mutant(
         "the wrong stride outside",
-        "compiler.codegen.llvm.plan:_MapWriter.outer",
+        "compiler.codegen.llvm.map:MapWriter.outer",
         "view.strides[axis]) for view in views",
         "min(view.strides[axis], 2)) for view in views",
         NATIVE,
@@ -861,7 +861,7 @@ MUTANTS = [
     # rows shared among threads
     Mutant(
         "every thread begins with the first row",
-        "compiler.codegen.llvm.plan:_Writer.from_first_row",
+        "compiler.codegen.llvm.plan:Writer.from_first_row",
         "self.times(self.rows.first, ref.strides[axis])",
         '"0"',
         NATIVE,

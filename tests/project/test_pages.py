@@ -49,6 +49,7 @@ def backends_kept() -> Iterator[None]:
     for table, entries in zip(tables, before, strict=True):
         table.clear()
         table.update(entries)
+    registry.forget()
 
 
 @pytest.mark.usefixtures("backends_kept")

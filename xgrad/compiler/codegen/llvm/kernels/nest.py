@@ -11,7 +11,7 @@ from .. import element
 from ..text import TYPES, Code, stored
 
 if TYPE_CHECKING:
-    from ..plan import _Writer
+    from ..plan import Writer
 
 
 class Kernel:
@@ -21,7 +21,7 @@ class Kernel:
     array library then computes the call from the start, or raises its error.
     """
 
-    def __init__(self, writer: _Writer, call: Call, turns: list[str], bail: Callable[[str], None]) -> None:
+    def __init__(self, writer: Writer, call: Call, turns: list[str], bail: Callable[[str], None]) -> None:
         self.writer, self.call, self.turns, self.bail = writer, call, turns, bail
         self.code: Code = writer.code
 
