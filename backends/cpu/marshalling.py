@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dtypes import canonical
-from .half import classed
+from .half import classed, is_half
 
 #: Size limit in bytes of small outputs that share a block of memory.
 SHARED = 64 * 1024
@@ -232,6 +232,7 @@ class Arguments:
         self._memory = [
             ((block.size + _ALIGN) // block.dtype.itemsize, block.dtype) for block in self._blocks
         ]
+        self._half = any(is_half(dtype) for _, dtype in self._memory)
         self._parts = []
         for cell, (dtype, members, _) in enumerate(self._blocks, len(buffers)):
             firsts = [start // dtype.itemsize for _, _, start, _ in members]
@@ -267,7 +268,9 @@ class Arguments:
         count = len(self._inputs)
         if len(inputs) != count:
             raise ValueError(f"expected {count} inputs, got {len(inputs)}")
-        memory = [classed(np.empty(size, dtype)) for size, dtype in self._memory]
+        memory = [np.empty(size, dtype) for size, dtype in self._memory]
+        if self._half:
+            memory = [classed(block) for block in memory]
         copies: list[np.ndarray] = []
         if self._finder is None:
             for n, x in enumerate(inputs):

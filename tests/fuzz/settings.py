@@ -38,14 +38,14 @@ def shared() -> Iterator[None]:
         return
     pool.start()
     names = ("least", "tile", "threads", "used", "follows")
-    before, limits = [pool[name] for name in names], (rows.SMALL, rows.LARGE)
+    before, limits = [pool[name] for name in names], (rows.SMALL, rows.WORTH)
     for name, value in zip(names, (1, 1, 2, 2, 0)):
         pool[name] = value
-    rows.SMALL, rows.LARGE = 0, 1
+    rows.SMALL, rows.WORTH = 0, 0
     try:
         yield
     finally:
-        rows.SMALL, rows.LARGE = limits
+        rows.SMALL, rows.WORTH = limits
         for name, value in zip(names, before):
             pool[name] = value
 

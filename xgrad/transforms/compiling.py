@@ -151,10 +151,11 @@ class Compiled:
     def _find(self, leaves: list[Any], structure: Structure) -> tuple[TracedFunction, list[Tensor]]:
         """The trace for such arguments, and its extra inputs: outside Tensors and number arguments."""
         mode = MODE.get()
-        numbers = [i for i, v in enumerate(leaves) if varies(v)]
+        varying = [varies(v) for v in leaves]
+        numbers = [i for i, number in enumerate(varying) if number] if True in varying else []
         key = (
             structure,
-            tuple([type(v) if varies(v) else signature(v) for v in leaves]),
+            tuple([type(v) if number else signature(v) for v, number in zip(leaves, varying)]),
             current_device(),
             current_matmul_precision(),
             mode.grad,

@@ -21,8 +21,8 @@ from .views import refs
 
 #: M * N * K up to which the code for small products computes a product, and reads the weights as they are.
 SMALL = 8192
-#: Elements of a map outside loops from which it is shared.
-LARGE = 4096
+#: Floating-point operations from which an item outside of loops is shared.
+WORTH = 2**20
 #: Floating-point operations of an elementwise op that takes one instruction, in terms of those of a product;
 #: and of one that takes many, such as exp.
 LIGHT, HEAVY = 4, 40
@@ -40,11 +40,14 @@ def shared_by_rows(plan: Plan, vector_bytes: int, *, products: bool) -> Plan:
     buffers, body = list(plan.buffers), list[Any]()
     item: Any
     for item in plan.body:
-        if products and isinstance(item, Gemm) and _has_many_columns(item):
+        if not _is_worth_it(item, products):
+            body.append(item)
+            continue
+        if isinstance(item, Gemm) and _has_many_columns(item):
             # each thread copies all of the other operand: let that be the smaller one
             body.append(Rows(item.out.shape[1], _work(item), 1, (item,), columns=True))
             continue
-        count = independent_rows(item, plan.buffers) if _is_worth_it(item, products) else None
+        count = independent_rows(item, plan.buffers)
         if count is None:
             body.append(item)
             continue
@@ -57,20 +60,18 @@ def shared_by_rows(plan: Plan, vector_bytes: int, *, products: bool) -> Plan:
     return plan._replace(buffers=tuple(buffers), body=tuple(body))
 
 
-def _has_many_columns(item: Any) -> bool:
-    """Whether an item is a product to be shared by columns."""
-    if not isinstance(item, Gemm) or len(item.out.shape) != 2:
+def _has_many_columns(gemm: Gemm) -> bool:
+    """Whether a product is to be shared by columns: it has more of them than rows."""
+    if len(gemm.out.shape) != 2 or gemm.out.buffer in (gemm.a.buffer, gemm.b.buffer):
         return False
-    m, n = item.out.shape
-    return (
-        m < n and m * n * item.a.shape[-1] > SMALL and item.out.buffer not in (item.a.buffer, item.b.buffer)
-    )
+    m, n = gemm.out.shape
+    return m < n
 
 
 def _is_worth_it(item: Any, products: bool) -> bool:
-    if isinstance(item, Gemm):
-        return products and prod(item.out.shape) * item.a.shape[-1] > SMALL
-    return isinstance(item, Loop) or (isinstance(item, Map) and prod(item.shape) >= LARGE)
+    if isinstance(item, Call):
+        return False
+    return isinstance(item, Loop) or (_work(item) >= WORTH and (products or isinstance(item, Map)))
 
 
 def independent_rows(item: Any, buffers: Sequence[Buffer]) -> int | None:
