@@ -114,7 +114,7 @@ def devices() -> list[Device]:
 
 def device_of(array: Any) -> Device | None:
     """The device that holds `array`; None if it is not an array of a registered library."""
-    first = _first_device(type(array))
+    first = _first_device(type(array))  # type: ignore[arg-type]  # mypy: a type is hashable
     if first is None:
         return None
     index = first.backend.index_of(array)
