@@ -12,6 +12,9 @@ from .weak import settled
 
 _NAMESPACE = "xgrad"
 _NOW = "xgrad.now"
+#: With `now`, dicts whose keys have another order are different: a function may iterate over them.
+_ORDERED = optree.dict_insertion_ordered(True, namespace=_NOW)
+_ORDERED.__enter__()  # for good
 
 
 #: A nested container of arrays, as modules, tuples and dictionaries are; or one array. JAX's PyTree.
@@ -23,8 +26,9 @@ Structure = optree.PyTreeSpec
 def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Structure]:
     """The leaves of `tree`, and its structure.
 
-    With `now`, the structure includes the other attributes of the objects in the tree, so it compares unequal
-    once one of those has changed. In a trace, weak numbers are replaced by their present values.
+    With `now`, the structure includes the other attributes of the objects in the tree and the order of the
+    keys of dicts, so it compares unequal once one of those has changed. In a trace, weak numbers are replaced
+    by their present values.
     """
     leaves, structure = flatten_weak(tree, now=now)
     return list(map(settled, leaves)) if MODE.get().trace is not None else leaves, structure

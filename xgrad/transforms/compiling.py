@@ -23,7 +23,7 @@ from ..core.pytree import Structure, flatten, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
-from .arguments import Static, signature, static_arguments, unchanged
+from .arguments import Static, signature, static_arguments, takes_any_name, unchanged
 from .lifting import returned
 
 #: The number of signatures that a compiled function caches.
@@ -83,6 +83,7 @@ class Compiled:
         update_wrapper(self, f)
         self._f = f
         self._static = static_arguments(f, static_argnums, static_argnames)
+        self._ordered = takes_any_name(f)  # and may see in which order its keyword arguments were given
         self._traced = Cache(SIGNATURES)
         self._deciding = Cache(SIGNATURES)
         self._traces = 0
@@ -110,11 +111,15 @@ class Compiled:
             numbers, names = self._static
             args = tuple([Static(v) if i in numbers else v for i, v in enumerate(args)])
             kwargs = {name: Static(v) if name in names else v for name, v in kwargs.items()}
+        if len(kwargs) > 1 and not self._ordered:
+            kwargs = dict(sorted(kwargs.items()))
         return flatten((args, kwargs), now=True)
 
     def _plainly(self, structure: Structure, leaves: list[Any]) -> Any:
         """Call the uncompiled function on these leaves."""
-        return self._called(unflatten(structure, leaves))
+        arguments = unflatten(structure, leaves)
+        with unchanged(arguments):  # they are new containers
+            return self._called(arguments)
 
     def _called(self, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
         """Call the uncompiled function on these arguments."""
@@ -344,9 +349,8 @@ class _Traced:
         """The outputs of the function on variables, followed by the arguments that it changed in place."""
         variables = [v.data for v in x]
         given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
-        handed = [given.get(i, v) for i, v in enumerate(leaves)]
-        arguments = unflatten(structure, handed)
-        with unchanged(arguments, handed):
+        arguments = unflatten(structure, [given.get(i, v) for i, v in enumerate(leaves)])
+        with unchanged(arguments):
             result = f(arguments)
         found, self.structure = flatten(result)
         self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
