@@ -150,15 +150,34 @@ def test_bodies_that_differ_in_a_number_alone_are_told_of() -> None:
     assert caught[0].filename == __file__
 
 
+def test_a_cache_forgets_what_was_not_used_for_longest() -> None:
+    cache, made = Cache(3), list[str]()
+
+    def get(word: str) -> None:
+        assert cache.get(word, lambda: made.append(word) or word) == word  # type: ignore[func-returns-value]
+
+    for word in "abcada":  # b is dropped for d
+        get(word)
+    assert "".join(made) == "abcd"
+    assert [word for word in "abcd" if cache.find(word)] == ["a", "c", "d"]
+    cache.find("a")
+    get("b")  # for c, as a and d were used later
+    assert [word for word in "abcd" if cache.find(word)] == ["a", "b", "d"]
+    cache.clear()
+    assert len(cache) == 0
+
+
 def test_a_cache_that_weighs() -> None:
     cache = Cache(2, weigh=len, room=10)
     for word in ("a" * 4, "b" * 4, "c", "d"):
         cache.get(word, lambda word=word: word)
     assert len(cache) == 4  # all of them fit
     cache.get("e" * 9, lambda: "e" * 9)
-    assert list(cache._values) == ["d", "e" * 9]
+    assert [word for word in ("c", "d", "e" * 9) if cache.find(word)] == ["d", "e" * 9]
     cache.get("f" * 99, lambda: "f" * 99)
-    assert list(cache._values) == ["e" * 9, "f" * 99]  # two are kept, however large
+    assert len(cache) == 2  # two are kept, however large
+    assert cache.find("e" * 9)
+    assert cache.find("f" * 99)
 
 
 # Threads

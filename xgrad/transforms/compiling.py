@@ -157,42 +157,46 @@ class Compiled:
     def _find(self, leaves: list[Any], structure: Structure) -> tuple[_Traced, list[Tensor]]:
         """The trace for such arguments, and its extra inputs: outside Tensors and number arguments."""
         mode = MODE.get()
-        numbers = [i for i, v in enumerate(leaves) if varies(v)]
+        numbers, parts = [], []
+        for i, v in enumerate(leaves):
+            if varies(v):
+                numbers.append(i)
+                parts.append(type(v))
+            else:
+                parts.append(signature(v))
         key = (
             structure,
-            tuple([type(v) if varies(v) else signature(v) for v in leaves]),
+            tuple(parts),
             current_device(),
             current_matmul_precision(),
             mode.grad,
             mode.check is not None,
         )
         if not numbers:
-            traced = self._traced_for((key, ()), leaves, structure, ())
+            traced = self._traced_for(key, leaves, structure, ())
             return traced, traced.outside
-        traced = self._traced_with_numbers(key, leaves, structure)
+        known: _Deciding = self._deciding.get(key, _Deciding)
+        traced = self._traced_with_numbers(known, leaves, structure)
         outside = traced.read_outside(leaves)
         if outside is None:  # a number has another type or fails: trace for these values
             everything = tuple(numbers)
-            traced = self._traced_for(_with_values(key, everything, leaves), leaves, structure, everything)
+            traced = self._traced_for(known.key(everything, leaves), leaves, structure, everything)
             outside = traced.outside
         return traced, outside
 
-    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Structure) -> _Traced:
+    def _traced_with_numbers(self, known: _Deciding, leaves: list[Any], structure: Structure) -> _Traced:
         """The trace for such arguments, and for the values of the numbers that it depends on.
 
         Which numbers these are may depend on their values, so each known set of places is tried.
         """
-        known: _Deciding = self._deciding.get(key, _Deciding)
-        for places in tuple(known.sets):
-            found = _with_values(key, places, leaves)
-            if self._traced.find(found) is not None:
-                return self._traced_for(found, leaves, structure, tuple(sorted(known.wanted)))
-        traced = self._trace(leaves, structure, tuple(sorted(known.wanted)))
+        for places in known.sets:
+            key = known.key(places, leaves)
+            if self._traced.find(key) is not None:
+                return self._traced_for(key, leaves, structure, known.wanted)
+        traced = self._trace(leaves, structure, known.wanted)
         places = tuple(sorted(traced.deciding))
-        known.wanted.update(traced.wanted)
-        kept: _Traced = self._traced.get(_with_values(key, places, leaves), lambda: traced)
-        if places not in known.sets:
-            known.sets.append(places)
+        kept: _Traced = self._traced.get(known.key(places, leaves), lambda: traced)
+        known.add(places, traced.wanted)
         return kept
 
     def _traced_for(
@@ -239,12 +243,21 @@ class _Deciding:
     """
 
     def __init__(self) -> None:
-        self.sets: list[tuple[int, ...]] = []
-        self.wanted: set[int] = set()
+        self.sets: tuple[tuple[int, ...], ...] = ()
+        self.wanted: tuple[int, ...] = ()
 
+    def add(self, places: tuple[int, ...], wanted: Iterable[int]) -> None:
+        """Add the places that another trace depends on."""
+        self.wanted = tuple(sorted({*self.wanted, *wanted}))
+        if places not in self.sets:
+            self.sets = (*self.sets, places)
 
-def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
-    return key, tuple([(i, signature(leaves[i])) for i in places])
+    def key(self, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
+        """A key for a trace that depends on the values at these places.
+
+        This object stands in it for the rest of the signature, which is large.
+        """
+        return self, *[(i, signature(leaves[i])) for i in places]
 
 
 class Bound:
