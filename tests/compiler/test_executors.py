@@ -96,6 +96,28 @@ def test_it_is_compiled_where_its_stages_are_repeated(
     assert executors.repays(scan_program(length, size, inner).stages) == expected
 
 
+def test_a_long_loop_is_compiled_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step runs in the array library, whose ops would take seconds at this length."""
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("a stage runs in the array library")
+
+    monkeypatch.delenv("XGRAD_NATIVE", raising=False)
+    monkeypatch.setenv("XGRAD_VERIFY", "0")  # which runs every step of a plan
+    monkeypatch.setattr(executors, "interpret", refuse)
+    length = 100_000
+    a, xs = 0.5, np.random.default_rng(0).normal(size=length)
+    run = lambda a, xs: xg.scan(lambda h, x: (a * h + x, h), xg.asarray(0.0), xs)
+    slope = xg.grad(lambda a, xs: run(a, xs)[0])(a, xg.asarray(xs))
+    h, ys = run(xg.asarray(a), xg.asarray(xs))
+    expected, found, dh = [], 0.0, 0.0
+    for x in xs.tolist():
+        expected.append(found)
+        found, dh = a * found + x, found + a * dh
+    np.testing.assert_allclose(ys.numpy(), expected, rtol=1e-9, atol=1e-12)
+    assert (h.item(), slope.item()) == (pytest.approx(found), pytest.approx(dh))
+
+
 def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
     old = executors.Executable._compiled
