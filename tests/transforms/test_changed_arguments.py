@@ -225,6 +225,23 @@ def test_generators_among_the_arguments_do_not_draw(make: Any, draw: Any, static
             f(v, xg.ones(2))
 
 
+class Sampler:
+    """It has a method of NumPy's generators, but is none."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+
+    def random_sample(self) -> float:
+        return self.scale
+
+
+def test_an_object_that_resembles_a_generator_is_an_object() -> None:
+    f, sampler = xg.compile(lambda s, x: x * s.random_sample()), Sampler()
+    for scale in (1.0, 2.0):
+        sampler.scale = scale
+        assert f(sampler, xg.ones(1)).tolist() == [scale]
+
+
 @pytest.mark.parametrize("kind", [dict, OrderedDict, lambda d: defaultdict(list, d)])
 def test_the_order_of_keys_is_seen(kind: Any) -> None:
     def f(d: Any) -> Any:

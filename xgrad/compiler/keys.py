@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -108,7 +109,8 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
         return Same(v)
     around = (*around, v)
     if is_generator(v):
-        return Same(v), state_of(v)
+        with suppress(AttributeError, TypeError):  # it has only the methods of one
+            return Same(v), state_of(v)
     if kind is MethodType:
         return kind, Same(v.__func__), state(v.__self__, around)
     if kind is partial:
