@@ -253,6 +253,14 @@ def test_the_order_of_keys_is_seen(kind: Any) -> None:
         assert fast({"inner": [d]}["inner"][0]).tolist() == f(d).tolist()
 
 
+def test_the_inputs_of_a_program_are_sorted_by_key() -> None:
+    f = xg.compile(lambda d, x: xg.sum(d["a"]) * x + d["b"][0] - d["b"][1])
+    x, a, b = xg.ones(1), xg.ones(2), [3 * xg.ones(3), xg.ones(3)]
+    for d in ({"a": a, "b": b}, {"b": b, "a": a}, {"b": [b[0], b[0]], "a": a}):
+        assert [v.shape for v in f.program(d, x).inputs] == [(2,), (3,), (3,), (1,)]
+        assert f(d, x).tolist() == [2 + 3 - d["b"][1][0].item()] * 3
+
+
 def test_the_order_of_keyword_arguments_is_seen_only_by_functions_that_take_any() -> None:
     traces = []
 

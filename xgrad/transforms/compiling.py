@@ -19,7 +19,7 @@ from ..compiler.weak import Numbers, NumberWanted, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
-from ..core.pytree import Structure, flatten, unflatten
+from ..core.pytree import Structure, flatten, sorted_by_key, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
@@ -325,7 +325,8 @@ class _Traced:
         structure: Structure,
         values: tuple[int, ...],
     ) -> None:
-        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
+        places = sorted_by_key(structure, leaves)
+        self.read = [i for i in places if isinstance(leaves[i], Tensor) or is_array(leaves[i])]
         weak = {i: v for i, v in enumerate(leaves) if varies(v) and i not in values}
         self._numbers = Numbers(weak)
 
