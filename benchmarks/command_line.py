@@ -1,6 +1,6 @@
 """Compare xgrad with its peers.
 
-Run `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [--cases ...] [--cores N]`.
+Run `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [--cases ...] [--busy]`.
 
     ops          the cost of one op                      import   the cost of `import xgrad`
     gru          one GRU, also by hand, and in peers     chain    a graph of a million nodes
@@ -13,9 +13,10 @@ Words after a suite select the cases whose names contain one of them: `python be
 
 Each peer runs in its own process, since idle thread pools slow down others in the same process. The processes
 take turns, since the speed of a shared machine changes from minute to minute. A figure is the median over
-turns of the best run in each turn. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are removed from the environment,
-as they would select kernels made for another machine. All suites together take more than an hour, most of it
-for the cells.
+turns of the best run in each turn; with `--busy`, of the median run, first on the machine as it is, then
+while as many other processes run as there are cores. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are removed from
+the environment, as they would select kernels made for another machine. All suites together take more than an
+hour, most of it for the cells.
 
 For GPU benchmarks see `python benchmarks gpu --help`.
 """
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     print(describe(cpu()), flush=True)
     for name in options.suites:
         if name in SUITES:
-            compare(name, SUITES[name], options.turns, options.peers, options.cases)
+            compare(name, SUITES[name], options.turns, options.peers, options.cases, options.busy)
         else:
             COSTS[name](options.turns, options.cases)
     return 0
@@ -74,6 +75,7 @@ def parse(arguments: list[str]) -> Any:
     parser.add_argument("--turns", type=int, default=5, help="default %(default)s")
     parser.add_argument("--peers", nargs="*", help="only these")
     parser.add_argument("--cases", nargs="*", help="only the cases whose names contain one of these")
+    parser.add_argument("--busy", action="store_true", help="also while other processes occupy all cores")
     parser.add_argument("--cores", type=int, help="only so many of the machine's cores, where it is busy")
     options = parser.parse_args(arguments)
     first, *others = options.suites

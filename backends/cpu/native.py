@@ -23,11 +23,13 @@ import numpy as np
 
 from .. import disk
 from ..schedules import HostCall
-from . import marshalling
+from . import marshalling, threads
 from .host_calls import Host
 
 #: Compiled functions kept in memory.
 KEPT = 256
+#: Room in the table of functions that compiled code calls.
+_FUNCTIONS = 16
 #: Prefix and suffix of "sgemm" in known libraries, and whether integers are then 64-bit.
 _SPELLINGS = (
     ("scipy_cblas_", "64_", True),
@@ -39,12 +41,17 @@ _SPELLINGS = (
 
 
 class Blas(NamedTuple):
-    """The addresses of `cblas_sgemm` and `cblas_dgemm`, and whether they take 64-bit integers."""
+    """The addresses of `cblas_sgemm` and `cblas_dgemm`, and whether they take 64-bit integers.
+
+    `get_threads` and `set_threads` are those of OpenBLAS's functions for its number of threads, else 0.
+    """
 
     sgemm: int
     dgemm: int
     long: bool
     path: str
+    get_threads: int = 0
+    set_threads: int = 0
 
 
 # only one thread at a time calls LLVM; reentrant, as a signal handler may compile while its thread does
@@ -67,8 +74,12 @@ class Compiled:
     def __init__(self, address: int, compile_seconds: float, from_disk: bool, engine: Any) -> None:
         self.address, self.compile_seconds, self.from_disk = address, compile_seconds, from_disk
         # releases the GIL while it runs
-        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(address)
+        self.call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
         self._engine = engine  # keep alive: owns the memory
+
+    def at(self, function: str) -> int:
+        """Return the address of another function of the module."""
+        return int(self._engine.get_function_address(function))
 
     def __del__(self) -> None:
         if _retired is not None:  # None at interpreter shutdown
@@ -108,8 +119,20 @@ def find_blas() -> Blas | None:
             except AttributeError:
                 continue
             if found[0] and found[1]:
-                return Blas(found[0], found[1], long, path or "the process itself")
+                threads = (
+                    _address(library, f"{before.removesuffix('cblas_')}openblas_{name}_num_threads{after}")
+                    for name in ("get", "set")
+                )
+                return Blas(found[0], found[1], long, path or "the process itself", *threads)
     return None
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    """Return the address of a library's function, 0 if it has none of this name."""
+    try:
+        return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    except AttributeError:
+        return 0
 
 
 def _libraries() -> list[str | None]:
@@ -212,7 +235,7 @@ _loaded: OrderedDict[str, Compiled] = OrderedDict()
 
 
 def load(text: str) -> Compiled:
-    """Load the function `run` of an LLVM IR module from memory, the disk cache, or by compiling it."""
+    """Load an LLVM IR module with a function `run` from memory, the disk cache, or by compiling it."""
     with _lock:
         _retired.clear()
         found = _loaded.get(text)
@@ -288,23 +311,69 @@ def _link(code: bytes) -> Any:
     return engine
 
 
+def pool() -> threads.Pool | None:
+    """The threads of this process, None on a system without POSIX threads."""
+    if os.name != "posix":
+        return None
+    with _lock:
+        return _made_pool()
+
+
+@cache
+def _made_pool() -> threads.Pool:
+    blas = find_blas()
+    made = threads.Pool(load, blas.get_threads if blas else 0, blas.set_threads if blas else 0)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=made.forget)
+    return made
+
+
+class _Functions(NamedTuple):
+    """Addresses of the functions that compiled code calls, in the order of `codegen/llvm/plan.py`.
+
+    `owner` keeps the code of some of them alive.
+    """
+
+    table: np.ndarray
+    owner: Compiled | None
+
+
+@cache
+def _functions(kernels: str) -> _Functions:
+    """Collect the functions of BLAS, the thread pool and the module `kernels`, whose `run` gives its own."""
+    blas = find_blas()
+    if blas is None:
+        raise RuntimeError(missing())
+    table = np.zeros(_FUNCTIONS, np.int64)
+    table[:2] = blas.sgemm, blas.dgemm
+    code, shared = None, pool() if kernels else None
+    if shared is not None:
+        table[2:6] = shared.address, *shared.functions
+        code = load(kernels)
+        code.call(int(table[6:].ctypes.data), None, None, None)
+    return _Functions(table, code)
+
+
 class Native:
     """A plan's compiled code and the means to launch it.
 
     Several threads may call `run` at once.
 
-    `buffers` are the plan's (kind, size, dtype), `text` and `numbers` the output of `llvm.write`, and `calls`
-    the ops left to NumPy.
+    `buffers` are the plan's (kind, size, dtype), `text`, `numbers` and `kernels` the output of `llvm.write`,
+    and `calls` the ops left to NumPy.
     """
 
     def __init__(
-        self, buffers: Sequence[Any], text: str, numbers: Sequence[int], calls: Sequence[HostCall] = ()
+        self,
+        buffers: Sequence[Any],
+        text: str,
+        numbers: Sequence[int],
+        kernels: str,
+        calls: Sequence[HostCall] = (),
     ) -> None:
         self.compiled = load(text)
-        blas = find_blas()
-        if blas is None:
-            raise RuntimeError(missing())
-        self._call, self._sgemm, self._dgemm = self.compiled.call, blas.sgemm, blas.dgemm
+        self._call, self._pool = self.compiled.call, pool() if kernels else None
+        self._functions = marshalling.address(_functions(kernels).table)
         self._numbers = np.array(numbers, np.int64)
         self._table = marshalling.address(self._numbers)
         self._arguments = marshalling.Arguments(buffers, marshalling.find(load))
@@ -322,11 +391,13 @@ class Native:
             pointers = self._arguments.pointers()
         try:
             memory, _copies = self._arguments.point(inputs, pointers)
+            if self._pool is not None and not self._pool.started:
+                self._pool.start()
             if self._host is None:
-                self._call(pointers.address, self._table, self._sgemm, self._dgemm, None)
+                self._call(pointers.address, self._table, self._functions, None)
             else:
                 with self._host.serving(pointers) as host:
-                    self._call(pointers.address, self._table, self._sgemm, self._dgemm, host)
+                    self._call(pointers.address, self._table, self._functions, host)
             return self._arguments.outputs(memory, pointers)
         finally:
             self._free.append(pointers)

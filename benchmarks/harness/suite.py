@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from .deadline import Deadline
@@ -36,12 +39,19 @@ class Suite(NamedTuple):
 
 
 def compare(
-    name: str, suite: Suite, turns: int, peers: list[str] | None = None, cases: list[str] | None = None
+    name: str,
+    suite: Suite,
+    turns: int,
+    peers: list[str] | None = None,
+    cases: list[str] | None = None,
+    busy: bool = False,
 ) -> None:
     """Time every case for every peer; print times and ratios to the first peer's.
 
-    `peers` and `cases` (parts of names) restrict the selection.
+    `peers` and `cases` (parts of names) restrict the selection. With `busy`, each case is timed again while
+    other processes occupy all cores, and a third row has the ratios of the two.
     """
+    time = "median" if busy else "best"
     chosen = [p for p in suite.peers if not peers or p in peers]
     print(f"\n{suite.title}", flush=True)
     fact = [suite.fact] if suite.fact else []
@@ -54,7 +64,28 @@ def compare(
             if why:
                 print(f"  {p}: {why}", file=sys.stderr)
         facts = [str(found[chosen[0]].get("facts", {}).get(name, "-")) for name in fact]
-        print(line([case, *figures(found, suite.unit), *facts]), flush=True)
+        print(line([case, *figures(found, suite.unit, time), *facts]), flush=True)
+        if busy:
+            with occupied():
+                again = timed({p: Worker(name, p, "cpu") for p in chosen}, case, turns)
+            print(line([f"{case}, busy", *figures(again, suite.unit, time), *facts]), flush=True)
+            both = [
+                f"{again[p][time] / found[p][time]:.2f}" if time in again[p] and time in found[p] else "-"
+                for p in chosen
+            ]
+            print(line(["busy over idle", *both, "-", "-", *("-" for _ in facts)]), flush=True)
+
+
+@contextmanager
+def occupied() -> Iterator[None]:
+    """Occupy every core that this process may use with a process that never pauses."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
@@ -69,9 +100,9 @@ def timed(workers: Mapping[str, Worker], case: str, turns: int) -> Found:
     return found
 
 
-def figures(found: Found, unit: float) -> list[str]:
+def figures(found: Found, unit: float, time: str = "best") -> list[str]:
     """The cells of a row: each peer's time, ratios to the first peer's, and the difference of results."""
-    times = {p: f["best"] * unit for p, f in found.items() if "best" in f}
+    times = {p: f[time] * unit for p, f in found.items() if time in f}
     shown = [f"{times[p]:.4g}" if p in times else "-" for p in found]
     first, *others = found
     ratios = [f"{times[p] / times[first]:.2f}" if {p, first} <= {*times} else "-" for p in others]

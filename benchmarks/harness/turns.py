@@ -11,7 +11,7 @@ from .deadline import Deadline
 from .worker import Failed, Worker
 
 PATIENCE = 150.0  # seconds to wait for an answer; preparation may include compilation
-TIMES = ("best", "gpu", "wall", "host")
+TIMES = ("best", "median", "gpu", "wall", "host")
 
 #: By peer: `check` and `facts`, then times; or the reason for none, as `missing` or `error`.
 Found = dict[str, dict[str, Any]]

@@ -110,7 +110,7 @@ def test_what_is_between_needs_lines() -> None:
     """Lengths between two plans are interpolated only if the plans are alike and linear in the length."""
 
     def code(size: int, text: str = "", extra: int = 0) -> lengths.Planned:
-        return lengths.Planned(text, (size, 3), (), ((0, 0, 2 * size + extra, (size,)),))
+        return lengths.Planned(text, (size, 3), "", (), ((0, 0, 2 * size + extra, (size,)),))
 
     straight = lengths.Between.of(8, 16, code, (11, code(11)))
     assert straight is not None

@@ -25,10 +25,11 @@ from .calls import Watch, calls, host_calls
 from .interpreter import evaluate, interpret
 from .ir import Body, Item, Loop, Program, Stage, Value
 from .keys import exact
-from .lengths import Octave, Place, Planned, depends_on_length_alone, places, planned
+from .lengths import Octave, Place, Planned, depends_on_length_alone, places
 from .lowering.plan import Unsupported
 
 if TYPE_CHECKING:
+    from .codegen.llvm.plan import Written
     from .lowering.lower import Lowered
 
 #: A scan is compiled if its stages are repeated at least this often, on average. Larger arrays count for
@@ -275,10 +276,9 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
         return loaded(planned, launcher, host_calls(lowered.plan, device, watch)), lowered, "CUDA kernels"
     if refusal is None:
-        lowered = lower(program)
-        text, numbers = _llvm_ir(lowered, device)
+        lowered, code = _native_code(program, lower(program, final=False), device)
         called = host_calls(lowered.plan, device, watch)
-        return backend.native.Native(lowered.plan.buffers, text, numbers, called), lowered, "native code"
+        return backend.native.Native(lowered.plan.buffers, *code, called), lowered, "native code"
     if backend.laid is None:
         raise Unsupported(refusal)
     from .codegen.numpy.plan import NUMPY
@@ -290,17 +290,19 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
     return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
 
 
-def _llvm_ir(lowered: Lowered, device: Device) -> tuple[str, tuple[int, ...]]:
-    """Return a plan as LLVM IR, and the numbers that it reads."""
+def _native_code(program: Program, lowered: Lowered, device: Device) -> tuple[Lowered, Written]:
+    """Return a program's plan, with what threads share, and its code."""
     from .codegen.llvm.plan import write
+    from .lowering.lower import verify
+    from .lowering.rows import shared_by_rows
 
     native = device.backend.native
-    return write(
-        lowered.plan,
-        vector_bytes=native.vector_bytes(),
-        long_blas=native.find_blas().long,
-        half=native.converts_half(),
-    )
+    size, blas, pool = native.vector_bytes(), native.find_blas(), native.pool()
+    if pool is not None:
+        products = pool.has_blas and not any(calls(lowered.plan.body))
+        lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=products))
+    verify(program, lowered)
+    return lowered, write(lowered.plan, vector_bytes=size, long_blas=blas.long, half=native.converts_half())
 
 
 #: The name of the executor that compiles nothing.
@@ -373,7 +375,7 @@ def _scan(
         key = ("octave", device, reverse, tuple([(i, exact(v)) for i, v in numbers]), octave.low)
         code = body.once(key, lambda: octave).at(length, plan)
         if code is not None:
-            engine = device.backend.native.Native(code.buffers, code.text, code.numbers)
+            engine = device.backend.native.Native(code.buffers, code.text, code.numbers, code.kernels)
             held = FIXED + _scratch(code.buffers)
             ready = Ready(engine.run, code.outputs, "native code", None, None, engine, 0.0, held)
     return Executable(program, device, whole=False, wanted=body.whole, ready=ready)
@@ -391,8 +393,11 @@ def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
     if complex_pairs(optimised) != optimised:
         return None
     try:
-        lowered = lower(optimised)
-        return planned(lowered, *_llvm_ir(lowered, device)) if depends_on_length_alone(lowered) else None
+        lowered = lower(optimised, final=False)
+        if not depends_on_length_alone(lowered):
+            return None
+        shared, code = _native_code(optimised, lowered, device)
+        return Planned(*code, shared.plan.buffers, places(shared))
     except Unsupported:
         return None
 

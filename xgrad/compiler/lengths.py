@@ -27,10 +27,11 @@ Place = tuple[int, int, int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Planned:
-    """Native code for a program: its text, the numbers that it reads, and the plan's buffers and outputs."""
+    """Native code for a program: what is written of it, and the plan's buffers and outputs."""
 
     text: str
     numbers: tuple[int, ...]
+    kernels: str
     buffers: tuple[Buffer, ...]
     outputs: tuple[Place, ...]
 
@@ -52,17 +53,13 @@ class Planned:
         return Planned(
             self.text,
             tuple(next(given) for _ in self.numbers),
+            self.kernels,
             tuple(b._replace(size=next(given)) for b in self.buffers),
             tuple(
                 (i, next(given), next(given), tuple(next(given) for _ in shape))
                 for i, _, _, shape in self.outputs
             ),
         )
-
-
-def planned(lowered: Lowered, text: str, numbers: tuple[int, ...]) -> Planned:
-    """Collect the native code of a plan."""
-    return Planned(text, numbers, lowered.plan.buffers, places(lowered))
 
 
 def places(lowered: Lowered) -> tuple[Place, ...]:

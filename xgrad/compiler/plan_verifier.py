@@ -19,8 +19,8 @@ from ..ops import OPS
 from ..ops.axes import normal_axes
 from .ir import Item, Operand, Program, Stage, Value, is_basic
 from .ir import Loop as ProgramLoop
-from .lowering.plan import FOLDS, OF_TRUTHS, Call, Gemm, Loop, Map, Plan, Ref, Step
-from .lowering.views import product_can_read, product_can_write
+from .lowering.plan import FOLDS, OF_TRUTHS, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step
+from .lowering.views import product_can_read, product_can_write, with_refs
 
 Array = Any
 
@@ -245,6 +245,7 @@ class _Machine:
     ) -> None:
         self.np, self.plan, self.known = np, plan, known
         self.memory: list[_Memory] = []
+        self.packed: dict[int, Array] = {}
         given = iter((*range(len(program.inputs)), *constants))
         for buffer in plan.buffers:
             is_input = buffer.kind == "input"
@@ -265,10 +266,16 @@ class _Machine:
                 for t in reversed(range(item.length)) if item.reverse else range(item.length):
                     self.items(item.body, [*turns, t])
                 continue
+            if isinstance(item, Rows):
+                for row in reversed(range(item.number)):
+                    self.items([_of_row(i, row, item.columns) for i in item.body], turns)
+                continue
             where = f"item {number}, {_described(item)}" + (
                 f", at step {', '.join(map(str, turns))}" if turns else ""
             )
-            if isinstance(item, Gemm):
+            if isinstance(item, Pack):
+                self.packed[item.packed] = self.read(item.b, turns, where)
+            elif isinstance(item, Gemm):
                 self.run_gemm(item, turns, where)
             elif isinstance(item, Call):
                 self.run_call(item, turns, where)
@@ -323,6 +330,8 @@ class _Machine:
                 f"{where}: a product reads or writes a view without rows of neighbouring elements"
             )
         a, b = (self.read(r, turns, where) for r in (item.a, item.b))
+        if item.packed is not None and not self.np.array_equal(self.packed[item.packed], b):
+            raise PlanError(f"{where}: multiplies by a matrix that has changed since it was packed")
         for operand in (item.a, item.b):
             self.apart(item.out, operand, turns, where, equal=False)
         x = _product(self.np, a, b)
@@ -385,7 +394,27 @@ class _Machine:
             raise PlanError(f"{where}: writes to buffer {out.buffer} where it also reads or writes otherwise")
 
 
-def _described(item: Map | Gemm | Call) -> str:
+def _of_row(item: Any, row: int, columns: bool) -> Any:
+    """Return the item for one of the rows that threads share; for one column of a product, if `columns`."""
+    if isinstance(item, Loop):
+        return item._replace(body=tuple(_of_row(i, row, columns) for i in item.body))
+    shape = item.shape if isinstance(item, Map) else item.out.shape
+    axis = 1 if columns else next(a for a, n in enumerate(shape) if n != 1)
+
+    def of(ref: Ref) -> Ref:
+        lengths = (*ref.shape[:axis], 1, *ref.shape[axis + 1 :])
+        return ref._replace(offset=ref.offset + row * ref.strides[axis], shape=lengths)
+
+    if isinstance(item, Map):
+        return with_refs(item._replace(shape=(*shape[:axis], 1, *shape[axis + 1 :])), of)
+    stack = len(item.out.shape) > 2
+    a, b = (r if whole and not stack else of(r) for r, whole in ((item.a, columns), (item.b, not columns)))
+    return item._replace(out=of(item.out), a=a, b=b)
+
+
+def _described(item: Map | Gemm | Call | Pack) -> str:
+    if isinstance(item, Pack):
+        return f"the packing of a matrix of {item.b.shape}"
     if isinstance(item, Call):
         return f"a call of {item.op}"
     if isinstance(item, Gemm):

@@ -35,18 +35,24 @@ class Lowered(NamedTuple):
     constants: tuple[Mapping[str, Any], ...] = ()
 
 
-def lower(program: Program, *, recompute: bool = True, target: Target = CPU) -> Lowered:
+def lower(program: Program, *, recompute: bool = True, target: Target = CPU, final: bool = True) -> Lowered:
     """Lower a program for an executor.
 
-    With `recompute`, cheap values are recomputed in each map that needs them. Raises Unsupported, naming the
-    stage, if there is no kernel for it.
+    With `recompute`, cheap values are recomputed in each map that needs them. If the plan is `final`, it is
+    verified where XGRAD_VERIFY=1 is set. Raises Unsupported, naming the stage, if there is no kernel for it.
     """
     lowered = Lowering(program, recompute, target).run()
+    if final:
+        verify(program, lowered)
+    return lowered
+
+
+def verify(program: Program, lowered: Lowered) -> None:
+    """Check a plan against its program where XGRAD_VERIFY=1 is set."""
     if os.environ.get("XGRAD_VERIFY") == "1":
         from ..plan_verifier import verify_plan
 
         verify_plan(program, lowered.plan, lowered.outputs, lowered.constants)
-    return lowered
 
 
 class Lowering:

@@ -151,13 +151,15 @@ class Map(NamedTuple):
 class Gemm(NamedTuple):
     """out = a @ b, or out += a @ b, for (M, K) and (K, N), or stacks of them in a first axis.
 
-    Each matrix has stride 1 along one of its two axes; `out` along its last.
+    Each matrix has stride 1 along one of its two axes; `out` along its last. `packed` is a buffer with b in
+    the order in which the product reads it, made by a `Pack`.
     """
 
     out: Ref
     a: Ref
     b: Ref
     accumulate: bool
+    packed: int | None = None
 
 
 class Call(NamedTuple):
@@ -183,8 +185,30 @@ class Loop(NamedTuple):
     body: tuple[Any, ...]
 
 
+class Pack(NamedTuple):
+    """The matrix `b` that a loop multiplies by at every step, copied in the order in which it is read."""
+
+    packed: int
+    b: Ref
+
+
+class Rows(NamedTuple):
+    """Items whose rows are independent: each thread runs them, loops with all their steps, for some rows.
+
+    In each item, the rows are the first axis that is longer than 1; with `columns`, they are the columns of a
+    product. There are `number` of them. `work` is the number of floating-point operations, and `pieces` how
+    many parts to give a thread, one after the other.
+    """
+
+    number: int
+    work: int
+    pieces: int
+    body: tuple[Loop | Map | Gemm, ...]
+    columns: bool = False
+
+
 class Plan(NamedTuple):
     """Buffers, and the maps, products, calls and loops to run on them in order."""
 
     buffers: tuple[Buffer, ...]
-    body: tuple[Map | Gemm | Call | Loop, ...]
+    body: tuple[Map | Gemm | Call | Loop | Pack | Rows, ...]

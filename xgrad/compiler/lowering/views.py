@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from .plan import Call, Gemm, Loop, Map, Ref
+from .plan import Call, Gemm, Loop, Map, Pack, Ref
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,6 +128,8 @@ def refs(item: Any) -> tuple[list[Ref], list[Ref]]:
         return [item.a, item.b], [item.out]
     if isinstance(item, Call):
         return [r for r in item.args if isinstance(r, Ref)], list(item.outs)
+    if isinstance(item, Pack):
+        return [item.b], []
     inner = [refs(i) for i in item.body]
     return [r for reads, _ in inner for r in reads], [w for _, writes in inner for w in writes]
 
@@ -274,9 +276,19 @@ def loop_axes(
     Returns them with each ref's strides along them. There is always at least one axis, if only of length 1.
     """
     axes = _joined(shape, strides) or [(1, (1,) * len(strides))]
-    best = max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
-    axes.append(axes.pop(best))
+    axes.append(axes.pop(_best_for_vectors(axes)))
     return [n for n, _ in axes], [tuple(along[i] for _, along in axes) for i in range(len(strides))]
+
+
+def place_of_first(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> int:
+    """Return which of the `loop_axes` contains the first axis that is longer than 1."""
+    axes = _joined(shape, strides)
+    return len(axes) - 1 if not axes or _best_for_vectors(axes) == 0 else 0
+
+
+def _best_for_vectors(axes: Sequence[tuple[int, tuple[int, ...]]]) -> int:
+    """Return the axis along which most refs are contiguous, of these the innermost."""
+    return max(range(len(axes)), key=lambda i: (axes[i][1].count(1), i))
 
 
 def leading(ref: Ref) -> tuple[bool, int]:

@@ -12,7 +12,7 @@ from ..calls import calls, described
 from ..executors import Executable
 from ..ir import Item, Loop, Program
 from ..lowering.lower import Lowered, lower
-from ..lowering.plan import Buffer, Call, Gemm, Map, Plan, Unsupported
+from ..lowering.plan import Buffer, Call, Gemm, Map, Pack, Plan, Rows, Unsupported
 from ..lowering.plan import Loop as PlanLoop
 from ..passes import PASSES
 
@@ -50,13 +50,18 @@ class Cost(NamedTuple):
     products: int
 
 
-def cost(items: Iterable[Map | Gemm | Call | PlanLoop], buffers: tuple[Buffer, ...]) -> Cost:
+def cost(items: Iterable[Map | Gemm | Call | PlanLoop | Pack | Rows], buffers: tuple[Buffer, ...]) -> Cost:
     """Return the cost of a plan's items. Every elementwise op counts as one operation."""
     total = Cost(0, 0, 0, 0)
     for item in items:
         if isinstance(item, PlanLoop):
             once = cost(item.body, buffers)
             found = Cost(*(item.length * n for n in once))
+        elif isinstance(item, Rows):
+            found = cost(item.body, buffers)
+        elif isinstance(item, Pack):
+            size = canonical(buffers[item.packed].dtype).itemsize
+            found = Cost(0, 2 * size * prod(item.b.shape), 0, 0)
         elif isinstance(item, Call):
             found = Cost(0, 0, 0, 0)
         elif isinstance(item, Gemm):
@@ -125,6 +130,7 @@ def explain(program: Program | Executable) -> str:
         f"run by      {_runner(ready, plan)}",
         *_calls(plan, ready.device.backend.name),
         *_loops(ready),
+        *_shared(plan),
         (
             f"took        {1e3 * ready.seconds['optimise']:.0f} ms to optimise, "
             f"{1e3 * ready.seconds['compile']:.0f} ms to compile"
@@ -163,6 +169,20 @@ def _loops(ready: Executable) -> list[str]:
         else:
             why = f", because there is no kernel for the whole loop: {loop.why}" if loop.why else ""
             found.append(f"loop        {steps}: {loop.way}{why}")
+    return found
+
+
+def _shared(plan: Plan) -> list[str]:
+    """List the loops whose rows are shared among threads, and those whose rows are not independent."""
+    found = []
+    for item in plan.body:
+        if isinstance(item, Rows) and isinstance(item.body[0], PlanLoop):
+            found.append(
+                f"threads     {item.body[0].length} steps: each thread runs all of them for its rows, "
+                f"of {item.number}"
+            )
+        elif isinstance(item, PlanLoop):
+            found.append(f"threads     {item.length} steps: one thread, as no rows are independent")
     return found
 
 

@@ -1,9 +1,12 @@
-"""A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr sgemm, ptr dgemm, ptr host)`.
+"""A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr functions, ptr host)`.
 
 Sizes, offsets and strides are read from the table `numbers`. So the text is the same for other sizes of the
 same structure, and compiled code can be cached by its text. The structure is: which axes have length 1, which
 strides are 0 or 1, and which adjacent axes are contiguous. Vector code is written explicitly rather than left
 to the auto-vectoriser.
+
+`functions` is a table of the functions that the code calls: those of BLAS, the sharing of rows among threads
+(`backends/cpu/threads.py`), and the products with packed weights (`packed.py`).
 """
 
 from __future__ import annotations
@@ -12,30 +15,37 @@ from typing import Any, NamedTuple
 
 from ....ops import OPS
 from ....ops.scalars import power
-from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Plan, Ref, Step, Unsupported, start
-from ...lowering.views import leading, loop_axes
+from ...calls import calls
+from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step, Unsupported, start
+from ...lowering.views import leading, loop_axes, place_of_first
 from ..element import Value
-from . import element
+from . import element, packed
 from . import gemm as llvm_gemm
 from .kernels import KERNELS, Kernel
 from .text import TYPES, Code, Module, stored
 
-_SIGNATURE = (
-    "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %sgemm, ptr %dgemm, ptr %host)"
-)
+_SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %functions, ptr %host)"
+#: The table of functions: those of BLAS, the thread pool and its function, then those of `packed.py`.
+_FUNCTIONS = ("sgemm", "dgemm", "pool", "share", "enter", "leave", *packed.FUNCTIONS)
 
 
-def write(
-    plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True, half: bool = True
-) -> tuple[str, tuple[int, ...]]:
-    """Write `plan`, and the numbers that its function reads.
+class Written(NamedTuple):
+    """Native code: its text, the numbers that it reads, and the module of kernels that it calls, or ""."""
+
+    text: str
+    numbers: tuple[int, ...]
+    kernels: str
+
+
+def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True, half: bool = True) -> Written:
+    """Write `plan` as native code.
 
     `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers,
     `half` whether the processor converts float16. Raises Unsupported for an op or a dtype without a native
     form.
     """
     writer = _Writer(plan, vector_bytes, long_blas, half)
-    writer.body(plan.body, [])
+    writer.outermost(plan.body)
     code = writer.code
     code.put("ret void")
     if writer.calls:
@@ -44,7 +54,20 @@ def write(
     code.module.functions["@run"] = "\n".join(
         [f"define {_SIGNATURE} nounwind {{", "entry:", *code.head, *code.lines, "}"]
     )
-    return code.module.text(), tuple(writer.numbers)
+    kernels = packed.module_text(vector_bytes) if any(isinstance(i, Rows) for i in plan.body) else ""
+    return Written(code.module.text(), tuple(writer.numbers), kernels)
+
+
+class _RowRange(NamedTuple):
+    """A range of rows known at run time, its first row and its number, `of` so many in all.
+
+    With `columns`, they are the columns of a product.
+    """
+
+    first: str
+    number: str
+    of: int
+    columns: bool
 
 
 class _View(NamedTuple):
@@ -72,6 +95,7 @@ class _Writer:
         self.code = Code(Module(half), 1)
         self.calls = 0  # how many have been written
         self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
+        self.rows: _RowRange | None = None  # the rows that this code is to compute
 
     def number(self, value: int) -> str:
         """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
@@ -100,10 +124,54 @@ class _Writer:
             base = code.address(type_, base, self.times(turn, step))
         return base
 
+    def from_first_row(self, pointer: str, ref: Ref, axis: int) -> str:
+        """Move a pointer to the first of the rows that this code is to compute."""
+        if self.rows is None:
+            return pointer
+        type_ = stored(self.plan.buffers[ref.buffer].dtype)
+        return self.code.address(type_, pointer, self.times(self.rows.first, ref.strides[axis]))
+
+    def length(self, n: int, along_rows: bool) -> str:
+        """Read the length of an axis; of one along the rows, the part that this code is to compute."""
+        if self.rows is None or not along_rows:
+            return self.read(n)
+        return self.times(self.rows.number, n // self.rows.of)
+
+    def function(self, name: str) -> str:
+        """Load a pointer from the table of functions."""
+        place = self.code.address("ptr", "%functions", str(_FUNCTIONS.index(name)))
+        return self.code.let(f"load ptr, ptr {place}, align 8, !invariant.load !0")
+
+    def outermost(self, parts: tuple[Any, ...]) -> None:
+        """Write a plan's body.
+
+        While rows are shared, BLAS uses one thread; in other loops, all that it has.
+        """
+        alone = any(isinstance(i, Rows) for i in parts) and not any(calls(parts))
+        if alone:
+            self.tell("enter")
+        for part in parts:
+            if alone and isinstance(part, Loop):
+                self.tell("leave")
+                self.body((part,), [])
+                self.tell("enter")
+            else:
+                self.body((part,), [])
+        if alone:
+            self.tell("leave")
+
+    def tell(self, function: str) -> None:
+        """Call one of the thread pool's functions."""
+        self.code.put(f"call void {self.function(function)}(ptr {self.function('pool')})")
+
     def body(self, parts: tuple[Any, ...], turns: list[str]) -> None:
         """Write maps, products, calls and loops in order."""
         for part in parts:
-            if isinstance(part, Loop):
+            if isinstance(part, Rows):
+                self.shared(part)
+            elif isinstance(part, Pack):
+                self.pack(part)
+            elif isinstance(part, Loop):
                 self.loop(part, turns)
             elif isinstance(part, Gemm):
                 self.gemm(part, turns)
@@ -147,6 +215,40 @@ class _Writer:
 
         code.loop(length, turn)
 
+    def shared(self, rows: Rows) -> None:
+        """Write loops as a function of a range of rows, and the call that shares the rows among threads."""
+        outer, pointers = self.code, ("%buffers", "%numbers", "%functions")
+        closure = outer.outside(f"alloca [{len(pointers)} x ptr], align 8")
+        for i, x in enumerate(pointers):
+            outer.put(f"store ptr {x}, ptr {outer.address('ptr', closure, str(i))}, align 8")
+        name = f"@rows.{len(outer.module.functions)}"
+        work, share, pool = self.read(rows.work), self.function("share"), self.function("pool")
+        count, pieces = self.read(rows.number), self.read(rows.pieces)
+        outer.put(
+            f"call void {share}(ptr {pool}, ptr {name}, ptr {closure}, i64 {count}, i64 {work}, i64 {pieces})"
+        )
+        code = self.code = Code(outer.module, 1)
+        for i, x in enumerate(pointers):
+            code.head.append(f"  {x}.at = getelementptr ptr, ptr %closure, i64 {i}")
+            code.head.append(f"  {x} = load ptr, ptr {x}.at, align 8, !invariant.load !0")
+        self.rows = _RowRange("%first", "%count", rows.number, rows.columns)
+        outer.module.functions[name] = ""  # the name is taken
+        self.body(rows.body, [])
+        head = (
+            f"define internal void {name}(ptr noalias readonly %closure, i64 %first, i64 %count) nounwind {{"
+        )
+        outer.module.functions[name] = "\n".join([head, "entry:", *code.head, *code.lines, "  ret void", "}"])
+        self.code, self.rows = outer, None
+
+    def pack(self, pack: Pack) -> None:
+        """Write the packing of a matrix."""
+        (k, n), (down, right) = pack.b.shape, pack.b.strides
+        dtype = self.plan.buffers[pack.packed].dtype
+        out = self.pointer(Ref(pack.packed, 0, (), ()), [])
+        function = self.function(f"pack.{TYPES[dtype]}")
+        sizes, strides = (f"i64 {self.read(a)}, i64 {self.read(b)}" for a, b in ((k, n), (down, right)))
+        self.code.put(f"call void {function}({sizes}, ptr {self.pointer(pack.b, [])}, {strides}, ptr {out})")
+
     def gemm(self, gemm: Gemm, turns: list[str]) -> None:
         code = self.code
         dtype = self.plan.buffers[gemm.out.buffer].dtype
@@ -159,24 +261,37 @@ class _Writer:
         (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
         module, type_ = code.module, TYPES[dtype]
-        name = llvm_gemm.function(module, type_, self.vector_bytes // SIZES[dtype], (ta, tb), self.long_blas)
-        blas = "%sgemm" if dtype == "float32" else "%dgemm"
+        add = "true" if gemm.accumulate else "false"
         refs = (gemm.a, gemm.b, gemm.out)
         bases = [self.pointer(r, turns) for r in refs]
-        m_, n_, k_, lda_, ldb_, ldc_ = (self.read(v) for v in (m, n, k, lda, ldb, ldc))
+        columns = self.rows is not None and self.rows.columns
+        for i, r in enumerate(refs):
+            if stack or i != (0 if columns else 1):  # the operand that all rows, or columns, share
+                bases[i] = self.from_first_row(bases[i], r, 1 if columns else 0)
+        m_, n_ = self.length(m, not stack and not columns), self.length(n, columns)
+        k_, lda_, ldb_, ldc_ = (self.read(v) for v in (k, lda, ldb, ldc))
+        if gemm.packed is not None:
+            a, _, c = bases
+            b = self.pointer(Ref(gemm.packed, 0, (), ()), [])
+            code.put(
+                f"call void {self.function(f'multiply.{type_}')}(i64 {m_}, i64 {n_}, i64 {k_}, ptr {a}, "
+                f"i64 {lda_}, ptr {b}, i1 {add}, ptr {c}, i64 {ldc_})"
+            )
+            return
+        name = llvm_gemm.function(module, type_, self.vector_bytes // SIZES[dtype], (ta, tb), self.long_blas)
+        blas = self.function("sgemm" if dtype == "float32" else "dgemm")
 
         def one(i: str, _: list[str]) -> list[str]:
             a, b, c = (
                 code.address(type_, base, self.times(i, r.strides[0]) if stack else "0")
                 for base, r in zip(bases, refs)
             )
-            add = "true" if gemm.accumulate else "false"
             matrices = f"ptr {a}, i64 {lda_}, ptr {b}, i64 {ldb_}, i1 {add}, ptr {c}, i64 {ldc_}"
             code.put(f"call void {name}(ptr {blas}, i64 {m_}, i64 {n_}, i64 {k_}, {matrices})")
             return []
 
         if stack:
-            code.loop(self.read(stack[0]), one)
+            code.loop(self.length(stack[0], True), one)
         else:
             one("0", [])
 
@@ -189,6 +304,7 @@ class _MapWriter:
         buffers = writer.plan.buffers
         refs = [*(r for _, r in m.loads), *(r for _, r in m.stores), *(r.out for r in m.reductions)]
         self.sizes, strides = loop_axes(m.shape, [r.strides for r in refs])
+        self.along_rows = place_of_first(m.shape, [r.strides for r in refs])
         views = [_View(r, buffers[r.buffer].dtype, s) for r, s in zip(refs, strides)]
         loads, stores = len(m.loads), len(m.loads) + len(m.stores)
         self.loads = [(v, view) for (v, _), view in zip(m.loads, views)]
@@ -228,8 +344,12 @@ class _MapWriter:
             + [view for _, view in self.stores]
             + [f.view for f in self.folds]
         )
-        pointers = [self.writer.pointer(view.ref, self.turns) for view in views]
-        stops = [self.writer.read(n) for n in self.sizes]
+        axis = next((i for i, n in enumerate(self.map.shape) if n != 1), 0)
+        pointers = [
+            self.writer.from_first_row(self.writer.pointer(view.ref, self.turns), view.ref, axis)
+            for view in views
+        ]
+        stops = [self.writer.length(n, i == self.along_rows) for i, n in enumerate(self.sizes)]
         self.outer(0, stops, views, pointers)
         self.code.lanes = before
 
