@@ -61,7 +61,7 @@ def read(kind: str, key: str) -> bytes | None:
     start = len(_head(key, b""))
     if data[:start] == _head(key, data[start:]):
         return data[start:]
-    _say(_Refused(f"{folder()} has a file that is damaged or was moved there"))
+    _say(_Refused(f"a file in {folder()} is damaged, or was moved there"))
     return None
 
 
@@ -102,7 +102,7 @@ def _opened(*, create: bool) -> Iterator[int]:
     """
     path = folder()
     if path is None or not _SECURE:
-        raise _Refused("there is no folder for it: set XGRAD_CACHE_DIR to a folder of your own")
+        raise _Refused("there is no safe folder for it; set XGRAD_CACHE_DIR to a folder of your own")
     if create:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     where = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -111,12 +111,12 @@ def _opened(*, create: bool) -> Iterator[int]:
         if found.st_uid != os.geteuid():
             raise _Refused(f"{path} belongs to another user")
         if found.st_mode & _WRITABLE:
-            raise _Refused(f"other users may write into {path}: chmod 700 it after a look at what it holds")
+            raise _Refused(f"other users may write to {path}; check what is in it, then chmod 700 it")
         if found.st_mode & _OTHERS:
             if not all(_OURS.fullmatch(name) for name in os.listdir(where)):
                 raise _Refused(
-                    f"other users may read {path}, and it holds other files: chmod 700 it, or name "
-                    f"another folder"
+                    f"other users may read {path}, and it has other files in it; chmod 700 it, or set "
+                    f"XGRAD_CACHE_DIR to another folder"
                 )
             os.fchmod(where, 0o700)
         yield where
@@ -133,7 +133,7 @@ def _content(where: int, name: str) -> bytes:
     with open(file, "rb") as stream:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
-            raise _Refused(f"{folder()} has a file {name} that is not this user's alone")
+            raise _Refused(f"the file {name} in {folder()} belongs to another user, or others may open it")
         if found.st_size > LIMIT:
             return b""
         data = stream.read()
@@ -179,6 +179,6 @@ def _say(error: Exception) -> None:
     if not _said:
         _said = True
         warnings.warn(
-            f"compiled code could not be kept on disk, or found there, and is made again: {error}",
+            f"the cache of compiled code on disk cannot be used, so code is compiled again: {error}",
             stacklevel=2,
         )

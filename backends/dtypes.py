@@ -18,9 +18,7 @@ def bfloat16() -> DType:
     try:
         import ml_dtypes
     except ImportError as error:
-        raise ImportError(
-            "bfloat16 comes from ml_dtypes, which is not installed: pip install ml_dtypes"
-        ) from error
+        raise ImportError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from error
     found: DType = np.dtype(ml_dtypes.bfloat16)
     return found
 
@@ -38,8 +36,7 @@ def canonical(dtype: DTypeLike) -> DType:
             return bfloat16()
         if name not in np.sctypeDict:
             raise TypeError(
-                f"there is no dtype {dtype!r}; there are float32, float64, int64, bool, ...: as "
-                f"xg.float32, or by name"
+                f"there is no dtype {dtype!r}; pass one such as xg.float32, or its name, 'float32'"
             ) from None
         found = np.dtype(name)
     if kind_of(found) not in "biufc":
@@ -141,7 +138,7 @@ def isdtype(dtype: DType, kind: Kind) -> bool:
 def result_type(*values: DType | complex) -> DType:
     """The promoted dtype of dtypes and Python numbers."""
     if not any(isinstance(v, np.dtype) for v in values):
-        raise ValueError("result_type needs one array or dtype at least")
+        raise ValueError("result_type needs at least one array or dtype")
     return promoted(*values)
 
 

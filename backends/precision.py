@@ -36,7 +36,9 @@ class matmul_precision:
 
     def __init__(self, name: str) -> None:
         if name not in PRECISIONS:
-            raise ValueError(f"matmul_precision is one of {', '.join(map(repr, PRECISIONS))}, not {name!r}")
+            raise ValueError(
+                f"matmul_precision must be one of {', '.join(map(repr, PRECISIONS))}, not {name!r}"
+            )
         self._before = _PRECISION.get()
         _PRECISION.set(name)
 

@@ -66,7 +66,8 @@ def find_device(spec: str | Device) -> Device:
     name, _, number = str(spec).partition(":")
     if name not in _factories or (number and not number.isdecimal()):
         raise DeviceError(
-            f"unknown device {spec!r}; there are {', '.join(_factories)}, each with ':N', and 'auto'"
+            f"unknown device {spec!r}; the devices are {', '.join(_factories)}, also with an index such as "
+            f"'cuda:1', and 'auto'"
         )
     index = int(number or 0)
     if (name, index) not in _devices:
@@ -74,7 +75,10 @@ def find_device(spec: str | Device) -> Device:
             _backends[name] = _factories[name]()
         count = _backends[name].count()
         if index >= count:
-            raise DeviceError(f"no device {spec!r}: {name} has {count}, numbered from 0")
+            raise DeviceError(
+                f"no device {spec!r}: there {'is' if count == 1 else 'are'} {count} {name} "
+                f"device{'s' * (count != 1)}, numbered from 0"
+            )
         _devices[name, index] = Device(_backends[name], index)
     return _devices[name, index]
 

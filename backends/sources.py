@@ -78,7 +78,8 @@ def fitting(name: str, values: HostArray, dtype: np.dtype[Any]) -> HostArray:
         least, most = int(values.min()), int(values.max())
         if least < np.iinfo(dtype).min or most > np.iinfo(dtype).max:
             raise ValueError(
-                f"{name}: dtype={dtype} does not hold all numbers from {least} to {most}, which were drawn"
+                f"{name}: dtype={dtype} cannot hold the numbers drawn, from {least} to {most}; pass a larger "
+                f"dtype"
             )
     return values.astype(dtype, copy=False)
 

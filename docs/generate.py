@@ -70,7 +70,7 @@ def stub(part: str) -> str:
     names, constants = list(functions), []
     if not part:
         sources["."] = ["fft as fft", "linalg as linalg"]
-        sources[".creation"] += ["to_device as to_device"]
+        sources[".conversion"] += ["to_device as to_device"]
         sources[".showing"] = ["show as show"]
         sources[".factors"] = ["cofactor as cofactor", "eig as eig", "eigh_of as eigh", "seal as seal"]
         sources[".indexing"] += [

@@ -185,8 +185,8 @@ def save(run: Run, folder: Folder, saved: int) -> None:
     try:
         if not folder.still_there():
             say(
-                f"{folder.path} was deleted or moved during the run: it is made again, with a "
-                f"checkpoint of step {run.step}"
+                f"{folder.path} was deleted or moved during the run; it is created again, with a checkpoint "
+                f"of step {run.step}"
             )
         run.save(folder.checkpoint)
     except (InUse, OSError) as error:
@@ -200,8 +200,8 @@ def stop_unless_finite(bits: float, run: Run, options: argparse.Namespace) -> No
     if not bits < 100:
         loss = f"the loss is {bits:.3g} bits per character at step {run.step}"
         fail(
-            f"{loss}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, "
-            f"is as it was)"
+            f"{loss}; try a smaller --lr than {options.lr} (the last checkpoint, if there is one, is "
+            f"unchanged)"
         )
 
 
@@ -212,15 +212,16 @@ def stop_early(run: Run, folder: Folder, saved: int, earlier: bool) -> NoReturn:
     """
     at = f"stopped at step {run.step} of {run.steps}"
     if run.step == 0 or (earlier and not saved):
-        kept = f"; {folder.checkpoint} is that of an earlier run, as it was" if earlier else ""
+        kept = f"; {folder.checkpoint} is from an earlier run, and unchanged" if earlier else ""
         interruption.end(f"{at}, before the first checkpoint{kept}")
     if run.step > saved:
         if not xg.optim.all_finite(run.model):
-            kept = f"the checkpoint is that of step {saved}, as it was" if saved else "there is no checkpoint"
-            fail(f"{at}, where weights are not finite: {kept}; try a smaller --lr")
+            kept = f"the checkpoint of step {saved} is unchanged" if saved else "there is no checkpoint"
+            fail(f"{at}, as the weights are not finite: {kept}; try a smaller --lr")
         save(run, folder, saved)
     interruption.end(
-        f"{at}, which is saved in {folder.checkpoint}; to go on, give the same options and --resume"
+        f"{at}, which is saved in {folder.checkpoint}; to continue, run again with the same options and "
+        f"--resume"
     )
 
 
@@ -259,7 +260,7 @@ def say(line: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the rest of the buffer
-        fail(f"cannot write to the standard output: {error.strerror}")
+        fail(f"cannot write to standard output: {error.strerror}")
 
 
 def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Device) -> None:
@@ -268,8 +269,8 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
         need = max(math.ceil(options.batch * (options.window + 1) / 0.9), 20)
         have = len(text.characters)
         fail(
-            f"the text has {have:,} characters, {options.batch} streams of one window need "
-            f"{need:,}; use a smaller --batch or --window"
+            f"the text has {have:,} characters, but {options.batch} streams of one window need {need:,}; use "
+            f"a smaller --batch or --window"
         )
     V, E, H = len(text.vocabulary), options.embedding, options.hidden
     weights = V * E + 3 * H * (H + E + 1) + V * (H + 1)
@@ -278,8 +279,8 @@ def check_sizes(text: Text, options: argparse.Namespace, device: xg.backends.Dev
     need, have = size * (4 * weights + options.window * options.batch * (H + V)), device.memory()["total"]
     if need > have:
         fail(
-            f"this takes at least {need / 1e9:,.0f} GB of memory, and {device} has "
-            f"{have / 1e9:,.0f}; use a smaller --hidden, --batch or --window"
+            f"this run needs at least {need / 1e9:,.0f} GB of memory, but {device} has {have / 1e9:,.0f} GB; "
+            f"use a smaller --hidden, --batch or --window"
         )
 
 
@@ -287,7 +288,7 @@ def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespac
     """Say whether this new run will overwrite a checkpoint; exit if that is from another configuration."""
     if options.overwrite or not folder.checkpoint.exists():
         return False
-    ways = "give this run a folder of its own with --out, or --overwrite to lose that one"
+    ways = "choose another folder with --out, or pass --overwrite to lose that checkpoint"
     try:
         signature, step = signature_and_step(folder.checkpoint)
     except (ValueError, OSError) as error:
@@ -296,10 +297,13 @@ def look_before_overwriting(run: Run, folder: Folder, options: argparse.Namespac
     if other:
         fail(f"{folder.checkpoint} would be overwritten: {other}; {ways}")
     say(
-        f"{folder.checkpoint} has step {step} of the same run, which begins anew: the first "
+        f"{folder.checkpoint} is at step {step} of the same run, which now starts again: the first new "
         f"checkpoint will overwrite it"
     )
-    say("  to go on from it instead, stop this and give --resume; to keep it, give another folder with --out")
+    say(
+        "  to continue from it instead, stop this run and use --resume; to keep it, choose another folder "
+        "with --out"
+    )
     return True
 
 
@@ -326,7 +330,7 @@ def resume(run: Run, folder: Folder) -> None:
     try:
         run.load(folder.checkpoint)
     except FileNotFoundError as error:
-        fail(f"{error}; train without --resume first, or name the folder with --out")
+        fail(f"{error}; train without --resume first, or choose the folder with --out")
     except (ValueError, OSError) as error:
         fail(f"cannot resume: {error}")
 
@@ -367,14 +371,14 @@ def use(
         f"{len(text.characters):,} characters, {len(text.vocabulary)} different; {weights:,} "
         f"weights, {options.dtype} on {device}{words}"
     )
-    interruption.farewell = "stopped at once; what was trained since the last checkpoint is lost"
+    interruption.farewell = "stopped immediately; the training since the last checkpoint is lost"
     with interruption.postponed():
         saved = train(run, text, options, folder)
         if interruption.number:
             stop_early(run, folder, saved, earlier)
     interruption.farewell = (
-        f"stopped after the last step, which is saved in {folder.checkpoint}; the same options and "
-        f"--resume draw the curve"
+        f"stopped after the last step, which is saved in {folder.checkpoint}; run again with the same "
+        f"options and --resume to draw the curve"
     )
     report(folder, run, text, options)
 
@@ -412,7 +416,7 @@ def command() -> None:
     try:
         main()
     except MemoryError:
-        fail("there is not enough memory; use a smaller --hidden, --batch or --window")
+        fail("out of memory; use a smaller --hidden, --batch or --window")
     except ImportError as error:  # for example, bfloat16 needs another package
         fail(str(error))
     finally:

@@ -67,7 +67,7 @@ class Folder:
         same = self.path.exists() and os.path.samestat(self.path.stat(), self._folder)
         if not same and self.checkpoint.exists():
             raise FileExistsError(
-                f"{self.path} was replaced during the run by a folder with a checkpoint of its own"
+                f"during the run, {self.path} was replaced by another folder, which has a checkpoint"
             )
         self._release()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -128,11 +128,11 @@ def _busy(folder: Path) -> str:
         pid, host = (folder / LOCK).read_text(encoding="utf-8").split()
     if pid.isdigit():
         way = (
-            f"wait for it, stop it with `kill {pid}`"
+            f"wait for it, or stop it with `kill {pid}`"
             if host == socket.gethostname()
-            else f"wait for it, stop it on {host}"
+            else f"wait for it, or stop it on {host}"
         )
         who = f"another run, process {pid}" + (f" on {host}" if host != socket.gethostname() else "")
     else:
-        who, way = "another run", "wait for it, stop it"
-    return f"{folder} is in use by {who}: {way}, or give this one a folder of its own with --out"
+        who, way = "another run", "wait for it, or stop it"
+    return f"{folder} is in use by {who}: {way}, or give this run another folder with --out"

@@ -19,7 +19,7 @@ def number(kind: type, least: float, most: float) -> Callable[[str], Any]:
     def parse(word: str) -> Any:
         value = kind(word)
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{word} is not between {least:,} and {most:,}")
+            raise argparse.ArgumentTypeError(f"{word} must be from {least:,} to {most:,}")
         return value
 
     parse.__name__ = {int: "whole number", float: "number"}[kind]  # as argparse calls it
@@ -29,7 +29,9 @@ def number(kind: type, least: float, most: float) -> Callable[[str], Any]:
 def folder(word: str) -> str:
     """Check that the name of a folder is not empty."""
     if not word:
-        raise argparse.ArgumentTypeError("a folder has a name; . is this one")
+        raise argparse.ArgumentTypeError(
+            "the name of a folder must not be empty; use . for the current folder"
+        )
     return word
 
 
@@ -57,15 +59,21 @@ def arguments(description: str | None, argv: list[str] | None = None) -> argpars
         type=folder,
         metavar="FOLDER",
         default="runs",
-        help="where the checkpoint and the curve go (default: %(default)s)",
+        help="folder for the checkpoint and the training curve (default: %(default)s)",
     )
-    add("--resume", action="store_true", help="go on from the checkpoint in the --out folder")
+    add("--resume", action="store_true", help="continue from the checkpoint in the --out folder")
     add(
         "--overwrite",
         action="store_true",
-        help="begin anew where the --out folder has the checkpoint of another run",
+        help="start again, even if the --out folder has the checkpoint of another run",
     )
-    add("--steps", type=many, default=1000, metavar="N", help="windows to learn from (default: %(default)s)")
+    add(
+        "--steps",
+        type=many,
+        default=1000,
+        metavar="N",
+        help="number of training steps, each on one window of text (default: %(default)s)",
+    )
     add(
         "--hidden", type=size, default=256, metavar="N", help="size of the GRU's state (default: %(default)s)"
     )
@@ -74,52 +82,56 @@ def arguments(description: str | None, argv: list[str] | None = None) -> argpars
         type=size,
         default=64,
         metavar="N",
-        help="size of a character's vector (default: %(default)s)",
+        help="size of the embedding of a character (default: %(default)s)",
     )
     add(
-        "--batch", type=many, default=32, metavar="N", help="streams read side by side (default: %(default)s)"
+        "--batch",
+        type=many,
+        default=32,
+        metavar="N",
+        help="number of text streams read in parallel (default: %(default)s)",
     )
     add(
         "--window",
         type=many,
         default=64,
         metavar="N",
-        help="characters through which gradients flow back (default: %(default)s)",
+        help="characters in a window, through which gradients flow back (default: %(default)s)",
     )
     add(
         "--lr",
         type=real,
         default=5e-3,
         metavar="X",
-        help="Adam's learning rate at the start (default: %(default)s)",
+        help="initial learning rate of Adam (default: %(default)s)",
     )
     add(
         "--clip",
         type=real,
         default=1.0,
         metavar="X",
-        help="greatest norm of the gradient (default: %(default)s)",
+        help="maximum norm of the gradient (default: %(default)s)",
     )
     add(
         "--validate-every",
         type=many,
         default=200,
         metavar="N",
-        help="steps between looks at the held-out text (default: %(default)s)",
+        help="steps between evaluations on the held-out text (default: %(default)s)",
     )
     add(
         "--streams",
         type=many,
         default=16,
         metavar="N",
-        help="streams that the held-out text is read as (default: %(default)s)",
+        help="number of streams that the held-out text is cut into (default: %(default)s)",
     )
     add(
         "--sample",
         type=number(int, 0, 10**6),
         default=300,
         metavar="N",
-        help="characters to write at the end (default: %(default)s)",
+        help="number of characters to generate at the end (default: %(default)s)",
     )
     warm = number(float, 1e-3, 1e3)
     add(
@@ -127,26 +139,26 @@ def arguments(description: str | None, argv: list[str] | None = None) -> argpars
         type=warm,
         default=0.7,
         metavar="X",
-        help="of the sample: lower is safer (default: %(default)s)",
+        help="temperature of the sample; a lower one takes fewer risks (default: %(default)s)",
     )
     add(
         "--seed",
         type=number(int, 0, 2**64 - 1),
         default=0,
         metavar="N",
-        help="the same seed gives the same run (default: %(default)s)",
+        help="random seed; the same seed gives the same run (default: %(default)s)",
     )
     add(
         "--dtype",
         choices=["float32", "float64"],
         default="float32",
-        help="of the weights (default: %(default)s)",
+        help="dtype of the weights (default: %(default)s)",
     )
     add(
         "--precision",
         choices=["float32", "bfloat16", "float16"],
-        help="of the arithmetic, if not that of the weights",
+        help="dtype of the arithmetic, if different from that of the weights",
     )
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, else cpu)")
+    add("--device", metavar="NAME", help="cpu, cuda, cuda:N or auto (default: XGRAD_DEVICE, or cpu)")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)

@@ -60,10 +60,10 @@ class Run:
             raise ValueError(other)
         step = words["step"]
         if not 1 <= step <= self.steps:
-            raise ValueError(f"step is {step}, and should be from 1 to {self.steps}")
+            raise ValueError(f"step must be from 1 to {self.steps}, but is {step}")
         missing = [name for name in ("h", *CURVES) if name not in tensors]
         if missing:
-            raise ValueError(f"it is no checkpoint of train.py: it has no {', '.join(missing)}")
+            raise ValueError(f"it is not a checkpoint of train.py: it lacks {', '.join(missing)}")
         h = same_form("h", tensors.pop("h"), self.h.shape, self.h.dtype)
         curve, at, bits = (tensors.pop(name) for name in CURVES)
         same_form("curve", curve, (step,), "float64")
@@ -71,19 +71,21 @@ class Run:
         same_form("validation.bits", bits, at.shape, "float64")
         places: list[int] = at.tolist()
         if any(not before < after <= step for before, after in zip([0, *places], places, strict=False)):
-            raise ValueError(f"validation.steps are {places[:9]}, and should rise from 1 to {step} at most")
+            raise ValueError(
+                f"validation.steps must increase, from 1 to at most {step}, but are {places[:9]}"
+            )
         for name, value in {"h": h, "curve": curve, "validation.bits": bits, **tensors}.items():
             if value.dtype.name not in ("int32", "int64") and not xg.optim.all_finite(value):
                 raise ValueError(f"{name} has values that are not finite")
         rng = xg.random.default_rng(0)
         rng.state = words["rng"]
         if rng.state != words["rng"]:
-            raise ValueError("rng is no state of a random number generator")
+            raise ValueError("rng is not a state of a random number generator")
         for prefix, holder in self._holders().items():
             names = [name for name in tensors if name.startswith(f"{prefix}.")]
             holder.load_state_dict({name.removeprefix(f"{prefix}."): tensors.pop(name) for name in names})
         if tensors:
-            raise ValueError(f"unknown are {', '.join(tensors)}")
+            raise ValueError(f"unexpected tensors: {', '.join(tensors)}")
         self.h, self.rng.state, self.step = h, words["rng"], step
         self.curve, self.validation = curve.tolist(), list(zip(places, bits.tolist(), strict=True))
 
@@ -98,9 +100,10 @@ def signature_and_step(path: Path) -> tuple[dict[str, Any], int]:
 
     Raises a ValueError that names the file if it is not a checkpoint.
     """
+    metadata = xg.io.load(path)[1]
     try:
-        words = checked(xg.io.load(path)[1])
-    except (KeyError, TypeError) as error:
+        words = checked(metadata)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {said(error)}") from error
     return words["signature"], words["step"]
 
@@ -114,13 +117,13 @@ def checked(words: dict[str, str]) -> dict[str, Any]:
     """Parse the metadata of a checkpoint, and check the types."""
     missing = [name for name in WORDS if name not in words]
     if missing:
-        raise ValueError(f"it is no checkpoint of train.py: it has no {', '.join(missing)}")
+        raise ValueError(f"it is not a checkpoint of train.py: it lacks {', '.join(missing)}")
     found = {name: parsed(name, words[name]) for name in WORDS}
     for name, kind in {"step": int, "rng": dict, "signature": dict}.items():
         if type(found[name]) is not kind:
             raise ValueError(
-                f"{name} is {words[name][:40]}, and should be "
-                f"{'a whole number' if kind is int else 'names with values'}"
+                f"{name} must be {'a whole number' if kind is int else 'names with values'}, but is "
+                f"{words[name][:40]}"
             )
     return found
 
@@ -135,7 +138,7 @@ def parsed(name: str, text: str) -> Any:
         return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError):
         raise ValueError(
-            f"{name} is {text[:40]}, and should be a number, or names with values, in JSON"
+            f"{name} must be a number, or names with values, in JSON, but is {text[:40]}"
         ) from None
 
 
@@ -149,14 +152,16 @@ def different(saved: dict[str, Any], mine: dict[str, Any]) -> str:
     if not names:
         return ""
     its, own = ({name: side.get(name) for name in names} for side in (saved, mine))
-    return f"it is of another model or text, or another schedule: it has {str(its)[:300]}, this run has {own}"
+    return (
+        f"it belongs to a run with other options or another text: it has {str(its)[:300]}, this run has {own}"
+    )
 
 
 def same_form(name: str, value: xg.Tensor, shape: tuple[int, ...], dtype: Any) -> xg.Tensor:
     """Return `value` if it has the given shape and dtype; otherwise raise ValueError."""
     if value.shape != shape or value.dtype != dtype:
         raise ValueError(
-            f"{name} is {value.dtype} of shape {value.shape}, and should be {dtype} of shape {shape}"
+            f"{name} must be {dtype} of shape {shape}, but is {value.dtype} of shape {value.shape}"
         )
     return value
 

@@ -60,12 +60,15 @@ def read_text(path: str | None) -> str:
         try:
             from pydoc_data.topics import topics
         except ImportError:
-            fail("this Python comes without pydoc_data.topics, the default text; give one with --data FILE")
+            fail(
+                "this Python does not include pydoc_data.topics, the default text; choose a text with --data "
+                "FILE"
+            )
         return "\n".join(topics[name] for name in sorted(topics))
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        fail(f"{path} is not text in UTF-8")
+        fail(f"{path} is not UTF-8 text")
     except OSError as error:
         fail(f"cannot read {path}: {error.strerror}")
     if not text.strip():

@@ -62,7 +62,7 @@ def with_environment(**environment: str) -> Info:
 
 def test_nothing_to_advise() -> None:
     assert advise(GOOD) == GOOD.advice == []
-    assert repr(GOOD).endswith("nothing to advise")
+    assert repr(GOOD).endswith("advice       none")
 
 
 ADVICE = {
@@ -90,7 +90,7 @@ ADVICE = {
     ),
     "too many threads": (
         GOOD._replace(cores=2),
-        "BLAS runs 4 threads on the 2 cores.*set OPENBLAS_NUM_THREADS=2",
+        "BLAS runs 4 threads on 2 cores.*set OPENBLAS_NUM_THREADS=2",
     ),
     "too many threads of MKL": (
         GOOD._replace(blas=Blas("mkl", "2025", "AVX512", 16)),
@@ -98,7 +98,7 @@ ADVICE = {
     ),
     "too few threads": (
         with_environment(OMP_NUM_THREADS="1"),
-        "OMP_NUM_THREADS=1 has matmul use 1 thread of the 4 cores.*unset it",
+        "OMP_NUM_THREADS=1 limits matmul to 1 thread of the 4 cores.*unset it",
     ),
     "native off": (with_environment(XGRAD_NATIVE="0"), "XGRAD_NATIVE=0 turns compiled loops off; unset it"),
     "no llvmlite": (
@@ -107,7 +107,7 @@ ADVICE = {
     ),
     "no CuPy": (
         GOOD._replace(cuda_extra="cuda12"),
-        r"NVIDIA driver but no CuPy.*pip install 'xgrad\[cuda12\]'",
+        r"NVIDIA driver but CuPy is not installed.*pip install 'xgrad\[cuda12\]'",
     ),
     "no such device": (GOOD._replace(device=None), "XGRAD_DEVICE names a device that cannot be used"),
 }
@@ -176,7 +176,7 @@ def test_text_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     facts = info()
     assert facts.blas.threads is None
-    assert "not known without threadpoolctl: pip install 'xgrad[fast]'" in repr(facts)
+    assert "unknown, as threadpoolctl is not installed: pip install 'xgrad[fast]'" in repr(facts)
 
 
 def test_text_of_a_gpu() -> None:

@@ -226,7 +226,8 @@ def __getattr__(name: str) -> object:
         return version("xgrad")
     except PackageNotFoundError as error:
         raise AttributeError(
-            "xgrad has no __version__ where it is not installed, but only found on the path; pip install it"
+            "xgrad is not installed but only found on the path, so its version is unknown; install it with "
+            "pip"
         ) from error
 
 

@@ -226,6 +226,9 @@ from .transforms.debugging import (
     detect_cuts as detect_cuts,
     detect_nan as detect_nan,
 )
+from .transforms.derivation import (
+    derive as derive,
+)
 from .transforms.forward_mode import (
     jvp as jvp,
 )
@@ -251,12 +254,11 @@ from .transforms.reverse_mode import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
-from .transforms.staged import (
-    derive as derive,
-    trace as trace,
-)
 from .transforms.through_time import (
     scan as scan,
+)
+from .transforms.tracing import (
+    trace as trace,
 )
 from .transforms.user_gates import (
     Gate as Gate,

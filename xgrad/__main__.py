@@ -11,11 +11,12 @@ def main() -> None:
     """Run the command named on the command line, or list the available ones."""
     parser = argparse.ArgumentParser(
         prog="python -m xgrad",
-        description="xgrad, an array library that differentiates what is computed with it.",
+        description="xgrad, an autograd library for NumPy and CuPy arrays.",
     )
     commands = parser.add_subparsers(dest="command", title="commands")
     commands.add_parser(
-        "info", help="devices, versions, BLAS, measured speed, and advice where this machine could be faster"
+        "info",
+        help="show devices, versions, BLAS, measured speed, and advice on making xgrad faster here",
     )
     if parser.parse_args().command == "info":
         print(info())

@@ -66,29 +66,26 @@ def no_array(value: Any) -> str:
     """End of an error message: what an unsupported value is, and what to pass instead."""
     name = type(value).__name__
     if value is None:
-        return "None; leave it out, or give a number"
+        return "None; pass a number, or leave the argument out"
     if isinstance(value, str | bytes):
-        return f"{name}; float(text) reads a number"
+        return f"{name}; use float(text) to read a number"
     if isinstance(value, dict):
-        return (
-            f"{name}, which is a tree of arrays; take one of its values, or go over its leaves with "
-            f"xg.tree_map"
-        )
+        return f"{name}, which is a tree of arrays; pass one of its values, or use xg.tree_map on its leaves"
     if isinstance(value, type):
-        return f"the class {value.__name__}; make an object of it"
+        return f"the class {value.__name__}; pass an instance of it"
     if hasattr(value, "named_parameters"):
-        return f"{name}, a module, which is a tree of arrays; call it, or take one of its weights"
+        return f"{name}, a module; call it on an array, or pass one of its weights"
     if dataclasses.is_dataclass(value):
         return (
-            f"{name}; take one of its fields, or make the class a tree of arrays: "
+            f"{name}; pass one of its fields, or register the class as a tree of arrays with "
             f"@optree.dataclasses.dataclass(namespace='xgrad')"
         )
     if isinstance(value, Iterator | Set):
-        return f"{name}; make a list of it, which has an order and a length"
+        return f"{name}; pass list(...), which has an order and a length"
     if hasattr(value, "toarray"):
-        return f"{name}; x.toarray() has the elements that a sparse array leaves out"
+        return f"{name}; use x.toarray(), which also has the zeros that a sparse array leaves out"
     if callable(value):
-        return f"{name}; call it, and give what it returns"
+        return f"{name}; call it and pass the result"
     if isinstance(value, Number) and not isinstance(value, int):
         return f"{name}; use float(x)"
     if (
@@ -97,4 +94,4 @@ def no_array(value: Any) -> str:
         or hasattr(value, "__array_interface__")
     ):
         return f"{name}; use xg.asarray"
-    return f"{name}; make an array of numbers of it"
+    return f"{name}; convert it to an array of numbers"

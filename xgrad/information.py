@@ -89,7 +89,9 @@ class Info(NamedTuple):
 
     def __repr__(self) -> str:
         if self.blas.core is None:
-            detail = "core type and threads are not known without threadpoolctl: pip install 'xgrad[fast]'"
+            detail = (
+                "core type and threads unknown, as threadpoolctl is not installed: pip install 'xgrad[fast]'"
+            )
         else:
             detail = f"core type {self.blas.core}, {_number(self.blas.threads or 1, 'thread')}"
         where = "the CPU" if self.device in (None, "cpu") else self.device
@@ -100,7 +102,7 @@ class Info(NamedTuple):
             ("processor", ", ".join(filter(None, [self.processor, self.instructions]))),
             ("cores", f"{self.cores} available to this process"),
             ("BLAS", f"{self.blas.name} {self.blas.version}, {detail}"),
-            ("matmul", f"{rates}, measured on {where} just now; other work there makes it less"),
+            ("matmul", f"{rates}, just measured on {where}; other work on this machine lowers it"),
             ("memory", f"{_memory(self.memory)} on {where}"),
             *(
                 (
@@ -115,9 +117,9 @@ class Info(NamedTuple):
             (
                 "environment",
                 ", ".join(f"{name}={value}" for name, value in self.environment.items())
-                or "nothing set that matters here",
+                or "no relevant variable is set",
             ),
-            *(("advice", line) for line in self.advice or ["nothing to advise"]),
+            *(("advice", line) for line in self.advice or ["none"]),
         ]
         return "\n".join(f"{title:<12} {text}" for title, text in rows)
 
@@ -157,16 +159,17 @@ def advise(facts: Info) -> list[str]:
     lines = []
     if facts.device is None:
         lines.append(
-            "XGRAD_DEVICE names a device that cannot be used here (see above): name another, or unset it"
+            "XGRAD_DEVICE names a device that cannot be used here (see above); set it to another device, or "
+            "unset it"
         )
     lines += [*_core_advice(facts), *_thread_advice(facts)]
     if facts.environment.get("XGRAD_NATIVE") == "0":
         lines.append("XGRAD_NATIVE=0 turns compiled loops off; unset it")
     if facts.versions["llvmlite"] == "absent":
-        lines.append("without llvmlite there are no compiled loops: pip install 'xgrad[fast]'")
+        lines.append("llvmlite is not installed, so loops are not compiled: pip install 'xgrad[fast]'")
     if facts.cuda_extra:
         lines.append(
-            f"there is an NVIDIA driver but no CuPy, so the GPU is not used: pip install "
+            f"there is an NVIDIA driver but CuPy is not installed, so the GPU is not used: pip install "
             f"'xgrad[{facts.cuda_extra}]'"
         )
     return lines
@@ -179,14 +182,15 @@ def _core_advice(facts: Info) -> list[str]:
     width = next((width for width, names in CORE_TYPES.items() if core.lower() in names.split()), None)
     if width and facts.instructions and WIDTHS.index(width) < WIDTHS.index(facts.instructions):
         what = (
-            f"keeps matmul from using {facts.instructions}, which this processor has, and can halve its speed"
+            f"keeps matmul from using {facts.instructions}, although this processor has it, and can halve "
+            f"the speed"
         )
         lines.append(f"OPENBLAS_CORETYPE={core} {what}; unset it")
     kilobytes = _integer(facts.environment.get("OPENBLAS_L2_SIZE"))
     if 0 < kilobytes < facts.l2 // 1024:
         lines.append(
-            f"OPENBLAS_L2_SIZE={kilobytes} is less than this processor's {facts.l2 // 1024} KiB, "
-            f"which can slow matmul down; unset it"
+            f"OPENBLAS_L2_SIZE={kilobytes} is less than the {facts.l2 // 1024} KiB of this processor, which "
+            f"can slow matmul down; unset it"
         )
     return lines
 
@@ -210,15 +214,15 @@ def _thread_advice(facts: Info) -> list[str]:
     if (facts.blas.threads or 0) > facts.cores:
         return [
             (
-                f"BLAS runs {facts.blas.threads} threads on the {cores} available, and they hinder each "
-                f"other; set {own}={facts.cores}"
+                f"BLAS runs {facts.blas.threads} threads on {cores}, which slow each other down; set "
+                f"{own}={facts.cores}"
             )
         ]
     if 0 < asked < facts.cores:
         return [
             (
-                f"{variable}={asked} has matmul use {_number(asked, 'thread')} of the {cores} "
-                f"available; unset it, unless other work needs the rest"
+                f"{variable}={asked} limits matmul to {_number(asked, 'thread')} of the {cores} available; "
+                f"unset it, unless other work needs the rest"
             )
         ]
     return []

@@ -19,16 +19,14 @@ def fitting(who: str, mine: Mapping[str, Tensor], state: Any) -> dict[str, Tenso
     Raises KeyError for missing or unknown names, ShapeError and TypeError for values that do not match.
     """
     if not isinstance(state, Mapping):
-        raise TypeError(f"{who} takes a state dict, Tensors by name, not {type(state).__name__}")
+        raise TypeError(f"the state dict of {who} must map names to Tensors; got {type(state).__name__}")
     missing, unknown = (
         [name for name in mine if name not in state],
         [name for name in state if name not in mine],
     )
     if missing or unknown:
-        said = [
-            f"{what} {names}" for what, names in (("it lacks", missing), ("unknown are", unknown)) if names
-        ]
-        raise KeyError(f"this is not the state of this {who}: {'; '.join(said)}")
+        said = [f"{what} {names}" for what, names in (("missing", missing), ("unexpected", unknown)) if names]
+        raise KeyError(f"the names in this state dict do not match {who}: {'; '.join(said)}")
     return {name: _fitting(who, name, t, state[name]) for name, t in mine.items()}
 
 
@@ -37,9 +35,9 @@ def _fitting(who: str, name: str, t: Tensor, value: Any) -> Tensor:
         with mode(grad=False, hooks=None):  # a state is data: it needs no gradient
             found = tensor(value, device=t.device)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"{who}: {name} is given what is no Tensor: {error}") from error
+        raise TypeError(f"{who}: the value for {name} cannot become a Tensor: {error}") from error
     if found.shape != t.shape:
-        raise ShapeError(f"{who}: {name} has shape {t.shape}, and is given {found.shape}")
+        raise ShapeError(f"{who}: {name} has shape {t.shape}, but the state dict has {found.shape}")
     if found.dtype != t.dtype:
-        raise TypeError(f"{who}: {name} is {t.dtype}, and is given {found.dtype}")
+        raise TypeError(f"{who}: {name} has dtype {t.dtype}, but the state dict has {found.dtype}")
     return found

@@ -97,8 +97,8 @@ class NumPy(Backend[HostArray]):
     def checked(self, array: HostArray) -> HostArray:
         if isinstance(array, np.ma.MaskedArray):
             raise TypeError(
-                "a Tensor has no mask: fill the masked array first, with array.filled(value), and "
-                "use xg.where(mask, 0.0, z) after"
+                "a Tensor has no mask: fill the masked array first, with array.filled(value), and use "
+                "xg.where(mask, 0.0, z) afterwards"
             )
         if not array.dtype.isnative:
             # otherwise its dtype would not equal any known one

@@ -266,7 +266,7 @@ class Arguments:
         """
         count = len(self._inputs)
         if len(inputs) != count:
-            raise ValueError(f"{count} inputs are expected, {len(inputs)} were given")
+            raise ValueError(f"expected {count} inputs, got {len(inputs)}")
         memory = [classed(np.empty(size, dtype)) for size, dtype in self._memory]
         copies: list[np.ndarray] = []
         if self._finder is None:
@@ -295,7 +295,7 @@ class Arguments:
         slot, dtype, size = self._inputs[n]
         used = np.require(x, dtype, ["C", "A"])
         if used.size != size:
-            raise ValueError(f"input {n} has {used.size} elements where {size} are expected")
+            raise ValueError(f"input {n} must have size {size}, but has {used.size}")
         pointers.values[slot] = address(used)
         copies.append(used)
 

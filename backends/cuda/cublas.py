@@ -38,7 +38,7 @@ def library() -> ctypes.CDLL:
             continue
         _declare(found)
         return found
-    raise CublasError("cuBLAS was not found: pip install nvidia-cublas, or the CUDA toolkit")
+    raise CublasError("cuBLAS was not found: pip install nvidia-cublas, or install the CUDA toolkit")
 
 
 def _paths() -> list[str]:
@@ -115,8 +115,8 @@ class Cublas:
             self._stream = stream
         if max(product.m, product.n, product.k, *product.lead, product.stack) > _MOST:
             raise CublasError(
-                f"cuBLAS counts rows and columns in 32 bits: no product of {product.m} x "
-                f"{product.k} and {product.k} x {product.n}"
+                f"cuBLAS counts rows and columns in 32 bits, so it cannot multiply {product.m} x {product.k} "
+                f"by {product.k} x {product.n}"
             )
         a, b, out = addresses
         kind = KINDS[product.dtype]
@@ -167,4 +167,4 @@ class Cublas:
 
 def _check(status: int, what: str) -> None:
     if status:
-        raise CublasError(f"cuBLAS refused {what}, with status {status}: see cublasStatus_t")
+        raise CublasError(f"cuBLAS returned the status {status} (see cublasStatus_t) for {what}")

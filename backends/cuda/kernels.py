@@ -14,7 +14,7 @@ from .. import disk
 from ..dtypes import canonical
 from .cublas import WORKSPACE, Cublas, CublasError, library
 from .half import classed
-from .launching import PER_THREAD, KernelError, Launcher, make_room
+from .protocol import PER_THREAD, KernelError, Launcher, make_room
 
 if TYPE_CHECKING:
     from cupy import ndarray as Array
@@ -47,7 +47,9 @@ def compile_kernels(source: str, arch: int, *options: str) -> bytes:
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program).strip("\0\n ")
         version = ".".join(map(str, nvrtc.getVersion()))
-        raise KernelError(f"NVRTC {version} refused a kernel: {error}{': ' if log else ''}{log}") from error
+        raise KernelError(
+            f"NVRTC {version} could not compile a kernel: {error}{': ' if log else ''}{log}"
+        ) from error
     finally:
         nvrtc.destroyProgram(program)
     disk.write("cubin", key, code)
@@ -82,8 +84,7 @@ class CudaLauncher(Launcher):
         name, arch, *_ = self._chip
         if arch < 80:
             return (
-                f"kernels are for compute capability 8.0 and newer, and this {name} has "
-                f"{arch // 10}.{arch % 10}"
+                f"kernels need compute capability 8.0 or newer, but this {name} has {arch // 10}.{arch % 10}"
             )
         try:
             self.cupy.cuda.nvrtc.getVersion()

@@ -48,7 +48,10 @@ def matmul(cupy: ModuleType, x: Array, y: Array) -> Array:
     if not differs(cupy, x, y):
         return x @ y
     if x.shape[-1] != y.shape[-2]:
-        raise ValueError(f"matrices of shapes {x.shape} and {y.shape} have no product")
+        raise ValueError(
+            f"matrices of shapes {x.shape} and {y.shape} cannot be multiplied: {x.shape[-1]} columns, but "
+            f"{y.shape[-2]} rows"
+        )
     from cupy_backends.cuda.libs import cublas
 
     compute = FLOAT32[current_matmul_precision()]

@@ -157,8 +157,6 @@ class CudaSource:
 
 
 _NO_STATE = (
-    "the state of a generator with native=True is on the GPU and cannot be saved or copied: leave "
-    "native=True out, "
-    "or start again where you must from a seed of your own, as default_rng([seed, step], "
-    "native=True)"
+    "the state of a generator with native=True is on the GPU, and cannot be saved or copied: leave "
+    "native=True out, or restart from a seed of your own, such as default_rng([seed, step], native=True)"
 )

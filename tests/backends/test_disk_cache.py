@@ -137,7 +137,7 @@ def test_a_folder_that_others_may_read_is_closed_if_it_is_ours_alone(cache: Path
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     (cache / "thesis.txt").write_text("")
     cache.chmod(0o755)
-    without_a_cache("holds other files")
+    without_a_cache("has other files")
     assert stat.S_IMODE(cache.stat().st_mode) == 0o755
 
 
@@ -145,7 +145,7 @@ def test_files_that_others_may_open_are_not_used(cache: Path) -> None:
     disk.write("o", KEY, DATA)
     (file,) = cache.iterdir()
     file.chmod(0o644)
-    with pytest.warns(UserWarning, match="not this user's alone"):
+    with pytest.warns(UserWarning, match="belongs to another user, or others may open it"):
         assert disk.read("o", KEY) is None
 
 
@@ -159,7 +159,7 @@ def test_no_link_is_followed(cache: Path, tmp_path: Path) -> None:
     cache.mkdir(0o700)
     file.symlink_to(tmp_path / "elsewhere" / file.name)
     disk._said = False
-    with pytest.warns(UserWarning, match="made again"):
+    with pytest.warns(UserWarning, match="compiled again"):
         assert disk.read("o", KEY) is None
     disk.write("o", KEY, b"new")  # replaces the link itself, not its target
     assert not file.is_symlink()
@@ -172,7 +172,7 @@ def test_what_is_no_plain_file_is_not_opened(cache: Path) -> None:
     (file,) = cache.iterdir()
     file.unlink()
     os.mkfifo(file, 0o600)
-    with pytest.warns(UserWarning, match="made again"):
+    with pytest.warns(UserWarning, match="compiled again"):
         assert disk.read("o", KEY) is None
     file.unlink()
     file.mkdir()
@@ -275,7 +275,7 @@ def test_a_file_of_another_user_is_refused(cache: Path) -> None:
     disk.write("o", KEY, DATA)
     (file,) = cache.iterdir()
     os.chown(file, OTHER_USER, OTHER_USER)
-    with pytest.warns(UserWarning, match="not this user's alone"):
+    with pytest.warns(UserWarning, match="belongs to another user, or others may open it"):
         assert disk.read("o", KEY) is None
 
 

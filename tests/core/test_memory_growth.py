@@ -244,7 +244,7 @@ def test_arrays_that_are_resized_between_calls(finder: bool, monkeypatch: pytest
     hold = []
     for k in range(20):
         x.resize(50_000 + 7000 * k, refcheck=False)  # this moves its memory
-        with pytest.raises(ValueError, match="5000 are expected"):
+        with pytest.raises(ValueError, match="must have size 5000"):
             run([x])
         hold.append(np.full(5000, np.nan))  # takes the freed memory
         x.resize(5000, refcheck=False)

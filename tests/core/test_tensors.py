@@ -76,7 +76,7 @@ def test_operators_on_either_side_of_numpy() -> None:
 
 def test_numpy_functions_that_would_drop_the_gradient_say_so() -> None:
     x = xg.tensor([3.0, 4.0], requires_grad=True)
-    with pytest.raises(TypeError, match=r"np\.i0 does not work on Tensors: it is not supported"):
+    with pytest.raises(TypeError, match=r"np\.i0 does not work on Tensors: use functions that do"):
         np.i0(x)
     with pytest.raises(TypeError, match=r"np\.spacing"):
         np.spacing(x)
@@ -311,7 +311,7 @@ def test_what_a_tensor_cannot_hold_is_refused(device: str) -> None:
         xg.asarray([1, 2], device="cpu") + np.ma.masked_array([1, 2], [0, 1])
     with pytest.raises(TypeError, match="holds numbers"):
         x.astype("S")
-    with pytest.raises(AttributeError, match="DLPack"):
+    with pytest.raises(AttributeError, match="__dlpack__"):
         xg.from_dlpack(5)
     assert x.tolist() == [1, 2]
 

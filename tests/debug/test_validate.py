@@ -294,7 +294,7 @@ def test_a_fault_that_is_gone_when_all_is_looked_at(most: int, found: bool, brok
     assert (caught.value.stage is not None) == found
     assert caught.value.source == line_of("h_new = xg.tanh(")
     if not found:
-        assert "it is how they are put together. This output is computed by stage 'h_new'" in str(
+        assert "the error is in how they are combined. This output is computed by stage 'h_new'" in str(
             caught.value
         )
 
@@ -317,7 +317,7 @@ def test_code_that_changes_its_input_is_found(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(executors, "compiled", writes)
     with (
         pytest.raises(
-            xg.ValidationError, match=r"changed its input 'x': element 0 is 7.0 where 1.0 is right"
+            xg.ValidationError, match=r"changed its input 'x': element 0 is 7.0, but should be 1.0"
         ),
         xg.debug.validate(),
     ):
@@ -367,7 +367,7 @@ def test_a_function_that_counts_its_runs_is_found_by_the_engine() -> None:
             xg.ValidationError,
             match=(
                 r"scan gives other values than its Python code, run op by op\n.*output 1 of 1 \(\): it "
-                r"is 4.0 where 14.0 is right"
+                r"is 4.0, but should be 14.0"
             ),
         ),
         xg.debug.validate(),

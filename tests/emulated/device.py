@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xgrad.backends.cuda.launching import Launcher
+from xgrad.backends.cuda.protocol import Launcher
 from xgrad.compiler.codegen.cuda.chips import Chip
 from xgrad.compiler.codegen.cuda.device import DEVICE
 

@@ -115,18 +115,20 @@ class TestResume:
         ids=lambda v: v[:9],
     )
     def test_bad_steps(self, good: Any, value: str) -> None:
-        self.refused(good[0], {**good[1], "step": value}, "step is ")
+        self.refused(good[0], {**good[1], "step": value}, "step must be ")
 
     @pytest.mark.parametrize("value", ["null", "[]", '"x"', "3", "{", "NaN"])
     def test_bad_signatures(self, good: Any, value: str) -> None:
-        self.refused(good[0], {**good[1], "signature": value}, "signature is ")
+        self.refused(good[0], {**good[1], "signature": value}, "signature must be ")
 
     @pytest.mark.parametrize(
         "change", [{"hidden": 9}, {"seed": "0"}, {"lr": None}, {"text": "0"}, {"more": 1}, {"more": None}]
     )
     def test_other_signatures(self, good: Any, change: dict[str, Any]) -> None:
         words = {**good[1], "signature": json.dumps({**json.loads(good[1]["signature"]), **change})}
-        self.refused(good[0], words, f"it is of another model or text.*{next(iter(change))}")
+        self.refused(
+            good[0], words, f"it belongs to a run with other options or another text.*{next(iter(change))}"
+        )
 
     @pytest.mark.parametrize(
         "change",
@@ -152,7 +154,7 @@ class TestResume:
         self.refused(
             good[0],
             {k: v for k, v in good[1].items() if k != name},
-            f"no checkpoint of train.py: it has no {name}",
+            f"not a checkpoint of train.py: it lacks {name}",
         )
 
     @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ class TestResume:
     def test_every_tensor(self, good: Any, kind: str) -> None:
         tensors, words = good
         value = tensors[kind].numpy()
-        self.refused({k: v for k, v in tensors.items() if k != kind}, words, "lacks|has no")
+        self.refused({k: v for k, v in tensors.items() if k != kind}, words, "missing|lacks")
         self.refused({**tensors, kind: value[None]}, words, kind.partition(".")[2])
         self.refused({**tensors, kind: value.astype("complex64")}, words, kind.partition(".")[2])
         self.refused({**tensors, kind: value.astype("uint8")}, words, kind.partition(".")[2])
@@ -182,13 +184,15 @@ class TestResume:
 
     @pytest.mark.parametrize("steps", [[12, 6], [6, 6], [0, 12], [6, 13], [-6, 12], [6, 2**40]])
     def test_bad_validation_steps(self, good: Any, steps: list[int]) -> None:
-        self.refused({**good[0], "validation.steps": np.array(steps)}, good[1], "validation.steps are")
+        self.refused(
+            {**good[0], "validation.steps": np.array(steps)}, good[1], "validation.steps must increase"
+        )
 
     def test_more_than_there_should_be(self, good: Any) -> None:
         for name in ("more", "scale.scale", "model.more", "optimizer.v.99"):
-            self.refused({**good[0], name: 1.0}, good[1], "unknown are")
+            self.refused({**good[0], name: 1.0}, good[1], "unexpected")
         self.refused({**good[0], "optimizer.count": -1}, good[1], "count")
-        self.refused({**good[0], "curve": good[0]["curve"][:-1]}, good[1], "curve is float64 of shape")
+        self.refused({**good[0], "curve": good[0]["curve"][:-1]}, good[1], "curve must be float64 of shape")
 
     def test_what_is_no_checkpoint(self, good: Any) -> None:
         xg.io.save("runs/checkpoint.safetensors", *good)
@@ -198,7 +202,7 @@ class TestResume:
         for content in (b"", b"text", whole[:-1], whole[:100], bytes(flipped)):
             Path("runs/checkpoint.safetensors").write_bytes(content)
             before = contents()
-            assert "cannot resume: runs/checkpoint.safetensors is no whole safetensors file" in train(
+            assert "cannot resume: runs/checkpoint.safetensors is not a valid safetensors file" in train(
                 "--resume"
             )
             assert contents() == before
@@ -229,7 +233,7 @@ class TestOverwriting:
         said = train("--seed", "1")
         assert "runs/checkpoint.safetensors would be overwritten: " in said
         assert "it has {'seed': 0}, this run has {'seed': 1}" in said
-        assert "--out, or --overwrite" in said
+        assert "--out, or pass --overwrite" in said
         assert contents() == before
         assert not train("--seed", "1", "--overwrite")
         assert contents() != before
@@ -239,7 +243,7 @@ class TestOverwriting:
         capsys.readouterr()
         assert not train()
         said = capsys.readouterr().out.partition("characters, ")[0]  # printed before anything is computed
-        assert "checkpoint.safetensors has step 12 of the same run, which begins anew" in said
+        assert "checkpoint.safetensors is at step 12 of the same run, which now starts again" in said
         assert "will overwrite it" in said
         assert "--resume" in said
         assert "--out" in said
@@ -248,10 +252,10 @@ class TestOverwriting:
     def test_what_is_no_checkpoint_is_kept(self, content: bytes) -> None:
         Path("runs").mkdir()
         Path("runs/checkpoint.safetensors").write_bytes(content)
-        assert "no whole safetensors file" in train()
+        assert "not a valid safetensors file" in train()
         assert contents() == {"checkpoint.safetensors": content}
         xg.io.save("runs/checkpoint.safetensors", {"weights": 1.0})
-        assert "no checkpoint of train.py" in train()
+        assert "checkpoint.safetensors: it is not a checkpoint of train.py" in train()
 
     def test_a_signal_before_the_first_checkpoint_keeps_the_earlier_one(
         self, monkeypatch: pytest.MonkeyPatch
@@ -300,7 +304,7 @@ class TestFolder:
         for options in ([], ["--resume"], ["--overwrite"]):
             said = train(*options)
             assert (
-                f"runs is in use by another run, process {other_run.pid}: wait for it, stop it with "
+                f"runs is in use by another run, process {other_run.pid}: wait for it, or stop it with "
                 f"`kill {other_run.pid}`"
             ) in said
             assert "--out" in said
@@ -342,7 +346,7 @@ class TestFolder:
     def test_deleted(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         assert not self.during(monkeypatch, lambda: shutil.rmtree("runs"))
         assert (
-            "runs was deleted or moved during the run: it is made again, with a checkpoint of step 12"
+            "runs was deleted or moved during the run; it is created again, with a checkpoint of step 12"
             in capsys.readouterr().out
         )
         assert sorted(contents()) == ["checkpoint.safetensors", "curve.png"]
@@ -385,7 +389,7 @@ class TestFolder:
             os.rename("others", "runs")
 
         said = self.during(monkeypatch, replace)
-        assert "runs was replaced during the run by a folder with a checkpoint of its own" in said
+        assert "runs was replaced by another folder, which has a checkpoint" in said
         assert "the training after step 6 is lost, up to step 12" in said
         assert contents() == before
 
@@ -454,7 +458,7 @@ class TestWriting:
             done = self.run(stdout=full)
         assert (done.returncode, done.stderr) == (
             1,
-            "train.py: cannot write to the standard output: No space left on device\n",
+            "train.py: cannot write to standard output: No space left on device\n",
         )
         reading, writing = os.pipe()
         os.close(reading)
@@ -462,7 +466,7 @@ class TestWriting:
             done = self.run(stdout=pipe)
         assert (done.returncode, done.stderr) == (
             1,
-            "train.py: cannot write to the standard output: Broken pipe\n",
+            "train.py: cannot write to standard output: Broken pipe\n",
         )
 
     @pytest.mark.slow
@@ -526,7 +530,7 @@ def test_options_out_of_bounds(option: str, values: list[str], capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--hidden", "65536", "--embedding", "65536"], "this takes at least [0-9,]+ GB of memory"),
+        (["--hidden", "65536", "--embedding", "65536"], "this run needs at least [0-9,]+ GB of memory"),
         (["--window", "1000000000"], "streams of one window need"),
         (["--batch", "1000000000"], "streams of one window need"),
         (["--out", "text.txt/below"], "cannot write to text.txt/below: Not a directory"),

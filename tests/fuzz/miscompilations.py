@@ -858,6 +858,30 @@ MUTANTS = [
         needs=r"xg\.(arange|eye)",
         calls=True,
     ),
+    # rows shared among threads
+    Mutant(
+        "every thread begins with the first row",
+        "compiler.codegen.llvm.plan:_Writer.from_first_row",
+        "self.times(self.rows.first, ref.strides[axis])",
+        '"0"',
+        NATIVE,
+    ),
+    Mutant(
+        "rows that read one row, or are summed, are shared",
+        "compiler.lowering.rows:_keeps_to_its_row",
+        "if stride <= 0 or strides.setdefault(ref.buffer, stride) != stride:",
+        "if stride == 0 and strides.setdefault(ref.buffer, stride) is None:",
+        NATIVE,
+    ),
+    Mutant(
+        "weights that change are packed once",
+        "compiler.lowering.rows:_packs",
+        "and not any(gemm.b.steps)",
+        "",
+        NATIVE,
+        2000,
+        needs=r"@",
+    ),
     # Einstein sums, complex numbers
     Mutant(
         "rows and columns of an Einstein sum swapped",

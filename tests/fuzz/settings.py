@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
 import xgrad as xg
+from xgrad.backends.cpu import native as cpu
 from xgrad.compiler import bodies, executors
+from xgrad.compiler.lowering import rows
 from xgrad.transforms import checkpointing
 
 
@@ -19,11 +21,33 @@ def native(value: str | None) -> Iterator[None]:
     """Set XGRAD_NATIVE, with all caches of compiled programs empty."""
     forget()
     # wrong values must show, so plans are not verified
-    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"):
+    sharing = shared() if value == "1" else nullcontext()
+    with environment("XGRAD_NATIVE", value), environment("XGRAD_VERIFY", "passes"), sharing:
         try:
             yield
         finally:
             forget()
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Share among threads, row by row, whatever can be, and pack the weights of all products in loops."""
+    pool = cpu.pool()
+    if pool is None:
+        yield
+        return
+    pool.start()
+    names = ("least", "tile", "threads", "used", "follows")
+    before, limits = [pool[name] for name in names], (rows.SMALL, rows.LARGE)
+    for name, value in zip(names, (1, 1, 2, 2, 0)):
+        pool[name] = value
+    rows.SMALL, rows.LARGE = 0, 1
+    try:
+        yield
+    finally:
+        rows.SMALL, rows.LARGE = limits
+        for name, value in zip(names, before):
+            pool[name] = value
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import numpy as np
 import xgrad as xg
 from xgrad.compiler.codegen.cuda.target import CUDA
 from xgrad.compiler.interpreter import interpret
-from xgrad.compiler.lowering.lower import lower
+from xgrad.compiler.lowering.lower import Lowered, lower, verify
 from xgrad.compiler.lowering.plan import Unsupported
+from xgrad.compiler.lowering.rows import shared_by_rows
 from xgrad.compiler.passes import PASSES, optimise
 from xgrad.compiler.passes.pack import pack
 from xgrad.compiler.printing.source import source
@@ -26,7 +27,7 @@ from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan
 from .programs import Text, generate, text_of
 from .reuse import used_again
-from .settings import environment, native, numbers, repeats
+from .settings import environment, native, numbers, repeats, shared
 
 
 class Looped:
@@ -284,10 +285,11 @@ def interpreted(program: Any, inputs: list[Any]) -> list[Any]:
 
 def by_plan(case: Case, kind: str) -> None:
     """Verify the plans for each executor against the program."""
-    with native(None), environment("XGRAD_VERIFY", "1"):
+    with native(None), environment("XGRAD_VERIFY", "1"), shared():
         program = optimise(traced(case.run(kind, xg), case.arrays)[0])
         for make in (
             lambda: lower(program),
+            lambda: verify(program, with_shared_rows(lower(program, final=False))),
             lambda: lower(pack(program), recompute=False),
             lambda: lower(program, target=CUDA),
         ):
@@ -295,6 +297,11 @@ def by_plan(case: Case, kind: str) -> None:
                 make()
             except Unsupported:
                 continue
+
+
+def with_shared_rows(lowered: Lowered) -> Lowered:
+    """Return what native code runs."""
+    return lowered._replace(plan=shared_by_rows(lowered.plan, 16, products=True))
 
 
 def by_source(case: Case, kind: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import xgrad as xg
 from xgrad.backends import find_device
 from xgrad.compiler.ir import Program
-from xgrad.compiler.trace import Spec, trace_to_ir
+from xgrad.compiler.trace import trace_to_ir
+from xgrad.compiler.variables import Spec
 from xgrad.ops import OPS
 from xgrad.ops.indexing import Hole
 

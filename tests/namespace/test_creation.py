@@ -98,7 +98,7 @@ def test_astype(x: np.ndarray, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", INTEGER + REAL)
 def test_complex_numbers_are_not_cast_to_real_ones(dtype: str, device: str) -> None:
     z = xg.asarray([1 + 2j, 0j])
-    with pytest.raises(TypeError, match=rf"not cast to {dtype}; cast xg.real\(x\)"):
+    with pytest.raises(TypeError, match=rf"cannot be cast to {dtype}; use xg.real\(x\)"):
         xg.astype(z, dtype)
     assert xg.astype(xg.real(z), dtype).tolist() == [1, 0]
     assert xg.astype(z, "bool").tolist() == [True, False]
@@ -269,12 +269,12 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
             return 10, 0
 
     for kind in (xg.DeviceError, BufferError):
-        with pytest.raises(kind, match="kind 10"):
+        with pytest.raises(kind, match="device type 10"):
             xg.from_dlpack(Elsewhere())
     Elsewhere.__dlpack_device__ = lambda self: (2, 99)  # type: ignore[method-assign]
     with pytest.raises(BufferError, match=r"(?i)cuda"):
         xg.from_dlpack(Elsewhere())
-    with pytest.raises(AttributeError, match="DLPack, not list"):
+    with pytest.raises(AttributeError, match="__dlpack__, not list"):
         xg.from_dlpack([1])
 
 

@@ -106,7 +106,7 @@ def test_frequencies(n: int, device: str) -> None:
         assert (ours.dtype, ours.device) == (xg.float64, device)
         np.testing.assert_allclose(ours.numpy(), getattr(np.fft, name)(n, d=0.25), rtol=1e-15)
         assert getattr(xg.fft, name)(n, dtype=xg.float32, device="cpu").dtype == xg.float32
-    with pytest.raises(TypeError, match="real floating"):
+    with pytest.raises(TypeError, match="real and floating"):
         xg.fft.fftfreq(3, dtype=xg.int64)
 
 
@@ -123,11 +123,11 @@ def test_what_is_wrong_is_said(device: str) -> None:
     x = xg.ones((2, 3))
     with pytest.raises(ValueError, match="fft"):
         xg.fft.fft(x, norm="other")
-    with pytest.raises(ValueError, match="norm is"):
+    with pytest.raises(ValueError, match="hfft: norm must be"):
         xg.fft.hfft(x, norm="other")
     with pytest.raises((ValueError, IndexError), match="fft"):
         xg.fft.fft(x, axis=5)
-    with pytest.raises(ValueError, match="different lengths"):
+    with pytest.raises(ValueError, match="give one length for each axis"):
         xg.fft.fftn(x, s=(1, 2), axes=(0,))
     with pytest.raises(ValueError, match="irfft"):
         xg.fft.irfft(xg.ones((2, 1)))

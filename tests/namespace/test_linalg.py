@@ -245,7 +245,7 @@ def test_the_norm_of_a_number_has_no_axis(ord: float, device: str) -> None:
     x = xg.asarray(-3.0)
     np.testing.assert_allclose(xg.linalg.vector_norm(x, ord=ord).numpy(), 1 if ord == 0 else 3)
     for axis in (0, -1, (0,)):
-        with pytest.raises(IndexError, match="0 axes"):
+        with pytest.raises(IndexError, match="no axes"):
             xg.linalg.vector_norm(x, axis=axis, ord=ord)
 
 
@@ -403,13 +403,13 @@ def test_what_is_wrong_is_said(device: str) -> None:
         xg.grad(lambda x: xg.linalg.slogdet(x).logabsdet)(xg.ones((2, 2)))
     with pytest.raises(xg.ShapeError, match="solve"):
         xg.linalg.solve(xg.eye(3), xg.ones((2, 2)))
-    with pytest.raises(xg.ShapeError, match="three"):
+    with pytest.raises(xg.ShapeError, match="cross takes vectors of 3 elements"):
         xg.linalg.cross(x, xg.ones(2))
-    with pytest.raises(xg.ShapeError, match="lengths differ"):
+    with pytest.raises(xg.ShapeError, match="differ in length"):
         xg.vecdot(x, xg.ones(2))
     with pytest.raises(IndexError, match="vecdot"):
         xg.vecdot(x, xg.ones(3), axis=-2)
-    with pytest.raises(xg.ShapeError, match="lengths differ"):
+    with pytest.raises(xg.ShapeError, match="differ in length"):
         xg.tensordot(x, x, axes=1)
     with pytest.raises(ValueError, match="mode"):
         xg.linalg.qr(x, mode="raw")

@@ -89,7 +89,7 @@ def test_reshape(x: np.ndarray, data: Any) -> None:
 
 def test_reshape_says_what_has_to_be_copied(device: str) -> None:
     t = xg.permute_dims(xg.asarray(x), (1, 0))
-    with pytest.raises(ValueError, match="has to be copied"):
+    with pytest.raises(ValueError, match="without a copy"):
         xg.reshape(t, (6,), copy=False)
     assert xg.reshape(t, (3, 2, 1), copy=False).shape == (3, 2, 1)
     own = np.zeros(4)
@@ -168,13 +168,13 @@ def test_errors_name_shapes(device: str) -> None:
         xg.concat([t, xg.ones((2, 2))], axis=0)
     with pytest.raises(xg.ShapeError):
         xg.stack([t, xg.ones((2, 2))])
-    with pytest.raises(ValueError, match="not of length 1"):
+    with pytest.raises(ValueError, match="must have length 1"):
         xg.squeeze(t, 0)
     with pytest.raises(ValueError, match="at least one"):
         xg.concat([])
     with pytest.raises(xg.ShapeError, match="length 3"):
         xg.repeat(t, xg.asarray([1, 2]), axis=1)
-    with pytest.raises(ValueError, match="-1 times"):
+    with pytest.raises(ValueError, match="at least 0, not -1"):
         xg.repeat(t, -1)
     with pytest.raises(IndexError, match="axis 2"):
         xg.flip(t, axis=2)

@@ -76,7 +76,7 @@ def test_embedding(device: str) -> None:
     assert table(ids).shape == (2, 2, 3)
     g = xg.grad(lambda t: xg.sum(t(ids)))(table)
     assert g.weight.numpy()[:, 0].tolist() == [0, 3, 0, 1]
-    with pytest.raises(TypeError, match="integers"):
+    with pytest.raises(TypeError, match="integer indices"):
         table(xg.asarray([0.5]))
     if device.startswith("cuda"):  # indices out of bounds wrap around
         return
@@ -96,7 +96,7 @@ def test_cross_entropy(device: str) -> None:
 
 
 def test_linear_refuses_another_dtype() -> None:
-    with pytest.raises(TypeError, match="Linear has float32 weights and got float64"):
+    with pytest.raises(TypeError, match="Linear has float32 weights, but its input is float64"):
         xg.nn.Linear(2, 2)(np.ones(2))
 
 
@@ -144,7 +144,7 @@ def test_optimisers_refuse_what_does_not_fit() -> None:
         optimizer.step({"p": xg.ones(1)})
     with pytest.raises(xg.ShapeError):
         optimizer.step([xg.ones(2)])
-    with pytest.raises(xg.GraphError, match="leaves"):
+    with pytest.raises(xg.GraphError, match="made with requires_grad=True"):
         xg.optim.SGD([p * 2], 0.1)
     with pytest.raises(KeyError):
         xg.optim.Adam([p]).load_state_dict(optimizer.state_dict())
@@ -194,7 +194,7 @@ class TestCheckpoints:
         whole = path.read_bytes()
         for content in (whole[:-10], whole[:20], b"", b"not a checkpoint at all"):
             path.write_bytes(content)
-            with pytest.raises(ValueError, match="no whole safetensors file"):
+            with pytest.raises(ValueError, match="not a valid safetensors file"):
                 xg.io.load(path)
 
 

@@ -47,14 +47,18 @@ def spoilt(good: dict[str, Any]) -> list[tuple[Any, type[Exception], str]]:
     rest = {name: value for name, value in good.items() if name != last}
     other = "float64" if t.dtype == "float32" else "float32"
     return [
-        (None, TypeError, "takes a state dict"),
-        ([*good], TypeError, "takes a state dict"),
-        (rest, KeyError, "it lacks"),
-        ({**good, "more": t}, KeyError, "unknown are"),
-        ({**rest, 3: t}, KeyError, "unknown are"),
+        (None, TypeError, "must map names to Tensors"),
+        ([*good], TypeError, "must map names to Tensors"),
+        (rest, KeyError, "missing"),
+        ({**good, "more": t}, KeyError, "unexpected"),
+        ({**rest, 3: t}, KeyError, "unexpected"),
         ({**rest, last: None}, TypeError, last),
         ({**rest, last: "text"}, TypeError, last),
-        ({**rest, last: t.astype(other)}, TypeError, f"{last} is {t.dtype}, and is given {other}"),
+        (
+            {**rest, last: t.astype(other)},
+            TypeError,
+            f"{last} has dtype {t.dtype}, but the state dict has {other}",
+        ),
         ({**rest, last: t.astype("complex64")}, TypeError, "complex64"),
         ({**rest, last: t[None]}, xg.ShapeError, f"{last} has shape"),
         ({**rest, last: np.zeros((0, *t.shape), t.dtype)}, xg.ShapeError, f"{last} has shape"),

@@ -209,13 +209,13 @@ def test_a_single_number_has_no_axis(device: str) -> None:
     for name in ("sum", "prod", "max", "min", "mean", "var", "std", "all", "any", "argmax", "argmin"):
         for axis in (0, -1):
             for f in (lambda: getattr(t, name)(axis), lambda: getattr(xg, name)(t, axis=axis)):
-                with pytest.raises(IndexError, match="0 axes"):
+                with pytest.raises(IndexError, match="no axes"):
                     f()
         if name not in ("argmax", "argmin"):
             with pytest.raises((IndexError, ValueError)):
                 getattr(xg, name)(t, axis=(0,))
     for f in (xg.logsumexp, xg.softmax, xg.count_nonzero, xg.argsort):
-        with pytest.raises(IndexError, match="0 axes"):
+        with pytest.raises(IndexError, match="no axes"):
             f(t, axis=0)
     for f in (np.sum, np.prod, np.max, np.min, np.nansum, np.nanmean):
         assert f(t, axis=0).shape == ()
@@ -239,16 +239,24 @@ def test_complex_powers_of_negative_numbers(device: str) -> None:
 
 X = xg.asarray(x)
 REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "convolve": (lambda: np.convolve(X, X[0]), ValueError, "convolve takes arrays of one axis"),
-    "correlate": (lambda: np.correlate(X[0, 0], X[0]), ValueError, "correlate takes arrays of one axis"),
-    "matvec": (lambda: np.matvec(X[0], X[0]), ValueError, "matvec takes matrices and vectors"),
-    "vecmat": (lambda: np.vecmat(X[0], X[0]), ValueError, "vecmat takes vectors and matrices"),
-    "pad": (lambda: np.pad(X, 1.5), TypeError, "pad: widths are integers"),
-    "pad of parts": (lambda: np.pad(X, ((1, 2, 3),)), ValueError, "pad: .* 3 parts"),
-    "pad of both": (lambda: np.pad(X, ((1, 2), 3)), ValueError, "pad: .* neither a number, nor a pair"),
-    "interp": (lambda: np.interp(X, [1.0, 2.0], [3.0, 4.0], period=0), ValueError, "interp: a period of 0"),
-    "average": (lambda: np.average(X, weights=X - X), ZeroDivisionError, "average: weights sum to zero"),
-    "clip": (lambda: np.clip(X, 0, 1, min=2), ValueError, "clip: the bounds"),
+    "convolve": (lambda: np.convolve(X, X[0]), ValueError, "convolve takes arrays with one axis"),
+    "correlate": (lambda: np.correlate(X[0, 0], X[0]), ValueError, "correlate takes arrays with one axis"),
+    "matvec": (lambda: np.matvec(X[0], X[0]), ValueError, "np.matvec takes matrices .* and vectors"),
+    "vecmat": (lambda: np.vecmat(X[0], X[0]), ValueError, "np.vecmat takes vectors .* and matrices"),
+    "pad": (lambda: np.pad(X, 1.5), TypeError, "pad: the widths must be integers"),
+    "pad of parts": (lambda: np.pad(X, ((1, 2, 3),)), ValueError, "pad: expected one or 2 values"),
+    "pad of both": (
+        lambda: np.pad(X, ((1, 2), 3)),
+        ValueError,
+        "pad: expected a number, a pair, or one of these",
+    ),
+    "interp": (
+        lambda: np.interp(X, [1.0, 2.0], [3.0, 4.0], period=0),
+        ValueError,
+        "interp: period must not be 0",
+    ),
+    "average": (lambda: np.average(X, weights=X - X), ZeroDivisionError, "average: the weights sum to zero"),
+    "clip": (lambda: np.clip(X, 0, 1, min=2), ValueError, "clip takes the bounds"),
     **{
         f"{f.__name__} where": (
             lambda f=f: f(X[0], where=(x > 0).tolist()),
@@ -257,9 +265,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         )
         for f in (np.sum, np.mean, np.var, np.prod, np.all, np.any, np.nansum, np.nanmean)
     },
-    "where of integers": (lambda: np.sum(X, where=[1, 0, 1]), TypeError, "where= takes booleans"),
-    "delete": (lambda: np.delete(X, [1.0]), IndexError, "np.delete and np.insert take integers"),
-    "compress": (lambda: np.compress([[True]], X), ValueError, "compress takes a condition of one axis"),
+    "where of integers": (lambda: np.sum(X, where=[1, 0, 1]), TypeError, "where= must be boolean"),
+    "delete": (lambda: np.delete(X, [1.0]), IndexError, "np.delete takes integers"),
+    "compress": (lambda: np.compress([[True]], X), ValueError, "compress takes a condition with one axis"),
     "ravel": (lambda: np.ravel(X.T, "K"), TypeError, "np.ravel .* order='C'"),
     "method ravel": (lambda: X.ravel("A"), TypeError, "np.ravel .* order='C'"),
     "vectorize": (lambda: np.vectorize(lambda v: v * 2)(X), TypeError, "np.vectorize"),
@@ -269,14 +277,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "np.vectorize",
     ),
     "isfortran": (lambda: np.isfortran(X), AttributeError, "no .flags, which np.isfortran"),
-    "qr": (lambda: np.linalg.qr(X, "raw"), TypeError, "np.linalg.qr on a Tensor takes mode='reduced'"),
+    "qr": (lambda: np.linalg.qr(X, "raw"), TypeError, "np.linalg.qr on a Tensor: mode must be 'reduced'"),
     "unwrap": (
         lambda: np.unwrap(x, period=xg.asarray(3.0)),
         TypeError,
-        "np.unwrap call it on an array: give them a Tensor",
+        "is an array: pass them a Tensor",
     ),
     "astype": (lambda: X.astype("f4", "C", "safe"), TypeError, "casting='unsafe'"),
-    "i0": (lambda: np.i0(X), TypeError, "np.i0 does not work on Tensors: it is not supported"),
+    "i0": (lambda: np.i0(X), TypeError, "np.i0 does not work on Tensors: use functions that do"),
     "asarray": (
         lambda: np.asarray(X, dtype="f4", copy=False),
         ValueError,

@@ -161,15 +161,15 @@ def test_parameters_that_are_not_supported_are_refused_by_name() -> None:
         r"np\.cov .*aweights=": lambda: np.cov(t, aweights=[1, 2]),
         r"np\.add .*where=": lambda: np.add(t, t, where=[True, False]),
         r"np\.add .*dtype=": lambda: np.add(t, t, dtype=np.float32),
-        r"np\.add with out=": lambda: np.add(t, t, out=room),
+        r"np\.add cannot write .* by out=": lambda: np.add(t, t, out=room),
         r"np\.multiply\.at": lambda: np.multiply.at(t, 0, 1.0),
         r"np\.add\.reduceat": lambda: np.add.reduceat(t, [0, 1]),
         r"np\.hypot\.reduce": lambda: np.hypot.reduce(t),
         r"np\.subtract\.accumulate": lambda: np.subtract.accumulate(t),
         r"np\.maximum\.accumulate .*dtype=": lambda: np.maximum.accumulate(t, dtype=np.float32),
         r"np\.reshape .*order='C'": lambda: np.reshape(t, 4, order="F"),
-        r"np\.pad .*mode=": lambda: np.pad(t, 1, mode=lambda *args: None),
-        r"np\.quantile .*method=": lambda: np.quantile(t, 0.5, method="weibull"),
+        r"np\.pad .*mode must be one of": lambda: np.pad(t, 1, mode=lambda *args: None),
+        r"np\.quantile .*method must be one of": lambda: np.quantile(t, 0.5, method="weibull"),
     }.items():
         with pytest.raises(TypeError, match=message):
             f()
@@ -618,7 +618,7 @@ def test_edges_are_numpys(device: str) -> None:
         (lambda a: np.isin(a, [1.0, np.nan]), np.array([1.0, np.nan])),
     ):
         agree(f, a)
-    with pytest.raises(ValueError, match="place 3"):
+    with pytest.raises(ValueError, match=r"np.partition: kth=3"):
         np.partition(xg.asarray([1.0, 2.0]), 3)
     with pytest.raises(ValueError, match="bins"):
         np.digitize(xg.asarray([1.0]), [1.0, 3.0, 2.0])

@@ -63,7 +63,7 @@ def test_cast_keeps_the_structure_and_lets_gradients_through(dtype: str) -> None
 
 @pytest.mark.parametrize("dtype", ["int32", "bool"])
 def test_cast_refuses_what_lets_no_gradient_through(dtype: str) -> None:
-    with pytest.raises(TypeError, match=f"floating dtype, not {dtype}"):
+    with pytest.raises(TypeError, match=f"floating-point dtype, not {dtype}"):
         xg.nn.cast(xg.nn.Linear(3, 2), dtype)
 
 
@@ -90,8 +90,8 @@ def test_layers_run_where_model_and_input_agree_and_say_what_to_do_elsewhere(dty
         with pytest.raises(
             TypeError,
             match=(
-                rf"float32 weights and got {dtype}; use x.astype\(xg.float32\).* xg.nn.cast\(model, "
-                rf"xg.{dtype}\)"
+                rf"float32 weights, but its input is {dtype}; use x.astype\(xg.float32\).* "
+                rf"xg.nn.cast\(model, xg.{dtype}\)"
             ),
         ):
             layer(x)
@@ -204,19 +204,27 @@ def test_its_state_can_be_saved(tmp_path: Path) -> None:
         assert (float(s.value), int(s.good_steps)) == (64.0, 0)
     good = other.state_dict()
     for bad, error, message in [
-        ({"scale": good["scale"]}, KeyError, r"LossScale: it lacks \['good_steps'\]"),
+        ({"scale": good["scale"]}, KeyError, r"LossScale: missing \['good_steps'\]"),
         (
             {**good, "scale": xg.ones(2, dtype="float32")},
             xg.ShapeError,
-            r"scale has shape \(\), and is given \(2,\)",
+            r"scale has shape \(\), but the state dict has \(2,\)",
         ),
-        ({**good, "scale": 3.0}, TypeError, "scale is float32, and is given float64"),
-        ({**good, "good_steps": xg.asarray(1.5)}, TypeError, "good_steps is int32, and is given float64"),
+        ({**good, "scale": 3.0}, TypeError, "scale has dtype float32, but the state dict has float64"),
+        (
+            {**good, "good_steps": xg.asarray(1.5)},
+            TypeError,
+            "good_steps has dtype int32, but the state dict has float64",
+        ),
         *(
-            ({**good, "scale": xg.asarray(v, dtype="float32")}, ValueError, "a scale is above 0")
+            (
+                {**good, "scale": xg.asarray(v, dtype="float32")},
+                ValueError,
+                "scale must be positive and finite",
+            )
             for v in (0, -1, np.inf, np.nan)
         ),
-        ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "a count of steps not below"),
+        ({**good, "good_steps": xg.asarray(-1, dtype="int32")}, ValueError, "good_steps at least 0"),
     ]:
         with pytest.raises(error, match=message):
             other.load_state_dict(bad)

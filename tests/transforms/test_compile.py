@@ -154,8 +154,9 @@ def test_shapes_that_keep_changing() -> None:
         warnings.simplefilter("error")
         for n in range(64):
             f(np.ones(n))
-    with pytest.warns(UserWarning, match="keep changing"):
+    with pytest.warns(UserWarning, match="keep changing") as told:
         f(np.ones(64))
+    assert told[0].filename == __file__  # the user's line, not one of the library
 
 
 def test_a_branch_is_refused() -> None:

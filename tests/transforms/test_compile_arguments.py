@@ -320,7 +320,7 @@ def test_objects_as_arguments_are_never_stale() -> None:
     assert f(record).tolist() == [3]
     record.x[0] = 5
     assert f(record).tolist() == [15]
-    with pytest.raises(TypeError, match=r"returned a Record.*take one of its fields"):
+    with pytest.raises(TypeError, match=r"returned a Record.*pass one of its fields"):
         xg.compile(lambda x: Record(x, 1.0))(xg.ones(1))
 
 

@@ -13,7 +13,8 @@ import pytest
 import xgrad as xg
 from tests.helpers.paths import ROOT
 from xgrad.compiler.printing.source import source
-from xgrad.transforms.staged import derive, trace
+from xgrad.transforms.derivation import derive
+from xgrad.transforms.tracing import trace
 
 CHAIN = """
 import math, sys

@@ -126,7 +126,7 @@ class TestBadInput:
             xg.register_op("tanh", lambda xp, x: x)
 
     def test_a_rule_that_asks_for_something_else(self) -> None:
-        with pytest.raises(TypeError, match="a derivative takes dz"):
+        with pytest.raises(TypeError, match="a derivative must take dz"):
             xg.register_op("odd", lambda xp, x: x, dx=lambda dz, w: dz * w)
 
     def test_a_gate_that_closes_over_what_needs_a_gradient(self) -> None:
@@ -198,18 +198,18 @@ def test_an_op_with_a_scalar_is_compiled(native: str, bent: Any, monkeypatch: py
     ("scalar", "why"),
     [
         ("tnah(x)", "did you mean tanh"),
-        ("x + w", "'w' is none of"),
-        ("x.real", "not arithmetic"),
-        ("__import__('os')", "not arithmetic"),
-        ("x +", "no expression"),
+        ("x + w", "'w' is not defined"),
+        ("x.real", "is not supported"),
+        ("__import__('os')", "is not supported"),
+        ("x +", "not a valid expression"),
         ("exp(x, y)", "takes 1 operand"),
         ("", "last line"),
-        ("0 < x < y", "not arithmetic"),
+        ("0 < x < y", "is not supported"),
         ("x += 1", "last line"),
         ("where(x, y)", "takes 3"),
-        ("gelu_of_a_test(x)", "no function"),
-        ("'x'", "not arithmetic"),
-        ("lambda: x", "not arithmetic"),
+        ("gelu_of_a_test(x)", "no elementwise function"),
+        ("'x'", "is not supported"),
+        ("lambda: x", "is not supported"),
         ("a = x", "last line"),
     ],
 )

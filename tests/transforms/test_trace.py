@@ -14,7 +14,8 @@ from tests.helpers.counting import calls_made
 from tests.helpers.programs import numpy_names
 from xgrad.compiler.printing.listing import listing
 from xgrad.core import pytree
-from xgrad.transforms.staged import derive, trace
+from xgrad.transforms.derivation import derive
+from xgrad.transforms.tracing import trace
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,8 @@ from ..core.recording import source_line
 from .caches import Cache
 from .ir import Body
 from .keys import exact
-from .trace import Traced, Tracer, Var
+from .trace import Traced, Tracer
+from .variables import Var
 
 BODIES = Cache(1024)
 #: How many bodies may differ only in numbers before the user is warned.

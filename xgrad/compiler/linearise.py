@@ -17,7 +17,8 @@ from ..core.tensor import Tensor
 from ..ops.arithmetic import ADD
 from .ir import Body, Program, Value
 from .residuals import Joint, residuals
-from .trace import Spec, Var, trace_to_ir
+from .trace import trace_to_ir
+from .variables import Spec, Var
 
 #: Runs a program on Tensors.
 Replay = Callable[[Program, Sequence[Tensor]], list[Any]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
-from .trace import Traced, Var
+from .trace import Traced
+from .variables import Var
 
 #: The longest chain of cheap ops that the backward pass recomputes from available operands instead of keeping
 #: the result.

@@ -16,7 +16,7 @@ from ..ops.programs import SCAN
 from .executors import run_scan
 from .ir import Body, Operand, Program, Stage, Value
 from .linearise import Derivative, Linear, given_name
-from .trace import Var
+from .variables import Var
 
 #: A scan of Tensors or of arrays: operands, and parameters by keyword.
 Scan = Callable[..., tuple[Any, ...]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from ..backends import Device
 from ..backends.dtypes import canonical, is_floating
@@ -25,51 +24,7 @@ from .draws import refuse_draws, states
 from .ir import Program, Stage, Value
 from .keys import exact
 from .names import Names
-
-
-class Var:
-    """A variable in place of an array during tracing: a shape and a dtype."""
-
-    __slots__ = ("dtype", "index", "name", "shape", "tracer")
-
-    def __init__(self, tracer: Tracer, index: int, shape: tuple[int, ...], dtype: Any) -> None:
-        self.tracer = tracer
-        self.index = index
-        self.shape = shape
-        self.dtype = dtype
-        self.name: str | None = None
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        if not self.tracer._open:
-            raise GraphError(LEAKED)
-        raise TraceError(
-            f"{source_line()}: the code needs the value of a Tensor of shape {self.shape}, which has no "
-            f"value while the function is traced. Use xg.where instead of a branch, or run the function "
-            f"eagerly: without trace and compile, and with scan(..., compiled=False). To index a plain "
-            f"array with a Tensor, use xg.asarray(array)[i]"
-        )
-
-
-class Spec(NamedTuple):
-    """A placeholder for an array in a trace: a shape, a dtype, and a name for the program.
-
-    If `fixed`, it may not be changed in place. With a `node`, it needs a gradient.
-    """
-
-    shape: tuple[int, ...]
-    dtype: Any
-    device: Device
-    name: str | None = None
-    fixed: bool = False
-    node: Any = None
+from .variables import Spec, Var
 
 
 class Tracer:
@@ -407,8 +362,3 @@ def trace_to_ir(
     if before:
         refuse_draws(before)
     return Traced(tracer, outputs)
-
-
-def spec_of(v: Value, device: Device) -> Spec:
-    """Return a Spec for a value of a program."""
-    return Spec(v.shape, canonical(v.dtype), device, v.name)

@@ -80,8 +80,6 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any] = NO_PARAMS)
                 return apply(op, tuple(map(_as_array, operands)), params)
             arrays.append(v)
             parents.append(None)
-        elif isinstance(v, Weak):
-            return apply(op, v.beside(op, operands), params)
         else:
             adopted = _adopted(op, operands)
             return NotImplemented if adopted is None else apply(op, adopted, params)
@@ -244,7 +242,7 @@ def _needs(v: object) -> bool:
 
 
 def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The operands with plain arrays wrapped as Tensors; None if an operand is of an unknown type.
+    """The operands with plain arrays and weak numbers replaced; None if one is of an unknown type.
 
     Raises TypeError for types whose own operator would give a wrong result: an integer repeats a list, a list
     equals no Tensor, and a sparse array would take the values and drop the gradient.
@@ -254,6 +252,8 @@ def _adopted(op: Op, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
         v for v in operands if not (isinstance(v, Value) or type(v) in NUMBERS or device_of(v) is not None)
     ]
     for v in foreign:
+        if isinstance(v, Weak):
+            return v.beside(op, operands)
         repeats = (
             type(v).__module__ in ("builtins", "collections", "array")
             and hasattr(v, "__getitem__")

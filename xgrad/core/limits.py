@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.dtypes import canonical, finfo
 from ..backends.types import Array, Namespace
-from ..ops.spectral import DECOMPOSITIONS, Limit, Spectrum
+from ..ops.perturbation import Limit, Spectrum
+from ..ops.spectral import DECOMPOSITIONS
 from .context import MODE, mode
 from .dispatch import lift
 from .graph import FREED, Node, ancestors, leading_to
@@ -82,7 +83,7 @@ def limit_at(
             spectrum, list(zip(numerators, changed, strict=True)), whole[spectrum.at], towards, close, ties
         )
         limit = Limit("limit", masks, towards, moved)
-        refused = refused | _chosen(sweep, dz, limit, whole, node, ties)
+        refused = refused | _ambiguous(sweep, dz, limit, whole, node, ties)
         sealed = _used(sweep, roots, masks, whole, node) if recorded else None
     return limit._replace(masks=[mask & ~refused for mask in masks], refused=refused[..., 0], sealed=sealed)
 
@@ -180,7 +181,7 @@ def _sums(xp: Namespace, given: Sequence[Array | None], values: Array) -> Any:
     )
 
 
-def _chosen(
+def _ambiguous(
     sweep: Sweep,
     dz: Sequence[Tensor | None],
     limit: Limit,
@@ -199,14 +200,14 @@ def _chosen(
         xp.where(tie, n, 0) for (n, _), tie in zip(spectrum.numerators(xp, dz, whole), ties, strict=True)
     ]
     turned = _swept(sweep, [(v, _direction(xp, v)) for v in found if v.requires_grad], node)
-    none = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
+    ambiguous = xp.zeros((*values.shape[:-1], 1, 1), dtype="bool", device=values.device)
     if turned is None:
-        return none
+        return ambiguous
     noise = xp.sum(xp.abs(values), axis=-1, keepdims=True)[..., None]
     floor = 1e4 * eps * (_sums(xp, dz, values) + noise * _sums(xp, limit.moved, values))
     for (n, scale), tie in zip(spectrum.numerators(xp, turned, whole), ties, strict=True):
-        none = none | _any(xp, tie & (_largest(xp, n, tie) > eps**0.4 * scale + floor))
-    return none
+        ambiguous = ambiguous | _any(xp, tie & (_largest(xp, n, tie) > eps**0.4 * scale + floor))
+    return ambiguous
 
 
 def _used(

@@ -33,11 +33,12 @@ def out_of_memory(
     """
     if isinstance(error, OutOfMemoryError):
         return error
-    asked = _asked(error)
+    requested = _requested(error)
+    size = "more" if requested is None else _size(requested)
     have = device.memory()
     pool = f", {_size(have['pool'])} in the library's pool" if "pool" in have else ""
     lines = [
-        f"{what}{where_in_time()} asks for {'more' if asked is None else _size(asked)} on {device}: {error}",
+        f"{what}{where_in_time()} asks for {size} on {device}: {error}",
         f"{_size(have['used'])} are used by this process{pool}, of {_size(have['total'])} in total.",
     ]
     held = _held(roots, device)
@@ -106,7 +107,7 @@ def _stage(node: Any) -> str:
     return f"{called}{node.op.name!r} of shape {node.shape}{f' at {source}' if source else ''}"
 
 
-def _asked(error: MemoryError) -> int | None:
+def _requested(error: MemoryError) -> int | None:
     """The number of bytes that could not be allocated, as NumPy and CuPy report it."""
     total = getattr(error, "_total_size", None)
     if total is not None:

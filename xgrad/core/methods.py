@@ -8,22 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from ..backends.types import ArrayLike, DType, DTypeLike, NestedArrayLike
+from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..errors import ShapeError
-from ..ops import functions, ordering, reductions, shaping
-from ..ops.axes import Axis
-from ..ops.reductions import existing
+from ..ops import functions, shaping
 from . import above
 from .context import MODE
-from .dispatch import Value, apply
+from .dispatch import apply
+from .reduction_methods import Reductions, no_out
 
 if TYPE_CHECKING:
     from .tensor import Tensor
-
-
-def _no_out(name: str, out: object) -> None:
-    if out is not None:
-        raise TypeError(f"np.{name} on a Tensor takes no out=: a Tensor is never written to")
 
 
 def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
@@ -38,76 +32,22 @@ def _in_place(name: str, instead: str) -> Callable[..., NoReturn]:
     return method
 
 
-class Methods(Value):
-    """The attributes and methods that a Tensor shares with NumPy's arrays."""
+class Methods(Reductions):
+    """The methods that a Tensor shares with NumPy's arrays."""
 
     __slots__ = ()
-    # Attributes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-        return tuple(self.data.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.data.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(self.data.size)
-
-    @property
-    def dtype(self) -> DType:
-        """The dtype, a NumPy dtype on every device."""
-        return self.device.backend.dtype_of(self.data)
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one element."""
-        return int(self.dtype.itemsize)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.size * self.itemsize
-
-    @property
-    def T(self) -> Tensor:
-        """Transpose: the axes in reverse order."""
-        return apply(shaping.TRANSPOSE, (self,), {"axes": None})
-
-    @property
-    def mT(self) -> Tensor:
-        """Matrix transpose: the last two axes swapped."""
-        if self.ndim < 2:
-            raise ShapeError(f"a matrix has at least two axes; this Tensor has shape {self.shape}")
-        axes = range(self.ndim)
-        return apply(shaping.TRANSPOSE, (self,), {"axes": (*axes[:-2], self.ndim - 1, self.ndim - 2)})
-
-    @property
-    def real(self) -> Tensor:
-        """Real part."""
-        return apply(functions.REAL, (self,))
-
-    @property
-    def imag(self) -> Tensor:
-        """Imaginary part."""
-        return apply(functions.IMAG, (self,))
 
     # To Python
 
     def item(self, *args: int | tuple[int, ...]) -> Any:
         """A single element as a Python number: the only one, or the one at an index."""
-        place = _unpacked(args)
+        index = _unpacked(args)
         chosen: Any = (
             self
             if not args
-            else above.namespace.reshape(self, (-1,))[place[0]]
-            if len(place) == 1
-            else above.namespace.asarray(self)[place]
+            else above.namespace.reshape(self, (-1,))[index[0]]
+            if len(index) == 1
+            else above.namespace.asarray(self)[index]
         )
         return chosen._taken("item()")._only()
 
@@ -126,148 +66,7 @@ class Methods(Value):
 
     def tobytes(self, order: Literal["C", "F", "A", "K"] = "C") -> bytes:
         """The values as raw bytes. Raises GraphError if a gradient flows to them."""
-        return above.namespace.asarray(self)._handed_on("tobytes")._on_host().tobytes(order)
-
-    # Reductions
-
-    def sum(
-        self,
-        axis: Axis = None,
-        dtype: DTypeLike | None = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: ArrayLike | None = None,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Sum over axes."""
-        _no_out("sum", out)
-        if dtype is None and initial is None and where is True:
-            return apply(reductions.SUM, (self,), {"axis": axis, "keepdims": keepdims})
-        return above.numpy_api.reductions.sum_(self, axis, dtype, keepdims, initial, where)
-
-    def mean(
-        self,
-        axis: Axis = None,
-        dtype: DTypeLike | None = None,
-        out: None = None,
-        keepdims: bool = False,
-        *,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Arithmetic mean."""
-        _no_out("mean", out)
-        if dtype is None and where is True:
-            return apply(reductions.MEAN, (self,), {"axis": axis, "keepdims": keepdims})
-        return above.numpy_api.reductions.mean(self, axis, dtype, keepdims, where=where)
-
-    def max(
-        self,
-        axis: Axis = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: ArrayLike | None = None,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Maximum. The gradient goes to exactly one element: on a tie the first."""
-        _no_out("max", out)
-        if initial is None and where is True:
-            return apply(reductions.MAX, (self,), {"axis": axis, "keepdims": keepdims})
-        return above.numpy_api.reductions.max_(self, axis, keepdims, initial, where)
-
-    def min(
-        self,
-        axis: Axis = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: ArrayLike | None = None,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Minimum. The gradient goes to exactly one element: on a tie the first."""
-        _no_out("min", out)
-        if initial is None and where is True:
-            return apply(reductions.MIN, (self,), {"axis": axis, "keepdims": keepdims})
-        return above.numpy_api.reductions.min_(self, axis, keepdims, initial, where)
-
-    def prod(
-        self,
-        axis: Axis = None,
-        dtype: DTypeLike | None = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: ArrayLike | None = None,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Product over axes."""
-        _no_out("prod", out)
-        return above.numpy_api.reductions.prod_(
-            self, existing(axis, self.shape), dtype, keepdims, initial, where
-        )
-
-    def var(
-        self,
-        axis: Axis = None,
-        dtype: DTypeLike | None = None,
-        out: None = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Variance: the mean squared deviation, with the divisor n - `ddof`."""
-        _no_out("var", out)
-        return above.numpy_api.reductions.var(
-            self, existing(axis, self.shape), dtype, ddof, keepdims, where=where
-        )
-
-    def std(
-        self,
-        axis: Axis = None,
-        dtype: DTypeLike | None = None,
-        out: None = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: ArrayLike = True,
-    ) -> Tensor:
-        """Standard deviation."""
-        _no_out("std", out)
-        return above.numpy_api.reductions.std(
-            self, existing(axis, self.shape), dtype, ddof, keepdims, where=where
-        )
-
-    def all(
-        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike = True
-    ) -> Tensor:
-        """Whether all elements are true."""
-        _no_out("all", out)
-        return above.numpy_api.reductions.all_(self, existing(axis, self.shape), keepdims, where=where)
-
-    def any(
-        self, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike = True
-    ) -> Tensor:
-        """Whether at least one element is true."""
-        _no_out("any", out)
-        return above.numpy_api.reductions.any_(self, existing(axis, self.shape), keepdims, where=where)
-
-    def argmax(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
-        """Index of the maximum."""
-        _no_out("argmax", out)
-        return apply(ordering.ARGMAX, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def argmin(self, axis: int | None = None, out: None = None, *, keepdims: bool = False) -> Tensor:
-        """Index of the minimum."""
-        _no_out("argmin", out)
-        return apply(ordering.ARGMIN, (self,), {"axis": axis, "keepdims": keepdims})
-
-    def cumsum(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
-        """Cumulative sum along an axis, or over all elements."""
-        _no_out("cumsum", out)
-        return above.numpy_api.reductions.cumsum(self, axis, dtype)
-
-    def cumprod(self, axis: int | None = None, dtype: DTypeLike | None = None, out: None = None) -> Tensor:
-        """Cumulative product along an axis, or over all elements."""
-        _no_out("cumprod", out)
-        return above.numpy_api.reductions.cumprod(self, axis, dtype)
+        return above.namespace.asarray(self)._exportable("tobytes")._on_host().tobytes(order)
 
     # Shapes
 
@@ -307,7 +106,7 @@ class Methods(Value):
         self, indices: NestedArrayLike, axis: int | None = None, out: None = None, mode: str = "raise"
     ) -> Tensor:
         """Take the elements at `indices`, along an axis or of the flattened array."""
-        _no_out("take", out)
+        no_out("take", out)
         return above.numpy_api.ordering.take(self, indices, axis, mode)
 
     def nonzero(self) -> tuple[Tensor, ...]:
@@ -332,12 +131,12 @@ class Methods(Value):
 
     def compress(self, condition: NestedArrayLike, axis: int | None = None, out: None = None) -> Tensor:
         """Select the slices along an axis, or the elements, where `condition` is true."""
-        _no_out("compress", out)
+        no_out("compress", out)
         return above.numpy_api.ordering.compress(condition, self, axis)
 
     def choose(self, choices: Sequence[NestedArrayLike], out: None = None, mode: str = "raise") -> Tensor:
         """Select elements from `choices`; each element of this array is the index of a choice."""
-        _no_out("choose", out)
+        no_out("choose", out)
         return above.numpy_api.ordering.choose(self, choices, mode)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -353,12 +152,12 @@ class Methods(Value):
         out: None = None,
     ) -> Tensor:
         """The sum of a diagonal."""
-        _no_out("trace", out)
+        no_out("trace", out)
         return above.numpy_api.linear.trace(self, offset, axis1, axis2, dtype)
 
     def dot(self, b: NestedArrayLike, out: None = None) -> Tensor:
         """Dot product over the last axis and the second-to-last of `b`."""
-        _no_out("dot", out)
+        no_out("dot", out)
         return above.numpy_api.linear.dot(self, b)
 
     def astype(
@@ -383,12 +182,12 @@ class Methods(Value):
 
     def clip(self, min: ArrayLike | None = None, max: ArrayLike | None = None, out: None = None) -> Tensor:
         """Clip the values to the interval from `min` to `max`."""
-        _no_out("clip", out)
+        no_out("clip", out)
         return above.numpy_api.elementwise.clip(self, min, max)
 
     def round(self, decimals: int = 0, out: None = None) -> Tensor:
         """Round to `decimals` decimals; no gradient flows back."""
-        _no_out("round", out)
+        no_out("round", out)
         return above.numpy_api.elementwise.around(self, decimals)
 
     def conj(self) -> Tensor:

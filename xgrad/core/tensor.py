@@ -194,7 +194,7 @@ class Tensor(Operators):
             )
         return self.to(device)
 
-    def _handed_on(self, to: str) -> Tensor:
+    def _exportable(self, to: str) -> Tensor:
         """This Tensor, to be given to another library.
 
         Raises GraphError if a gradient flows to it, as the other library would cut the gradient.
@@ -221,7 +221,7 @@ class Tensor(Operators):
         """
         options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         # the value may be a scalar type of the library
-        array: Any = self.device.xp.asarray(self._handed_on("from_dlpack").data)
+        array: Any = self.device.xp.asarray(self._exportable("from_dlpack").data)
         # DLPack allows negative strides, but not all libraries accept them
         if any(s < 0 for s in getattr(array, "strides", ())):
             if copy is False:

@@ -25,7 +25,7 @@ from .exposing import First, Place, exposed, first_wrong, origin, written
 if TYPE_CHECKING:
     from ..compiler.executors import Executable
 
-WAY_OUT = "way out: scan(..., compiled=False), and functions without xg.compile"
+WAY_OUT = "To avoid the wrong code, use scan(..., compiled=False), and call the function without xg.compile"
 
 
 class Check:
@@ -103,7 +103,7 @@ class Check:
     def _raise(self, what: str, culprit: str, program: Program, i: int, first: First | None) -> NoReturn:
         """Raise ValidationError for output `i` of a program, which is wrong from `first` on."""
         lines = [
-            f"{culprit} gives other values than the program it was given, interpreted stage by stage",
+            f"{culprit} gives other values than interpreting the same program stage by stage",
             what,
         ]
         text, steps = None, first.steps if first is not None else ()
@@ -111,7 +111,7 @@ class Check:
             z = program.outputs[i]
             source = origin(program, [z]) if isinstance(z, Value) else ""
             lines.append(
-                f"each stage by itself is right: it is how they are put together. This output is "
+                f"each stage on its own is right, so the error is in how they are combined. This output is "
                 f"computed{_by(source)}"
             )
         else:
@@ -119,8 +119,8 @@ class Check:
             text = written(stage)
             source, near = stage.source or origin(program, stage.values), not stage.source
             when = f" at step t={', '.join(map(str, steps))}" if steps else ""
-            where = "" if not source else f", {'which reads what is ' if near else ''}computed{_by(source)}"
-            lines.append(f"first in the stage `{text}`{when}{where}")
+            where = "" if not source else f", {'from a value ' if near else ''}computed{_by(source)}"
+            lines.append(f"the first wrong stage is `{text}`{when}{where}")
         raise ValidationError(
             "\n  ".join([*lines, WAY_OUT]), culprit=culprit, stage=text, steps=steps, source=source
         )
@@ -207,8 +207,8 @@ class Check:
         for i, (f, e) in enumerate(zip(found, expected, strict=True), 1):
             if (f.shape, f.dtype) != (e.shape, e.dtype):
                 how = (
-                    f"{kind} {i} is of shape {f.shape} and {f.dtype}, and should be of shape {e.shape} "
-                    f"and {e.dtype}"
+                    f"{kind} {i} has shape {f.shape} and dtype {f.dtype}, but should have shape {e.shape} "
+                    f"and dtype {e.dtype}"
                 )
             else:
                 bad = wrong(f.data, e.data, self.rtol, scale)

@@ -76,7 +76,7 @@ def described(found: ArrayLike, expected: ArrayLike, bad: HostArray) -> str:
     index = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
     place = f"element {index if len(index) != 1 else index[0]} is" if index else "it is"
     count = int(xp.sum(bad))
-    return f"{place} {found[index]} where {expected[index]} is right" + (
+    return f"{place} {found[index]}, but should be {expected[index]}" + (
         f" ({count} of {bad.size} elements differ)" if bad.size > 1 else ""
     )
 

@@ -72,8 +72,8 @@ def save(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, st
     content = to_bytes(arrays, metadata={**words, METHOD: "sha256", DIGEST: _digest(arrays, words)})
     if _header_length(content) > LONGEST_HEADER:
         raise ValueError(
-            f"save: names and metadata take more than {LONGEST_HEADER:,} bytes; save long metadata "
-            f"as a Tensor"
+            f"save: the header of names and metadata is longer than the limit of {LONGEST_HEADER:,} bytes; "
+            f"save long metadata as a Tensor"
         )
     write_whole(path, content)
 
@@ -91,7 +91,7 @@ def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[
         raise FileNotFoundError(f"no checkpoint at {path}") from None
     if not stat.S_ISREG(mode):
         raise ValueError(
-            f"{path} is no whole safetensors file: it is a "
+            f"{path} is not a valid safetensors file: it is a "
             f"{'folder' if stat.S_ISDIR(mode) else 'device, pipe or socket'}"
         )
     arrays, words = _read(path)
@@ -99,7 +99,8 @@ def load(path: str | Path, *, device: str | Device | None = None) -> tuple[dict[
         method, digest = words.pop(METHOD, None), words.pop(DIGEST, None)
         if (method, digest) != ("sha256", _digest(arrays, words)):
             raise ValueError(
-                f"{path} is no whole safetensors file: it is damaged, its content is not what was written"
+                f"{path} is not a valid safetensors file: it is damaged, as its content does not match its "
+                f"digest"
             )
     return {name: asarray(array, device=device) for name, array in arrays.items()}, words
 
@@ -119,7 +120,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
             for name in names:
                 dtype = file.get_slice(name).get_dtype()
                 if dtype not in DTYPES.values():
-                    raise ValueError(f"{name!r} is {dtype}, for which xgrad has no dtype")
+                    raise ValueError(f"{name!r} has dtype {dtype}, which xgrad does not support")
                 if dtype == "BF16":
                     bfloat16()  # registers bfloat16 with NumPy
             arrays = {name: file.get_tensor(name) for name in names}
@@ -127,12 +128,12 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     except (ImportError, MemoryError, PermissionError):
         raise
     except Exception as error:  # the library may raise anything for a malicious file
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
+        raise ValueError(f"{path} is not a valid safetensors file: {error}") from error
     for name, array in arrays.items():
         if array.dtype == bool and array.size and array.view("uint8").max() > 1:
             raise ValueError(
-                f"{path} is no whole safetensors file: {name!r} is boolean, and holds other bytes "
-                f"than 0 and 1"
+                f"{path} is not a valid safetensors file: {name!r} is boolean, but has bytes other than 0 "
+                f"and 1"
             )
     return arrays, words
 
@@ -145,7 +146,9 @@ def _header(path: str | Path) -> bytes:
     with open(path, "rb") as file:
         length = _header_length(file.read(8))
         if length > LONGEST_HEADER:
-            raise ValueError(f"its header would have {length:,} bytes, more than {LONGEST_HEADER:,}")
+            raise ValueError(
+                f"its header is {length:,} bytes long, which is more than the limit of {LONGEST_HEADER:,}"
+            )
         return file.read(length)
 
 
@@ -171,14 +174,16 @@ def _header_length(content: bytes) -> int:
 def _checked_names(named: Any, what: str) -> Mapping[str, Any]:
     """Check a mapping: its names must be text that a file can store."""
     if not isinstance(named, Mapping):
-        hint = "; of a module it is module.state_dict()" if what == "tensors" else ""
-        raise TypeError(f"save takes {what} by name, in a mapping, not {type(named).__name__}{hint}")
+        hint = "; for a module, pass module.state_dict()" if what == "tensors" else ""
+        raise TypeError(
+            f"save: {what} must be a mapping from names to values, not {type(named).__name__}{hint}"
+        )
     for name in named:
         if not isinstance(name, str):
-            raise TypeError(f"save: names of {what} are text, not {name!r}")
+            raise TypeError(f"save: the names of {what} must be strings, not {name!r}")
         if name == "__metadata__" and what == "tensors":
             raise ValueError(
-                "save: '__metadata__' is what the format calls its words; give the Tensor another name"
+                "save: the file format reserves the name '__metadata__'; give the Tensor another name"
             )
         _check_text(name)
     return named
@@ -190,14 +195,13 @@ def _checked_words(metadata: Any) -> dict[str, str]:
     for name, value in words.items():
         if not isinstance(value, str):
             raise TypeError(
-                f"save: metadata are text, and {name!r} is {type(value).__name__}; json.dumps(...) "
-                f"makes text of it"
+                f"save: metadata must be strings, but {name!r} is {type(value).__name__}; convert it with "
+                f"json.dumps(...)"
             )
         _check_text(value)
         if name in (METHOD, DIGEST) or name.startswith("xgrad."):
             raise ValueError(
-                f"save: {name!r} begins with 'xgrad.', as what is kept for the digest does; give it "
-                f"another name"
+                f"save: {name!r} begins with 'xgrad.', which is reserved for the digest; choose another name"
             )
     return words
 
@@ -206,7 +210,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"save: {text!r} cannot be written in UTF-8") from None
+        raise ValueError(f"save: {text!r} cannot be encoded in UTF-8") from None
 
 
 def _on_host(name: str, value: Any) -> Any:
@@ -214,15 +218,15 @@ def _on_host(name: str, value: Any) -> Any:
     try:
         x = asarray(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"save: {name!r} cannot be made a Tensor: {error}") from error
+        raise TypeError(f"save: {name!r} cannot become a Tensor: {error}") from error
     if x.dtype.name not in DTYPES:
         ways = (
             "xg.real(x) and xg.imag(x), or x.astype(xg.complex64)"
             if x.dtype.name == "complex128"
-            else "another dtype"
+            else "it in another dtype"
         )
         raise TypeError(
-            f"save: {name!r} is {x.dtype}, which safetensors files do not hold; instead, save {ways}"
+            f"save: {name!r} has dtype {x.dtype}, which safetensors files do not support; save {ways} instead"
         )
     array = x.device.backend.to_host(x.data).copy(order="C")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

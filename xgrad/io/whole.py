@@ -59,7 +59,7 @@ def _file_there(target: Path) -> os.stat_result | None:
     if stat.S_ISLNK(old.st_mode):  # circular links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if not stat.S_ISREG(old.st_mode):
-        raise OSError(errno.EINVAL, "a device, pipe or socket, and no file")
+        raise OSError(errno.EINVAL, "it is a device, pipe or socket, not a file")
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file is read-only")
     return old

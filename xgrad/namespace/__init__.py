@@ -8,12 +8,12 @@ import sys
 from ..core import above
 from ..core.tensor import Tensor
 from . import (
+    creation,
     cumulative,
     dtypes,
     einstein,
     elementwise,
     fft,
-    filling,
     gates,
     indexing,
     inspection,
@@ -22,7 +22,7 @@ from . import (
     ordering,
     reductions,
 )
-from .creation import to_device
+from .conversion import to_device
 from .dtypes import DTYPES, e, inf, nan, newaxis, pi
 from .factors import cofactor, eig, seal
 from .factors import eigh_of as eigh

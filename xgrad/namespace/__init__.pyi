@@ -6,17 +6,26 @@ from . import (
 from ..backends.types import (
     DType,
 )
-from .creation import (
-    arange as arange,
+from .conversion import (
     asarray as asarray,
     astype as astype,
-    empty as empty,
-    eye as eye,
     from_dlpack as from_dlpack,
-    ones as ones,
     tensor as tensor,
     to_device as to_device,
+)
+from .creation import (
+    arange as arange,
+    empty as empty,
+    empty_like as empty_like,
+    eye as eye,
+    full as full,
+    full_like as full_like,
+    linspace as linspace,
+    meshgrid as meshgrid,
+    ones as ones,
+    ones_like as ones_like,
     zeros as zeros,
+    zeros_like as zeros_like,
 )
 from .cumulative import (
     cumulative_prod as cumulative_prod,
@@ -35,15 +44,6 @@ from .factors import (
     eig as eig,
     eigh_of as eigh,
     seal as seal,
-)
-from .filling import (
-    empty_like as empty_like,
-    full as full,
-    full_like as full_like,
-    linspace as linspace,
-    meshgrid as meshgrid,
-    ones_like as ones_like,
-    zeros_like as zeros_like,
 )
 from .gates import (
     abs as abs,

@@ -12,7 +12,7 @@ from ..core.dispatch import NO_PARAMS, apply
 from ..core.tensor import Tensor
 from ..errors import TraceError, no_array
 from ..ops import Op
-from .creation import asarray
+from .conversion import asarray
 
 
 def function_of(op: Op, module: str) -> Callable[..., Any]:
@@ -65,8 +65,8 @@ def with_values(x: Tensor, function: str) -> Tensor:
     """
     if MODE.get().trace is not None:
         raise TraceError(
-            f"{function}: how many elements there are depends on values, which a trace has not got; "
-            f"do it before, or use xg.where"
+            f"{function} cannot be traced: the length of its result depends on values, which a trace does "
+            f"not have; call it outside the traced function, or use xg.where"
         )
     return x
 

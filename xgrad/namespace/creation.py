@@ -1,333 +1,26 @@
-"""Creation of Tensors, and conversion between dtypes and devices."""
+"""Creation of arrays: of a number, of evenly spaced values, of grid coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import index
 from typing import Any
 
-from ..backends import Device, DeviceError, current_device, device_of, find_device
-from ..backends.dtypes import canonical, is_complex, is_floating, kind_of, result_type
-from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
+from ..backends import current_device, find_device
+from ..backends.dtypes import canonical, is_complex, is_floating
+from ..backends.types import ArrayLike, DTypeLike
 from ..core.context import MODE
-from ..core.dispatch import NUMBERS, adopt, apply
-from ..core.graph import Leaf, Named
+from ..core.dispatch import NUMBERS
 from ..core.memory import out_of_memory
-from ..core.recording import warn
 from ..core.tensor import Tensor
-from ..errors import GraphError, ShapeError, TraceError, no_array
-from ..ops.arithmetic import ASTYPE, NONE, ROUND_TO
-from ..ops.shaping import NEW, STACK, TO_DEVICE
-from .table import NUMPY, function
+from ..errors import ShapeError
+from ..ops.axes import integers, is_integer
+from ..ops.shaping import BROADCAST_TO, NEW, RESHAPE
+from .calling import call
+from .conversion import Place, asarray, astype, beside, shortened
+from .table import function
 
 Shape = int | Sequence[int]
-Place = str | Device | None
-
-
-@function(numpy="")
-def tensor(
-    data: NestedArrayLike,
-    requires_grad: bool = False,
-    *,
-    dtype: DTypeLike | None = None,
-    device: Place = None,
-    name: str | None = None,
-) -> Tensor:
-    """Make a Tensor from a copy of `data`.
-
-    No gradient flows back to `data`; with `asarray` it does.
-
-    Args:
-        data: numbers, nested lists of them, an array, or a Tensor.
-        requires_grad: whether `backward` stores a gradient in `.grad`; only for floating dtypes.
-        dtype: default that of `data`: float64 for Python floats, int64 for integers.
-        device: default the current device.
-        name: name of the Tensor in graphs and errors.
-
-    Raises TypeError if `requires_grad` is set for integers. A list of Tensors that need a gradient is copied
-    with a warning; inside a function that is differentiated or traced, it raises GraphError. Use `stack` to
-    keep the gradient.
-
-    >>> import xgrad as xg
-    >>> xg.tensor([1.0, 2.0], requires_grad=True)
-    tensor([1., 2.], requires_grad=True)
-    """
-    if MODE.get().trace is not None and requires_grad:
-        raise TraceError(
-            "a leaf is made while a function is traced: make it before, or differentiate with xg.grad"
-        )
-    copied = isinstance(data, list | tuple) and _holds_tensors(data)  # by `_stacked`
-    with_value = asarray(data, dtype=dtype, device=device, copy=None if copied else True)
-    if copied:
-        _refuse_cutting(with_value, requires_grad)
-    with_value = with_value._taken("xg.tensor").detach()
-    if requires_grad and not is_floating(with_value.dtype):
-        raise TypeError(
-            f"a gradient needs floating point, not {with_value.dtype}: write 3.0 for 3, or give "
-            f"dtype=xg.float64"
-        )
-    if not requires_grad and name is None:
-        return with_value
-    kind = Leaf if requires_grad else Named
-    return with_value._with_node(kind(with_value.device, with_value.shape, with_value.data.dtype, name))
-
-
-def _refuse_cutting(stacked: Tensor, own: bool) -> None:
-    """Warn, or raise GraphError, if copying a list of Tensors cuts a gradient.
-
-    `own` says that a new leaf is made, which is meant to cut it.
-    """
-    mode = MODE.get()
-    message = (
-        "xg.tensor copies, and cuts the gradients of the Tensors in this list: xg.stack puts them "
-        "together, or say so with t.detach()"
-    )
-    if (mode.trace is not None and is_floating(stacked.dtype)) or (mode.lifted and stacked.requires_grad):
-        raise GraphError(message)
-    if stacked.requires_grad and not own:
-        warn(message)
-
-
-@function(numpy="array asarray asanyarray")
-def asarray(
-    obj: Any, /, *, dtype: DTypeLike | None = None, device: Place = None, copy: bool | None = None
-) -> Tensor:
-    """Convert to a Tensor: a Tensor is returned as it is, an array on the same device shares its memory.
-
-    Args:
-        obj: numbers, nested lists of them, an array of any backend, a Tensor, or nested lists with Tensors
-            in them, which are stacked: a gradient flows to each.
-        dtype: default that of `obj`.
-        device: default the current device; a Tensor stays where it is.
-        copy: True copies always, False never (ValueError where it would have to).
-
-    >>> import numpy as np, xgrad as xg
-    >>> xg.asarray(np.arange(3))
-    tensor([0, 1, 2])
-    """
-    if isinstance(obj, Tensor):
-        if dtype is None and device is None and copy is None:
-            return obj
-        moved = obj if device is None else to_device(obj, device)
-        moved = moved if dtype is None else astype(moved, dtype, copy=False)
-        _refuse_copy(copy, moved is not obj)
-        return _copied(moved) if copy and moved is obj else moved
-    if isinstance(obj, list | tuple) and _holds_tensors(obj):
-        _refuse_copy(copy, True)
-        stacked = _stacked(obj, dtype)
-        return stacked if device is None else to_device(stacked, device)
-    target = current_device() if device is None else find_device(device)
-    home, number = device_of(obj), obj
-    if home is None:
-        home = find_device("cpu")
-        # numbers are converted directly to their dtype, so that large integers keep all digits
-        obj = _read(home, obj, dtype, copy if home is target else None)
-    raw: Any = home.xp.asarray(home.backend.checked(obj), copy=copy if home is target else None)
-    if home is not target:
-        _refuse_copy(copy, True)
-        if type(number) in NUMBERS:  # the array library can fill these in without a copy
-            raw = target.xp.full(
-                (), raw.item(), dtype=target.backend.native_dtype(raw.dtype), device=target.handle
-            )
-        else:
-            raw = target.backend.from_host(home.backend.to_host(raw), target.index)
-            raw = target.xp.asarray(raw, copy=True) if copy else raw
-    if dtype is not None and target.backend.dtype_of(raw) != canonical(dtype):
-        _refuse_copy(copy, True)
-        if is_complex(raw.dtype) and kind_of(canonical(dtype)) in "iuf":
-            raise TypeError(
-                f"asarray: complex numbers are not cast to {canonical(dtype)}; take xg.real(x), or xg.imag(x)"
-            )
-        raw = target.xp.astype(raw, canonical(dtype))
-    made = Tensor(raw, target)
-    trace = MODE.get().trace
-    if trace is not None:
-        trace.made(made)
-    return made
-
-
-def _read(home: Device, obj: Any, dtype: DTypeLike | None, copy: bool | None) -> Any:
-    """Convert numbers, nested lists, or an array of an unregistered library to an array on `home`."""
-    if (
-        not isinstance(obj, int | float | complex)
-        and not hasattr(obj, "__len__")
-        and not hasattr(obj, "__array__")
-    ):
-        raise TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
-    try:
-        found = home.xp.asarray(obj, dtype=None if dtype is None else canonical(dtype), copy=copy)
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        if not hasattr(obj, "__array__"):
-            raise _unreadable(obj, error) from error
-        kind = f"{type(obj).__module__}.{type(obj).__name__}"
-        way_out = (
-            "detach it, or convert it to a dtype that NumPy has, before xgrad sees it; xg.from_dlpack "
-            "takes bfloat16"
-        )
-        raise TypeError(f"asarray cannot read this {kind}: {error} ({way_out})") from error
-    if kind_of(found.dtype) not in "biufc":
-        raise _unreadable(obj, None)
-    return found
-
-
-def _unreadable(obj: object, error: Exception | None) -> Exception:
-    """The error for an object that cannot be converted: names it, or the first bad element of a list."""
-    if not isinstance(obj, list | tuple):
-        if isinstance(obj, int):
-            return OverflowError(
-                f"asarray: {obj} is more than an integer holds; write it as a float, or give dtype=xg.float64"
-            )
-        if error is None and hasattr(obj, "__array__"):  # a table, or a column of one
-            return TypeError(
-                f"asarray: not all of this {type(obj).__name__} is of numbers; choose columns that "
-                f"are, or convert it"
-            )
-        return (
-            TypeError(f"asarray takes arrays, numbers and nested lists of them, not {no_array(obj)}")
-            if error is None
-            else error
-        )
-    found = _culprit(obj)
-    return (
-        found
-        or error
-        or TypeError(f"asarray takes arrays, numbers and nested lists of them, not {_shortened(obj)}")
-    )
-
-
-def _culprit(obj: Sequence[Any]) -> Exception | None:
-    """The error for the first element of nested lists that prevents conversion; None if there is none."""
-    lengths = {len(v) if isinstance(v, list | tuple) else None for v in obj}
-    if len(lengths) > 1:
-        return ShapeError(
-            f"asarray: rows of different lengths are no array: {_shortened(obj)}; pad them, or keep "
-            f"a list of arrays"
-        )
-    for v in obj:
-        if isinstance(v, list | tuple):
-            found = _culprit(v)
-        else:
-            known = type(v) in NUMBERS or device_of(v) is not None
-            found = None if known and not (isinstance(v, int) and abs(v) >= 2**63) else _unreadable(v, None)
-        if found is not None:
-            return found
-    return None
-
-
-def _shortened(obj: object) -> str:
-    text = repr(obj)
-    return text if len(text) < 60 else f"{text[:57]}..."
-
-
-def beside(value: ArrayLike, like: Tensor) -> Tensor:
-    """Convert `value` to a Tensor on the device of `like`.
-
-    Lists and numbers are copied there. Raises DeviceError for an array on another device.
-    """
-    if isinstance(value, list | tuple) and _holds_tensors(value):
-        value = asarray(value)
-    if isinstance(value, Tensor):
-        if value.device is not like.device:
-            raise DeviceError(
-                f"a Tensor on {value.device} beside a Tensor on {like.device}; move one with .to(device)"
-            )
-        return value
-    known = type(value) not in NUMBERS and device_of(value) is not None
-    there: Tensor = adopt(value, like, NONE) if known else asarray(value, device=like.device)
-    return there
-
-
-def _holds_tensors(obj: Sequence[Any]) -> bool:
-    """Whether nested lists contain a Tensor.
-
-    Raises TypeError for a masked array, which would lose its mask.
-    """
-    return not NUMBERS.issuperset(map(type, obj)) and any(map(_is_or_holds_tensor, obj))
-
-
-def _is_or_holds_tensor(v: object) -> bool:
-    if isinstance(v, Tensor):
-        return True
-    if isinstance(v, list | tuple):
-        return _holds_tensors(v)
-    home = device_of(v) if hasattr(v, "mask") else None
-    return home is not None and home.backend.checked(v) is None
-
-
-def _stacked(obj: Sequence[Any], dtype: DTypeLike | None) -> Tensor:
-    """Stack nested lists with Tensors into one Tensor of their promoted dtype; Python numbers are weak."""
-
-    def leaves(v: Any) -> Iterator[Any]:
-        if isinstance(v, list | tuple):
-            for inner in v:
-                yield from leaves(inner)
-        else:
-            yield v
-
-    flat = list(leaves(obj))
-    device = next(v.device for v in flat if isinstance(v, Tensor))
-    if dtype is None:
-        dtype = result_type(
-            *(
-                v if type(v) in NUMBERS else v.dtype if isinstance(v, Tensor) else asarray(v).dtype
-                for v in flat
-            )
-        )
-
-    def whole(v: Any) -> Tensor:
-        if isinstance(v, list | tuple) and len(v):
-            return apply(STACK, tuple(map(whole, v)), {"axis": 0})
-        return astype(v, dtype) if isinstance(v, Tensor) else asarray(v, dtype=dtype, device=device)
-
-    return whole(obj)
-
-
-def _refuse_copy(copy: bool | None, needed: bool) -> None:
-    if copy is False and needed:
-        raise ValueError("asarray(copy=False), and this dtype or device cannot be had without a copy")
-
-
-def _copied(x: Tensor) -> Tensor:
-    if MODE.get().trace is None:
-        x = Tensor(x.device.xp.asarray(x.data, copy=True), x.device, x.node)
-    return apply(NONE, (x,)) if is_floating(x.dtype) else x._alias()
-
-
-@function(numpy="")
-def astype(x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = True, device: Place = None) -> Tensor:
-    """Convert to another dtype, and to another device if one is given.
-
-    Gradients flow between floating dtypes, but not through integers.
-
-    With `copy` False, a Tensor that already has the dtype is returned as it is; otherwise a new Tensor is
-    made. They may share memory, which is unobservable, as values are never changed in place. Raises TypeError
-    for complex to real.
-    """
-    t, dtype = asarray(x), canonical(dtype)
-    if is_complex(t.dtype) and kind_of(dtype) in "iuf":
-        raise TypeError(f"astype: complex numbers are not cast to {dtype}; cast xg.real(x), or xg.imag(x)")
-    return cast(t if device is None else to_device(t, device), dtype, copy=copy)
-
-
-def cast(t: Tensor, dtype: DTypeLike, /, *, copy: bool = True) -> Tensor:
-    """As `astype`, but complex to real takes the real part, as NumPy does."""
-    dtype = canonical(dtype)
-    if t.dtype == dtype:
-        return +t if copy else t
-    return apply(ASTYPE if is_floating(dtype) else ROUND_TO, (t,), {"dtype": dtype})
-
-
-NUMPY["astype"] = cast
-
-
-def to_device(x: ArrayLike, device: str | Device, /) -> Tensor:
-    """Copy to another device; the gradient flows back to the original one."""
-    t, target = x if isinstance(x, Tensor) else asarray(x), find_device(device)
-    if t.device is target:
-        return t
-    moved = apply(TO_DEVICE, (t,), {"source": t.device, "target": target})
-    if moved.node is not None:
-        moved.node.device = target  # the device of its output and its cotangent
-    return Tensor(moved.data, target, moved.node)
 
 
 def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **options: Any) -> Tensor:
@@ -350,10 +43,11 @@ def new(function: str, *args: Any, dtype: DTypeLike | None, device: Place, **opt
     except MemoryError as error:
         raise out_of_memory(error, f"{function}({', '.join(map(str, args))})", target, ()) from error
     except (TypeError, ValueError, OverflowError) as error:
-        given = ", ".join(
-            [*map(_shortened, args), *(f"{name}={_shortened(v)}" for name, v in options.items())]
+        given = ", ".join([*map(shortened, args), *(f"{name}={shortened(v)}" for name, v in options.items())])
+        what = (
+            f"{function}({given}): {error}; lengths must be integers of at least 0, and bounds must be "
+            f"numbers"
         )
-        what = f"{function}({given}): {error}; lengths are integers from 0 on, and bounds are numbers"
         kind = (
             OverflowError
             if isinstance(error, OverflowError)
@@ -377,9 +71,9 @@ def number(what: str, value: ArrayLike) -> None:
         or isinstance(value, complex)
         or getattr(value, "shape", ()) != ()
     ):
-        raise TypeError(f"{what} is a number, not {_shortened(value)}")
+        raise TypeError(f"{what} must be a number, not {shortened(value)}")
     if isinstance(value, Tensor):
-        value._handed_on(what.partition(":")[0])
+        value._exportable(what.partition(":")[0])
     elif hasattr(value, "mask"):
         asarray(value)
 
@@ -422,7 +116,7 @@ def arange(
     for name, value in (("start", start), ("stop", stop), ("step", step)):
         number(f"arange: {name}", value)
     if step == 0:
-        raise ValueError("arange: a step of 0 leads nowhere")
+        raise ValueError("arange: step must not be 0")
     return new("arange", start, stop, step, dtype=dtype, device=device)
 
 
@@ -440,51 +134,150 @@ def eye(
     return new("eye", n_rows, n_cols, dtype=either(dtype, "float64"), device=device, k=k)
 
 
-class UnsupportedMemory(DeviceError, BufferError):
-    """Memory on a device that no available backend can use."""
+@function
+def full(
+    shape: Shape, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: Place = None
+) -> Tensor:
+    """An array filled with one number, of that number's dtype unless `dtype` says otherwise.
 
-
-#: Backends by DLPack device type: host memory, CUDA memory, and managed memory.
-_DLPACK = {1: "cpu", 2: "cuda", 13: "cuda"}
-
-
-@function(numpy="")
-def from_dlpack(x: Any, /, *, device: Place = None, copy: bool | None = None) -> Tensor:
-    """Import an array of another library as a Tensor that shares its memory, on its device.
-
-    Args:
-        x: an array with `__dlpack__`: of NumPy, CuPy, PyTorch, JAX, ... A Tensor that needs a gradient raises
-            GraphError, as the gradient would be cut.
-        device: another device for the result.
-        copy: True copies always, False never (ValueError where `device` needs it).
-
-    Raises AttributeError for an object without `__dlpack__`, and UnsupportedMemory (a DeviceError, and also
-    the BufferError that the standard requires) for memory that no available backend can use.
-
-    >>> import numpy as np, xgrad as xg
-    >>> xg.from_dlpack(np.ones(2))
-    tensor([1., 1.])
+    The number may be a Tensor, to which the gradient flows.
     """
-    if isinstance(x, Tensor):
-        x._handed_on("from_dlpack")
-        return asarray(x.detach(), device=device, copy=copy)
-    home = device_of(x)
-    if home is None:
-        if not hasattr(x, "__dlpack_device__"):
-            raise AttributeError(
-                f"from_dlpack takes an array of a library that speaks DLPack, not "
-                f"{type(x).__name__}; use xg.asarray"
-            )
-        kind, index = x.__dlpack_device__()
-        if int(kind) not in _DLPACK:
-            raise UnsupportedMemory(
-                f"from_dlpack: memory of DLPack's kind {int(kind)} is no backend's; copy it to the "
-                f"host, or to CUDA"
-            )
-        name = _DLPACK[int(kind)]
-        try:
-            home = find_device(f"{name}:{index}" if name == "cuda" else name)
-        except DeviceError as error:
-            raise UnsupportedMemory(f"from_dlpack: {error}") from error
-        x = home.xp.from_dlpack(x)
-    return asarray(x, device=home if device is None else device, copy=copy)
+    if isinstance(fill_value, Tensor):
+        return call(
+            BROADCAST_TO,
+            (asarray(fill_value, dtype=dtype, device=device),),
+            {"shape": integers(shape, "full: shape")},
+        )
+    if type(fill_value) is not float:
+        _refuse_filling(fill_value, dtype)
+    return new("full", shape, fill_value, dtype=dtype, device=device)
+
+
+def _refuse_filling(value: Any, dtype: DTypeLike | None) -> None:
+    """Raise TypeError if `value` is not a number, or is complex and `dtype` real."""
+    if type(value) not in NUMBERS or abs(value) >= 2**63:
+        value = asarray(
+            value, dtype=None if type(value) is not int or dtype is None or not is_floating(dtype) else dtype
+        )
+    kind = value.dtype.kind if isinstance(value, Tensor) else "c" if isinstance(value, complex) else ""
+    if kind == "c" and dtype is not None and not is_complex(canonical(dtype)):
+        raise TypeError(
+            f"full: fill_value {value!r} is complex, but dtype is {canonical(dtype)}; pass its real part, or "
+            f"a complex dtype"
+        )
+
+
+@function
+def linspace(
+    start: ArrayLike,
+    stop: ArrayLike,
+    /,
+    num: int,
+    *,
+    dtype: DTypeLike | None = None,
+    device: Place = None,
+    endpoint: bool = True,
+) -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`; without `endpoint`, `stop` is excluded.
+
+    The dtype is float64, or complex128 for complex ends, unless `dtype` says otherwise. The ends may be
+    Tensors, which receive gradients; the values lie along a new first axis.
+    """
+    if isinstance(start, Tensor) or isinstance(stop, Tensor):
+        return _between(start, stop, _count("linspace", num), dtype, device, endpoint)
+    num = _count("linspace", num)
+    for value in (start, stop):
+        if type(value) not in NUMBERS:
+            asarray(value)  # raises a clear error if it is not a number
+    default = "complex128" if isinstance(start, complex) or isinstance(stop, complex) else "float64"
+    return new("linspace", start, stop, num, dtype=either(dtype, default), device=device, endpoint=endpoint)
+
+
+def _between(
+    start: ArrayLike, stop: ArrayLike, num: int, dtype: DTypeLike | None, device: Place, endpoint: bool
+) -> Tensor:
+    like: Any = start if isinstance(start, Tensor) else stop
+    start, stop = (beside(v, like) if device is None else asarray(v, device=device) for v in (start, stop))
+    axes = (1,) * max(start.ndim, stop.ndim)
+    t = call(
+        RESHAPE, (linspace(0.0, 1.0, num, device=start.device, endpoint=endpoint),), {"shape": (num, *axes)}
+    )
+    z = start * (1 - t) + stop * t
+    return z if dtype is None else astype(z, dtype)
+
+
+def _count(function: str, num: object) -> int:
+    """Check and return the number of values."""
+    if isinstance(num, bool) or not is_integer(num):
+        raise TypeError(f"{function}: num must be an integer, not {num!r}")
+    if index(num) < 0:
+        raise ShapeError(f"{function}: num must be at least 0, not {num}")
+    return index(num)
+
+
+def _like(x: ArrayLike, dtype: DTypeLike | None, device: Place) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The shape of `x`, and keyword arguments with its dtype and device unless others are given."""
+    x = asarray(x)
+    return x.shape, {"dtype": either(dtype, x.dtype), "device": either(device, x.device)}
+
+
+@function
+def zeros_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
+    """Zeros with the shape, dtype and device of `x`."""
+    shape, form = _like(x, dtype, device)
+    return zeros(shape, **form)
+
+
+@function
+def ones_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
+    """Ones with the shape, dtype and device of `x`."""
+    shape, form = _like(x, dtype, device)
+    return ones(shape, **form)
+
+
+@function
+def empty_like(x: ArrayLike, /, *, dtype: DTypeLike | None = None, device: Place = None) -> Tensor:
+    """Uninitialised array with the shape, dtype and device of `x`."""
+    shape, form = _like(x, dtype, device)
+    return empty(shape, **form)
+
+
+@function
+def full_like(
+    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: DTypeLike | None = None, device: Place = None
+) -> Tensor:
+    """Array with the shape, dtype and device of `x`, filled with one number, which may be a Tensor."""
+    shape, form = _like(x, dtype, device)
+    return full(
+        shape,
+        beside(fill_value, asarray(x)) if device is None and isinstance(fill_value, Tensor) else fill_value,
+        **form,
+    )
+
+
+@function
+def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Coordinate grids: each array varies along its own axis and is repeated along the others.
+
+    With `indexing` "ij", the i-th array varies along axis i; with "xy", the first two are swapped: the first
+    varies along axis 1, the second along axis 0.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
+    tensors = [asarray(x) for x in arrays]
+    if any(x.ndim > 1 for x in tensors):
+        raise ShapeError(
+            f"meshgrid takes arrays with one axis, not shapes {' and '.join(str(x.shape) for x in tensors)}; "
+            f"flatten them with xg.reshape(x, (-1,))"
+        )
+    axes = list(range(len(tensors)))
+    if indexing == "xy" and len(axes) > 1:
+        axes[:2] = 1, 0
+    shape = [0] * len(axes)
+    for axis, x in zip(axes, tensors):
+        shape[axis] = x.size
+    alone = [
+        call(RESHAPE, (x,), {"shape": tuple(x.size if a == axis else 1 for a in range(len(axes)))})
+        for axis, x in zip(axes, tensors)
+    ]
+    return tuple(call(BROADCAST_TO, (x,), {"shape": tuple(shape)}) for x in alone)

@@ -11,7 +11,7 @@ from ..ops import Op
 from ..ops import cumulative as c
 from ..ops.axes import is_integer, normal_axes
 from .calling import call
-from .creation import asarray, astype, beside
+from .conversion import asarray, astype, beside
 from .manipulation import broadcast_to, concat
 from .table import function
 
@@ -52,7 +52,7 @@ def _accumulated(
         raise ShapeError(
             f"{op.name}: an array of shape {x.shape} " + ("has no axis" if x.ndim == 0 else "needs axis=")
         )
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, op.name)
     z = call(op, (x,), {"axis": axis, "include_initial": include_initial})
     return z if dtype is None else astype(z, dtype, copy=False)
 
@@ -77,9 +77,9 @@ def diff(
     tensor([3., 5.])
     """
     x = asarray(x)
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, "diff")
     if not is_integer(n) or (n := index(n)) < 0:
-        raise ValueError(f"diff: n = {n!r} is how often, and should be an integer from 0 on")
+        raise ValueError(f"diff: n must be an integer of at least 0, not {n!r}")
     ends = [None if end is None else _end(beside(end, x), x, axis) for end in (prepend, append)]
     z: Tensor = (
         x

@@ -13,7 +13,7 @@ from ..errors import ShapeError
 from ..ops.axes import is_integer
 from ..ops.einsum import EINSUM, split_subscripts
 from .calling import call
-from .creation import asarray
+from .conversion import asarray
 from .table import function
 
 
@@ -40,8 +40,8 @@ def einsum(subscripts: str | ArrayLike, /, *operands: Any) -> Tensor:
     if not isinstance(subscripts, str):
         if len(operands) < 1:
             raise TypeError(
-                "einsum takes subscripts and operands, as in einsum('ij,j->i', A, x), or operands "
-                "and lists of indices in turn"
+                "einsum takes subscripts and operands, as in einsum('ij,j->i', A, x), or operands and lists "
+                "of indices in turn, as in einsum(A, [0, 1], x, [1], [0])"
             )
         subscripts, operands = _from_lists((subscripts, *operands))
     operands = tuple(v if hasattr(v, "shape") else asarray(v) for v in operands)
@@ -54,8 +54,8 @@ def _from_lists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     def letters(indices: Sequence[Any]) -> str:
         if not all(i is Ellipsis or (is_integer(i) and 0 <= index(i) < len(ascii_letters)) for i in indices):
             raise ShapeError(
-                f"einsum: an index is an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; "
-                f"got {list(indices)}"
+                f"einsum: each index must be an integer from 0 to {len(ascii_letters) - 1}, or Ellipsis; got "
+                f"{list(indices)}"
             )
         return "".join("..." if i is Ellipsis else ascii_letters[i] for i in indices)
 
@@ -71,14 +71,18 @@ def _explicit(subscripts: str, shapes: list[tuple[int, ...]]) -> str:
     subscripts = subscripts.replace(" ", "")
     inputs, output = split_subscripts(subscripts)
     if len(inputs) != len(shapes):
-        raise ShapeError(f"einsum: {subscripts!r} is for {len(inputs)} operands, not {len(shapes)}")
+        raise ShapeError(
+            f"einsum: {subscripts!r} is for {len(inputs)} operand{'s' * (len(inputs) != 1)}, but "
+            f"{len(shapes)} were given"
+        )
     free = [c for c in reversed(ascii_letters) if c not in subscripts]
     widest = 0
     for i, (subscript, shape) in enumerate(zip(inputs, shapes, strict=True)):
         extra = len(shape) - len(subscript.replace("...", ""))
         if extra < 0 or (extra and "..." not in subscript):
             raise ShapeError(
-                f"einsum: {subscript!r} in {subscripts!r} does not fit an operand of shape {shape}"
+                f"einsum: {subscript!r} in {subscripts!r} does not fit an operand of shape {shape}: write "
+                f"one letter for each axis, or '...' for several"
             )
         if "..." in subscript:
             inputs[i] = subscript.replace("...", "".join(reversed(free[:extra])))
@@ -97,15 +101,16 @@ def _check(subscripts: str, inputs: list[str], output: str, shapes: list[tuple[i
     for subscript, shape in zip(inputs, shapes, strict=True):
         for c, n in zip(subscript, shape, strict=True):
             if c not in ascii_letters:
-                raise ShapeError(f"einsum: {c!r} in {subscripts!r} is no index, which is a letter")
+                raise ShapeError(f"einsum: {c!r} in {subscripts!r} is not an index; an index is a letter")
             if lengths.setdefault(c, n) == 1:
                 lengths[c] = n
             elif n not in (1, lengths[c]):
                 raise ShapeError(
-                    f"einsum: in {subscripts!r} an index is of length {lengths[c]} and {n}: shapes "
-                    f"{', '.join(map(str, shapes))}"
+                    f"einsum: the index {c!r} in {subscripts!r} has length {lengths[c]} in one operand and "
+                    f"{n} in another: shapes {', '.join(map(str, shapes))}"
                 )
     if len(set(output)) != len(output) or not lengths.keys() >= set(output):
         raise ShapeError(
-            f"einsum: {output!r} in {subscripts!r} repeats an index, or has one that no operand has"
+            f"einsum: the output {output!r} of {subscripts!r} must name each index once, and only indices of "
+            f"the operands"
         )

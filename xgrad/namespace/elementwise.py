@@ -7,7 +7,7 @@ from ..backends.types import ArrayLike
 from ..core.tensor import Tensor
 from ..ops.functions import COMPLEX_SIGN, SIGN
 from .calling import call
-from .creation import asarray, astype
+from .conversion import asarray, astype
 from .gates import maximum, minimum
 from .table import function
 

@@ -10,9 +10,11 @@ from ..core.dispatch import adopt
 from ..core.tensor import Tensor
 from ..ops import Op, spectral
 from ..ops import decompositions as d
+from ..ops.perturbation import SEAL
 from . import gates
 from .calling import call
-from .creation import asarray, astype, zeros
+from .conversion import asarray, astype
+from .creation import zeros
 from .manipulation import reshape
 from .table import function
 
@@ -222,7 +224,7 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     LinAlgError is raised.
     """
     if mode not in ("reduced", "complete"):
-        raise ValueError(f"qr: mode is 'reduced' or 'complete', not {mode!r}")
+        raise ValueError(f"qr: mode must be 'reduced' or 'complete', not {mode!r}")
     return QRResult(*call(d.QR, (x,), {"mode": mode}))
 
 
@@ -244,4 +246,4 @@ def cofactor(x: ArrayLike) -> Tensor:
 
 def seal(x: ArrayLike) -> Tensor:
     """Zero for each row, with derivative NaN: marks a value that must not be differentiated further."""
-    return call(spectral.SEAL, (x,))
+    return call(SEAL, (x,))

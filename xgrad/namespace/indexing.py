@@ -10,7 +10,8 @@ from ..ops import indexing as i
 from ..ops.axes import normal_axes
 from ..ops.correlating import SLIDE
 from .calling import call
-from .creation import arange, asarray, beside
+from .conversion import asarray, beside
+from .creation import arange
 from .manipulation import reshape
 from .table import function
 
@@ -25,14 +26,17 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
     indices = beside(indices, x)
     if indices.dtype.kind not in "iu":
         raise IndexError(
-            f"take: indices are integers, not {indices.dtype}; for a mask use x[mask], for rounded "
-            f"numbers astype(xg.int64)"
+            f"take: indices must be integers, not {indices.dtype}; use x[mask] for a mask, and "
+            f"xg.astype(indices, xg.int64) for rounded numbers"
         )
     if axis is None:
         if x.ndim != 1:
-            raise ValueError(f"take from an array of {x.ndim} axes needs axis=")
+            raise ValueError(
+                f"take: an array of shape {x.shape} needs axis=, or flatten it first with xg.reshape(x, "
+                f"(-1,))"
+            )
         axis = 0
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, "take")
     if indices.ndim == 1:
         return call(i.TAKE, (x, indices), {"axis": axis})
     flat = call(i.TAKE, (x, reshape(indices, (-1,))), {"axis": axis})
@@ -52,14 +56,15 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> T
     """
     x = asarray(x)
     indices = beside(indices, x)
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, "take_along_axis")
     if indices.dtype.kind not in "iu":
         raise IndexError(
-            f"take_along_axis: indices are integers, not {indices.dtype}; for a mask use x[mask]"
+            f"take_along_axis: indices must be integers, not {indices.dtype}; use x[mask] for a mask"
         )
     if indices.ndim != x.ndim:
         raise ShapeError(
-            f"take_along_axis: x has shape {x.shape}, indices have {indices.shape}; they need as many axes"
+            f"take_along_axis: x of shape {x.shape} and indices of shape {indices.shape} must have the same "
+            f"number of axes"
         )
     own = [reshape(arange(n, device=x.device), (n, *(1,) * (x.ndim - a - 1))) for a, n in enumerate(x.shape)]
     z: Tensor = x[tuple(indices if a == axis else places for a, places in enumerate(own))]

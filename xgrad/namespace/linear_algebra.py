@@ -15,10 +15,11 @@ from ..ops import decompositions as d
 from ..ops.arithmetic import STOP_GRADIENT
 from ..ops.axes import is_integer, normal_axes
 from ..ops.linalg import MATMUL
-from ..ops.spectral import ROUNDING
+from ..ops.perturbation import ROUNDING
 from . import gates, reductions
 from .calling import call
-from .creation import asarray, astype, eye, zeros
+from .conversion import asarray, astype
+from .creation import eye, zeros
 from .factors import both, floating, svdvals
 from .gates import conj, where
 from .manipulation import broadcast_to, permute_dims, reshape, stack, unstack
@@ -64,17 +65,20 @@ def tensordot(x1: ArrayLike, x2: ArrayLike, /, *, axes: int | Sequence[int | Seq
     if is_integer(axes):
         n = index(axes)
         if not 0 <= n <= min(x1.ndim, x2.ndim):
-            _refuse(f"tensordot over {n} axes of arrays of shapes {x1.shape} and {x2.shape}")
+            _refuse(
+                f"tensordot: axes={n}, but the arrays of shapes {x1.shape} and {x2.shape} do not both have "
+                f"so many axes"
+            )
         axes = (range(x1.ndim - n, x1.ndim), range(n))
     if not isinstance(axes, tuple | list) or len(axes) != 2:
-        raise TypeError(f"tensordot: axes is an integer, or a pair of lists of axes, not {axes!r}")
-    first, second = (normal_axes(a, x.ndim) for a, x in zip(axes, (x1, x2)))
+        raise TypeError(f"tensordot: axes must be an integer or a pair of lists of axes, not {axes!r}")
+    first, second = (normal_axes(a, x.ndim, "tensordot") for a, x in zip(axes, (x1, x2)))
     if len(set(first)) < len(first) or len(set(second)) < len(second):
-        _refuse(f"tensordot over axes {first} and {second}: an axis is named twice")
+        _refuse(f"tensordot over axes {first} and {second}: an axis is repeated")
     if [x1.shape[a] for a in first] != [x2.shape[a] for a in second]:
         _refuse(
-            f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and "
-            f"{x2.shape}: their lengths differ"
+            f"tensordot over axes {first} and {second} of arrays of shapes {x1.shape} and {x2.shape}: the "
+            f"axes differ in length"
         )
     kept1, kept2 = ([a for a in range(x.ndim) if a not in over] for x, over in ((x1, first), (x2, second)))
     n, k, m = (math.prod(x.shape[a] for a in kept) for x, kept in ((x1, kept1), (x1, first), (x2, kept2)))
@@ -97,7 +101,9 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     x1, x2 = both(x1, x2, MATMUL)
     axis = _common_axis("vecdot", x1, x2, axis)
     if x1.shape[axis] != x2.shape[axis]:
-        _refuse(f"vecdot along axis {axis} of arrays of shapes {x1.shape} and {x2.shape}: the lengths differ")
+        _refuse(
+            f"vecdot along axis {axis}: arrays of shapes {x1.shape} and {x2.shape} differ in length there"
+        )
     row, column = (_last(x, axis) for x in (conj(x1) if is_complex(x1.dtype) else x1, x2))
     z = reshape(row, (*row.shape[:-1], 1, row.shape[-1])) @ reshape(column, (*column.shape, 1))
     return reshape(z, z.shape[:-2])
@@ -110,8 +116,8 @@ def _common_axis(name: str, x1: Tensor, x2: Tensor, axis: int) -> int:
         axis -= least
     if not -least <= axis < 0:
         raise IndexError(
-            f"{name}: axis {axis} of arrays of shapes {x1.shape} and {x2.shape}; count from the "
-            f"end, from {-least} to -1"
+            f"{name}: axis {axis} is out of range for arrays of shapes {x1.shape} and {x2.shape}; count from "
+            f"the end, from {-least} to -1"
         )
     return axis
 
@@ -130,7 +136,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Tensor:
     """Outer product of two vectors."""
     x1, x2 = both(x1, x2, MATMUL)
     if not x1.ndim == x2.ndim == 1:
-        _refuse(f"outer takes two vectors, not shapes {x1.shape} and {x2.shape}")
+        _refuse(f"outer takes two vectors, not arrays of shapes {x1.shape} and {x2.shape}")
     return (
         reshape(x1, (-1, 1)) * x2
         if x1.size
@@ -150,8 +156,8 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Tensor:
     axis = _common_axis("cross", x1, x2, axis)
     if not x1.shape[axis] == x2.shape[axis] == 3:
         _refuse(
-            f"cross takes vectors of three elements; along axis {axis}, shapes {x1.shape} and "
-            f"{x2.shape} have others"
+            f"cross takes vectors of 3 elements, but along axis {axis} the arrays of shapes {x1.shape} and "
+            f"{x2.shape} have another length"
         )
     a, b = unstack(x1, axis=axis), unstack(x2, axis=axis)
     return stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)], axis=axis)
@@ -165,13 +171,11 @@ def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     """
     x = d.matrices(asarray(x), "matrix_power")
     if x.shape[-1] != x.shape[-2]:
-        _refuse(
-            f"matrix_power takes square matrices, stacked along leading axes; this array has shape {x.shape}"
-        )
+        _refuse(f"matrix_power takes square matrices (..., n, n), not an array of shape {x.shape}")
     if not is_integer(n):
         raise TypeError(
-            f"matrix_power: the exponent is an integer, not {n!r}; for others, use eigenvalues: "
-            f"xg.linalg.eigh"
+            f"matrix_power: the exponent must be an integer, not {n!r}; for other powers use the "
+            f"eigenvalues, from xg.linalg.eigh"
         )
     n = index(n)
     if n == 0:
@@ -229,7 +233,7 @@ def vector_norm(
     x = floating(x)
     if is_half(x.dtype):  # squares would overflow: compute in float32, round once
         return astype(vector_norm(astype(x, "float32"), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
-    axes = normal_axes(axis, x.ndim)
+    axes = normal_axes(axis, x.ndim, "vector_norm")
     over: dict[str, Any] = {"axis": axis, "keepdims": keepdims}
     if ord == 2:
         squares = gates.square(gates.real(x)) + gates.square(gates.imag(x)) if is_complex(x.dtype) else x * x
@@ -275,7 +279,7 @@ def matrix_norm(
     if ord in ("fro", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord not in ("nuc", 1, -1, 2, -2, math.inf, -math.inf):
-        raise ValueError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
+        raise ValueError(f"matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
     sizes: Tensor = (
         _singular_values(x)
         if ord in ("nuc", 2, -2)

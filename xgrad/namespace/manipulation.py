@@ -17,7 +17,7 @@ from ..ops.axes import integers, is_integer, normal_axes
 from ..ops.cumulative import part
 from ..ops.indexing import REPEATED, TAKE
 from .calling import call, with_values
-from .creation import asarray, astype, beside
+from .conversion import asarray, astype, beside
 from .table import function
 
 Axes = int | tuple[int, ...]
@@ -30,7 +30,7 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int], *, copy: bool | None = 
     With `copy` True the result has its own memory; with False, ValueError is raised if the memory layout
     requires a copy.
     """
-    shape = integers(shape)
+    shape = integers(shape, "reshape: shape")
     if copy is not None and MODE.get().trace is None:
         x = asarray(x, copy=True) if copy else _viewable(asarray(x), shape)
     return call(s.RESHAPE, (x,), {"shape": shape})
@@ -41,8 +41,8 @@ def _viewable(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         x.device.xp.reshape(x.data, shape, copy=False)
     except (ValueError, AttributeError) as error:
         raise ValueError(
-            f"reshape(copy=False): as this Tensor of shape {x.shape} lies in memory, it has to be "
-            f"copied for {shape}"
+            f"reshape(copy=False): this Tensor of shape {x.shape} cannot become {shape} without a copy, "
+            f"because of its memory layout; leave copy out"
         ) from error
     return x
 
@@ -63,9 +63,12 @@ def transpose(x: ArrayLike, /, axes: tuple[int, ...] | None = None) -> Tensor:
 def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
     """Move the axes `source` to the positions `destination`; the others keep their order."""
     x = asarray(x)
-    sources, places = normal_axes(source, x.ndim), normal_axes(destination, x.ndim)
+    sources, places = normal_axes(source, x.ndim, "moveaxis"), normal_axes(destination, x.ndim, "moveaxis")
     if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(places):
-        raise ValueError(f"moveaxis: {source} to {destination} is not one place for each of several axes")
+        raise ValueError(
+            f"moveaxis: source={source} and destination={destination} must have the same number of axes, and "
+            f"name each axis once"
+        )
     order = [a for a in range(x.ndim) if a not in sources]
     for place, axis in sorted(zip(places, sources)):
         order.insert(place, axis)
@@ -75,7 +78,7 @@ def moveaxis(x: ArrayLike, source: Axes, destination: Axes, /) -> Tensor:
 @function
 def broadcast_to(x: ArrayLike, /, shape: int | tuple[int, ...]) -> Tensor:
     """Broadcast to a shape: repeat along new axes and axes of length 1."""
-    return call(s.BROADCAST_TO, (x,), {"shape": integers(shape)})
+    return call(s.BROADCAST_TO, (x,), {"shape": integers(shape, "broadcast_to: shape")})
 
 
 @function
@@ -90,15 +93,15 @@ def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
 def expand_dims(x: ArrayLike, /, axis: int = 0) -> Tensor:
     """Insert a new axis of length 1 at position `axis`."""
     x = asarray(x)
-    (axis,) = normal_axes(axis, x.ndim + 1)
+    (axis,) = normal_axes(axis, x.ndim + 1, "expand_dims")
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def _distinct(axis: Axes | None, ndim: int, function: str) -> tuple[int, ...]:
     """Normalise `axis` to a tuple of distinct axes from 0 to ndim - 1; None means all."""
-    axes = normal_axes(axis, ndim)
+    axes = normal_axes(axis, ndim, function)
     if len(set(axes)) < len(axes):
-        raise ValueError(f"{function}: axis {axis} names an axis twice")
+        raise ValueError(f"{function}: axis={axis} names an axis twice")
     return axes
 
 
@@ -111,7 +114,7 @@ def squeeze(x: ArrayLike, /, axis: Axes) -> Tensor:
     x = asarray(x)
     axes = _distinct(axis, x.ndim, "squeeze")
     if any(x.shape[a] != 1 for a in axes):
-        raise ValueError(f"squeeze: axis {axis} of shape {x.shape} is not of length 1")
+        raise ValueError(f"squeeze: axis={axis} must have length 1, but the array has shape {x.shape}")
     return reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in axes))
 
 
@@ -139,7 +142,7 @@ def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 def _alike(arrays: Sequence[Any], function: str) -> tuple[Any, ...]:
     if not hasattr(arrays, "__len__") or isinstance(arrays, dict | str):
         raise TypeError(
-            f"{function} takes a list or a tuple of arrays, not {type(arrays).__name__}: write "
+            f"{function} takes a list or tuple of arrays, not {type(arrays).__name__}; use "
             f"{function}(list(...))"
         )
     if not len(arrays):
@@ -170,16 +173,16 @@ def roll(x: ArrayLike, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     x = asarray(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
-    axes = normal_axes(axis, x.ndim)
-    shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift)
+    axes = normal_axes(axis, x.ndim, "roll")
+    shifts = integers(beside(shift, x) if isinstance(shift, Tensor) else shift, "roll: shift")
     shifts, axes = (
         shifts * len(axes) if len(shifts) == 1 else shifts,
         axes * len(shifts) if len(axes) == 1 else axes,
     )
     if len(shifts) != len(axes):
         raise ValueError(
-            f"roll: {len(shifts)} shifts for {len(axes)} axes; give each a shift of its own, or all "
-            f"one number"
+            f"roll: {len(shifts)} shifts do not fit {len(axes)} axes; give one shift for each axis, or a "
+            f"single shift"
         )
     z: Tensor = +x
     for places, a in zip(shifts, axes):
@@ -203,12 +206,12 @@ def repeat(x: ArrayLike, repeats: ArrayLike, /, *, axis: int | None = None) -> T
     x = asarray(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    (axis,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim, "repeat")
     n, before, after = x.shape[axis], x.shape[:axis], x.shape[axis + 1 :]
     if is_integer(repeats) and not isinstance(repeats, Tensor):
         repeats = index(repeats)
         if repeats < 0:
-            raise ValueError(f"repeat: {repeats} times")
+            raise ValueError(f"repeat: repeats must be at least 0, not {repeats}")
         return reshape(
             broadcast_to(reshape(x, (*before, n, 1, *after)), (*before, n, repeats, *after)),
             (*before, n * repeats, *after),
@@ -226,11 +229,14 @@ def _places(repeats: ArrayLike, x: Tensor, n: int) -> Tensor:
     counts = with_values(beside(repeats, x), "repeat")
     if counts.dtype.kind not in "biu":
         raise TypeError(
-            f"repeat: how often is said by integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)"
+            f"repeat: repeats must be integers, not {counts.dtype}; use xg.astype(repeats, xg.int64)"
         )
     counts = astype(counts, "int64")
     if counts.shape not in ((), (1,), (n,)):
-        raise ShapeError(f"repeat: counts of shape {counts.shape} for an axis of length {n}")
+        raise ShapeError(
+            f"repeat: repeats of shape {counts.shape} do not fit an axis of length {n}; give one count, or "
+            f"one for each element"
+        )
     return call(REPEATED, (broadcast_to(counts, (n,)),))
 
 
@@ -244,7 +250,7 @@ def tile(x: ArrayLike, repetitions: tuple[int, ...], /) -> Tensor:
             [0, 1, 0, 1]])
     """
     x = asarray(x)
-    times = integers(repetitions)
+    times = integers(repetitions, "tile: repetitions")
     rank = max(x.ndim, len(times))
     times = (1,) * (rank - len(times)) + times
     shape = (1,) * (rank - x.ndim) + x.shape

@@ -9,7 +9,7 @@ from ..core.tensor import Tensor
 from ..ops import indexing as i
 from ..ops import ordering as o
 from .calling import call, with_values
-from .creation import asarray
+from .conversion import asarray
 from .indexing import take
 from .manipulation import reshape
 from .table import function
@@ -43,7 +43,7 @@ def nonzero(x: ArrayLike, /) -> tuple[Tensor, ...]:
     """The indices of non-zero elements: one array per axis."""
     x = with_values(asarray(x), "nonzero")
     if not x.ndim:
-        raise ValueError("nonzero: an array of shape () has no indices")
+        raise ValueError("nonzero: an array of shape () has no indices; use xg.reshape(x, (1,)) first")
     return cast(tuple[Tensor, ...], call(o.NONZERO, (x,)))
 
 
@@ -62,7 +62,7 @@ def searchsorted(
     tensor([1, 2])
     """
     if side not in ("left", "right"):
-        raise ValueError(f"searchsorted: side is 'left' or 'right', not {side!r}")
+        raise ValueError(f"searchsorted: side must be 'left' or 'right', not {side!r}")
     if sorter is not None:
         x1 = take(x1, sorter, axis=0)
     return call(o.SEARCHSORTED, (x1, x2), {"side": side})

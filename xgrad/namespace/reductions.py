@@ -8,7 +8,7 @@ from ..ops import cumulative as c
 from ..ops import reductions as r
 from ..ops.axes import Axis
 from .calling import call
-from .creation import astype
+from .conversion import astype
 from .table import function
 
 

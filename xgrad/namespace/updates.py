@@ -12,7 +12,7 @@ from ..errors import ShapeError
 from ..ops import indexing as i
 from ..ops.shaping import broadcast_shapes
 from .calling import call
-from .creation import asarray
+from .conversion import asarray
 from .gates import where
 from .manipulation import broadcast_to
 

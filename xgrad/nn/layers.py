@@ -68,7 +68,9 @@ class Embedding(Module):
         """
         indices = asarray(indices, device=None if isinstance(indices, Tensor) else self.weight.device)
         if indices.dtype.kind not in "iu":
-            raise TypeError(f"Embedding takes integers, not {indices.dtype}")
+            raise TypeError(
+                f"Embedding takes integer indices, not {indices.dtype}; use indices.astype(xg.int64)"
+            )
         rows = take(self.weight, in_range(indices, len(self.weight), "Embedding"), axis=0)
         return nan_outside(rows, indices[..., None], len(self.weight))
 
@@ -86,7 +88,7 @@ def in_range(indices: Tensor, count: int, who: str) -> Tensor:
     if MODE.get().trace is not None or not indices.device.backend.on_host:
         return where(indices < 0, count, indices)
     if indices.size and (low := int(indices.min())) < 0:
-        raise IndexError(f"{who}: {low} is below 0; there are {count} numbers, from 0 to {count - 1}")
+        raise IndexError(f"{who}: index {low} is out of range; indices must be from 0 to {count - 1}")
     return indices
 
 

@@ -29,12 +29,15 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> Tensor:
     logits = asarray(logits)
     targets = asarray(targets, device=None if isinstance(targets, Tensor) else logits.device)
     if targets.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy takes integer targets, not {targets.dtype}")
+        raise TypeError(
+            f"cross_entropy takes integer targets (class numbers), not {targets.dtype}; use "
+            f"targets.astype(xg.int64)"
+        )
     if not is_floating(logits.dtype) or is_complex(logits.dtype):
-        raise TypeError(f"cross_entropy takes real floating logits, not {logits.dtype}")
+        raise TypeError(f"cross_entropy takes real floating-point logits, not {logits.dtype}")
     if not logits.ndim or not logits.shape[-1]:
         raise ShapeError(
-            f"cross_entropy takes logits of shape (..., classes), of one class at least, not {logits.shape}"
+            f"cross_entropy takes logits of shape (..., classes) with at least one class, not {logits.shape}"
         )
     if targets.shape != logits.shape[:-1]:
         raise ShapeError(

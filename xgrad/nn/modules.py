@@ -89,8 +89,8 @@ class Module:
                 one, other = asarray(state[first]), asarray(state[name])
                 if one.shape != other.shape or bool(any_of(one != other)):
                     raise ValueError(
-                        f"{name} is tied to {first}, and is given other values: untie them, or give "
-                        f"both the same"
+                        f"{name} is tied to {first}, but the state dict has different values for them; give "
+                        f"both the same value, or untie them in the module"
                     )
         first_names = {others.get(name, name): value for name, value in state.items() if name in others}
         return {**first_names, **{name: value for name, value in state.items() if name not in others}}
@@ -127,8 +127,8 @@ def cast(tree: Any, dtype: DTypeLike) -> Any:
 
     if dtype is None or not is_floating(dtype):
         raise TypeError(
-            f"nn.cast takes a floating dtype, not {None if dtype is None else canonical(dtype)}, "
-            f"through which no gradient flows back"
+            f"nn.cast takes a floating-point dtype, not {None if dtype is None else canonical(dtype)}, as no "
+            f"gradient flows through other dtypes; use xg.float32 or xg.float16"
         )
 
     def cast_leaf(x: Any) -> Any:
@@ -142,7 +142,9 @@ def uniform_parameter(
 ) -> Tensor:
     """Draw a weight uniformly from [-limit, limit)."""
     if rng is not None and not isinstance(rng, Generator):
-        raise TypeError(f"rng is a generator of xg.random.default_rng(seed), not {type(rng).__name__}")
+        raise TypeError(
+            f"rng must be a generator made by xg.random.default_rng(seed), not {type(rng).__name__}"
+        )
     return tensor(
         (rng or default_rng()).uniform(-limit, limit, shape, dtype=dtype), requires_grad=True, device=device
     )
@@ -152,7 +154,7 @@ def sizes(who: str, **given: object) -> None:
     """Raise TypeError or ValueError unless all of these are positive integers."""
     for name, n in given.items():
         if integer(f"{who}: {name}", n) < 1:
-            raise ValueError(f"{who}: {name} is {n}, and should be 1 or more")
+            raise ValueError(f"{who}: {name} must be at least 1, not {n}")
 
 
 def checked_input(x: ArrayLike, weight: Tensor, who: Module) -> Tensor:
@@ -163,11 +165,10 @@ def checked_input(x: ArrayLike, weight: Tensor, who: Module) -> Tensor:
     t = x if isinstance(x, Tensor) else asarray(x, device=weight.device)
     if t.dtype != weight.dtype:
         name = type(who).__name__
-        way_out = (
-            f"use x.astype(xg.{weight.dtype}), {name}(..., dtype=xg.{t.dtype}), or xg.nn.cast(model, "
-            f"xg.{t.dtype})"
-        )
-        raise TypeError(f"{name} has {weight.dtype} weights and got {t.dtype}; {way_out}")
+        way_out = f"use x.astype(xg.{weight.dtype})"
+        if is_floating(t.dtype):
+            way_out += f", {name}(..., dtype=xg.{t.dtype}), or xg.nn.cast(model, xg.{t.dtype})"
+        raise TypeError(f"{name} has {weight.dtype} weights, but its input is {t.dtype}; {way_out}")
     return t
 
 

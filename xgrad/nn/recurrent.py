@@ -50,7 +50,7 @@ class GRU(Module):
         device: str | Device | None = None,
     ) -> None:
         if reset not in ("before", "after"):
-            raise ValueError(f"reset is 'before' or 'after', not {reset!r}")
+            raise ValueError(f"GRU: reset must be 'before' or 'after', not {reset!r}")
         sizes("GRU", input_size=input_size, hidden_size=hidden_size)
         self.reset = reset
 
@@ -73,7 +73,9 @@ class GRU(Module):
         xs = checked_input(xs, self.W_zx, self)
         hidden_size, input_size = self.W_zx.shape
         if xs.ndim != 3 or xs.shape[2] != input_size:
-            raise ShapeError(f"GRU takes xs of shape (T, B, {input_size}), not {xs.shape}")
+            raise ShapeError(
+                f"GRU takes xs of shape (T, B, {input_size}), for T steps of a batch of B, not {xs.shape}"
+            )
         batch = xs.shape[1]
         h = (
             zeros((batch, hidden_size), dtype=xs.dtype, device=xs.device)
@@ -82,7 +84,7 @@ class GRU(Module):
         )
         if h.shape != (batch, hidden_size):
             raise ShapeError(
-                f"GRU takes h0 of shape {(batch, hidden_size)} beside xs of shape {xs.shape}, not {h.shape}"
+                f"GRU takes h0 of shape {(batch, hidden_size)} for xs of shape {xs.shape}, not {h.shape}"
             )
         h, ys = scan(self._step, h, xs)
         return ys, h
@@ -109,12 +111,13 @@ class GRU(Module):
         names = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"}
         if not {"weight_ih_l0", "weight_hh_l0"} <= set(state) <= names:
             raise KeyError(
-                f"from_torch takes the state of a one-layer, one-direction GRU; this one has {sorted(state)}"
+                f"GRU.from_torch takes the state_dict() of a torch.nn.GRU with one layer and one direction; "
+                f"this one has the names {sorted(state)}"
             )
         ih, hh = (asarray(state[f"weight_{k}_l0"], dtype=dtype, device=device) for k in ("ih", "hh"))
         if ih.ndim != 2 or hh.ndim != 2 or not ih.shape[0] == hh.shape[0] == 3 * hh.shape[1]:
             raise ShapeError(
-                f"from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}"
+                f"GRU.from_torch takes weights of shapes (3 H, I) and (3 H, H), not {ih.shape} and {hh.shape}"
             )
         hidden_size, bias = hh.shape[1], "bias_ih_l0" in state
         gru = cls(ih.shape[1], hidden_size, "after", bias, dtype=ih.dtype, device=device)

@@ -34,13 +34,16 @@ def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> A
     """
     f = xp.asarray(f)
     f = f if is_floating(f.dtype) else xp.astype(f, "float64")
-    axes = normal_axes(axis, f.ndim)
+    axes = normal_axes(axis, f.ndim, "np.gradient")
     steps = varargs or (1.0,)
     if len(steps) == 1 and together((f, steps[0]))[1].ndim == 0:  # one step for all axes
         steps *= len(axes)
-    if len(steps) != len(axes) or edge_order not in (1, 2):
+    if edge_order not in (1, 2):
+        raise TypeError(f"np.gradient: edge_order must be 1 or 2, not {edge_order!r}")
+    if len(steps) != len(axes):
         raise TypeError(
-            f"gradient: {len(varargs)} steps for {len(axes)} axes, edge_order={edge_order}, which is 1 or 2"
+            f"np.gradient: {len(varargs)} steps do not fit {len(axes)} axes; give one step, or one for each "
+            f"axis"
         )
     slopes = tuple(
         xp.astype(_slope(f, step, i, edge_order), f.dtype) for step, i in zip(steps, axes, strict=True)
@@ -51,13 +54,18 @@ def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> A
 def _slope(f: Tensor, step: NestedArrayLike, axis: int, edge_order: int) -> Tensor:
     n = f.shape[axis]
     if n < edge_order + 1:
-        raise ValueError(f"gradient: an axis of length {n} is too short; it takes {edge_order + 1} elements")
+        raise ValueError(
+            f"np.gradient: an axis of length {n} is too short; with edge_order={edge_order} it needs at "
+            f"least {edge_order + 1} elements"
+        )
     before = (slice(None),) * axis
     at: Any = lambda start, stop=None: f[(*before, slice(start, stop))]
     step = together((f, step))[1]
     if step.ndim:
         if step.shape != (n,):
-            raise ValueError(f"gradient: coordinates of shape {step.shape} for an axis of length {n}")
+            raise ValueError(
+                f"np.gradient: coordinates of shape {step.shape} do not fit an axis of length {n}"
+            )
         wide = xp.reshape(step[1:] - step[:-1], (-1,) + (1,) * (f.ndim - axis - 1))
     else:
         wide = xp.broadcast_to(step, (n - 1,) + (1,) * (f.ndim - axis - 1))
@@ -78,7 +86,7 @@ def trapezoid(
     y: NestedArrayLike, x: NestedArrayLike | None = None, dx: Tensor | float = 1.0, axis: int = -1
 ) -> Tensor:
     y = xp.asarray(y)
-    axis = normal_axes(axis, y.ndim)[0]
+    axis = normal_axes(axis, y.ndim, "np.trapezoid")[0]
     before = (slice(None),) * axis
     if x is None:
         wide = dx
@@ -108,7 +116,7 @@ def interp(
     values = xp.astype(values, "complex128" if is_complex(values.dtype) else "float64")
     if period is not None:
         if MODE.get().trace is None and float(period) == 0:
-            raise ValueError("interp: a period of 0")
+            raise ValueError("np.interp: period must not be 0")
         period = abs(period)  # type: ignore[assignment]  # of a Tensor a Tensor, of a number a number
         x, points = x % period, points % period
         order = xp.argsort(points)
@@ -152,7 +160,7 @@ def unwrap(
     to `period` is the number of periods that were added.
     """
     p = xp.asarray(p)
-    axis = normal_axes(axis, p.ndim)[0]
+    axis = normal_axes(axis, p.ndim, "np.unwrap")[0]
     steps = xp.diff(p, axis=axis).detach()
     whole = xp.result_type(p.dtype, getattr(period, "dtype", period)).kind in "iu"
     half, even = (period // 2, period % 2 == 0) if whole else (period / 2, True)

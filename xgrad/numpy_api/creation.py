@@ -11,7 +11,7 @@ from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating
 from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
 from ..core.tensor import Tensor
-from ..namespace.creation import Place
+from ..namespace.conversion import Place
 from ..ops.axes import Axis, integers, normal_axes
 from .shapes import Ints
 from .table import arrays, in_numpy, together, weak
@@ -83,7 +83,7 @@ def _like(
 
 
 def _shape(a: Tensor, shape: Ints | None) -> tuple[int, ...]:
-    return a.shape if shape is None else integers(shape)
+    return a.shape if shape is None else integers(shape, "shape")
 
 
 @in_numpy("linspace")
@@ -136,7 +136,7 @@ def geomspace(
     """
     start, stop = (xp.astype(v, xp.result_type(v.dtype, "float64")) for v in arrays((start, stop)))
     if is_complex(start.dtype) or is_complex(stop.dtype):
-        raise TypeError("np.geomspace on a Tensor takes real numbers")
+        raise TypeError(f"np.geomspace on a Tensor takes real numbers, not {start.dtype} and {stop.dtype}")
     sign = xp.sign(start)
     z = sign * xp.exp(linspace(xp.log(sign * start), xp.log(sign * stop), num, endpoint))
     if num > 1:  # the ends exactly as given, without NaN
@@ -166,7 +166,7 @@ def ndim(a: Tensor) -> int:
 
 @in_numpy("size")
 def size(a: Tensor, axis: Axis = None) -> int:
-    return prod(a.shape[i] for i in normal_axes(axis, a.ndim))
+    return prod(a.shape[i] for i in normal_axes(axis, a.ndim, "np.size"))
 
 
 @in_numpy("iscomplexobj")

@@ -20,7 +20,7 @@ def _real(x: NestedArrayLike, name: str) -> Tensor:
     """Return `x` if it is real; for functions that NumPy does not define for complex numbers."""
     x = xp.asarray(x)
     if is_complex(x.dtype):
-        raise TypeError(f"np.{name} takes real numbers, not {x.dtype}")
+        raise TypeError(f"np.{name} takes real numbers, not {x.dtype}; use xg.real(x) or xg.abs(x)")
     return x
 
 
@@ -161,7 +161,7 @@ def clip(
 ) -> Tensor:
     """Clip as in NumPy, which promotes `a` with the bounds; the standard keeps its dtype."""
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
-        raise ValueError("clip: the bounds are a_min and a_max, or min and max")
+        raise ValueError("np.clip takes the bounds as a_min and a_max or as min and max, not both")
     x, low, high = weak((a, a_min if min is None else min, a_max if max is None else max))
     z = +xp.asarray(x) if low is None else xp.maximum(x, low)
     return z if high is None else xp.minimum(z, high)
@@ -234,7 +234,10 @@ def where(
 @in_numpy("select")
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
     if len(condlist) != len(choicelist):
-        raise ValueError(f"select: {len(condlist)} conditions and {len(choicelist)} choices")
+        raise ValueError(
+            f"np.select: there are {len(condlist)} conditions but {len(choicelist)} choices; give one choice "
+            f"for each condition"
+        )
     n = len(condlist)
     given = weak((*condlist, *choicelist, default))
     z: Tensor = given[-1]
@@ -260,8 +263,8 @@ def piecewise(x: NestedArrayLike, condlist: Any, funclist: Sequence[Any], *args:
         conditions.append(~others)
     elif len(funclist) != len(conditions):
         raise ValueError(
-            f"piecewise: {len(funclist)} functions for {len(conditions)} conditions, of which there "
-            f"may be as many, or one less"
+            f"np.piecewise: there are {len(funclist)} functions for {len(conditions)} conditions; give one "
+            f"for each, and one more as a default if you want"
         )
     z = xp.zeros_like(x)
     for c, f in zip(conditions, funclist, strict=True):

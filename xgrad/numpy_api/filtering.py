@@ -28,22 +28,28 @@ def pad(
     reflect_type: str = "even",
 ) -> Tensor:
     """Pad with NumPy's modes; statistics always cover the whole axis."""
-    if mode not in ("constant", "empty", "linear_ramp", *_PLACES, *_STATISTICS):
-        raise TypeError(f"np.pad on a Tensor takes the names of NumPy's modes, not mode={mode!r}")
+    modes = ("constant", "empty", "linear_ramp", *_PLACES, *_STATISTICS)
+    if mode not in modes:
+        raise TypeError(
+            f"np.pad on a Tensor: mode must be one of {', '.join(map(repr, modes))}, not {mode!r}"
+        )
     if reflect_type != "even":
-        raise TypeError(f"np.pad on a Tensor takes reflect_type='even' alone, not {reflect_type!r}")
+        raise TypeError(f"np.pad on a Tensor supports only reflect_type='even', not {reflect_type!r}")
     z = xp.asarray(array)
     values = _pairs(end_values if mode == "linear_ramp" else constant_values, z.ndim)
     for axis, (widths, ends) in enumerate(zip(_pairs(pad_width, z.ndim), values, strict=True)):
         if not all(map(is_integer, widths)):
-            raise TypeError(f"pad: widths are integers, not {widths}")
+            raise TypeError(f"np.pad: the widths must be integers, not {widths}")
         (before, after), n = integers(widths), z.shape[axis]
         if before < 0 or after < 0:
-            raise ValueError(f"pad: a width of {min(before, after)}")
+            raise ValueError(f"np.pad: the widths must be at least 0, not {min(before, after)}")
         if not before and not after:
             continue
         if n == 0 and mode not in ("constant", "empty"):
-            raise ValueError(f"pad: axis {axis} has no elements to go on from with mode {mode!r}")
+            raise ValueError(
+                f"np.pad: axis {axis} has length 0, so mode={mode!r} has no elements to pad with; use "
+                f"mode='constant'"
+            )
         if mode in _PLACES:
             z = xp.take(z, _PLACES[mode](xp.arange(-before, n + after, device=z.device), n), axis=axis)
             continue
@@ -97,7 +103,7 @@ def _pairs(given: Any, ndim: int) -> list[tuple[Any, Any]]:
     rows = _parts(given)
     deep = [len(_parts(row)) > 1 or _parts(row)[0] is not row for row in rows]
     if any(deep) and not all(deep):
-        raise ValueError(f"pad: {given} is neither a number, nor a pair, nor one of them for each axis")
+        raise ValueError(f"np.pad: expected a number, a pair, or one of these for each axis, not {given}")
     return [tuple(_repeated(row, 2)) for row in _repeated(given if all(deep) else [given], ndim)]
 
 
@@ -109,7 +115,7 @@ def _repeated(given: Any, n: int) -> list[Any]:
     """The `n` parts of a sequence; a single part is repeated."""
     parts = _parts(given)
     if len(parts) not in (1, n):
-        raise ValueError(f"pad: {given} has {len(parts)} parts, and not {n} or one")
+        raise ValueError(f"np.pad: expected one or {n} values in {given}, not {len(parts)}")
     return parts * (n // len(parts))
 
 
@@ -130,31 +136,33 @@ def _filled(z: Tensor, value: NestedArrayLike, axis: int, width: int) -> Tensor:
 def convolve(a: NestedArrayLike, v: NestedArrayLike, mode: str = "full") -> Tensor:
     a, v = (_line("convolve", atleast_1d(x)) for x in arrays((a, v)))
     a, v = (v, a) if v.shape[0] > a.shape[0] else (a, v)
-    return _slid(a, xp.flip(v), mode)
+    return _slid("convolve", a, xp.flip(v), mode)
 
 
 @in_numpy("correlate")
 def correlate(a: NestedArrayLike, v: NestedArrayLike, mode: str = "valid") -> Tensor:
     a, v = (_line("correlate", x) for x in arrays((a, v)))
     v = xp.conj(v) if is_complex(v.dtype) else v
-    return xp.flip(_slid(v, a, mode)) if v.shape[0] > a.shape[0] else _slid(a, v, mode)
+    if v.shape[0] > a.shape[0]:
+        return xp.flip(_slid("correlate", v, a, mode))
+    return _slid("correlate", a, v, mode)
 
 
 def _line(name: str, x: Tensor) -> Tensor:
     if x.ndim != 1:
-        raise ShapeError(f"{name} takes arrays of one axis, not of shape {x.shape}")
+        raise ShapeError(f"np.{name} takes arrays with one axis, not shape {x.shape}; use np.ravel")
     return x
 
 
-def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
+def _slid(name: str, a: Tensor, v: Tensor, mode: str) -> Tensor:
     """Sliding dot product of `v` along the longer `a`."""
     m = v.shape[0]
     if not m:
-        raise ValueError("convolve and correlate take arrays of one element at least")
+        raise ValueError(f"np.{name} takes arrays with at least one element")
     if mode not in ("full", "same", "valid"):
-        raise ValueError(f"convolve: mode is 'full', 'same' or 'valid', not {mode!r}")
+        raise ValueError(f"np.{name}: mode must be 'full', 'same' or 'valid', not {mode!r}")
     if a.dtype.kind == v.dtype.kind == "b":  # sums and products of booleans are logical
-        return _slid(xp.astype(a, "int64"), v, mode) != 0
+        return _slid(name, xp.astype(a, "int64"), v, mode) != 0
     if mode != "same":
         return xp.slide(a, v, full=mode == "full")
     return xp.slide(a, v, full=True)[m - 1 - m // 2 :][: a.shape[0]]

@@ -49,7 +49,9 @@ def outer(a: NestedArrayLike, b: NestedArrayLike) -> Tensor:
 def matvec(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = arrays((x1, x2))
     if x1.ndim < 2 or not x2.ndim:
-        raise ShapeError(f"matvec takes matrices and vectors, not shapes {x1.shape} and {x2.shape}")
+        raise ShapeError(
+            f"np.matvec takes matrices (..., m, n) and vectors (..., n), not shapes {x1.shape} and {x2.shape}"
+        )
     return xp.matmul(x1, x2[..., None])[..., 0]
 
 
@@ -57,7 +59,9 @@ def matvec(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
 def vecmat(x1: NestedArrayLike, x2: NestedArrayLike) -> Tensor:
     x1, x2 = arrays((x1, x2))
     if not x1.ndim or x2.ndim < 2:
-        raise ShapeError(f"vecmat takes vectors and matrices, not shapes {x1.shape} and {x2.shape}")
+        raise ShapeError(
+            f"np.vecmat takes vectors (..., m) and matrices (..., m, n), not shapes {x1.shape} and {x2.shape}"
+        )
     return xp.matmul(xp.conj(x1)[..., None, :], x2)[..., 0, :]
 
 
@@ -97,7 +101,9 @@ def cross(
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ShapeError(f"cross takes vectors of 3 elements, not {a.shape[-1]} and {b.shape[-1]}")
+        raise ShapeError(
+            f"np.cross on a Tensor takes vectors of 3 elements, not {a.shape[-1]} and {b.shape[-1]}"
+        )
     (a0, a1, a2), (b0, b1, b2) = ([v[..., i] for i in range(3)] for v in (a, b))
     z = xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
     return xp.moveaxis(z, -1, axisc)
@@ -106,9 +112,9 @@ def cross(
 @in_numpy("diagonal")
 def diagonal(a: NestedArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     a = xp.asarray(a)
-    i, j = normal_axes((axis1, axis2), a.ndim)
+    i, j = normal_axes((axis1, axis2), a.ndim, "np.diagonal")
     if i == j:
-        raise ValueError(f"diagonal: axis {axis1} and axis {axis2} are the same")
+        raise ValueError(f"np.diagonal: axis1={axis1} and axis2={axis2} are the same axis")
     rest = tuple(k for k in range(a.ndim) if k not in (i, j))
     return xp.linalg.diagonal(xp.permute_dims(a, (*rest, i, j)), offset=offset)
 
@@ -126,7 +132,7 @@ def diag(v: NestedArrayLike, k: int = 0) -> Tensor:
     if v.ndim == 2:
         return diagonal(v, k)
     if v.ndim != 1:
-        raise ValueError(f"diag takes one or two axes, not shape {v.shape}")
+        raise ValueError(f"np.diag takes an array with one or two axes, not shape {v.shape}")
     n = v.shape[0]
     square = xp.where(
         xp.eye(n, dtype="bool", device=v.device), v, xp.zeros((), dtype=v.dtype, device=v.device)
@@ -153,13 +159,19 @@ def norm(x: NestedArrayLike, ord: Order | None = None, axis: Axis = None, keepdi
     if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
         z = xp.linalg.vector_norm(xp.reshape(x, (-1,)))
         return xp.reshape(z, (1,) * x.ndim) if keepdims else z
-    axes = normal_axes(axis, x.ndim)
+    axes = normal_axes(axis, x.ndim, "np.linalg.norm")
     if len(axes) == 1:
         if isinstance(ord, str):
-            raise ValueError(f"norm: a vector has none of order {ord!r}")
+            raise ValueError(
+                f"np.linalg.norm: a vector has no norm of order {ord!r}; ord={ord!r} is for matrices, with a "
+                f"pair of axes"
+            )
         return xp.linalg.vector_norm(x, axis=axes[0], ord=2 if ord is None else ord, keepdims=keepdims)
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(f"norm: axis {axis} of shape {x.shape} is neither a vector's nor a matrix's")
+        raise ValueError(
+            f"np.linalg.norm of an array of shape {x.shape} needs axis= with one axis or two different ones, "
+            f"not {axis}"
+        )
     rest = tuple(i for i in range(x.ndim) if i not in axes)
     z = xp.linalg.matrix_norm(xp.permute_dims(x, (*rest, *axes)), ord="fro" if ord in (None, "f") else ord)
     return xp.reshape(z, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else z
@@ -168,7 +180,7 @@ def norm(x: NestedArrayLike, ord: Order | None = None, axis: Axis = None, keepdi
 def _as_lower(a: NestedArrayLike, UPLO: str) -> Tensor:
     """Arrange that the lower triangle is the one selected by `UPLO`."""
     if UPLO not in ("L", "U"):
-        raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
+        raise ValueError(f"np.linalg.eigvalsh: UPLO must be 'L' or 'U', not {UPLO!r}")
     a = xp.asarray(a)
     return a if UPLO == "L" else xp.conj(a).mT if is_complex(a.dtype) else a.mT
 
@@ -176,7 +188,7 @@ def _as_lower(a: NestedArrayLike, UPLO: str) -> Tensor:
 @in_numpy("linalg.eigh")
 def eigh(a: ArrayLike, UPLO: str = "L") -> Any:
     if UPLO not in ("L", "U"):
-        raise ValueError(f"eigh: UPLO is 'L' or 'U', not {UPLO!r}")
+        raise ValueError(f"np.linalg.eigh: UPLO must be 'L' or 'U', not {UPLO!r}")
     return eigh_of(a, UPLO)
 
 
@@ -193,7 +205,7 @@ def svd(a: ArrayLike, full_matrices: bool = True, compute_uv: bool = True) -> An
 @in_numpy("linalg.qr")
 def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
-        raise TypeError(f"np.linalg.qr on a Tensor takes mode='reduced' or 'complete' or 'r', not {mode!r}")
+        raise TypeError(f"np.linalg.qr on a Tensor: mode must be 'reduced', 'complete' or 'r', not {mode!r}")
     if mode == "r":
         return xp.linalg.qr(a, mode="reduced")[1]
     return xp.linalg.qr(a, mode=mode)
@@ -226,7 +238,7 @@ def multi_dot(matrices: Sequence[Any], /) -> Tensor:
     """Matrix product in the order with the fewest multiplications; the first and last may be vectors."""
     tensors = arrays(matrices)
     if len(tensors) < 2:
-        raise ValueError(f"multi_dot takes two matrices at least, not {len(tensors)}")
+        raise ValueError(f"np.linalg.multi_dot takes at least two matrices, not {len(tensors)}")
     first, last = tensors[0], tensors[-1]
     lengths = [
         first.shape[0] if first.ndim > 1 else 1,

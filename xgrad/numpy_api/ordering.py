@@ -28,7 +28,7 @@ def argsort(
     a: NestedArrayLike, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None
 ) -> Tensor:
     """Stable, whatever `kind` says."""
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "argsort")
     return xp.argsort(a, axis=axis)
 
 
@@ -40,7 +40,7 @@ def partition(
 
     The gradient goes to the original positions of the elements.
     """
-    _within(a, kth, axis)
+    _within(a, kth, axis, "partition")
     return sort(a, axis)
 
 
@@ -48,16 +48,16 @@ def partition(
 def argpartition(
     a: NestedArrayLike, kth: int | Sequence[int], axis: int | None = -1, kind: str = "introselect"
 ) -> Tensor:
-    _within(a, kth, axis)
+    _within(a, kth, axis, "argpartition")
     return argsort(a, axis)
 
 
-def _within(a: NestedArrayLike, kth: int | Sequence[int], axis: int | None) -> None:
+def _within(a: NestedArrayLike, kth: int | Sequence[int], axis: int | None, name: str) -> None:
     """Raise ValueError if `kth` is out of range."""
-    a, axis = along(a, axis)
-    for k in integers(kth):
+    a, axis = along(a, axis, name)
+    for k in integers(kth, f"np.{name}: kth"):
         if not -a.shape[axis] <= k < max(a.shape[axis], 1):
-            raise ValueError(f"partition: place {k} of an axis of length {a.shape[axis]}")
+            raise ValueError(f"np.{name}: kth={k} is out of range for an axis of length {a.shape[axis]}")
 
 
 @in_numpy("searchsorted")
@@ -98,7 +98,7 @@ def unique(
     NaNs count as one value or as distinct, according to `equal_nan`.
     """
     if axis is not None:
-        raise TypeError("np.unique on a Tensor takes no axis=: it has the unique elements, not slices")
+        raise TypeError("np.unique on a Tensor takes no axis=: it finds unique elements, not unique slices")
     flat = xp.reshape(ar, (-1,))
     found = xp.unique_all(flat)
     first, inverse, counts = (
@@ -120,10 +120,10 @@ def unique(
     return (values, *parts) if parts else values
 
 
-def _within_mode(indices: Tensor, n: int, mode: str) -> Tensor:
+def _within_mode(indices: Tensor, n: int, mode: str, name: str) -> Tensor:
     """Apply NumPy's `mode` to indices out of range of n elements."""
     if mode not in ("raise", "wrap", "clip"):
-        raise ValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+        raise ValueError(f"np.{name}: mode must be 'raise', 'wrap' or 'clip', not {mode!r}")
     if mode == "raise":
         return indices
     return indices % n if mode == "wrap" else xp.minimum(xp.maximum(indices, 0), n - 1)
@@ -134,9 +134,9 @@ def take(
     a: NestedArrayLike, indices: NestedArrayLike, axis: int | None = None, mode: str = "raise"
 ) -> Tensor:
     a, indices = arrays((a, indices))
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "take")
     n = a.shape[axis]
-    indices = _within_mode(indices, n, mode)
+    indices = _within_mode(indices, n, mode, "take")
     if indices.ndim == 0:
         return xp.squeeze(xp.take(a, xp.reshape(indices, (1,)), axis=axis), axis)
     return xp.take(a, indices, axis=axis)
@@ -145,7 +145,7 @@ def take(
 @in_numpy("take_along_axis")
 def take_along_axis(arr: NestedArrayLike, indices: NestedArrayLike, axis: int | None = -1) -> Tensor:
     arr, indices = arrays((arr, indices))
-    arr, axis = along(arr, axis)
+    arr, axis = along(arr, axis, "take_along_axis")
     return xp.take_along_axis(arr, indices, axis=axis)
 
 
@@ -153,9 +153,9 @@ def take_along_axis(arr: NestedArrayLike, indices: NestedArrayLike, axis: int | 
 def compress(condition: NestedArrayLike, a: NestedArrayLike, axis: int | None = None) -> Tensor:
     """Select slices by a mask; the shape depends on values, so it cannot be traced."""
     a, condition = arrays((a, condition))
-    a, axis = along(a, axis)
+    a, axis = along(a, axis, "compress")
     if condition.ndim != 1:
-        raise ShapeError(f"compress takes a condition of one axis, not of shape {condition.shape}")
+        raise ShapeError(f"np.compress takes a condition with one axis, not shape {condition.shape}")
     return xp.take(a, xp.nonzero(condition)[0], axis=axis)
 
 
@@ -200,7 +200,7 @@ def digitize(x: NestedArrayLike, bins: NestedArrayLike, right: bool = False) -> 
     if MODE.get().trace is None:
         steps = bins[1:] >= bins[:-1], bins[1:] <= bins[:-1]
         if not any(bool(xp.all(step)) for step in steps):
-            raise ValueError("digitize: bins must increase, or decrease")
+            raise ValueError("np.digitize: bins must increase or decrease")
     side = "left" if right else "right"
     z = searchsorted(bins, x, side)
     return (
@@ -213,28 +213,28 @@ def digitize(x: NestedArrayLike, bins: NestedArrayLike, right: bool = False) -> 
 @in_numpy("delete")
 def delete(arr: NestedArrayLike, obj: NestedArrayLike, axis: int | None = None) -> Tensor:
     """Delete slices; `obj` is an index, a slice, a list of indices, or a mask."""
-    arr, axis = along(arr, axis)
+    arr, axis = along(arr, axis, "delete")
     n = arr.shape[axis]
-    gone = set(range(n)[obj]) if isinstance(obj, slice) else set(_places(arrays((arr, obj))[1], n, n))
+    gone = (
+        set(range(n)[obj]) if isinstance(obj, slice) else set(_places(arrays((arr, obj))[1], n, n, "delete"))
+    )
     return xp.take(
         arr, xp.asarray([i for i in range(n) if i not in gone], dtype="int64", device=arr.device), axis=axis
     )
 
 
-def _places(obj: Tensor, n: int, end: int) -> list[int]:
+def _places(obj: Tensor, n: int, end: int, name: str) -> list[int]:
     """Positions selected by an index, a list or a mask: of n elements, valid from -n to end - 1."""
     given = obj.numpy().ravel().tolist()
     if given and obj.dtype.kind not in "biu":
-        raise IndexError(
-            f"np.delete and np.insert take integers, slices and masks for places, not {obj.dtype}"
-        )
+        raise IndexError(f"np.{name} takes integers, slices and masks as indices, not {obj.dtype}")
     if given and obj.dtype.kind == "b":
         if len(given) != n:
-            raise ValueError(f"a mask of {len(given)} for an axis of length {n}")
+            raise ValueError(f"np.{name}: a mask of length {len(given)} does not fit an axis of length {n}")
         return [i for i, chosen in enumerate(given) if chosen]
     for i in given:
         if not -n <= i < end:
-            raise IndexError(f"index {i} of an axis of length {n}")
+            raise IndexError(f"np.{name}: index {i} is out of range for an axis of length {n}")
     return [i + n if i < 0 else i for i in given]
 
 
@@ -243,12 +243,12 @@ def insert(
     arr: NestedArrayLike, obj: NestedArrayLike, values: NestedArrayLike, axis: int | None = None
 ) -> Tensor:
     """Insert values before the elements at `obj`, one index or several."""
-    arr, axis = along(arr, axis)
+    arr, axis = along(arr, axis, "insert")
     n = arr.shape[axis]
     if isinstance(obj, slice):
         obj = list(range(n)[obj])
     obj = arrays((arr, obj))[1]
-    places = _places(obj, n, n + 1)
+    places = _places(obj, n, n + 1, "insert")
     values = xp.astype(arrays((arr, values))[1], arr.dtype)
     values = xp.reshape(values, (1,) * (arr.ndim - values.ndim) + values.shape)
     if obj.ndim == 0:
@@ -285,4 +285,4 @@ def choose(a: NestedArrayLike, choices: Sequence[Any], mode: str = "raise") -> T
     choices = together(choices) if any(isinstance(v, Tensor) for v in choices) else arrays((a, *choices))[1:]
     stacked = xp.stack(xp.broadcast_arrays(a, *choices)[1:])
     a = xp.broadcast_to(a, stacked.shape[1:])
-    return xp.take_along_axis(stacked, _within_mode(a, len(stacked), mode)[None], axis=0)[0]
+    return xp.take_along_axis(stacked, _within_mode(a, len(stacked), mode, "choose")[None], axis=0)[0]

@@ -47,7 +47,7 @@ def polymul(a1: NestedArrayLike, a2: NestedArrayLike) -> Tensor:
 def polyder(p: NestedArrayLike, m: int = 1) -> Tensor:
     p = xp.asarray(p)
     if m < 0:
-        raise ValueError(f"polyder: m = {m} is how often, from 0 on")
+        raise ValueError(f"np.polyder: m must be at least 0, not {m}")
     for _ in range(m):
         p = p[:-1] * xp.arange(p.shape[0] - 1, 0, -1, device=p.device)
     return +p

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
 from ..core.tensor import Tensor
-from ..namespace.creation import beside
+from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
 from ..namespace.updates import add_at
 from .table import ACCUMULATIONS, REDUCTIONS
@@ -70,8 +70,8 @@ _LISTS = frozenset((list, tuple))
 #: Alternatives for functions that do not work on Tensors.
 _INSTEAD = {
     "copyto": (
-        "np.full_like, np.nan_to_num and np.unwrap call it on an array: give them a Tensor, as "
-        "np.full_like(xg.asarray(a), t), or use xg.where"
+        "it writes into its first argument, and np.full_like, np.nan_to_num and np.unwrap call it when "
+        "theirs is an array: pass them a Tensor, as in np.full_like(xg.asarray(a), t), or use xg.where"
     ),
     "fill_diagonal": "it writes into its argument; use xg.where, or t[i, i] = value",
     "put_along_axis": "it writes into its argument; use t[index] = value",
@@ -110,8 +110,8 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     name = ufunc.__name__
     if kwargs.get("out") is not None and any(out is not None for out in kwargs["out"]):
         raise TypeError(
-            f"np.{name} with out=, or an operator in place on a NumPy array: a Tensor's value goes "
-            f"into no array; write a = a + t"
+            f"np.{name} cannot write a Tensor into a NumPy array, by out= or by an operator such as a += t: "
+            f"write a = a + t"
         )
     called = name if method == "__call__" else f"{name}.{method}"
     if method == "at":
@@ -180,7 +180,7 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     def host(v: Any) -> Any:
         if isinstance(v, Tensor):
             devices.append(v.device)
-            return v._handed_on(f"np.{_name(function)}").numpy()
+            return v._exportable(f"np.{_name(function)}").numpy()
         if isinstance(v, dict):
             return {key: host(inner) for key, inner in v.items()}
         return type(v)(map(host, v)) if type(v) in _LISTS else v
@@ -193,8 +193,8 @@ def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     args, kwargs = host(args), host(kwargs)
     if len(set(devices)) > 1:
         raise DeviceError(
-            f"np.{_name(function)} was given Tensors on "
-            f"{' and '.join(map(str, dict.fromkeys(devices)))}; move one with .to(device)"
+            f"np.{_name(function)} got Tensors on {' and '.join(map(str, dict.fromkeys(devices)))}; move one "
+            f"with .to(device)"
         )
     return back(function(*args, **kwargs))
 
@@ -212,8 +212,8 @@ def _refuse_ufunc(ufunc: Any, called: str) -> NoReturn:
     scipys = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
     name = f"scipy.special.{called}" if scipys else f"the ufunc {called!r}"
     instead = (
-        "give it a derivative with xg.custom_vjp, which calls it on t.numpy(), or take the value, "
-        "t.detach().numpy()"
+        "give it a derivative with xg.custom_vjp, calling it on t.numpy(), or pass t.detach().numpy(), which "
+        "cuts the gradient"
     )
     raise TypeError(f"{name} does not work on Tensors: {instead}")
 
@@ -267,9 +267,7 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _refuse(name: str) -> NoReturn:
-    instead = _INSTEAD.get(
-        name, "it is not supported; use functions that are, or the value, t.detach().numpy()"
-    )
+    instead = _INSTEAD.get(name, "use functions that do, or pass t.detach().numpy(), which cuts the gradient")
     raise TypeError(f"np.{name} does not work on Tensors: {instead}")
 
 

@@ -103,14 +103,14 @@ def _laid_out(
     """
     if method not in _METHODS:
         raise TypeError(
-            f"np.quantile on a Tensor takes method={' or '.join(map(repr, _METHODS))}, not {method!r}"
+            f"np.quantile on a Tensor: method must be one of {', '.join(map(repr, _METHODS))}, not {method!r}"
         )
     if not isinstance(q, Tensor) or MODE.get().trace is None:
         parts = (q if isinstance(q, Tensor) else xp.asarray(q, device="cpu")).numpy()
         if not ((parts >= 0) & (parts <= 1)).all():
-            raise ValueError(f"quantile: {q} is not between 0 and 1")
+            raise ValueError(f"np.quantile: q must be between 0 and 1, not {q}")
     a = xp.asarray(a)
-    axes = normal_axes(axis, a.ndim)
+    axes = normal_axes(axis, a.ndim, "np.quantile")
     kept = [i for i in range(a.ndim) if i not in axes]
     lengths = tuple(a.shape[i] for i in kept)
     n = 1

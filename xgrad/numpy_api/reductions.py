@@ -1,4 +1,4 @@
-"""Reductions with NumPy's `where=` and `initial=`, NaN-ignoring ones, and cumulative ones."""
+"""Reductions with NumPy's `where=` and `initial=`."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Any
 from .. import namespace as xp
 from ..backends.dtypes import is_complex, is_floating, is_half
 from ..backends.types import ArrayLike, DTypeLike, NestedArrayLike
-from ..core.context import MODE
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..ops.axes import Axis, normal_axes
 from ..ops.reductions import single
 from ..ops.shaping import broadcast_shapes
-from .shapes import atleast_1d
-from .table import ACCUMULATIONS, REDUCTIONS, along, arrays, in_numpy, isnan
+from .table import REDUCTIONS, arrays, in_numpy
 
 
-def _axes(axis: Axis, a: NestedArrayLike) -> Axis:
+def axes_for(axis: Axis, a: NestedArrayLike) -> Axis:
     """Normalise `axis`: for scalars NumPy's ufuncs accept the axes 0 and -1."""
     return None if axis in (0, -1) and xp.asarray(a).ndim == 0 else axis
 
 
-def _held(a: Tensor, where: NestedArrayLike) -> Tensor:
+def mask_for(a: Tensor, where: NestedArrayLike) -> Tensor:
     """Broadcast `where` to the shape of `a`, which it must not enlarge."""
     held = arrays((a, where))[1]
     if held.dtype.kind != "b":
-        raise TypeError(f"where= takes booleans, not {held.dtype}")
+        raise TypeError(f"where= must be boolean, not {held.dtype}; use xg.astype(mask, xg.bool)")
     if broadcast_shapes(held.shape, a.shape) != a.shape:
-        raise ShapeError(f"where= of shape {held.shape} is larger than the array, of shape {a.shape}")
+        raise ShapeError(
+            f"where= of shape {held.shape} does not broadcast to the shape of the array, {a.shape}"
+        )
     return xp.broadcast_to(held, a.shape)
 
 
-def _only(a: NestedArrayLike, where: NestedArrayLike, otherwise: ArrayLike) -> Tensor:
+def selected(a: NestedArrayLike, where: NestedArrayLike, otherwise: ArrayLike) -> Tensor:
     """`a` where `where` is true, else `otherwise`."""
     a = xp.asarray(a)
     return (
         a
         if where is True
-        else xp.where(_held(a, where), a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
+        else xp.where(mask_for(a, where), a, xp.full((), otherwise, dtype=a.dtype, device=a.device))
     )
 
 
-def _count(a: Tensor, axis: Axis, keepdims: bool, where: NestedArrayLike) -> Any:
+def count(a: Tensor, axis: Axis, keepdims: bool, where: NestedArrayLike) -> Any:
     """Number of elements that each result is reduced from."""
     return (
         prod(a.shape[i] for i in normal_axes(axis, a.ndim))
         if where is True
-        else xp.sum(_held(a, where), axis=axis, keepdims=keepdims)
+        else xp.sum(mask_for(a, where), axis=axis, keepdims=keepdims)
     )
 
 
@@ -79,7 +79,7 @@ def sum_(
     initial: NestedArrayLike | None = None,
     where: NestedArrayLike = True,
 ) -> Tensor:
-    z = xp.sum(_only(a, where, 0), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
+    z = xp.sum(selected(a, where, 0), axis=axes_for(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z + _initial(initial, z)
 
 
@@ -92,7 +92,7 @@ def prod_(
     initial: NestedArrayLike | None = None,
     where: NestedArrayLike = True,
 ) -> Tensor:
-    z = xp.prod(_only(a, where, 1), axis=_axes(axis, a), dtype=dtype, keepdims=keepdims)
+    z = xp.prod(selected(a, where, 1), axis=axes_for(axis, a), dtype=dtype, keepdims=keepdims)
     return z if initial is None else z * _initial(initial, z)
 
 
@@ -128,15 +128,15 @@ def _extreme(
     initial: NestedArrayLike | None,
     where: NestedArrayLike,
 ) -> Tensor:
-    axis = _axes(axis, a)
+    axis = axes_for(axis, a)
     if initial is None:
         if where is not True:
-            raise ValueError(f"np.{name} with where= needs initial=, which is the result of nothing")
+            raise ValueError(f"np.{name} with where= needs initial=, the result if no element is selected")
         return reduce(a, axis=axis, keepdims=keepdims)
     a = xp.asarray(a)
     initial = _initial(initial, a)
-    a = _only(a, where, initial)
-    if not _count(a, axis, keepdims, True):
+    a = selected(a, where, initial)
+    if not count(a, axis, keepdims, True):
         shape = xp.sum(a, axis=axis, keepdims=keepdims).shape
         return xp.full(shape, initial, dtype=a.dtype, device=a.device)
     return better(reduce(a, axis=axis, keepdims=keepdims), initial)
@@ -146,29 +146,29 @@ def _extreme(
 def all_(
     a: NestedArrayLike, axis: Axis = None, keepdims: bool = False, *, where: NestedArrayLike = True
 ) -> Tensor:
-    return xp.all(_only(a, where, 1), axis=_axes(axis, a), keepdims=keepdims)
+    return xp.all(selected(a, where, 1), axis=axes_for(axis, a), keepdims=keepdims)
 
 
 @in_numpy("any")
 def any_(
     a: NestedArrayLike, axis: Axis = None, keepdims: bool = False, *, where: NestedArrayLike = True
 ) -> Tensor:
-    return xp.any(_only(a, where, 0), axis=_axes(axis, a), keepdims=keepdims)
+    return xp.any(selected(a, where, 0), axis=axes_for(axis, a), keepdims=keepdims)
 
 
 @in_numpy("argmax")
 def argmax(a: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return xp.argmax(a, axis=_axes(axis, a), keepdims=keepdims)
+    return xp.argmax(a, axis=axes_for(axis, a), keepdims=keepdims)
 
 
 @in_numpy("argmin")
 def argmin(a: ArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return xp.argmin(a, axis=_axes(axis, a), keepdims=keepdims)
+    return xp.argmin(a, axis=axes_for(axis, a), keepdims=keepdims)
 
 
 @in_numpy("count_nonzero")
 def count_nonzero(a: ArrayLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    return xp.count_nonzero(a, axis=_axes(axis, a), keepdims=keepdims)
+    return xp.count_nonzero(a, axis=axes_for(axis, a), keepdims=keepdims)
 
 
 @in_numpy("mean")
@@ -186,7 +186,7 @@ def mean(
         z = xp.mean(cast, axis=axis, keepdims=keepdims)
     else:
         z = _divided(
-            sum_(single(xp, cast), axis, None, keepdims, None, where), _count(a, axis, keepdims, where)
+            sum_(single(xp, cast), axis, None, keepdims, None, where), count(a, axis, keepdims, where)
         )
     return xp.astype(
         z, (cast.dtype if is_half(cast.dtype) else z.dtype) if dtype is None else dtype, copy=False
@@ -221,7 +221,7 @@ def std(
     correction: float | None = None,
 ) -> Tensor:
     """Standard deviation; where it is 0, its gradient is 0."""
-    return _spread(xp.std, _root, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
+    return _spread(xp.std, root, a, axis, dtype, ddof if correction is None else correction, keepdims, where)
 
 
 def _spread(
@@ -242,7 +242,7 @@ def _spread(
         return xp.astype(
             _spread(of_all, of_variance, single(xp, a), axis, None, ddof, keepdims, where), a.dtype
         )
-    n = _count(a, axis, keepdims, where)
+    n = count(a, axis, keepdims, where)
     far = a - mean(a, axis, dtype, True, where=where)
     square = xp.real(far * xp.conj(far)) if is_complex(a.dtype) else far * far
     total = sum_(square, axis, dtype, keepdims, None, where)
@@ -250,7 +250,7 @@ def _spread(
     return z if dtype is None else xp.astype(z, dtype, copy=False)
 
 
-def _root(x: Tensor) -> Tensor:
+def root(x: Tensor) -> Tensor:
     """The square root, flat at 0."""
     return xp.where(x == 0, 0, xp.sqrt(xp.where(x == 0, 1, x)))
 
@@ -260,216 +260,6 @@ def ptp(a: NestedArrayLike, axis: Axis = None, keepdims: bool = False) -> Tensor
     return max_(a, axis, keepdims) - min_(a, axis, keepdims)
 
 
-# Ignoring NaN
-
-
-def _known(a: NestedArrayLike, where: NestedArrayLike) -> Tensor:
-    """Mask of the elements selected by `where` that are not NaN."""
-    known = ~isnan(a)
-    return known if where is True else known & _held(known, where)
-
-
-@in_numpy("nansum")
-def nansum(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    keepdims: bool = False,
-    initial: NestedArrayLike | None = None,
-    where: NestedArrayLike = True,
-) -> Tensor:
-    return sum_(a, axis, dtype, keepdims, initial, _known(a, where))
-
-
-@in_numpy("nanprod")
-def nanprod(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    keepdims: bool = False,
-    initial: NestedArrayLike | None = None,
-    where: NestedArrayLike = True,
-) -> Tensor:
-    return prod_(a, axis, dtype, keepdims, initial, _known(a, where))
-
-
-@in_numpy("nanmean")
-def nanmean(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    keepdims: bool = False,
-    *,
-    where: NestedArrayLike = True,
-) -> Tensor:
-    return mean(a, _axes(axis, a), dtype, keepdims, where=_known(a, where))
-
-
-@in_numpy("nanvar")
-def nanvar(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: NestedArrayLike = True,
-    correction: float | None = None,
-) -> Tensor:
-    a, ddof = xp.asarray(a), ddof if correction is None else correction
-    if not is_floating(a.dtype):
-        return var(a, axis, dtype, ddof, keepdims, where=where)
-    known, axis = _known(a, where), _axes(axis, a)
-    z = var(_only(a, known, 0), axis, dtype, ddof, keepdims, where=known)
-    return xp.where(_count(a, axis, keepdims, known) > ddof, z, xp.nan)
-
-
-@in_numpy("nanstd")
-def nanstd(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: NestedArrayLike = True,
-    correction: float | None = None,
-) -> Tensor:
-    return _root(nanvar(a, axis, dtype, ddof, keepdims, where=where, correction=correction))
-
-
-@in_numpy("nanmax")
-def nanmax(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: NestedArrayLike | None = None,
-    where: NestedArrayLike = True,
-) -> Tensor:
-    """The gradient goes to exactly one element: on a tie the first."""
-    return _nan_extreme(max_, -xp.inf, a, axis, keepdims, initial, where)
-
-
-@in_numpy("nanmin")
-def nanmin(
-    a: NestedArrayLike,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: NestedArrayLike | None = None,
-    where: NestedArrayLike = True,
-) -> Tensor:
-    """The gradient goes to exactly one element: on a tie the first."""
-    return _nan_extreme(min_, xp.inf, a, axis, keepdims, initial, where)
-
-
-def _nan_extreme(
-    reduce: Callable[..., Tensor],
-    worst: float,
-    a: NestedArrayLike,
-    axis: Axis,
-    keepdims: bool,
-    initial: NestedArrayLike | None,
-    where: NestedArrayLike,
-) -> Tensor:
-    a, missing = xp.asarray(a), isnan(a)
-    if not is_floating(a.dtype):
-        return reduce(a, axis, keepdims, initial, where)
-    z = reduce(_only(a, ~missing, worst), axis, keepdims, initial, where)
-    return (
-        z
-        if initial is not None
-        else xp.where(xp.all(missing, axis=_axes(axis, a), keepdims=keepdims), xp.nan, z)
-    )
-
-
-@in_numpy("nanargmax")
-def nanargmax(a: NestedArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return _nan_place("nanargmax", xp.argmax, -xp.inf, a, axis, keepdims)
-
-
-@in_numpy("nanargmin")
-def nanargmin(a: NestedArrayLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-    return _nan_place("nanargmin", xp.argmin, xp.inf, a, axis, keepdims)
-
-
-def _nan_place(
-    name: str, place: Callable[..., Tensor], worst: float, a: NestedArrayLike, axis: Axis, keepdims: bool
-) -> Tensor:
-    """Index of an extreme element, ignoring NaN.
-
-    Raises ValueError for an all-NaN slice; in a trace this cannot be checked.
-    """
-    a, missing = xp.asarray(a), isnan(a)
-    if MODE.get().trace is None and bool(xp.any(xp.all(missing, axis=axis))):
-        raise ValueError(f"np.{name}: there is nothing but NaN to choose from")
-    return place(_only(a, ~missing, worst) if is_floating(a.dtype) else a, axis=axis, keepdims=keepdims)
-
-
-# Cumulative reductions
-
-
-@in_numpy("cumsum")
-def cumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
-    return xp.cumulative_sum(a, axis=axis, dtype=dtype)
-
-
-@in_numpy("cumprod")
-def cumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    a, axis = along(a, axis)
-    return xp.cumulative_prod(a, axis=axis, dtype=dtype)
-
-
-@in_numpy("nancumsum")
-def nancumsum(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    return cumsum(_only(a, ~isnan(a), 0), axis, dtype)
-
-
-@in_numpy("nancumprod")
-def nancumprod(a: NestedArrayLike, axis: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    return cumprod(_only(a, ~isnan(a), 1), axis, dtype)
-
-
-@in_numpy("cumulative_sum")
-def cumulative_sum(
-    x: NestedArrayLike,
-    /,
-    *,
-    axis: int | None = None,
-    dtype: DTypeLike | None = None,
-    include_initial: bool = False,
-) -> Tensor:
-    return xp.cumulative_sum(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
-
-
-@in_numpy("cumulative_prod")
-def cumulative_prod(
-    x: NestedArrayLike,
-    /,
-    *,
-    axis: int | None = None,
-    dtype: DTypeLike | None = None,
-    include_initial: bool = False,
-) -> Tensor:
-    return xp.cumulative_prod(atleast_1d(x), axis=axis, dtype=dtype, include_initial=include_initial)
-
-
-def _accumulation(name: str) -> Callable[..., Tensor]:
-    """Cumulative reduction by an associative binary function, combining 1, 2, 4, 8 ... neighbours."""
-
-    def accumulate(a: NestedArrayLike, axis: int = 0) -> Tensor:
-        a, axis = along(a, axis)
-        a = a != 0 if name.startswith("logical") else a
-        before, reach = (slice(None),) * axis, 1
-        while reach < a.shape[axis]:
-            start, end = a[(*before, slice(None, -reach))], a[(*before, slice(reach, None))]
-            a = xp.concat([a[(*before, slice(None, reach))], getattr(xp, name)(start, end)], axis=axis)
-            reach *= 2
-        return +a
-
-    return accumulate
-
-
 REDUCTIONS.update(
     add=sum_,
     multiply=prod_,
@@ -477,13 +267,7 @@ REDUCTIONS.update(
     minimum=min_,
     logical_and=all_,
     logical_or=any_,
-    fmax=nanmax,
-    fmin=nanmin,
 )
 REDUCTIONS["logaddexp"] = lambda a, axis=None, keepdims=False: xp.logsumexp(
-    a, axis=_axes(axis, a), keepdims=keepdims
-)
-ACCUMULATIONS.update(add=cumsum, multiply=cumprod)
-ACCUMULATIONS.update(
-    {name: _accumulation(name) for name in ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")}
+    a, axis=axes_for(axis, a), keepdims=keepdims
 )

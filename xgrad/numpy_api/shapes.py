@@ -19,7 +19,9 @@ Ints = int | Sequence[int]
 def _c_order(order: str | None, name: str) -> None:
     """Refuse element orders other than C order; the memory layout of a Tensor is unobservable."""
     if order not in ("C", None):
-        raise TypeError(f"np.{name} on a Tensor takes order='C' alone, not {order!r}: transpose it first")
+        raise TypeError(
+            f"np.{name} on a Tensor supports only order='C', not {order!r}; transpose the Tensor first"
+        )
 
 
 @in_numpy("concatenate")
@@ -86,15 +88,15 @@ def _each(given: tuple[Any, ...], f: Callable[[Any], Any]) -> Any:
 @in_numpy("array_split")
 def array_split(ary: NestedArrayLike, indices_or_sections: Ints, axis: int = 0) -> list[Tensor]:
     ary = xp.asarray(ary)
-    axis = normal_axes(axis, ary.ndim)[0]
+    axis = normal_axes(axis, ary.ndim, "np.split")[0]
     n = ary.shape[axis]
     if is_integer(indices_or_sections):
         parts = index(indices_or_sections)
         if parts <= 0:
-            raise ValueError(f"array_split into {parts} sections")
+            raise ValueError(f"np.array_split: the number of sections must be at least 1, not {parts}")
         stops = [(i * (n // parts) + min(i, n % parts)) for i in range(1, parts)]
     else:
-        stops = list(integers(indices_or_sections))
+        stops = list(integers(indices_or_sections, "np.split: indices"))
     before = (slice(None),) * axis
     bounds = (slice(a, b).indices(n) for a, b in zip([0, *stops], [*stops, n], strict=True))
     return [ary[(*before, slice(a, max(a, b)))] for a, b, _ in bounds]
@@ -102,10 +104,12 @@ def array_split(ary: NestedArrayLike, indices_or_sections: Ints, axis: int = 0) 
 
 @in_numpy("split")
 def split(ary: NestedArrayLike, indices_or_sections: Ints, axis: int = 0) -> list[Tensor]:
-    n = xp.asarray(ary).shape[axis]
+    ary = xp.asarray(ary)
+    n = ary.shape[normal_axes(axis, ary.ndim, "np.split")[0]]
     if is_integer(indices_or_sections) and n % index(indices_or_sections):
         raise ValueError(
-            f"split: {n} elements do not divide into {indices_or_sections} equal sections; use np.array_split"
+            f"np.split: {n} elements do not divide into {indices_or_sections} equal sections; use "
+            f"np.array_split"
         )
     return array_split(ary, indices_or_sections, axis)
 
@@ -129,7 +133,7 @@ def dsplit(ary: NestedArrayLike, indices_or_sections: Ints) -> list[Tensor]:
 def _with_axes(ary: NestedArrayLike, n: int, name: str) -> Tensor:
     t: Tensor = xp.asarray(ary)
     if t.ndim < n:
-        raise ValueError(f"{name} needs {n} axes at least, not shape {t.shape}")
+        raise ValueError(f"np.{name} needs an array with at least {n} axes, not shape {t.shape}")
     return t
 
 
@@ -156,10 +160,10 @@ def squeeze(a: NestedArrayLike, axis: int | tuple[int, ...] | None = None) -> Te
 @in_numpy("expand_dims")
 def expand_dims(a: NestedArrayLike, axis: int | tuple[int, ...]) -> Tensor:
     a = xp.asarray(a)
-    ndim = a.ndim + len(integers(axis))
-    places = set(normal_axes(axis, ndim))
+    ndim = a.ndim + len(integers(axis, "np.expand_dims: axis"))
+    places = set(normal_axes(axis, ndim, "np.expand_dims"))
     if len(places) < ndim - a.ndim:
-        raise ValueError(f"expand_dims: repeated axis in {axis}")
+        raise ValueError(f"np.expand_dims: axis={axis} repeats an axis")
     lengths = iter(a.shape)
     return xp.reshape(a, tuple(1 if i in places else next(lengths) for i in range(ndim)))
 
@@ -168,7 +172,7 @@ def expand_dims(a: NestedArrayLike, axis: int | tuple[int, ...]) -> Tensor:
 def swapaxes(a: NestedArrayLike, axis1: int, axis2: int) -> Tensor:
     a = xp.asarray(a)
     order = list(range(a.ndim))
-    i, j = normal_axes((axis1, axis2), a.ndim)
+    i, j = normal_axes((axis1, axis2), a.ndim, "np.swapaxes")
     order[i], order[j] = j, i
     return xp.permute_dims(a, tuple(order))
 
@@ -176,8 +180,8 @@ def swapaxes(a: NestedArrayLike, axis1: int, axis2: int) -> Tensor:
 @in_numpy("rollaxis")
 def rollaxis(a: NestedArrayLike, axis: int, start: int = 0) -> Tensor:
     a = xp.asarray(a)
-    axis = normal_axes(axis, a.ndim)[0]
-    start = normal_axes(start, a.ndim + 1)[0] if start >= 0 else normal_axes(start, a.ndim)[0]
+    axis = normal_axes(axis, a.ndim, "np.rollaxis")[0]
+    start = normal_axes(start, a.ndim + (start >= 0), "np.rollaxis")[0]
     return xp.moveaxis(a, axis, start - 1 if axis < start else start)
 
 
@@ -194,9 +198,9 @@ def fliplr(m: ArrayLike) -> Tensor:
 @in_numpy("rot90")
 def rot90(m: NestedArrayLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     m = xp.asarray(m)
-    i, j = normal_axes(axes, m.ndim)
+    i, j = normal_axes(axes, m.ndim, "np.rot90")
     if i == j:
-        raise ValueError(f"rot90: {axes} are not two axes")
+        raise ValueError(f"np.rot90: axes={axes} must be two different axes")
     turned = (
         +m,
         swapaxes(xp.flip(m, axis=j), i, j),
@@ -213,7 +217,7 @@ def copy(a: NestedArrayLike, order: str = "K", subok: bool = False) -> Tensor:
 
 @in_numpy("resize")
 def resize(a: ArrayLike, new_shape: Ints) -> Tensor:
-    flat, shape = ravel(a), integers(new_shape)
+    flat, shape = ravel(a), integers(new_shape, "np.resize: new_shape")
     n = prod(shape)
     if not flat.size:
         return xp.zeros(shape, dtype=flat.dtype, device=flat.device)

@@ -30,11 +30,11 @@ def average(
     else:
         weights = arrays((a, weights))[1]
         if weights.shape != a.shape:
-            axes = normal_axes(axis, a.ndim)
+            axes = normal_axes(axis, a.ndim, "np.average")
             if axis is None or weights.shape != tuple(a.shape[i] for i in axes):
                 raise ValueError(
-                    f"average: weights of shape {weights.shape} for an array of shape {a.shape} "
-                    f"along axis {axis}"
+                    f"np.average: weights of shape {weights.shape} do not fit an array of shape {a.shape} "
+                    f"along axis={axis}; give weights of that shape, or one for each element along the axis"
                 )
             order = sorted(range(len(axes)), key=axes.__getitem__)
             weights = xp.reshape(
@@ -43,7 +43,7 @@ def average(
             )
         total = xp.sum(xp.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
         if MODE.get().trace is None and bool(xp.any(total == 0)):
-            raise ZeroDivisionError("average: weights sum to zero")
+            raise ZeroDivisionError("np.average: the weights sum to zero")
         z = xp.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (z, total) if returned else z
 

@@ -10,7 +10,7 @@ from ..backends.dtypes import is_floating
 from ..backends.types import NestedArrayLike
 from ..core.dispatch import NUMBERS
 from ..core.tensor import Tensor
-from ..namespace.creation import beside
+from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
 from ..ops.axes import normal_axes
 
@@ -62,7 +62,7 @@ def together(values: Sequence[Any]) -> list[Tensor]:
     ]
 
 
-def along(a: NestedArrayLike, axis: int | None) -> tuple[Tensor, int]:
+def along(a: NestedArrayLike, axis: int | None, function: str) -> tuple[Tensor, int]:
     """Convert to a Tensor and a non-negative axis; None flattens it.
 
     A scalar becomes one-dimensional.
@@ -70,7 +70,7 @@ def along(a: NestedArrayLike, axis: int | None) -> tuple[Tensor, int]:
     a = xp.asarray(a)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
         return xp.reshape(a, (-1,)), 0
-    (axis,) = normal_axes(axis, a.ndim)
+    (axis,) = normal_axes(axis, a.ndim, f"np.{function}")
     return a, axis
 
 

@@ -32,8 +32,7 @@ def square(x: ArrayT, function: str) -> ArrayT:
     """Return `x`; raise ShapeError unless it is a stack of square matrices."""
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
-            f"{function} takes square matrices, stacked along leading axes; this array has shape "
-            f"{tuple(x.shape)}"
+            f"{function} takes square matrices (..., n, n), not an array of shape {tuple(x.shape)}"
         )
     return x
 
@@ -41,9 +40,7 @@ def square(x: ArrayT, function: str) -> ArrayT:
 def matrices(x: ArrayT, function: str) -> ArrayT:
     """Return `x`; raise ShapeError unless it is a stack of matrices."""
     if len(x.shape) < 2:
-        raise ShapeError(
-            f"{function} takes matrices, stacked along leading axes; this array has shape {tuple(x.shape)}"
-        )
+        raise ShapeError(f"{function} takes matrices (..., m, n), not an array of shape {tuple(x.shape)}")
     return x
 
 
@@ -110,8 +107,8 @@ def _solve(xp: Namespace, x: Array, y: Array) -> Array:
     square(x, "solve")
     if x.shape[-1] != y.shape[-2]:
         raise ShapeError(
-            f"solve takes (..., n, n) and (..., n, k), or a vector (n,); got {tuple(x.shape)} and "
-            f"{tuple(y.shape)}"
+            f"solve takes arrays (..., n, n) and (..., n, k), or a vector (n,); got shapes {tuple(x.shape)} "
+            f"and {tuple(y.shape)}"
         )
     if x.ndim == 2 and y.ndim > 2:
         z = xp.linalg.solve(x, _side_by_side(xp, y))

@@ -50,18 +50,16 @@ def _on_the_diagonal(xp: Namespace, g: Array, distinct: str, subscript: str, sha
     first = {c: subscript.index(c) for c in distinct}
     g = xp.reshape(
         g,
-        tuple(
-            n if first[c] == place else 1 for place, (c, n) in enumerate(zip(subscript, shape, strict=True))
-        ),
+        tuple(n if first[c] == axis else 1 for axis, (c, n) in enumerate(zip(subscript, shape, strict=True))),
     )
     at: list[Any] = [
-        xp.reshape(xp.arange(n, device=g.device), (-1,) + (1,) * (len(shape) - place - 1))
-        for place, n in enumerate(shape)
+        xp.reshape(xp.arange(n, device=g.device), (-1,) + (1,) * (len(shape) - axis - 1))
+        for axis, n in enumerate(shape)
     ]
     equal = None
-    for place, c in enumerate(subscript):
-        if first[c] != place:
-            same = at[place] == at[first[c]]
+    for axis, c in enumerate(subscript):
+        if first[c] != axis:
+            same = at[axis] == at[first[c]]
             equal = same if equal is None else equal & same
     return xp.where(equal, g, 0)
 

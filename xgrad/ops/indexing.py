@@ -95,8 +95,8 @@ def _kept(xp: Namespace, dz: Array, key: tuple[Any, ...]) -> Array:
     if not any(getattr(k, "dtype", None) is not None and "int" in str(k.dtype) for k in key):
         return g
     numbers = xp.reshape(xp.arange(prod(g.shape), device=dz.device), g.shape)
-    places = xp.setitem(xp.zeros(dz.shape, dtype=numbers.dtype, device=dz.device), numbers, key=key)
-    return xp.where(places[key] == numbers, g, 0)
+    written = xp.setitem(xp.zeros(dz.shape, dtype=numbers.dtype, device=dz.device), numbers, key=key)
+    return xp.where(written[key] == numbers, g, 0)
 
 
 def _setitem_dx(

@@ -13,7 +13,7 @@ from .table import op
 
 
 def _declared(xp: Namespace, *x: Array) -> NoReturn:
-    raise RuntimeError("this op runs programs: import xgrad, whose compiler says what it does")
+    raise RuntimeError("this op runs a program, and the compiler implements it: import xgrad first")
 
 
 # Repeats a body through time.

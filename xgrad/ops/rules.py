@@ -83,8 +83,8 @@ def _rule(function: Callable[..., Any], known: dict[str, str], moves: str) -> Ru
     unknown = [name for name in names if name not in known]
     if unknown or moves not in names:
         raise TypeError(
-            f"a derivative takes {moves} and any of {', '.join(known)}, and parameters after a '*'; "
-            f"this one takes {', '.join(names)}"
+            f"a derivative must take {moves}, and may take {', '.join(n for n in known if n != moves)}; "
+            f"parameters follow after a '*'. This one takes {', '.join(names) or 'nothing'}"
         )
     if names == ["dz"]:
         return function, None

@@ -131,21 +131,24 @@ def parse_several(
     try:
         lines = ast.parse(text.strip()).body
     except SyntaxError as error:
-        raise ValueError(f"the scalar {text!r} is no expression: {error.msg}") from None
+        raise ValueError(f"the scalar definition {text!r} is not a valid expression: {error.msg}") from None
     reader = _Reader(text, operands, others)
     for line in lines[:-count]:
         if not (
             isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
         ):
-            raise reader.wrong("lines before the last give a name to something")
+            raise reader.wrong("each line before the last must assign to a name")
         reader.known[line.targets[0].id] = reader.read(line.value)
+    last = (
+        "the last line must be an expression" if count == 1 else f"the last {count} lines must be expressions"
+    )
     found: list[Scalar] = []
     for line in lines[-count:]:
         if not isinstance(line, ast.Expr):
-            raise reader.wrong("the last line is an expression")
+            raise reader.wrong(last)
         found.append(reader.read(line.value))
     if len(found) < count:
-        raise reader.wrong("the last line is an expression")
+        raise reader.wrong(last)
     return tuple(found)
 
 
@@ -158,7 +161,7 @@ class _Reader:
         self.made = Calls()
 
     def wrong(self, why: str) -> ValueError:
-        return ValueError(f"the scalar {self.text!r}: {why}")
+        return ValueError(f"the scalar definition {self.text!r}: {why}")
 
     def read(self, node: ast.expr) -> Scalar:
         """Convert a syntax tree to an expression."""
@@ -167,7 +170,7 @@ class _Reader:
                 return node.value  # type: ignore[return-value]
             case ast.Name():
                 if node.id not in self.known:
-                    raise self.wrong(f"{node.id!r} is none of {', '.join(self.known)}")
+                    raise self.wrong(f"{node.id!r} is not defined; there are {', '.join(self.known)}")
                 return self.known[node.id]
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
                 return -node.operand.value  # type: ignore[attr-defined, no-any-return]
@@ -187,7 +190,8 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name), keywords=[]):
                 return self.called(name, tuple(map(self.read, node.args)))
         raise self.wrong(
-            f"{ast.unparse(node)!r} is not arithmetic, a comparison, nor a function of operands by position"
+            f"{ast.unparse(node)!r} is not supported; use arithmetic, comparisons, and functions with "
+            f"positional operands"
         )
 
     def called(self, name: str, args: tuple[Scalar, ...]) -> Scalar:
@@ -198,9 +202,9 @@ class _Reader:
             hint = (
                 f"did you mean {' or '.join(near)}?"
                 if near
-                else f"there are {', '.join(PRIMITIVES)}, and ops of the table that have a scalar"
+                else f"use {', '.join(PRIMITIVES)}, or an op of the table with a scalar definition"
             )
-            raise self.wrong(f"there is no function {name!r} of one element; {hint}")
+            raise self.wrong(f"there is no elementwise function {name!r}; {hint}")
         arity = PRIMITIVES[name].arity if other is None else len(other[0])
         if len(args) != arity:
             raise self.wrong(f"{name} takes {arity} operand{'s' * (arity != 1)}, not {len(args)}")

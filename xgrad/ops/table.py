@@ -121,7 +121,7 @@ class Op:
         self.kernel = record(Kernel, known)
         self.listing = record(Listing, known)
         if known:
-            raise TypeError(f"{name!r}: nothing is known of {', '.join(known)}")
+            raise TypeError(f"op {name!r} has no attributes {', '.join(known)}")
 
     def _read_signature(self, arity: int | None) -> None:
         """Read the operands (positional, after the namespace) and parameters (keyword-only) of `forward`."""
@@ -137,13 +137,12 @@ class Op:
         variadic = self.variadic
         if self.arity is not None and self.arity > 2 and (dx or dy):
             raise TypeError(
-                f"{self.name!r} takes {self.arity} operands: with more than two it is variadic, and dx "
-                f"returns the gradients of all"
+                f"op {self.name!r} takes {self.arity} operands: for more than two, pass variadic=True, and "
+                f"let dx return the gradients of all operands"
             )
         if jvp is not None and not variadic:
             raise TypeError(
-                f"{self.name!r} has a rule for forward mode, which is written for any number of operands: "
-                f"variadic"
+                f"op {self.name!r} has a jvp rule, which only variadic ops have: pass variadic=True"
             )
         rules = (dx, dy)[: self.arity or 1]
         self.rules: tuple[Rule | None, ...] = (
@@ -202,10 +201,10 @@ class Op:
             g = function(*args, **params) if params else function(*args)
             if g.shape != target.shape or g.dtype is not target.dtype:
                 if self.elementwise and g.shape != target.shape and g.shape != given.dz.shape:
-                    shapes = f"neither its operand, {target.shape}, nor dz, {given.dz.shape}"
-                    raise ShapeError(
-                        f"the derivative of {self.name!r} has shape {g.shape}, which fits {shapes}"
+                    shapes = (
+                        f"but must have that of its operand, {target.shape}, or that of dz, {given.dz.shape}"
                     )
+                    raise ShapeError(f"the derivative of {self.name!r} has shape {g.shape}, {shapes}")
                 g = fit(given.xp, g, target)
             found.append(g)
         return found
@@ -217,8 +216,8 @@ class Op:
         found = function(*((given.dz,) if pick is None else pick(given)), **params)
         if len(found) < len(targets):
             raise TypeError(
-                f"the derivative of {self.name!r} gives {len(found)} gradients for {len(targets)} "
-                f"operands; None stands for none"
+                f"the derivative of {self.name!r} returns {len(found)} gradient{'s' * (len(found) != 1)} for "
+                f"{len(targets)} operands; return None for an operand without a gradient"
             )
         return [None if g is None or t is None else fit(given.xp, g, t) for g, t in zip(found, targets)]
 
@@ -305,14 +304,14 @@ def find_op(name: Any) -> Op:
     except (KeyError, TypeError):
         public = [key for key, entry in OPS.items() if not entry.listing.internal]
         near = difflib.get_close_matches(name, public, n=3, cutoff=0.6) if isinstance(name, str) else []
-        given = (
-            f"{name!r}"
+        what = (
+            f"no op {name!r}"
             if isinstance(name, str)
-            else f"{type(name).__name__}: it is called by its symbol or name, as '*' or 'tanh'"
+            else f"an op is given by its symbol or name, such as '*' or 'tanh', not by {type(name).__name__}"
         )
         hint = (
             f"did you mean {' or '.join(map(repr, near))}?"
             if near
             else f"there are {', '.join(sorted({*public, *GATES}))}"
         )
-        raise UnknownOpError(f"no op {given}; {hint}") from None
+        raise UnknownOpError(f"{what}; {hint}") from None

@@ -80,15 +80,15 @@ class LossScale:
             number(f"LossScale: {name}", value)
         integer("LossScale: growth_interval", growth_interval)
         if not 0 < init_scale < float("inf"):
-            raise ValueError(f"init_scale is a number above 0, not {init_scale}")
+            raise ValueError(f"LossScale: init_scale must be positive and finite, not {init_scale}")
         if not (growth_factor >= 1 and 0 < backoff_factor < 1 and growth_interval >= 1):
             factors = (
                 f"growth_factor={growth_factor}, backoff_factor={backoff_factor}, "
                 f"growth_interval={growth_interval}"
             )
             raise ValueError(
-                f"a scale grows by a factor of 1 or more, falls by one below 1, after 1 or more "
-                f"steps; got {factors}"
+                f"LossScale needs growth_factor >= 1, 0 < backoff_factor < 1 and growth_interval >= 1; got "
+                f"{factors}"
             )
         self.growth_factor, self.backoff_factor, self.growth_interval = (
             growth_factor,
@@ -122,7 +122,10 @@ class LossScale:
         On CUDA this waits for the gradients, to read one boolean: the optimiser counts its steps on the host.
         """
         if not hasattr(optimizer, "params"):
-            raise TypeError(f"LossScale.step takes an optimiser, not {type(optimizer).__name__}")
+            raise TypeError(
+                f"LossScale.step takes an optimiser, such as xg.optim.Adam(...), not "
+                f"{type(optimizer).__name__}"
+            )
         if grads is None:
             for p in optimizer.params:
                 p.grad = None if p.grad is None else self.unscale(p.grad).astype(p.dtype, copy=False)
@@ -142,7 +145,8 @@ class LossScale:
             finite = asarray(finite, device=None if isinstance(finite, Tensor) else self.value.device)
             if finite.shape != () or finite.dtype.kind != "b":
                 raise TypeError(
-                    f"LossScale.update takes one boolean, not shape {finite.shape} and dtype {finite.dtype}"
+                    f"LossScale.update takes one boolean, such as xg.optim.all_finite(grads), not an array "
+                    f"of shape {finite.shape} and dtype {finite.dtype}"
                 )
             count = self.good_steps + 1
             due = count >= self.growth_interval
@@ -165,8 +169,8 @@ class LossScale:
         scale, good_steps = float(values["scale"]), int(values["good_steps"])
         if not 0 < scale < float("inf") or good_steps < 0:
             raise ValueError(
-                f"LossScale: a scale is above 0, and a count of steps not below; it is given "
-                f"{scale:g} and {good_steps}"
+                f"LossScale: scale must be positive and finite, and good_steps at least 0; the state dict "
+                f"has {scale:g} and {good_steps}"
             )
         self.value[...], self.good_steps[...] = values["scale"], values["good_steps"]
 

@@ -31,7 +31,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[Any, Tensor]:
     if max_norm != inf:
         _refuse_number("clip_by_global_norm: max_norm", max_norm)
     leaves, structure = flatten(grads)
-    given = [_gradient(g, f"clip_by_global_norm: the gradient at {i}") for i, g in enumerate(leaves)]
+    given = [_gradient(g, f"clip_by_global_norm: gradient {i}") for i, g in enumerate(leaves)]
     with no_grad():
         total: Any = 0.0
         for g in {id(leaf): g for leaf, g in zip(leaves, given)}.values():
@@ -47,7 +47,7 @@ def _gradient(g: object, what: str) -> Tensor:
     """Convert a gradient to a Tensor; raise TypeError if it is not one."""
     found: Tensor = asarray(g)
     if not is_floating(found.dtype):
-        raise TypeError(f"{what} is of {found.dtype}, and gradients are floating point")
+        raise TypeError(f"{what} has dtype {found.dtype}, but gradients are floating-point numbers")
     return found
 
 
@@ -59,11 +59,10 @@ def _refuse_number(what: str, value: object, below: float = inf) -> None:
     if isinstance(value, Tensor) and value.shape == ():
         return
     if isinstance(value, bool | str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"{what} is a number, not {value!r}")
+        raise TypeError(f"{what} must be a number, not {value!r}")
     if not 0 <= float(value) < below:
         raise ValueError(
-            f"{what} is {value}, and should be a number from 0 "
-            f"on{'' if below == inf else f', less than {below:g}'}"
+            f"{what} must be at least 0{'' if below == inf else f' and less than {below:g}'}, not {value}"
         )
 
 
@@ -86,20 +85,24 @@ class Optimizer(ABC):
         if isinstance(params, Iterator | Set | ValuesView):
             kind = type(params).__name__
             raise TypeError(
-                f"an optimiser goes over its parameters at every step, and a {kind} does not keep "
-                f"them in order: give list(...)"
+                f"an optimiser goes over its parameters at every step, but this {kind} can be read only "
+                f"once, or in no fixed order: pass list(...)"
             )
         leaves, self._structure = flatten(params)
         self.lr = lr
         self.count = 0
         for p in leaves:
             if not isinstance(p, Tensor) or not p.is_leaf:
-                given = "a Tensor that is no leaf" if isinstance(p, Tensor) else type(p).__name__
-                raise GraphError(
-                    f"an optimiser changes leaves: Tensors made with requires_grad=True; it was given {given}"
+                given = (
+                    "this one was made without it, or computed from others"
+                    if isinstance(p, Tensor)
+                    else f"got {type(p).__name__}"
                 )
+                raise GraphError(f"an optimiser takes Tensors made with requires_grad=True; {given}")
         if not leaves:
-            raise ValueError(f"an optimiser needs parameters: there are none in this {type(params).__name__}")
+            raise ValueError(
+                f"an optimiser needs at least one parameter, but this {type(params).__name__} has none"
+            )
         self.params = list({id(p): p for p in leaves}.values())
         number = {id(p): i for i, p in enumerate(self.params)}
         self._places = [number[id(p)] for p in leaves]
@@ -135,22 +138,27 @@ class Optimizer(ABC):
 
     def _fitting(self, grads: Tree) -> list[Tensor]:
         leaves, structure = flatten(grads)
+        who = type(self).__name__
         if structure != self._structure:
             raise ShapeError(
-                f"the gradients have the structure {structure}, the parameters {self._structure}"
+                f"{who}: the gradients have the structure {structure}, but the parameters have "
+                f"{self._structure}"
             )
         found: list[dict[int, Tensor]] = [{} for _ in self.params]
         for i, leaf in zip(self._places, leaves, strict=True):
-            p, g = self.params[i], _gradient(leaf, "a gradient")
+            what = f"{who}: the gradient of parameter {i}"
+            p, g = self.params[i], _gradient(leaf, what)
             if g.shape != p.shape:
-                raise ShapeError(f"a gradient of shape {g.shape} for a parameter of shape {p.shape}")
+                raise ShapeError(f"{what} has shape {g.shape}, but the parameter has {p.shape}")
             if g.device is not p.device:
                 raise DeviceError(
-                    f"a gradient on {g.device} for a parameter on {p.device}; move it with "
+                    f"{what} is on {g.device}, but the parameter is on {p.device}; move it with "
                     f".to({str(p.device)!r})"
                 )
             if is_complex(g.dtype) and not is_complex(p.dtype):
-                raise TypeError(f"a gradient of {g.dtype} for a parameter of {p.dtype}: take xg.real of it")
+                raise TypeError(
+                    f"{what} has dtype {g.dtype}, but the parameter has {p.dtype}; use xg.real(gradient)"
+                )
             # the gradient of one place, or the total of all places if they have the same Tensor
             found[i][id(leaf)] = g
         with no_grad():
@@ -178,7 +186,8 @@ class Optimizer(ABC):
         values = fitting(type(self).__name__, self.state_dict(), state)
         if int(values["count"]) < 0:
             raise ValueError(
-                f"{type(self).__name__}: count, the number of steps so far, is given {int(values['count'])}"
+                f"{type(self).__name__}: count, the number of steps so far, must be at least 0; the state "
+                f"dict has {int(values['count'])}"
             )
         self.count = int(values["count"])
         for name, slots in self._slots().items():
@@ -226,7 +235,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"betas is a pair of numbers, not {betas!r}")
+            raise TypeError(f"Adam: betas must be a pair of numbers, not {betas!r}")
         for beta in betas:
             _refuse_number("each of betas", beta, 1.0)
         _refuse_number("eps", eps)

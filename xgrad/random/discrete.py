@@ -15,14 +15,14 @@ from ..errors import ShapeError
 from ..namespace import argmax, asarray, count_nonzero, reshape, take
 from ..namespace import sum as sum_of
 from ..ops.rules import shape_of
-from .continuous import Continuous
 from .drawing import Size
+from .multivariate import Multivariate
 
 _RELAX = "use gumbel_softmax, which has one"
 _REAL = "biuf"
 
 
-class Discrete(Continuous):
+class Discrete(Multivariate):
     """The discrete distributions of a `Generator`."""
 
     def integers(
@@ -41,8 +41,9 @@ class Discrete(Continuous):
         low, high = (0, low) if high is None else (low, high)
         low, high = self._whole(method, "low", low), self._whole(method, "high", high)
         if endpoint:
+            self._refuse(method, "low must be at most high", lambda low, high: low > high, low, high)
             high = high + 1
-        self._refuse(method, "low is not less than high", lambda low, high: low >= high, low, high)
+        self._refuse(method, "low must be less than high", lambda low, high: low >= high, low, high)
         return self._draw(
             "integers", self._size(method, size, shape_of(low), shape_of(high)), dtype, low, high
         )
@@ -55,8 +56,8 @@ class Discrete(Continuous):
         No gradient flows to `lam`.
         """
         dtype = self._dtype("poisson", dtype, _REAL, "int64")
-        lam = self._constant("poisson", "lam", lam, "float64", "keep lam fixed")
-        self._refuse("poisson", "lam is negative", lambda lam: lam < 0, lam)
+        lam = self._constant("poisson", "lam", lam, "float64", "use a lam that needs no gradient")
+        self._refuse("poisson", "lam must be at least 0", lambda lam: lam < 0, lam)
         return self._draw("poisson", self._size("poisson", size, shape_of(lam)), dtype, lam)
 
     def binomial(
@@ -68,7 +69,7 @@ class Discrete(Continuous):
         """
         dtype = self._dtype("binomial", dtype, _REAL, "int64")
         n, p = self._whole("binomial", "n", n), self._probability("binomial", p)
-        self._refuse("binomial", "n is negative", lambda n: n < 0, n)
+        self._refuse("binomial", "n must be at least 0", lambda n: n < 0, n)
         return self._draw("binomial", self._size("binomial", size, shape_of(n), shape_of(p)), dtype, n, p)
 
     def geometric(self, p: NestedArrayLike, size: Size = None, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -88,8 +89,11 @@ class Discrete(Continuous):
         No gradient flows to its parameters.
         """
         dtype, method = self._dtype("negative_binomial", dtype, _REAL, "int64"), "negative_binomial"
-        n, p = self._constant(method, "n", n, "float64", "keep n fixed"), self._possible(method, p)
-        self._refuse(method, "n is not positive", lambda n: n <= 0, n)
+        n, p = (
+            self._constant(method, "n", n, "float64", "use an n that needs no gradient"),
+            self._possible(method, p),
+        )
+        self._refuse(method, "n must be positive", lambda n: n <= 0, n)
         return self._draw(method, self._size(method, size, shape_of(n), shape_of(p)), dtype, n, p)
 
     def multinomial(
@@ -104,10 +108,14 @@ class Discrete(Continuous):
         n = self._whole(method, "n", n)
         p = asarray(self._constant(method, "pvals", pvals, "float64", _RELAX), device=self._home)
         if p.ndim == 0 or p.shape[-1] == 0:
-            raise ShapeError(f"{method} takes pvals of shape (..., k), one number at least, not {p.shape}")
-        self._refuse(method, "n is negative", lambda n: n < 0, n)
-        self._refuse(method, "pvals are not between 0 and 1", lambda p: (p < 0) | (p > 1), p)
-        self._refuse(method, "pvals do not sum to 1", lambda p: abs(sum_of(p, axis=-1) - 1) > 1e-8, p)
+            raise ShapeError(
+                f"{method} takes pvals of shape (..., k) with at least one number in each row, not {p.shape}"
+            )
+        self._refuse(method, "n must be at least 0", lambda n: n < 0, n)
+        self._refuse(method, "pvals must be between 0 and 1", lambda p: (p < 0) | (p > 1), p)
+        self._refuse(
+            method, "pvals must sum to 1 along the last axis", lambda p: abs(sum_of(p, axis=-1) - 1) > 1e-8, p
+        )
         return self._draw(
             method, (*self._size(method, size, shape_of(n), p.shape[:-1]), p.shape[-1]), dtype, n, p
         )
@@ -152,7 +160,10 @@ class Discrete(Continuous):
         )
         noisy, axis = self._with_gumbels("categorical", logits, axis, size, "float64")
         if dtype.kind in "iu" and noisy.shape[axis] - 1 > iinfo(dtype).max:
-            raise ValueError(f"categorical: dtype={dtype} is too small for {noisy.shape[axis]} choices")
+            raise ValueError(
+                f"categorical: dtype={dtype} cannot hold the indices of {noisy.shape[axis]} choices; pass a "
+                f"larger integer dtype"
+            )
         return argmax(noisy, axis=axis).astype(dtype)
 
     def choice(
@@ -181,17 +192,25 @@ class Discrete(Continuous):
         for length in wanted:
             count *= length
         if n == 0 and count:
-            raise ValueError("choice: there is nothing to choose from")
+            raise ValueError("choice: there are no elements to choose from")
         if not replace and count > n:
-            raise ValueError(f"choice: {count} of {n} without replacement")
+            raise ValueError(
+                f"choice: {count} elements cannot be drawn from {n} without replacement; pass replace=True"
+            )
         if p is not None:
             p = self._constant("choice", "p", p, "float64", _RELAX)
             if shape_of(p) != (n,):
-                raise ShapeError(f"choice: p has shape {shape_of(p)}, and there are {n} to choose from")
-            self._refuse("choice", "p is negative", lambda p: p < 0, p)
-            self._refuse("choice", "p does not sum to 1", lambda p: abs(sum_of(p) - 1) > 1e-8, p)
+                raise ShapeError(
+                    f"choice: p has shape {shape_of(p)}, but there are {n} elements to choose from; give one "
+                    f"probability for each"
+                )
+            self._refuse("choice", "p must be at least 0", lambda p: p < 0, p)
+            self._refuse("choice", "p must sum to 1", lambda p: abs(sum_of(p) - 1) > 1e-8, p)
             self._refuse(
-                "choice", "p is positive for fewer", lambda p: not replace and count_nonzero(p) < count, p
+                "choice",
+                f"p must be positive for at least {count} elements without replacement",
+                lambda p: not replace and count_nonzero(p) < count,
+                p,
             )
         found = asarray(self._source.choice(n, wanted, replace, self._raw(p), shuffle), device=self._home)
         if x is None:
@@ -222,7 +241,10 @@ class Discrete(Continuous):
         self._untraced()
         t = self._elements("permuted", x, axis or 0)[0] if not isinstance(x, int) else None
         if t is None:
-            raise TypeError(f"permuted takes a Tensor with an axis, not {x!r}; there is permutation({x!r})")
+            raise TypeError(
+                f"permuted takes an array with at least one axis, not {x!r}; use permutation({x!r}) for a "
+                f"permutation of integers"
+            )
         places = self._source.permuted(
             (t.size,) if axis is None else t.shape, 0 if axis is None else axis % t.ndim
         )
@@ -232,19 +254,23 @@ class Discrete(Continuous):
 
     def shuffle(self, x: object, axis: int = 0) -> NoReturn:
         """Not supported, as the values of Tensors are not changed in place."""
-        raise TypeError("shuffle would change its argument in place: write x = rng.permutation(x, axis)")
+        raise TypeError(
+            "shuffle works in place, which Tensors do not support: write x = rng.permutation(x, axis)"
+        )
 
     def _elements(self, method: str, x: NestedArrayLike, axis: int) -> tuple[Tensor | None, int]:
         """The population: a Tensor and its length along `axis`, or None and an integer."""
         if hasattr(x, "__index__") and not getattr(x, "shape", ()) and not isinstance(x, Tensor):
             if x.__index__() < 0:
-                raise ValueError(f"{method}: {x} is negative")
+                raise ValueError(f"{method}: the number of elements must be at least 0, not {x}")
             return None, x.__index__()
         t = x if isinstance(x, Tensor) else asarray(x, device=self._home)
         if t.device is not self._home:
-            self._parameter(method, "a Tensor", t, t.dtype)  # raises an error that says what is wrong
+            self._parameter(
+                method, "a" if method == "choice" else "x", t, t.dtype
+            )  # raises an error that says what is wrong
         if not -t.ndim <= axis < t.ndim:
-            raise ShapeError(f"{method}: there is no axis {axis} in shape {t.shape}")
+            raise ShapeError(f"{method}: axis {axis} is out of range for an array of shape {t.shape}")
         return t, t.shape[axis]
 
     def _whole(self, method: str, name: str, value: NestedArrayLike) -> Tensor | float:
@@ -255,18 +281,19 @@ class Discrete(Continuous):
             hasattr(value, "dtype") and str(value.dtype).startswith(("float", "complex"))
         ):
             raise TypeError(
-                f"{method}: {name} must be integers, not {value if isinstance(value, float) else value.dtype}"
+                f"{method}: {name} must be an integer or an array of integers, not "
+                f"{value if isinstance(value, float) else value.dtype}"
             )
         found = self._parameter(method, name, value, "int64")
         return found if isinstance(found, Tensor) else int(found)
 
     def _probability(self, method: str, p: NestedArrayLike) -> Tensor | float:
         found = self._constant(method, "p", p, "float64", _RELAX)
-        self._refuse(method, "p is not between 0 and 1", lambda p: (p < 0) | (p > 1), found)
+        self._refuse(method, "p must be between 0 and 1", lambda p: (p < 0) | (p > 1), found)
         return found
 
     def _possible(self, method: str, p: NestedArrayLike) -> Tensor | float:
         """Check a probability that must be positive."""
         found = self._probability(method, p)
-        self._refuse(method, "p is 0", lambda p: p == 0, found)
+        self._refuse(method, "p must be greater than 0", lambda p: p == 0, found)
         return found

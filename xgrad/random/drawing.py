@@ -76,39 +76,37 @@ class Drawing:
         self._untraced()
         found = canonical(default if dtype is None else dtype)
         if kind_of(found) not in kinds:
-            wanted = "a real floating dtype" if kinds == "f" else "a real dtype"
-            raise TypeError(
-                f"{method}: dtype={found} is not "
-                f"{wanted}{'; draw both parts of complex numbers' if found.kind == 'c' else ''}"
-            )
+            wanted = "real and floating-point" if kinds == "f" else "real"
+            parts = "; draw the real and imaginary parts separately" if found.kind == "c" else ""
+            raise TypeError(f"{method}: dtype must be {wanted}, not {found}{parts}")
         return found
 
     def _untraced(self) -> None:
         if MODE.get().trace is not None:
             raise TraceError(
-                "random numbers are drawn while a function is traced, and would be the same at "
-                "every call and step: draw them before"
+                "random numbers drawn while a function is traced would be the same at every call and step. "
+                "Draw them before, and pass them as arguments, or as xs to scan"
             )
 
     def _parameter(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
         """Convert a parameter to a real number, or a Tensor of `dtype` on this generator's device."""
         if type(value) is float or type(value) is int or type(value) is bool:
-            self._refuse(method, f"{name} is NaN", lambda x: x != x, value)
+            self._refuse(method, f"{name} must not be NaN", lambda x: x != x, value)
             return value
         if isinstance(value, tuple):
             raise TypeError(
-                f"{method}: {name} is a number, an array or a Tensor, not the tuple {value}; for a "
+                f"{method}: {name} must be a number, an array or a Tensor, not the tuple {value}; if it is a "
                 f"shape, write {method}(size={value})"
             )
         if isinstance(value, Tensor) and value.device is not self._home:
             raise DeviceError(
-                f"{method} was given {name} on {value.device} by a generator for {self._home}; move "
-                f"it with .to({self._home.name!r})"
+                f"{method}: {name} is on {value.device}, but the generator is for {self._home}; move {name} "
+                f"with .to({self._home.name!r})"
             )
         t = asarray(value, device=None if isinstance(value, Tensor) else self._home)
         if is_complex(t.dtype):
-            raise TypeError(f"{method}: {name} is {t.dtype}, and must be real")
-        self._refuse(method, f"{name} is NaN", lambda x: x != x, t)
+            raise TypeError(f"{method}: {name} must be real, not {t.dtype}")
+        self._refuse(method, f"{name} must not be NaN", lambda x: x != x, t)
         return t if t.dtype == dtype else astype(t, dtype)
 
     def _constant(
@@ -121,16 +119,25 @@ class Drawing:
         found = self._parameter(method, name, value, dtype)
         if isinstance(found, Tensor) and found.requires_grad and MODE.get().grad:
             raise GraphError(
-                f"{method} has no derivative in {name}, which needs a gradient: {instead}, or detach it"
+                f"{method} has no derivative with respect to {name}, which needs a gradient: {instead}, or "
+                f"pass {name}.detach()"
             )
         return found
+
+    def _scale(self, method: str, name: str, value: NestedArrayLike, dtype: DTypeLike) -> Tensor | float:
+        """Check a non-negative parameter."""
+        scale = self._parameter(method, name, value, dtype)
+        self._refuse(method, f"{name} must be at least 0", lambda scale: scale < 0, scale)
+        return scale
 
     def _refuse(self, method: str, what: str, bad: Callable[..., Any], *params: Tensor | float) -> None:
         """Raise ValueError if `bad` holds for any element of the parameters."""
         with mode(grad=False, record=False):
             found = bad(*(p.detach() if isinstance(p, Tensor) else p for p in params))
             if bool(any_of(found)) if isinstance(found, Tensor) else found:
-                raise ValueError(f"{method}: {what}")
+                numbers = all(not isinstance(p, Tensor) and p == p for p in params)
+                given = f"; got {', '.join(map(str, params))}" if numbers else ""
+                raise ValueError(f"{method}: {what}{given}")
 
     def _size(self, method: str, size: Size, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the result: `size`, or the broadcast shape of the parameters if it is None.
@@ -142,9 +149,9 @@ class Drawing:
                 return broadcast_shapes(*shapes)
             except ShapeError as error:
                 raise ShapeError(f"{method}: {error}") from None
-        found = tuple(map(_length, size)) if isinstance(size, tuple | list) else (_length(size),)
+        found = tuple(_length(method, n) for n in (size if isinstance(size, tuple | list) else (size,)))
         if min(found, default=0) < 0:
-            raise ValueError(f"{method}: size={size} is negative")
+            raise ValueError(f"{method}: size must not be negative, but it is {size}")
         if any(
             len(s) > len(found)
             or any(n not in (1, m) for n, m in zip(reversed(s), reversed(found), strict=False))
@@ -168,8 +175,8 @@ class Drawing:
             return value.detach().to(self._source.place).data
 
 
-def _length(n: object) -> int:
+def _length(method: str, n: object) -> int:
     """Convert a length in a shape to int; NumPy integers are allowed."""
     if isinstance(n, bool) or not is_integer(n):
-        raise TypeError(f"size is an integer or a tuple of them, and holds {n!r}")
+        raise TypeError(f"{method}: size must be an integer or a tuple of integers; got {n!r}")
     return index(n)

@@ -5,13 +5,14 @@ from .checks import check_grads
 from .compiling import compile
 from .custom_rules import custom_jvp, custom_vjp
 from .debugging import Cut, detect_cuts, detect_nan
+from .derivation import derive
 from .forward_mode import jvp
 from .graph_view import Graph, GraphNode, graph, record
 from .jacobians import elementwise_grad, hessian, hvp, jacobian, stop_gradient
 from .registering import register_op, unregister_op
 from .reverse_mode import grad, value_and_grad, vjp
-from .staged import derive, trace
 from .through_time import scan
+from .tracing import trace
 from .user_gates import Gate, gate
 
 __all__ = [

@@ -13,7 +13,8 @@ from ..compiler.caches import Cache
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program
 from ..compiler.scan import replay
-from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.trace import trace_to_ir
+from ..compiler.variables import Spec
 from ..core.context import MODE, mode
 from ..core.dispatch import apply
 from ..core.pytree import flatten, tree_map, unflatten
@@ -36,8 +37,8 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
     """Run the program again, then sweep back through it."""
     raw = not any(isinstance(v, Tensor) for v in (*dz, *x))
     given = [i for i, d in enumerate(dz) if d is not None]
-    moves = [boxed(dz[i]) for i in given]
-    operands = [apply(AFTER, (boxed(v), moves[0])) for v in x]
+    cotangents = [boxed(dz[i]) for i in given]
+    operands = [apply(AFTER, (boxed(v), cotangents[0])) for v in x]
     chosen = [i for i, v in enumerate(operands) if is_floating(v.dtype)]
 
     def again(*values: Tensor) -> list[Any]:
@@ -47,7 +48,7 @@ def _dx(dz: list[Any], x: tuple[Any, ...], *, program: Program) -> tuple[Any, ..
 
     with mode(record=False):
         _, pull = vjp(again, *(operands[i] for i in chosen))
-        found = dict(zip(chosen, pull(moves), strict=True))
+        found = dict(zip(chosen, pull(cotangents), strict=True))
     return tuple(None if g is None else g.data if raw else g for g in [found.get(i) for i in range(len(x))])
 
 
@@ -55,14 +56,14 @@ def _jvp(t: tuple[Any, ...], x: tuple[Any, ...], *, program: Program) -> tuple[A
     """Run the program again, and push the tangents through it."""
     raw = not any(isinstance(v, Tensor) for v in (*t, *x))
     operands = [boxed(v) for v in x]
-    moves = {i: boxed(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
+    tangents = {i: boxed(d) for i, d in enumerate(t) if d is not None and is_floating(d.dtype)}
 
     def again(*values: Tensor) -> list[Any]:
-        moved = dict(zip(moves, values, strict=True))
+        moved = dict(zip(tangents, values, strict=True))
         return replay(program, [moved.get(i, v) for i, v in enumerate(operands)])
 
     with mode(record=False):
-        _, found = jvp(again, [operands[i] for i in moves], list(moves.values()))
+        _, found = jvp(again, [operands[i] for i in tangents], list(tangents.values()))
     return tuple(None if not is_floating(v.dtype) else v.data if raw else v for v in found)
 
 

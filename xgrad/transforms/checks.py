@@ -126,7 +126,7 @@ def _parts(x: Tensor) -> list[Tensor]:
     return [real(x), imag(x)] if is_complex(x.dtype) else [x]
 
 
-class _Says(NamedTuple):
+class _Prediction(NamedTuple):
     """The slope of a function along a direction, and the sum of its terms' magnitudes."""
 
     slope: float
@@ -163,17 +163,17 @@ class _Sum:
 
         return list(jvp(some, moved, directions)[1])
 
-    def by_gradient(self, gradients: list[Tensor], i: int, direction: Tensor) -> _Says:
+    def by_gradient(self, gradients: list[Tensor], i: int, direction: Tensor) -> _Prediction:
         """The slope along a direction of value `i`, by reverse mode."""
         terms = gradients[i] * direction
-        return _Says(_number(terms.sum()), _number(abs(terms).sum()))
+        return _Prediction(_number(terms.sum()), _number(abs(terms).sum()))
 
-    def by_tangent(self, i: int, direction: Tensor) -> _Says:
+    def by_tangent(self, i: int, direction: Tensor) -> _Prediction:
         """The slope along a direction of value `i`, by forward mode."""
         along = [direction if k == i else zeros_like(v) for k, v in enumerate(self.values)]
         tangents = self.tangent(along, *self.values)
         products = [t * w for t, w in zip(tangents, self.weights, strict=True)]
-        return _Says(
+        return _Prediction(
             _number(_total([p.sum() for p in products])), _number(_total([abs(p).sum() for p in products]))
         )
 
@@ -198,16 +198,16 @@ class _Check:
         directions = [_random_like(v, self.rng) for v in values]
         # a gradient of complex numbers is conjugated, so not holomorphic
         complex_step = not of and _allows_complex_step(total, values)
-        says: dict[str, Any] = {"fwd": total.by_tangent}
+        predict: dict[str, Any] = {"fwd": total.by_tangent}
         if "rev" in self.modes:
             gradients = [g.detach() for g in total.gradient(*values)]
-            says["rev"] = partial(total.by_gradient, gradients)
+            predict["rev"] = partial(total.by_gradient, gradients)
         where = "".join(f"of {_WHAT[mode]} " for mode in of)
         for i, label in enumerate(labels):
             slope = _Slope(total, values, i, complex_step)
             measured = slope(directions[i])
             for mode in self.modes:
-                derivative = partial(says[mode], i)
+                derivative = partial(predict[mode], i)
                 if not self._agree(derivative(directions[i]), measured, slope, directions[i]):
                     what = f"{_WHAT[mode]} {where}with respect to {label}"
                     raise AssertionError(f"order {len(of) + 1}: {what} {_worst(derivative, slope)}")
@@ -216,9 +216,11 @@ class _Check:
             for mode in self.modes:
                 self.check(functions[mode], values, labels, (mode, *of))
 
-    def _agree(self, says: _Says, measured: tuple[float, float], slope: _Slope, direction: Tensor) -> bool:
+    def _agree(
+        self, prediction: _Prediction, measured: tuple[float, float], slope: _Slope, direction: Tensor
+    ) -> bool:
         """Whether a derivative agrees with the measured slope, within the tolerances."""
-        (predicted, size), (difference, noise) = says, measured
+        (predicted, size), (difference, noise) = prediction, measured
         rtol, atol = _tolerance(slope.values, slope.complex_step, self.tolerances)
         allowed = atol + rtol * max(abs(predicted), abs(difference), size) + noise
         if abs(predicted - difference) <= allowed:
@@ -260,14 +262,14 @@ class _Slope:
         return self.f(*self.values[: self.i], x, *self.values[self.i + 1 :])
 
 
-def _worst(says: Callable[[Tensor], _Says], slope: _Slope) -> str:
+def _worst(predict: Callable[[Tensor], _Prediction], slope: _Slope) -> str:
     """Describe the element whose derivative is furthest off, testing them one by one."""
     x = slope.values[slope.i]
     worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
     for index in product(*map(range, x.shape)):
         unit = zeros_like(x)
         unit[index] = 1
-        predicted, measured = says(unit).slope, slope(unit)[0]
+        predicted, measured = predict(unit).slope, slope(unit)[0]
         gap = abs(predicted - measured)
         if not gap <= worst[0]:  # NaN counts as the worst
             worst = (gap, index, predicted, measured)

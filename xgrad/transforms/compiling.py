@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from functools import update_wrapper
 from typing import Any
 
-from ..backends import Device, DeviceError, current_device, current_matmul_precision, device_of
-from ..compiler.caches import Cache, Once
+from ..backends import current_device, current_matmul_precision
+from ..compiler.caches import Cache
 from ..compiler.executors import Executable
-from ..compiler.ir import Body, Program
-from ..compiler.keys import exact, is_array
-from ..compiler.scan import apply_scan
-from ..compiler.trace import Spec, trace_to_ir
-from ..compiler.weak import Numbers, NumberWanted, varies
-from ..core.context import MODE, no_grad
-from ..core.graph import Input, Leaf
-from ..core.memory import out_of_memory
-from ..core.pytree import Structure, flatten, sorted_by_key, unflatten
+from ..compiler.ir import Program
+from ..compiler.keys import is_array
+from ..compiler.weak import NumberWanted, varies
+from ..core.context import MODE
+from ..core.pytree import Structure, flatten, unflatten
+from ..core.recording import warn
 from ..core.tensor import Tensor
-from ..errors import GraphError
 from ..namespace import asarray
 from .arguments import Static, signature, static_arguments, takes_any_name, unchanged
-from .lifting import returned
+from .traced_function import TracedFunction
 
 #: The number of signatures that a compiled function caches.
 SIGNATURES = 64
@@ -130,7 +124,12 @@ class Compiled:
         )
 
     def _check(
-        self, traced: _Traced, values: list[Any], outside: list[Tensor], structure: Structure, result: Any
+        self,
+        traced: TracedFunction,
+        values: list[Any],
+        outside: list[Tensor],
+        structure: Structure,
+        result: Any,
     ) -> None:
         """Compare the result with that of the function run op by op."""
 
@@ -154,7 +153,7 @@ class Compiled:
         """What each pass did for arguments like these, and what one run costs."""
         return _explain(self.executable(*args, **kwargs))
 
-    def _find(self, leaves: list[Any], structure: Structure) -> tuple[_Traced, list[Tensor]]:
+    def _find(self, leaves: list[Any], structure: Structure) -> tuple[TracedFunction, list[Tensor]]:
         """The trace for such arguments, and its extra inputs: outside Tensors and number arguments."""
         mode = MODE.get()
         numbers, parts = [], []
@@ -184,7 +183,9 @@ class Compiled:
             outside = traced.outside
         return traced, outside
 
-    def _traced_with_numbers(self, known: _Deciding, leaves: list[Any], structure: Structure) -> _Traced:
+    def _traced_with_numbers(
+        self, known: _Deciding, leaves: list[Any], structure: Structure
+    ) -> TracedFunction:
         """The trace for such arguments, and for the values of the numbers that it depends on.
 
         Which numbers these are may depend on their values, so each known set of places is tried.
@@ -195,37 +196,36 @@ class Compiled:
                 return self._traced_for(key, leaves, structure, known.wanted)
         traced = self._trace(leaves, structure, known.wanted)
         places = tuple(sorted(traced.deciding))
-        kept: _Traced = self._traced.get(known.key(places, leaves), lambda: traced)
+        kept: TracedFunction = self._traced.get(known.key(places, leaves), lambda: traced)
         known.add(places, traced.wanted)
         return kept
 
     def _traced_for(
         self, key: Any, leaves: list[Any], structure: Structure, values: tuple[int, ...]
-    ) -> _Traced:
+    ) -> TracedFunction:
         """The trace for this key, valid for the present state of the Tensors that it uses from outside.
 
         Numbers at the places `values` are constants of the trace.
         """
         while True:
-            traced: _Traced = self._traced.get(key, lambda: self._trace(leaves, structure, values))
+            traced: TracedFunction = self._traced.get(key, lambda: self._trace(leaves, structure, values))
             now = traced.outside_now()
             if now == traced.outside_then:
                 return traced
             key = (*key, now)
 
-    def _trace(self, leaves: list[Any], structure: Structure, values: tuple[int, ...]) -> _Traced:
+    def _trace(self, leaves: list[Any], structure: Structure, values: tuple[int, ...]) -> TracedFunction:
         self._traces += 1
         if self._traces == SIGNATURES + 1:
             name = getattr(self._f, "__name__", "the function")
-            warnings.warn(
+            warn(
                 f"compile has traced {name} for {SIGNATURES} signatures and now discards old ones: its "
                 f"arguments keep changing in shape, dtype or Python numbers. Pad arrays to a few shapes, "
-                f"pass numbers as arrays, or call the function uncompiled",
-                stacklevel=4,
+                f"pass numbers as arrays, or call the function uncompiled"
             )
         weak = {i for i, v in enumerate(leaves) if varies(v)} - set(values)
         try:
-            return _Traced(self._called, self._f, leaves, structure, values)
+            return TracedFunction(self._called, self._f, leaves, structure, values)
         except (Exception, NumberWanted) as error:
             if not weak:
                 raise
@@ -291,163 +291,3 @@ def _explain(program: Program | Executable) -> str:
 
 
 Program.explain = _explain
-
-
-def _spec(leaf: Any) -> Spec:
-    """The specification of the variable that replaces an argument in the trace."""
-    x, node = asarray(leaf), None
-    if x.requires_grad:
-        # a transform takes a leaf as its value, and stays connected to others
-        kind = Leaf if isinstance(x.node, Leaf) else Input
-        node = kind(x.device, x.shape, x.dtype)
-    return Spec(x.shape, x.dtype, x.device, fixed=not isinstance(leaf, Tensor), node=node)
-
-
-def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
-    """The device of all Tensors that a function reads."""
-    devices = list(dict.fromkeys(v.device for v in (*leaves, *outside) if isinstance(v, Tensor)))
-    if len(devices) > 1:
-        places = " and ".join(map(str, devices))
-        raise DeviceError(
-            f"a compiled function runs on one device, but got Tensors on {places}; move one with .to(device)"
-        )
-    return devices[0] if devices else current_device()
-
-
-class _Traced:
-    """One trace of a function: its program, and its inputs from outside."""
-
-    def __init__(
-        self,
-        f: Callable[[Any], Any],
-        user: Callable[..., Any],
-        leaves: list[Any],
-        structure: Structure,
-        values: tuple[int, ...],
-    ) -> None:
-        places = sorted_by_key(structure, leaves)
-        self.read = [i for i in places if isinstance(leaves[i], Tensor) or is_array(leaves[i])]
-        weak = {i: v for i, v in enumerate(leaves) if varies(v) and i not in values}
-        self._numbers = Numbers(weak)
-
-        mode = MODE.get()
-        traced = trace_to_ir(
-            lambda *x: self._outputs(f, leaves, structure, x),
-            [_spec(leaves[i]) for i in self.read],
-            grad=mode.grad,
-            remember=mode.check is not None,
-            user=user,
-        )
-        #: `deciding`: places of numbers whose values the trace depends on; `wanted`: those that are constants
-        self.wanted = values
-        self.deciding = self._numbers.deciding.union(values)
-        self.outside = traced.outside
-        self._seen = traced.seen
-        then = tuple([v.requires_grad for v in self.outside])
-        self.outside_then = (then, *[value for _, value in self._seen]) if self._seen else then
-        self._inputs = self._numbers.read(self.outside)
-        self.device = _device(leaves, self.outside)
-        self.body = Body(traced.program(), 0, 0, whole=True)
-        self._foreign = any(
-            not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read
-        )
-        traced.close()
-        self._numbers.close()
-        self._run: Executable | None = None  # the executable, cached for fast calls
-        program, device = self.body.program, self.device
-        self._executable = Once(lambda: Executable(program, device, whole=True))
-
-    def _outputs(
-        self, f: Callable[[Any], Any], leaves: list[Any], structure: Structure, x: tuple[Tensor, ...]
-    ) -> list[Tensor]:
-        """The outputs of the function on variables, followed by the arguments that it changed in place."""
-        variables = [v.data for v in x]
-        given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
-        arguments = unflatten(structure, [given.get(i, v) for i, v in enumerate(leaves)])
-        with unchanged(arguments):
-            result = f(arguments)
-        found, self.structure = flatten(result)
-        self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
-        found = returned(found, "a compiled function") + [asarray(x[k]) for k in self.changed]
-        self.connected = any(z.requires_grad for z in found)
-        return found
-
-    def outside_now(self) -> tuple[Any, ...]:
-        """The outside state that the trace depends on, now.
-
-        It is which Tensors need a gradient, and the values of those that Python code has looked at.
-        """
-        needs = tuple([v.requires_grad for v in self.outside])
-        return (needs, *[exact(v.data) for v, _ in self._seen]) if self._seen else needs
-
-    def read_outside(self, leaves: list[Any]) -> list[Tensor] | None:
-        """The inputs besides the argument arrays: outside Tensors and numbers.
-
-        None if the numbers do not fit the trace.
-        """
-        numbers = self._numbers.values(leaves)
-        if numbers is None:
-            return None
-        found = list(self.outside)
-        try:
-            for k, source in self._inputs.items():
-                found[k] = Tensor(source.array(numbers[source.position]), source.device)
-        except (ArithmeticError, TypeError, ValueError, Warning):
-            return None
-        return found
-
-    @property
-    def executable(self) -> Executable:
-        """The executable of the program."""
-        return self._executable()  # type: ignore[no-any-return]
-
-    def _prepare(self) -> Executable:
-        self._run = found = self.executable
-        return found
-
-    def run(self, arrays: list[Any], outside: list[Tensor]) -> list[Tensor]:
-        """Run the program and return its outputs; update the arguments that are changed in place."""
-        operands = [*arrays, *outside]
-        trace = MODE.get().trace
-        if trace is not None:
-            for v, _ in self._seen:
-                trace.looked_at(v)
-        if not self.changed:
-            return self._computed(operands)
-        for k in self.changed:
-            if sum(v is arrays[k] for v in operands) > 1:
-                raise GraphError(
-                    "a compiled function changes an argument in place that was passed twice, or that it "
-                    "also uses from outside: pass a copy, +t"
-                )
-        found = self._computed(operands)
-        for k, z in zip(self.changed, found[-len(self.changed) :], strict=True):
-            # a leaf can only be changed under no_grad, so the function did that too
-            with no_grad() if arrays[k].is_leaf else nullcontext():
-                arrays[k][...] = z
-        return found[: -len(self.changed)]
-
-    def _computed(self, operands: list[Any]) -> list[Tensor]:
-        """All outputs, followed by the new values of the arguments in `changed`."""
-        if MODE.get().trace is not None or (
-            self.connected
-            and MODE.get().grad
-            and any(isinstance(v, Tensor) and v.requires_grad for v in operands)
-        ):
-            z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
-            return [v[0] for v in z]
-        device = self.device
-        if self._foreign:
-            operands = [asarray(v) for v in operands]
-        try:
-            run = self._run or self._prepare()
-            found = run([v.data if isinstance(v, Tensor) else v for v in operands])
-        except MemoryError as error:
-            shapes = ", ".join(str(v.shape) for v in operands)
-            raise out_of_memory(
-                error,
-                f"{self.executable.kind} compiled for arguments of shape {shapes or '()'}",
-                device,
-                (),
-            ) from error
-        return [Tensor(z, device) for z in found]

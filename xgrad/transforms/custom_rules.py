@@ -203,14 +203,14 @@ class custom_jvp(CustomFunction):
         return moved
 
     def _jvp(self, t: tuple[Any, ...], x: tuple[Any, ...], *, use: Use) -> Any:
-        def tangents(x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
-            moves = [_still(v) if d is None else d for v, d in zip(x, t, strict=True)]
-            return self._tangents(use, x, moves)
+        def of_outputs(x: Sequence[Any], t: Sequence[Any]) -> list[Any]:
+            tangents = [_zero_tangent(v) if d is None else d for v, d in zip(x, t, strict=True)]
+            return self._tangents(use, x, tangents)
 
         if any(isinstance(v, Tensor) for v in (*t, *x)):
-            return _single(tuple(tangents(x, t)))
+            return _single(tuple(of_outputs(x, t)))
         with mode(grad=False, record=False):
-            found = tangents(_each(boxed, x), _each(boxed, t))
+            found = of_outputs(_each(boxed, x), _each(boxed, t))
         return _single(tuple(d.data for d in found))
 
     def _dx(self, dz: Any, x: tuple[Any, ...], needs: Sequence[Any], *, use: Use) -> tuple[Any, ...]:
@@ -218,19 +218,22 @@ class custom_jvp(CustomFunction):
         parts = _parts(dz)
         # the engine conjugates dz and the result; undo that, as the sweep below conjugates by itself
         plain = parts is not dz and is_complex(dz.dtype)
-        turned = _conj if plain else lambda v: v
+        conjugated = _conj if plain else lambda v: v
         raw = not any(isinstance(v, Tensor) for v in (*parts, *x))
         values = _each(boxed, x)
         floating = [isinstance(v, Tensor) and is_floating(v.dtype) for v in values]
         moving = [flows and need is not None for flows, need in zip(floating, needs, strict=True)]
         with mode(grad=True, record=False):
-            t = [_wanted(_still(v)) if moves else _still(v) for v, moves in zip(values, moving)]
+            t = [
+                _as_input(_zero_tangent(v)) if wanted else _zero_tangent(v)
+                for v, wanted in zip(values, moving)
+            ]
             outputs = self._tangents(use, values, t)
-            given = [(z, turned(boxed(d))) for z, d in zip(outputs, parts, strict=True) if d is not None]
+            given = [(z, conjugated(boxed(d))) for z, d in zip(outputs, parts, strict=True) if d is not None]
             roots, dzs = [z for z, _ in given], [d for _, d in given]
-            gradients = pull_back(roots, dzs, [v for v, moves in zip(t, moving) if moves], free=False)
-            found = iter([turned(g) for g in gradients])
-        gs = [next(found) if moves else None for moves in moving]
+            gradients = pull_back(roots, dzs, [v for v, wanted in zip(t, moving) if wanted], free=False)
+            found = iter([conjugated(g) for g in gradients])
+        gs = [next(found) if wanted else None for wanted in moving]
         return tuple(_each(lambda g: g.data, gs) if raw else gs)
 
 
@@ -239,7 +242,7 @@ def _each(f: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     return [None if v is None else f(v) for v in values]
 
 
-def _wanted(t: Tensor) -> Tensor:
+def _as_input(t: Tensor) -> Tensor:
     """Make a tangent a new input, so that a gradient flows to it."""
     return Tensor(t.data, t.device, Input(t.device, t.shape, t.data.dtype))
 
@@ -251,7 +254,7 @@ def _conj(v: Any) -> Any:
     return conj(v) if isinstance(v, Tensor) else device_of(v).xp.conj(v)  # type: ignore[union-attr]
 
 
-def _still(v: Any) -> Any:
+def _zero_tangent(v: Any) -> Any:
     """The zero tangent of a leaf."""
     return zeros_like(v) if isinstance(v, Tensor) else type(v)(0)
 

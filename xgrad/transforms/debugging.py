@@ -88,8 +88,8 @@ class _NaN:
         given = [_bad(device, v) for v in arrays]
         if what == "Inf" and any(given):
             return
-        came = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
-        already = f"; operand {' and '.join(came)} was already NaN" if came else ""
+        with_nan = [str(i) for i, v in enumerate(given, 1) if v == "NaN"]
+        already = f"; operand {' and '.join(with_nan)} was already NaN" if with_nan else ""
         stage = written_at(source_line(), None)
         raise FloatingPointError(
             f"{what} from {op.name!r}, {stage}{where_in_time()}: operands of shape "

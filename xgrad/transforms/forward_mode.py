@@ -49,13 +49,13 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
             )
     with Level() as level:
         lifted = Lifted(tuple(primals), f"the primals of {name_of(f)} at ", level)
-        moves = _directions(tangents, primals, lifted.inputs)
+        directions = _directions(tangents, primals, lifted.inputs)
         with mode(grad=True, lifted=True):
             output = f(*lifted.tree)
         output, aux = with_aux(output, f) if has_aux else (output, None)
         leaves, structure = flatten(output)
         outputs = [asarray(v)._alias() for v in leaves]
-        found, connected = push_forward(outputs, lifted.inputs, moves)
+        found, connected = push_forward(outputs, lifted.inputs, directions)
         if connected:
             outputs, found, aux = released((outputs, found, aux), lifted.inputs)
         else:
@@ -72,20 +72,20 @@ def _directions(tangents: Sequence[Any], primals: Sequence[Any], inputs: list[Te
         raise ShapeError(
             f"the tangents have the structure {structure}, but the primals have {flatten(tuple(primals))[1]}"
         )
-    moves = []
+    directions = []
     for i, (leaf, x) in enumerate(zip(leaves, inputs, strict=True)):
-        move = leaf if isinstance(leaf, Tensor) else asarray(leaf, device=x.device)
-        if move.device is not x.device:
+        direction = leaf if isinstance(leaf, Tensor) else asarray(leaf, device=x.device)
+        if direction.device is not x.device:
             raise DeviceError(
-                f"the tangent at {paths(tuple(primals))[i]} is on {move.device}, but its primal is on "
+                f"the tangent at {paths(tuple(primals))[i]} is on {direction.device}, but its primal is on "
                 f"{x.device}"
             )
-        if move.shape != x.shape:
+        if direction.shape != x.shape:
             raise ShapeError(
-                f"the tangent at {paths(tuple(primals))[i]} has shape {move.shape}, but its primal has "
+                f"the tangent at {paths(tuple(primals))[i]} has shape {direction.shape}, but its primal has "
                 f"{x.shape}"
             )
-        if is_complex(move.dtype) and not is_complex(x.dtype):
+        if is_complex(direction.dtype) and not is_complex(x.dtype):
             raise TypeError(f"the tangent at {paths(tuple(primals))[i]} is complex, but its primal is not")
-        moves.append(move if move.dtype == x.dtype else astype(move, x.dtype))
-    return moves
+        directions.append(direction if direction.dtype == x.dtype else astype(direction, x.dtype))
+    return directions

@@ -19,6 +19,7 @@ from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops.shaping import ITEM
+from .lifting import parameter_names
 
 
 @contextmanager
@@ -56,19 +57,12 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     inspect.signature(f).bind(*args)  # raises the same TypeError as the call would
     with mode(record=True, grad=True, lifted=True), names_from_variables():
         lifted = [
-            _lifted(arg, name, inputs) for arg, name in zip(args, _parameter_names(f, len(args)), strict=True)
+            _lifted(arg, name, inputs) for arg, name in zip(args, parameter_names(f, len(args)), strict=True)
         ]
         z = f(*lifted)
     if not isinstance(z, Tensor):
         raise TypeError(f"graph needs a function that returns one Tensor, not {type(z).__name__}")
     return Graph(z, inputs)
-
-
-def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
-    names = []
-    for p in inspect.signature(f).parameters.values():
-        names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
-    return names[:count]
 
 
 def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:

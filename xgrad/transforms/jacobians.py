@@ -106,10 +106,10 @@ def _blocks(outputs: list[Tensor], inputs: list[Tensor], holomorphic: bool) -> l
 
 def _by_columns(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
     """Forward mode, one sweep for each element of the inputs."""
-    swept = [push_forward(outputs, inputs, moves)[0] for moves in _units(inputs)]
+    swept = [push_forward(outputs, inputs, units)[0] for units in _units(inputs)]
 
     def block(k: int, z: Tensor, x: Tensor, span: slice) -> Tensor:
-        return _laid([s[k] for s in swept[span]], (*x.shape, *z.shape), x.ndim, z)
+        return _assembled([s[k] for s in swept[span]], (*x.shape, *z.shape), x.ndim, z)
 
     spans = _spans(inputs)
     return [
@@ -124,7 +124,7 @@ def _by_rows(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
     spans = iter(_spans(moving))
 
     def block(i: int, x: Tensor, z: Tensor, span: slice | None) -> Tensor:
-        whole = _laid([] if span is None else [s[i] for s in swept[span]], (*z.shape, *x.shape), 0, x)
+        whole = _assembled([] if span is None else [s[i] for s in swept[span]], (*z.shape, *x.shape), 0, x)
         return conj(whole) if is_complex(whole.dtype) else whole
 
     with_spans = [(z, next(spans) if is_floating(z.dtype) else None) for z in outputs]
@@ -139,20 +139,20 @@ def _spans(tensors: list[Tensor]) -> list[slice]:
 
 def _units(tensors: list[Tensor]) -> Any:
     """Yield the unit vectors: for each element of all Tensors, a direction along that element alone."""
-    still = [zeros(x.shape, dtype=x.dtype, device=x.device) for x in tensors]
+    zero = [zeros(x.shape, dtype=x.dtype, device=x.device) for x in tensors]
     for i, x in enumerate(tensors):
         flat = zeros((x.size,), dtype=x.dtype, device=x.device)
         for k in range(x.size):
             unit = flat._alias()
             unit[k] = 1
-            yield [*still[:i], reshape(unit, x.shape), *still[i + 1 :]]
+            yield [*zero[:i], reshape(unit, x.shape), *zero[i + 1 :]]
 
 
-def _laid(parts: list[Tensor], shape: tuple[int, ...], turn: int, like: Tensor) -> Tensor:
-    """Stack the results of sweeps into `shape`, then move the first `turn` axes behind the others."""
+def _assembled(parts: list[Tensor], shape: tuple[int, ...], leading: int, like: Tensor) -> Tensor:
+    """Stack the results of sweeps into `shape`, then move the `leading` first axes behind the others."""
     whole = reshape(stack(parts), shape) if parts else zeros(shape, dtype=like.dtype, device=like.device)
-    order = (*range(turn, len(shape)), *range(turn))
-    return whole if turn in (0, len(shape)) else whole.transpose(order)
+    order = (*range(leading, len(shape)), *range(leading))
+    return whole if leading in (0, len(shape)) else whole.transpose(order)
 
 
 def hessian(

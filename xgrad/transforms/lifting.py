@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,14 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
         )
     origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
     return x._with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
+
+
+def parameter_names(f: Callable[..., Any], count: int) -> list[str]:
+    """The names of the parameters that take the first `count` arguments; `*args` gives args0, args1, ..."""
+    names = []
+    for p in inspect.signature(f).parameters.values():
+        names += [f"{p.name}{i}" for i in range(count)] if p.kind is p.VAR_POSITIONAL else [p.name]
+    return names[:count]
 
 
 def returned(leaves: Iterable[Any], who: str) -> list[Tensor]:

@@ -10,7 +10,8 @@ from typing import Any
 from ..backends import DeviceError
 from ..compiler.bodies import body_of
 from ..compiler.scan import apply_scan
-from ..compiler.trace import Spec, trace_to_ir
+from ..compiler.trace import trace_to_ir
+from ..compiler.variables import Spec
 from ..core.context import MODE, mode
 from ..core.pytree import flatten, paths, tree_map, unflatten
 from ..core.tensor import Tensor

@@ -447,9 +447,9 @@ def test_inputs_of_all_kinds() -> None:
     fixed = np.ones(1, "f")
     fixed.flags.writeable = False
     assert run([fixed])[0] == 1
-    with pytest.raises(ValueError, match="2 elements where 1"):
+    with pytest.raises(ValueError, match="must have size 1, but has 2"):
         run([np.ones(2)])
-    with pytest.raises(ValueError, match="1 inputs are expected, 2"):
+    with pytest.raises(ValueError, match="expected 1 inputs, got 2"):
         run([fixed, fixed])
 
 

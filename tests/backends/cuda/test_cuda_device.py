@@ -73,7 +73,7 @@ def test_a_loop_is_run_in_the_way_that_is_asked_for(
     assert run.way == {"persistent": "one launch", "steps": "step by step"}[way]
     assert not run.seconds
     monkeypatch.setenv("XGRAD_LOOPS", "both")
-    with pytest.raises(ValueError, match="XGRAD_LOOPS=both: it is persistent or steps"):
+    with pytest.raises(ValueError, match="XGRAD_LOOPS=both is not valid; set it to persistent or steps"):
         xg.compile(lambda W, xs: loop(W, xs) * 3)(W, xs)
 
 
@@ -81,17 +81,17 @@ def test_a_kernel_that_is_refused_is_a_reason_and_not_an_error(
     cuda: xg.backends.Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xgrad.backends.cuda import kernels
-    from xgrad.backends.cuda.launching import KernelError
+    from xgrad.backends.cuda.protocol import KernelError
 
     def refused(source: str, arch: int, *options: str) -> bytes:
-        raise KernelError("NVRTC 12.9 refused a kernel: no")
+        raise KernelError("NVRTC 12.9 could not compile a kernel: no")
 
     monkeypatch.setattr(kernels, "compile_kernels", refused)
     W, xs = arguments()
     compiled = xg.compile(lambda W, xs: loop(W, xs) * 7)
     np.testing.assert_allclose(compiled(W, xs).numpy(), 7 * on_host(loop, W, xs), rtol=1e-12)
-    assert "NVRTC 12.9 refused a kernel: no" in str(compiled.executable(W, xs).why)
-    assert "NVRTC 12.9 refused a kernel: no" in compiled.explain(W, xs)
+    assert "NVRTC 12.9 could not compile a kernel: no" in str(compiled.executable(W, xs).why)
+    assert "NVRTC 12.9 could not compile a kernel: no" in compiled.explain(W, xs)
 
 
 def test_no_option_is_given_that_older_compilers_do_not_know(
@@ -108,7 +108,7 @@ def test_no_option_is_given_that_older_compilers_do_not_know(
     assert kernels.compile_kernels(text, 90)
     if nvrtc.getVersion() < (13, 1):
         with pytest.raises(
-            kernels.KernelError, match=r"NVRTC \d+\.\d+ refused a kernel: .*unrecognized option"
+            kernels.KernelError, match=r"NVRTC \d+\.\d+ could not compile a kernel: .*unrecognized option"
         ):
             kernels.compile_kernels(text, 90, "-Werror=all-warnings")
 

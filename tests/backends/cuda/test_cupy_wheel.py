@@ -15,9 +15,9 @@ import xgrad as xg
 from tests.helpers.calls import CALLS
 from tests.helpers.numpy_calls import FLAT, SMOOTH
 from xgrad.backends import find_device
-from xgrad.backends.base import _namespace
 from xgrad.backends.cpu.backend import NumPy
 from xgrad.backends.cuda.backend import CuPy
+from xgrad.backends.namespace import extended
 
 cupy: Any = pytest.importorskip("cupy", reason="CuPy is not installed")
 pytestmark = pytest.mark.cuda_wheel
@@ -81,7 +81,7 @@ def uses() -> Uses:
     device = find_device("cpu")
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.setattr(device, "xp", _namespace(Recorder()))
+        patch.setattr(device, "xp", extended(Recorder()))
         for f, arrays in _everything():
             tensors = [xg.tensor(a, requires_grad=a.dtype.kind in "fc") for a in arrays]
             try:
@@ -178,7 +178,7 @@ def _known(char: str) -> np.dtype[Any]:
 def test_the_backends_own_functions_are_all_there() -> None:
     backend: Any = CuPy.__new__(CuPy)
     backend.cupy, backend.xp = cupy, np
-    assert vars(_namespace(backend)).keys() >= OWN
+    assert vars(extended(backend)).keys() >= OWN
 
 
 #: CuPy's own functions that the backend calls, as a dotted name and a sample call.

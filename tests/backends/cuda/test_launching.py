@@ -179,9 +179,9 @@ def test_arrays_of_another_dtype_or_order_are_made_ready() -> None:
 
 def test_wrong_inputs_are_refused() -> None:
     on, (W, xs, h) = ready(Tape()), inputs()
-    with pytest.raises(ValueError, match="3 inputs are expected, 2 were given"):
+    with pytest.raises(ValueError, match="expected 3 inputs, got 2"):
         on.run([W, xs])
-    with pytest.raises(ValueError, match="input 1 has 160 elements where 192 are expected"):
+    with pytest.raises(ValueError, match="input 1 must have size 192, but has 160"):
         on.run([W, xs[:5], h])
     check(on, [W, xs, h])  # the failure left no trace
 

@@ -18,10 +18,11 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends import current_matmul_precision
-from xgrad.backends.base import Device, _namespace
+from xgrad.backends.base import Device
 from xgrad.backends.cuda.backend import CuPy, matmul
 from xgrad.backends.cuda.cublas import FLOAT32
 from xgrad.backends.cuda.namespace import namespace
+from xgrad.backends.namespace import extended
 
 
 @pytest.fixture
@@ -427,7 +428,7 @@ def test_from_one_gpu_to_another(backend: Any, monkeypatch: pytest.MonkeyPatch) 
     cuda = backend.cupy.cuda = Cuda()
     backend._count = 2
     monkeypatch.setattr(backend, "index_of", lambda array: 0)
-    xp = _namespace(backend)
+    xp = extended(backend)
     with xg.backends.count_transfers() as copies:
         moved = xp.to_device(np.arange(3.0), Device(backend, 1))
     assert moved.tolist() == [0, 1, 2]

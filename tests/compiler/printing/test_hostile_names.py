@@ -22,7 +22,8 @@ from xgrad.compiler.passes import optimise
 from xgrad.compiler.printing.source import source
 from xgrad.compiler.printing.spelling import called, expression_name, identifier, literal, quoted, shown
 from xgrad.ops import OPS
-from xgrad.transforms.staged import _Backward, _speakable, derive, trace
+from xgrad.transforms.derivation import _Backward, _speakable, derive
+from xgrad.transforms.tracing import trace
 
 CALLS: list[str] = []  # no generated text may ever append to this
 EVIL = f"__import__('sys').modules['{__name__}'].CALLS.append('called')"

@@ -18,7 +18,7 @@ from xgrad.compiler.printing.source import source
 from xgrad.core import pytree
 from xgrad.namespace.calling import call
 from xgrad.ops import OPS
-from xgrad.transforms.staged import trace
+from xgrad.transforms.tracing import trace
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,8 @@ from ...ops import OPS
 from ...ops.axes import normal_axes
 from ..ir import PARTS, Item, Loop, Program, Stage, Value, is_complex, rewritten, substitute
 from ..names import Names
-from ..trace import spec_of, trace_to_ir
+from ..trace import trace_to_ir
+from ..variables import spec_of
 from .einsum import products
 from .inline import inline
 

@@ -18,7 +18,8 @@ from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..lowering.plan import Unsupported
 from ..names import Names
 from ..scan import replay
-from ..trace import Tracer, Var, spec_of, trace_to_ir
+from ..trace import Tracer, trace_to_ir
+from ..variables import Var, spec_of
 from .listing import Text, form, number, opened
 from .numpy_calls import FORMULAS, HELPERS, dtype_name, helper, known, written
 from .spelling import identifier, shown

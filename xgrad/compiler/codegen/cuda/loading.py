@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....backends.cuda.launching import KernelError, Launcher, Scheduled
+from ....backends.cuda.launching import Scheduled
+from ....backends.cuda.protocol import KernelError, Launcher
 from ....backends.schedules import HostCall, Schedule
 from ...lowering.plan import Unsupported
 
