@@ -52,7 +52,7 @@ def compile(
 
     Raises:
         TraceError: `f` branches on the value of a Tensor, takes one out, draws random numbers, or changes a
-            Tensor from outside, or an array, in place.
+            Tensor from outside, or an argument that is no Tensor, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
         TypeError: an argument for which changes cannot be detected, such as an iterator.
         ValueError: `f` has no argument of that name, or at that position.
