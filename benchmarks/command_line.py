@@ -7,6 +7,7 @@ Run `make bench`, or `python benchmarks [SUITE ...] [--turns N] [--peers ...] [-
     variants     variants of LSTM and GRU, in peers      memory   bytes in use, and of the loop by hand
     cells        a hundred cells from papers, and JAX    aux      2,000 auxiliary outputs
     derivatives  f, grad, jvp, hvp                       train    a training step of examples/train.py
+    lengths      a GRU over batches of unequal lengths
 
 Words after a suite select the cases whose names contain one of them: `python benchmarks cells lstm kalman`.
 
@@ -32,7 +33,7 @@ from .gpu.requests import server
 from .harness.machine import cpu, describe
 from .harness.server import Server, serve
 from .harness.suite import compare
-from .suites import COSTS, SUITES
+from .suites import COSTS, PEERS, SUITES
 
 
 def main(arguments: list[str]) -> int:
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 def worker(suite: str, peer: str, device: str) -> None:
     """Serve requests for a peer of a CPU suite, or of any GPU part if the suite is "gpu"."""
-    serve(server(peer, device) if suite == "gpu" else Server(SUITES[suite].peers[peer]))
+    serve(server(peer, device) if suite == "gpu" else Server(PEERS[suite][peer]))
 
 
 def parse(arguments: list[str]) -> Any:

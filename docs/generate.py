@@ -79,6 +79,7 @@ def stub(part: str) -> str:
             "slide as slide",
             "untake as untake",
         ]
+        sources[".updates"] = ["add_at as add_at"]
         sources["..backends.types"] = ["DType"]
         constants = [
             "e: float",

@@ -21,21 +21,9 @@ class Namespace:
 
 def xgrad() -> Namespace:
     """The namespace of xgrad."""
-    import numpy as np
-
     import xgrad as xg
 
-    def put(x: Any, key: Any, value: Any) -> Any:
-        x = xg.asarray(x, copy=True)
-        x[key] = value
-        return x
-
-    def put_add(x: Any, key: Any, value: Any) -> Any:
-        x = xg.asarray(x, copy=True)
-        np.add.at(x, key, value)
-        return x
-
-    return Namespace(xg, put=put, put_add=put_add)
+    return Namespace(xg, put=_put, put_add=_put_add)
 
 
 def jax() -> Namespace:
@@ -54,9 +42,17 @@ def jax() -> Namespace:
         relu=jax.nn.relu,
         logsumexp=jax.nn.logsumexp,
         stop_gradient=jax.lax.stop_gradient,
-        put=lambda x, key, value: x.at[key].set(value),
-        put_add=lambda x, key, value: x.at[key].add(value),
+        put=_put,
+        put_add=_put_add,
     )
+
+
+def _put(x: Any, key: Any, value: Any) -> Any:
+    return x.at[key].set(value)
+
+
+def _put_add(x: Any, key: Any, value: Any) -> Any:
+    return x.at[key].add(value)
 
 
 def functions(xp: Any) -> Functions:

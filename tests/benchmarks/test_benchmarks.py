@@ -116,6 +116,17 @@ def test_every_suite_runs(suite: str, peers: list[str], case: str, row: str) -> 
 
 
 @pytest.mark.slow
+def test_two_epochs_of_unequal_lengths() -> None:
+    done = run("lengths", "--turns", "1", "--cases", "xg.scan")
+    assert done.returncode == 0, done.stderr
+    rows = [row.strip("| ").split(" | ") for row in done.stdout.splitlines()[-2:]]
+    assert [name for name, *_ in rows] == ["xg.scan", "xg.scan, code on disk"]
+    for _, first, second, differs in rows:
+        assert 0 < float(second) < float(first)  # which compiles
+        assert float(differs) == 0
+
+
+@pytest.mark.slow
 def test_the_cost_in_memory_is_close_to_that_of_the_loop_by_hand() -> None:
     done = run("memory", "--cases", "64,16,64,64")
     assert done.returncode == 0, done.stderr

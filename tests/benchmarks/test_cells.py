@@ -14,9 +14,6 @@ from benchmarks.cells import CELLS, libraries
 from benchmarks.cells.cell import SMALL, Problem
 from xgrad.core.pytree import flatten
 
-#: Cells that call functions xgrad does not have yet, and the error.
-MISSING = {"histogram by scatter-add": (TypeError, "np.add.at does not work on Tensors")}
-
 Results = tuple[list[Any], dict[str, Any]]  # the last carry and all outputs; gradients by name
 
 
@@ -63,7 +60,7 @@ def assert_close(found: Any, expected: Any, tolerance: float, what: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
-@pytest.mark.parametrize("name", [name for name in CELLS if name not in MISSING])
+@pytest.mark.parametrize("name", CELLS)
 def test_values_and_gradients_are_those_of_jax(name: str) -> None:
     problem = Problem(CELLS[name], SMALL, "float64")
     expected_values, expected_gradients = of_jax(problem)
@@ -74,13 +71,6 @@ def test_values_and_gradients_are_those_of_jax(name: str) -> None:
         assert gradients.keys() == expected_gradients.keys()
         for key, b in expected_gradients.items():
             assert_close(gradients[key], b, problem.cell.tolerance, f"{how}: gradient of {key}")
-
-
-@pytest.mark.parametrize("name", MISSING)
-def test_what_is_missing_says_so(name: str) -> None:
-    error, message = MISSING[name]
-    with pytest.raises(error, match=message):
-        of_xgrad(Problem(CELLS[name], SMALL, "float64"), xg.compile)
 
 
 def test_every_cell_has_a_gradient_to_take_and_says_where_it_is_from() -> None:

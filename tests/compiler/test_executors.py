@@ -96,6 +96,28 @@ def test_it_is_compiled_where_its_stages_are_repeated(
     assert executors.repays(scan_program(length, size, inner).stages) == expected
 
 
+def test_a_long_loop_is_compiled_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step runs in the array library, whose ops would take seconds at this length."""
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("a stage runs in the array library")
+
+    monkeypatch.delenv("XGRAD_NATIVE", raising=False)
+    monkeypatch.setenv("XGRAD_VERIFY", "0")  # which runs every step of a plan
+    monkeypatch.setattr(executors, "interpret", refuse)
+    length = 100_000
+    a, xs = 0.5, np.random.default_rng(0).normal(size=length)
+    run = lambda a, xs: xg.scan(lambda h, x: (a * h + x, h), xg.asarray(0.0), xs)
+    slope = xg.grad(lambda a, xs: run(a, xs)[0])(a, xg.asarray(xs))
+    h, ys = run(xg.asarray(a), xg.asarray(xs))
+    expected, found, dh = [], 0.0, 0.0
+    for x in xs.tolist():
+        expected.append(found)
+        found, dh = a * found + x, found + a * dh
+    np.testing.assert_allclose(ys.numpy(), expected, rtol=1e-9, atol=1e-12)
+    assert (h.item(), slope.item()) == (pytest.approx(found), pytest.approx(dh))
+
+
 def test_a_compiled_function_is_compiled_under_a_gradient_too(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
     old = executors.Executable._compiled
@@ -150,15 +172,34 @@ def test_bodies_that_differ_in_a_number_alone_are_told_of() -> None:
     assert caught[0].filename == __file__
 
 
+def test_a_cache_forgets_what_was_not_used_for_longest() -> None:
+    cache, made = Cache(3), list[str]()
+
+    def get(word: str) -> None:
+        assert cache.get(word, lambda: made.append(word) or word) == word  # type: ignore[func-returns-value]
+
+    for word in "abcada":  # b is dropped for d
+        get(word)
+    assert "".join(made) == "abcd"
+    assert [word for word in "abcd" if cache.find(word)] == ["a", "c", "d"]
+    cache.find("a")
+    get("b")  # for c, as a and d were used later
+    assert [word for word in "abcd" if cache.find(word)] == ["a", "b", "d"]
+    cache.clear()
+    assert len(cache) == 0
+
+
 def test_a_cache_that_weighs() -> None:
     cache = Cache(2, weigh=len, room=10)
     for word in ("a" * 4, "b" * 4, "c", "d"):
         cache.get(word, lambda word=word: word)
     assert len(cache) == 4  # all of them fit
     cache.get("e" * 9, lambda: "e" * 9)
-    assert list(cache._values) == ["d", "e" * 9]
+    assert [word for word in ("c", "d", "e" * 9) if cache.find(word)] == ["d", "e" * 9]
     cache.get("f" * 99, lambda: "f" * 99)
-    assert list(cache._values) == ["e" * 9, "f" * 99]  # two are kept, however large
+    assert len(cache) == 2  # two are kept, however large
+    assert cache.find("e" * 9)
+    assert cache.find("f" * 99)
 
 
 # Threads

@@ -67,7 +67,7 @@ def environment(name: str, value: str | None) -> Iterator[None]:
 def forget() -> None:
     """Forget every compiled program."""
     for kept in (bodies.BODIES, checkpointing.PROGRAMS):
-        kept._values.clear()
+        kept.clear()
 
 
 @contextmanager

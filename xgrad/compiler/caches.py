@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from itertools import count
 from threading import Lock, RLock
 from typing import Any
 
-#: Held during a lookup, never while a value is computed. All caches share it, so that a fork finds it free.
-_LOOKING = RLock()
+#: Held while a cache changes, never while a value is computed. All caches share it, so that a fork finds it
+#: free.
+_CHANGING = RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_LOOKING.acquire, after_in_parent=_LOOKING.release, after_in_child=_LOOKING.release
+        before=_CHANGING.acquire, after_in_parent=_CHANGING.release, after_in_child=_CHANGING.release
     )
 
 
@@ -28,34 +29,56 @@ class Cache:
     def __init__(self, size: int, *, weigh: Callable[[Any], int] | None = None, room: int = 0) -> None:
         self.size = size
         self._weigh, self._room = weigh, room
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._values: dict[Hashable, _Kept] = {}
+        self._clock = count()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return the value of `key`, computing it if it is missing.
 
         If several threads compute it, the first result is kept.
         """
-        with _LOOKING:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with _LOOKING:
-            value = self._values.setdefault(key, value)
-            while len(self._values) > self.size and not self._fits():
-                self._values.popitem(last=False)
-        return value
+        kept = self._values.get(key)  # the one time that the key, which may be large, is hashed
+        if kept is None:
+            kept = self._keep(key, make())
+        kept.used = next(self._clock)
+        return kept.value
 
     def find(self, key: Hashable) -> Any:
         """Return the value of `key`, or None."""
-        with _LOOKING:
-            return self._values.get(key)
+        kept = self._values.get(key)
+        if kept is None:
+            return None
+        kept.used = next(self._clock)
+        return kept.value
+
+    def clear(self) -> None:
+        """Forget all values."""
+        with _CHANGING:
+            self._values.clear()
+
+    def _keep(self, key: Hashable, value: Any) -> _Kept:
+        with _CHANGING:
+            kept = self._values.setdefault(key, _Kept(value, next(self._clock)))
+            while len(self._values) > self.size and not self._fits():
+                del self._values[min(self._values, key=lambda key: self._values[key].used)]
+        return kept
 
     def _fits(self) -> bool:
-        return self._weigh is not None and sum(map(self._weigh, self._values.values())) <= self._room
+        return (
+            self._weigh is not None and sum(self._weigh(v.value) for v in self._values.values()) <= self._room
+        )
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class _Kept:
+    """A value, and the time of its last use."""
+
+    __slots__ = ("used", "value")
+
+    def __init__(self, value: Any, used: int) -> None:
+        self.value, self.used = value, used
 
 
 class Once:

@@ -33,7 +33,7 @@ Place = tuple[Any, CodeType, str]
 def states(f: Callable[..., Any]) -> list[tuple[Place, Any]]:
     """Return the generators that `f` can reach and their states, to pass to `refuse_draws` after tracing."""
     found = generators(f)
-    return [(place, _state(place[0])) for place in found] if found else []
+    return [(place, state_of(place[0])) for place in found] if found else []
 
 
 def refuse_draws(before: list[tuple[Place, Any]]) -> None:
@@ -42,7 +42,7 @@ def refuse_draws(before: list[tuple[Place, Any]]) -> None:
     A draw by another thread in the meantime is mistaken for a draw by the function.
     """
     for (generator, code, name), state in before:
-        if _state(generator) != state:
+        if state_of(generator) != state:
             raise TraceError(
                 f"{code.co_filename}:{_line(code, name)}: {name!r} draws random numbers while a function is "
                 f"traced; they would be the same at every step and call. Draw them before, and pass them "
@@ -74,7 +74,13 @@ def generators(f: Callable[..., Any]) -> list[Place]:
     return list(found.values())
 
 
-def _state(generator: Any) -> Any:
+def is_generator(v: Any) -> bool:
+    """Whether a value draws random numbers, and has a state that says which."""
+    kind = type(v)
+    return (_LOOKS.get(kind) or _look(kind)) is _is_generator
+
+
+def state_of(generator: Any) -> Any:
     """Return the generator's full state."""
     if isinstance(generator, random.Random):
         return generator.getstate()

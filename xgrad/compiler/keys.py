@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from contextlib import suppress
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..backends import device_of
 from ..core.tensor import Tensor
+from .draws import is_generator, state_of
 from .ir import Body, Program, Stage, Value
 
 
@@ -104,7 +108,14 @@ def state(v: Any, around: tuple[Any, ...] = ()) -> Any:
     ):
         return Same(v)
     around = (*around, v)
-    if isinstance(v, list | tuple):
+    if is_generator(v):
+        with suppress(AttributeError, TypeError):  # it has only the methods of one
+            return Same(v), state_of(v)
+    if kind is MethodType:
+        return kind, Same(v.__func__), state(v.__self__, around)
+    if kind is partial:
+        return kind, *[state(w, around) for w in (v.func, v.args, v.keywords)]
+    if isinstance(v, list | tuple | deque):
         return kind, *[state(w, around) for w in v]
     if isinstance(v, set | frozenset):
         return kind, frozenset(state(w, around) for w in v)

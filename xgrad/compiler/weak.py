@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, find_device
@@ -90,11 +89,13 @@ class _Input(NamedTuple):
 
     def array(self, value: Any) -> Any:
         """Return the input's value, rounded as a number beside an array is."""
+        _, dtype, device = self
         if not varies(value):
             raise OverflowError(f"{value} is no 64-bit integer")
-        with self.device.guard or nullcontext():
-            xp = self.device.xp
-            return xp.asarray(value, dtype=self.dtype, device=self.device.handle)
+        if device.guard is None:
+            return device.xp.asarray(value, dtype=dtype, device=device.handle)
+        with device.guard:
+            return device.xp.asarray(value, dtype=dtype, device=device.handle)
 
 
 class Numbers:

@@ -12,6 +12,10 @@ from .weak import settled
 
 _NAMESPACE = "xgrad"
 _NOW = "xgrad.now"
+_SORTED = "xgrad.now.sorted"  # as the one before, but for the order of a dict's keys
+#: With `now`, dicts whose keys have another order are different: a function may iterate over them.
+_ORDERED = optree.dict_insertion_ordered(True, namespace=_NOW)
+_ORDERED.__enter__()  # for good
 
 
 #: A nested container of arrays, as modules, tuples and dictionaries are; or one array. JAX's PyTree.
@@ -23,8 +27,9 @@ Structure = optree.PyTreeSpec
 def flatten(tree: Any, *, now: bool = False) -> tuple[list[Any], Structure]:
     """The leaves of `tree`, and its structure.
 
-    With `now`, the structure includes the other attributes of the objects in the tree, so it compares unequal
-    once one of those has changed. In a trace, weak numbers are replaced by their present values.
+    With `now`, the structure includes the other attributes of the objects in the tree and the order of the
+    keys of dicts, so it compares unequal once one of those has changed. In a trace, weak numbers are replaced
+    by their present values.
     """
     leaves, structure = flatten_weak(tree, now=now)
     return list(map(settled, leaves)) if MODE.get().trace is not None else leaves, structure
@@ -39,6 +44,18 @@ def flatten_weak(tree: Any, *, now: bool = False) -> tuple[list[Any], Any]:
             raise
         raise ValueError(f"containers are nested too deeply: {error}") from error
     return list(leaves), structure
+
+
+def sorted_by_key(structure: Any, leaves: list[Any]) -> list[int]:
+    """The places of the leaves of a tree, flattened `now`, in the order that they have without `now`.
+
+    There, the keys of dicts are sorted.
+    """
+    places: dict[int, list[int]] = {}
+    for i in reversed(range(len(leaves))):
+        places.setdefault(id(leaves[i]), []).append(i)
+    again, _ = optree.tree_flatten(unflatten(structure, leaves), namespace=_SORTED)
+    return [places[id(v)].pop() for v in again]
 
 
 def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
@@ -89,4 +106,5 @@ def register(
     `children(x)` returns the children, a description of the rest, and the children's names. For `now`, see
     `flatten`.
     """
-    optree.register_pytree_node(kind, children, rebuilt, namespace=_NOW if now else _NAMESPACE)
+    for namespace in (_NOW, _SORTED) if now else (_NAMESPACE,):
+        optree.register_pytree_node(kind, children, rebuilt, namespace=namespace)

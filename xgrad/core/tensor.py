@@ -20,6 +20,7 @@ from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
 from .graph import Leaf, Node
 from .operators import Operators
 from .recording import source_line, warn
+from .updates import At
 
 #: The edition of the array standard that the namespace follows.
 API_VERSION = "2024.12"
@@ -364,6 +365,11 @@ class Tensor(Operators):
 
     def __setitem__(self, key: Index, value: ArrayLike) -> None:
         pattern, arrays = index_operands(self, key)
+        value = above.namespace.astype(self._assignable(value), self.dtype, copy=False)
+        self._become(apply(indexing.SETITEM, (self, value, *arrays), {"key": pattern}))
+
+    def _assignable(self, value: ArrayLike) -> Tensor:
+        """A value to be put into this Tensor, as a Tensor of a dtype that can be cast to this one."""
         if type(value) in NUMBERS:  # make it in this dtype, if that can hold it
             fits = _KINDS[type(value)] <= "biufc".index(kind_of(self.dtype))
             # `full` copies nothing to the device
@@ -371,14 +377,20 @@ class Tensor(Operators):
                 above.namespace.asarray if MODE.get().trace is not None else partial(above.namespace.full, ())
             )
             value = make(value, dtype=self.dtype if fits else None, device=self.device)
-        value = self._castable(adopt(value, self, indexing.SETITEM))
-        self._become(
-            apply(
-                indexing.SETITEM,
-                (self, above.namespace.astype(value, self.dtype, copy=False), *arrays),
-                {"key": pattern},
-            )
-        )
+        return self._castable(adopt(value, self, indexing.SETITEM))
+
+    @property
+    def at(self) -> At:
+        """Updated copies: `x.at[key].add(v)` and `x.at[key].set(v)`, as in JAX; x stays as it is.
+
+        `add` adds at an index as often as it occurs, where `x[key] += v` adds once.
+
+        >>> import xgrad as xg
+        >>> x = xg.zeros(3)
+        >>> x.at[xg.asarray([0, 2, 2])].add(1.0)
+        tensor([1., 0., 2.])
+        """
+        return At(self)
 
 
 #: For each type of Python number, the place in "biufc" of the first dtype kind that can hold it. As in NumPy,

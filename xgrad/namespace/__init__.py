@@ -29,6 +29,7 @@ from .factors import eigh_of as eigh
 from .indexing import scatter, setitem, slide, untake
 from .showing import show
 from .table import FUNCTIONS, extension
+from .updates import add_at
 
 globals().update(extension(""), **DTYPES)
 __array_api_version__ = inspection.VERSION

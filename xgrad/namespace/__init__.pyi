@@ -185,6 +185,9 @@ from .reductions import (
 from .showing import (
     show as show,
 )
+from .updates import (
+    add_at as add_at,
+)
 
 __array_api_version__: str
 bfloat16: DType

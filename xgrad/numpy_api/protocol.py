@@ -18,6 +18,7 @@ from ..backends import Device, DeviceError
 from ..core.tensor import Tensor
 from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
+from ..namespace.updates import add_at
 from .table import ACCUMULATIONS, REDUCTIONS
 
 #: Keyword arguments of ufuncs that are accepted if they have NumPy's default.
@@ -113,6 +114,8 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
             f"write a = a + t"
         )
     called = name if method == "__call__" else f"{name}.{method}"
+    if method == "at":
+        return _at(name, *inputs)
     if method in ("reduce", "accumulate"):
         ours = (REDUCTIONS if method == "reduce" else ACCUMULATIONS).get(name)
         kwargs = {"axis": 0, **kwargs}
@@ -129,6 +132,23 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if not _LISTS.isdisjoint(map(type, inputs)):
         inputs = tuple(_listed(v, inputs) for v in inputs)
     return _outer(ours, *inputs, **kwargs) if method == "outer" else ours(*inputs, **kwargs)
+
+
+def _at(name: str, x: Any, key: Any, *values: Any) -> None:
+    """`np.add.at` and `np.subtract.at`, which change the Tensor `x` in place, as `x[key] = v` does."""
+    if name not in ("add", "subtract") or len(values) != 1:
+        raise TypeError(
+            f"np.{name}.at does not work on Tensors; np.add.at does, and np.subtract.at. Where no index "
+            f"occurs twice, write t[key] = np.{name}(t[key], ...)"
+        )
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"np.{name}.at would write Tensors into a NumPy array: make it a Tensor, x = xg.asarray(x), or "
+            f"give it values, t.detach().numpy()"
+        )
+    (v,) = values
+    v = beside(v, x) if type(v) in _LISTS else v
+    x._become(add_at(x, v, key=key, subtract=name == "subtract"))
 
 
 def _outer(f: Callable[..., Any], x: Any, y: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
 
+from ..compiler.draws import is_generator
 from ..compiler.keys import is_array, state
 from ..core.graph import Leaf
 from ..core.pytree import flatten, flatten_weak
@@ -64,6 +65,15 @@ def static_arguments(
     return frozenset(numbers), frozenset(called)
 
 
+def takes_any_name(f: Callable[..., Any]) -> bool:
+    """Whether `f` takes keyword arguments of any name, as far as is known."""
+    try:
+        parameters = inspect.signature(f, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 def signature(v: Any) -> Any:
     if type(v) is Static:
         leaves = flatten(v.of)[0]
@@ -94,30 +104,52 @@ def signature(v: Any) -> Any:
 
 
 @contextmanager
-def unchanged(arguments: Any, leaves: list[Any]) -> Iterator[None]:
-    """Raise TraceError if the block replaces something inside an argument, as later calls would not do so.
+def unchanged(arguments: Any, who: str = "a compiled function") -> Iterator[None]:
+    """Raise TraceError if the block, in which `who` runs, replaces something inside an argument.
 
-    The attributes of objects are restored.
+    The caller would not see it, or only once. The attributes of objects are restored.
     """
-    structure = flatten_weak(arguments, now=True)[1]
-    objects = [(v, signature(v), dict(v.__dict__)) for v in leaves if _is_object(v)]
+    leaves, structure = flatten_weak(arguments, now=True)
+    held = [(v, signature(v)) for v in leaves if not _is_value(v)]
+    objects = [v.of if type(v) is Static else v for v, _ in held]
+    attributes = [(v, dict(v.__dict__)) for v in objects if isinstance(getattr(v, "__dict__", None), dict)]
     try:
         yield
     finally:
-        changed = [(v, attributes) for v, before, attributes in objects if signature(v) != before]
-        for v, attributes in changed:
-            v.__dict__.clear()
-            v.__dict__.update(attributes)
+        changed = [v for v, (handle, before) in zip(objects, held) if _differs(handle, before)]
+        for v, before in attributes:
+            if any(v is w for w in changed):
+                v.__dict__.clear()
+                v.__dict__.update(before)
+    if any(is_generator(v) for v in changed):
+        raise TraceError(
+            f"{who} draws random numbers from an argument, which would be the same at every later call: draw "
+            f"them before, and pass them as arguments"
+        )
     now, after = flatten_weak(arguments, now=True)
     if changed or after != structure or any(v is not w for v, w in zip(now, leaves)):
-        what = f"an attribute of a {type(changed[0][0]).__name__}" if changed else "a list, dict or module"
         raise TraceError(
-            f"a compiled function puts something else into an argument, {what}, which would happen at no "
-            f"later call: return the new value, or change a Tensor in it in place, as with t[...] = value"
+            f"{who} puts something else into an argument, {_described(changed)}, which would happen only "
+            f"while it is traced: return the new value, or change a Tensor in it in place, as with "
+            f"t[...] = value"
         )
 
 
-def _is_object(v: Any) -> bool:
-    """Whether an argument is an object whose attributes a function may set."""
-    known = isinstance(v, Tensor | type | FunctionType | ModuleType) or is_array(v) or type(v) is Static
-    return not known and not isinstance(v, Weak) and isinstance(getattr(v, "__dict__", None), dict)
+def _differs(v: Any, before: Any) -> bool:
+    try:
+        return bool(signature(v) != before)
+    except TypeError:  # something was put into it that no signature can hold
+        return True
+
+
+def _described(changed: list[Any]) -> str:
+    if not changed:
+        return "a list, dict or module"
+    kind = type(changed[0])
+    known = kind.__module__ == "builtins"
+    return f"a {kind.__name__}" if known else f"an attribute of a {kind.__name__}"
+
+
+def _is_value(v: Any) -> bool:
+    """Whether an argument is an array or a number, or is not searched for changes."""
+    return isinstance(v, Tensor | Weak | type | FunctionType | ModuleType) or is_array(v)

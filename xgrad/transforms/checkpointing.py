@@ -22,6 +22,7 @@ from ..core.tensor import Tensor
 from ..namespace import asarray, concat, reshape
 from ..ops.axes import integer
 from ..ops.programs import AFTER, CHECKPOINT
+from .arguments import unchanged
 from .boxing import boxed
 from .forward_mode import jvp
 from .lifting import returned
@@ -100,8 +101,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         def flat(*x: Tensor) -> list[Tensor]:
             nonlocal z_structure
             moved = dict(zip(places, x, strict=True))
-            args, kwargs = unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)])
-            z, z_structure = flatten(f(*args, **kwargs))
+            arguments = unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)])
+            args, kwargs = arguments
+            with unchanged(arguments, "a checkpointed function"):
+                z, z_structure = flatten(f(*args, **kwargs))
             return returned(z, "a checkpointed function")
 
         traced = trace_to_ir(flat, [Spec(x.shape, x.dtype, x.device, fixed=True) for x in given], user=f)

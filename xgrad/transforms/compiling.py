@@ -17,7 +17,7 @@ from ..core.pytree import Structure, flatten, unflatten
 from ..core.recording import warn
 from ..core.tensor import Tensor
 from ..namespace import asarray
-from .arguments import Static, signature, static_arguments
+from .arguments import Static, signature, static_arguments, takes_any_name, unchanged
 from .traced_function import TracedFunction
 
 #: The number of signatures that a compiled function caches.
@@ -52,7 +52,7 @@ def compile(
 
     Raises:
         TraceError: `f` branches on the value of a Tensor, takes one out, draws random numbers, or changes a
-            Tensor from outside, or an array, in place.
+            Tensor from outside, or an argument that is no Tensor, in place.
         GraphError: an argument that is changed in place is given twice, or used from outside as well.
         TypeError: an argument for which changes cannot be detected, such as an iterator.
         ValueError: `f` has no argument of that name, or at that position.
@@ -77,6 +77,7 @@ class Compiled:
         update_wrapper(self, f)
         self._f = f
         self._static = static_arguments(f, static_argnums, static_argnames)
+        self._ordered = takes_any_name(f)  # and may see in which order its keyword arguments were given
         self._traced = Cache(SIGNATURES)
         self._deciding = Cache(SIGNATURES)
         self._traces = 0
@@ -104,11 +105,15 @@ class Compiled:
             numbers, names = self._static
             args = tuple([Static(v) if i in numbers else v for i, v in enumerate(args)])
             kwargs = {name: Static(v) if name in names else v for name, v in kwargs.items()}
+        if len(kwargs) > 1 and not self._ordered:
+            kwargs = dict(sorted(kwargs.items()))
         return flatten((args, kwargs), now=True)
 
     def _plainly(self, structure: Structure, leaves: list[Any]) -> Any:
         """Call the uncompiled function on these leaves."""
-        return self._called(unflatten(structure, leaves))
+        arguments = unflatten(structure, leaves)
+        with unchanged(arguments):  # they are new containers
+            return self._called(arguments)
 
     def _called(self, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
         """Call the uncompiled function on these arguments."""
@@ -151,43 +156,48 @@ class Compiled:
     def _find(self, leaves: list[Any], structure: Structure) -> tuple[TracedFunction, list[Tensor]]:
         """The trace for such arguments, and its extra inputs: outside Tensors and number arguments."""
         mode = MODE.get()
-        varying = [varies(v) for v in leaves]
-        numbers = [i for i, number in enumerate(varying) if number] if True in varying else []
+        numbers, parts = [], []
+        for i, v in enumerate(leaves):
+            if varies(v):
+                numbers.append(i)
+                parts.append(type(v))
+            else:
+                parts.append(signature(v))
         key = (
             structure,
-            tuple([type(v) if number else signature(v) for v, number in zip(leaves, varying)]),
+            tuple(parts),
             current_device(),
             current_matmul_precision(),
             mode.grad,
             mode.check is not None,
         )
         if not numbers:
-            traced = self._traced_for((key, ()), leaves, structure, ())
+            traced = self._traced_for(key, leaves, structure, ())
             return traced, traced.outside
-        traced = self._traced_with_numbers(key, leaves, structure)
+        known: _Deciding = self._deciding.get(key, _Deciding)
+        traced = self._traced_with_numbers(known, leaves, structure)
         outside = traced.read_outside(leaves)
         if outside is None:  # a number has another type or fails: trace for these values
             everything = tuple(numbers)
-            traced = self._traced_for(_with_values(key, everything, leaves), leaves, structure, everything)
+            traced = self._traced_for(known.key(everything, leaves), leaves, structure, everything)
             outside = traced.outside
         return traced, outside
 
-    def _traced_with_numbers(self, key: Any, leaves: list[Any], structure: Structure) -> TracedFunction:
+    def _traced_with_numbers(
+        self, known: _Deciding, leaves: list[Any], structure: Structure
+    ) -> TracedFunction:
         """The trace for such arguments, and for the values of the numbers that it depends on.
 
         Which numbers these are may depend on their values, so each known set of places is tried.
         """
-        known: _Deciding = self._deciding.get(key, _Deciding)
-        for places in tuple(known.sets):
-            found = _with_values(key, places, leaves)
-            if self._traced.find(found) is not None:
-                return self._traced_for(found, leaves, structure, tuple(sorted(known.wanted)))
-        traced = self._trace(leaves, structure, tuple(sorted(known.wanted)))
+        for places in known.sets:
+            key = known.key(places, leaves)
+            if self._traced.find(key) is not None:
+                return self._traced_for(key, leaves, structure, known.wanted)
+        traced = self._trace(leaves, structure, known.wanted)
         places = tuple(sorted(traced.deciding))
-        known.wanted.update(traced.wanted)
-        kept: TracedFunction = self._traced.get(_with_values(key, places, leaves), lambda: traced)
-        if places not in known.sets:
-            known.sets.append(places)
+        kept: TracedFunction = self._traced.get(known.key(places, leaves), lambda: traced)
+        known.add(places, traced.wanted)
         return kept
 
     def _traced_for(
@@ -233,12 +243,21 @@ class _Deciding:
     """
 
     def __init__(self) -> None:
-        self.sets: list[tuple[int, ...]] = []
-        self.wanted: set[int] = set()
+        self.sets: tuple[tuple[int, ...], ...] = ()
+        self.wanted: tuple[int, ...] = ()
 
+    def add(self, places: tuple[int, ...], wanted: Iterable[int]) -> None:
+        """Add the places that another trace depends on."""
+        self.wanted = tuple(sorted({*self.wanted, *wanted}))
+        if places not in self.sets:
+            self.sets = (*self.sets, places)
 
-def _with_values(key: Any, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
-    return key, tuple([(i, signature(leaves[i])) for i in places])
+    def key(self, places: tuple[int, ...], leaves: list[Any]) -> tuple[Any, ...]:
+        """A key for a trace that depends on the values at these places.
+
+        This object stands in it for the rest of the signature, which is large.
+        """
+        return self, *[(i, signature(leaves[i])) for i in places]
 
 
 class Bound:

@@ -18,7 +18,7 @@ from ..compiler.weak import Numbers, varies
 from ..core.context import MODE, no_grad
 from ..core.graph import Input, Leaf
 from ..core.memory import out_of_memory
-from ..core.pytree import Structure, flatten, unflatten
+from ..core.pytree import Structure, flatten, sorted_by_key, unflatten
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
@@ -58,7 +58,8 @@ class TracedFunction:
         structure: Structure,
         values: tuple[int, ...],
     ) -> None:
-        self.read = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or is_array(v)]
+        places = sorted_by_key(structure, leaves)
+        self.read = [i for i in places if isinstance(leaves[i], Tensor) or is_array(leaves[i])]
         weak = {i: v for i, v in enumerate(leaves) if varies(v) and i not in values}
         self._numbers = Numbers(weak)
 
@@ -95,9 +96,8 @@ class TracedFunction:
         """The outputs of the function on variables, followed by the arguments that it changed in place."""
         variables = [v.data for v in x]
         given = {**dict(zip(self.read, x, strict=True)), **self._numbers.traced}
-        handed = [given.get(i, v) for i, v in enumerate(leaves)]
-        arguments = unflatten(structure, handed)
-        with unchanged(arguments, handed):
+        arguments = unflatten(structure, [given.get(i, v) for i, v in enumerate(leaves)])
+        with unchanged(arguments):
             result = f(arguments)
         found, self.structure = flatten(result)
         self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
