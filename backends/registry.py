@@ -67,12 +67,12 @@ def find_device(spec: str | Device) -> Device:
             return find_device("cuda")
         except DeviceError:
             return find_device("cpu")
-    return _named(str(spec))
+    return _named(spec)
 
 
 @lru_cache(64)
-def _named(spec: str) -> Device:
-    name, _, number = spec.partition(":")
+def _named(spec: Any) -> Device:
+    name, _, number = str(spec).partition(":")
     if name not in _factories or (number and not number.isdecimal()):
         raise DeviceError(
             f"unknown device {spec!r}; the devices are {', '.join(_factories)}, also with an index such as "

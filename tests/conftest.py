@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import hypothesis
 import pytest
@@ -40,11 +41,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"random programs of XGRAD_FUZZ_SEED={os.environ['XGRAD_FUZZ_SEED']}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that run on a CUDA device."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that run on a CUDA device; leave them out where there is no CuPy."""
     for item in items:
         if str(getattr(item, "callspec", None) and item.callspec.params.get("device")).startswith("cuda"):  # type: ignore[attr-defined]
             item.add_marker(pytest.mark.cuda)
+    if find_spec("cupy") is None:
+        without = [item for item in items if item.get_closest_marker("cuda")]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if not item.get_closest_marker("cuda")]
 
 
 @pytest.fixture(params=DEVICES, autouse=False)

@@ -339,7 +339,7 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("executor", ["0", "1"])
+@pytest.mark.parametrize("executor", [pytest.param("0", marks=pytest.mark.slow), "1"])
 @pytest.mark.parametrize("form", ["h @ U + x", "x + U @ h", "vector", "two"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_products_added_to_views(

@@ -472,7 +472,7 @@ MUTANTS = [
     # lowering
     Mutant(
         "all parts of a concat in one place",
-        "compiler.lowering.lower:_part",
+        "compiler.lowering.views:part",
         "(at, at + n)",
         "(0, n)",
         ANY,

@@ -20,7 +20,7 @@ from tests.fuzz.shrinking import smallest
 from tests.fuzz.ways import WAYS, Skipped, attempts, case_for, case_of, wrong
 
 COUNT = int(os.environ.get("XGRAD_FUZZ", 240))
-PARTS, QUICK = 24, 4
+PARTS, QUICK = 24, 2
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,8 @@ def test_random_programs(part: int) -> None:
                 )
 
 
-@pytest.mark.parametrize(
-    "part", [pytest.param(k, marks=pytest.mark.slow if k >= 1 else ()) for k in range(4)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
 def test_random_programs_of_complex_numbers(part: int) -> None:
     seed = int(os.environ["XGRAD_FUZZ_SEED"])
     for number in numbers_of(seed, COUNT // 4)[part::4]:

@@ -75,6 +75,7 @@ def test_the_sdist_holds_what_the_checkout_has(built: Path) -> None:
     assert files <= inside, files - inside
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_what_it_should(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

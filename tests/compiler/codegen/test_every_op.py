@@ -141,7 +141,7 @@ def _combinations() -> list[Any]:
             )
             if op not in without or dtypes not in ("float32", "float64", "whole", "bool"):
                 found.append(pytest.param(executor, name, marks=_marks(executor, name)))
-        found.append(pytest.param("CUDA", name, marks=emulator))
+        found.append(pytest.param("CUDA", name, marks=[emulator, pytest.mark.slow]))
     found += [
         pytest.param("native", name, marks=_marks("native", name))
         for name in NATIVE
@@ -151,10 +151,9 @@ def _combinations() -> list[Any]:
 
 
 def _marks(executor: str, name: str) -> list[pytest.MarkDecorator]:
-    """Mark combinations whose dtype is rare in loops as slow."""
-    dtype = name.split()[-1]
-    rare = dtype.startswith(("uint", "int8", "int16", "bfloat16", "complex")) or "and" in name
-    return [*([native_only] if "native" in executor else []), *([pytest.mark.slow] if rare else [])]
+    """Mark all but one dtype of each kind as slow."""
+    usual = name.split()[-1] in ("float64", "whole", "bool") and "and" not in name
+    return [*([native_only] if "native" in executor else []), *([] if usual else [pytest.mark.slow])]
 
 
 @pytest.mark.parametrize(("executor", "name"), _combinations())

@@ -155,7 +155,7 @@ def test_weights_are_packed_once_and_only_where_they_are_large() -> None:
 
 @needs_native
 @pytest.mark.parametrize("compiled", [True, False], ids=["compile", "scan"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cell", INDEPENDENT + DEPENDENT)
 def test_threads_change_nothing(cell: Cell, dtype: str, compiled: bool, many_threads: None) -> None:
     rng = np.random.default_rng(1)

@@ -138,6 +138,11 @@ NAMES = [
 ]
 
 
+def some(names: list[str]) -> list[Any]:
+    """Mark all but every fourth name as slow."""
+    return [pytest.param(n, marks=[] if i % 4 == 0 else pytest.mark.slow) for i, n in enumerate(names)]
+
+
 @pytest.fixture(autouse=True)
 def _nothing_was_called() -> Iterator[None]:
     CALLS.clear()
@@ -176,7 +181,7 @@ def slope(f: Callable[..., Any], args: list[Any], i: int) -> Any:
 X, A, B = np.array([0.3, 0.7]), np.array([0.5, -1.5]), np.array([2.0, 0.25])
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(NAMES), ids=lambda n: repr(n[:20]))
 def test_names_in_source(name: str) -> None:
     f, *_ = named(name)
     program = trace(f, X)
@@ -194,7 +199,7 @@ def test_names_in_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("inline", [False, True])
-@pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(NAMES), ids=lambda n: repr(n[:20]))
 def test_names_in_derive(name: str, inline: bool) -> None:
     f, *_ = named(name)
     writer = _Backward(_speakable(trace(f, X)), inline)
@@ -213,7 +218,7 @@ def test_names_in_derive(name: str, inline: bool) -> None:
         np.testing.assert_allclose(eval(writer.called[v], here), slope(by_numpy, [X, A, B], i), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(NAMES), ids=lambda n: repr(n[:20]))
 def test_names_in_listings_and_graphs(name: str) -> None:
     f, *_ = named(name)
     program = trace(f, X)
@@ -227,7 +232,7 @@ def test_names_in_listings_and_graphs(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(NAMES), ids=lambda n: repr(n[:20]))
 def test_names_are_not_in_the_text_of_kernels(name: str) -> None:
     """The text for LLVM, CUDA and the NumPy executor is identical with harmless names."""
     texts = []
@@ -238,7 +243,7 @@ def test_names_are_not_in_the_text_of_kernels(name: str) -> None:
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n])
+@pytest.mark.parametrize("name", some([n for n in NAMES if n]))
 def test_keys_of_containers(name: str) -> None:
     def f(params: Any) -> Any:
         return xg.sum(params[name] * params["other"]["w"] ** 2)
@@ -284,7 +289,7 @@ OPS_NAMES += [
 ]
 
 
-@pytest.mark.parametrize("name", OPS_NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(OPS_NAMES), ids=lambda n: repr(n[:20]))
 def test_registered_ops_are_what_their_functions_do(name: str) -> None:
     """A registered op calls its own function, even if the library has another one of that name."""
     own = xg.register_op(
@@ -336,7 +341,7 @@ def test_the_library_keeps_its_names(name: str) -> None:
         xg.unregister_op(name)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "linalg.norm", "tanh", "sigmoid"], ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some([*NAMES, "linalg.norm", "tanh", "sigmoid"]), ids=lambda n: repr(n[:20]))
 def test_gates(name: str) -> None:
     def cube(x: Any) -> Any:
         return x * x * x
@@ -359,7 +364,9 @@ def test_gates(name: str) -> None:
         assert len(str(xg.graph(own(xg.asarray(X)))).splitlines()) == 2
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n and not n.isidentifier()], ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize(
+    "name", some([n for n in NAMES if n and not n.isidentifier()]), ids=lambda n: repr(n[:20])
+)
 def test_parameters(name: str) -> None:
     """Hostile names and values of parameters."""
     own = xg.register_op(
@@ -437,7 +444,7 @@ def test_values_whose_text_is_code() -> None:
         xg.unregister_op("own_liar")
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda n: repr(n[:20]))
+@pytest.mark.parametrize("name", some(NAMES), ids=lambda n: repr(n[:20]))
 def test_the_functions_themselves(name: str) -> None:
     found = identifier(name)
     assert found.isidentifier()

@@ -20,7 +20,7 @@ from .buffer_reuse import shared_memory
 from .loops import lower_loop
 from .plan import Buffer, Map, Ref, Step, Target, Unsupported
 from .products import can_multiply, lower_product
-from .views import broadcast, contiguous, index, is_contiguous, reshaped, sliced, transposed, viewed
+from .views import broadcast, contiguous, index, is_contiguous, part, reshaped, transposed, viewed
 
 
 class Lowered(NamedTuple):
@@ -207,7 +207,7 @@ class Lowering:
                     and item.operands.count(v) == 1
                 )
                 if free and v.dtype == item.output.dtype:
-                    self.place[v] = _part(whole, v, axis, at)
+                    self.place[v] = part(whole, v.shape, axis, at)
                 at += v.shape[axis]
 
     def _anchor(self, stage: Stage) -> None:
@@ -228,7 +228,7 @@ class Lowering:
             self.compute([v for v in stage.operands if type(v) is Value])
             for v in stage.operands:
                 assert type(v) is Value
-                self.copy(self.ref(v), _part(whole, v, axis, at))
+                self.copy(self.ref(v), part(whole, v.shape, axis, at))
                 at += v.shape[axis]
         elif stage.op == "stack":
             whole, axis = self.home(out), stage.params["axis"] % len(out.shape)
@@ -475,11 +475,6 @@ class Lowering:
         self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
         if dtype != out.dtype:
             self.convert(target, self.home(out))
-
-
-def _part(whole: Ref, v: Value, axis: int, at: int) -> Ref:
-    """Return the place of `v` in a concat, starting at `at` along `axis`."""
-    return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(v.shape)])
 
 
 def _is_assignment(stage: Stage) -> bool:

@@ -36,6 +36,11 @@ def sliced(ref: Ref, ranges: Sequence[tuple[int, int]]) -> Ref:
     return ref._replace(offset=offset, shape=tuple(stop - start for start, stop in ranges))
 
 
+def part(whole: Ref, shape: tuple[int, ...], axis: int, at: int) -> Ref:
+    """Return the part of this shape that starts at `at` along `axis`."""
+    return sliced(whole, [(at, at + n) if a == axis else (0, n) for a, n in enumerate(shape)])
+
+
 def reshaped(ref: Ref, shape: tuple[int, ...]) -> Ref | None:
     """Reshape a view, or return None if that needs a copy."""
     if -1 in shape:
