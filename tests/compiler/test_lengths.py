@@ -112,10 +112,10 @@ def test_what_is_between_needs_lines() -> None:
     def code(size: int, text: str = "", extra: int = 0) -> lengths.Planned:
         return lengths.Planned(text, (size, 3), "", (), ((0, 0, 2 * size + extra, (size,)),))
 
-    straight = lengths.Between.of(8, 16, code, (11, code(11)))
+    straight = lengths.Between.of(8, 16, lambda n, like: code(n))
     assert straight is not None
     assert straight.at(13) == code(13)
-    assert lengths.Between.of(8, 16, lambda n: code(n, text="a" if n == 8 else "b"), (11, code(11))) is None
-    assert lengths.Between.of(8, 16, lambda n: code(n, extra=n % 3), (11, code(11, extra=2))) is None
-    assert lengths.Between.of(8, 16, lambda n: code(n * n), (11, code(121))) is None
-    assert lengths.Between.of(8, 16, lambda n: code(n) if n < 16 else None, (11, code(11))) is None
+    assert lengths.Between.of(8, 16, lambda n, like: code(n, text="a" if n == 8 else "b")) is None
+    assert lengths.Between.of(8, 16, lambda n, like: code(n, extra=n % 3)) is None
+    assert lengths.Between.of(8, 16, lambda n, like: code(n * n)) is None
+    assert lengths.Between.of(8, 16, lambda n, like: code(n) if n < 16 else None) is None

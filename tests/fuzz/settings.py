@@ -38,14 +38,14 @@ def shared() -> Iterator[None]:
         return
     pool.start()
     names = ("least", "tile", "threads", "used", "follows")
-    before, limits = [pool[name] for name in names], (rows.SMALL, rows.WORTH)
+    before, limits = [pool[name] for name in names], (rows.PACKED, rows.PRODUCT, rows.MAP)
     for name, value in zip(names, (1, 1, 2, 2, 0)):
         pool[name] = value
-    rows.SMALL, rows.WORTH = 0, 0
+    rows.PACKED, rows.PRODUCT, rows.MAP = 0, 0, 0
     try:
         yield
     finally:
-        rows.SMALL, rows.WORTH = limits
+        rows.PACKED, rows.PRODUCT, rows.MAP = limits
         for name, value in zip(names, before):
             pool[name] = value
 

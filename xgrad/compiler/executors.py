@@ -366,8 +366,8 @@ def _scan(
 ) -> Executable:
     """Prepare a scan for one length, reusing the code for nearby lengths where possible."""
 
-    def plan(length: int) -> Planned | None:
-        return _planned(_alone(body, length, reverse, numbers), device, body.whole)
+    def plan(length: int, like: Planned | None) -> Planned | None:
+        return _planned(_alone(body, length, reverse, numbers), device, body.whole, like)
 
     program, ready = _alone(body, length, reverse, numbers), None
     if length > 1 and _refusal(device) is None and device.backend.launcher(device.index) is None:
@@ -381,7 +381,7 @@ def _scan(
     return Executable(program, device, whole=False, wanted=body.whole, ready=ready)
 
 
-def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
+def _planned(program: Program, device: Device, wanted: bool, like: Planned | None) -> Planned | None:
     """Return the native code of a program that is one scan; None if anything else is needed beside it."""
     from .lowering.lower import lower
     from .passes import optimise
@@ -393,11 +393,11 @@ def _planned(program: Program, device: Device, wanted: bool) -> Planned | None:
     if complex_pairs(optimised) != optimised:
         return None
     try:
-        lowered = lower(optimised, final=False)
+        lowered = lower(optimised, final=False, like=None if like is None else like.lowered)
         if not depends_on_length_alone(lowered):
             return None
         shared, code = _native_code(optimised, lowered, device)
-        return Planned(*code, shared.plan.buffers, places(shared))
+        return Planned(*code, shared.plan.buffers, places(shared), lowered)
     except Unsupported:
         return None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class Planned:
     kernels: str
     buffers: tuple[Buffer, ...]
     outputs: tuple[Place, ...]
+    lowered: Lowered | None = field(default=None, compare=False)
 
     def structure(self) -> tuple[object, ...]:
         """Everything but the numbers."""
@@ -50,12 +51,11 @@ class Planned:
     def with_values(self, values: Sequence[int]) -> Planned:
         """Return a copy with other numbers, in the order of `values`."""
         given = iter(values)
-        return Planned(
-            self.text,
-            tuple(next(given) for _ in self.numbers),
-            self.kernels,
-            tuple(b._replace(size=next(given)) for b in self.buffers),
-            tuple(
+        return replace(
+            self,
+            numbers=tuple(next(given) for _ in self.numbers),
+            buffers=tuple(b._replace(size=next(given)) for b in self.buffers),
+            outputs=tuple(
                 (i, next(given), next(given), tuple(next(given) for _ in shape))
                 for i, _, _, shape in self.outputs
             ),
@@ -73,6 +73,10 @@ def depends_on_length_alone(lowered: Lowered) -> bool:
     return not lowered.constants and not any(calls(lowered.plan.body))
 
 
+#: Plans a length; if the plan for another length is given, with memory shared as there.
+Plan = Callable[[int, Planned | None], Planned | None]
+
+
 class Between:
     """Native code for all lengths from `low` to `high`."""
 
@@ -82,19 +86,18 @@ class Between:
         self._slopes = [(b - a) // self.steps for a, b in zip(self._first, at_high.values())]
 
     @classmethod
-    def of(
-        cls, low: int, high: int, plan: Callable[[int], Planned | None], known: tuple[int, Planned]
-    ) -> Between | None:
-        """Plan both ends with `plan`; None unless the code `known` for a length between them fits."""
-        at_low, at_high = plan(low), plan(high)
+    def of(cls, low: int, high: int, plan: Plan) -> Between | None:
+        """Plan both ends and the middle; None unless the middle has what lies between the ends."""
+        middle = (low + high) // 2
+        at_high = plan(high, None)
+        at_low, at_middle = (None, None) if at_high is None else (plan(n, at_high) for n in (low, middle))
         if at_low is None or at_high is None or at_low.structure() != at_high.structure():
             return None
         pairs = zip(at_low.values(), at_high.values(), strict=True)
         if any((b - a) % (high - low) for a, b in pairs):
             return None
         found = cls(low, high, at_low, at_high)
-        length, code = known
-        return found if found.at(length) == code else None
+        return found if found.at(middle) == at_middle else None
 
     def at(self, length: int) -> Planned:
         """Return the code for a length."""
@@ -113,23 +116,16 @@ class Octave:
         self.low = 1 << (length.bit_length() - 1)
         self._between: Once | None = None
 
-    def at(self, length: int, plan: Callable[[int], Planned | None]) -> Planned | None:
+    def at(self, length: int, plan: Plan) -> Planned | None:
         """Return the code for a length of the octave, if the whole octave shares one structure."""
         if self._between is None:
-            self._between = Once(lambda: self._made(plan))
+            self._between = Once(lambda: Between.of(self.low, 2 * self.low, plan))
         between: Between | None = self._between()
         if between is None:
             return None
         found = between.at(length)
         if os.environ.get("XGRAD_VERIFY") == "1":
-            own = plan(length)
+            own = plan(length, between.base)
             if own is not None and own.structure() == found.structure() and own != found:
                 raise AssertionError(f"the code for {length} steps is not what lies between that for others")
         return found
-
-    def _made(self, plan: Callable[[int], Planned | None]) -> Between | None:
-        middle = self.low + self.low // 2
-        known = plan(middle)
-        if known is None:
-            return None
-        return Between.of(self.low, 2 * self.low, plan, (middle, known))

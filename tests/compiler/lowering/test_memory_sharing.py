@@ -46,13 +46,13 @@ STRAIGHT = [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
 def test_memory_is_used_again_after_its_last_use() -> None:
-    plan = shared_memory(chain([4, 8, 8, 8, 4], STRAIGHT))
+    plan, _ = shared_memory(chain([4, 8, 8, 8, 4], STRAIGHT))
     assert used(plan) == [(0, 1), (1, 2), (2, 1), (1, 4)]
     assert [b.size for b in plan.buffers] == [4, 8, 8, 0, 4]
 
 
 def test_memory_is_used_again_and_again() -> None:
-    plan = shared_memory(chain([4, 8, 8, 8, 8, 8, 4], [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]))
+    plan, _ = shared_memory(chain([4, 8, 8, 8, 8, 8, 4], [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]))
     assert used(plan) == [(0, 1), (1, 2), (2, 1), (1, 2), (2, 1), (1, 6)]
 
 
@@ -61,31 +61,31 @@ def test_memory_is_used_again_and_again() -> None:
 )
 def test_memory_fits(free: int, wanted: int, shares: bool) -> None:
     """Memory is reused if it is large enough, and at most twice as large."""
-    plan = shared_memory(chain([4, free, 99, wanted, 4], STRAIGHT))
+    plan, _ = shared_memory(chain([4, free, 99, wanted, 4], STRAIGHT))
     assert used(plan)[2] == ((2, 1) if shares else (2, 3))
     assert plan.buffers[3].size == (0 if shares else wanted)
 
 
 def test_memory_of_another_dtype_is_not_used() -> None:
-    plan = shared_memory(
+    plan, _ = shared_memory(
         chain([4, 8, 8, 8, 4], STRAIGHT, ["float64", "float32", "float64", "float64", "float64"])
     )
     assert used(plan) == STRAIGHT
 
 
 def test_the_smallest_that_fits_is_used() -> None:
-    plan = shared_memory(chain([4, 16, 12, 99, 10, 4], [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]))
+    plan, _ = shared_memory(chain([4, 16, 12, 99, 10, 4], [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]))
     assert used(plan)[3] == (3, 2)
 
 
 def test_memory_is_free_by_time_and_not_by_number() -> None:
     """Buffer 3 starts while 1 is live, although buffer 2, with a lower number, starts long after that."""
     order = [(0, 1), (1, 3), (1, 3), (3, 5), (0, 2), (2, 5)]
-    assert used(shared_memory(chain([4, 8, 99, 8, 8, 4], order)))[:4] == order[:4]
+    assert used(shared_memory(chain([4, 8, 99, 8, 8, 4], order))[0])[:4] == order[:4]
 
 
 def test_memory_that_nothing_uses_is_not_there() -> None:
-    assert shared_memory(chain([4, 8, 8, 4], [(0, 1), (1, 3)])).buffers[2].size == 0
+    assert shared_memory(chain([4, 8, 8, 4], [(0, 1), (1, 3)]))[0].buffers[2].size == 0
 
 
 # Next values in the memory of the old ones: buffer 0 is the old value, 1 the next, 2 something else
@@ -129,3 +129,13 @@ SQUARE = [contiguous(b, (2, 2)) for b in range(3)]
 )
 def test_a_next_value_in_the_place_of_the_old_one(items: list[Any], expected: bool) -> None:
     assert interfere(items, NEW, OLD) is expected
+
+
+def test_another_length_shares_the_same_memory() -> None:
+    """Where one length shares memory, others do, whatever the sizes; the larger value decides."""
+    order = [(0, 1), (1, 2), (2, 3), (3, 4)]
+    plan, reused = shared_memory(chain([4, 8, 8, 8, 4], order))
+    other, found = shared_memory(chain([4, 2, 8, 30, 4], order), reused)
+    assert found == reused == {3: 1}
+    assert used(other) == used(plan)
+    assert other.buffers[1].size == 30

@@ -260,7 +260,7 @@ CHANGES: dict[str, tuple[str, type, Callable[[Any], Any], str]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_verifier_refuses_a_changed_plan(change: str) -> None:
     name, kind, how, message = CHANGES[change]
-    program, (plan, outputs, constants) = plan_of(name)
+    program, (plan, outputs, constants, _) = plan_of(name)
     verify_plan(program, plan, outputs, constants)
     with pytest.raises(PlanError, match=message):
         verify_plan(program, changed(plan, how, kind), outputs, constants)

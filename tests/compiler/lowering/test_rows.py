@@ -150,7 +150,7 @@ def test_weights_are_packed_once_and_only_where_they_are_large() -> None:
     packed = {i.packed for i in body if isinstance(i, Pack)}
     (shared,) = (i for i in body if isinstance(i, Rows) and isinstance(i.body[0], Loop))
     assert packed == {i.packed for i in shared.body[0].body if isinstance(i, Gemm)}  # type: ignore[union-attr]
-    assert not any(isinstance(i, Pack) for i in plan_of(gru, 2, 5).body)
+    assert not any(isinstance(i, Pack) for i in plan_of(gru, 2, 3).body)
 
 
 @needs_native

@@ -27,21 +27,30 @@ class Lowered(NamedTuple):
     """A plan, and the places of the program's outputs in it.
 
     The last of the plan's inputs are `constants`: arrays that the program creates itself, the same at every
-    run, described by the parameters of their stages.
+    run, described by the parameters of their stages. `reused` are the buffers that were replaced by others.
     """
 
     plan: plans.Plan
     outputs: tuple[Ref, ...]
     constants: tuple[Mapping[str, Any], ...] = ()
+    reused: Mapping[int, int] = {}
 
 
-def lower(program: Program, *, recompute: bool = True, target: Target = CPU, final: bool = True) -> Lowered:
+def lower(
+    program: Program,
+    *,
+    recompute: bool = True,
+    target: Target = CPU,
+    final: bool = True,
+    like: Lowered | None = None,
+) -> Lowered:
     """Lower a program for an executor.
 
     With `recompute`, cheap values are recomputed in each map that needs them. If the plan is `final`, it is
-    verified where XGRAD_VERIFY=1 is set. Raises Unsupported, naming the stage, if there is no kernel for it.
+    verified where XGRAD_VERIFY=1 is set. `like` is the plan for another length, whose buffers this one is to
+    have. Raises Unsupported, naming the stage, if there is no kernel for it.
     """
-    lowered = Lowering(program, recompute, target).run()
+    lowered = Lowering(program, recompute, target).run(like)
     if final:
         verify(program, lowered)
     return lowered
@@ -105,7 +114,7 @@ class Lowering:
         args = tuple(v.dtype if type(v) is Value else v for v in stage.operands)
         return self.target.computes(stage.op, args, stage.output.dtype)
 
-    def run(self) -> Lowered:
+    def run(self, like: Lowered | None) -> Lowered:
         outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
         for stage in self.program.stages:
             if isinstance(stage, Stage) and not stage.is_view:
@@ -129,7 +138,8 @@ class Lowering:
                 self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
             found.append(ref)
         plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
-        return Lowered(shared_memory(plan), places, tuple(self.constants))
+        plan, reused = shared_memory(plan, None if like is None else like.reused)
+        return Lowered(plan, places, tuple(self.constants), reused)
 
     # Uses
 

@@ -19,10 +19,12 @@ from ...ops import OPS
 from .plan import SIZES, Buffer, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows
 from .views import refs
 
-#: M * N * K up to which the code for small products computes a product, and reads the weights as they are.
+#: M * N * K up to which the code for small products computes a product.
 SMALL = 8192
-#: Floating-point operations from which an item outside of loops is shared.
-WORTH = 2**20
+#: What is shared or packed does not depend on the number of steps or rows, so that other numbers of them run
+#: the same code: K * N from which weights are packed, the product of the two least of M, N and K from which a
+#: product outside of loops is shared, and elements of a row from which a map is.
+PACKED, PRODUCT, MAP = 256, 4096, 512
 #: Floating-point operations of an elementwise op that takes one instruction, in terms of those of a product;
 #: and of one that takes many, such as exp.
 LIGHT, HEAVY = 4, 40
@@ -69,9 +71,13 @@ def _has_many_columns(gemm: Gemm) -> bool:
 
 
 def _is_worth_it(item: Any, products: bool) -> bool:
-    if isinstance(item, Call):
-        return False
-    return isinstance(item, Loop) or (_work(item) >= WORTH and (products or isinstance(item, Map)))
+    if isinstance(item, Gemm):
+        least, less, *_ = sorted((*item.out.shape[-2:], item.a.shape[-1]))
+        return products and least * less >= PRODUCT
+    if isinstance(item, Map):
+        rows = _rows(item) or 1
+        return prod(item.shape) >= MAP * rows
+    return isinstance(item, Loop)
 
 
 def independent_rows(item: Any, buffers: Sequence[Buffer]) -> int | None:
@@ -136,7 +142,12 @@ def _shares(gemm: Gemm, written: set[int], buffers: Sequence[Buffer], *, inside:
         return stack[0] != 1 and (not inside or m * n * gemm.a.shape[-1] <= SMALL)
     if m == 1 or gemm.b.buffer in written:
         return False
-    return not inside or m * n * gemm.a.shape[-1] <= SMALL or _packs(gemm, buffers)
+    return not inside or not _is_large(gemm) or _packs(gemm, buffers)
+
+
+def _is_large(gemm: Gemm) -> bool:
+    """Whether to pack the weights of a product in a loop."""
+    return prod(gemm.b.shape) >= PACKED or prod(gemm.out.shape) * gemm.a.shape[-1] > SMALL
 
 
 def _packs(gemm: Gemm, buffers: Sequence[Buffer]) -> bool:
@@ -182,13 +193,13 @@ class _Packing:
     def _item(self, item: Any) -> Any:
         if not isinstance(item, Gemm) or not _packs(item, self.buffers):
             return item
-        (m, n), k = item.out.shape, item.a.shape[-1]
-        if m * n * k <= SMALL:
+        if not _is_large(item):
             return item
         b = item.b._replace(steps=())
         if b not in self.packs:
             dtype = self.buffers[b.buffer].dtype
             lanes = self.vector_bytes // SIZES[dtype]
+            k, n = b.shape
             padded = -(-n // lanes) * lanes  # whole vectors of columns
             self.buffers.append(Buffer("scratch", k * padded, dtype))
             self.packs[b] = Pack(len(self.buffers) - 1, b)
