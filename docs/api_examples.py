@@ -109,8 +109,6 @@ EXAMPLES: dict[str, str] = {
     "linalg.matrix_power": f"xg.linalg.matrix_power({_MATRIX}, 3)",
     "linalg.outer": "xg.linalg.outer(xg.asarray([1.0, 2.0]), xg.asarray([3.0, 4.0]))",
     "fft.rfftfreq": "xg.fft.rfftfreq(4)",
-    "optim.Optimizer": "w = xg.tensor(1.0, requires_grad=True); "
-    "xg.optim.SGD([w], lr=0.1).step([xg.ones(())]); w",
     "random.default_rng": "xg.random.default_rng(0).normal(size=2)",
 }
 

@@ -20,7 +20,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 try:
@@ -112,6 +112,24 @@ def sample(
 # Training
 
 
+def compiled_step(optimizer: xg.optim.Optimizer, clip: float) -> Callable[..., Any]:
+    """Return a step of training as one compiled program: gradients, clipping and update."""
+    gradient = xg.value_and_grad(loss, has_aux=True)
+
+    @xg.compile
+    def step(
+        model: Model, state: dict[str, Any], window: xg.Tensor, h: xg.Tensor, lr: float
+    ) -> tuple[xg.Tensor, xg.Tensor, dict[str, Any]]:
+        """Change the model; return the loss, the state for the next window, and the optimiser's state."""
+        (nats, h), grads = gradient(model, window, h)
+        grads, _ = xg.optim.clip_by_global_norm(grads, clip)
+        updates, state = optimizer.update(grads, state, lr=lr)
+        optimizer.apply(updates, model)
+        return nats.detach(), h.detach(), state
+
+    return step
+
+
 def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> int:
     """Train by truncated backpropagation through time; return the last step that was saved.
 
@@ -127,6 +145,8 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
         return run.scale.scale(nats) if run.scale else nats, (nats, h)
 
     gradient = xg.value_and_grad(scaled, has_aux=True)
+
+    step = compiled_step(run.optimizer, options.clip)
     characters = options.window * options.batch
     quiet = options.quiet or not sys.stderr.isatty()  # a progress bar would only fill a log file
     began, first, saved = time.perf_counter(), run.step, run.step
@@ -153,17 +173,18 @@ def train(run: Run, text: Text, options: argparse.Namespace, folder: Folder) -> 
             if place == 0:  # the streams begin again
                 run.h = no_state(options.batch, run.model, options.precision)
             window = data[place * options.window : (place + 1) * options.window + 1]
-            (_, (nats, run.h)), grads = gradient(run.model, window, run.h)
-            bits = float(nats) / math.log(2)
-            stop_unless_finite(bits, run, options)
-            grads, _ = xg.optim.clip_by_global_norm(
-                run.scale.unscale(grads) if run.scale else grads, options.clip
-            )
-            run.optimizer.lr = learning_rate(run.step, options)
-            if run.scale:
+            rate = learning_rate(run.step, options)
+            if run.scale:  # whether the step is taken depends on its gradients
+                run.optimizer.lr = rate
+                (_, (nats, run.h)), grads = gradient(run.model, window, run.h)
+                bits = float(nats) / math.log(2)
+                stop_unless_finite(bits, run, options)
+                grads, _ = xg.optim.clip_by_global_norm(run.scale.unscale(grads), options.clip)
                 run.scale.step(run.optimizer, grads)
             else:
-                run.optimizer.step(grads)
+                nats, run.h, run.optimizer.state = step(run.model, run.optimizer.state, window, run.h, rate)
+                bits = float(nats) / math.log(2)
+                stop_unless_finite(bits, run, options)
             run.step += 1
             run.curve.append(bits)
             speed = (run.step - first) * characters / (time.perf_counter() - began)

@@ -46,18 +46,13 @@ def xgrad_update(case: str) -> Callable[[], Any]:
     T, B, I, H = (int(n) for n in case.split(","))  # noqa: E741
     text = Text(B)
     model = example.Model(text.vocabulary, I, H, "float32", xg.random.default_rng(0))
-    optimizer, gradient, data = (
-        xg.optim.Adam(model, lr=RATE),
-        xg.value_and_grad(example.loss, has_aux=True),
-        xg.asarray(text.streams),
-    )
-    h = example.no_state(B, model)
+    optimizer, data = xg.optim.Adam(model, lr=RATE), xg.asarray(text.streams)
+    step, h = example.compiled_step(optimizer, CLIP), example.no_state(B, model)
+    state = optimizer.state
 
     def update() -> Any:
-        nonlocal h
-        (nats, h), grads = gradient(model, data[text.place(T)], h)
-        grads, _ = xg.optim.clip_by_global_norm(grads, CLIP)
-        optimizer.step(grads)
+        nonlocal h, state
+        nats, h, state = step(model, state, data[text.place(T)], h, RATE)
         return nats
 
     return update

@@ -71,6 +71,11 @@ def _full(x: Tensor) -> Tensor:
     return x if x.dtype.itemsize > 2 else x.astype("float32")
 
 
+def _as(g: Tensor, number: Any) -> Any:
+    """A number, or a Tensor of one, rounded to the dtype of `g` as numbers are."""
+    return number.astype(g.dtype) if isinstance(number, Tensor) else number
+
+
 class Optimizer(ABC):
     """Base class of the optimisers.
 
@@ -79,6 +84,23 @@ class Optimizer(ABC):
 
     For a parameter in half precision, the optimiser's state and the update are float32. Small updates are
     still lost when the parameter is rounded: keep parameters in float32, and use `nn.cast` inside the loss.
+
+    `step` updates the parameters and keeps the state. `update` is the same as a pure function of gradients
+    and state, and `apply` adds its result to the parameters: with these a whole training step compiles.
+
+    >>> import xgrad as xg
+    >>> model = xg.nn.Linear(2, 1)
+    >>> optimizer = xg.optim.Adam(model)
+    >>> @xg.compile
+    ... def step(model, state, x, lr):
+    ...     loss, grads = xg.value_and_grad(lambda model: xg.sum(model(x) ** 2))(model)
+    ...     updates, state = optimizer.update(grads, state, lr=lr)
+    ...     optimizer.apply(updates, model)
+    ...     return loss, state
+    >>> x = xg.ones((3, 2), dtype=xg.float32)
+    >>> loss, optimizer.state = step(model, optimizer.state, x, 1e-3)
+    >>> optimizer.count
+    1
     """
 
     def __init__(self, params: Tree, lr: float) -> None:
@@ -126,10 +148,67 @@ class Optimizer(ABC):
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
+        slots = self._slots()
         with no_grad(), mode(hooks=None):  # updates of leaves are not recorded
             for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
                 if g is not None:
-                    p -= self._change(i, _full(g))
+                    change, *after = self._change(
+                        _full(g), [kept[i] for kept in slots.values()], self.count, self.lr
+                    )
+                    for kept, slot in zip(slots.values(), after):
+                        kept[i] = slot
+                    p -= change
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `update` takes: the number of steps, and lists with what is kept for each parameter."""
+        return {"count": asarray(self.count), **{name: list(kept) for name, kept in self._slots().items()}}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self.count = int(state["count"])
+        for name, kept in self._slots().items():
+            kept[:] = state[name]
+
+    def update(
+        self, grads: Tree, state: Mapping[str, Any], lr: float | Tensor | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return what to add to the parameters, a tree of their structure, and the state after this step.
+
+        A pure function: the optimiser itself does not change. `lr` is the learning rate, by default the
+        optimiser's own. Raises as `step` does.
+        """
+        with no_grad():
+            given, count = self._fitting(grads), state["count"] + 1
+            names = list(self._slots())
+            changes, after = [], {name: list[Tensor]() for name in names}
+            for i, g in enumerate(given):
+                change, *kept = self._change(
+                    _full(g), [state[name][i] for name in names], count, self.lr if lr is None else lr
+                )
+                changes.append(-change)
+                for name, slot in zip(names, kept, strict=True):
+                    after[name].append(slot)
+            return unflatten(self._structure, [changes[i] for i in self._places]), {"count": count, **after}
+
+    def apply(self, updates: Tree, params: Tree = None) -> None:
+        """Add updates to the parameters in place, or to those of another tree of the same structure.
+
+        Raises ShapeError if the structures differ.
+        """
+        leaves, structure = flatten(updates)
+        targets, other = (self.params, structure) if params is None else flatten(params)
+        if structure != self._structure or other != self._structure:
+            raise ShapeError(
+                f"{type(self).__name__}: the updates have the structure {structure}, and the parameters that "
+                f"of {self._structure if params is None else other}; pass what `update` returned, and the "
+                f"tree of parameters that the optimiser was made for"
+            )
+        with no_grad(), mode(hooks=None):
+            for i in range(len(self.params)):
+                k = self._places.index(i)  # a Tensor in several places is updated once
+                target = targets[i if params is None else k]
+                target += leaves[k]
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
@@ -165,8 +244,11 @@ class Optimizer(ABC):
             return [reduce(add, parts.values()) for parts in found]
 
     @abstractmethod
-    def _change(self, i: int, g: Tensor) -> Tensor:
-        """Update to subtract from parameter `i`, whose gradient is `g`."""
+    def _change(self, g: Tensor, slots: list[Tensor], count: Any, lr: Any) -> tuple[Tensor, ...]:
+        """What to subtract from a parameter with gradient `g`, followed by its slots after this step.
+
+        `count` is the number of this step, from 1 on. Both it and `lr` are numbers or Tensors of one.
+        """
 
     def _slots(self) -> dict[str, list[Tensor]]:
         """The state kept for each parameter, by name."""
@@ -211,13 +293,15 @@ class SGD(Optimizer):
         self.v = [zeros_like(_full(p.detach())) for p in self.params] if momentum else []
 
     def _slots(self) -> dict[str, list[Tensor]]:
-        return {"v": self.v}
+        return {"v": self.v} if self.momentum else {}
 
-    def _change(self, i: int, g: Tensor) -> Tensor:
+    def _change(self, g: Tensor, slots: list[Tensor], count: Any, lr: Any) -> tuple[Tensor, ...]:
+        lr = _as(g, lr)
         if not self.momentum:
-            return self.lr * g
-        self.v[i] = self.momentum * self.v[i] + g
-        return self.lr * self.v[i]
+            return (lr * g,)
+        (v,) = slots
+        v = self.momentum * v + g
+        return lr * v, v
 
 
 class Adam(Optimizer):
@@ -246,9 +330,11 @@ class Adam(Optimizer):
     def _slots(self) -> dict[str, list[Tensor]]:
         return {"m": self.m, "v": self.v}
 
-    def _change(self, i: int, g: Tensor) -> Tensor:
-        b1, b2 = self.betas
-        self.m[i] = b1 * self.m[i] + (1 - b1) * g
-        self.v[i] = b2 * self.v[i] + (1 - b2) * (g * g)
-        rate = self.lr / (1 - b1**self.count)
-        return rate * self.m[i] / (sqrt(self.v[i] * (1 / (1 - b2**self.count))) + self.eps)
+    def _change(self, g: Tensor, slots: list[Tensor], count: Any, lr: Any) -> tuple[Tensor, ...]:
+        (b1, b2), (m, v) = self.betas, slots
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * (g * g)
+        if isinstance(count, Tensor):
+            count = count.astype("float64")
+        rate, correction = _as(g, lr / (1 - b1**count)), _as(g, 1 / (1 - b2**count))
+        return rate * m / (sqrt(v * correction) + self.eps), m, v

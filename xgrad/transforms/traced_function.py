@@ -101,9 +101,14 @@ class TracedFunction:
             result = f(arguments)
         found, self.structure = flatten(result)
         self.changed = [k for k, (v, before) in enumerate(zip(x, variables)) if v.data is not before]
-        found = returned(found, "a compiled function") + [asarray(x[k]) for k in self.changed]
-        self.connected = any(z.requires_grad for z in found)
-        return found
+        found = returned(found, "a compiled function")
+        after = [asarray(x[k]) for k in self.changed]
+        #: whether gradients flow through each output; a leaf is only changed under no_grad
+        self.connected = [z.requires_grad for z in found] + [
+            z.requires_grad and not isinstance(leaves[self.read[k]].node, Leaf)
+            for k, z in zip(self.changed, after)
+        ]
+        return found + after
 
     def outside_now(self) -> tuple[Any, ...]:
         """The outside state that the trace depends on, now.
@@ -163,12 +168,14 @@ class TracedFunction:
     def _computed(self, operands: list[Any]) -> list[Tensor]:
         """All outputs, followed by the new values of the arguments in `changed`."""
         if MODE.get().trace is not None or (
-            self.connected
+            True in self.connected
             and MODE.get().grad
             and any(isinstance(v, Tensor) and v.requires_grad for v in operands)
         ):
             z = apply_scan([asarray(v) for v in operands], body=self.body, length=1, reverse=False)
-            return [v[0] for v in z]
+            if MODE.get().trace is not None:
+                return [v[0] for v in z]
+            return [v[0] if flows else v[0].detach() for v, flows in zip(z, self.connected, strict=True)]
         device = self.device
         if self._foreign:
             operands = [asarray(v) for v in operands]

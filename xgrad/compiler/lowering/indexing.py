@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ...ops.indexing import Hole
+from ..ir import Stage, Value, is_basic
 from .plan import Call, Ref
-from .views import broadcast, viewed
+from .views import broadcast, contiguous, viewed
 
 _INTEGERS = frozenset(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"))
 
@@ -106,3 +107,14 @@ def _common(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
     return tuple(next((n for n in along if n != 1), 1) for along in zip(*padded))
+
+
+def is_assignment(stage: Stage) -> bool:
+    """Whether a stage assigns a value that is no larger to a view that no index array selects."""
+    *_, v = stage.operands
+    if len(stage.operands) != (2 if stage.op == "setitem" else 1) or not is_basic(stage.params["key"]):
+        return False
+    if type(v) is not Value:
+        return True
+    target = viewed(contiguous(0, stage.output.shape), stage.params["key"])
+    return all(n == 1 for n in v.shape[: max(0, len(v.shape) - len(target.shape))])

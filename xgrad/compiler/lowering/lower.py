@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from ...ops.axes import normal_axes
 from ..codegen.llvm.target import CPU
-from ..ir import Item, Loop, Operand, Program, Stage, Value, is_basic
+from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..stacking import stacked
 from . import plan as plans
 from .buffer_reuse import shared_memory
+from .indexing import is_assignment
 from .loops import lower_loop
 from .plan import Buffer, Map, Ref, Step, Target, Unsupported
 from .products import can_multiply, lower_product
@@ -258,7 +259,7 @@ class Lowering:
         if stage.op in plans.FOLDS:
             return stage.output.dtype in self.target.folds.get(plans.FOLDS[stage.op], {})
         if stage.op in ("setitem", "scatter"):
-            return _is_assignment(stage)
+            return is_assignment(stage)
         return stage.op in ("concat", "stack")
 
     def _constant(self, stage: Stage) -> None:
@@ -485,14 +486,3 @@ class Lowering:
         self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
         if dtype != out.dtype:
             self.convert(target, self.home(out))
-
-
-def _is_assignment(stage: Stage) -> bool:
-    """Whether a stage assigns a value that is no larger to a view that no index array selects."""
-    *_, v = stage.operands
-    if len(stage.operands) != (2 if stage.op == "setitem" else 1) or not is_basic(stage.params["key"]):
-        return False
-    if type(v) is not Value:
-        return True
-    target = viewed(contiguous(0, stage.output.shape), stage.params["key"])
-    return all(n == 1 for n in v.shape[: max(0, len(v.shape) - len(target.shape))])
