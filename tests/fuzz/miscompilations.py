@@ -197,6 +197,15 @@ MUTANTS = [
         PASSES,
     ),
     Mutant(
+        "each part of a split product by the first rows",
+        "compiler.passes.split:_Splitting._sum",
+        "slice(stop - part.shape[1], stop)",
+        "slice(0, part.shape[1])",
+        PASSES,
+        2000,
+        needs=r"concat\(.*\) @",
+    ),
+    Mutant(
         "the transpose of a square matrix is the matrix",
         "compiler.passes.simplify:_same",
         "_axes(stage) == tuple(range(len(out.shape)))",

@@ -316,6 +316,7 @@ xg.softmax({R}, axis=-1)
 xg.tanh(xg.concat([{R}, {R}], axis=-1))[:, :{0}.shape[-1]]
 xg.sigmoid({R} @ {W})[:, ::-1]
 xg.tanh(xg.concat([{R}, {0}], axis=-1) @ xg.concat([{W}, {1}]))
+xg.tanh(xg.concat([{R}, {s}], axis=-1) @ xg.concat([{W}, {2} / 2]))
 xg.tanh(({R} + {s}) @ {W})
 xg.tanh(({R} + {g}) @ {W})
 xg.tanh(({R} - {g}) @ {W})

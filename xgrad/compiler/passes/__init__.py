@@ -14,6 +14,7 @@ from .outer import outer_products
 from .products import accumulate, join, merge, transpose_inside
 from .simplify import simplify
 from .sink import sink
+from .split import split_products
 from .split_complex import split_complex
 from .stacks import whole_slices, whole_stacks
 
@@ -25,6 +26,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", simplify),
     ("complex", split_complex),
     ("simplify", simplify),
+    ("split", split_products),
     ("hoist", hoist),
     ("simplify", simplify),
     ("sink", sink),
