@@ -298,11 +298,17 @@ def _native_code(program: Program, lowered: Lowered, device: Device) -> tuple[Lo
 
     native = device.backend.native
     size, blas, pool = native.vector_bytes(), native.find_blas(), native.pool()
+    alone = pool is not None and pool.has_blas
     if pool is not None:
-        products = pool.has_blas and not any(calls(lowered.plan.body))
-        lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=products))
+        lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=alone))
     verify(program, lowered)
-    return lowered, write(lowered.plan, vector_bytes=size, long_blas=blas.long, half=native.converts_half())
+    return lowered, write(
+        lowered.plan,
+        vector_bytes=size,
+        long_blas=blas.long,
+        half=native.converts_half(),
+        one_blas_thread=alone,
+    )
 
 
 #: The name of the executor that compiles nothing.

@@ -106,6 +106,36 @@ def test_blas_has_its_threads_again() -> None:
     assert get() == before
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_blas_has_its_threads_again_after_an_error(inside: bool) -> None:
+    blas = native.find_blas()
+    if blas is None or not blas.get_threads:
+        pytest.skip("this BLAS has no such functions")
+    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas.get_threads)
+    seen: list[int] = []
+
+    def fail(args: Any, outs: Any) -> None:
+        seen.append(get())
+        raise ArithmeticError("in the call")
+
+    def f(h: Any, W: Any) -> Any:
+        if not inside:
+            h = h + xg.linalg.eigvalsh(W)[0]
+        step = lambda h, _: (xg.tanh(h @ W) + (xg.linalg.eigvalsh(W * h[0, 0])[0] if inside else 0.0), None)
+        return xg.scan(step, h, length=3)[0]
+
+    compiled = xg.compile(f)
+    args = np.ones((64, 64)) / 64, np.eye(64)
+    compiled(*args)
+    host = compiled.executable(*args)._ready().engine._host
+    host._calls[:] = [call._replace(run=fail) for call in host._calls]
+    before = get()
+    with pytest.raises(ArithmeticError, match="in the call"):
+        compiled(*args)
+    assert get() == before
+    assert seen == [1 if inside else before]
+
+
 @pytest.mark.parametrize("said", ["0", "-1", "two", "", "1.5"])
 def test_a_number_of_threads_that_is_none(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XGRAD_NUM_THREADS", said)

@@ -11,6 +11,7 @@ to the auto-vectoriser.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 from ...calls import calls
@@ -18,6 +19,7 @@ from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows
 from ...lowering.views import leading
 from . import gemm as llvm_gemm
 from . import packed
+from .gemm import SMALL
 from .kernels import KERNELS, Kernel
 from .map import MapWriter
 from .text import TYPES, Code, Module, stored
@@ -25,6 +27,11 @@ from .text import TYPES, Code, Module, stored
 _SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %functions, ptr %host)"
 #: The table of functions: those of BLAS, the thread pool and its function, then those of `packed.py`.
 _FUNCTIONS = ("sgemm", "dgemm", "pool", "share", "enter", "leave", *packed.FUNCTIONS)
+
+
+#: M * N * K from which a product in a loop that is not shared is worth BLAS's own threads. They wait for each
+#: other at every product, which takes long where other processes are busy.
+LARGE = 2**22
 
 
 class Written(NamedTuple):
@@ -35,25 +42,69 @@ class Written(NamedTuple):
     kernels: str
 
 
-def write(plan: Plan, *, vector_bytes: int = 64, long_blas: bool = True, half: bool = True) -> Written:
+def write(
+    plan: Plan,
+    *,
+    vector_bytes: int = 64,
+    long_blas: bool = True,
+    half: bool = True,
+    one_blas_thread: bool = False,
+) -> Written:
     """Write `plan` as native code.
 
     `vector_bytes` is the size of the processor's vectors, `long_blas` whether BLAS takes 64-bit integers,
-    `half` whether the processor converts float16. Raises Unsupported for an op or a dtype without a native
-    form.
+    `half` whether the processor converts float16. With `one_blas_thread` BLAS uses one thread, but for what
+    is large and not shared by rows. Raises Unsupported for an op or a dtype without a native form.
     """
     writer = Writer(plan, vector_bytes, long_blas, half)
+    writer.one_blas_thread = one_blas_thread and any(map(_is_told, plan.body))
     writer.outermost(plan.body)
     code = writer.code
     code.put("ret void")
     if writer.calls:
         code.start("failed")
         code.put("ret void")
-    code.module.functions["@run"] = "\n".join(
-        [f"define {_SIGNATURE} nounwind {{", "entry:", *code.head, *code.lines, "}"]
+    signature = _SIGNATURE
+    if writer.one_blas_thread:
+        signature = _SIGNATURE.replace("@run", "internal @main").replace("void internal", "internal void")
+        code.module.functions["@run"] = _between_enter_and_leave()
+    code.module.functions["@main" if writer.one_blas_thread else "@run"] = "\n".join(
+        [f"define {signature} nounwind {{", "entry:", *code.head, *code.lines, "}"]
     )
-    kernels = packed.module_text(vector_bytes) if any(isinstance(i, Rows) for i in plan.body) else ""
-    return Written(code.module.text(), tuple(writer.numbers), kernels)
+    shared = writer.one_blas_thread or any(isinstance(i, Rows) for i in plan.body)
+    return Written(
+        code.module.text(), tuple(writer.numbers), packed.module_text(vector_bytes) if shared else ""
+    )
+
+
+def _is_told(item: Any) -> bool:
+    """Whether BLAS is to use one thread for an item of a plan: it is shared, or a loop that may call BLAS."""
+    return isinstance(item, Rows) or (isinstance(item, Loop) and _largest_product(item) > SMALL)
+
+
+def _largest_product(loop: Loop) -> float:
+    """Return the largest M * N * K of the products in a loop; calls of the array library count as large."""
+    found: list[float] = [0]
+    for item in loop.body:
+        if isinstance(item, Loop):
+            found.append(_largest_product(item))
+        elif isinstance(item, Gemm):
+            found.append(prod(item.out.shape[-2:]) * item.a.shape[-1])
+        elif isinstance(item, Call):
+            found.append(SMALL + 1)
+    return max(found)
+
+
+def _between_enter_and_leave() -> str:
+    """Return a function `run` that calls `main` while BLAS uses one thread."""
+    code = Code(Module(), 1)
+    writer = Writer(Plan((), ()), 16, True, True)
+    writer.code = code
+    writer.tell("enter")
+    code.put("call void @main(ptr %buffers, ptr %numbers, ptr %functions, ptr %host)")
+    writer.tell("leave")
+    code.put("ret void")
+    return "\n".join([f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"])
 
 
 class _RowRange(NamedTuple):
@@ -76,6 +127,7 @@ class Writer:
         self.calls = 0  # how many have been written
         self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
         self.rows: _RowRange | None = None  # the rows that this code is to compute
+        self.one_blas_thread = False
 
     def number(self, value: int) -> str:
         """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
@@ -125,20 +177,20 @@ class Writer:
     def outermost(self, parts: tuple[Any, ...]) -> None:
         """Write a plan's body.
 
-        While rows are shared, BLAS uses one thread; in other loops, all that it has.
+        If BLAS uses one thread, it uses all that it has in loops with large products.
         """
-        alone = any(isinstance(i, Rows) for i in parts) and not any(calls(parts))
-        if alone:
-            self.tell("enter")
         for part in parts:
-            if alone and isinstance(part, Loop):
+            threads = (
+                self.one_blas_thread
+                and isinstance(part, Loop)
+                and _largest_product(part) >= LARGE
+                and not any(calls((part,)))  # one that fails leaves the function
+            )
+            if threads:
                 self.tell("leave")
-                self.body((part,), [])
+            self.body((part,), [])
+            if threads:
                 self.tell("enter")
-            else:
-                self.body((part,), [])
-        if alone:
-            self.tell("leave")
 
     def tell(self, function: str) -> None:
         """Call one of the thread pool's functions."""
@@ -181,7 +233,11 @@ class Writer:
         else:
             code.put(f"br label %{host}")
         code.start(host)
+        if self.one_blas_thread and not turns:
+            self.tell("leave")
         failed = code.let(f"call i32 %host(i64 {number}, ptr %buffers, ptr {steps})")
+        if self.one_blas_thread and not turns:
+            self.tell("enter")
         code.put(f"br i1 {code.let(f'icmp ne i32 {failed}, 0')}, label %failed, label %{done}")
         code.start(done)
 
