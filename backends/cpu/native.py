@@ -28,6 +28,8 @@ from .host_calls import Host
 
 #: Compiled functions kept in memory.
 KEPT = 256
+#: What OpenBLAS's get_parallel returns where it was built with OpenMP.
+_OPENMP = 2
 #: Room in the table of functions that compiled code calls.
 _FUNCTIONS = 16
 #: Prefix and suffix of "sgemm" in known libraries, and whether integers are then 64-bit.
@@ -43,7 +45,8 @@ _SPELLINGS = (
 class Blas(NamedTuple):
     """The addresses of `cblas_sgemm` and `cblas_dgemm`, and whether they take 64-bit integers.
 
-    `get_threads` and `set_threads` are those of OpenBLAS's functions for its number of threads, else 0.
+    `get_threads` and `set_threads` are those of OpenBLAS's functions for its number of threads, else 0. They
+    are 0 for OpenMP as well, where that number is one of the calling thread.
     """
 
     sgemm: int
@@ -119,12 +122,18 @@ def find_blas() -> Blas | None:
             except AttributeError:
                 continue
             if found[0] and found[1]:
-                threads = (
-                    _address(library, f"{before.removesuffix('cblas_')}openblas_{name}_num_threads{after}")
-                    for name in ("get", "set")
-                )
+                threads = _threads_of(library, f"{before.removesuffix('cblas_')}openblas_", after)
                 return Blas(found[0], found[1], long, path or "the process itself", *threads)
     return None
+
+
+def _threads_of(library: ctypes.CDLL, before: str, after: str) -> tuple[int, int]:
+    """Return the addresses of OpenBLAS's functions that get and set its number of threads, or zeros."""
+    kind = _address(library, f"{before}get_parallel{after}")
+    if kind and ctypes.CFUNCTYPE(ctypes.c_int)(kind)() == _OPENMP:
+        return 0, 0
+    get, set_ = (_address(library, f"{before}{name}_num_threads{after}") for name in ("get", "set"))
+    return get, set_
 
 
 def _address(library: ctypes.CDLL, name: str) -> int:
