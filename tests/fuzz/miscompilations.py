@@ -308,11 +308,20 @@ MUTANTS = [
     Mutant(
         "a total without what it began with",
         "compiler.passes.sink:_Sinking._add_up",
-        " if type(c.init) is not Value and c.init == 0 else [c.init]",
-        "",
+        'zero = type(c.init) is not Value and c.init == 0 and stage.op == "+"',
+        'zero = stage.op == "+"',
         PASSES,
         1000,
         needs=r"h\d+_\d+ [+-]",
+    ),
+    Mutant(
+        "values that are the same at every step in another order",
+        "compiler.invariants:Split.operands",
+        "*results]",
+        "*results[::-1]]",
+        ("compile",),
+        2000,
+        needs=r"scan",
     ),
     Mutant(
         "a total that is read on its way is found after the loop",

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..backends import DeviceError
 from ..compiler.bodies import body_of
-from ..compiler.scan import apply_scan
+from ..compiler.invariants import split_invariants
+from ..compiler.scan import apply_scan, replay
 from ..compiler.trace import trace_to_ir
 from ..compiler.variables import Spec
 from ..core.context import MODE, mode
@@ -107,6 +108,11 @@ def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     traced.close()
     if not operands:
         raise ValueError("scan has nothing to compute with: no carry, no xs, no Tensor from outside")
+    if outer is not None and not outer.remember:  # in a program to be compiled, not one to be shown
+        split = body.once("invariants", lambda: split_invariants(body))
+        if split is not None:
+            results = replay(split.before, operands[carries + len(leaves) :])
+            body, operands = split.body, split.operands(operands, results)
     z = apply_scan(operands, body=body, length=steps, reverse=reverse)
     result = unflatten(carry.structure, z[:carries]), unflatten(y_structure, z[carries:])
     if check is not None and steps:

@@ -180,10 +180,10 @@ class _Sinking:
             stage = self.made.get(c.next) if type(c.next) is Value else None
             if (
                 stage is None
-                or stage.op != "+"
+                or stage.op not in ("+", "-")
                 or uses.get(c.inner) != 1
                 or uses.get(c.next) != 1
-                or c.inner not in stage.operands
+                or c.inner not in (stage.operands if stage.op == "+" else stage.operands[:1])
             ):
                 continue
             term = stage.operands[1 - stage.operands.index(c.inner)]
@@ -222,8 +222,10 @@ class _Sinking:
                 self.totals[v] = self._total(v)
         for c, term in sums.items():
             assert c.final is not None
-            begin = [] if type(c.init) is not Value and c.init == 0 else [c.init]
-            self.after.append(Stage("+" if begin else "none", (*begin, self.totals[term]), (c.final,)))
+            stage = self.made[c.next]  # type: ignore[index]  # of a sum it is a value
+            zero = type(c.init) is not Value and c.init == 0 and stage.op == "+"
+            operands = (self.totals[term],) if zero else (c.init, self.totals[term])
+            self.after.append(Stage("none" if zero else stage.op, operands, (c.final,)))
 
     def _parts(self, stage: Stage) -> tuple[Value, ...]:
         """Return the values whose sums over time suffice to compute the sum of the stage's output."""
@@ -241,7 +243,7 @@ class _Sinking:
         """Whether the sum over time of its output is its output for the sums over time."""
         if stage.op == "@":
             return all(len(u.shape) == 2 and u.dtype == stage.output.dtype for u in stage.values)
-        if stage.op == "+":
+        if stage.op in ("+", "-"):
             return all(
                 type(u) is Value and u[1:] == stage.output[1:] and u in self.bound for u in stage.operands
             )
