@@ -40,8 +40,9 @@ def shared_by_rows(plan: Plan, vector_bytes: int, *, products: bool) -> Plan:
     `products` says whether to share what BLAS computes, which is then told to use one thread.
     """
     buffers, body = list(plan.buffers), list[Any]()
+    live = _live(plan)
     item: Any
-    for item in plan.body:
+    for at, item in enumerate(plan.body):
         if not _is_worth_it(item, products):
             body.append(item)
             continue
@@ -53,13 +54,25 @@ def shared_by_rows(plan: Plan, vector_bytes: int, *, products: bool) -> Plan:
         if count is None:
             body.append(item)
             continue
-        packing = _Packing(buffers, vector_bytes)
+        packing = _Packing(buffers, live, at, vector_bytes)
         shared = packing.packed(item) if isinstance(item, Loop) else item
         packs = packing.packs.values()
         weights = sum(buffers[p.packed].size * SIZES[buffers[p.packed].dtype] for p in packs)
         pieces = 1 if weights > CACHE or isinstance(item, Gemm) else 2
         body += [*packs, Rows(count, _work(item), pieces, (shared,))]
     return plan._replace(buffers=tuple(buffers), body=tuple(body))
+
+
+def _live(plan: Plan) -> dict[int, list[tuple[int, int]]]:
+    """Return the first and the last item that use each buffer; an output is in use to the end."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for at, item in enumerate(plan.body):
+        for ref in (r for part in refs(item) for r in part):
+            kind = plan.buffers[ref.buffer].kind
+            if kind != "input":
+                first = found[ref.buffer][0][0] if ref.buffer in found else at
+                found[ref.buffer] = [(first, len(plan.body) if kind == "output" else at)]
+    return found
 
 
 def _has_many_columns(gemm: Gemm) -> bool:
@@ -178,10 +191,15 @@ def _keeps_to_its_row(ref: Ref, axis: int, rows: int, strides: dict[int, int]) -
 
 
 class _Packing:
-    """The buffers with the packed weights of one loop."""
+    """The buffers with the packed weights of one loop, the item `at` of its plan.
 
-    def __init__(self, buffers: list[Buffer], vector_bytes: int) -> None:
-        self.buffers, self.vector_bytes = buffers, vector_bytes
+    `live` has the items of the plan during which each buffer is in use, as pairs of the first and the last.
+    """
+
+    def __init__(
+        self, buffers: list[Buffer], live: dict[int, list[tuple[int, int]]], at: int, vector_bytes: int
+    ) -> None:
+        self.buffers, self.live, self.at, self.vector_bytes = buffers, live, at, vector_bytes
         self.packs: dict[Ref, Pack] = {}
 
     def packed(self, loop: Loop) -> Loop:
@@ -201,9 +219,22 @@ class _Packing:
             lanes = self.vector_bytes // SIZES[dtype]
             k, n = b.shape
             padded = -(-n // lanes) * lanes  # whole vectors of columns
-            self.buffers.append(Buffer("scratch", k * padded, dtype))
-            self.packs[b] = Pack(len(self.buffers) - 1, b)
+            self.packs[b] = Pack(self._buffer(Buffer("scratch", k * padded, dtype)), b)
         return item._replace(packed=self.packs[b].packed)
+
+    def _buffer(self, wanted: Buffer) -> int:
+        """Return the number of a buffer of this size that is not live during the loop.
+
+        It is a new one, or one of the plan's: also an output, until it is written.
+        """
+        for i, live in self.live.items():
+            fits = self.buffers[i]._replace(kind="scratch") == wanted
+            if fits and not any(first <= self.at <= last for first, last in live):
+                live.append((self.at, self.at))
+                return i
+        self.buffers.append(wanted)
+        self.live[len(self.buffers) - 1] = [(self.at, self.at)]
+        return len(self.buffers) - 1
 
 
 def _work(item: Any) -> int:
