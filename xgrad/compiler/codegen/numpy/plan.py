@@ -22,6 +22,8 @@ DEEPEST = 20
 SLICES = 1024
 #: The largest temporary, in bytes, that is kept between runs.
 KEPT = 2**16
+#: The number of columns of a large matrix that are transposed together.
+STRIP = 32
 
 _CALL = re.compile(r"np\.([a-z_0-9]+)\(")
 
@@ -180,6 +182,7 @@ class _Writer:
 
     def _map(self, item: Map) -> list[str]:
         lines: list[str] = []
+        loads = dict(item.loads)
         where: dict[int, str] = {v: self._array(ref) for v, ref in item.loads}
         dtypes = {v: self.plan.buffers[ref.buffer].dtype for v, ref in item.loads} | {
             s.value: s.dtype for s in item.steps
@@ -214,6 +217,11 @@ class _Writer:
             mixed = any(
                 not literal and dtypes[int(a)] != step.dtype for a, literal in zip(step.args, step.literal)
             )
+            source = loads.get(int(step.args[0])) if step.op == "none" and not step.literal[0] else None
+            if source is not None and target is not None and not mixed:
+                lines.append(self._copy(target, source, out, where[int(step.args[0])]))
+                where[step.value] = out
+                continue
             lines += _step(
                 step,
                 [a if literal else where[int(a)] for a, literal in zip(step.args, step.literal)],
@@ -229,9 +237,10 @@ class _Writer:
         for v, found in stores.items():
             for ref in found:
                 if direct.get(v) != ref:
-                    same = self.plan.buffers[ref.buffer].dtype == dtypes[v]
-                    unsafe = "" if same else ", casting='unsafe'"
-                    lines.append(f"np.copyto({self._array(ref)}, {where[v]}{unsafe})")
+                    if v in loads and self.plan.buffers[ref.buffer].dtype == dtypes[v]:
+                        lines.append(self._copy(ref, loads[v], self._array(ref), where[v]))
+                    else:
+                        lines.append(f"np.copyto({self._array(ref)}, {where[v]}, casting='unsafe')")
         for r in item.reductions:
             axes = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
             kept = [a for a in range(len(item.shape)) if a not in axes]
@@ -247,6 +256,19 @@ class _Writer:
                 continue
             lines.append(f"np.{fold}.reduce({where[r.value]}, axis={axes}, out={out})")
         return lines
+
+    def _copy(self, target: Ref, source: Ref, out: str, x: str) -> str:
+        """Copy between arrays of one dtype.
+
+        NumPy transposes a large matrix by rows of the result, and each reads a whole column of the source.
+        Strips of a few columns stay in the cache.
+        """
+        turned = len(target.shape) > 1 and target.strides[-1] == 1 and source.strides[-2] == 1
+        large = len(target.shape) > 1 and min(target.shape[-2:]) >= 4 * STRIP
+        if turned and source.strides[-1] != 1 and large and len(self.loops) < DEEPEST:
+            columns = f"[..., j : j + {STRIP}]"
+            return f"for j in range(0, {target.shape[-1]}, {STRIP}): np.copyto({out}{columns}, {x}{columns})"
+        return f"np.copyto({out}, {x})"
 
     def _may_write(self, ref: Ref, i: int, item: Map, last: dict[Any, int]) -> bool:
         """Whether step `i` may write its result to `ref`, in a buffer that the map also loads from.
