@@ -147,27 +147,30 @@ class Laid:
     def __init__(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall] = ()) -> None:
         space: dict[str, Any] = {}
         exec(compile(text, "<a plan>", "exec"), space)
-        self._run, self._buffers = space["run"], buffers
+        self._bind, self._buffers = space["bind"], buffers
         self._calls = [call.run for call in calls]
-        self._free: list[list[np.ndarray]] = []
+        self._given = [(i, canonical(b.dtype)) for i, b in enumerate(buffers) if b.kind == "input"]
+        self._made = [(i, b.size, canonical(b.dtype)) for i, b in enumerate(buffers) if b.kind == "output"]
+        self._free: list[Any] = []  # runners, each with scratch memory of its own
 
     def run(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Run; return the outputs, flat, in new memory."""
-        scratch = (
-            self._free.pop()
-            if self._free
-            else [np.empty(b.size, canonical(b.dtype)) for b in self._buffers if b.kind == "scratch"]
-        )
-        outputs = [
-            half.classed(np.empty(b.size, canonical(b.dtype))) for b in self._buffers if b.kind == "output"
+        run = self._free.pop() if self._free else self._bound()
+        buffers: list[Any] = [None] * len(self._buffers)
+        for (i, dtype), x in zip(self._given, inputs, strict=True):
+            buffers[i] = np.ascontiguousarray(x, dtype).reshape(-1)
+        for i, size, dtype in self._made:
+            buffers[i] = half.classed(np.empty(size, dtype))
+        run(buffers)
+        self._free.append(run)
+        return [buffers[i] for i, _, _ in self._made]
+
+    def _bound(self) -> Any:
+        """Make a runner, with new scratch memory."""
+        scratch = [
+            np.empty(b.size, canonical(b.dtype)) if b.kind == "scratch" else None for b in self._buffers
         ]
-        sources = {"input": iter(inputs), "scratch": iter(scratch), "output": iter(outputs)}
-        buffers = [
-            np.ascontiguousarray(next(sources[b.kind]), canonical(b.dtype)).reshape(-1) for b in self._buffers
-        ]
-        self._run(np, _view, np.empty, buffers, self._calls)
-        self._free.append(scratch)
-        return outputs
+        return self._bind(np, _view, np.empty, scratch, self._calls)
 
 
 def _view(buffer: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> HostArray:

@@ -419,6 +419,22 @@ MUTANTS = [
         1000,
         needs=r"xg\.min\(",
     ),
+    Mutant(
+        "all numbers of a dtype are the first",
+        "compiler.codegen.numpy.plan:_Writer._constant",
+        '("constant", repr(value), dtype)',
+        '("constant", dtype)',
+        NUMPY,
+    ),
+    Mutant(
+        "the stack of a step's slices is another",
+        "compiler.passes.hoist:_out_of",
+        "(outer[y.inner],), (y.outer,)",
+        "(next(iter(outer.values())),), (y.outer,)",
+        NUMPY,
+        1000,
+        needs=r"scan",
+    ),
     # native code
     Mutant(
         "backwards is forwards, natively",

@@ -18,6 +18,7 @@ from xgrad.compiler.lowering.lower import Lowered, lower, verify
 from xgrad.compiler.lowering.plan import Unsupported
 from xgrad.compiler.lowering.rows import shared_by_rows
 from xgrad.compiler.passes import PASSES, optimise
+from xgrad.compiler.passes.contiguous import contiguous
 from xgrad.compiler.passes.pack import pack
 from xgrad.compiler.printing.source import source
 
@@ -290,7 +291,7 @@ def by_plan(case: Case, kind: str) -> None:
         for make in (
             lambda: lower(program),
             lambda: verify(program, with_shared_rows(lower(program, final=False))),
-            lambda: lower(pack(program), recompute=False),
+            lambda: lower(contiguous(pack(program)), recompute=False),
             lambda: lower(program, target=CUDA),
         ):
             try:

@@ -283,9 +283,10 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
         raise Unsupported(refusal)
     from .codegen.numpy.plan import NUMPY
     from .codegen.numpy.plan import write as numpy_text
+    from .passes.contiguous import contiguous
     from .passes.pack import pack
 
-    lowered = lower(pack(program), recompute=False, target=NUMPY)
+    lowered = lower(contiguous(pack(program)), recompute=False, target=NUMPY)
     called = host_calls(lowered.plan, device, watch)
     return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
 

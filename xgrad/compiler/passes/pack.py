@@ -7,12 +7,18 @@ from itertools import pairwise
 
 from ..ir import Item, Loop, Program, Stage, Value
 from ..names import Names
+from .hoist import hoist
 from .simplify import simplify, slices
+
+#: The most elements of an array over all steps of a loop that is computed before it, to save calls. Larger
+#: ones do not fit the cache, so that reading them again costs more than the calls.
+SMALL = 2**17
 
 
 def pack(program: Program) -> Program:
-    """Apply a function to the whole array instead of to each of its parts."""
-    return simplify(replace(program, stages=tuple(_packed(program.stages, Names.beside(program)))))
+    """Apply a function to the whole array instead of to each of its parts, or to the slice of each step."""
+    packed = replace(program, stages=tuple(_packed(program.stages, Names.beside(program))))
+    return simplify(hoist(simplify(packed), small=SMALL))
 
 
 def _is_function(stage: Stage) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ....ops.scalars import PRIMITIVES, Call, Scalar, calls, power
-from ...lowering.plan import Unsupported
+from ...lowering.plan import Number, Unsupported
 from ...printing.listing import COMPARISON, NEGATION, PRODUCT, SUM, Text, number
 
 #: The primitives that have a symbol, and its precedence.
@@ -89,33 +89,38 @@ def _without_roots(scalar: Scalar) -> Scalar:
 
 
 def written_into(
-    out: str, scalar: Scalar, operands: Mapping[str, Text], *, cast: bool, whole: bool
+    out: str,
+    scalar: Scalar,
+    operands: Mapping[str, Text],
+    constant: Callable[[Number], Text],
+    *,
+    cast: bool,
+    whole: bool,
 ) -> list[str]:
     """Return lines that write the value into `out`, which may be an operand.
 
-    `cast` says that its dtype may differ from NumPy's.
+    `constant` writes a number beside arrays, and `cast` says that the dtype of `out` may differ from NumPy's.
     """
     chain = [] if cast else _chain(_without_roots(scalar))
     if chain:
         lines = []
         for name, args in chain:
-            given = ", ".join(out if a is None else _leaf(a, operands) for a in args)
+            write = number if all(type(a) in (int, float, bool) for a in args) else constant
+            given = ", ".join(
+                out if a is None else operands[a].text if isinstance(a, str) else write(a).text for a in args
+            )
             lines.append(f"np.{PRIMITIVES[name].numpy}({given}, {out})")
         return lines
     lines, text = of_element("np", scalar, operands, f"{out}_", whole)
     return [*lines, f"np.copyto({out}, {text.text}, casting='unsafe')"]
 
 
-def _leaf(part: Scalar, operands: Mapping[str, Text]) -> str:
-    return operands[part].text if isinstance(part, str) else number(part).text
-
-
-def _chain(scalar: Scalar) -> list[tuple[str, tuple[Scalar | None, ...]]]:
+def _chain(scalar: Scalar) -> list[tuple[str, tuple[str | Number | None, ...]]]:
     """Return an expression as a chain of functions, each of the previous result and numbers.
 
     None stands for the previous result. Empty for any other expression.
     """
-    found: list[tuple[str, tuple[Scalar | None, ...]]] = []
+    found: list[tuple[str, tuple[str | Number | None, ...]]] = []
     while isinstance(scalar, Call):
         primitive = PRIMITIVES[scalar.name]
         inside = [a for a in scalar.args if isinstance(a, Call)]
