@@ -152,15 +152,15 @@ def test_help_reads_well(tmp_path: Path) -> None:
         (None, ["--data", "."], "cannot read .:"),
         (b"", ["--data", "bad.txt"], "bad.txt is empty"),
         (b" \n\n ", ["--data", "bad.txt"], "bad.txt is empty"),
-        (b"\xff\xfe\x00binary", ["--data", "bad.txt"], "not text in UTF-8"),
+        (b"\xff\xfe\x00binary", ["--data", "bad.txt"], "is not UTF-8 text"),
         (b"zero\0bytes" * 100, ["--data", "bad.txt"], "zero bytes"),
-        (b"too short", ["--data", "bad.txt"], "9 characters, 4 streams of one window need 40"),
+        (b"too short", ["--data", "bad.txt"], "9 characters, but 4 streams of one window need 40"),
         (None, ["--device", "tpu"], "unknown device 'tpu'"),
         (None, ["--resume", "--out", "nowhere"], "no checkpoint at nowhere"),
-        (None, ["--steps", "0"], "argument --steps: 0 is not between 1 and"),
-        (None, ["--lr", "nan"], "argument --lr: nan is not between"),
-        (None, ["--seed", "-1"], "argument --seed: -1 is not between 0 and"),
-        (None, ["--temperature", "1e-40"], "argument --temperature: 1e-40 is not between 0.001 and"),
+        (None, ["--steps", "0"], "argument --steps: 0 must be from 1 to"),
+        (None, ["--lr", "nan"], "argument --lr: nan must be from"),
+        (None, ["--seed", "-1"], "argument --seed: -1 must be from 0 to"),
+        (None, ["--temperature", "1e-40"], "argument --temperature: 1e-40 must be from 0.001 to"),
         (b"abcdefghij", ["--data", "bad.txt", "--batch", "1", "--window", "1"], "need 20"),
         (None, ["--lr", "1e30"], "the loss is"),
         (None, ["--out", "text.txt"], "cannot write to text.txt"),
@@ -184,7 +184,7 @@ def test_broken_and_foreign_checkpoints(text: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "runs" / "checkpoint.safetensors"
     whole = checkpoint.read_bytes()
     foreign = run("--data", "text.txt", *SMALL, "--hidden", "9", "--resume", cwd=tmp_path)
-    assert "of another model or text" in foreign.stderr
+    assert "with other options or another text" in foreign.stderr
     assert "'hidden': 8" in foreign.stderr
     assert checkpoint.read_bytes() == whole
     for broken in (whole[:-7], whole[:100], b"", b"x" * 50):

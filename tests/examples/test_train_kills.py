@@ -163,7 +163,7 @@ PLACES = {
     "while a checkpoint is written": "before(os, 'fsync')",
     "before a checkpoint is put in its place": "before(os, 'replace')",
     "after a checkpoint was put in its place": "after(os, 'replace')",
-    "while validating": "before(train, 'loss', 20)",
+    "while validating": "before(train, 'loss', 3)",
     "while the lock is taken": "after(train_files.Folder, '_sign')",
     "while compressors are compared": "before(train.Text, 'compressed')",
     "while drawing": "after(train.plt.Figure, 'savefig')",

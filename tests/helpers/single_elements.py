@@ -176,7 +176,7 @@ def _enter_ops() -> None:
             arrays = _operands(dtype, op.arity or 1)
             error = 1e4 if name == "**" else COMPLEX_ERROR  # the error grows with the exponent
             CASES[f"{name} {dtype}"] = Case(
-                lambda *a, op=op: apply(op, a), arrays, error, 8 * (name == "log1p")
+                lambda *a, op=op: apply(op, a), arrays, error, {"log1p": 8.0}.get(name, near)
             )
         if name in NO_WHOLE:
             continue
