@@ -16,11 +16,10 @@ from math import prod
 from typing import Any
 
 from ...ops import OPS
+from ..codegen.llvm.gemm import SMALL
 from .plan import SIZES, Buffer, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows
 from .views import refs
 
-#: M * N * K up to which the code for small products computes a product.
-SMALL = 8192
 #: What is shared or packed does not depend on the number of steps or rows, so that other numbers of them run
 #: the same code: K * N from which weights are packed, the product of the two least of M, N and K from which a
 #: product outside of loops is shared, and elements of a row from which a map is.

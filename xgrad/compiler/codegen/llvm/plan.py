@@ -24,7 +24,7 @@ from .kernels import KERNELS, Kernel
 from .map import MapWriter
 from .text import TYPES, Code, Module, stored
 
-_SIGNATURE = "void @run(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %functions, ptr %host)"
+_ARGUMENTS = "(ptr noalias %buffers, ptr noalias readonly %numbers, ptr %functions, ptr %host)"
 #: The table of functions: those of BLAS, the thread pool and its function, then those of `packed.py`.
 _FUNCTIONS = ("sgemm", "dgemm", "pool", "share", "enter", "leave", *packed.FUNCTIONS)
 
@@ -64,12 +64,12 @@ def write(
     if writer.calls:
         code.start("failed")
         code.put("ret void")
-    signature = _SIGNATURE
+    name, linkage = "@run", ""
     if writer.one_blas_thread:
-        signature = _SIGNATURE.replace("@run", "internal @main").replace("void internal", "internal void")
-        code.module.functions["@run"] = _between_enter_and_leave()
-    code.module.functions["@main" if writer.one_blas_thread else "@run"] = "\n".join(
-        [f"define {signature} nounwind {{", "entry:", *code.head, *code.lines, "}"]
+        code.module.functions[name] = _between_enter_and_leave()
+        name, linkage = "@main", "internal "
+    code.module.functions[name] = "\n".join(
+        [f"define {linkage}void {name}{_ARGUMENTS} nounwind {{", "entry:", *code.head, *code.lines, "}"]
     )
     shared = writer.one_blas_thread or any(isinstance(i, Rows) for i in plan.body)
     return Written(
@@ -104,7 +104,7 @@ def _between_enter_and_leave() -> str:
     code.put("call void @main(ptr %buffers, ptr %numbers, ptr %functions, ptr %host)")
     writer.tell("leave")
     code.put("ret void")
-    return "\n".join([f"define {_SIGNATURE} nounwind {{", "entry:", *code.lines, "}"])
+    return "\n".join([f"define void @run{_ARGUMENTS} nounwind {{", "entry:", *code.lines, "}"])
 
 
 class _RowRange(NamedTuple):
