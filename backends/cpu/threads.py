@@ -45,6 +45,11 @@ _PAUSE, _PAUSES = {
     "aarch64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
 }.get(platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64"), ("", ""))
 
+_PLACES = f"""\
+  %mutex = getelementptr i64, ptr %pool, i64 {_MUTEX}
+  %go = getelementptr i64, ptr %pool, i64 {_GO}
+  %done = getelementptr i64, ptr %pool, i64 {_DONE}"""
+
 
 def _at(name: str) -> str:
     return f"getelementptr i64, ptr %pool, i64 {_SLOTS[name]}"
@@ -66,9 +71,7 @@ declare i32 @pthread_cond_signal(ptr)
 declare i32 @pthread_cond_broadcast(ptr)
 
 define void @initialise(ptr %pool) nounwind {{
-  %mutex = getelementptr i64, ptr %pool, i64 {_MUTEX}
-  %go = getelementptr i64, ptr %pool, i64 {_GO}
-  %done = getelementptr i64, ptr %pool, i64 {_DONE}
+{_PLACES}
   call i32 @pthread_mutex_init(ptr %mutex, ptr null)
   call i32 @pthread_cond_init(ptr %go, ptr null)
   call i32 @pthread_cond_init(ptr %done, ptr null)
@@ -221,9 +224,7 @@ share:
   %tiles = udiv i64 %part.up1, %tile
   %whole = mul i64 %tiles, %tile
   %piece = select i1 %large, i64 %whole, i64 %each
-  %mutex = getelementptr i64, ptr %pool, i64 {_MUTEX}
-  %go = getelementptr i64, ptr %pool, i64 {_GO}
-  %done = getelementptr i64, ptr %pool, i64 {_DONE}
+{_PLACES}
   %function.at = {_at("function")}
   %closure.at = {_at("closure")}
   %rows.at = {_at("rows")}
@@ -263,9 +264,7 @@ end:
 
 define void @work(ptr %pool) nounwind {{
 entry:
-  %mutex = getelementptr i64, ptr %pool, i64 {_MUTEX}
-  %go = getelementptr i64, ptr %pool, i64 {_GO}
-  %done = getelementptr i64, ptr %pool, i64 {_DONE}
+{_PLACES}
   %function.at = {_at("function")}
   %closure.at = {_at("closure")}
   %rows.at = {_at("rows")}
