@@ -376,14 +376,16 @@ class Native:
         self,
         buffers: Sequence[Any],
         text: str,
-        numbers: Sequence[int],
+        numbers: Sequence[float],
         kernels: str,
         calls: Sequence[HostCall] = (),
     ) -> None:
         self.compiled = load(text)
         self._call, self._pool = self.compiled.call, pool() if kernels else None
         self._functions = marshalling.address(_functions(kernels).table)
-        self._numbers = np.array(numbers, np.int64)
+        self._numbers = np.array(
+            [np.float64(v).view(np.int64) if type(v) is float else v for v in numbers], np.int64
+        )
         self._table = marshalling.address(self._numbers)
         self._arguments = marshalling.Arguments(buffers, marshalling.find(load))
         self._free: list[marshalling.Pointers] = []

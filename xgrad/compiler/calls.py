@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -11,7 +11,7 @@ from ..backends import Array, Device
 from ..backends.schedules import HostCall, Window
 from ..core.recording import warn
 from .interpreter import evaluate
-from .lowering.plan import Call, Loop, Number, Plan, Ref
+from .lowering.plan import Call, Loop, Number, Ref
 
 #: Computes a call: fills its results from its arguments.
 Compute = Callable[[Sequence[Array | Number], Sequence[Array]], None]
@@ -61,10 +61,12 @@ class Watch:
         return found
 
 
-def host_calls(plan: Plan, device: Device, watch: Watch | None = None) -> list[HostCall]:
-    """Return the calls of a plan, in plan order."""
+def host_calls(
+    called: Iterable[tuple[Call, tuple[int, ...]]], device: Device, watch: Watch | None = None
+) -> list[HostCall]:
+    """Return calls of a plan, with the lengths of the loops around each, as calls of the array library."""
     found = []
-    for call, lengths in calls(plan.body):
+    for call, lengths in called:
         run = _function(call, device)
         if watch is not None and lengths and not call.kernel:
             run = watch.timed(described(call), run)

@@ -11,25 +11,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..backends import Array, Device, current_device, current_matmul_precision, device_of
+from ..backends import Array, Device, current_matmul_precision
 from ..backends.dtypes import canonical
 from ..core.context import MODE, mode
-from ..core.dispatch import NUMBERS
-from .caches import Cache, Once
+from ..ops.programs import SCAN
+from .caches import Once
 from .calls import Watch, calls, host_calls
 from .interpreter import evaluate, interpret
-from .ir import Body, Item, Loop, Program, Stage, Value
-from .keys import exact
-from .lengths import Octave, Place, Planned, depends_on_length_alone, places
+from .ir import Item, Loop, Program
 from .lowering.plan import Unsupported
+from .sizes import Code, Place, Planned
 
 if TYPE_CHECKING:
-    from .codegen.llvm.plan import Written
     from .lowering.lower import Lowered
 
 #: A scan is compiled if its stages are repeated at least this often, on average. Larger arrays count for
@@ -37,11 +36,7 @@ if TYPE_CHECKING:
 #: a pass over CALL elements.
 REPEATS = 8
 CALL = 2000
-#: How many lengths of a scan are cached whatever their memory, and the bytes that further lengths may hold
-#: together.
-LENGTHS = 16
-ROOM = 2**28
-#: Bytes that a prepared scan holds besides its scratch memory.
+#: Bytes that a prepared program holds besides its scratch memory.
 FIXED = 2**16
 
 
@@ -74,7 +69,7 @@ class Executable:
 
     If it can be compiled, it is compiled where `wanted`, where that pays off (see `repays`), or where
     XGRAD_NATIVE=1 is set. The scans of a `whole` program that cannot be compiled may still be compiled, one
-    by one.
+    by one. `shared` returns code that was compiled for other sizes too, or None if there is none.
     """
 
     def __init__(
@@ -84,14 +79,14 @@ class Executable:
         *,
         whole: bool,
         wanted: bool = True,
-        ready: Ready | None = None,
+        shared: Callable[[], Code | None] | None = None,
     ) -> None:
         self.program = program
         self.device = device
-        self._whole, self._wanted = whole, wanted
+        self._whole, self._wanted, self._shared = whole, wanted, shared
         self._optimise = 0.0
         self._optimised: Program | None = None
-        self._ready = Once(self._compiled if ready is None else lambda: ready)
+        self._ready = Once(self._compiled)
         self._plain: Program | None = None
         self._run: tuple[Any, Any] | None = None  # copied from the prepared program, for a fast lookup
 
@@ -105,7 +100,7 @@ class Executable:
             found = run(inputs)
             return [found[i][start:stop].reshape(shape) for i, start, stop, shape in places]
         outputs = (
-            interpret(self.program, self.device, inputs, run_scan)
+            interpret(self.program, self.device, inputs, partial(SCAN.forward, self.device.xp))
             if self._whole
             else interpret(self._interpreted, self.device, inputs)
         )
@@ -173,6 +168,12 @@ class Executable:
         return self._ready().bytes if self._ready.done else FIXED
 
     def _compiled(self) -> Ready:
+        if self._shared is not None and compiles_natively(self.device):
+            start = time.perf_counter()
+            code = self._shared()
+            self._shared = None
+            if code is not None:
+                return _ready(code, self.device, None, start)
         if not self._wanted and os.environ.get("XGRAD_NATIVE") != "1" and not repays(self.optimised.stages):
             return Ready(None, (), INTERPRETED, "its loops are too short to repay compiling", None, None, 0.0)
         ready = compiled(self.optimised, self.device)
@@ -195,22 +196,109 @@ class Executable:
 
 def compiled(program: Program, device: Device) -> Ready:
     """Compile an optimised program: to CUDA kernels or native code if available, else to NumPy calls."""
-    from .passes.complex_pairs import complex_pairs
-
     start = time.perf_counter()
-    pairs = complex_pairs(program)
     try:
-        engine, lowered, kind = _made(pairs, device, watch := Watch())
+        if compiles_natively(device):
+            code, lowered = native_code(program, device)
+            return _ready(code, device, lowered, start)
+        return _other_code(program, device, start)
     except Unsupported as error:
         return Ready(None, (), INTERPRETED, str(error), None, None, time.perf_counter() - start)
-    run = _with_constants(engine.run, lowered.constants, device)
-    if any(calls(lowered.plan.body)):
-        run = _with_calls(run, device, watch)
+
+
+def compiles_natively(device: Device) -> bool:
+    """Whether programs are compiled to native code of this device's processor."""
+    return _refusal(device) is None and device.backend.launcher(device.index) is None
+
+
+def native_code(
+    program: Program, device: Device, like: Mapping[int, int] | None = None
+) -> tuple[Code, Lowered]:
+    """Write an optimised program as native code, and return its plan too.
+
+    `like` says which buffers the plan for other sizes has reused. Raises Unsupported for what has no native
+    form.
+    """
+    from .codegen.llvm.plan import write
+    from .lowering.lower import lower, verify
+    from .lowering.rows import shared_by_rows
+    from .passes.complex_pairs import complex_pairs
+
+    pairs = complex_pairs(program)
+    lowered = lower(pairs, final=False, like=like)
+    native = device.backend.native
+    size, blas, pool = native.vector_bytes(), native.find_blas(), native.pool()
+    alone = pool is not None and pool.has_blas
+    if pool is not None:
+        lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=alone))
+    verify(pairs, lowered)
+    written = write(
+        lowered.plan,
+        vector_bytes=size,
+        long_blas=blas.long,
+        half=native.converts_half(),
+        one_blas_thread=alone,
+    )
+    made, given = _as_pairs(program, pairs)
+    called = tuple(calls(lowered.plan.body))
+    code = Code(*written, lowered.plan.buffers, places(lowered), called, lowered.constants, given, made)
+    return code, lowered
+
+
+def plan_of(program: Program, device: Device, wanted: bool, like: Planned | None) -> Planned | None:
+    """Optimise a program and write it as native code; None if it cannot be, or if that does not pay off."""
+    from .passes import optimise
+
+    optimised = optimise(program)
+    if not (wanted or os.environ.get("XGRAD_NATIVE") == "1" or repays(optimised.stages)):
+        return None
+    try:
+        code, lowered = native_code(optimised, device, None if like is None else like.reused)
+    except Unsupported:
+        return None
+    return Planned(code, lowered.reused)
+
+
+def _ready(code: Code, device: Device, lowered: Lowered | None, start: float) -> Ready:
+    """Compile native code, and prepare it to run."""
+    watch = Watch()
+    called = host_calls(code.calls, device, watch)
+    engine = device.backend.native.Native(code.buffers, code.text, code.numbers, code.kernels, called)
+    run = _wrapped(engine.run, code.constants, bool(called), device, watch)
+    outputs = code.outputs
+    if any(code.read_as_pairs) or any(code.made_as_pairs):
+        run, outputs = _with_pairs(run, code.read_as_pairs, code.made_as_pairs, outputs, device)
+    held = FIXED + _scratch(code.buffers)
+    return Ready(run, outputs, "native code", None, lowered, engine, time.perf_counter() - start, held)
+
+
+def _other_code(program: Program, device: Device, start: float) -> Ready:
+    """Compile to CUDA kernels, or write as Python that calls NumPy."""
+    from .passes.complex_pairs import complex_pairs
+
+    pairs, watch = complex_pairs(program), Watch()
+    engine, lowered, kind = _made(pairs, device, watch)
+    run = _wrapped(engine.run, lowered.constants, any(calls(lowered.plan.body)), device, watch)
     outputs = places(lowered)
     if pairs != program:
-        run, outputs = _with_pairs(run, program, pairs, outputs, device)
+        made, given = _as_pairs(program, pairs)
+        run, outputs = _with_pairs(run, given, made, outputs, device)
     held = FIXED + _scratch(lowered.plan.buffers)
     return Ready(run, outputs, kind, None, lowered, engine, time.perf_counter() - start, held)
+
+
+def _as_pairs(program: Program, pairs: Program) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Return which outputs, and which inputs, of a program are pairs of reals in another form of it."""
+    return (
+        tuple(a != b for a, b in zip(program.outputs, pairs.outputs, strict=True)),
+        tuple(a != b for a, b in zip(program.inputs, pairs.inputs, strict=True)),
+    )
+
+
+def places(lowered: Lowered) -> tuple[Place, ...]:
+    """Return the place of each output among the flat results."""
+    flat = [i for i, b in enumerate(lowered.plan.buffers) if b.kind == "output"]
+    return tuple((flat.index(r.buffer), r.offset, r.offset + prod(r.shape), r.shape) for r in lowered.outputs)
 
 
 def _scratch(buffers: Iterable[Any]) -> int:
@@ -222,15 +310,13 @@ Run = Callable[[Sequence[Array]], list[Any]]
 
 
 def _with_pairs(
-    run: Run, program: Program, pairs: Program, places: Sequence[Place], device: Device
+    run: Run, given: Sequence[bool], made: Sequence[bool], places: Sequence[Place], device: Device
 ) -> tuple[Run, tuple[Place, ...]]:
     """Adapt `run`, which takes and returns some complex arrays as pairs of reals, to complex arrays.
 
     Returns it with the place of each output, each in a flat result of its own.
     """
     as_pairs, as_complex = device.backend.as_pairs, device.backend.as_complex
-    given = [a != b for a, b in zip(program.inputs, pairs.inputs, strict=True)]
-    made = [a != b for a, b in zip(program.outputs, pairs.outputs, strict=True)]
 
     def flat(inputs: Sequence[Array]) -> list[Any]:
         found = run([as_pairs(x) if paired else x for x, paired in zip(inputs, given, strict=True)])
@@ -241,21 +327,20 @@ def _with_pairs(
     return flat, tuple((i, 0, prod(shape), shape) for i, shape in enumerate(shapes))
 
 
-def _with_constants(run: Run, constants: Sequence[Any], device: Device) -> Run:
-    """Wrap `run` to pass the program's constants too."""
-    if not constants:
+def _wrapped(run: Run, constants: Sequence[Any], calling: bool, device: Device, watch: Watch) -> Run:
+    """Wrap `run` to pass the program's constants too, and to call the array library in a mode of its own."""
+    if constants:
+        with device.guard or nullcontext():
+            made = [evaluate("new", (), params, device) for params in constants]
+        alone = run
+        run = lambda inputs: alone([*inputs, *made])
+    if not calling:
         return run
-    with device.guard or nullcontext():
-        made = [evaluate("new", (), params, device) for params in constants]
-    return lambda inputs: run([*inputs, *made])
-
-
-def _with_calls(run: Run, device: Device, watch: Watch) -> Run:
-    """Wrap `run` in the mode in which the array library's calls are computed."""
+    inner = run
 
     def running(inputs: Sequence[Array]) -> list[Any]:
         with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
-            return watch.first(run, inputs) if watch.watching else run(inputs)
+            return watch.first(inner, inputs) if watch.watching else inner(inputs)
 
     return running
 
@@ -266,7 +351,7 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
 
     backend, refusal = device.backend, _refusal(device)
     launcher = backend.launcher(device.index)
-    if refusal is None and launcher is not None:
+    if refusal is None:
         from .codegen.cuda.chips import Chip
         from .codegen.cuda.loading import loaded
         from .codegen.cuda.schedule import schedule
@@ -274,11 +359,8 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
 
         lowered = lower(program, target=CUDA)
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
-        return loaded(planned, launcher, host_calls(lowered.plan, device, watch)), lowered, "CUDA kernels"
-    if refusal is None:
-        lowered, code = _native_code(program, lower(program, final=False), device)
-        called = host_calls(lowered.plan, device, watch)
-        return backend.native.Native(lowered.plan.buffers, *code, called), lowered, "native code"
+        called = host_calls(calls(lowered.plan.body), device, watch)
+        return loaded(planned, launcher, called), lowered, "CUDA kernels"
     if backend.laid is None:
         raise Unsupported(refusal)
     from .codegen.numpy.plan import NUMPY
@@ -287,29 +369,8 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
     from .passes.pack import pack
 
     lowered = lower(contiguous(pack(program)), recompute=False, target=NUMPY)
-    called = host_calls(lowered.plan, device, watch)
+    called = host_calls(calls(lowered.plan.body), device, watch)
     return backend.laid(lowered.plan.buffers, numpy_text(lowered.plan), called), lowered, "NumPy"
-
-
-def _native_code(program: Program, lowered: Lowered, device: Device) -> tuple[Lowered, Written]:
-    """Return a program's plan, with what threads share, and its code."""
-    from .codegen.llvm.plan import write
-    from .lowering.lower import verify
-    from .lowering.rows import shared_by_rows
-
-    native = device.backend.native
-    size, blas, pool = native.vector_bytes(), native.find_blas(), native.pool()
-    alone = pool is not None and pool.has_blas
-    if pool is not None:
-        lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=alone))
-    verify(program, lowered)
-    return lowered, write(
-        lowered.plan,
-        vector_bytes=size,
-        long_blas=blas.long,
-        half=native.converts_half(),
-        one_blas_thread=alone,
-    )
 
 
 #: The name of the executor that compiles nothing.
@@ -356,66 +417,3 @@ def _refusal(device: Device) -> str | None:
     if os.environ.get("XGRAD_NATIVE") == "0":
         return "XGRAD_NATIVE=0 is set"
     return compiler.missing()  # type: ignore[no-any-return]
-
-
-def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
-    """Run a scan on arrays and numbers."""
-    device = next((d for d in map(device_of, operands) if d is not None), None) or current_device()
-    numbers = [(i, v) for i, v in enumerate(operands) if type(v) in NUMBERS]
-    runs: Cache = body.once("runs", lambda: Cache(LENGTHS, weigh=lambda ready: ready.bytes, room=ROOM))
-    key = (device, current_matmul_precision(), length, reverse, tuple([(i, exact(v)) for i, v in numbers]))
-    ready = runs.get(key, lambda: _scan(body, length, reverse, numbers, device))
-    return tuple(ready([v for v in operands if type(v) not in NUMBERS] if numbers else operands))
-
-
-def _scan(
-    body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]], device: Device
-) -> Executable:
-    """Prepare a scan for one length, reusing the code for nearby lengths where possible."""
-
-    def plan(length: int, like: Planned | None) -> Planned | None:
-        return _planned(_alone(body, length, reverse, numbers), device, body.whole, like)
-
-    program, ready = _alone(body, length, reverse, numbers), None
-    if length > 1 and _refusal(device) is None and device.backend.launcher(device.index) is None:
-        octave = Octave(length)
-        key = ("octave", device, reverse, tuple([(i, exact(v)) for i, v in numbers]), octave.low)
-        code = body.once(key, lambda: octave).at(length, plan)
-        if code is not None:
-            engine = device.backend.native.Native(code.buffers, code.text, code.numbers, code.kernels)
-            held = FIXED + _scratch(code.buffers)
-            ready = Ready(engine.run, code.outputs, "native code", None, None, engine, 0.0, held)
-    return Executable(program, device, whole=False, wanted=body.whole, ready=ready)
-
-
-def _planned(program: Program, device: Device, wanted: bool, like: Planned | None) -> Planned | None:
-    """Return the native code of a program that is one scan; None if anything else is needed beside it."""
-    from .lowering.lower import lower
-    from .passes import optimise
-    from .passes.complex_pairs import complex_pairs
-
-    optimised = optimise(program)
-    if not (wanted or os.environ.get("XGRAD_NATIVE") == "1" or repays(optimised.stages)):
-        return None
-    if complex_pairs(optimised) != optimised:
-        return None
-    try:
-        lowered = lower(optimised, final=False, like=None if like is None else like.lowered)
-        if not depends_on_length_alone(lowered):
-            return None
-        shared, code = _native_code(optimised, lowered, device)
-        return Planned(*code, shared.plan.buffers, places(shared), lowered)
-    except Unsupported:
-        return None
-
-
-def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:
-    """Build a program that consists of one scan."""
-    fixed = dict(numbers)
-    operands: list[Any] = []
-    for i, v in enumerate(body.program.inputs):
-        shape = (length, *v.shape) if body.carries <= i < body.carries + body.xs else v.shape
-        operands.append(fixed.get(i, Value(f"x{i}", shape, v.dtype)))
-    outputs = tuple(Value(f"y{i}", shape, dtype) for i, (shape, dtype) in enumerate(body.forms(length)))
-    stage = Stage("scan", tuple(operands), outputs, {"body": body, "length": length, "reverse": reverse})
-    return Program(tuple(v for v in operands if type(v) is Value), (stage,), outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 from ..backends import Array, Device
@@ -16,7 +15,7 @@ from .ir import Body, Loop, Operand, Program, Stage, Value
 
 
 def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: Any = None) -> list[Array]:
-    """Run `program` on arrays of `device`; `scan(body, length, reverse, operands)` runs its scans.
+    """Run `program` on arrays of `device`; `scan(*operands, body=, length=, reverse=)` runs its scans.
 
     Each array is freed after the last stage that reads it.
     """
@@ -27,7 +26,7 @@ def interpret(program: Program, device: Device, inputs: Sequence[Array], scan: A
 
 
 def interpret_scan(
-    device: Device, body: Body, length: int, reverse: bool, operands: Sequence[Any]
+    device: Device, operands: Sequence[Any], *, body: Body, length: int, reverse: bool
 ) -> tuple[Array, ...]:
     """Run a scan, one step after the other."""
     inner, carries = body.program.inputs, body.carries
@@ -81,7 +80,7 @@ def _computed(stage: Stage, values: dict[Operand, Any], device: Device, scan: An
     """Compute one stage: its output, or a tuple of them."""
     operands: list[Any] = [values[v] if type(v) is Value else v for v in stage.operands]
     if stage.op == "scan":
-        return (scan or partial(interpret_scan, device))(operands=operands, **stage.params)
+        return scan(*operands, **stage.params) if scan else interpret_scan(device, operands, **stage.params)
     return evaluate(stage.op, operands, stage.params, device)
 
 

@@ -13,8 +13,8 @@ from ..core.tensor import Tensor
 from ..namespace.creation import new
 from ..ops import OPS
 from ..ops.programs import SCAN
-from .executors import run_scan
 from .ir import Body, Operand, Program, Stage, Value
+from .lengths import run_scan
 from .linearise import Derivative, Linear, given_name
 from .variables import Var
 

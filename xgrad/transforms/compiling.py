@@ -9,6 +9,7 @@ from typing import Any
 from ..backends import current_device, current_matmul_precision
 from ..compiler.caches import Cache
 from ..compiler.executors import Executable
+from ..compiler.families import Families
 from ..compiler.ir import Program
 from ..compiler.keys import is_array
 from ..compiler.weak import NumberWanted, varies
@@ -80,6 +81,7 @@ class Compiled:
         self._ordered = takes_any_name(f)  # and may see in which order its keyword arguments were given
         self._traced = Cache(SIGNATURES)
         self._deciding = Cache(SIGNATURES)
+        self._families = Families(SIGNATURES)
         self._traces = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -225,7 +227,7 @@ class Compiled:
             )
         weak = {i for i, v in enumerate(leaves) if varies(v)} - set(values)
         try:
-            return TracedFunction(self._called, self._f, leaves, structure, values)
+            return TracedFunction(self._called, self._f, leaves, structure, values, self._families)
         except (Exception, NumberWanted) as error:
             if not weak:
                 raise

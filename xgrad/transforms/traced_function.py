@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from ..backends import Device, DeviceError, current_device, device_of
 from ..compiler.caches import Once
 from ..compiler.executors import Executable
+from ..compiler.families import Families
 from ..compiler.ir import Body
 from ..compiler.keys import exact, is_array
 from ..compiler.scan import apply_scan
@@ -48,7 +50,10 @@ def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
 
 
 class TracedFunction:
-    """One trace of a function: its program, and its inputs from outside."""
+    """One trace of a function: its program, and its inputs from outside.
+
+    Its code may be that of other traces, of the same `families` of programs.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class TracedFunction:
         leaves: list[Any],
         structure: Structure,
         values: tuple[int, ...],
+        families: Families,
     ) -> None:
         places = sorted_by_key(structure, leaves)
         self.read = [i for i in places if isinstance(leaves[i], Tensor) or is_array(leaves[i])]
@@ -88,7 +94,8 @@ class TracedFunction:
         self._numbers.close()
         self._run: Executable | None = None  # the executable, cached for fast calls
         program, device = self.body.program, self.device
-        self._executable = Once(lambda: Executable(program, device, whole=True))
+        shared = partial(families.code, program, device)
+        self._executable = Once(lambda: Executable(program, device, whole=True, shared=shared))
 
     def _outputs(
         self, f: Callable[[Any], Any], leaves: list[Any], structure: Structure, x: tuple[Tensor, ...]

@@ -43,13 +43,13 @@ def lower(
     recompute: bool = True,
     target: Target = CPU,
     final: bool = True,
-    like: Lowered | None = None,
+    like: Mapping[int, int] | None = None,
 ) -> Lowered:
     """Lower a program for an executor.
 
     With `recompute`, cheap values are recomputed in each map that needs them. If the plan is `final`, it is
-    verified where XGRAD_VERIFY=1 is set. `like` is the plan for another length, whose buffers this one is to
-    have. Raises Unsupported, naming the stage, if there is no kernel for it.
+    verified where XGRAD_VERIFY=1 is set. `like` says which buffers the plan for other sizes has reused, as
+    this one is to do. Raises Unsupported, naming the stage, if there is no kernel for it.
     """
     lowered = Lowering(program, recompute, target).run(like)
     if final:
@@ -115,7 +115,7 @@ class Lowering:
         args = tuple(v.dtype if type(v) is Value else v for v in stage.operands)
         return self.target.computes(stage.op, args, stage.output.dtype)
 
-    def run(self, like: Lowered | None) -> Lowered:
+    def run(self, like: Mapping[int, int] | None) -> Lowered:
         outputs = [v for v in dict.fromkeys(self.program.outputs) if type(v) is Value]
         for stage in self.program.stages:
             if isinstance(stage, Stage) and not stage.is_view:
@@ -139,7 +139,7 @@ class Lowering:
                 self.buffers[ref.buffer] = self.buffers[ref.buffer]._replace(kind="output")
             found.append(ref)
         plan, places = stacked(plans.Plan(tuple(self.buffers), tuple(self.items)), found)
-        plan, reused = shared_memory(plan, None if like is None else like.reused)
+        plan, reused = shared_memory(plan, like)
         return Lowered(plan, places, tuple(self.constants), reused)
 
     # Uses

@@ -8,6 +8,7 @@ from ....ops import OPS
 from ....ops.scalars import power
 from ...lowering.plan import SIZES, Map, Ref, Step, Unsupported, start
 from ...lowering.views import loop_axes, place_of_first
+from ...templates import has_hole
 from ..element import Value
 from . import element
 from .text import TYPES, stored
@@ -71,6 +72,7 @@ class MapWriter:
             # truncated to an int32
             self.lanes = 1
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
+        self.literals: dict[tuple[int, float], str] = {}  # of a step, read from the table
 
     def write(self) -> None:
         before, self.code.lanes = self.code.lanes, self.lanes
@@ -88,6 +90,10 @@ class MapWriter:
             for view in views
         ]
         stops = [self.writer.length(n, i == self.along_rows) for i, n in enumerate(self.sizes)]
+        for step in self.map.steps:
+            for a, literal in zip(step.args, step.literal):
+                if literal and _may_be_a_size(step, a):
+                    self.literals[step.value, a] = self.writer.literal(a, step.dtype)
         self.outer(0, stops, views, pointers)
         self.code.lanes = before
 
@@ -181,7 +187,7 @@ class MapWriter:
                 values[value] = element.from_memory(code, x, view.dtype)
         for step in self.map.steps:
             args = [
-                Value(a, None) if literal else Value(values[int(a)], self.dtypes[int(a)])
+                self.literal(step, a) if literal else Value(values[int(a)], self.dtypes[int(a)])
                 for a, literal in zip(step.args, step.literal)
             ]
             values[step.value] = element.apply(code, step.op, args, step.dtype)
@@ -209,6 +215,11 @@ class MapWriter:
                 put(i, fold.view, _FOLDS[fold.kind](code, dtype, [old, x]))
         return results
 
+    def literal(self, step: Step, number: float) -> Value:
+        """Return a literal operand of a step: a number of the text, or one read from the table."""
+        read = self.literals.get((step.value, number))
+        return Value(number, None) if read is None else Value(read, step.dtype)
+
     def finish(self, fold: _Fold, total: str, pointer: str) -> None:
         """Fold the lanes of a total into one number, and fold that into the result."""
         code, dtype, lanes = self.code, fold.view.dtype, self.lanes
@@ -223,6 +234,16 @@ class MapWriter:
             old = element.from_memory(code, code.load(stored(dtype), pointer, size, mask), dtype)
             total = _FOLDS[fold.kind](code, dtype, [old, total])
         code.store(stored(dtype), element.to_memory(code, total, dtype), pointer, size, mask)
+
+
+def _may_be_a_size(step: Step, number: float) -> bool:
+    """Whether a literal may be the size of an array, or its reciprocal, as in a mean."""
+    return (
+        step.op in ("+", "-", "*", "/")
+        and step.dtype in ("float32", "float64")
+        and abs(number) not in (0.5, 2)
+        and has_hole(number)
+    )
 
 
 def _is_power(step: Step) -> bool:

@@ -1,9 +1,9 @@
 """A `Plan` as LLVM IR: one function `void run(ptr buffers, ptr numbers, ptr functions, ptr host)`.
 
-Sizes, offsets and strides are read from the table `numbers`. So the text is the same for other sizes of the
-same structure, and compiled code can be cached by its text. The structure is: which axes have length 1, which
-strides are 0 or 1, and which adjacent axes are contiguous. Vector code is written explicitly rather than left
-to the auto-vectoriser.
+Sizes, offsets and strides are read from the table `numbers`, and so are literals that may be sizes, as in a
+mean. So the text is the same for other sizes of the same structure, and compiled code can be cached by its
+text. The structure is: which axes have length 1, which strides are 0 or 1, and which adjacent axes are
+contiguous. Vector code is written explicitly rather than left to the auto-vectoriser.
 
 `functions` is a table of the functions that the code calls: those of BLAS, the sharing of rows among threads
 (`backends/cpu/threads.py`), and the products with packed weights (`packed.py`).
@@ -38,7 +38,7 @@ class Written(NamedTuple):
     """Native code: its text, the numbers that it reads, and the module of kernels that it calls, or ""."""
 
     text: str
-    numbers: tuple[int, ...]
+    numbers: tuple[float, ...]
     kernels: str
 
 
@@ -122,7 +122,7 @@ class _RowRange(NamedTuple):
 class Writer:
     def __init__(self, plan: Plan, vector_bytes: int, long_blas: bool, half: bool) -> None:
         self.plan, self.vector_bytes, self.long_blas = plan, vector_bytes, long_blas
-        self.numbers: list[int] = []
+        self.numbers: list[float] = []
         self.code = Code(Module(half), 1)
         self.calls = 0  # how many have been written
         self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
@@ -133,11 +133,19 @@ class Writer:
         """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
         return str(value) if value in (0, 1) else self.read(value)
 
-    def read(self, value: int) -> str:
+    def read(self, value: float) -> str:
         """Read a number of the table into a register."""
         self.numbers.append(value)
         place = self.code.address("i64", "%numbers", str(len(self.numbers) - 1))
         return self.code.let(f"load i64, ptr {place}, align 8, !invariant.load !0")
+
+    def literal(self, value: float, dtype: str) -> str:
+        """Read a floating number of the table into a vector."""
+        code, type_ = self.code, TYPES[dtype]
+        double = code.let(f"bitcast i64 {self.read(float(value))} to double")
+        return code.splat(
+            type_, double if type_ == "double" else code.let(f"fptrunc double {double} to float")
+        )
 
     def times(self, index: str, stride: int) -> str:
         """index * stride."""
