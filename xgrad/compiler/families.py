@@ -44,7 +44,7 @@ class _Model:
 
     def __init__(self, places: Sequence[int], rules: Sequence[_Rule], which: Any) -> None:
         self._places, self._rules, self._which = list(places), rules, which
-        self.boxes = Boxes()
+        self.boxes = Boxes(rule.offset for rule in rules if not rule.places)
 
     def sizes(self, numbers: Any) -> Sizes:
         """Return the sizes of the program with these numbers."""

@@ -15,6 +15,7 @@ from .executors import Executable, plan_of
 from .ir import Body, Program, Stage, Value
 from .keys import exact
 from .sizes import Boxes, Code, Planned, Sizes
+from .templates import template
 
 #: How many lengths of a scan are cached whatever their memory, and the bytes that further lengths may hold
 #: together.
@@ -42,7 +43,7 @@ def _scan(
 
     def shared() -> Code | None:
         key = ("boxes", device, reverse, tuple([(i, exact(v)) for i, v in numbers]))
-        boxes: Boxes = body.once(key, Boxes)
+        boxes: Boxes = body.once(key, lambda: Boxes(template(body)[1]))
         return boxes.at((length,), plan)
 
     program = _alone(body, length, reverse, numbers)

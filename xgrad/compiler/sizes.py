@@ -9,7 +9,7 @@ interpolated: what fits into a buffer at the corners fits between them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -51,6 +51,8 @@ class Planned(NamedTuple):
     reused: Mapping[int, int]
 
 
+#: As if the plan for other sizes reused no buffer.
+REUSING_NONE = Planned(Code("", (), "", (), ()), {})
 #: Plans a program at some sizes, with memory shared as in the plan for others, if given.
 Plan = Callable[[Sizes, Planned | None], Planned | None]
 
@@ -66,9 +68,17 @@ class Box:
         self._low, self.last, self._code, self._coefficients = low, last, code, coefficients
 
     @classmethod
-    def of(cls, low: Sizes, high: Sizes, plan: Plan) -> Box | None:
-        """Plan the corners and the middle; None unless the middle is what lies between the corners."""
-        last = plan(high, None)
+    def of(cls, low: Sizes, middle: Sizes, high: Sizes, plan: Plan) -> Box | None:
+        """Plan the corners and the middle; None unless the middle is what lies between the corners.
+
+        That a buffer is reused for a larger value here, and for a smaller one there, is no reason for None.
+        """
+        corners = low, middle, high
+        return cls._of(*corners, plan, None) or cls._of(*corners, plan, REUSING_NONE)
+
+    @classmethod
+    def _of(cls, low: Sizes, middle: Sizes, high: Sizes, plan: Plan, like: Planned | None) -> Box | None:
+        last = plan(high, like)
         if last is None:
             return None
         code, _ = template(last.code)
@@ -89,7 +99,6 @@ class Box:
                 return None
             coefficients = np.concatenate([first, slope], axis)
         box = cls(low, last, code, coefficients)
-        middle = tuple((a + b) // 2 for a, b in zip(low, high))
         planned = plan(middle, last)
         return box if planned is not None and box.at(middle) == planned.code else None
 
@@ -102,13 +111,15 @@ class Box:
 
 
 class Boxes:
-    """The boxes of one program: their sides go from a power of two to its double.
+    """The boxes of one program: each side includes the sizes from a power of two to its double.
 
     Which code some sizes get depends on these sizes alone, not on which others ran before: code of another
-    structure may round differently.
+    structure may round differently. The corners avoid numbers that are `taken` by the program: two arrays
+    that happen to be equal are merged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[int]) -> None:
+        self._taken = frozenset(taken)
         self._boxes: dict[Sizes, Once] = {}
 
     def at(self, sizes: Sizes, plan: Plan) -> Code | None:
@@ -118,8 +129,8 @@ class Boxes:
         """
         if min(sizes) < 2:
             return None
-        low = tuple(1 << (n.bit_length() - 1) for n in sizes)
-        made = self._boxes.setdefault(low, Once(lambda: Box.of(low, tuple(2 * n for n in low), plan)))
+        key = tuple(n.bit_length() for n in sizes)
+        made = self._boxes.setdefault(key, Once(lambda: Box.of(*self._corners(key), plan)))
         box: Box | None = made()
         if box is None:
             return None
@@ -129,3 +140,20 @@ class Boxes:
             if own is not None and template(own.code)[0] == template(code)[0] and own.code != code:
                 raise AssertionError(f"the code for sizes {sizes} is not what lies between that for others")
         return code
+
+    def _corners(self, key: Sizes) -> tuple[Sizes, Sizes, Sizes]:
+        """Choose the lowest, middle and highest sizes of the box for sizes of so many bits."""
+        low: list[int] = []
+        middle: list[int] = []
+        high: list[int] = []
+        taken = set(self._taken)
+        for bits in key:
+            n = 1 << (bits - 1)
+            for found, start, stop, step in (
+                (low, n, max(1, n // 2), -1),
+                (middle, 3 * n // 2, 2 * n, 1),
+                (high, 2 * n, 3 * n, 1),
+            ):
+                found.append(next((i for i in range(start, stop, step) if i not in taken), start))
+                taken.add(found[-1])
+        return tuple(low), tuple(middle), tuple(high)

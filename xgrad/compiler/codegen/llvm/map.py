@@ -238,12 +238,7 @@ class MapWriter:
 
 def _may_be_a_size(step: Step, number: float) -> bool:
     """Whether a literal may be the size of an array, or its reciprocal, as in a mean."""
-    return (
-        step.op in ("+", "-", "*", "/")
-        and step.dtype in ("float32", "float64")
-        and abs(number) not in (0.5, 2)
-        and has_hole(number)
-    )
+    return step.op in ("+", "-", "*", "/") and step.dtype in ("float32", "float64") and has_hole(number)
 
 
 def _is_power(step: Step) -> bool:
