@@ -90,7 +90,7 @@ def run(
 ) -> tuple[list[np.ndarray], Sequence[LoopRun]]:
     """Return the flat outputs, and how the loops were run."""
     made = schedule(plan, chip, precision)
-    return launched(made, inputs, chip, way, seed, host_calls(plan, find_device("cpu")))
+    return launched(made, inputs, chip, way, seed, host_calls(calls(plan.body), find_device("cpu")))
 
 
 def launched(

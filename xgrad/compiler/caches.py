@@ -8,6 +8,8 @@ from itertools import count
 from threading import Lock, RLock
 from typing import Any
 
+#: The bytes that all code for the shapes of one function or scan may hold together, beyond a few shapes.
+ROOM = 2**28
 #: Held while a cache changes, never while a value is computed. All caches share it, so that a fork finds it
 #: free.
 _CHANGING = RLock()

@@ -108,8 +108,7 @@ class _Family:
         """Return code for the program with these numbers; None if it is to be compiled by itself."""
         model = self._model
         if model is None or not np.array_equal(model.numbers(model.sizes(numbers)), numbers):
-            model = self._learned(numbers)
-        if model is None:
+            self._learn(numbers)
             return None
 
         def plan(sizes: Sizes, like: Planned | None) -> Planned | None:
@@ -122,21 +121,26 @@ class _Family:
 
         return model.boxes.at(model.sizes(numbers), plan)
 
-    def _learned(self, numbers: Any) -> _Model | None:
+    def _learn(self, numbers: Any) -> None:
         """Take one more sample into account."""
         known = any(np.array_equal(numbers, other) for other in self._samples)
         if not known and len(self._samples) < SAMPLES:
             self._samples = (*self._samples, numbers)
             self._model = _model(self._samples, self._count)
-            return self._model
-        return None
 
 
 class Families:
-    """The families of one function's programs."""
+    """The families of one function's programs, at most `size`.
+
+    `served` counts the programs that got shared code.
+    """
 
     def __init__(self, size: int) -> None:
         self._known = Cache(size)
+        self._size, self.served = size, 0
+
+    def __reduce__(self) -> Any:
+        return Families, (self._size,)
 
     def code(self, program: Program, device: Device) -> Code | None:
         """Return code that serves programs of other sizes too; None if there is none, or none yet."""
@@ -144,4 +148,6 @@ class Families:
         structure, numbers = template((shapes, program))
         key = (structure, device, current_matmul_precision())
         family: _Family = self._known.get(key, lambda: _Family(structure, len(template(shapes)[1])))
-        return family.code(np.array(numbers, np.int64), device)
+        code = family.code(np.array(numbers, np.int64), device)
+        self.served += code is not None
+        return code

@@ -224,14 +224,14 @@ class Body:
     """One time step, as a program.
 
     Its inputs are `carries` carries, then `xs` slices, then values that are the same at every step. Its
-    outputs are the next carries, then the slices to stack. `whole` marks a body that is no loop step but a
-    whole function to compile.
+    outputs are the next carries, then the slices to stack. A body that is no loop step, but a whole function
+    to compile, has `families`: the code that it shares with its bodies for other shapes.
     """
 
     program: Program
     carries: int
     xs: int
-    whole: bool = False
+    families: Any = field(default=None, compare=False, repr=False)
     _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -243,7 +243,7 @@ class Body:
         return self._made.setdefault(key, make()) if found is self else found
 
     def __reduce__(self) -> Any:
-        return Body, (self.program, self.carries, self.xs, self.whole)
+        return Body, (self.program, self.carries, self.xs, self.families)
 
     def __hash__(self) -> int:
         return hash(self.program)

@@ -10,17 +10,15 @@ from typing import Any
 
 from ..backends import Array, Device, current_device, current_matmul_precision, device_of
 from ..core.dispatch import NUMBERS
-from .caches import Cache
+from .caches import ROOM, Cache
 from .executors import Executable, plan_of
 from .ir import Body, Program, Stage, Value
 from .keys import exact
 from .sizes import Boxes, Code, Planned, Sizes
 from .templates import template
 
-#: How many lengths of a scan are cached whatever their memory, and the bytes that further lengths may hold
-#: together.
+#: How many lengths of a scan are cached whatever their memory.
 LENGTHS = 16
-ROOM = 2**28
 
 
 def run_scan(body: Body, length: int, reverse: bool, operands: Sequence[Any]) -> tuple[Array, ...]:
@@ -39,15 +37,17 @@ def _scan(
     """Prepare a scan for one length, with code that serves others too where possible."""
 
     def plan(sizes: Sizes, like: Planned | None) -> Planned | None:
-        return plan_of(_alone(body, sizes[0], reverse, numbers), device, body.whole, like)
+        return plan_of(_alone(body, sizes[0], reverse, numbers), device, whole, like)
 
     def shared() -> Code | None:
+        if body.families is not None:
+            return body.families.code(program, device)  # type: ignore[no-any-return]
         key = ("boxes", device, reverse, tuple([(i, exact(v)) for i, v in numbers]))
         boxes: Boxes = body.once(key, lambda: Boxes(template(body)[1]))
         return boxes.at((length,), plan)
 
-    program = _alone(body, length, reverse, numbers)
-    return Executable(program, device, whole=False, wanted=body.whole, shared=shared)
+    program, whole = _alone(body, length, reverse, numbers), body.families is not None
+    return Executable(program, device, whole=False, wanted=whole, shared=shared)
 
 
 def _alone(body: Body, length: int, reverse: bool, numbers: Sequence[tuple[int, Any]]) -> Program:

@@ -76,7 +76,7 @@ class Derivative:
             if i >= body.carries:
                 self._places[var.index] = ("x", i)
         program = joint.traced.tracer.program(outputs, inputs)
-        self.forward = Body(program, body.carries, body.xs, body.whole)
+        self.forward = Body(program, body.carries, body.xs, body.families)
         joint.traced.close()
 
     def back(self, given: tuple[bool, ...]) -> Linear | None:
@@ -214,7 +214,7 @@ class Derivative:
         operands += [("outside", k) for k in range(len(outside))]
         program = tracer.program(outputs, [*inputs, *(var for var, _ in outside)])
         joint.traced.close()
-        body = Body(program, len(carries), len(slices) + len(stacked), self.origin.whole)
+        body = Body(program, len(carries), len(slices) + len(stacked), self.origin.families)
         return Linear(body, operands, [v for _, v in outside], results)
 
     def _is_stacked(self, place: tuple[str, int]) -> bool:

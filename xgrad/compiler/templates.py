@@ -8,7 +8,7 @@ an axis of one element broadcasts, and an empty one needs no work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from .ir import Body
@@ -106,10 +106,10 @@ def _without_numbers(x: Any, note: Callable[[int], None]) -> Any:
         note(number)
         return hole
     if kind is Body:  # the same object in many programs
-        whole, numbers = x.once("template", lambda: template((x.program, x.carries, x.xs, x.whole)))
+        node, numbers = x.once("template", lambda: template((x.program, x.carries, x.xs)))
         for n in numbers:
             note(n)
-        return Node(Body, None, whole.parts, lambda parts: Body(*parts))
+        return Node(Body, None, node.parts, lambda parts: replace(x, program=parts[0]))
     names, parts, make = _parts(x)
     if make is None:
         return Kept(x)

@@ -7,7 +7,7 @@ from functools import update_wrapper
 from typing import Any
 
 from ..backends import current_device, current_matmul_precision
-from ..compiler.caches import Cache
+from ..compiler.caches import ROOM, Cache
 from ..compiler.executors import Executable
 from ..compiler.families import Families
 from ..compiler.ir import Program
@@ -21,7 +21,7 @@ from ..namespace import asarray
 from .arguments import Static, signature, static_arguments, takes_any_name, unchanged
 from .traced_function import TracedFunction
 
-#: The number of signatures that a compiled function caches.
+#: The number of signatures that a compiled function caches whatever their memory.
 SIGNATURES = 64
 
 
@@ -79,10 +79,10 @@ class Compiled:
         self._f = f
         self._static = static_arguments(f, static_argnums, static_argnames)
         self._ordered = takes_any_name(f)  # and may see in which order its keyword arguments were given
-        self._traced = Cache(SIGNATURES)
-        self._deciding = Cache(SIGNATURES)
+        self._traced = Cache(SIGNATURES, weigh=lambda traced: traced.bytes, room=ROOM)
+        self._deciding = Cache(64 * SIGNATURES)  # of small objects
         self._families = Families(SIGNATURES)
-        self._traces = 0
+        self._traces, self._warned = 0, False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = self._flat(args, kwargs)
@@ -218,7 +218,8 @@ class Compiled:
 
     def _trace(self, leaves: list[Any], structure: Structure, values: tuple[int, ...]) -> TracedFunction:
         self._traces += 1
-        if self._traces == SIGNATURES + 1:
+        if self._traces - self._families.served == SIGNATURES + 1 and not self._warned:
+            self._warned = True
             name = getattr(self._f, "__name__", "the function")
             warn(
                 f"compile has traced {name} for {SIGNATURES} signatures and now discards old ones: its "

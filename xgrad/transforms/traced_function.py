@@ -86,7 +86,7 @@ class TracedFunction:
         self.outside_then = (then, *[value for _, value in self._seen]) if self._seen else then
         self._inputs = self._numbers.read(self.outside)
         self.device = _device(leaves, self.outside)
-        self.body = Body(traced.program(), 0, 0, whole=True)
+        self.body = Body(traced.program(), 0, 0, families)
         self._foreign = any(
             not isinstance(leaves[i], Tensor) and device_of(leaves[i]) is not self.device for i in self.read
         )
@@ -145,6 +145,11 @@ class TracedFunction:
     def executable(self) -> Executable:
         """The executable of the program."""
         return self._executable()  # type: ignore[no-any-return]
+
+    @property
+    def bytes(self) -> int:
+        """The approximate memory that it holds."""
+        return self._run.bytes if self._run else 0
 
     def _prepare(self) -> Executable:
         self._run = found = self.executable

@@ -22,7 +22,7 @@ from .views import refs
 
 #: What is shared or packed does not depend on the number of steps or rows, so that other numbers of them run
 #: the same code: K * N from which weights are packed, the product of the two least of M, N and K from which a
-#: product outside of loops is shared, and elements of a row from which a map is.
+#: product outside of loops is shared, and elements of a row from which a map of two axes is.
 PACKED, PRODUCT, MAP = 256, 4096, 512
 #: Floating-point operations of an elementwise op that takes one instruction, in terms of those of a product;
 #: and of one that takes many, such as exp.
@@ -87,8 +87,9 @@ def _is_worth_it(item: Any, products: bool) -> bool:
         least, less, *_ = sorted((*item.out.shape[-2:], item.a.shape[-1]))
         return products and least * less >= PRODUCT
     if isinstance(item, Map):
-        rows = _rows(item) or 1
-        return prod(item.shape) >= MAP * rows
+        # one element may be many of all steps and rows: the pool decides at run time
+        rows, axes = _rows(item) or 1, sum(n != 1 for n in item.shape)
+        return axes > 2 or prod(item.shape) >= MAP * rows
     return isinstance(item, Loop)
 
 
