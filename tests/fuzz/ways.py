@@ -27,7 +27,7 @@ from .gates import GATES
 from .kinds import HELPERS, KINDS
 from .plain import Plain, _Known, plain_scan
 from .programs import Text, generate, text_of
-from .reuse import used_again
+from .reuse import used_again, used_with_other_shapes
 from .settings import environment, native, numbers, repeats, shared
 
 
@@ -258,6 +258,12 @@ def by_reuse(case: Case, kind: str) -> None:
         used_again(case, xg.compile(case.run(kind, xg)), case.run(kind, LOOPED), kind)
 
 
+def by_shapes(case: Case, kind: str) -> None:
+    """Call one compiled function with arrays of several shapes."""
+    with native("1"):
+        used_with_other_shapes(case, xg.compile(case.run(kind, xg)), case.run(kind, LOOPED), kind)
+
+
 def by_passes(case: Case, kind: str) -> None:
     """Run the program as traced and after all passes.
 
@@ -399,10 +405,13 @@ WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "compile": (by_compile, 1.5),
     "numpy": (by_numpy, 1.2),
     "reuse": (by_reuse, 0.8),
+    "shapes": (by_shapes, 0.8),
     "source": (by_source, 0.6),
     "plan": (by_plan, 0.5),
     "emulated": (by_emulation, 0.02),
 }
+#: Ways that run the whole program, and so take no Tensors that need a gradient.
+COMPILED = frozenset(("compile", "numpy", "reuse", "shapes", "passes", "plan", "source", "emulated"))
 SHARES = {
     "value": 2.0,
     "grad": 3.0,
@@ -441,7 +450,7 @@ def wrong(case: Case, kind: str, way: str) -> str | None:
     """Return what one way does wrong, if anything."""
     if "stop_gradient" in case.text.function and way == "differences":
         kind = "value"
-    if kind == "backward" and way in ("compile", "numpy", "reuse", "passes", "plan", "source", "emulated"):
+    if kind == "backward" and way in COMPILED:
         kind = "grad"
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
