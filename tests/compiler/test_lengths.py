@@ -9,7 +9,7 @@ import pytest
 
 import xgrad as xg
 from xgrad.backends.cpu import native
-from xgrad.compiler import bodies, executors, lengths
+from xgrad.compiler import bodies, lengths
 from xgrad.compiler.caches import Cache
 
 pytestmark = pytest.mark.skipif(native.missing() is not None, reason=native.missing() or "")
@@ -78,14 +78,14 @@ def test_lengths_of_an_octave_are_planned_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("XGRAD_NATIVE", "1")
     monkeypatch.setenv("XGRAD_VERIFY", "0")
     made: list[int] = []
-    plan = executors._planned
-    monkeypatch.setattr(executors, "_planned", lambda *args: made.append(1) or plan(*args))
+    plan = lengths.plan_of
+    monkeypatch.setattr(lengths, "plan_of", lambda *args: made.append(1) or plan(*args))
     V = xg.asarray(rng.normal(size=(4, 4)))
     f = xg.grad(lambda h, xs: xg.sum(xg.scan(lambda h, x: (xg.tanh(h @ V + x), None), h, xs)[0]))
     compiled = set(native._loaded)
     for length in (17, 20, 24, 31, 18, 29):
         f(np.zeros((2, 4)), rng.normal(size=(length, 2, 4)))
-    assert len(made) == 2 * 3  # forward and backward: the first length twice, and both ends of the range
+    assert len(made) == 2 * 3  # forward and backward: both ends of the range, and its middle
     assert len(set(native._loaded) - compiled) <= 2
 
 
@@ -104,18 +104,3 @@ def test_the_bits_do_not_depend_on_which_lengths_ran_before(monkeypatch: pytest.
             bits[length] = value.numpy().tobytes() + slope.numpy().tobytes()
         found.append(bits)
     assert found[0] == found[1]
-
-
-def test_what_is_between_needs_lines() -> None:
-    """Lengths between two plans are interpolated only if the plans are alike and linear in the length."""
-
-    def code(size: int, text: str = "", extra: int = 0) -> lengths.Planned:
-        return lengths.Planned(text, (size, 3), "", (), ((0, 0, 2 * size + extra, (size,)),))
-
-    straight = lengths.Between.of(8, 16, lambda n, like: code(n))
-    assert straight is not None
-    assert straight.at(13) == code(13)
-    assert lengths.Between.of(8, 16, lambda n, like: code(n, text="a" if n == 8 else "b")) is None
-    assert lengths.Between.of(8, 16, lambda n, like: code(n, extra=n % 3)) is None
-    assert lengths.Between.of(8, 16, lambda n, like: code(n * n)) is None
-    assert lengths.Between.of(8, 16, lambda n, like: code(n) if n < 16 else None) is None

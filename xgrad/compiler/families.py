@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,24 +27,16 @@ SIZES = 3
 SAMPLES = 8
 
 
-class _Rule(NamedTuple):
-    """How one number follows from the sizes: offset + slope * (the product of the sizes at `places`)."""
-
-    places: tuple[int, ...]
-    slope: int
-    offset: int
-
-    def of(self, sizes: Any) -> Any:
-        """Return the number for these sizes, or numbers for a table of sizes, one row each."""
-        return self.offset + self.slope * np.prod(np.asarray(sizes)[..., list(self.places)], axis=-1)
-
-
 class _Model:
-    """The numbers of a program as functions of the sizes that vary."""
+    """The numbers of a program as functions of the sizes that vary: polynomials of degree 1 in each.
 
-    def __init__(self, places: Sequence[int], rules: Sequence[_Rule], which: Any) -> None:
-        self._places, self._rules, self._which = list(places), rules, which
-        self.boxes = Boxes(rule.offset for rule in rules if not rule.places)
+    `coefficients` has a row for each monomial, and a column for each number.
+    """
+
+    def __init__(self, places: Sequence[int], coefficients: Any) -> None:
+        self._places, self._coefficients = list(places), coefficients
+        constant = ~coefficients[1:].any(axis=0)
+        self.boxes = Boxes(coefficients[0, constant].tolist())
 
     def sizes(self, numbers: Any) -> Sizes:
         """Return the sizes of the program with these numbers."""
@@ -52,48 +44,46 @@ class _Model:
 
     def numbers(self, sizes: Sizes) -> Any:
         """Return the numbers of the program of these sizes."""
-        return np.array([rule.of(sizes) for rule in self._rules])[self._which]
+        return _monomials(np.array(sizes)) @ self._coefficients
+
+
+def _monomials(sizes: Any) -> Any:
+    """Return the products of the subsets of the sizes, in a last axis: 1, each alone, then the others."""
+    subsets = [s for n in range(sizes.shape[-1] + 1) for s in combinations(range(sizes.shape[-1]), n)]
+    return np.stack([np.prod(sizes[..., list(s)], axis=-1, dtype=np.int64) for s in subsets], axis=-1)
 
 
 def _model(samples: Sequence[Any], count: int) -> _Model | None:
     """Find how the numbers of all samples follow from those at the first `count` places, the input shapes.
 
-    None if nothing varies there, if too much does, or if no simple rule fits.
+    None if nothing varies there, if too much does, or if no polynomial fits.
     """
     columns, which = np.unique(np.array(samples), axis=1, return_inverse=True)
     which = which.reshape(-1)
     varying = [i for i in dict.fromkeys(which[:count].tolist()) if np.ptp(columns[:, i])]
     if not 0 < len(varying) <= SIZES:
         return None
-    sizes = columns[:, varying]
-    rules = [_rule(column, sizes) for column in columns.T]
-    if None in rules:
+    monomials = _monomials(columns[:, varying])
+    found = [_polynomial(column, monomials) for column in columns.T]
+    if any(c is None for c in found):
         return None
-    first = which.tolist()
-    return _Model([first.index(i) for i in varying], [r for r in rules if r is not None], which)
+    return _Model([which.tolist().index(i) for i in varying], np.stack(found, axis=-1)[:, which])
 
 
-def _rule(column: Any, sizes: Any) -> _Rule | None:
-    """Find the simplest rule that gives a number of all samples from their sizes."""
-    if not np.ptp(column):
-        return _Rule((), 0, int(column[0]))
-    several = range(sizes.shape[1])
-    products = [places for n in (1, 2, 3) for places in combinations(several, n)]
-    simple = [_Rule(places, 1, 0) for places in products]
-    multiples = [_Rule(places, _over(column, _Rule(places, 1, 0).of(sizes)), 0) for places in products]
-    shifted = [_Rule((i,), 1, int(column[0] - sizes[0, i])) for i in several]
-    lines = []
-    for rule in simple:
-        of = rule.of(sizes)
-        slope = _over(np.diff(column[np.argsort(of)[[0, -1]]]), np.diff(np.sort(of)[[0, -1]]))
-        lines.append(_Rule(rule.places, slope, int(column[0] - slope * of[0])))
-    fitting = (r for r in (*simple, *multiples, *shifted, *lines) if np.array_equal(r.of(sizes), column))
-    return next(fitting, None)
-
-
-def _over(a: Any, b: Any) -> int:
-    """The first number over the other, rounded down; 0 if that is not defined."""
-    return int(a[0] // b[0]) if b[0] else 0
+def _polynomial(column: Any, monomials: Any) -> Any:
+    """Return the coefficients of the simplest polynomial that gives a number of all samples, or None."""
+    count = monomials.shape[1]
+    terms = [[i] for i in range(count)] + [[0, i] for i in range(1, count)]
+    if len(column) >= count:
+        terms.append(list(range(count)))
+    fitting = []
+    for places in terms:
+        solution = np.linalg.lstsq(monomials[:, places], column, rcond=None)[0]
+        coefficients = np.zeros(count, np.int64)
+        coefficients[places] = np.round(solution)
+        if np.array_equal(monomials @ coefficients, column):
+            fitting.append(coefficients)
+    return min(fitting, key=lambda c: (np.count_nonzero(c), abs(c).sum()), default=None)
 
 
 class _Family:
