@@ -37,7 +37,7 @@ def conjugate_vjp(
 
 def _parameters(entry: Op, op: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The op's parameters: those given, and the defaults. Raises TypeError if one is missing or unknown."""
-    if "use" in entry.parameters and not hasattr(op, "use"):  # a class of gates, by name
+    if "use" in entry.parameters and not ("use" in given or hasattr(op, "use")):  # a class of gates, by name
         given = {"use": entry.defaults["use"](**given)}
     params = {**entry.defaults, **getattr(op, "use", {}), **given}
     if set(params) != set(entry.parameters):

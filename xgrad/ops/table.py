@@ -295,8 +295,8 @@ GATES: WeakValueDictionary[str, Op] = WeakValueDictionary()
 
 
 def find_op(name: Any) -> Op:
-    """The op or user's gate called `name`. Raises UnknownOpError, with suggestions."""
-    entry = getattr(name, "entry", None)
+    """The op or user's gate called `name`, or `name` itself. Raises UnknownOpError, with suggestions."""
+    entry = name if isinstance(name, Op) else getattr(name, "entry", None)
     if isinstance(entry, Op):
         return entry
     try:

@@ -6,6 +6,7 @@ from .compiling import compile
 from .custom_rules import custom_jvp, custom_vjp
 from .debugging import Cut, detect_cuts, detect_nan
 from .derivation import derive
+from .derivation_check import check_derivation
 from .forward_mode import jvp
 from .graph_view import Graph, GraphNode, graph, record
 from .jacobians import elementwise_grad, hessian, hvp, jacobian, stop_gradient
@@ -20,6 +21,7 @@ __all__ = [
     "Gate",
     "Graph",
     "GraphNode",
+    "check_derivation",
     "check_grads",
     "checkpoint",
     "compile",

@@ -1,0 +1,378 @@
+"""`check_derivation`: a person's own gradients against the staged backward pass."""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..backends.dtypes import is_floating
+from ..compiler.printing.spelling import shown
+from ..core.context import no_grad
+from ..core.pytree import flatten, paths
+from ..core.tensor import Tensor
+from ..namespace import asarray
+from .backward_stages import BackwardStage, Contribution, is_part
+from .graph_text import expression
+from .graph_view import Graph, GraphNode, graph
+from .lifting import parameter_names
+from .slips import KINDS, operands, partial_sums, rule, sum_of, variants
+
+#: How many rules are called at most to try slips in stages whose own gradient was not given.
+TRIALS = 20_000
+
+
+class Cause(NamedTuple):
+    """A slip that gives exactly the wrong numbers: its kind, what it says, and the step it is made in."""
+
+    kind: str
+    text: str
+    step: BackwardStage
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A gradient that is wrong: its name, the index of the worst element, and both numbers there.
+
+    The index is None if the shape is wrong: then `given` and `right` are the shapes. `steps` are the calls of
+    `deriv` that contribute to it, and `causes` the slips that would give it, the likeliest first.
+    """
+
+    name: str
+    index: tuple[int, ...] | None
+    given: Any
+    right: Any
+    steps: tuple[BackwardStage, ...]
+    causes: tuple[Cause, ...]
+
+    @property
+    def cause(self) -> Cause | None:
+        """The likeliest cause; None if no single slip gives these numbers."""
+        return self.causes[0] if self.causes else None
+
+    @property
+    def source(self) -> str:
+        """File and line of the stage whose derivative is wrong."""
+        steps = [self.causes[0].step] if self.causes else self.steps
+        return steps[0].stage.source if steps else "?"
+
+    def __str__(self) -> str:
+        name = shown(self.name)
+        first = (
+            f"{name} is wrong: it has shape {self.given}, but must have {self.right}"
+            if self.index is None
+            else f"{name} is wrong: at index {self.index} it is {self.given:.6g}, but must be {self.right:.6g}"
+        )
+        steps = [self.causes[0].step] if self.causes else self.steps
+        lines = [first, *(f"    {line}" for step in steps for line in _where(step))]
+        if not self.causes:
+            lines.append("Cause unknown: no single slip of the usual kinds gives these numbers.")
+        else:
+            lines.append(f"Likely cause: {self.causes[0].text}.")
+            lines += [f"    or: {cause.text}" for cause in self.causes[1:3]]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, repr=False)
+class DerivationCheck:
+    """The result of `check_derivation`, to print; it is true if all given gradients are right.
+
+    `right` are the gradients that are right as far as they were compared, in the order of the backward pass,
+    `wrong` is the first that is not, `unknown` are names that belong to no stage, and `missing` the gradients
+    that were not given.
+    """
+
+    right: tuple[str, ...]
+    wrong: Difference | None
+    unknown: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every given gradient is right, and belongs to a stage."""
+        return self.wrong is None and not self.unknown
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        lines = [str(self.wrong)] if self.wrong is not None else []
+        if self.right:
+            lines.append(f"Right{' before it' if self.wrong is not None else ''}: {_list(self.right)}.")
+        for name in self.unknown:
+            stages = [*self.right, *self.missing, *([self.wrong.name] if self.wrong else [])]
+            near = difflib.get_close_matches(name, stages, n=2)
+            hint = f"; did you mean {' or '.join(map(shown, near))}?" if near else "."
+            lines.append(f"No stage has the gradient {shown(name)}{hint}")
+        if self.missing:
+            lines.append(f"Not given: {_list(self.missing)}.")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{', '.join(map(shown, names[:12]))}{more}"
+
+
+def _where(step: BackwardStage) -> Iterator[str]:
+    file, _, line = step.stage.source.rpartition(":")
+    text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
+    stage = f"{shown(step.stage.name)} = {expression(step.stage)}"
+    yield f"{stage}    in `{text}` at {step.stage.source}" if text else stage
+    yield step.call
+
+
+def check_derivation(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    gradients: Mapping[str, Any] | Callable[..., Any],
+    dz: Any = None,
+    *,
+    rtol: float | None = None,
+) -> DerivationCheck:
+    """Compare gradients derived by hand with the backward pass of `f(*args)`, stage by stage.
+
+    The first wrong gradient is named, in the order of the backward pass, with its index, both numbers, and
+    the line of the stage. The usual slips are tried, to find the one that gives these numbers: a missing
+    transpose, a missing sum over a broadcast axis, `=` for `+=`, a wrong sign, a derivative taken at the
+    output instead of the input, a forgotten factor, the gradient of the wrong operand.
+
+    Args:
+        f: a function that returns one Tensor. Its stages have the names of its variables, others z1, z2, ...
+        args: a tuple of its arguments.
+        gradients: a dict of gradients, "dx" for the variable or argument x, as arrays or numbers; any of them
+            may be left out. Or a function that returns it, called with `args`, and `dz` if that is given. A
+            tuple is taken for the gradients of the arguments.
+        dz: the gradient of the output; by default 1 for a scalar, else what `gradients` says of it.
+        rtol: tolerance relative to the largest element; by default what the dtype allows.
+
+    Returns:
+        A DerivationCheck: print it, or `assert` it. It raises nothing where a gradient is wrong.
+
+    Raises:
+        TypeError, ValueError: no gradients are given, or something else than a dict. GraphError: there is
+        no `dz` for an output that is no scalar.
+
+    >>> import xgrad as xg
+    >>> def f(w, x):
+    ...     dot = w * x
+    ...     y = xg.tanh(dot)
+    ...     return y * x
+    >>> y = xg.tanh(6.0)
+    >>> check = xg.check_derivation(f, (2.0, 3.0), {"dy": 3.0, "ddot": (1 - y * y) * 3.0, "dx": y})
+    >>> check.wrong.name, check.wrong.cause.kind
+    ('dx', 'overwritten')
+    """
+    if not isinstance(args, tuple | list):
+        raise TypeError(
+            f"check_derivation: args must be a tuple with one entry per argument, not {type(args).__name__}: "
+            f"write (x,) for x"
+        )
+    g = graph(f, *args)
+    if callable(gradients):
+        gradients = gradients(*args) if dz is None else gradients(*args, dz)
+    mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))])
+    out = f"d{g.output.name}"
+    if dz is None and g.output.shape != () and out in mine:
+        dz = mine[out]
+    with no_grad():
+        return _Check(g, list(g.backward(dz)), mine, rtol).result()
+
+
+def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
+    """The gradients by name; those of the parts of a container by name and path, as in "dW['zh']"."""
+    if isinstance(gradients, tuple) and len(gradients) == len(names):
+        gradients = dict(zip(names, gradients, strict=True))
+    if not isinstance(gradients, Mapping):
+        raise TypeError(
+            f"check_derivation: gradients must be a dict such as {{'dx': ...}}, or a function that returns "
+            f"one, not {type(gradients).__name__}"
+        )
+    found = {}
+    for name, value in gradients.items():
+        for leaf, path in zip(flatten(value)[0], paths(value), strict=True):
+            found[f"{name}{path}"] = asarray(leaf).detach()
+    if not found:
+        raise ValueError("check_derivation: no gradients are given, so nothing would be checked")
+    return found
+
+
+class _Check:
+    """One comparison: the graph, the steps of its backward pass, and the gradients by hand."""
+
+    def __init__(
+        self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None
+    ) -> None:
+        self.steps, self.mine, self.rtol = steps, mine, rtol
+        self.arriving: dict[GraphNode, list[tuple[BackwardStage, Contribution]]] = {}
+        for step in steps:
+            for c in step.contributions:
+                # taking a part of a tuple is no step: what arrives there goes on
+                self.arriving.setdefault(c.stage, []).append((step, c))
+        self.output = g.output
+        self.tried = 0
+        with_gradient = [stage for stage in g if stage.grad is not None]
+        order = {step.stage: i for i, step in enumerate(steps)}
+        last = {stage: order[found[-1][0].stage] for stage, found in self.arriving.items()}
+        self.ordered = sorted(with_gradient, key=lambda stage: last.get(stage, -1))
+        self.named = {f"d{stage.name}": stage for stage in self.ordered}
+
+    def result(self) -> DerivationCheck:
+        right: list[str] = []
+        wrong = None
+        for name, stage in self.named.items():
+            if name not in self.mine:
+                continue
+            if not self.close(self.mine[name], stage.grad, stage):
+                wrong = self.difference(name, stage, right)
+                break
+            right.append(name)
+        unknown = tuple(name for name in self.mine if name not in self.named)
+        missing = tuple(
+            name for name, stage in self.named.items() if name not in self.mine and not is_part(stage)
+        )
+        return DerivationCheck(tuple(right), wrong, unknown, missing)
+
+    def close(self, given: Any, right: Any, stage: GraphNode) -> bool:
+        """Whether two values of the gradient of `stage` agree, up to rounding; a NaN agrees with a NaN."""
+        if given.shape != right.shape or not is_floating(right.dtype):
+            return False
+        return bool((abs(given - right) <= self.allowed(given, right, stage)).all()) or bool(
+            ((given == right) | ((given != given) & (right != right))).all()
+        )
+
+    def allowed(self, given: Any, right: Any, stage: GraphNode) -> float:
+        """The difference that is allowed: relative to the largest element, and to what is added up."""
+        eps = max(float(self.eps(v)) for v in (given, right))
+        rtol = self.rtol if self.rtol is not None else 100 * eps**0.5 if eps > 1e-10 else 1e-6
+        size = max((_largest(v) for v in (given, right)), default=0.0)
+        parts = [_largest(v) for step, c in self.arriving.get(stage, ()) for v in (c.value, step.dz)]
+        return rtol * size + 1e3 * eps * max(parts, default=0.0)
+
+    @staticmethod
+    def eps(v: Any) -> float:
+        """The rounding error of a value; that of the default for integers."""
+        itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
+        return {2: 1e-3, 4: 1.2e-7}.get(itemsize if is_floating(v.dtype) else 8, 2.3e-16)
+
+    def difference(self, name: str, stage: GraphNode, right: Sequence[str]) -> Difference:
+        """What is wrong with the gradient `name` of `stage`, where those of `right` are right."""
+        given, correct = self.mine[name], stage.grad
+        steps = tuple(step for step, _ in self.arriving.get(stage, ()))
+        causes = self.causes(stage, given, set(right))
+        assert correct is not None
+        if given.shape != correct.shape:
+            return Difference(name, None, given.shape, correct.shape, steps, causes)
+        index = _worst(given, correct)
+        return Difference(name, index, given[index].item(), correct[index].item(), steps, causes)
+
+    def causes(self, stage: GraphNode, given: Any, right: set[str]) -> tuple[Cause, ...]:
+        """The single slips that make the gradient of `stage` the one given; the nearest ones only."""
+        for at in self.unchecked(stage, right):
+            found: list[Cause] = []
+            for step, kind, text, value in self.trials(at):
+                if self.tried > TRIALS:
+                    return ()
+                moved = value if at is stage else self.moved(at, value, stage)
+                if (
+                    moved is not None
+                    and self.close(moved, given, stage)
+                    and not self.close(value, at.grad, at)
+                ):
+                    found.append(Cause(kind, text, step))
+            if found:
+                unique = {cause.text: cause for cause in reversed(found)}
+                return tuple(sorted(reversed(unique.values()), key=lambda cause: KINDS.index(cause.kind)))
+        return self.multiple(stage, given)
+
+    def multiple(self, stage: GraphNode, given: Any) -> tuple[Cause, ...]:
+        """The cause of a gradient that is a multiple of the right one, if it is."""
+        right: Any = stage.grad
+        if given.shape != right.shape or given.size < 2 or not self.arriving.get(stage):
+            return ()
+        worst = _index_of_largest(abs(right))
+        ratio = given[worst] / right[worst]
+        if float(abs(ratio)) == 0 or not self.close(right * ratio, given, stage):
+            return ()
+        text = f"d{shown(stage.name)} is {ratio.item():.6g} times what it must be: a factor is wrong"
+        return (Cause("factor", text, self.arriving[stage][-1][0]),)
+
+    def unchecked(self, stage: GraphNode, right: set[str]) -> Iterator[GraphNode]:
+        """`stage`, then the stages that its gradient comes from, up to those known to be right."""
+        seen, queue = {stage}, [stage]
+        while queue:
+            at = queue.pop(0)
+            yield at
+            for step, _ in self.arriving.get(at, ()):
+                source = step.stage
+                if source not in seen and f"d{source.name}" not in right and source is not self.output:
+                    seen.add(source)
+                    queue.append(source)
+
+    def trials(self, at: GraphNode) -> Iterator[tuple[BackwardStage, str, str, Any]]:
+        """What the gradient of `at` would be after each single slip."""
+        arriving = self.arriving.get(at, [])
+        for step, (kind, text, value) in partial_sums(arriving):
+            yield step, kind, text, value
+        for i, (step, c) in enumerate(arriving):
+            rest = [other.value for j, (_, other) in enumerate(arriving) if j != i]
+            for kind, text, value in variants(step, c, self.steps if len(self.steps) <= 100 else ()):
+                try:
+                    yield step, kind, text, sum_of([value, *rest])
+                except (ValueError, TypeError):  # this wrong value cannot be added
+                    continue
+        if len(arriving) > 1:
+            whole = at.grad
+            assert whole is not None
+            yield arriving[-1][0], "sign", f"d{shown(at.name)} has the wrong sign", -whole
+
+    def moved(self, at: GraphNode, value: Any, stage: GraphNode) -> Any:
+        """The gradient of `stage` if that of `at` is `value`; None where that cannot be computed."""
+        if at.grad is None or value.shape != at.grad.shape:
+            return None
+        change: dict[GraphNode, Any] = {at: value - at.grad}
+        for step in self.steps:
+            if step.stage not in change or step.stage is stage:
+                continue
+            if isinstance(step.dz, tuple):
+                return None
+            self.tried += 1
+            found = rule(step, change[step.stage], operands(step), step.stage.value)
+            for c in step.contributions:
+                g = found[c.operand]
+                change[c.stage] = change[c.stage] + g if c.stage in change else g
+        return stage.grad + change[stage] if stage in change else None
+
+
+def _largest(v: Any) -> float:
+    """The largest finite element of an array, or of a tuple of them."""
+    if isinstance(v, tuple):
+        return max((_largest(part) for part in v if part is not None), default=0.0)
+    if not isinstance(v, Tensor) or v.size == 0:
+        return 0.0
+    largest = float(abs(v).max())
+    return largest if largest < float("inf") else 0.0
+
+
+def _worst(given: Any, right: Any) -> tuple[int, ...]:
+    """The index of the element with the largest difference; of the first that is NaN in one only."""
+    difference = abs(given - right)
+    nan = difference != difference
+    return _index_of_largest(nan.astype("float64") if bool(nan.any()) else difference)
+
+
+def _index_of_largest(values: Any) -> tuple[int, ...]:
+    """The index of the largest element."""
+    flat = int(values.reshape(-1).argmax())
+    index: list[int] = []
+    for n in reversed(values.shape):
+        index.insert(0, flat % n)
+        flat //= n
+    return tuple(index)
