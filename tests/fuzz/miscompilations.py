@@ -884,7 +884,7 @@ MUTANTS = [
     ),
     Mutant(
         "a constant from its end",
-        "compiler.executors:_with_constants",
+        "compiler.generate:_wrapped",
         'evaluate("new", (), params, device)',
         'evaluate("new", (), params, device)[::-1]',
         ANY,
