@@ -278,7 +278,7 @@ MUTANTS = [
         '{"axis": axis % rank}',
         PASSES,
         1000,
-        needs="sort|argm|cumulative|fft",
+        needs="sort|argm|cumulative",
     ),
     Mutant(
         "axes of time not moved by a transpose",
@@ -870,7 +870,7 @@ MUTANTS = [
         "if False)",
         ANY,
         1000,
-        needs=r"eigh|svd|fft|searchsorted",
+        needs=r"eigh|svd|searchsorted",
         calls=True,
     ),
     Mutant(
