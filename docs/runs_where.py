@@ -92,7 +92,7 @@ def _where(op: Op, stages: Sequence[Stage], target: Target, library: str) -> str
     found = [kinds_of(s, target) for s in floats or stages]
     words = [kind for kind in ("view", "map", "product") if any(kind in kinds for kinds in found)]
     if any(map(is_short, stages)):
-        words = ["product (short axes)"]
+        words = ["product (short axes)", library]
     if any("kernel" in kinds for kinds in found):
         condition = KERNELS[op.name].condition
         words.append(f"kernel{condition and f' ({condition})'}")
