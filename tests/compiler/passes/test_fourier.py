@@ -62,7 +62,7 @@ def cases() -> Iterator[tuple[str, str, tuple[int, ...], int | None, int, str]]:
 
 def called(f: Any, *arrays: Any) -> list[str]:
     """Return the Fourier transforms that a compiled function leaves to the array library."""
-    compiled = xg.compile(f)
+    compiled = f if hasattr(f, "executable") else xg.compile(f)
     compiled(*arrays)
     plan = compiled.executable(*arrays).lowered.plan
     return [call.op for call, _ in calls(plan.body) if "fft" in call.op]
@@ -79,7 +79,7 @@ def close(found: Any, wanted: Any, dtype: str) -> None:
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_values_are_those_of_numpy(name: str, executor: str) -> None:
     every = [case[1:] for case in cases() if case[0] == name]
-    for dtype, shape, n, axis, norm in every if executor == "native code" else every[::5]:
+    for dtype, shape, n, axis, norm in every[::2] if executor == "native code" else every[1::5]:
         x = drawn(*shape, dtype=dtype)
 
         def f(x: Any, n: Any = n, axis: int = axis, norm: str = norm) -> Any:
@@ -93,7 +93,7 @@ def test_values_are_those_of_numpy(name: str, executor: str) -> None:
         assert (found.shape, found.dtype) == (form.shape, form.dtype), (dtype, shape, n, axis, norm)
         close(found, wanted, dtype)
         assert compiled.executable(x).kind == executor
-        assert called(f, x) == []
+        assert called(compiled, x) == []
 
 
 @pytest.mark.parametrize("name", ["fft2", "ifft2", "rfft2", "irfft2"])
@@ -107,6 +107,16 @@ def test_integers_are_transformed_in_float64(executor: str) -> None:
     x = np.arange(12).reshape(2, 6)
     for name in TRANSFORMS:
         close(xg.compile(getattr(xg.fft, name))(x).numpy(), getattr(np.fft, name)(x), "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_transformed_as_in_the_engine(dtype: str, executor: str) -> None:
+    x = xg.astype(xg.asarray(np.arange(12.0).reshape(2, 6)), getattr(xg, dtype))
+    for name in TRANSFORMS:
+        found, wanted = (f(x) for f in (xg.compile(getattr(xg.fft, name)), getattr(xg.fft, name)))
+        assert found.dtype == wanted.dtype, name
+        wide = xg.complex128 if name not in ("irfft", "hfft") else xg.float64
+        close(xg.astype(found, wide).numpy(), xg.astype(wanted, wide).numpy(), "float32")
 
 
 def filtered(h: Any, x: Any) -> Any:
@@ -208,7 +218,7 @@ def test_long_transforms_are_calls() -> None:
     assert called(xg.fft.fft, drawn(2, 600)) == ["fft"]
     assert called(xg.fft.rfft, drawn(2, 600, dtype="float64")) == ["rfft"]
     assert called(xg.fft.fftn, drawn(2, 600)) == ["fft"]  # the axis of length 2 is a product
-    assert called(xg.fft.fft, drawn(20_000, 64)) == ["fft"]
+    assert called(xg.fft.fft, drawn(2_000, 64)) == ["fft"]
     assert called(xg.fft.fft, drawn(2, 64)) == []
 
 

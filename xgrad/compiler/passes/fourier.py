@@ -46,12 +46,13 @@ def is_short(s: Item) -> bool:
     if isinstance(s, Loop) or s.op not in _DIRECTIONS or current_matmul_precision() != "highest":
         return False
     (x,), (z,), n, axis = s.values, s.outputs, _length(s), _axis(s)
+    dtype = PARTS.get(z.dtype, z.dtype)
     given = n // 2 + 1 if s.op == "irfft" else n
     matrix = min(x.shape[axis], given) * z.shape[axis]
     parts = (1 + is_complex(x)) * (1 + is_complex(z))
-    call, element = _COSTS[PARTS.get(z.dtype, z.dtype)]
-    if z.size == 0 or parts * matrix > _LARGEST:
+    if dtype not in _COSTS or z.size == 0 or parts * matrix > _LARGEST:
         return False
+    call, element = _COSTS[dtype]
     return parts * (z.size // z.shape[axis]) * (matrix - element * n * log2(n)) <= call
 
 
