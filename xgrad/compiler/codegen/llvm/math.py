@@ -380,24 +380,8 @@ _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
     "cos": lambda m, x: m.turn(x, 1),
 }
 #: Functions of the C library with one and with two double arguments.
-_C = dict.fromkeys(
-    (
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "log2",
-        "log10",
-        "cbrt",
-        "erfc",
-    ),
-    1,
-)
+_C = dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"), 1)
+_C |= dict.fromkeys(("log2", "log10", "cbrt", "erfc"), 1)
 _C |= dict.fromkeys(("atan2", "fmod", "nextafter"), 2)
 NAMES = (_FUNCTIONS.keys() | _C.keys() | {"hypot", "normal_cdf", "pow"}) - {"erfc"}
 _IN_FLOAT32 = {"exp", "tanh", "nextafter"}
