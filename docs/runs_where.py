@@ -22,6 +22,7 @@ from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.lowering.plan import Target, Unsupported
 from xgrad.compiler.passes import optimise
 from xgrad.compiler.passes.complex_pairs import complex_pairs
+from xgrad.compiler.passes.fourier import is_short
 from xgrad.namespace.dtypes import DTYPES
 from xgrad.ops import OPS, Op
 
@@ -90,6 +91,8 @@ def _where(op: Op, stages: Sequence[Stage], target: Target, library: str) -> str
     floats = [s for s in stages if all(np.dtype(v.dtype).kind == "f" for v in (*s.values[:1], *s.outputs))]
     found = [kinds_of(s, target) for s in floats or stages]
     words = [kind for kind in ("view", "map", "product") if any(kind in kinds for kinds in found)]
+    if any(map(is_short, stages)):
+        words = ["product (short axes)", library]
     if any("kernel" in kinds for kinds in found):
         condition = KERNELS[op.name].condition
         words.append(f"kernel{condition and f' ({condition})'}")

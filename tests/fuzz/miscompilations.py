@@ -174,6 +174,15 @@ MUTANTS = [
         400,
         needs=r"@",
     ),
+    Mutant(
+        "a product that is subtracted is added",
+        "compiler.passes.products:accumulate",
+        'Stage("neg", (b,)',
+        'Stage("none", (b,)',
+        PASSES,
+        1000,
+        needs=r"@",
+    ),
     # simplify
     Mutant(
         "x + -y is y - x",
@@ -278,7 +287,7 @@ MUTANTS = [
         '{"axis": axis % rank}',
         PASSES,
         1000,
-        needs="sort|argm|cumulative|fft",
+        needs="sort|argm|cumulative",
     ),
     Mutant(
         "axes of time not moved by a transpose",
@@ -870,7 +879,7 @@ MUTANTS = [
         "if False)",
         ANY,
         1000,
-        needs=r"eigh|svd|fft|searchsorted",
+        needs=r"eigh|svd|searchsorted",
         calls=True,
     ),
     Mutant(
@@ -915,6 +924,37 @@ MUTANTS = [
         NATIVE,
         2000,
         needs=r"@",
+    ),
+    # Fourier transforms
+    Mutant(
+        "every frequency counts once",
+        "ops.fourier:fourier_matrix",
+        "2 * matrix, matrix",
+        "matrix, matrix",
+        PASSES,
+        100,
+        needs=r"irfft|hfft",
+        calls=True,
+    ),
+    Mutant(
+        "the inverse transform is the transform",
+        "compiler.passes.fourier:_Transform.complex",
+        'self.product(real, "sin", every, self.sign)',
+        'self.product(real, "sin", every, -self.sign)',
+        PASSES,
+        400,
+        needs=r"fft\.i?fftn?\(",
+        calls=True,
+    ),
+    Mutant(
+        "a transform along the last axis whatever its axis",
+        "compiler.passes.fourier:_Transform.swapped",
+        "axes[self.axis], axes[last] = last, self.axis",
+        "pass",
+        PASSES,
+        400,
+        needs=r"fft",
+        calls=True,
     ),
     # Einstein sums, complex numbers
     Mutant(

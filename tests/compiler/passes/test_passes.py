@@ -370,3 +370,23 @@ def test_products_are_merged_group_by_group() -> None:
         strict=True,
     ):
         np.testing.assert_allclose(x, y)
+
+
+def test_a_complex_state_is_multiplied_by_two_joined_weights() -> None:
+    """Each part of the state by one matrix: a product that is subtracted becomes one that is added."""
+
+    def loop(h: Any, W: Any) -> list[Any]:
+        h, _ = xg.scan(lambda h, _: (h @ W / (1 + xg.abs(h)), None), h, None, length=3)
+        return [h]
+
+    h, W = n(3, 2) + 1j * n(3, 2), n(2, 2) + 1j * n(2, 2)
+    program, _ = traced(loop, [h, W])
+    optimised = optimise(program)
+    verify(optimised)
+    (body,) = (s.stages for s in optimised.stages if not isinstance(s, Stage))
+    assert [s.op for s in body if isinstance(s, Stage) and s.op in ("@", "@+", "concat")] == ["@", "@+"]
+    want = h
+    for _ in range(3):
+        want = want @ W / (1 + np.abs(want))
+    (found,) = interpret(optimised, find_device("cpu"), [h, W])
+    np.testing.assert_allclose(found, want, rtol=1e-13)

@@ -118,7 +118,8 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
             f"{k}={option(v)}" for k, v in params["options"].items()
         ]
         parts += [] if dtype in (None, _DEFAULT.get(function)) else [f"dtype={option(dtype)}"]
-        return Text(f"{called(function)}({', '.join(parts)})")
+        name = function.__name__ if callable(function) else called(function)
+        return Text(f"{name}({', '.join(parts)})")
     names = [a.text for a in args]
     if op in ("concat", "stack"):
         return Text(f"{op}(({', '.join(names)}{',' * (len(names) == 1)}), axis={option(params['axis'])})")

@@ -1,7 +1,7 @@
 """exp, log, tanh and other functions on vectors, in LLVM IR.
 
 They have no branches, and handle NaN, infinities and subnormal numbers. Errors in units in the last place: at
-most 6 for tanh and 1 for exp in float32, about 2 for all in float64, and about 1 for powers. The other
+most 6 for tanh and 1 for exp in float32, about 2 for all in float64, about 1 for powers and hypot. The other
 float32 forms compute in float64 and round. Methods and constants follow fdlibm and Cephes. Functions without
 a form here are computed lane by lane by the C library.
 """
@@ -326,6 +326,37 @@ class _Math:
         k, f = self.log_parts(x)
         return self.of_zero(x, y, self.exp(self.mul(y, self.log_sum(k, f, 0.0))))
 
+    def hypot(self, x: str, y: str) -> str:
+        """The square root of x² + y², with its rounding error corrected. For doubles.
+
+        C. Borges, An improved algorithm for hypot(a,b), 2019: the version with fused operations.
+        """
+        x, y = (self.code.intrinsic("fabs", self.type, v) for v in (x, y))
+        less = self.compare("olt", x, y)
+        big, small = self.select(less, y, x), self.select(less, x, y)
+        # by a power of two, so that squares neither overflow nor vanish
+        huge, tiny = self.compare("ogt", big, 2.0**500), self.compare("olt", big, 2.0**-500)
+        scale = self.select(huge, 2.0**-600, self.select(tiny, 2.0**600, 1.0))
+        back = self.select(huge, 2.0**600, self.select(tiny, 2.0**-600, 1.0))
+        a, b = self.mul(big, scale), self.mul(small, scale)
+        h = self.code.intrinsic("sqrt", self.type, self.fma(a, a, self.mul(b, b)))
+        (h2, h_rest), (a2, a_rest) = self.product(h, h), self.product(a, a)
+        excess = self.add(self.fma(self.negative(b), b, self.sub(h2, a2)), self.sub(h_rest, a_rest))
+        z = self.sub(h, self.div(excess, self.add(h, h)))
+        return self.infinite_kept(x, y, self.mul(self.select(self.compare("oeq", h, 0.0), h, z), back))
+
+    def rough_hypot(self, x: str, y: str) -> str:
+        """The square root of x² + y² for floats: doubles neither overflow nor lose anything."""
+        z = self.code.intrinsic("sqrt", self.type, self.mad(x, x, self.mul(y, y)))
+        return self.infinite_kept(x, y, z)
+
+    def infinite_kept(self, x: str, y: str, z: str) -> str:
+        """Return z, or infinity where x or y is infinite, even if the other is NaN."""
+        for v in (x, y):
+            size = self.code.intrinsic("fabs", self.type, v)
+            z = self.select(self.compare("oeq", size, _INF), _INF, z)
+        return z
+
     def fma(self, x: str, y: str, z: str) -> str:
         """x * y + z, rounded once."""
         return self.code.intrinsic("fma", self.type, x, y, z)
@@ -349,26 +380,10 @@ _FUNCTIONS: dict[str, Callable[[_Math, str], str]] = {
     "cos": lambda m, x: m.turn(x, 1),
 }
 #: Functions of the C library with one and with two double arguments.
-_C = dict.fromkeys(
-    (
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "log2",
-        "log10",
-        "cbrt",
-        "erfc",
-    ),
-    1,
-)
-_C |= dict.fromkeys(("hypot", "atan2", "fmod", "nextafter"), 2)
-NAMES = (_FUNCTIONS.keys() | _C.keys() | {"normal_cdf", "pow"}) - {"erfc"}
+_C = dict.fromkeys(("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"), 1)
+_C |= dict.fromkeys(("log2", "log10", "cbrt", "erfc"), 1)
+_C |= dict.fromkeys(("atan2", "fmod", "nextafter"), 2)
+NAMES = (_FUNCTIONS.keys() | _C.keys() | {"hypot", "normal_cdf", "pow"}) - {"erfc"}
 _IN_FLOAT32 = {"exp", "tanh", "nextafter"}
 _INLINED = {"exp", "tanh"}
 
@@ -381,6 +396,8 @@ def call(code: Code, name: str, type_: str, *args: str) -> str:
         inner, names = Code(code.module, code.lanes), ("%x", "%y")[: len(args)]
         if name == "pow":
             z = _power(inner, type_)
+        elif name == "hypot":
+            z = _hypot(inner, type_)
         elif type_ == "float" and name not in _IN_FLOAT32:
             wide = call(inner, name, "double", *(inner.cast("fpext", "float", x, "double") for x in names))
             z = inner.cast("fptrunc", "double", wide, "float")
@@ -423,6 +440,15 @@ def _within(code: Code, name: str) -> str:
     lanes = code.let(f"bitcast {code.vector('i1')} {large} to i{code.lanes}")
     any_large = code.let(f"icmp ne i{code.lanes} {lanes}, 0")
     return code.when(any_large, lambda: [code.intrinsic(name, "double", "%x")], [(vector, fast)])[0]
+
+
+def _hypot(code: Code, type_: str) -> str:
+    """Write hypot."""
+    math = _Math(code, "double")
+    if type_ == "double":
+        return math.hypot("%x", "%y")
+    x, y = (code.cast("fpext", "float", v, "double") for v in ("%x", "%y"))
+    return code.cast("fptrunc", "double", math.rough_hypot(x, y), "float")
 
 
 def _power(code: Code, type_: str) -> str:
