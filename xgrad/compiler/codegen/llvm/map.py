@@ -66,7 +66,9 @@ class MapWriter:
         wide = any(f.inner for f in self.folds) and not heavy
         # a power is one long dependency chain: two vectors of them run in parallel
         count = 4 if wide else 2 if any(map(_is_power, m.steps)) else 1
-        self.lanes = writer.vector_bytes // max(widest, 4) * count
+        one = writer.vector_bytes // max(widest, 4)
+        # on a short axis a whole narrow vector takes half the time of a wide one under a mask
+        self.lanes = one * count if self.sizes[-1] > one // 2 else 1 << (self.sizes[-1] - 1).bit_length()
         if self.sizes[-1] == 1:
             # a scalar, not a vector of one lane: LLVM 22 stores the upper half of such an int64 where it is
             # truncated to an int32
