@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from hypothesis import strategies as st
 import xgrad as xg
 from tests.helpers.programs import traced
 from xgrad.backends.cpu import native
-from xgrad.compiler.lowering import rows, views
+from xgrad.compiler.lowering import rows
 from xgrad.compiler.lowering.lower import lower
-from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Pack, Plan, Ref, Rows
+from xgrad.compiler.lowering.plan import Gemm, Loop, Pack, Ref, Rows
 from xgrad.compiler.passes import optimise
 
 needs_native = pytest.mark.skipif(native.missing() is not None, reason="needs native code")
@@ -220,102 +219,3 @@ def test_a_buffer_has_one_stride_from_row_to_row() -> None:
     assert rows._keeps_to_its_row(Ref(0, 0, (3, 4), (4, 1)), 0, 3, strides)
     assert not rows._keeps_to_its_row(Ref(0, 0, (3, 2), (8, 1)), 0, 3, strides)
     assert rows._keeps_to_its_row(Ref(1, 0, (3, 2), (8, 1)), 0, 3, strides)
-
-
-def product_of(shape: tuple[int, ...], k: int, *, transposed: bool = False, moving: bool = False) -> Gemm:
-    """Return a product in a loop that stores every step: a, b and the stack of results are buffers 0 to 2.
-
-    `transposed` is how a is stored; `moving` weights are other ones at each step.
-    """
-    *stack, m, n = shape
-    of = lambda *lengths: views.contiguous(0, (*stack, *lengths), 0)
-    a, b, out = of(m, k), of(k, n), of(m, n)
-    if transposed:
-        a = a._replace(strides=(*a.strides[:-2], 1, m))
-    return Gemm(
-        out._replace(buffer=2, steps=(prod(shape),)),
-        a._replace(buffer=0, steps=(0,)),
-        b._replace(buffer=1, steps=(prod(b.shape) if moving else 0,)),
-        False,
-    )
-
-
-def shared_plan(body: Sequence[Any], *more: Buffer, dtype: str = "float64") -> Plan:
-    """Return a plan whose rows are shared: buffers 0 and 1 are inputs, 2 an output, then come `more`."""
-    buffers = (*(Buffer(kind, 10**6, dtype) for kind in ("input", "input", "output")), *more)
-    return rows.shared_by_rows(Plan(buffers, tuple(body)), 64, products=True)
-
-
-@pytest.mark.parametrize(
-    ("shape", "k", "options", "wanted"),
-    [
-        # weights of 256 elements are packed, and those of products that are too large for the loop's own code
-        ((16, 16), 16, {}, "packed"),
-        ((16, 17), 15, {}, "shared"),
-        ((64, 16), 8, {}, "shared"),
-        ((65, 16), 8, {}, "packed"),
-        ((1, 16), 16, {}, "alone"),
-        # the code for packed weights reads rows of neighbouring elements
-        ((32, 16), 16, {"transposed": True}, "alone"),
-        ((6, 4), 4, {"transposed": True}, "shared"),
-        ((600, 16), 1, {"transposed": True}, "packed"),
-        ((32, 16), 16, {"moving": True}, "alone"),
-        ((6, 4), 4, {"moving": True}, "shared"),
-        # the products of a stack are the rows, and are not packed
-        ((2, 8, 8), 8, {}, "shared"),
-        ((4, 16, 16), 32, {}, "shared"),
-        ((4, 64, 16), 4, {}, "shared"),
-        ((4, 32, 32), 32, {}, "alone"),
-        ((1, 8, 8), 8, {}, "alone"),
-    ],
-)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_which_products_of_a_loop_are_shared_and_packed(
-    shape: tuple[int, ...], k: int, options: Any, wanted: str, dtype: str
-) -> None:
-    body = shared_plan([Loop(3, False, (product_of(shape, k, **options),))], dtype=dtype).body
-    assert isinstance(body[-1], Loop if wanted == "alone" else Rows)
-    assert [type(item) for item in body[:-1]] == ([Pack] if wanted == "packed" else [])
-    if isinstance(body[-1], Rows):
-        assert body[-1].number == shape[0]
-
-
-def test_a_stack_of_products_outside_a_loop_is_shared_however_large() -> None:
-    (item,) = shared_plan([product_of((2, 128, 128), 128)]).body
-    assert isinstance(item, Rows)
-    assert item.number == 2
-
-
-def a_copy(source: int, target: int, size: int) -> Map:
-    """Return a map that copies the beginning of one buffer to another."""
-    one, other = (Ref(b, 0, (size,), (1,)) for b in (source, target))
-    return Map((size,), ((0, one),), (), ((0, other),))
-
-
-@pytest.mark.parametrize("kind", ["scratch", "output"])
-def test_packed_weights_use_memory_that_is_not_in_use(kind: str) -> None:
-    loop, size = Loop(3, False, (product_of((16, 16), 16),)), 256
-    buffer = Buffer(kind, size, "float64")
-    packed = lambda body: [item.packed for item in body if isinstance(item, Pack)]
-    # a buffer of that size that is used only later, and one that is used before and later
-    plan = shared_plan([loop, a_copy(0, 3, 9)], buffer)
-    assert (packed(plan.body), len(plan.buffers)) == ([3], 4)
-    plan = shared_plan([a_copy(0, 3, 9), loop, a_copy(3, 2, 9)], buffer)
-    assert (packed(plan.body), len(plan.buffers)) == ([4], 5)
-    # an output keeps what was written
-    plan = shared_plan([a_copy(0, 3, 9), loop], buffer)
-    assert packed(plan.body) == [3 if kind == "scratch" else 4]
-    # buffers of another size or dtype do not fit
-    for other in (buffer._replace(size=size + 1), buffer._replace(dtype="float32")):
-        assert packed(shared_plan([loop, a_copy(0, 3, 9)], other).body) == [4]
-
-
-def test_weights_of_one_loop_do_not_share_memory_and_those_of_two_loops_do() -> None:
-    first = product_of((16, 16), 16)
-    second = first._replace(b=first.b._replace(offset=256), out=first.out._replace(offset=1024))
-    packed = lambda plan: [item.packed for item in plan.body if isinstance(item, Pack)]
-    assert packed(shared_plan([Loop(3, False, (first, second))])) == [3, 4]
-    apart = shared_plan([Loop(3, False, (first,)), Loop(3, False, (second,))])
-    assert (packed(apart), len(apart.buffers)) == ([3, 3], 4)
-    buffer = Buffer("scratch", 256, "float64")
-    assert packed(shared_plan([Loop(3, False, (first, second)), a_copy(0, 3, 9)], buffer)) == [3, 4]
