@@ -210,3 +210,20 @@ def test_products_of_inner_loops_are_packed_once_too() -> None:
     assert isinstance(shared, Rows)
     first, loop = shared.body[0].body  # type: ignore[union-attr]
     assert first.packed == loop.body[0].packed == pack.packed
+
+
+def test_a_stack_of_two_is_two_rows_though_they_are_apart() -> None:
+    item = product_of((2, 8, 8), 8)
+    apart = item._replace(out=item.out._replace(strides=(100, 8, 1), steps=(200,)))
+    (shared,) = shared_plan([Loop(3, False, (apart,))]).body
+    assert isinstance(shared, Rows)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_matrices_that_multiply_those_of_other_rows_are_not_shared(reverse: bool) -> None:
+    item = product_of((4, 8, 8), 8)
+    b = item.out._replace(offset=256 * 10)
+    if reverse:
+        b = b._replace(offset=b.offset + 3 * 64, strides=(-64, 8, 1))
+    (shared,) = shared_plan([Loop(3, False, (item._replace(b=b),))]).body
+    assert isinstance(shared, Loop if reverse else Rows)
