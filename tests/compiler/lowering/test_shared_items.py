@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xgrad.compiler.lowering import rows, views
-from xgrad.compiler.lowering.plan import Buffer, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step
+from xgrad.compiler.lowering.plan import Buffer, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step
 
 
 def product_of(shape: tuple[int, ...], k: int, *, transposed: bool = False, moving: bool = False) -> Gemm:
@@ -227,3 +227,27 @@ def test_matrices_that_multiply_those_of_other_rows_are_not_shared(reverse: bool
         b = b._replace(offset=b.offset + 3 * 64, strides=(-64, 8, 1))
     (shared,) = shared_plan([Loop(3, False, (item._replace(b=b),))]).body
     assert isinstance(shared, Loop if reverse else Rows)
+
+
+def test_every_item_of_a_plan_is_kept() -> None:
+    by_columns, by_rows, small = alone((64, 128), 64), alone((128, 64), 64), elementwise((2, 3), "tanh")
+    loop = Loop(2, False, (elementwise((1,), "tanh"),))
+    found = shared_plan([by_columns, loop, small, by_rows, small]).body
+    assert found[1:3] == (loop, small)
+    assert found[4] == small
+    first, last = found[0], found[3]
+    assert isinstance(first, Rows)
+    assert isinstance(last, Rows)
+    assert (first.body, last.body) == ((by_columns,), (by_rows,))
+    assert (first.work, first.pieces) == (last.work, last.pieces) == (2 * 64 * 128 * 64, 1)
+
+
+def test_loops_with_other_numbers_of_rows_or_calls_are_not_shared() -> None:
+    product, size = product_of((16, 16), 16), Buffer("output", 10**6, "float64")
+    other = elementwise((4, 512), "tanh")
+    other = other._replace(stores=tuple((v, r._replace(buffer=3)) for v, r in other.stores))
+    call = Call("sort", {}, (product.a,), (product.out._replace(buffer=3),))
+    for item in (other, call):
+        for body in ((product, item), (item, product)):
+            loop = Loop(3, False, body)
+            assert shared_plan([loop], size).body == (loop,)
