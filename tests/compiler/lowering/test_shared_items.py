@@ -95,6 +95,8 @@ def test_packed_weights_use_memory_that_is_not_in_use(kind: str) -> None:
     # an output keeps what was written
     plan = shared_plan([a_copy(0, 3, 9), loop], buffer)
     assert packed(plan.body) == [3 if kind == "scratch" else 4]
+    # an input is there from the start
+    assert packed(shared_plan([loop, a_copy(3, 2, 9)], buffer._replace(kind="input")).body) == [4]
     # buffers of another size or dtype do not fit
     for other in (buffer._replace(size=size + 1), buffer._replace(dtype="float32")):
         assert packed(shared_plan([loop, a_copy(0, 3, 9)], other).body) == [4]
@@ -129,6 +131,7 @@ def elementwise(shape: tuple[int, ...], *ops: str) -> Map:
         (alone((64, 64), 64), 64),
         (alone((64, 64), 63), None),
         (alone((64, 63), 64), None),
+        (alone((2, 64, 64), 4), None),
         (alone((5, 1000), 1000), 1000),
         (alone((1000, 5), 1000), 1000),
         (alone((4, 1000), 1023), None),
