@@ -254,3 +254,26 @@ def test_loops_with_other_numbers_of_rows_or_calls_are_not_shared() -> None:
         for body in ((product, item), (item, product)):
             loop = Loop(3, False, body)
             assert shared_plan([loop], size).body == (loop,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset", "axis", "keeps"),
+    [
+        # backwards inside each row, which it fills, or from the row before
+        ((3, 4), (4, -1), 3, 0, True),
+        ((3, 4), (8, -1), 3, 0, True),
+        ((3, 4), (4, -1), 2, 0, False),
+        # whole sets of rows, forwards and backwards
+        ((2, 3, 4), (12, 4, 1), 0, 1, True),
+        ((2, 3, 4), (-12, 4, 1), 12, 1, True),
+        ((2, 3, 4), (8, 4, 1), 0, 1, False),
+        # beyond the end of a row
+        ((3, 5), (4, 1), 0, 0, False),
+        ((3, 4), (4, 1), 1, 0, False),
+        ((3, 4), (4, 1), 4, 0, False),
+    ],
+)
+def test_what_keeps_to_its_row(
+    shape: tuple[int, ...], strides: tuple[int, ...], offset: int, axis: int, keeps: bool
+) -> None:
+    assert rows._keeps_to_its_row(Ref(0, offset, shape, strides), axis, 3, {}) == keeps
