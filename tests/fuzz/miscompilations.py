@@ -523,7 +523,7 @@ MUTANTS = [
     ),
     Mutant(
         "all parts of a stack in one place",
-        "compiler.lowering.lower:Lowering._anchor",
+        "compiler.lowering.anchors:lower_anchor",
         "index(whole, axis, i)",
         "index(whole, axis, 0)",
         ANY,
@@ -540,8 +540,8 @@ MUTANTS = [
     ),
     Mutant(
         "only what is assigned, and not the rest",
-        "compiler.lowering.lower:Lowering._assignment",
-        "self.assign(x, whole)",
+        "compiler.lowering.anchors:_assignment",
+        "at.assign(x, whole)",
         "pass",
         ANY,
         400,
@@ -549,7 +549,7 @@ MUTANTS = [
     ),
     Mutant(
         "a broadcast operand is not broadcast",
-        "compiler.lowering.lower:Lowering._map",
+        "compiler.lowering.lower:Lowering.fuse",
         "broadcast(self.ref(v), shape)",
         "self.ref(v)._replace(shape=shape, strides=(*self.ref(v).strides, *(1,) * len(shape))[: len(shape)])",
         ANY,
