@@ -276,6 +276,9 @@ def _made(program: Program, device: Device, watch: Watch) -> tuple[Any, Lowered,
         planned = schedule(lowered.plan, Chip(*launcher.chip()), current_matmul_precision())
         return loaded(planned, launcher, host_calls(lowered.plan, device, watch)), lowered, "CUDA kernels"
     if refusal is None:
+        from .passes.indices import as_reductions
+
+        program = as_reductions(program)
         lowered, code = _native_code(program, lower(program, final=False), device)
         called = host_calls(lowered.plan, device, watch)
         return backend.native.Native(lowered.plan.buffers, *code, called), lowered, "native code"
@@ -393,12 +396,14 @@ def _planned(program: Program, device: Device, wanted: bool, like: Planned | Non
     from .lowering.lower import lower
     from .passes import optimise
     from .passes.complex_pairs import complex_pairs
+    from .passes.indices import as_reductions
 
     optimised = optimise(program)
     if not (wanted or os.environ.get("XGRAD_NATIVE") == "1" or repays(optimised.stages)):
         return None
     if complex_pairs(optimised) != optimised:
         return None
+    optimised = as_reductions(optimised)
     try:
         lowered = lower(optimised, final=False, like=None if like is None else like.lowered)
         if not depends_on_length_alone(lowered):
