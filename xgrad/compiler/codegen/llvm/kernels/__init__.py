@@ -43,6 +43,7 @@ KERNELS: Mapping[str, Entry] = {
     "argmin": Entry(along.choose, along.can_choose, _ALONG),
     "sort": Entry(along.sort, along.can_sort, _SHORT),
     "argsort": Entry(along.argsort, along.can_sort, _SHORT),
+    "searchsorted": Entry(along.search, along.can_search, "elements of one dtype"),
     "solve": Entry(lu.solve, are_small, _SMALL),
     "inv": Entry(lu.inv, are_small, _SMALL),
     "det": Entry(lu.det, are_small, _SMALL),

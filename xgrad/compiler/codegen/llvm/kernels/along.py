@@ -1,4 +1,4 @@
-"""Ops along one axis, element by element: cumulative sums and products, argmax, argmin, and sorting."""
+"""Ops along one axis, element by element: cumulative sums and products, argmax, argmin, sorting, searching."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ....lowering import along
 from ....lowering.along import Lines, lines
-from ....lowering.plan import Call
+from ....lowering.plan import Call, Ref
 from ...element import FLOATS, HALVES, RANGES
 from ..text import TYPES
 from .nest import Kernel
@@ -195,9 +195,61 @@ def _comes_first(kernel: Kernel, dtype: str, x: str, y: str) -> str:
     """Whether `x`, now after `y`, belongs before it. NaN is the largest."""
     if kernel.call.params["descending"]:
         return _before(kernel, ">", dtype, x, y)
+    return _less(kernel, dtype, x, y)
+
+
+def _less(kernel: Kernel, dtype: str, x: str, y: str) -> str:
+    """Whether x < y, where NaN is the largest."""
     wins = kernel.apply("<", "bool", x, y, of=dtype)
     if dtype not in FLOATS:
         return wins
     nan = kernel.apply("isnan", "bool", y, of=dtype)
     number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", x, of=dtype))
     return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
+
+
+# Searching
+
+
+def can_search(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether elements of one dtype are searched for in an array that is not empty."""
+    x, y = call.args
+    alike = dtypes[0] == dtypes[1] and dtypes[0] in _MOVED and dtypes[2] == "int64"
+    return alike and isinstance(x, Ref) and isinstance(y, Ref) and x.shape[0] > 0
+
+
+def search(kernel: Kernel) -> None:
+    """Binary search without branches, for the first element not less than y, or the first greater."""
+    x, y = kernel.call.args
+    (out,) = kernel.call.outs
+    assert isinstance(x, Ref)
+    assert isinstance(y, Ref)
+    code, dtype, start = kernel.code, kernel.dtype(x), kernel.base(x)
+    stride, length = kernel.writer.number(x.strides[0]), kernel.writer.read(x.shape[0])
+    halvings = kernel.writer.read(x.shape[0].bit_length())
+
+    def one(pointers: list[str]) -> None:
+        wanted = kernel.load(dtype, pointers[0])
+
+        def halve(_: str, found: list[str]) -> list[str]:
+            """The place is among the `left + 1` from `low` on; once `left` is 0, nothing changes."""
+            low, left = found
+            some, half = code.let(f"icmp ne i64 {left}, 0"), code.let(f"lshr i64 {left}, 1")
+            middle = code.let(f"add i64 {low}, {half}")
+            read = code.let(f"select i1 {some}, i64 {middle}, i64 0")
+            v = kernel.load(dtype, kernel.at(start, dtype, read, stride))
+            if kernel.call.params["side"] == "left":
+                before = _less(kernel, dtype, v, wanted)
+            else:
+                before = kernel.apply("logical_not", "bool", _less(kernel, dtype, wanted, v))
+            after = code.let(f"and i1 {kernel.scalar('bool', before)}, {some}")
+            rest = code.let(f"sub i64 {code.let(f'sub i64 {left}, {half}')}, 1")
+            return [
+                code.let(f"select i1 {after}, i64 {code.let(f'add i64 {middle}, 1')}, i64 {low}"),
+                code.let(f"select i1 {after}, i64 {rest}, i64 {half}"),
+            ]
+
+        place, _ = code.loop(halvings, halve, carried=[("i64", "0"), ("i64", length)])
+        kernel.store("int64", code.splat("i64", place), pointers[1])
+
+    kernel.loops(y.shape, [y.strides, out.strides], [dtype, "int64"], [kernel.base(y), kernel.base(out)], one)
