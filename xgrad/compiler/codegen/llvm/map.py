@@ -66,9 +66,8 @@ class MapWriter:
         # a power is one long dependency chain: two vectors of them run in parallel
         count = 4 if wide else 2 if any(map(_is_power, m.steps)) else 1
         self.lanes = writer.vector_bytes // max(widest, 4) * count
-        # short vectors for a short axis, so that most of their lanes are used; of an axis of length 1 a scalar,
-        # not a vector of one lane: LLVM 22 stores the upper half of such an int64 where it is truncated to an
-        # int32
+        # short vectors for a short axis, so that most of their lanes are used; for length 1 a scalar, not a
+        # vector of one lane: LLVM 22 stores the upper half of such an int64 where it is truncated to an int32
         self.lanes = min(self.lanes, 1 << max(self.sizes[-1], 1).bit_length() - 1)
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ...calls import calls
 from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Unsupported
-from ...lowering.views import leading
+from ...lowering.views import leading, refs
 from . import gemm as llvm_gemm
 from . import packed
 from .gemm import SMALL
@@ -128,6 +128,7 @@ class Writer:
         self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
         self.rows: _RowRange | None = None  # the rows that this code is to compute
         self.one_blas_thread = False
+        self.changing: set[int] = set()  # the buffers that the outermost of the enclosing loops writes to
 
     def number(self, value: int) -> str:
         """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
@@ -242,6 +243,8 @@ class Writer:
         code.start(done)
 
     def loop(self, loop: Loop, turns: list[str]) -> None:
+        if not turns:
+            self.changing = {r.buffer for r in refs(loop)[1]}
         code, length = self.code, self.read(loop.length)
         last = code.let(f"sub i64 {length}, 1")
 

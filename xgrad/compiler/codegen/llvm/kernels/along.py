@@ -1,4 +1,4 @@
-"""Ops along one axis, element by element: cumulative sums and products, argmax, argmin, sorting, searching."""
+"""Ops along one axis, element by element: cumulative sums and products, argmax, sorting, searching."""
 
 from __future__ import annotations
 
