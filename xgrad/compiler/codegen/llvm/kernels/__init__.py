@@ -39,8 +39,6 @@ KERNELS: Mapping[str, Entry] = {
     "setitem": Entry(indexing.assign, indexing.can_index, _INDEXED),
     "cumulative_sum": Entry(along.accumulate, along.can_accumulate, _ALONG),
     "cumulative_prod": Entry(along.accumulate, along.can_accumulate, _ALONG),
-    "argmax": Entry(along.choose, along.can_choose, _ALONG),
-    "argmin": Entry(along.choose, along.can_choose, _ALONG),
     "sort": Entry(along.sort, along.can_sort, _SHORT),
     "argsort": Entry(along.argsort, along.can_sort, _SHORT),
     "searchsorted": Entry(along.search, along.can_search, "elements of one dtype"),

@@ -1,4 +1,4 @@
-"""Ops along one axis, element by element: cumulative sums and products, argmax, sorting, searching."""
+"""Ops along one axis, element by element: cumulative sums and products, sorting and searching."""
 
 from __future__ import annotations
 
@@ -61,46 +61,6 @@ def accumulate(kernel: Kernel) -> None:
         code.loop(length, turn, carried=[(code.vector(TYPES[dtype]), start)])
 
     _lines(kernel, of, line)
-
-
-# Indices of the largest and the smallest
-
-
-def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether an argmax or argmin is along one axis, or over all elements of a contiguous array."""
-    return along.can_choose(call, dtypes, _MOVED)
-
-
-def choose(kernel: Kernel) -> None:
-    """Return the index of the first best element; NaN is better than any number."""
-    of, code = lines(kernel.call), kernel.code
-    x, _, axis = of
-    dtype, better = kernel.dtype(x), ">" if kernel.call.op == "argmax" else "<"
-    stride = kernel.writer.number(x.strides[axis])
-    of_value, of_index = code.vector(TYPES[dtype]), code.vector("i64")
-
-    def line(source: str, target: str) -> None:
-        def turn(i: str, found: list[str]) -> list[str]:
-            v = kernel.load(dtype, kernel.at(source, dtype, i, stride))
-            wins = _before(kernel, better, dtype, v, found[0])
-            place = code.splat("i64", i)
-            return [code.select(TYPES[dtype], wins, v, found[0]), code.select("i64", wins, place, found[1])]
-
-        first = [(of_value, kernel.load(dtype, source)), (of_index, kernel.constant("int64", 0))]
-        found = code.loop(kernel.writer.read(x.shape[axis]), turn, start="1", carried=first)
-        kernel.store("int64", found[1], target)
-
-    _lines(kernel, of, line)
-
-
-def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
-    """Whether x is better than y: NaN is better than any number, and nothing is better than NaN."""
-    wins = kernel.apply(better, "bool", x, y, of=dtype)
-    if dtype not in FLOATS:
-        return wins
-    nan = kernel.apply("isnan", "bool", x, of=dtype)
-    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", y, of=dtype))
-    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
 
 
 # Sorting
@@ -196,6 +156,16 @@ def _comes_first(kernel: Kernel, dtype: str, x: str, y: str) -> str:
     if kernel.call.params["descending"]:
         return _before(kernel, ">", dtype, x, y)
     return _less(kernel, dtype, x, y)
+
+
+def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
+    """Whether x is better than y: NaN is better than any number, and nothing is better than NaN."""
+    wins = kernel.apply(better, "bool", x, y, of=dtype)
+    if dtype not in FLOATS:
+        return wins
+    nan = kernel.apply("isnan", "bool", x, of=dtype)
+    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", y, of=dtype))
+    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
 
 
 def _less(kernel: Kernel, dtype: str, x: str, y: str) -> str:
