@@ -107,6 +107,21 @@ def _between_enter_and_leave() -> str:
     return "\n".join([f"define void @run{_ARGUMENTS} nounwind {{", "entry:", *code.lines, "}"])
 
 
+def _is_column(gemm: Gemm) -> bool:
+    """Whether the product is one column, of a column without gaps."""
+    (m, n), k = gemm.out.shape[-2:], gemm.a.shape[-1]
+    return n == 1 and m > 1 and gemm.out.strides[-2] == 1 and (gemm.b.strides[-2] == 1 or k == 1)
+
+
+def _transposed(gemm: Gemm) -> Gemm:
+    """Return the same product as (bᵀ aᵀ)ᵀ: of a column this fills vectors."""
+    out, a, b = (
+        r._replace(shape=(*r.shape[:-2], *r.shape[:-3:-1]), strides=(*r.strides[:-2], *r.strides[:-3:-1]))
+        for r in (gemm.out, gemm.a, gemm.b)
+    )
+    return gemm._replace(out=out, a=b, b=a)
+
+
 class _RowRange(NamedTuple):
     """A range of rows known at run time, its first row and its number, `of` so many in all.
 
@@ -296,6 +311,8 @@ class Writer:
                 f"a matrix product of dtype {dtype} has no native form; cast its operands to a "
                 f"floating dtype first"
             )
+        if gemm.packed is None and (self.rows is None or len(gemm.out.shape) > 2) and _is_column(gemm):
+            gemm = _transposed(gemm)
         (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
         (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)
