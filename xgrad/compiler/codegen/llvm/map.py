@@ -68,7 +68,11 @@ class MapWriter:
         self.lanes = writer.vector_bytes // max(widest, 4) * count
         # short vectors for a short axis, so that most of their lanes are used; for length 1 a scalar, not a
         # vector of one lane: LLVM 22 stores the upper half of such an int64 where it is truncated to an int32
-        self.lanes = min(self.lanes, 1 << max(self.sizes[-1], 1).bit_length() - 1)
+        full, n = self.lanes, self.sizes[-1]
+        self.lanes = min(full, 1 << max(n, 1).bit_length() - 1)
+        shared = writer.rows is not None and self.along_rows == len(self.sizes) - 1
+        #: whether a short axis is exactly one vector, which needs neither a loop nor a remainder
+        self.is_one_vector = n == self.lanes < full and not shared
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
 
     def write(self) -> None:
@@ -133,7 +137,7 @@ class MapWriter:
             )
             for f in folds
         ]
-        if self.sizes[-1] == 1:
+        if self.is_one_vector:
             sums = self.chunk("0", [x for _, x in carried], once, pointers, None)
         else:
             whole = code.let(f"and i64 {stop}, {-self.lanes}")
