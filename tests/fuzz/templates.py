@@ -460,7 +460,7 @@ xg.real(xg.fft.ifft({c1}))
 xg.fft.fft({c1}) / 4
 xg.searchsorted(xg.sort({v}), {f})
 xg.searchsorted(xg.arange(5), {i} % 5)
-xg.searchsorted(xg.sort({i1}[..., 0]), {i})
+xg.searchsorted(xg.sort({i1}[..., 0]), {i}, side="right")
 xg.sum(xg.where({b}, {c}, 0.5j)) / 4
 xg.concat([{c1}, xg.conj({0})[::-1]])
 {c1}[{i} % {0}.shape[0]]
