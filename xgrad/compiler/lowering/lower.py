@@ -410,8 +410,7 @@ class Lowering:
         stored: list[Value] = []
         costly: set[Value] = set()  # neither stored nor cheap to recompute, with all that it takes
         for v in included:
-            stage = self.made[v]
-            is_costly = not _is_cheap(stage) or not costly.isdisjoint(stage.values)
+            is_costly = not self.made[v].is_cheap or not costly.isdisjoint(self.made[v].values)
             if v not in self.done and (v in values or self._worth_storing(v, inside, is_costly)):
                 stored.append(v)
             elif is_costly:
@@ -432,9 +431,7 @@ class Lowering:
         if v in self.place:
             return True
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
-        if not later:
-            return False
-        if not self.recompute or is_costly:
+        if later and (is_costly or not self.recompute):
             return True
         return any(
             u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape
@@ -491,8 +488,3 @@ class Lowering:
         self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
         if dtype != out.dtype:
             self.convert(target, self.home(out))
-
-
-def _is_cheap(stage: Stage) -> bool:
-    """Whether recomputing the stage's output costs no more than storing it."""
-    return stage.filling is not None or (stage.entry is not None and stage.entry.kernel.cheap)
