@@ -2,8 +2,8 @@
 
 Sizes, offsets and strides are read from the table `numbers`. So the text is the same for other sizes of the
 same structure, and compiled code can be cached by its text. The structure is: which axes have length 1, which
-strides are 0 or 1, and which adjacent axes are contiguous. Vector code is written explicitly rather than left
-to the auto-vectoriser.
+strides are 0 or 1, which adjacent axes are contiguous, and how many lanes of a vector fit a short axis.
+Vector code is written explicitly rather than left to the auto-vectoriser.
 
 `functions` is a table of the functions that the code calls: those of BLAS, the sharing of rows among threads
 (`backends/cpu/threads.py`), and the products with packed weights (`packed.py`).
