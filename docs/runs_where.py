@@ -23,6 +23,7 @@ from xgrad.compiler.lowering.plan import Target, Unsupported
 from xgrad.compiler.passes import optimise
 from xgrad.compiler.passes.complex_pairs import complex_pairs
 from xgrad.compiler.passes.fourier import is_short
+from xgrad.compiler.passes.indices import as_reductions
 from xgrad.namespace.dtypes import DTYPES
 from xgrad.ops import OPS, Op
 
@@ -94,7 +95,7 @@ def _where(op: Op, stages: Sequence[Stage], target: Target, library: str) -> str
     if any(map(is_short, stages)):
         words = ["product (short axes)", library]
     if any("kernel" in kinds for kinds in found):
-        condition = KERNELS[op.name].condition
+        condition = KERNELS[op.name].condition if op.name in KERNELS else ""
         words.append(f"kernel{condition and f' ({condition})'}")
     if any({"kernel", "call"} & kinds for kinds in found):
         words.append(library)
@@ -110,7 +111,8 @@ def kinds_of(stage: Stage, target: Target) -> set[str]:
 
 
 def _lowered(program: Program, target: Target) -> Sequence[Any]:
-    return lower(complex_pairs(optimise(program)), target=target).plan.body
+    program = complex_pairs(optimise(program))
+    return lower(as_reductions(program) if target is CPU else program, target=target).plan.body
 
 
 def _kinds(items: Iterable[Any]) -> Iterator[str]:

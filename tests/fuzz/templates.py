@@ -457,7 +457,7 @@ xg.linalg.cholesky({Q} @ {0}.T / 9 + xg.eye({0}.shape[-1])) / 2
 xg.linalg.solve({Q} / 4 + 2 * xg.eye({0}.shape[-1]), {0})
 xg.searchsorted(xg.sort({v}), {f})
 xg.searchsorted(xg.arange(5), {i} % 5)
-xg.searchsorted(xg.sort({i1}[..., 0]), {i})
+xg.searchsorted(xg.sort({i1}[..., 0]), {i}, side="right")
 xg.sum(xg.where({b}, {c}, 0.5j)) / 4
 xg.concat([{c1}, xg.conj({0})[::-1]])
 {c1}[{i} % {0}.shape[0]]

@@ -81,15 +81,17 @@ def native_code(
     from .lowering.lower import lower, verify
     from .lowering.rows import shared_by_rows
     from .passes.complex_pairs import complex_pairs
+    from .passes.indices import as_reductions
 
-    pairs = complex_pairs(program)
-    lowered = lower(pairs, final=False, like=like)
+    made, given = _as_pairs(program, complex_pairs(program))
+    simpler = as_reductions(complex_pairs(program))
+    lowered = lower(simpler, final=False, like=like)
     native = device.backend.native
     size, blas, pool = native.vector_bytes(), native.find_blas(), native.pool()
     alone = pool is not None and pool.has_blas
     if pool is not None:
         lowered = lowered._replace(plan=shared_by_rows(lowered.plan, size, products=alone))
-    verify(pairs, lowered)
+    verify(simpler, lowered)
     written = write(
         lowered.plan,
         vector_bytes=size,
@@ -97,7 +99,6 @@ def native_code(
         half=native.converts_half(),
         one_blas_thread=alone,
     )
-    made, given = _as_pairs(program, pairs)
     called = tuple(calls(lowered.plan.body))
     code = Code(*written, lowered.plan.buffers, places(lowered), called, lowered.constants, given, made)
     return code, lowered

@@ -344,6 +344,38 @@ def test_integers_are_counted_in_the_loop_and_floats_after_it() -> None:
     assert "+" in inside
 
 
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_gradient_of_an_embedding_is_added_after_the_loop(
+    steps: int, shape: tuple[int, ...], reverse: bool
+) -> None:
+    """With tokens that repeat, within a step and over the steps, and indices that count from the end."""
+    rng = np.random.default_rng(1)
+    E, tokens = rng.normal(size=(4, 2)), rng.integers(-4, 4, size=(steps, *shape))
+    h = rng.normal(size=(*shape, 2))
+
+    def loss(E: Any, h: Any, tokens: Any) -> Any:
+        def step(h: Any, token: Any) -> Any:
+            h = h * 0.5 + xg.take(E, token, axis=0)
+            return h, h
+
+        return xg.sum(xg.scan(step, h, tokens, reverse=reverse)[1] ** 2)
+
+    expected, g = np.zeros_like(E), np.zeros_like(h)
+    states, order = [h], range(steps)[::-1] if reverse else range(steps)
+    for t in order:
+        states.append(states[-1] * 0.5 + E[tokens[t]])
+    for t, z in zip(list(order)[::-1], states[:0:-1]):
+        g = g + 2 * z
+        np.add.at(expected, tokens[t], g)
+        g = 0.5 * g
+    slope = xg.compile(xg.grad(loss))
+    np.testing.assert_allclose(slope(E, h, tokens).numpy(), expected, rtol=1e-12)
+    program = slope.executable(*map(xg.asarray, (E, h, tokens))).optimised
+    assert "untake" in [s.op for s in program.stages if isinstance(s, Stage)]
+
+
 def test_products_are_merged_group_by_group() -> None:
     """Two groups of independent products.
 

@@ -310,9 +310,14 @@ class Lowering:
                 )
                 included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
-        stored = [
-            v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))
-        ]
+        stored: list[Value] = []
+        costly: set[Value] = set()  # neither stored nor cheap to recompute, with all that it takes
+        for v in included:
+            is_costly = not self.made[v].is_cheap or not costly.isdisjoint(self.made[v].values)
+            if v not in self.done and (v in values or self._worth_storing(v, inside, is_costly)):
+                stored.append(v)
+            elif is_costly:
+                costly.add(v)
         stores = tuple((order[v], self.home(v)) for v in stored)
         folds: list[plans.Reduction] = []
         for v, stage, ref in reductions:
@@ -324,15 +329,12 @@ class Lowering:
         self.items.append(Map(shape, tuple(loads), tuple(steps), stores, tuple(folds)))
         self.done.update(stored)
 
-    def _worth_storing(self, v: Value, inside: set[int]) -> bool:
-        """Whether a reader of `v` cannot, or should not, recompute it."""
+    def _worth_storing(self, v: Value, inside: set[int], is_costly: bool) -> bool:
+        """Whether a later reader of `v` cannot, or should not, recompute it."""
         if v in self.place:
             return True
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
-        if not later:
-            return False
-        stage = self.made[v]
-        if not self.recompute or stage.entry is None or not stage.entry.kernel.cheap:
+        if later and (is_costly or not self.recompute):
             return True
         return any(
             u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape
