@@ -300,8 +300,7 @@ class Native:
             if self._host is None:
                 self._call(pointers.address, self._table, self._functions, None)
             else:
-                with self._host.serving(pointers) as host:
-                    self._call(pointers.address, self._table, self._functions, host)
+                self._host.serve(self._call, pointers, self._table, self._functions)
             return self._arguments.outputs(memory, pointers)
         finally:
             self._free.append(pointers)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..backends import Array, Device, current_matmul_precision
 from ..backends.dtypes import canonical
-from ..core.context import mode
-from .calls import Watch, calls, host_calls
+from .calls import Watch, calls, host_calls, outside_graph
 from .interpreter import evaluate
 from .ir import Program
 from .lowering.plan import Unsupported
@@ -109,7 +108,8 @@ def ready_to_run(code: Code, device: Device, lowered: Lowered | None, start: flo
     watch = Watch()
     called = host_calls(code.calls, device, watch)
     engine = device.backend.native.Native(code.buffers, code.text, code.numbers, code.kernels, called)
-    run = _wrapped(engine.run, code.constants, bool(called), device, watch)
+    calling = any(not call.kernel for call, _ in code.calls)
+    run = _wrapped(engine.run, code.constants, calling, device, watch)
     outputs = code.outputs
     if any(code.read_as_pairs) or any(code.made_as_pairs):
         run, outputs = _with_pairs(run, code.read_as_pairs, code.made_as_pairs, outputs, device)
@@ -184,7 +184,7 @@ def _wrapped(run: Run, constants: Sequence[Any], calling: bool, device: Device, 
     inner = run
 
     def running(inputs: Sequence[Array]) -> list[Any]:
-        with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
+        with outside_graph(device):
             return watch.first(inner, inputs) if watch.watching else inner(inputs)
 
     return running
