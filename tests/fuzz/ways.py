@@ -405,7 +405,7 @@ WAYS: dict[str, tuple[Callable[[Case, str], None], float]] = {
     "compile": (by_compile, 1.5),
     "numpy": (by_numpy, 1.2),
     "reuse": (by_reuse, 0.8),
-    "shapes": (by_shapes, 0.8),
+    "shapes": (by_shapes, 0.4),
     "source": (by_source, 0.6),
     "plan": (by_plan, 0.5),
     "emulated": (by_emulation, 0.02),
