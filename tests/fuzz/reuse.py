@@ -84,8 +84,8 @@ def _longer(a: np.ndarray, n: int, more: int) -> np.ndarray:
     """Repeat the elements along each axis of length n until it is longer by so many."""
     for axis, length in enumerate(a.shape):
         if length == n:
-            a = np.take(a, np.arange(n + more) % n, axis=axis) * (0.9 if more and a.dtype.kind in "fc" else 1)
-    return a
+            a = np.take(a, np.arange(n + more) % n, axis=axis)
+    return a * a.dtype.type(0.9) if more and a.dtype.kind in "fc" else a
 
 
 def _by_threads(case: Any, run: Callable[..., Any], kind: str) -> None:
