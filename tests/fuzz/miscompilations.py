@@ -833,7 +833,7 @@ MUTANTS = [
     Mutant(
         "the last of equal maxima",
         "compiler.passes.indices:_reduced",
-        'count), (candidates,), {}, s.source),\n        Stage("min"',
+        '2**31 - 1), (candidates,), {}, s.source),\n        Stage("min"',
         '-1), (candidates,), {}, s.source),\n        Stage("max"',
         NATIVE,
         400,

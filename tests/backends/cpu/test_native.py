@@ -454,7 +454,7 @@ def test_nested_loops() -> None:
 
 
 def test_the_text_is_the_same_for_other_sizes() -> None:
-    short, long = llvm.write(running_sum(7, 21, True)), llvm.write(running_sum(70, 2, True))
+    short, long = llvm.write(running_sum(7, 21, True)), llvm.write(running_sum(70, 12, True))
     assert short.text == long.text
     assert short.numbers != long.numbers
 
