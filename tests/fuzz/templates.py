@@ -450,7 +450,7 @@ OPAQUE = """
 xg.linalg.svdvals({R} + 2 * xg.eye(*{0}.shape)) / 4
 xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))[0] / 4
 (lambda w, v: (v * w**2) @ v.T)(*xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))) / 9
-(lambda u, s, v: (u * s) @ v)(*xg.linalg.svd({R} + xg.eye(*{0}.shape) * (2.0 + xg.arange({0}.shape[-1])), full_matrices=False)) / 2
+(lambda u, s, v: (u * s) @ v)(*xg.linalg.svd({R} + 2 * xg.triu(xg.ones_like({0})), full_matrices=False)) / 2
 xg.linalg.slogdet({Q} / 4 + 2 * xg.eye({0}.shape[-1]))[1] / 4
 xg.linalg.det({Q} / 4 + xg.eye({0}.shape[-1])) / 4
 xg.linalg.cholesky({Q} @ {0}.T / 9 + xg.eye({0}.shape[-1])) / 2
