@@ -29,7 +29,7 @@ _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api
 class Recorded(Node):
     """A node with its value; made also for ops through which no gradient flows."""
 
-    __slots__ = ("grad", "name", "needs", "operands", "source", "steps", "value")
+    __slots__ = ("grad", "name", "needs", "operands", "scopes", "source", "steps", "value")
 
     def remember(self, value: Any, operands: list[Any], *, needs: bool, name: str | None = None) -> None:
         """Fill in what only `graph` needs. `operands` are nodes, arrays and numbers."""
@@ -38,7 +38,8 @@ class Recorded(Node):
         self.needs = needs
         self.name = name
         self.grad: Any = None
-        self.steps = MODE.get().steps
+        mode = MODE.get()
+        self.steps, self.scopes = mode.steps, mode.scopes
         self.source = source_line()
 
 

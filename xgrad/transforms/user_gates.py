@@ -62,6 +62,7 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
         arity=None if variadic else count,
         promotion="result_type",
     )
+    forward.__wrapped__ = function  # type: ignore[attr-defined]  # what a picture shows inside of the gate
     GATES[entry.name] = entry
 
     @wraps(function)

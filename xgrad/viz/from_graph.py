@@ -1,0 +1,234 @@
+"""Pictures of recorded graphs: values, gradients, and groups for modules, scans and gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends import device_of
+from ..compiler.printing.listing import Text, expression, number
+from ..compiler.printing.spelling import called, shown
+from ..core.context import Scope, mode
+from ..core.pytree import flatten
+from ..core.rules import deriv
+from ..core.tensor import Tensor
+from ..transforms import Graph, GraphNode, graph
+from .model import Box, Picture
+from .rules import local_rule, sign
+
+#: The most stages whose calls of `deriv` are made again to show what each of them gives.
+STEPPED = 2000
+
+
+def from_graph(g: Graph, title: str = "") -> Picture:
+    """The picture of a graph. Stages without a value or a gradient are drawn without it, and say so."""
+    picture = Picture(title)
+    _Builder(picture, step=len(g) <= STEPPED).add(g)
+    if len(g) > STEPPED:
+        picture.notes.append(
+            f"the graph has {len(g):,} stages: the calls of deriv are shown without their numbers"
+        )
+    gone = sum(stage.value is None and stage.op not in ("unstack", "input", "leaf") for stage in g)
+    if gone:
+        picture.notes.append(
+            f"{gone} of {len(g)} values were not kept: a Tensor keeps what its derivative needs until "
+            f"backward frees it; xg.graph(f, *args) and `with xg.record():` keep every value"
+        )
+    return picture.finish()
+
+
+class _Builder:
+    """Adds the stages of a graph, and the graphs inside of its gates, to a picture."""
+
+    def __init__(self, picture: Picture, step: bool) -> None:
+        self.picture = picture
+        self.step = step
+        self.scopes: dict[Scope, int] = {}
+
+    def add(
+        self, g: Graph, group: int = 0, ports: tuple[Box, ...] = (), prefix: tuple[Scope, ...] = ()
+    ) -> None:
+        """Add the stages of `g` to a group. `ports` are the boxes that its inputs come from."""
+        boxes: dict[GraphNode, Box] = {}
+        outer = iter(ports)
+        moved = _slices(g)
+        for stage in g:
+            if stage in moved and stage.op == "unstack":
+                continue
+            box = self._box(stage, boxes, moved)
+            scopes = moved[stage] if stage in moved else getattr(stage.node, "scopes", ())
+            box.group = self._group(scopes[len(prefix) :], group)
+            if ports and stage.op == "input" and (port := next(outer, None)) is not None:
+                box.kind, box.inputs, box.expression = "port", (port,), shown(port.name)
+            boxes[stage] = self.picture.add(box)
+            if stage.node is not None and getattr(stage.node, "op", None) is not None:
+                self._calculus(stage, box, boxes)
+                self._inside(stage, box, boxes)
+
+    def _group(self, scopes: tuple[Scope, ...], group: int) -> int:
+        """The group of the innermost of some scopes."""
+        for scope in scopes:
+            if scope not in self.scopes:
+                self.scopes[scope] = self.picture.open_group(scope.label, scope.kind, group)
+            group = self.scopes[scope]
+        return group
+
+    def _box(self, stage: GraphNode, boxes: dict[GraphNode, Box], moved: dict[GraphNode, Any]) -> Box:
+        node, value, op = stage.node, stage.value, stage.op
+        box = Box(
+            shown(stage.name),
+            value=value,
+            grad=stage.grad,
+            shape=stage.shape if value is None else value.shape,
+            dtype=str(value.dtype if value is not None else getattr(node, "dtype", "")),
+            missing="" if value is not None else _why_missing(node),
+            source=getattr(node, "source", ""),
+        )
+        if op in ("input", "leaf", "constant"):
+            box.kind = "constant" if op == "constant" else "input"
+            return box
+        operands = stage.operands
+        if stage in moved:
+            operands = operands[0].operands
+        box.op, box.sign = op, sign(op, operands)
+        box.expression = (
+            f"{shown(operands[0].name)}[{stage.params['i']}]" if stage in moved else written(stage)
+        )
+        if stage in moved:
+            box.sign = f"[{stage.params['i']}]"
+        box.inputs = tuple(boxes[v] for v in operands if isinstance(v, GraphNode) and v in boxes)
+        if node.op is not None:
+            box.rule = local_rule(node.op)
+        return box
+
+    def _calculus(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
+        """Write the call of `deriv`, and make it again for the numbers that it gives."""
+        operands = stage.operands
+        if box.grad is None or stage.op == "item":
+            return
+        targets = [f"d{shown(v.name)}" if isinstance(v, GraphNode) else "_" for v in operands]
+        names = [shown(v.name) if isinstance(v, GraphNode) else _literal(v) for v in operands]
+        together = stage.node.op.variadic
+        args = f"({_few(names)},), None" if together else ", ".join([*names, "None"][:2])
+        box.call = f'{_few(targets)} = deriv(d{box.name}, {args}, "{called(stage.op)}")'
+        if len(operands) == 1:
+            box.call = box.call.replace(f"{targets[0]} =", f"{targets[0]}, =", 1)
+        if self.step:
+            box.given = _given(stage, boxes)
+
+    def _inside(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
+        """Open a gate of the user's that is a function: record it again, on the values that entered it."""
+        op = stage.node.op
+        inner = _opened(op, stage)
+        if inner is None:
+            return
+        number = self.picture.open_group(shown(op.name), "gate", box.group, box)
+        operands = tuple(boxes[v] if isinstance(v, GraphNode) else Box(_literal(v)) for v in stage.operands)
+        self.add(inner, number, operands)
+
+
+def _slices(g: Graph) -> dict[GraphNode, tuple[Scope, ...]]:
+    """The parts of `unstack`, drawn as `xs[3]` where they are used, with their scopes; and `unstack` itself."""
+    users: dict[GraphNode, list[GraphNode]] = {}
+    for stage in g:
+        for v in stage.operands:
+            if isinstance(v, GraphNode):
+                users.setdefault(v, []).append(stage)
+    found: dict[GraphNode, tuple[Scope, ...]] = {}
+    for stage in g:
+        if stage.op == "unstack" and all(part.op == "item" for part in users.get(stage, ())):
+            found[stage] = ()
+            for part in users[stage]:
+                around = [getattr(user.node, "scopes", ()) for user in users.get(part, ())]
+                found[part] = _common(around) if around else getattr(part.node, "scopes", ())
+    return found
+
+
+def _common(paths: list[tuple[Scope, ...]]) -> tuple[Scope, ...]:
+    first, *others = paths
+    length = 0
+    while length < len(first) and all(path[: length + 1] == first[: length + 1] for path in others):
+        length += 1
+    return first[:length]
+
+
+def _opened(op: Any, stage: GraphNode) -> Graph | None:
+    """The graph inside of a user's gate, with gradients if the gate has one; None for any other op."""
+    function = getattr(op.forward, "__wrapped__", None)
+    operands = [v.value if isinstance(v, GraphNode) else v for v in stage.operands]
+    if function is None or any(v is None for v in operands):
+        return None
+    try:
+        with mode(scopes=()):
+            inner = graph(function, *operands)
+        if stage.grad is not None:
+            inner.bprop(stage.grad)
+    except Exception:  # whatever the user's function raises on Tensors: the gate stays closed
+        return None
+    return inner if len(inner) > len(operands) + 1 else None
+
+
+def _given(stage: GraphNode, boxes: dict[GraphNode, Box]) -> tuple[tuple[Box, Any], ...]:
+    """What the call of `deriv` gives to each operand that has a gradient."""
+    op, operands = stage.node.op, [v.value if isinstance(v, GraphNode) else v for v in stage.operands]
+    if any(v is None for v in operands) or stage.value is None:
+        return ()
+    values = [v if isinstance(v, Tensor | int | float | complex) else _tensor(v) for v in operands]
+    try:
+        with mode(record=False, grad=False):
+            x, y = (tuple(values), None) if op.variadic else (*values, None)[:2]
+            found = deriv(stage.grad, x, y, _Named(op), z=stage.value, **stage.params)
+    except Exception:  # an op that cannot be asked alone, such as a gate whose operands are freed
+        return ()
+    return tuple(
+        (boxes[v], g)
+        for v, g in zip(stage.operands, found, strict=False)
+        if isinstance(v, GraphNode) and v in boxes and g is not None and v.grad is not None
+    )
+
+
+class _Named:
+    """An op as `deriv` finds it, whatever its name."""
+
+    def __init__(self, entry: Any) -> None:
+        self.entry = entry
+
+
+def _tensor(array: Any) -> Any:
+    device = device_of(array)
+    return array if device is None else Tensor(array, device)
+
+
+def written(stage: GraphNode) -> str:
+    """The stage as an expression, as listings of programs write it."""
+    args = [
+        Text(shown(v.name)) if isinstance(v, GraphNode) else Text(_literal(v)) for v in stage.operands
+    ]
+    if len(args) > 6:
+        return f"{called(stage.op)}({_few([a.text for a in args])})"
+    try:
+        params = {k: v for k, v in stage.params.items() if k != "use"}
+        return expression(stage.op, args, params).text
+    except Exception:  # an op whose parameters have no text
+        return f"{called(stage.op)}({', '.join(a.text for a in args)})"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= 6 else [*names[:2], "…", names[-1]])
+
+
+def _literal(v: Any) -> str:
+    try:
+        return number(v).text
+    except TypeError:
+        return f"array{tuple(getattr(v, 'shape', ()))}"
+
+
+def _why_missing(node: Any) -> str:
+    if node is not None and node.saved and node.saved[-1] == "freed":
+        return "freed by backward"
+    return "not kept"
+
+
+def parts_of(x: Any) -> list[Tensor]:
+    """The Tensors in a result."""
+    return [leaf for leaf in flatten(x)[0] if isinstance(leaf, Tensor)]
