@@ -31,7 +31,7 @@ class Hooks(Protocol):
 
 
 class Scope(NamedTuple):
-    """A part of a computation that a picture draws as one box: a call of a module, a scan, one of its steps."""
+    """What a picture draws as one box: a call of a module, a scan, one of its steps."""
 
     kind: str
     label: str

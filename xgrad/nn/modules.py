@@ -44,7 +44,7 @@ class Module:
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in vars(cls):
-            cls.__call__ = _scoped(vars(cls)["__call__"])  # type: ignore[operator]
+            setattr(cls, "__call__", _scoped(vars(cls)["__call__"]))  # noqa: B010 - mypy knows no other way
         for now in (False, True):
             pytree.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 

@@ -91,9 +91,7 @@ def _heat(array: Any, rows: Any, shape: tuple[int, ...], dtype: str) -> Summary:
         odd += [f"{nan} NaN"] * (nan > 0) + [f"{infinite} infinite"] * (infinite > 0)
     cells = tuple(tuple(map(float, row)) for row in _coarse(_coarse(rows).T).T.tolist())
     least, mean, most = (
-        (float(finite.min()), float(finite.mean()), float(finite.max()))
-        if finite.size
-        else (math.nan,) * 3
+        (float(finite.min()), float(finite.mean()), float(finite.max())) if finite.size else (math.nan,) * 3
     )
     return Summary(shape, dtype, (), cells, least, mean, most, ", ".join(odd))
 
@@ -121,7 +119,9 @@ def heat_map(cells: tuple[tuple[float, ...], ...], gradient: bool) -> str:
         pixels.append(0)
         for v in row:
             pixels += bytes(_colour(v / largest, positive, negative))
-    return f"data:image/png;base64,{base64.b64encode(_png(len(cells[0]), len(cells), bytes(pixels))).decode()}"
+    return (
+        f"data:image/png;base64,{base64.b64encode(_png(len(cells[0]), len(cells), bytes(pixels))).decode()}"
+    )
 
 
 def _colour(v: float, positive: tuple[int, ...], negative: tuple[int, ...]) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class Drawing:
         return dot(self._picture)
 
     def png(self, zoom: int = 2) -> bytes:
-        """The picture as a PNG file, `zoom` pixels for each unit of the SVG. Needs `pip install 'xgrad[viz]'`."""
+        """The picture as a PNG file, with `zoom` pixels for each unit of the SVG."""
         try:
             import resvg_py
         except ImportError as error:
@@ -92,14 +92,12 @@ class Drawing:
         return f"Drawing({boxes} boxes{inside}; .save('f.svg'), '.html', '.dot' or '.png')"
 
 
-def draw(
-    f: Any, *args: Any, open: Collection[str] = (), depth: int = 0, gradients: bool = True
-) -> Drawing:
+def draw(f: Any, *args: Any, open: Collection[str] = (), depth: int = 0, gradients: bool = True) -> Drawing:
     """Draw a computation: each gate with its name, op, shape, value (green) and gradient (red).
 
     Args:
-        f: a function or a module, which is run on `args`; or a graph of `xg.graph`, a Program of `xg.trace`, or
-            a Tensor, whose graph shows what is still alive.
+        f: a function or a module, which is run on `args`; or a graph of `xg.graph`, a Program of `xg.trace`,
+            a module alone, or a Tensor, whose graph shows what is still alive.
         args: the arguments. The gradients are those of the result, or of its sum if it is no scalar.
         open: labels of groups (modules, scans, time steps, gates) that are open, such as "t = 3" or "GRU".
         depth: how many levels of groups are open.
@@ -131,7 +129,11 @@ def _open_labels(picture: Picture, labels: Collection[str]) -> set[int]:
     """The groups with these labels, and those around them. Raises KeyError for an unknown one."""
     found: set[int] = set()
     for label in [labels] if isinstance(labels, str) else labels:
-        same = [i for i, group in enumerate(picture.groups) if i and label in (group.label, group.face and group.face.name)]
+        same = [
+            i
+            for i, group in enumerate(picture.groups)
+            if i and label in (group.label, group.face and group.face.name)
+        ]
         if not same:
             known = ", ".join(dict.fromkeys(repr(g.label) for g in picture.groups[1:])) or "none"
             raise KeyError(f"no group {label!r} to open; the groups are {known}")

@@ -93,8 +93,8 @@ class _Builder:
         box.expression = (
             f"{shown(operands[0].name)}[{stage.params['i']}]" if stage in moved else written(stage)
         )
-        if stage in moved:
-            box.sign = f"[{stage.params['i']}]"
+        if stage in moved or op == "getitem":
+            box.sign = box.expression[box.expression.find("[", len(shown(operands[0].name))) :]
         box.inputs = tuple(boxes[v] for v in operands if isinstance(v, GraphNode) and v in boxes)
         if node.op is not None:
             box.rule = local_rule(node.op)
@@ -103,7 +103,11 @@ class _Builder:
     def _calculus(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
         """Write the call of `deriv`, and make it again for the numbers that it gives."""
         operands = stage.operands
-        if box.grad is None or stage.op == "item":
+        if box.grad is None:
+            return
+        if stage.op == "item":
+            whole = box.inputs[0].name if box.inputs else "?"
+            box.call = f"d{whole}{box.sign} += d{box.name}"
             return
         targets = [f"d{shown(v.name)}" if isinstance(v, GraphNode) else "_" for v in operands]
         names = [shown(v.name) if isinstance(v, GraphNode) else _literal(v) for v in operands]
@@ -127,7 +131,7 @@ class _Builder:
 
 
 def _slices(g: Graph) -> dict[GraphNode, tuple[Scope, ...]]:
-    """The parts of `unstack`, drawn as `xs[3]` where they are used, with their scopes; and `unstack` itself."""
+    """The scopes in which parts of `unstack` are drawn, as `xs[3]` where they are used; and `unstack`."""
     users: dict[GraphNode, list[GraphNode]] = {}
     for stage in g:
         for v in stage.operands:
@@ -200,9 +204,7 @@ def _tensor(array: Any) -> Any:
 
 def written(stage: GraphNode) -> str:
     """The stage as an expression, as listings of programs write it."""
-    args = [
-        Text(shown(v.name)) if isinstance(v, GraphNode) else Text(_literal(v)) for v in stage.operands
-    ]
+    args = [Text(shown(v.name)) if isinstance(v, GraphNode) else Text(_literal(v)) for v in stage.operands]
     if len(args) > 6:
         return f"{called(stage.op)}({_few([a.text for a in args])})"
     try:

@@ -1,7 +1,7 @@
 """Where everything stands: igraph places the boxes of each group, and open groups make room for themselves.
 
 igraph works with boxes of equal size, once for each group. `compose` then gives each column the width of its
-widest box, and stretches the rows beside an open group to its height. The page does the same in JavaScript.
+widest box, and moves apart what is above and below an open group. The page does the same in JavaScript.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def levels(picture: Picture) -> list[Level]:
 def _name_outside(
     level: Level, outside: dict[tuple[int, int], Box], wires: dict[tuple[int, int], None]
 ) -> None:
-    """Add the names of values from outside beside their users, as long as they are few."""
+    """Add the names of values from outside beside the gates that use them, as long as they are few."""
     uses: dict[int, int] = {}
     for source, _ in outside:
         uses[source] = uses.get(source, 0) + 1
     unnamed: dict[str, None] = {}
     many = len(outside) > NAMED
     for (source, i), box in outside.items():
-        if many and uses[source] > OFTEN:
+        if level.items[i].box.kind == "group" or (many and uses[source] > OFTEN):
             unnamed[box.name] = None
             continue
         level.items.append(Item(box, outside=True))
@@ -129,7 +129,7 @@ def compose(found: list[Level], number: int, open_groups: Collection[int], size:
     level = found[number]
     inside = [
         compose(found, item.box.opens, open_groups, size)
-        if not item.outside and item.box.opens in open_groups
+        if not item.outside and item.box.opens is not None and item.box.opens in open_groups
         else None
         for item in level.items
     ]
@@ -142,11 +142,11 @@ def compose(found: list[Level], number: int, open_groups: Collection[int], size:
     left, widths = _columns(level, [w for w, _ in sizes])
     middle = _rows(level, sizes, inside, unit)
     placed = [
-        Placed(item, left[item.column], middle(item.row) - h / 2, w, h, c)
+        Placed(item, left[item.column], middle(item.column, item.row) - h / 2, w, h, c)
         for item, (w, h), c in zip(level.items, sizes, inside, strict=True)
     ]
     top = min((p.y for p in placed), default=0.0)
-    bends = [middle(row) for _, _, points in level.wires for _, row in points]
+    bends = [middle(*point) for _, _, points in level.wires for point in points]
     top = min([top, *bends])
     bottom = max([*(p.y + p.height for p in placed), *bends], default=0.0)
     for p in placed:
@@ -155,7 +155,7 @@ def compose(found: list[Level], number: int, open_groups: Collection[int], size:
     for start, end, points in level.wires:
         line: list[tuple[float, float]] = []
         for column, row in points:
-            y = middle(row) - top
+            y = middle(column, row) - top
             line += [(left[column], y), (left[column] + widths[column], y)]
         paths.append((placed[start], placed[end], line))
     width = max((left[c] + widths[c] for c in left), default=0.0)
@@ -164,10 +164,7 @@ def compose(found: list[Level], number: int, open_groups: Collection[int], size:
 
 def _columns(level: Level, widths: list[float]) -> tuple[dict[int, float], dict[int, float]]:
     """The left and the width of every column."""
-    widest = {
-        column: 0.0
-        for column in range(1 + max((item.column for item in level.items), default=-1))
-    }
+    widest = dict.fromkeys(range(1 + max((item.column for item in level.items), default=-1)), 0.0)
     for item, width in zip(level.items, widths, strict=True):
         widest[item.column] = max(widest[item.column], width)
     left, x = {}, 0.0
@@ -179,14 +176,15 @@ def _columns(level: Level, widths: list[float]) -> tuple[dict[int, float], dict[
 
 def _rows(
     level: Level, sizes: list[tuple[float, float]], inside: list[Any], unit: float
-) -> Callable[[float], float]:
-    """The function from a row to its middle: rows beside an open group are as far apart as it is high."""
-    extra: dict[float, float] = {}
+) -> Callable[[int, float], float]:
+    """The function from a column and a row to its middle: open groups push apart what is in their column."""
+    extra: dict[int, list[tuple[float, float]]] = {}
     for item, (_, height), c in zip(level.items, sizes, inside, strict=True):
         if c is not None:
-            extra[item.row] = max(extra.get(item.row, 0.0), height + GAP_Y - unit)
+            extra.setdefault(item.column, []).append((item.row, (height + GAP_Y - unit) / 2))
 
-    def middle(row: float) -> float:
-        return row * unit + sum(e if at < row else e / 2 if at == row else 0 for at, e in extra.items())
+    def middle(column: int, row: float) -> float:
+        pushed = (e if row > at else -e if row < at else 0.0 for at, e in extra.get(column, ()))
+        return row * unit + sum(pushed)
 
     return middle

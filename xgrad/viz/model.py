@@ -85,8 +85,8 @@ class Picture:
     def chain(self, box: Box) -> list[Box]:
         """The box, and the face of each group around it, from the innermost."""
         found = [box]
-        while (face := self.groups[found[-1].group].face) is not None:
-            found.append(face)
+        while (around := self.groups[found[-1].group].face) is not None:
+            found.append(around)
         return found
 
     def children(self) -> dict[int, list[Box]]:
@@ -124,11 +124,11 @@ class Picture:
                     before = leaving.get(face.opens)
                     leaving[face.opens] = source if before is None or source.id > before.id else before
         for number, group in enumerate(self.groups):
-            face, shown = group.face, leaving.get(number, last.get(number))
-            if face is None or face.kind != "group" or shown is None:
+            front, shown = group.face, leaving.get(number, last.get(number))
+            if front is None or front.kind != "group" or shown is None:
                 continue
-            face.value, face.grad, face.missing = shown.value, shown.grad, shown.missing
-            face.shape, face.dtype, face.expression = shown.shape, shown.dtype, f"gives {shown.name}"
+            front.value, front.grad, front.missing = shown.value, shown.grad, shown.missing
+            front.shape, front.dtype, front.expression = shown.shape, shown.dtype, f"gives {shown.name}"
 
     def _cut(self) -> bool:
         """Cut every level with too many boxes into parts, in the order of computation."""

@@ -16,7 +16,7 @@ _SIGNS = {"*": "×", "neg": "× -1", "-": "−", "@": "@", "none": "="}
 
 @lru_cache(1024)
 def local_rule(op: Op) -> tuple[str, ...]:
-    """The derivative of each operand, from the source of the op's entry; nothing where that is not one line."""
+    """The derivative of each operand, as the op's entry has it, where that is short."""
     names = op.operands if len(op.operands) == len(op.rules) else ("x", "y")[: len(op.rules)]
     found = []
     for name, rule in zip(names, op.rules, strict=False):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 from functools import lru_cache
 from html import escape
 from typing import Any
 
 from .arrays import Summary, heat_map, summary
-from .layout import HEAD, PAD, Composed, Item, Level, Placed, compose, levels
+from .layout import HEAD, PAD, Composed, Item, Placed, compose, levels
 from .model import Box, Picture
+
+#: Left, top, width, height.
+Rectangle = tuple[float, float, float, float]
 
 MARGIN, LINE, CHAR = 16, 14, 6.6
 
@@ -53,10 +57,12 @@ class Writer:
     def picture(self, open_groups: Collection[int]) -> str:
         """The whole picture."""
         whole = compose(self.levels, 0, frozenset(open_groups), self.size)
-        where: dict[int, tuple[float, float, float, float]] = {}
+        where: dict[int, Rectangle] = {}
         parts = self._group(whole, MARGIN, MARGIN, where)
         parts += self._back(where)
-        notes = [part for note in self.source.notes for part in _wrapped(note, max(60, int(whole.width / 6)))]
+        notes = [
+            part for note in self.source.notes for part in textwrap.wrap(note, max(60, int(whole.width / 6)))
+        ]
         below = MARGIN + whole.height + 18
         lines = [_text(MARGIN, below + LINE * i, note, "dim") for i, note in enumerate(notes)]
         longest = max((len(note) * 5.4 for note in notes), default=0.0)
@@ -70,9 +76,7 @@ class Writer:
             f'<rect class="paper" width="100%" height="100%"/>{"".join(parts)}{"".join(lines)}</svg>'
         )
 
-    def _group(
-        self, group: Composed, x: float, y: float, where: dict[int, tuple[float, float, float, float]]
-    ) -> list[str]:
+    def _group(self, group: Composed, x: float, y: float, where: dict[int, Rectangle]) -> list[str]:
         """The wires and boxes of a group whose left and top are at (x, y)."""
         parts = [self._wire(*path, x, y) for path in group.paths]
         for p in group.placed:
@@ -88,9 +92,7 @@ class Writer:
                 )
         return parts
 
-    def _wire(
-        self, start: Placed, end: Placed, bends: list[tuple[float, float]], x: float, y: float
-    ) -> str:
+    def _wire(self, start: Placed, end: Placed, bends: list[tuple[float, float]], x: float, y: float) -> str:
         """A wire from the right of one item to the left of another, through the bends between."""
         points = [
             (start.x + start.width, start.y + port(start)),
@@ -105,24 +107,24 @@ class Writer:
         """Whether a wire goes from one time step to the next."""
         return all(b.opens is not None and self.source.groups[b.opens].kind == "step" for b in (start, end))
 
-    def _back(self, where: dict[int, tuple[float, float, float, float]]) -> list[str]:
+    def _back(self, where: dict[int, Rectangle]) -> list[str]:
         """The wires of a loop from the next carry back to the carry, below what is between."""
         parts = []
         for i, (after, before) in enumerate(self.source.back):
-            if after.id in where and before.id in where:
-                (x0, y0, w0, h0), (x1, y1, _, h1) = where[after.id], where[before.id]
-                low = max(y + h for n, (_, y, _, h) in where.items() if self._beside(n, after)) + 4 + 4 * i
-                a, b = x0 + w0, y0 + h0 / 2
-                parts.append(
-                    f'<path class="wire back" d="M{a:.0f} {b:.0f}C{a + 26:.0f} {b:.0f} {a + 26:.0f} {low:.0f} '
-                    f"{a:.0f} {low:.0f}L{x1:.0f} {low:.0f}C{x1 - 26:.0f} {low:.0f} {x1 - 26:.0f} "
-                    f'{y1 + h1 / 2:.0f} {x1:.0f} {y1 + h1 / 2:.0f}"><title>the next step\'s '
-                    f"{escape(before.name)}</title></path>"
-                )
+            if after.id not in where or before.id not in where:
+                continue
+            beside = [r for n, r in where.items() if self.source.boxes[n].group == after.group]
+            low = max(top + height for _, top, _, height in beside) + 4 + 4 * i
+            left, top, width, height = where[after.id]
+            right, y = left + width, top + height / 2
+            to, to_top, _, to_height = where[before.id]
+            end = to_top + to_height / 2
+            path = f"M{right:.0f} {y:.0f}C{right + 26:.0f} {y:.0f} {right + 26:.0f} {low:.0f} "
+            path += f"{right:.0f} {low:.0f}"
+            path += f"L{to:.0f} {low:.0f}C{to - 26:.0f} {low:.0f} {to - 26:.0f} {end:.0f} {to:.0f} {end:.0f}"
+            tip = _title(f"{before.name} of the next step")
+            parts.append(f'<path class="wire back" d="{path}">{tip}</path>')
         return parts
-
-    def _beside(self, number: int, box: Box) -> bool:
-        return self.source.boxes[number].group == box.group
 
     # One item
 
@@ -141,8 +143,11 @@ class Writer:
 
     def _small(self, box: Box) -> bool:
         """Whether a box is drawn as in a circuit, as a circle with one number above and below its wire."""
-        return box.shape == () and box.kind != "group" and box.opens is None and not (
-            box.value is None and box.missing == ""
+        return (
+            box.shape == ()
+            and box.kind != "group"
+            and box.opens is None
+            and not (box.value is None and box.missing == "")
         )
 
     def _stem(self, box: Box) -> float:
@@ -164,7 +169,11 @@ class Writer:
                 f'<rect class="outside" width="{w:.0f}" height="{h:.0f}" rx="10"/>'
                 f"{_text(w / 2, 14, _short(box.name), 'name', 'middle')}{_title(box.name + ', from outside')}"
             )
-        return f"{self._tip(box)}{self._circuit(box) if self._small(box) else self._as_card(box)}"
+        return self.item_of(box)
+
+    def item_of(self, box: Box, tip: bool = True) -> str:
+        """A box at its own origin."""
+        return f"{self._tip(box) * tip}{self._circuit(box) if self._small(box) else self._as_card(box)}"
 
     def _circuit(self, box: Box) -> str:
         stem, width, middle = self._stem(box), *self.size(Item(box))[:1], 26
@@ -219,9 +228,7 @@ class Writer:
 
     def _as_card(self, box: Box) -> str:
         width, height = self._card(box)
-        kind = (
-            "closed" if box.opens is not None else "input" if box.kind in ("input", "constant") else "card"
-        )
+        kind = "closed" if box.opens is not None else "input" if box.kind in ("input", "constant") else "card"
         parts = [f'<rect class="{kind}" width="{width:.0f}" height="{height:.0f}" rx="6"/>']
         y = 4.0
         for text, style in self._lines(box):
@@ -287,7 +294,7 @@ class Writer:
 
 def port(p: Placed) -> float:
     """How far below its top an item's wires begin and end."""
-    return p.height / 2
+    return p.height / 2 if p.inside is None else (p.height + HEAD) / 2
 
 
 def curve(points: list[tuple[float, float]]) -> str:
@@ -295,7 +302,7 @@ def curve(points: list[tuple[float, float]]) -> str:
     (x, y), *others = points
     text = f"M{x:.1f} {y:.1f}"
     for i, (a, b) in enumerate(others):
-        if i % 2 and i < len(others) - 1 or b == y:
+        if (i % 2 and i < len(others) - 1) or b == y:
             text += f"L{a:.1f} {b:.1f}"
         else:
             text += f"C{(x + a) / 2:.1f} {y:.1f} {(x + a) / 2:.1f} {b:.1f} {a:.1f} {b:.1f}"
@@ -321,12 +328,6 @@ def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>"
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
-
-
 def open_all(picture: Picture, depth: int) -> set[int]:
     """The groups that are open if `depth` levels of them are."""
     found: set[int] = set()
@@ -339,8 +340,3 @@ def open_all(picture: Picture, depth: int) -> set[int]:
         if level(number) <= depth:
             found.add(number)
     return found
-
-
-def value_of(x: Any) -> Any:
-    """A Tensor's numbers as a nested list, or None."""
-    return None if x is None else x.detach().numpy().tolist()
