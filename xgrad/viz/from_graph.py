@@ -157,7 +157,7 @@ def _common(paths: list[tuple[Scope, ...]]) -> tuple[Scope, ...]:
 
 def _opened(op: Any, stage: GraphNode) -> Graph | None:
     """The graph inside of a user's gate, with gradients if the gate has one; None for any other op."""
-    function = getattr(op.forward, "__wrapped__", None)
+    function = getattr(op.forward, "function", None)
     operands = [v.value if isinstance(v, GraphNode) else v for v in stage.operands]
     if function is None or any(v is None for v in operands):
         return None

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Collection
 from functools import lru_cache
 from html import escape
-from typing import Any
 
 from .arrays import Summary, heat_map, summary
 from .layout import HEAD, PAD, Composed, Item, Placed, compose, levels
