@@ -37,11 +37,14 @@ class Summary:
         return f"{numbers}, {self.odd}" if self.odd else numbers
 
     @property
+    def brief(self) -> str:
+        """The numbers, or the statistics."""
+        return "; ".join(self.lines) or self.statistics
+
+    @property
     def text(self) -> str:
-        """The array in words, for a tooltip and for a screen reader."""
-        if self.lines:
-            return " ".join(self.lines)
-        return f"{self.shape} {self.dtype}, min | mean | max: {self.statistics}"
+        """The array in words, for a tooltip."""
+        return self.brief if self.lines else f"{self.statistics} (min | mean | max)"
 
 
 def number(v: Any) -> str:
@@ -70,7 +73,7 @@ def summary(x: Any) -> Summary:
     if array.size == 0:
         return Summary(shape, dtype, ("empty",))
     rows = array.reshape(-1, shape[-1])
-    if rows.shape[0] <= ROWS and rows.shape[1] <= COLUMNS and array.ndim <= 2:
+    if array.ndim <= 2 and rows.shape[0] <= ROWS and rows.shape[1] <= COLUMNS and array.size < 10:
         lines = [" ".join(map(number, row)) for row in rows.tolist()]
         if array.ndim == 1:
             lines = [f"[{lines[0]}]"]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ..backends.dtypes import is_floating
 from ..compiler.ir import Program
 from ..compiler.printing.spelling import shown
-from ..core.pytree import leaves_with_paths
+from ..core.pytree import flatten, leaves_with_paths
+from ..core.recording import Recorded
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import ones_like
 from ..nn import Module
 from ..transforms import Graph, graph
-from .from_graph import from_graph, parts_of
+from .from_graph import from_graph
 from .from_program import from_program
 from .model import Box, Picture
 
@@ -45,37 +47,68 @@ def _kind(f: Any) -> str:
 
 def _of_function(f: Callable[..., Any], args: tuple[Any, ...], gradients: bool) -> Picture:
     """Record a function, and run its backward pass. If it fails half-way, draw what there was until then."""
-    inspect.signature(f).bind(*args)
+    inspect.signature(f).bind(*args)  # raises the same TypeError as the call would
     title = getattr(f, "__name__", type(f).__name__)
-    computed: list[Tensor] = []
-    note = ""
+    notes: list[str] = []
 
+    @wraps(f)
     def one_output(*inputs: Any) -> Tensor:
-        found = parts_of(f(*inputs))
-        if not found:
+        parts = [leaf for leaf in flatten(f(*inputs))[0] if isinstance(leaf, Tensor)]
+        if not parts:
             raise TypeError(f"{title} returned no Tensor, so there is nothing to draw")
-        computed.extend(found)
-        return found[0]
+        if len(parts) > 1:
+            notes.append(f"the result has {len(parts)} parts: this is the graph of the first")
+        return parts[0]
 
-    one_output.__signature__ = inspect.signature(f)  # type: ignore[attr-defined]
-    named = _with_names_of(f, one_output)
-    g = graph(named, *args)
-    if len(computed) > 1:
-        note = f"the result has {len(computed)} parts: this is the graph of the first"
-    if gradients:
-        try:
-            g.bprop(None if g.output.shape == () else ones_like(g._value.detach()))
-            if g.output.shape != ():
-                note = f"{note}; " * bool(note) + "the result is no scalar: gradients are those of its sum"
-        except GraphError as error:
-            note = f"{note}; " * bool(note) + f"no gradients: {error}"
+    try:
+        g = graph(one_output, *args)
+    except Exception as error:
+        g = _until(error)
+        notes.append(
+            f"{shown(title)} failed: {type(error).__name__}: {shown(str(error))}; this is what was computed "
+            f"before, without gradients"
+        )
+    else:
+        if gradients:
+            notes += _run_backward(g)
     picture = from_graph(g, shown(title))
-    picture.notes += [note] * bool(note)
+    picture.notes[:0] = notes
     return picture
 
 
-def _with_names_of(f: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
-    return other
+def _run_backward(g: Graph) -> list[str]:
+    """Find the gradients of a graph, and return notes on them."""
+    scalar = g.output.shape == ()
+    try:
+        g.bprop(None if scalar else ones_like(g._value.detach()))
+    except GraphError as error:
+        return [f"there are no gradients: {error}"]
+    return [] if scalar else ["the result is no scalar: the gradients are those of its sum"]
+
+
+def _until(error: Exception) -> Graph:
+    """The graph of what was recorded in the functions that an error passed through.
+
+    Raises the error again if there is nothing.
+    """
+    found: dict[Recorded, Tensor] = {}
+    trace = error.__traceback__
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            for v in _leaves(value):
+                if isinstance(v, Tensor) and isinstance(v.node, Recorded):
+                    found[v.node] = v
+        trace = trace.tb_next
+    if not any(node.operands for node in found):
+        raise error
+    *others, last = sorted(found, key=lambda node: node.number)
+    return Graph(found[last], [found[node] for node in others])
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple | dict | Tensor):
+        return flatten(value)[0]
+    return []
 
 
 def _of_module(module: Module) -> Picture:

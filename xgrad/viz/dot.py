@@ -32,7 +32,7 @@ def _shape(box: Box) -> str:
 
 
 def _label(box: Box) -> str:
-    lines = [f"{box.name} = {box.expression}" if box.expression else box.name]
+    lines = [box.text]
     lines += [] if box.shape == () and box.value is not None else [f"{box.shape} {box.dtype}"]
     for x, what in ((box.value, "value"), (box.grad, "gradient")):
         if x is not None:

@@ -7,10 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..compiler.ir import Program
-from ..core.tensor import Tensor
-from ..nn import Module
-from ..transforms import Graph
 from .model import Picture
 
 
@@ -143,6 +139,3 @@ def _open_labels(picture: Picture, labels: Collection[str]) -> set[int]:
                 found.add(at)
                 at = picture.groups[at].parent
     return found
-
-
-DRAWN = (Graph, Program, Tensor, Module)

@@ -8,12 +8,15 @@ from ..backends import device_of
 from ..compiler.printing.listing import Text, expression, number
 from ..compiler.printing.spelling import called, shown
 from ..core.context import Scope, mode
-from ..core.pytree import flatten
+from ..core.graph import FREED
+from ..core.recording import Recorded
 from ..core.rules import deriv
 from ..core.tensor import Tensor
 from ..transforms import Graph, GraphNode, graph
 from .model import Box, Picture
 from .rules import local_rule, sign
+
+FREED_BY = "freed by backward"
 
 #: The most stages whose calls of `deriv` are made again to show what each of them gives.
 STEPPED = 2000
@@ -27,11 +30,12 @@ def from_graph(g: Graph, title: str = "") -> Picture:
         picture.notes.append(
             f"the graph has {len(g):,} stages: the calls of deriv are shown without their numbers"
         )
-    gone = sum(stage.value is None and stage.op not in ("unstack", "input", "leaf") for stage in g)
-    if gone:
+    missing = [box.missing for box in picture.boxes if box.value is None and box.missing]
+    if missing:
+        freed = f", {missing.count(FREED_BY)} of them were freed by backward" if FREED_BY in missing else ""
         picture.notes.append(
-            f"{gone} of {len(g)} values were not kept: a Tensor keeps what its derivative needs until "
-            f"backward frees it; xg.graph(f, *args) and `with xg.record():` keep every value"
+            f"{len(missing)} of {len(g)} values are not alive{freed}: a graph keeps what its derivatives "
+            f"need, until backward has used it; xg.graph(f, *args) and `with xg.record():` keep every value"
         )
     return picture.finish()
 
@@ -43,6 +47,7 @@ class _Builder:
         self.picture = picture
         self.step = step
         self.scopes: dict[Scope, int] = {}
+        self.alive: dict[GraphNode, Tensor] = {}
 
     def add(
         self, g: Graph, group: int = 0, ports: tuple[Box, ...] = (), prefix: tuple[Scope, ...] = ()
@@ -51,6 +56,7 @@ class _Builder:
         boxes: dict[GraphNode, Box] = {}
         outer = iter(ports)
         moved = _slices(g)
+        self.alive |= _alive(g)
         for stage in g:
             if stage in moved and stage.op == "unstack":
                 continue
@@ -74,6 +80,8 @@ class _Builder:
 
     def _box(self, stage: GraphNode, boxes: dict[GraphNode, Box], moved: dict[GraphNode, Any]) -> Box:
         node, value, op = stage.node, stage.value, stage.op
+        if value is None:
+            value = self.alive.get(stage)
         box = Box(
             shown(stage.name),
             value=value,
@@ -226,11 +234,22 @@ def _literal(v: Any) -> str:
 
 
 def _why_missing(node: Any) -> str:
-    if node is not None and node.saved and node.saved[-1] == "freed":
-        return "freed by backward"
-    return "not kept"
+    return FREED_BY if node is not None and node.saved is FREED else "not kept"
 
 
-def parts_of(x: Any) -> list[Tensor]:
-    """The Tensors in a result."""
-    return [leaf for leaf in flatten(x)[0] if isinstance(leaf, Tensor)]
+def _alive(g: Graph) -> dict[GraphNode, Tensor]:
+    """The values that a graph without recorded values keeps for its derivatives: outputs and operands."""
+    stages = {id(stage.node): stage for stage in g if stage.node is not None}
+    found: dict[GraphNode, Tensor] = {}
+    for stage in g:
+        node = stage.node
+        if node is None or isinstance(node, Recorded) or node.op is None or node.saved is FREED:
+            continue
+        z, x, y = node.saved
+        kept = x if node.op.variadic else (x, y)
+        parents = [stages.get(id(parent)) for parent in node.parents]
+        pairs = [(stage, z), *(zip(parents, kept, strict=False) if isinstance(kept, tuple) else ())]
+        for owner, array in pairs:
+            if owner is not None and device_of(array) is not None and array.shape == owner.shape:
+                found[owner] = Tensor(array, node.device)
+    return found

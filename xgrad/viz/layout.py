@@ -17,6 +17,9 @@ GAP_X, GAP_Y, PAD, HEAD = 44, 16, 14, 24
 #: The most places where outside values are named inside of a group, and how often one is.
 NAMED, OFTEN = 24, 4
 
+#: The most wires of time steps into one box that are all drawn.
+FEW = 8
+
 
 @dataclass
 class Item:
@@ -55,8 +58,21 @@ def levels(picture: Picture) -> list[Level]:
                 outside[end.group][id(source), place[id(end)]] = source
     for number, level in enumerate(found):
         _name_outside(level, outside[number], wires[number])
-        _place(level, list(wires[number]))
+        _place(level, _few_into_one(picture, level, wires[number]))
     return found
+
+
+def _few_into_one(
+    picture: Picture, level: Level, wires: dict[tuple[int, int], None]
+) -> list[tuple[int, int]]:
+    """The wires, without those of all time steps but the last into one box, such as a stack of 50 states."""
+    steps: dict[int, list[tuple[int, int]]] = {}
+    for wire in wires:
+        source = level.items[wire[0]].box
+        if source.opens is not None and picture.groups[source.opens].kind == "step":
+            steps.setdefault(wire[1], []).append(wire)
+    left_out = {wire for into in steps.values() if len(into) > FEW for wire in into[:-1]}
+    return [wire for wire in wires if wire not in left_out]
 
 
 def _name_outside(

@@ -45,6 +45,13 @@ class Box:
     opens: int | None = None
     id: int = -1
 
+    @property
+    def text(self) -> str:
+        """The box as a line of a listing."""
+        if not self.expression:
+            return self.name
+        return f"{self.name} {'' if self.kind == 'group' else '= '}{self.expression}"
+
 
 @dataclass(eq=False)
 class Group:

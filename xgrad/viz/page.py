@@ -83,14 +83,14 @@ def _box(writer: Writer, box: Box, sums: dict[int, list[Any]]) -> dict[str, Any]
     value, grad = writer.summary(box, False), writer.summary(box, True)
     return {
         "name": box.name,
-        "text": f"{box.name} = {box.expression}" if box.expression else box.name,
+        "text": box.text,
         "kind": box.kind,
         "group": box.group,
         "opens": box.opens,
         "inputs": [b.id for b in box.inputs],
-        "value": value.text if value else box.missing,
-        "grad": grad.text if grad else "",
-        "about": writer.about(box),
+        "value": value.brief if value else box.missing,
+        "grad": grad.brief if grad else "",
+        "about": writer.about(box)[1:],
         "call": box.call,
         "given": sums.get(box.id, []),
         "svg": writer.item_of(box, tip=False),  # the page makes the tip from `about`
@@ -107,6 +107,6 @@ def _sums(writer: Writer) -> dict[int, list[Any]]:
         for target, g in box.given:
             first = target.id not in totals
             totals[target.id] = g if first else totals[target.id] + g
-            total = None if first else summary(totals[target.id]).text
-            found.setdefault(box.id, []).append([f"d{target.name}", summary(g).text, total])
+            total = None if first else summary(totals[target.id]).brief
+            found.setdefault(box.id, []).append([f"d{target.name}", summary(g).brief, total])
     return found

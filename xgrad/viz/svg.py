@@ -277,7 +277,7 @@ class Writer:
 
     def about(self, box: Box) -> list[str]:
         """Everything known of a box, a line each."""
-        lines = [f"{box.name} = {box.expression}" if box.expression else box.name]
+        lines = [box.text]
         lines.append(f"{box.shape} {box.dtype}".strip())
         for grad, what in ((False, "value"), (True, f"d{box.name}")):
             shown = self.summary(box, grad)
