@@ -106,6 +106,12 @@ class Module:
         twin: Self = pytree.tree_map(moved, self)
         return twin
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        """Show the module in Treescope as a tree of its attributes."""
+        from treescope.repr_lib import render_object_constructor
+
+        return render_object_constructor(type(self), vars(self), path, subtree_renderer)
+
     def __repr__(self) -> str:
         weights = ", ".join(f"{name}: {p.shape}" for name, p in self.named_parameters().items())
         return f"{type(self).__name__}({weights})"

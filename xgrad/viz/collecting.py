@@ -114,12 +114,14 @@ def _leaves(value: Any) -> list[Any]:
 def _of_module(module: Module) -> Picture:
     """The parameters of a module that was not run, in a group for each submodule."""
     picture = Picture(type(module).__name__)
-    numbers: dict[tuple[Any, ...], int] = {(): picture.open_group(type(module).__name__, "module", 0)}
+    numbers: dict[tuple[Any, ...], int] = {(): 0}
     for path, leaf in leaves_with_paths(module):
         for depth in range(1, len(path)):
             if path[:depth] not in numbers:
                 label = ".".join(map(str, path[:depth]))
-                numbers[path[:depth]] = picture.open_group(shown(label), "module", numbers[path[: depth - 1]])
+                numbers[path[:depth]] = picture.open_group(
+                    shown(label), "parameters", numbers[path[: depth - 1]]
+                )
         floating = is_floating(leaf.dtype)
         picture.add(
             Box(

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..namespace import asarray, float64
 from ..random import default_rng
 from .drawing import Drawing, draw
 
@@ -20,7 +21,8 @@ draw a function of a file, run on example arguments; or a module, a Program or a
   python -m xgrad draw neuron.py:neuron "[2.0, -3.0, -3.0]" "[-1.0, -2.0]"
   python -m xgrad draw cell.py:cell 6x6 6x4 6x 4x -o cell.svg
 
-An argument is a Python literal, or a shape such as 6x4 or 6x: normal random numbers from seed 0.
+An argument is a Python literal, where a list of numbers is an array; or a shape such as 6x4 or 6x, for normal
+random numbers from seed 0.
 Parameters with a default need no argument.
 """
 
@@ -80,13 +82,11 @@ def _argument(text: str) -> Any:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):
         raise SystemExit(f"{text!r} is neither a Python literal nor a shape such as 6x4") from None
-    return _floats(value)
-
-
-def _floats(value: Any) -> Any:
-    """Integers as floats, as in mathematics."""
     if isinstance(value, list):
-        return [_floats(v) for v in value]
-    if isinstance(value, tuple):
-        return tuple(_floats(v) for v in value)
+        return asarray(value, dtype=float64) if _numbers(value) else value
     return float(value) if type(value) is int else value
+
+
+def _numbers(value: Any) -> bool:
+    """Whether a list is a list of numbers, or of such lists, which is an array."""
+    return type(value) in (int, float) or (isinstance(value, list) and all(map(_numbers, value)))

@@ -104,8 +104,11 @@ def draw(f: Any, *args: Any, open: Collection[str] = (), depth: int = 0, gradien
         computation; .svg, .png and .dot are pictures of it.
 
     Raises:
+        TypeError for anything that has no picture, KeyError for a label of no group. Showing and saving raise
         ImportError without igraph: `pip install 'xgrad[viz]'`.
-        TypeError for anything that has no picture.
+
+    A function that fails half-way gives the picture of what was computed until then. `drawing.notes` says
+    what a picture does not show.
 
     >>> import xgrad as xg
     >>> drawing = xg.draw(lambda x, y: x * y + y, 2.0, 3.0)

@@ -240,7 +240,7 @@ def _why_missing(node: Any) -> str:
 def _alive(g: Graph) -> dict[GraphNode, Tensor]:
     """The values that a graph without recorded values keeps for its derivatives: outputs and operands."""
     stages = {id(stage.node): stage for stage in g if stage.node is not None}
-    found: dict[GraphNode, Tensor] = {}
+    found: dict[GraphNode, Tensor] = {g.output: g._value.detach()}
     for stage in g:
         node = stage.node
         if node is None or isinstance(node, Recorded) or node.op is None or node.saved is FREED:

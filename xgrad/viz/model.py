@@ -58,7 +58,7 @@ class Group:
     """Boxes that are drawn as one, `face`, until the group is opened."""
 
     label: str
-    kind: Literal["drawing", "gate", "module", "scan", "step", "part"]
+    kind: Literal["drawing", "gate", "module", "scan", "step", "part", "parameters"]
     parent: int | None
     face: Box | None
 
@@ -132,7 +132,7 @@ class Picture:
                     leaving[face.opens] = source if before is None or source.id > before.id else before
         for number, group in enumerate(self.groups):
             front, shown = group.face, leaving.get(number, last.get(number))
-            if front is None or front.kind != "group" or shown is None:
+            if group.kind == "parameters" or front is None or front.kind != "group" or shown is None:
                 continue
             front.value, front.grad, front.missing = shown.value, shown.grad, shown.missing
             front.shape, front.dtype, front.expression = shown.shape, shown.dtype, f"gives {shown.name}"

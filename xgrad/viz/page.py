@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from html import escape
 from importlib.resources import files
@@ -29,8 +30,8 @@ def page(writer: Writer, open_groups: Collection[int]) -> str:
 
 
 def _safe(text: str) -> str:
-    """JSON that cannot end the script element it is in."""
-    return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
+    """JSON that cannot end the script element it is in, nor begin another or a comment."""
+    return re.sub("<(?=[!sS])", r"\\u003c", text).replace("</", "<\\/")
 
 
 def _data(writer: Writer) -> dict[str, Any]:

@@ -16,25 +16,24 @@ _SIGNS = {"*": "×", "neg": "× -1", "-": "−", "@": "@", "none": "="}
 
 @lru_cache(1024)
 def local_rule(op: Op) -> tuple[str, ...]:
-    """The derivative of each operand, as the op's entry has it, where that is short."""
+    """The derivative of each operand, as the op's entry has it."""
     names = op.operands if len(op.operands) == len(op.rules) else ("x", "y")[: len(op.rules)]
     found = []
     for name, rule in zip(names, op.rules, strict=False):
-        text = None if rule is None else _body(rule[0])
-        if text is not None and len(text) <= 100:
-            found.append(f"d{name} = {text}")
+        text = None if rule is None else _body(inspect.unwrap(rule[0]))
+        if text:
+            found.append(f"d{name}: {text}" if text.endswith(".") else f"d{name} = {text}")
     return tuple(found)
 
 
 def _body(rule: Any) -> str | None:
-    """The expression that a rule returns, as it is written."""
-    rule = inspect.unwrap(rule)
+    """The expression that a lambda returns; the first line of the docstring of another rule."""
+    if rule.__name__ != "<lambda>":
+        return str(rule.__doc__ or "").partition("\n")[0]
     try:
         source = textwrap.dedent(inspect.getsource(rule)).strip().rstrip(",")
     except (OSError, TypeError):
         return None
-    if rule.__name__ != "<lambda>":
-        return f"{rule.__name__.strip('_')}({', '.join(inspect.signature(rule).parameters)})"
     for start in range(len(source)):
         if source.startswith("lambda", start):
             for end in range(len(source), start, -1):
@@ -44,14 +43,14 @@ def _body(rule: Any) -> str | None:
                     continue
                 if isinstance(tree, ast.Lambda) and _same(tree, rule):
                     return ast.unparse(tree.body)
-                break
     return None
 
 
 def _same(tree: ast.Lambda, rule: Any) -> bool:
     """Whether a lambda in a line of source is this one: a line may have several."""
-    code = compile(ast.Expression(tree), "", "eval").co_consts[0]
-    return bool(code.co_code == rule.__code__.co_code and code.co_names == rule.__code__.co_names)
+    code, wanted = compile(ast.Expression(tree), "", "eval").co_consts[0], rule.__code__
+    parts = ("co_code", "co_consts", "co_names", "co_varnames")
+    return all(getattr(code, part) == getattr(wanted, part) for part in parts)
 
 
 def sign(op: str, operands: tuple[Any, ...]) -> str:
