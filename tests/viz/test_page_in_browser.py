@@ -69,7 +69,8 @@ def rows(page: Any) -> dict[str, tuple[str, str]]:
     """The listing: value and gradient by the text of the stage."""
     found = page.eval_on_selector_all(
         "#rows tr",
-        "rows => rows.map(r => [r.cells[0].lastChild.textContent, r.cells[1].textContent, r.cells[2].textContent])",
+        "rows => rows.map(({cells: [stage, ...numbers]}) => "
+        "[stage.lastChild.textContent, ...numbers.map(n => n.textContent)])",
     )
     return {stage: (value, grad) for stage, value, grad in found}
 

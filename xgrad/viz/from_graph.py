@@ -19,7 +19,7 @@ from .rules import local_rule, sign
 FREED_BY = "freed by backward"
 
 #: The most stages whose calls of `deriv` are made again to show what each of them gives.
-STEPPED = 2000
+STEPPED = 5000
 
 
 def from_graph(g: Graph, title: str = "") -> Picture:
