@@ -39,10 +39,25 @@ def neuron(w: Any, x: Any) -> Any:
     return logistic(dot)
 
 
-def loss(gru: Any, xs: Any) -> Any:
-    """A sum of squares of the states of a GRU."""
-    ys, _ = gru(xs)
+def cell(h: Any, x: Any) -> Any:
+    """A small recurrent cell."""
+    h = xg.tanh(0.5 * h + x)
+    return h, h
+
+
+def loss(h0: Any, xs: Any) -> Any:
+    """A sum of squares of its states."""
+    _, ys = xg.scan(cell, h0, xs)
     return xg.sum(ys**2)
+
+
+def gru(W_zh: Any, W_zx: Any, W_rh: Any, W_rx: Any, W_h: Any, W_x: Any, h: Any, x: Any) -> Any:
+    """One step of a gated recurrent unit."""
+    z_t = xg.sigmoid(W_zh @ h + W_zx @ x)
+    r_t = xg.sigmoid(W_rh @ h + W_rx @ x)
+    h_tilde = xg.tanh(W_h @ (r_t * h) + W_x @ x)
+    h_new = (1 - z_t) * h + z_t * h_tilde
+    return h_new  # noqa: RET504 - so that the picture has a name for it
 
 
 NEURON = ([2.0, -3.0, -3.0], [-1.0, -2.0])
@@ -56,12 +71,15 @@ def circuit() -> str:
 def draw_all(folder: Path) -> None:
     """The pictures of the page on pictures, which are drawn whenever the site is built."""
     folder.mkdir(exist_ok=True)
-    gru = xg.nn.GRU(3, 4, rng=xg.random.default_rng(0))
-    xs = np.random.default_rng(0).normal(size=(3, 2, 3)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(3, 3 - i % 2)) for i in range(6)]
     xg.draw(neuron, *NEURON).save(folder / "neuron.svg")
     xg.draw(neuron, *NEURON).save(folder / "neuron.html")
     xg.draw(neuron, *NEURON, open=["logistic"]).save(folder / "opened.svg")
-    xg.draw(loss, gru, xs, open=["t = 1"]).save(folder / "gru.svg")
+    xg.draw(loss, 0.1, np.array([0.5, -1.0, 2.0]), open=["t = 1"]).save(folder / "loop.svg")
+    step = xg.draw(gru, *weights, rng.normal(size=3), rng.normal(size=2))
+    step.save(folder / "gru.svg")
+    step.save(folder / "gru.html")
 
 
 # The chart

@@ -281,7 +281,7 @@ def test_long_computations_are_grouped_and_say_so() -> None:
     assert len(texts(drawing.svg())) < 1000
     assert any("too many to show at once" in note for note in drawing.notes)
     data = page_data(drawing.html())
-    assert len(data["boxes"]) <= 2000
+    assert len(data["boxes"]) <= 2500
     assert any("too many to open here" in note for note in data["notes"])
 
 

@@ -183,9 +183,9 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
 
 
 def _shown(steps: int, reverse: bool) -> str:
-    """The time steps as text: `0, ..., 9`."""
-    ends = [0, steps - 1][: min(steps, 2)]
-    return (", ..., " if steps > 2 else ", ").join(map(str, reversed(ends) if reverse else ends))
+    """The time steps as text: `0, 1, 2` or `0, ..., 9`."""
+    shown = [*range(steps)] if steps <= 3 else [0, "...", steps - 1]
+    return ", ".join(map(str, reversed(shown) if reverse else shown))
 
 
 def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:

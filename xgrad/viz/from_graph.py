@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..backends import device_of
-from ..compiler.printing.listing import Text, expression, number
+from ..compiler.ir import Body
+from ..compiler.printing.listing import Text, expression, number, options
 from ..compiler.printing.spelling import called, shown
 from ..core.context import Scope, mode
 from ..core.graph import FREED
@@ -13,10 +15,14 @@ from ..core.recording import Recorded
 from ..core.rules import deriv
 from ..core.tensor import Tensor
 from ..transforms import Graph, GraphNode, graph
+from .from_program import add_body
 from .model import Box, Picture
 from .rules import local_rule, sign
 
-FREED_BY = "freed by backward"
+FREED_BY, NOT_KEPT = "freed by backward", "not kept"
+
+#: An operand that a graph does not know: no gradient flows to it.
+UNKNOWN = object()
 
 #: The most stages whose calls of `deriv` are made again to show what each of them gives.
 STEPPED = 5000
@@ -30,7 +36,7 @@ def from_graph(g: Graph, title: str = "") -> Picture:
         picture.notes.append(
             f"the graph has {len(g):,} stages: the calls of deriv are shown without their numbers"
         )
-    missing = [box.missing for box in picture.boxes if box.value is None and box.missing]
+    missing = [box.missing for box in picture.boxes if box.missing in (FREED_BY, NOT_KEPT)]
     if missing:
         freed = f", {missing.count(FREED_BY)} of them were freed by backward" if FREED_BY in missing else ""
         picture.notes.append(
@@ -48,21 +54,28 @@ class _Builder:
         self.step = step
         self.scopes: dict[Scope, int] = {}
         self.alive: dict[GraphNode, Tensor] = {}
+        self.stages: dict[int, GraphNode] = {}
 
-    def add(
-        self, g: Graph, group: int = 0, ports: tuple[Box, ...] = (), prefix: tuple[Scope, ...] = ()
-    ) -> None:
+    def _operands(self, stage: GraphNode) -> tuple[Any, ...]:
+        """The operands; UNKNOWN for those that a graph without recorded values does not keep."""
+        node = stage.node
+        if isinstance(node, Recorded) or node is None:
+            return stage.operands
+        return tuple(UNKNOWN if p is None else self.stages.get(id(p), UNKNOWN) for p in node.parents)
+
+    def add(self, g: Graph, group: int = 0, ports: Sequence[Box | None] = ()) -> None:
         """Add the stages of `g` to a group. `ports` are the boxes that its inputs come from."""
         boxes: dict[GraphNode, Box] = {}
         outer = iter(ports)
         moved = _slices(g)
         self.alive |= _alive(g)
+        self.stages |= {id(stage.node): stage for stage in g if stage.node is not None}
         for stage in g:
             if stage in moved and stage.op == "unstack":
                 continue
             box = self._box(stage, boxes, moved)
             scopes = moved[stage] if stage in moved else getattr(stage.node, "scopes", ())
-            box.group = self._group(scopes[len(prefix) :], group)
+            box.group = self._group(scopes, group)
             if ports and stage.op == "input" and (port := next(outer, None)) is not None:
                 box.kind, box.inputs, box.expression = "port", (port,), shown(port.name)
             boxes[stage] = self.picture.add(box)
@@ -94,15 +107,15 @@ class _Builder:
         if op in ("input", "leaf", "constant"):
             box.kind = "constant" if op == "constant" else "input"
             return box
-        operands = stage.operands
+        operands = self._operands(stage)
         if stage in moved:
-            operands = operands[0].operands
+            operands = self._operands(operands[0])
         box.op, box.sign = op, sign(op, operands)
         box.expression = (
-            f"{shown(operands[0].name)}[{stage.params['i']}]" if stage in moved else written(stage)
+            f"{_literal(operands[0])}[{stage.params['i']}]" if stage in moved else written(stage, operands)
         )
         if stage in moved or op == "getitem":
-            box.sign = box.expression[box.expression.find("[", len(shown(operands[0].name))) :]
+            box.sign = box.expression[box.expression.find("[", len(_literal(operands[0]))) :]
         box.inputs = tuple(boxes[v] for v in operands if isinstance(v, GraphNode) and v in boxes)
         if node.op is not None:
             box.rule = local_rule(node.op)
@@ -110,31 +123,38 @@ class _Builder:
 
     def _calculus(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
         """Write the call of `deriv`, and make it again for the numbers that it gives."""
-        operands = stage.operands
         if box.grad is None:
             return
         if stage.op == "item":
             whole = box.inputs[0].name if box.inputs else "?"
-            box.call = f"d{whole}{box.sign} += d{box.name}"
+            box.call = f"d{whole}[{stage.params['i']}] += d{box.name}"
             return
-        targets = [f"d{shown(v.name)}" if isinstance(v, GraphNode) else "_" for v in operands]
-        names = [shown(v.name) if isinstance(v, GraphNode) else _literal(v) for v in operands]
-        together = stage.node.op.variadic
-        args = f"({_few(names)},), None" if together else ", ".join([*names, "None"][:2])
-        box.call = f'{_few(targets)} = deriv(d{box.name}, {args}, "{called(stage.op)}")'
-        if len(operands) == 1:
-            box.call = box.call.replace(f"{targets[0]} =", f"{targets[0]}, =", 1)
-        if self.step:
+        operands = self._operands(stage)
+        names = [_literal(v) for v in operands]
+        targets = [f"d{n}" if isinstance(v, GraphNode) else "_" for v, n in zip(operands, names, strict=True)]
+        args = [*names, "None"][:2]
+        if stage.node.op.variadic:
+            args = [f"({_few(names)}{',' * (len(names) == 1)})", "None"]
+        args += [f'"{called(stage.op)}"', *options(stage.op, _written(stage.params))]
+        left = f"{_few(targets)}{',' * (len(targets) == 1)}"
+        box.call = f"{left} = deriv(d{box.name}, {', '.join(args)})"
+        if self.step and isinstance(stage.node, Recorded):
             box.given = _given(stage, boxes)
 
     def _inside(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
-        """Open a gate of the user's that is a function: record it again, on the values that entered it."""
+        """Open a gate of the user's, by recording it again on the values that entered it; or a program."""
         op = stage.node.op
+        operands = [boxes.get(v) if isinstance(v, GraphNode) else None for v in self._operands(stage)]
+        if isinstance(body := stage.params.get("body"), Body):
+            if body.whole:
+                box.expression = f"compiled({_few([_literal(v) for v in self._operands(stage)])})"
+            label = "compiled function" if body.whole else "scan"
+            add_body(self.picture, body, self.picture.open_group(label, "scan", box.group, box), operands)
+            return
         inner = _opened(op, stage)
         if inner is None:
             return
         number = self.picture.open_group(shown(op.name), "gate", box.group, box)
-        operands = tuple(boxes[v] if isinstance(v, GraphNode) else Box(_literal(v)) for v in stage.operands)
         self.add(inner, number, operands)
 
 
@@ -210,16 +230,20 @@ def _tensor(array: Any) -> Any:
     return array if device is None else Tensor(array, device)
 
 
-def written(stage: GraphNode) -> str:
+def written(stage: GraphNode, operands: Sequence[Any]) -> str:
     """The stage as an expression, as listings of programs write it."""
-    args = [Text(shown(v.name)) if isinstance(v, GraphNode) else Text(_literal(v)) for v in stage.operands]
-    if len(args) > 6:
-        return f"{called(stage.op)}({_few([a.text for a in args])})"
+    names = [_literal(v) for v in operands]
+    if len(names) > 6:
+        return f"{called(stage.op)}({_few(names)})"
     try:
-        params = {k: v for k, v in stage.params.items() if k != "use"}
-        return expression(stage.op, args, params).text
+        return expression(stage.op, [Text(name) for name in names], _written(stage.params)).text
     except Exception:  # an op whose parameters have no text
-        return f"{called(stage.op)}({', '.join(a.text for a in args)})"
+        return f"{called(stage.op)}({', '.join(names)})"
+
+
+def _written(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that have a text: programs and gates have none."""
+    return {k: v for k, v in params.items() if k not in ("body", "derivative", "use")}
 
 
 def _few(names: list[str]) -> str:
@@ -227,14 +251,19 @@ def _few(names: list[str]) -> str:
 
 
 def _literal(v: Any) -> str:
+    """An operand as text: its name, a number, or an array by its shape."""
+    if isinstance(v, GraphNode):
+        return shown(v.name)
     try:
         return number(v).text
     except TypeError:
-        return f"array{tuple(getattr(v, 'shape', ()))}"
+        return "…" if v is UNKNOWN else f"array{tuple(getattr(v, 'shape', ()))}"
 
 
 def _why_missing(node: Any) -> str:
-    return FREED_BY if node is not None and node.saved is FREED else "not kept"
+    if node is not None and isinstance(node.dtype, tuple):
+        return f"{len(node.dtype)} outputs"
+    return FREED_BY if node is not None and node.saved is FREED else NOT_KEPT
 
 
 def _alive(g: Graph) -> dict[GraphNode, Tensor]:

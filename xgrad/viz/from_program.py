@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..compiler.ir import Item, Loop, Program, Stage, Value
+from ..compiler.ir import Body, Item, Loop, Program, Stage, Value
 from ..compiler.printing.listing import expression, opened, operand, steps_of
 from ..compiler.printing.spelling import shown
 from .model import Box, Picture
@@ -20,6 +21,26 @@ def from_program(program: Program) -> Picture:
         boxes[v] = picture.add(_box(v, kind="input"))
     _add(picture, program.stages, boxes, 0)
     return picture.finish()
+
+
+def add_body(picture: Picture, body: Body, group: int, operands: Sequence[Box | None]) -> None:
+    """Add the stages of a time step or a compiled function to a group; `operands` come from outside."""
+    boxes: dict[Value, Box] = {}
+    program = opened(body.program)
+    for v, source in zip(program.inputs, operands, strict=False):
+        boxes[v] = picture.add(
+            _box(
+                v,
+                kind="port",
+                group=group,
+                inputs=() if source is None else (source,),
+                expression="" if source is None else source.name,
+            )
+        )
+    _add(picture, program.stages, boxes, group)
+    for v, after in zip(program.inputs[: body.carries], program.outputs, strict=False):
+        if type(after) is Value and after in boxes:
+            picture.back.append((boxes[after], boxes[v]))
 
 
 def _box(v: Value, **known: Any) -> Box:

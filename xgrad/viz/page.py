@@ -14,7 +14,7 @@ from .model import Box
 from .svg import STYLE, Writer
 
 #: The most boxes of a page, which then has about a megabyte; groups with more inside do not open.
-MOST = 2000
+MOST = 2500
 
 
 def page(writer: Writer, open_groups: Collection[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection
 from functools import lru_cache
@@ -13,6 +14,9 @@ from .model import Box, Picture
 
 #: Left, top, width, height.
 Rectangle = tuple[float, float, float, float]
+
+#: A stage that has no variable's name.
+NUMBERED = re.compile(r"z\d+")
 
 MARGIN, LINE, CHAR = 16, 14, 6.6
 
@@ -118,9 +122,9 @@ class Writer:
             right, y = left + width, top + height / 2
             to, to_top, _, to_height = where[before.id]
             end = to_top + to_height / 2
-            path = f"M{right:.0f} {y:.0f}C{right + 26:.0f} {y:.0f} {right + 26:.0f} {low:.0f} "
+            path = f"M{right:.0f} {y:.0f}C{right + 12:.0f} {y:.0f} {right + 12:.0f} {low:.0f} "
             path += f"{right:.0f} {low:.0f}"
-            path += f"L{to:.0f} {low:.0f}C{to - 26:.0f} {low:.0f} {to - 26:.0f} {end:.0f} {to:.0f} {end:.0f}"
+            path += f"L{to:.0f} {low:.0f}C{to - 12:.0f} {low:.0f} {to - 12:.0f} {end:.0f} {to:.0f} {end:.0f}"
             tip = _title(f"{before.name} of the next step")
             parts.append(f'<path class="wire back" d="{path}">{tip}</path>')
         return parts
@@ -186,6 +190,8 @@ class Writer:
                 f'<rect class="gate" y="{middle - 19}" width="{stem:.1f}" height="38" rx="{r}"/>'
                 f"{_text(stem / 2, middle + 4, box.sign, '', 'middle')}"
             )
+            if not NUMBERED.fullmatch(box.name):
+                parts.append(_text(stem / 2, 4, _short(box.name), "dim", "middle"))
         for grad, y in ((False, middle - 6), (True, middle + 15)):
             shown = self.summary(box, grad)
             if shown is not None:
@@ -255,7 +261,7 @@ class Writer:
             y += 44
         for line, style in tail:
             y += LINE
-            parts.append(_text(8, y, line, style, small=len(line) > 12))
+            parts.append(_text(8, y, line, style, small=box.shape != ()))
         return "".join(parts)
 
     def frame(self, p: Placed) -> str:
