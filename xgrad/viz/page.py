@@ -11,7 +11,7 @@ from typing import Any
 
 from .layout import GAP_X, GAP_Y, HEAD, PAD
 from .model import Box
-from .svg import STYLE, Writer
+from .svg import STYLE, Writer, source_line
 
 #: The most boxes of a page, which then has about a megabyte; groups with more inside do not open.
 MOST = 2500
@@ -93,6 +93,7 @@ def _box(writer: Writer, box: Box, sums: dict[int, list[Any]]) -> dict[str, Any]
         "grad": grad.brief if grad else "",
         "about": writer.about(box)[1:],
         "call": box.call,
+        "line": source_line(box.source),
         "given": sums.get(box.id, []),
         "svg": writer.item_of(box, tip=False),  # the page makes the tip from `about`
     }

@@ -8,6 +8,7 @@ import textwrap
 from functools import lru_cache
 from typing import Any
 
+from ..compiler.printing.spelling import shown
 from ..ops import Op
 from .arrays import number
 
@@ -22,7 +23,7 @@ def local_rule(op: Op) -> tuple[str, ...]:
     for name, rule in zip(names, op.rules, strict=False):
         text = None if rule is None else _body(inspect.unwrap(rule[0]))
         if text:
-            found.append(f"d{name}: {text}" if text.endswith(".") else f"d{name} = {text}")
+            found.append(shown(f"d{name}: {text}" if text.endswith(".") else f"d{name} = {text}"))
     return tuple(found)
 
 

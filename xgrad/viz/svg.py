@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import textwrap
 from collections.abc import Collection
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 
+from ..compiler.printing.spelling import shown
 from .arrays import Summary, heat_map, summary
 from .layout import HEAD, PAD, Composed, Item, Placed, compose, levels
 from .model import Box, Picture
@@ -193,9 +196,9 @@ class Writer:
             if not NUMBERED.fullmatch(box.name):
                 parts.append(_text(stem / 2, 4, _short(box.name), "dim", "middle"))
         for grad, y in ((False, middle - 6), (True, middle + 15)):
-            shown = self.summary(box, grad)
-            if shown is not None:
-                parts.append(_text(stem + 5, y, shown.lines[0], "grad" if grad else "value"))
+            array = self.summary(box, grad)
+            if array is not None:
+                parts.append(_text(stem + 5, y, array.lines[0], "grad" if grad else "value"))
             elif not grad and box.missing:
                 parts.append(_text(stem + 5, y, box.missing, "dim"))
         return "".join(parts)
@@ -215,15 +218,15 @@ class Writer:
         height = LINE * len(self._lines(box)) + 8.0
         heats = 0
         for grad in (False, True):
-            shown = self.summary(box, grad)
-            if shown is None:
+            array = self.summary(box, grad)
+            if array is None:
                 continue
-            if shown.lines:
-                height += LINE * len(shown.lines)
-                width = max(width, *(_width(line, CHAR) for line in shown.lines))
+            if array.lines:
+                height += LINE * len(array.lines)
+                width = max(width, *(_width(line, CHAR) for line in array.lines))
             else:
                 heats += 1
-                width = max(width, _width(shown.statistics, 5.4))
+                width = max(width, _width(array.statistics, 5.4))
                 height += LINE
         if heats:
             height += 44
@@ -245,15 +248,15 @@ class Writer:
         x, heat_y, heats = 8.0, y + 6, ""
         tail = []
         for grad in (False, True):
-            shown, style = self.summary(box, grad), "grad" if grad else "value"
-            if shown is None:
+            array, style = self.summary(box, grad), "grad" if grad else "value"
+            if array is None:
                 continue
-            tail += [(line, style) for line in shown.lines] or [(shown.statistics, style)]
-            if not shown.lines:
-                w = min(max(40.0 * len(shown.cells[0]) / len(shown.cells), 24), (width - 22) / 2)
+            tail += [(line, style) for line in array.lines] or [(array.statistics, style)]
+            if not array.lines:
+                w = min(max(40.0 * len(array.cells[0]) / len(array.cells), 24), (width - 22) / 2)
                 heats += (
                     f'<image class="heat {style}" x="{x:.0f}" y="{heat_y:.0f}" width="{w:.0f}" height="38" '
-                    f'preserveAspectRatio="none" href="{heat_map(shown.cells, grad)}"/>'
+                    f'preserveAspectRatio="none" href="{heat_map(array.cells, grad)}"/>'
                 )
                 x += w + 6
         if heats:
@@ -286,15 +289,23 @@ class Writer:
         lines = [box.text]
         lines.append(f"{box.shape} {box.dtype}".strip())
         for grad, what in ((False, "value"), (True, f"d{box.name}")):
-            shown = self.summary(box, grad)
-            if shown is not None:
-                lines.append(f"{what}: {shown.text}")
+            array = self.summary(box, grad)
+            if array is not None:
+                lines.append(f"{what}: {array.text}")
         if box.value is None and box.missing:
             lines.append(f"value: {box.missing}")
         lines += box.rule
-        if box.source and box.source != "?":
-            lines.append(box.source)
+        lines.append(source_line(box.source))
         return [line for line in lines if line]
+
+
+def source_line(source: str) -> str:
+    """`cell.py:7: h = tanh(z)` of a file and a line; without folders, as pictures are array to others."""
+    path, _, line = source.rpartition(":")
+    if not path or not line.isdigit():
+        return ""
+    code = linecache.getline(path, int(line)).strip()
+    return shown(f"{Path(path).name}:{line}{': ' * bool(code)}{code}")
 
 
 def port(p: Placed) -> float:
