@@ -116,12 +116,18 @@ def draw(f: Any, *args: Any, open: Collection[str] = (), depth: int = 0, gradien
     Drawing(4 boxes; .save('f.svg'), '.html', '.dot' or '.png')
     """
     from .collecting import picture_of
-    from .svg import open_all
 
     picture = picture_of(f, args, gradients)
-    wanted = open_all(picture, depth)
-    wanted |= _open_labels(picture, open)
-    return Drawing(picture, wanted)
+    return Drawing(picture, _open_levels(picture, depth) | _open_labels(picture, open))
+
+
+def _open_levels(picture: Picture, depth: int) -> set[int]:
+    """The groups in the outermost `depth` levels."""
+    return {
+        number
+        for number, group in enumerate(picture.groups)
+        if group.face is not None and len(picture.chain(group.face)) <= depth
+    }
 
 
 def _open_labels(picture: Picture, labels: Collection[str]) -> set[int]:

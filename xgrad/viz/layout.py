@@ -33,11 +33,15 @@ class Item:
 
 @dataclass
 class Level:
-    """One group: its items, in columns and rows, and the wires between them with their bends."""
+    """One group: its items, in columns and rows, and the wires between them with their bends.
+
+    `unnamed` are values from outside that are not drawn inside; `left_out` is the number of wires that are not.
+    """
 
     items: list[Item] = field(default_factory=list)
     wires: list[tuple[int, int, list[tuple[int, float]]]] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    left_out: int = 0
 
 
 def levels(picture: Picture) -> list[Level]:
@@ -72,6 +76,7 @@ def _few_into_one(
         if source.opens is not None and picture.groups[source.opens].kind == "step":
             steps.setdefault(wire[1], []).append(wire)
     left_out = {wire for into in steps.values() if len(into) > FEW for wire in into[:-1]}
+    level.left_out = len(left_out)
     return [wire for wire in wires if wire not in left_out]
 
 

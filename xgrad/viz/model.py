@@ -59,8 +59,12 @@ class Group:
 
     label: str
     kind: Literal["drawing", "gate", "module", "scan", "step", "part", "parameters"]
-    parent: int | None
     face: Box | None
+
+    @property
+    def parent(self) -> int | None:
+        """The number of the group that it is in."""
+        return None if self.face is None else self.face.group
 
 
 @dataclass(eq=False)
@@ -69,7 +73,7 @@ class Picture:
 
     title: str = ""
     boxes: list[Box] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=lambda: [Group("", "drawing", None, None)])
+    groups: list[Group] = field(default_factory=lambda: [Group("", "drawing", None)])
     notes: list[str] = field(default_factory=list)
     #: wires from one time step to the next that the order of computation does not allow: next carry, carry
     back: list[tuple[Box, Box]] = field(default_factory=list)
@@ -86,7 +90,7 @@ class Picture:
         if face is None:
             face = self.add(Box(label, kind="group", group=parent))
         face.opens = number
-        self.groups.append(Group(label, kind, parent, face))
+        self.groups.append(Group(label, kind, face))
         return number
 
     def chain(self, box: Box) -> list[Box]:

@@ -47,7 +47,7 @@ def _data(writer: Writer) -> dict[str, Any]:
             opens[number] = True
             kept.update(box.id for box in boxes)
             queue += [box.opens for box in boxes if box.opens is not None]
-    notes = list(picture.notes)
+    notes = list(writer.notes)
     if not all(opens):
         notes.append(f"{len(picture.boxes):,} boxes: {opens.count(False):,} groups are too many to open here")
     sums = _sums(writer)

@@ -47,11 +47,6 @@ STYLE = """
 """
 
 
-def svg(picture: Picture, open_groups: Collection[int]) -> str:
-    """The picture as SVG text, with these groups open."""
-    return Writer(picture).picture(open_groups)
-
-
 class Writer:
     """Writes the parts of a picture. A box is drawn at its own origin, and moved to its place."""
 
@@ -59,6 +54,9 @@ class Writer:
         self.source = picture
         self.levels = levels(picture)
         self.summary = lru_cache(None)(self._summary)
+        self.notes = list(picture.notes)
+        if any(level.left_out for level in self.levels):
+            self.notes.append("where many time steps lead into one box, only the wire of the last is drawn")
 
     def picture(self, open_groups: Collection[int]) -> str:
         """The whole picture."""
@@ -66,9 +64,8 @@ class Writer:
         where: dict[int, Rectangle] = {}
         parts = self._group(whole, MARGIN, MARGIN, where)
         parts += self._back(where)
-        notes = [
-            part for note in self.source.notes for part in textwrap.wrap(note, max(60, int(whole.width / 6)))
-        ]
+        room = max(60, int(whole.width / 6))
+        notes = [line for note in self.notes for line in textwrap.wrap(note, room)]
         below = MARGIN + whole.height + 18
         lines = [_text(MARGIN, below + LINE * i, note, "dim") for i, note in enumerate(notes)]
         longest = max((len(note) * 5.4 for note in notes), default=0.0)
@@ -182,7 +179,9 @@ class Writer:
         return f"{self._tip(box) * tip}{self._circuit(box) if self._small(box) else self._as_card(box)}"
 
     def _circuit(self, box: Box) -> str:
-        stem, width, middle = self._stem(box), *self.size(Item(box))[:1], 26
+        """A gate as a circle, or the name of an input, and its wire with the numbers above and below."""
+        stem, middle = self._stem(box), 26
+        width = stem + self._numbers(box)
         parts = [f'<path class="wire" d="M{stem:.1f} {middle}H{width:.1f}"/>']
         if box.kind in ("input", "constant", "port"):
             name = box.name if box.kind != "constant" else ""
@@ -209,11 +208,11 @@ class Writer:
         if box.expression:
             found.append((_short(box.expression, 34), "dim"))
         shape = f"{box.shape} {box.dtype}".strip()
-        members = "opens" if box.opens is not None else ""
-        found.append((f"{shape}{'  ▸ ' + members if members else ''}", "dim"))
+        found.append((f"{shape}{'  ▸ opens' * (box.opens is not None)}", "dim"))
         return found
 
     def _card(self, box: Box) -> tuple[float, float]:
+        """The width and height of a card."""
         width = max(_width(text, 7 if kind == "head" else 5.6) for text, kind in self._lines(box))
         height = LINE * len(self._lines(box)) + 8.0
         heats = 0
@@ -235,6 +234,7 @@ class Writer:
         return max(width, 64) + 16, height + 4
 
     def _as_card(self, box: Box) -> str:
+        """A box with its name, expression, shape, and arrays."""
         width, height = self._card(box)
         kind = "closed" if box.opens is not None else "input" if box.kind in ("input", "constant") else "card"
         parts = [f'<rect class="{kind}" width="{width:.0f}" height="{height:.0f}" rx="6"/>']
@@ -300,7 +300,7 @@ class Writer:
 
 
 def source_line(source: str) -> str:
-    """`cell.py:7: h = tanh(z)` of a file and a line; without folders, as pictures are array to others."""
+    """`cell.py:7: h = tanh(z)` of a file and a line; without folders, as pictures are shown to others."""
     path, _, line = source.rpartition(":")
     if not path or not line.isdigit():
         return ""
@@ -309,7 +309,7 @@ def source_line(source: str) -> str:
 
 
 def port(p: Placed) -> float:
-    """How far below its top an item's wires begin and end."""
+    """How far below its top an item's wires begin and end: for an open group in the middle below its title."""
     return p.height / 2 if p.inside is None else (p.height + HEAD) / 2
 
 
@@ -342,17 +342,3 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "", small: boo
 
 def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>"
-
-
-def open_all(picture: Picture, depth: int) -> set[int]:
-    """The groups that are open if `depth` levels of them are."""
-    found: set[int] = set()
-
-    def level(number: int) -> int:
-        parent = picture.groups[number].parent
-        return 0 if parent is None else 1 + level(parent)
-
-    for number in range(1, len(picture.groups)):
-        if level(number) <= depth:
-            found.add(number)
-    return found
