@@ -290,16 +290,17 @@ def test_long_computations_are_grouped_and_say_so() -> None:
 
 
 def test_a_step_of_a_long_loop_opens_with_the_part_around_it() -> None:
-    drawing = xg.draw(
-        lambda h: xg.scan(lambda h, _: (xg.tanh(h), h), h, None, length=200)[0], 0.5, open="t = 150"
-    )
+    def f(h: Any) -> Any:
+        return xg.scan(lambda h, _: (xg.tanh(h), h), h, None, length=200)[0]
+
+    drawing = xg.draw(f, 0.5, open="t = 150")
     svg = drawing.svg()
     assert texts(svg).count("tanh") == 1
     assert "t = 149" in texts(svg)
     assert "t = 0" not in texts(svg)
     data = page_data(drawing.html())
-    for number in data["open"]:
-        assert data["groups"][number]["parent"] in (0, *data["open"])
+    for group in data["open"]:
+        assert data["groups"][group]["parent"] in (0, *data["open"])
 
 
 def test_wires_of_many_steps_into_a_stack_are_not_all_drawn() -> None:

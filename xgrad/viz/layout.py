@@ -35,7 +35,7 @@ class Item:
 class Level:
     """One group: its items, in columns and rows, and the wires between them with their bends.
 
-    `unnamed` are values from outside that are not drawn inside; `left_out` is the number of wires that are not.
+    `unnamed` are values from outside that are not drawn inside, `left_out` counts wires that are not drawn.
     """
 
     items: list[Item] = field(default_factory=list)

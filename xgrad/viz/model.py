@@ -151,6 +151,9 @@ class Picture:
                 faces = []
                 for start in range(0, len(boxes), size):
                     part = boxes[start : start + size]
+                    if len(part) == 1:
+                        faces += part
+                        continue
                     inner = self.open_group(f"{part[0].name} … {part[-1].name}", "part", number)
                     face = self.groups[inner].face
                     assert face is not None

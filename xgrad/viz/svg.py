@@ -309,7 +309,7 @@ def source_line(source: str) -> str:
 
 
 def port(p: Placed) -> float:
-    """How far below its top an item's wires begin and end: for an open group in the middle below its title."""
+    """How far below its top an item's wires end: in its middle, or that of an open group's inside."""
     return p.height / 2 if p.inside is None else (p.height + HEAD) / 2
 
 
